@@ -1,0 +1,245 @@
+"""The port of the log: what every make of it promises, and the values that cross it.
+
+Invariants, checked for every make by the same contract tests:
+
+- A topic has a fixed number of partitions; a record with a key goes to the partition of that key, always the same.
+- Offsets grow within a partition and are never reused. They may have gaps.
+- What `append` or `commit` has returned for is durable; what it has not returned for is either wholly there or not at all.
+- Readers see committed records only, in offset order.
+- A record's timestamp is the time of its writing.
+- In a compacted topic the latest value of each key stays readable, whatever its age.
+
+Errors::
+
+    BrokerError                 facts: retriable
+    ├── BrokerUnavailable       the log cannot be reached or written now            (retriable)
+    ├── CommitFailed            a transaction was aborted; delivery starts again    (retriable)
+    ├── BrokerInUse             another process owns the data folder or the group
+    ├── RecordTooLarge          a record is over the topic's limit
+    └── UnknownTopic            the topic does not exist
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+from typing import ClassVar, Protocol, Self
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class BrokerError(Exception):
+    """Something the log could not do; the message is a sentence for the user."""
+
+    retriable: ClassVar[bool] = False
+
+
+class BrokerUnavailable(BrokerError):
+    """The log cannot be reached, or cannot be written now (a full disk)."""
+
+    retriable = True
+
+
+class CommitFailed(BrokerError):
+    """The transaction left nothing behind; its partition is delivered again from the committed offset."""
+
+    retriable = True
+
+
+class BrokerInUse(BrokerError):
+    """Somebody else owns what was to be opened."""
+
+
+class RecordTooLarge(BrokerError):
+    """The record is over the limit of its topic."""
+
+
+class UnknownTopic(BrokerError):
+    """No topic of this name exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """How a topic is kept. `retention_ms` and `retention_bytes` (per partition) of None mean for ever."""
+
+    name: str
+    partitions: int
+    retention_ms: int | None = None
+    retention_bytes: int | None = None
+    compacted: bool = False
+    max_record_bytes: int = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A record to be written. A `value` of None deletes its key in a compacted topic (a tombstone).
+
+    `partition` None lets the key choose; without a key the record goes to partition 0.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """The place of one record."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A committed record as it was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+    @property
+    def position(self) -> Position:
+        """Where the record stands."""
+        return Position(self.topic, self.partition, self.offset)
+
+    def header(self, name: str) -> bytes | None:
+        """The last header of that name, or None."""
+        return next((value for key, value in reversed(self.headers) if key == name), None)
+
+
+class Start(Enum):
+    """Where a reader without committed offsets begins."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+
+
+FollowUp = Callable[[Sequence[Position]], Sequence[NewRecord]]
+"""Given where the first outputs of a transaction stand, the outputs that name those places. Must be quick and pure:
+it may be called again when a transaction is tried again."""
+
+
+class _Owner(Protocol):
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Reader(_Owner, Protocol):
+    """Reads partitions of one topic by itself: no group, nothing is committed.
+
+    Entering the context positions it; from then on nothing appended later can be missed.
+    """
+
+    async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
+        """The next records, per partition in offset order; waits for at least one.
+
+        An empty answer means that `timeout_s` passed; the positions then stand at the ends seen last.
+        """
+        ...
+
+    def positions(self) -> Mapping[int, int]:
+        """Partition -> the offset that is read next (every record below it was delivered or is gone)."""
+        ...
+
+
+class GroupMember(_Owner, Protocol):
+    """A member of a consumer group: gets records of the partitions assigned to it and commits how far it is.
+
+    A member without a committed offset begins at the earliest record.
+    """
+
+    async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
+        """The next records of the assigned partitions that are not paused; see `Reader.fetch`."""
+        ...
+
+    def assignment(self) -> frozenset[int]:
+        """The partitions this member owns now."""
+        ...
+
+    def pause(self, partition: int) -> None:
+        """Deliver nothing of this partition until `resume`."""
+        ...
+
+    def resume(self, partition: int) -> None:
+        """Deliver this partition again."""
+        ...
+
+    async def committed(self, partition: int) -> int | None:
+        """The offset that the group goes on from, or None before the first commit."""
+        ...
+
+    async def commit(
+        self,
+        partition: int,
+        next_offset: int,
+        outputs: Sequence[NewRecord] = (),
+        follow_up: FollowUp | None = None,
+    ) -> Sequence[Position]:
+        """One transaction: `outputs`, then `follow_up(their positions)`, and the group's new offset.
+
+        Returns the positions of all that was written once it is durable. One commit per partition at a time.
+
+        Raises:
+            CommitFailed: nothing was written; the partition is delivered again from its committed offset.
+            BrokerUnavailable: as CommitFailed, and the log is out of reach.
+        """
+        ...
+
+
+class Broker(_Owner, Protocol):
+    """One open log."""
+
+    async def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
+        """Create the topics that are missing and take over changed retention; idempotent.
+
+        Raises:
+            BrokerError: a topic exists with another number of partitions or another kind of clean-up.
+        """
+        ...
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions the topic has."""
+        ...
+
+    async def append(self, records: Sequence[NewRecord]) -> Sequence[Position]:
+        """Write the records outside any group, all or none; returns once they are durable."""
+        ...
+
+    async def end_offsets(self, topic: str) -> Mapping[int, int]:
+        """Partition -> the offset after the last committed record."""
+        ...
+
+    async def read_at(self, position: Position) -> Record | None:
+        """The record at that place, or None where there is none (any more)."""
+        ...
+
+    def reader(
+        self,
+        topic: str,
+        start: Start | Mapping[int, int] | float = Start.EARLIEST,
+        partitions: Sequence[int] | None = None,
+    ) -> Reader:
+        """A reader of these (default: all) partitions.
+
+        `start` is one of Start, partition -> offset, or a time in epoch seconds (records written then or later).
+        """
+        ...
+
+    def member(self, topic: str, group: str) -> GroupMember:
+        """A member of `group` on `topic`."""
+        ...
+
+    def available(self) -> bool:
+        """Whether the log could be reached and written when last tried."""
+        ...

@@ -1,0 +1,1 @@
+"""Face matching, pure: values and functions. No network, no asyncio, no wall clock, no environment."""

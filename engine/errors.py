@@ -1,0 +1,93 @@
+"""The refusals: every answer that is not a success, as facts.
+
+One tree, because every refusal becomes the same JSON error (wire.md section 1, "Failure")::
+
+    Refusal                     facts: code, status, http_status; the message is the sentence a device gets
+    ├── RequestRefused          told from the request alone: refused at the edge, makes no event
+    └── PictureRefused          told from a picture's content
+        ├── PictureUnreadable   40003, not a picture we serve, truncated, not to be had
+        └── PictureTooLarge     40007, dimensions over the limit, told from the header
+
+The HTTP status is code // 100. Nothing of the input is echoed in a message.
+"""
+
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """The error table; names are the wire's `status`, the vendor's own spellings included."""
+
+    BAD_REQUEST = 40000
+    UNSUPPORT_CONTENT_TYPE = 40001
+    EMPTY_REQUEST_JSON = 40002
+    IMAGE_ERROR = 40003
+    NO_FACE = 40004
+    BOOLEAN_ARGUMENT_ERROR = 40005
+    LOW_QUALITY_ERROR = 40006
+    IMAGE_SIZE_TOO_LARGE_ERROR = 40007
+    EMPTY_GROUP_ERROR = 40008
+    ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR = 40009
+    BAD_FEATURE_ERROR = 40010
+    IDENTITY_EXSIT_ERROR = 40011
+    GROUP_NAME_ERROR = 40012
+    GROUP_LEN_ERROR = 40015
+    PARAM_ERROR = 40071
+    LIVENESS_DETECT_FAIL = 40080
+    UNAUTHORIZED = 40180
+    NOT_FOUND = 40400
+    ID_NOT_FOUND = 40401
+    DEVICE_ID_NOT_FOUND = 40480
+    METHOD_NOT_ALLOWED = 40580
+    PAYLOAD_TOO_LARGE = 41300
+    INTERNAL_ERROR = 50080
+    OVERLOADED = 50380
+    TIMEOUT = 50480
+
+    @property
+    def http_status(self) -> int:
+        """The status of the HTTP answer."""
+        return self.value // 100
+
+
+class Refusal(Exception):
+    """An answer that is not a success; `message` is one sentence for whoever sent the request."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @property
+    def status(self) -> str:
+        """The wire's name of the code."""
+        return self.code.name
+
+    @property
+    def http_status(self) -> int:
+        """The status of the HTTP answer."""
+        return self.code.http_status
+
+
+class RequestRefused(Refusal):
+    """Refused before it entered the log."""
+
+
+class PictureRefused(Refusal):
+    """A picture that cannot be used."""
+
+
+class PictureUnreadable(PictureRefused):
+    """Not a JPEG, PNG, WebP or BMP, or a damaged one."""
+
+    def __init__(self, message: str = "the picture is not a complete JPEG, PNG, WebP or BMP file") -> None:
+        super().__init__(Code.IMAGE_ERROR, message)
+
+
+class PictureTooLarge(PictureRefused):
+    """More pixels than the limit allows."""
+
+    def __init__(self, max_pixels: int) -> None:
+        super().__init__(
+            Code.IMAGE_SIZE_TOO_LARGE_ERROR,
+            f"the picture has more than {max_pixels} pixels; send a smaller one",
+        )

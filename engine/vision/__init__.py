@@ -1,0 +1,1 @@
+"""From bytes to faces: decode, detect, align, quality, liveness, embed."""

@@ -1,0 +1,134 @@
+"""The values that pass between the steps of the engine, and the ports that the networks fill."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""A decoded picture: BGR, uint8, height x width x 3, C-contiguous, upright (EXIF orientation applied)."""
+
+Vector = NDArray[np.float32]
+"""A float32 vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels; it may reach over the picture's border."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def area(self) -> float:
+        """Width x height, in square pixels."""
+        return self.width * self.height
+
+    @property
+    def shorter_side(self) -> float:
+        """The wire's face size, in pixels (wire.md section 3)."""
+        return min(self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """One detected face. `landmarks`: 5 x 2 float32 pixels (x, y): the eye on the picture's left, the other eye,
+    the nose tip, the mouth corner on the left, the other corner."""
+
+    box: Box
+    confidence: float
+    landmarks: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """A face as a unit vector (float32, the embedder's dimension); `norm` is its length before normalising."""
+
+    vector: Vector
+    norm: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPose:
+    """Angles of the head in degrees."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+    @property
+    def sum_of_angles(self) -> float:
+        """What wire.md section 3 limits: the sum of the absolute angles."""
+        return abs(self.yaw) + abs(self.pitch) + abs(self.roll)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One measured item of quality or liveness against its limit; `limit` is what the value was held against."""
+
+    name: str
+    value: float
+    limit: float
+    passed: bool
+
+
+class Detector(Protocol):
+    """Finds faces."""
+
+    def __call__(self, image: Image) -> Sequence[Face]:
+        """All faces of the picture, largest box first; deterministic."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns a face into a vector whose cosine to another tells whether they are of one person."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """The model's default cosine threshold for 1:N."""
+        ...
+
+    def __call__(self, image: Image, face: Face) -> Embedding:
+        """The embedding of that face of the picture."""
+        ...
+
+
+class LivenessNet(Protocol):
+    """Tells a live face from a picture of one, on a colour picture."""
+
+    def __call__(self, image: Image, face: Face) -> float:
+        """The probability, 0..1, that the face is live."""
+        ...
+
+
+class PoseNet(Protocol):
+    """Measures where a head is turned."""
+
+    def __call__(self, image: Image, face: Face) -> HeadPose:
+        """The angles of that face's head."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSet:
+    """The networks of one engine. `identities`: role -> identity (source sha256 + recipe version)."""
+
+    detector: Detector
+    embedder: Embedder
+    liveness: LivenessNet
+    pose: PoseNet
+    identities: tuple[tuple[str, str], ...]
+
+    @property
+    def embedder_identity(self) -> str:
+        """Embeddings of different identities must never be compared."""
+        return dict(self.identities)["embedder"]

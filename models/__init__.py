@@ -1,0 +1,1 @@
+"""The networks: a typed manifest, fetch, verify, prepare, and the one place where ONNX Runtime is opened."""

@@ -1,0 +1,1 @@
+"""The doors: command line, settings, wiring of the roles. The only room that may open the others."""
