@@ -4,7 +4,7 @@ Invariants, checked for every make by the same contract tests:
 
 - A topic has a fixed number of partitions; a record with a key goes to the partition of that key, always the same.
 - Offsets grow within a partition and are never reused. They may have gaps.
-- What `append` or `commit` has returned for is durable; what it has not returned for is either wholly there or not at all.
+- What `append` or `commit` has returned for is durable; anything else is either wholly there or not at all.
 - Readers see committed records only, in offset order.
 - A record's timestamp is the time of its writing.
 - In a compacted topic the latest value of each key stays readable, whatever its age.

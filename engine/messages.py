@@ -58,7 +58,7 @@ class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=
     """Who is this? One PictureMatch call, with what its body told (wire.md section 1)."""
 
     request_id: str
-    device_ip: str
+    device_ip: str | None
     image: bytes
     compare_time_s: float
     received_time_s: float

@@ -1,0 +1,29 @@
+"""The topics of the system, by role, and how a record's key is made from what it is about."""
+
+from dataclasses import dataclass
+
+from engine.messages import MatchRequest, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The names of the five topics."""
+
+    requests: str = "picturematch.requests"
+    replies: str = "picturematch.replies"
+    events: str = "picturematch.events"
+    people: str = "picturematch.people"
+    dead_letters: str = "picturematch.dead-letters"
+
+
+PROCESSOR_GROUP = "picturematch-processor"
+
+
+def request_key(request: Request) -> bytes:
+    """Key of a request and of its event: the device (else the group) of a match, the person of an enrolment.
+
+    Requests about one person share a key, so they are decided one after the other.
+    """
+    if isinstance(request, MatchRequest):
+        return (request.device_ip or request.group_name or "").encode()
+    return request.identity_id.encode()
