@@ -1,0 +1,54 @@
+"""What the operator decides about matching and enrolling: a value handed to the decisions."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from engine.messages import LivenessMode, QualityLevel
+
+ScoreScale = Literal["raw", "percent"]
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
+
+class QualityLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The limits of the level `custom`; an item without a limit (None) is not measured."""
+
+    face_size_px: Annotated[float, msgspec.Meta(ge=0)] | None = 60.0
+    """The shorter side of the face box must be greater."""
+    headpose_degrees: Annotated[float, msgspec.Meta(ge=0)] | None = 120.0
+    """The sum of the absolute head angles may reach this."""
+    partial: Share | None = None
+    """The share of the face box outside the picture may reach this."""
+    brightness: tuple[float, float] | None = None
+    """The mean grey value (0..255) of the face must lie between these."""
+    clarity: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    """The sharpness of the face must reach this."""
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of the engine; the same for every request."""
+
+    threshold: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] | None = None
+    """Cosine threshold for 1:N; None takes the embedder's own (see the model manifest)."""
+    score_scale: ScoreScale = "raw"
+    """raw: cosine; percent: the vendor's 0..100, on which the threshold is 82."""
+    liveness_floor: LivenessMode = "liveness_off"
+    """A request can raise liveness above this, never lower it."""
+    liveness_threshold: Share = 0.5
+    """The live probability that the RGB network must reach."""
+    match_quality: QualityLevel = "no"
+    """Quality level of a PictureMatch."""
+    enrolment_quality: QualityLevel = "low"
+    """Quality level of an enrolment that names none."""
+    custom_quality: QualityLimits = QualityLimits()
+    blacklist_opens: bool = False
+    """True: a recognised person of type 3 gets retcode "1"."""
+    allow_keep_info: bool = False
+    """True: need_keep_info is honoured."""
+    event_identity_info: bool = False
+    """True: events carry the person's identity_info."""
+    unknown_device: Literal["accept", "reject"] = "accept"
+    """What an unregistered device_ip gets: the default group, or DEVICE_ID_NOT_FOUND."""
+    max_people: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
+    """People in the default group; more are refused with GROUP_LEN_ERROR."""
+    max_faces_per_person: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
