@@ -1,0 +1,84 @@
+"""The embedder: five landmarks moved onto the ArcFace template, then the network.
+
+Any ArcFace-style network fits; its manifest entry says how it is fed, its dimension and its threshold.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import PictureUnreadable
+from engine.vision.ports import Embedding, Face, Image
+from engine.vision.tensor import Run, to_tensor
+from models.manifest import NetworkEntry
+
+TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+    np.float32,
+)
+"""Where ArcFace networks expect eyes, nose tip and mouth corners, in a picture of 112 x 112 pixels."""
+
+TEMPLATE_SIDE = 112
+
+
+def similarity(points: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The 2 x 3 matrix of the rotation, uniform scale and shift that brings `points` closest to `target` (both n x 2).
+
+    Least squares in closed form: with both centred and read as complex numbers, the best factor is a projection.
+    A mirror image is never made of a face.
+
+    Raises:
+        ValueError: the points fall together, so no scale fits.
+    """
+    source, wanted = points.astype(np.float64), target.astype(np.float64)
+    source_centre, wanted_centre = source.mean(axis=0), wanted.mean(axis=0)
+    z = (source - source_centre) @ np.array([1, 1j])
+    w = (wanted - wanted_centre) @ np.array([1, 1j])
+    spread = float((np.abs(z) ** 2).sum())
+    if not spread > 1e-6:
+        raise ValueError("the landmarks fall together")
+    factor = complex((np.conj(z) * w).sum() / spread)
+    linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
+    return np.hstack([linear, (wanted_centre - linear @ source_centre)[:, np.newaxis]])
+
+
+def align(image: Image, face: Face, width: int = TEMPLATE_SIDE, height: int = TEMPLATE_SIDE) -> Image:
+    """The face moved onto the template, at that size; black where the picture ends.
+
+    Raises:
+        PictureUnreadable: the landmarks fall together.
+    """
+    scale = np.array([width / TEMPLATE_SIDE, height / TEMPLATE_SIDE], np.float32)
+    try:
+        matrix = similarity(face.landmarks, TEMPLATE * scale)
+    except ValueError as error:
+        raise PictureUnreadable("the face in the picture cannot be aligned; send a clearer picture") from error
+    return np.asarray(cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR), np.uint8)
+
+
+class ArcFaceEmbedder:
+    """Aligns and embeds."""
+
+    def __init__(self, run: Run, entry: NetworkEntry) -> None:
+        if entry.dimension is None or entry.threshold is None or not entry.input.width or not entry.input.height:
+            raise ValueError(f"the embedder {entry.name} needs dimension, threshold, input.width and input.height")
+        self._run = run
+        self._spec = entry.input
+        self._size = (entry.input.width, entry.input.height)
+        self.dimension: int = entry.dimension
+        self.threshold: float = entry.threshold
+
+    def __call__(self, image: Image, face: Face) -> Embedding:
+        """The embedding of that face of the picture.
+
+        Raises:
+            PictureUnreadable: no usable embedding comes of it.
+            ValueError: the network's output is not of the manifest's dimension.
+        """
+        raw = self._run(to_tensor(align(image, face, *self._size), self._spec))[0].reshape(-1)
+        if raw.size != self.dimension:
+            raise ValueError(f"the embedder's output has {raw.size} numbers, its manifest says {self.dimension}")
+        norm = float(np.linalg.norm(raw.astype(np.float64)))
+        if not (np.isfinite(norm) and norm > 1e-6):
+            raise PictureUnreadable("the face in the picture gives no usable features; send a clearer picture")
+        return Embedding((raw / norm).astype(np.float32), norm)

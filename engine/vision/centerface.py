@@ -1,0 +1,119 @@
+"""The detector: CenterFace, a heat map of face centres at stride 4 with a size, an offset and five landmarks each.
+
+A picture is looked at in rising resolutions (`LOOK_SIDES`) until its largest face is big enough there to be aligned
+well, or the picture has been seen at its own size. So a near face in a big photo costs as little as one in a small
+photo, and a far one is still found. The faces returned are those of the last look.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.vision.ports import Box, Face, Image
+from engine.vision.tensor import Run, Tensor, resize, to_tensor
+from models.manifest import NetworkEntry
+
+STRIDE = 4
+SIDE_MULTIPLE = 32
+"""The network's deepest layer works at stride 32; other sides would not fit together again."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorPolicy:
+    """What counts as a face, and how closely a picture is looked at.
+
+    Attributes:
+        confidence: heat map value, 0..1, from which on a place is a face.
+        overlap: of two boxes with at least this intersection over union the weaker one is dropped.
+        look_sides: longer side in pixels of each look, rising.
+        enough: a look is the last one when its largest face has at least this shorter side, in the look's pixels.
+    """
+
+    confidence: float = 0.5
+    overlap: float = 0.3
+    look_sides: tuple[int, ...] = (384, 768, 1536)
+    enough: float = 48.0
+
+
+class CenterFace:
+    """Finds faces."""
+
+    def __init__(self, run: Run, entry: NetworkEntry, policy: DetectorPolicy | None = None) -> None:
+        self._run = run
+        self._spec = entry.input
+        self._policy = policy or DetectorPolicy()
+
+    def __call__(self, image: Image) -> Sequence[Face]:
+        """All faces of the picture, largest box first; deterministic."""
+        rows, columns = image.shape[:2]
+        faces: Sequence[Face] = ()
+        for side in self._policy.look_sides:
+            scale = min(1.0, side / max(rows, columns))
+            faces = self._look(image, scale) or faces
+            if scale == 1.0 or (faces and faces[0].box.shorter_side * scale >= self._policy.enough):
+                break
+        return faces
+
+    def _look(self, image: Image, scale: float) -> list[Face]:
+        rows, columns = image.shape[:2]
+        width, height = max(1, round(columns * scale)), max(1, round(rows * scale))
+        small = _padded(resize(image, width, height))
+        heat, log_size, offset, landmarks = self._run(to_tensor(small, self._spec))
+        found = _peaks(heat[0, 0], log_size[0], offset[0], landmarks[0], self._policy)
+        # Sides are rounded to whole pixels, so the axes are scaled back each by its own factor.
+        back = np.array([columns / width, rows / height], np.float32)
+        return [_face(box, confidence, points, back) for box, confidence, points in found]
+
+
+def _padded(image: Image) -> Image:
+    bottom, right = -image.shape[0] % SIDE_MULTIPLE, -image.shape[1] % SIDE_MULTIPLE
+    if not bottom and not right:
+        return image
+    return np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_CONSTANT), np.uint8)
+
+
+def _peaks(
+    heat: Tensor, log_size: Tensor, offset: Tensor, landmarks: Tensor, policy: DetectorPolicy
+) -> list[tuple[NDArray[np.float32], float, NDArray[np.float32]]]:
+    """(box as left, top, width, height; confidence; landmarks 5 x 2), in the look's pixels, largest box first."""
+    ys, xs = np.nonzero(heat > policy.confidence)
+    if not len(ys):
+        return []
+    confidence = heat[ys, xs]
+    # Channels are (vertical, horizontal) in every map of this network.
+    heights, widths = np.exp(log_size[:, ys, xs]) * STRIDE
+    centre_y = (ys + offset[0, ys, xs] + 0.5) * STRIDE
+    centre_x = (xs + offset[1, ys, xs] + 0.5) * STRIDE
+    boxes = np.stack([centre_x - widths / 2, centre_y - heights / 2, widths, heights], axis=1).astype(np.float32)
+    keep = suppress(boxes, confidence, policy.overlap)
+    keep.sort(key=lambda i: (-float(boxes[i, 2] * boxes[i, 3]), -float(confidence[i]), float(boxes[i, 0]), i))
+    found = []
+    for i in keep:
+        relative = landmarks[:, ys[i], xs[i]].reshape(5, 2)[:, ::-1]
+        points = relative * boxes[i, 2:] + boxes[i, :2]
+        found.append((boxes[i], float(confidence[i]), points.astype(np.float32)))
+    return found
+
+
+def suppress(boxes: NDArray[np.float32], confidence: NDArray[np.float32], overlap: float) -> list[int]:
+    """Indexes of the boxes (left, top, width, height) that no stronger box overlaps by `overlap` or more."""
+    areas = boxes[:, 2] * boxes[:, 3]
+    corners = boxes[:, :2] + boxes[:, 2:]
+    left = np.argsort(-confidence, kind="stable")
+    keep: list[int] = []
+    while len(left):
+        best, left = int(left[0]), left[1:]
+        keep.append(best)
+        lower = np.maximum(boxes[best, :2], boxes[left, :2])
+        upper = np.minimum(corners[best], corners[left])
+        shared = np.prod(np.clip(upper - lower, 0, None), axis=1)
+        left = left[shared < overlap * (areas[best] + areas[left] - shared)]
+    return keep
+
+
+def _face(box: NDArray[np.float32], confidence: float, points: NDArray[np.float32], back: NDArray[np.float32]) -> Face:
+    x, y, width, height = (float(value) for value in box * np.tile(back, 2))
+    return Face(Box(x, y, width, height), confidence, points * back)

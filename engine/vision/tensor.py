@@ -1,0 +1,49 @@
+"""From pixels to what a network is fed, as its manifest entry describes it."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.vision.ports import Box, Image
+from models.manifest import InputSpec
+
+Tensor = NDArray[np.float32]
+
+Run = Callable[[Tensor], tuple[Tensor, ...]]
+"""An open network: one input, its outputs in the manifest's order. `models.network.Network` is one."""
+
+
+def to_tensor(image: Image, spec: InputSpec) -> Tensor:
+    """The batch of one: colour order, mean, divisor and axes as `spec` wants them; the size is the picture's own."""
+    pixels = image[:, :, ::-1] if spec.colour == "rgb" else image
+    planes = pixels.transpose(2, 0, 1)[np.newaxis]
+    tensor = np.empty(planes.shape, np.float32)
+    for channel, (mean, divisor) in enumerate(zip(spec.mean, spec.divisor, strict=True)):
+        np.subtract(planes[0, channel], np.float32(mean), out=tensor[0, channel], dtype=np.float32)
+        if divisor != 1.0:
+            tensor[0, channel] *= np.float32(1.0 / divisor)
+    return tensor if spec.layout == "nchw" else np.ascontiguousarray(tensor.transpose(0, 2, 3, 1))
+
+
+def resize(image: Image, width: int, height: int) -> Image:
+    """The picture at that size: averaged when it shrinks, interpolated when it grows."""
+    if image.shape[1] == width and image.shape[0] == height:
+        return image
+    shrinks = width * height < image.shape[0] * image.shape[1]
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
+
+
+def crop_around(image: Image, box: Box, scale: float) -> Image:
+    """The box enlarged `scale` times about its centre and kept inside the picture: shifted where it would reach over
+    the border, made smaller (in its own proportions) where the picture is too small. At least one pixel."""
+    rows, columns = image.shape[:2]
+    width, height = max(box.width, 1.0), max(box.height, 1.0)
+    scale = min(scale, columns / width, rows / height)
+    width, height = width * scale, height * scale
+    left = min(max(box.x + (box.width - width) / 2, 0.0), columns - width)
+    top = min(max(box.y + (box.height - height) / 2, 0.0), rows - height)
+    x, y = min(int(left), columns - 1), min(int(top), rows - 1)
+    return image[y : max(y + 1, round(top + height)), x : max(x + 1, round(left + width))]

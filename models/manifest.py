@@ -1,0 +1,192 @@
+"""The manifest: which networks there are, where each comes from and how it wants to be fed.
+
+Typed; unknown keys are refused. The project's own manifest lies beside this file. An operator's manifest has the same
+form; each of its networks replaces the one of the same role. Such a network may name a local `file` (relative to the
+manifest) instead of a package::
+
+    [[networks]]
+    role = "embedder"
+    name = "our-arcface"
+    file = "our-arcface.onnx"
+    licence = "proprietary"
+    dimension = 512
+    threshold = 0.42
+    [networks.input]
+    colour = "rgb"
+    width = 112
+    height = 112
+    mean = [127.5, 127.5, 127.5]
+    divisor = [127.5, 127.5, 127.5]
+"""
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from models.errors import BadManifest
+
+Role = Literal["detector", "embedder", "liveness", "pose"]
+REQUIRED_ROLES: tuple[Role, ...] = ("detector", "embedder", "liveness", "pose")
+
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Side = Annotated[int, msgspec.Meta(ge=8, le=4096)]
+Triple = tuple[float, float, float]
+
+
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Package(_Strict, frozen=True, kw_only=True):
+    """A registry package. `size_bytes` is what the archive weighs, about: it serves the progress line only."""
+
+    ecosystem: Literal["pypi", "npm"]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9@][A-Za-z0-9@/._-]{0,199}$")]
+    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9][A-Za-z0-9.+-]{0,49}$")]
+    licence: str
+    size_bytes: int
+    note: str = ""
+
+
+class InputSpec(_Strict, frozen=True, kw_only=True):
+    """How a network wants its picture: (pixel - mean) / divisor per channel, pixels 0..255, channels in `colour` order.
+
+    `shape` is given where the file fixes sides that the network does not need fixed: names stand for dynamic axes.
+    `box_scale` is how much of the face box's surroundings is fed (1 = the box alone); aligned networks ignore it.
+    """
+
+    colour: Literal["rgb", "bgr"]
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    width: Side | None = None
+    height: Side | None = None
+    mean: Triple = (0.0, 0.0, 0.0)
+    divisor: Triple = (1.0, 1.0, 1.0)
+    box_scale: float = 1.0
+    shape: tuple[int | str, ...] | None = None
+
+
+class NetworkEntry(_Strict, frozen=True, kw_only=True):
+    """One network: its role, its source, its input. `dimension` and `threshold` belong to embedders.
+
+    `outputs` names the outputs that are read, in order; empty means all, in the file's order.
+    """
+
+    role: Role
+    name: Name
+    licence: str
+    input: InputSpec
+    package: str | None = None
+    path: str | None = None
+    file: str | None = None
+    sha256: Sha256 | None = None
+    outputs: tuple[str, ...] = ()
+    dimension: Annotated[int, msgspec.Meta(ge=8, le=8192)] | None = None
+    threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    threshold_from: str = ""
+
+
+class SampleEntry(_Strict, frozen=True, kw_only=True):
+    """A freely usable picture for the demo and the tests; fetched only when asked for."""
+
+    name: Name
+    package: str
+    path: str
+    sha256: Sha256
+    licence: str
+
+
+class Manifest(_Strict, frozen=True, kw_only=True):
+    """Everything that can be installed."""
+
+    packages: dict[str, Package] = {}
+    networks: tuple[NetworkEntry, ...] = ()
+    samples: tuple[SampleEntry, ...] = ()
+
+    def network(self, role: Role) -> NetworkEntry:
+        """The network of that role.
+
+        Raises:
+            BadManifest: there is none.
+        """
+        for entry in self.networks:
+            if entry.role == role:
+                return entry
+        raise BadManifest(f"the manifest has no network for the role {role}; add a [[networks]] entry with it")
+
+
+def default_manifest() -> Manifest:
+    """The manifest of this release."""
+    return _read(Path(__file__).with_name("manifest.toml"))
+
+
+def load_manifest(own: Path | None = None) -> Manifest:
+    """This release's manifest, with the networks of the operator's own file in place of those of the same role.
+
+    Raises:
+        BadManifest: a file cannot be read or is not a manifest; the message names the file and the field.
+    """
+    base = default_manifest()
+    if own is None:
+        return base
+    theirs = _read(own)
+    replaced = {entry.role for entry in theirs.networks}
+    merged = Manifest(
+        packages={**base.packages, **theirs.packages},
+        networks=tuple(entry for entry in base.networks if entry.role not in replaced) + theirs.networks,
+        samples=base.samples + theirs.samples,
+    )
+    _check(merged, own)
+    return merged
+
+
+def _read(path: Path) -> Manifest:
+    try:
+        manifest = msgspec.toml.decode(path.read_bytes(), type=Manifest)
+    except OSError as error:
+        raise BadManifest(f"the manifest {path} cannot be read: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadManifest(f"the manifest {path} is not valid: {error}") from error
+    anchored = tuple(
+        msgspec.structs.replace(entry, file=str((path.parent / entry.file).resolve())) if entry.file else entry
+        for entry in manifest.networks
+    )
+    return msgspec.structs.replace(manifest, networks=anchored)
+
+
+def _check(manifest: Manifest, path: Path) -> None:
+    roles = [entry.role for entry in manifest.networks]
+    for entry in manifest.networks:
+        problem = (
+            f"is one of several for the role {entry.role}; keep one"
+            if roles.count(entry.role) > 1
+            else _source_problem(entry, manifest) or _input_problem(entry)
+        )
+        if problem is not None:
+            raise BadManifest(f"the manifest {path} is not valid: network {entry.name} {problem}")
+
+
+def _source_problem(entry: NetworkEntry, manifest: Manifest) -> str | None:
+    if (entry.file is None) == (entry.package is None):
+        return "needs either a file or a package"
+    if entry.package is None:
+        return None
+    if entry.package not in manifest.packages:
+        return f"names the package {entry.package}, which [packages] does not describe"
+    if entry.path is None or entry.sha256 is None:
+        return "needs path and sha256, because it comes from a package"
+    return None
+
+
+def _input_problem(entry: NetworkEntry) -> str | None:
+    if entry.role == "embedder" and (entry.dimension is None or entry.threshold is None):
+        return "needs dimension and threshold, because it is an embedder"
+    if entry.role != "detector" and (entry.input.width is None or entry.input.height is None):
+        return "needs input.width and input.height"
+    if not all(math.isfinite(value) and value != 0 for value in entry.input.divisor):
+        return "has an input.divisor that is zero or not finite"
+    if not 0.5 <= entry.input.box_scale <= 10:
+        return "has an input.box_scale outside 0.5..10"
+    return None
