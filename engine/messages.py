@@ -106,7 +106,8 @@ class DeleteRequest(Message, tag="delete", tag_field="kind", frozen=True, kw_onl
     received_time_s: float
 
 
-Request = MatchRequest | EnrolRequest | DeleteRequest
+PersonRequest = EnrolRequest | DeleteRequest
+Request = MatchRequest | PersonRequest
 
 
 class CheckResult(Message, frozen=True, kw_only=True):

@@ -1,0 +1,199 @@
+"""Adding, changing and removing people: from a request and what is known, to the records that the people topic gets.
+
+Two steps, because the first is slow and needs no order, and the second is quick and must see every earlier decision
+about the same person: `prepare_face` (networks) and `decide_enrolment` / `decide_deletion` (values).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.errors import Code, PictureRefused, Refusal
+from engine.gallery.people import face_key, person_key, photo_key
+from engine.matching import detect_faces, require_quality
+from engine.messages import (
+    DEFAULT_GROUP,
+    PERSON_EMPLOYEE,
+    DeletedAnswer,
+    DeleteRequest,
+    EnrolRequest,
+    FaceRecord,
+    Outcome,
+    PersonAnswer,
+    PersonRecord,
+    PhotoRecord,
+    encode,
+)
+from engine.policy import Policy
+from engine.timing import Clock, StageTimer
+from engine.vision.decode import as_jpeg
+from engine.vision.ports import Check, ModelSet, Vector
+from engine.vision.quality import measure_quality
+
+_SAME_FACE_COSINE = 0.9999
+"""A face as near as this to one the person has is that face, sent again."""
+
+KeyedValue = tuple[bytes, bytes | None]
+"""Key and value of a people record; None deletes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedFace:
+    """A face ready to be enrolled: its unit vector and, if it came as a photo, that photo as a JPEG."""
+
+    vector: Vector
+    jpeg: bytes | None
+    quality: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentDecision:
+    """What becomes of the people topic, in the order of writing, and what the sender is told."""
+
+    outcome: Outcome
+    records: tuple[KeyedValue, ...]
+    answer: PersonAnswer | DeletedAnswer
+
+
+def prepare_face(
+    request: EnrolRequest, models: ModelSet, policy: Policy, max_pixels: int, clock: Clock
+) -> tuple[PreparedFace | None, dict[str, float]]:
+    """The face that the request brings (None: it brings none), and milliseconds per stage.
+
+    Raises:
+        Refusal: the photo or the feature cannot be enrolled.
+    """
+    timer = StageTimer(clock)
+    if request.feature is not None:
+        vector = _imported(request.feature, models.embedder.dimension)
+        jpeg = as_jpeg(request.photo, max_pixels) if request.photo is not None else None
+        return PreparedFace(vector, jpeg), timer.timings_ms
+    if request.photo is None:
+        return None, timer.timings_ms
+    image, faces = detect_faces(request.photo, models, max_pixels, timer)
+    if not faces:
+        raise PictureRefused(Code.NO_FACE, "no face found in the photo")
+    level = request.quality_level or policy.enrolment_quality
+    with timer.stage("quality"):
+        checks = tuple(measure_quality(image, faces[0], level, policy.custom_quality, models.pose))
+    if any(check.name == "face_size" and not check.passed for check in checks):
+        raise PictureRefused(
+            Code.ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR, "the face in the photo is too small to be enrolled"
+        )
+    require_quality(checks)
+    with timer.stage("embed"):
+        vector = models.embedder(image, faces[0]).vector
+    return PreparedFace(vector, as_jpeg(request.photo, max_pixels), checks), timer.timings_ms
+
+
+def decide_enrolment(
+    request: EnrolRequest,
+    face: PreparedFace | None,
+    person: PersonRecord | None,
+    vectors: Mapping[int, Vector],
+    people_count: int,
+    model: str,
+    policy: Policy,
+) -> EnrolmentDecision:
+    """Create or change a person.
+
+    `person` and `vectors` (face number -> embedding) are what is enrolled under that identity_id now, `people_count`
+    how many people there are, `model` the embedder's identity.
+
+    Raises:
+        Refusal: the person exists, or does not, or there is no room.
+    """
+    if request.update and person is None:
+        raise Refusal(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
+    if person is not None and not (request.update or request.ignore_exist):
+        raise Refusal(Code.IDENTITY_EXSIT_ERROR, "this identity_id is enrolled already; set ignore_exist to change it")
+    if person is None and people_count >= policy.max_people:
+        raise Refusal(Code.GROUP_LEN_ERROR, "the group is full; remove people or raise the limit in the settings")
+    if person is None and face is None:
+        raise Refusal(Code.PARAM_ERROR, "reg_photo is needed to enrol a person, or import_mode with feature")
+    if any(name != DEFAULT_GROUP for name in request.group_names or ()):
+        raise Refusal(Code.GROUP_NAME_ERROR, "no such group; create it first")
+
+    kept = person.faces if person else ()
+    number = person.next_face if person else 0
+    faces, added = kept, None
+    records: list[KeyedValue] = []
+    if face is not None:
+        added = _same_face(face, vectors)
+        if added is None:
+            added, number = number, number + 1
+            records += _face_records(request.identity_id, added, face, model)
+        faces = (added,) if request.support_single_face else tuple(dict.fromkeys((*kept, added)))
+        if len(faces) > policy.max_faces_per_person:
+            raise Refusal(
+                Code.PARAM_ERROR, "this person has as many faces as allowed; set support_single_face to replace them"
+            )
+    changed = PersonRecord(
+        identity_id=request.identity_id,
+        group_names=request.group_names or (person.group_names if person else (DEFAULT_GROUP,)),
+        info=_info(request, person),
+        faces=faces,
+        next_face=number,
+    )
+    records.append((person_key(request.identity_id), encode(changed)))
+    records += _tombstones(request.identity_id, [n for n in kept if n not in faces])
+    answer = PersonAnswer(
+        identity_id=changed.identity_id,
+        group_names=changed.group_names,
+        info=changed.info,
+        image_id=None if added is None else str(added),
+        photo=face.jpeg if face and request.need_bring_pic else None,
+    )
+    return EnrolmentDecision("enrolled" if person is None else "updated", tuple(records), answer)
+
+
+def decide_deletion(request: DeleteRequest, person: PersonRecord | None) -> EnrolmentDecision:
+    """Remove a person.
+
+    Raises:
+        Refusal: there is none of that id.
+    """
+    if person is None:
+        raise Refusal(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
+    records = ((person_key(person.identity_id), None), *_tombstones(person.identity_id, person.faces))
+    return EnrolmentDecision("deleted", records, DeletedAnswer(identity_id=person.identity_id))
+
+
+def _info(request: EnrolRequest, person: PersonRecord | None) -> dict[str, Any]:
+    before = {"type": PERSON_EMPLOYEE, "permission_ids": ["0"]} if person is None else person.info
+    return {**before, **(request.info or {})}
+
+
+def _face_records(identity_id: str, number: int, face: PreparedFace, model: str) -> list[KeyedValue]:
+    records: list[KeyedValue] = []
+    if face.jpeg is not None:
+        photo = PhotoRecord(identity_id=identity_id, number=number, jpeg=face.jpeg)
+        records.append((photo_key(identity_id, number), encode(photo)))
+    vector = face.vector.astype("<f4").tobytes()
+    record = FaceRecord(
+        identity_id=identity_id, number=number, vector=vector, model=model, has_photo=face.jpeg is not None
+    )
+    records.append((face_key(identity_id, number), encode(record)))
+    return records
+
+
+def _tombstones(identity_id: str, numbers: Sequence[int]) -> list[KeyedValue]:
+    return [(key(identity_id, number), None) for number in numbers for key in (face_key, photo_key)]
+
+
+def _same_face(face: PreparedFace, vectors: Mapping[int, Vector]) -> int | None:
+    return next((n for n, vector in vectors.items() if float(vector @ face.vector) >= _SAME_FACE_COSINE), None)
+
+
+def _imported(feature: Sequence[float], dimension: int) -> Vector:
+    if len(feature) != dimension:
+        raise Refusal(Code.BAD_FEATURE_ERROR, f"feature must have {dimension} numbers")
+    with np.errstate(over="ignore"):
+        vector = np.asarray(feature, dtype=np.float64)
+        norm = float(np.linalg.norm(vector))
+    if not np.isfinite(norm) or norm == 0.0:
+        raise Refusal(Code.BAD_FEATURE_ERROR, "feature must be finite numbers that are not all zero")
+    unit: Vector = (vector / norm).astype(np.float32)
+    return unit

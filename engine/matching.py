@@ -1,0 +1,221 @@
+"""Who is this? From a MatchRequest and a gallery to a decision, by the injected networks; pure and deterministic.
+
+The steps, each of which can end the matter: decode, detect, choose the largest face, quality, liveness, embed, search,
+decide against the threshold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from engine.errors import Code, PictureRefused, Refusal
+from engine.gallery.index import Candidate, Gallery
+from engine.messages import (
+    DEFAULT_GROUP,
+    LIVENESS_ORDER,
+    PERSON_BLACKLIST,
+    PERSON_EMPLOYEE,
+    LivenessMode,
+    MatchRequest,
+    Outcome,
+    PersonRecord,
+)
+from engine.policy import Policy
+from engine.timing import Clock, StageTimer
+from engine.vision.decode import decode
+from engine.vision.infrared import infrared_face_check
+from engine.vision.ports import Check, Face, Image, ModelSet
+from engine.vision.quality import measure_quality
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """The checks that the applied mode made."""
+
+    mode: LivenessMode
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Live only if every check says so."""
+        return all(check.passed for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was seen in the picture before the matter ended; what was not reached is None or empty."""
+
+    faces: int | None = None
+    face: Face | None = None
+    quality: tuple[Check, ...] = ()
+    liveness: Liveness | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MatchDecision:
+    """What was decided about one request, and all that it was decided from.
+
+    `candidate` is the best face of the gallery, whether or not it reached `threshold` (a cosine). `refusal` is set
+    where the answer is an error.
+    """
+
+    outcome: Outcome
+    threshold: float
+    threshold_rule: str
+    gallery_version: int
+    candidate: Candidate | None = None
+    refusal: Refusal | None = None
+    findings: Findings = Findings()
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+_OUTCOMES: dict[Code, Outcome] = {
+    Code.IMAGE_ERROR: "image_error",
+    Code.IMAGE_SIZE_TOO_LARGE_ERROR: "image_error",
+    Code.NO_FACE: "no_face",
+    Code.LOW_QUALITY_ERROR: "low_quality",
+    Code.LIVENESS_DETECT_FAIL: "spoof",
+    Code.EMPTY_GROUP_ERROR: "empty_group",
+    Code.TIMEOUT: "expired",
+}
+
+
+def decide_match(
+    request: MatchRequest, gallery: Gallery, models: ModelSet, policy: Policy, max_pixels: int, clock: Clock
+) -> MatchDecision:
+    """Match one request; whatever a device can send ends in a decision.
+
+    `max_pixels` bounds what is decoded, `clock` (seconds) times the steps.
+    """
+    timer = StageTimer(clock)
+    look = _Look(request, models, policy, timer)
+    try:
+        _check_scope(request, policy)
+        candidate = look.find(gallery, max_pixels)
+    except Refusal as refusal:
+        return replace(refuse_match(refusal, gallery, models, policy), findings=look.seen, timings_ms=timer.timings_ms)
+    threshold, rule = applied_threshold(policy, models)
+    outcome = _outcome(candidate, threshold, policy)
+    return MatchDecision(
+        outcome, threshold, rule, gallery.version, candidate, findings=look.seen, timings_ms=timer.timings_ms
+    )
+
+
+def refuse_match(refusal: Refusal, gallery: Gallery, models: ModelSet, policy: Policy) -> MatchDecision:
+    """The decision about a request whose answer is an error."""
+    threshold, rule = applied_threshold(policy, models)
+    return MatchDecision(_OUTCOMES.get(refusal.code, "error"), threshold, rule, gallery.version, refusal=refusal)
+
+
+def applied_threshold(policy: Policy, models: ModelSet) -> tuple[float, str]:
+    """The cosine threshold for 1:N and the rule that gave it."""
+    if policy.threshold is not None:
+        return policy.threshold, "setting"
+    return models.embedder.threshold, "model default"
+
+
+def applied_liveness(request: MatchRequest, policy: Policy) -> LivenessMode:
+    """The strictest of what the request asks for, the site's floor, and what an infrared picture implies."""
+    wanted = [request.liveness_mode, policy.liveness_floor]
+    if request.ir_image is not None:
+        wanted.append("liveness_rgb_ir")
+    return max(wanted, key=LIVENESS_ORDER.index)
+
+
+def detect_faces(picture: bytes, models: ModelSet, max_pixels: int, timer: StageTimer) -> tuple[Image, Sequence[Face]]:
+    """The decoded picture and its faces, largest first.
+
+    Raises:
+        PictureRefused: it is no picture that can be served.
+    """
+    with timer.stage("decode"):
+        image = decode(picture, max_pixels)
+    with timer.stage("detect"):
+        return image, models.detector(image)
+
+
+def require_quality(checks: Sequence[Check]) -> None:
+    """Raise LOW_QUALITY_ERROR, naming the failed items."""
+    failed = [check.name for check in checks if not check.passed]
+    if failed:
+        raise PictureRefused(Code.LOW_QUALITY_ERROR, f"the face's quality is too low: {', '.join(failed)}")
+
+
+class _Look:
+    """One look at a picture: the steps in order, and what each has seen."""
+
+    def __init__(self, request: MatchRequest, models: ModelSet, policy: Policy, timer: StageTimer) -> None:
+        self._request, self._models, self._policy, self._timer = request, models, policy, timer
+        self.seen = Findings()
+
+    def find(self, gallery: Gallery, max_pixels: int) -> Candidate:
+        """The gallery's best candidate for the picture's largest face.
+
+        Raises:
+            Refusal: a step ended the matter.
+        """
+        image, faces = detect_faces(self._request.image, self._models, max_pixels, self._timer)
+        self.seen = Findings(faces=len(faces))
+        face = next((face for face in faces if face.box.shorter_side >= self._request.min_face_size), None)
+        if face is None:
+            raise PictureRefused(Code.NO_FACE, "no face found in the picture")
+        self.seen = replace(self.seen, face=face)
+        self._check_quality(image, face)
+        self._check_liveness(image, face, max_pixels)
+        if gallery.size == 0:
+            raise Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that was to be searched")
+        with self._timer.stage("embed"):
+            probe = self._models.embedder(image, face)
+        with self._timer.stage("search"):
+            candidate = gallery.best(probe.vector)
+        if candidate is None:
+            raise Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that was to be searched")
+        return candidate
+
+    def _check_quality(self, image: Image, face: Face) -> None:
+        level = self._policy.match_quality
+        with self._timer.stage("quality"):
+            checks = measure_quality(image, face, level, self._policy.custom_quality, self._models.pose)
+        self.seen = replace(self.seen, quality=tuple(checks))
+        require_quality(checks)
+
+    def _check_liveness(self, image: Image, face: Face, max_pixels: int) -> None:
+        mode = applied_liveness(self._request, self._policy)
+        if mode == "liveness_off":
+            return
+        with self._timer.stage("liveness"):
+            limit = self._policy.liveness_threshold
+            probability = self._models.liveness(image, face)
+            checks = [Check("rgb_live", probability, limit, probability >= limit)]
+            if mode == "liveness_rgb_ir":
+                checks.append(self._infrared(image, face, max_pixels))
+        self.seen = replace(self.seen, liveness=Liveness(mode, tuple(checks)))
+        failed = [check.name for check in checks if not check.passed]
+        if failed:
+            raise Refusal(Code.LIVENESS_DETECT_FAIL, f"the face was not accepted as live: {', '.join(failed)}")
+
+    def _infrared(self, image: Image, face: Face, max_pixels: int) -> Check:
+        if self._request.ir_image is None:
+            raise Refusal(Code.PARAM_ERROR, "ir_image_base64 is needed: this site checks liveness with an IR picture")
+        infrared = decode(self._request.ir_image, max_pixels)
+        return infrared_face_check(image, face, infrared, self._models.detector)
+
+
+def _check_scope(request: MatchRequest, policy: Policy) -> None:
+    if request.group_name not in (None, DEFAULT_GROUP) or request.permission_name is not None:
+        raise Refusal(Code.GROUP_NAME_ERROR, "no such group or permission; create it first")
+    if request.group_name is None and policy.unknown_device == "reject":
+        raise Refusal(Code.DEVICE_ID_NOT_FOUND, "this device is not registered")
+
+
+def _outcome(candidate: Candidate, threshold: float, policy: Policy) -> Outcome:
+    if candidate.cosine < threshold:
+        return "stranger"
+    if person_type(candidate.person) == PERSON_BLACKLIST and not policy.blacklist_opens:
+        return "blacklisted"
+    return "matched"
+
+
+def person_type(person: PersonRecord) -> int:
+    """The wire's info.type: 1 employee, 2 visitor, 3 blacklist, 4 stranger, 5 VIP."""
+    kind = person.info.get("type", PERSON_EMPLOYEE)
+    return kind if isinstance(kind, int) else PERSON_EMPLOYEE

@@ -1,0 +1,68 @@
+"""What the headers of a request record tell: who waits for the reply, how long, and what they have seen."""
+
+from dataclasses import dataclass
+
+from broker.port import Headers as RecordHeaders
+from broker.port import NewRecord, Record
+from engine.messages import Headers, Reply, encode
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyAddress:
+    """Where the waiting ingress reads."""
+
+    topic: str
+    partition: int
+    instance: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The headers, read leniently: what is missing or malformed is None or 0."""
+
+    request_id: str
+    reply_to: ReplyAddress | None
+    deadline_s: float | None
+    gallery_version: int
+
+    def expired(self, now_s: float) -> bool:
+        """Whether nobody waits any more."""
+        return self.deadline_s is not None and now_s > self.deadline_s
+
+    def reply(self, reply: Reply) -> tuple[NewRecord, ...]:
+        """The reply record, if somebody waits for one."""
+        if self.reply_to is None:
+            return ()
+        key = self.request_id.encode()
+        headers: RecordHeaders = (
+            (Headers.REQUEST_ID, key),
+            (Headers.REPLY_INSTANCE, self.reply_to.instance),
+        )
+        return (NewRecord(self.reply_to.topic, key, encode(reply), headers, self.reply_to.partition),)
+
+
+def envelope_of(record: Record, replies_topic: str) -> Envelope:
+    """Read a record's headers. A reply is only ever sent to `replies_topic`, whatever the record says."""
+    deadline_ms = _number(record.header(Headers.DEADLINE_MS))
+    return Envelope(
+        request_id=_text(record.header(Headers.REQUEST_ID)) or f"{record.topic}-{record.partition}-{record.offset}",
+        reply_to=_reply_address(record, replies_topic),
+        deadline_s=None if deadline_ms is None else deadline_ms / 1000.0,
+        gallery_version=_number(record.header(Headers.GALLERY_VERSION)) or 0,
+    )
+
+
+def _reply_address(record: Record, replies_topic: str) -> ReplyAddress | None:
+    partition = _number(record.header(Headers.REPLY_PARTITION))
+    instance = record.header(Headers.REPLY_INSTANCE)
+    if partition is None or instance is None or _text(record.header(Headers.REPLY_TOPIC)) != replies_topic:
+        return None
+    return ReplyAddress(replies_topic, partition, instance)
+
+
+def _number(raw: bytes | None) -> int | None:
+    return int(raw) if raw is not None and raw.isdigit() and len(raw) < 20 else None
+
+
+def _text(raw: bytes | None) -> str:
+    return "" if raw is None else raw.decode("utf-8", "replace")

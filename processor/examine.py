@@ -1,0 +1,198 @@
+"""From a request record to what is known about it: the part that may run for many records at once.
+
+Matches are decided here; of enrolments only the face is made ready, because whether a person may be added is decided in
+the order of the log (processor.lane).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+from broker.port import Broker, BrokerError, Position, Record
+from engine.enrolment import PreparedFace, prepare_face
+from engine.errors import Code, Refusal
+from engine.gallery.people import People
+from engine.matching import MatchDecision, decide_match, refuse_match
+from engine.messages import (
+    DeleteRequest,
+    EnrolRequest,
+    MatchRequest,
+    PersonRequest,
+    PhotoRecord,
+    decode_request,
+)
+from engine.policy import Policy
+from engine.report import shown_candidate
+from engine.vision.ports import ModelSet
+from processor.envelope import Envelope, envelope_of
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+Reached = Callable[[int, float], Awaitable[bool]]
+"""Wait until the people topic has been read up to a version, at most so many seconds; whether it was."""
+
+_photo_decoder = msgspec.msgpack.Decoder(PhotoRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a record is a dead letter: the stage it failed in and the error in words without its data."""
+
+    stage: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedMatch:
+    """A decided match."""
+
+    record: Record
+    envelope: Envelope
+    request: MatchRequest
+    decision: MatchDecision
+    reg_pic: bytes | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedPerson:
+    """A request about a person, ready to be decided. `refusal` is set where there is nothing left to decide."""
+
+    record: Record
+    envelope: Envelope
+    request: PersonRequest
+    face: PreparedFace | None = None
+    refusal: Refusal | None = None
+    failure: Failure | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that is no request."""
+
+    record: Record
+    envelope: Envelope
+    failure: Failure
+
+
+Examined = ExaminedMatch | ExaminedPerson | Unreadable
+
+_EXPIRED = Refusal(Code.TIMEOUT, "the answer was not ready within the deadline")
+
+
+class Examiner:
+    """Examines records on a pool of matching threads; never raises for what a record holds."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        people: People,
+        reached: Reached,
+        models: ModelSet,
+        policy: Policy,
+        pool: Executor,
+        clock: Callable[[], float],
+        *,
+        replies_topic: str,
+        people_topic: str,
+        max_pixels: int,
+        gallery_wait_s: float,
+    ) -> None:
+        self._broker, self._people, self._reached = broker, people, reached
+        self._models, self._policy, self._pool, self._clock = models, policy, pool, clock
+        self._replies_topic, self._people_topic = replies_topic, people_topic
+        self._max_pixels, self._gallery_wait_s = max_pixels, gallery_wait_s
+
+    async def __call__(self, record: Record) -> Examined:
+        """All that can be known about a record without knowing what the records before it come to."""
+        envelope = envelope_of(record, self._replies_topic)
+        try:
+            request = decode_request(record.value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return Unreadable(record, envelope, Failure("decode", "the record is not a request"))
+        if isinstance(request, MatchRequest):
+            return await self._match(record, envelope, request)
+        return await self._person(record, envelope, request)
+
+    async def _match(self, record: Record, envelope: Envelope, request: MatchRequest) -> ExaminedMatch:
+        gallery = self._people.gallery()
+        try:
+            await self._wait_for_gallery(envelope)
+            gallery = self._people.gallery()
+            decision = await self._in_pool(
+                envelope,
+                lambda: decide_match(request, gallery, self._models, self._policy, self._max_pixels, time.perf_counter),
+            )
+            return ExaminedMatch(record, envelope, request, decision, await self._reg_pic(request, decision))
+        except Refusal as refusal:
+            return ExaminedMatch(record, envelope, request, self._refuse(refusal))
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, this request still gets its event and answer
+            internal, failure = _unexpected(envelope, "match", error)
+            return ExaminedMatch(record, envelope, request, self._refuse(internal), failure=failure)
+
+    def _refuse(self, refusal: Refusal) -> MatchDecision:
+        return refuse_match(refusal, self._people.gallery(), self._models, self._policy)
+
+    async def _person(self, record: Record, envelope: Envelope, request: PersonRequest) -> ExaminedPerson:
+        if isinstance(request, DeleteRequest):
+            expired = _EXPIRED if envelope.expired(self._clock()) else None
+            return ExaminedPerson(record, envelope, request, refusal=expired)
+        try:
+            face, timings_ms = await self._in_pool(envelope, lambda: self._prepare(request))
+        except Refusal as refusal:
+            return ExaminedPerson(record, envelope, request, refusal=refusal)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, this request still gets its event and answer
+            internal, failure = _unexpected(envelope, "enrol", error)
+            return ExaminedPerson(record, envelope, request, refusal=internal, failure=failure)
+        return ExaminedPerson(record, envelope, request, face, timings_ms=timings_ms)
+
+    def _prepare(self, request: EnrolRequest) -> tuple[PreparedFace | None, dict[str, float]]:
+        return prepare_face(request, self._models, self._policy, self._max_pixels, time.perf_counter)
+
+    async def _in_pool(self, envelope: Envelope, work: Callable[[], T]) -> T:
+        def unless_expired() -> T:
+            # Asked at the moment a thread is free: work that nobody waits for any more is not inferred.
+            if envelope.expired(self._clock()):
+                raise _EXPIRED
+            return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, unless_expired)
+
+    async def _wait_for_gallery(self, envelope: Envelope) -> None:
+        wanted = envelope.gallery_version
+        if wanted > self._people.version and not await self._reached(wanted, self._gallery_wait_s):
+            raise Refusal(Code.OVERLOADED, "the people enrolled last are not loaded yet; try again shortly")
+
+    async def _reg_pic(self, request: MatchRequest, decision: MatchDecision) -> bytes | None:
+        shown = shown_candidate(request, decision, self._policy)
+        if shown is None or not request.need_register_photo:
+            return None
+        identity_id = shown.person.identity_id
+        numbers = (shown.number, *shown.person.faces)
+        offsets = (self._people.photo_offset(identity_id, number) for number in numbers)
+        offset = next((offset for offset in offsets if offset is not None), None)
+        if offset is None:
+            return None
+        try:
+            stored = await self._broker.read_at(Position(self._people_topic, 0, offset))
+        except BrokerError as error:
+            log.warning("request %s: the enrolled photo could not be read: %s", request.request_id, error)
+            return None
+        return _photo_decoder.decode(stored.value).jpeg if stored and stored.value else None
+
+
+def _unexpected(envelope: Envelope, stage: str, error: Exception) -> tuple[Refusal, Failure]:
+    log.error("request %s: unexpected error in stage %s", envelope.request_id, stage, exc_info=error)
+    refusal = Refusal(
+        Code.INTERNAL_ERROR, f"something went wrong here; ask the operator about request {envelope.request_id}"
+    )
+    return refusal, Failure(stage, type(error).__name__)

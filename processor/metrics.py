@@ -1,0 +1,45 @@
+"""What a processor counts (Prometheus)."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from engine.messages import Event
+
+_STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class ProcessorMetrics:
+    """The counters of one processor in one registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._events = Counter(
+            "picturematch_events", "Events committed, by kind and outcome.", ("kind", "outcome"), registry=registry
+        )
+        self._stages = Histogram(
+            "picturematch_stage_seconds",
+            "Time spent in each stage of a decision.",
+            ("stage",),
+            buckets=_STAGE_BUCKETS_S,
+            registry=registry,
+        )
+        self._commits_failed = Counter(
+            "picturematch_commits_failed", "Transactions that were aborted and tried again.", registry=registry
+        )
+        self.outstanding = Gauge(
+            "picturematch_requests_outstanding", "Requests fetched and not yet committed.", registry=registry
+        )
+        self.people = Gauge("picturematch_people", "People enrolled.", registry=registry)
+        self.foreign_faces = Gauge(
+            "picturematch_foreign_faces",
+            "Faces not searched because another embedder made them; enrol those people again.",
+            registry=registry,
+        )
+
+    def committed(self, event: Event) -> None:
+        """An event is durable."""
+        self._events.labels(event.kind, event.outcome).inc()
+        for stage, spent_ms in event.timings_ms.items():
+            self._stages.labels(stage).observe(spent_ms / 1000.0)
+
+    def commit_failed(self) -> None:
+        """A transaction was aborted."""
+        self._commits_failed.inc()

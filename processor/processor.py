@@ -1,0 +1,169 @@
+"""The processor role: consume requests, match, and emit event, reply, people and offset as one fact.
+
+Order of a shutdown: stop fetching; let what was fetched be committed, within the caller's deadline; stop the lanes;
+leave the group; stop the threads. What was not committed is delivered again to whoever comes next.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
+from types import TracebackType
+from typing import Any, Self
+
+from prometheus_client import CollectorRegistry
+
+from broker.port import Broker, BrokerError, GroupMember, Record
+from engine.gallery.people import People
+from engine.policy import Policy
+from engine.topics import PROCESSOR_GROUP, Topics
+from engine.vision.ports import ModelSet
+from processor.examine import Examiner, Reached
+from processor.lane import Lane, LaneHooks
+from processor.metrics import ProcessorMetrics
+from processor.outputs import Emitter
+from processor.settings import ProcessorSettings
+
+log = logging.getLogger(__name__)
+
+_FETCH_WAIT_S = 1.0
+_RETRY_S = 0.5
+
+
+class Processor:
+    """One member of the processor group.
+
+    `people` is the fold that the caller keeps reading the people topic into; `reached` waits for it. `clock` tells
+    epoch seconds. `max_pixels` bounds what is decoded.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        topics: Topics,
+        people: People,
+        reached: Reached,
+        models: ModelSet,
+        policy: Policy,
+        settings: ProcessorSettings,
+        clock: Callable[[], float],
+        registry: CollectorRegistry,
+        max_pixels: int,
+    ) -> None:
+        self._broker, self._topics, self._people = broker, topics, people
+        self._metrics = ProcessorMetrics(registry)
+        workers = settings.workers or os.cpu_count() or 1
+        self._capacity = self._room = workers * settings.queued_per_worker
+        self._freed = asyncio.Event()
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="match")
+        self._examine = Examiner(
+            broker,
+            people,
+            reached,
+            models,
+            policy,
+            self._pool,
+            clock,
+            replies_topic=topics.replies,
+            people_topic=topics.people,
+            max_pixels=max_pixels,
+            gallery_wait_s=settings.gallery_wait_ms / 1000.0,
+        )
+        self._emitter = Emitter(topics, policy, dict(models.identities), settings.event_source, clock)
+        self._reached, self._model = reached, models.embedder_identity
+        self._hooks = LaneHooks(self._metrics.committed, self._left, self._metrics.commit_failed)
+        self._lanes: dict[int, Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        async with AsyncExitStack() as stack:
+            stack.callback(self._pool.shutdown, wait=True, cancel_futures=True)
+            member = await stack.enter_async_context(self._broker.member(self._topics.requests, PROCESSOR_GROUP))
+            stack.push_async_callback(self._cancel_tasks)
+            self._pull = self._start(self._fetch(member))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def failed(self) -> None:
+        """Wait until the processor cannot go on.
+
+        Raises:
+            Exception: what stopped it.
+        """
+        await asyncio.shield(self._failed)
+
+    async def drain(self, deadline_s: float) -> None:
+        """Fetch no more, and wait at most `deadline_s` seconds until what was fetched is committed."""
+        self._pull.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                await asyncio.gather(*(lane.idle() for lane in self._lanes.values()))
+
+    async def _fetch(self, member: GroupMember) -> None:
+        while True:
+            while self._room <= 0:
+                self._freed.clear()
+                await self._freed.wait()
+            try:
+                records = await member.fetch(self._room, _FETCH_WAIT_S)
+            except BrokerError as error:
+                if not error.retriable:
+                    raise
+                log.warning("requests cannot be read: %s; trying again", error)
+                await asyncio.sleep(_RETRY_S)
+                continue
+            for record in records:
+                self._room -= 1
+                self._lane(member, record).put(record)
+            self._metrics.outstanding.set(self._capacity - self._room)
+            self._metrics.people.set(len(self._people))
+            self._metrics.foreign_faces.set(self._people.foreign_faces)
+
+    def _lane(self, member: GroupMember, record: Record) -> Lane:
+        lane = self._lanes.get(record.partition)
+        if lane is None:
+            lane = self._lanes[record.partition] = Lane(
+                record.partition,
+                member,
+                self._examine,
+                self._emitter,
+                self._people,
+                self._reached,
+                self._model,
+                self._hooks,
+            )
+            self._start(lane.run())
+        return lane
+
+    def _left(self, count: int) -> None:
+        self._room += count
+        self._freed.set()
+        self._metrics.outstanding.set(self._capacity - self._room)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def _cancel_tasks(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._failed.cancel()
