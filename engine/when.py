@@ -1,0 +1,46 @@
+"""Times as people write them: epoch seconds, ISO 8601, or a while ago."""
+
+import math
+import re
+from datetime import UTC, datetime
+
+_AGO = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])", re.ASCII)
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_LATEST_S = 253402300800.0  # the year 10000, where datetime ends
+
+WAYS = "epoch seconds, ISO 8601 (UTC where no zone is given), or 30s, 10m, 2h, 1d ago"
+
+
+def parse_when(text: str, now_s: float | None = None) -> float:
+    """Seconds since the epoch. `now_s` is what "10m" is counted back from; without it only absolute times are taken.
+
+    >>> parse_when("1700000000.5")
+    1700000000.5
+    >>> parse_when("2023-11-14T22:13:20Z")
+    1700000000.0
+    >>> parse_when("10m", now_s=1000.0)
+    400.0
+
+    Raises:
+        ValueError: it is none of these, with a sentence that says what is understood.
+    """
+    text = text.strip()
+    if now_s is not None and (ago := _AGO.fullmatch(text.removesuffix("ago").rstrip())):
+        return now_s - float(ago[1]) * _SECONDS[ago[2]]
+    seconds = _absolute(text)
+    if seconds is None or not math.isfinite(seconds) or not 0 <= seconds < _LATEST_S:
+        ways = WAYS if now_s is not None else "epoch seconds or ISO 8601 (UTC where no zone is given)"
+        raise ValueError(f"not a time; write {ways}")
+    return seconds
+
+
+def _absolute(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,66 @@
+"""The port of a sink: a destination of events. One file per destination; `sinks.runner` drives them all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from broker.port import Record
+
+
+class SinkError(Exception):
+    """A destination that cannot be used; the message is a sentence for the user."""
+
+
+class SinkBusy(Exception):
+    """The destination asks to be left alone for `retry_after_s` seconds; raised by `Sink.flush` only, which is then
+    called again. What was added stays added."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"busy for {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a partition is: the group's `committed` offset (None before the first) and the topic's `end`."""
+
+    committed: int | None
+    end: int
+
+
+class Sink(Protocol):
+    """A destination of records.
+
+    The log delivers at least once: after a crash between `flush` and the commit the same records are added again.
+    A sink that can tell (by partition and offset) leaves them out; another passes on the event's id, so that its
+    receiver can.
+    """
+
+    async def setup(self, standings: Mapping[int, Standing]) -> None:
+        """Called once before all else, with every partition of the topic.
+
+        Raises:
+            SinkError: the destination cannot be used.
+        """
+        ...
+
+    async def add(self, records: Sequence[Record]) -> None:
+        """Take these records, per partition in offset order."""
+        ...
+
+    async def flush(self) -> None:
+        """Return once everything added is durable at the destination.
+
+        Raises:
+            SinkBusy: not now; call it again.
+            SinkError: it cannot be had; nothing of it is committed.
+        """
+        ...
+
+    async def committed(self) -> None:
+        """Everything that was flushed is committed: it will not be added again."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what is held. Nothing is flushed here."""
+        ...
