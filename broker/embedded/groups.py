@@ -1,0 +1,60 @@
+"""The files a group keeps beside the log: its lock, and for guests how far it is."""
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from broker.embedded.locks import FileLock
+from broker.embedded.store import broker_error
+from broker.port import BrokerError
+
+
+def group_file(folder: Path, topic: str, group: str, kind: str) -> Path:
+    """Where the group's file of that kind (lock, sqlite) is for that topic."""
+    return folder / "groups" / f"{quote(group, safe='')}@{quote(topic, safe='')}.{kind}"
+
+
+def group_lock(folder: Path, topic: str, group: str) -> FileLock:
+    """The lock that lets a group have one member on a topic, over all processes on the folder."""
+    return FileLock(
+        group_file(folder, topic, group, "lock"),
+        f"group {group} already reads topic {topic} (process {{process}}) and can have one member here:"
+        " stop that one first, or choose another group name",
+    )
+
+
+class GuestOffsets:
+    """How far a group is, durable, in a SQLite file of its own; partition -> next offset. Synchronous."""
+
+    def __init__(self, folder: Path, topic: str, group: str) -> None:
+        self._folder = folder
+        path = group_file(folder, topic, group, "sqlite")
+        try:
+            path.touch(mode=0o600)
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS progress (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL)"
+            )
+        except OSError as error:
+            raise BrokerError(
+                f"{path} cannot be written ({error.strerror}): run the command as the user who owns the data folder"
+            ) from error
+        except sqlite3.Error as error:
+            raise BrokerError(f"{path} cannot be used ({error}): delete it to have the group begin anew") from error
+
+    def load(self) -> Mapping[int, int]:
+        """All offsets."""
+        return dict(self._connection.execute("SELECT partition, next_offset FROM progress").fetchall())
+
+    def save(self, partition: int, next_offset: int) -> None:
+        """Durable when it returns."""
+        try:
+            self._connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (partition, next_offset))
+        except sqlite3.Error as error:
+            raise broker_error(error, self._folder) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()

@@ -1,0 +1,153 @@
+"""The log in the process that owns the data folder: writer, reading threads, memory of the end, housekeeping."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+from weakref import WeakSet
+
+from broker.embedded.housekeeper import Housekeeper
+from broker.embedded.locks import FileLock
+from broker.embedded.log import Place
+from broker.embedded.reads import Reads
+from broker.embedded.rows import Topic, Topics, topic_named
+from broker.embedded.tail import Recent, Waiters, record_bytes
+from broker.embedded.transaction import Transaction
+from broker.embedded.writer import Durable, Writer
+from broker.port import BrokerError, Record
+
+T = TypeVar("T")
+
+_READ_THREADS = 2
+
+
+class OwnerLog:
+    """The owner's log; see `broker.embedded.log.Log`. It must be opened and closed on one event loop."""
+
+    def __init__(self, folder: Path, clock_ms: Callable[[], int], housekeeping_s: float) -> None:
+        self.folder = folder
+        self._clock_ms = clock_ms
+        self._housekeeping_s = housekeeping_s
+        self._lock = FileLock(
+            folder / "log.lock",
+            f"the data folder {folder} is in use by another server (process {{process}}):"
+            " stop that one first, or choose another data folder",
+        )
+        self._topics: Topics = {}
+        self._ends: dict[int, int] = {}
+        self._recent = Recent()
+        self._waiters = Waiters()
+        self._places: WeakSet[Place] = WeakSet()
+        self._closed = False
+        self._writer: Writer
+        self._reads: Reads
+        self.housekeeper: Housekeeper
+
+    async def open(self) -> None:
+        """Lock the folder, open or create the file, start the threads."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self.folder / "groups").mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise BrokerError(
+                f"the data folder {self.folder} cannot be made ({error.strerror}): choose another one"
+            ) from error
+        self._lock.acquire()
+        try:
+            loop = asyncio.get_running_loop()
+            self._writer = await asyncio.to_thread(Writer, self.folder, loop, self._clock_ms, self._on_durable)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._reads = Reads(self.folder, _READ_THREADS)
+        self.housekeeper = Housekeeper(
+            self.folder, self._writer, self._reads, lambda: self._topics, self._lowest, self._housekeeping_s
+        )
+        self._topics, self._ends = self._writer.start()
+        self.housekeeper.start()
+
+    async def close(self) -> None:
+        """Stop housekeeping, write what was submitted, let the readers go, then close the file and unlock.
+
+        The writing connection closes last: it is the one that copies the WAL into the file and removes it.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        await self.housekeeper.stop()
+        await self._writer.drain()
+        self._waiters.wake_all()
+        await self._reads.close()
+        await self._writer.close()
+        self._lock.release()
+
+    async def refresh(self) -> None:
+        """Nothing to do: the owner sees every commit."""
+
+    def available(self) -> bool:
+        """Whether the last write succeeded."""
+        return not self._closed and self._writer.available
+
+    def topic(self, name: str) -> Topic:
+        """The topic, or UnknownTopic."""
+        return topic_named(self._topics, name)
+
+    def end(self, shard: int) -> int:
+        """The shard's end offset."""
+        return self._ends.get(shard, 0)
+
+    def recent(self, shard: int, offset: int, max_records: int, max_bytes: int) -> Sequence[Record] | None:
+        """The newest records."""
+        if self._closed:
+            raise _closed()
+        return self._recent.since(shard, offset, max_records, max_bytes)
+
+    async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Have `read` done by a reading thread."""
+        return await self._reads.run(read)
+
+    def submit(self, run: Callable[[Transaction], T]) -> "asyncio.Future[T]":
+        """Have `run` done by the writing thread."""
+        return self._writer.submit(run)
+
+    async def wait(self, topic: str, timeout_s: float | None) -> None:
+        """Return when the topic may have grown or the time has passed."""
+        if not self._closed:
+            await self._waiters.wait(topic, timeout_s)
+        if self._closed:
+            raise _closed()
+
+    def wake(self, topic: str) -> None:
+        """Let those who wait for the topic look again."""
+        self._waiters.wake(topic)
+
+    def watch(self, place: Place) -> None:
+        """Mind this place when tombstones are removed."""
+        self._places.add(place)
+
+    def _lowest(self, topic: str, partition: int) -> int:
+        """Every reader at work has passed the offsets below this one."""
+        offsets = (place.next_offset(topic, partition) for place in self._places)
+        end = self.end(self.topic(topic).shard(partition))
+        return min((offset for offset in offsets if offset is not None), default=end)
+
+    def _on_durable(self, durable: Durable) -> None:
+        if durable.topics is not None:
+            self._topics = durable.topics
+        for shard in durable.removed_from:
+            self._recent.forget(shard)
+        written_bytes = 0
+        for record in durable.written:
+            shard = self._topics[record.topic].shards[record.partition]
+            self._ends[shard] = record.offset + 1
+            if shard not in durable.removed_from:
+                self._recent.add(shard, record)
+            written_bytes += record_bytes(record)
+        for name in {record.topic for record in durable.written}:
+            self._waiters.wake(name)
+        self.housekeeper.written(written_bytes)
+
+
+def _closed() -> BrokerError:
+    return BrokerError("the log was closed")

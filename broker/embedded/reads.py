@@ -1,0 +1,53 @@
+"""Threads that read the file, each with a connection of its own, so that the event loop never waits for the disk."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from broker.embedded.store import broker_error, open_reading
+from broker.port import BrokerError
+
+T = TypeVar("T")
+
+
+class Reads:
+    """A pool of reading threads. What runs in them must be short and leave no statement open."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._folder = folder
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="log-reader")
+        self._own = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._closed = False
+
+    async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """What `read` answers.
+
+        Raises:
+            BrokerError: the file cannot be read, or the log is closed.
+        """
+        if self._closed:
+            raise BrokerError("the log is closed: nothing can be read from it any more")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, read)
+
+    def _run(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
+        if connection is None:
+            connection = self._own.connection = open_reading(self._folder)
+            self._connections.append(connection)
+        try:
+            return read(connection)
+        except sqlite3.Error as error:
+            raise broker_error(error, self._folder) from error
+
+    async def close(self) -> None:
+        """Finish the reads under way and close the connections."""
+        self._closed = True
+        await asyncio.to_thread(self._pool.shutdown)
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()

@@ -1,0 +1,150 @@
+"""Reading the log's tables: topics, ends, records and group offsets, as plain synchronous functions."""
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from broker.embedded.store import OFFSET_BITS
+from broker.port import BrokerError, Headers, Record, TopicSpec, UnknownTopic
+
+_TIME_SCAN_ROWS = 20_000  # a read must be short: as long as it lasts, the WAL cannot be begun anew
+
+_decode_headers = msgspec.msgpack.Decoder(Headers).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it is stored: its spec and the shard id of each partition."""
+
+    id: int
+    spec: TopicSpec
+    shards: tuple[int, ...]
+
+    def shard(self, partition: int) -> int:
+        """The shard of that partition.
+
+        Raises:
+            BrokerError: the topic has no such partition.
+        """
+        if 0 <= partition < len(self.shards):
+            return self.shards[partition]
+        raise BrokerError(
+            f"topic {self.spec.name} has {len(self.shards)} partitions; there is no partition {partition}"
+        )
+
+
+Topics = Mapping[str, Topic]
+
+
+def topic_named(topics: Topics, name: str) -> Topic:
+    """The topic of that name, or UnknownTopic."""
+    try:
+        return topics[name]
+    except KeyError:
+        raise UnknownTopic(f"there is no topic {name} in this log: create it first") from None
+
+
+def load_topics(connection: sqlite3.Connection) -> dict[str, Topic]:
+    """Every topic by its name."""
+    shards: dict[int, list[int]] = {}
+    for topic_id, shard in connection.execute("SELECT topic_id, id FROM shard ORDER BY topic_id, partition"):
+        shards.setdefault(topic_id, []).append(shard)
+    rows = connection.execute(
+        "SELECT id, name, partitions, retention_ms, retention_bytes, compacted, max_record_bytes FROM topic"
+    ).fetchall()
+    return {
+        name: Topic(topic_id, TopicSpec(name, partitions, age, size, bool(compacted), most), tuple(shards[topic_id]))
+        for topic_id, name, partitions, age, size, compacted, most in rows
+        if topic_id in shards
+    }
+
+
+def end_offsets(connection: sqlite3.Connection) -> dict[int, int]:
+    """Shard -> the offset after its last record, for every shard."""
+    ends = {}
+    for shard, floor in connection.execute("SELECT id, floor_offset FROM shard").fetchall():
+        base = shard << OFFSET_BITS
+        (last,) = connection.execute(
+            "SELECT max(id) FROM record WHERE id >= ? AND id < ?", (base, shard + 1 << OFFSET_BITS)
+        ).fetchone()
+        ends[shard] = floor if last is None else max(floor, last - base + 1)
+    return ends
+
+
+def read_records(
+    connection: sqlite3.Connection,
+    topic: Topic,
+    partition: int,
+    span: range,
+    max_records: int,
+    max_bytes: int,
+) -> tuple[list[Record], bool]:
+    """Records with offsets in `span`, in order, and whether these were all.
+
+    Stops at `max_records` or once `max_bytes` are reached, so at least one record comes whatever its size.
+    """
+    shard = topic.shard(partition)
+    base = shard << OFFSET_BITS
+    rows = connection.execute(
+        "SELECT id, timestamp_ms, key, value, headers, bytes FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+        (base | span.start, base + span.stop, max_records),
+    )
+    try:
+        records, room_bytes = [], max_bytes
+        for row_id, timestamp_ms, key, value, headers, size in rows:
+            records.append(_record(topic, partition, row_id - base, timestamp_ms, key, value, headers))
+            room_bytes -= size
+            if room_bytes <= 0:
+                return records, False
+    finally:
+        rows.close()
+    return records, len(records) < max_records
+
+
+def read_one(connection: sqlite3.Connection, topic: Topic, partition: int, offset: int) -> Record | None:
+    """The record at that place, if it is (still) there."""
+    records, _ = read_records(connection, topic, partition, range(offset, offset + 1), 1, 1)
+    return records[0] if records else None
+
+
+def first_since(connection: sqlite3.Connection, shard: int, timestamp_ms: int) -> int | None:
+    """The offset of the first record written then or later; None if there is none.
+
+    Looks at every record's time (clocks jump, so times are not in order), in short reads.
+    """
+    base, stop = shard << OFFSET_BITS, shard + 1 << OFFSET_BITS
+    at = base
+    while True:
+        found, last = connection.execute(
+            "SELECT min(CASE WHEN timestamp_ms >= ? THEN id END), max(id) FROM"
+            " (SELECT id, timestamp_ms FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)",
+            (timestamp_ms, at, stop, _TIME_SCAN_ROWS),
+        ).fetchone()
+        if found is not None:
+            return int(found) - base
+        if last is None:
+            return None
+        at = last + 1
+
+
+def group_offsets(connection: sqlite3.Connection, group: str, topic: Topic) -> dict[int, int]:
+    """Partition -> where the group goes on, for the partitions it has committed."""
+    stored = dict(
+        connection.execute("SELECT shard_id, next_offset FROM group_offset WHERE group_name = ?", (group,)).fetchall()
+    )
+    return {partition: stored[shard] for partition, shard in enumerate(topic.shards) if shard in stored}
+
+
+def _record(
+    topic: Topic,
+    partition: int,
+    offset: int,
+    timestamp_ms: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: bytes | None,
+) -> Record:
+    decoded = _decode_headers(headers) if headers else ()
+    return Record(topic.spec.name, partition, offset, timestamp_ms, key, value, decoded)

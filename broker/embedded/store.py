@@ -1,0 +1,195 @@
+"""The SQLite file of the log: its tables, how it is opened, and what its errors mean to a user.
+
+A record's row id is its shard (one partition of one topic) in the high bits and its offset in the low ones, so one
+b-tree keeps every partition in offset order and needs no index.
+
+A shard's next offset is not written with every append: it is one more than its last record, or the floor that was
+stored in the same transaction that removed records, whichever is greater. So it survives an emptied partition.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from broker.port import BrokerError, BrokerUnavailable
+
+LOG_FILE = "log.sqlite"
+OFFSET_BITS = 40  # a million million records per partition, and room for eight million partitions
+_APPLICATION_ID = 0x504D4C67
+_SCHEMA_VERSION = 1
+_PAGE_BYTES = 4096  # smallest write per small commit; 100 KB records were no faster with larger pages
+_BUSY_MS = 2_000  # only a stranger with a SQLite shell can hold the write lock; give it a moment
+_WAL_KEEP_BYTES = 64 * 1024 * 1024  # an overwritten WAL syncs faster than a growing one, so some of it is kept
+
+_SCHEMA = """
+CREATE TABLE topic (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    partitions INTEGER NOT NULL,
+    retention_ms INTEGER,
+    retention_bytes INTEGER,
+    compacted INTEGER NOT NULL,
+    max_record_bytes INTEGER NOT NULL
+);
+CREATE TABLE shard (
+    id INTEGER PRIMARY KEY,
+    topic_id INTEGER NOT NULL REFERENCES topic (id),
+    partition INTEGER NOT NULL,
+    floor_offset INTEGER NOT NULL DEFAULT 0,
+    cleaned_offset INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (topic_id, partition)
+);
+CREATE TABLE record (
+    id INTEGER PRIMARY KEY,
+    timestamp_ms INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    key BLOB,
+    headers BLOB,
+    value BLOB
+);
+CREATE TABLE latest (
+    shard_id INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    offset INTEGER NOT NULL,
+    expires_ms INTEGER,
+    PRIMARY KEY (shard_id, key)
+) WITHOUT ROWID;
+CREATE INDEX latest_expires ON latest (shard_id, expires_ms) WHERE expires_ms IS NOT NULL;
+CREATE TABLE group_offset (
+    group_name TEXT NOT NULL,
+    shard_id INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    PRIMARY KEY (group_name, shard_id)
+) WITHOUT ROWID;
+CREATE TABLE probe (filler BLOB NOT NULL);
+"""
+
+
+def open_writing(folder: Path) -> sqlite3.Connection:
+    """The owner's connection; creates the file where there is none (readable by its owner only).
+
+    Raises:
+        BrokerError: the file is damaged, foreign, or written by a newer version.
+    """
+    path = folder / LOG_FILE
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    try:
+        connection = _connect(path, "rw")
+        try:
+            # Deleted pictures must be gone from the file, and their space given back in small steps.
+            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA secure_delete = ON")
+            if not _is_ours(connection, folder):
+                connection.execute("PRAGMA journal_mode = WAL")
+                _create(connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEEP_BYTES}")
+            connection.execute("PRAGMA temp_store = MEMORY")
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise opening_error(error, folder) from error
+    return connection
+
+
+def open_reading(folder: Path) -> sqlite3.Connection:
+    """A connection that cannot write.
+
+    Raises:
+        BrokerError: there is no log here, or it cannot be read.
+    """
+    path = folder / LOG_FILE
+    try:
+        if not path.exists():
+            raise _no_log(folder)
+        connection = _connect(path, "ro")
+        try:
+            if not _is_ours(connection, folder):
+                raise _no_log(folder)
+        except BaseException:
+            connection.close()
+            raise
+    except PermissionError as error:
+        raise _forbidden(folder) from error
+    except sqlite3.Error as error:
+        raise opening_error(error, folder) from error
+    return connection
+
+
+def open_checkpointing(folder: Path) -> sqlite3.Connection:
+    """A connection for checkpoints beside the writer."""
+    connection = _connect(folder / LOG_FILE, "rw")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    return connection
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_MS / 1000,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _is_ours(connection: sqlite3.Connection, folder: Path) -> bool:
+    """False for a file without content."""
+    application = _pragma(connection, "application_id")
+    version = _pragma(connection, "user_version")
+    if application == _APPLICATION_ID and version == _SCHEMA_VERSION:
+        return True
+    if application == _APPLICATION_ID:
+        raise BrokerError(
+            f"the log in {folder} has format {version}, this version reads format {_SCHEMA_VERSION}:"
+            " use the version of the program that wrote it, or another data folder"
+        )
+    if _pragma(connection, "schema_version"):
+        raise BrokerError(f"{folder / LOG_FILE} is not a log of this program: choose another data folder")
+    return False
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"
+        f"PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
+    )
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return int(value)
+
+
+def broker_error(error: sqlite3.Error, folder: Path) -> BrokerError:
+    """What went wrong in the file, in the words of the port."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return BrokerUnavailable(f"the disk of the data folder {folder} is full: free some space, the log goes on then")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return BrokerError(
+            f"the log in {folder} is damaged: stop the server, keep a copy of the folder,"
+            f" and restore {LOG_FILE} from a backup or move it away to begin a new log"
+        )
+    return BrokerUnavailable(f"the log in {folder} cannot be read or written now ({error})")
+
+
+def opening_error(error: sqlite3.Error, folder: Path) -> BrokerError:
+    """Why the file could not be opened."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return _forbidden(folder)
+    return broker_error(error, folder)
+
+
+def _forbidden(folder: Path) -> BrokerError:
+    return BrokerError(f"the log in {folder} may not be opened: run the command as the user who owns the data folder")
+
+
+def _no_log(folder: Path) -> BrokerError:
+    return BrokerError(f"there is no log in {folder} yet: start the server with this data folder first")

@@ -1,0 +1,224 @@
+"""The one thread that writes: it takes every job that waits and makes them durable with one sync (group commit).
+
+Each job runs in a savepoint of its own within one transaction. A job that is refused takes only itself back; an error
+of the file takes the whole group back. Futures are resolved on the event loop after the COMMIT, never before.
+
+After an error of the file the log counts as unavailable; the thread then tries a write of its own every second until
+one succeeds, so that it recovers without anybody's help.
+"""
+
+import asyncio
+import contextlib
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from broker.embedded.rows import Topics, end_offsets, load_topics
+from broker.embedded.store import broker_error, open_writing
+from broker.embedded.transaction import Transaction
+from broker.port import BrokerError, Record
+
+T = TypeVar("T")
+
+_GROUP_JOBS = 256  # bounds one transaction, not the queue: callers wait for their futures
+_PROBE_S = 1.0
+_PROBE_BYTES = 256 * 1024  # a few pictures' worth, so that the last free kilobyte does not look like recovery
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """What one commit made true: records in offset order per partition, shards that lost records, topics if changed."""
+
+    written: Sequence[Record] = ()
+    removed_from: frozenset[int] = frozenset()
+    topics: Topics | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    run: Callable[[Any], Any]
+    alone: bool  # given the connection, outside any transaction
+    future: "asyncio.Future[Any]" = field(hash=False)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    future: "asyncio.Future[Any]"
+    value: Any = None
+    error: Exception | None = None
+
+
+class Writer:
+    """Owns the writing connection and its thread. All but the constructor is called on the event loop."""
+
+    def __init__(
+        self,
+        folder: Path,
+        loop: asyncio.AbstractEventLoop,
+        clock_ms: Callable[[], int],
+        on_durable: Callable[[Durable], None],
+        probe_s: float = _PROBE_S,
+    ) -> None:
+        self._folder = folder
+        self._loop = loop
+        self._clock_ms = clock_ms
+        self._on_durable = on_durable
+        self._probe_s = probe_s
+        self._connection = open_writing(folder)
+        try:
+            self._topics: Topics = load_topics(self._connection)
+            self._next_offsets = end_offsets(self._connection)
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise broker_error(error, folder) from error
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="log-writer", daemon=True)
+        self._closing = False
+        self.available = True
+
+    def start(self) -> tuple[Topics, dict[int, int]]:
+        """Start the thread; returns the topics and, per shard, the end offset that were found in the file."""
+        found = self._topics, dict(self._next_offsets)
+        self._thread.start()
+        return found
+
+    def submit(self, run: Callable[[Transaction], T]) -> "asyncio.Future[T]":
+        """Have `run` done within a transaction; the future is resolved once that is durable."""
+        return self._put(run, alone=False)
+
+    def submit_alone(self, run: Callable[[sqlite3.Connection], T]) -> "asyncio.Future[T]":
+        """Have `run` done on the writing connection between two transactions."""
+        return self._put(run, alone=True)
+
+    def _put(self, run: Callable[[Any], T], alone: bool) -> "asyncio.Future[T]":
+        if self._closing:
+            raise BrokerError("the log is closed: nothing can be written to it any more")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.put(_Job(run, alone, future))
+        return future
+
+    async def drain(self) -> None:
+        """Write what was submitted, take nothing more, and end the thread."""
+        if not self._closing:
+            self._closing = True
+            self._jobs.put(None)
+            await asyncio.to_thread(self._thread.join)
+
+    async def close(self) -> None:
+        """After `drain`: close the file, which copies the WAL into it when nobody else reads."""
+        await asyncio.to_thread(self._connection.close)
+
+    def _work(self) -> None:
+        while True:
+            try:
+                first = self._jobs.get(timeout=None if self.available else self._probe_s)
+            except queue.Empty:
+                self._probe()
+                continue
+            group, last = self._group(first)
+            if group:
+                self._run(group)
+            if last is None:
+                return
+            if last.alone:
+                self._run_alone(last)
+
+    def _group(self, job: _Job | None) -> tuple[list[_Job], _Job | None]:
+        """Jobs for one transaction, and the job that ended it: None to stop, or one that wants to be alone."""
+        group: list[_Job] = []
+        while job is not None and not job.alone:
+            group.append(job)
+            try:
+                if len(group) >= _GROUP_JOBS:
+                    return group, job
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return group, job
+        return group, job
+
+    def _run(self, group: Sequence[_Job]) -> None:
+        outcomes: list[_Outcome] = []
+        try:
+            transaction = self._commit(group, outcomes)
+        except sqlite3.Error as error:
+            self._fail([job.future for job in group], error)
+            return
+        changed = transaction.topics if transaction.topics is not self._topics else None
+        self._topics = transaction.topics
+        self._next_offsets = transaction.next_offsets
+        self._recovered()
+        self._tell(outcomes, Durable(transaction.written, frozenset(transaction.removed_from), changed))
+
+    def _commit(self, group: Sequence[_Job], outcomes: list[_Outcome]) -> Transaction:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            transaction = Transaction(self._connection, self._topics, self._next_offsets, self._clock_ms())
+            for job in group:
+                savepoint = transaction.savepoint()
+                try:
+                    value = job.run(transaction)
+                except sqlite3.Error:
+                    raise
+                except Exception as error:  # noqa: BLE001 - a follow_up is the caller's code; its error is the caller's
+                    transaction.undo(savepoint)
+                    outcomes.append(_Outcome(job.future, error=error))
+                else:
+                    transaction.release()
+                    outcomes.append(_Outcome(job.future, value))
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        return transaction
+
+    def _run_alone(self, job: _Job) -> None:
+        try:
+            value = job.run(self._connection)
+        except sqlite3.Error as error:
+            self._fail([job.future], error)
+        except Exception as error:  # noqa: BLE001 - handed to the caller
+            self._tell([_Outcome(job.future, error=error)], Durable())
+        else:
+            self._tell([_Outcome(job.future, value)], Durable())
+
+    def _probe(self) -> None:
+        try:
+            self._connection.execute("INSERT INTO probe VALUES (zeroblob(?))", (_PROBE_BYTES,))
+            self._connection.execute("DELETE FROM probe")
+        except sqlite3.Error:
+            return
+        self._recovered()
+
+    def _recovered(self) -> None:
+        if not self.available:
+            self.available = True
+            _log.warning("the log can be written again")
+
+    def _fail(self, futures: "Sequence[asyncio.Future[Any]]", error: sqlite3.Error) -> None:
+        failure = broker_error(error, self._folder)
+        if self.available:
+            self.available = False
+            _log.error("%s", failure)
+        self._tell([_Outcome(future, error=type(failure)(*failure.args)) for future in futures], Durable())
+
+    def _tell(self, outcomes: Sequence[_Outcome], durable: Durable) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and with it everybody who would want to know
+            self._loop.call_soon_threadsafe(self._resolve, outcomes, durable)
+
+    def _resolve(self, outcomes: Sequence[_Outcome], durable: Durable) -> None:
+        self._on_durable(durable)
+        for outcome in outcomes:
+            if outcome.future.done():
+                continue
+            if outcome.error is None:
+                outcome.future.set_result(outcome.value)
+            else:
+                outcome.future.set_exception(outcome.error)
