@@ -83,23 +83,27 @@ class Housekeeper:
                 sweep_at = loop.time() + self._every_s
                 work = self.sweep()
             else:
-                work = self._checkpoint()
+                work = self.checkpoint()
             try:
                 await work
             except (BrokerError, sqlite3.Error) as error:
                 _log.warning("housekeeping of the log is put off: %s", error)
                 await asyncio.sleep(1)
 
-    async def _checkpoint(self) -> None:
+    async def checkpoint(self) -> None:
+        """Copy the WAL into the file."""
         async with self._turn:
-            self._wal_is_long.clear()
-            self._wal_bytes += self._since_checkpoint_bytes
-            self._since_checkpoint_bytes = 0
-            complete = await asyncio.shield(asyncio.create_task(asyncio.to_thread(self._copy_wal)))
-            if not complete and self._wal_bytes > _WAL_MOST_BYTES:
-                complete = await self._writer.submit_alone(upkeep.checkpoint)
-            if complete:
-                self._wal_bytes = 0
+            await self._checkpoint()
+
+    async def _checkpoint(self) -> None:
+        self._wal_is_long.clear()
+        self._wal_bytes += self._since_checkpoint_bytes
+        self._since_checkpoint_bytes = 0
+        complete = await asyncio.shield(asyncio.create_task(asyncio.to_thread(self._copy_wal)))
+        if not complete and self._wal_bytes > _WAL_MOST_BYTES:
+            complete = await self._writer.submit_alone(upkeep.checkpoint)
+        if complete:
+            self._wal_bytes = 0
 
     def _copy_wal(self) -> bool:
         if self._connection is None:
@@ -113,12 +117,17 @@ class Housekeeper:
             for topic in tuple(self._topics().values()):
                 for partition in range(len(topic.shards)):
                     removed |= await self._tend(topic, partition)
-            while removed and (await self._writer.submit(upkeep.give_back)).more:
-                pass
-        if removed:
-            await self._checkpoint()
-            async with self._turn:
+            if removed:
+                while (step := await self._writer.submit_alone(upkeep.give_back)).more:
+                    await self._stepped(step)
+                await self._checkpoint()
                 await self._writer.submit_alone(upkeep.truncate_wal)
+
+    async def _stepped(self, step: upkeep.Step) -> None:
+        """Overwriting goes through the WAL like writing; it must not grow for as long as a sweep takes."""
+        self.written(step.touched_bytes)
+        if self._wal_is_long.is_set():
+            await self._checkpoint()
 
     async def _tend(self, topic: Topic, partition: int) -> bool:
         """Keep one partition; whether records were removed."""
@@ -139,7 +148,8 @@ class Housekeeper:
             step = await self._writer.submit(
                 partial(upkeep.expire, topic=topic, shard=shard, excess_bytes=excess_bytes)
             )
-            excess_bytes = max(0, excess_bytes - step.removed_bytes)
+            await self._stepped(step)
+            excess_bytes = max(0, excess_bytes - step.touched_bytes)
             removed |= step.removed
             more = step.more
         return removed
@@ -148,6 +158,7 @@ class Housekeeper:
         removed = False
         while True:
             step = await self._writer.submit(work)
+            await self._stepped(step)
             removed |= step.removed
             if not step.more:
                 return removed

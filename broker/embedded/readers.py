@@ -48,11 +48,11 @@ class EmbeddedReader:
             case Start.LATEST:
                 return end
             case Mapping() as offsets:
-                return min(max(offsets.get(partition, 0), 0), end)
+                return min(max(int(offsets.get(partition, 0)), 0), end)
             case int() | float() as since_s:
                 since_ms = math.ceil(since_s * 1000)
                 found = await self._log.read(partial(first_since, shard=shard, timestamp_ms=since_ms))
-                return end if found is None else int(found)
+                return end if found is None else found
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -17,11 +17,11 @@ TOMBSTONE_MS = 24 * 3600 * 1000  # so long a reader may stand still and still le
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step did, and whether there may be more to do."""
+    """What one step did: whether records were removed, bytes overwritten or moved, whether there may be more to do."""
 
     removed: bool
     more: bool
-    removed_bytes: int = 0
+    touched_bytes: int = 0
 
 
 def stored_bytes(connection: sqlite3.Connection, shard: int) -> int:
@@ -94,7 +94,8 @@ def compact(transaction: Transaction, shard: int) -> Step:
         connection.execute("UPDATE shard SET cleaned_offset = ? WHERE id = ?", (cleaned, shard))
     if gone:
         transaction.remove(shard, gone)
-    return Step(bool(gone), more=len(rows) == _CHUNK_ROWS or removed_bytes >= _CHUNK_BYTES)
+    more = len(rows) == _CHUNK_ROWS or removed_bytes >= _CHUNK_BYTES
+    return Step(bool(gone), more, removed_bytes)
 
 
 def bury(transaction: Transaction, shard: int, below_offset: int) -> Step:
@@ -111,9 +112,8 @@ def bury(transaction: Transaction, shard: int, below_offset: int) -> Step:
     return Step(bool(rows), more=len(rows) == _CHUNK_ROWS)
 
 
-def give_back(transaction: Transaction) -> Step:
-    """Return free pages at the end of the file to the disk, but for some slack."""
-    connection = transaction.connection
+def give_back(connection: sqlite3.Connection) -> Step:
+    """Return some free pages at the end of the file to the disk, but for some slack. Outside of a transaction."""
     page_bytes, pages, free = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
     )
@@ -121,8 +121,9 @@ def give_back(transaction: Transaction) -> Step:
     surplus = min(free - slack, _VACUUM_PAGES)
     if surplus <= 0:
         return Step(removed=False, more=False)
-    connection.execute(f"PRAGMA incremental_vacuum({surplus})").fetchall()  # one page per row that is fetched
-    return Step(removed=False, more=True)
+    # The pragma frees a page with every step, and only executescript steps a statement without columns to its end.
+    connection.executescript(f"PRAGMA incremental_vacuum({surplus})")
+    return Step(removed=False, more=True, touched_bytes=surplus * page_bytes)
 
 
 def checkpoint(connection: sqlite3.Connection) -> bool:
