@@ -1,0 +1,203 @@
+"""The fold of the people topic and the exact search over it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.gallery.people import People, face_key, person_key, photo_key
+from engine.messages import FaceRecord, PersonRecord, PhotoRecord, encode
+
+DIMENSION = 16
+MODEL = "model+1"
+
+
+@dataclass(frozen=True)
+class Entry:
+    key: bytes
+    value: bytes | None
+    offset: int
+
+
+def unit(seed: int) -> np.ndarray:
+    vector = np.random.default_rng(seed).normal(size=DIMENSION).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def person(identity_id: str, *faces: int, name: str = "") -> tuple[bytes, bytes]:
+    record = PersonRecord(
+        identity_id=identity_id,
+        group_names=("default_group",),
+        info={"name": name},
+        faces=faces,
+        next_face=max(faces, default=-1) + 1,
+    )
+    return person_key(identity_id), encode(record)
+
+
+def face(identity_id: str, number: int, vector: np.ndarray, model: str = MODEL) -> tuple[bytes, bytes]:
+    record = FaceRecord(
+        identity_id=identity_id, number=number, vector=vector.astype("<f4").tobytes(), model=model, has_photo=False
+    )
+    return face_key(identity_id, number), encode(record)
+
+
+class Topic:
+    """Feeds a fold with rising offsets."""
+
+    def __init__(self) -> None:
+        self.people = People(DIMENSION, MODEL)
+        self.offset = 0
+
+    def write(self, *records: tuple[bytes, bytes | None]) -> None:
+        entries = [Entry(key, value, self.offset + i) for i, (key, value) in enumerate(records)]
+        self.offset += len(records)
+        self.people.apply(entries)
+
+    def enrol(self, identity_id: str, *seeds: int) -> None:
+        numbers = range(len(seeds))
+        self.write(
+            *(face(identity_id, n, unit(s)) for n, s in zip(numbers, seeds, strict=True)), person(identity_id, *numbers)
+        )
+
+
+@pytest.fixture
+def topic() -> Topic:
+    return Topic()
+
+
+def test_the_nearest_face_of_the_gallery_is_found_with_its_person(topic):
+    for seed in range(50):
+        topic.enrol(f"p{seed}", seed)
+    found = topic.people.gallery().best(unit(17))
+    assert (found.person.identity_id, found.number) == ("p17", 0)
+    assert found.cosine == pytest.approx(1.0, abs=1e-6)
+
+
+def test_an_empty_gallery_has_no_nearest_face(topic):
+    assert topic.people.gallery().best(unit(1)) is None
+
+
+def test_of_equally_near_faces_the_smaller_identity_wins(topic):
+    for identity_id in ("b", "a", "c"):
+        topic.enrol(identity_id, 5)
+    assert topic.people.gallery().best(unit(5)).person.identity_id == "a"
+
+
+def test_a_face_without_its_person_is_never_searched(topic):
+    topic.write(face("half", 0, unit(1)))
+    assert topic.people.gallery().size == 0
+    topic.write(person("half", 0))
+    assert topic.people.gallery().size == 1
+
+
+def test_a_deleted_person_is_found_no_more_and_a_gallery_taken_before_still_finds_them(topic):
+    topic.enrol("gone", 1)
+    topic.enrol("stays", 2)
+    before = topic.people.gallery()
+    topic.write((person_key("gone"), None), (face_key("gone", 0), None))
+    assert before.best(unit(1)).person.identity_id == "gone"
+    after = topic.people.gallery()
+    assert after.best(unit(1)).person.identity_id == "stays"
+    assert (before.size, after.size) == (2, 1)
+
+
+def test_a_face_that_its_person_no_longer_names_is_not_searched(topic):
+    topic.enrol("p", 1, 2)
+    topic.write(person("p", 1))
+    found = topic.people.gallery().best(unit(1))
+    assert found.number == 1
+    assert found.cosine < 0.99
+
+
+def test_a_changed_person_answers_with_the_new_name(topic):
+    topic.enrol("p", 1)
+    before = topic.people.gallery()
+    topic.write(person("p", 0, name="new"))
+    assert topic.people.gallery().best(unit(1)).person.info["name"] == "new"
+    assert before.best(unit(1)).person.info["name"] == ""
+
+
+def test_faces_of_another_embedder_are_counted_and_not_searched(topic):
+    topic.write(face("p", 0, unit(1), model="other+1"), person("p", 0))
+    assert topic.people.gallery().size == 0
+    assert topic.people.foreign_faces == 1
+    topic.write(face("p", 0, unit(1)))
+    assert topic.people.gallery().size == 1
+    assert topic.people.foreign_faces == 0
+
+
+def test_the_place_of_a_photo_follows_the_topic(topic):
+    photo = PhotoRecord(identity_id="p", number=0, jpeg=b"...")
+    topic.write((photo_key("p", 0), encode(photo)), person("p"))
+    assert topic.people.photo_offset("p", 0) == 0
+    topic.write((photo_key("p", 0), encode(photo)))
+    assert topic.people.photo_offset("p", 0) == 2
+    topic.write((photo_key("p", 0), None))
+    assert topic.people.photo_offset("p", 0) is None
+
+
+def test_pages_come_in_order_of_identity_and_do_not_overlap(topic):
+    for seed in (3, 1, 2, 5, 4):
+        topic.enrol(f"p{seed}", seed)
+    topic.write((person_key("p2"), None))
+    ids = [p.identity_id for skip in (0, 2, 4) for p in topic.people.page("default_group", skip, 2)]
+    assert ids == ["p1", "p3", "p4", "p5"]
+    assert topic.people.page("no such group", 0, 10) == []
+
+
+def test_an_identity_may_hold_slashes(topic):
+    topic.enrol("a/b/7", 1)
+    assert topic.people.gallery().best(unit(1)).person.identity_id == "a/b/7"
+
+
+def test_many_removed_faces_leave_the_others_in_place(topic):
+    for seed in range(2500):
+        topic.enrol(f"p{seed:04}", seed)
+    held = topic.people.gallery()
+    for seed in range(0, 2500, 2):
+        topic.write((person_key(f"p{seed:04}"), None), (face_key(f"p{seed:04}", 0), None))
+    gallery = topic.people.gallery()
+    assert gallery.size == 1250
+    assert len(gallery.vectors) < 2500
+    assert all(gallery.best(unit(s)).person.identity_id == f"p{s:04}" for s in range(1, 2500, 100))
+    assert held.best(unit(0)).person.identity_id == "p0000"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.integers(0, 3), st.sampled_from(["face", "person", "drop", "delete"])),
+        max_size=40,
+    )
+)
+def test_the_fold_agrees_with_looking_at_the_latest_value_of_every_key(steps):
+    topic = Topic()
+    latest: dict[bytes, bytes | None] = {}
+    named: dict[str, tuple[int, ...]] = {}
+    for i, (who, number, what) in enumerate(steps):
+        record: tuple[bytes, bytes | None]
+        if what == "face":
+            record = face(who, number, unit(i))
+        elif what == "person":
+            record = person(who, *range(number))
+            named[who] = tuple(range(number))
+        elif what == "drop":
+            record = (face_key(who, number), None)
+        else:
+            record = (person_key(who), None)
+            named.pop(who, None)
+        latest[record[0]] = record[1]
+        topic.write(record)
+        topic.people.gallery()
+    expected = sum(latest.get(face_key(who, n)) is not None for who, numbers in named.items() for n in numbers)
+    gallery = topic.people.gallery()
+    assert gallery.size == expected
+    assert len(topic.people) == len(named)
+    replayed = Topic()
+    replayed.write(*latest.items())
+    probe = unit(999)
+    one, other = gallery.best(probe), replayed.people.gallery().best(probe)
+    assert (one and (one.person.identity_id, one.number)) == (other and (other.person.identity_id, other.number))
