@@ -1,0 +1,139 @@
+"""Follows a compacted topic from its start, so that its owner can hold the topic's table in memory.
+
+The follower hands records on in offset order and knows how far it is; what the table is made of is the owner's affair.
+A log out of reach is waited for; an error of `apply` is final, because a table with a hole in it must not be used.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from broker.port import Broker, BrokerError, Reader, Record, Start
+
+_BATCH_RECORDS = 500
+_FIRST_BACKOFF_S = 0.1
+_LAST_BACKOFF_S = 5.0
+_LOOK_S = 0.2  # how long a fetch may wait for a record before the end is looked at: it may lie behind a gap
+
+_log = logging.getLogger(__name__)
+
+
+class TableFollower:
+    """A task that reads `topic` and calls `apply` with every batch, on the event loop, from `__aenter__` to `__aexit__`.
+
+    Whoever enters it must heed its failure: `caught_up`, `reached`, `failure` and `__aexit__` raise what `apply` raised.
+    """
+
+    def __init__(self, broker: Broker, topic: str, apply: Callable[[Sequence[Record]], None]) -> None:
+        self._broker = broker
+        self._topic = topic
+        self._apply = apply
+        self._positions: dict[int, int] = {}
+        self._targets: Mapping[int, int] | None = None
+        self._caught_up = False
+        self._healthy = False
+        self._moved = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._follow(), name=f"follow-{self._topic}")
+        self._task.add_done_callback(lambda _: self._notify())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task = self._running()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            try:
+                await task
+            except Exception:
+                if error is None:
+                    raise
+
+    @property
+    def version(self) -> int:
+        """The offset after the last record applied, of a topic with one partition; 0 before the first."""
+        return self._positions.get(0, 0)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the log could be read when last tried and nothing has failed."""
+        return self._healthy
+
+    async def caught_up(self) -> None:
+        """Return once everything is applied that the topic held when the follower first reached it."""
+        while not self._caught_up:
+            await self._next_move()
+
+    async def reached(self, version: int, timeout_s: float) -> bool:
+        """Wait until the records below `version` are applied; False when the time has passed first."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self.version < version:
+                    await self._next_move()
+        return self.version >= version
+
+    async def failure(self) -> None:
+        """Return never; raise what ends the follower. For a task group that watches over it."""
+        while True:
+            await self._next_move()
+
+    def _running(self) -> "asyncio.Task[None]":
+        if self._task is None:
+            raise BrokerError(f"the follower of {self._topic} is not open: enter its context first")
+        return self._task
+
+    async def _next_move(self) -> None:
+        task = self._running()
+        if task.done():
+            task.result()  # raises what ended it
+            raise BrokerError(f"the follower of {self._topic} has been closed")
+        await self._moved.wait()
+
+    def _notify(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    async def _follow(self) -> None:
+        backoff_s = _FIRST_BACKOFF_S
+        try:
+            while True:
+                try:
+                    if self._targets is None:
+                        self._targets = await self._broker.end_offsets(self._topic)
+                    async with self._broker.reader(self._topic, self._positions or Start.EARLIEST) as reader:
+                        self._advance(reader)
+                        while True:
+                            await self._step(reader)
+                            backoff_s = _FIRST_BACKOFF_S
+                except BrokerError as error:
+                    self._healthy = False
+                    _log.warning("topic %s cannot be followed now, trying again: %s", self._topic, error)
+                    await asyncio.sleep(backoff_s)
+                    backoff_s = min(2 * backoff_s, _LAST_BACKOFF_S)
+        finally:
+            self._healthy = False
+
+    async def _step(self, reader: Reader) -> None:
+        records = await reader.fetch(_BATCH_RECORDS, _LOOK_S)
+        if records:
+            try:
+                self._apply(records)
+            except BrokerError as error:
+                raise RuntimeError(f"a record of topic {self._topic} could not be applied: {error}") from error
+        self._advance(reader)
+
+    def _advance(self, reader: Reader) -> None:
+        self._healthy = True
+        positions = dict(reader.positions())
+        if positions == self._positions:
+            return
+        self._positions = positions
+        if self._targets is not None and not self._caught_up:
+            self._caught_up = all(positions.get(partition, 0) >= end for partition, end in self._targets.items())
+        self._notify()
