@@ -22,9 +22,9 @@ _log = logging.getLogger(__name__)
 
 
 class TableFollower:
-    """A task that reads `topic` and calls `apply` with every batch, on the event loop, from `__aenter__` to `__aexit__`.
+    """A task that reads `topic` and calls `apply` with every batch, on the event loop, while its context is open.
 
-    Whoever enters it must heed its failure: `caught_up`, `reached`, `failure` and `__aexit__` raise what `apply` raised.
+    Whoever enters it must heed its failure: `caught_up`, `reached`, `failure` and leaving raise what `apply` raised.
     """
 
     def __init__(self, broker: Broker, topic: str, apply: Callable[[Sequence[Record]], None]) -> None:
