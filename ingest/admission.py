@@ -1,0 +1,65 @@
+"""Who is let in: plain counters, no I/O. What is over a limit is shed at once instead of queueing."""
+
+from dataclasses import dataclass
+
+from engine.errors import Code, RequestRefused
+
+
+class Shed(RequestRefused):
+    """Refused for want of room; `reason` is a metric's label, `retry_after_s` goes into Retry-After."""
+
+    def __init__(self, reason: str, message: str, retry_after_s: int) -> None:
+        super().__init__(Code.OVERLOADED, message)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(slots=True)
+class Admission:
+    """Counts calls in flight and bytes held. One event loop owns it.
+
+    `leave` and `release` must follow every successful `enter` and `hold`.
+    """
+
+    max_in_flight: int
+    max_held_bytes: int
+    retry_after_s: int
+    in_flight: int = 0
+    held_bytes: int = 0
+    draining: bool = False
+
+    def enter(self, *, log_available: bool) -> None:
+        """Let one call in.
+
+        Raises:
+            Shed: the server is stopping, full, or without its log.
+        """
+        if self.draining:
+            raise self.shed("draining", "the server is stopping; try again")
+        if not log_available:
+            raise self.shed("log", "the log cannot be reached now; try again")
+        if self.in_flight >= self.max_in_flight:
+            raise self.shed("in_flight", "too many requests at a time; try again")
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        """One call has been answered."""
+        self.in_flight -= 1
+
+    def hold(self, size: int) -> None:
+        """Account for `size` more bytes in memory.
+
+        Raises:
+            Shed: that would be more than all requests together may hold.
+        """
+        if self.held_bytes + size > self.max_held_bytes:
+            raise self.shed("memory", "the requests in flight are too large together; try again")
+        self.held_bytes += size
+
+    def release(self, size: int) -> None:
+        """Those bytes are gone."""
+        self.held_bytes -= size
+
+    def shed(self, reason: str, message: str) -> Shed:
+        """A refusal for want of room."""
+        return Shed(reason, message, self.retry_after_s)

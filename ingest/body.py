@@ -1,0 +1,64 @@
+"""Reading a request's body within its limits of size, memory and time."""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from aiohttp.http import HttpVersion11
+from aiohttp.web import BaseRequest, RequestPayloadError
+
+from engine.errors import Code, RequestRefused
+from ingest.fields import bad_request, check_content_type
+from ingest.http import Connection
+from ingest.settings import IngestSettings
+
+
+async def read_body(request: BaseRequest, settings: IngestSettings, hold: Callable[[int], None]) -> bytearray:
+    """The whole body. `hold` is told of each chunk's bytes and may refuse them.
+
+    Raises:
+        RequestRefused: 40000, 40001, 41300, or what `hold` raises.
+    """
+    _check_head(request, settings)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(settings.body_read_s):
+            await _continue(request)
+            while chunk := await request.content.readany():
+                if len(body) + len(chunk) > settings.max_body_bytes:
+                    raise _too_large(settings)
+                hold(len(chunk))
+                body += chunk
+    except TimeoutError:
+        raise bad_request(f"the body did not arrive within {settings.body_read_s:g} s") from None
+    except (OSError, RequestPayloadError):
+        raise bad_request("the body was cut off") from None
+    declared = request.content_length
+    connection = cast("Connection", request.protocol)
+    if connection.was_cut_off(request.content) or (declared is not None and len(body) != declared):
+        raise bad_request("the body was cut off or is not validly framed")
+    return body
+
+
+def _check_head(request: BaseRequest, settings: IngestSettings) -> None:
+    """Everything that the head tells before a byte of the body is asked for."""
+    headers = request.headers
+    if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise bad_request("content encodings are not served; send the body as it is")
+    if headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+        raise bad_request("transfer encodings other than chunked are not served")
+    check_content_type(headers.get("Content-Type"))
+    if (request.content_length or 0) > settings.max_body_bytes:
+        raise _too_large(settings)
+
+
+async def _continue(request: BaseRequest) -> None:
+    """Ask a client that waits for it (Expect: 100-continue) to send the body."""
+    if "Expect" in request.headers and request.version >= HttpVersion11 and not request.content.is_eof():
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # aiohttp takes anything written for the beginning of the answer.
+        request.writer.output_size = 0
+
+
+def _too_large(settings: IngestSettings) -> RequestRefused:
+    return RequestRefused(Code.PAYLOAD_TOO_LARGE, f"the body is larger than {settings.max_body_bytes} bytes")

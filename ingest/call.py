@@ -1,0 +1,74 @@
+"""One HTTP call while it is served."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from aiohttp.web import BaseRequest
+
+from ingest.admission import Admission
+from ingest.body import read_body
+from ingest.settings import IngestSettings
+
+
+class Held:
+    """The bytes that one call holds; gives them back when left, if not before."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def take(self, size: int) -> None:
+        """Hold more.
+
+        Raises:
+            Shed: all calls together hold too much.
+        """
+        self._admission.hold(size)
+        self._size += size
+
+    def release(self) -> None:
+        """Hold nothing any more."""
+        self._admission.release(self._size)
+        self._size = 0
+
+
+@dataclass(slots=True)
+class Call:
+    """What a handler gets: the HTTP request, its id, and from `arrived` on its times.
+
+    The deadline counts from the arrival of the whole request, body included; the body has a limit of its own.
+    """
+
+    request: BaseRequest
+    request_id: str
+    settings: IngestSettings
+    clock: Callable[[], float]
+    held: Held
+    received_time_s: float = 0.0
+    wait_until: float = field(default=0.0)
+
+    async def body(self) -> bytearray:
+        """The whole body.
+
+        Raises:
+            RequestRefused: the row of the error table.
+        """
+        body = await read_body(self.request, self.settings, self.held.take)
+        self.arrived()
+        return body
+
+    def arrived(self) -> None:
+        """The request is here: from now on its deadline counts."""
+        self.received_time_s = self.clock()
+        self.wait_until = asyncio.get_running_loop().time() + self.settings.deadline_s

@@ -1,0 +1,160 @@
+"""Hands each reply to the call that waits for it.
+
+The ingress assigns itself one partition of the replies topic and reads it without a group, so no rebalance can lose a
+reply. Requests name topic, partition and instance in their headers; replies to other instances on the same partition
+are skipped unread. A reply that nobody waits for any more is counted and dropped.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import uuid
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from broker.port import Broker, BrokerError, Reader, Record, Start
+from engine.messages import Headers, Reply, decode_reply
+from ingest.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+
+_FETCH_S = 5.0
+_FETCH_RECORDS = 256
+_FIRST_BACKOFF_S = 0.1
+_LAST_BACKOFF_S = 5.0
+
+
+class ReplyUndecodable(Exception):
+    """The reply to this request came, but could not be read."""
+
+
+class Correlator:
+    """An async context manager: entered, it is positioned, and no reply to a later request can be missed."""
+
+    def __init__(self, broker: Broker, topic: str, metrics: Metrics) -> None:
+        self._broker = broker
+        self._metrics = metrics
+        self._waiting: dict[str, asyncio.Future[Reply]] = {}
+        self._positions: Mapping[int, int] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.topic = topic
+        self.instance = uuid.uuid4().hex
+        self.partition = 0
+        self.positioned = False
+        self.gallery_version = 0
+        """The newest gallery that any reply spoke of."""
+
+    async def __aenter__(self) -> Self:
+        # Spreads instances over the partitions; nothing secret hangs on it.
+        self.partition = random.randrange(await self._broker.partitions(self.topic))  # noqa: S311
+        reader = await self._open()
+        self._task = asyncio.create_task(self._run(reader), name="correlator")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.positioned = False
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        for future in self._waiting.values():
+            future.cancel()
+        self._waiting.clear()
+
+    def expect(self, request_id: str) -> asyncio.Future[Reply]:
+        """The future of the reply to that request; call it before the request is appended, and `forget` afterwards.
+
+        The future raises ReplyUndecodable when a reply came that could not be read.
+        """
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[request_id] = future
+        return future
+
+    def forget(self, request_id: str) -> None:
+        """Nobody waits for that reply any more."""
+        future = self._waiting.pop(request_id, None)
+        if future is not None and not future.done():
+            future.cancel()
+
+    def headers(self) -> tuple[tuple[str, bytes], ...]:
+        """The headers by which a processor finds the way back."""
+        return (
+            (Headers.REPLY_TOPIC, self.topic.encode()),
+            (Headers.REPLY_PARTITION, b"%d" % self.partition),
+            (Headers.REPLY_INSTANCE, self.instance.encode()),
+        )
+
+    def accept(self, records: Sequence[Record]) -> None:
+        """Deliver what is ours of these records."""
+        own = self.instance.encode()
+        for record in records:
+            if record.header(Headers.REPLY_INSTANCE) != own:
+                self._metrics.replies.labels("foreign").inc()
+                continue
+            self._deliver(record)
+
+    def _deliver(self, record: Record) -> None:
+        request_id = (record.header(Headers.REQUEST_ID) or b"").decode("ascii", "replace")
+        future = self._waiting.pop(request_id, None)
+        if future is None or future.done():
+            self._metrics.replies.labels("late").inc()
+            return
+        try:
+            reply = decode_reply(record.value or b"")
+        except msgspec.MsgspecError:
+            self._metrics.replies.labels("undecodable").inc()
+            _log.error("the reply to request %s cannot be read", request_id)
+            future.set_exception(ReplyUndecodable(request_id))
+            return
+        self.gallery_version = max(self.gallery_version, reply.gallery_version)
+        self._metrics.replies.labels("delivered").inc()
+        future.set_result(reply)
+
+    async def _open(self) -> Reader:
+        """A reader that goes on where the last one stood."""
+        start = Start.LATEST if self._positions is None else self._positions
+        reader = self._broker.reader(self.topic, start, [self.partition])
+        await reader.__aenter__()
+        self._positions = dict(reader.positions())
+        self.positioned = True
+        return reader
+
+    async def _run(self, reader: Reader | None) -> None:
+        backoff_s = _FIRST_BACKOFF_S
+        while True:
+            try:
+                if reader is None:
+                    reader = await self._open()
+                records = await reader.fetch(_FETCH_RECORDS, timeout_s=_FETCH_S)
+                backoff_s = _FIRST_BACKOFF_S
+                self.accept(records)
+                self._positions = dict(reader.positions())
+            except asyncio.CancelledError:
+                await _close(reader)
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a reader dies of, the next one may live
+                self.positioned = False
+                self._metrics.reply_reader_errors.inc()
+                if isinstance(error, BrokerError):
+                    _log.warning("the replies topic cannot be read (%s); trying again", error)
+                else:
+                    _log.exception("reading replies failed; trying again")
+                await _close(reader)
+                reader = None
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, _LAST_BACKOFF_S)
+
+
+async def _close(reader: Reader | None) -> None:
+    if reader is None:
+        return
+    try:
+        await reader.__aexit__(None, None, None)
+    except BrokerError as error:
+        _log.warning("a reader of the replies topic did not close well (%s)", error)

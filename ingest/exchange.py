@@ -1,0 +1,101 @@
+"""A request goes into the log, its reply comes back: the bridge between HTTP calls and the log."""
+
+import asyncio
+from collections.abc import Sequence
+
+from broker.port import Broker, BrokerUnavailable, NewRecord, RecordTooLarge
+from engine.errors import Code, Refusal, RequestRefused
+from engine.messages import Answer, Headers, RefusedAnswer, Reply, Request, encode
+from engine.topics import Topics, request_key
+from ingest.admission import Admission
+from ingest.correlator import Correlator, ReplyUndecodable
+from ingest.render import refused
+
+# What remains of the deadline for the answer to get out when no reply came.
+ANSWER_MARGIN_S = 0.02
+
+
+def timed_out() -> RequestRefused:
+    """50480."""
+    return RequestRefused(Code.TIMEOUT, "no answer within the deadline; try again")
+
+
+class Exchange:
+    """Sends requests and waits for their replies."""
+
+    def __init__(self, broker: Broker, topics: Topics, correlator: Correlator, admission: Admission) -> None:
+        self._broker = broker
+        self._topics = topics
+        self._correlator = correlator
+        self._admission = admission
+
+    @property
+    def gallery_version(self) -> int:
+        """The newest gallery that any reply spoke of."""
+        return self._correlator.gallery_version
+
+    def available(self) -> bool:
+        """Whether requests can be sent and their replies read now."""
+        return self._correlator.positioned and self._broker.available()
+
+    async def ask(self, request: Request, received_time_s: float, deadline_ms: int, wait_until: float) -> Reply:
+        """The reply to one request; `wait_until` is a time of the event loop.
+
+        Raises:
+            Refusal: the processor's, or 50480, 50380, 41300.
+        """
+        (outcome,) = await self.ask_all((request,), received_time_s, deadline_ms, wait_until)
+        if isinstance(outcome, Refusal):
+            raise outcome
+        return outcome
+
+    async def ask_all(
+        self, requests: Sequence[Request], received_time_s: float, deadline_ms: int, wait_until: float
+    ) -> Sequence[Reply | Refusal]:
+        """The reply to each request, or why there is none; all are appended together, or none.
+
+        Raises:
+            Refusal: 50380, 41300 or 50480: it is not known to be in the log.
+        """
+        futures = [self._correlator.expect(request.request_id) for request in requests]
+        try:
+            await self._append([self._record(r, received_time_s, deadline_ms) for r in requests], wait_until)
+            remaining_s = wait_until - ANSWER_MARGIN_S - asyncio.get_running_loop().time()
+            await asyncio.wait(futures, timeout=max(remaining_s, 0))
+            return [_outcome(future) for future in futures]
+        finally:
+            for request in requests:
+                self._correlator.forget(request.request_id)
+
+    async def _append(self, records: Sequence[NewRecord], wait_until: float) -> None:
+        try:
+            async with asyncio.timeout_at(wait_until - ANSWER_MARGIN_S):
+                await self._broker.append(records)
+        except TimeoutError:
+            raise timed_out() from None
+        except BrokerUnavailable:
+            raise self._admission.shed("log", "the log cannot be written now; try again") from None
+        except RecordTooLarge:
+            raise RequestRefused(Code.PAYLOAD_TOO_LARGE, "the request is larger than the log takes") from None
+
+    def _record(self, request: Request, received_time_s: float, deadline_ms: int) -> NewRecord:
+        headers = (
+            (Headers.REQUEST_ID, request.request_id.encode()),
+            *self._correlator.headers(),
+            (Headers.DEADLINE_MS, b"%d" % (int(received_time_s * 1000) + deadline_ms)),
+            (Headers.GALLERY_VERSION, b"%d" % self._correlator.gallery_version),
+        )
+        return NewRecord(self._topics.requests, request_key(request), encode(request), headers)
+
+
+def _outcome(future: asyncio.Future[Reply]) -> Reply | Refusal:
+    if not future.done() or future.cancelled():
+        return timed_out()
+    failure = future.exception()
+    if failure is not None:
+        if isinstance(failure, ReplyUndecodable):
+            return RequestRefused(Code.INTERNAL_ERROR, "the reply could not be read")
+        raise failure
+    reply = future.result()
+    answer: Answer = reply.answer
+    return refused(answer) if isinstance(answer, RefusedAnswer) else reply

@@ -1,0 +1,287 @@
+"""The HTTP connection below the handlers: every fault ends in the JSON error, and no wait is without a bound.
+
+aiohttp parses; this subclass decides what happens when there is nothing to hand to a handler (garbage, a head that
+never ends, a client that half-closes) and when an answer is not taken. It relies on a few private names of aiohttp's
+`RequestHandler`; tests/wire/test_below_the_handler.py drives each of them through real sockets.
+"""
+
+import asyncio
+import logging
+import traceback
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web import BaseRequest, Response, Server, StreamResponse
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+
+from engine.errors import Code
+from ingest.metrics import Metrics
+from ingest.render import Rendered, error
+from ingest.settings import IngestSettings
+
+_log = logging.getLogger(__name__)
+
+REQUEST_ID = "X-Request-Id"
+# Large enough for an ordinary picture in one or two turns, small enough for a thousand connections.
+_READ_BUFFER_BYTES = 64 * 1024
+# Lets a client that is still sending read why it was refused.
+_LINGER_S = 2.0
+
+
+class HeadStalled(Exception):
+    """The head of a request did not arrive in time, or was cut off."""
+
+
+def new_request_id() -> str:
+    """A fresh request id: 32 hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
+def log_failure(request_id: str, failure: BaseException) -> None:
+    """Log where a bug struck. Its message stays out: it may quote the request."""
+    trace = "".join(traceback.format_tb(failure.__traceback__))
+    _log.error("request %s failed with %s\n%s", request_id, type(failure).__name__, trace)
+
+
+def internal_error(request_id: str) -> Rendered:
+    """The answer to a request that met a bug."""
+    return error(Code.INTERNAL_ERROR, f"internal error; the log has it under request id {request_id}")
+
+
+def to_response(rendered: Rendered, request_id: str, content_type: str = "application/json") -> Response:
+    """The HTTP answer."""
+    response = Response(
+        body=rendered.body,
+        status=rendered.http_status,
+        headers={"Content-Type": content_type, "Server": "PictureMatch", REQUEST_ID: request_id},
+    )
+    response.headers.extend(rendered.headers)
+    return response
+
+
+class HttpServer(Server):
+    """Makes a `Connection` for each client, up to a limit."""
+
+    def __init__(
+        self, handler: Callable[[BaseRequest], Awaitable[StreamResponse]], settings: IngestSettings, metrics: Metrics
+    ) -> None:
+        super().__init__(handler)
+        self.settings = settings
+        self.metrics = metrics
+        # aiohttp's own list keeps a connection until its handler has ended; this one is of open sockets.
+        self._open: set[RequestHandler] = set()
+        self._all_closed = asyncio.Event()
+        self._all_closed.set()
+
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._open)
+
+    def __call__(self) -> "Connection":
+        """A connection for a client that has just come."""
+        return Connection(self, self.settings, self.metrics)
+
+    async def wait_closed(self, until: float) -> None:
+        """Wait until no connection is left, or until that time of the event loop."""
+        try:
+            async with asyncio.timeout_at(until):
+                await self._all_closed.wait()
+        except TimeoutError:
+            _log.warning("%d connections were still busy when time to stop ran out", self.open_connections)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Count a connection."""
+        super().connection_made(handler, transport)
+        self._open.add(handler)
+        self._all_closed.clear()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Count a connection no more."""
+        super().connection_lost(handler, exc)
+        self._open.discard(handler)
+        if not self._open:
+            self._all_closed.set()
+
+    def release_idle(self) -> None:
+        """Close what is idle; what is busy closes after its answer."""
+        for connection in tuple(self._open):
+            cast("Connection", connection).release()
+
+
+class Connection(RequestHandler):
+    """One client's connection."""
+
+    __slots__ = ("_answered", "_cut_payload", "_half_closed", "_head_began", "_head_timer", "_metrics", "_settings")
+
+    def __init__(self, server: HttpServer, settings: IngestSettings, metrics: Metrics) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=settings.keep_alive_s,
+            access_log=None,  # type: ignore[arg-type]  # None is aiohttp's own way to switch it off
+            lingering_time=_LINGER_S,
+            read_bufsize=_READ_BUFFER_BYTES,
+            # A compressed body is refused; a bomb in one is never unpacked.
+            auto_decompress=False,
+        )
+        self._settings = settings
+        self._metrics = metrics
+        self._answered = 0
+        self._half_closed = False
+        self._head_began = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._cut_payload: StreamReader | None = None
+
+    def was_cut_off(self, payload: StreamReader) -> bool:
+        """Whether that body ended before its end."""
+        return self._cut_payload is payload
+
+    def release(self) -> None:
+        """Close now when idle, else after the answers that are due."""
+        if self._is_idle():
+            self.force_close()
+        else:
+            self.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the client in, or send it away when there are too many."""
+        server = cast("HttpServer", self._manager)
+        if server.open_connections >= self._settings.max_connections:
+            self._metrics.shed.labels("connections").inc()
+            self._force_close = True
+            cast("asyncio.Transport", transport).write(self._full())
+            cast("asyncio.Transport", transport).close()
+            return
+        super().connection_made(transport)
+        self._start_head_timer()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the client."""
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; notice broken bodies and the beginning of a head."""
+        super().data_received(data)
+        if self._force_close or self._close:
+            return
+        if self._messages:
+            self._stop_head_timer()
+            if isinstance(self._messages[-1][0], _ErrInfo):
+                self._end_body()
+        elif data and self._is_idle():
+            self._head_began = True
+            if self._head_timer is None:
+                self._start_head_timer()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio asks for a bool; aiohttp never keeps open
+        """The client sends no more; it may still read its answers."""
+        if self._force_close or self._close:
+            return None
+        if self._is_idle():
+            if not self._head_began:
+                return None
+            self._half_closed = True
+            self._refuse_head()
+            return True
+        self._half_closed = True
+        self._end_body()
+        return True
+
+    def handle_error(
+        self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> StreamResponse:
+        """The JSON error for what no handler saw; closes the connection."""
+        request_id = new_request_id()
+        if status >= 500:
+            if exc is not None:
+                log_failure(request_id, exc)
+            rendered = internal_error(request_id)
+        elif isinstance(exc, HeadStalled):
+            rendered = error(Code.BAD_REQUEST, "the head of the request did not arrive completely in time")
+        elif isinstance(exc, LineTooLong):
+            rendered = error(Code.BAD_REQUEST, "the request line or a header is too long")
+        else:
+            rendered = error(Code.BAD_REQUEST, "this is not a valid HTTP request")
+        self._metrics.requests.labels("unknown", str(rendered.code)).inc()
+        response = to_response(rendered, request_id)
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: object, **kw: object) -> None:
+        """What aiohttp would log with its message, which may quote the request."""
+        failure = kw.get("exc_info")
+        _log.error("a connection failed with %s", type(failure).__name__)
+
+    async def finish_response(
+        self, request: BaseRequest, resp: StreamResponse, start_time: float | None
+    ) -> tuple[StreamResponse, bool]:
+        """Send the answer; a client that does not take it is dropped."""
+        transport = self.transport
+        try:
+            async with asyncio.timeout(self._settings.write_s):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError:
+            if transport is not None:
+                transport.abort()
+            self.force_close()
+            return resp, True
+        finally:
+            self._answered += 1
+            if self._half_closed and not self._messages:
+                self.close()
+
+    def _is_idle(self) -> bool:
+        """No request is being served or waits to be."""
+        return self._request_count == self._answered
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self._loop.call_later(self._settings.header_read_s, self._head_stalled)
+
+    def _stop_head_timer(self) -> None:
+        self._head_began = False
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_stalled(self) -> None:
+        self._head_timer = None
+        if not self._is_idle():
+            return
+        if self._head_began:
+            self._refuse_head()
+        else:
+            self.force_close()
+
+    def _refuse_head(self) -> None:
+        """Queue the answer to a head that will never be whole."""
+        self._stop_head_timer()
+        self._request_count += 1
+        self._messages.append((_ErrInfo(status=400, exc=HeadStalled(), message=""), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _end_body(self) -> None:
+        """End the body that is being read: no more of it will come."""
+        current = self._current_request
+        payloads = [payload for _, payload in self._messages]
+        if current is not None:
+            payloads.append(current.content)
+        for payload in payloads:
+            if not payload.is_eof():
+                self._cut_payload = payload
+                payload.feed_eof()
+
+    def _full(self) -> bytes:
+        """A whole HTTP answer, for a client that never becomes a connection."""
+        body = error(Code.OVERLOADED, "too many connections; try again").body
+        head = (
+            "HTTP/1.1 503 Service Unavailable\r\nServer: PictureMatch\r\nContent-Type: application/json\r\n"
+            f"{REQUEST_ID}: {new_request_id()}\r\nRetry-After: {self._settings.retry_after_s}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        return head.encode() + body

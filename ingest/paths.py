@@ -1,0 +1,68 @@
+"""Reading a picture that a request names by path, without ever leaving the configured roots.
+
+A path is resolved first and must lie under a root; then it is opened again component by component from the root's
+own descriptor, following no symbolic link, so that nothing exchanged in between leads elsewhere. Only regular files are
+opened. Every failure is the same refusal: it must not tell whether a file exists.
+"""
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.errors import Code, RequestRefused
+
+_PASS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+# A FIFO that takes a regular file's place must not block the thread.
+_FILE = _PASS | os.O_NONBLOCK
+_FOLDER = _PASS | os.O_DIRECTORY
+
+
+def path_refused() -> RequestRefused:
+    """The one refusal of all path failures."""
+    return RequestRefused(Code.IMAGE_ERROR, "image_file_path does not name a picture that may be read")
+
+
+def read_picture_file(path: str, roots: Sequence[str], max_bytes: int) -> bytes:
+    """The content of a picture file under one of the roots. Blocks; call it in a thread.
+
+    Raises:
+        RequestRefused: 40003, with one message for all reasons.
+    """
+    try:
+        if not path.startswith("/") or "\x00" in path:
+            raise path_refused()
+        resolved = Path(os.path.realpath(path))
+        for root in roots:
+            resolved_root = Path(os.path.realpath(root))
+            if resolved_root in resolved.parents:
+                return _read_below(resolved_root, resolved.relative_to(resolved_root).parts, max_bytes)
+    except (OSError, ValueError, RuntimeError):
+        # ValueError: a path that no file system can hold; RuntimeError: a loop of links.
+        pass
+    raise path_refused()
+
+
+def _read_below(root: Path, parts: Sequence[str], max_bytes: int) -> bytes:
+    folder = os.open(root, _FOLDER)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        # Asked before opening, since opening a device may already do something.
+        _check(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False), max_bytes)
+        file = os.open(parts[-1], _FILE, dir_fd=folder)
+    finally:
+        os.close(folder)
+    with os.fdopen(file, "rb") as stream:
+        _check(os.fstat(stream.fileno()), max_bytes)
+        data = stream.read(max_bytes + 1)
+    if not 0 < len(data) <= max_bytes:
+        raise path_refused()
+    return data
+
+
+def _check(facts: os.stat_result, max_bytes: int) -> None:
+    if not stat.S_ISREG(facts.st_mode) or not 0 < facts.st_size <= max_bytes:
+        raise path_refused()

@@ -1,0 +1,87 @@
+"""From what a request says about a picture to its checked bytes, as the camera made them."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import pybase64
+
+from engine.errors import Code, PictureUnreadable, RequestRefused
+from engine.vision.headers import require_pixels
+from ingest.parse import Picture
+from ingest.paths import path_refused, read_picture_file
+
+# Generous for "data:image/jpeg;charset=utf-8;base64,".
+_MAX_PREFIX_CHARS = 256
+_LINE_BREAKS = re.compile("[\r\n\t]+")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLimits:
+    """What a picture may be."""
+
+    max_bytes: int
+    max_pixels: int
+    roots: Sequence[str]
+
+
+def decode_base64(text: str, field: str, max_bytes: int) -> bytes:
+    """The bytes of a base64 text: with or without a data-URL prefix, line breaks and padding; standard alphabet only.
+
+    Raises:
+        RequestRefused: 40003, or 41300 when the picture is larger than `max_bytes`, told before decoding.
+    """
+    if text[:5].lower() == "data:":
+        comma = text.find(",", 0, _MAX_PREFIX_CHARS)
+        if not text[: max(comma, 0)].lower().endswith(";base64"):
+            raise _bad_base64(field)
+        text = text[comma + 1 :]
+    text = _LINE_BREAKS.sub("", text).strip(" ")
+    length = len(text.rstrip("=")) if text.endswith("=") else len(text)
+    padding = len(text) - length
+    if length * 3 // 4 > max_bytes:
+        raise RequestRefused(Code.PAYLOAD_TOO_LARGE, f"the picture in {field} is larger than {max_bytes} bytes")
+    missing = -length % 4
+    if length == 0 or missing == 3 or padding not in {0, missing}:
+        raise _bad_base64(field)
+    try:
+        return pybase64.b64decode(text if padding == missing else text + "=" * missing, validate=True)
+    except ValueError:
+        # Of which binascii.Error is one; a text outside ASCII raises ValueError itself.
+        raise _bad_base64(field) from None
+
+
+def from_base64(text: str, field: str, limits: PictureLimits) -> bytes:
+    """A checked picture out of a base64 field.
+
+    Raises:
+        Refusal: the row of the error table.
+    """
+    data = decode_base64(text, field, limits.max_bytes)
+    require_pixels(data, limits.max_pixels)
+    return data
+
+
+async def fetch_picture(picture: Picture, limits: PictureLimits, threads: Executor) -> bytes:
+    """The checked bytes of a picture, wherever they come from.
+
+    Raises:
+        Refusal: the row of the error table.
+    """
+    if picture.path is None:
+        return from_base64(picture.base64 or "", picture.field, limits)
+    data = await asyncio.get_running_loop().run_in_executor(
+        threads, read_picture_file, picture.path, limits.roots, limits.max_bytes
+    )
+    try:
+        require_pixels(data, limits.max_pixels)
+    except PictureUnreadable:
+        # Another message would tell that a file exists which is none of ours to show.
+        raise path_refused() from None
+    return data
+
+
+def _bad_base64(field: str) -> RequestRefused:
+    return RequestRefused(Code.IMAGE_ERROR, f"{field} is not valid base64")

@@ -1,0 +1,283 @@
+"""The server: routes, the life of a call, and the order of starting and stopping.
+
+A PictureMatch: id, authorisation, admission, body, fields, pictures, the log, the reply, the answer. What is refused
+before the log makes no event; what has entered it makes exactly one, whether or not the device still waits.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self, cast
+
+import msgspec
+from aiohttp.http import HttpVersion11
+from aiohttp.web import BaseRequest, StreamResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from broker.port import Broker
+from engine.errors import Code, Refusal, RequestRefused
+from engine.messages import MatchAnswer
+from engine.topics import Topics
+from ingest.admission import Admission, Shed
+from ingest.auth import authorise
+from ingest.call import Call, Held
+from ingest.correlator import Correlator
+from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
+from ingest.fields import bad_request
+from ingest.http import HttpServer, internal_error, log_failure, new_request_id, to_response
+from ingest.metrics import Metrics
+from ingest.parse import Picture, parse_match
+from ingest.pictures import PictureLimits, fetch_picture
+from ingest.render import Rendered, error, match_document, success
+from ingest.settings import IngestSettings
+from ingest.users import PeopleView, Reached, Users
+
+MATCH_PATH = "/SophonMatch/api/PictureMatch"
+USERS_PATH = "/SophonFogSys/api/users"
+
+# Files are read in threads of their own, so that a hanging network file system holds up nothing else.
+_FILE_THREADS = 4
+_BACKLOG = 512
+
+Handler = Callable[[Call], Awaitable[Rendered]]
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the message says what to do."""
+
+
+class Ingress:
+    """The HTTP server; an async context manager.
+
+    Entered, it is positioned on its replies and listens. `drain` stops it gracefully; leaving drains first.
+
+    Args:
+        settings: limits and addresses.
+        broker: an open log whose topics exist.
+        topics: their names.
+        people: everybody enrolled, for GET of users.
+        reached: waits until `people` has read as far as a version.
+        clock: seconds since the epoch.
+        readiness: the reasons why the rest of the system is not ready; empty when it is.
+        registry: where metrics go.
+    """
+
+    def __init__(
+        self,
+        settings: IngestSettings,
+        broker: Broker,
+        topics: Topics,
+        people: PeopleView,
+        reached: Reached,
+        clock: Callable[[], float],
+        readiness: Callable[[], Sequence[str]],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._settings = settings
+        self._broker = broker
+        self._clock = clock
+        self._readiness = readiness
+        self._metrics = Metrics(registry)
+        self._limits = PictureLimits(settings.max_picture_bytes, settings.max_pixels, settings.image_roots)
+        self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes, settings.retry_after_s)
+        self._correlator = Correlator(broker, topics.replies, self._metrics)
+        self._exchange = Exchange(broker, topics, self._correlator, self._admission)
+        users = Users(
+            broker=broker,
+            people_topic=topics.people,
+            people=people,
+            reached=reached,
+            exchange=self._exchange,
+            limits=self._limits,
+            metrics=self._metrics,
+        )
+        self._routes: Mapping[str, tuple[str, Mapping[str, Handler]]] = {
+            MATCH_PATH: ("match", {"POST": self._match}),
+            USERS_PATH: (
+                "users",
+                {"POST": users.post, "GET": users.get, "PUT": users.put, "DELETE": users.delete},
+            ),
+            "/healthz": ("healthz", {"GET": self._healthz, "HEAD": self._healthz}),
+            "/readyz": ("readyz", {"GET": self._readyz, "HEAD": self._readyz}),
+            "/metrics": ("metrics", {"GET": self._metrics_page, "HEAD": self._metrics_page}),
+        }
+        self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
+        self._metrics.held_bytes.set_function(lambda: self._admission.held_bytes)
+        self._metrics.connections.set_function(lambda: self._http.open_connections if self._http else 0)
+        self._threads: ThreadPoolExecutor | None = None
+        self._http: HttpServer | None = None
+        self._listener: asyncio.Server | None = None
+        self._address: tuple[str, int] = (settings.host, settings.port)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._address[1]
+
+    @property
+    def url(self) -> str:
+        """Where the server can be reached from this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._address[0], self._address[0])  # noqa: S104 - a look-up
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def not_ready(self) -> Sequence[str]:
+        """The reasons why requests would not be answered now; empty when they would."""
+        reasons = list(self._readiness())
+        if self._admission.draining:
+            reasons.append("the server is stopping")
+        if not self._correlator.positioned:
+            reasons.append("the replies cannot be read")
+        if not self._broker.available():
+            reasons.append("the log cannot be reached")
+        return reasons
+
+    async def __aenter__(self) -> Self:
+        await self._correlator.__aenter__()
+        try:
+            self._threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="picture-file")
+            self._http = HttpServer(self._serve, self._settings, self._metrics)
+            self._listener = await self._listen(self._http)
+        except BaseException:
+            await self._correlator.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.drain()
+
+    async def drain(self) -> None:
+        """Stop, within one deadline for all of it; a second call does nothing.
+
+        1. refuse new calls and stop listening
+        2. close idle connections
+        3. wait for the calls in flight
+        4. close what is left
+        5. stop reading replies
+        """
+        if self._http is None or self._listener is None:
+            return
+        http, listener = self._http, self._listener
+        self._listener = None
+        self._admission.draining = True
+        stop_at = asyncio.get_running_loop().time() + self._settings.drain_limit_s
+        listener.close()
+        # Requests that have been read already get their turn to be counted.
+        await asyncio.sleep(0)
+        http.release_idle()
+        await http.wait_closed(stop_at)
+        await http.shutdown(timeout=0.1)
+        await self._correlator.__aexit__(None, None, None)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _listen(self, http: HttpServer) -> asyncio.Server:
+        host, port = self._settings.host, self._settings.port
+        try:
+            listener = await asyncio.get_running_loop().create_server(http, host, port, backlog=_BACKLOG)
+        except (OSError, socket.gaierror) as failure:
+            reason = failure.strerror or str(failure)
+            raise CannotListen(
+                f"cannot listen on {host} port {port}: {reason}; stop what uses it or choose another host or port"
+            ) from failure
+        self._address = listener.sockets[0].getsockname()[:2]
+        return listener
+
+    async def _serve(self, request: BaseRequest) -> StreamResponse:
+        """Every HTTP request that could be parsed comes through here."""
+        started = asyncio.get_running_loop().time()
+        request_id = new_request_id()
+        route, handlers = self._routes.get(request.rel_url.raw_path, ("unknown", {}))
+        try:
+            rendered = await self._answer(request, request_id, route, handlers)
+        except Refusal as refusal:
+            rendered = self._refuse(refusal, handlers)
+        except Exception as failure:  # noqa: BLE001 - a bug is an answer too; the log has its trace
+            log_failure(request_id, failure)
+            rendered = internal_error(request_id)
+        self._metrics.requests.labels(route, str(rendered.code)).inc()
+        self._metrics.latency_s.labels(route).observe(asyncio.get_running_loop().time() - started)
+        content_type = CONTENT_TYPE_LATEST if route == "metrics" and rendered.code == 200 else "application/json"
+        response = to_response(rendered, request_id, content_type)
+        if self._admission.draining or not request.content.is_eof():
+            # What is left of an unread body would be taken for the next request.
+            response.force_close()
+        return response
+
+    async def _answer(
+        self, request: BaseRequest, request_id: str, route: str, handlers: Mapping[str, Handler]
+    ) -> Rendered:
+        expect = request.headers.get("Expect", "100-continue")
+        if request.version >= HttpVersion11 and expect.strip().lower() != "100-continue":
+            raise bad_request("only Expect: 100-continue is served")
+        peer = cast("Sequence[str] | None", request.transport and request.transport.get_extra_info("peername"))
+        authorise(self._settings, request.headers, peer[0] if peer else None, is_match=route == "match")
+        if not handlers:
+            raise RequestRefused(Code.NOT_FOUND, "no such URL")
+        handler = handlers.get(request.method)
+        if handler is None:
+            raise RequestRefused(Code.METHOD_NOT_ALLOWED, f"this URL takes {', '.join(handlers)} only")
+        with Held(self._admission) as held:
+            call = Call(request, request_id, self._settings, self._clock, held)
+            if route not in {"match", "users"}:
+                return await handler(call)
+            self._admission.enter(log_available=self._exchange.available())
+            try:
+                return await handler(call)
+            finally:
+                self._admission.leave()
+
+    def _refuse(self, refusal: Refusal, handlers: Mapping[str, Handler]) -> Rendered:
+        headers: list[tuple[str, str]] = []
+        if isinstance(refusal, Shed):
+            self._metrics.shed.labels(refusal.reason).inc()
+        if refusal.code is Code.OVERLOADED:
+            headers.append(("Retry-After", str(self._settings.retry_after_s)))
+        elif refusal.code is Code.METHOD_NOT_ALLOWED:
+            headers.append(("Allow", ", ".join(handlers)))
+        elif refusal.code is Code.UNAUTHORIZED:
+            headers.append(("WWW-Authenticate", "Bearer"))
+        return error(refusal.code, refusal.message, tuple(headers))
+
+    async def _match(self, call: Call) -> Rendered:
+        body = await call.body()
+        parsed = parse_match(
+            body,
+            request_id=call.request_id,
+            received_time_s=call.received_time_s,
+            max_values=self._settings.max_json_values,
+        )
+        del body
+        self._metrics.unknown_fields.inc(parsed.unknown_fields)
+        try:
+            async with asyncio.timeout_at(call.wait_until - ANSWER_MARGIN_S):
+                image = await self._fetch(parsed.rgb)
+                ir_image = None if parsed.ir is None else await self._fetch(parsed.ir)
+        except TimeoutError:
+            raise timed_out() from None
+        request = msgspec.structs.replace(parsed.request, image=image, ir_image=ir_image)
+        del parsed, image, ir_image
+        reply = await self._exchange.ask(request, call.received_time_s, self._settings.deadline_ms, call.wait_until)
+        if not isinstance(reply.answer, MatchAnswer):
+            raise TypeError(f"a match was answered with {type(reply.answer).__name__}")
+        return success(match_document(reply.answer))
+
+    async def _fetch(self, picture: Picture) -> bytes:
+        if self._threads is None:
+            raise RuntimeError("the server was not entered")
+        return await fetch_picture(picture, self._limits, self._threads)
+
+    async def _healthz(self, call: Call) -> Rendered:
+        return success({"alive": True})
+
+    async def _readyz(self, call: Call) -> Rendered:
+        reasons = self.not_ready()
+        if reasons:
+            raise RequestRefused(Code.OVERLOADED, f"not ready: {'; '.join(reasons)}")
+        return success({"ready": True})
+
+    async def _metrics_page(self, call: Call) -> Rendered:
+        return Rendered(generate_latest(self._metrics.registry))
