@@ -34,8 +34,8 @@ class DetectorPolicy:
 
     confidence: float = 0.5
     overlap: float = 0.3
-    look_sides: tuple[int, ...] = (384, 768, 1536)
-    enough: float = 48.0
+    look_sides: tuple[int, ...] = (320, 640, 1280)
+    enough: float = 32.0
 
 
 class CenterFace:

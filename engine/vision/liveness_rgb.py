@@ -1,4 +1,4 @@
-"""Liveness on a colour picture: the face with its surroundings (a screen's edge, a hand with a print) in one network."""
+"""Liveness on a colour picture: a face with its surroundings (a screen's edge, a hand with a print) in one network."""
 
 import numpy as np
 

@@ -1,0 +1,57 @@
+"""From untrusted bytes to an upright picture; the limit on pixels is checked before anything is decoded."""
+
+import cv2
+import numpy as np
+
+from engine.errors import PictureUnreadable
+from engine.vision.headers import Kind, png_chunks, require_pixels
+from engine.vision.jpeg import decode_jpeg, encode_jpeg
+from engine.vision.orientation import stored_orientation, upright
+from engine.vision.ports import Image
+
+
+def decode(data: bytes, max_pixels: int) -> Image:
+    """The picture: BGR, uint8, height x width x 3, C-contiguous, upright.
+
+    Greyscale, palettes, 16 bits and CMYK become BGR; transparency is dropped; of an animation the first frame is taken.
+
+    Raises:
+        PictureUnreadable: not a JPEG, PNG, WebP or BMP, or a damaged or truncated one.
+        PictureTooLarge: more than `max_pixels`, told from the header.
+    """
+    header = require_pixels(data, max_pixels)
+    if header.kind is Kind.JPEG:
+        image = decode_jpeg(data, header)
+    else:
+        if header.kind is Kind.PNG:
+            _require_whole_png(data)
+        image = _decode_by_opencv(data)
+    if image.shape != (header.height, header.width, 3):
+        raise PictureUnreadable
+    return np.ascontiguousarray(upright(image, stored_orientation(data, header.kind)))
+
+
+def as_jpeg(data: bytes, max_pixels: int) -> bytes:
+    """The picture as a JPEG file: as it came if it is one, else encoded anew.
+
+    Raises:
+        PictureRefused: as `decode`.
+    """
+    image = decode(data, max_pixels)
+    return data if data.startswith(b"\xff\xd8") else encode_jpeg(image)
+
+
+def _require_whole_png(data: bytes) -> None:
+    for _ in png_chunks(data):
+        pass
+
+
+def _decode_by_opencv(data: bytes) -> Image:
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise PictureUnreadable from error
+    # OpenCV's types promise a picture; for a damaged one it is None all the same.
+    if not isinstance(image, np.ndarray):
+        raise PictureUnreadable
+    return np.asarray(image, np.uint8)

@@ -1,0 +1,97 @@
+"""JPEG, by libjpeg-turbo in its strict mode.
+
+A file that ends too early is an error: libjpeg would fill the rest with grey, and a face cut in half is not what the
+camera saw. One that lacks only its end marker is complete. What real cameras do wrong without harm (stray bytes between
+segments, odd revision numbers) is cleaned away and decoded strictly again, so that damage behind it is still found.
+"""
+
+import re
+
+import numpy as np
+import simplejpeg
+
+from engine.errors import PictureUnreadable
+from engine.vision.headers import PictureHeader, jpeg_segments
+from engine.vision.jpeg_scans import Scans, read_scans
+from engine.vision.ports import Image
+
+MAX_SCANS = 64
+"""Encoders write about ten, even the thorough ones; each costs a pass over the whole picture."""
+
+QUALITY = 92
+
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+_SOS, _APP0, _APP14 = 0xDA, 0xE0, 0xEE
+# Frames, tables, restart interval: what decoding needs. Of the applications' segments, two decide about colour.
+_NEEDED = frozenset({*range(0xC0, 0xD0), 0xDB, 0xDC, 0xDD, _SOS})
+
+_ENDED_EARLY = "premature end of jpeg file"
+# Bytes skipped before a restart marker are lost picture; before any other they are only in the way.
+_HARMLESS = re.compile(
+    r"extraneous bytes before marker 0x(?!d[0-7])|unknown jfif revision|unknown adobe color transform"
+    r"|bad icc marker|invalid sos parameters for sequential|inconsistent progression sequence"
+)
+
+
+def decode_jpeg(data: bytes, header: PictureHeader) -> Image:
+    """The picture as stored (not turned upright): BGR, uint8, height x width x 3.
+
+    Raises:
+        PictureUnreadable: damaged, truncated, or not of the size its header was read to say.
+    """
+    scans = read_scans(data, MAX_SCANS)
+    if scans.count > MAX_SCANS:
+        raise PictureUnreadable("the JPEG has too many scans; save it again as a baseline JPEG")
+    try:
+        return _decode(data, header, scans)
+    except ValueError as problem:
+        if not _HARMLESS.search(str(problem).lower()):
+            raise PictureUnreadable from problem
+    cleaned = _cleaned(data)
+    try:
+        return _decode(cleaned, header, scans)
+    except ValueError as problem:
+        # What is left to warn of lies behind the headers, where nothing can be cleaned.
+        if not (_HARMLESS.search(str(problem).lower()) and scans.ended):
+            raise PictureUnreadable from problem
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(cleaned, "BGR", strict=False), np.uint8)
+    except ValueError as problem:
+        raise PictureUnreadable from problem
+
+
+def encode_jpeg(image: Image, quality: int = QUALITY) -> bytes:
+    """The picture as a JPEG file."""
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "BGR", "420"))
+
+
+def _decode(data: bytes, header: PictureHeader, scans: Scans) -> Image:
+    if simplejpeg.decode_jpeg_header(data)[:2] != (header.height, header.width):
+        raise PictureUnreadable
+    try:
+        image = simplejpeg.decode_jpeg(data, "BGR")
+    except ValueError as problem:
+        if not (_ENDED_EARLY in str(problem).lower() and scans.complete):
+            raise
+        # If the end marker is all that is missing, this decodes without a warning.
+        image = simplejpeg.decode_jpeg(data.rstrip(b"\xff") + _EOI, "BGR")
+    return np.asarray(image, np.uint8)
+
+
+def _cleaned(data: bytes) -> bytes:
+    """The same picture with nothing but the needed segments before its first scan."""
+    parts = [_SOI]
+    for segment in jpeg_segments(data):
+        payload = data[segment.start : segment.end]
+        if segment.marker == _APP0 and payload.startswith(b"JFIF\x00"):
+            payload = payload[:5] + b"\x01\x01" + payload[7:]
+        elif (
+            segment.marker == _APP14 and payload.startswith(b"Adobe") and payload[11:12] in (b"\x00", b"\x01", b"\x02")
+        ):
+            pass
+        elif segment.marker not in _NEEDED:
+            continue
+        parts.append(bytes((0xFF, segment.marker)) + (len(payload) + 2).to_bytes(2, "big") + payload)
+        if segment.marker == _SOS:
+            parts.append(data[segment.end :])
+    return b"".join(parts)
