@@ -34,6 +34,21 @@ def parse_when(text: str, now_s: float | None = None) -> float:
     return seconds
 
 
+def parse_span(text: str) -> float:
+    """Seconds: a number of them, or one with a unit (s, m, h, d, w).
+
+    >>> parse_span("90"), parse_span("1.5h")
+    (90.0, 5400.0)
+
+    Raises:
+        ValueError: it is neither, with a sentence that says what is understood.
+    """
+    span = _AGO.fullmatch(text.strip()) or _AGO.fullmatch(text.strip() + "s")
+    if span is None:
+        raise ValueError("not a span of time; write seconds, or 30s, 10m, 2h, 1d")
+    return float(span[1]) * _SECONDS[span[2]]
+
+
 def _absolute(text: str) -> float | None:
     try:
         return float(text)

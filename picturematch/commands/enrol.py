@@ -1,0 +1,80 @@
+"""picturematch enrol: people from photos or a list, at a running server."""
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from engine.messages import DEFAULT_GROUP, QualityLevel
+from ingest.client import CannotRun, Client
+from ingest.enrol import EnrolOptions, EnrolResult, Outcome, enrol
+from ingest.enrol_list import count_entries, find_entries
+from picturematch.options import config_option
+from picturematch.shell import printable, progress, run, server_options
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  picturematch enrol photos
+  picturematch enrol people.csv --url http://gatekeeper:5555 --fiqa-level middle"""
+)
+@config_option
+@click.argument("path", type=click.Path(path_type=Path))
+@server_options
+@click.option("--group", default=DEFAULT_GROUP, show_default=True, help="Group of those whose list names none.")
+@click.option(
+    "--fiqa-level",
+    type=click.Choice(["high", "middle", "low", "custom", "no"]),
+    help="Quality that photos must have.  [default: the server's]",
+)
+@click.option("--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="Calls at a time.")
+@click.option("--update", is_flag=True, help="Replace the faces and facts of those who are enrolled already.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    path: Path,
+    url: str,
+    api_key: str | None,
+    group: str,
+    fiqa_level: QualityLevel | None,
+    concurrency: int,
+    update: bool,
+) -> None:
+    """Enrol the people of PATH at a running server.
+
+    \b
+    PATH is
+      a folder of photos: the name without its ending is identity_id and name
+      a folder of folders: a folder's name is, and every photo in it is a face
+      a list ending in .csv: columns path, identity_id, name, type, group_name; others go to info
+      a list ending in .jsonl: an object per line, the same; feature (numbers) may stand for path
+
+    Paths in a list are relative to it. It may be run again: who is enrolled already is left alone. Exit status: 0 all
+    are enrolled, 1 some failed (a line each says why), 2 it could not be run.
+    """
+    counts: Counter[Outcome] = Counter()
+
+    async def post() -> None:
+        total = count_entries(path)
+        if not total:
+            raise CannotRun(f"{path} holds nobody to enrol")
+        options = EnrolOptions(group, fiqa_level, update, concurrency)
+        async with Client(url, api_key=api_key) as client:
+            with progress("enrolling", total) as step:
+
+                def report(result: EnrolResult) -> None:
+                    counts[result.outcome] += 1
+                    if result.outcome is Outcome.FAILED:
+                        click.echo(printable(f"{result.where}: {result.reason}"), err=True)
+                    step()
+
+                await enrol(find_entries(path), client, report, options)
+
+    try:
+        run(post())
+    except KeyboardInterrupt:
+        ctx.exit(130)
+    finally:
+        click.echo(", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome))
+    ctx.exit(1 if counts[Outcome.FAILED] else 0)

@@ -1,0 +1,58 @@
+"""picturematch events: what happened, as JSON lines."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from picturematch.options import config_option, data_folder_option, settings_of
+from picturematch.settings import Settings
+from picturematch.shell import When, drop_stdout, open_guest, run
+from sinks.console import Choice, Kind, print_events
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  picturematch events --since 10m
+  picturematch events --follow --device 192.168.1.22 | jq .outcome"""
+)
+@config_option
+@data_folder_option
+@click.option("--follow", "-f", is_flag=True, help="Go on with the events that come.")
+@click.option("--since", type=When(), help="From then on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.")
+@click.option("--device", metavar="IP", help="Only those of this device_ip.")
+@click.option("--kind", type=click.Choice(["match", "people", "all"]), default="all", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), help="End after so many.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    data_folder: Path | None,
+    follow: bool,
+    since: float | None,
+    device: str | None,
+    kind: Kind,
+    limit: int | None,
+) -> None:
+    """Print the events of a data folder, one JSON object per line, oldest first."""
+    settings = settings_of(ctx, data_folder=data_folder)
+    try:
+        run(_events(settings, follow, since, Choice(kind, device), limit))
+    except KeyboardInterrupt:
+        return
+
+
+async def _events(settings: Settings, follow: bool, since: float | None, choice: Choice, limit: int | None) -> None:
+    def write(lines: bytes) -> None:
+        sys.stdout.buffer.write(lines)
+        sys.stdout.buffer.flush()
+
+    async with open_guest(settings) as log:
+        try:
+            never = asyncio.Event()
+            await print_events(
+                log, settings.topics.events, write, never, since_s=since, follow=follow, choice=choice, limit=limit
+            )
+        except BrokenPipeError:
+            drop_stdout()

@@ -1,0 +1,57 @@
+"""picturematch record: match requests into a capture."""
+
+import time
+from pathlib import Path
+
+import click
+
+from picturematch.options import config_option, data_folder_option, settings_of
+from picturematch.settings import Settings
+from picturematch.shell import Span, When, open_guest, run, stop_signal
+from sinks.capture_folder import CaptureFolder
+from sinks.record import Tally, Wanted, record
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  picturematch record --out monday --since 2025-01-06 --until 2025-01-07
+  picturematch record --out gate --follow --device 192.168.1.22"""
+)
+@config_option
+@data_folder_option
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The capture's folder.")
+@click.option("--since", type=When(), help="From then on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.")
+@click.option("--until", type=When(), help="Up to then.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with the requests that come, until stopped or --until.")
+@click.option("--device", metavar="IP", help="Only those of this device_ip.")
+@click.option("--wait", type=Span(), default="10s", show_default=True, help="How old an undecided request may grow.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    data_folder: Path | None,
+    out: Path,
+    since: float | None,
+    until: float | None,
+    follow: bool,
+    device: str | None,
+    wait: float,
+) -> None:
+    """Record match requests: the pictures, what the devices sent, and what was decided.
+
+    Running it again on the same folder goes on after the last recorded request. A capture holds faces: its folder is
+    readable by you alone. A request that stays undecided for longer than --wait is recorded without a decision.
+    """
+    settings = settings_of(ctx, data_folder=data_folder)
+    tally = run(_record(settings, out, Wanted(since, until, device), follow, wait))
+    undecided = f", {tally.undecided} of them without a decision" if tally.undecided else ""
+    click.echo(f"{tally.recorded} requests recorded in {out}{undecided}")
+
+
+async def _record(settings: Settings, out: Path, wanted: Wanted, follow: bool, wait_s: float) -> Tally:
+    stop = stop_signal()
+    async with open_guest(settings) as log:
+        with CaptureFolder(out) as folder:
+            return await record(
+                log, settings.topics, folder, stop, time.time, wanted=wanted, follow=follow, wait_s=wait_s
+            )

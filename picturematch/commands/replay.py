@@ -1,0 +1,122 @@
+"""picturematch replay: a capture posted again and compared."""
+
+from pathlib import Path
+
+import click
+import orjson
+
+from ingest.capture_reader import CaptureReader
+from ingest.client import Client
+from ingest.compare import Difference
+from ingest.replay import LineResult, Rate, ReplayTally, replay
+from picturematch.options import config_option
+from picturematch.shell import printable, progress, run, server_options
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  picturematch replay monday --url http://127.0.0.1:5555
+  picturematch replay monday --score-tolerance 0.02 --json"""
+)
+@config_option
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@server_options
+@click.option("--concurrency", type=click.IntRange(1, 256), default=4, show_default=True, help="Calls at a time.")
+@click.option(
+    "--score-tolerance",
+    type=click.FloatRange(min=0),
+    default=1e-3,
+    show_default=True,
+    help="Scores nearer than this are the same.",
+)
+@click.option(
+    "--rate",
+    type=click.Choice(["max", "as-recorded"]),
+    default="max",
+    show_default=True,
+    help="as-recorded keeps the times between the requests.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON lines: what differs, then the summary.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    folder: Path,
+    url: str,
+    api_key: str | None,
+    concurrency: int,
+    score_tolerance: float,
+    rate: Rate,
+    as_json: bool,
+) -> None:
+    """Post the requests of a capture again and print what is decided differently now.
+
+    Decision (retcode, identity, error) and score are compared with those of then; in a hand-made capture the identity
+    with the expected one. Exit status: 0 the same, 1 something differs, 2 it could not be run, wholly or in part.
+    """
+    tally = ReplayTally()
+    printer = _print_json if as_json else _print_text
+
+    async def post() -> None:
+        capture = CaptureReader(folder)
+        async with Client(url, api_key=api_key) as client:
+            with progress("replaying", capture.count) as step:
+
+                def report(result: LineResult) -> None:
+                    tally.add(result)
+                    printer(result)
+                    step()
+
+                await replay(
+                    capture, client, report, concurrency=concurrency, score_tolerance=score_tolerance, rate=rate
+                )
+
+    try:
+        run(post())
+    except KeyboardInterrupt:
+        ctx.exit(130)  # neither "the same" nor "differs"
+    finally:
+        _print_summary(tally, as_json)
+    ctx.exit(tally.exit_status)
+
+
+def _print_json(result: LineResult) -> None:
+    if result.trouble is None and not result.differences:
+        return
+    fields: dict[str, object] = {"line": result.number, "request_id": result.request_id}
+    if result.trouble is not None:
+        fields["trouble"] = result.trouble
+    else:
+        fields["differences"] = [{"what": d.what, "then": d.then, "now": d.now} for d in result.differences or ()]
+    click.echo(orjson.dumps(fields))
+
+
+def _print_text(result: LineResult) -> None:
+    where = printable(f"line {result.number} ({result.request_id})")
+    if result.trouble is not None:
+        click.echo(f"{where}: {printable(result.trouble)}", err=True)
+    elif result.differences:
+        click.echo(f"{where}: {printable('; '.join(map(_said, result.differences)))}")
+
+
+def _said(difference: Difference) -> str:
+    return f"{difference.what} was {_value(difference.then)}, is {_value(difference.now)}"
+
+
+def _value(value: str | float | None) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.4f}" if isinstance(value, float) else f'"{value}"'
+
+
+def _print_summary(tally: ReplayTally, as_json: bool) -> None:
+    counts = {
+        "same": tally.same,
+        "different": tally.different,
+        "not_compared": tally.not_compared,
+        "could_not_run": tally.could_not_run,
+    }
+    if as_json:
+        click.echo(orjson.dumps({"summary": counts}))
+    else:
+        click.echo(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))

@@ -1,0 +1,62 @@
+"""picturematch sink NAME: events carried to a destination."""
+
+import time
+from pathlib import Path
+
+import click
+
+from picturematch.options import config_option, data_folder_option, settings_of
+from picturematch.settings import Settings
+from picturematch.shell import Span, open_guest, run, stop_signal
+from sinks.jsonl import JsonlSink
+from sinks.port import Sink
+from sinks.runner import run_sink
+
+
+@click.group(epilog="Example: picturematch sink jsonl --out /var/lib/events")
+@config_option
+def command() -> None:
+    """Carry events to a destination, each of them, going on where it was."""
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  picturematch sink jsonl --out /var/lib/events --max-bytes 16777216 --max-age 1h
+  picturematch sink jsonl --out nightly --idle-exit 5s"""
+)
+@config_option
+@data_folder_option
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the files.")
+@click.option("--group", default="sink-jsonl", show_default=True, help="Consumer group; a folder belongs to one.")
+@click.option(
+    "--max-bytes", type=click.IntRange(min=1), default=64 * 1024 * 1024, show_default=True, help="Size of a file."
+)
+@click.option("--max-age", type=Span(), default="1d", show_default=True, help="Age of a file.")
+@click.option("--idle-exit", type=Span(), help="End when no event has come for so long; else it runs until stopped.")
+@click.pass_context
+def jsonl(
+    ctx: click.Context,
+    data_folder: Path | None,
+    out: Path,
+    group: str,
+    max_bytes: int,
+    max_age: float,
+    idle_exit: float | None,
+) -> None:
+    """Write every event once, as a JSON line, into rotating files.
+
+    Each line is the event with its place in the log. Every file but the last is finished. The first SIGINT or SIGTERM
+    finishes what is in hand; a second one kills, and nothing is lost or doubled by it.
+    """
+    settings = settings_of(ctx, data_folder=data_folder)
+    sink = JsonlSink(out, settings.topics.events, group, max_bytes=max_bytes, max_age_s=max_age, clock_s=time.time)
+    count = run(_carry(settings, sink, group, idle_exit))
+    click.echo(f"{count} events carried to {out}")
+
+
+async def _carry(settings: Settings, sink: Sink, group: str, idle_exit_s: float | None) -> int:
+    stop = stop_signal()
+    topic = settings.topics.events
+    async with open_guest(settings) as log, log.member(topic, group) as member:
+        return await run_sink(sink, member, await log.end_offsets(topic), stop, idle_exit_s=idle_exit_s)

@@ -1,0 +1,151 @@
+"""What the commands around a server share: errors as sentences, times, progress, signals, and the log as a guest."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from broker.embedded import open_embedded
+from broker.port import Broker, BrokerError
+from engine.capture import CaptureError
+from engine.when import parse_span, parse_when
+from ingest.client import CannotRun
+from picturematch.options import UserError
+from picturematch.settings import Settings
+from sinks.port import SinkError
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PLAIN_PROGRESS_EVERY_S = 5.0
+
+
+def open_guest(settings: Settings) -> AbstractAsyncContextManager[Broker]:
+    """The log beside its server. Not through `wiring`, which loads the networks' libraries and takes a second."""
+    return open_embedded(settings.data_folder, role="guest", clock_ms=lambda: int(time.time() * 1000))
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end; what the user can put right becomes one sentence and exit status 2.
+
+    Raises:
+        UserError: the log, a folder, a capture or a server cannot be used.
+    """
+    try:
+        return asyncio.run(work)
+    except (BrokerError, SinkError, CaptureError, CannotRun) as error:
+        raise UserError(printable(str(error))) from error
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise UserError(printable(f"{where}{error.strerror or error}")) from error
+
+
+def stop_signal() -> asyncio.Event:
+    """Set by the first SIGINT or SIGTERM; the second one ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        stop.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+            # the system's own way of dying works whatever the process is doing
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, first)
+    return stop
+
+
+def printable(text: str) -> str:
+    """Text from outside for a terminal: what would steer it is replaced."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def drop_stdout() -> None:
+    """Nobody reads standard output any more: let what is still buffered go nowhere, without a complaint."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+class When(click.ParamType[float]):
+    """A point in time, as epoch seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read what the user wrote."""
+        try:
+            return value if isinstance(value, float) else parse_when(value, time.time())
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Span(click.ParamType[float]):
+    """A span of time, as seconds."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read what the user wrote."""
+        try:
+            return value if isinstance(value, float) else parse_span(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def server_options(function: F) -> F:
+    """--url and --api-key, for commands that call a running server."""
+    for option in (
+        click.option(
+            "--api-key", envvar="PICTUREMATCH_API_KEY", show_envvar=True, help="Key that the server asks for."
+        ),
+        click.option(
+            "--url",
+            envvar="PICTUREMATCH_URL",
+            show_envvar=True,
+            default="http://127.0.0.1:5555",
+            show_default=True,
+            help="The running server.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@contextmanager
+def progress(title: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """Gives a function to be called per step: a bar on a terminal, now and then a plain line elsewhere, on stderr."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _PlainProgress(title, total)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # standard output goes through the bar's console only where both are one terminal
+    with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty(), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
+
+
+class _PlainProgress:
+    def __init__(self, title: str, total: int | None) -> None:
+        self._title = title
+        self._total = total
+        self._done = 0
+        self._told_s = time.monotonic()
+
+    def __call__(self) -> None:
+        self._done += 1
+        if time.monotonic() - self._told_s >= _PLAIN_PROGRESS_EVERY_S:
+            self._told_s = time.monotonic()
+            of = "" if self._total is None else f" of {self._total}"
+            click.echo(f"{self._title}: {self._done}{of}", err=True)
