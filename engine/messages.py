@@ -4,6 +4,7 @@ Requests, replies and people are MessagePack maps (pictures stay raw bytes); eve
 when reading, so that a newer writer does not break an older reader; a field is never given another meaning.
 """
 
+from inspect import cleandoc
 from typing import Any, Literal
 
 import msgspec
@@ -343,6 +344,14 @@ def decode_reply(data: bytes) -> Reply:
 def encode_event(event: Event) -> bytes:
     """An event as JSON."""
     return _event_encoder.encode(event)
+
+
+def event_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of an event; docs/event.schema.json holds it."""
+    schema = msgspec.json.schema(Event)
+    for definition in schema["$defs"].values():
+        definition["description"] = cleandoc(definition["description"])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "PictureMatch event", **schema}
 
 
 def decode_event(data: bytes) -> Event:

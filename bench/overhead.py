@@ -1,0 +1,166 @@
+"""What the system costs beside the engine: `python -m bench.overhead`.
+
+In one run on this machine: the engine called directly in a loop, and the same pictures through HTTP + log + reply at
+concurrency 1, 8 and 64. The two take turns, round by round, so that a noisy machine is noisy for both.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, islice
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bench.load import LoadResult, match_call, run_load
+from bench.pictures import bench_pictures
+from bench.server import Server, running_server
+from engine.gallery.people import People, face_key, person_key
+from engine.matching import decide_match
+from engine.messages import FaceRecord, MatchRequest, PersonRecord, encode
+from engine.policy import Policy
+from engine.vision.ports import ModelSet
+from ingest.client import USERS_CALL, Client
+from picturematch.options import settings_of
+from picturematch.wiring import open_models
+
+CONCURRENCIES = (1, 8, 64)
+_MAX_PIXELS = 32_000_000
+
+
+@click.command(epilog="Example: python -m bench.overhead --requests 1000 --rounds 3")
+@click.option("--requests", default=1000, show_default=True, help="Requests per row, over all rounds.")
+@click.option("--rounds", default=4, show_default=True, help="Rounds in which the rows take turns.")
+@click.option("--people", default=1000, show_default=True, help="People enrolled, by made-up features.")
+@click.option("--pictures", type=click.Path(exists=True, file_okay=False, path_type=Path), help="JPEGs to send.")
+@click.pass_context
+def main(ctx: click.Context, requests: int, rounds: int, people: int, pictures: Path | None) -> None:
+    """Added latency and throughput of the whole system against the engine alone."""
+    settings = settings_of(ctx)
+    jpegs = bench_pictures(settings, pictures)
+    models = open_models(settings)
+    engine = DirectEngine(models, jpegs, people)
+    cores = os.cpu_count() or 1
+    rows: dict[str, list[LoadResult]] = {}
+    # At concurrency 64 on few cores a request waits longer than a device would; the deadline must not cut the row short.
+    with running_server({"PICTUREMATCH_INGEST__DEADLINE_MS": "60000", "PICTUREMATCH_INGEST__DRAIN_S": "5"}) as server:
+        asyncio.run(_enrol(server, engine.features))
+        calls = [match_call(jpeg, f"10.0.0.{i % 200}") for i, jpeg in enumerate(jpegs)]
+        asyncio.run(run_load(server.port, calls, 20, 2))
+        each = max(1, requests // rounds)
+        for _ in range(rounds):
+            rows.setdefault("engine, 1 thread", []).append(engine.run(each, 1))
+            for concurrency in CONCURRENCIES:
+                load = asyncio.run(run_load(server.port, calls, each, concurrency))
+                rows.setdefault(f"system, concurrency {concurrency}", []).append(load)
+            rows.setdefault(f"engine, {cores} threads", []).append(engine.run(each, cores))
+    _print(rows, cores, len(jpegs), people)
+
+
+class DirectEngine:
+    """The engine in a loop: the same pictures, the same number of people, no system around it."""
+
+    def __init__(self, models: ModelSet, jpegs: Sequence[bytes], people: int) -> None:
+        self._models = models
+        self._requests = [
+            MatchRequest(request_id="r", device_ip="d", image=jpeg, compare_time_s=0.0, received_time_s=0.0)
+            for jpeg in jpegs
+        ]
+        vectors = np.random.default_rng(7).normal(size=(people, models.embedder.dimension)).astype(np.float32)
+        self.features = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        self._people = People(models.embedder.dimension, models.embedder_identity)
+        for i, vector in enumerate(self.features):
+            self._people.apply(_person(i, vector, models.embedder_identity))
+
+    def run(self, count: int, threads: int) -> LoadResult:
+        """Match `count` pictures on so many threads."""
+        gallery = self._people.gallery()
+
+        def one(request: MatchRequest) -> tuple[float, bool]:
+            began = time.perf_counter()
+            decision = decide_match(request, gallery, self._models, Policy(), _MAX_PIXELS, time.perf_counter)
+            return (time.perf_counter() - began) * 1000.0, decision.refusal is not None
+
+        began = time.perf_counter()
+        with ThreadPoolExecutor(threads) as pool:
+            done = list(pool.map(one, islice(cycle(self._requests), count)))
+        return LoadResult([spent for spent, _ in done], time.perf_counter() - began, sum(bad for _, bad in done))
+
+
+class _Entry:
+    __slots__ = ("key", "offset", "value")
+
+    def __init__(self, key: bytes, value: bytes, offset: int) -> None:
+        self.key: bytes | None = key
+        self.value: bytes | None = value
+        self.offset = offset
+
+
+def _person(number: int, vector: np.ndarray, model: str) -> Sequence[_Entry]:
+    name = f"bench-{number}"
+    face = FaceRecord(identity_id=name, number=0, vector=vector.tobytes(), model=model, has_photo=False)
+    person = PersonRecord(identity_id=name, group_names=("default_group",), info={}, faces=(0,), next_face=1)
+    return (
+        _Entry(face_key(name, 0), encode(face), 2 * number),
+        _Entry(person_key(name), encode(person), 2 * number + 1),
+    )
+
+
+async def _enrol(server: Server, features: np.ndarray) -> None:
+    async with Client(server.url, timeout_s=60) as client:
+
+        async def one(number: int) -> None:
+            body = {
+                "identity_id": f"bench-{number}",
+                "import_mode": True,
+                "feature": features[number].tolist(),
+                "info": {"name": "bench"},
+            }
+            answer = await client.post(USERS_CALL, body)
+            if answer.http_status != 200:
+                raise RuntimeError(f"enrolment failed: {answer.error_text}")
+
+        for first in range(0, len(features), 32):
+            await asyncio.gather(*(one(n) for n in range(first, min(first + 32, len(features)))))
+
+
+def _print(rows: dict[str, list[LoadResult]], cores: int, pictures: int, people: int) -> None:
+    merged = {name: _merge(parts) for name, parts in rows.items()}
+    single, all_cores = merged["engine, 1 thread"], merged[f"engine, {cores} threads"]
+    table = Table(title=f"{cores} cores, {pictures} pictures, {people} people; milliseconds")
+    for column in ("", "n", "p50", "p99", "p99.9", "added p50", "pictures/s", "of all cores", "failed"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, load in merged.items():
+        added = f"{load.percentile(50) - single.percentile(50):.2f}" if name.endswith("concurrency 1") else ""
+        table.add_row(
+            name,
+            str(len(load.latencies_ms)),
+            *(f"{load.percentile(share):.2f}" for share in (50, 99, 99.9)),
+            added,
+            f"{load.per_second:.1f}",
+            f"{load.per_second / all_cores.per_second:.3f}",
+            str(load.failed),
+        )
+    console = Console(width=120)
+    console.print(table)
+    console.print(
+        "The client shares the cores with the server. Deadline 60 s, so that the row of 64 is not cut short. "
+        "Aims: added p50 at concurrency 1 at most 3 ms; the best system row at least 0.95 of all cores."
+    )
+
+
+def _merge(parts: Sequence[LoadResult]) -> LoadResult:
+    return LoadResult(
+        [spent for part in parts for spent in part.latencies_ms],
+        sum(part.seconds for part in parts),
+        sum(part.failed for part in parts),
+    )
+
+
+if __name__ == "__main__":
+    main()

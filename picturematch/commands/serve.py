@@ -1,0 +1,78 @@
+"""picturematch serve: ingress, processor and log in one process."""
+
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from picturematch import __version__
+from picturematch.commands.models import install_missing
+from picturematch.options import UserError, config_option, data_folder_option, settings_of
+from picturematch.settings import Settings
+
+
+@click.command(epilog="Example: picturematch serve --host 0.0.0.0 --port 5555")
+@config_option
+@data_folder_option
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 5555]")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.pass_context
+def command(ctx: click.Context, data_folder: Path | None, host: str | None, port: int | None, log_level: str) -> None:
+    """Answer PictureMatch calls, on one machine.
+
+    Fetches the networks on first start, opens the embedded log in the data folder and listens. The first SIGINT or
+    SIGTERM stops accepting and finishes what is in flight; a second one kills.
+    """
+    settings = settings_of(ctx, data_folder=data_folder, ingest__host=host, ingest__port=port)
+    logging.basicConfig(
+        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    if settings.models.kind == "networks":
+        install_missing(settings)
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    # Imported here, since the networks' libraries take a second to load and --help needs none of them.
+    from picturematch.wiring import open_models, run_system
+
+    models = await asyncio.to_thread(open_models, settings)
+    if settings.models.kind == "stand-in":
+        click.echo("WARNING: stand-in models: this server recognises drawings, not people", err=True)
+    async with run_system(settings, models) as system:
+        stop = _stop_signal()
+        click.echo(
+            f"PictureMatch {__version__} listens on {system.ingress.url}; {len(system.people)} people enrolled; "
+            f"data folder {settings.data_folder}"
+        )
+        failed = asyncio.create_task(system.processor.failed())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([failed, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if failed.done():
+            stopped.cancel()
+            raise UserError(f"stopped, since requests can no longer be processed: {failed.exception()}")
+        failed.cancel()
+        click.echo("stopping: finishing what is in flight; a second signal kills")
+        await system.drain(settings.ingest.drain_limit_s)
+    click.echo("stopped")
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first SIGINT or SIGTERM; the second one ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        stop.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+            # The system's own way of dying needs no event loop, so it works whatever the process is doing.
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, first)
+    return stop

@@ -1,0 +1,62 @@
+"""What the commands have in common: where settings come from, and how a user's mistake is told."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from picturematch.settings import Settings, SettingsError, load_settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class UserError(click.ClickException):
+    """Something that the user can put right; one sentence, exit status 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        """Print the sentence."""
+        click.echo(f"picturematch: {self.message}", err=True, file=file)
+
+
+def _keep(ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+    ctx.meta["picturematch.config"] = value
+    return value
+
+
+def config_option(function: F) -> F:
+    """--config FILE, for every command."""
+    return click.option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar="PICTUREMATCH_CONFIG",
+        expose_value=False,
+        callback=_keep,
+        is_eager=True,
+        help="Settings file (TOML; see docs/settings.md).",
+    )(function)
+
+
+def data_folder_option(function: F) -> F:
+    """--data-folder FOLDER, for commands that open the log."""
+    return click.option(
+        "--data-folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder of the embedded log.  [default: the setting data_folder]",
+    )(function)
+
+
+def settings_of(ctx: click.Context, **overrides: Any) -> Settings:
+    """The settings in force; `overrides` are given as section__field, None for what was not given.
+
+    Raises:
+        UserError: a setting is wrong.
+    """
+    named = {name.replace("__", "."): value for name, value in overrides.items()}
+    try:
+        return load_settings(ctx.meta.get("picturematch.config"), os.environ, named)
+    except SettingsError as error:
+        raise UserError(str(error)) from error

@@ -1,0 +1,162 @@
+"""All settings of all roles in one frozen value, from defaults, a TOML file, the environment and the command line.
+
+Later sources win. The file's tables are the sections below. In the environment a section's field is
+PICTUREMATCH_SECTION__FIELD (two underscores) and a top-level field PICTUREMATCH_FIELD; a value is read as TOML (lists
+are ["a", "b"]) and, where it is none, as text. What is unknown or out of range is refused by name.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from platformdirs import user_cache_path, user_data_path
+
+from broker.port import TopicSpec
+from engine.policy import Policy
+from engine.topics import Topics
+from ingest.settings import IngestSettings
+from processor.settings import ProcessorSettings
+
+_PREFIX = "PICTUREMATCH_"
+_SECTION_SEPARATOR = "__"
+_DAY_MS = 24 * 60 * 60 * 1000
+_MIB = 1024 * 1024
+_GIB = 1024 * _MIB
+
+Milliseconds = Annotated[int, msgspec.Meta(ge=1000)]
+Bytes = Annotated[int, msgspec.Meta(ge=_MIB)]
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message names it and says what it must be."""
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the log keeps what. Retention of the requests topic is the retention of faces."""
+
+    request_partitions: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 8
+    reply_partitions: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 4
+    requests_retention_ms: Milliseconds = 7 * _DAY_MS
+    requests_retention_bytes: Bytes = 2 * _GIB
+    """Per partition."""
+    events_retention_ms: Milliseconds = 365 * _DAY_MS
+    events_retention_bytes: Bytes = 1 * _GIB
+    """Per partition."""
+    replies_retention_ms: Milliseconds = 10 * 60 * 1000
+    dead_letters_retention_ms: Milliseconds = 30 * _DAY_MS
+    max_record_bytes: Bytes = 32 * _MIB
+    """Larger than the body limit of the ingress, or requests would be refused by the log."""
+
+    def topic_specs(self, topics: Topics) -> tuple[TopicSpec, ...]:
+        """The five topics; the events have as many partitions as the requests, since they share their keys."""
+        size = self.max_record_bytes
+        return (
+            TopicSpec(
+                topics.requests,
+                self.request_partitions,
+                self.requests_retention_ms,
+                self.requests_retention_bytes,
+                max_record_bytes=size,
+            ),
+            TopicSpec(
+                topics.events,
+                self.request_partitions,
+                self.events_retention_ms,
+                self.events_retention_bytes,
+                max_record_bytes=size,
+            ),
+            TopicSpec(topics.replies, self.reply_partitions, self.replies_retention_ms, max_record_bytes=size),
+            TopicSpec(topics.people, 1, compacted=True, max_record_bytes=size),
+            TopicSpec(topics.dead_letters, 1, self.dead_letters_retention_ms, max_record_bytes=2 * size),
+        )
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which networks."""
+
+    folder: Path = user_cache_path("picturematch") / "models"
+    """Where the networks are kept."""
+    manifest: Path | None = None
+    """A manifest of one's own, added to the one that comes along."""
+    kind: Literal["networks", "stand-in"] = "networks"
+    """stand-in: no networks, drawn faces only. For tests; it recognises nobody."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything an operator can set."""
+
+    data_folder: Path = user_data_path("picturematch")
+    """Folder of the embedded log."""
+    ingest: IngestSettings = IngestSettings()
+    matching: Policy = Policy()
+    processor: ProcessorSettings = ProcessorSettings()
+    log: LogSettings = LogSettings()
+    models: ModelSettings = ModelSettings()
+
+    @property
+    def topics(self) -> Topics:
+        """The names of the topics."""
+        return Topics()
+
+
+_NOT_SETTINGS = {"API_KEY", "CONFIG", "REQUIRE_MODELS", "URL"}
+"""Variables with our prefix that are read elsewhere."""
+
+
+def load_settings(
+    file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Settings from a TOML file (None: no file), the environment, and overrides by "section.field" (None: not given).
+
+    Raises:
+        SettingsError: a setting is unknown or wrong.
+    """
+    merged: dict[str, Any] = {}
+    if file is not None:
+        merged = _read_file(file)
+    for name, text in environment.items():
+        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in _NOT_SETTINGS:
+            path = name.removeprefix(_PREFIX).lower().split(_SECTION_SEPARATOR)
+            _put(merged, path, _value(text), name)
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            _put(merged, name.split("."), value, name)
+    try:
+        settings = msgspec.convert(merged, Settings, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"a setting is wrong: {error}; see docs/settings.md") from error
+    if settings.log.max_record_bytes < settings.ingest.max_body_bytes:
+        raise SettingsError("log.max_record_bytes must be at least ingest.max_body_bytes, or requests would be lost")
+    return settings
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"the settings file {file} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings file {file} is not valid TOML: {error}") from error
+
+
+def _put(tree: dict[str, Any], path: list[str], value: Any, name: str) -> None:
+    for part in path[:-1]:
+        tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):
+            raise SettingsError(f"{name}: {part} is a setting, not a section")
+    tree[path[-1]] = value
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _path(kind: type[Any], value: Any) -> Any:
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value).expanduser()
+    raise NotImplementedError(f"no setting is a {kind.__name__}")
