@@ -351,6 +351,11 @@ def event_schema() -> dict[str, Any]:
     schema = msgspec.json.schema(Event)
     for definition in schema["$defs"].values():
         definition["description"] = cleandoc(definition["description"])
+        for field in definition["properties"].values():
+            for alternatives in ("enum", "anyOf"):
+                # The library gives these in the order of a set, which changes from run to run.
+                if alternatives in field:
+                    field[alternatives].sort(key=str)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "PictureMatch event", **schema}
 
 
