@@ -22,6 +22,7 @@ QUALITY = 92
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _SOS, _APP0, _APP14 = 0xDA, 0xE0, 0xEE
+_ADOBE_TRANSFORMS = (b"\x00", b"\x01", b"\x02")
 # Frames, tables, restart interval: what decoding needs. Of the applications' segments, two decide about colour.
 _NEEDED = frozenset({*range(0xC0, 0xD0), 0xDB, 0xDC, 0xDD, _SOS})
 
@@ -85,13 +86,13 @@ def _cleaned(data: bytes) -> bytes:
         payload = data[segment.start : segment.end]
         if segment.marker == _APP0 and payload.startswith(b"JFIF\x00"):
             payload = payload[:5] + b"\x01\x01" + payload[7:]
-        elif (
-            segment.marker == _APP14 and payload.startswith(b"Adobe") and payload[11:12] in (b"\x00", b"\x01", b"\x02")
-        ):
-            pass
-        elif segment.marker not in _NEEDED:
+        elif segment.marker not in _NEEDED and not _tells_colour(segment.marker, payload):
             continue
         parts.append(bytes((0xFF, segment.marker)) + (len(payload) + 2).to_bytes(2, "big") + payload)
         if segment.marker == _SOS:
             parts.append(data[segment.end :])
     return b"".join(parts)
+
+
+def _tells_colour(marker: int, payload: bytes) -> bool:
+    return marker == _APP14 and payload.startswith(b"Adobe") and payload[11:12] in _ADOBE_TRANSFORMS

@@ -1,0 +1,79 @@
+"""Members of package archives (.whl, .zip, .tgz, .tar.gz), taken out by their exact name and checked by sha256.
+
+Nothing is ever unpacked to a path that an archive names; a member is bytes until its sha256 is right.
+"""
+
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO
+
+from models.prepare import sha256_of
+
+MAX_MEMBER_BYTES = 1 << 30
+"""An archive that claims more would fill the memory; the largest network in use is a few dozen megabytes."""
+
+
+def read_members(archive: Path, names: Iterable[str]) -> Mapping[str, bytes]:
+    """Name -> contents of those of `names` that the archive holds; empty where it is no archive or a broken one."""
+    wanted = frozenset(names)
+    try:
+        if zipfile.is_zipfile(archive):
+            return _from_zip(archive, wanted)
+        if tarfile.is_tarfile(archive):
+            return _from_tar(archive, wanted)
+    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, NotImplementedError, RuntimeError):
+        return {}
+    return {}
+
+
+def find_in_folder(folder: Path, wanted: Mapping[str, str]) -> Mapping[str, bytes]:
+    """sha256 -> contents, for those files that lie in the folder: by themselves under any name, or in an archive.
+
+    Args:
+        folder: where to look; its sub-folders are left alone.
+        wanted: sha256 -> the member's name inside its package.
+    """
+    found: dict[str, bytes] = {}
+    for path in sorted(entry for entry in folder.iterdir() if entry.is_file()):
+        missing = {sha: name for sha, name in wanted.items() if sha not in found}
+        if not missing:
+            break
+        candidates = list(read_members(path, missing.values()).values())
+        if not candidates and path.stat().st_size <= MAX_MEMBER_BYTES:
+            candidates = [path.read_bytes()]
+        for data in candidates:
+            if (sha := sha256_of(data)) in missing:
+                found[sha] = data
+    return found
+
+
+def _from_zip(archive: Path, wanted: frozenset[str]) -> dict[str, bytes]:
+    with zipfile.ZipFile(archive) as opened:
+        members = [member for member in opened.infolist() if member.filename in wanted]
+        found = {}
+        for member in members:
+            with opened.open(member) as stream:
+                if (data := _capped(stream)) is not None:
+                    found[member.filename] = data
+        return found
+
+
+def _from_tar(archive: Path, wanted: frozenset[str]) -> dict[str, bytes]:
+    found = {}
+    with tarfile.open(archive) as opened:
+        for member in opened:
+            if member.name in wanted and member.isreg() and (stream := opened.extractfile(member)) is not None:
+                with stream:
+                    if (data := _capped(stream)) is not None:
+                        found[member.name] = data
+            if len(found) == len(wanted):
+                break
+    return found
+
+
+def _capped(stream: IO[bytes]) -> bytes | None:
+    data = stream.read(MAX_MEMBER_BYTES + 1)
+    return data if len(data) <= MAX_MEMBER_BYTES else None

