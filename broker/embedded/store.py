@@ -73,8 +73,8 @@ def open_writing(folder: Path) -> sqlite3.Connection:
         BrokerError: the file is damaged, foreign, or written by a newer version.
     """
     path = folder / LOG_FILE
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = _connect(path, "rw")
         try:
             # Deleted pictures must be gone from the file, and their space given back in small steps.
@@ -92,6 +92,8 @@ def open_writing(folder: Path) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
+    except OSError as error:
+        raise _forbidden(folder) from error
     except sqlite3.Error as error:
         raise opening_error(error, folder) from error
     return connection
@@ -105,8 +107,7 @@ def open_reading(folder: Path) -> sqlite3.Connection:
     """
     path = folder / LOG_FILE
     try:
-        if not path.exists():
-            raise _no_log(folder)
+        path.stat()
         connection = _connect(path, "ro")
         try:
             if not _is_ours(connection, folder):
@@ -114,7 +115,9 @@ def open_reading(folder: Path) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-    except PermissionError as error:
+    except FileNotFoundError as error:
+        raise _no_log(folder) from error
+    except OSError as error:
         raise _forbidden(folder) from error
     except sqlite3.Error as error:
         raise opening_error(error, folder) from error

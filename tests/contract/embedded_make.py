@@ -1,0 +1,31 @@
+"""The embedded make under test: a folder, a clock that the test moves, housekeeping on demand."""
+
+import time
+from pathlib import Path
+
+from broker.embedded import EmbeddedBroker, open_embedded
+from broker.port import Broker
+
+
+class EmbeddedMake:
+    """See `tests.contract.suites.KeepingMake`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._now_ms = int(time.time() * 1000)
+
+    def open(self) -> EmbeddedBroker:
+        return open_embedded(self.folder, role="owner", clock_ms=lambda: self._now_ms, housekeeping_s=3600)
+
+    def guest(self) -> EmbeddedBroker:
+        return open_embedded(self.folder, role="guest", clock_ms=lambda: self._now_ms)
+
+    def topic(self, name: str) -> str:
+        return name
+
+    def elapse(self, ms: int) -> None:
+        self._now_ms += ms
+
+    async def tidy(self, broker: Broker) -> None:
+        assert isinstance(broker, EmbeddedBroker)
+        await broker.housekeep()
