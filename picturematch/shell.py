@@ -18,6 +18,7 @@ from broker.port import Broker, BrokerError
 from engine.capture import CaptureError
 from engine.when import parse_span, parse_when
 from ingest.client import CannotRun
+from models.errors import ModelError
 from picturematch.options import UserError
 from picturematch.settings import Settings
 from sinks.port import SinkError
@@ -37,11 +38,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end; what the user can put right becomes one sentence and exit status 2.
 
     Raises:
-        UserError: the log, a folder, a capture or a server cannot be used.
+        UserError: the log, the networks, a folder, a capture or a server cannot be used.
     """
     try:
         return asyncio.run(work)
-    except (BrokerError, SinkError, CaptureError, CannotRun) as error:
+    except (BrokerError, SinkError, CaptureError, CannotRun, ModelError) as error:
         raise UserError(printable(str(error))) from error
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

@@ -1,0 +1,131 @@
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from broker.port import BrokerInUse, BrokerUnavailable, CommitFailed, Record
+from sinks.port import SinkBusy, SinkError, Standing
+from sinks.runner import run_sink
+from tests.support.waiting import until
+
+
+class ScriptedMember:
+    """A group member that gives what it is told to: batches, errors to raise, or nothing for ever."""
+
+    def __init__(self, steps: Sequence[Sequence[Record] | Exception], story: list[str]) -> None:
+        self._steps = list(steps)
+        self._story = story
+        self.fail_commits: list[Exception] = []
+        self.cancelled = False
+
+    async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
+        if not self._steps:
+            try:
+                await asyncio.wait_for(asyncio.Event().wait(), timeout_s)
+            except TimeoutError:
+                return ()
+            except asyncio.CancelledError:
+                self.cancelled = True
+                raise
+        step = self._steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    async def committed(self, partition: int) -> int | None:
+        return 5 if partition == 0 else None
+
+    async def commit(self, partition: int, next_offset: int) -> Sequence[object]:
+        if self.fail_commits:
+            raise self.fail_commits.pop(0)
+        self._story.append(f"commit {partition}:{next_offset}")
+        return ()
+
+
+class TellingSink:
+    def __init__(self, story: list[str]) -> None:
+        self._story = story
+        self.flush_errors: list[Exception] = []
+        self.standings: Mapping[int, Standing] = {}
+
+    async def setup(self, standings: Mapping[int, Standing]) -> None:
+        self.standings = standings
+
+    async def add(self, records: Sequence[Record]) -> None:
+        self._story.append("add " + " ".join(f"{r.partition}:{r.offset}" for r in records))
+
+    async def flush(self) -> None:
+        if self.flush_errors:
+            raise self.flush_errors.pop(0)
+        self._story.append("flush")
+
+    async def committed(self) -> None:
+        self._story.append("committed")
+
+    async def close(self) -> None:
+        self._story.append("close")
+
+
+def record(partition: int, offset: int) -> Record:
+    return Record("events", partition, offset, 0, None, b"{}")
+
+
+async def run(sink: TellingSink, member: ScriptedMember, idle_exit_s: float | None = 0.01) -> int:
+    return await run_sink(sink, member, {0: 9, 1: 3}, asyncio.Event(), idle_exit_s=idle_exit_s)  # type: ignore[arg-type]
+
+
+async def test_a_checkpoint_flushes_before_it_commits() -> None:
+    story: list[str] = []
+    member = ScriptedMember([[record(0, 5), record(1, 2), record(0, 6)]], story)
+    sink = TellingSink(story)
+
+    assert await run(sink, member) == 3
+    assert story == ["add 0:5 1:2 0:6", "flush", "commit 0:7", "commit 1:3", "committed", "close"]
+    assert sink.standings == {0: Standing(5, 9), 1: Standing(None, 3)}
+
+
+async def test_nothing_is_committed_when_the_destination_fails() -> None:
+    story: list[str] = []
+    sink = TellingSink(story)
+    sink.flush_errors = [SinkError("the disk is full")]
+    with pytest.raises(SinkError, match="disk"):
+        await run(sink, ScriptedMember([[record(0, 5)]], story))
+    assert story == ["add 0:5", "close"]
+
+
+async def test_a_busy_destination_is_asked_again_without_adding_again() -> None:
+    story: list[str] = []
+    sink = TellingSink(story)
+    sink.flush_errors = [SinkBusy(0.001), SinkBusy(0.001)]
+    await run(sink, ScriptedMember([[record(0, 5)]], story))
+    assert story == ["add 0:5", "flush", "commit 0:6", "committed", "close"]
+
+
+async def test_a_failed_commit_is_not_told_to_the_sink_and_delivery_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.runner._AFTER_FAILED_COMMIT_S", 0.001)
+    story: list[str] = []
+    member = ScriptedMember([[record(0, 5)], [record(0, 5)]], story)
+    member.fail_commits = [CommitFailed("again")]
+    assert await run(TellingSink(story), member) == 1
+    assert story == ["add 0:5", "flush", "add 0:5", "flush", "commit 0:6", "committed", "close"]
+
+
+async def test_a_log_out_of_reach_is_tried_again_and_any_other_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.runner._RETRY_FIRST_S", 0.001)
+    story: list[str] = []
+    steps = [BrokerUnavailable("gone"), BrokerUnavailable("gone"), [record(0, 5)], BrokerInUse("taken")]
+    with pytest.raises(BrokerInUse):
+        await run(TellingSink(story), ScriptedMember(steps, story))
+    assert "commit 0:6" in story
+
+
+async def test_a_stop_ends_the_waiting_and_closes_the_sink() -> None:
+    story: list[str] = []
+    member = ScriptedMember([[record(0, 5)]], story)
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_sink(TellingSink(story), member, {0: 9}, stop))  # type: ignore[arg-type]
+    await until(lambda: "committed" in story)
+    stop.set()
+    assert await asyncio.wait_for(running, 5) == 1
+    assert member.cancelled
+    assert story[-1] == "close"
