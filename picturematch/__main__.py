@@ -1,19 +1,16 @@
 """The command line: `picturematch COMMAND`, or `python -m picturematch COMMAND`."""
 
-import sys
 from importlib import import_module
 
 import click
 
-from broker.port import BrokerError
-from models.errors import ModelError
-from picturematch.options import UserError, config_option
+from picturematch.options import config_option
 
 _COMMANDS = ("serve", "demo", "models", "enrol", "events", "sink", "record", "capture", "replay")
 
 
 class _Commands(click.Group):
-    """Imports a command's module only when it is asked for, so that --help does not wait for the networks' libraries."""
+    """Imports a command's module only when it is asked for, so that the others need not wait for it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -21,8 +18,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = import_module(f"picturematch.commands.{cmd_name}").command
-        assert isinstance(command, click.Command)
+        command: click.Command = import_module(f"picturematch.commands.{cmd_name}").command
         return command
 
 
@@ -38,12 +34,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; what the user can put right ends in one sentence and exit status 2."""
-    try:
-        cli.main(prog_name="picturematch")
-    except (BrokerError, ModelError) as error:
-        UserError(str(error)).show()
-        sys.exit(UserError.exit_code)
+    """Run the command line."""
+    cli.main(prog_name="picturematch")
 
 
 if __name__ == "__main__":

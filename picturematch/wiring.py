@@ -19,10 +19,8 @@ from broker.table import TableFollower
 from engine.gallery.people import People
 from engine.vision.build import build_model_set
 from engine.vision.ports import Box, Face, ModelSet
-from engine.vision.standin import stand_in_models
 from ingest.server import Ingress
-from models.manifest import Manifest, default_manifest, load_manifest
-from models.store import ModelStore
+from picturematch.networks import store_of
 from picturematch.settings import Settings
 from processor.processor import Processor
 
@@ -42,17 +40,6 @@ async def open_log(settings: Settings, role: Role, clock: Clock = time.time) -> 
         yield broker
 
 
-def manifest_of(settings: Settings) -> Manifest:
-    """The manifest in force."""
-    own = settings.models.manifest
-    return default_manifest() if own is None else load_manifest(own)
-
-
-def store_of(settings: Settings) -> ModelStore:
-    """Where the networks are kept."""
-    return ModelStore(settings.models.folder, manifest_of(settings))
-
-
 def open_models(settings: Settings) -> ModelSet:
     """The opened networks, one thread each, warmed up.
 
@@ -63,6 +50,8 @@ def open_models(settings: Settings) -> ModelSet:
     cv2.setNumThreads(1)
     threadpool_limits(1)
     if settings.models.kind == "stand-in":
+        from engine.vision.standin import stand_in_models  # only tests ask for it
+
         return stand_in_models()
     store = store_of(settings)
     models = build_model_set(store.manifest, store.open, store.identity)
@@ -108,8 +97,6 @@ async def run_system(settings: Settings, models: ModelSet, clock: Clock = time.t
         people.apply(records)
 
     def not_ready() -> Iterator[str]:
-        if not broker.available():
-            yield "the log cannot be written"
         if not follower.healthy:
             yield "the people cannot be read"
 

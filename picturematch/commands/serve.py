@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
-import signal
 import sys
 from pathlib import Path
 
 import click
 
 from picturematch import __version__
-from picturematch.commands.models import install_missing
+from picturematch.networks import install_missing
 from picturematch.options import UserError, config_option, data_folder_option, settings_of
 from picturematch.settings import Settings
+from picturematch.shell import run, stop_signal
 
 
 @click.command(epilog="Example: picturematch serve --host 0.0.0.0 --port 5555")
@@ -33,7 +33,7 @@ def command(ctx: click.Context, data_folder: Path | None, host: str | None, port
     )
     if settings.models.kind == "networks":
         install_missing(settings)
-    asyncio.run(_serve(settings))
+    run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
@@ -44,7 +44,7 @@ async def _serve(settings: Settings) -> None:
     if settings.models.kind == "stand-in":
         click.echo("WARNING: stand-in models: this server recognises drawings, not people", err=True)
     async with run_system(settings, models) as system:
-        stop = _stop_signal()
+        stop = stop_signal()
         click.echo(
             f"PictureMatch {__version__} listens on {system.ingress.url}; {len(system.people)} people enrolled; "
             f"data folder {settings.data_folder}"
@@ -59,20 +59,3 @@ async def _serve(settings: Settings) -> None:
         click.echo("stopping: finishing what is in flight; a second signal kills")
         await system.drain(settings.ingest.drain_limit_s)
     click.echo("stopped")
-
-
-def _stop_signal() -> asyncio.Event:
-    """Set by the first SIGINT or SIGTERM; the second one ends the process at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def first() -> None:
-        stop.set()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-            # The system's own way of dying needs no event loop, so it works whatever the process is doing.
-            signal.signal(number, signal.SIG_DFL)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, first)
-    return stop

@@ -1,0 +1,149 @@
+"""picturematch demo: the whole job in one command, without further files."""
+
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import msgspec
+import numpy as np
+import orjson
+import pybase64
+from rich.console import Console
+
+from broker.port import Start
+from engine.vision.decode import decode
+from engine.vision.jpeg import encode_jpeg
+from engine.vision.ports import Image
+from ingest.client import MATCH_CALL, USERS_CALL, Client, ServerAnswer
+from picturematch.networks import install_missing
+from picturematch.options import config_option, settings_of
+from picturematch.shell import run
+from picturematch.wiring import System, open_models, run_system
+
+_DEVICE = "192.168.1.22"
+_MAX_PIXELS = 32_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One call, and what its answer must hold for the demo to have worked."""
+
+    title: str
+    call: str
+    body: Mapping[str, Any]
+    expected: Mapping[str, Any]
+
+
+@click.command(epilog="Example: picturematch demo")
+@config_option
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Show the whole job: a stranger, an enrolment, a match, and two refusals.
+
+    Starts a server with a data folder and a port of its own, makes the calls that devices and back ends make, and
+    prints every answer and every event as JSON. Nothing is left behind. Exit status: 0 all went as it should, 1 not.
+    """
+    settings = settings_of(ctx, ingest__port=0)
+    store = install_missing(settings, samples=True)
+    portrait, coffee = (
+        decode(store.sample(name).read_bytes(), _MAX_PIXELS) for name in ("astronaut.png", "coffee.png")
+    )
+    with tempfile.TemporaryDirectory(prefix="picturematch-demo-") as folder:
+        own = msgspec.structs.replace(settings, data_folder=Path(folder))
+        models = open_models(own)
+        steps = _steps(portrait, coffee, models.embedder.dimension)
+
+        async def show() -> bool:
+            async with run_system(own, models) as system, Client(system.ingress.url) as client:
+                met = [_show_answer(step, await client.post(step.call, step.body)) for step in steps]
+                return all(met) and await _show_events(system, own.topics.events, len(steps))
+
+        met = run(show())
+    if not met:
+        click.echo("the demo did not go as it should; see above", err=True)
+    ctx.exit(0 if met else 1)
+
+
+def _steps(portrait: Image, coffee: Image, dimension: int) -> Sequence[_Step]:
+    photo = _base64(encode_jpeg(portrait))
+    somebody = np.random.default_rng(1).normal(size=dimension).round(4).tolist()
+    return (
+        _Step(
+            "somebody else is enrolled, by feature",
+            USERS_CALL,
+            {"identity_id": "1001", "import_mode": True, "feature": somebody, "info": {"name": "Somebody Else"}},
+            {"identity_id": "1001"},
+        ),
+        _Step(
+            "a real face is a stranger",
+            MATCH_CALL,
+            {"device_ip": _DEVICE, "rgb_image_base64": photo},
+            {"retcode": "0", "name": "stranger"},
+        ),
+        _Step(
+            "that face is enrolled",
+            USERS_CALL,
+            {"identity_id": "1002", "reg_photo": photo, "info": {"name": "Eileen Collins", "type": 5}},
+            {"identity_id": "1002"},
+        ),
+        _Step(
+            "an altered copy of it matches",
+            MATCH_CALL,
+            {"device_ip": _DEVICE, "rgb_image_base64": _base64(_altered(portrait)), "compare_time": 1700000000.25},
+            {"retcode": "1", "identity_id": "1002"},
+        ),
+        _Step(
+            "a picture without a face",
+            MATCH_CALL,
+            {"device_ip": _DEVICE, "rgb_image_base64": _base64(encode_jpeg(coffee))},
+            {"code": 40004},
+        ),
+        _Step(
+            "a picture that was cut off on its way",
+            MATCH_CALL,
+            {"device_ip": _DEVICE, "rgb_image_base64": _base64(encode_jpeg(portrait)[:20_000])},
+            {"code": 40003},
+        ),
+    )
+
+
+def _altered(image: Image) -> bytes:
+    """Tilted by 8 degrees, cropped, darker, and compressed hard."""
+    rows, columns = image.shape[:2]
+    turn = cv2.getRotationMatrix2D((columns / 2, rows / 2), 8.0, 1.0)
+    turned = cv2.warpAffine(image, turn, (columns, rows))
+    darker = cv2.convertScaleAbs(turned[: rows * 3 // 4, columns // 8 :], alpha=0.8, beta=-5)
+    return encode_jpeg(np.ascontiguousarray(darker, np.uint8), quality=40)
+
+
+def _base64(data: bytes) -> str:
+    return pybase64.b64encode(data).decode()
+
+
+def _show_answer(step: _Step, answer: ServerAnswer) -> bool:
+    _print({"step": step.title, "http_status": answer.http_status, "answer": answer.fields})
+    told = answer.fields.get("error") or answer.fields.get("data") or answer.fields
+    return all(told.get(name) == value for name, value in step.expected.items())
+
+
+async def _show_events(system: System, topic: str, steps: int) -> bool:
+    """Print the events; there must be exactly one of every call."""
+    events: list[Any] = []
+    async with system.broker.reader(topic, Start.EARLIEST) as reader:
+        while records := await reader.fetch(timeout_s=0.5):
+            events += [orjson.loads(record.value or b"null") for record in records]
+    for event in sorted(events, key=lambda event: event["processed_time"]):
+        _print({"event": event})
+    return len(events) == steps
+
+
+def _print(value: Mapping[str, Any]) -> None:
+    if sys.stdout.isatty():
+        Console().print_json(orjson.dumps(value).decode())
+    else:
+        click.echo(orjson.dumps(value))
