@@ -47,7 +47,7 @@ def main(ctx: click.Context, requests: int, rounds: int, people: int, pictures: 
     engine = DirectEngine(models, jpegs, people)
     cores = os.cpu_count() or 1
     rows: dict[str, list[LoadResult]] = {}
-    # At concurrency 64 on few cores a request waits longer than a device would; the deadline must not cut the row short.
+    # At concurrency 64 on few cores a request waits longer than a device would; the deadline must not cut it short.
     with running_server({"PICTUREMATCH_INGEST__DEADLINE_MS": "60000", "PICTUREMATCH_INGEST__DRAIN_S": "5"}) as server:
         asyncio.run(_enrol(server, engine.features))
         calls = [match_call(jpeg, f"10.0.0.{i % 200}") for i, jpeg in enumerate(jpegs)]

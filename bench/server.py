@@ -33,7 +33,7 @@ def running_server(settings: Mapping[str, str]) -> Iterator[Server]:
         RuntimeError: it did not start; what it said is above.
     """
     with tempfile.TemporaryDirectory(prefix="picturematch-bench-") as folder:
-        process = subprocess.Popen(  # noqa: S603 - our own command
+        process = subprocess.Popen(
             [sys.executable, "-m", "picturematch", "serve", "--port", "0", "--log-level", "warning"],
             env={**os.environ, "PICTUREMATCH_DATA_FOLDER": folder, **settings},
             stdout=subprocess.PIPE,
