@@ -1,0 +1,143 @@
+"""Stand-in networks: deterministic, without weights, fast; they see drawn faces and nothing else. For tests.
+
+A drawn face is a square: a bright ring (which the detector looks for; it survives greyscale, JPEG and dimming), in it
+a strip of four grey cells (yaw, pitch, roll, live) and below the strip a pattern of grey cells, which is the identity.
+The embedding is that pattern, centred and normalised: lighting cancels out, and two seeds are nearly orthogonal.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from engine.vision.ports import Box, Embedding, Face, HeadPose, Image, ModelSet
+from engine.vision.tensor import resize
+
+GRID = 16
+"""Cells of the pattern per side; two random patterns have a cosine of 0 with a standard deviation of 1/16."""
+
+DIMENSION = GRID * GRID
+THRESHOLD = 0.5
+
+_UNITS = GRID + 8
+"""The face's side in cells: the ring takes two on each side, the strip the two above the pattern, two stay free."""
+_RING, _STRIP = 2, 2
+_INSIDE = _UNITS - 2 * _RING
+_PATTERN_LEFT, _PATTERN_TOP = _RING + 2, _RING + _STRIP + 2
+
+_BRIGHT, _DARKEST, _LIGHTEST, _MIDDLE = 255, 20, 170, 95
+_BACKGROUND = 110
+_DEGREES_PER_GREY = 1.0
+_SMALLEST_SIDE = 24
+_WORKING_SIDE = 1280
+
+
+def draw_face(
+    seed: int, size: int = 120, *, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0, live: bool = True
+) -> Image:
+    """A square picture of the face of that seed; angles in degrees, within -70..70."""
+    cells = np.full((_UNITS, _UNITS), _BRIGHT, np.uint8)
+    cells[_RING:-_RING, _RING:-_RING] = _MIDDLE
+    told = [_MIDDLE + angle / _DEGREES_PER_GREY for angle in (yaw, pitch, roll)] + [_LIGHTEST if live else _DARKEST]
+    for index, grey in enumerate(told):
+        left = _RING + index * _INSIDE // 4
+        cells[_RING : _RING + _STRIP, left : left + _INSIDE // 4] = round(float(np.clip(grey, _DARKEST, _LIGHTEST)))
+    pattern = np.random.default_rng(seed).integers(_DARKEST, _LIGHTEST, (GRID, GRID))
+    cells[_PATTERN_TOP : _PATTERN_TOP + GRID, _PATTERN_LEFT : _PATTERN_LEFT + GRID] = pattern
+    grey_face = cv2.resize(cells, (size, size), interpolation=cv2.INTER_NEAREST)
+    return np.ascontiguousarray(np.repeat(grey_face[:, :, np.newaxis], 3, axis=2))
+
+
+def draw_scene(width: int, height: int, faces: Sequence[tuple[Image, int, int]] = ()) -> Image:
+    """A picture of that size with a plain gradient behind the faces, each given with its left and top in pixels."""
+    slope = np.linspace(_BACKGROUND - 30, _BACKGROUND + 30, width).astype(np.uint8)
+    scene = np.ascontiguousarray(np.broadcast_to(slope[np.newaxis, :, np.newaxis], (height, width, 3)))
+    for face, left, top in faces:
+        scene[top : top + face.shape[0], left : left + face.shape[1]] = face
+    return scene
+
+
+def stand_in_models() -> ModelSet:
+    """The model set of the stand-ins."""
+    roles = ("detector", "embedder", "liveness", "pose")
+    return ModelSet(
+        detector=detect,
+        embedder=StandInEmbedder(),
+        liveness=live_probability,
+        pose=head_pose,
+        identities=tuple((role, f"stand-in-{role}-r1") for role in roles),
+    )
+
+
+def detect(image: Image) -> Sequence[Face]:
+    """All drawn faces, largest first."""
+    shrink = min(1.0, _WORKING_SIDE / max(image.shape[:2]))
+    small = resize(image, max(1, round(image.shape[1] * shrink)), max(1, round(image.shape[0] * shrink)))
+    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    brightest = int(grey.max())
+    if brightest - int(grey.min()) < 32:
+        return ()
+    # Relative to the brightest, so that a dimmed picture is seen as well.
+    _, bright = cv2.threshold(grey, int(0.87 * brightest), 255, cv2.THRESH_BINARY)
+    outlines, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    ring_share = 1.0 - (_INSIDE / _UNITS) ** 2
+    faces = []
+    for x, y, width, height in map(cv2.boundingRect, outlines):
+        if min(width, height) < _SMALLEST_SIDE * shrink or not 0.9 < width / height < 1.1:
+            continue
+        area = cv2.countNonZero(bright[y : y + height, x : x + width])
+        if 0.75 * ring_share < area / (width * height) < 1.3 * ring_share:
+            faces.append(_face(Box(x / shrink, y / shrink, width / shrink, height / shrink)))
+    return sorted(faces, key=lambda face: (-face.box.area, face.box.x, face.box.y))
+
+
+class StandInEmbedder:
+    """The pattern as a vector."""
+
+    dimension = DIMENSION
+    threshold = THRESHOLD
+
+    def __call__(self, image: Image, face: Face) -> Embedding:
+        """The embedding of that face of the picture."""
+        cells = _cells(image, face.box)
+        pattern = cells[_PATTERN_TOP : _PATTERN_TOP + GRID, _PATTERN_LEFT : _PATTERN_LEFT + GRID].reshape(-1)
+        centred = pattern - pattern.mean()
+        norm = float(np.linalg.norm(centred))
+        if norm < 1e-3:
+            centred, norm = np.ones_like(centred), float(np.sqrt(centred.size))
+        return Embedding((centred / norm).astype(np.float32), norm)
+
+
+def live_probability(image: Image, face: Face) -> float:
+    """1 for a face drawn live, 0 for one drawn as a fake; in between only where the picture is spoilt."""
+    share = (_strip(image, face.box)[3] - _DARKEST) / (_LIGHTEST - _DARKEST)
+    return float(np.clip(2.0 * share - 0.5, 0.0, 1.0))
+
+
+def head_pose(image: Image, face: Face) -> HeadPose:
+    """The angles the face was drawn with, within a few degrees."""
+    yaw, pitch, roll = ((value - _MIDDLE) * _DEGREES_PER_GREY for value in _strip(image, face.box)[:3])
+    return HeadPose(yaw, pitch, roll)
+
+
+def _face(box: Box) -> Face:
+    places = np.array([[0.35, 0.4], [0.65, 0.4], [0.5, 0.55], [0.38, 0.75], [0.62, 0.75]], np.float32)
+    size = np.array([box.width, box.height], np.float32)
+    return Face(box, 0.99, places * size + np.array([box.x, box.y], np.float32))
+
+
+def _cells(image: Image, box: Box) -> np.ndarray:
+    """The face as cells of mean grey: `_UNITS` x `_UNITS`, with the ring at 255 whatever the lighting."""
+    rows, columns = image.shape[:2]
+    left, top = max(0, round(box.x)), max(0, round(box.y))
+    right, bottom = min(columns, round(box.x + box.width)), min(rows, round(box.y + box.height))
+    crop = image[top : max(bottom, top + 1), left : max(right, left + 1)]
+    grey = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_BGR2GRAY)
+    cells = cv2.resize(grey, (_UNITS, _UNITS), interpolation=cv2.INTER_AREA).astype(np.float64)
+    ring = float(np.median(cells[0]))
+    return cells * (_BRIGHT / ring) if ring > 0 else cells
+
+
+def _strip(image: Image, box: Box) -> list[float]:
+    strip = _cells(image, box)[_RING : _RING + _STRIP, _RING:-_RING]
+    return [float(quarter.mean()) for quarter in np.array_split(strip, 4, axis=1)]
