@@ -115,7 +115,18 @@ class HttpServer(Server):
 class Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_answered", "_cut_payload", "_half_closed", "_head_began", "_head_timer", "_metrics", "_settings")
+    __slots__ = (
+        "_answered",
+        "_cut_payload",
+        "_faulty",
+        "_half_closed",
+        "_head_began",
+        "_head_timer",
+        "_last_payload",
+        "_lingering",
+        "_metrics",
+        "_settings",
+    )
 
     def __init__(self, server: HttpServer, settings: IngestSettings, metrics: Metrics) -> None:
         super().__init__(
@@ -132,8 +143,11 @@ class Connection(RequestHandler):
         self._metrics = metrics
         self._answered = 0
         self._half_closed = False
+        self._faulty = False
+        self._lingering: asyncio.Future[None] | None = None
         self._head_began = False
         self._head_timer: asyncio.TimerHandle | None = None
+        self._last_payload: StreamReader = EMPTY_PAYLOAD
         self._cut_payload: StreamReader | None = None
 
     def was_cut_off(self, payload: StreamReader) -> bool:
@@ -162,6 +176,7 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the client."""
         self._stop_head_timer()
+        self._stop_lingering()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -171,8 +186,11 @@ class Connection(RequestHandler):
             return
         if self._messages:
             self._stop_head_timer()
-            if isinstance(self._messages[-1][0], _ErrInfo):
+            message, payload = self._messages[-1]
+            if isinstance(message, _ErrInfo):
                 self._end_body()
+            else:
+                self._last_payload = payload
         elif data and self._is_idle():
             self._head_began = True
             if self._head_timer is None:
@@ -181,6 +199,7 @@ class Connection(RequestHandler):
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio asks for a bool; aiohttp never keeps open
         """The client sends no more; it may still read its answers."""
         if self._force_close or self._close:
+            self._stop_lingering()
             return None
         if self._is_idle():
             if not self._head_began:
@@ -209,7 +228,9 @@ class Connection(RequestHandler):
             rendered = error(Code.BAD_REQUEST, "this is not a valid HTTP request")
         self._metrics.requests.labels("unknown", str(rendered.code)).inc()
         response = to_response(rendered, request_id)
+        response.headers["Connection"] = "close"
         response.force_close()
+        self._faulty = True
         return response
 
     def log_exception(self, *args: object, **kw: object) -> None:
@@ -224,7 +245,13 @@ class Connection(RequestHandler):
         transport = self.transport
         try:
             async with asyncio.timeout(self._settings.write_s):
-                return await super().finish_response(request, resp, start_time)
+                result = await super().finish_response(request, resp, start_time)
+            if self._faulty:
+                await self._linger(transport)
+            elif transport is not None and not request.content.is_eof():
+                # The rest of the body is thrown away for a while; the client need not wait for that.
+                transport.write_eof()
+            return result
         except TimeoutError:
             if transport is not None:
                 transport.abort()
@@ -234,6 +261,19 @@ class Connection(RequestHandler):
             self._answered += 1
             if self._half_closed and not self._messages:
                 self.close()
+
+    async def _linger(self, transport: asyncio.Transport | None) -> None:
+        """Let a client that is still sending read the answer; closing at once would reset the connection under it."""
+        self.close()
+        if transport is None or self._half_closed or transport.is_closing():
+            return
+        transport.write_eof()
+        self._lingering = self._loop.create_future()
+        await asyncio.wait((self._lingering,), timeout=_LINGER_S)
+
+    def _stop_lingering(self) -> None:
+        if self._lingering is not None and not self._lingering.done():
+            self._lingering.set_result(None)
 
     def _is_idle(self) -> bool:
         """No request is being served or waits to be."""
@@ -267,14 +307,9 @@ class Connection(RequestHandler):
 
     def _end_body(self) -> None:
         """End the body that is being read: no more of it will come."""
-        current = self._current_request
-        payloads = [payload for _, payload in self._messages]
-        if current is not None:
-            payloads.append(current.content)
-        for payload in payloads:
-            if not payload.is_eof():
-                self._cut_payload = payload
-                payload.feed_eof()
+        if not self._last_payload.is_eof():
+            self._cut_payload = self._last_payload
+            self._last_payload.feed_eof()
 
     def _full(self) -> bytes:
         """A whole HTTP answer, for a client that never becomes a connection."""

@@ -1,0 +1,58 @@
+"""A server per test."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+
+from engine.topics import Topics
+from ingest.server import Ingress
+from ingest.settings import IngestSettings
+from tests.wire.harness import MemoryLog, Script, ScriptedPeople, Serving, Site, answer_well, encoded, noise, respond
+
+
+@pytest.fixture
+def serving(tmp_path: Path, picture: bytes) -> Serving:
+    """`async with serving(script=..., ready=..., **settings) as site`."""
+
+    @asynccontextmanager
+    async def open_site(
+        script: Script = answer_well, ready: Callable[[], Sequence[str]] = lambda: (), **settings: Any
+    ) -> AsyncIterator[Site]:
+        log, people, registry, topics = MemoryLog(), ScriptedPeople(), CollectorRegistry(), Topics()
+        chosen = IngestSettings(**{"port": 0, "image_roots": (str(tmp_path),), **settings})
+        connector = aiohttp.TCPConnector(limit=0)
+        async with (
+            Ingress(chosen, log, topics, people, people.reached, time.time, ready, registry) as ingress,
+            aiohttp.ClientSession(connector=connector) as session,
+        ):
+            site = Site(ingress, log, people, registry, session, picture, script)
+            responder = asyncio.create_task(respond(site, topics))
+            try:
+                yield site
+            finally:
+                responder.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await responder
+
+    return open_site
+
+
+@pytest.fixture
+async def site(serving: Serving) -> AsyncIterator[Site]:
+    """A server with the default settings."""
+    async with serving() as open_site:
+        yield open_site
+
+
+@pytest.fixture(scope="session")
+def picture() -> bytes:
+    """A small JPEG."""
+    return encoded(".jpg", noise(48, 64))

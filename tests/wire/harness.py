@@ -1,0 +1,320 @@
+"""The server on a log in memory, with a scripted responder in the processor's place, driven through real sockets."""
+
+import asyncio
+import base64
+import contextlib
+import json
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import cv2
+import numpy as np
+from prometheus_client import CollectorRegistry
+
+from broker.port import BrokerError, BrokerUnavailable, NewRecord, Position, Record, Start
+from engine.messages import (
+    Answer,
+    DeletedAnswer,
+    EnrolRequest,
+    Headers,
+    MatchAnswer,
+    MatchRequest,
+    PersonAnswer,
+    PersonRecord,
+    PhotoRecord,
+    Reply,
+    Request,
+    decode_request,
+    encode,
+)
+from engine.topics import Topics
+from ingest.server import MATCH_PATH, USERS_PATH, Ingress
+
+Script = Callable[[Request], Awaitable[Answer | None]]
+
+
+class MemoryLog:
+    """As much of broker.port.Broker as the server uses, with switches for its faults."""
+
+    def __init__(self) -> None:
+        self.logs: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        self.is_available = True
+        self.append_error: BrokerError | None = None
+        self.append_blocks = False
+        self.fetch_error: BrokerError | None = None
+        self.readers_opened = 0
+        self.written = asyncio.Condition()
+
+    async def partitions(self, topic: str) -> int:
+        return 4 if topic == Topics().replies else 1
+
+    def available(self) -> bool:
+        return self.is_available
+
+    async def append(self, records: Sequence[NewRecord]) -> Sequence[Position]:
+        if self.append_blocks:
+            await asyncio.Event().wait()
+        if self.append_error is not None:
+            raise self.append_error
+        places = []
+        for new in records:
+            log = self.logs[new.topic, new.partition or 0]
+            record = Record(new.topic, new.partition or 0, len(log), 0, new.key, new.value, new.headers)
+            log.append(record)
+            places.append(record.position)
+        async with self.written:
+            self.written.notify_all()
+        return places
+
+    async def read_at(self, position: Position) -> Record | None:
+        log = self.logs[position.topic, position.partition]
+        return log[position.offset] if position.offset < len(log) else None
+
+    def reader(
+        self, topic: str, start: Start | Mapping[int, int] = Start.EARLIEST, partitions: Sequence[int] | None = None
+    ) -> "MemoryReader":
+        self.readers_opened += 1
+        return MemoryReader(self, topic, (partitions or [0])[0], start)
+
+
+class MemoryReader:
+    def __init__(self, log: MemoryLog, topic: str, partition: int, start: Start | Mapping[int, int]) -> None:
+        self._log, self._topic, self._partition, self._start = log, topic, partition, start
+        self._next = 0
+
+    async def __aenter__(self) -> Self:
+        if self._start is Start.LATEST:
+            self._next = len(self._log.logs[self._topic, self._partition])
+        elif not isinstance(self._start, Start):
+            self._next = self._start[self._partition]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
+        log = self._log.logs[self._topic, self._partition]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), self._log.written:
+                await self._log.written.wait_for(lambda: len(log) > self._next or self._log.fetch_error is not None)
+        if self._log.fetch_error is not None:
+            raise self._log.fetch_error
+        records = log[self._next : self._next + max_records]
+        self._next += len(records)
+        return records
+
+    def positions(self) -> Mapping[int, int]:
+        return {self._partition: self._next}
+
+
+class ScriptedPeople:
+    """A people view that holds what a test put there."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.persons: dict[str, PersonRecord] = {}
+        self.photos: dict[tuple[str, int], int] = {}
+
+    def person(self, identity_id: str) -> PersonRecord | None:
+        return self.persons.get(identity_id)
+
+    def photo_offset(self, identity_id: str, number: int) -> int | None:
+        return self.photos.get((identity_id, number))
+
+    def has_group(self, name: str) -> bool:
+        return name == "default_group"
+
+    def page(self, group_name: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
+        return [person for _, person in sorted(self.persons.items())][skip : skip + limit]
+
+    async def reached(self, version: int, timeout_s: float) -> bool:
+        await eventually(lambda: self.version >= version, timeout_s)
+        return True
+
+
+async def answer_well(request: Request) -> Answer | None:
+    """What a processor says on a good day."""
+    if isinstance(request, MatchRequest):
+        return MatchAnswer(
+            retcode="1",
+            identity_id="666666",
+            name="Ada",
+            score=0.75,
+            identity_info={"type": 1},
+            reg_pic=b"photo" if request.need_register_photo else None,
+        )
+    if isinstance(request, EnrolRequest):
+        return PersonAnswer(
+            identity_id=request.identity_id,
+            group_names=request.group_names or ("default_group",),
+            info=request.info or {},
+            image_id="1" if request.photo else None,
+            photo=request.photo,
+        )
+    return DeletedAnswer(identity_id=request.identity_id)
+
+
+@dataclass(slots=True)
+class HttpReply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> int:
+        """200, or the code of the error, whose shape is checked on the way."""
+        assert len(self.headers["x-request-id"]) == 32
+        assert self.headers["server"] == "PictureMatch"
+        if self.status == 200:
+            return 200
+        document = self.json
+        assert set(document) == {"error"}
+        assert list(document["error"]) == ["code", "message", "status"]
+        code = document["error"]["code"]
+        assert code // 100 == self.status
+        assert "Traceback" not in document["error"]["message"]
+        return int(code)
+
+
+@dataclass(slots=True)
+class Site:
+    ingress: Ingress
+    log: MemoryLog
+    people: ScriptedPeople
+    registry: CollectorRegistry
+    session: aiohttp.ClientSession
+    picture: bytes
+    script: Script
+    requests: list[Request] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    gallery_version: int = 7
+
+    @property
+    def picture_base64(self) -> str:
+        return base64.b64encode(self.picture).decode()
+
+    def body(self, **fields: Any) -> dict[str, Any]:
+        """A good PictureMatch body, with changes; a field of ... is left out."""
+        whole = {"device_ip": "192.168.1.22", "rgb_image_base64": self.picture_base64, **fields}
+        return {name: value for name, value in whole.items() if value is not ...}
+
+    async def call(self, method: str, path: str, **kw: Any) -> HttpReply:
+        async with self.session.request(method, self.ingress.url + path, **kw) as response:
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return HttpReply(response.status, headers, await response.read())
+
+    async def match(self, **fields: Any) -> HttpReply:
+        return await self.call("POST", MATCH_PATH, json=self.body(**fields))
+
+    async def match_bytes(self, body: bytes, **headers: str) -> HttpReply:
+        return await self.call("POST", MATCH_PATH, data=body, headers={"Content-Type": "application/json", **headers})
+
+    async def users(self, method: str, body: Any) -> HttpReply:
+        return await self.call(method, USERS_PATH, json=body)
+
+    async def raw(self, *parts: bytes, half_close: bool = False, pause_s: float = 0.0) -> list[HttpReply]:
+        """All answers to these bytes on one connection, until the server closes it."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.ingress.port)
+        try:
+            async with asyncio.timeout(15):
+                for part in parts:
+                    with contextlib.suppress(ConnectionError):
+                        writer.write(part)
+                        await writer.drain()
+                    await asyncio.sleep(pause_s)
+                if half_close:
+                    writer.write_eof()
+                return parse_replies(await reader.read())
+        finally:
+            writer.close()
+
+    def metric(self, name: str, **labels: str) -> float:
+        value = self.registry.get_sample_value(name, labels)
+        assert value is not None or labels, f"there is no metric {name}"
+        return value or 0.0
+
+
+def parse_replies(data: bytes) -> list[HttpReply]:
+    replies = []
+    while data:
+        head, _, data = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        status = int(first.split()[1])
+        if status == 100:
+            continue
+        headers = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in lines}
+        length = int(headers["content-length"])
+        assert len(data) >= length
+        replies.append(HttpReply(status, headers, data[:length]))
+        data = data[length:]
+    return replies
+
+
+Serving = Callable[..., contextlib.AbstractAsyncContextManager[Site]]
+
+
+async def respond(site: Site, topics: Topics) -> None:
+    """The processor's stand-in: one task per request, so that a slow script holds up nobody else."""
+
+    async def one(record: Record) -> None:
+        request = decode_request(record.value or b"")
+        answer = await site.script(request)
+        if answer is None:
+            return
+        reply = Reply(request_id=request.request_id, answer=answer, gallery_version=site.gallery_version)
+        names = (Headers.REQUEST_ID, Headers.REPLY_INSTANCE)
+        headers = tuple((name, record.header(name) or b"") for name in names)
+        partition = int(record.header(Headers.REPLY_PARTITION) or b"0")
+        await site.log.append([NewRecord(topics.replies, None, encode(reply), headers, partition)])
+
+    async with asyncio.TaskGroup() as group, site.log.reader(topics.requests) as reader:
+        while True:
+            for record in await reader.fetch():
+                site.records.append(record)
+                site.requests.append(decode_request(record.value or b""))
+                group.create_task(one(record))
+
+
+async def eventually(condition: Callable[[], bool], timeout_s: float = 5) -> None:
+    """Wait until the condition holds; fail when it does not come true."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - conditions of all sorts, which tell nobody that they have come true
+            await asyncio.sleep(0.005)
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(7).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+def encoded(suffix: str, image: np.ndarray) -> bytes:
+    ok, data = cv2.imencode(suffix, image)
+    assert ok
+    return bytes(data)
+
+
+def unavailable() -> BrokerUnavailable:
+    return BrokerUnavailable("the disk is full")
+
+
+def add_person(site: Site, identity_id: str, photo: bytes | None = None) -> None:
+    """Put somebody into the people view, and the photo into the log."""
+    info = {"name": identity_id, "type": 1, "permission_ids": ["0"]}
+    site.people.persons[identity_id] = PersonRecord(
+        identity_id=identity_id, group_names=("default_group",), info=info, faces=(0,), next_face=1
+    )
+    if photo is not None:
+        topic = Topics().people
+        log = site.log.logs[topic, 0]
+        value = encode(PhotoRecord(identity_id=identity_id, number=0, jpeg=photo))
+        site.people.photos[identity_id, 0] = len(log)
+        log.append(Record(topic, 0, len(log), 0, None, value))
