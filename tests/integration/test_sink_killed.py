@@ -1,0 +1,89 @@
+"""kill -9 of the JSON lines sink, at random moments, while events keep coming."""
+
+import asyncio
+import json
+import random
+import signal
+import time
+from pathlib import Path
+
+from broker.embedded import EmbeddedBroker, open_embedded
+from tests.support.commands import finish, run, start
+from tests.support.records import TOPICS, append_decided, make_topics, match_request
+from tests.support.waiting import until
+
+ROUNDS = 6
+
+
+def lines_of(out: Path) -> list[bytes]:
+    return [line for path in sorted(out.glob("events-*")) for line in path.read_bytes().splitlines(keepends=True)]
+
+
+async def keep_appending(log: EmbeddedBroker, written: list[str]) -> None:
+    while True:
+        request = match_request(len(written), f"10.0.0.{len(written) % 7}")
+        await append_decided(log, request)
+        written.append(request.request_id)
+        await asyncio.sleep(0.001)
+
+
+async def test_every_event_is_in_the_files_exactly_once_however_often_the_sink_is_killed(tmp_path: Path) -> None:
+    chance = random.Random(20)  # noqa: S311 - moments, not secrets
+    data, out = tmp_path / "data", tmp_path / "out"
+    command = ("sink", "jsonl", "--data-folder", data, "--out", out, "--max-bytes", 40_000)
+    written: list[str] = []
+    grew = 0
+    async with open_embedded(data, role="owner", clock_ms=lambda: int(time.time() * 1000)) as log:
+        await make_topics(log)
+        appending = asyncio.create_task(keep_appending(log, written))
+        for _ in range(ROUNDS):
+            before = len(lines_of(out))
+            process = await start(*command)
+            await until(lambda before=before: len(lines_of(out)) > before, 20)
+            await asyncio.sleep(chance.uniform(0, 0.05))
+            assert process.returncode is None
+            process.kill()
+            assert (await finish(process)).status == -signal.SIGKILL
+            grew += len(lines_of(out)) > before
+        appending.cancel()
+        await asyncio.wait([appending])
+        last = await run(*command, "--idle-exit", "0.5s")
+        ends = await log.end_offsets(TOPICS.events)
+
+    assert last.status == 0, last.err
+    assert grew == ROUNDS, "every round was killed at work"
+    lines = [json.loads(line) for line in lines_of(out)]
+    places = [(line["place"]["partition"], line["place"]["offset"]) for line in lines]
+    assert sorted(places) == sorted((p, offset) for p, end in ends.items() for offset in range(end))
+    assert set(written) <= {line["id"] for line in lines}
+    assert len(list(out.glob("events-*"))) > 1
+
+
+async def test_the_first_signal_drains_and_the_exit_status_is_that_of_success(tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    async with open_embedded(data, role="owner", clock_ms=lambda: int(time.time() * 1000)) as log:
+        await make_topics(log)
+        for count, number in enumerate((signal.SIGTERM, signal.SIGINT), start=1):
+            await append_decided(log, match_request(count))
+            process = await start("sink", "jsonl", "--data-folder", data, "--out", out)
+            await until(lambda count=count: len(lines_of(out)) == count, 20)
+            process.send_signal(number)
+            ended = await finish(process)
+            assert (ended.status, ended.err) == (0, "")
+    assert len(lines_of(out)) == 2
+
+
+async def test_a_group_and_a_folder_have_one_sink(tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    async with open_embedded(data, role="owner", clock_ms=lambda: int(time.time() * 1000)) as log:
+        await make_topics(log)
+        await append_decided(log, match_request(1))
+        first = await start("sink", "jsonl", "--data-folder", data, "--out", out)
+        await until(lambda: lines_of(out), 20)
+        for arguments in (("--out", tmp_path / "other"), ("--out", out, "--group", "other")):
+            second = await run("sink", "jsonl", "--data-folder", data, *arguments)
+            assert second.status == 2
+            assert second.err.startswith("picturematch: ")
+            assert second.err.count("\n") == 1
+        first.terminate()
+        assert (await finish(first)).status == 0
