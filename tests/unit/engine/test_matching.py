@@ -1,0 +1,235 @@
+"""What is decided about a picture, and what is told of it."""
+
+from datetime import datetime
+from typing import Any
+
+import jsonschema
+import orjson
+import pytest
+
+from engine.errors import Code
+from engine.matching import MatchDecision, decide_match
+from engine.messages import MatchAnswer, MatchRequest, RefusedAnswer, encode_event, event_schema
+from engine.policy import Policy
+from engine.report import Circumstances, cloud_event_headers, match_answer, match_event
+from engine.vision.standin import draw_face
+from tests.support.faces import MAX_PIXELS, MODELS, Enrolled, photo, scene
+
+
+@pytest.fixture
+def gallery():
+    enrolled = Enrolled()
+    enrolled.enrol("anna", 1, info={"name": "Anna"})
+    enrolled.enrol("ben", 2, info={"name": "Ben", "type": 3})
+    return enrolled.people.gallery()
+
+
+def asked(image: bytes, **fields: Any) -> MatchRequest:
+    required = {"request_id": "r1", "device_ip": "10.0.0.1", "compare_time_s": 1.5, "received_time_s": 2.5}
+    return MatchRequest(**{**required, "image": image, **fields})
+
+
+def decide(request: MatchRequest, gallery, policy: Policy | None = None, max_pixels: int = MAX_PIXELS) -> MatchDecision:
+    return decide_match(request, gallery, MODELS, policy or Policy(), max_pixels, lambda: 0.0)
+
+
+def told(request: MatchRequest, gallery, policy: Policy | None = None):
+    """The answer and the event of one decision."""
+    policy = policy or Policy()
+    decision = decide(request, gallery, policy)
+    at = Circumstances("requests", 3, 7, 9.5, dict(MODELS.identities))
+    return match_answer(request, decision, policy, None), match_event(request, decision, policy, at)
+
+
+def test_an_enrolled_face_is_matched(gallery):
+    answer, event = told(asked(photo(1)), gallery)
+    assert (answer.retcode, answer.identity_id, answer.name) == ("1", "anna", "Anna")
+    assert answer.score > 0.9
+    assert (event.outcome, event.identity_id, event.score) == ("matched", "anna", answer.score)
+    assert event.compare_time == 1.5
+    assert (event.request.topic, event.request.partition, event.request.offset) == ("requests", 3, 7)
+
+
+def test_an_unknown_face_is_a_stranger_with_the_best_score(gallery):
+    answer, event = told(asked(photo(77)), gallery)
+    assert (answer.retcode, answer.identity_id, answer.name, answer.identity_info) == ("0", "", "stranger", {})
+    assert answer.score < 0.5
+    assert (event.outcome, event.score, event.person_type) == ("stranger", answer.score, None)
+
+
+def test_somebody_on_the_blacklist_is_named_and_kept_out(gallery):
+    answer, event = told(asked(photo(2)), gallery)
+    assert (answer.retcode, answer.identity_id, answer.name) == ("0", "ben", "Ben")
+    assert (event.outcome, event.person_type) == ("blacklisted", 3)
+    answer, event = told(asked(photo(2)), gallery, Policy(blacklist_opens=True))
+    assert (answer.retcode, event.outcome, event.person_type) == ("1", "matched", 3)
+
+
+def test_the_threshold_decides_and_the_event_says_where_it_came_from(gallery):
+    _, event = told(asked(photo(1)), gallery)
+    assert (event.threshold.value, event.threshold.rule) == (MODELS.embedder.threshold, "model default")
+    answer, event = told(asked(scene(draw_face(1, 60))), gallery, Policy(threshold=0.9999999))
+    assert (answer.retcode, event.outcome, event.threshold.rule) == ("0", "stranger", "setting")
+
+
+def test_percent_scores_put_the_threshold_at_82(gallery):
+    answer, event = told(asked(photo(1)), gallery, Policy(score_scale="percent"))
+    assert 82 < answer.score <= 100
+    assert event.threshold.value == 82.0
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_best_candidate_is_told_to_who_asks_only_where_allowed(gallery, allowed):
+    request = asked(photo(77), need_keep_info=True)
+    answer, event = told(request, gallery, Policy(allow_keep_info=allowed))
+    assert answer.retcode == "0"
+    assert event.outcome == "stranger"
+    assert (answer.identity_id != "") is allowed
+    assert event.identity_id == answer.identity_id
+
+
+def test_of_several_faces_the_largest_is_matched_and_all_are_counted(gallery):
+    picture = scene(draw_face(2, 80), draw_face(1, 200), draw_face(9, 90))
+    answer, event = told(asked(picture), gallery)
+    assert answer.identity_id == "anna"
+    assert event.faces == 3
+
+
+def test_faces_below_the_asked_size_are_ignored(gallery):
+    answer, event = told(asked(photo(1, size=100), min_face_size=120), gallery)
+    assert isinstance(answer, RefusedAnswer)
+    assert answer.code == Code.NO_FACE
+    assert (event.outcome, event.faces, event.retcode) == ("no_face", 1, None)
+
+
+@pytest.mark.parametrize(
+    ("picture", "code", "outcome"),
+    [
+        (scene(), Code.NO_FACE, "no_face"),
+        (photo(1)[:3000], Code.IMAGE_ERROR, "image_error"),
+        (b"no picture", Code.IMAGE_ERROR, "image_error"),
+    ],
+    ids=["no face", "cut off", "no picture"],
+)
+def test_a_picture_that_cannot_be_matched_gets_its_row_of_the_table(gallery, picture, code, outcome):
+    answer, event = told(asked(picture), gallery)
+    assert answer.code == code
+    assert (event.outcome, event.error.code, event.error.status) == (outcome, code, code.name)
+    assert event.score is None
+
+
+def test_a_picture_over_the_limit_is_refused_without_being_decoded(gallery):
+    decision = decide(asked(photo(1)), gallery, max_pixels=1000)
+    assert decision.refusal.code is Code.IMAGE_SIZE_TOO_LARGE_ERROR
+    assert decision.outcome == "image_error"
+
+
+def test_an_empty_gallery_is_told():
+    answer, event = told(asked(photo(1)), Enrolled().people.gallery())
+    assert answer.code == Code.EMPTY_GROUP_ERROR
+    assert event.outcome == "empty_group"
+
+
+def test_quality_names_the_items_that_failed(gallery):
+    turned = photo(1, size=70, yaw=60, pitch=50)
+    answer, event = told(asked(turned), gallery, Policy(match_quality="middle"))
+    assert answer.code == Code.LOW_QUALITY_ERROR
+    assert "face_size" in answer.message
+    assert "headpose" in answer.message
+    assert event.outcome == "low_quality"
+    assert {check.name: check.passed for check in event.quality}["face_size"] is False
+
+
+def test_a_fake_is_refused_when_liveness_is_asked_for(gallery):
+    fake = photo(1, live=False)
+    assert told(asked(fake), gallery)[0].retcode == "1"
+    answer, event = told(asked(fake, liveness_mode="liveness_rgb"), gallery)
+    assert answer.code == Code.LIVENESS_DETECT_FAIL
+    assert event.outcome == "spoof"
+    assert [(check.name, check.passed) for check in event.liveness.checks] == [("rgb_live", False)]
+
+
+def test_a_request_cannot_lower_the_sites_liveness(gallery):
+    policy = Policy(liveness_floor="liveness_rgb")
+    answer, event = told(asked(photo(1, live=False), liveness_mode="liveness_off"), gallery, policy)
+    assert answer.code == Code.LIVENESS_DETECT_FAIL
+    assert event.liveness.mode == "liveness_rgb"
+
+
+@pytest.mark.parametrize(
+    ("infrared", "outcome"),
+    [(photo(1), "matched"), (scene(), "spoof"), (photo(1)[:2000], "image_error")],
+    ids=["a face there too", "no face there", "cut off"],
+)
+def test_an_infrared_picture_must_hold_the_face_where_the_colour_picture_does(gallery, infrared, outcome):
+    _, event = told(asked(photo(1), ir_image=infrared), gallery)
+    assert event.outcome == outcome
+    if outcome != "image_error":
+        assert event.liveness.mode == "liveness_rgb_ir"
+        assert [check.name for check in event.liveness.checks] == ["rgb_live", "ir_face"]
+
+
+def test_a_site_that_wants_infrared_says_so_to_who_sends_none(gallery):
+    answer, _ = told(asked(photo(1)), gallery, Policy(liveness_floor="liveness_rgb_ir"))
+    assert answer.code == Code.PARAM_ERROR
+    assert "ir_image_base64" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "policy", "code"),
+    [
+        ({"group_name": "nowhere"}, Policy(), Code.GROUP_NAME_ERROR),
+        ({"group_name": "default_group", "permission_name": "p"}, Policy(), Code.GROUP_NAME_ERROR),
+        ({}, Policy(unknown_device="reject"), Code.DEVICE_ID_NOT_FOUND),
+    ],
+    ids=["unknown group", "unknown permission", "unknown device"],
+)
+def test_a_scope_that_does_not_exist_is_refused(gallery, fields, policy, code):
+    answer, event = told(asked(photo(1), **fields), gallery, policy)
+    assert answer.code == code
+    assert event.outcome == "error"
+
+
+def test_debug_info_is_told_only_to_who_asks(gallery):
+    answer, _ = told(asked(photo(1)), gallery)
+    assert answer.debug is None
+    answer, _ = told(asked(photo(1), with_debug_info=True, liveness_mode="liveness_rgb"), gallery)
+    assert answer.debug.faces == 1
+    assert answer.debug.face.width == pytest.approx(160, abs=8)
+    assert answer.debug.liveness.passed
+    assert {"decode", "detect", "embed", "search"} <= set(answer.debug.timings_ms)
+
+
+def test_identity_info_is_in_the_event_only_where_the_operator_asks(gallery):
+    assert told(asked(photo(1)), gallery)[1].identity_info is None
+    _, event = told(asked(photo(1)), gallery, Policy(event_identity_info=True))
+    assert event.identity_info["name"] == "Anna"
+
+
+@pytest.mark.parametrize(
+    "picture", [photo(1), photo(77), photo(1)[:3000], scene()], ids=["match", "stranger", "cut off", "no face"]
+)
+def test_every_event_is_as_its_published_schema_says(gallery, picture):
+    fiqa = {"pitch": 1.5, "rect": {"top": 1}}
+    answer, event = told(asked(picture, liveness_mode="liveness_rgb", grab_fiqa_info=fiqa), gallery)
+    document = orjson.loads(encode_event(event))
+    jsonschema.validate(document, event_schema(), jsonschema.Draft202012Validator)
+    assert document["grab_fiqa_info"] == fiqa
+    assert isinstance(answer, MatchAnswer | RefusedAnswer)
+
+
+@pytest.mark.parametrize("compare_time", [0.0, 1.5, 1_700_000_000.25, 99_999_999_999.0])
+def test_the_headers_of_an_event_are_a_cloud_events(gallery, compare_time):
+    _, event = told(asked(photo(1), compare_time_s=compare_time), gallery)
+    headers = {name: value.decode() for name, value in cloud_event_headers(event, "/here")}
+    assert headers["ce_specversion"] == "1.0"
+    assert headers["ce_id"] == "r1"
+    assert headers["ce_source"] == "/here"
+    assert headers["ce_type"] == "picturematch.match.v1"
+    assert headers["content-type"] == "application/json"
+    assert datetime.fromisoformat(headers["ce_time"]).timestamp() == pytest.approx(compare_time, abs=1e-5)
+
+
+def test_the_same_request_is_always_decided_the_same(gallery):
+    requests = [asked(photo(seed)) for seed in (1, 2, 77)]
+    assert [decide(r, gallery).candidate for r in requests] == [decide(r, gallery).candidate for r in requests]
