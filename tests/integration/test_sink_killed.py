@@ -12,11 +12,15 @@ from tests.support.commands import finish, run, start
 from tests.support.records import TOPICS, append_decided, make_topics, match_request
 from tests.support.waiting import until
 
-ROUNDS = 6
+ROUNDS = 8
 
 
 def lines_of(out: Path) -> list[bytes]:
     return [line for path in sorted(out.glob("events-*")) for line in path.read_bytes().splitlines(keepends=True)]
+
+
+def size_of(out: Path) -> int:
+    return sum(path.stat().st_size for path in out.glob("events-*"))
 
 
 async def keep_appending(log: EmbeddedBroker, written: list[str]) -> None:
@@ -36,15 +40,16 @@ async def test_every_event_is_in_the_files_exactly_once_however_often_the_sink_i
     async with open_embedded(data, role="owner", clock_ms=lambda: int(time.time() * 1000)) as log:
         await make_topics(log)
         appending = asyncio.create_task(keep_appending(log, written))
-        for _ in range(ROUNDS):
-            before = len(lines_of(out))
+        for number in range(ROUNDS):
+            before = size_of(out)
             process = await start(*command)
-            await until(lambda before=before: len(lines_of(out)) > before, 20)
-            await asyncio.sleep(chance.uniform(0, 0.05))
+            # Every other time at the first bytes: they are written then, and not yet committed.
+            await until(lambda before=before: size_of(out) > before, 20, every_s=0)
+            await asyncio.sleep(chance.uniform(0, 0.05) * (number % 2))
             assert process.returncode is None
             process.kill()
             assert (await finish(process)).status == -signal.SIGKILL
-            grew += len(lines_of(out)) > before
+            grew += size_of(out) > before
         appending.cancel()
         await asyncio.wait([appending])
         last = await run(*command, "--idle-exit", "0.5s")

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 10.0, every_s: float = 0.01) -> None:
     """Return once the condition holds; TimeoutError when it does not in time."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - what is waited for is often another process's doing
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(every_s)
