@@ -156,7 +156,7 @@ class Connection(RequestHandler):
 
     def release(self) -> None:
         """Close now when idle, else after the answers that are due."""
-        if self._is_idle():
+        if self._request_count == self._answered:
             self.force_close()
         else:
             self.close()
@@ -177,6 +177,7 @@ class Connection(RequestHandler):
         """Forget the client."""
         self._stop_head_timer()
         self._stop_lingering()
+        self._end_body()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -276,8 +277,8 @@ class Connection(RequestHandler):
             self._lingering.set_result(None)
 
     def _is_idle(self) -> bool:
-        """No request is being served or waits to be."""
-        return self._request_count == self._answered
+        """No request is being served or waits to be, and what comes next is a head."""
+        return self._request_count == self._answered and self._last_payload.is_eof()
 
     def _start_head_timer(self) -> None:
         self._head_timer = self._loop.call_later(self._settings.header_read_s, self._head_stalled)

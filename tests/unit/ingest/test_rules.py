@@ -1,0 +1,108 @@
+"""The small pure parts of the server."""
+
+import base64
+
+import msgspec
+import pytest
+
+from engine.errors import Code, RequestRefused
+from ingest.admission import Admission, Shed
+from ingest.auth import is_loopback
+from ingest.fields import Fields, check_content_type, read_object
+from ingest.pictures import decode_base64
+from ingest.render import refused
+from ingest.settings import IngestSettings
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+def test_loopback_in_every_spelling_is_this_machine(peer: str) -> None:
+    assert is_loopback(peer)
+
+
+@pytest.mark.parametrize("peer", [None, "", "192.168.1.2", "::ffff:192.168.1.2", "fe80::1", "128.0.0.1", "localhost"])
+def test_anything_else_is_another_machine(peer: str | None) -> None:
+    assert not is_loopback(peer)
+
+
+def test_admission_lets_in_as_many_as_it_may_and_the_next_after_one_has_left() -> None:
+    admission = Admission(2, 100, 1)
+    admission.enter(log_available=True)
+    admission.enter(log_available=True)
+    with pytest.raises(Shed) as full:
+        admission.enter(log_available=True)
+    assert (full.value.reason, full.value.code) == ("in_flight", Code.OVERLOADED)
+    admission.leave()
+    admission.enter(log_available=True)
+    assert admission.in_flight == 2
+
+
+@pytest.mark.parametrize(("draining", "available", "reason"), [(True, True, "draining"), (False, False, "log")])
+def test_admission_says_why_it_lets_nobody_in(draining: bool, available: bool, reason: str) -> None:
+    admission = Admission(2, 100, 1, draining=draining)
+    with pytest.raises(Shed) as shed:
+        admission.enter(log_available=available)
+    assert shed.value.reason == reason
+    assert admission.in_flight == 0
+
+
+def test_admission_holds_no_more_bytes_than_it_may() -> None:
+    admission = Admission(2, 100, 1)
+    admission.hold(60)
+    with pytest.raises(Shed):
+        admission.hold(41)
+    admission.hold(40)
+    admission.release(100)
+    assert admission.held_bytes == 0
+
+
+def test_unknown_settings_are_refused() -> None:
+    with pytest.raises(msgspec.ValidationError, match="max_pixel"):
+        msgspec.convert({"max_pixel": 1}, IngestSettings)
+
+
+@pytest.mark.parametrize("wrong", [{"port": 70_000}, {"deadline_ms": 0}, {"max_in_flight": 0}, {"api_keys": ["short"]}])
+def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(wrong, IngestSettings)
+
+
+def test_stopping_takes_the_deadline_and_a_second_unless_told() -> None:
+    assert IngestSettings(deadline_ms=2000).drain_limit_s == 3.0
+    assert IngestSettings(drain_s=9).drain_limit_s == 9
+
+
+def test_a_refusal_of_a_newer_processor_is_an_internal_error() -> None:
+    from engine.messages import RefusedAnswer
+
+    assert refused(RefusedAnswer(code=40099, message="new")).code is Code.INTERNAL_ERROR
+
+
+def test_null_is_absent() -> None:
+    fields = Fields({"a": None})
+    assert (fields.flag("a"), fields.text("a"), fields.whole("a", 1, 2), fields.free_object("a")) == (
+        False,
+        None,
+        None,
+        None,
+    )
+    assert fields.scope_names("a") is None
+
+
+def test_a_missing_content_type_is_json() -> None:
+    check_content_type(None)
+    check_content_type("")
+
+
+def test_values_without_end_are_refused_before_they_cost_memory() -> None:
+    body = b'{"a":[' + b"{}," * 1_000_000 + b"{}]}"
+    with pytest.raises(RequestRefused) as refusal:
+        read_object(body, 20_000)
+    assert refusal.value.code is Code.BAD_REQUEST
+
+
+@pytest.mark.parametrize("size", range(1, 10))
+def test_base64_of_every_length_is_decoded(size: int) -> None:
+    data = bytes(range(size))
+    text = base64.b64encode(data).decode()
+    for dress in (text, text.rstrip("="), f"\n{text}\r\n", f"data:image/png;base64,{text}", "\n".join(text)):
+        assert decode_base64(dress, "field", 100) == data

@@ -1,0 +1,226 @@
+"""Admission, faults of the log, stopping, keys, and the pages for operators."""
+
+import asyncio
+
+import orjson
+import pytest
+
+from broker.port import BrokerError, RecordTooLarge
+from engine.messages import Answer, Request
+from ingest.server import MATCH_PATH, USERS_PATH, CannotListen
+from tests.wire.harness import HttpReply, Serving, Site, answer_well, eventually, unavailable
+
+HEAD_ONLY = b"POST " + MATCH_PATH.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+AWAY = "192.0.2.7"
+
+
+@pytest.fixture
+def from_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes every client one of another machine."""
+    monkeypatch.setattr("ingest.auth.is_loopback", lambda peer: False)
+
+
+# Admission.
+
+
+async def test_the_request_beyond_the_limit_is_refused_at_once_and_before_its_body(serving: Serving) -> None:
+    release = asyncio.Event()
+
+    async def wait(request: Request) -> Answer | None:
+        await release.wait()
+        return await answer_well(request)
+
+    async with serving(wait) as site, asyncio.TaskGroup() as group:
+        calls = [group.create_task(site.match()) for _ in range(64)]
+        await eventually(lambda: len(site.requests) == 64)
+        (reply,) = await site.raw(HEAD_ONLY)
+        assert reply.code == 50380
+        assert reply.headers["retry-after"] == "1"
+        assert site.metric("picturematch_http_shed_total", reason="in_flight") == 1
+        assert (await site.call("GET", "/healthz")).code == 200, "the pages for operators are never full"
+        release.set()
+        assert {(await call).code for call in calls} == {200}
+        assert (await site.match()).code == 200
+
+
+async def test_bodies_together_hold_a_bounded_memory(serving: Serving) -> None:
+    async with serving(max_body_memory_bytes=30_000) as site:
+        _, writer = await asyncio.open_connection("127.0.0.1", site.ingress.port)
+        writer.write(HEAD_ONLY.replace(b"1000", b"30000") + b" " * 29_000)
+        await eventually(lambda: site.metric("picturematch_http_held_bytes") == 29_000)
+        reply = await site.match_bytes(b" " * 2_000)
+        assert reply.code == 50380
+        assert site.metric("picturematch_http_shed_total", reason="memory") == 1
+        writer.close()
+        await eventually(lambda: site.metric("picturematch_http_held_bytes") == 0)
+        assert (await site.match()).code == 200
+
+
+# Faults of the log.
+
+
+async def test_without_its_log_the_server_sheds_before_reading_the_body(site: Site) -> None:
+    site.log.is_available = False
+    (reply,) = await site.raw(HEAD_ONLY)
+    assert reply.code == 50380
+    assert "retry-after" in reply.headers
+    site.log.is_available = True
+    assert (await site.match()).code == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(unavailable(), 50380), (RecordTooLarge("too large"), 41300), (BrokerError("odd"), 50080)],
+)
+async def test_an_append_that_fails_is_an_answer(site: Site, error: BrokerError, code: int) -> None:
+    site.log.append_error = error
+    reply = await site.match()
+    assert reply.code == code
+    assert ("retry-after" in reply.headers) == (code == 50380)
+
+
+async def test_a_bug_is_answered_with_the_request_id_and_logged_without_the_request(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(body: bytearray, **kw: object) -> None:
+        raise RuntimeError(body.decode())
+
+    monkeypatch.setattr("ingest.server.parse_match", fail)
+    reply = await site.match(device_ip="c4n4ry")
+    assert reply.code == 50080
+    assert reply.headers["x-request-id"] in reply.json["error"]["message"]
+    assert reply.headers["x-request-id"] in caplog.text
+    assert "RuntimeError" in caplog.text
+    assert "c4n4ry" not in caplog.text + reply.body.decode()
+
+
+# Stopping.
+
+
+async def test_stopping_finishes_what_is_in_flight_and_takes_nothing_new(serving: Serving) -> None:
+    release = asyncio.Event()
+
+    async def wait(request: Request) -> Answer | None:
+        await release.wait()
+        return await answer_well(request)
+
+    async with serving(wait) as site:
+        _, idle = await asyncio.open_connection("127.0.0.1", site.ingress.port)
+        call = asyncio.create_task(site.match())
+        await eventually(lambda: bool(site.requests))
+        stopping = asyncio.create_task(site.ingress.drain())
+        await eventually(lambda: "the server is stopping" in site.ingress.not_ready())
+        with pytest.raises(OSError, match="Connect"):
+            await asyncio.open_connection("127.0.0.1", site.ingress.port)
+        assert not stopping.done()
+        release.set()
+        reply = await call
+        assert reply.code == 200
+        assert reply.headers["connection"] == "close"
+        async with asyncio.timeout(2):
+            await stopping
+        idle.close()
+
+
+async def test_stopping_takes_no_longer_than_its_limit(serving: Serving) -> None:
+    async def never(request: Request) -> Answer | None:
+        return None
+
+    async with serving(never, drain_s=0.2) as site:
+        call = asyncio.create_task(site.match())
+        await eventually(lambda: bool(site.requests))
+        async with asyncio.timeout(2):
+            await site.ingress.drain()
+        with pytest.raises(Exception, match=r"disconnected|reset|closed"):
+            await call
+
+
+async def test_stopping_twice_does_no_harm(site: Site) -> None:
+    await site.ingress.drain()
+    await site.ingress.drain()
+
+
+async def test_a_port_in_use_is_one_clear_sentence(serving: Serving, site: Site) -> None:
+    with pytest.raises(
+        CannotListen, match=rf"cannot listen on 127\.0\.0\.1 port {site.ingress.port}: .*choose another"
+    ):
+        async with serving(port=site.ingress.port):
+            pass
+
+
+# Keys.
+
+
+async def all_calls(site: Site, **headers: str) -> dict[str, HttpReply]:
+    """A call of each route but PictureMatch."""
+    routes = [("POST", USERS_PATH), ("GET", USERS_PATH), ("GET", "/healthz"), ("GET", "/metrics"), ("GET", "/nowhere")]
+    return {f"{method} {path}": await site.call(method, path, headers=headers) for method, path in routes}
+
+
+@pytest.mark.usefixtures("from_away")
+async def test_without_keys_other_machines_may_match_only(site: Site) -> None:
+    assert (await site.match()).code == 200
+    for reply in (await all_calls(site)).values():
+        assert reply.code == 40180
+        assert "ingest.api_keys" in reply.json["error"]["message"]
+
+
+@pytest.mark.usefixtures("from_away")
+@pytest.mark.parametrize("header", [{"X-API-Key": "second-key"}, {"Authorization": "bearer second-key"}])
+async def test_a_key_opens_all_calls_to_other_machines(serving: Serving, header: dict[str, str]) -> None:
+    async with serving(api_keys=("first-key", "second-key")) as site:
+        assert {reply.status for reply in (await all_calls(site, **header)).values()} == {200, 400, 404}
+        for wrong in ({}, {"X-API-Key": "wrong-key"}, {"X-API-Key": ""}, {"Authorization": "Basic second-key"}):
+            replies = await all_calls(site, **wrong)
+            assert {reply.code for reply in replies.values()} == {40180}
+            assert "wrong-key" not in str([reply.body for reply in replies.values()])
+
+
+@pytest.mark.usefixtures("from_away")
+async def test_a_setting_asks_a_key_of_matches_too(serving: Serving) -> None:
+    async with serving(api_keys=("first-key",), api_key_for_match=True) as site:
+        assert (await site.match()).code == 40180
+        assert (await site.match_bytes(orjson.dumps(site.body()), **{"X-API-Key": "first-key"})).code == 200
+
+
+async def test_loopback_needs_no_key_unless_told(serving: Serving) -> None:
+    async with serving(api_keys=("first-key",), api_key_for_match=True) as site:
+        assert (await site.match()).code == 200
+        assert (await site.call("GET", "/healthz")).code == 200
+    async with serving(api_keys=("first-key",), need_api_key_from_loopback=True) as site:
+        assert (await site.match()).code == 200
+        assert (await site.call("GET", "/healthz")).code == 40180
+
+
+# Pages for operators.
+
+
+async def test_health_and_readiness_are_told_apart(serving: Serving) -> None:
+    reasons: list[str] = []
+    async with serving(ready=lambda: reasons) as site:
+        assert (await site.call("GET", "/readyz")).json == {"ready": True}
+        reasons.append("the networks are being prepared")
+        reply = await site.call("GET", "/readyz")
+        assert reply.code == 50380
+        assert "the networks are being prepared" in reply.json["error"]["message"]
+        assert (await site.call("GET", "/healthz")).json == {"alive": True}
+        reasons.clear()
+        site.log.is_available = False
+        assert (await site.call("GET", "/readyz")).code == 50380
+
+
+async def test_a_head_request_gets_the_head_only(site: Site) -> None:
+    reply = await site.call("HEAD", "/healthz")
+    assert (reply.status, reply.body) == (200, b"")
+
+
+async def test_the_metrics_count_answers_by_route_and_code(site: Site) -> None:
+    await site.match()
+    await site.match(device_ip=1)
+    await site.call("GET", "/made-up-by-the-client")
+    text = (await site.call("GET", "/metrics")).body.decode()
+    assert 'picturematch_http_requests_total{code="200",route="match"} 1.0' in text
+    assert 'picturematch_http_requests_total{code="40071",route="match"} 1.0' in text
+    assert 'picturematch_http_requests_total{code="40400",route="unknown"} 1.0' in text
+    assert 'picturematch_http_request_seconds_count{route="match"} 2.0' in text
+    assert "made-up" not in text

@@ -1,0 +1,302 @@
+"""The people calls (wire.md section 2.3)."""
+
+import asyncio
+import base64
+from typing import Any
+
+import pytest
+
+from engine.messages import Answer, DeleteRequest, EnrolRequest, RefusedAnswer, Request
+from ingest.server import USERS_PATH
+from tests.wire.harness import HttpReply, Serving, Site, add_person, answer_well, eventually
+
+
+def enrolment(site: Site, **fields: Any) -> dict[str, Any]:
+    whole = {"identity_id": "666666", "reg_photo": site.picture_base64, "info": {"name": "Ada"}, **fields}
+    return {name: value for name, value in whole.items() if value is not ...}
+
+
+async def test_a_post_enrols_and_answers_the_golden_json(site: Site) -> None:
+    site.people.version = 7
+    reply = await site.users(
+        "POST", enrolment(site, group_name="default_group, staff", info={"name": "Ada", "room": 7})
+    )
+    assert reply.code == 200
+    assert reply.json == {
+        "data": {
+            "identity_id": "666666",
+            "group_name": "default_group,staff",
+            "reg_photo": "",
+            "info": {"name": "Ada", "type": 1, "permission_ids": ["0"], "room": 7},
+        }
+    }
+    assert reply.headers["x-gallery-version"] == "7"
+    (request,) = site.requests
+    assert request == EnrolRequest(
+        request_id=reply.headers["x-request-id"],
+        identity_id="666666",
+        received_time_s=request.received_time_s,
+        group_names=("default_group", "staff"),
+        photo=site.picture,
+        info={"name": "Ada", "type": 1, "permission_ids": ["0"], "room": 7},
+    )
+    assert site.records[0].key == b"666666"
+
+
+async def test_a_post_brings_the_photo_back_when_asked(site: Site) -> None:
+    reply = await site.users("POST", enrolment(site, need_bring_pic=True))
+    assert reply.json["data"]["reg_photo"] == site.picture_base64
+
+
+async def test_everything_that_a_post_says_reaches_the_log(site: Site) -> None:
+    reply = await site.users(
+        "POST",
+        enrolment(
+            site,
+            group_name=None,
+            import_mode=True,
+            feature=[1, -0.5],
+            ignore_exist=True,
+            support_single_face=True,
+            create_no_exit_permission=True,
+            fiqa_level="high",
+            info={"name": "阿达", "type": 5, "permission_ids": ["a", "b"]},
+        ),
+    )
+    assert reply.code == 200
+    (request,) = site.requests
+    assert isinstance(request, EnrolRequest)
+    assert request.group_names == ("default_group",)
+    assert request.feature == (1.0, -0.5)
+    assert request.photo == site.picture
+    assert (request.ignore_exist, request.support_single_face, request.create_no_exit_permission) == (True,) * 3
+    assert request.quality_level == "high"
+    assert request.info == {"name": "阿达", "type": 5, "permission_ids": ["a", "b"]}
+
+
+async def test_a_feature_alone_enrols(site: Site) -> None:
+    reply = await site.users("POST", enrolment(site, reg_photo="", import_mode=True, feature=[0.5] * 512))
+    assert reply.code == 200
+
+
+async def test_a_put_changes_only_what_it_names(site: Site) -> None:
+    reply = await site.users("PUT", {"identity_id": "666666", "reg_photo": "", "info": {"room": 8}})
+    assert reply.code == 200
+    assert reply.json == {
+        "data": {"identity_id": "666666", "image_id": "", "group_name": ["default_group"], "info": {"room": 8}}
+    }
+    (request,) = site.requests
+    assert isinstance(request, EnrolRequest)
+    assert (request.update, request.photo, request.group_names, request.info) == (True, None, None, {"room": 8})
+
+
+async def test_a_put_with_a_photo_names_the_new_face(site: Site) -> None:
+    reply = await site.users("PUT", enrolment(site))
+    assert reply.json["data"]["image_id"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "named"),
+    [
+        ({"identity_id": ...}, 40071, "identity_id"),
+        ({"identity_id": ""}, 40071, "identity_id"),
+        ({"identity_id": 666666}, 40071, "identity_id"),
+        ({"identity_id": "a/b"}, 40071, "identity_id"),
+        ({"identity_id": "a\nb"}, 40071, "identity_id"),
+        ({"identity_id": "a" * 65}, 40071, "identity_id"),
+        ({"group_name": ""}, 40012, "group_name"),
+        ({"group_name": "a,,b"}, 40012, "group_name"),
+        ({"group_name": "a, a"}, 40012, "group_name"),
+        ({"group_name": ["a"]}, 40071, "group_name"),
+        ({"reg_photo": ...}, 40071, "reg_photo"),
+        ({"reg_photo": ""}, 40071, "reg_photo"),
+        ({"reg_photo": 1}, 40071, "reg_photo"),
+        ({"reg_photo": "!"}, 40003, "reg_photo"),
+        ({"reg_photo": "QUJD"}, 40003, ""),
+        ({"reg_photo": ..., "feature": [1.0]}, 40071, "import_mode"),
+        ({"import_mode": True}, 40071, "feature"),
+        ({"import_mode": "true"}, 40005, "import_mode"),
+        ({"import_mode": True, "feature": []}, 40010, "feature"),
+        ({"import_mode": True, "feature": "1,2"}, 40010, "feature"),
+        ({"import_mode": True, "feature": [True]}, 40010, "feature"),
+        ({"import_mode": True, "feature": [1.0, None]}, 40010, "feature"),
+        ({"import_mode": True, "feature": [[1.0]]}, 40010, "feature"),
+        ({"import_mode": True, "feature": {"0": 1.0}}, 40010, "feature"),
+        ({"ignore_exist": 1}, 40005, "ignore_exist"),
+        ({"support_single_face": "no"}, 40005, "support_single_face"),
+        ({"need_bring_pic": []}, 40005, "need_bring_pic"),
+        ({"create_no_exit_permission": {}}, 40005, "create_no_exit_permission"),
+        ({"fiqa_level": "best"}, 40071, "fiqa_level"),
+        ({"fiqa_level": 1}, 40071, "fiqa_level"),
+        ({"info": []}, 40071, "info"),
+        ({"info": {"name": 1}}, 40071, "info.name"),
+        ({"info": {"name": "a" * 256}}, 40071, "info.name"),
+        ({"info": {"name": "a\x1bb"}}, 40071, "info.name"),
+        ({"info": {"type": 0}}, 40071, "info.type"),
+        ({"info": {"type": 6}}, 40071, "info.type"),
+        ({"info": {"type": True}}, 40071, "info.type"),
+        ({"info": {"type": "1"}}, 40071, "info.type"),
+        ({"info": {"permission_ids": "0"}}, 40071, "info.permission_ids"),
+        ({"info": {"permission_ids": [0]}}, 40071, "info.permission_ids"),
+        ({"info": {"permission_ids": ["a,b"]}}, 40012, "info.permission_ids"),
+        ({"info": {"free": "x" * 70_000}}, 40071, "info"),
+    ],
+)
+async def test_a_field_against_the_rules_is_named(site: Site, fields: dict[str, Any], code: int, named: str) -> None:
+    reply = await site.users("POST", enrolment(site, **fields))
+    assert reply.code == code
+    assert named in reply.json["error"]["message"]
+    assert site.requests == []
+
+
+async def test_a_photo_with_too_many_pixels_is_refused(serving: Serving) -> None:
+    async with serving(max_pixels=1000) as site:
+        assert (await site.users("POST", enrolment(site))).code == 40007
+
+
+async def test_a_delete_of_one_person(site: Site) -> None:
+    reply = await site.users("DELETE", {"identity_id": "7"})
+    assert reply.code == 200
+    assert reply.json == {"data": {"identity_id": "7"}}
+    assert reply.headers["x-gallery-version"] == "7"
+    (request,) = site.requests
+    assert isinstance(request, DeleteRequest)
+    assert (request.request_id, request.identity_id) == (reply.headers["x-request-id"], "7")
+
+
+async def test_a_delete_of_a_list_is_one_request_each_and_goes_as_far_as_it_can(serving: Serving) -> None:
+    async def some(request: Request) -> Answer | None:
+        if isinstance(request, DeleteRequest) and request.identity_id == "8":
+            return RefusedAnswer(code=40401, message="nobody")
+        return await answer_well(request)
+
+    async with serving(some) as site:
+        reply = await site.users("DELETE", {"identity_ids": ["7", "8", "9", "7"]})
+        assert reply.code == 200
+        assert reply.json == {
+            "data": {
+                "identity_ids": ["7", "9"],
+                "failed": [
+                    {"identity_id": "8", "error": {"code": 40401, "message": "nobody", "status": "ID_NOT_FOUND"}}
+                ],
+            }
+        }
+        assert [request.request_id for request in site.requests] == [
+            f"{reply.headers['x-request-id']}-{number}" for number in (1, 2, 3)
+        ]
+        assert (await site.users("DELETE", {"identity_ids": ["8"]})).code == 40401
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"identity_id": "7", "identity_ids": ["8"]},
+        {"identity_ids": []},
+        {"identity_ids": "7"},
+        {"identity_ids": [7]},
+        {"identity_ids": ["a/b"]},
+        {"identity_ids": [str(number) for number in range(1001)]},
+    ],
+    ids=range(7),
+)
+async def test_a_delete_that_names_nobody_is_refused(site: Site, body: Any) -> None:
+    assert (await site.users("DELETE", body)).code == 40071
+    assert site.requests == []
+
+
+async def get(site: Site, query: str = "") -> HttpReply:
+    return await site.call("GET", f"{USERS_PATH}{query}")
+
+
+async def test_a_get_lists_people_with_their_photos(site: Site) -> None:
+    add_person(site, "7", site.picture)
+    add_person(site, "8")
+    reply = await get(site)
+    assert reply.code == 200
+    assert reply.headers["x-gallery-version"] == "0"
+    info = {"type": 1, "permission_ids": ["0"]}
+    assert reply.json == {
+        "data": {
+            "identities_list": [
+                {
+                    "identity_id": "7",
+                    "group_name": ["default_group"],
+                    "reg_photo": base64.b64encode(site.picture).decode(),
+                    "info": {"name": "7", **info},
+                },
+                {"identity_id": "8", "group_name": ["default_group"], "reg_photo": "", "info": {"name": "8", **info}},
+            ]
+        }
+    }
+
+
+async def test_a_get_is_paged_and_scoped(site: Site) -> None:
+    for number in range(30):
+        add_person(site, f"{number:02}")
+
+    async def ids(query: str) -> list[str]:
+        return [person["identity_id"] for person in (await get(site, query)).json["data"]["identities_list"]]
+
+    assert await ids("") == [f"{number:02}" for number in range(10)]
+    assert await ids("?limit=3&skip_num=28&group_name=default_group") == ["28", "29"]
+    assert await ids("?identity_id=05") == ["05"]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("?identity_id=nobody", 40401),
+        ("?identity_id=", 40071),
+        ("?identity_id=a%2Fb", 40071),
+        ("?identity_id=%00", 40071),
+        ("?group_name=unknown", 40012),
+        ("?group_name=a,b", 40012),
+        ("?group_name=", 40012),
+        ("?limit=0", 40071),
+        ("?limit=1001", 40071),
+        ("?limit=-1", 40071),
+        ("?limit=ten", 40071),
+        ("?limit=%EF%BC%91", 40071),
+        ("?limit=" + "9" * 5000, 40071),
+        ("?skip_num=-1", 40071),
+        ("?skip_num=1.5", 40071),
+        ("?need_bring_pic=maybe", 40005),
+        ("?%ff=%ff&identity_id=%ed%a0%80", 40401),
+    ],
+)
+async def test_a_query_against_the_rules_is_refused(site: Site, query: str, code: int) -> None:
+    assert (await get(site, query)).code == code
+
+
+async def test_photos_are_listed_up_to_a_bound_of_bytes(serving: Serving) -> None:
+    async with serving(max_listed_photo_bytes=10_000) as site:
+        for name in "abc":
+            add_person(site, name, b"\xff" * 4_000)
+        photos = [person["reg_photo"] for person in (await get(site)).json["data"]["identities_list"]]
+        assert [len(photo) for photo in photos] == [5336, 5336, 0]
+        without = (await get(site, "?need_bring_pic=false")).json["data"]["identities_list"]
+        assert {person["reg_photo"] for person in without} == {""}
+
+
+async def test_a_get_waits_for_what_was_written_through_this_server(site: Site) -> None:
+    await site.users("POST", enrolment(site))
+    call = asyncio.create_task(get(site))
+    await asyncio.sleep(0.05)
+    assert not call.done()
+    site.people.version = 7
+    assert (await call).headers["x-gallery-version"] == "7"
+
+
+async def test_a_get_that_cannot_catch_up_is_a_timeout(serving: Serving) -> None:
+    async with serving(deadline_ms=150) as site:
+        await site.users("POST", enrolment(site))
+        assert (await get(site)).code == 50480
+
+
+async def test_what_the_gallery_said_travels_with_later_requests(site: Site) -> None:
+    site.gallery_version = 42
+    await site.users("POST", enrolment(site))
+    await site.match()
+    await eventually(lambda: len(site.records) == 2)
+    assert [record.header("gallery_version") for record in site.records] == [b"0", b"42"]
