@@ -1,0 +1,220 @@
+"""The steps around the networks, with networks that are plain functions."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.errors import PictureUnreadable
+from engine.vision.arcface import TEMPLATE, ArcFaceEmbedder, align, similarity
+from engine.vision.centerface import CenterFace, DetectorPolicy, suppress
+from engine.vision.headpose import BinnedHeadPose, expected_angle
+from engine.vision.liveness_rgb import RgbLiveness
+from engine.vision.ports import Box, Face
+from engine.vision.tensor import crop_around, resize, to_tensor
+from models.manifest import InputSpec, default_manifest
+from tests.support import pictures
+
+MANIFEST = default_manifest()
+ANY_FACE = Face(Box(40, 40, 50, 60), 0.9, TEMPLATE + 20)
+
+
+def turned(points: np.ndarray, degrees: float, scale: float, shift: tuple[float, float]) -> np.ndarray:
+    angle = math.radians(degrees)
+    matrix = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return (points @ matrix.T + shift).astype(np.float32)
+
+
+@pytest.mark.parametrize(("degrees", "scale", "shift"), [(0, 1, (0, 0)), (30, 2.5, (40, -7)), (-170, 0.2, (900, 400))])
+def test_the_alignment_undoes_turning_scaling_and_shifting(degrees: float, scale: float, shift: tuple[float, float]):
+    landmarks = turned(TEMPLATE, degrees, scale, shift)
+    matrix = similarity(landmarks, TEMPLATE)
+
+    assert np.allclose(np.hstack([landmarks, np.ones((5, 1))]) @ matrix.T, TEMPLATE, atol=1e-2)
+
+
+def test_the_alignment_never_mirrors_a_face():
+    mirrored = TEMPLATE * np.array([-1, 1], np.float32)
+
+    assert np.linalg.det(similarity(mirrored, TEMPLATE)[:, :2]) > 0
+
+
+def test_an_aligned_picture_shows_the_landmarks_where_the_template_has_them():
+    picture = np.zeros((400, 400, 3), np.uint8)
+    landmarks = turned(TEMPLATE, 20, 2, (100, 60))
+    for x, y in landmarks:
+        cv2.circle(picture, (round(float(x)), round(float(y))), 5, (255, 255, 255), -1)
+    aligned = align(picture, Face(Box(0, 0, 1, 1), 1.0, landmarks))
+
+    assert aligned.shape == (112, 112, 3)
+    for x, y in TEMPLATE:
+        assert aligned[round(float(y)), round(float(x))].min() > 200
+
+
+def test_landmarks_that_fall_together_are_an_answer_not_a_crash():
+    face = Face(Box(0, 0, 9, 9), 1.0, np.full((5, 2), 7, np.float32))
+    with pytest.raises(PictureUnreadable):
+        align(pictures.colours(), face)
+
+
+def test_pixels_reach_a_network_in_the_order_and_scale_its_manifest_says():
+    pixel = np.array([[[10, 20, 30]]], np.uint8)  # blue, green, red
+    spec = InputSpec(colour="rgb", mean=(1, 2, 3), divisor=(2, 4, 8))
+
+    assert to_tensor(pixel, spec).reshape(-1).tolist() == [29 / 2, 18 / 4, 7 / 8]
+    assert to_tensor(pixel, InputSpec(colour="bgr")).reshape(-1).tolist() == [10, 20, 30]
+    assert to_tensor(np.zeros((2, 3, 3), np.uint8), InputSpec(colour="bgr")).shape == (1, 3, 2, 3)
+    assert to_tensor(np.zeros((2, 3, 3), np.uint8), InputSpec(colour="bgr", layout="nhwc")).shape == (1, 2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("box", "scale"),
+    [(Box(40, 40, 20, 20), 2.0), (Box(-10, -10, 40, 40), 2.7), (Box(70, 80, 60, 60), 2.7), (Box(0, 0, 100, 100), 9.0)],
+)
+def test_an_enlarged_box_stays_inside_the_picture(box: Box, scale: float):
+    picture = np.arange(100 * 100 * 3, dtype=np.uint32).astype(np.uint8).reshape(100, 100, 3)
+    crop = crop_around(picture, box, scale)
+    wanted = min(scale * box.width, 100)
+
+    assert abs(crop.shape[0] - wanted) <= 1
+    assert abs(crop.shape[1] - wanted) <= 1
+
+
+def test_a_box_far_outside_or_without_area_still_gives_pixels():
+    for box in (Box(500, 500, 10, 10), Box(-500, -500, 10, 10), Box(5, 5, 0, 0)):
+        assert crop_around(pictures.colours(), box, 1.0).size > 0
+
+
+def test_the_embedding_is_a_unit_vector_and_remembers_its_length():
+    raw = np.zeros((1, 512), np.float32)
+    raw[0, :2] = 3, 4
+    embedding = ArcFaceEmbedder(lambda _: (raw,), MANIFEST.network("embedder"))(pictures.colours(), ANY_FACE)
+
+    assert embedding.norm == pytest.approx(5)
+    assert embedding.vector.dtype == np.float32
+    assert embedding.vector[:2].tolist() == pytest.approx([0.6, 0.8])
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_an_embedding_that_says_nothing_is_an_answer(value: float):
+    raw = np.full((1, 512), value, np.float32)
+    with pytest.raises(PictureUnreadable):
+        ArcFaceEmbedder(lambda _: (raw,), MANIFEST.network("embedder"))(pictures.colours(), ANY_FACE)
+
+
+def test_an_embedder_of_another_dimension_than_its_manifest_says_is_refused():
+    embedder = ArcFaceEmbedder(lambda _: (np.ones((1, 128), np.float32),), MANIFEST.network("embedder"))
+    with pytest.raises(ValueError, match="128 numbers, its manifest says 512"):
+        embedder(pictures.colours(), ANY_FACE)
+
+
+def test_liveness_is_the_probability_of_the_live_class():
+    logits = np.log(np.array([[0.7, 0.2, 0.1]], np.float32))
+    seen: list[tuple[int, ...]] = []
+
+    def run(tensor: np.ndarray) -> tuple[np.ndarray, ...]:
+        seen.append(tensor.shape)
+        return (logits,)
+
+    assert RgbLiveness(run, MANIFEST.network("liveness"))(pictures.colours(), ANY_FACE) == pytest.approx(0.7, abs=1e-5)
+    assert seen == [(1, 3, 128, 128)]
+
+
+def test_head_angles_are_the_expectation_over_three_degree_bins():
+    certain = np.full((1, 66), -50, np.float32)
+    certain[0, 43] = 50
+    level = np.full((1, 66), -50, np.float32)
+    level[0, 33] = 50
+
+    pose = BinnedHeadPose(lambda _: (certain, level, level), MANIFEST.network("pose"))(pictures.colours(), ANY_FACE)
+
+    assert (pose.yaw, pose.pitch, pose.roll) == pytest.approx((30, 0, 0), abs=1e-3)
+    assert pose.sum_of_angles == pytest.approx(30, abs=1e-3)
+    assert expected_angle(np.zeros((1, 66), np.float32)) == pytest.approx(-1.5)
+
+
+class PaintedFaces:
+    """A detector's network that sees white rectangles: one peak at the centre of each, sized as it is."""
+
+    def __init__(self) -> None:
+        self.looks: list[tuple[int, int]] = []
+
+    def __call__(self, tensor: np.ndarray) -> tuple[np.ndarray, ...]:
+        height, width = tensor.shape[2:]
+        assert (height % 32, width % 32) == (0, 0)
+        self.looks.append((height, width))
+        rows, columns = height // 4, width // 4
+        heat = np.zeros((1, 1, rows, columns), np.float32)
+        size, offset = np.zeros((1, 2, rows, columns), np.float32), np.zeros((1, 2, rows, columns), np.float32)
+        landmarks = np.full((1, 10, rows, columns), 0.5, np.float32)
+        white = (tensor[0].min(axis=0) > 200).astype(np.uint8)
+        _, _, regions, _ = cv2.connectedComponentsWithStats(white)
+        for x, y, w, h, _ in regions[1:].tolist():
+            row, column = int((y + h / 2) // 4), int((x + w / 2) // 4)
+            heat[0, 0, row, column] = 0.9
+            size[0, :, row, column] = math.log(h / 4), math.log(w / 4)
+            offset[0, :, row, column] = (y + h / 2) / 4 - row - 0.5, (x + w / 2) / 4 - column - 0.5
+        return heat, size, offset, landmarks
+
+
+def scene(width: int, height: int, *boxes: tuple[int, int, int, int]) -> np.ndarray:
+    picture = np.zeros((height, width, 3), np.uint8)
+    for x, y, w, h in boxes:
+        picture[y : y + h, x : x + w] = 255
+    return picture
+
+
+def test_faces_come_back_in_the_pictures_own_pixels_largest_first():
+    picture = scene(1000, 600, (100, 50, 100, 120), (500, 200, 200, 260))
+    small, large = (100, 50, 100, 120), (500, 200, 200, 260)
+
+    faces = CenterFace(PaintedFaces(), MANIFEST.network("detector"))(picture)
+
+    assert len(faces) == 2
+    for face, (x, y, w, h) in zip(faces, (large, small), strict=True):
+        assert (face.box.x, face.box.y, face.box.width, face.box.height) == pytest.approx((x, y, w, h), abs=8)
+        assert face.landmarks.shape == (5, 2)
+        assert np.allclose(face.landmarks, [x + w / 2, y + h / 2], atol=8)
+
+
+def test_a_near_face_is_found_in_one_cheap_look_and_a_far_one_in_a_closer_look():
+    near, far = PaintedFaces(), PaintedFaces()
+    assert CenterFace(near, MANIFEST.network("detector"))(scene(2000, 1500, (700, 500, 400, 500)))
+    assert CenterFace(far, MANIFEST.network("detector"))(scene(2000, 1500, (700, 500, 60, 70)))
+
+    assert near.looks == [(256, 320)]
+    assert len(far.looks) > 1
+    assert max(far.looks[-1]) == 1280
+
+
+def test_a_picture_is_never_enlarged_or_looked_at_twice_at_its_own_size():
+    network = PaintedFaces()
+    assert not CenterFace(network, MANIFEST.network("detector"))(scene(250, 250))
+
+    assert network.looks == [(256, 256)]
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 4000), (4000, 1), (31, 33)])
+def test_a_picture_of_any_shape_can_be_looked_at(width: int, height: int):
+    assert not CenterFace(PaintedFaces(), MANIFEST.network("detector"))(scene(width, height))
+
+
+def test_of_overlapping_boxes_the_surest_stays_and_of_equal_ones_the_first():
+    boxes = np.array([[0, 0, 100, 100], [5, 5, 100, 100], [300, 0, 50, 50], [300, 0, 50, 50]], np.float32)
+    confidence = np.array([0.6, 0.9, 0.7, 0.7], np.float32)
+
+    assert suppress(boxes, confidence, 0.3) == [1, 2]
+
+
+def test_a_policy_decides_what_counts_as_a_face():
+    picture = scene(320, 320, (100, 100, 60, 60))
+    strict = DetectorPolicy(confidence=0.95)
+
+    assert CenterFace(PaintedFaces(), MANIFEST.network("detector"))(picture)
+    assert not CenterFace(PaintedFaces(), MANIFEST.network("detector"), strict)(picture)
+
+
+def test_a_picture_at_its_size_already_is_not_resized():
+    picture = pictures.colours()
+    assert resize(picture, 96, 64) is picture
