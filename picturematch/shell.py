@@ -123,30 +123,53 @@ def server_options(function: F) -> F:
     return function
 
 
-@contextmanager
-def progress(title: str, total: int | None) -> Iterator[Callable[[], None]]:
-    """Gives a function to be called per step: a bar on a terminal, now and then a plain line elsewhere, on stderr."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _PlainProgress(title, total)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # standard output goes through the bar's console only where both are one terminal
-    with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty(), transient=True) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
+class Steps:
+    """Progress of a long command on stderr, and the lines it prints meanwhile. Here: a plain line now and then."""
 
-
-class _PlainProgress:
     def __init__(self, title: str, total: int | None) -> None:
         self._title = title
         self._total = total
         self._done = 0
         self._told_s = time.monotonic()
 
-    def __call__(self) -> None:
+    def step(self) -> None:
+        """One more is done."""
         self._done += 1
         if time.monotonic() - self._told_s >= _PLAIN_PROGRESS_EVERY_S:
             self._told_s = time.monotonic()
             of = "" if self._total is None else f" of {self._total}"
             click.echo(f"{self._title}: {self._done}{of}", err=True)
+
+    def say(self, line: str, *, problem: bool = False) -> None:
+        """Print a line: data to stdout, a problem to stderr."""
+        click.echo(line, err=problem)
+
+
+class _Bar(Steps):
+    """The same on a terminal: a bar, with the lines above it."""
+
+    def __init__(self, title: str, total: int | None, bar: Progress) -> None:
+        super().__init__(title, total)
+        self._bar = bar
+        self._task = bar.add_task(title, total=total)
+
+    def step(self) -> None:
+        self._bar.advance(self._task)
+
+    def say(self, line: str, *, problem: bool = False) -> None:
+        if problem or sys.stdout.isatty():
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            super().say(line)
+
+
+@contextmanager
+def progress(title: str, total: int | None) -> Iterator[Steps]:
+    """A bar on a terminal, plain lines elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Steps(title, total)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False, transient=True) as bar:
+        yield _Bar(title, total, bar)

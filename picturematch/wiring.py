@@ -3,6 +3,7 @@
 Everything is an argument, so that tests can put a fake in anything's place.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -75,6 +76,11 @@ class System:
     people: People
     ingress: Ingress
     processor: Processor
+    follower: TableFollower
+
+    async def failed(self) -> None:
+        """Return never; raise what keeps the system from going on."""
+        await asyncio.gather(self.processor.failed(), self.follower.failure())
 
     async def drain(self, deadline_s: float) -> None:
         """Stop accepting, then finish what is in flight; both within one deadline of `deadline_s` seconds."""
@@ -126,4 +132,4 @@ async def run_system(settings: Settings, models: ModelSet, clock: Clock = time.t
                 registry,
             ) as ingress,
         ):
-            yield System(broker, people, ingress, processor)
+            yield System(broker, people, ingress, processor, follower)

@@ -61,13 +61,13 @@ def command(
             raise CannotRun(f"{path} holds nobody to enrol")
         options = EnrolOptions(group, fiqa_level, update, concurrency)
         async with Client(url, api_key=api_key) as client:
-            with progress("enrolling", total) as step:
+            with progress("enrolling", total) as steps:
 
                 def report(result: EnrolResult) -> None:
                     counts[result.outcome] += 1
                     if result.outcome is Outcome.FAILED:
-                        click.echo(printable(f"{result.where}: {result.reason}"), err=True)
-                    step()
+                        steps.say(printable(f"{result.where}: {result.reason}"), problem=True)
+                    steps.step()
 
                 await enrol(find_entries(path), client, report, options)
 

@@ -10,7 +10,7 @@ from ingest.client import Client
 from ingest.compare import Difference
 from ingest.replay import LineResult, Rate, ReplayTally, replay
 from picturematch.options import config_option
-from picturematch.shell import printable, progress, run, server_options
+from picturematch.shell import Steps, printable, progress, run, server_options
 
 
 @click.command(
@@ -55,17 +55,17 @@ def command(
     with the expected one. Exit status: 0 the same, 1 something differs, 2 it could not be run, wholly or in part.
     """
     tally = ReplayTally()
-    printer = _print_json if as_json else _print_text
+    print_result = _print_json if as_json else _print_text
 
     async def post() -> None:
         capture = CaptureReader(folder)
         async with Client(url, api_key=api_key) as client:
-            with progress("replaying", capture.count) as step:
+            with progress("replaying", capture.count) as steps:
 
                 def report(result: LineResult) -> None:
                     tally.add(result)
-                    printer(result)
-                    step()
+                    print_result(steps, result)
+                    steps.step()
 
                 await replay(
                     capture, client, report, concurrency=concurrency, score_tolerance=score_tolerance, rate=rate
@@ -80,7 +80,7 @@ def command(
     ctx.exit(tally.exit_status)
 
 
-def _print_json(result: LineResult) -> None:
+def _print_json(steps: Steps, result: LineResult) -> None:
     if result.trouble is None and not result.differences:
         return
     fields: dict[str, object] = {"line": result.number, "request_id": result.request_id}
@@ -88,15 +88,15 @@ def _print_json(result: LineResult) -> None:
         fields["trouble"] = result.trouble
     else:
         fields["differences"] = [{"what": d.what, "then": d.then, "now": d.now} for d in result.differences or ()]
-    click.echo(orjson.dumps(fields))
+    steps.say(orjson.dumps(fields).decode())
 
 
-def _print_text(result: LineResult) -> None:
+def _print_text(steps: Steps, result: LineResult) -> None:
     where = printable(f"line {result.number} ({result.request_id})")
     if result.trouble is not None:
-        click.echo(f"{where}: {printable(result.trouble)}", err=True)
+        steps.say(f"{where}: {printable(result.trouble)}", problem=True)
     elif result.differences:
-        click.echo(f"{where}: {printable('; '.join(map(_said, result.differences)))}")
+        steps.say(f"{where}: {printable('; '.join(map(_said, result.differences)))}")
 
 
 def _said(difference: Difference) -> str:

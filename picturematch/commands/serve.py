@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from picturematch.networks import install_missing
 from picturematch.options import UserError, config_option, data_folder_option, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import run, stop_signal
+
+if TYPE_CHECKING:
+    from picturematch.wiring import System
 
 
 @click.command(epilog="Example: picturematch serve --host 0.0.0.0 --port 5555")
@@ -38,24 +42,32 @@ def command(ctx: click.Context, data_folder: Path | None, host: str | None, port
 
 async def _serve(settings: Settings) -> None:
     # Imported here, since the networks' libraries take a second to load and --help needs none of them.
+    from ingest.server import CannotListen
     from picturematch.wiring import open_models, run_system
 
     models = await asyncio.to_thread(open_models, settings)
     if settings.models.kind == "stand-in":
         click.echo("WARNING: stand-in models: this server recognises drawings, not people", err=True)
-    async with run_system(settings, models) as system:
-        stop = stop_signal()
-        click.echo(
-            f"PictureMatch {__version__} listens on {system.ingress.url}; {len(system.people)} people enrolled; "
-            f"data folder {settings.data_folder}"
-        )
-        failed = asyncio.create_task(system.processor.failed())
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait([failed, stopped], return_when=asyncio.FIRST_COMPLETED)
-        if failed.done():
-            stopped.cancel()
-            raise UserError(f"stopped, since requests can no longer be processed: {failed.exception()}")
-        failed.cancel()
-        click.echo("stopping: finishing what is in flight; a second signal kills")
-        await system.drain(settings.ingest.drain_limit_s)
+    try:
+        async with run_system(settings, models) as system:
+            stop = stop_signal()
+            click.echo(
+                f"PictureMatch {__version__} listens on {system.ingress.url}; {len(system.people)} people enrolled; "
+                f"data folder {settings.data_folder}"
+            )
+            await _until_stopped(system, stop)
+            click.echo("stopping: finishing what is in flight; a second signal kills")
+            await system.drain(settings.ingest.drain_limit_s)
+    except CannotListen as error:
+        raise UserError(str(error)) from error
     click.echo("stopped")
+
+
+async def _until_stopped(system: "System", stop: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(system.failed())]
+    ended, going_on = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in going_on:
+        task.cancel()
+    for task in ended:
+        if task.exception() is not None:
+            raise UserError(f"requests can no longer be processed: {task.exception()}")

@@ -23,15 +23,15 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PICTUREMATCH_")}
 
 
-async def start(*arguments: object) -> asyncio.subprocess.Process:
-    """Start `picturematch ARGUMENTS`."""
+async def start(*arguments: object, **settings: str) -> asyncio.subprocess.Process:
+    """Start `picturematch ARGUMENTS` with these variables in its environment."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "picturematch",
         *map(str, arguments),
         cwd=ROOT,
-        env=environment(),
+        env={**environment(), **settings},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -50,6 +50,6 @@ async def finish(process: asyncio.subprocess.Process, timeout_s: float = 30.0) -
     return Finished(process.returncode, out.decode(), err.decode())
 
 
-async def run(*arguments: object) -> Finished:
+async def run(*arguments: object, **settings: str) -> Finished:
     """Run `picturematch ARGUMENTS` to its end."""
-    return await finish(await start(*arguments))
+    return await finish(await start(*arguments, **settings))
