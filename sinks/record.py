@@ -98,7 +98,6 @@ async def record(
     wanted: Wanted | None = None,
     follow: bool = False,
     wait_s: float = 10.0,
-    progress: Callable[[Tally], None] = lambda _: None,
 ) -> Tally:
     """Record until the requests that are there now are done; with `follow` until `stop` or `wanted.until_s`.
 
@@ -111,7 +110,6 @@ async def record(
         wanted: None wants all match requests.
         follow: Go on with the requests that come.
         wait_s: How old a request may grow before it is recorded without a decision.
-        progress: Called after every batch.
 
     Raises:
         CaptureError: the capture was made from another log.
@@ -136,7 +134,6 @@ async def record(
                 events = await stack.enter_async_context(broker.reader(topics.events, first_s))
             if events is not None:
                 await _settle(events, join, folder, stop, clock_s, tally)
-            progress(tally)
             over = wanted.until_s is not None and not batch and clock_s() > wanted.until_s
             if stop.is_set() or over or len(chosen) < len(batch):
                 break

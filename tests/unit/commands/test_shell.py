@@ -1,0 +1,73 @@
+import errno
+import io
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+import picturematch.shell
+from broker.port import BrokerUnavailable
+from engine.capture import CaptureError
+from ingest.client import CannotRun
+from picturematch.options import UserError
+from picturematch.shell import Steps, printable, run
+from sinks.port import SinkError
+
+
+def test_what_would_steer_a_terminal_is_replaced() -> None:
+    assert printable("a\x1b[2Jb\nc\u202ed\ud800") == "a\ufffd[2Jb\ufffdc\ufffdd\ufffd"
+    assert printable("Zoë 张三") == "Zoë 张三"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (BrokerUnavailable("the log is gone"), "the log is gone"),
+        (SinkError("full"), "full"),
+        (CaptureError("line 3"), "line 3"),
+        (CannotRun("no server"), "no server"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: Permission denied"),
+    ],
+)
+def test_what_the_user_can_put_right_is_one_sentence_and_status_2(error: Exception, sentence: str) -> None:
+    async def fail() -> None:
+        raise error
+
+    with pytest.raises(UserError) as caught:
+        run(fail())
+    assert (caught.value.message, caught.value.exit_code) == (sentence, 2)
+
+
+def test_a_mistake_of_the_program_stays_visible() -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(fail())
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr(picturematch.shell.time, "monotonic", lambda: now_s[0])
+    steps = Steps("enrolling", 40)
+    for _ in range(20):
+        now_s[0] += 0.5
+        steps.step()
+    steps.say("data")
+    steps.say("trouble", problem=True)
+    out, err = capsys.readouterr()
+    assert out == "data\n"
+    assert err == "enrolling: 10 of 40\nenrolling: 20 of 40\ntrouble\n"
+
+
+def test_on_a_terminal_a_problem_stands_on_a_line_of_its_own() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80)
+    with Progress(console=console, auto_refresh=False) as bar:
+        steps = picturematch.shell._Bar("enrolling", 2, bar)
+        steps.step()
+        bar.refresh()
+        steps.say("5.jpg: [bold]no face", problem=True)
+    assert "\x1b[2K5.jpg: [bold]no face\n" in screen.getvalue()
