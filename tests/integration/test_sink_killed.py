@@ -32,7 +32,7 @@ async def keep_appending(log: EmbeddedBroker, written: list[str]) -> None:
 
 
 async def test_every_event_is_in_the_files_exactly_once_however_often_the_sink_is_killed(tmp_path: Path) -> None:
-    chance = random.Random(20)  # noqa: S311 - moments, not secrets
+    chance = random.Random(20)
     data, out = tmp_path / "data", tmp_path / "out"
     command = ("sink", "jsonl", "--data-folder", data, "--out", out, "--max-bytes", 40_000)
     written: list[str] = []
