@@ -11,11 +11,15 @@ import numpy as np
 
 from engine.messages import QualityLevel
 from engine.policy import QualityLimits
+from engine.vision.arcface import TEMPLATE, similarity
 from engine.vision.ports import Box, Check, Face, Image, PoseNet
 from engine.vision.tensor import crop_around, resize
 
 CUT_SHARE = 0.1
-"""Share of a box outside the picture from which a face counts as cut: boxes are a few percent off in any case."""
+"""Share of a face outside the picture from which it counts as cut: boxes are a few percent off in any case."""
+
+TEMPLATE_BOX = Box(19.5, 18.7, 73.0, 95.0)
+"""What the detector takes for a frontal face whose landmarks lie on the ArcFace template."""
 
 BRIGHTNESS = (30.0, 235.0)
 """Mean grey value of a face: wide, so that it refuses the under- and overexposed, not dark or pale skin."""
@@ -47,7 +51,7 @@ def measure_quality(
         angles = pose(image, face).sum_of_angles
         checks.append(Check("headpose", angles, limits.headpose_degrees, angles <= limits.headpose_degrees))
     if limits.partial is not None:
-        share = share_outside(image, face.box)
+        share = cut_share(image, face)
         checks.append(Check("partial", share, limits.partial, share <= limits.partial))
     if limits.brightness is not None:
         checks.append(_between("brightness", brightness(image, face.box), *limits.brightness))
@@ -55,6 +59,24 @@ def measure_quality(
         sharp = clarity(image, face.box)
         checks.append(Check("clarity", sharp, limits.clarity, sharp >= limits.clarity))
     return checks
+
+
+def cut_share(image: Image, face: Face) -> float:
+    """The share of the face, 0..1, that the border cuts off.
+
+    Detectors shrink the box of a cut face to what they see, but still put the landmarks where they must be: so the box
+    that belongs to the landmarks is looked at as well.
+    """
+    share = share_outside(image, face.box)
+    try:
+        matrix = similarity(TEMPLATE, face.landmarks)
+    except ValueError:
+        return share
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    width, height = TEMPLATE_BOX.width * scale, TEMPLATE_BOX.height * scale
+    middle = [TEMPLATE_BOX.x + TEMPLATE_BOX.width / 2, TEMPLATE_BOX.y + TEMPLATE_BOX.height / 2, 1.0]
+    x, y = (float(value) for value in matrix @ np.array(middle))
+    return max(share, share_outside(image, Box(x - width / 2, y - height / 2, width, height)))
 
 
 def share_outside(image: Image, box: Box) -> float:

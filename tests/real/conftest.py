@@ -1,0 +1,55 @@
+"""The real networks, installed once into the cache folder; where they cannot be had, the tests are skipped, loudly."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.vision.build import build_model_set
+from engine.vision.decode import decode
+from engine.vision.ports import Image, ModelSet
+from models.errors import ModelError
+from models.manifest import load_manifest
+from models.store import ModelStore
+from picturematch.settings import ModelSettings
+
+MAX_PIXELS = 32_000_000
+
+
+@pytest.fixture(scope="session")
+def store() -> ModelStore:
+    """The installed networks and samples."""
+    folder = os.environ.get("PICTUREMATCH_MODELS_DIR")
+    store = ModelStore(Path(folder) if folder else ModelSettings().folder, load_manifest())
+    try:
+        store.install(samples=True)
+    except ModelError as error:
+        if os.environ.get("PICTUREMATCH_REQUIRE_MODELS") == "1":
+            raise
+        pytest.skip(f"THE REAL NETWORKS ARE NOT TESTED: {error}")
+    return store
+
+
+@pytest.fixture(scope="session")
+def models(store: ModelStore) -> ModelSet:
+    """The real model set."""
+    return build_model_set(store.manifest, store.open, store.identity)
+
+
+@pytest.fixture(scope="session")
+def astronaut(store: ModelStore) -> Image:
+    """One face, frontal, smiling; 512 x 512."""
+    return decode(store.sample("astronaut.png").read_bytes(), MAX_PIXELS)
+
+
+@pytest.fixture(scope="session")
+def coffee(store: ModelStore) -> Image:
+    """No face; 600 x 400."""
+    return decode(store.sample("coffee.png").read_bytes(), MAX_PIXELS)
+
+
+@pytest.fixture(scope="session")
+def vector(models: ModelSet, astronaut: Image) -> np.ndarray:
+    """The astronaut's embedding."""
+    return models.embedder(astronaut, models.detector(astronaut)[0]).vector

