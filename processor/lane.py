@@ -99,7 +99,6 @@ class Lane:
                     self._drop(len(batch))
         finally:
             self._forget()
-            self._idle.set()
 
     async def _finished(self) -> list[Examined]:
         """What can be committed together: one request about a person, or a run of others."""

@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -104,9 +104,10 @@ class Processor:
     async def drain(self, deadline_s: float) -> None:
         """Fetch no more, and wait at most `deadline_s` seconds until what was fetched is committed."""
         self._pull.cancel()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(deadline_s):
-                await asyncio.gather(*(lane.idle() for lane in self._lanes.values()))
+        committed: asyncio.Future[Any] = asyncio.gather(*(lane.idle() for lane in self._lanes.values()))
+        ends: list[asyncio.Future[Any]] = [committed, self._failed]
+        await asyncio.wait(ends, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
+        committed.cancel()
 
     async def _fetch(self, member: GroupMember) -> None:
         while True:
