@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from engine.errors import Code, RequestRefused
-from engine.messages import DEFAULT_GROUP, EnrolRequest, QualityLevel
+from engine.messages import EnrolRequest, QualityLevel
 from ingest.fields import Fields, checked_scope_name, has_control_characters, param_error, read_object
 
 ENROL_FIELDS = frozenset(
@@ -32,7 +32,6 @@ MAX_NAME_CHARS = 255
 MAX_PERMISSIONS = 100
 # No embedder in use makes longer vectors; the right length is the processor's to tell.
 MAX_FEATURE_LENGTH = 8192
-DEFAULT_TYPE = 1
 DEFAULT_PERMISSION = "0"
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 1000
@@ -78,7 +77,6 @@ def parse_enrol(
     """
     fields = Fields(read_object(body, max_values))
     identity_id = checked_identity_id(fields.raw("identity_id"))
-    group_names = fields.scope_names("group_name")
     import_mode = fields.flag("import_mode")
     photo = fields.text("reg_photo") or None
     feature = _feature(fields.raw("feature")) if import_mode else None
@@ -94,9 +92,9 @@ def parse_enrol(
         identity_id=identity_id,
         received_time_s=received_time_s,
         update=update,
-        group_names=group_names if group_names or update else (DEFAULT_GROUP,),
+        group_names=fields.scope_names("group_name"),
         feature=feature,
-        info=_info(fields.free_object("info"), update=update),
+        info=_info(fields.free_object("info")),
         ignore_exist=fields.flag("ignore_exist"),
         support_single_face=fields.flag("support_single_face"),
         need_bring_pic=fields.flag("need_bring_pic"),
@@ -175,23 +173,18 @@ def _feature(value: Any) -> tuple[float, ...] | None:
     return feature
 
 
-def _info(values: dict[str, Any] | None, *, update: bool) -> dict[str, Any] | None:
-    """The info object, its three known fields checked; a POST fills in defaults, a PUT changes only what it names."""
+def _info(values: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The info object, its three known fields checked. Defaults are the processor's: it knows if the person exists."""
     if values is None:
-        if update:
-            return None
-        values = {}
+        return None
     fields = Fields(values, "info")
     known = {
         "name": fields.line("name", MAX_NAME_CHARS),
         "type": fields.whole("type", 1, 5),
         "permission_ids": _permission_ids(fields),
     }
-    defaults: dict[str, Any] = (
-        {} if update else {"name": "", "type": DEFAULT_TYPE, "permission_ids": [DEFAULT_PERMISSION]}
-    )
     free = {name: value for name, value in values.items() if name not in known}
-    return {**defaults, **{name: value for name, value in known.items() if value is not None}, **free}
+    return {**{name: value for name, value in known.items() if value is not None}, **free}
 
 
 def _permission_ids(fields: Fields) -> list[str] | None:

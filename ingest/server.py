@@ -109,6 +109,7 @@ class Ingress:
         self._threads: ThreadPoolExecutor | None = None
         self._http: HttpServer | None = None
         self._listener: asyncio.Server | None = None
+        self._stopping = asyncio.Lock()
         self._address: tuple[str, int] = (settings.host, settings.port)
 
     @property
@@ -150,7 +151,7 @@ class Ingress:
         await self.drain()
 
     async def drain(self) -> None:
-        """Stop, within one deadline for all of it; a second call does nothing.
+        """Stop, within one deadline for all of it; a second call waits for the first.
 
         1. refuse new calls and stop listening
         2. close idle connections
@@ -158,9 +159,11 @@ class Ingress:
         4. close what is left
         5. stop reading replies
         """
-        if self._http is None or self._listener is None:
-            return
-        http, listener = self._http, self._listener
+        async with self._stopping:
+            if self._http is not None and self._listener is not None:
+                await self._stop(self._http, self._listener)
+
+    async def _stop(self, http: HttpServer, listener: asyncio.Server) -> None:
         self._listener = None
         self._admission.draining = True
         stop_at = asyncio.get_running_loop().time() + self._settings.drain_limit_s
