@@ -513,6 +513,36 @@ class GroupContract:
                 await member.commit(0, after, [record(events, b"instead")])
                 assert values(await read_all(broker, events)) == [b"instead"]
 
+    async def test_delivery_goes_back_to_the_committed_offset_only_when_asked_to(self, make: Make) -> None:
+        async with make.open() as broker:
+            topic, small = make.topic("work"), make.topic("small")
+            await broker.ensure_topics([TopicSpec(topic, 2), TopicSpec(small, 1, max_record_bytes=2000)])
+            await broker.append([record(topic, b"%d" % number, partition=0) for number in range(4)])
+            await broker.append([record(topic, b"other", partition=1)])
+            async with broker.member(topic, "group") as member:
+                found = [r for r in await fetch_count(member, 5) if r.partition == 0]
+                await member.commit(0, found[1].offset)
+                with pytest.raises(RecordTooLarge):
+                    await member.commit(0, found[2].offset, [record(small, b"x" * 5000)])
+                assert await member.fetch(timeout_s=SOON_S) == ()
+                await member.rewind(0)
+                assert values(await fetch_count(member, 3)) == [b"1", b"2", b"3"]
+                await member.rewind(1)
+                assert values(await fetch_count(member, 1)) == [b"other"]
+
+    async def test_a_paused_partition_is_rewound_and_stays_silent_until_it_is_resumed(self, make: Make) -> None:
+        async with make.open() as broker:
+            topic = make.topic("work")
+            await broker.ensure_topics([TopicSpec(topic, 1)])
+            await broker.append([record(topic, b"%d" % number) for number in range(2)])
+            async with broker.member(topic, "group") as member:
+                await fetch_count(member, 2)
+                member.pause(0)
+                await member.rewind(0)
+                assert await member.fetch(timeout_s=SOON_S) == ()
+                member.resume(0)
+                assert values(await fetch_count(member, 2)) == [b"0", b"1"]
+
     async def test_a_group_may_be_sent_back(self, make: Make) -> None:
         topic = make.topic("work")
         async with make.open() as broker:
