@@ -17,8 +17,17 @@ from picturematch.settings import ModelSettings
 MAX_PIXELS = 32_000_000
 
 
+_MISSING = pytest.StashKey[str]()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """One line, whatever the number of skipped tests, that says how to get the networks."""
+    if (reason := config.stash.get(_MISSING, None)) is not None:
+        terminalreporter.write_line(f"THE REAL NETWORKS WERE NOT TESTED: {reason}", red=True, bold=True)
+
+
 @pytest.fixture(scope="session")
-def store() -> ModelStore:
+def store(request: pytest.FixtureRequest) -> ModelStore:
     """The installed networks and samples."""
     folder = os.environ.get("PICTUREMATCH_MODELS_DIR")
     store = ModelStore(Path(folder) if folder else ModelSettings().folder, load_manifest())
@@ -27,7 +36,8 @@ def store() -> ModelStore:
     except ModelError as error:
         if os.environ.get("PICTUREMATCH_REQUIRE_MODELS") == "1":
             raise
-        pytest.skip(f"THE REAL NETWORKS ARE NOT TESTED: {error}")
+        request.config.stash[_MISSING] = str(error)
+        pytest.skip("the real networks cannot be had")
     return store
 
 
