@@ -13,7 +13,7 @@ Errors::
 
     BrokerError                 facts: retriable
     ├── BrokerUnavailable       the log cannot be reached or written now            (retriable)
-    ├── CommitFailed            a transaction was aborted; delivery starts again    (retriable)
+    ├── CommitFailed            a transaction was aborted; `rewind`, then try again  (retriable)
     ├── BrokerInUse             another process owns the data folder or the group
     ├── RecordTooLarge          a record is over the topic's limit
     └── UnknownTopic            the topic does not exist
@@ -41,7 +41,7 @@ class BrokerUnavailable(BrokerError):
 
 
 class CommitFailed(BrokerError):
-    """The transaction left nothing behind; its partition is delivered again from the committed offset."""
+    """The transaction left nothing behind; `GroupMember.rewind` has its records delivered again."""
 
     retriable = True
 
@@ -191,8 +191,15 @@ class GroupMember(_Owner, Protocol):
         Returns the positions of all that was written once it is durable. One commit per partition at a time.
 
         Raises:
-            CommitFailed: nothing was written; the partition is delivered again from its committed offset.
+            CommitFailed: nothing was written; delivery stands where it stood until `rewind`.
             BrokerUnavailable: as CommitFailed, and the log is out of reach.
+        """
+        ...
+
+    async def rewind(self, partition: int) -> None:
+        """Have the partition delivered again from the offset that `committed` tells.
+
+        Explicit, because whoever works ahead has to forget that work first: pause, rewind, forget, resume.
         """
         ...
 

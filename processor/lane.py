@@ -1,7 +1,7 @@
 """One partition of the requests: examined in parallel, decided and committed in the log's order.
 
 Invariants: results leave in offset order; a commit covers a run of finished records from the front; at most one commit
-is under way; after a failed commit everything in the lane is forgotten, because the log delivers it again.
+is under way; after a failed commit everything in the lane is forgotten and delivered again.
 """
 
 import asyncio
@@ -91,8 +91,7 @@ class Lane:
                         raise
                     log.warning("requests partition %d: %s; trying again", self._partition, error)
                     self._hooks.failed()
-                    self._forget()
-                    await asyncio.sleep(retry_s)
+                    await self._start_over(retry_s)
                     retry_s = min(2 * retry_s, _RETRY_MOST_S)
                 else:
                     retry_s = _RETRY_FIRST_S
@@ -174,6 +173,14 @@ class Lane:
             )
         except Refusal as refusal:
             return refusal
+
+    async def _start_over(self, pause_s: float) -> None:
+        """Forget what was taken and have it delivered again, after a pause."""
+        self._member.pause(self._partition)
+        await asyncio.sleep(pause_s)
+        await self._member.rewind(self._partition)
+        self._forget()
+        self._member.resume(self._partition)
 
     def _drop(self, count: int) -> None:
         for _ in range(count):

@@ -99,7 +99,7 @@ async def _flushed(sink: Sink, stop: asyncio.Event) -> bool:
 
 
 async def _committed(member: GroupMember, records: Sequence[Record]) -> bool:
-    """Commit what these records reach; False when a partition was not committed and is delivered again."""
+    """Commit what these records reach; False when a partition was not committed and is to be delivered again."""
     whole = True
     for partition, offset in {record.partition: record.offset for record in records}.items():
         try:
@@ -107,6 +107,7 @@ async def _committed(member: GroupMember, records: Sequence[Record]) -> bool:
         except BrokerError as error:
             if not error.retriable:
                 raise
+            await member.rewind(partition)
             whole = False
     return whole
 

@@ -162,15 +162,18 @@ class EmbeddedMember:
             return positions
 
         def settle(done: "asyncio.Future[Sequence[Position]]") -> None:
-            error = done.exception()
-            if error is None:
+            if done.exception() is None:
                 self._committed[partition] = next_offset
-            elif isinstance(error, BrokerError) and error.retriable and self._cursor is not None:
-                self._cursor.seek(partition, self._committed.get(partition, 0))
 
         future = self._log.submit(run)
         future.add_done_callback(settle)
         return await asyncio.shield(future)
+
+    async def rewind(self, partition: int) -> None:
+        """Deliver the partition again from the committed offset."""
+        cursor = self._open()
+        self._topic.shard(partition)
+        cursor.seek(partition, self._committed.get(partition, 0))
 
 
 class GuestMember(EmbeddedMember):

@@ -321,8 +321,6 @@ class FailingBroker:
             error = self._errors.pop(0) if self._errors else None
             if error is None:
                 return await commit(partition, *args, **kwargs)
-            committed = await member.committed(partition) or 0
-            member._cursor.seek(partition, committed)
             raise error
 
         member.commit = failing

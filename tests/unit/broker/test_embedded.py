@@ -156,6 +156,7 @@ class TestFaults:
                 assert not broker.available()
                 with pytest.raises(BrokerUnavailable):
                     await member.commit(0, 1, big)
+                await member.rewind(0)
                 assert values(await fetch_count(member, 1)) == [b"kept"]
                 assert values(await read_all(broker, TOPIC)) == [b"kept"]
                 await asyncio.sleep(0.1)

@@ -41,6 +41,9 @@ class ScriptedMember:
         self._story.append(f"commit {partition}:{next_offset}")
         return ()
 
+    async def rewind(self, partition: int) -> None:
+        self._story.append(f"rewind {partition}")
+
 
 class TellingSink:
     def __init__(self, story: list[str]) -> None:
@@ -107,7 +110,7 @@ async def test_a_failed_commit_is_not_told_to_the_sink_and_delivery_goes_on(monk
     member = ScriptedMember([[record(0, 5)], [record(0, 5)]], story)
     member.fail_commits = [CommitFailed("again")]
     assert await run(TellingSink(story), member) == 1
-    assert story == ["add 0:5", "flush", "add 0:5", "flush", "commit 0:6", "committed", "close"]
+    assert story == ["add 0:5", "flush", "rewind 0", "add 0:5", "flush", "commit 0:6", "committed", "close"]
 
 
 async def test_a_log_out_of_reach_is_tried_again_and_any_other_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
