@@ -49,6 +49,7 @@ class Housekeeper:
         self._wal_is_long = asyncio.Event()
         self._turn = asyncio.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._copying: asyncio.Task[bool] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -62,6 +63,8 @@ class Housekeeper:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         async with self._turn:
+            if self._copying is not None:  # a thread cannot be cancelled
+                await asyncio.wait([self._copying])
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -99,7 +102,8 @@ class Housekeeper:
         self._wal_is_long.clear()
         self._wal_bytes += self._since_checkpoint_bytes
         self._since_checkpoint_bytes = 0
-        complete = await asyncio.shield(asyncio.create_task(asyncio.to_thread(self._copy_wal)))
+        self._copying = asyncio.create_task(asyncio.to_thread(self._copy_wal))
+        complete = await asyncio.shield(self._copying)
         if not complete and self._wal_bytes > _WAL_MOST_BYTES:
             complete = await self._writer.submit_alone(upkeep.checkpoint)
         if complete:

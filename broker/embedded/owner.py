@@ -75,12 +75,14 @@ class OwnerLog:
         if self._closed:
             return
         self._closed = True
-        await self.housekeeper.stop()
-        await self._writer.drain()
-        self._waiters.wake_all()
-        await self._reads.close()
-        await self._writer.close()
-        self._lock.release()
+        try:
+            await self.housekeeper.stop()
+            await self._writer.drain()
+            self._waiters.wake_all()
+            await self._reads.close()
+            await self._writer.close()
+        finally:
+            self._lock.release()
 
     async def refresh(self) -> None:
         """Nothing to do: the owner sees every commit."""
@@ -135,15 +137,14 @@ class OwnerLog:
     def _on_durable(self, durable: Durable) -> None:
         if durable.topics is not None:
             self._topics = durable.topics
-        for shard in durable.removed_from:
-            self._recent.forget(shard)
         written_bytes = 0
         for record in durable.written:
             shard = self._topics[record.topic].shards[record.partition]
             self._ends[shard] = record.offset + 1
-            if shard not in durable.removed_from:
-                self._recent.add(shard, record)
+            self._recent.add(shard, record)
             written_bytes += record_bytes(record)
+        for shard, offset in durable.removed.items():
+            self._recent.forget(shard, offset)
         for name in {record.topic for record in durable.written}:
             self._waiters.wake(name)
         self.housekeeper.written(written_bytes)

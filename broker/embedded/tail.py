@@ -27,7 +27,7 @@ class Recent:
         self._keep_bytes = keep_bytes
         self._bytes = 0
         self._shards: dict[int, deque[Record]] = {}
-        self._ages: deque[tuple[int, Record]] = deque()  # oldest first, over all shards; may name forgotten records
+        self._ages: deque[tuple[int, Record]] = deque()  # oldest first, over all shards
 
     def add(self, shard: int, record: Record) -> None:
         """Take in the record that follows the shard's last one."""
@@ -40,14 +40,18 @@ class Recent:
     def _evict(self) -> None:
         shard, record = self._ages.popleft()
         self._bytes -= record_bytes(record)
-        kept = self._shards[shard]
-        if kept and kept[0] is record:
-            kept.popleft()
+        self._shards[shard].popleft()
 
-    def forget(self, shard: int) -> None:
-        """Drop the shard's records: some of them are no longer in the log."""
-        self._shards.pop(shard, None)
-        self._ages = deque((other, record) for other, record in self._ages if other != shard)
+    def forget(self, shard: int, last_offset: int) -> None:
+        """Drop the shard's records up to that offset: some of them are no longer in the log."""
+        kept = self._shards.get(shard)
+        if not kept or kept[0].offset > last_offset:
+            return
+        while kept and kept[0].offset <= last_offset:
+            kept.popleft()
+        self._ages = deque(
+            (other, record) for other, record in self._ages if other != shard or record.offset > last_offset
+        )
         self._bytes = sum(record_bytes(record) for _, record in self._ages)
 
     def since(self, shard: int, offset: int, max_records: int, max_bytes: int) -> Sequence[Record] | None:

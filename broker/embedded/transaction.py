@@ -25,7 +25,7 @@ class Transaction:
         self.now_ms = now_ms
         self.next_offsets = dict(next_offsets)
         self.written: list[Record] = []
-        self.removed_from: set[int] = set()
+        self.removed: dict[int, int] = {}  # shard -> highest offset removed
 
     def append(self, records: Sequence[NewRecord]) -> list[Record]:
         """Write the records at the ends of their partitions.
@@ -92,12 +92,12 @@ class Transaction:
         self.connection.execute(
             "UPDATE shard SET floor_offset = ? WHERE id = ?", (self.next_offsets.get(shard, 0), shard)
         )
-        self.removed_from.add(shard)
+        self.removed[shard] = max(self.removed.get(shard, 0), *offsets)
 
     def savepoint(self) -> "Savepoint":
         """Begin a job that may be undone by itself."""
         self.connection.execute("SAVEPOINT job")
-        return Savepoint(self.topics, dict(self.next_offsets), len(self.written), frozenset(self.removed_from))
+        return Savepoint(self.topics, dict(self.next_offsets), len(self.written), dict(self.removed))
 
     def release(self) -> None:
         """The job stays."""
@@ -109,7 +109,7 @@ class Transaction:
         self.connection.execute("RELEASE job")
         self.topics = savepoint.topics
         self.next_offsets = savepoint.next_offsets
-        self.removed_from = set(savepoint.removed_from)
+        self.removed = savepoint.removed
         del self.written[savepoint.written :]
 
 
@@ -120,7 +120,7 @@ class Savepoint:
     topics: Topics
     next_offsets: dict[int, int]
     written: int
-    removed_from: frozenset[int]
+    removed: dict[int, int]
 
 
 def ensure_topic(connection: sqlite3.Connection, topics: Topics, spec: TopicSpec) -> None:

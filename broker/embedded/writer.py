@@ -13,7 +13,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,10 +34,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Durable:
-    """What one commit made true: records in offset order per partition, shards that lost records, topics if changed."""
+    """What one commit made true: records written, shard -> highest offset removed, and the topics if they changed."""
 
     written: Sequence[Record] = ()
-    removed_from: frozenset[int] = frozenset()
+    removed: Mapping[int, int] = field(default_factory=dict)
     topics: Topics | None = None
 
 
@@ -150,11 +150,14 @@ class Writer:
         except sqlite3.Error as error:
             self._fail([job.future for job in group], error)
             return
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            self._tell([_Outcome(job.future, error=error) for job in group], Durable())
+            return
         changed = transaction.topics if transaction.topics is not self._topics else None
         self._topics = transaction.topics
         self._next_offsets = transaction.next_offsets
         self._recovered()
-        self._tell(outcomes, Durable(transaction.written, frozenset(transaction.removed_from), changed))
+        self._tell(outcomes, Durable(transaction.written, transaction.removed, changed))
 
     def _commit(self, group: Sequence[_Job], outcomes: list[_Outcome]) -> Transaction:
         self._connection.execute("BEGIN IMMEDIATE")

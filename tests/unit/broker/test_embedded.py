@@ -1,11 +1,11 @@
 """What is the embedded make's own: files, locks, guests' limits, full disks, giving space back."""
 
 import asyncio
-import gc
 import os
 import sqlite3
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,12 @@ def make(tmp_path: Path) -> EmbeddedMake:
 async def write(broker: EmbeddedBroker, *contents: bytes) -> None:
     await broker.ensure_topics([TopicSpec(TOPIC, 1)])
     await broker.append([record(TOPIC, content) for content in contents])
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LONG_S):
+        while not holds():  # noqa: ASYNC110 - what is awaited happens in other threads
+            await asyncio.sleep(0.01)
 
 
 async def test_only_the_owner_of_the_files_may_read_them(make: EmbeddedMake) -> None:
@@ -89,9 +95,10 @@ async def test_a_log_that_is_not_closed_warns(make: EmbeddedMake) -> None:
     broker = make.open()
     await broker.__aenter__()
     log = broker._log
+    held = [broker]
+    del broker
     with pytest.warns(ResourceWarning, match="not closed"):
-        del broker
-        gc.collect()
+        held.clear()
     await log.close()
 
 
@@ -162,9 +169,7 @@ class TestFaults:
                 await asyncio.sleep(0.1)
                 assert not broker.available()
                 await writer.submit_alone(lambda connection: connection.execute("PRAGMA max_page_count = 1000000"))
-                async with asyncio.timeout(LONG_S):
-                    while not broker.available():
-                        await asyncio.sleep(0.01)
+                await until(broker.available)
                 await member.commit(0, 1, [record(TOPIC, b"after")])
             assert values(await read_all(broker, TOPIC)) == [b"kept", b"after"]
 
@@ -260,6 +265,23 @@ class TestHousekeeping:
             assert len(_bytes_on_disk(make.folder)) < 16_000_000
             assert values(await read_all(broker, "requests")) == [b"young"]
 
+    async def test_a_reader_that_stands_still_in_the_file_holds_nobody_up(self, make: EmbeddedMake) -> None:
+        async with make.open() as broker:
+            await broker.ensure_topics([TopicSpec("requests", 1, retention_ms=1000)])
+            await broker.append([record("requests", b"old")])
+            stranger = sqlite3.connect(make.folder / LOG_FILE, isolation_level=None)
+            stranger.execute("BEGIN")
+            assert stranger.execute("SELECT count(*) FROM record").fetchone() == (1,)
+            make.elapse(2000)
+            async with asyncio.timeout(LONG_S):
+                await broker.append([record("requests", b"young")])
+                await broker.housekeep()
+                await broker.append([record("requests", b"younger")])
+            assert stranger.execute("SELECT count(*) FROM record").fetchone() == (1,)
+            stranger.close()
+            assert broker.available()
+            assert values(await read_all(broker, "requests")) == [b"young", b"younger"]
+
     async def test_records_stamped_in_the_future_do_not_keep_older_ones(self, make: EmbeddedMake) -> None:
         async with make.open() as broker:
             await broker.ensure_topics([TopicSpec("requests", 1, retention_ms=1000)])
@@ -293,18 +315,15 @@ class TestHousekeeping:
             for _ in range(60):
                 await broker.append([record(TOPIC, bytes(1_000_000))])
                 await asyncio.sleep(0.002)
-            async with asyncio.timeout(LONG_S):
-                while (make.folder / LOG_FILE).stat().st_size < 30_000_000:
-                    await asyncio.sleep(0.01)
+            await until(lambda: (make.folder / LOG_FILE).stat().st_size > 30_000_000)
 
     async def test_housekeeping_comes_round_by_itself(self, make: EmbeddedMake) -> None:
         opened = open_embedded(make.folder, role="owner", clock_ms=lambda: time.time_ns() // 10**6, housekeeping_s=0.05)
         async with opened as broker:
             await broker.ensure_topics([TopicSpec("requests", 1, retention_ms=10)])
             await broker.append([record("requests")])
-            async with asyncio.timeout(LONG_S):
-                while await broker.read_at(_first("requests")) is not None:
-                    await asyncio.sleep(0.02)
+            await until(lambda: broker._log._recent.since(1, 0, 1, 1) is None)
+            assert await broker.read_at(Position("requests", 0, 0)) is None
 
 
 class TestGuests:
@@ -386,10 +405,6 @@ class TestGuests:
             async with make.guest() as guest, guest.reader(TOPIC) as reader:
                 async with asyncio.timeout(LONG_S):
                     assert await reader.fetch(timeout_s=SOON_S) == ()
-
-
-def _first(topic: str) -> Position:
-    return Position(topic, 0, 0)
 
 
 def _bytes_on_disk(folder: Path) -> bytes:

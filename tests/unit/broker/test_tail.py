@@ -50,15 +50,20 @@ def test_a_record_larger_than_memory_is_not_kept() -> None:
     assert len(recent.since(1, 1, 1, 10**6) or ()) == 1
 
 
-def test_a_forgotten_shard_begins_anew() -> None:
+def test_memory_forgets_up_to_the_highest_offset_removed() -> None:
     recent = Recent(keep_bytes=10_000)
-    recent.add(1, numbered(0))
-    recent.add(2, numbered(0))
-    recent.forget(1)
-    assert recent.since(1, 0, 1, 10**6) is None
-    assert len(recent.since(2, 0, 1, 10**6) or ()) == 1
-    recent.add(1, numbered(7))
-    assert len(recent.since(1, 7, 1, 10**6) or ()) == 1
+    for offset in range(5):
+        recent.add(1, numbered(offset))
+        recent.add(2, numbered(offset))
+    recent.forget(1, 2)
+    assert recent.since(1, 2, 1, 10**6) is None
+    assert len(recent.since(1, 3, 9, 10**6) or ()) == 2
+    assert len(recent.since(2, 0, 9, 10**6) or ()) == 5
+    recent.forget(1, 9)
+    assert recent.since(1, 4, 1, 10**6) is None
+    recent.add(1, numbered(10))
+    assert len(recent.since(1, 10, 1, 10**6) or ()) == 1
+    assert recent._bytes == 6 * record_bytes(numbered(0))
 
 
 async def test_a_waiter_ends_with_its_time_and_leaves_nothing_behind() -> None:
