@@ -1,7 +1,6 @@
 """The real networks, installed once into the cache folder; where they cannot be had, the tests are skipped, loudly."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +9,9 @@ from engine.vision.build import build_model_set
 from engine.vision.decode import decode
 from engine.vision.ports import Image, ModelSet
 from models.errors import ModelError
-from models.manifest import load_manifest
 from models.store import ModelStore
-from picturematch.settings import ModelSettings
+from picturematch.networks import store_of
+from picturematch.settings import load_settings
 
 MAX_PIXELS = 32_000_000
 
@@ -29,8 +28,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="session")
 def store(request: pytest.FixtureRequest) -> ModelStore:
     """The installed networks and samples."""
-    folder = os.environ.get("PICTUREMATCH_MODELS_DIR")
-    store = ModelStore(Path(folder) if folder else ModelSettings().folder, load_manifest())
+    store = store_of(load_settings(None, os.environ))
     try:
         store.install(samples=True)
     except ModelError as error:
