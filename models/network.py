@@ -3,8 +3,8 @@
 One thread per call: a pool of workers, one per core, each running a whole picture, has more throughput than all cores
 on one picture. Spinning is off, because threads of several networks that spin slow each other several times over.
 
-Its telemetry is off: from version 1.29 on it reports to its maker and keeps an identifier of the machine, from the moment
-it is imported and unless this variable says no.
+Its telemetry is off: from version 1.29 on it reports to its maker and keeps an identifier of the machine, unless a
+variable says no before it is imported.
 """
 
 import os
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime as ort  # noqa: E402 - reads the variable as it is imported
+import onnxruntime as ort  # below the variable, which it reads as it is imported
 
-from models.errors import DamagedModel  # noqa: E402
+from models.errors import DamagedModel
 
 Tensor = NDArray[np.float32]
 
