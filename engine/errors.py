@@ -67,6 +67,14 @@ class Refusal(Exception):
         """The status of the HTTP answer."""
         return self.code.http_status
 
+    def afresh(self) -> "Refusal":
+        """The same refusal, never raised yet: to be kept as a value, or raised by who keeps it.
+
+        A raised one holds the frames it came through, and they hold pictures; kept in one of those frames, it makes
+        a ring that stays in memory until the collector comes by.
+        """
+        return Refusal(self.code, self.message)
+
 
 class RequestRefused(Refusal):
     """Refused before it entered the log."""

@@ -92,7 +92,9 @@ def decide_match(
         _check_scope(request, policy)
         candidate = look.find(gallery, max_pixels)
     except Refusal as refusal:
-        return replace(refuse_match(refusal, gallery, models, policy), findings=look.seen, timings_ms=timer.timings_ms)
+        return replace(
+            refuse_match(refusal.afresh(), gallery, models, policy), findings=look.seen, timings_ms=timer.timings_ms
+        )
     threshold, rule = applied_threshold(policy, models)
     outcome = _outcome(candidate, threshold, policy)
     return MatchDecision(

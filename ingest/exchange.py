@@ -46,7 +46,7 @@ class Exchange:
         """
         (outcome,) = await self.ask_all((request,), received_time_s, deadline_ms, wait_until)
         if isinstance(outcome, Refusal):
-            raise outcome
+            raise outcome.afresh()
         return outcome
 
     async def ask_all(

@@ -112,7 +112,7 @@ class Users:
         outcomes = await self._exchange.ask_all(requests, call.received_time_s, settings.deadline_ms, call.wait_until)
         failed = [(r.identity_id, o) for r, o in zip(requests, outcomes, strict=True) if isinstance(o, Refusal)]
         if len(failed) == len(requests):
-            raise failed[0][1]
+            raise failed[0][1].afresh()
         replies = [outcome for outcome in outcomes if not isinstance(outcome, Refusal)]
         headers = _version_header(max(reply.gallery_version for reply in replies))
         if not parsed.many:

@@ -134,7 +134,7 @@ class Examiner:
             )
             return ExaminedMatch(record, envelope, request, decision, await self._reg_pic(request, decision))
         except Refusal as refusal:
-            return ExaminedMatch(record, envelope, request, self._refuse(refusal))
+            return ExaminedMatch(record, envelope, request, self._refuse(refusal.afresh()))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, this request still gets its event and answer
             internal, failure = _unexpected(envelope, "match", error)
             return ExaminedMatch(record, envelope, request, self._refuse(internal), failure=failure)
@@ -149,7 +149,7 @@ class Examiner:
         try:
             face, timings_ms = await self._in_pool(envelope, lambda: self._prepare(request))
         except Refusal as refusal:
-            return ExaminedPerson(record, envelope, request, refusal=refusal)
+            return ExaminedPerson(record, envelope, request, refusal=refusal.afresh())
         except Exception as error:  # noqa: BLE001 - whatever went wrong, this request still gets its event and answer
             internal, failure = _unexpected(envelope, "enrol", error)
             return ExaminedPerson(record, envelope, request, refusal=internal, failure=failure)
@@ -162,7 +162,7 @@ class Examiner:
         def unless_expired() -> T:
             # Asked at the moment a thread is free: work that nobody waits for any more is not inferred.
             if envelope.expired(self._clock()):
-                raise _EXPIRED
+                raise _EXPIRED.afresh()
             return work()
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, unless_expired)

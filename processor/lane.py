@@ -172,7 +172,7 @@ class Lane:
                 self._emitter.policy,
             )
         except Refusal as refusal:
-            return refusal
+            return refusal.afresh()
 
     async def _start_over(self, pause_s: float) -> None:
         """Forget what was taken and have it delivered again, after a pause."""
