@@ -6,10 +6,13 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+from models.errors import ModelError
 from models.manifest import load_manifest
 from models.progress import PlainLines, Reporter, TerminalBars
 from models.store import ModelStore
+from picturematch.options import UserError
 from picturematch.settings import Settings
+from picturematch.shell import printable
 
 
 def store_of(settings: Settings) -> ModelStore:
@@ -36,9 +39,12 @@ def install_missing(settings: Settings, *, samples: bool = False) -> ModelStore:
     """Fetch and prepare what is not there yet; says nothing where everything is.
 
     Raises:
-        ModelError: something cannot be had; the message says what to do.
+        UserError: something cannot be had; the message says what to do.
     """
-    store = store_of(settings)
-    with reporter() as report:
-        store.install(report, samples=samples)
+    try:
+        store = store_of(settings)
+        with reporter() as report:
+            store.install(report, samples=samples)
+    except ModelError as error:
+        raise UserError(printable(str(error))) from error
     return store

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from picturematch.settings import Settings, SettingsError, load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_CONFIG = "picturematch.config"
 
 
 class UserError(click.ClickException):
@@ -23,7 +26,11 @@ class UserError(click.ClickException):
 
 
 def _keep(ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
-    ctx.meta["picturematch.config"] = value
+    # Every command of `picturematch --config FILE sink --config FILE jsonl` comes here: what was written last counts,
+    # then what the environment says; a command that names none must not forget what the one before it was given.
+    written = ctx.get_parameter_source("config") is ParameterSource.COMMANDLINE
+    if written or ctx.meta.get(_CONFIG) is None:
+        ctx.meta[_CONFIG] = value
     return value
 
 
@@ -57,6 +64,6 @@ def settings_of(ctx: click.Context, **overrides: Any) -> Settings:
     """
     named = {name.replace("__", "."): value for name, value in overrides.items()}
     try:
-        return load_settings(ctx.meta.get("picturematch.config"), os.environ, named)
+        return load_settings(ctx.meta.get(_CONFIG), os.environ, named)
     except SettingsError as error:
         raise UserError(str(error)) from error
