@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from picturematch import __version__
 from picturematch.networks import install_missing
+from picturematch.open_files import room_for_connections
 from picturematch.options import UserError, config_option, data_folder_option, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import run, stop_signal
@@ -37,7 +39,21 @@ def command(ctx: click.Context, data_folder: Path | None, host: str | None, port
     )
     if settings.models.kind == "networks":
         install_missing(settings)
-    run(_serve(settings))
+    run(_serve(_with_room(settings)))
+
+
+def _with_room(settings: Settings) -> Settings:
+    """The settings, with no more connections than this process may hold open."""
+    wanted = settings.ingest.max_connections
+    room = room_for_connections(wanted)
+    if room >= wanted:
+        return settings
+    click.echo(
+        f"picturematch: the system lets this process open few files (ulimit -n): {room} connections at a time instead "
+        f"of {wanted}; raise that limit, or set ingest.max_connections to {room}",
+        err=True,
+    )
+    return msgspec.structs.replace(settings, ingest=msgspec.structs.replace(settings.ingest, max_connections=room))
 
 
 async def _serve(settings: Settings) -> None:

@@ -1,0 +1,30 @@
+"""How many files and sockets this process may hold open, and how many connections that leaves room for."""
+
+import contextlib
+import resource
+
+_FOR_THE_REST = 128
+"""The log, the networks, pictures being read, and clients that are being sent away."""
+_FEWEST_CONNECTIONS = 16
+
+
+def room_for_connections(wanted: int) -> int:
+    """Raise the process's own limit as far as the system lets it; the number of connections there is room for then.
+
+    Without room an accept fails, and asyncio tries it again and again, with a trace in the log each time.
+    """
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _FOR_THE_REST
+    if _is_less(files, needed):
+        raised = needed if _is_less(needed, most) else most
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, most))
+            files = raised
+    return max(_FEWEST_CONNECTIONS, files - _FOR_THE_REST) if _is_less(files, needed) else wanted
+
+
+def _is_less(limit: int, than: int) -> bool:
+    """Whether the one limit is lower; infinity is a negative number."""
+    if limit == resource.RLIM_INFINITY:
+        return False
+    return than == resource.RLIM_INFINITY or limit < than
