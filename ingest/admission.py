@@ -28,8 +28,8 @@ class Admission:
     held_bytes: int = 0
     draining: bool = False
 
-    def enter(self, *, log_available: bool) -> None:
-        """Let one call in.
+    def require_room(self, *, log_available: bool) -> None:
+        """Ask for a place without taking it: a call whose body is still on its way must keep nobody else out.
 
         Raises:
             Shed: the server is stopping, full, or without its log.
@@ -39,7 +39,16 @@ class Admission:
         if not log_available:
             raise self.shed("log", "the log cannot be reached now; try again")
         if self.in_flight >= self.max_in_flight:
-            raise self.shed("in_flight", "too many requests at a time; try again")
+            raise self._full()
+
+    def enter(self) -> None:
+        """Let one call in, which has arrived completely; a server that is stopping still finishes it.
+
+        Raises:
+            Shed: the server is full.
+        """
+        if self.in_flight >= self.max_in_flight:
+            raise self._full()
         self.in_flight += 1
 
     def leave(self) -> None:
@@ -59,6 +68,9 @@ class Admission:
     def release(self, size: int) -> None:
         """Those bytes are gone."""
         self.held_bytes -= size
+
+    def _full(self) -> Shed:
+        return self.shed("in_flight", "too many requests at a time; try again")
 
     def shed(self, reason: str, message: str) -> Shed:
         """A refusal for want of room."""

@@ -14,11 +14,12 @@ from ingest.settings import IngestSettings
 
 
 class Held:
-    """The bytes that one call holds; gives them back when left, if not before."""
+    """The place and the bytes that one call holds; gives them back when left."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._size = 0
+        self._placed = False
 
     def __enter__(self) -> Self:
         return self
@@ -26,7 +27,20 @@ class Held:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        self._admission.release(self._size)
+        self._size = 0
+        if self._placed:
+            self._admission.leave()
+            self._placed = False
+
+    def place(self) -> None:
+        """Take a place among the calls in flight.
+
+        Raises:
+            Shed: there is none.
+        """
+        self._admission.enter()
+        self._placed = True
 
     def take(self, size: int) -> None:
         """Hold more.
@@ -36,11 +50,6 @@ class Held:
         """
         self._admission.hold(size)
         self._size += size
-
-    def release(self) -> None:
-        """Hold nothing any more."""
-        self._admission.release(self._size)
-        self._size = 0
 
 
 @dataclass(slots=True)
@@ -62,13 +71,18 @@ class Call:
         """The whole body.
 
         Raises:
-            RequestRefused: the row of the error table.
+            RequestRefused: the row of the error table; of these Shed, when the server is full by now.
         """
         body = await read_body(self.request, self.settings, self.held.take)
         self.arrived()
         return body
 
     def arrived(self) -> None:
-        """The request is here: from now on its deadline counts."""
+        """The request is here: from now on it takes a place, and its deadline counts.
+
+        Raises:
+            Shed: there is no place.
+        """
+        self.held.place()
         self.received_time_s = self.clock()
         self.wait_until = asyncio.get_running_loop().time() + self.settings.deadline_s

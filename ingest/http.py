@@ -12,7 +12,8 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http import HttpVersion10, HttpVersion11
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web import BaseRequest, Response, Server, StreamResponse
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
@@ -29,6 +30,8 @@ REQUEST_ID = "X-Request-Id"
 _READ_BUFFER_BYTES = 64 * 1024
 # Lets a client that is still sending read why it was refused.
 _LINGER_S = 2.0
+# Beyond the limit on connections; each costs a file descriptor.
+_MOST_SENT_AWAY = 64
 
 
 class HeadStalled(Exception):
@@ -73,6 +76,7 @@ class HttpServer(Server):
         self.metrics = metrics
         # aiohttp's own list keeps a connection until its handler has ended; this one is of open sockets.
         self._open: set[RequestHandler] = set()
+        self.sent_away = 0
         self._all_closed = asyncio.Event()
         self._all_closed.set()
 
@@ -125,6 +129,7 @@ class Connection(RequestHandler):
         "_last_payload",
         "_lingering",
         "_metrics",
+        "_sent_away",
         "_settings",
     )
 
@@ -149,6 +154,7 @@ class Connection(RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._last_payload: StreamReader = EMPTY_PAYLOAD
         self._cut_payload: StreamReader | None = None
+        self._sent_away: asyncio.TimerHandle | None = None
 
     def was_cut_off(self, payload: StreamReader) -> bool:
         """Whether that body ended before its end."""
@@ -166,15 +172,16 @@ class Connection(RequestHandler):
         server = cast("HttpServer", self._manager)
         if server.open_connections >= self._settings.max_connections:
             self._metrics.shed.labels("connections").inc()
-            self._force_close = True
-            cast("asyncio.Transport", transport).write(self._full())
-            cast("asyncio.Transport", transport).close()
+            self._send_away(server, cast("asyncio.Transport", transport))
             return
         super().connection_made(transport)
         self._start_head_timer()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the client."""
+        if self._sent_away is not None and self._manager is not None:
+            self._sent_away.cancel()
+            cast("HttpServer", self._manager).sent_away -= 1
         self._stop_head_timer()
         self._stop_lingering()
         self._end_body()
@@ -187,6 +194,7 @@ class Connection(RequestHandler):
             return
         if self._messages:
             self._stop_head_timer()
+            self._refuse_other_versions()
             message, payload = self._messages[-1]
             if isinstance(message, _ErrInfo):
                 self._end_body()
@@ -306,11 +314,30 @@ class Connection(RequestHandler):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _refuse_other_versions(self) -> None:
+        """The parser lets HTTP/0.9 and HTTP/2.0 request lines pass; an answer in their name would be none."""
+        for place, (message, _) in enumerate(self._messages):
+            if not isinstance(message, _ErrInfo) and message.version not in (HttpVersion10, HttpVersion11):
+                refused = _ErrInfo(status=400, exc=BadHttpMessage("version"), message="")
+                self._messages[place] = (refused, EMPTY_PAYLOAD)
+
     def _end_body(self) -> None:
         """End the body that is being read: no more of it will come."""
         if not self._last_payload.is_eof():
             self._cut_payload = self._last_payload
             self._last_payload.feed_eof()
+
+    def _send_away(self, server: HttpServer, transport: asyncio.Transport) -> None:
+        """Say that there are too many connections. As with any refusal, closing at once could reset the connection
+        under the answer; but only so many may linger."""
+        self._force_close = True
+        transport.write(self._full())
+        if server.sent_away >= _MOST_SENT_AWAY:
+            transport.close()
+            return
+        server.sent_away += 1
+        self._sent_away = self._loop.call_later(_LINGER_S, transport.close)
+        transport.write_eof()
 
     def _full(self) -> bytes:
         """A whole HTTP answer, for a client that never becomes a connection."""

@@ -31,6 +31,7 @@ def decode_base64(text: str, field: str, max_bytes: int) -> bytes:
     Raises:
         RequestRefused: 40003, or 41300 when the picture is larger than `max_bytes`, told before decoding.
     """
+    text = text.lstrip(" \n\r\t")
     if text[:5].lower() == "data:":
         comma = text.find(",", 0, _MAX_PREFIX_CHARS)
         if not text[: max(comma, 0)].lower().endswith(";base64"):

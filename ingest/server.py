@@ -227,11 +227,8 @@ class Ingress:
             call = Call(request, request_id, self._settings, self._clock, held)
             if route not in {"match", "users"}:
                 return await handler(call)
-            self._admission.enter(log_available=self._exchange.available())
-            try:
-                return await handler(call)
-            finally:
-                self._admission.leave()
+            self._admission.require_room(log_available=self._exchange.available())
+            return await handler(call)
 
     def _refuse(self, refusal: Refusal, handlers: Mapping[str, Handler]) -> Rendered:
         headers: list[tuple[str, str]] = []

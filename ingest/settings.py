@@ -30,7 +30,7 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     max_json_values: Count = 20_000
     """Most values a body may hold: small values cost far more memory than the bytes that name them."""
     max_in_flight: Count = 64
-    """Most API calls at a time; those beyond are refused at once with Retry-After."""
+    """Most API calls at a time, counted once their bodies are here; those beyond are refused with Retry-After."""
     max_body_memory_bytes: Count = 512 * MIB
     """Most bytes of all bodies (and of listed photos) held at a time."""
     max_connections: Count = 1024

@@ -165,6 +165,7 @@ class HttpReply:
     status: int
     headers: dict[str, str]
     body: bytes
+    version: str = "HTTP/1.1"
 
     @property
     def json(self) -> Any:
@@ -255,7 +256,7 @@ def parse_replies(data: bytes) -> list[HttpReply]:
         headers = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in lines}
         length = int(headers["content-length"])
         assert len(data) >= length
-        replies.append(HttpReply(status, headers, data[:length]))
+        replies.append(HttpReply(status, headers, data[:length], first.split()[0]))
         data = data[length:]
     return replies
 

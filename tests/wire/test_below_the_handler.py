@@ -27,6 +27,8 @@ def post(body: bytes, *lines: bytes, version: bytes = b"1.1") -> bytes:
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
         b"GET / FTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+        b"GET /\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"FROBNICATE / HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
@@ -54,13 +56,14 @@ def post(body: bytes, *lines: bytes, version: bytes = b"1.1") -> bytes:
         post(b"{}", b"Expect: 200-ok"),
         post(b"{}", b"Expect: c4n4ry"),
     ],
-    ids=range(32),
+    ids=range(34),
 )
 async def test_what_is_not_http_that_we_serve_gets_the_json_error(
     site: Site, request_bytes: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     reply = (await site.raw(request_bytes, half_close=True))[-1]
     assert reply.code == 40000
+    assert reply.version in {"HTTP/1.0", "HTTP/1.1"}
     assert reply.headers["content-type"] == "application/json"
     assert b"c4n4ry" not in reply.body
     assert not [record for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}]
@@ -215,9 +218,10 @@ async def test_too_many_connections_are_turned_away(serving: Serving) -> None:
     async with serving(max_connections=1) as site:
         _, writer = await asyncio.open_connection("127.0.0.1", site.ingress.port)
         await eventually(lambda: site.metric("picturematch_http_connections") == 1)
-        (reply,) = await site.raw()
-        assert reply.code == 50380
-        assert reply.headers["retry-after"] == "1"
+        for sent in (b"", post(b" " * 1_000_000)):
+            (reply,) = await site.raw(sent)
+            assert reply.code == 50380
+            assert reply.headers["retry-after"] == "1"
         writer.close()
         await eventually(lambda: site.metric("picturematch_http_connections") == 0)
         assert (await site.match()).code == 200

@@ -143,7 +143,9 @@ async def test_without_compare_time_the_time_of_arrival_counts(site: Site) -> No
     assert request.compare_time_s == request.received_time_s
 
 
-@pytest.mark.parametrize("prefix", ["", "data:image/jpeg;base64,", "DATA:image/jpeg;charset=utf-8;BASE64,"])
+@pytest.mark.parametrize(
+    "prefix", ["", "data:image/jpeg;base64,", "\n data:image/jpeg;base64,\n", "DATA:image/jpeg;charset=utf-8;BASE64,"]
+)
 @pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize("broken_into_lines", [True, False])
 async def test_base64_comes_in_every_dress(site: Site, prefix: str, padded: bool, broken_into_lines: bool) -> None:

@@ -56,6 +56,7 @@ async def test_every_failure_is_the_same_answer(serving: Serving, root: Path, pi
     (root / "folder.jpg").mkdir()
     (root / "empty.jpg").touch()
     (root / "text.jpg").write_text("root:x:0:0")
+    (root / "inside.jpg").write_bytes(picture)
     (root / "large.jpg").write_bytes(picture + b"\0" * 50_000)
     os.mkfifo(root / "fifo.jpg")
     listener = socket.socket(socket.AF_UNIX)
@@ -75,6 +76,8 @@ async def test_every_failure_is_the_same_answer(serving: Serving, root: Path, pi
         str(root / "large.jpg"),
         str(root / "fifo.jpg"),
         str(root / "s"),
+        f"{root}/{'./' * 3000}inside.jpg",
+        f"{root}{'/a' * 400_000}",
         f"{root}/../outside/face.jpg",
         f"{root}2/face.jpg",
         f"{root}/text.jpg/more",

@@ -43,6 +43,37 @@ async def test_the_request_beyond_the_limit_is_refused_at_once_and_before_its_bo
         assert (await site.match()).code == 200
 
 
+async def test_calls_whose_bodies_are_still_on_their_way_keep_nobody_else_out(serving: Serving) -> None:
+    async with serving(max_in_flight=1) as site:
+        writers = [(await asyncio.open_connection("127.0.0.1", site.ingress.port))[1] for _ in range(3)]
+        for writer in writers:
+            writer.write(HEAD_ONLY + b" ")
+        await eventually(lambda: site.metric("picturematch_http_held_bytes") == 3)
+        assert (await site.match()).code == 200
+        for writer in writers:
+            writer.close()
+
+
+async def test_of_the_calls_that_arrive_together_those_beyond_the_limit_are_refused(serving: Serving) -> None:
+    release = asyncio.Event()
+
+    async def wait(request: Request) -> Answer | None:
+        await release.wait()
+        return await answer_well(request)
+
+    body = b" " * 999 + b"{"
+    async with serving(wait, max_in_flight=1) as site, asyncio.TaskGroup() as group:
+        late = group.create_task(site.raw(HEAD_ONLY + body[:1], body[1:], pause_s=0.3, half_close=True))
+        await eventually(lambda: site.metric("picturematch_http_held_bytes") == 1)
+        first = group.create_task(site.match())
+        await eventually(lambda: len(site.requests) == 1)
+        (reply,) = await late
+        assert reply.code == 50380
+        assert "retry-after" in reply.headers
+        release.set()
+        assert (await first).code == 200
+
+
 async def test_bodies_together_hold_a_bounded_memory(serving: Serving) -> None:
     async with serving(max_body_memory_bytes=30_000) as site:
         _, writer = await asyncio.open_connection("127.0.0.1", site.ingress.port)

@@ -26,13 +26,15 @@ def test_anything_else_is_another_machine(peer: str | None) -> None:
 
 def test_admission_lets_in_as_many_as_it_may_and_the_next_after_one_has_left() -> None:
     admission = Admission(2, 100, 1)
-    admission.enter(log_available=True)
-    admission.enter(log_available=True)
-    with pytest.raises(Shed) as full:
-        admission.enter(log_available=True)
-    assert (full.value.reason, full.value.code) == ("in_flight", Code.OVERLOADED)
+    for _ in range(2):
+        admission.require_room(log_available=True)
+        admission.enter()
+    for ask in (lambda: admission.require_room(log_available=True), admission.enter):
+        with pytest.raises(Shed) as full:
+            ask()
+        assert (full.value.reason, full.value.code) == ("in_flight", Code.OVERLOADED)
     admission.leave()
-    admission.enter(log_available=True)
+    admission.enter()
     assert admission.in_flight == 2
 
 
@@ -40,7 +42,7 @@ def test_admission_lets_in_as_many_as_it_may_and_the_next_after_one_has_left() -
 def test_admission_says_why_it_lets_nobody_in(draining: bool, available: bool, reason: str) -> None:
     admission = Admission(2, 100, 1, draining=draining)
     with pytest.raises(Shed) as shed:
-        admission.enter(log_available=available)
+        admission.require_room(log_available=available)
     assert shed.value.reason == reason
     assert admission.in_flight == 0
 
