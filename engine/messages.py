@@ -49,6 +49,10 @@ class Headers:
     """Absolute, epoch milliseconds, decimal ASCII: after it nobody waits any more."""
     GALLERY_VERSION = "gallery_version"
     """Decimal ASCII: the gallery the sender has seen; a processor never searches an older one."""
+    RETRY_OF = "retry_of"
+    """Id of the request that this one sends again, after it became a dead letter."""
+    ATTEMPT = "attempt"
+    """Decimal ASCII: how many times the request has been sent with this one; absent means 1."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,8 +238,9 @@ class RequestPlace(Message, frozen=True, kw_only=True):
 class Event(Message, frozen=True, kw_only=True):
     """What happened to one accepted request; docs/event.schema.json is made from this.
 
-    `id` is the request's id. Times are seconds since the epoch: `compare_time` is the device's, `received_time` the
-    ingress's, `processed_time` the decision's. `identity_info` is filled only where the operator asks for it.
+    `id` is the request's id; `retry_of` is that of the request it sends again, if it does. Times are seconds since the
+    epoch: `compare_time` is the device's, `received_time` the ingress's, `processed_time` the decision's.
+    `identity_info` is filled only where the operator asks for it.
     """
 
     id: str
@@ -264,6 +269,7 @@ class Event(Message, frozen=True, kw_only=True):
     liveness: LivenessResult | None = None
     grab_fiqa_info: dict[str, Any] | None = None
     timings_ms: dict[str, float] = {}
+    retry_of: str | None = None
 
 
 class PersonRecord(Message, frozen=True, kw_only=True):
@@ -294,9 +300,9 @@ class PhotoRecord(Message, frozen=True, kw_only=True):
     jpeg: bytes
 
 
-class DeadLetter(Message, frozen=True, kw_only=True):
+class DeadLetter(Message, tag="letter", tag_field="kind", frozen=True, kw_only=True):
     """What the dead-letters topic keeps about a record that could not be processed; the record's own value, key and
-    headers are kept as they were."""
+    headers are kept as they were. `attempt` counts from 1."""
 
     topic: str
     partition: int
@@ -311,11 +317,20 @@ class DeadLetter(Message, frozen=True, kw_only=True):
     headers: tuple[tuple[str, bytes], ...]
 
 
+class RetryMark(Message, tag="retry", tag_field="kind", frozen=True, kw_only=True):
+    """Stands in the dead-letters topic behind a letter: the letter at that place was sent again as this request."""
+
+    partition: int
+    offset: int
+    request_id: str
+
+
 _encoder = msgspec.msgpack.Encoder()
 _event_encoder = msgspec.json.Encoder()
 _request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _reply_decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 _event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_letter_decoder: msgspec.msgpack.Decoder[DeadLetter | RetryMark] = msgspec.msgpack.Decoder(DeadLetter | RetryMark)
 
 
 def encode(message: Message) -> bytes:
@@ -339,6 +354,15 @@ def decode_reply(data: bytes) -> Reply:
         msgspec.DecodeError: it is not one.
     """
     return _reply_decoder.decode(data)
+
+
+def decode_dead_letter(data: bytes) -> DeadLetter | RetryMark:
+    """A record of the dead-letters topic.
+
+    Raises:
+        msgspec.DecodeError: it is neither.
+    """
+    return _letter_decoder.decode(data)
 
 
 def encode_event(event: Event) -> bytes:

@@ -50,13 +50,15 @@ _LAST_EXPRESSIBLE_S = 253_402_300_799.0  # the year 9999, the end of RFC 3339
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What an event tells beside the decision: where the request stands, when it was decided, with which networks."""
+    """What an event tells beside the decision: where the request stands, when it was decided, with which networks, and
+    which request it sends again."""
 
     topic: str
     partition: int
     offset: int
     processed_time_s: float
     models: dict[str, str]
+    retry_of: str | None = None
 
     def place(self, picture: bytes | None) -> RequestPlace:
         """The request's place, with the sha256 of its picture."""
@@ -138,6 +140,7 @@ def match_event(request: MatchRequest, decision: MatchDecision, policy: Policy, 
         liveness=_liveness(seen.liveness),
         grab_fiqa_info=request.grab_fiqa_info,
         timings_ms=decision.timings_ms,
+        retry_of=at.retry_of,
     )
 
 
@@ -172,6 +175,7 @@ def person_event(
         scope=Scope(group_name=DEFAULT_GROUP),
         quality=_checks(face.quality if face else ()),
         timings_ms=timings_ms,
+        retry_of=at.retry_of,
     )
 
 
@@ -194,6 +198,7 @@ def unreadable_event(request_id: str, written_s: float, refusal: Refusal, at: Ci
         gallery_version=version,
         models=at.models,
         error=_error(refusal),
+        retry_of=at.retry_of,
     )
 
 

@@ -6,7 +6,7 @@ import click
 
 from picturematch.options import config_option
 
-_COMMANDS = ("serve", "demo", "models", "enrol", "events", "sink", "record", "capture", "replay")
+_COMMANDS = ("serve", "demo", "models", "enrol", "events", "sink", "record", "capture", "replay", "dead-letters")
 
 
 class _Commands(click.Group):
@@ -18,7 +18,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"picturematch.commands.{cmd_name}").command
+        command: click.Command = import_module(f"picturematch.commands.{cmd_name.replace('-', '_')}").command
         return command
 
 

@@ -1,4 +1,5 @@
-"""What the headers of a request record tell: who waits for the reply, how long, and what they have seen."""
+"""What the headers of a request record tell: who waits for the reply, how long, what they have seen, and whether the
+request was sent before."""
 
 from dataclasses import dataclass
 
@@ -18,12 +19,14 @@ class ReplyAddress:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The headers, read leniently: what is missing or malformed is None or 0."""
+    """The headers, read leniently: what is missing or malformed is None or 0, an attempt is 1."""
 
     request_id: str
     reply_to: ReplyAddress | None
     deadline_s: float | None
     gallery_version: int
+    retry_of: str | None = None
+    attempt: int = 1
 
     def expired(self, now_s: float) -> bool:
         """Whether nobody waits any more."""
@@ -49,6 +52,8 @@ def envelope_of(record: Record, replies_topic: str) -> Envelope:
         reply_to=_reply_address(record, replies_topic),
         deadline_s=None if deadline_ms is None else deadline_ms / 1000.0,
         gallery_version=_number(record.header(Headers.GALLERY_VERSION)) or 0,
+        retry_of=_text(record.header(Headers.RETRY_OF)) or None,
+        attempt=_number(record.header(Headers.ATTEMPT)) or 1,
     )
 
 

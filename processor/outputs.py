@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from broker.port import NewRecord, Position, Record
+from broker.port import NewRecord, Position
 from engine.enrolment import EnrolmentDecision
 from engine.errors import Code, Refusal
 from engine.messages import Answer, DeadLetter, Event, Reply, encode, encode_event
@@ -35,16 +35,14 @@ class Emitter:
 
     def of_match(self, done: ExaminedMatch) -> tuple[Event, tuple[NewRecord, ...]]:
         """The event, the reply and (after an unexpected error) the dead letter of a match."""
-        event = match_event(done.request, done.decision, self.policy, self._at(done.record))
+        event = match_event(done.request, done.decision, self.policy, self._at(done))
         answer = match_answer(done.request, done.decision, self.policy, done.reg_pic)
         return event, self._records(done, event, answer, done.decision.gallery_version, done.failure)
 
     def of_unreadable(self, done: Unreadable, gallery_version: int) -> tuple[Event, tuple[NewRecord, ...]]:
         """The event, the reply and the dead letter of a record that is no request."""
         written_s = done.record.timestamp_ms / 1000.0
-        event = unreadable_event(
-            done.envelope.request_id, written_s, _UNREADABLE, self._at(done.record), gallery_version
-        )
+        event = unreadable_event(done.envelope.request_id, written_s, _UNREADABLE, self._at(done), gallery_version)
         return event, self._records(done, event, refused_answer(_UNREADABLE), gallery_version, done.failure)
 
     def of_person(
@@ -52,7 +50,7 @@ class Emitter:
     ) -> tuple[Event, tuple[NewRecord, ...]]:
         """The event, the reply and (after an unexpected error) the dead letter of a request about a person."""
         event = person_event(
-            done.request, decision, done.face, self.policy, self._at(done.record), gallery_version, done.timings_ms
+            done.request, decision, done.face, self.policy, self._at(done), gallery_version, done.timings_ms
         )
         answer = refused_answer(decision) if isinstance(decision, Refusal) else decision.answer
         return event, self._records(done, event, answer, gallery_version, done.failure)
@@ -68,10 +66,11 @@ class Emitter:
             self.topics.events, done.record.key, encode_event(event), cloud_event_headers(event, self.event_source)
         )
         reply = Reply(request_id=done.envelope.request_id, answer=answer, gallery_version=gallery_version)
-        letters = () if failure is None else (self._dead_letter(done.record, failure),)
+        letters = () if failure is None else (self._dead_letter(done, failure),)
         return (record, *done.envelope.reply(reply), *letters)
 
-    def _dead_letter(self, record: Record, failure: Failure) -> NewRecord:
+    def _dead_letter(self, done: Examined, failure: Failure) -> NewRecord:
+        record = done.record
         letter = DeadLetter(
             topic=record.topic,
             partition=record.partition,
@@ -79,7 +78,7 @@ class Emitter:
             stage=failure.stage,
             code=int(Code.INTERNAL_ERROR),
             error=failure.error,
-            attempt=1,
+            attempt=done.envelope.attempt,
             timestamp_ms=record.timestamp_ms,
             key=record.key,
             value=record.value,
@@ -87,8 +86,11 @@ class Emitter:
         )
         return NewRecord(self.topics.dead_letters, record.key, encode(letter))
 
-    def _at(self, record: Record) -> Circumstances:
-        return Circumstances(record.topic, record.partition, record.offset, self.clock(), self.models)
+    def _at(self, done: Examined) -> Circumstances:
+        place = done.record.position
+        return Circumstances(
+            place.topic, place.partition, place.offset, self.clock(), self.models, done.envelope.retry_of
+        )
 
 
 def version_after(positions: Sequence[Position]) -> int:

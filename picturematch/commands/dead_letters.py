@@ -1,0 +1,242 @@
+"""picturematch dead-letters: requests that could not be processed, and sending them again."""
+
+import re
+import sys
+import uuid
+from collections.abc import Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from broker.port import Broker, BrokerInUse, Position, RecordTooLarge, Start
+from engine.topics import Topics
+from picturematch.options import UserError, config_option, data_folder_option, settings_of
+from picturematch.settings import Settings
+from picturematch.shell import When, drop_stdout, open_guest, printable, run
+from processor.dead_letters import LetterSummary, Register, retry
+from sinks.backlog import backlog
+
+_BATCH = 4  # a letter holds a whole request
+_PLAIN_WIDTH = 400  # columns where there is no terminal: one line per letter
+
+
+class Place(click.ParamType[tuple[int, int]]):
+    """PARTITION-OFFSET in the dead-letters topic."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Read what the user wrote."""
+        if isinstance(value, tuple):
+            return value
+        parts = re.fullmatch(r"(\d{1,9})-(\d{1,18})", value, re.ASCII)
+        if parts is None:
+            self.fail(f"{value!r} is not a place; write PARTITION-OFFSET as list prints it, such as 0-17", param, ctx)
+        return int(parts[1]), int(parts[2])
+
+
+@click.group(epilog="Example: picturematch dead-letters list")
+@config_option
+def command() -> None:
+    """Show requests that could not be processed, and send them again.
+
+    Each of them got its event and its answer, an error. The dead-letters topic keeps it as it was: the original bytes,
+    where they stood, and what went wrong.
+    """
+
+
+@command.command(
+    name="list",
+    epilog="""\b
+Examples:
+  picturematch dead-letters list --since 1d
+  picturematch dead-letters list --stage decode --json | jq .place""",
+)
+@config_option
+@data_folder_option
+@click.option("--since", type=When(), help="Written then or later: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.")
+@click.option("--stage", help="Only those that failed in this stage: decode, match, enrol or emit.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the newest so many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@click.pass_context
+def list_(
+    ctx: click.Context,
+    data_folder: Path | None,
+    since: float | None,
+    stage: str | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Print the dead letters, oldest first; pictures are never shown."""
+    settings = settings_of(ctx, data_folder=data_folder)
+    register = run(_register(settings, since))
+    letters = [letter for letter in register.letters() if stage in (None, letter.stage)]
+    shown = letters if limit is None else letters[-limit:]
+    try:
+        _print_json(shown) if as_json else _print_table(shown)
+    except BrokenPipeError:
+        drop_stdout()
+    if register.strangers:
+        click.echo(f"{register.strangers} records of the topic are no dead letters", err=True)
+
+
+@command.command(
+    name="retry",
+    epilog="""\b
+Examples:
+  picturematch dead-letters retry 0-17 0-21
+  picturematch dead-letters retry --all""",
+)
+@config_option
+@data_folder_option
+@click.argument("places", type=Place(), nargs=-1, metavar="[PLACE]...")
+@click.option("--all", "everything", is_flag=True, help="All that were not sent again yet.")
+@click.option("--again", is_flag=True, help="Also those that were sent again before.")
+@click.pass_context
+def retry_(
+    ctx: click.Context,
+    data_folder: Path | None,
+    places: tuple[tuple[int, int], ...],
+    everything: bool,
+    again: bool,
+) -> None:
+    """Send dead letters again, each as a new request with an id of its own; PLACE is what list prints first.
+
+    Nobody waits for the answer; the event names the request that failed in retry_of. On the embedded log the server
+    must be stopped meanwhile; it matches what was sent again when it is back. Exit status: 0 all were sent, 1 some were
+    not, 2 it could not be done.
+    """
+    if bool(places) == everything:
+        raise click.UsageError("name the PLACEs of the letters, or say --all")
+    settings = settings_of(ctx, data_folder=data_folder)
+    chosen = None if everything else [Position(settings.topics.dead_letters, *place) for place in dict.fromkeys(places)]
+    refused = run(_retry(settings, chosen, again))
+    ctx.exit(1 if refused else 0)
+
+
+async def _register(settings: Settings, since_s: float | None = None) -> Register:
+    topic = settings.topics.dead_letters
+    register = Register()
+    async with open_guest(settings) as log:
+        ends = dict(await log.end_offsets(topic))
+        start = Start.EARLIEST if since_s is None else since_s
+        async with aclosing(backlog(log, topic, start, ends, batch=_BATCH)) as batches:
+            async for records in batches:
+                register.take(records)
+    return register
+
+
+async def _retry(settings: Settings, chosen: Sequence[Position] | None, again: bool) -> int:
+    """Send the chosen letters again (None: all that may be); how many of them were not."""
+    from picturematch.wiring import open_log  # it loads the networks' libraries, which list does not need
+
+    register = await _register(settings)
+    places, refused = _may_be_sent(register, chosen, again)
+    if places:
+        try:
+            async with open_log(settings, "owner") as log:
+                refused += [not_sent for place in places if (not_sent := await _send(log, place, settings.topics))]
+        except BrokerInUse as error:
+            raise UserError(
+                f"the server on {settings.data_folder} is running, and only one process writes its log:"
+                " stop the server, retry, and start it again"
+            ) from error
+    elif not refused:
+        click.echo("there is nothing to send again")
+    for sentence in refused:
+        click.echo(sentence, err=True)
+    return len(refused)
+
+
+def _may_be_sent(
+    register: Register, chosen: Sequence[Position] | None, again: bool
+) -> tuple[list[Position], list[str]]:
+    """The places of the letters to send, and a sentence for every chosen one that is not."""
+    if chosen is None:
+        return [letter.place for letter in register.letters() if again or not letter.retried_as], []
+    places, refused = [], []
+    for place in chosen:
+        letter = register.letter(place)
+        if letter is None:
+            refused.append(f"{_name(place)}: there is no dead letter; see picturematch dead-letters list")
+        elif letter.retried_as and not again:
+            refused.append(
+                f"{_name(place)}: it was sent again already as {printable(letter.retried_as[-1])};"
+                " say --again to send it once more"
+            )
+        else:
+            places.append(place)
+    return places, refused
+
+
+async def _send(log: Broker, place: Position, topics: Topics) -> str | None:
+    """Send one letter again, or the sentence that says why not."""
+    record = await log.read_at(place)
+    if record is None:
+        return f"{_name(place)}: it has left the log meanwhile"
+    request_id = uuid.uuid4().hex
+    try:
+        await log.append(retry(record, request_id, topics))
+    except RecordTooLarge as error:
+        return f"{_name(place)}: {error}"
+    click.echo(f"{_name(place)} sent again as {request_id}")
+    return None
+
+
+def _print_json(letters: Sequence[LetterSummary]) -> None:
+    for letter in letters:
+        click.echo(
+            orjson.dumps(
+                {
+                    "place": _name(letter.place),
+                    "time": letter.written_ms / 1000,
+                    "request_id": letter.request_id,
+                    "original": {
+                        "topic": letter.original.topic,
+                        "partition": letter.original.partition,
+                        "offset": letter.original.offset,
+                    },
+                    "stage": letter.stage,
+                    "code": letter.code,
+                    "error": letter.error,
+                    "attempt": letter.attempt,
+                    "size_bytes": letter.size_bytes,
+                    "retry_of": letter.retry_of,
+                    "retried_as": letter.retried_as,
+                }
+            )
+        )
+
+
+def _print_table(letters: Sequence[LetterSummary]) -> None:
+    terminal = sys.stdout.isatty()
+    table = Table(box=None, pad_edge=False)
+    for column in ("place", "when", "request", "original", "stage", "code", "error", "attempt", "bytes", "retried as"):
+        table.add_column(column, no_wrap=not terminal, overflow="fold")
+    for letter in letters:
+        original = letter.original
+        cells = (
+            _name(letter.place),
+            datetime.fromtimestamp(letter.written_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            letter.request_id,
+            f"{original.topic}-{original.partition}@{original.offset}",
+            letter.stage,
+            str(letter.code),
+            letter.error,
+            str(letter.attempt),
+            str(letter.size_bytes),
+            " ".join(letter.retried_as),
+        )
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    Console(width=None if terminal else _PLAIN_WIDTH).print(table)
+
+
+def _name(place: Position) -> str:
+    return f"{place.partition}-{place.offset}"
