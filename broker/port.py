@@ -4,7 +4,8 @@ Invariants, checked for every make by the same contract tests:
 
 - A topic has a fixed number of partitions; a record with a key goes to the partition of that key, always the same.
 - Offsets grow within a partition and are never reused. They may have gaps.
-- What `append` or `commit` has returned for is durable; anything else is either wholly there or not at all.
+- What `append` or `commit` has returned for is durable, and readable within moments; anything else is either wholly
+  there or not at all.
 - Readers see committed records only, in offset order.
 - A record's timestamp is the time of its writing.
 - In a compacted topic the latest value of each key stays readable, whatever its age.
@@ -19,7 +20,7 @@ Errors::
     └── UnknownTopic            the topic does not exist
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
@@ -126,6 +127,9 @@ FollowUp = Callable[[Sequence[Position]], Sequence[NewRecord]]
 """Given where the first outputs of a transaction stand, the outputs that name those places. Must be quick and pure:
 it may be called again when a transaction is tried again."""
 
+OnRevoked = Callable[[frozenset[int]], Awaitable[None]]
+"""Given partitions that pass to another member, finish or forget all work on them, within a few seconds."""
+
 
 class _Owner(Protocol):
     async def __aenter__(self) -> Self: ...
@@ -167,8 +171,16 @@ class GroupMember(_Owner, Protocol):
         """The partitions this member owns now."""
         ...
 
+    def on_revoked(self, forget: OnRevoked) -> None:
+        """Have `forget` awaited whenever partitions are taken away, while commits of them are still possible.
+
+        Nothing of them is delivered from then on, until they are assigned again: then from the committed offset, which
+        may be to this member. When `forget` has returned, what was delivered before must not be committed any more.
+        """
+        ...
+
     def pause(self, partition: int) -> None:
-        """Deliver nothing of this partition until `resume`."""
+        """Deliver nothing of this partition until `resume`. Of a partition that was taken away: nothing happens."""
         ...
 
     def resume(self, partition: int) -> None:
@@ -192,7 +204,8 @@ class GroupMember(_Owner, Protocol):
 
         Raises:
             CommitFailed: nothing was written; delivery stands where it stood until `rewind`.
-            BrokerUnavailable: as CommitFailed, and the log is out of reach.
+            BrokerUnavailable: the log is out of reach. Whether it was written is not known until `rewind` has
+                succeeded: `committed` tells then.
         """
         ...
 
@@ -200,6 +213,10 @@ class GroupMember(_Owner, Protocol):
         """Have the partition delivered again from the offset that `committed` tells.
 
         Explicit, because whoever works ahead has to forget that work first: pause, rewind, forget, resume.
+        Of a partition that was taken away: nothing happens.
+
+        Raises:
+            BrokerUnavailable: not now; try again.
         """
         ...
 

@@ -12,7 +12,7 @@ from broker.embedded.groups import GuestOffsets, group_lock
 from broker.embedded.log import Log
 from broker.embedded.rows import Topic, first_since, group_offsets
 from broker.embedded.transaction import Transaction
-from broker.port import BrokerError, FollowUp, NewRecord, Position, Record, Start
+from broker.port import BrokerError, FollowUp, NewRecord, OnRevoked, Position, Record, Start
 
 
 class EmbeddedReader:
@@ -122,6 +122,9 @@ class EmbeddedMember:
     def assignment(self) -> frozenset[int]:
         """All partitions."""
         return frozenset(self._open().positions)
+
+    def on_revoked(self, forget: OnRevoked) -> None:
+        """Never called: there is no other member that partitions could pass to."""
 
     def pause(self, partition: int) -> None:
         """Deliver nothing of this partition until `resume`."""

@@ -1,0 +1,100 @@
+"""Writing outside any group: one record through an idempotent producer, several as one transaction."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from broker.kafka.clients import start_producer, stop_producer
+from broker.kafka.config import KafkaConfig
+from broker.kafka.contact import Contact
+from broker.kafka.errors import broker_error
+from broker.kafka.records import Checked, send
+from broker.kafka.transactions import Writer
+from broker.port import Position
+
+
+class Appender:
+    """All of a process's appends. A single record needs no transaction, and so none of its round trips.
+
+    A record may still be written after its caller has given up or the brokers were lost: it was sent, and is tried
+    until it is delivered. It is never written twice.
+    """
+
+    def __init__(self, config: KafkaConfig, contact: Contact) -> None:
+        self._config = config
+        self._contact = contact
+        self._producer: Any = None
+        self._starting = asyncio.Lock()
+        self._writer: Writer | None = None
+        self._one_transaction = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Start the producer, so that the first append is as quick as the others."""
+        await self._started()
+
+    async def close(self) -> None:
+        """Deliver what is left, bounded, and stop."""
+        if self._producer is not None:
+            self._retire(self._producer)
+            self._producer = None
+        await asyncio.gather(*self._retiring)
+        if self._writer is not None:
+            await self._writer.close()
+            self._writer = None
+
+    async def append_one(self, checked: Checked) -> Position:
+        """Write one record.
+
+        Raises:
+            BrokerError: it was not written, or that is not known.
+        """
+        producer = await self._started()
+        doing = f"writing to topic {checked.new.topic}"
+        try:
+            sent = await send(producer, checked)
+            found = await self._contact.unless_lost(sent)
+        except (KafkaError, TimeoutError) as error:
+            # The sequence numbers of a producer that failed to send do not fit any more.
+            if self._producer is producer:
+                self._producer = None
+                self._retire(producer)
+            raise broker_error(error, doing) from error
+        return Position(found.topic, found.partition, found.offset)
+
+    async def append_together(self, records: Sequence[Checked]) -> Sequence[Position]:
+        """Write all of them, or none.
+
+        Raises:
+            BrokerError: none was written, or that is not known.
+        """
+        work = asyncio.ensure_future(self._transaction(records))
+        return await self._contact.unless_lost(work)
+
+    async def _transaction(self, records: Sequence[Checked]) -> Sequence[Position]:
+        async with self._one_transaction:
+            if self._writer is not None and not self._writer.usable:
+                await self._writer.close()
+                self._writer = None
+            if self._writer is None:
+                name = f"{self._config.client_id}-append-{uuid.uuid4().hex}"
+                self._writer = await Writer.start(self._config, name)
+            return await self._writer.write(records)
+
+    async def _started(self) -> Any:
+        async with self._starting:
+            if self._producer is None:
+                try:
+                    options = self._config.producer()
+                    self._producer = await start_producer(options, self._config.request_timeout_s)
+                except (KafkaError, TimeoutError, OSError) as error:
+                    raise broker_error(error, "starting to write") from error
+            return self._producer
+
+    def _retire(self, producer: Any) -> None:
+        task = asyncio.create_task(stop_producer(producer))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)

@@ -1,0 +1,139 @@
+"""The log on Apache Kafka, as the port wants it."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from broker.kafka.appends import Appender
+from broker.kafka.clients import quieten_library
+from broker.kafka.cluster import Cluster
+from broker.kafka.config import KafkaConfig
+from broker.kafka.contact import Contact
+from broker.kafka.lookup import Lookup
+from broker.kafka.member import KafkaMember
+from broker.kafka.reader import KafkaReader
+from broker.kafka.records import check
+from broker.kafka.topics import TopicState, differences
+from broker.port import BrokerError, NewRecord, Position, Record, Start, TopicSpec, UnknownTopic
+
+
+class KafkaBroker:
+    """See `broker.port.Broker`. What a transaction wrote is readable some milliseconds after it returned."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._cluster = Cluster(config)
+        self._contact = Contact(self._cluster.ping, config.probe_ms / 1000, config.bootstrap)
+        self._appender = Appender(config, self._contact)
+        self._lookup = Lookup(config)
+        self._stack = AsyncExitStack()
+        self._opened = False
+
+    async def __aenter__(self) -> Self:
+        quieten_library()
+        async with AsyncExitStack() as stack:
+            await self._cluster.open()
+            stack.push_async_callback(self._cluster.close)
+            self._contact.open()
+            stack.push_async_callback(self._contact.close)
+            stack.push_async_callback(self._lookup.close)
+            await self._appender.open()
+            stack.push_async_callback(self._appender.close)
+            self._stack = stack.pop_all()
+        self._opened = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened = False
+        await self._stack.aclose()
+
+    def _require_open(self) -> None:
+        if not self._opened:
+            raise BrokerError("the log is not open: enter its context first")
+
+    async def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
+        """See the port; limits of records are taken over too."""
+        self._require_open()
+        await self._cluster.ensure(specs)
+
+    async def describe_topics(self, names: Sequence[str]) -> Sequence[TopicState]:
+        """The topics as they are now.
+
+        Raises:
+            UnknownTopic: one of them does not exist.
+        """
+        self._require_open()
+        return await self._cluster.describe(names)
+
+    async def check_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
+        """What keeps the topics from being used so, one sentence each; changes nothing."""
+        self._require_open()
+        found: list[str] = []
+        for spec in specs:
+            try:
+                (state,) = await self._cluster.describe([spec.name])
+            except UnknownTopic as error:
+                found.append(str(error))
+            else:
+                found += differences(spec, state)
+        return found
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions the topic has."""
+        self._require_open()
+        return (await self._cluster.topic(topic)).partitions
+
+    async def append(self, records: Sequence[NewRecord]) -> Sequence[Position]:
+        """See the port. Given up by its caller or with BrokerUnavailable, it may still be written, once."""
+        self._require_open()
+        self._contact.require()
+        checked = await check(self._cluster, records)
+        if not checked:
+            return ()
+        if len(checked) == 1:
+            return (await self._appender.append_one(checked[0]),)
+        return await self._appender.append_together(checked)
+
+    async def end_offsets(self, topic: str) -> Mapping[int, int]:
+        """Partition -> where readers of committed records stop now."""
+        self._require_open()
+        self._contact.require()
+        return await self._lookup.end_offsets(topic, (await self._cluster.topic(topic)).partitions)
+
+    async def read_at(self, position: Position) -> Record | None:
+        """The record at that place, or None."""
+        self._require_open()
+        self._contact.require()
+        if not 0 <= position.partition < (await self._cluster.topic(position.topic)).partitions:
+            raise BrokerError(f"topic {position.topic} has no partition {position.partition}")
+        return await self._lookup.read_at(position)
+
+    def reader(
+        self,
+        topic: str,
+        start: Start | Mapping[int, int] | float = Start.EARLIEST,
+        partitions: Sequence[int] | None = None,
+    ) -> KafkaReader:
+        """A reader with connections of its own."""
+        return KafkaReader(self._config, self._cluster, self._contact, topic, start, partitions)
+
+    def member(self, topic: str, group: str) -> KafkaMember:
+        """A member with connections of its own, and a producer for each of its partitions."""
+        return KafkaMember(self._config, self._cluster, self._contact, topic, group)
+
+    def available(self) -> bool:
+        """Whether a broker answered when last asked, half a second ago at most."""
+        return self._opened and self._contact.available
+
+
+def open_kafka(config: KafkaConfig) -> KafkaBroker:
+    """The log on these brokers; enter it to connect.
+
+    Raises (on entering):
+        BrokerUnavailable: no broker answers.
+        BrokerError: the brokers refuse user, password or certificate.
+    """
+    return KafkaBroker(config)

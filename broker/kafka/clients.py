@@ -1,0 +1,94 @@
+"""Starting and stopping the library's clients within bounds.
+
+Left to themselves they try for ever: to bootstrap, to get a producer's id, to deliver what is left before they stop.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+T = TypeVar("T")
+
+_STOP_LIMIT_S = 3.0
+
+
+def quieten_library() -> None:
+    """At DEBUG the library logs keys and values; of an outage it logs many lines a second, where we log one."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+async def start_producer(options: dict[str, Any], limit_s: float) -> AIOKafkaProducer:
+    """A started producer; nothing is left of one that did not start.
+
+    Raises:
+        KafkaError, TimeoutError: it did not.
+    """
+    producer = AIOKafkaProducer(**options)
+    try:
+        async with asyncio.timeout(limit_s):
+            await producer.start()
+    except BaseException:
+        await stop_producer(producer)
+        raise
+    return producer
+
+
+async def stop_producer(producer: AIOKafkaProducer, limit_s: float = _STOP_LIMIT_S) -> None:
+    """Stop it, in an orderly way if that is possible within `limit_s`; then without what is still under way."""
+    stopping = asyncio.ensure_future(producer.stop())
+    await _settled(stopping, limit_s)
+    if not stopping.done():
+        # The library has no way to give deliveries up: an idempotent batch is tried for ever.
+        producer._message_accumulator.fail_all(KafkaError("the producer was closed"))  # noqa: SLF001
+        await _settled(asyncio.ensure_future(producer.client.close()), limit_s)
+        await _settled(stopping, limit_s)
+        if not stopping.done():
+            stopping.cancel()
+    await _settled(asyncio.ensure_future(producer.client.close()), limit_s)
+
+
+async def start_consumer(consumer: AIOKafkaConsumer, limit_s: float) -> None:
+    """Start it; nothing is left of one that does not.
+
+    Raises:
+        KafkaError, TimeoutError: it did not start.
+    """
+    try:
+        async with asyncio.timeout(limit_s):
+            await consumer.start()
+    except BaseException:
+        await stop_consumer(consumer)
+        raise
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer, limit_s: float = _STOP_LIMIT_S) -> None:
+    """Leave the group and stop, within bounds: a request that waits for a group would hold it up for long."""
+    stopping = asyncio.ensure_future(consumer.stop())
+    await _settled(stopping, limit_s)
+    if not stopping.done():
+        await _settled(asyncio.ensure_future(consumer._client.close()), limit_s)  # noqa: SLF001 - fails what is under way
+        await _settled(stopping, limit_s)
+        if not stopping.done():
+            stopping.cancel()
+    await _settled(asyncio.ensure_future(consumer._client.close()), limit_s)  # noqa: SLF001 - as above
+
+
+async def bounded(work: Coroutine[Any, Any, T], limit_s: float) -> T:
+    """The result, or TimeoutError."""
+    async with asyncio.timeout(limit_s):
+        return await work
+
+
+async def _settled(future: "asyncio.Future[Any]", limit_s: float) -> None:
+    """Wait, bounded; an error of something that is being closed interests nobody."""
+    await asyncio.wait({future}, timeout=limit_s)
+    if future.done() and not future.cancelled():
+        with contextlib.suppress(Exception):
+            future.result()
+    elif not future.done():
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())

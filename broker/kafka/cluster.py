@@ -1,0 +1,215 @@
+"""Questions to the cluster itself: which topics there are, how they are kept; and changing that."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiokafka.errors as kafka
+from aiokafka.admin.config_resource import ConfigResourceType
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.admin import AlterConfigsRequest, CreateTopicsRequest, DescribeConfigsRequest
+from aiokafka.protocol.metadata import MetadataRequest
+
+from broker.kafka.clients import bounded
+from broker.kafka.config import KafkaConfig
+from broker.kafka.errors import broker_error
+from broker.kafka.topics import TopicState, configs_of, differences, state_of, unchangeable
+from broker.port import BrokerError, BrokerUnavailable, TopicSpec, UnknownTopic
+
+_MOST_REPLICAS = 3
+_DYNAMIC_TOPIC_CONFIG = 1
+_TRIES = 3
+
+
+class Cluster:
+    """One client for metadata and administration. Topics are looked up once and remembered."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._client: Any = None
+        self._known: dict[str, TopicState] = {}
+
+    async def open(self) -> None:
+        """Find the cluster.
+
+        Raises:
+            BrokerError: it cannot be reached, or lets nobody in; the message says which.
+        """
+        self._client = AIOKafkaClient(**self._config.connection())
+        try:
+            await bounded(self._client.bootstrap(), self._config.request_timeout_s)
+        except (kafka.KafkaError, TimeoutError, OSError) as error:
+            await self._client.close()
+            self._client = None
+            raise await self._why_not(error) from error
+
+    async def _why_not(self, error: BaseException) -> BrokerError:
+        """The library tells only that it failed; ask one broker by hand for the reason."""
+        from aiokafka.conn import create_conn  # for this rare case only
+
+        options = self._config.connection()
+        del options["retry_backoff_ms"]
+        host, _, port = options.pop("bootstrap_servers").partition(",")[0].strip().rpartition(":")
+        try:
+            connection = await bounded(create_conn(host, int(port), **options), self._config.request_timeout_s)
+        except (kafka.KafkaError, TimeoutError, OSError, ValueError) as reason:
+            found = broker_error(reason, "connecting")
+            if not isinstance(found, BrokerUnavailable):
+                return found
+            error = reason
+        else:
+            connection.close()
+        return BrokerUnavailable(
+            f"the Kafka brokers at {self._config.bootstrap} cannot be reached ({error or type(error).__name__}):"
+            " check the address, and that they run"
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    async def ping(self) -> None:
+        """Ask for nothing in particular.
+
+        Raises:
+            BrokerUnavailable: no broker answers.
+        """
+        await self._ask(lambda: MetadataRequest([], False), "probing")
+
+    async def topic(self, name: str) -> TopicState:
+        """The topic as it was when it was first looked up.
+
+        Raises:
+            UnknownTopic: there is none.
+        """
+        if name not in self._known:
+            (self._known[name],) = await self.describe([name])
+        return self._known[name]
+
+    async def describe(self, names: Sequence[str]) -> Sequence[TopicState]:
+        """The topics as they are now.
+
+        Raises:
+            UnknownTopic: one of them does not exist.
+        """
+        found = await self._metadata(names)
+        for name in names:
+            if name not in found:
+                raise UnknownTopic(f"topic {name} does not exist in Kafka: create the topics first")
+        configs = await self._configs(names)
+        return [
+            state_of(name, *found[name], {key: value for key, (value, _) in configs[name].items()}) for name in names
+        ]
+
+    async def ensure(self, specs: Sequence[TopicSpec]) -> None:
+        """See `broker.port.Broker.ensure_topics`."""
+        wanted: dict[str, TopicSpec] = {}
+        for spec in specs:
+            if not spec.name or spec.partitions < 1:
+                raise BrokerError(f"topic {spec.name!r} needs a name and at least one partition")
+            wanted[spec.name] = spec
+        present = await self._metadata(list(wanted))
+        missing = [spec for name, spec in wanted.items() if name not in present]
+        if missing:
+            await self._create(missing)
+        configs = await self._configs(list(present))
+        for name, (partitions, replication) in present.items():
+            self._known.pop(name, None)
+            spec = wanted[name]
+            state = state_of(name, partitions, replication, {key: value for key, (value, _) in configs[name].items()})
+            reason = unchangeable(spec, state)
+            if reason is not None:
+                raise BrokerError(reason)
+            if any(differences(spec, state)) or state.max_record_bytes != spec.max_record_bytes:
+                await self._alter(spec, configs[name])
+        await self._until_known(list(wanted.values()))
+
+    async def _metadata(self, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Name -> partitions and replicas, of those that exist."""
+        answer = await self._ask(lambda: MetadataRequest(list(names), False), "asking for topics")
+        found = {}
+        for code, name, _internal, partitions in answer.topics:
+            error = kafka.for_code(code)
+            if error is kafka.NoError:
+                found[name] = (len(partitions), min((len(partition[3]) for partition in partitions), default=0))
+            elif error not in (kafka.UnknownTopicOrPartitionError, kafka.LeaderNotAvailableError):
+                raise broker_error(error(), f"topic {name}")
+        return found
+
+    async def _configs(self, names: Sequence[str]) -> dict[str, dict[str, tuple[str, int]]]:
+        """Name -> setting -> its value and where it comes from."""
+        if not names:
+            return {}
+        wanted = [(ConfigResourceType.TOPIC, name, None) for name in names]
+        answer = await self._ask(lambda: DescribeConfigsRequest(wanted), "asking how topics are kept")
+        found = {}
+        for code, _message, _kind, name, entries in answer.resources:
+            error = kafka.for_code(code)
+            if error is not kafka.NoError:
+                raise broker_error(error(), f"how topic {name} is kept")
+            found[name] = {entry[0]: (entry[1], entry[3]) for entry in entries if entry[1] is not None}
+        return found
+
+    async def _create(self, specs: Sequence[TopicSpec]) -> None:
+        brokers = len(self._client.cluster.brokers())
+        replication = self._config.replication_factor or max(1, min(_MOST_REPLICAS, brokers))
+        topics: list[Any] = [
+            (spec.name, spec.partitions, replication, [], list(configs_of(spec).items())) for spec in specs
+        ]
+        answer = await self._ask(
+            lambda: CreateTopicsRequest(topics, self._config.request_timeout_ms, False), "creating topics", control=True
+        )
+        for name, code, *message in answer.topic_errors:
+            error = kafka.for_code(code)
+            if error in (kafka.NoError, kafka.TopicAlreadyExistsError):
+                continue
+            if error is kafka.InvalidReplicationFactorError:
+                raise BrokerError(
+                    f"topic {name} cannot be created with {replication} replicas: set replication_factor to"
+                    f" the number of brokers at most ({brokers})"
+                )
+            if error in (kafka.InvalidConfigurationError, kafka.InvalidTopicError, kafka.PolicyViolationError):
+                raise BrokerError(f"topic {name} cannot be created in Kafka: {(message or [''])[0]}")
+            raise broker_error(error(), f"creating topic {name}")
+
+    async def _alter(self, spec: TopicSpec, present: Mapping[str, tuple[str, int]]) -> None:
+        """The request replaces all settings of a topic, so those that others have made are sent along."""
+        kept = {name: value for name, (value, source) in present.items() if source == _DYNAMIC_TOPIC_CONFIG}
+        wanted = list((kept | configs_of(spec)).items())
+        answer = await self._ask(
+            lambda: AlterConfigsRequest([(ConfigResourceType.TOPIC, spec.name, wanted)]), "changing how topics are kept"
+        )
+        for code, _message, _kind, name in answer.resources:
+            error = kafka.for_code(code)
+            if error is not kafka.NoError:
+                raise broker_error(error(), f"changing topic {name}")
+
+    async def _until_known(self, specs: Sequence[TopicSpec]) -> None:
+        """A topic that was just created takes a moment to be known everywhere and to have leaders."""
+        wanted = {spec.name: spec.partitions for spec in specs}
+        async with asyncio.timeout(self._config.request_timeout_s):
+            while True:
+                found = await self._metadata(list(wanted))
+                if all(name in found and found[name][0] == count for name, count in wanted.items()):
+                    return
+                await asyncio.sleep(0.05)
+
+    async def _ask(self, request: Any, doing: str, *, control: bool = False) -> Any:
+        """Any broker's answer, or the controller's; another try where one broker of several is down."""
+        if self._client is None:
+            raise BrokerError("the log is not open: enter its context first")
+        failed: BaseException = kafka.NoBrokersAvailable()
+        for _ in range(_TRIES):
+            client = self._client
+            controller = client.cluster.controller
+            node = controller.nodeId if control and controller is not None else client.get_random_node()
+            try:
+                return await bounded(client.send(node, request()), self._config.request_timeout_s)
+            except kafka.NotControllerError as error:
+                failed = error
+                await client.force_metadata_update()
+            except (kafka.KafkaError, TimeoutError, OSError) as error:
+                failed = error
+        raise broker_error(failed, doing) from failed

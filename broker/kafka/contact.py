@@ -1,0 +1,93 @@
+"""Whether the brokers can be reached: asked again and again, so that nobody has to wait out a deadline to learn it."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from broker.port import BrokerError, BrokerUnavailable
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class Contact:
+    """Calls `ping` every `every_s` seconds; what it raises as BrokerError counts as out of reach."""
+
+    def __init__(self, ping: Callable[[], Awaitable[None]], every_s: float, brokers: str) -> None:
+        self._ping = ping
+        self._every_s = every_s
+        self._brokers = brokers
+        self._lost: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begin, within reach: whoever opens has just been answered."""
+        self._lost = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run(), name="kafka-contact")
+
+    async def close(self) -> None:
+        """End it, and whatever waits with `unless_lost`."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_result(None)
+
+    @property
+    def available(self) -> bool:
+        """Whether the brokers answered when last asked."""
+        return self._lost is not None and not self._lost.done()
+
+    def require(self) -> None:
+        """Return if the brokers are within reach.
+
+        Raises:
+            BrokerUnavailable: they are not.
+        """
+        if not self.available:
+            raise self._unavailable()
+
+    async def unless_lost(self, work: "asyncio.Future[T]") -> T:
+        """The result of `work`, which goes on if the brokers are lost or the caller is cancelled.
+
+        Raises:
+            BrokerUnavailable: the brokers cannot be reached.
+        """
+        if self._lost is None or self._lost.done():
+            work.add_done_callback(_heed)
+            raise self._unavailable()
+        try:
+            await asyncio.wait((work, self._lost), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not work.done():
+                work.add_done_callback(_heed)
+        if not work.done():
+            raise self._unavailable()
+        return work.result()
+
+    def _unavailable(self) -> BrokerUnavailable:
+        return BrokerUnavailable(f"the Kafka brokers at {self._brokers} cannot be reached now")
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                await self._ping()
+            except BrokerError as error:
+                if self._lost is not None and not self._lost.done():
+                    _log.warning("the Kafka brokers at %s are out of reach: %s", self._brokers, error)
+                    self._lost.set_result(None)
+            else:
+                if not self.available:
+                    _log.warning("the Kafka brokers at %s are within reach again", self._brokers)
+                    self._lost = asyncio.get_running_loop().create_future()
+
+
+def _heed(done: "asyncio.Future[T]") -> None:
+    """An error that nobody waits for any more is not to be complained about."""
+    if not done.cancelled():
+        done.exception()

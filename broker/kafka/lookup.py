@@ -1,0 +1,85 @@
+"""Single questions to the log: where it ends, and what stands at one place."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import aiokafka.errors as kafka
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from broker.kafka.clients import bounded, start_consumer, stop_consumer
+from broker.kafka.config import KafkaConfig
+from broker.kafka.errors import broker_error
+from broker.kafka.records import record_of
+from broker.port import BrokerUnavailable, Position, Record
+
+
+class Lookup:
+    """One consumer without a group, used by one question at a time."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._consumer: Any = None
+        self._one_question = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Stop the consumer."""
+        if self._consumer is not None:
+            consumer, self._consumer = self._consumer, None
+            await stop_consumer(consumer)
+
+    async def end_offsets(self, topic: str, partitions: int) -> Mapping[int, int]:
+        """Where each partition ends for readers of committed records.
+
+        Raises:
+            BrokerUnavailable: no answer in time.
+        """
+        places = [TopicPartition(topic, partition) for partition in range(partitions)]
+        async with self._one_question:
+            try:
+                ends = await bounded((await self._started()).end_offsets(places), self._config.request_timeout_s)
+            except (kafka.KafkaError, TimeoutError, OSError) as error:
+                raise broker_error(error, f"asking where topic {topic} ends") from error
+        return {place.partition: offset for place, offset in ends.items()}
+
+    async def read_at(self, position: Position) -> Record | None:
+        """The record at that place, or None.
+
+        Raises:
+            BrokerUnavailable: no answer in time.
+        """
+        async with self._one_question:
+            try:
+                return await bounded(self._read_at(position), self._config.request_timeout_s)
+            except kafka.OffsetOutOfRangeError:
+                return None
+            except (kafka.KafkaError, TimeoutError, OSError) as error:
+                raise broker_error(error, f"reading topic {position.topic}") from error
+
+    async def _read_at(self, position: Position) -> Record | None:
+        consumer = await self._started()
+        place = TopicPartition(position.topic, position.partition)
+        end = (await consumer.end_offsets([place]))[place]
+        if not 0 <= position.offset < end:
+            return None
+        consumer.assign([place])
+        try:
+            consumer.seek(place, position.offset)
+            while True:
+                found = await consumer.getmany(place, timeout_ms=100, max_records=1)
+                for record in found.get(place, ()):
+                    return record_of(record) if record.offset == position.offset else None
+                if await consumer.position(place) > position.offset:  # a gap up to the end
+                    return None
+        finally:
+            consumer.unsubscribe()
+
+    async def _started(self) -> Any:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(**self._config.consumer())
+            try:
+                await start_consumer(consumer, self._config.request_timeout_s)
+            except (kafka.KafkaError, TimeoutError, OSError) as error:
+                raise BrokerUnavailable(f"Kafka cannot be reached now ({type(error).__name__})") from error
+            self._consumer = consumer
+        return self._consumer

@@ -1,0 +1,377 @@
+"""A member of a consumer group whose commits are transactions, and who is fenced from what it does not own any more.
+
+The life of a partition here:
+
+1. assigned: delivery held back; a writer is started, which fences the former owner and settles what it left open; the
+   committed offset is asked for; seek; delivery begins.
+2. commits through that writer. After a commit that failed otherwise than by a clean abort the writer is spent, and
+   commits are refused until `rewind`, which repeats the steps of 1 (if the group still knows this member).
+3. revoked: delivery ends at once; whoever uses the member finishes and forgets; the writer is given up.
+
+Why no record can be committed twice: only the writer that was started last can commit, and whoever started it asked for
+the committed offset afterwards. Whether the group's own view is up to date does not matter for that.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import aiokafka.errors as kafka
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+
+from broker.kafka.clients import bounded, start_consumer, stop_consumer
+from broker.kafka.cluster import Cluster
+from broker.kafka.config import KafkaConfig
+from broker.kafka.contact import Contact
+from broker.kafka.errors import broker_error
+from broker.kafka.feed import Feed
+from broker.kafka.records import Checked, check
+from broker.kafka.transactions import GroupOffset, Writer
+from broker.port import (
+    BrokerError,
+    BrokerUnavailable,
+    CommitFailed,
+    FollowUp,
+    NewRecord,
+    OnRevoked,
+    Position,
+    Record,
+)
+
+_Told = Callable[[Iterable[int]], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+
+_RETRY_S = 0.2
+_JOIN_MARGIN_S = 10.0
+_REQUEST_MARGIN_MS = 5_000
+
+
+class _Owned:
+    """A partition of this member. `lock` is held by whatever must not meet: commit, rewind, take-over."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.writer: Writer | None = None
+        self.committed: int | None = None
+        self.paused = False
+        self.leaving = False
+        self.task: asyncio.Task[None] | None = None
+
+
+class KafkaMember:
+    """See `broker.port.GroupMember`."""
+
+    def __init__(self, config: KafkaConfig, cluster: Cluster, contact: Contact, topic: str, group: str) -> None:
+        self._config, self._cluster, self._contact = config, cluster, contact
+        self._topic, self._group = topic, group
+        self._consumer: Any = None
+        self._feed: Feed | None = None
+        self._owned: dict[int, _Owned] = {}
+        self._assigned = asyncio.Event()
+        self._forget: OnRevoked | None = None
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._contact.require()
+        await self._cluster.topic(self._topic)
+        options = self._config.consumer()
+        # A request to join waits until the slowest member has let go.
+        options["request_timeout_ms"] = self._config.rebalance_timeout_ms + _REQUEST_MARGIN_MS
+        consumer = AIOKafkaConsumer(
+            **options,
+            group_id=self._group,
+            session_timeout_ms=self._config.session_timeout_ms,
+            heartbeat_interval_ms=self._config.session_timeout_ms // 4,
+            rebalance_timeout_ms=self._config.rebalance_timeout_ms,
+        )
+        limit_s = (self._config.rebalance_timeout_ms + self._config.session_timeout_ms) / 1000 + _JOIN_MARGIN_S
+        try:
+            await start_consumer(consumer, self._config.request_timeout_s)
+        except (kafka.KafkaError, TimeoutError, OSError) as error:
+            raise broker_error(error, f"joining group {self._group}") from error
+        self._consumer = consumer
+        self._feed = Feed(consumer, self._topic, self._contact, self._config.request_timeout_s)
+        try:
+            consumer.subscribe([self._topic], listener=_Listener(self._revoked, self._was_assigned))
+            async with asyncio.timeout(limit_s):
+                await self._joined()
+        except TimeoutError as error:
+            await self._close()
+            raise BrokerUnavailable(f"group {self._group} gave this member no partitions in time") from error
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def _joined(self) -> None:
+        waiting = asyncio.ensure_future(self._assigned.wait())
+        await self._contact.unless_lost(waiting)
+        tasks = [owned.task for owned in self._owned.values() if owned.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        """Deliver no more, let commits end, leave the group; each bounded."""
+        self._feed = None
+        consumer, self._consumer = self._consumer, None
+        for partition in list(self._owned):
+            self._release(partition)
+        if self._background:
+            await asyncio.wait(self._background, timeout=self._config.transaction_timeout_ms / 1000)
+        if consumer is not None:
+            await stop_consumer(consumer)
+
+    def _open(self) -> Feed:
+        if self._feed is None:
+            raise BrokerError(f"the member of group {self._group} is not open: enter its context first")
+        return self._feed
+
+    async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
+        """The next records; see the port."""
+        return await self._open().fetch(max_records, timeout_s)
+
+    def assignment(self) -> frozenset[int]:
+        """The partitions that this member was given last."""
+        self._open()
+        return frozenset(self._owned)
+
+    def on_revoked(self, forget: OnRevoked) -> None:
+        """See the port."""
+        self._forget = forget
+
+    def pause(self, partition: int) -> None:
+        """Deliver nothing of this partition until `resume`; nothing to do where it is not owned."""
+        feed = self._open()
+        owned = self._owned.get(partition)
+        if owned is not None:
+            owned.paused = True
+            feed.active.discard(partition)
+            self._consumer.pause(TopicPartition(self._topic, partition))
+
+    def resume(self, partition: int) -> None:
+        """Deliver this partition again, once it is taken over; nothing to do where it is not owned."""
+        self._open()
+        owned = self._owned.get(partition)
+        if owned is not None:
+            owned.paused = False
+            self._deliver(partition, owned)
+
+    async def committed(self, partition: int) -> int | None:
+        """The offset that the group goes on from, or None before the first commit."""
+        self._open()
+        if not 0 <= partition < (await self._cluster.topic(self._topic)).partitions:
+            raise BrokerError(f"topic {self._topic} has no partition {partition}")
+        owned = self._owned.get(partition)
+        if owned is not None and owned.writer is not None and owned.writer.usable:
+            return owned.committed  # nobody else can have changed it
+        return await self._ask_committed(partition)
+
+    async def commit(
+        self,
+        partition: int,
+        next_offset: int,
+        outputs: Sequence[NewRecord] = (),
+        follow_up: FollowUp | None = None,
+    ) -> Sequence[Position]:
+        """One transaction; see the port. Cancelled or out of reach, it may still be written; after `rewind`,
+        `committed` tells.
+        """
+        self._open()
+        checked = await check(self._cluster, outputs)
+        owned = self._owned.get(partition)
+        if owned is None:
+            raise CommitFailed(f"partition {partition} of {self._topic} belongs to another member now")
+        work = self._start(self._commit(partition, owned, next_offset, checked, follow_up))
+        return await self._contact.unless_lost(work)
+
+    async def _commit(
+        self,
+        partition: int,
+        owned: _Owned,
+        next_offset: int,
+        outputs: Sequence[Checked],
+        follow_up: FollowUp | None,
+    ) -> Sequence[Position]:
+        async def follow(positions: Sequence[Position]) -> Sequence[Checked]:
+            return await check(self._cluster, follow_up(positions)) if follow_up is not None else ()
+
+        async with owned.lock:
+            writer = owned.writer
+            if writer is None or not writer.usable:
+                raise CommitFailed(f"partition {partition} of {self._topic} has to be rewound before it is committed")
+            offset = GroupOffset(self._group, self._topic, partition, next_offset)
+            positions = await writer.write(outputs, None if follow_up is None else follow, offset)
+            owned.committed = next_offset
+            return positions
+
+    async def rewind(self, partition: int) -> None:
+        """Deliver the partition again from the committed offset; nothing to do where it is not owned any more.
+
+        Raises:
+            BrokerUnavailable: that is not possible now; the partition is not delivered meanwhile.
+        """
+        self._open()
+        owned = self._owned.get(partition)
+        if owned is None:
+            return
+        work = self._start(self._rewind(partition, owned))
+        await self._contact.unless_lost(work)
+
+    async def _rewind(self, partition: int, owned: _Owned) -> None:
+        async with owned.lock:
+            if owned.leaving or self._owned.get(partition) is not owned:
+                return
+            if owned.writer is not None and owned.writer.usable:
+                self._seek(partition, owned, await self._goes_on_at(partition, owned.committed))
+                return
+            self._hold(partition)
+            # Whoever was given up by the group must not take partitions from their new owners. It will be told.
+            if await self._is_member():
+                await self._take_over(partition, owned)
+
+    # The group's side. The library calls these; it keeps its heartbeat going only while `_revoked` waits.
+
+    async def _revoked(self, partitions: Iterable[int]) -> None:
+        gone = frozenset(partitions)
+        feed = self._feed
+        if feed is None or not gone:
+            return
+        feed.epoch += 1
+        feed.active.difference_update(gone)
+        for partition in gone & self._owned.keys():
+            self._owned[partition].leaving = True
+        limit_s = self._config.rebalance_timeout_ms / 1000 / 2
+        if self._forget is not None:
+            try:
+                async with asyncio.timeout(limit_s):
+                    await self._forget(gone)
+            except TimeoutError:
+                _log.warning("group %s: partitions pass on before their work was finished", self._group)
+            except Exception:  # noqa: BLE001 - the partitions go to others whatever happens here
+                _log.exception("group %s: revoked partitions could not be forgotten", self._group)
+        for partition in gone:
+            self._release(partition)
+
+    async def _was_assigned(self, partitions: Iterable[int]) -> None:
+        """Only starts the take-overs: heartbeats begin after this has returned."""
+        if self._feed is None:
+            return
+        for partition in partitions:
+            self._consumer.pause(TopicPartition(self._topic, partition))
+            owned = self._owned[partition] = _Owned()
+            owned.task = self._start(self._keep_taking_over(partition, owned))
+        self._assigned.set()
+
+    def _release(self, partition: int) -> None:
+        owned = self._owned.pop(partition, None)
+        if owned is None:
+            return
+        if owned.task is not None:
+            owned.task.cancel()
+        self._start(_give_up(owned))
+
+    async def _keep_taking_over(self, partition: int, owned: _Owned) -> None:
+        while True:
+            async with owned.lock:
+                try:
+                    await self._take_over(partition, owned)
+                except BrokerError as error:
+                    _log.warning("partition %d of %s cannot be taken over yet: %s", partition, self._topic, error)
+                else:
+                    return
+            await asyncio.sleep(_RETRY_S)
+
+    async def _take_over(self, partition: int, owned: _Owned) -> None:
+        if owned.writer is not None:
+            spent, owned.writer = owned.writer, None
+            await spent.close()
+        writer = await Writer.start(self._config, f"{self._group}-{self._topic}-{partition}")
+        try:
+            owned.committed = await self._ask_committed(partition)
+            offset = await self._goes_on_at(partition, owned.committed)
+        except BaseException:
+            self._start(writer.close())
+            raise
+        owned.writer = writer
+        self._seek(partition, owned, offset)
+
+    async def _goes_on_at(self, partition: int, committed: int | None) -> int:
+        if committed is not None:
+            return committed
+        place = TopicPartition(self._topic, partition)
+        try:
+            firsts = await bounded(self._consumer.beginning_offsets([place]), self._config.request_timeout_s)
+        except (kafka.KafkaError, TimeoutError) as error:
+            raise broker_error(error, f"asking where topic {self._topic} begins") from error
+        return int(firsts[place])
+
+    async def _ask_committed(self, partition: int) -> int | None:
+        place = TopicPartition(self._topic, partition)
+        try:
+            found: int | None = await bounded(self._consumer.committed(place), self._config.request_timeout_s)
+        except (kafka.KafkaError, TimeoutError) as error:
+            raise broker_error(error, f"asking how far group {self._group} is") from error
+        return found
+
+    def _seek(self, partition: int, owned: _Owned, offset: int) -> None:
+        place = TopicPartition(self._topic, partition)
+        if self._owned.get(partition) is owned and place in self._consumer.assignment():
+            self._consumer.seek(place, offset)
+            self._deliver(partition, owned)
+
+    def _deliver(self, partition: int, owned: _Owned) -> None:
+        ready = owned.writer is not None and owned.writer.usable
+        if self._feed is not None and ready and not owned.paused and not owned.leaving:
+            self._consumer.resume(TopicPartition(self._topic, partition))
+            self._feed.active.add(partition)
+
+    def _hold(self, partition: int) -> None:
+        if self._feed is not None:
+            self._feed.active.discard(partition)
+            with suppress(kafka.IllegalStateError):
+                self._consumer.pause(TopicPartition(self._topic, partition))
+
+    async def _is_member(self) -> bool:
+        """Whether the group still knows this member; if not, the library begins to join again.
+
+        The library has no public way to ask.
+        """
+        coordinator = self._consumer._coordinator  # noqa: SLF001 - as the docstring says
+        try:
+            return bool(await bounded(coordinator._do_heartbeat(), self._config.request_timeout_s))  # noqa: SLF001
+        except (kafka.KafkaError, TimeoutError) as error:
+            raise broker_error(error, f"asking whether group {self._group} knows this member") from error
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+
+async def _give_up(owned: _Owned) -> None:
+    """After a commit that is under way: aborted, it would hold readers up until its time is over."""
+    async with owned.lock:
+        writer, owned.writer = owned.writer, None
+    if writer is not None:
+        await writer.close()
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # the library is not typed
+    def __init__(self, revoked: _Told, assigned: _Told) -> None:
+        self._revoked, self._assigned = revoked, assigned
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._revoked(place.partition for place in revoked)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        await self._assigned(place.partition for place in assigned)

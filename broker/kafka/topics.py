@@ -1,0 +1,112 @@
+"""Topics as Kafka keeps them: what there is, what a specification asks for, and the difference in sentences."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from broker.port import TopicSpec
+
+ROOM_BYTES = 64 * 1024
+"""What max.message.bytes has above a topic's record limit: it counts whole batches with headers, and small records share
+batches of up to 16 KiB."""
+
+_FOR_EVER = -1
+_DAY_MS = 24 * 3600 * 1000
+_HOUR_MS = 3600 * 1000
+_MINUTE_MS = 60 * 1000
+_SEGMENT_BYTES = 1024 * 1024 * 1024
+_LEAST_SEGMENT_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as it is. Retention of None means for ever; `retention_bytes` is per partition."""
+
+    name: str
+    partitions: int
+    replication: int
+    retention_ms: int | None
+    retention_bytes: int | None
+    compacted: bool
+    max_record_bytes: int
+
+
+def state_of(name: str, partitions: int, replication: int, configs: Mapping[str, str]) -> TopicState:
+    """What Kafka's own settings of a topic mean."""
+    compacted = "compact" in configs.get("cleanup.policy", "delete")
+    deleted = "delete" in configs.get("cleanup.policy", "delete")
+    return TopicState(
+        name,
+        partitions,
+        replication,
+        _limit(configs.get("retention.ms")) if deleted else None,
+        _limit(configs.get("retention.bytes")) if deleted else None,
+        compacted,
+        max(0, int(configs.get("max.message.bytes", 1024 * 1024)) - ROOM_BYTES),
+    )
+
+
+def _limit(value: str | None) -> int | None:
+    return None if value is None or int(value) == _FOR_EVER else int(value)
+
+
+def configs_of(spec: TopicSpec) -> dict[str, str]:
+    """Kafka's settings for a topic that is kept so.
+
+    Kafka removes and compacts whole segments, never the one it writes to; so segments are made to end early enough that
+    retention means what it says to within a quarter, a day at most, and that a deleted person is gone within hours.
+    """
+    most_bytes = spec.max_record_bytes + ROOM_BYTES
+    configs = {"max.message.bytes": str(most_bytes)}
+    if spec.compacted:
+        return configs | {
+            "cleanup.policy": "compact",
+            "min.cleanable.dirty.ratio": "0.1",
+            "max.compaction.lag.ms": str(_HOUR_MS),
+            "delete.retention.ms": str(_DAY_MS),
+            "segment.ms": str(_HOUR_MS),
+        }
+    configs["cleanup.policy"] = "delete"
+    configs["retention.ms"] = str(_FOR_EVER if spec.retention_ms is None else spec.retention_ms)
+    configs["retention.bytes"] = str(_FOR_EVER if spec.retention_bytes is None else spec.retention_bytes)
+    if spec.retention_ms is not None:
+        configs["segment.ms"] = str(min(_DAY_MS, max(_MINUTE_MS, spec.retention_ms // 4)))
+    if spec.retention_bytes is not None:
+        least = max(2 * most_bytes, _LEAST_SEGMENT_BYTES)
+        configs["segment.bytes"] = str(min(_SEGMENT_BYTES, max(least, spec.retention_bytes // 4)))
+    return configs
+
+
+def unchangeable(spec: TopicSpec, state: TopicState) -> str | None:
+    """Why a topic cannot be made to fit, in a sentence, or None."""
+    if spec.partitions != state.partitions:
+        return (
+            f"topic {spec.name} has {state.partitions} partitions and should have {spec.partitions}: keys would change"
+            " their partition, so set that number instead, or create the topic anew"
+        )
+    if spec.compacted != state.compacted:
+        wanted, is_ = ("compact", "delete") if spec.compacted else ("delete", "compact")
+        return f"topic {spec.name} has cleanup.policy={is_} and needs {wanted}: change it, or create the topic anew"
+    return None
+
+
+def differences(spec: TopicSpec, state: TopicState) -> Iterator[str]:
+    """What is to be changed in a topic that exists, one sentence each."""
+    reason = unchangeable(spec, state)
+    if reason is not None:
+        yield reason
+    if state.max_record_bytes < spec.max_record_bytes:
+        yield (
+            f"topic {spec.name} takes messages of {state.max_record_bytes + ROOM_BYTES} bytes at most: set"
+            f" max.message.bytes to {spec.max_record_bytes + ROOM_BYTES}, or requests would be refused"
+        )
+    if spec.compacted or state.compacted:
+        return
+    for setting, wanted, found in (
+        ("retention.ms", spec.retention_ms, state.retention_ms),
+        ("retention.bytes", spec.retention_bytes, state.retention_bytes),
+    ):
+        if wanted != found:
+            yield (
+                f"topic {spec.name} has {setting}={_FOR_EVER if found is None else found}:"
+                f" set it to {_FOR_EVER if wanted is None else wanted}"
+            )

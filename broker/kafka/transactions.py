@@ -1,0 +1,145 @@
+"""One transactional producer: begin, send, await every send, offsets, commit; or abort.
+
+A producer that failed in any way but a clean abort is not used again: its owner starts another of the same name, which
+makes the brokers finish or abort what the first left open.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from broker.kafka.clients import bounded, start_producer, stop_producer
+from broker.kafka.config import KafkaConfig
+from broker.kafka.errors import FENCED, broker_error
+from broker.kafka.records import Checked, send
+from broker.port import BrokerUnavailable, Position
+
+_ABORT_LIMIT_S = 3.0
+
+FollowUp = Callable[[Sequence[Position]], Awaitable[Sequence[Checked]]]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOffset:
+    """Where a group goes on."""
+
+    group: str
+    topic: str
+    partition: int
+    next_offset: int
+
+
+class Writer:
+    """A started producer. `usable` is False once it has to be replaced; `fenced` when another has taken its name."""
+
+    def __init__(self, producer: Any, limit_s: float) -> None:
+        self._producer = producer
+        self._limit_s = limit_s
+        self.usable = True
+        self.fenced = False
+
+    @classmethod
+    async def start(cls, config: KafkaConfig, transactional_id: str) -> Self:
+        """Fence whoever had this name, finish or abort what it left open.
+
+        Raises:
+            BrokerError: that did not succeed.
+        """
+        options = {
+            **config.producer(),
+            "transactional_id": transactional_id,
+            "transaction_timeout_ms": config.transaction_timeout_ms,
+        }
+        limit_s = config.transaction_timeout_ms / 1000
+        try:
+            return cls(await start_producer(options, limit_s), limit_s)
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise broker_error(error, "starting a transactional producer") from error
+
+    async def close(self) -> None:
+        """Stop the producer, bounded. A transaction that is under way is left to the next one of its name."""
+        self.usable = False
+        await stop_producer(self._producer)
+
+    async def write(
+        self, outputs: Sequence[Checked], follow_up: FollowUp | None = None, offset: GroupOffset | None = None
+    ) -> Sequence[Position]:
+        """One transaction; the places of everything written.
+
+        Raises:
+            BrokerError: it was aborted; or, with BrokerUnavailable, it is not known whether it was committed.
+            Exception: what `follow_up` raised; it was aborted.
+        """
+        if not self.usable:
+            raise BrokerUnavailable("the transactional producer is to be replaced")
+        try:
+            async with asyncio.timeout(self._limit_s):
+                return await self._write(outputs, follow_up, offset)
+        except TimeoutError as error:
+            self.usable = False
+            raise broker_error(error, "a transaction") from error
+        except KafkaError as error:
+            self.usable = False
+            self.fenced = isinstance(error, FENCED)
+            raise broker_error(error, "a transaction") from error
+        except AssertionError as error:  # the library asserts the state of its transaction
+            self.usable = False
+            raise BrokerUnavailable("a transaction cannot go on: its producer has failed") from error
+        except asyncio.CancelledError:
+            self.usable = False
+            raise
+
+    async def _write(
+        self, outputs: Sequence[Checked], follow_up: FollowUp | None, offset: GroupOffset | None
+    ) -> Sequence[Position]:
+        await self._producer.begin_transaction()
+        try:
+            if follow_up is None:
+                # The group's offset travels while the records do; the commit waits for both.
+                (positions, _) = await _all(self._send(outputs), self._send_offset(offset))
+            else:
+                positions = await self._send(outputs)
+                positions += await self._send(await follow_up(tuple(positions)))
+                await self._send_offset(offset)
+        except BaseException:
+            if not await self._abort_if_possible():
+                self.usable = False
+            raise
+        await self._producer.commit_transaction()
+        return positions
+
+    async def _send(self, records: Sequence[Checked]) -> list[Position]:
+        sent = [await send(self._producer, record) for record in records]
+        done = await asyncio.gather(*sent, return_exceptions=True)
+        positions = []
+        for found in done:
+            if isinstance(found, BaseException):
+                raise found
+            positions.append(Position(found.topic, found.partition, found.offset))
+        return positions
+
+    async def _send_offset(self, offset: GroupOffset | None) -> None:
+        if offset is not None:
+            place = {TopicPartition(offset.topic, offset.partition): offset.next_offset}
+            await self._producer.send_offsets_to_transaction(place, offset.group)
+
+    async def _abort_if_possible(self) -> bool:
+        """Even where the producer is to be replaced: an open transaction holds its topics' readers up."""
+        try:
+            await asyncio.shield(asyncio.ensure_future(bounded(self._producer.abort_transaction(), _ABORT_LIMIT_S)))
+        except (KafkaError, TimeoutError, AssertionError):  # the library asserts where a transaction cannot be aborted
+            return False
+        return True
+
+
+async def _all(first: Awaitable[list[Position]], second: Awaitable[None]) -> tuple[list[Position], None]:
+    """Both, to their ends: nothing of a transaction may still be under way when it is committed or aborted."""
+    done = await asyncio.gather(first, second, return_exceptions=True)
+    for found in done:
+        if isinstance(found, BaseException):
+            raise found
+    return done[0], None  # type: ignore[return-value]

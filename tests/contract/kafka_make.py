@@ -1,0 +1,70 @@
+"""The Kafka make under test: topic and group names that no other test uses, and commits that are waited for.
+
+Kafka answers a commit before the markers that make it readable are written everywhere. The contract speaks of what is
+readable once it is; so what these brokers and members return for has been seen by a reader of committed records.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from broker.kafka import KafkaBroker, KafkaConfig
+from broker.kafka.member import KafkaMember
+from broker.port import FollowUp, NewRecord, Position
+
+VISIBLE_S = 10.0
+
+
+def config_of(bootstrap: str, **changes: Any) -> KafkaConfig:
+    """Limits as short as the broker allows, so that failures are quick."""
+    limits = {"session_timeout_ms": 3000, "rebalance_timeout_ms": 6000, "transaction_timeout_ms": 8000}
+    return KafkaConfig(bootstrap, client_id=f"test-{uuid.uuid4().hex[:8]}", **{**limits, **changes})
+
+
+async def until_visible(broker: KafkaBroker, positions: Sequence[Position]) -> None:
+    async with asyncio.timeout(VISIBLE_S):
+        for position in positions:
+            while (await broker.end_offsets(position.topic))[position.partition] <= position.offset:
+                await asyncio.sleep(0.002)
+
+
+class SettledBroker(KafkaBroker):
+    async def append(self, records: Sequence[NewRecord]) -> Sequence[Position]:
+        positions = await super().append(records)
+        await until_visible(self, positions)
+        return positions
+
+    def member(self, topic: str, group: str) -> "SettledMember":
+        return SettledMember(self, topic, f"{group}-{topic}")
+
+
+class SettledMember(KafkaMember):
+    def __init__(self, broker: KafkaBroker, topic: str, group: str) -> None:
+        super().__init__(broker._config, broker._cluster, broker._contact, topic, group)
+        self._broker = broker
+
+    async def commit(
+        self,
+        partition: int,
+        next_offset: int,
+        outputs: Sequence[NewRecord] = (),
+        follow_up: FollowUp | None = None,
+    ) -> Sequence[Position]:
+        positions = await super().commit(partition, next_offset, outputs, follow_up)
+        await until_visible(self._broker, positions)
+        return positions
+
+
+class KafkaMake:
+    """See `tests.contract.suites.Make`."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+        self._test = uuid.uuid4().hex[:12]
+
+    def open(self) -> KafkaBroker:
+        return SettledBroker(config_of(self.bootstrap))
+
+    def topic(self, name: str) -> str:
+        return f"{name}-{self._test}"

@@ -1,0 +1,39 @@
+"""Which Kafka broker the tests use, started once per test run."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from picturematch.kafka_dev import CannotStartKafka, DevBroker, dev_kafka, environment_bootstrap
+
+REQUIRED = "PICTUREMATCH_REQUIRE_KAFKA"
+
+
+@contextmanager
+def kafka_for_tests() -> Iterator[str]:
+    """The address of a broker; without any, the tests that need it are skipped, or fail where one is required."""
+    named = environment_bootstrap(os.environ)
+    if named is not None:
+        yield named
+        return
+    with own_kafka() as broker:
+        yield broker.bootstrap
+
+
+@contextmanager
+def own_kafka() -> Iterator[DevBroker]:
+    """A broker of one's own, that may be stopped and started."""
+    try:
+        starting = dev_kafka()
+        broker = starting.__enter__()
+    except CannotStartKafka as error:
+        line = f"KAFKA IS NOT TESTED: {error}"
+        if os.environ.get(REQUIRED):
+            pytest.fail(f"{REQUIRED} is set, but {error}")
+        pytest.skip(line)
+    try:
+        yield broker
+    finally:
+        starting.__exit__(None, None, None)
