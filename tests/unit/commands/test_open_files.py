@@ -10,11 +10,11 @@ ENDLESS = resource.RLIM_INFINITY
 @pytest.mark.parametrize(
     ("limits", "room", "limits_after"),
     [
-        ((256, 4096), 1024, (1152, 4096)),
-        ((256, ENDLESS), 1024, (1152, ENDLESS)),
+        ((256, 4096), 1024, (1664, 4096)),
+        ((256, ENDLESS), 1024, (1664, ENDLESS)),
         ((4096, 4096), 1024, (4096, 4096)),
         ((ENDLESS, ENDLESS), 1024, (ENDLESS, ENDLESS)),
-        ((256, 512), 384, (512, 512)),
+        ((256, 1024), 384, (1024, 1024)),
         ((64, 64), 16, (64, 64)),
     ],
 )
@@ -32,6 +32,6 @@ def test_a_system_that_forbids_raising_it_leaves_room_for_fewer(monkeypatch: pyt
     def forbid(_: int, new: tuple[int, int]) -> None:
         raise ValueError("not allowed to raise maximum limit")
 
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, ENDLESS))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (768, ENDLESS))
     monkeypatch.setattr(resource, "setrlimit", forbid)
     assert room_for_connections(1024) == 128
