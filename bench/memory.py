@@ -10,8 +10,10 @@ import click
 import psutil
 
 from bench.load import match_call, run_load
+from bench.people import enrol_features, made_up_features
 from bench.pictures import bench_pictures
 from bench.server import running_server
+from picturematch.networks import store_of
 from picturematch.options import settings_of
 
 
@@ -23,8 +25,11 @@ from picturematch.options import settings_of
 @click.pass_context
 def main(ctx: click.Context, requests: int, first: int, concurrency: int, pictures: Path | None) -> None:
     """Memory after many requests against memory after some."""
-    calls = [match_call(jpeg, f"10.0.0.{i % 200}") for i, jpeg in enumerate(bench_pictures(settings_of(ctx), pictures))]
+    settings = settings_of(ctx)
+    embedder = store_of(settings).manifest.network("embedder")
+    calls = [match_call(jpeg, f"10.0.0.{i % 200}") for i, jpeg in enumerate(bench_pictures(settings, pictures))]
     with running_server({"PICTUREMATCH_INGEST__DEADLINE_MS": "60000"}) as server:
+        asyncio.run(enrol_features(server.url, made_up_features(100, embedder.dimension or 0)))
         process = psutil.Process(server.pid)
         asyncio.run(run_load(server.port, calls, first, concurrency))
         before = process.memory_info().rss

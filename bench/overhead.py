@@ -18,14 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.load import LoadResult, match_call, run_load
+from bench.people import enrol_features, made_up_features
 from bench.pictures import bench_pictures
-from bench.server import Server, running_server
+from bench.server import running_server
 from engine.gallery.people import People, face_key, person_key
 from engine.matching import decide_match
 from engine.messages import FaceRecord, MatchRequest, PersonRecord, encode
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
-from ingest.client import USERS_CALL, Client
 from picturematch.options import settings_of
 from picturematch.wiring import open_models
 
@@ -49,7 +49,7 @@ def main(ctx: click.Context, requests: int, rounds: int, people: int, pictures: 
     rows: dict[str, list[LoadResult]] = {}
     # At concurrency 64 on few cores a request waits longer than a device would; the deadline must not cut it short.
     with running_server({"PICTUREMATCH_INGEST__DEADLINE_MS": "60000", "PICTUREMATCH_INGEST__DRAIN_S": "5"}) as server:
-        asyncio.run(_enrol(server, engine.features))
+        asyncio.run(enrol_features(server.url, engine.features))
         calls = [match_call(jpeg, f"10.0.0.{i % 200}") for i, jpeg in enumerate(jpegs)]
         asyncio.run(run_load(server.port, calls, 20, 2))
         each = max(1, requests // rounds)
@@ -71,8 +71,7 @@ class DirectEngine:
             MatchRequest(request_id="r", device_ip="d", image=jpeg, compare_time_s=0.0, received_time_s=0.0)
             for jpeg in jpegs
         ]
-        vectors = np.random.default_rng(7).normal(size=(people, models.embedder.dimension)).astype(np.float32)
-        self.features = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        self.features = made_up_features(people, models.embedder.dimension)
         self._people = People(models.embedder.dimension, models.embedder_identity)
         for i, vector in enumerate(self.features):
             self._people.apply(_person(i, vector, models.embedder_identity))
@@ -109,24 +108,6 @@ def _person(number: int, vector: np.ndarray, model: str) -> Sequence[_Entry]:
         _Entry(face_key(name, 0), encode(face), 2 * number),
         _Entry(person_key(name), encode(person), 2 * number + 1),
     )
-
-
-async def _enrol(server: Server, features: np.ndarray) -> None:
-    async with Client(server.url, timeout_s=60) as client:
-
-        async def one(number: int) -> None:
-            body = {
-                "identity_id": f"bench-{number}",
-                "import_mode": True,
-                "feature": features[number].tolist(),
-                "info": {"name": "bench"},
-            }
-            answer = await client.post(USERS_CALL, body)
-            if answer.http_status != 200:
-                raise RuntimeError(f"enrolment failed: {answer.error_text}")
-
-        for first in range(0, len(features), 32):
-            await asyncio.gather(*(one(n) for n in range(first, min(first + 32, len(features)))))
 
 
 def _print(rows: dict[str, list[LoadResult]], cores: int, pictures: int, people: int) -> None:
