@@ -129,6 +129,7 @@ class Connection(RequestHandler):
         "_last_payload",
         "_lingering",
         "_metrics",
+        "_released",
         "_sent_away",
         "_settings",
     )
@@ -148,6 +149,7 @@ class Connection(RequestHandler):
         self._metrics = metrics
         self._answered = 0
         self._half_closed = False
+        self._released = False
         self._faulty = False
         self._lingering: asyncio.Future[None] | None = None
         self._head_began = False
@@ -161,11 +163,11 @@ class Connection(RequestHandler):
         return self._cut_payload is payload
 
     def release(self) -> None:
-        """Close now when idle, else after the answers that are due."""
+        """Close now when idle, else after the answer that is due; until then the rest of its request is still read."""
         if self._request_count == self._answered:
             self.force_close()
         else:
-            self.close()
+            self._released = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the client in, or send it away when there are too many."""
@@ -268,7 +270,7 @@ class Connection(RequestHandler):
             return resp, True
         finally:
             self._answered += 1
-            if self._half_closed and not self._messages:
+            if self._released or (self._half_closed and not self._messages):
                 self.close()
 
     async def _linger(self, transport: asyncio.Transport | None) -> None:

@@ -8,7 +8,7 @@ import pytest
 from broker.port import BrokerError, RecordTooLarge
 from engine.messages import Answer, Request
 from ingest.server import MATCH_PATH, USERS_PATH, CannotListen
-from tests.wire.harness import HttpReply, Serving, Site, answer_well, eventually, unavailable
+from tests.wire.harness import HttpReply, Serving, Site, answer_well, eventually, parse_replies, unavailable
 
 HEAD_ONLY = b"POST " + MATCH_PATH.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
 AWAY = "192.0.2.7"
@@ -151,6 +151,21 @@ async def test_stopping_finishes_what_is_in_flight_and_takes_nothing_new(serving
         async with asyncio.timeout(2):
             await stopping
         idle.close()
+
+
+async def test_stopping_waits_for_a_body_that_is_on_its_way(site: Site) -> None:
+    body = orjson.dumps(site.body())
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.ingress.port)
+    writer.write(HEAD_ONLY.replace(b"1000", b"%d" % len(body)) + body[:100])
+    await eventually(lambda: site.metric("picturematch_http_held_bytes") == 100)
+    stopping = asyncio.create_task(site.ingress.drain())
+    await eventually(lambda: "the server is stopping" in site.ingress.not_ready())
+    writer.write(body[100:])
+    async with asyncio.timeout(2):
+        (reply,) = parse_replies(await reader.read())
+        assert reply.code == 200
+        await stopping
+    writer.close()
 
 
 async def test_stopping_takes_no_longer_than_its_limit(serving: Serving) -> None:
