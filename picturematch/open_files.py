@@ -4,8 +4,8 @@ import contextlib
 import resource
 
 _FOR_THE_REST = 640
-"""Clients that are being sent away, of which asyncio accepts a whole backlog (512) before it looks at the first; and the
-log, the networks, and pictures being read."""
+"""Clients that are being sent away, of which asyncio accepts a whole backlog (512) before it looks at the first; and
+the log, the networks, and pictures being read."""
 _FEWEST_CONNECTIONS = 16
 
 
