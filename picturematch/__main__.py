@@ -6,7 +6,19 @@ import click
 
 from picturematch.options import config_option
 
-_COMMANDS = ("serve", "demo", "models", "enrol", "events", "sink", "record", "capture", "replay", "dead-letters")
+_COMMANDS = (
+    "serve",
+    "demo",
+    "models",
+    "enrol",
+    "events",
+    "sink",
+    "record",
+    "capture",
+    "replay",
+    "dead-letters",
+    "kafka-dev",
+)
 
 
 class _Commands(click.Group):

@@ -7,6 +7,7 @@ a folder, and dies with the process that started it.
 
 import ctypes
 import os
+import re
 import shutil
 import signal
 import socket
@@ -137,7 +138,10 @@ class _JavaBroker:
 
     def start(self) -> None:
         """Format the data folder if it is new, then run."""
-        if not self._properties.exists():
+        if self._properties.exists():
+            kept = self._properties.read_text("utf-8")  # with the controller's port, which is in its data too
+            self._properties.write_text(re.sub(r"PLAINTEXT://127.0.0.1:\d+", f"PLAINTEXT://{self.bootstrap}", kept))
+        else:
             self._format()
         with (self._folder / "kafka.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the java that was found, with arguments made here

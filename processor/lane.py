@@ -178,7 +178,15 @@ class Lane:
         """Forget what was taken and have it delivered again, after a pause."""
         self._member.pause(self._partition)
         await asyncio.sleep(pause_s)
-        await self._member.rewind(self._partition)
+        while True:
+            try:
+                await self._member.rewind(self._partition)
+                break
+            except BrokerError as error:
+                if not error.retriable:
+                    raise
+                log.warning("requests partition %d cannot be rewound yet: %s", self._partition, error)
+                await asyncio.sleep(_RETRY_MOST_S)
         self._forget()
         self._member.resume(self._partition)
 

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 _FETCH_WAIT_S = 1.0
 _RETRY_S = 0.5
+_HANDOVER_S = 5.0
+"""How long partitions that pass to another member may keep their lanes; the group waits that long with everything."""
 
 
 class Processor:
@@ -75,6 +77,7 @@ class Processor:
         self._reached, self._model = reached, models.embedder_identity
         self._hooks = LaneHooks(self._metrics.committed, self._left, self._metrics.commit_failed)
         self._lanes: dict[int, Lane] = {}
+        self._running: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
 
@@ -84,6 +87,7 @@ class Processor:
             stack.callback(self._pool.shutdown, wait=True, cancel_futures=True)
             member = await stack.enter_async_context(self._broker.member(self._topics.requests, PROCESSOR_GROUP))
             stack.push_async_callback(self._cancel_tasks)
+            member.on_revoked(self._hand_over)
             self._pull = self._start(self._fetch(member))
             self._stack = stack.pop_all()
         return self
@@ -142,8 +146,26 @@ class Processor:
                 self._model,
                 self._hooks,
             )
-            self._start(lane.run())
+            self._running[record.partition] = self._start(lane.run())
         return lane
+
+    async def _hand_over(self, partitions: frozenset[int]) -> None:
+        """Let the lanes of these partitions commit what they can within the limit, then forget them.
+
+        What they had not committed is delivered again to whoever has the partition next; here, into a new lane.
+        """
+        gone = partitions & self._lanes.keys()
+        if not gone:
+            return
+        committed: asyncio.Future[Any] = asyncio.gather(*(self._lanes[partition].idle() for partition in gone))
+        await asyncio.wait((committed,), timeout=_HANDOVER_S)
+        committed.cancel()
+        ended = []
+        for partition in gone:
+            del self._lanes[partition]
+            ended.append(self._running.pop(partition))
+            ended[-1].cancel()
+        await asyncio.gather(*ended, return_exceptions=True)
 
     def _left(self, count: int) -> None:
         self._room += count

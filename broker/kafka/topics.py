@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from broker.port import TopicSpec
 
 ROOM_BYTES = 64 * 1024
-"""What max.message.bytes has above a topic's record limit: it counts whole batches with headers, and small records share
-batches of up to 16 KiB."""
+"""What max.message.bytes has above a topic's record limit: it counts whole batches, and small records share batches of
+up to 16 KiB."""
 
 _FOR_EVER = -1
 _DAY_MS = 24 * 3600 * 1000

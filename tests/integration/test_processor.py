@@ -339,6 +339,42 @@ async def test_after_failed_commits_every_request_still_has_exactly_one_event(tm
         assert system.registry.get_sample_value("picturematch_commits_failed_total") == 3
 
 
+class RevokingBroker(FailingBroker):
+    """A log whose group takes partitions away and gives them back, as one with several members does."""
+
+    def member(self, topic: str, group: str) -> GroupMember:
+        self.only = super().member(topic, group)
+        self.only.on_revoked = lambda forget: setattr(self, "forget", forget)
+        return self.only
+
+    async def take_and_give_back(self, partitions: int) -> None:
+        for partition in range(partitions):
+            self.only.pause(partition)
+        await self.forget(frozenset(range(partitions)))
+        for partition in range(partitions):
+            await self.only.rewind(partition)
+            self.only.resume(partition)
+
+
+async def test_work_on_partitions_that_pass_on_is_finished_or_forgotten_and_done_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("processor.processor._HANDOVER_S", 0.05)
+    brokers: list[RevokingBroker] = []
+
+    def wrap(broker: Broker) -> RevokingBroker:
+        brokers.append(RevokingBroker(broker, []))
+        return brokers[0]
+
+    async with running(tmp_path, wrap=wrap) as system:
+        for turn in range(6):
+            await system.send(*(match(n) for n in range(10 * turn, 10 * turn + 10)))
+            await asyncio.sleep(0.02 * turn)
+            await brokers[0].take_and_give_back(3)
+        events = await system.wait_for(60)
+        await system.processor.drain(DEADLINE_S)
+        assert sorted(e["id"] for e in events) == sorted(f"m{n}" for n in range(60))
+        assert len(await read_all(system.broker, TOPICS.events)) == 60
+
+
 async def test_an_error_that_stays_stops_the_processor_and_says_so(tmp_path):
     async with running(tmp_path, wrap=lambda b: FailingBroker(b, [BrokerError("the log is damaged")])) as system:
         await system.send(match(1))

@@ -1,0 +1,36 @@
+"""picturematch kafka-dev: a Kafka broker for a developer's machine."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from picturematch.kafka_dev import CannotStartKafka, dev_kafka
+from picturematch.options import UserError
+from picturematch.shell import stop_signal
+
+
+@click.command(name="kafka-dev", epilog="Example: picturematch kafka-dev --port 9092")
+@click.option("--port", type=click.IntRange(0, 65535), default=9092, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where it keeps its data and goes on from.  [default: thrown away at the end]",
+)
+def command(port: int, folder: Path | None) -> None:
+    """Run a single Kafka broker on this machine, for development and tests.
+
+    Uses a Docker engine, or Java 17 and Maven. It listens on the loopback interface only, without passwords, and stops
+    with SIGINT or SIGTERM.
+    """
+    try:
+        with dev_kafka(port, None if folder is None else folder.absolute()) as broker:
+            click.echo(broker.bootstrap)
+            click.echo("a Kafka broker for development runs at this address; SIGINT stops it", err=True)
+            asyncio.run(_until_stopped())
+    except CannotStartKafka as error:
+        raise UserError(str(error)) from error
+
+
+async def _until_stopped() -> None:
+    await stop_signal().wait()
