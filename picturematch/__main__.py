@@ -17,6 +17,7 @@ _COMMANDS = (
     "capture",
     "replay",
     "dead-letters",
+    "health",
     "kafka-dev",
 )
 

