@@ -99,3 +99,14 @@ def test_a_picture_without_pixels_is_unreadable(width: int, height: int):
     for data in (pictures.png(width, height, b""), pictures.bmp(width, height, b"")):
         with pytest.raises(PictureUnreadable):
             picture_header(data)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "filler", [b"\xff", b"\xff\x00", b"\xff\x01"], ids=["fill bytes", "stuffed bytes", "bare markers"]
+)
+def test_a_long_run_of_marker_bytes_is_refused_in_one_pass(filler: bytes):
+    # Looked at again from each of its bytes, eight megabytes of them would take days.
+    data = b"\xff\xd8\xff" + filler * (8_000_000 // len(filler)) + b"\x00"
+    with pytest.raises(PictureUnreadable):
+        picture_header(data)
