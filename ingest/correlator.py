@@ -16,7 +16,7 @@ from typing import Self
 
 import msgspec
 
-from broker.port import Broker, BrokerError, Reader, Record, Start
+from broker.port import Broker, BrokerError, BrokerUnavailable, Reader, Record, Start
 from engine.messages import Headers, Reply, decode_reply
 from ingest.metrics import Metrics
 
@@ -33,7 +33,10 @@ class ReplyUndecodable(Exception):
 
 
 class Correlator:
-    """An async context manager: entered, it is positioned, and no reply to a later request can be missed."""
+    """An async context manager. Once it is `positioned`, no reply to a later request can be missed.
+
+    It is when it has been entered, unless the log was out of reach; then it goes on trying.
+    """
 
     def __init__(self, broker: Broker, topic: str, metrics: Metrics) -> None:
         self._broker = broker
@@ -49,9 +52,9 @@ class Correlator:
         """The newest gallery that any reply spoke of."""
 
     async def __aenter__(self) -> Self:
-        # Spreads instances over the partitions; nothing secret hangs on it.
-        self.partition = random.randrange(await self._broker.partitions(self.topic))  # noqa: S311
-        reader = await self._open()
+        reader = None
+        with contextlib.suppress(BrokerUnavailable):
+            reader = await self._open()
         self._task = asyncio.create_task(self._run(reader), name="correlator")
         return self
 
@@ -118,6 +121,9 @@ class Correlator:
 
     async def _open(self) -> Reader:
         """A reader that goes on where the last one stood."""
+        if self._positions is None:
+            # Spreads instances over the partitions; nothing secret hangs on it.
+            self.partition = random.randrange(await self._broker.partitions(self.topic))  # noqa: S311
         start = Start.LATEST if self._positions is None else self._positions
         reader = self._broker.reader(self.topic, start, [self.partition])
         await reader.__aenter__()

@@ -8,6 +8,9 @@ from picturematch.options import config_option
 
 _COMMANDS = (
     "serve",
+    "ingest",
+    "process",
+    "topics",
     "demo",
     "models",
     "enrol",

@@ -47,13 +47,36 @@ def config_option(function: F) -> F:
     )(function)
 
 
-def data_folder_option(function: F) -> F:
-    """--data-folder FOLDER, for commands that open the log."""
-    return click.option(
+def log_options(function: F) -> F:
+    """--broker and --data-folder, for commands that open the log."""
+    folder = click.option(
         "--data-folder",
         type=click.Path(file_okay=False, path_type=Path),
         help="Folder of the embedded log.  [default: the setting data_folder]",
+    )
+    return broker_option(folder(function))
+
+
+def broker_option(function: F) -> F:
+    """--broker, for commands that open the log."""
+    return click.option(
+        "--broker",
+        metavar="kafka://HOST:PORT,...",
+        help="The log: Kafka brokers, or `embedded`.  [default: the setting broker, which is embedded]",
     )(function)
+
+
+def listen_options(function: F) -> F:
+    """--host and --port, for commands that take calls."""
+    host = click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+    port = click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 5555]")
+    return host(port(function))
+
+
+def log_level_option(function: F) -> F:
+    """--log-level, for commands that run on and on."""
+    levels = click.Choice(["debug", "info", "warning", "error"])
+    return click.option("--log-level", type=levels, default="info", show_default=True)(function)
 
 
 def settings_of(ctx: click.Context, **overrides: Any) -> Settings:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from platformdirs import user_cache_path, user_data_path
 
+from broker.kafka.config import KafkaConfig
 from broker.port import TopicSpec
 from engine.policy import Policy
 from engine.topics import Topics
@@ -21,6 +22,7 @@ from processor.settings import ProcessorSettings
 
 _PREFIX = "PICTUREMATCH_"
 _SECTION_SEPARATOR = "__"
+_KAFKA = "kafka://"
 _DAY_MS = 24 * 60 * 60 * 1000
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
@@ -84,9 +86,18 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """stand-in: no networks, drawn faces only. For tests; it recognises nobody."""
 
 
+class HealthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a processor without an ingress tells how it is: /healthz, /readyz and /metrics."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 5556
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything an operator can set."""
 
+    broker: Annotated[str, msgspec.Meta(pattern=r"^(embedded|kafka://[^\s/,]+:\d+(,[^\s/,]+:\d+)*)$")] = "embedded"
+    """embedded: the log in the data folder; kafka://host:port,host:port: these Kafka brokers."""
     data_folder: Path = user_data_path("picturematch")
     """Folder of the embedded log."""
     ingest: IngestSettings = IngestSettings()
@@ -94,11 +105,25 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     processor: ProcessorSettings = ProcessorSettings()
     log: LogSettings = LogSettings()
     models: ModelSettings = ModelSettings()
+    kafka: KafkaConfig = KafkaConfig()
+    health: HealthSettings = HealthSettings()
 
     @property
     def topics(self) -> Topics:
         """The names of the topics."""
         return Topics()
+
+    @property
+    def topic_specs(self) -> tuple[TopicSpec, ...]:
+        """How the topics are to be kept."""
+        return self.log.topic_specs(self.topics)
+
+    @property
+    def kafka_config(self) -> KafkaConfig | None:
+        """The connection to Kafka, or None where the log is the embedded one."""
+        if self.broker == "embedded":
+            return None
+        return msgspec.structs.replace(self.kafka, bootstrap=self.broker.removeprefix(_KAFKA))
 
 
 _NOT_SETTINGS = {"API_KEY", "CONFIG", "REQUIRE_MODELS", "URL"}

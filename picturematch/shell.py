@@ -6,32 +6,25 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from broker.embedded import open_embedded
-from broker.port import Broker, BrokerError
+from broker.port import BrokerError
 from engine.capture import CaptureError
 from engine.when import parse_span, parse_when
 from ingest.client import CannotRun
 from models.errors import ModelError
 from picturematch.options import UserError
-from picturematch.settings import Settings
 from sinks.port import SinkError
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PLAIN_PROGRESS_EVERY_S = 5.0
-
-
-def open_guest(settings: Settings) -> AbstractAsyncContextManager[Broker]:
-    """The log beside its server. Not through `wiring`, which loads the networks' libraries and takes a second."""
-    return open_embedded(settings.data_folder, role="guest", clock_ms=lambda: int(time.time() * 1000))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

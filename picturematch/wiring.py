@@ -5,8 +5,8 @@ Everything is an argument, so that tests can put a fake in anything's place.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -14,31 +14,17 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 from threadpoolctl import threadpool_limits
 
-from broker.embedded import Role, open_embedded
 from broker.port import Broker, Record
 from broker.table import TableFollower
 from engine.gallery.people import People
 from engine.vision.build import build_model_set
 from engine.vision.ports import Box, Face, ModelSet
 from ingest.server import Ingress
+from picturematch.health import HealthServer
+from picturematch.logs import Clock, open_log, require_topics
 from picturematch.networks import store_of
 from picturematch.settings import Settings
 from processor.processor import Processor
-
-Clock = Callable[[], float]
-
-
-@asynccontextmanager
-async def open_log(settings: Settings, role: Role, clock: Clock = time.time) -> AsyncIterator[Broker]:
-    """The log that the settings name; the owner creates what is missing.
-
-    Raises:
-        BrokerError: it cannot be opened; the message says why.
-    """
-    async with open_embedded(settings.data_folder, role=role, clock_ms=lambda: int(clock() * 1000)) as broker:
-        if role == "owner":
-            await broker.ensure_topics(settings.log.topic_specs(settings.topics))
-        yield broker
 
 
 def open_models(settings: Settings) -> ModelSet:
@@ -70,46 +56,71 @@ def _warm_up(models: ModelSet) -> None:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A running all-in-one system."""
+    """The running roles of one process. `door` is what listens: the ingress, or a processor's health server."""
 
     broker: Broker
     people: People
-    ingress: Ingress
-    processor: Processor
     follower: TableFollower
+    door: Ingress | HealthServer
+    processor: Processor | None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self.door.url
 
     async def failed(self) -> None:
-        """Return never; raise what keeps the system from going on."""
-        await asyncio.gather(self.processor.failed(), self.follower.failure())
+        """Return never; raise what keeps the process from going on."""
+        watched = [self.follower.failure()]
+        if self.processor is not None:
+            watched.append(self.processor.failed())
+        await asyncio.gather(*watched)
 
     async def drain(self, deadline_s: float) -> None:
         """Stop accepting, then finish what is in flight; both within one deadline of `deadline_s` seconds."""
         ends = time.monotonic() + deadline_s
-        await self.ingress.drain()
-        await self.processor.drain(max(0.0, ends - time.monotonic()))
+        if isinstance(self.door, Ingress):
+            await self.door.drain()
+        if self.processor is not None:
+            await self.processor.drain(max(0.0, ends - time.monotonic()))
 
 
 @asynccontextmanager
-async def run_system(settings: Settings, models: ModelSet, clock: Clock = time.time) -> AsyncIterator[System]:
-    """Ingress and processor in one process on the embedded log. Entered once the server listens and is ready.
+async def run_system(
+    settings: Settings, models: ModelSet | None, *, ingest: bool = True, clock: Clock = time.time
+) -> AsyncIterator[System]:
+    """The roles of one process: an ingress unless `ingest` is False, a processor unless `models` is None.
 
-    The order of closing is the reverse of opening: server, processor, people, log.
+    It listens, not ready, while the log is waited for and the people are read; entered, it is ready. The order of
+    closing is the reverse of opening: processor, server, people, log.
+
+    Raises (on entering):
+        BrokerError: the log cannot be opened, or its topics would lose data; the message says what to change.
+        CannotListen: the address is taken.
     """
     registry = CollectorRegistry()
     topics = settings.topics
-    people = People(models.embedder.dimension, models.embedder_identity)
+    # An ingress searches nobody, so it keeps no faces.
+    people = People(models.embedder.dimension, models.embedder_identity) if models else People(0, None)
+    starting = ["the process is starting"]
 
     def fold(records: Sequence[Record]) -> None:
         people.apply(records)
 
-    def not_ready() -> Iterator[str]:
-        if not follower.healthy:
-            yield "the people cannot be read"
+    def not_ready() -> list[str]:
+        unread = [] if follower.healthy else ["the people cannot be read"]
+        lost = [] if ingest or broker.available() else ["the log cannot be reached"]
+        return [*starting, *unread, *lost]
 
-    async with open_log(settings, "owner", clock) as broker, TableFollower(broker, topics.people, fold) as follower:
-        await follower.caught_up()
-        async with (
-            Processor(
+    async with AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(open_log(settings, "owner", clock, patient=True))
+        reachable = broker.available()
+        if reachable:
+            await require_topics(broker, settings.topic_specs)
+        follower = await stack.enter_async_context(TableFollower(broker, topics.people, fold))
+        processor: Processor | None = None
+        if models is not None:
+            processor = Processor(
                 broker,
                 topics,
                 people,
@@ -120,16 +131,15 @@ async def run_system(settings: Settings, models: ModelSet, clock: Clock = time.t
                 clock,
                 registry,
                 settings.ingest.max_pixels,
-            ) as processor,
-            Ingress(
-                settings.ingest,
-                broker,
-                topics,
-                people,
-                follower.reached,
-                clock,
-                lambda: list(not_ready()),
-                registry,
-            ) as ingress,
-        ):
-            yield System(broker, people, ingress, processor, follower)
+            )
+        door: Ingress | HealthServer = HealthServer(settings.health, not_ready, registry)
+        if ingest:
+            door = Ingress(settings.ingest, broker, topics, people, follower.reached, clock, not_ready, registry)
+        await stack.enter_async_context(door)
+        if not reachable:
+            await require_topics(broker, settings.topic_specs)
+        await follower.caught_up()
+        if processor is not None:
+            await stack.enter_async_context(processor)
+        starting.clear()
+        yield System(broker, people, follower, door, processor)

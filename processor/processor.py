@@ -85,7 +85,7 @@ class Processor:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as stack:
             stack.callback(self._pool.shutdown, wait=True, cancel_futures=True)
-            member = await stack.enter_async_context(self._broker.member(self._topics.requests, PROCESSOR_GROUP))
+            member = await self._join(stack)
             stack.push_async_callback(self._cancel_tasks)
             member.on_revoked(self._hand_over)
             self._pull = self._start(self._fetch(member))
@@ -96,6 +96,16 @@ class Processor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    async def _join(self, stack: AsyncExitStack) -> GroupMember:
+        while True:
+            try:
+                return await stack.enter_async_context(self._broker.member(self._topics.requests, PROCESSOR_GROUP))
+            except BrokerError as error:
+                if not error.retriable:
+                    raise
+                log.warning("the group cannot be joined: %s; trying again", error)
+                await asyncio.sleep(_RETRY_S)
 
     async def failed(self) -> None:
         """Wait until the processor cannot go on.

@@ -1,5 +1,6 @@
 """The log on Apache Kafka, as the port wants it."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -15,14 +16,17 @@ from broker.kafka.member import KafkaMember
 from broker.kafka.reader import KafkaReader
 from broker.kafka.records import check
 from broker.kafka.topics import TopicState, differences
-from broker.port import BrokerError, NewRecord, Position, Record, Start, TopicSpec, UnknownTopic
+from broker.port import BrokerError, BrokerUnavailable, NewRecord, Position, Record, Start, TopicSpec, UnknownTopic
+
+_log = logging.getLogger(__name__)
 
 
 class KafkaBroker:
     """See `broker.port.Broker`. What a transaction wrote is readable some milliseconds after it returned."""
 
-    def __init__(self, config: KafkaConfig) -> None:
+    def __init__(self, config: KafkaConfig, *, patient: bool = False) -> None:
         self._config = config
+        self._patient = patient
         self._cluster = Cluster(config)
         self._contact = Contact(self._cluster.ping, config.probe_ms / 1000, config.bootstrap)
         self._appender = Appender(config, self._contact)
@@ -33,13 +37,14 @@ class KafkaBroker:
     async def __aenter__(self) -> Self:
         quieten_library()
         async with AsyncExitStack() as stack:
-            await self._cluster.open()
             stack.push_async_callback(self._cluster.close)
-            self._contact.open()
+            found = await self._find()
+            self._contact.open(within_reach=found)
             stack.push_async_callback(self._contact.close)
             stack.push_async_callback(self._lookup.close)
-            await self._appender.open()
             stack.push_async_callback(self._appender.close)
+            if found:
+                await self._appender.open()
             self._stack = stack.pop_all()
         self._opened = True
         return self
@@ -49,6 +54,17 @@ class KafkaBroker:
     ) -> None:
         self._opened = False
         await self._stack.aclose()
+
+    async def _find(self) -> bool:
+        """Whether the cluster was found; only who is patient goes on without it."""
+        try:
+            await self._cluster.open()
+        except BrokerUnavailable as error:
+            if not self._patient:
+                raise
+            _log.warning("%s", error)
+            return False
+        return True
 
     def _require_open(self) -> None:
         if not self._opened:
@@ -129,11 +145,13 @@ class KafkaBroker:
         return self._opened and self._contact.available
 
 
-def open_kafka(config: KafkaConfig) -> KafkaBroker:
+def open_kafka(config: KafkaConfig, *, patient: bool = False) -> KafkaBroker:
     """The log on these brokers; enter it to connect.
 
+    `patient`: brokers that do not answer are no error; they are asked again until they do, see `available`.
+
     Raises (on entering):
-        BrokerUnavailable: no broker answers.
+        BrokerUnavailable: no broker answers, and it is not patient.
         BrokerError: the brokers refuse user, password or certificate.
     """
-    return KafkaBroker(config)
+    return KafkaBroker(config, patient=patient)

@@ -71,11 +71,13 @@ class Cluster:
             self._client = None
 
     async def ping(self) -> None:
-        """Ask for nothing in particular.
+        """Ask for nothing in particular; find the cluster first, if it was not found yet.
 
         Raises:
-            BrokerUnavailable: no broker answers.
+            BrokerError: no broker answers, or they let nobody in.
         """
+        if self._client is None:
+            await self.open()
         await self._ask(lambda: MetadataRequest([], False), "probing")
 
     async def topic(self, name: str) -> TopicState:

@@ -24,7 +24,7 @@ _PARTITION_FETCH_BYTES = 8 * 1024 * 1024
 class KafkaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The connection. `bootstrap` is "host:port,host:port". It never shows its password."""
 
-    bootstrap: str
+    bootstrap: str = ""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     username: str | None = None

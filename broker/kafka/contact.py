@@ -23,9 +23,11 @@ class Contact:
         self._lost: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def open(self) -> None:
-        """Begin, within reach: whoever opens has just been answered."""
+    def open(self, *, within_reach: bool) -> None:
+        """Begin; whoever opens knows whether the brokers have just answered."""
         self._lost = asyncio.get_running_loop().create_future()
+        if not within_reach:
+            self._lost.set_result(None)
         self._task = asyncio.create_task(self._run(), name="kafka-contact")
 
     async def close(self) -> None:

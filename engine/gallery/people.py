@@ -58,10 +58,11 @@ class People:
     """Everybody enrolled, as of `version`. One thread applies and asks; `gallery()` may be searched by any.
 
     `model` is the identity of the embedder in use: faces embedded by another one are kept and counted in
-    `foreign_faces`, but not searched, since their vectors mean something else.
+    `foreign_faces`, but not searched, since their vectors mean something else. None: whoever asks searches nobody, and
+    no face is kept.
     """
 
-    def __init__(self, dimension: int, model: str) -> None:
+    def __init__(self, dimension: int, model: str | None) -> None:
         self.version = 0
         self.foreign_faces = 0
         self._model = model
@@ -110,6 +111,8 @@ class People:
             self._index.assign((identity_id, number), person if person and number in person.faces else None)
 
     def _fold_face(self, face: tuple[str, int], record: FaceRecord | None) -> None:
+        if self._model is None:
+            return
         self._index.remove(face)
         self._foreign.discard(face)
         if record is not None:

@@ -17,9 +17,10 @@ from rich.text import Text
 
 from broker.port import Broker, BrokerInUse, Position, RecordTooLarge, Start
 from engine.topics import Topics
-from picturematch.options import UserError, config_option, data_folder_option, settings_of
+from picturematch.logs import open_log
+from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import When, drop_stdout, open_guest, printable, run
+from picturematch.shell import When, drop_stdout, printable, run
 from processor.dead_letters import LetterSummary, Register, retry
 from sinks.backlog import backlog
 
@@ -60,7 +61,7 @@ Examples:
   picturematch dead-letters list --stage decode --json | jq .place""",
 )
 @config_option
-@data_folder_option
+@log_options
 @click.option("--since", type=When(), help="Written then or later: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.")
 @click.option("--stage", help="Only those that failed in this stage: decode, match, enrol or emit.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the newest so many.")
@@ -68,6 +69,7 @@ Examples:
 @click.pass_context
 def list_(
     ctx: click.Context,
+    broker: str | None,
     data_folder: Path | None,
     since: float | None,
     stage: str | None,
@@ -75,7 +77,7 @@ def list_(
     as_json: bool,
 ) -> None:
     """Print the dead letters, oldest first; pictures are never shown."""
-    settings = settings_of(ctx, data_folder=data_folder)
+    settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     register = run(_register(settings, since))
     letters = [letter for letter in register.letters() if stage in (None, letter.stage)]
     shown = letters if limit is None else letters[-limit:]
@@ -95,13 +97,14 @@ Examples:
   picturematch dead-letters retry --all""",
 )
 @config_option
-@data_folder_option
+@log_options
 @click.argument("places", type=Place(), nargs=-1, metavar="[PLACE]...")
 @click.option("--all", "everything", is_flag=True, help="All that were not sent again yet.")
 @click.option("--again", is_flag=True, help="Also those that were sent again before.")
 @click.pass_context
 def retry_(
     ctx: click.Context,
+    broker: str | None,
     data_folder: Path | None,
     places: tuple[tuple[int, int], ...],
     everything: bool,
@@ -115,7 +118,7 @@ def retry_(
     """
     if bool(places) == everything:
         raise click.UsageError("name the PLACEs of the letters, or say --all")
-    settings = settings_of(ctx, data_folder=data_folder)
+    settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     chosen = None if everything else [Position(settings.topics.dead_letters, *place) for place in dict.fromkeys(places)]
     refused = run(_retry(settings, chosen, again))
     ctx.exit(1 if refused else 0)
@@ -124,7 +127,7 @@ def retry_(
 async def _register(settings: Settings, since_s: float | None = None) -> Register:
     topic = settings.topics.dead_letters
     register = Register()
-    async with open_guest(settings) as log:
+    async with open_log(settings, "guest") as log:
         ends = dict(await log.end_offsets(topic))
         start = Start.EARLIEST if since_s is None else since_s
         async with aclosing(backlog(log, topic, start, ends, batch=_BATCH)) as batches:
@@ -135,8 +138,6 @@ async def _register(settings: Settings, since_s: float | None = None) -> Registe
 
 async def _retry(settings: Settings, chosen: Sequence[Position] | None, again: bool) -> int:
     """Send the chosen letters again (None: all that may be); how many of them were not."""
-    from picturematch.wiring import open_log  # it loads the networks' libraries, which list does not need
-
     register = await _register(settings)
     places, refused = _may_be_sent(register, chosen, again)
     if places:

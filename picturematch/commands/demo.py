@@ -59,7 +59,7 @@ def command(ctx: click.Context) -> None:
         steps = _steps(portrait, coffee, models.embedder.dimension)
 
         async def show() -> bool:
-            async with run_system(own, models) as system, Client(system.ingress.url) as client:
+            async with run_system(own, models) as system, Client(system.url) as client:
                 met = [_show_answer(step, await client.post(step.call, step.body)) for step in steps]
                 return all(met) and await _show_events(system, own.topics.events, len(steps))
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from picturematch.options import config_option, data_folder_option, settings_of
+from picturematch.logs import open_log
+from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import When, drop_stdout, open_guest, run
+from picturematch.shell import When, drop_stdout, run
 from sinks.console import Choice, Kind, print_events
 
 
@@ -19,7 +20,7 @@ Examples:
   picturematch events --follow --device 192.168.1.22 | jq .outcome"""
 )
 @config_option
-@data_folder_option
+@log_options
 @click.option("--follow", "-f", is_flag=True, help="Go on with the events that come.")
 @click.option("--since", type=When(), help="From then on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.")
 @click.option("--device", metavar="IP", help="Only those of this device_ip.")
@@ -28,6 +29,7 @@ Examples:
 @click.pass_context
 def command(
     ctx: click.Context,
+    broker: str | None,
     data_folder: Path | None,
     follow: bool,
     since: float | None,
@@ -36,7 +38,7 @@ def command(
     limit: int | None,
 ) -> None:
     """Print the events of a data folder, one JSON object per line, oldest first."""
-    settings = settings_of(ctx, data_folder=data_folder)
+    settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     try:
         run(_events(settings, follow, since, Choice(kind, device), limit))
     except KeyboardInterrupt:
@@ -48,7 +50,7 @@ async def _events(settings: Settings, follow: bool, since: float | None, choice:
         sys.stdout.buffer.write(lines)
         sys.stdout.buffer.flush()
 
-    async with open_guest(settings) as log:
+    async with open_log(settings, "guest") as log:
         try:
             never = asyncio.Event()
             await print_events(

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
-from picturematch.options import config_option, data_folder_option, settings_of
+from picturematch.logs import open_log
+from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import Span, When, open_guest, run, stop_signal
+from picturematch.shell import Span, When, run, stop_signal
 from sinks.capture_folder import CaptureFolder
 from sinks.record import Tally, Wanted, record
 
@@ -19,7 +20,7 @@ Examples:
   picturematch record --out gate --follow --device 192.168.1.22"""
 )
 @config_option
-@data_folder_option
+@log_options
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The capture's folder.")
 @click.option("--since", type=When(), help="From then on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.")
 @click.option("--until", type=When(), help="Up to then.")
@@ -29,6 +30,7 @@ Examples:
 @click.pass_context
 def command(
     ctx: click.Context,
+    broker: str | None,
     data_folder: Path | None,
     out: Path,
     since: float | None,
@@ -42,7 +44,7 @@ def command(
     Running it again on the same folder goes on after the last recorded request. A capture holds faces: its folder is
     readable by you alone. A request that stays undecided for longer than --wait is recorded without a decision.
     """
-    settings = settings_of(ctx, data_folder=data_folder)
+    settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     tally = run(_record(settings, out, Wanted(since, until, device), follow, wait))
     undecided = f", {tally.undecided} of them without a decision" if tally.undecided else ""
     click.echo(f"{tally.recorded} requests recorded in {out}{undecided}")
@@ -50,7 +52,7 @@ def command(
 
 async def _record(settings: Settings, out: Path, wanted: Wanted, follow: bool, wait_s: float) -> Tally:
     stop = stop_signal()
-    async with open_guest(settings) as log:
+    async with open_log(settings, "guest") as log:
         with CaptureFolder(out) as folder:
             return await record(
                 log, settings.topics, folder, stop, time.time, wanted=wanted, follow=follow, wait_s=wait_s

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
-from picturematch.options import config_option, data_folder_option, settings_of
+from picturematch.logs import open_log
+from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import Span, open_guest, run, stop_signal
+from picturematch.shell import Span, run, stop_signal
 from sinks.jsonl import JsonlSink
 from sinks.port import Sink
 from sinks.runner import run_sink
@@ -26,7 +27,7 @@ Examples:
   picturematch sink jsonl --out nightly --idle-exit 5s"""
 )
 @config_option
-@data_folder_option
+@log_options
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the files.")
 @click.option("--group", default="sink-jsonl", show_default=True, help="Consumer group; a folder belongs to one.")
 @click.option(
@@ -37,6 +38,7 @@ Examples:
 @click.pass_context
 def jsonl(
     ctx: click.Context,
+    broker: str | None,
     data_folder: Path | None,
     out: Path,
     group: str,
@@ -49,7 +51,7 @@ def jsonl(
     Each line is the event with its place in the log. Every file but the last is finished. The first SIGINT or SIGTERM
     finishes what is in hand; a second one kills, and nothing is lost or doubled by it.
     """
-    settings = settings_of(ctx, data_folder=data_folder)
+    settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     sink = JsonlSink(out, settings.topics.events, group, max_bytes=max_bytes, max_age_s=max_age, clock_s=time.time)
     count = run(_carry(settings, sink, group, idle_exit))
     click.echo(f"{count} events carried to {out}")
@@ -58,5 +60,5 @@ def jsonl(
 async def _carry(settings: Settings, sink: Sink, group: str, idle_exit_s: float | None) -> int:
     stop = stop_signal()
     topic = settings.topics.events
-    async with open_guest(settings) as log, log.member(topic, group) as member:
+    async with open_log(settings, "guest") as log, log.member(topic, group) as member:
         return await run_sink(sink, member, await log.end_offsets(topic), stop, idle_exit_s=idle_exit_s)

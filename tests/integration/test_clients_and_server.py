@@ -36,7 +36,7 @@ async def system(settings: Settings) -> AsyncIterator[System]:
 async def test_what_was_recorded_is_decided_the_same_until_the_people_change(
     system: System, settings: Settings, tmp_path: Path
 ) -> None:
-    url, data = system.ingress.url, settings.data_folder
+    url, data = system.url, settings.data_folder
     for seed, name in ((1, "ann.jpg"), (2, "bo/1.jpg"), (3, "bo/2.jpg")):
         photo(seed, tmp_path / "people" / name)
     enrolled = await run("enrol", tmp_path / "people", "--url", url)

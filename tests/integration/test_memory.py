@@ -26,7 +26,7 @@ async def test_an_answered_request_leaves_no_frames_behind(tmp_path, picture, st
     enrolled = {"identity_id": "a", "reg_photo": base64.b64encode(photo(1)).decode(), "info": {"name": "A"}}
     async with (
         run_system(settings, open_models(settings)) as system,
-        aiohttp.ClientSession(system.ingress.url) as session,
+        aiohttp.ClientSession(system.url) as session,
     ):
 
         async def post(path: str, fields: dict[str, object]) -> int:

@@ -46,7 +46,7 @@ async def test_an_enrolled_face_is_known_in_altered_pictures_and_refused_as_a_fa
     def encoded(image: Image) -> str:
         return base64.encodebytes(encode_jpeg(image, quality=80)).decode()
 
-    async with run_system(settings, models) as system, aiohttp.ClientSession(system.ingress.url) as session:
+    async with run_system(settings, models) as system, aiohttp.ClientSession(system.url) as session:
         users, match = "/SophonFogSys/api/users", "/SophonMatch/api/PictureMatch"
         await call(session, users, identity_id="e", reg_photo=encoded(astronaut), info={"name": "E"})
         altered = {

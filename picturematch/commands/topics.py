@@ -1,0 +1,100 @@
+"""picturematch topics: the topics on Kafka."""
+
+from collections.abc import Sequence
+
+import click
+import msgspec
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from broker.kafka import TopicState
+from picturematch.logs import open_cluster
+from picturematch.options import broker_option, config_option, settings_of
+from picturematch.settings import Settings
+from picturematch.shell import run
+
+
+@click.group(name="topics", epilog="Example: picturematch topics create --broker kafka://kafka:9092")
+@config_option
+def command() -> None:
+    """Create, check and describe the topics on Kafka."""
+
+
+@command.command(epilog="Example: picturematch topics create --broker kafka://kafka:9092 --replication 3")
+@config_option
+@broker_option
+@click.option("--replication", type=click.IntRange(min=1), help="Replicas of new topics.  [default: 3 or all brokers]")
+@click.pass_context
+def create(ctx: click.Context, broker: str | None, replication: int | None) -> None:
+    """Create the topics that are missing, and give the others the retention and limits of the settings."""
+    settings = settings_of(ctx, broker=broker, kafka__replication_factor=replication)
+
+    async def work() -> None:
+        async with open_cluster(settings) as cluster:
+            await cluster.ensure_topics(settings.topic_specs)
+            _show(await cluster.describe_topics(_names(settings)), as_json=False)
+
+    run(work())
+
+
+@command.command(epilog="Example: picturematch topics check --broker kafka://kafka:9092")
+@config_option
+@broker_option
+@click.pass_context
+def check(ctx: click.Context, broker: str | None) -> None:
+    """Say what in the topics is not as the settings want it. Exit status: 0 nothing, 1 something."""
+    settings = settings_of(ctx, broker=broker)
+
+    async def work() -> list[str]:
+        async with open_cluster(settings) as cluster:
+            return list(await cluster.check_topics(settings.topic_specs))
+
+    found = run(work())
+    for sentence in found:
+        click.echo(sentence)
+    if not found:
+        click.echo("the topics are as the settings want them")
+    ctx.exit(1 if found else 0)
+
+
+@command.command(epilog="Example: picturematch topics describe --json --broker kafka://kafka:9092")
+@config_option
+@broker_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@click.pass_context
+def describe(ctx: click.Context, broker: str | None, as_json: bool) -> None:
+    """Show the topics as they are: partitions, replicas, retention, clean-up, largest record."""
+    settings = settings_of(ctx, broker=broker)
+
+    async def work() -> list[TopicState]:
+        async with open_cluster(settings) as cluster:
+            return list(await cluster.describe_topics(_names(settings)))
+
+    _show(run(work()), as_json)
+
+
+def _names(settings: Settings) -> list[str]:
+    return [spec.name for spec in settings.topic_specs]
+
+
+def _show(states: Sequence[TopicState], as_json: bool) -> None:
+    if as_json:
+        for state in states:
+            click.echo(orjson.dumps(msgspec.to_builtins(state)))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("topic", "partitions", "replicas", "retention", "bytes each", "clean-up", "largest record"):
+        table.add_column(column)
+    for state in states:
+        table.add_row(
+            state.name,
+            str(state.partitions),
+            str(state.replication),
+            "for ever" if state.retention_ms is None else f"{state.retention_ms / 3_600_000:g} h",
+            "any" if state.retention_bytes is None else f"{state.retention_bytes / 2**20:g} MiB",
+            "compact" if state.compacted else "delete",
+            f"{state.max_record_bytes / 2**20:.1f} MiB",
+        )
+    console = Console()
+    console.print(table, width=None if console.is_terminal else 160)

@@ -1,0 +1,86 @@
+"""What `serve`, `ingest` and `process` have in common: start, say where, wait for a signal, drain."""
+
+import asyncio
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from picturematch import __version__
+from picturematch.networks import install_missing
+from picturematch.open_files import room_for_connections
+from picturematch.options import UserError
+from picturematch.settings import Settings
+from picturematch.shell import run, stop_signal
+
+if TYPE_CHECKING:
+    from picturematch.wiring import System
+
+
+def run_role(settings: Settings, log_level: str, *, ingest: bool, process: bool, kafka_only: str | None = None) -> None:
+    """Run the roles until the first SIGINT or SIGTERM, then finish what is in flight; a second one kills.
+
+    `kafka_only` names a role that is of no use on the embedded log, which has one process.
+
+    Raises:
+        UserError: they cannot start, or cannot go on.
+    """
+    if kafka_only is not None and settings.kafka_config is None:
+        raise UserError(
+            f"`{kafka_only}` works on Kafka: give --broker kafka://host:port; for one machine run `picturematch serve`"
+        )
+    logging.basicConfig(
+        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    if process and settings.models.kind == "networks":
+        install_missing(settings)
+    run(_run(_with_room(settings) if ingest else settings, ingest, process))
+
+
+async def _run(settings: Settings, ingest: bool, process: bool) -> None:
+    # Imported here, since the networks' libraries take a second to load and --help needs none of them.
+    from ingest.server import CannotListen
+    from picturematch.wiring import open_models, run_system
+
+    models = await asyncio.to_thread(open_models, settings) if process else None
+    if process and settings.models.kind == "stand-in":
+        click.echo("WARNING: stand-in models: this server recognises drawings, not people", err=True)
+    where = f"data folder {settings.data_folder}" if settings.kafka_config is None else settings.broker
+    try:
+        async with run_system(settings, models, ingest=ingest) as system:
+            stop = stop_signal()
+            click.echo(
+                f"PictureMatch {__version__} listens on {system.url}; {len(system.people)} people enrolled; {where}"
+            )
+            await _until_stopped(system, stop)
+            click.echo("stopping: finishing what is in flight; a second signal kills")
+            await system.drain(settings.ingest.drain_limit_s)
+    except CannotListen as error:
+        raise UserError(str(error)) from error
+    click.echo("stopped")
+
+
+async def _until_stopped(system: "System", stop: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(system.failed())]
+    ended, going_on = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in going_on:
+        task.cancel()
+    for task in ended:
+        if task.exception() is not None:
+            raise UserError(f"requests can no longer be processed: {task.exception()}")
+
+
+def _with_room(settings: Settings) -> Settings:
+    """The settings, with no more connections than this process may hold open."""
+    wanted = settings.ingest.max_connections
+    room = room_for_connections(wanted)
+    if room >= wanted:
+        return settings
+    click.echo(
+        f"picturematch: the system lets this process open few files (ulimit -n): {room} connections at a time instead "
+        f"of {wanted}; raise that limit, or set ingest.max_connections to {room}",
+        err=True,
+    )
+    return msgspec.structs.replace(settings, ingest=msgspec.structs.replace(settings.ingest, max_connections=room))
