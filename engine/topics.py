@@ -1,22 +1,27 @@
 """The topics of the system, by role, and how a record's key is made from what it is about."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from engine.messages import MatchRequest, Request
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The names of the five topics."""
+    """The names of the five topics, and of the group that the processors form."""
 
     requests: str = "picturematch.requests"
     replies: str = "picturematch.replies"
     events: str = "picturematch.events"
     people: str = "picturematch.people"
     dead_letters: str = "picturematch.dead-letters"
+    processors: str = "picturematch-processor"
 
-
-PROCESSOR_GROUP = "picturematch-processor"
+    @classmethod
+    def of(cls, prefix: str) -> Self:
+        """The names of one installation among several on the same brokers."""
+        names = ("requests", "replies", "events", "people", "dead-letters")
+        return cls(*(f"{prefix}.{name}" for name in names), f"{prefix}-processor")
 
 
 def request_key(request: Request) -> bytes:

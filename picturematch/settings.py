@@ -38,6 +38,8 @@ class SettingsError(ValueError):
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long the log keeps what. Retention of the requests topic is the retention of faces."""
 
+    topic_prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "picturematch"
+    """Tells several installations on the same Kafka apart."""
     request_partitions: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 8
     reply_partitions: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 4
     requests_retention_ms: Milliseconds = 7 * _DAY_MS
@@ -111,7 +113,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def topics(self) -> Topics:
         """The names of the topics."""
-        return Topics()
+        return Topics.of(self.log.topic_prefix)
 
     @property
     def topic_specs(self) -> tuple[TopicSpec, ...]:

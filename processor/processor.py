@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from broker.port import Broker, BrokerError, GroupMember, Record
 from engine.gallery.people import People
 from engine.policy import Policy
-from engine.topics import PROCESSOR_GROUP, Topics
+from engine.topics import Topics
 from engine.vision.ports import ModelSet
 from processor.examine import Examiner, Reached
 from processor.lane import Lane, LaneHooks
@@ -100,7 +100,7 @@ class Processor:
     async def _join(self, stack: AsyncExitStack) -> GroupMember:
         while True:
             try:
-                return await stack.enter_async_context(self._broker.member(self._topics.requests, PROCESSOR_GROUP))
+                return await stack.enter_async_context(self._broker.member(self._topics.requests, self._topics.processors))
             except BrokerError as error:
                 if not error.retriable:
                     raise

@@ -1,5 +1,6 @@
 """picturematch models: the networks on this machine."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -89,8 +90,7 @@ def _show(statuses: list[Status], as_json: bool) -> None:
         table.add_column(column)
     for status in statuses:
         table.add_row(*_fields(status).values())
-    console = Console()
-    console.print(table, width=None if console.is_terminal else 160)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _fields(status: Status) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """picturematch topics: the topics on Kafka."""
 
+import sys
 from collections.abc import Sequence
 
 import click
@@ -96,5 +97,4 @@ def _show(states: Sequence[TopicState], as_json: bool) -> None:
             "compact" if state.compacted else "delete",
             f"{state.max_record_bytes / 2**20:.1f} MiB",
         )
-    console = Console()
-    console.print(table, width=None if console.is_terminal else 160)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

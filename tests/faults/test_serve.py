@@ -18,7 +18,7 @@ import pytest
 from broker.embedded import open_embedded
 from broker.port import Broker, Record, Start
 from engine.messages import decode_request
-from engine.topics import PROCESSOR_GROUP, Topics
+from engine.topics import Topics
 from tests.support.commands import run, start
 from tests.support.faces import photo
 
@@ -132,7 +132,7 @@ async def test_after_kills_under_load_every_accepted_request_has_one_event_equal
             told = {name: by_id[request_id][name] for name in ("retcode", "identity_id", "name", "score")}
             assert told == {name: answer[name] for name in told}
         ends = await broker.end_offsets(TOPICS.requests)
-        async with broker.member(TOPICS.requests, PROCESSOR_GROUP) as member:
+        async with broker.member(TOPICS.requests, TOPICS.processors) as member:
             assert {p: await member.committed(p) or 0 for p in ends} == dict(ends)
 
 

@@ -31,7 +31,7 @@ from engine.messages import (
     encode,
 )
 from engine.policy import Policy
-from engine.topics import PROCESSOR_GROUP, Topics, request_key
+from engine.topics import Topics, request_key
 from engine.vision.ports import ModelSet
 from picturematch.settings import LogSettings
 from processor.processor import Processor
@@ -390,7 +390,7 @@ async def test_the_offsets_stand_at_the_end_when_all_is_done(tmp_path):
         ends = await system.broker.end_offsets(TOPICS.requests)
     async with (
         open_embedded(tmp_path, role="owner", clock_ms=lambda: int(time.time() * 1000)) as broker,
-        broker.member(TOPICS.requests, PROCESSOR_GROUP) as member,
+        broker.member(TOPICS.requests, TOPICS.processors) as member,
     ):
         committed = {p: await member.committed(p) or 0 for p in ends}
     assert committed == dict(ends)
