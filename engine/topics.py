@@ -20,8 +20,14 @@ class Topics:
     @classmethod
     def of(cls, prefix: str) -> Self:
         """The names of one installation among several on the same brokers."""
-        names = ("requests", "replies", "events", "people", "dead-letters")
-        return cls(*(f"{prefix}.{name}" for name in names), f"{prefix}-processor")
+        return cls(
+            requests=f"{prefix}.requests",
+            replies=f"{prefix}.replies",
+            events=f"{prefix}.events",
+            people=f"{prefix}.people",
+            dead_letters=f"{prefix}.dead-letters",
+            processors=f"{prefix}-processor",
+        )
 
 
 def request_key(request: Request) -> bytes:

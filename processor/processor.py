@@ -100,7 +100,8 @@ class Processor:
     async def _join(self, stack: AsyncExitStack) -> GroupMember:
         while True:
             try:
-                return await stack.enter_async_context(self._broker.member(self._topics.requests, self._topics.processors))
+                member = self._broker.member(self._topics.requests, self._topics.processors)
+                return await stack.enter_async_context(member)
             except BrokerError as error:
                 if not error.retriable:
                     raise
