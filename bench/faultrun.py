@@ -1,0 +1,337 @@
+"""Runs the roles on a real Kafka broker under load, breaks things, and checks afterwards that every promise held.
+
+A run is repeatable by its seed: the order and the moments of the faults come from it. The roles are real processes with
+stand-in networks, since it is the system that is tried, not the faces.
+"""
+
+import asyncio
+import os
+import random
+import re
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pybase64
+
+from broker.port import Broker, Record, Start
+from engine.messages import decode_request
+from engine.vision.jpeg import encode_jpeg
+from engine.vision.standin import draw_face, draw_scene
+from ingest.client import MATCH_CALL, USERS_CALL
+from picturematch.kafka_dev import DevBroker
+from picturematch.logs import open_log
+from picturematch.settings import Settings, load_settings
+
+_LISTENS = re.compile(rb"listens on http://127.0.0.1:(\d+)")
+_START_S = 60.0
+_CLIENTS = 6
+_PEOPLE = 4
+_FACES = 6
+_SESSION_TIMEOUT_MS = 4_000
+_STUCK_S = 120.0
+_LATE_S = 2.0
+"""What a call may take over its deadline before it counts as hanging: machines under faults are slow."""
+
+FAULTS = (
+    "kill a processor",
+    "stop a processor past its session timeout and let it wake",
+    "add a processor",
+    "remove a processor",
+    "kill an ingress",
+    "restart the broker",
+)
+
+
+class RunFailed(Exception):
+    """The run could not be carried out; it says nothing about the promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP call: what came of it. `status` 0: no answer (the ingress was killed, or not there)."""
+
+    request_id: str
+    status: int
+    answer: Mapping[str, Any]
+    seconds: float
+
+
+@dataclass(slots=True)
+class Report:
+    """What was done and what was found. `broken` holds a sentence for every promise that did not hold."""
+
+    seed: int
+    faults: list[str] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    requests: int = 0
+    events: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+
+    def statuses(self) -> Mapping[int, int]:
+        """HTTP status -> how many calls ended with it."""
+        return Counter(call.status for call in self.calls)
+
+
+class Role:
+    """A role as a process."""
+
+    def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
+        self.name = name
+        self._environment, self._log = environment, log
+        self._process: asyncio.subprocess.Process | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Start it, and return once it is ready.
+
+        Raises:
+            RunFailed: it ended, or was not ready in time.
+        """
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "picturematch", self.name),
+                env={**os.environ, **self._environment},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+        try:
+            async with asyncio.timeout(_START_S):
+                while not (found := _LISTENS.search(line := await self._out().readline())):
+                    if not line:
+                        raise RunFailed(f"{self.name} ended while it was starting; see {self._log}")
+        except TimeoutError:
+            raise RunFailed(f"{self.name} was not ready within {_START_S:.0f} s; see {self._log}") from None
+        self.port = int(found.group(1))
+
+    def _out(self) -> asyncio.StreamReader:
+        if self._process is None or self._process.stdout is None:
+            raise RunFailed(f"{self.name} was not started")
+        return self._process.stdout
+
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def end(self, number: int = signal.SIGKILL) -> None:
+        """Send the signal and wait for its end; killed if that takes too long."""
+        self.send(number)
+        if self._process is not None:
+            try:
+                await asyncio.wait_for(self._process.wait(), 20)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+
+
+class FaultRun:
+    """One run: two ingresses, two processors, a steady load, and faults by seed."""
+
+    def __init__(self, broker: DevBroker, folder: Path, seed: int, say: Callable[[str], None]) -> None:
+        self._dev, self._folder, self._say = broker, folder, say
+        self._chance = random.Random(seed)
+        self._prefix = f"faults-{seed}-{os.getpid()}"
+        self._environment = {
+            "PICTUREMATCH_BROKER": f"kafka://{broker.bootstrap}",
+            "PICTUREMATCH_MODELS__KIND": "stand-in",
+            "PICTUREMATCH_LOG__TOPIC_PREFIX": self._prefix,
+            "PICTUREMATCH_INGEST__PORT": "0",
+            "PICTUREMATCH_HEALTH__PORT": "0",
+            "PICTUREMATCH_KAFKA__SESSION_TIMEOUT_MS": str(_SESSION_TIMEOUT_MS),
+        }
+        self.settings: Settings = load_settings(None, self._environment)
+        self._ingests: list[Role] = []
+        self._processors: list[Role] = []
+        self._loading = True
+        self.report = Report(seed)
+
+    async def run(self, seconds: float, faults: Sequence[str] = FAULTS) -> Report:
+        """Load and faults for so long, then quiet, then the checks. Every fault of `faults` happens at least once.
+
+        Raises:
+            RunFailed: a role could not be started.
+        """
+        async with open_log(self.settings, "owner") as log:
+            await log.ensure_topics(self.settings.topic_specs)
+        try:
+            await asyncio.gather(*(self._add(self._ingests, "ingest") for _ in range(2)))
+            await asyncio.gather(*(self._add(self._processors, "process") for _ in range(2)))
+            await self._enrol()
+            load = [asyncio.create_task(self._post(number)) for number in range(_CLIENTS)]
+            await self._break(time.monotonic() + seconds, faults)
+            self._loading = False
+            await asyncio.gather(*load)
+            await self._check()
+        finally:
+            await asyncio.gather(*(role.end() for role in (*self._ingests, *self._processors)))
+        return self.report
+
+    async def _add(self, roles: list[Role], name: str) -> None:
+        role = Role(name, self._environment, self._folder / f"{name}.log")
+        roles.append(role)
+        await role.start()
+
+    async def _enrol(self) -> None:
+        async with aiohttp.ClientSession() as session:
+            for number in range(_PEOPLE):
+                body = {"identity_id": f"p{number}", "reg_photo": _photo(number), "info": {"name": f"P{number}"}}
+                call = await self._call(session, USERS_CALL, body)
+                if call.status != 200:
+                    raise RunFailed(f"enrolment was answered with HTTP status {call.status}: {call.answer}")
+                self.report.calls.append(call)
+
+    async def _post(self, number: int) -> None:
+        photos = [_photo(face) for face in range(_FACES)]
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+            count = 0
+            while self._loading:
+                count += 1
+                body = {"device_ip": f"10.0.{number}.{count % 7}", "rgb_image_base64": photos[count % _FACES]}
+                call = await self._call(session, MATCH_CALL, body)
+                self.report.calls.append(call)
+                await asyncio.sleep(0.02 if call.status == 200 else 0.1)
+
+    async def _call(self, session: aiohttp.ClientSession, path: str, body: Mapping[str, Any]) -> Call:
+        ingress = self._chance.choice(self._ingests)
+        began = time.monotonic()
+        request_id, status, answer = "", 0, {}
+        limit = aiohttp.ClientTimeout(
+            total=self.settings.ingest.deadline_s + self.settings.ingest.body_read_s + _LATE_S
+        )
+        try:
+            async with session.post(f"http://127.0.0.1:{ingress.port}{path}", json=body, timeout=limit) as response:
+                told = await response.read()
+                request_id, status = response.headers.get("X-Request-Id", ""), response.status
+                answer = orjson.loads(told)
+        except (aiohttp.ClientError, OSError):
+            status = 0
+        except TimeoutError:
+            self.report.broken.append(f"a call hung for {time.monotonic() - began:.1f} s")
+        return Call(request_id, status, answer, time.monotonic() - began)
+
+    async def _break(self, until_s: float, faults: Sequence[str]) -> None:
+        todo = list(faults)
+        self._chance.shuffle(todo)
+        await asyncio.sleep(1.0)
+        while todo or time.monotonic() < until_s:
+            fault = todo.pop() if todo else self._chance.choice(faults)
+            self._say(fault)
+            self.report.faults.append(fault)
+            await self._do(fault)
+            await asyncio.sleep(self._chance.uniform(0.5, 3.0))
+
+    async def _do(self, fault: str) -> None:
+        match fault:
+            case "kill a processor":
+                victim = self._chance.choice(self._processors)
+                await victim.end()
+                await victim.start()
+            case "stop a processor past its session timeout and let it wake":
+                victim = self._chance.choice(self._processors)
+                victim.send(signal.SIGSTOP)
+                await asyncio.sleep(_SESSION_TIMEOUT_MS / 1000 * self._chance.uniform(1.3, 2.0))
+                victim.send(signal.SIGCONT)
+            case "add a processor":
+                await self._add(self._processors, "process")
+            case "remove a processor":
+                if len(self._processors) > 1:
+                    victim = self._processors.pop(self._chance.randrange(len(self._processors)))
+                    await victim.end(signal.SIGTERM)
+            case "kill an ingress":
+                victim = self._chance.choice(self._ingests)
+                await victim.end()
+                await victim.start()
+            case "restart the broker":
+                # Half of the times as by a power cut.
+                await asyncio.to_thread(self._chance.choice((self._dev.stop, self._dev.kill)))
+                await asyncio.sleep(self._chance.uniform(0.5, 3.0))
+                await asyncio.to_thread(self._dev.start)
+            case _:
+                raise RunFailed(f"there is no fault named {fault}")
+
+    async def _check(self) -> None:
+        """Wait until everything accepted is processed, then compare requests, events, answers and offsets."""
+        async with open_log(self.settings, "owner") as log:
+            if not await self._until_processed(log):
+                self.report.broken.append(f"requests were left unprocessed for {_STUCK_S:.0f} s")
+            requests = await read_all(log, self.settings.topics.requests)
+            events = [orjson.loads(record.value or b"") for record in await read_all(log, self.settings.topics.events)]
+        ids = [decode_request(record.value or b"").request_id for record in requests]
+        self.report.requests, self.report.events = len(ids), len(events)
+        self.report.outcomes = Counter(event["outcome"] for event in events)
+        self.report.broken += _log_differences(ids, events)
+        by_id = {event["id"]: event for event in events}
+        for call in self.report.calls:
+            event = by_id.get(call.request_id)
+            self.report.broken += _call_differences(call, event, self.settings.ingest.deadline_s)
+
+    async def _until_processed(self, log: Broker) -> bool:
+        topics = self.settings.topics
+        requests = len(await read_all(log, topics.requests))
+        until_s = time.monotonic() + _STUCK_S
+        while time.monotonic() < until_s:
+            if len(await read_all(log, topics.events)) >= requests and await self._committed(log):
+                return True
+            await asyncio.sleep(1.0)
+        return False
+
+    async def _committed(self, log: Broker) -> bool:
+        """Whether the group's offsets stand at the ends; the processors are stopped for good to ask for them."""
+        await asyncio.gather(*(role.end(signal.SIGTERM) for role in (*self._ingests, *self._processors)))
+        topic = self.settings.topics.requests
+        async with log.member(topic, self.settings.topics.processors) as member:
+            left = await member.fetch(1, 3.0)
+        if left:
+            await self._add(self._processors, "process")
+        return not left
+
+
+def _log_differences(ids: Sequence[str], events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Where the requests and the events of the log do not belong together, one sentence each."""
+    counted, asked = Counter(event["id"] for event in events), Counter(ids)
+    for what, wrong in (
+        ("requests stand in the log twice", [i for i, count in asked.items() if count > 1]),
+        ("requests have no event", sorted(asked.keys() - counted.keys())),
+        ("requests have more than one event", [i for i, count in counted.items() if count > 1]),
+        ("events have no request", sorted(counted.keys() - asked.keys())),
+    ):
+        if wrong:
+            yield f"{len(wrong)} {what}, {wrong[0]} among them"
+
+
+def _call_differences(call: Call, event: Mapping[str, Any] | None, deadline_s: float) -> Iterator[str]:
+    """What a call was answered against its event, one sentence for each thing that is wrong."""
+    if call.status and call.seconds > deadline_s + _LATE_S:
+        yield f"call {call.request_id} took {call.seconds:.1f} s, its deadline is {deadline_s:g} s"
+    if call.status not in (0, 200) and "error" not in call.answer:
+        yield f"call {call.request_id} ended with HTTP status {call.status} and no error"
+    if call.status == 200 and event is None:
+        yield f"call {call.request_id} was answered and has no event"
+    elif event is not None and "retcode" in call.answer:
+        told = {name: call.answer[name] for name in ("retcode", "identity_id", "name", "score")}
+        if told != {name: event[name] for name in told}:
+            yield f"the answer to call {call.request_id} is not its event"
+
+
+async def read_all(log: Broker, topic: str) -> Sequence[Record]:
+    """Every committed record of a topic."""
+    records: list[Record] = []
+    async with log.reader(topic, Start.EARLIEST) as reader:
+        ends = await log.end_offsets(topic)
+        while any(reader.positions().get(partition, 0) < end for partition, end in ends.items()):
+            records += await reader.fetch(1000, 0.5)
+    return records
+
+
+def _photo(seed: int) -> str:
+    picture = encode_jpeg(draw_scene(320, 240, [(draw_face(seed, 140), 40, 30)]), quality=95)
+    return pybase64.b64encode(picture).decode()
