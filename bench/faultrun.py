@@ -268,11 +268,11 @@ class FaultRun:
         ids = [decode_request(record.value or b"").request_id for record in requests]
         self.report.requests, self.report.events = len(ids), len(events)
         self.report.outcomes = Counter(event["outcome"] for event in events)
-        self.report.broken += _log_differences(ids, events)
+        self.report.broken += log_differences(ids, events)
         by_id = {event["id"]: event for event in events}
         for call in self.report.calls:
             event = by_id.get(call.request_id)
-            self.report.broken += _call_differences(call, event, self.settings.ingest.deadline_s)
+            self.report.broken += call_differences(call, event, self.settings.ingest.deadline_s)
 
     async def _until_processed(self, log: Broker) -> bool:
         topics = self.settings.topics
@@ -295,7 +295,7 @@ class FaultRun:
         return not left
 
 
-def _log_differences(ids: Sequence[str], events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def log_differences(ids: Sequence[str], events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Where the requests and the events of the log do not belong together, one sentence each."""
     counted, asked = Counter(event["id"] for event in events), Counter(ids)
     for what, wrong in (
@@ -308,7 +308,7 @@ def _log_differences(ids: Sequence[str], events: Sequence[Mapping[str, Any]]) ->
             yield f"{len(wrong)} {what}, {wrong[0]} among them"
 
 
-def _call_differences(call: Call, event: Mapping[str, Any] | None, deadline_s: float) -> Iterator[str]:
+def call_differences(call: Call, event: Mapping[str, Any] | None, deadline_s: float) -> Iterator[str]:
     """What a call was answered against its event, one sentence for each thing that is wrong."""
     if call.status and call.seconds > deadline_s + _LATE_S:
         yield f"call {call.request_id} took {call.seconds:.1f} s, its deadline is {deadline_s:g} s"

@@ -1,0 +1,54 @@
+"""The roles on a real Kafka broker under load and faults; `python -m bench.faults` goes on for as long as one likes."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bench.faultrun import FAULTS, Call, FaultRun, call_differences, log_differences
+from picturematch.kafka_dev import DevBroker, dev_kafka
+
+ANSWER = {"retcode": "1", "identity_id": "p1", "name": "P1", "score": 0.9}
+
+
+@pytest.fixture
+def broker(kafka_bootstrap: str) -> Iterator[DevBroker]:
+    """A broker of this test's own, since it is killed: where the others have got theirs, one can be started."""
+    with dev_kafka() as own:
+        yield own
+
+
+@pytest.mark.timeout(600)
+async def test_whatever_dies_every_accepted_request_has_exactly_one_event_equal_to_its_answer(broker, tmp_path):
+    report = await FaultRun(broker, tmp_path, seed=20260, say=print).run(45.0)
+    assert set(report.faults) == set(FAULTS)
+    assert report.broken == []
+    assert report.requests == report.events
+    assert report.statuses()[200] > 200
+    assert set(report.statuses()) <= {0, 200, 503, 504}
+
+
+def test_the_checks_find_what_is_lost_doubled_and_foreign():
+    events = [{"id": "a"}, {"id": "b"}, {"id": "b"}, {"id": "d"}]
+    assert list(log_differences(["a", "b"], events[:2])) == []
+    assert list(log_differences(["a", "b", "c", "c"], events)) == [
+        "1 requests stand in the log twice, c among them",
+        "1 requests have no event, c among them",
+        "1 requests have more than one event, b among them",
+        "1 events have no request, d among them",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "event", "found"),
+    [
+        (Call("a", 200, ANSWER, 0.1), ANSWER, []),
+        (Call("a", 503, {"error": {}}, 0.1), None, []),
+        (Call("", 0, {}, 9.0), None, []),
+        (Call("a", 200, ANSWER, 0.1), None, ["call a was answered and has no event"]),
+        (Call("a", 200, ANSWER, 0.1), {**ANSWER, "score": 0.8}, ["the answer to call a is not its event"]),
+        (Call("a", 200, ANSWER, 9.0), ANSWER, ["call a took 9.0 s, its deadline is 3 s"]),
+        (Call("a", 500, {}, 0.1), None, ["call a ended with HTTP status 500 and no error"]),
+    ],
+)
+def test_the_checks_find_an_answer_that_is_late_or_not_its_event(call, event, found):
+    assert list(call_differences(call, event, 3)) == found
