@@ -62,7 +62,7 @@ class Admission:
             Shed: that would be more than all requests together may hold.
         """
         if self.held_bytes + size > self.max_held_bytes:
-            raise self.shed("memory", "the requests in flight are too large together; try again")
+            raise self.shed("memory", "the requests and answers in flight are too large together; try again")
         self.held_bytes += size
 
     def release(self, size: int) -> None:

@@ -15,17 +15,17 @@ from typing import cast
 from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web import BaseRequest, Response, Server, StreamResponse
+from aiohttp.web import BaseRequest, Server, StreamResponse
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from engine.errors import Code
+from ingest.answer import REQUEST_ID, WHEN_SENT, to_response
 from ingest.metrics import Metrics
 from ingest.render import Rendered, error
 from ingest.settings import IngestSettings
 
 _log = logging.getLogger(__name__)
 
-REQUEST_ID = "X-Request-Id"
 # Large enough for an ordinary picture in one or two turns, small enough for a thousand connections.
 _READ_BUFFER_BYTES = 64 * 1024
 # Lets a client that is still sending read why it was refused.
@@ -52,17 +52,6 @@ def log_failure(request_id: str, failure: BaseException) -> None:
 def internal_error(request_id: str) -> Rendered:
     """The answer to a request that met a bug."""
     return error(Code.INTERNAL_ERROR, f"internal error; the log has it under request id {request_id}")
-
-
-def to_response(rendered: Rendered, request_id: str, content_type: str = "application/json") -> Response:
-    """The HTTP answer."""
-    response = Response(
-        body=rendered.body,
-        status=rendered.http_status,
-        headers={"Content-Type": content_type, "Server": "PictureMatch", REQUEST_ID: request_id},
-    )
-    response.headers.extend(rendered.headers)
-    return response
 
 
 class HttpServer(Server):
@@ -177,6 +166,8 @@ class Connection(RequestHandler):
             self._send_away(server, cast("asyncio.Transport", transport))
             return
         super().connection_made(transport)
+        # An answer counts as sent when nothing of it waits here.
+        cast("asyncio.Transport", transport).set_write_buffer_limits(high=0)
         self._start_head_timer()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -269,6 +260,8 @@ class Connection(RequestHandler):
             self.force_close()
             return resp, True
         finally:
+            if (when_sent := resp.pop(WHEN_SENT, None)) is not None:
+                when_sent()
             self._answered += 1
             if self._released or (self._half_closed and not self._messages):
                 self.close()

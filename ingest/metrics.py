@@ -22,7 +22,9 @@ class Metrics:
             buckets=_LATENCY_BUCKETS_S,
         )
         self.in_flight = Gauge("picturematch_http_in_flight", "API calls being served.", registry=registry)
-        self.held_bytes = Gauge("picturematch_http_held_bytes", "Bytes of bodies being held.", registry=registry)
+        self.held_bytes = Gauge(
+            "picturematch_http_held_bytes", "Bytes of bodies and answers being held.", registry=registry
+        )
         self.connections = Gauge("picturematch_http_connections", "Open connections.", registry=registry)
         self.shed = Counter(
             "picturematch_http_shed", "Requests refused for want of room.", ("reason",), registry=registry

@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Self, cast
 
@@ -21,12 +22,13 @@ from engine.errors import Code, Refusal, RequestRefused
 from engine.messages import MatchAnswer
 from engine.topics import Topics
 from ingest.admission import Admission, Shed
+from ingest.answer import to_response
 from ingest.auth import authorise
 from ingest.call import Call, Held
 from ingest.correlator import Correlator
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
 from ingest.fields import bad_request
-from ingest.http import HttpServer, internal_error, log_failure, new_request_id, to_response
+from ingest.http import HttpServer, internal_error, log_failure, new_request_id
 from ingest.metrics import Metrics
 from ingest.parse import Picture, parse_match
 from ingest.pictures import PictureLimits, fetch_picture
@@ -40,6 +42,8 @@ USERS_PATH = "/SophonFogSys/api/users"
 # Files are read in threads of their own, so that a hanging network file system holds up nothing else.
 _FILE_THREADS = 4
 _BACKLOG = 512
+# Answers no larger than this (all but those with photos) are not counted: a refusal would save next to nothing.
+_SMALL_ANSWER_BYTES = 64 * 1024
 
 Handler = Callable[[Call], Awaitable[Rendered]]
 
@@ -194,8 +198,12 @@ class Ingress:
         started = asyncio.get_running_loop().time()
         request_id = new_request_id()
         route, handlers = self._routes.get(request.rel_url.raw_path, ("unknown", {}))
+        held_bytes = 0
         try:
             rendered = await self._answer(request, request_id, route, handlers)
+            if len(rendered.body) > _SMALL_ANSWER_BYTES:
+                self._admission.hold(len(rendered.body))
+                held_bytes = len(rendered.body)
         except Refusal as refusal:
             rendered = self._refuse(refusal, handlers)
         except Exception as failure:  # noqa: BLE001 - a bug is an answer too; the log has its trace
@@ -204,7 +212,7 @@ class Ingress:
         self._metrics.requests.labels(route, str(rendered.code)).inc()
         self._metrics.latency_s.labels(route).observe(asyncio.get_running_loop().time() - started)
         content_type = CONTENT_TYPE_LATEST if route == "metrics" and rendered.code == 200 else "application/json"
-        response = to_response(rendered, request_id, content_type)
+        response = to_response(rendered, request_id, content_type, partial(self._admission.release, held_bytes))
         if self._admission.draining or not request.content.is_eof():
             # What is left of an unread body would be taken for the next request.
             response.force_close()

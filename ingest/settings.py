@@ -32,7 +32,7 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     max_in_flight: Count = 64
     """Most API calls at a time, counted once their bodies are here; those beyond are refused with Retry-After."""
     max_body_memory_bytes: Count = 512 * MIB
-    """Most bytes of all bodies (and of listed photos) held at a time."""
+    """Most bytes of all bodies, listed photos and answers held at a time; an answer is held until it has been sent."""
     max_connections: Count = 1024
     """Most open connections; those beyond are answered 503 and closed."""
     deadline_ms: Annotated[int, Meta(ge=50, le=600_000)] = 3000

@@ -1,0 +1,55 @@
+"""From a rendered answer to the HTTP response that is sent, and what its bytes cost until they are."""
+
+from collections.abc import Callable
+
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
+from aiohttp.web import Response, ResponseKey
+
+from ingest.render import Rendered
+
+REQUEST_ID = "X-Request-Id"
+WHEN_SENT: ResponseKey[Callable[[], None]] = ResponseKey("when_sent")
+"""Called once when the answer has been sent or given up."""
+
+_SLICE_BYTES = 64 * 1024
+
+
+class _Sliced(Payload):
+    """A body that is sent slice by slice, and let go: whole, the transport would keep a second copy of it, and the
+    connection the first until the next request."""
+
+    def __init__(self, body: bytes, content_type: str) -> None:
+        super().__init__(body, content_type=content_type)
+        self._size = len(body)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return bytes(self._value).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        left = memoryview(self._value)
+        while left:
+            await writer.write(left[:_SLICE_BYTES])
+            await writer.drain()
+            left = left[_SLICE_BYTES:]
+
+    async def close(self) -> None:
+        self._value = b""
+
+
+def to_response(
+    rendered: Rendered,
+    request_id: str,
+    content_type: str = "application/json",
+    when_sent: Callable[[], None] | None = None,
+) -> Response:
+    """The HTTP answer."""
+    response = Response(
+        body=_Sliced(rendered.body, content_type),
+        status=rendered.http_status,
+        headers={"Content-Type": content_type, "Server": "PictureMatch", REQUEST_ID: request_id},
+    )
+    response.headers.extend(rendered.headers)
+    if when_sent is not None:
+        response[WHEN_SENT] = when_sent
+    return response
