@@ -201,7 +201,7 @@ class Cluster:
     async def _ask(self, request: Any, doing: str, *, control: bool = False) -> Any:
         """Any broker's answer, or the controller's; another try where one broker of several is down."""
         if self._client is None:
-            raise BrokerError("the log is not open: enter its context first")
+            raise BrokerUnavailable(f"the Kafka brokers at {self._config.bootstrap} have not been reached yet")
         failed: BaseException = kafka.NoBrokersAvailable()
         for _ in range(_TRIES):
             client = self._client

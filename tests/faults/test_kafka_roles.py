@@ -5,15 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from bench.faultrun import FAULTS, Call, FaultRun, call_differences, log_differences
-from picturematch.kafka_dev import DevBroker, dev_kafka
+from picturematch.kafka_dev import DevBroker
+from tests.support.kafka import own_kafka
 
 ANSWER = {"retcode": "1", "identity_id": "p1", "name": "P1", "score": 0.9}
 
 
 @pytest.fixture
-def broker(kafka_bootstrap: str) -> Iterator[DevBroker]:
-    """A broker of this test's own, since it is killed: where the others have got theirs, one can be started."""
-    with dev_kafka() as own:
+def broker() -> Iterator[DevBroker]:
+    """A broker of this test's own, since it is killed."""
+    with own_kafka() as own:
         yield own
 
 
