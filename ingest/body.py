@@ -1,36 +1,77 @@
 """Reading a request's body within its limits of size, memory and time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import cast
 
 from aiohttp.http import HttpVersion11
 from aiohttp.web import BaseRequest, RequestPayloadError
 
 from engine.errors import Code, RequestRefused
+from ingest.admission import Admission
 from ingest.fields import bad_request, check_content_type
 from ingest.http import Connection
 from ingest.settings import IngestSettings
 
 
-async def read_body(request: BaseRequest, settings: IngestSettings, hold: Callable[[int], None]) -> bytearray:
+class BodyTime:
+    """How long bodies may take: each its own time, and none beyond a moment that is named when the server stops."""
+
+    def __init__(self, settings: IngestSettings, admission: Admission) -> None:
+        self._each_s = settings.body_read_s
+        self._admission = admission
+        self._last: float | None = None
+        self._waiting: set[asyncio.Timeout] = set()
+
+    def end_by(self, last: float) -> None:
+        """Wait for no body beyond that time of the event loop."""
+        self._last = last
+        for waiting in self._waiting:
+            if not waiting.expired() and (waiting.when() or last) > last:
+                waiting.reschedule(last)
+
+    @asynccontextmanager
+    async def limit(self) -> AsyncIterator[None]:
+        """Wait for one body inside.
+
+        Raises:
+            RequestRefused: 40000 for a body that took too long, or Shed where only the stop cut its time short.
+        """
+        own = asyncio.get_running_loop().time() + self._each_s
+        waiting = asyncio.timeout_at(own if self._last is None else min(own, self._last))
+        try:
+            async with waiting:
+                self._waiting.add(waiting)
+                yield
+        except TimeoutError:
+            if waiting.when() == own:
+                raise bad_request(f"the body did not arrive within {self._each_s:g} s") from None
+            raise self._admission.shed(
+                "draining", "the server is stopping and the body did not arrive in time; try again"
+            ) from None
+        finally:
+            self._waiting.discard(waiting)
+
+
+async def read_body(
+    request: BaseRequest, settings: IngestSettings, hold: Callable[[int], None], time: BodyTime
+) -> bytearray:
     """The whole body. `hold` is told of each chunk's bytes and may refuse them.
 
     Raises:
-        RequestRefused: 40000, 40001, 41300, or what `hold` raises.
+        RequestRefused: 40000, 40001, 41300, or what `hold` and `time` raise.
     """
     _check_head(request, settings)
     body = bytearray()
     try:
-        async with asyncio.timeout(settings.body_read_s):
+        async with time.limit():
             await _continue(request)
             while chunk := await request.content.readany():
                 if len(body) + len(chunk) > settings.max_body_bytes:
                     raise _too_large(settings)
                 hold(len(chunk))
                 body += chunk
-    except TimeoutError:
-        raise bad_request(f"the body did not arrive within {settings.body_read_s:g} s") from None
     except (OSError, RequestPayloadError):
         raise bad_request("the body was cut off") from None
     declared = request.content_length

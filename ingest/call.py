@@ -9,7 +9,7 @@ from typing import Self
 from aiohttp.web import BaseRequest
 
 from ingest.admission import Admission
-from ingest.body import read_body
+from ingest.body import BodyTime, read_body
 from ingest.settings import IngestSettings
 
 
@@ -64,6 +64,7 @@ class Call:
     settings: IngestSettings
     clock: Callable[[], float]
     held: Held
+    body_time: BodyTime
     received_time_s: float = 0.0
     wait_until: float = field(default=0.0)
 
@@ -73,7 +74,7 @@ class Call:
         Raises:
             RequestRefused: the row of the error table; of these Shed, when the server is full by now.
         """
-        body = await read_body(self.request, self.settings, self.held.take)
+        body = await read_body(self.request, self.settings, self.held.take, self.body_time)
         self.arrived()
         return body
 

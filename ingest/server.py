@@ -24,6 +24,7 @@ from engine.topics import Topics
 from ingest.admission import Admission, Shed
 from ingest.answer import to_response
 from ingest.auth import authorise
+from ingest.body import BodyTime
 from ingest.call import Call, Held
 from ingest.correlator import Correlator
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
@@ -86,6 +87,7 @@ class Ingress:
         self._metrics = Metrics(registry)
         self._limits = PictureLimits(settings.max_picture_bytes, settings.max_pixels, settings.image_roots)
         self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes, settings.retry_after_s)
+        self._body_time = BodyTime(settings, self._admission)
         self._correlator = Correlator(broker, topics.replies, self._metrics)
         self._exchange = Exchange(broker, topics, self._correlator, self._admission)
         users = Users(
@@ -158,7 +160,7 @@ class Ingress:
         """Stop, within one deadline for all of it; a second call waits for the first.
 
         1. refuse new calls and stop listening
-        2. close idle connections
+        2. close idle connections; refuse bodies that do not arrive soon
         3. wait for the calls in flight
         4. close what is left
         5. stop reading replies
@@ -170,7 +172,9 @@ class Ingress:
     async def _stop(self, http: HttpServer, listener: asyncio.Server) -> None:
         self._listener = None
         self._admission.draining = True
-        stop_at = asyncio.get_running_loop().time() + self._settings.drain_limit_s
+        now = asyncio.get_running_loop().time()
+        stop_at = now + self._settings.drain_limit_s
+        self._body_time.end_by(now + self._settings.drain_bodies_s)
         listener.close()
         # Requests that have been read already get their turn to be counted.
         await asyncio.sleep(0)
@@ -232,7 +236,7 @@ class Ingress:
         if handler is None:
             raise RequestRefused(Code.METHOD_NOT_ALLOWED, f"this URL takes {', '.join(handlers)} only")
         with Held(self._admission) as held:
-            call = Call(request, request_id, self._settings, self._clock, held)
+            call = Call(request, request_id, self._settings, self._clock, held, self._body_time)
             if route not in {"match", "users"}:
                 return await handler(call)
             self._admission.require_room(log_available=self._exchange.available())

@@ -46,7 +46,8 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     write_s: Seconds = 10
     """Longest time a client may take to read its answer."""
     drain_s: Seconds | None = None
-    """Longest time to finish what is in flight when stopping; absent: the deadline and one second."""
+    """Longest time to finish what is in flight when stopping; absent: the deadline, and one second for bodies that are
+    on their way."""
     retry_after_s: Count = 1
     """What Retry-After says when a request is shed."""
     api_keys: tuple[Annotated[str, Meta(min_length=8)], ...] = ()
@@ -71,3 +72,9 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     def drain_limit_s(self) -> float:
         """How long stopping may take."""
         return self.drain_s if self.drain_s is not None else self.deadline_s + 1
+
+    @property
+    def drain_bodies_s(self) -> float:
+        """How long bodies that are on their way are waited for when stopping: those that arrive by then still have
+        their deadline, or the most of it where `drain_s` is short."""
+        return max(self.drain_limit_s - self.deadline_s, self.drain_limit_s / 4)

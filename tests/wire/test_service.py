@@ -168,6 +168,19 @@ async def test_stopping_waits_for_a_body_that_is_on_its_way(site: Site) -> None:
     writer.close()
 
 
+async def test_stopping_answers_a_body_that_stalls(serving: Serving) -> None:
+    async with serving(drain_s=1.2) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.ingress.port)
+        writer.write(HEAD_ONLY + b"{")
+        await eventually(lambda: site.metric("picturematch_http_held_bytes") == 1)
+        await site.ingress.drain()
+        (reply,) = parse_replies(await reader.read())
+        assert reply.code == 50380
+        assert reply.headers["retry-after"] == "1"
+        assert site.metric("picturematch_http_shed_total", reason="draining") == 1
+        writer.close()
+
+
 async def test_stopping_takes_no_longer_than_its_limit(serving: Serving) -> None:
     async def never(request: Request) -> Answer | None:
         return None

@@ -73,6 +73,12 @@ def test_stopping_takes_the_deadline_and_a_second_unless_told() -> None:
     assert IngestSettings(drain_s=9).drain_limit_s == 9
 
 
+def test_a_body_that_arrives_while_the_server_stops_still_has_its_deadline() -> None:
+    assert IngestSettings().drain_bodies_s == 1.0
+    assert IngestSettings(drain_s=9).drain_bodies_s == 6.0
+    assert IngestSettings(drain_s=2).drain_bodies_s == 0.5
+
+
 def test_a_refusal_of_a_newer_processor_is_an_internal_error() -> None:
     from engine.messages import RefusedAnswer
 
