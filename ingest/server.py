@@ -21,6 +21,7 @@ from broker.port import Broker
 from engine.errors import Code, Refusal, RequestRefused
 from engine.messages import MatchAnswer
 from engine.topics import Topics
+from ingest.accept import AcceptComplaints
 from ingest.admission import Admission, Shed
 from ingest.answer import to_response
 from ingest.auth import authorise
@@ -115,6 +116,7 @@ class Ingress:
         self._threads: ThreadPoolExecutor | None = None
         self._http: HttpServer | None = None
         self._listener: asyncio.Server | None = None
+        self._complaints: AcceptComplaints | None = None
         self._stopping = asyncio.Lock()
         self._address: tuple[str, int] = (settings.host, settings.port)
 
@@ -146,6 +148,7 @@ class Ingress:
             self._threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="picture-file")
             self._http = HttpServer(self._serve, self._settings, self._metrics)
             self._listener = await self._listen(self._http)
+            self._complaints = AcceptComplaints(asyncio.get_running_loop())
         except BaseException:
             await self._correlator.__aexit__(None, None, None)
             raise
@@ -182,6 +185,8 @@ class Ingress:
         await http.wait_closed(stop_at)
         await http.shutdown(timeout=0.1)
         await self._correlator.__aexit__(None, None, None)
+        if self._complaints is not None:
+            self._complaints.close()
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
 

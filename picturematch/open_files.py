@@ -12,7 +12,7 @@ _FEWEST_CONNECTIONS = 16
 def room_for_connections(wanted: int) -> int:
     """Raise the process's own limit as far as the system lets it; the number of connections there is room for then.
 
-    Without room an accept fails, and asyncio tries it again and again, with a trace in the log each time.
+    Without room an accept fails, and asyncio tries it again and again.
     """
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + _FOR_THE_REST
