@@ -18,7 +18,8 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -135,6 +136,8 @@ class _JavaBroker:
         self._java += ["-cp", f"{jars}{os.sep}*"]
         self._properties = folder / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
+        # The kernel ends the broker with the thread that started it, so that has to be one which stays.
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="kafka-dev")
 
     def start(self) -> None:
         """Format the data folder if it is new, then run."""
@@ -143,8 +146,12 @@ class _JavaBroker:
             self._properties.write_text(re.sub(r"PLAINTEXT://127.0.0.1:\d+", f"PLAINTEXT://{self.bootstrap}", kept))
         else:
             self._format()
+        self._process = self._starter.submit(self._run).result()
+        _wait_until_it_answers(self._port, lambda: self._process is None or self._process.poll() is not None)
+
+    def _run(self) -> subprocess.Popen[bytes]:
         with (self._folder / "kafka.log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - the java that was found, with arguments made here
+            return subprocess.Popen(  # noqa: S603 - the java that was found, with arguments made here
                 [*self._java, "kafka.Kafka", str(self._properties)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -152,7 +159,6 @@ class _JavaBroker:
                 start_new_session=True,
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
-        _wait_until_it_answers(self._port, lambda: self._process is not None and self._process.poll() is not None)
 
     def _format(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -277,7 +283,7 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _wait_until_it_answers(port: int, has_ended: Any) -> None:
+def _wait_until_it_answers(port: int, has_ended: Callable[[], bool]) -> None:
     until_s = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < until_s:
         if has_ended():

@@ -10,10 +10,10 @@ from aiokafka.errors import KafkaError
 from broker.kafka.clients import start_producer, stop_producer
 from broker.kafka.config import KafkaConfig
 from broker.kafka.contact import Contact
-from broker.kafka.errors import broker_error
+from broker.kafka.errors import FENCED, broker_error
 from broker.kafka.records import Checked, send
 from broker.kafka.transactions import Writer
-from broker.port import Position
+from broker.port import BrokerUnavailable, Position
 
 
 class Appender:
@@ -62,6 +62,8 @@ class Appender:
             if self._producer is producer:
                 self._producer = None
                 self._retire(producer)
+            if isinstance(error, FENCED):
+                raise BrokerUnavailable(f"Kafka lost track of this producer ({doing}); it is replaced") from error
             raise broker_error(error, doing) from error
         return Position(found.topic, found.partition, found.offset)
 

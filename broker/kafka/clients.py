@@ -6,7 +6,7 @@ Left to themselves they try for ever: to bootstrap, to get a producer's id, to d
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -15,11 +15,20 @@ from aiokafka.errors import KafkaError
 T = TypeVar("T")
 
 _STOP_LIMIT_S = 3.0
+_CUT_SHORT_S = 0.5
 
 
 def quieten_library() -> None:
     """At DEBUG the library logs keys and values; of an outage it logs many lines a second, where we log one."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+class _Batches(set[Any]):
+    """The library removes a batch twice when it fails while it waits for another try, and then complains."""
+
+    def remove(self, batch: Any) -> None:
+        """Remove it if it is there."""
+        self.discard(batch)
 
 
 async def start_producer(options: dict[str, Any], limit_s: float) -> AIOKafkaProducer:
@@ -29,12 +38,8 @@ async def start_producer(options: dict[str, Any], limit_s: float) -> AIOKafkaPro
         KafkaError, TimeoutError: it did not.
     """
     producer = AIOKafkaProducer(**options)
-    try:
-        async with asyncio.timeout(limit_s):
-            await producer.start()
-    except BaseException:
-        await stop_producer(producer)
-        raise
+    producer._message_accumulator._pending_batches = _Batches()  # noqa: SLF001 - see there
+    await _start(producer.start(), lambda: stop_producer(producer), limit_s)
     return producer
 
 
@@ -50,6 +55,17 @@ async def stop_producer(producer: AIOKafkaProducer, limit_s: float = _STOP_LIMIT
         if not stopping.done():
             stopping.cancel()
     await _settled(asyncio.ensure_future(producer.client.close()), limit_s)
+    _look_at_errors(producer)
+
+
+def _look_at_errors(producer: AIOKafkaProducer) -> None:
+    """Of a producer that failed the library leaves futures with errors, which asyncio complains of unless looked at."""
+    left = [batch._drain_waiter for batches in producer._message_accumulator._batches.values() for batch in batches]  # noqa: SLF001
+    if producer._txn_manager is not None:  # noqa: SLF001
+        left.append(producer._txn_manager.wait_for_transaction_end())  # noqa: SLF001
+    for future in left:
+        if future is not None and future.done() and not future.cancelled():
+            future.exception()
 
 
 async def start_consumer(consumer: AIOKafkaConsumer, limit_s: float) -> None:
@@ -58,12 +74,7 @@ async def start_consumer(consumer: AIOKafkaConsumer, limit_s: float) -> None:
     Raises:
         KafkaError, TimeoutError: it did not start.
     """
-    try:
-        async with asyncio.timeout(limit_s):
-            await consumer.start()
-    except BaseException:
-        await stop_consumer(consumer)
-        raise
+    await _start(consumer.start(), lambda: stop_consumer(consumer), limit_s)
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer, limit_s: float = _STOP_LIMIT_S) -> None:
@@ -76,6 +87,25 @@ async def stop_consumer(consumer: AIOKafkaConsumer, limit_s: float = _STOP_LIMIT
         if not stopping.done():
             stopping.cancel()
     await _settled(asyncio.ensure_future(consumer._client.close()), limit_s)  # noqa: SLF001 - as above
+
+
+async def _start(
+    work: Coroutine[Any, Any, None], stop: Callable[[], Coroutine[Any, Any, None]], limit_s: float
+) -> None:
+    """A start that is cut short loses sight of a connection, so it is let to its end if that is near."""
+    starting = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({starting}, timeout=limit_s)
+        if not starting.done():
+            raise TimeoutError
+        starting.result()
+    except BaseException:
+        await _settled(starting, _CUT_SHORT_S)
+        if not starting.done():
+            starting.cancel()
+            await _settled(starting, _CUT_SHORT_S)
+        await stop()
+        raise
 
 
 async def bounded(work: Coroutine[Any, Any, T], limit_s: float) -> T:

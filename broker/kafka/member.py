@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import aiokafka.errors as kafka
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.protocol.commit import OffsetCommitRequest
 
 from broker.kafka.clients import bounded, start_consumer, stop_consumer
 from broker.kafka.cluster import Cluster
@@ -46,6 +47,8 @@ _Told = Callable[[Iterable[int]], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 0.2
+_TAKING_S = 2.0
+_LOST_S = 1.0
 _JOIN_MARGIN_S = 10.0
 _REQUEST_MARGIN_MS = 5_000
 
@@ -126,7 +129,11 @@ class KafkaMember:
         for partition in list(self._owned):
             self._release(partition)
         if self._background:
-            await asyncio.wait(self._background, timeout=self._config.transaction_timeout_ms / 1000)
+            limit_s = self._config.transaction_timeout_ms / 1000 if self._contact.available else _LOST_S
+            _, unfinished = await asyncio.wait(self._background, timeout=limit_s)
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
         if consumer is not None:
             await stop_consumer(consumer)
 
@@ -258,6 +265,10 @@ class KafkaMember:
                 _log.warning("group %s: partitions pass on before their work was finished", self._group)
             except Exception:  # noqa: BLE001 - the partitions go to others whatever happens here
                 _log.exception("group %s: revoked partitions could not be forgotten", self._group)
+        # A take-over that is under way would fence whoever gets the partition next.
+        taking = [owned.task for owned in map(self._owned.get, gone) if owned is not None and owned.task is not None]
+        if taking:
+            await asyncio.wait(taking, timeout=_TAKING_S)
         for partition in gone:
             self._release(partition)
 
@@ -275,12 +286,11 @@ class KafkaMember:
         owned = self._owned.pop(partition, None)
         if owned is None:
             return
-        if owned.task is not None:
-            owned.task.cancel()
+        owned.leaving = True
         self._start(_give_up(owned))
 
     async def _keep_taking_over(self, partition: int, owned: _Owned) -> None:
-        while True:
+        while not owned.leaving:
             async with owned.lock:
                 try:
                     await self._take_over(partition, owned)
@@ -341,15 +351,23 @@ class KafkaMember:
                 self._consumer.pause(TopicPartition(self._topic, partition))
 
     async def _is_member(self) -> bool:
-        """Whether the group still knows this member; if not, the library begins to join again.
+        """Whether the group still knows this member; if not, the library has begun to join it again.
 
         The library has no public way to ask.
+
+        Raises:
+            BrokerUnavailable: nobody can tell now.
         """
         coordinator = self._consumer._coordinator  # noqa: SLF001 - as the docstring says
         try:
-            return bool(await bounded(coordinator._do_heartbeat(), self._config.request_timeout_s))  # noqa: SLF001
+            known = await bounded(coordinator._do_heartbeat(), self._config.request_timeout_s)  # noqa: SLF001
         except (kafka.KafkaError, TimeoutError) as error:
             raise broker_error(error, f"asking whether group {self._group} knows this member") from error
+        if known:
+            return True
+        if coordinator.generation == OffsetCommitRequest.DEFAULT_GENERATION_ID:
+            return False
+        raise BrokerUnavailable(f"group {self._group} cannot be asked now whether it knows this member")
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = asyncio.create_task(work)

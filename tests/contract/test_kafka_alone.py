@@ -1,0 +1,511 @@
+"""What only the Kafka make promises: members that fence each other, transactions that fail, brokers that go away."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Self
+
+import pytest
+
+from broker.kafka import KafkaBroker, KafkaConfig, open_kafka
+from broker.kafka.cluster import Cluster
+from broker.kafka.member import KafkaMember
+from broker.port import (
+    BrokerError,
+    BrokerUnavailable,
+    CommitFailed,
+    NewRecord,
+    Position,
+    Record,
+    RecordTooLarge,
+    Start,
+    TopicSpec,
+)
+from picturematch.kafka_dev import DevBroker
+from tests.contract.kafka_make import KafkaMake, config_of, until_visible
+from tests.contract.suites import LONG_S, SOON_S, fetch_count, read_all, record, values
+from tests.support.kafka import own_kafka
+from tests.support.waiting import until
+
+DAY_MS = 24 * 3600 * 1000
+
+
+@pytest.fixture
+def make(kafka_bootstrap: str) -> KafkaMake:
+    return KafkaMake(kafka_bootstrap)
+
+
+@asynccontextmanager
+async def topics(make: KafkaMake, partitions: int = 1) -> AsyncIterator[tuple[KafkaBroker, str, str]]:
+    """A log, its work and its events."""
+    async with open_kafka(config_of(make.bootstrap)) as broker:
+        work, events = make.topic("work"), make.topic("events")
+        await broker.ensure_topics([TopicSpec(work, partitions), TopicSpec(events, partitions)])
+        yield broker, work, events
+
+
+class Worker:
+    """Reads work and commits one event for each, as a processor does: ahead, and starting over after a failure."""
+
+    def __init__(self, broker: KafkaBroker, work: str, events: str, pace_s: float = 0.0) -> None:
+        self.member: KafkaMember = broker.member(work, f"group-{work}")
+        self.events = events
+        self.pace_s = pace_s
+        self.failed = 0
+        self._deals = 0
+        self._committing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self.member.on_revoked(self._forget)
+        await self.member.__aenter__()
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        if not self._task.cancelled():
+            self._task.result()
+        await self.member.__aexit__(None, None, None)
+
+    async def _run(self) -> None:
+        while True:
+            records: Sequence[Record] = ()
+            with suppress(BrokerUnavailable):
+                records = await self.member.fetch(5, SOON_S)
+            deal = self._deals
+            for partition in {found.partition for found in records}:
+                await self._work_on(deal, partition, [found for found in records if found.partition == partition])
+
+    async def _work_on(self, deal: int, partition: int, records: Sequence[Record]) -> None:
+        try:
+            for found in records:
+                await asyncio.sleep(self.pace_s)
+                event = NewRecord(self.events, found.key, found.value, partition=partition)
+                async with self._committing:
+                    if deal != self._deals:
+                        return None
+                    await self.member.commit(partition, found.offset + 1, [event])
+        except (CommitFailed, BrokerUnavailable):
+            self.failed += 1
+            while True:
+                try:
+                    return await self.member.rewind(partition)
+                except BrokerUnavailable:
+                    await asyncio.sleep(0.1)
+
+    async def _forget(self, _: frozenset[int]) -> None:
+        async with self._committing:
+            self._deals += 1
+
+
+async def all_events(broker: KafkaBroker, events: str, count: int, timeout_s: float = 60.0) -> list[bytes | None]:
+    """Everything readable, once there are `count` different ones and nothing more comes."""
+    found: list[Record] = []
+    async with broker.reader(events) as reader, asyncio.timeout(timeout_s):
+        while len(set(values(found))) < count:
+            with suppress(BrokerUnavailable):
+                found += await reader.fetch(1000, timeout_s=1.0)
+        found += await reader.fetch(1000, timeout_s=1.0)
+    return values(found)
+
+
+def once_each(found: Sequence[bytes | None], count: int) -> None:
+    assert Counter(found) == Counter({b"%d" % number: 1 for number in range(count)})
+
+
+async def write(broker: KafkaBroker, topic: str, numbers: range, partitions: int) -> None:
+    for number in numbers:
+        await broker.append([record(topic, b"%d" % number, partition=number % partitions)])
+        await asyncio.sleep(0.005)
+
+
+# Fencing.
+
+
+async def test_a_member_whose_partition_was_taken_over_cannot_commit_and_each_record_counts_once(
+    make: KafkaMake,
+) -> None:
+    """The zombie: silent past its session timeout, it wakes with work done and does not know that it was given up."""
+    async with topics(make) as (broker, work, events):
+        await broker.append([record(work, b"0"), record(work, b"1")])
+        group = f"group-{work}"
+        async with broker.member(work, group) as zombie:
+            held = await fetch_count(zombie, 2)
+            silence(zombie)
+            async with broker.member(work, group) as heir:
+                async with asyncio.timeout(LONG_S):
+                    while not heir.assignment():  # noqa: ASYNC110 - the group deals anew after the zombie's time
+                        await asyncio.sleep(0.05)
+                inherited = await fetch_count(heir, 2)
+                assert values(inherited) == values(held)
+                with pytest.raises(CommitFailed):
+                    await zombie.commit(0, held[0].offset + 1, [record(events, b"from the dead")])
+                for found in inherited:
+                    await heir.commit(0, found.offset + 1, [record(events, found.value)])
+                with pytest.raises(CommitFailed):
+                    await zombie.commit(0, held[1].offset + 1, [record(events, b"from the dead")])
+                assert await heir.committed(0) == inherited[1].offset + 1
+        assert await all_events(broker, events, 2) == [b"0", b"1"]
+
+
+def silence(member: KafkaMember) -> None:
+    """What SIGSTOP does to its heartbeats."""
+
+    async def nothing() -> bool:
+        await asyncio.sleep(3600)
+        return False
+
+    member._consumer._coordinator._do_heartbeat = nothing
+
+
+async def test_a_zombie_that_wakes_notices_and_does_not_take_the_partition_back(make: KafkaMake) -> None:
+    async with topics(make) as (broker, work, events):
+        await broker.append([record(work, b"%d" % number) for number in range(3)])
+        group = f"group-{work}"
+        async with broker.member(work, group) as zombie:
+            told: list[frozenset[int]] = []
+
+            async def forget(partitions: frozenset[int]) -> None:
+                told.append(partitions)
+
+            zombie.on_revoked(forget)
+            await fetch_count(zombie, 3)
+            coordinator = zombie._consumer._coordinator
+            silence(zombie)
+            async with broker.member(work, group) as heir:
+                found = await fetch_count(heir, 3)
+                with pytest.raises(CommitFailed):
+                    await zombie.commit(0, 1, [record(events, b"from the dead")])
+                del coordinator._do_heartbeat
+                await zombie.rewind(0)
+                await heir.commit(0, found[0].offset + 1, [record(events, b"0")])
+                await until(lambda: told == [frozenset({0})], LONG_S)
+            rest = await fetch_count(zombie, 2)
+            assert values(rest) == [b"1", b"2"]
+            await zombie.commit(0, rest[-1].offset + 1, [record(events, b"1"), record(events, b"2")])
+        once_each(await all_events(broker, events, 3), 3)
+
+
+async def test_a_commit_is_refused_once_its_partition_is_another_members(make: KafkaMake) -> None:
+    async with topics(make, 2) as (broker, work, _), broker.member(work, f"group-{work}") as one:
+        assert one.assignment() == {0, 1}
+        async with broker.member(work, f"group-{work}") as two:
+            await until(lambda: len(one.assignment()) == len(two.assignment()) == 1, LONG_S)
+            assert one.assignment() | two.assignment() == {0, 1}
+            (lost,) = two.assignment()
+            with pytest.raises(CommitFailed):
+                await one.commit(lost, 1)
+            one.pause(lost)
+            await one.rewind(lost)
+            one.resume(lost)
+        await until(lambda: one.assignment() == {0, 1}, LONG_S)
+
+
+# Dealing partitions anew.
+
+
+async def test_members_that_come_and_go_under_load_lose_and_double_nothing(make: KafkaMake) -> None:
+    count, partitions = 400, 4
+    async with topics(make, partitions) as (broker, work, events):
+        async with Worker(broker, work, events):
+            writing = asyncio.create_task(write(broker, work, range(count), partitions))
+            async with Worker(broker, work, events, 0.002):
+                await asyncio.sleep(0.5)
+                async with Worker(broker, work, events, 0.001):
+                    await asyncio.sleep(0.5)
+            await writing
+            found = await all_events(broker, events, count)
+        once_each(found, count)
+        async with broker.member(work, f"group-{work}") as member:
+            assert await member.fetch(timeout_s=SOON_S) == ()
+
+
+async def test_work_on_a_revoked_partition_may_still_be_committed_while_it_is_handed_over(make: KafkaMake) -> None:
+    async with topics(make) as (broker, work, events):
+        await broker.append([record(work, b"0"), record(work, b"1")])
+        async with broker.member(work, f"group-{work}") as one:
+            found = await fetch_count(one, 2)
+
+            async def finish(partitions: frozenset[int]) -> None:
+                assert partitions == {0}
+                await asyncio.sleep(0.2)
+                await one.commit(0, found[0].offset + 1, [record(events, b"0")])
+
+            one.on_revoked(finish)
+            joining = broker.member(work, f"group-{work}")
+            async with joining as two:
+                await until(lambda: len(one.assignment() | two.assignment()) == 1, LONG_S)
+                owner = one if one.assignment() else two
+                assert await owner.committed(0) == found[0].offset + 1
+                assert values(await fetch_count(owner, 1)) == [b"1"]
+        assert await all_events(broker, events, 1) == [b"0"]
+
+
+# Transactions that fail.
+
+
+async def test_a_record_that_the_broker_refuses_aborts_its_whole_transaction(make: KafkaMake) -> None:
+    async with topics(make) as (broker, work, events):
+        await broker.append([record(work)])
+        async with broker.member(work, f"group-{work}") as member:
+            (found,) = await fetch_count(member, 1)
+            await shrink(make, broker, events)
+            with pytest.raises(RecordTooLarge):
+                await member.commit(0, found.offset + 1, [record(work, b"lost"), record(events, bytes(500_000))])
+            with pytest.raises(CommitFailed):
+                await member.commit(0, found.offset + 1)
+            await member.rewind(0)
+            assert await fetch_count(member, 1) == [found]
+            await member.commit(0, found.offset + 1, [record(events, b"kept")])
+        assert await all_events(broker, events, 1) == [b"kept"]
+        assert values(await read_all(broker, work)) == [b"v"]
+
+
+async def test_an_append_that_the_broker_refuses_does_not_hurt_the_next_one(make: KafkaMake) -> None:
+    async with topics(make) as (broker, work, events):
+        await shrink(make, broker, events)
+        with pytest.raises(RecordTooLarge):
+            await broker.append([record(events, bytes(500_000))])
+        with pytest.raises(RecordTooLarge):
+            await broker.append([record(work, b"lost"), record(events, bytes(500_000))])
+        await until_visible(broker, await broker.append([record(events, b"1"), record(work, b"2")]))
+        assert values(await read_all(broker, events)) == [b"1"]
+        assert values(await read_all(broker, work)) == [b"2"]
+
+
+async def shrink(make: KafkaMake, broker: KafkaBroker, topic: str) -> None:
+    """Lower the limit behind the log's back, which remembers the old one and so does not see what is coming."""
+    await broker.partitions(topic)
+    async with open_kafka(config_of(make.bootstrap)) as other:
+        await other.ensure_topics([TopicSpec(topic, 1, max_record_bytes=100_000)])
+
+
+async def test_a_cancelled_commit_is_wholly_there_or_not_at_all(make: KafkaMake) -> None:
+    count = 40
+    async with topics(make) as (broker, work, events):
+        await broker.append([record(work, b"%d" % number) for number in range(count)])
+        async with broker.member(work, f"group-{work}") as member:
+            cancelled = 0
+            while (await member.committed(0) or 0) < await end_of(broker, work) - 1:
+                member.pause(0)
+                await member.rewind(0)
+                member.resume(0)
+                for found in await member.fetch(1, SOON_S):
+                    committing = member.commit(0, found.offset + 1, [record(events, found.value)])
+                    try:
+                        async with asyncio.timeout(0.001 * (cancelled % 9)):
+                            await committing
+                    except TimeoutError:
+                        cancelled += 1
+        assert cancelled > 0
+        once_each(await all_events(broker, events, count), count)
+
+
+async def end_of(broker: KafkaBroker, topic: str) -> int:
+    return (await broker.end_offsets(topic))[0]
+
+
+# Records that are gone, and times.
+
+
+async def test_readers_and_groups_go_on_behind_records_that_were_removed(make: KafkaMake) -> None:
+    async with topics(make) as (broker, work, _):
+        async with broker.reader(work) as reader, broker.member(work, f"group-{work}") as member:
+            places = [(await broker.append([record(work, b"gone")]))[0] for _ in range(5)]
+            await member.commit(0, places[1].offset)
+        await remove_before(make, places[-1].topic, places[-1].offset + 1)
+        (kept,) = await broker.append([record(work, b"there")])
+        assert kept.offset > places[-1].offset
+        assert await broker.read_at(places[2]) is None
+        assert await broker.read_at(kept) is not None
+        async with broker.reader(work, {0: places[2].offset}) as reader:
+            assert values(await fetch_count(reader, 1)) == [b"there"]
+        async with broker.member(work, f"group-{work}") as member:
+            assert values(await fetch_count(member, 1)) == [b"there"]
+
+
+async def test_a_reader_passes_over_records_that_are_removed_while_it_reads(make: KafkaMake) -> None:
+    async with topics(make) as (broker, work, _):
+        places = [(await broker.append([record(work, bytes(100_000))]))[0] for _ in range(200)]
+        async with broker.reader(work) as reader:
+            first = await fetch_count(reader, 1)
+            await remove_before(make, work, places[-2].offset)
+            found = first
+            while found[-1].offset < places[-1].offset:
+                found += await reader.fetch(1, LONG_S)
+            assert [each.offset for each in found] == sorted({each.offset for each in found})
+
+
+async def remove_before(make: KafkaMake, topic: str, offset: int) -> None:
+    from aiokafka import TopicPartition
+    from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=make.bootstrap)
+    await admin.start()
+    await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=offset)})
+    await admin.close()
+
+
+async def test_a_reader_from_a_time_begins_at_the_first_record_since(make: KafkaMake) -> None:
+    async with topics(make, 2) as (broker, work, _):
+        for number in range(4):
+            await broker.append([record(work, b"%d" % number, partition=number % 2)])
+            await asyncio.sleep(0.01)
+        written = {each.value: each.timestamp_ms / 1000 for each in await read_all(broker, work)}
+        assert len(set(written.values())) == 4
+        assert sorted(values(await read_all(broker, work, written[b"2"])), key=bytes) == [b"2", b"3"]  # type: ignore[arg-type]
+        async with broker.reader(work, time.time() + 1000) as reader:
+            assert reader.positions() == await broker.end_offsets(work)
+
+
+# How topics are kept.
+
+
+async def test_topics_are_created_as_they_are_to_be_kept_and_differences_are_told(make: KafkaMake) -> None:
+    async with open_kafka(config_of(make.bootstrap)) as broker:
+        log, table = make.topic("log"), make.topic("table")
+        specs = [
+            TopicSpec(log, 3, 7 * DAY_MS, 2 * 1024**3, max_record_bytes=8_000_000),
+            TopicSpec(table, 1, compacted=True),
+        ]
+        missing = await broker.check_topics(specs)
+        assert len(missing) == 2
+        assert all("does not exist" in sentence for sentence in missing)
+        await broker.ensure_topics(specs)
+        assert await broker.check_topics(specs) == []
+        state, compacted = await broker.describe_topics([log, table])
+        assert (state.partitions, state.retention_ms, state.retention_bytes) == (3, 7 * DAY_MS, 2 * 1024**3)
+        assert (state.compacted, state.max_record_bytes, compacted.compacted) == (False, 8_000_000, True)
+        other = [TopicSpec(log, 4, DAY_MS, max_record_bytes=9_000_000), TopicSpec(table, 1)]
+        sentences = await broker.check_topics(other)
+        for fragment in ("3 partitions", "max.message.bytes to 9065536", "retention.ms", "cleanup.policy=compact"):
+            assert any(fragment in sentence for sentence in sentences), fragment
+
+
+async def test_changed_retention_and_limits_are_taken_over_and_settings_of_others_stay(make: KafkaMake) -> None:
+    async with open_kafka(config_of(make.bootstrap)) as broker:
+        topic = make.topic("changed")
+        await broker.ensure_topics([TopicSpec(topic, 1, DAY_MS)])
+        (present,) = (await broker._cluster._configs([topic])).values()
+        present["min.insync.replicas"] = ("1", 1)
+        await broker._cluster._alter(TopicSpec(topic, 1, DAY_MS), present)
+        await broker.ensure_topics([TopicSpec(topic, 1, 2 * DAY_MS, max_record_bytes=5_000_000)])
+        (state,) = await broker.describe_topics([topic])
+        assert (state.retention_ms, state.max_record_bytes) == (2 * DAY_MS, 5_000_000)
+        configs = (await broker._cluster._configs([topic]))[topic]
+        assert configs["min.insync.replicas"] == ("1", 1)
+
+
+async def test_a_record_at_the_limit_passes(make: KafkaMake) -> None:
+    async with topics(make) as (broker, work, events):
+        big = make.topic("big")
+        size = 12 * 1024 * 1024
+        await broker.ensure_topics([TopicSpec(big, 1, max_record_bytes=size)])
+        (place,) = await broker.append([record(big, bytes(size))])
+        with pytest.raises(RecordTooLarge, match=big):
+            await broker.append([record(big, bytes(size + 1))])
+        found = await broker.read_at(place)
+        assert found is not None
+        assert len(found.value or b"") == size
+        async with broker.member(big, f"group-{big}") as member:
+            (got,) = await fetch_count(member, 1)
+            await member.commit(0, got.offset + 1, [record(big, bytes(size)), record(events, b"e")])
+        assert await all_events(broker, events, 1) == [b"e"]
+        assert values(await read_all(broker, work)) == []
+
+
+# Brokers out of reach.
+
+
+async def test_brokers_that_cannot_be_reached_are_told_in_a_sentence_within_bounds() -> None:
+    started = time.monotonic()
+    with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:9 cannot be reached"):
+        async with open_kafka(config_of("127.0.0.1:9", request_timeout_ms=1000)):
+            pass
+    assert time.monotonic() - started < LONG_S
+
+
+async def test_a_password_is_needed_where_it_is_asked_for_and_is_never_shown() -> None:
+    config = KafkaConfig("127.0.0.1:9", security_protocol="SASL_SSL", username="anna", password="secret word")  # noqa: S106
+    assert "secret word" not in repr(config)
+    assert "secret word" not in str(Cluster(config).__dict__)
+    with pytest.raises(BrokerError, match="password"):
+        KafkaConfig("127.0.0.1:9", security_protocol="SASL_PLAINTEXT").connection()
+    with pytest.raises(BrokerError, match="certificates"):
+        KafkaConfig("127.0.0.1:9", security_protocol="SSL", ca_file=__file__).connection()  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def own_broker() -> Iterator[DevBroker]:
+    with own_kafka() as broker:
+        yield broker
+
+
+async def test_a_lost_broker_is_noticed_at_once_and_everything_goes_on_when_it_is_back(own_broker: DevBroker) -> None:
+    make = KafkaMake(own_broker.bootstrap)
+    async with topics(make) as (broker, work, events):
+        async with Worker(broker, work, events), broker.reader(events, Start.LATEST) as reader:
+            await broker.append([record(work, b"0")])
+            assert values(await fetch_count(reader, 1)) == [b"0"]
+            await asyncio.to_thread(own_broker.kill)
+            await until(lambda: not broker.available(), 5)
+            for refused in (
+                broker.append([record(work, b"lost")]),
+                broker.append([record(work, b"lost"), record(events, b"lost")]),
+                broker.end_offsets(work),
+                broker.read_at(Position(work, 0, 0)),
+                reader.fetch(),
+            ):
+                async with asyncio.timeout(2):
+                    with pytest.raises(BrokerUnavailable):
+                        await refused
+            with pytest.raises(BrokerUnavailable):
+                async with broker.reader(work):
+                    pass
+            await asyncio.to_thread(own_broker.start)
+            await until(broker.available, 30)
+            await broker.append([record(work, b"1")])
+            await broker.append([record(work, b"2")])
+            async with asyncio.timeout(60):
+                found: list[Record] = []
+                while len(found) < 2:
+                    with suppress(BrokerUnavailable):
+                        found += await reader.fetch(10, 1.0)
+        assert values(found) == [b"1", b"2"]
+        once_each(await all_events(broker, events, 3), 3)
+
+
+async def test_restarts_of_the_broker_under_load_lose_and_double_nothing(own_broker: DevBroker) -> None:
+    make = KafkaMake(own_broker.bootstrap)
+    accepted: list[bytes] = []
+    async with topics(make, 2) as (broker, work, events):
+        stop = asyncio.Event()
+
+        async def write_on() -> None:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                with suppress(BrokerUnavailable):
+                    await broker.append([record(work, b"%d" % number, partition=number % 2)])
+                    accepted.append(b"%d" % number)
+                await asyncio.sleep(0.01)
+
+        async with Worker(broker, work, events), Worker(broker, work, events):
+            writing = asyncio.create_task(write_on())
+            await asyncio.sleep(1)
+            await asyncio.to_thread(own_broker.stop)
+            await asyncio.sleep(1)
+            await asyncio.to_thread(own_broker.start)
+            await until(broker.available, 30)
+            await asyncio.sleep(2)
+            stop.set()
+            await writing
+            present = values(await read_all(broker, work))
+            found = await all_events(broker, events, len(present))
+        assert set(accepted) <= set(present)
+        assert Counter(found) == Counter(present) == Counter(set(present))
