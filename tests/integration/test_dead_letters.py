@@ -20,7 +20,6 @@ from tests.integration.test_processor import TOPICS, dead_letters, enrol, match,
 from tests.support.commands import run
 from tests.support.faces import MODELS, scene
 
-SAME_LOG = {"PICTUREMATCH_LOG__REQUEST_PARTITIONS": "3"}  # as `running` makes it
 POISON = b"\xffnot a request"
 
 
@@ -54,7 +53,7 @@ async def listed(folder: Path, *options: object) -> list[dict[str, Any]]:
 
 async def retried(folder: Path, *arguments: object) -> Sequence[str]:
     """The ids of the new requests."""
-    done = await run("dead-letters", "retry", "--data-folder", folder, *arguments, **SAME_LOG)
+    done = await run("dead-letters", "retry", "--data-folder", folder, *arguments)
     assert (done.status, done.err) == (0, "")
     return [line.split(" sent again as ")[1] for line in done.out.splitlines()]
 
@@ -153,7 +152,7 @@ async def test_nothing_is_sent_twice_unless_one_says_again(tmp_path: Path) -> No
 
 async def test_a_place_without_a_letter_is_told_and_the_others_are_sent(tmp_path: Path) -> None:
     await fail_both(tmp_path)
-    done = await run("dead-letters", "retry", "--data-folder", tmp_path, "0-99", "0-1", "7-0", **SAME_LOG)
+    done = await run("dead-letters", "retry", "--data-folder", tmp_path, "0-99", "0-1", "7-0")
     assert done.status == 1
     assert done.out.startswith("0-1 sent again as ")
     assert [line.split(":")[0] for line in done.err.splitlines()] == ["0-99", "7-0"]

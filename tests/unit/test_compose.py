@@ -125,17 +125,11 @@ SCHEMA = {
     },
 }
 
-NOT_YET = {name for name in ("ingest", "process", "topics") if cli.get_command(click.Context(cli), name) is None}
-"""Roles that this version does not have; a deployment that names one is not checked further."""
-
-
 def understood(words: list[str]) -> None:
     """Have the program's own parser read a command line; UsageError when it does not understand."""
     command: click.Command = cli
     context = click.Context(cli)
     while isinstance(command, click.Group):
-        if words[:1] and words[0] in NOT_YET:
-            return
         name, found, words = command.resolve_command(context, words)
         assert found is not None
         command, context = found, click.Context(found, parent=context, info_name=name)
@@ -144,10 +138,7 @@ def understood(words: list[str]) -> None:
 
 def settings_of(name: str) -> Settings:
     """What a service of ours is set to, as it will read it."""
-    environment = {**RUNTIME.environment, **OURS[name]["environment"]}
-    if NOT_YET:
-        environment.pop("PICTUREMATCH_BROKER", None)
-    return load_settings(None, environment)
+    return load_settings(None, {**RUNTIME.environment, **OURS[name]["environment"]})
 
 
 def limits(name: str) -> dict[str, Any]:
@@ -238,7 +229,9 @@ def test_a_command_that_does_not_exist_would_be_found(words):
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_variable_is_a_setting(name):
-    assert settings_of(name).models.folder.as_posix() == "/opt/picturematch/models"
+    settings = settings_of(name)
+    assert settings.models.folder.as_posix() == "/opt/picturematch/models"
+    assert settings.broker == OURS[name]["environment"]["PICTUREMATCH_BROKER"]
 
 
 def test_an_ingress_listens_to_the_proxy_and_reads_no_files():
