@@ -125,6 +125,7 @@ SCHEMA = {
     },
 }
 
+
 def understood(words: list[str]) -> None:
     """Have the program's own parser read a command line; UsageError when it does not understand."""
     command: click.Command = cli
