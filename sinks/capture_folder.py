@@ -2,7 +2,8 @@
 
 import fcntl
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,7 @@ from engine.capture import (
     picture_file,
     picture_sha256,
 )
+from sinks.port import cannot_be_written
 
 
 class CaptureFolder:
@@ -29,7 +31,7 @@ class CaptureFolder:
     Pictures are complete before the line that names them, so that a crash leaves a readable capture behind.
 
     Raises:
-        CaptureError: on entering: the folder is something else, or another process writes to it.
+        CaptureError: the folder is something else, another process writes to it, or it cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,14 +41,15 @@ class CaptureFolder:
         self._lines: int | None = None
 
     def __enter__(self) -> Self:
-        if self._folder.is_dir() and not (self._folder / MANIFEST_FILE).exists() and any(self._folder.iterdir()):
-            raise CaptureError(f"{self._folder} is not empty and not a capture; choose an empty folder")
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            self._open()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+        with self._writing():
+            if self._folder.is_dir() and not (self._folder / MANIFEST_FILE).exists() and any(self._folder.iterdir()):
+                raise CaptureError(f"{self._folder} is not empty and not a capture; choose an empty folder")
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                self._open()
+            except BaseException:
+                self.__exit__(None, None, None)
+                raise
         return self
 
     def __exit__(
@@ -69,28 +72,37 @@ class CaptureFolder:
         if path.exists():
             return sha256
         half = path.with_suffix(".half")
-        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(picture)
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(path)
+        with self._writing():
+            descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(picture)
+                file.flush()
+                os.fsync(file.fileno())
+            half.replace(path)
         return sha256
 
     def append(self, lines: Sequence[CaptureLine]) -> None:
         """Add lines whose pictures are kept; they are durable when this returns."""
         if self._lines is None:
             raise ValueError("the capture folder is not open")
-        _sync_folder(self._folder / PICTURES_FOLDER)
-        size = os.fstat(self._lines).st_size
-        left = memoryview(b"".join(map(format_line, lines)))
+        with self._writing():
+            _sync_folder(self._folder / PICTURES_FOLDER)
+            size = os.fstat(self._lines).st_size
+            left = memoryview(b"".join(map(format_line, lines)))
+            try:
+                while left:
+                    left = left[os.write(self._lines, left) :]
+            except OSError:
+                os.ftruncate(self._lines, size)
+                raise
+            os.fsync(self._lines)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            while left:
-                left = left[os.write(self._lines, left) :]
-        except OSError:
-            os.ftruncate(self._lines, size)
-            raise
-        os.fsync(self._lines)
+            yield
+        except OSError as error:
+            raise CaptureError(cannot_be_written(self._folder, error)) from error
 
     def _open(self) -> None:
         self._lock = os.open(self._folder / MANIFEST_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)

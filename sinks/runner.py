@@ -11,11 +11,14 @@ The order of a stop: delivery ends, what was delivered is checkpointed, the sink
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from broker.port import BrokerError, GroupMember, Record
 from sinks.port import Sink, SinkBusy, Standing
+
+_log = logging.getLogger(__name__)
 
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.1, 5.0
 _AFTER_FAILED_COMMIT_S = 1.0
@@ -48,6 +51,7 @@ async def run_sink(
         BrokerError: the log cannot be read, and trying again will not help.
     """
     delivered = 0
+    told: str | None = None
     try:
         await sink.setup({p: Standing(await member.committed(p), end) for p, end in ends.items()})
         while not stop.is_set():
@@ -57,10 +61,14 @@ async def run_sink(
             await sink.add(records)
             if not await _flushed(sink, stop):
                 break
-            if await _committed(member, records):
+            failure = await _commit(member, records)
+            if failure is None:
                 await sink.committed()
                 delivered += len(records)
+                told = None
             else:
+                if told != (told := str(failure)):
+                    _log.warning("%s", told)
                 await _pause(_AFTER_FAILED_COMMIT_S, stop)
     finally:
         await sink.close()
@@ -81,6 +89,8 @@ async def _fetch(
         except BrokerError as error:
             if not error.retriable:
                 raise
+            if delay_s == _RETRY_FIRST_S:
+                _log.warning("%s", error)
             if await _pause(delay_s, stop):
                 return None
             delay_s = min(2 * delay_s, _RETRY_MOST_S)
@@ -98,9 +108,9 @@ async def _flushed(sink: Sink, stop: asyncio.Event) -> bool:
             return True
 
 
-async def _committed(member: GroupMember, records: Sequence[Record]) -> bool:
-    """Commit what these records reach; False when a partition was not committed and is to be delivered again."""
-    whole = True
+async def _commit(member: GroupMember, records: Sequence[Record]) -> BrokerError | None:
+    """Commit what these records reach; why a partition was not committed and is to be delivered again, if one was."""
+    failure: BrokerError | None = None
     for partition, offset in {record.partition: record.offset for record in records}.items():
         try:
             await member.commit(partition, offset + 1)
@@ -108,8 +118,8 @@ async def _committed(member: GroupMember, records: Sequence[Record]) -> bool:
             if not error.retriable:
                 raise
             await member.rewind(partition)
-            whole = False
-    return whole
+            failure = error
+    return failure
 
 
 async def _before(fetching: "asyncio.Future[Sequence[Record]]", stop: asyncio.Event) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from broker.embedded.locks import FileLock
+from broker.embedded.locks import FileLock, remedy
 from broker.embedded.store import broker_error
 from broker.port import BrokerError
 
@@ -38,10 +38,10 @@ class GuestOffsets:
                 "CREATE TABLE IF NOT EXISTS progress (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL)"
             )
         except OSError as error:
-            raise BrokerError(
-                f"{path} cannot be written ({error.strerror}): run the command as the user who owns the data folder"
-            ) from error
+            raise BrokerError(f"{path} cannot be written: {remedy(error)}") from error
         except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+                raise broker_error(error, folder) from error
             raise BrokerError(f"{path} cannot be used ({error}): delete it to have the group begin anew") from error
 
     def load(self) -> Mapping[int, int]:

@@ -1,5 +1,6 @@
 """Locks between processes: files in the data folder that the kernel unlocks when their holder dies."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -26,18 +27,19 @@ class FileLock:
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise BrokerError(
-                f"{self._path} cannot be opened ({error.strerror}):"
-                " run the command as the user who owns the data folder"
-            ) from error
+            raise BrokerError(f"{self._path} cannot be opened: {remedy(error)}") from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
             raise BrokerInUse(self._in_use.format(process=holder)) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(fd)
+            raise BrokerError(f"{self._path} cannot be written: {remedy(error)}") from error
         self._fd = fd
 
     def release(self) -> None:
@@ -45,3 +47,10 @@ class FileLock:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def remedy(error: OSError) -> str:
+    """What to do about a file of the data folder that cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.strerror}; free some space on the disk of the data folder and try again"
+    return f"{error.strerror}; run the command as the user who owns the data folder"

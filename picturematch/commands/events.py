@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from picturematch.logs import open_log
-from picturematch.options import config_option, log_options, settings_of
+from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import When, drop_stdout, run
 from sinks.console import Choice, Kind, print_events
@@ -47,8 +47,16 @@ def command(
 
 async def _events(settings: Settings, follow: bool, since: float | None, choice: Choice, limit: int | None) -> None:
     def write(lines: bytes) -> None:
-        sys.stdout.buffer.write(lines)
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(lines)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            drop_stdout()
+            raise UserError(
+                f"the events cannot be written to standard output ({error.strerror}); put that right and try again"
+            ) from error
 
     async with open_log(settings, "guest") as log:
         try:

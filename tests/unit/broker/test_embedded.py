@@ -1,6 +1,7 @@
 """What is the embedded make's own: files, locks, guests' limits, full disks, giving space back."""
 
 import asyncio
+import errno
 import os
 import sqlite3
 import stat
@@ -70,6 +71,42 @@ async def test_a_group_has_one_member_at_a_time(make: EmbeddedMake) -> None:
                         pass
         async with broker.member(TOPIC, "group"):
             pass
+
+
+@pytest.mark.parametrize("role", ["owner", "guest"])
+async def test_a_lock_on_a_full_disk_says_so(make: EmbeddedMake, role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with make.open() as broker:
+        await write(broker)
+        async with make.guest() as guest:
+            member = (guest if role == "guest" else broker).member(TOPIC, "group")
+            with monkeypatch.context() as patch:
+                patch.setattr("broker.embedded.locks.os.pwrite", full)
+                with pytest.raises(
+                    BrokerError, match=r"group@\w+\.lock cannot be written: No space .* free some space"
+                ):
+                    await member.__aenter__()
+            async with member:
+                assert await member.committed(0) is None
+
+
+async def test_offsets_of_a_guest_on_a_full_disk_are_not_to_be_deleted(
+    make: EmbeddedMake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> sqlite3.Connection:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    async with make.open() as broker:
+        await write(broker)
+        async with make.guest() as guest:
+            monkeypatch.setattr("broker.embedded.groups.sqlite3.connect", full)
+            with pytest.raises(BrokerUnavailable, match="free some space"):
+                await guest.member(TOPIC, "group").__aenter__()
+            monkeypatch.undo()
 
 
 async def test_a_group_may_have_any_name(make: EmbeddedMake) -> None:

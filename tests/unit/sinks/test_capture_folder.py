@@ -1,3 +1,4 @@
+import errno
 import stat
 from pathlib import Path
 
@@ -95,3 +96,27 @@ def test_a_reader_says_what_is_missing_or_damaged(tmp_path: Path) -> None:
     (tmp_path / "requests.jsonl").unlink()
     with pytest.raises(CaptureError, match=r"no requests\.jsonl"):
         CaptureReader(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["os.write", "os.fsync", "os.open"])
+def test_a_full_disk_is_told_with_the_folder_and_the_way_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with CaptureFolder(tmp_path) as folder:
+        keep(folder, match_request(1), 4)
+        monkeypatch.setattr(f"sinks.capture_folder.{place}", full)
+        with pytest.raises(CaptureError) as error:
+            keep(folder, match_request(2), 5)
+        monkeypatch.undo()
+        keep(folder, match_request(3), 6)
+    assert str(error.value).startswith(f"{tmp_path} cannot be written (No space left on device): free some space")
+    assert [line.request_id for _, line in CaptureReader(tmp_path).lines()] == ["r1", "r3"]
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(CaptureError, match=r"file/out cannot be written .*choose another folder"):
+        CaptureFolder(tmp_path / "file" / "out").__enter__()

@@ -104,22 +104,29 @@ async def test_a_busy_destination_is_asked_again_without_adding_again() -> None:
     assert story == ["add 0:5", "flush", "commit 0:6", "committed", "close"]
 
 
-async def test_a_failed_commit_is_not_told_to_the_sink_and_delivery_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_commit_is_not_told_to_the_sink_and_delivery_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("sinks.runner._AFTER_FAILED_COMMIT_S", 0.001)
     story: list[str] = []
-    member = ScriptedMember([[record(0, 5)], [record(0, 5)]], story)
-    member.fail_commits = [CommitFailed("again")]
+    member = ScriptedMember([[record(0, 5)]] * 3, story)
+    member.fail_commits = [CommitFailed("the disk is full"), CommitFailed("the disk is full")]
     assert await run(TellingSink(story), member) == 1
-    assert story == ["add 0:5", "flush", "rewind 0", "add 0:5", "flush", "commit 0:6", "committed", "close"]
+    failed = ["add 0:5", "flush", "rewind 0"]
+    assert story == [*failed, *failed, "add 0:5", "flush", "commit 0:6", "committed", "close"]
+    assert caplog.messages == ["the disk is full"], "the user is told once"
 
 
-async def test_a_log_out_of_reach_is_tried_again_and_any_other_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_log_out_of_reach_is_tried_again_and_any_other_error_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("sinks.runner._RETRY_FIRST_S", 0.001)
     story: list[str] = []
     steps = [BrokerUnavailable("gone"), BrokerUnavailable("gone"), [record(0, 5)], BrokerInUse("taken")]
     with pytest.raises(BrokerInUse):
         await run(TellingSink(story), ScriptedMember(steps, story))
     assert "commit 0:6" in story
+    assert caplog.messages == ["gone"]
 
 
 async def test_a_stop_ends_the_waiting_and_closes_the_sink() -> None:
