@@ -1,12 +1,15 @@
 """The JSON lines sink: events in rotating files, each exactly once."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from broker.port import Record
 from sinks.jsonl_files import JsonlFiles
-from sinks.port import SinkError, Standing
+from sinks.port import SinkError, Standing, cannot_be_written
+
+_log = logging.getLogger(__name__)
 
 
 class JsonlSink:
@@ -32,12 +35,20 @@ class JsonlSink:
         clock_s: Callable[[], float],
     ) -> None:
         self._folder = folder
+        self._group = group
         self._files = JsonlFiles(folder, topic, group, max_bytes, max_age_s)
         self._clock_s = clock_s
 
     async def setup(self, standings: Mapping[int, Standing]) -> None:
-        """Take the folder. Raises SinkError."""
+        """Take the folder; say so when it gets only what the group has not carried elsewhere. Raises SinkError."""
         await self._do(lambda: self._files.open(standings))
+        if self._files.is_new and any(standing.committed for standing in standings.values()):
+            _log.warning(
+                "group %s has carried events to another folder before: %s gets only those that follow; "
+                "to have all of them here, take a group of its own: --group NAME",
+                self._group,
+                self._folder,
+            )
 
     async def add(self, records: Sequence[Record]) -> None:
         """Write the records that the files do not hold yet. Raises SinkError."""
@@ -60,4 +71,4 @@ class JsonlSink:
         try:
             await asyncio.to_thread(work)
         except OSError as error:
-            raise SinkError(f"{self._folder} cannot be written: {error.strerror or error}") from error
+            raise SinkError(cannot_be_written(self._folder, error)) from error

@@ -81,6 +81,12 @@ class JsonlFiles:
         self._begun_s = 0.0
         self._written: dict[int, int] = {}
         self._committed = True
+        self._is_new = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the folder was taken for the first time."""
+        return self._is_new
 
     def open(self, standings: Mapping[int, Standing]) -> None:
         """Take the folder, cut a half line off the last file, and learn what it already holds.
@@ -143,6 +149,7 @@ class JsonlFiles:
             os.pwrite(self._lock, msgspec.json.encode(self._owner) + b"\n", 0)
             os.fsync(self._lock)
             self._sync_folder()
+            self._is_new = True
             return
         try:
             owner = msgspec.json.decode(note, type=_Owner)

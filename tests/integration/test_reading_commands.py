@@ -1,10 +1,13 @@
 """`picturematch events` and `record` as a user runs them, beside a running owner of the log."""
 
+import asyncio
 import json
 import signal
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +15,7 @@ from click.testing import CliRunner
 from broker.embedded import EmbeddedBroker, open_embedded
 from ingest.capture_reader import CaptureReader
 from picturematch.__main__ import cli
-from tests.support.commands import finish, run, start
+from tests.support.commands import ROOT, environment, finish, run, start
 from tests.support.records import append_decided, enrol_request, make_topics, match_request
 from tests.support.waiting import until
 
@@ -85,6 +88,45 @@ async def test_a_following_record_ends_at_a_signal(log: EmbeddedBroker, data: Pa
     ended = await finish(process)
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.startswith("4 requests recorded")
+
+
+async def test_a_second_folder_of_the_same_group_is_told_that_it_gets_only_what_follows(
+    log: EmbeddedBroker, data: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    carry = ("sink", "jsonl", "--data-folder", data, "--idle-exit", "1s", "--out")
+    whole = await run(*carry, first)
+    assert (whole.out, whole.err) == (f"5 events carried to {first}\n", "")
+    nothing = await run(*carry, second)
+    assert (nothing.status, nothing.out) == (0, f"0 events carried to {second}\n")
+    assert nothing.err.startswith("group sink-jsonl has carried events to another folder before: ")
+    assert "--group NAME" in nothing.err
+    assert len(nothing.err.splitlines()) == 1
+    again = await run(*carry, second)
+    assert again.err == "", "it is known by then"
+    own = await run(*carry, tmp_path / "third", "--group", "third")
+    assert (own.out, own.err) == (f"5 events carried to {tmp_path / 'third'}\n", "")
+
+
+@pytest.fixture
+def full_device() -> Iterator[BinaryIO]:
+    """A file that takes nothing: there is no space left."""
+    with Path("/dev/full").open("wb") as device:
+        yield device
+
+
+async def test_events_to_a_full_disk_say_what_is_full(log: EmbeddedBroker, data: Path, full_device: BinaryIO) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "picturematch", "events", "--data-folder", str(data)),
+        stdout=full_device,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env=environment(),
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 2
+    (sentence,) = err.decode().splitlines()
+    assert "the events cannot be written to standard output (No space left on device)" in sentence
 
 
 @pytest.mark.parametrize("command", [("events",), ("record", "--out", "x"), ("sink", "jsonl", "--out", "x")])

@@ -1,4 +1,5 @@
 import base64
+import errno
 import json
 import stat
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from broker.port import Record
+from sinks.jsonl import JsonlSink
 from sinks.jsonl_files import JsonlFiles, line_of
 from sinks.port import SinkError, Standing
 
@@ -226,3 +228,22 @@ def test_a_full_disk_leaves_no_half_line_behind(tmp_path: Path, monkeypatch: pyt
     write_all(target, [record(1)])
     target.close()
     assert written(tmp_path) == ["0-0", "0-1"]
+
+
+async def test_a_full_disk_is_told_with_the_folder_and_the_way_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    sink = JsonlSink(tmp_path, "events", "g", max_bytes=1000, max_age_s=60.0, clock_s=lambda: NOW_S)
+    await sink.setup(ENDS)
+    monkeypatch.setattr("sinks.jsonl_files.os.write", full)
+    with pytest.raises(SinkError) as error:
+        await sink.add([record(0)])
+    monkeypatch.undo()
+    await sink.close()
+    assert str(error.value) == (
+        f"{tmp_path} cannot be written (No space left on device): "
+        "free some space on its disk and run the same command again: it goes on where it was"
+    )
