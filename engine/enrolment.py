@@ -103,8 +103,10 @@ def decide_enrolment(
     how many people there are, `model` the embedder's identity.
 
     Raises:
-        Refusal: the person exists, or does not, or there is no room.
+        Refusal: the group is unknown, the person exists, or does not, or there is no room.
     """
+    if any(name != DEFAULT_GROUP for name in request.group_names or ()):
+        raise Refusal(Code.GROUP_NAME_ERROR, f"no such group: in this version there is only {DEFAULT_GROUP}")
     if request.update and person is None:
         raise Refusal(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
     if person is not None and not (request.update or request.ignore_exist):
@@ -113,8 +115,6 @@ def decide_enrolment(
         raise Refusal(Code.GROUP_LEN_ERROR, "the group is full; remove people or raise the limit in the settings")
     if person is None and face is None:
         raise Refusal(Code.PARAM_ERROR, "reg_photo is needed to enrol a person, or import_mode with feature")
-    if any(name != DEFAULT_GROUP for name in request.group_names or ()):
-        raise Refusal(Code.GROUP_NAME_ERROR, "no such group; create it first")
 
     kept = person.faces if person else ()
     number = person.next_face if person else 0

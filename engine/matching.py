@@ -204,7 +204,10 @@ class _Look:
 
 def _check_scope(request: MatchRequest, policy: Policy) -> None:
     if request.group_name not in (None, DEFAULT_GROUP) or request.permission_name is not None:
-        raise Refusal(Code.GROUP_NAME_ERROR, "no such group or permission; create it first")
+        raise Refusal(
+            Code.GROUP_NAME_ERROR,
+            f"no such group or permission: in this version there is only the group {DEFAULT_GROUP}, and no permission",
+        )
     if request.group_name is None and policy.unknown_device == "reject":
         raise Refusal(Code.DEVICE_ID_NOT_FOUND, "this device is not registered")
 

@@ -127,8 +127,12 @@ def test_a_person_has_a_bounded_number_of_faces():
     assert refusal.code is Code.PARAM_ERROR
 
 
-def test_an_unknown_group_is_refused():
-    assert refusal_of(request(group_names=("nowhere",)), prepared(1)).code is Code.GROUP_NAME_ERROR
+@pytest.mark.parametrize("person", [None, enrolled(0)], ids=["somebody new", "somebody known"])
+@pytest.mark.parametrize("update", [False, True])
+def test_an_unknown_group_is_told_before_anything_about_the_person(person, update):
+    refusal = refusal_of(request(group_names=("default_group", "nowhere"), update=update), prepared(1), person)
+    assert refusal.code is Code.GROUP_NAME_ERROR
+    assert "only default_group" in refusal.message
 
 
 def test_the_photo_comes_back_only_when_asked_for():
