@@ -34,6 +34,7 @@ _STOP_LIMIT_S = 10.0
 _FETCH_LIMIT_S = 600.0
 _HEAP_MB = 384
 _PR_SET_PDEATHSIG = 1
+_DOCKER_SOCKETS = (Path("/var/run/docker.sock"), Path.home() / ".docker/run/docker.sock")
 
 HOW_TO_GET_ONE = (
     "a Kafka broker is needed: set KAFKA_BOOTSTRAP=host:port to one that may be used for tests,"
@@ -232,7 +233,20 @@ class _DockerBroker:
             self._container.stop(force=True)
 
 
+def _docker_listens() -> bool:
+    """Asked first, since the Docker client does not clean up after itself where there is no engine."""
+    if os.environ.get("DOCKER_HOST"):
+        return True
+    for path in _DOCKER_SOCKETS:
+        with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
+            probe.connect(str(path))
+            return True
+    return False
+
+
 def _docker_broker(port: int) -> DevBroker | None:
+    if not _docker_listens():
+        return None
     try:
         import docker  # neither is a dependency of the package: whoever has them can use them
         from testcontainers.core.container import DockerContainer

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from broker.kafka.appends import Appender
-from broker.kafka.clients import quieten_library
+from broker.kafka.clients import tune_library
 from broker.kafka.cluster import Cluster
 from broker.kafka.config import KafkaConfig
 from broker.kafka.contact import Contact
@@ -35,7 +35,7 @@ class KafkaBroker:
         self._opened = False
 
     async def __aenter__(self) -> Self:
-        quieten_library()
+        tune_library()
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._cluster.close)
             found = await self._find()

@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.producer import sender
+
+from broker.kafka.config import TRANSACTION_BACKOFF_MS
 
 T = TypeVar("T")
 
@@ -18,9 +21,14 @@ _STOP_LIMIT_S = 3.0
 _CUT_SHORT_S = 0.5
 
 
-def quieten_library() -> None:
-    """At DEBUG the library logs keys and values; of an outage it logs many lines a second, where we log one."""
+def tune_library() -> None:
+    """Set what the library has no options for.
+
+    At DEBUG it logs keys and values; of an outage it logs many lines a second, where we log one. And a transaction that
+    begins while the last one is being completed, which takes a few milliseconds, would be held up by twenty.
+    """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    sender.BACKOFF_OVERRIDE = TRANSACTION_BACKOFF_MS / 1000
 
 
 class _Batches(set[Any]):

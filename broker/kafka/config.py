@@ -11,6 +11,7 @@ from broker.port import BrokerError
 Milliseconds = Annotated[int, msgspec.Meta(ge=100, le=900_000)]
 
 _RETRY_BACKOFF_MS = 20
+TRANSACTION_BACKOFF_MS = 4
 """A transaction that begins while the last one is being completed is turned away for some milliseconds: try soon."""
 
 _FETCH_WAIT_MS = 250
@@ -102,6 +103,15 @@ class KafkaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "fetch_max_wait_ms": _FETCH_WAIT_MS,
             "fetch_max_bytes": _FETCH_BYTES,
             "max_partition_fetch_bytes": _PARTITION_FETCH_BYTES,
+        }
+
+    def transactional(self, transactional_id: str) -> dict[str, Any]:
+        """What transactional producers are given besides."""
+        return {
+            **self.producer(),
+            "transactional_id": transactional_id,
+            "transaction_timeout_ms": self.transaction_timeout_ms,
+            "retry_backoff_ms": TRANSACTION_BACKOFF_MS,
         }
 
     def producer(self) -> dict[str, Any]:

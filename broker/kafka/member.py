@@ -301,6 +301,7 @@ class KafkaMember:
             await asyncio.sleep(_RETRY_S)
 
     async def _take_over(self, partition: int, owned: _Owned) -> None:
+        self._contact.require()
         if owned.writer is not None:
             spent, owned.writer = owned.writer, None
             await spent.close()

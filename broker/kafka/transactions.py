@@ -49,14 +49,9 @@ class Writer:
         Raises:
             BrokerError: that did not succeed.
         """
-        options = {
-            **config.producer(),
-            "transactional_id": transactional_id,
-            "transaction_timeout_ms": config.transaction_timeout_ms,
-        }
         limit_s = config.transaction_timeout_ms / 1000
         try:
-            return cls(await start_producer(options, limit_s), limit_s)
+            return cls(await start_producer(config.transactional(transactional_id), limit_s), limit_s)
         except (KafkaError, TimeoutError, OSError) as error:
             raise broker_error(error, "starting a transactional producer") from error
 
