@@ -1,18 +1,19 @@
 """One partition of the requests: examined in parallel, decided and committed in the log's order.
 
 Invariants: results leave in offset order; a commit covers a run of finished records from the front; at most one commit
-is under way; after a failed commit everything in the lane is forgotten and delivered again.
+is under way; after a failed commit everything in the lane is forgotten and delivered again; a person is decided about
+only when everything that was decided before is in the fold, whoever had the partition then.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Any
 
-from broker.port import BrokerError, BrokerUnavailable, GroupMember, NewRecord, Position, Record
+from broker.port import BrokerError, BrokerUnavailable, GroupMember, NewRecord, Position, Record, RecordTooLarge
 from engine.enrolment import EnrolmentDecision, decide_deletion, decide_enrolment
 from engine.errors import Refusal
 from engine.gallery.people import People
@@ -40,6 +41,10 @@ class LaneHooks:
     failed: Callable[[], None]
 
 
+class _NotMade(Exception):
+    """What follows from a request about a person could not be made; nothing of it is in the log."""
+
+
 class Lane:
     """The records of one partition on their way from fetch to commit."""
 
@@ -51,18 +56,19 @@ class Lane:
         emitter: Emitter,
         people: People,
         reached: Reached,
+        people_end: Callable[[], Awaitable[int]],
         model: str,
         hooks: LaneHooks,
     ) -> None:
         self._partition, self._member = partition, member
         self._examine, self._emitter = examine, emitter
-        self._people, self._reached, self._model = people, reached, model
+        self._people, self._reached, self._people_end, self._model = people, reached, people_end, model
         self._hooks = hooks
         self._queue: deque[asyncio.Task[Examined]] = deque()
         self._filled = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._people_version = 0
+        self._people_version: int | None = None  # not known where another lane may have decided last
 
     def put(self, record: Record) -> None:
         """Take a fetched record; records come in offset order."""
@@ -85,7 +91,7 @@ class Lane:
             while True:
                 batch = await self._finished()
                 try:
-                    await self._commit(batch)
+                    committed = await self._commit(batch)
                 except BrokerError as error:
                     if not error.retriable:
                         raise
@@ -95,7 +101,7 @@ class Lane:
                     retry_s = min(2 * retry_s, _RETRY_MOST_S)
                 else:
                     retry_s = _RETRY_FIRST_S
-                    self._drop(len(batch))
+                    self._drop(committed)
         finally:
             self._forget()
 
@@ -111,17 +117,30 @@ class Lane:
         done = (task.result() for task in takewhile(asyncio.Task.done, self._queue))
         return list(islice(takewhile(lambda e: not isinstance(e, ExaminedPerson), done), _COMMITTED_TOGETHER))
 
-    async def _commit(self, batch: Sequence[Examined]) -> None:
-        next_offset = batch[-1].record.offset + 1
-        if isinstance(batch[0], ExaminedPerson):
-            events = [await self._commit_person(batch[0], next_offset)]
-        else:
-            made = [self._outputs(examined) for examined in batch]
-            events = [event for event, _ in made]
-            records = [record for _, outputs in made for record in outputs]
-            await self._member.commit(self._partition, next_offset, records)
+    async def _commit(self, batch: Sequence[Examined]) -> int:
+        """How many of them, from the front, are committed now."""
+        try:
+            events = await self._commit_together(batch)
+        except (RecordTooLarge, _NotMade) as error:
+            if len(batch) > 1:
+                return await self._commit(batch[:1])
+            # It would fail for ever, and with it everything behind it.
+            request_id = batch[0].envelope.request_id
+            log.error("request %s: its event could not be committed: %s", request_id, error, exc_info=error.__cause__)
+            event, outputs = self._instead(batch[0], "an output is larger than the log takes, or could not be made")
+            await self._member.commit(self._partition, batch[0].record.offset + 1, outputs)
+            events = [event]
         for event in events:
             self._hooks.committed(event)
+        return len(batch)
+
+    async def _commit_together(self, batch: Sequence[Examined]) -> list[Event]:
+        next_offset = batch[-1].record.offset + 1
+        if isinstance(batch[0], ExaminedPerson):
+            return [await self._commit_person(batch[0], next_offset)]
+        made = [self._outputs(examined) for examined in batch]
+        await self._member.commit(self._partition, next_offset, [record for _, outputs in made for record in outputs])
+        return [event for event, _ in made]
 
     def _outputs(self, examined: Examined) -> tuple[Event, tuple[NewRecord, ...]]:
         try:
@@ -129,23 +148,28 @@ class Lane:
                 return self._emitter.of_match(examined)
         except Exception:
             log.exception("request %s: its event could not be made", examined.envelope.request_id)
-        failure = examined.failure or Failure("emit", "the event could not be made")
-        dead = Unreadable(examined.record, examined.envelope, failure)
+        return self._instead(examined, "the event could not be made")
+
+    def _instead(self, examined: Examined, reason: str) -> tuple[Event, tuple[NewRecord, ...]]:
+        """Event, error and dead letter of what cannot have its own."""
+        dead = Unreadable(examined.record, examined.envelope, examined.failure or Failure("emit", reason))
         return self._emitter.of_unreadable(dead, self._people.version)
 
     async def _commit_person(self, examined: ExaminedPerson, next_offset: int) -> Event:
+        if self._people_version is None:
+            self._people_version = await self._people_end()
         if not await self._reached(self._people_version, _PEOPLE_WAIT_S):
             raise BrokerUnavailable("the people topic could not be read in time")
         decision = self._decide(examined)
         if isinstance(decision, Refusal):
-            event, outputs = self._emitter.of_person(examined, decision, self._people.version)
+            event, outputs = self._person_outputs(examined, decision, self._people.version)
             await self._member.commit(self._partition, next_offset, outputs)
             return event
 
         made: list[Event] = []
 
         def name_version(positions: Sequence[Position]) -> Sequence[NewRecord]:
-            event, outputs = self._emitter.of_person(examined, decision, version_after(positions))
+            event, outputs = self._person_outputs(examined, decision, version_after(positions))
             made.append(event)
             return outputs
 
@@ -173,9 +197,20 @@ class Lane:
             )
         except Refusal as refusal:
             return refusal.afresh()
+        except Exception as error:
+            raise _NotMade(type(error).__name__) from error
+
+    def _person_outputs(
+        self, examined: ExaminedPerson, decision: EnrolmentDecision | Refusal, version: int
+    ) -> tuple[Event, tuple[NewRecord, ...]]:
+        try:
+            return self._emitter.of_person(examined, decision, version)
+        except Exception as error:
+            raise _NotMade(type(error).__name__) from error
 
     async def _start_over(self, pause_s: float) -> None:
         """Forget what was taken and have it delivered again, after a pause."""
+        self._people_version = None  # the commit may have been written all the same
         self._member.pause(self._partition)
         await asyncio.sleep(pause_s)
         while True:

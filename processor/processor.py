@@ -154,11 +154,15 @@ class Processor:
                 self._emitter,
                 self._people,
                 self._reached,
+                self._people_end,
                 self._model,
                 self._hooks,
             )
             self._running[record.partition] = self._start(lane.run())
         return lane
+
+    async def _people_end(self) -> int:
+        return (await self._broker.end_offsets(self._topics.people))[0]
 
     async def _hand_over(self, partitions: frozenset[int]) -> None:
         """Let the lanes of these partitions commit what they can within the limit, then forget them.
