@@ -117,14 +117,13 @@ class Examiner:
         envelope = envelope_of(record, self._replies_topic)
         try:
             request = decode_request(record.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return Unreadable(record, envelope, Failure("decode", "the record is not a request"))
         if isinstance(request, MatchRequest):
             return await self._match(record, envelope, request)
         return await self._person(record, envelope, request)
 
     async def _match(self, record: Record, envelope: Envelope, request: MatchRequest) -> ExaminedMatch:
-        gallery = self._people.gallery()
         try:
             await self._wait_for_gallery(envelope)
             gallery = self._people.gallery()

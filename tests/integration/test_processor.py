@@ -14,7 +14,17 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from broker.embedded import open_embedded
-from broker.port import Broker, BrokerError, BrokerUnavailable, CommitFailed, GroupMember, NewRecord, Record, Start
+from broker.port import (
+    Broker,
+    BrokerError,
+    BrokerUnavailable,
+    CommitFailed,
+    GroupMember,
+    NewRecord,
+    Record,
+    RecordTooLarge,
+    Start,
+)
 from broker.table import TableFollower
 from engine.errors import Code
 from engine.gallery.people import People
@@ -247,7 +257,11 @@ async def test_work_that_nobody_waits_for_is_recorded_and_not_inferred(tmp_path)
         assert len(system.people) == 0
 
 
-@pytest.mark.parametrize("value", [None, b"", b"\xff\xfe", msgspec.msgpack.encode({"kind": "match"})])
+NESTED = encode(match(1, grab_fiqa_info={"a": 7})).replace(b"\x81\xa1a\x07", b"\x81\xa1a" * 100_000 + b"\x07")
+POISON = [None, b"", b"\xff\xfe", msgspec.msgpack.encode({"kind": "match"}), NESTED]
+
+
+@pytest.mark.parametrize("value", POISON, ids=["nothing", "empty", "no message", "no fields", "nested"])
 async def test_a_record_that_is_no_request_is_a_dead_letter_and_its_device_gets_an_error(tmp_path, value):
     async with running(tmp_path) as system:
         headers = record_of(match(1)).headers
@@ -337,6 +351,58 @@ async def test_after_failed_commits_every_request_still_has_exactly_one_event(tm
         replies = await read_all(system.broker, TOPICS.replies)
         assert len(replies) == 21
         assert system.registry.get_sample_value("picturematch_commits_failed_total") == 3
+
+
+class NarrowBroker(FailingBroker):
+    """A log that takes neither the event of match m3 nor the records of the person big."""
+
+    def member(self, topic: str, group: str) -> GroupMember:
+        member = self._broker.member(topic, group)
+        commit = member.commit
+
+        async def narrow(partition: int, offset: int, outputs: Sequence[NewRecord], *more: Any) -> Any:
+            for record in outputs:
+                if record.key == b"person/big" or (
+                    b'"id":"m3"' in (record.value or b"") and b'"match"' in record.value
+                ):
+                    raise RecordTooLarge("a record is over the limit")
+            return await commit(partition, offset, outputs, *more)
+
+        member.commit = narrow
+        return member
+
+
+async def test_what_the_log_has_no_room_for_is_a_dead_letter_and_holds_nothing_up(tmp_path):
+    async with running(tmp_path, wrap=lambda broker: NarrowBroker(broker, [])) as system:
+        await system.send(*(match(n, device_ip="one") for n in range(6)))
+        await system.send(enrol("e1", "big", 1), enrol("e2", "anna", 2))
+        events = {event["id"]: event for event in await system.wait_for(8)}
+        assert {i: e["kind"] for i, e in events.items() if e["kind"] == "unreadable"} == dict.fromkeys(
+            ("m3", "e1"), "unreadable"
+        )
+        assert events["e2"]["outcome"] == "enrolled"
+        assert system.replies["m3"].answer.code == system.replies["e1"].answer.code == Code.INTERNAL_ERROR
+        assert [letter.stage for letter in await dead_letters(system.broker)] == ["emit", "emit"]
+        assert len(await read_all(system.broker, TOPICS.events)) == 8
+
+
+@pytest.mark.parametrize("step", ["decide_deletion", "Emitter.of_person"])
+async def test_a_person_who_cannot_be_decided_about_is_a_dead_letter_and_holds_nothing_up(tmp_path, monkeypatch, step):
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken rule")
+
+    async with running(tmp_path) as system:
+        await system.send(enrol("e1", "anna", 1))
+        await system.wait_for(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(f"processor.lane.{step}", broken)
+            await system.send(DeleteRequest(request_id="d1", identity_id="anna", received_time_s=1.0))
+            await system.wait_for(2)
+        await system.send(enrol("e2", "anna", 1, update=True))
+        events = {event["id"]: event for event in await system.wait_for(3)}
+        assert (events["d1"]["kind"], events["d1"]["outcome"]) == ("unreadable", "error")
+        assert events["e2"]["outcome"] == "updated"
+        assert [letter.stage for letter in await dead_letters(system.broker)] == ["emit"]
 
 
 class RevokingBroker(FailingBroker):
