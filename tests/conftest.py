@@ -2,7 +2,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.kafka import kafka_for_tests
+from tests.support.kafka import kafka_for_tests, missing
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line, whatever the number of skipped tests, that says how to get a broker."""
+    if missing:
+        terminalreporter.write_line(f"KAFKA WAS NOT TESTED: {missing[0]}", red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
