@@ -5,11 +5,13 @@ when reading, so that a newer writer does not break an older reader; a field is 
 """
 
 from inspect import cleandoc
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from engine.errors import Code
+
+T = TypeVar("T")
 
 DEFAULT_GROUP = "default_group"
 STRANGER = "stranger"
@@ -338,13 +340,20 @@ def encode(message: Message) -> bytes:
     return _encoder.encode(message)
 
 
+def _decode(decoder: msgspec.msgpack.Decoder[T] | msgspec.json.Decoder[T], data: bytes) -> T:
+    try:
+        return decoder.decode(data)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError("text that is not UTF-8, or values nested too deeply") from error
+
+
 def decode_request(data: bytes) -> Request:
     """A record of the requests topic.
 
     Raises:
         msgspec.DecodeError: it is not one.
     """
-    return _request_decoder.decode(data)
+    return _decode(_request_decoder, data)
 
 
 def decode_reply(data: bytes) -> Reply:
@@ -353,7 +362,7 @@ def decode_reply(data: bytes) -> Reply:
     Raises:
         msgspec.DecodeError: it is not one.
     """
-    return _reply_decoder.decode(data)
+    return _decode(_reply_decoder, data)
 
 
 def decode_dead_letter(data: bytes) -> DeadLetter | RetryMark:
@@ -362,7 +371,7 @@ def decode_dead_letter(data: bytes) -> DeadLetter | RetryMark:
     Raises:
         msgspec.DecodeError: it is neither.
     """
-    return _letter_decoder.decode(data)
+    return _decode(_letter_decoder, data)
 
 
 def encode_event(event: Event) -> bytes:
@@ -389,4 +398,4 @@ def decode_event(data: bytes) -> Event:
     Raises:
         msgspec.DecodeError: it is not one.
     """
-    return _event_decoder.decode(data)
+    return _decode(_event_decoder, data)

@@ -14,7 +14,6 @@ from engine.messages import DeadLetter, Headers, RetryMark, decode_dead_letter, 
 from engine.topics import Topics
 from processor.envelope import envelope_of
 
-_NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NOT_SENT_AGAIN = frozenset(value for name, value in vars(Headers).items() if name.isupper())
 """A retry has its own id, nobody waits for it, and it may search any gallery; headers of others travel on."""
 
@@ -101,14 +100,14 @@ def retry(record: Record, request_id: str, topics: Topics) -> tuple[NewRecord, N
 def _read(record: Record) -> DeadLetter | RetryMark | None:
     try:
         return decode_dead_letter(record.value or b"")
-    except _NOT_DECODED:
+    except msgspec.DecodeError:
         return None
 
 
 def _renamed(value: bytes | None, request_id: str) -> bytes | None:
     try:
         request = decode_request(value or b"")
-    except _NOT_DECODED:
+    except msgspec.DecodeError:
         return value
     return encode(msgspec.structs.replace(request, request_id=request_id))
 

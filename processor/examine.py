@@ -117,7 +117,7 @@ class Examiner:
         envelope = envelope_of(record, self._replies_topic)
         try:
             request = decode_request(record.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except msgspec.DecodeError:
             return Unreadable(record, envelope, Failure("decode", "the record is not a request"))
         if isinstance(request, MatchRequest):
             return await self._match(record, envelope, request)

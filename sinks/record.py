@@ -22,7 +22,6 @@ from sinks.capture_folder import CaptureFolder
 _BATCH = 16  # pictures are large: so many requests are held per partition
 _EVENT_BATCH = 500
 _POLL_S = 0.2
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _CLOCK_SLACK_S = 60.0  # an event follows its request, but a clock that was set back may date it earlier
 
 
@@ -183,7 +182,7 @@ def _keep(folder: CaptureFolder, records: Iterable[Record], device_ip: str | Non
 def _match_request(record: Record) -> MatchRequest | None:
     try:
         request = decode_request(record.value or b"")
-    except _UNREADABLE:
+    except msgspec.DecodeError:
         return None  # what cannot be read was never a match; the processor has put it aside
     return request if isinstance(request, MatchRequest) else None
 
@@ -209,7 +208,7 @@ async def _settle(
         for record in records:
             try:
                 join.decide(decode_event(record.value or b""))
-            except _UNREADABLE:
+            except msgspec.DecodeError:
                 continue
         # only what the whole topic does not hold is given up
         ready = join.ready(None if records else clock_s())
