@@ -35,6 +35,9 @@ from engine.vision.quality import measure_quality
 _SAME_FACE_COSINE = 0.9999
 """A face as near as this to one the person has is that face, sent again."""
 
+_MAX_PERSON_BYTES = 256 * 1024
+"""Of a person's record: changes add to `info`, which every process keeps and every answer carries."""
+
 KeyedValue = tuple[bytes, bytes | None]
 """Key and value of a people record; None deletes."""
 
@@ -137,7 +140,10 @@ def decide_enrolment(
         faces=faces,
         next_face=number,
     )
-    records.append((person_key(request.identity_id), encode(changed)))
+    value = encode(changed)
+    if len(value) > _MAX_PERSON_BYTES:
+        raise Refusal(Code.PARAM_ERROR, "info is too large together with what it has already; delete the person first")
+    records.append((person_key(request.identity_id), value))
     records += _tombstones(request.identity_id, [n for n in kept if n not in faces])
     answer = PersonAnswer(
         identity_id=changed.identity_id,

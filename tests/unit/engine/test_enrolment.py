@@ -116,6 +116,13 @@ def test_a_change_without_a_photo_keeps_the_faces_and_merges_the_info():
     assert changed.info == {"type": 1, "permission_ids": ["0"], "name": "new", "floor": 3}
 
 
+def test_changes_do_not_add_up_to_facts_without_end():
+    facts = {f"a{n}": "x" * 1000 for n in range(200)}
+    assert decide(request(update=True, info=facts), None, enrolled(0)).outcome == "updated"
+    more = {f"b{n}": "x" * 1000 for n in range(200)}
+    assert refusal_of(request(update=True, info=more), None, enrolled(0, **facts)).code is Code.PARAM_ERROR
+
+
 def test_a_full_group_takes_nobody_new_but_still_changes_those_it_has():
     policy = Policy(max_people=1)
     assert refusal_of(request(), prepared(1), count=1, policy=policy).code is Code.GROUP_LEN_ERROR
