@@ -6,7 +6,7 @@ counts only while the person's record names it, so half of an enrolment is never
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol
 
 import msgspec
@@ -103,9 +103,7 @@ class People:
             self._ordered = False
         else:
             self._persons[identity_id] = person
-            if before is None:
-                self._order.append(identity_id)
-                self._ordered = False
+            self._ordered = self._ordered and before is not None
         numbers = {*(before.faces if before else ()), *(person.faces if person else ())}
         for number in numbers:
             self._index.assign((identity_id, number), person if person and number in person.faces else None)
@@ -155,7 +153,8 @@ class People:
         """People of a group (None: of all), by identity_id, from number `skip` on."""
         if not self._ordered:
             # An almost sorted list sorts in about one pass, so the order is kept only as far as somebody asks for it.
-            self._order = sorted(dict.fromkeys(i for i in self._order if i in self._persons))
+            known = (i for i in self._order if i in self._persons)
+            self._order = sorted(dict.fromkeys(chain(known, self._persons)))
             self._ordered = True
         people = (self._persons[i] for i in self._order)
         if group_name is not None:

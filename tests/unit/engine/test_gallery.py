@@ -146,6 +146,9 @@ def test_pages_come_in_order_of_identity_and_do_not_overlap(topic):
     ids = [p.identity_id for skip in (0, 2, 4) for p in topic.people.page("default_group", skip, 2)]
     assert ids == ["p1", "p3", "p4", "p5"]
     assert topic.people.page("no such group", 0, 10) == []
+    topic.enrol("p2", 2)
+    topic.enrol("p6", 6)
+    assert [p.identity_id for p in topic.people.page(None, 0, 10)] == ["p1", "p2", "p3", "p4", "p5", "p6"]
 
 
 def test_an_identity_may_hold_slashes(topic):
