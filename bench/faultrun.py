@@ -138,7 +138,8 @@ class FaultRun:
 
     def __init__(self, broker: DevBroker, folder: Path, seed: int, say: Callable[[str], None]) -> None:
         self._dev, self._folder, self._say = broker, folder, say
-        self._chance = random.Random(seed)
+        # Two of them: how often the clients ask depends on the machine, and must not change which fault comes next.
+        self._chance, self._clients_chance = random.Random(seed), random.Random(seed)
         self._prefix = f"faults-{seed}-{os.getpid()}"
         self._environment = {
             "PICTUREMATCH_BROKER": f"kafka://{broker.bootstrap}",
@@ -201,7 +202,7 @@ class FaultRun:
                 await asyncio.sleep(0.02 if call.status == 200 else 0.1)
 
     async def _call(self, session: aiohttp.ClientSession, path: str, body: Mapping[str, Any]) -> Call:
-        ingress = self._chance.choice(self._ingests)
+        ingress = self._clients_chance.choice(self._ingests)
         began = time.monotonic()
         request_id, status, answer = "", 0, {}
         limit = aiohttp.ClientTimeout(
@@ -320,6 +321,12 @@ def call_differences(call: Call, event: Mapping[str, Any] | None, deadline_s: fl
         told = {name: call.answer[name] for name in ("retcode", "identity_id", "name", "score")}
         if told != {name: event[name] for name in told}:
             yield f"the answer to call {call.request_id} is not its event"
+    elif event is not None and 400 <= call.status < 500 and _error_code(call.answer) != _error_code(event):
+        yield f"the error that call {call.request_id} got is not that of its event"
+
+
+def _error_code(told: Mapping[str, Any]) -> Any:
+    return (told.get("error") or {}).get("code")
 
 
 async def read_all(log: Broker, topic: str) -> Sequence[Record]:

@@ -48,6 +48,12 @@ def test_the_checks_find_what_is_lost_doubled_and_foreign():
         (Call("a", 200, ANSWER, 0.1), None, ["call a was answered and has no event"]),
         (Call("a", 200, ANSWER, 0.1), {**ANSWER, "score": 0.8}, ["the answer to call a is not its event"]),
         (Call("a", 200, ANSWER, 9.0), ANSWER, ["call a took 9.0 s, its deadline is 3 s"]),
+        (Call("a", 400, {"error": {"code": 40008}}, 0.1), {"error": {"code": 40008}}, []),
+        (
+            Call("a", 400, {"error": {"code": 40008}}, 0.1),
+            ANSWER,
+            ["the error that call a got is not that of its event"],
+        ),
         (Call("a", 500, {}, 0.1), None, ["call a ended with HTTP status 500 and no error"]),
     ],
 )
