@@ -100,6 +100,7 @@ class Processor:
     async def _join(self, stack: AsyncExitStack) -> GroupMember:
         while True:
             try:
+                self._examine.reply_partitions = await self._broker.partitions(self._topics.replies)
                 member = self._broker.member(self._topics.requests, self._topics.processors)
                 return await stack.enter_async_context(member)
             except BrokerError as error:

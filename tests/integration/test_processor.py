@@ -183,7 +183,8 @@ async def test_without_a_reply_address_there_is_an_event_and_no_reply(tmp_path):
     async with running(tmp_path) as system:
         await system.send(match(1), **{Headers.REPLY_TOPIC: TOPICS.people.encode()})
         await system.send(match(2), **{Headers.REPLY_PARTITION: b"x"})
-        await system.wait_for(2)
+        await system.send(match(3), **{Headers.REPLY_PARTITION: b"4"})
+        await system.wait_for(3)
         assert system.replies == {}
 
 
