@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 
 from engine.errors import PictureUnreadable
-from engine.vision.headers import Kind, png_chunks, require_pixels
+from engine.vision.headers import Kind, require_pixels
 from engine.vision.jpeg import decode_jpeg, encode_jpeg
 from engine.vision.orientation import stored_orientation, upright
+from engine.vision.png import plain_png
 from engine.vision.ports import Image
 
 
@@ -23,9 +24,7 @@ def decode(data: bytes, max_pixels: int) -> Image:
     if header.kind is Kind.JPEG:
         image = decode_jpeg(data, header)
     else:
-        if header.kind is Kind.PNG:
-            _require_whole_png(data)
-        image = _decode_by_opencv(data)
+        image = _decode_by_opencv(plain_png(data) if header.kind is Kind.PNG else data)
     if image.shape != (header.height, header.width, 3):
         raise PictureUnreadable
     return np.ascontiguousarray(upright(image, stored_orientation(data, header.kind)))
@@ -39,11 +38,6 @@ def as_jpeg(data: bytes, max_pixels: int) -> bytes:
     """
     image = decode(data, max_pixels)
     return data if data.startswith(b"\xff\xd8") else encode_jpeg(image)
-
-
-def _require_whole_png(data: bytes) -> None:
-    for _ in png_chunks(data):
-        pass
 
 
 def _decode_by_opencv(data: bytes) -> Image:

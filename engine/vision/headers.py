@@ -21,7 +21,7 @@ _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA})
 _UNSERVED_FRAMES = frozenset({0xC5, 0xC6, 0xC7, 0xC8, 0xCB, 0xCD, 0xCE, 0xCF})
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 _NEXT_MARKER = re.compile(rb"\xff([^\xff\x00])")
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _BMP_INFO_HEADER = 36
 _BMP_CORE_HEADER = 12
 
@@ -57,7 +57,7 @@ def picture_header(data: bytes) -> PictureHeader:
     """
     if data.startswith(b"\xff\xd8\xff"):
         header = _jpeg_header(data)
-    elif data.startswith(_PNG_SIGNATURE):
+    elif data.startswith(PNG_SIGNATURE):
         header = _png_header(data)
     elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         header = _webp_header(data)
@@ -151,7 +151,7 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     Raises:
         PictureUnreadable: the file ends before IEND, or a checksum is wrong.
     """
-    place = len(_PNG_SIGNATURE)
+    place = len(PNG_SIGNATURE)
     # libpng reads as many chunks as there are; the limit only keeps a file of empty ones from costing seconds.
     for _ in range(16 * MAX_SEGMENTS):
         length = int.from_bytes(data[place : place + 4], "big")
