@@ -1,6 +1,6 @@
 """The refusals: every answer that is not a success, as facts.
 
-One tree, because every refusal becomes the same JSON error (wire.md section 1, "Failure")::
+One tree, because every refusal becomes the same JSON error (docs/interface.md, "Errors")::
 
     Refusal                     facts: code, status, http_status; the message is the sentence a device gets
     ├── RequestRefused          told from the request alone: refused at the edge, makes no event

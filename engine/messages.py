@@ -62,7 +62,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=True):
-    """Who is this? One PictureMatch call, with what its body told (wire.md section 1)."""
+    """Who is this? One PictureMatch call, with what its body told (docs/interface.md)."""
 
     request_id: str
     device_ip: str | None
@@ -84,7 +84,7 @@ class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=
 
 
 class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=True):
-    """Add or change a person (wire.md section 2, POST and PUT of users).
+    """Add or change a person (docs/interface.md, POST and PUT of users).
 
     `update` True is a PUT: the person must exist, absent fields stay as they are. Else a POST: the person must not
     exist unless `ignore_exist`. A photo or a feature adds a face; `support_single_face` drops the older ones.

@@ -1,4 +1,4 @@
-"""The two scales on which scores and thresholds cross the wire (wire.md section 1)."""
+"""The two scales on which scores and thresholds cross the wire (docs/settings.md, `matching.score_scale`)."""
 
 from engine.policy import ScoreScale
 

@@ -1,4 +1,4 @@
-"""Who may call what (wire.md section 1, last paragraph). Pure.
+"""Who may call what. Pure.
 
 Only the TCP peer counts: X-Forwarded-For and its like are written by whoever likes to.
 """

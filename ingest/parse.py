@@ -33,7 +33,7 @@ MATCH_FIELDS = frozenset(
 MAX_DEVICE_CHARS = 255
 # More pixels than a side of any picture that we decode.
 MAX_FACE_SIZE_PX = 65_535
-# Epoch seconds reach this in the year 5138, epoch milliseconds did in 1973 (wire.md section 1, compare_time).
+# Epoch seconds reach this in the year 5138, epoch milliseconds did in 1973.
 MILLISECONDS_FROM = 1e11
 # As milliseconds the year 5138 again: no clock is that wrong.
 ABSURD_TIME = 1e14
@@ -64,7 +64,7 @@ class MatchCall:
 
 
 def parse_match(body: bytes | bytearray, *, request_id: str, received_time_s: float, max_values: int) -> MatchCall:
-    """Check a PictureMatch body against every rule that it alone can tell (wire.md section 1).
+    """Check a PictureMatch body against every rule that it alone can tell (docs/interface.md).
 
     Raises:
         RequestRefused: the row of the error table.

@@ -1,4 +1,4 @@
-"""The bodies and queries of the people calls, from bytes to typed requests (wire.md section 2.3). Pure."""
+"""The bodies and queries of the people calls, from bytes to typed requests. Pure."""
 
 import math
 from collections.abc import Mapping

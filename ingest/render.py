@@ -1,4 +1,4 @@
-"""From answers to the JSON of the wire (wire.md sections 1 and 2.3). Pure."""
+"""From answers to the JSON of the wire (docs/interface.md). Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ Seconds = Annotated[float, Meta(gt=0, le=600)]
 
 
 class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The server's settings; every default is the wire's (wire.md section 1, limits)."""
+    """The server's settings, as docs/settings.md describes them."""
 
     host: str = "127.0.0.1"
     """Address to listen on. Other machines reach an address beyond loopback; they need an API key for all calls but

@@ -1,4 +1,4 @@
-"""The people calls: POST, GET, PUT and DELETE /SophonFogSys/api/users (wire.md section 2.3).
+"""The people calls: POST, GET, PUT and DELETE /SophonFogSys/api/users.
 
 Changes are requests through the log like any other; the people topic is the only store, and GET answers from what this
 process has read of it.

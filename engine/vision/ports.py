@@ -30,7 +30,7 @@ class Box:
 
     @property
     def shorter_side(self) -> float:
-        """The wire's face size, in pixels (wire.md section 3)."""
+        """The wire's face size, in pixels (docs/interface.md, "Quality levels")."""
         return min(self.width, self.height)
 
 
@@ -62,7 +62,7 @@ class HeadPose:
 
     @property
     def sum_of_angles(self) -> float:
-        """What wire.md section 3 limits: the sum of the absolute angles."""
+        """What quality levels limit: the sum of the absolute angles."""
         return abs(self.yaw) + abs(self.pitch) + abs(self.roll)
 
 

@@ -1,4 +1,4 @@
-"""The quality of a face for recognition: measured items against the limits of a level (wire.md section 3).
+"""The quality of a face for recognition: measured items against the limits of a level (docs/interface.md).
 
 Items: face_size, headpose, partial, brightness, clarity. The wire's `mask` and `occlusion` need networks that are not
 there; they are not reported, rather than reported as fine.

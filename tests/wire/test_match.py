@@ -1,4 +1,4 @@
-"""PictureMatch as devices speak it (wire.md section 1)."""
+"""PictureMatch as devices speak it (docs/interface.md)."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The people calls (wire.md section 2.3)."""
+"""The people calls (docs/interface.md)."""
 
 import asyncio
 import base64
