@@ -194,9 +194,25 @@ async def test_stopping_takes_no_longer_than_its_limit(serving: Serving) -> None
             await call
 
 
-async def test_stopping_twice_does_no_harm(site: Site) -> None:
-    await site.ingress.drain()
-    await site.ingress.drain()
+async def test_stopping_twice_is_stopping_once(serving: Serving) -> None:
+    release = asyncio.Event()
+
+    async def wait(request: Request) -> Answer | None:
+        await release.wait()
+        return await answer_well(request)
+
+    async with serving(wait) as site:
+        call = asyncio.create_task(site.match())
+        await eventually(lambda: bool(site.requests))
+        both = [asyncio.create_task(site.ingress.drain()) for _ in range(2)]
+        done, _ = await asyncio.wait(both, timeout=0.1)
+        assert not done, "the second one waits for the first"
+        release.set()
+        assert (await call).code == 200
+        async with asyncio.timeout(2):
+            await asyncio.gather(*both)
+            await site.ingress.drain()
+        assert "the server is stopping" in site.ingress.not_ready()
 
 
 async def test_a_port_in_use_is_one_clear_sentence(serving: Serving, site: Site) -> None:

@@ -100,7 +100,15 @@ async def test_a_record_without_headers_is_nobodys(
     log: MemoryLog, correlator: Correlator, registry: CollectorRegistry
 ) -> None:
     await log.append([NewRecord(TOPIC, None, None, (), correlator.partition)])
-    await eventually(lambda: count(registry, "foreign") == 1)
+    mine = correlator.expect("mine")
+    await send(log, correlator, reply_to("mine"))
+    assert (await mine).request_id == "mine"
+    assert {kind: count(registry, kind) for kind in ("foreign", "undecodable", "late", "delivered")} == {
+        "foreign": 1,
+        "undecodable": 0,
+        "late": 0,
+        "delivered": 1,
+    }
 
 
 async def test_a_reply_that_cannot_be_read_fails_its_call_only(
