@@ -61,7 +61,7 @@ async def run_sink(
             await sink.add(records)
             if not await _flushed(sink, stop):
                 break
-            failure = await _commit(member, records)
+            failure = await _commit(member, records, stop)
             if failure is None:
                 await sink.committed()
                 delivered += len(records)
@@ -108,7 +108,7 @@ async def _flushed(sink: Sink, stop: asyncio.Event) -> bool:
             return True
 
 
-async def _commit(member: GroupMember, records: Sequence[Record]) -> BrokerError | None:
+async def _commit(member: GroupMember, records: Sequence[Record], stop: asyncio.Event) -> BrokerError | None:
     """Commit what these records reach; why a partition was not committed and is to be delivered again, if one was."""
     failure: BrokerError | None = None
     for partition, offset in {record.partition: record.offset for record in records}.items():
@@ -117,9 +117,23 @@ async def _commit(member: GroupMember, records: Sequence[Record]) -> BrokerError
         except BrokerError as error:
             if not error.retriable:
                 raise
-            await member.rewind(partition)
+            await _rewind(member, partition, stop)
             failure = error
     return failure
+
+
+async def _rewind(member: GroupMember, partition: int, stop: asyncio.Event) -> None:
+    """Have the partition delivered again as soon as the log can be reached, unless it is time to go before that."""
+    delay_s = _RETRY_FIRST_S
+    while True:
+        try:
+            return await member.rewind(partition)
+        except BrokerError as error:
+            if not error.retriable:
+                raise
+            if await _pause(delay_s, stop):
+                return None
+            delay_s = min(2 * delay_s, _RETRY_MOST_S)
 
 
 async def _before(fetching: "asyncio.Future[Sequence[Record]]", stop: asyncio.Event) -> bool:

@@ -16,6 +16,7 @@ class ScriptedMember:
         self._steps = list(steps)
         self._story = story
         self.fail_commits: list[Exception] = []
+        self.fail_rewinds: list[Exception] = []
         self.cancelled = False
 
     async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
@@ -42,6 +43,8 @@ class ScriptedMember:
         return ()
 
     async def rewind(self, partition: int) -> None:
+        if self.fail_rewinds:
+            raise self.fail_rewinds.pop(0)
         self._story.append(f"rewind {partition}")
 
 
@@ -115,6 +118,17 @@ async def test_a_failed_commit_is_not_told_to_the_sink_and_delivery_goes_on(
     failed = ["add 0:5", "flush", "rewind 0"]
     assert story == [*failed, *failed, "add 0:5", "flush", "commit 0:6", "committed", "close"]
     assert caplog.messages == ["the disk is full"], "the user is told once"
+
+
+async def test_a_log_that_is_lost_at_a_commit_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.runner._AFTER_FAILED_COMMIT_S", 0.001)
+    monkeypatch.setattr("sinks.runner._RETRY_FIRST_S", 0.001)
+    story: list[str] = []
+    member = ScriptedMember([[record(0, 5)]] * 2, story)
+    member.fail_commits = [BrokerUnavailable("gone")]
+    member.fail_rewinds = [BrokerUnavailable("gone")] * 3
+    assert await run(TellingSink(story), member) == 1
+    assert story == ["add 0:5", "flush", "rewind 0", "add 0:5", "flush", "commit 0:6", "committed", "close"]
 
 
 async def test_a_log_out_of_reach_is_tried_again_and_any_other_error_is_told(
