@@ -34,7 +34,7 @@ reading them."""
 
 @dataclass(frozen=True, slots=True)
 class LaneHooks:
-    """What a lane tells its processor: an event was committed; so many records left the lane."""
+    """What a lane tells its processor: an event was committed; so many records left the lane; a commit failed."""
 
     committed: Callable[[Event], None]
     left: Callable[[int], None]
