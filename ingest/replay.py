@@ -51,6 +51,11 @@ class ReplayTally:
             self.same += 1
 
     @property
+    def lines(self) -> int:
+        """How many lines were counted."""
+        return self.same + self.different + self.not_compared + self.could_not_run
+
+    @property
     def exit_status(self) -> int:
         """0: all that was compared is the same; 1: something differs; 2: lines could not be run, or none compared."""
         if self.could_not_run or not (self.same or self.different):

@@ -64,6 +64,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def counted(count: int, noun: str) -> str:
+    """The number with its noun: 1 event, 2 events."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def drop_stdout() -> None:
     """Nobody reads standard output any more: let what is still buffered go nowhere, without a complaint."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -7,7 +7,7 @@ import click
 from engine.capture import CaptureError
 from ingest.handmade import read_list
 from picturematch.options import UserError, config_option
-from picturematch.shell import printable
+from picturematch.shell import counted, printable
 from sinks.capture_folder import CaptureFolder
 
 
@@ -44,4 +44,4 @@ def command(list_file: Path, pictures: Path | None, out: Path) -> None:
         raise UserError(printable(str(error))) from error
     except OSError as error:
         raise UserError(printable(f"{error.filename}: {error.strerror}")) from error
-    click.echo(f"{count} requests in {out}")
+    click.echo(f"{counted(count, 'request')} in {out}")

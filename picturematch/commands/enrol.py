@@ -10,7 +10,7 @@ from ingest.client import CannotRun, Client
 from ingest.enrol import EnrolOptions, EnrolResult, Outcome, enrol
 from ingest.enrol_list import count_entries, find_entries
 from picturematch.options import config_option
-from picturematch.shell import printable, progress, run, server_options
+from picturematch.shell import counted, printable, progress, run, server_options
 
 
 @click.command(
@@ -76,5 +76,10 @@ def command(
     except KeyboardInterrupt:
         ctx.exit(130)
     finally:
-        click.echo(", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome))
+        if counts:
+            click.echo(", ".join(_said(outcome, counts[outcome]) for outcome in Outcome))
     ctx.exit(1 if counts[Outcome.FAILED] else 0)
+
+
+def _said(outcome: Outcome, count: int) -> str:
+    return f"{counted(count, 'face')} added" if outcome is Outcome.FACE_ADDED else f"{count} {outcome.value}"

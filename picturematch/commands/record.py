@@ -8,7 +8,7 @@ import click
 from picturematch.logs import open_log
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import Span, When, run, stop_signal
+from picturematch.shell import Span, When, counted, run, stop_signal
 from sinks.capture_folder import CaptureFolder
 from sinks.record import Tally, Wanted, record
 
@@ -47,7 +47,7 @@ def command(
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     tally = run(_record(settings, out, Wanted(since, until, device), follow, wait))
     undecided = f", {tally.undecided} of them without a decision" if tally.undecided else ""
-    click.echo(f"{tally.recorded} requests recorded in {out}{undecided}")
+    click.echo(f"{counted(tally.recorded, 'request')} recorded in {out}{undecided}")
 
 
 async def _record(settings: Settings, out: Path, wanted: Wanted, follow: bool, wait_s: float) -> Tally:

@@ -9,7 +9,7 @@ from ingest.capture_reader import CaptureReader
 from ingest.client import Client
 from ingest.compare import Difference
 from ingest.replay import LineResult, Rate, ReplayTally, replay
-from picturematch.options import config_option
+from picturematch.options import UserError, config_option
 from picturematch.shell import Steps, printable, progress, run, server_options
 
 
@@ -74,9 +74,13 @@ def command(
     try:
         run(post())
     except KeyboardInterrupt:
-        ctx.exit(130)  # neither "the same" nor "differs"
-    finally:
         _print_summary(tally, as_json)
+        ctx.exit(130)  # neither "the same" nor "differs"
+    except UserError:
+        if tally.lines:
+            _print_summary(tally, as_json)
+        raise
+    _print_summary(tally, as_json)
     ctx.exit(tally.exit_status)
 
 

@@ -8,7 +8,7 @@ import click
 from picturematch.logs import open_log
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import Span, run, stop_signal
+from picturematch.shell import Span, counted, run, stop_signal
 from sinks.jsonl import JsonlSink
 from sinks.port import Sink
 from sinks.runner import run_sink
@@ -54,7 +54,7 @@ def jsonl(
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     sink = JsonlSink(out, settings.topics.events, group, max_bytes=max_bytes, max_age_s=max_age, clock_s=time.time)
     count = run(_carry(settings, sink, group, idle_exit))
-    click.echo(f"{count} events carried to {out}")
+    click.echo(f"{counted(count, 'event')} carried to {out}")
 
 
 async def _carry(settings: Settings, sink: Sink, group: str, idle_exit_s: float | None) -> int:

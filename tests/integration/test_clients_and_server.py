@@ -42,7 +42,9 @@ async def test_what_was_recorded_is_decided_the_same_until_the_people_change(
     enrolled = await run("enrol", tmp_path / "people", "--url", url)
     assert (enrolled.status, enrolled.err) == (0, "")
     assert enrolled.out.startswith("2 enrolled, 0 updated, 1 face added")
-    assert (await run("enrol", tmp_path / "people", "--url", url)).out.startswith("0 enrolled, 0 updated, 0 face added")
+    assert (await run("enrol", tmp_path / "people", "--url", url)).out.startswith(
+        "0 enrolled, 0 updated, 0 faces added"
+    )
 
     for seed in (1, 3, 9):
         photo(seed, tmp_path / "photos" / f"{seed}.jpg", quality=80)

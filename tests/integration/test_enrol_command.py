@@ -188,9 +188,25 @@ async def test_what_cannot_run_is_one_sentence_and_status_2(tmp_path: Path) -> N
             ((tmp_path / "list.txt",), "neither a folder, nor a list"),
         ):
             ended = await run("enrol", *arguments)
-            assert ended.status == 2, arguments
+            assert (ended.status, ended.out) == (2, ""), arguments
             assert sentence in ended.err
             assert len(ended.err.splitlines()) == 1
+
+
+async def test_faces_are_counted_in_plain_english(tmp_path: Path) -> None:
+    folder = photos(tmp_path, *(f"anna/{n}.jpg" for n in range(4)))
+    async with scripted_server(People()) as server:
+        ended = await run("enrol", folder, "--url", server.url)
+    assert ended.out == "1 enrolled, 0 updated, 3 faces added, 0 already enrolled, 0 failed\n"
+
+
+async def test_what_was_done_before_the_server_went_away_is_told(tmp_path: Path) -> None:
+    folder = photos(tmp_path, *(f"{n}.jpg" for n in range(9)))
+    async with scripted_server(lambda _: DONE if len(server.calls) < 4 else refusal(40180)) as server:
+        ended = await run("enrol", folder, "--url", server.url, "--concurrency", 1)
+    assert ended.status == 2
+    assert ended.out == "3 enrolled, 0 updated, 0 faces added, 0 already enrolled, 0 failed\n"
+    assert "API key" in ended.err
 
 
 async def test_without_a_server_the_sentence_says_how_to_start_one(tmp_path: Path, unused_port: int) -> None:

@@ -73,7 +73,7 @@ async def test_requests_are_recorded_and_continued(log: EmbeddedBroker, data: Pa
     assert (first.status, first.out, first.err) == (0, f"4 requests recorded in {out}\n", "")
     await append_decided(log, match_request(4))
     second = await run("record", "--data-folder", data, "--out", out)
-    assert second.out.startswith("1 requests recorded")
+    assert second.out.startswith("1 request recorded")
     lines = [line for _, line in CaptureReader(out).lines()]
     assert sorted(line.request_id for line in lines) == ["r0", "r1", "r2", "r3", "r4"]
     assert all(line.decision for line in lines)

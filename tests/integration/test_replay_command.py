@@ -125,7 +125,7 @@ async def test_what_cannot_run_at_all_is_one_sentence_and_status_2(tmp_path: Pat
             ((broken,), "line 3 of requests.jsonl"),
         ):
             ended = await run("replay", *arguments)
-            assert ended.status == 2, arguments
+            assert (ended.status, ended.out) == (2, ""), arguments
             assert sentence in ended.err
             assert len(ended.err.splitlines()) == 1
         assert other.calls
