@@ -34,9 +34,8 @@ async def test_the_demo_shows_the_whole_job_and_leaves_nothing_behind(tmp_path):
 async def test_an_enrolled_face_is_known_in_altered_pictures_and_refused_as_a_fake_nowhere(
     tmp_path, store: ModelStore, astronaut: Image
 ):
-    settings = load_settings(
-        None, os.environ, {"data_folder": str(tmp_path), "ingest.port": 0, "matching.liveness_floor": "liveness_rgb"}
-    )
+    given = {"data_folder": str(tmp_path), "ingest.port": 0, "matching.liveness_floor": "liveness_rgb"}
+    settings = load_settings(None, os.environ, {"broker": "embedded", **given})
     models = open_models(settings)
 
     async def call(session: aiohttp.ClientSession, path: str, **fields: object) -> dict:
