@@ -11,16 +11,13 @@ import orjson
 from yarl import URL
 
 from engine.errors import Code
+from ingest.errors import CannotRun
 
 MATCH_CALL = "/SophonMatch/api/PictureMatch"
 USERS_CALL = "/SophonFogSys/api/users"
 
 MAX_PICTURE_BYTES = 64 * 1024 * 1024
 """No file is read beyond this; what a server takes is its own setting, and smaller."""
-
-
-class CannotRun(Exception):
-    """The whole run is pointless; the message is a sentence that says what to do."""
 
 
 class NoAnswer(Exception):

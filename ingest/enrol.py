@@ -18,8 +18,9 @@ import pybase64
 
 from engine.errors import Code
 from engine.messages import DEFAULT_GROUP, QualityLevel
-from ingest.client import MAX_PICTURE_BYTES, USERS_CALL, CannotRun, Client, NoAnswer, ServerAnswer, all_or_first_error
+from ingest.client import MAX_PICTURE_BYTES, USERS_CALL, Client, NoAnswer, ServerAnswer, all_or_first_error
 from ingest.enrol_list import Entry, Found, Unusable
+from ingest.errors import CannotRun
 
 ATTEMPTS = 6
 FIRST_DELAY_S = 0.25

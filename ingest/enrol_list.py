@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from ingest.client import CannotRun
+from ingest.errors import CannotRun
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 _OWN_COLUMNS = frozenset({"path", "identity_id", "group_name", "feature", "info"})

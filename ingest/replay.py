@@ -11,8 +11,9 @@ import pybase64
 
 from engine.capture import CaptureError, CaptureLine, body_fields
 from ingest.capture_reader import CaptureReader
-from ingest.client import MATCH_CALL, CannotRun, Client, NoAnswer, all_or_first_error
+from ingest.client import MATCH_CALL, Client, NoAnswer, all_or_first_error
 from ingest.compare import Difference, differences, is_refusal_to_work
+from ingest.errors import CannotRun
 
 Rate = Literal["as-recorded", "max"]
 GIVE_UP_AFTER = 20

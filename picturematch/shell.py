@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from broker.port import BrokerError
 from engine.capture import CaptureError
 from engine.when import parse_span, parse_when
-from ingest.client import CannotRun
+from ingest.errors import CannotRun
 from models.errors import ModelError
 from picturematch.options import UserError
 from sinks.port import SinkError

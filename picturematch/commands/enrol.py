@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 
 from engine.messages import DEFAULT_GROUP, QualityLevel
-from ingest.client import CannotRun, Client
+from ingest.client import Client
 from ingest.enrol import EnrolOptions, EnrolResult, Outcome, enrol
 from ingest.enrol_list import count_entries, find_entries
+from ingest.errors import CannotRun
 from picturematch.options import config_option
 from picturematch.shell import counted, printable, progress, run, server_options
 

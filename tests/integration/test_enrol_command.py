@@ -9,9 +9,10 @@ import pybase64
 import pytest
 
 import ingest.enrol
-from ingest.client import CannotRun, Client
+from ingest.client import Client
 from ingest.enrol import EnrolOptions, EnrolResult, Outcome, enrol
 from ingest.enrol_list import find_entries
+from ingest.errors import CannotRun
 from tests.support.commands import run
 from tests.support.records import jpeg
 from tests.support.scripted_server import Answer, Body, refusal, scripted_server

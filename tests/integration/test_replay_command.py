@@ -9,7 +9,8 @@ import pytest
 
 from engine.capture import CapturedDecision, CapturedRequest, CaptureLine
 from ingest.capture_reader import CaptureReader
-from ingest.client import CannotRun, Client
+from ingest.client import Client
+from ingest.errors import CannotRun
 from ingest.replay import GIVE_UP_AFTER, LineResult, replay
 from sinks.capture_folder import CaptureFolder
 from tests.support.commands import run

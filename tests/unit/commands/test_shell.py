@@ -1,5 +1,7 @@
 import errno
 import io
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -8,7 +10,7 @@ from rich.progress import Progress
 import picturematch.shell
 from broker.port import BrokerUnavailable
 from engine.capture import CaptureError
-from ingest.client import CannotRun
+from ingest.errors import CannotRun
 from picturematch.options import UserError
 from picturematch.shell import Steps, printable, run
 from sinks.port import SinkError
@@ -71,3 +73,11 @@ def test_on_a_terminal_a_problem_stands_on_a_line_of_its_own() -> None:
         bar.refresh()
         steps.say("5.jpg: [bold]no face", problem=True)
     assert "\x1b[2K5.jpg: [bold]no face\n" in screen.getvalue()
+
+
+@pytest.mark.parametrize("command", ["events", "record", "sink", "dead_letters"])
+def test_a_command_that_reads_the_log_does_not_wait_for_libraries_of_others(command: str) -> None:
+    script = f"import sys, picturematch.commands.{command}; print(*sorted(set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True).stdout.split()
+    assert f"picturematch.commands.{command}" in loaded
+    assert not {"aiohttp", "cv2", "onnxruntime", "onnx"} & set(loaded)

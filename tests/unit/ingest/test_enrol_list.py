@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.client import CannotRun
 from ingest.enrol_list import Entry, Unusable, count_entries, find_entries
+from ingest.errors import CannotRun
 
 
 def touch(folder: Path, *names: str) -> Path:
