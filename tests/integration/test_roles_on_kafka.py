@@ -82,6 +82,19 @@ async def test_an_ingress_and_a_processor_apart_answer_as_one(kafka_bootstrap):
         assert ingress.processor is None
 
 
+async def test_people_are_enrolled_in_time_in_every_partition_also_after_a_take_over(kafka_bootstrap):
+    given = environment(kafka_bootstrap)
+    await create_topics(given)
+    for turn, status_of_known in ((0, 200), (1, 400)):
+        async with roles(given) as (_, processor, session):
+            for person in range(12):
+                status, answer = await post(
+                    session, USERS, identity_id=f"p{person}", reg_photo=encoded(photo(person)), info={"name": "P"}
+                )
+                assert status == status_of_known, (turn, person, answer)
+            assert len(processor.people) == 12
+
+
 async def test_a_picture_at_the_limit_passes_and_one_over_it_is_refused_at_the_ingress(kafka_bootstrap):
     given = environment(kafka_bootstrap)
     await create_topics(given)
