@@ -65,6 +65,6 @@ async def require_topics(broker: Broker, specs: Sequence[TopicSpec]) -> None:
     if not isinstance(broker, KafkaBroker):
         await broker.ensure_topics(specs)
         return
-    losses = await broker.check_topics(specs)
+    losses = await broker.topic_losses(specs)
     if losses:
         raise BrokerError(f"{'; '.join(losses)} (`picturematch topics create` makes what is missing)")

@@ -1,7 +1,7 @@
 """The log on Apache Kafka, as the port wants it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -15,7 +15,7 @@ from broker.kafka.lookup import Lookup
 from broker.kafka.member import KafkaMember
 from broker.kafka.reader import KafkaReader
 from broker.kafka.records import check
-from broker.kafka.topics import TopicState, differences
+from broker.kafka.topics import TopicState, differences, losses
 from broker.port import BrokerError, BrokerUnavailable, NewRecord, Position, Record, Start, TopicSpec, UnknownTopic
 
 _log = logging.getLogger(__name__)
@@ -85,7 +85,16 @@ class KafkaBroker:
         return await self._cluster.describe(names)
 
     async def check_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
-        """What keeps the topics from being used so, one sentence each; changes nothing."""
+        """What in the topics is not as specified, one sentence each; changes nothing."""
+        return await self._check(specs, differences)
+
+    async def topic_losses(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
+        """Of what `check_topics` tells, that by which records would be lost or refused."""
+        return await self._check(specs, losses)
+
+    async def _check(
+        self, specs: Sequence[TopicSpec], told: Callable[[TopicSpec, TopicState], Iterable[str]]
+    ) -> Sequence[str]:
         self._require_open()
         found: list[str] = []
         for spec in specs:
@@ -94,7 +103,7 @@ class KafkaBroker:
             except UnknownTopic as error:
                 found.append(str(error))
             else:
-                found += differences(spec, state)
+                found += told(spec, state)
         return found
 
     async def partitions(self, topic: str) -> int:

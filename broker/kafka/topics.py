@@ -19,7 +19,10 @@ _LEAST_SEGMENT_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic as it is. Retention of None means for ever; `retention_bytes` is per partition."""
+    """A topic as it is. Retention of None means for ever; `retention_bytes` is per partition.
+
+    It may be both: `compacted`, and its old records `deleted` whatever their keys.
+    """
 
     name: str
     partitions: int
@@ -27,7 +30,13 @@ class TopicState:
     retention_ms: int | None
     retention_bytes: int | None
     compacted: bool
+    deleted: bool
     max_record_bytes: int
+
+    @property
+    def cleanup(self) -> str:
+        """Kafka's name for how old records go."""
+        return ",".join(name for name, on in (("compact", self.compacted), ("delete", self.deleted)) if on)
 
 
 def state_of(name: str, partitions: int, replication: int, configs: Mapping[str, str]) -> TopicState:
@@ -41,6 +50,7 @@ def state_of(name: str, partitions: int, replication: int, configs: Mapping[str,
         _limit(configs.get("retention.ms")) if deleted else None,
         _limit(configs.get("retention.bytes")) if deleted else None,
         compacted,
+        deleted,
         max(0, int(configs.get("max.message.bytes", 1024 * 1024)) - ROOM_BYTES),
     )
 
@@ -83,14 +93,17 @@ def unchangeable(spec: TopicSpec, state: TopicState) -> str | None:
             f"topic {spec.name} has {state.partitions} partitions and should have {spec.partitions}: keys would change"
             " their partition, so set that number instead, or create the topic anew"
         )
-    if spec.compacted != state.compacted:
-        wanted, is_ = ("compact", "delete") if spec.compacted else ("delete", "compact")
-        return f"topic {spec.name} has cleanup.policy={is_} and needs {wanted}: change it, or create the topic anew"
+    if spec.compacted != state.compacted or (spec.compacted and state.deleted):
+        wanted = "compact" if spec.compacted else "delete"
+        return (
+            f"topic {spec.name} has cleanup.policy={state.cleanup}: set cleanup.policy to {wanted},"
+            " or create the topic anew"
+        )
     return None
 
 
-def differences(spec: TopicSpec, state: TopicState) -> Iterator[str]:
-    """What is to be changed in a topic that exists, one sentence each."""
+def losses(spec: TopicSpec, state: TopicState) -> Iterator[str]:
+    """What has to be changed in a topic that exists because records would be lost or refused, one sentence each."""
     reason = unchangeable(spec, state)
     if reason is not None:
         yield reason
@@ -99,13 +112,24 @@ def differences(spec: TopicSpec, state: TopicState) -> Iterator[str]:
             f"topic {spec.name} takes messages of {state.max_record_bytes + ROOM_BYTES} bytes at most: set"
             f" max.message.bytes to {spec.max_record_bytes + ROOM_BYTES}, or requests would be refused"
         )
+    yield from _retention(spec, state, shorter=True)
+
+
+def differences(spec: TopicSpec, state: TopicState) -> Iterator[str]:
+    """What is to be changed in a topic that exists, one sentence each: its losses, and what is kept for longer."""
+    yield from losses(spec, state)
+    yield from _retention(spec, state, shorter=False)
+
+
+def _retention(spec: TopicSpec, state: TopicState, *, shorter: bool) -> Iterator[str]:
     if spec.compacted or state.compacted:
         return
     for setting, wanted, found in (
         ("retention.ms", spec.retention_ms, state.retention_ms),
         ("retention.bytes", spec.retention_bytes, state.retention_bytes),
     ):
-        if wanted != found:
+        is_shorter = found is not None and (wanted is None or found < wanted)
+        if wanted != found and is_shorter == shorter:
             yield (
                 f"topic {spec.name} has {setting}={_FOR_EVER if found is None else found}:"
                 f" set it to {_FOR_EVER if wanted is None else wanted}"

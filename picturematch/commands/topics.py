@@ -44,7 +44,10 @@ def create(ctx: click.Context, broker: str | None, replication: int | None) -> N
 @broker_option
 @click.pass_context
 def check(ctx: click.Context, broker: str | None) -> None:
-    """Say what in the topics is not as the settings want it. Exit status: 0 nothing, 1 something."""
+    """Say what in the topics is not as the settings want it. Exit status: 0 nothing, 1 something.
+
+    Records that are kept for longer than the settings want are told here only; with anything else no role starts.
+    """
     settings = settings_of(ctx, broker=broker)
 
     async def work() -> list[str]:
@@ -94,7 +97,7 @@ def _show(states: Sequence[TopicState], as_json: bool) -> None:
             str(state.replication),
             "for ever" if state.retention_ms is None else f"{state.retention_ms / 3_600_000:g} h",
             "any" if state.retention_bytes is None else f"{state.retention_bytes / 2**20:g} MiB",
-            "compact" if state.compacted else "delete",
+            state.cleanup or "none",
             f"{state.max_record_bytes / 2**20:.1f} MiB",
         )
     Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -385,6 +385,10 @@ async def test_topics_are_created_as_they_are_to_be_kept_and_differences_are_tol
         sentences = await broker.check_topics(other)
         for fragment in ("3 partitions", "max.message.bytes to 9065536", "retention.ms", "cleanup.policy=compact"):
             assert any(fragment in sentence for sentence in sentences), fragment
+        shorter = [TopicSpec(log, 3, DAY_MS, 2 * 1024**3, max_record_bytes=8_000_000), specs[1]]
+        assert len(await broker.check_topics(shorter)) == 1
+        assert await broker.topic_losses(shorter) == [], "what is kept for longer than wanted is no loss"
+        assert len(await broker.topic_losses(other)) == len(sentences) - 1
 
 
 async def test_changed_retention_and_limits_are_taken_over_and_settings_of_others_stay(make: KafkaMake) -> None:
