@@ -241,7 +241,11 @@ class Broker(_Owner, Protocol):
         ...
 
     async def end_offsets(self, topic: str) -> Mapping[int, int]:
-        """Partition -> the offset after the last committed record."""
+        """Partition -> an offset above every record that was committed before the call.
+
+        It may lie beyond the last of them, where a transaction is under way or left nothing. Readers reach it: at once,
+        or when the transactions below it have ended, which their time limit makes sure of.
+        """
         ...
 
     async def read_at(self, position: Position) -> Record | None:

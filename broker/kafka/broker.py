@@ -16,7 +16,17 @@ from broker.kafka.member import KafkaMember
 from broker.kafka.reader import KafkaReader
 from broker.kafka.records import check
 from broker.kafka.topics import TopicState, differences, losses
-from broker.port import BrokerError, BrokerUnavailable, NewRecord, Position, Record, Start, TopicSpec, UnknownTopic
+from broker.port import (
+    BrokerError,
+    BrokerUnavailable,
+    NewRecord,
+    Position,
+    Record,
+    RecordTooLarge,
+    Start,
+    TopicSpec,
+    UnknownTopic,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -118,12 +128,16 @@ class KafkaBroker:
         checked = await check(self._cluster, records)
         if not checked:
             return ()
-        if len(checked) == 1:
-            return (await self._appender.append_one(checked[0]),)
-        return await self._appender.append_together(checked)
+        try:
+            if len(checked) == 1:
+                return (await self._appender.append_one(checked[0]),)
+            return await self._appender.append_together(checked)
+        except RecordTooLarge:
+            self._cluster.forget()
+            raise
 
     async def end_offsets(self, topic: str) -> Mapping[int, int]:
-        """Partition -> where readers of committed records stop now."""
+        """Partition -> an offset behind all that is committed; see the port."""
         self._require_open()
         self._contact.require()
         return await self._lookup.end_offsets(topic, (await self._cluster.topic(topic)).partitions)

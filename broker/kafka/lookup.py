@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import aiokafka.errors as kafka
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -13,23 +13,26 @@ from broker.kafka.errors import broker_error
 from broker.kafka.records import record_of
 from broker.port import BrokerUnavailable, Position, Record
 
+Isolation = Literal["read_committed", "read_uncommitted"]
+
 
 class Lookup:
-    """One consumer without a group, used by one question at a time."""
+    """A consumer without a group for each isolation, used by one question at a time."""
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
-        self._consumer: Any = None
+        self._consumers: dict[Isolation, Any] = {}
         self._one_question = asyncio.Lock()
 
     async def close(self) -> None:
-        """Stop the consumer."""
-        if self._consumer is not None:
-            consumer, self._consumer = self._consumer, None
-            await stop_consumer(consumer)
+        """Stop the consumers."""
+        while self._consumers:
+            await stop_consumer(self._consumers.popitem()[1])
 
     async def end_offsets(self, topic: str, partitions: int) -> Mapping[int, int]:
-        """Where each partition ends for readers of committed records.
+        """Where each partition ends, transactions that are not ended included.
+
+        Readers of committed records stop before the first of those, and what was committed behind it is to be counted.
 
         Raises:
             BrokerUnavailable: no answer in time.
@@ -37,7 +40,8 @@ class Lookup:
         places = [TopicPartition(topic, partition) for partition in range(partitions)]
         async with self._one_question:
             try:
-                ends = await bounded((await self._started()).end_offsets(places), self._config.request_timeout_s)
+                consumer = await self._started("read_uncommitted")
+                ends = await bounded(consumer.end_offsets(places), self._config.request_timeout_s)
             except (kafka.KafkaError, TimeoutError, OSError) as error:
                 raise broker_error(error, f"asking where topic {topic} ends") from error
         return {place.partition: offset for place, offset in ends.items()}
@@ -57,7 +61,7 @@ class Lookup:
                 raise broker_error(error, f"reading topic {position.topic}") from error
 
     async def _read_at(self, position: Position) -> Record | None:
-        consumer = await self._started()
+        consumer = await self._started("read_committed")
         place = TopicPartition(position.topic, position.partition)
         end = (await consumer.end_offsets([place]))[place]
         if not 0 <= position.offset < end:
@@ -74,12 +78,12 @@ class Lookup:
         finally:
             consumer.unsubscribe()
 
-    async def _started(self) -> Any:
-        if self._consumer is None:
-            consumer = AIOKafkaConsumer(**self._config.consumer())
+    async def _started(self, isolation: Isolation) -> Any:
+        if isolation not in self._consumers:
+            consumer = AIOKafkaConsumer(**{**self._config.consumer(), "isolation_level": isolation})
             try:
                 await start_consumer(consumer, self._config.request_timeout_s)
             except (kafka.KafkaError, TimeoutError, OSError) as error:
                 raise BrokerUnavailable(f"Kafka cannot be reached now ({type(error).__name__})") from error
-            self._consumer = consumer
-        return self._consumer
+            self._consumers[isolation] = consumer
+        return self._consumers[isolation]

@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from aiokafka import TopicPartition
+
 from broker.kafka import KafkaBroker, KafkaConfig
 from broker.kafka.member import KafkaMember
 from broker.port import FollowUp, NewRecord, Position
@@ -22,10 +24,18 @@ def config_of(bootstrap: str, **changes: Any) -> KafkaConfig:
     return KafkaConfig(bootstrap, client_id=f"test-{uuid.uuid4().hex[:8]}", **{**limits, **changes})
 
 
+async def committed_end(broker: KafkaBroker, position: Position) -> int:
+    """Where readers of that partition stop now."""
+    place = TopicPartition(position.topic, position.partition)
+    async with broker._lookup._one_question:
+        consumer = await broker._lookup._started("read_committed")
+        return (await consumer.end_offsets([place]))[place]
+
+
 async def until_visible(broker: KafkaBroker, positions: Sequence[Position]) -> None:
     async with asyncio.timeout(VISIBLE_S):
         for position in positions:
-            while (await broker.end_offsets(position.topic))[position.partition] <= position.offset:  # noqa: ASYNC110 - another process's doing
+            while await committed_end(broker, position) <= position.offset:  # noqa: ASYNC110 - another process's doing
                 await asyncio.sleep(0.002)
 
 
