@@ -81,7 +81,7 @@ class Cluster:
         await self._ask(lambda: MetadataRequest([], False), "probing")
 
     async def topic(self, name: str) -> TopicState:
-        """The topic as it was when it was first looked up.
+        """The topic as it was when it was first looked up, since `forget`.
 
         Raises:
             UnknownTopic: there is none.
@@ -89,6 +89,10 @@ class Cluster:
         if name not in self._known:
             (self._known[name],) = await self.describe([name])
         return self._known[name]
+
+    def forget(self) -> None:
+        """Look topics up anew: a broker has refused what they took when they were looked up."""
+        self._known.clear()
 
     async def describe(self, names: Sequence[str]) -> Sequence[TopicState]:
         """The topics as they are now.

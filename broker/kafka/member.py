@@ -40,6 +40,7 @@ from broker.port import (
     OnRevoked,
     Position,
     Record,
+    RecordTooLarge,
 )
 
 _Told = Callable[[Iterable[int]], Awaitable[None]]
@@ -216,7 +217,11 @@ class KafkaMember:
             if writer is None or not writer.usable:
                 raise CommitFailed(f"partition {partition} of {self._topic} has to be rewound before it is committed")
             offset = GroupOffset(self._group, self._topic, partition, next_offset)
-            positions = await writer.write(outputs, None if follow_up is None else follow, offset)
+            try:
+                positions = await writer.write(outputs, None if follow_up is None else follow, offset)
+            except RecordTooLarge:
+                self._cluster.forget()  # so that the next try finds the limit of now before it sends
+                raise
             owned.committed = next_offset
             return positions
 

@@ -12,6 +12,8 @@ import pytest
 from broker.kafka import KafkaBroker, KafkaConfig, open_kafka
 from broker.kafka.cluster import Cluster
 from broker.kafka.member import KafkaMember
+from broker.kafka.records import Checked
+from broker.kafka.transactions import Writer
 from broker.port import (
     BrokerError,
     BrokerUnavailable,
@@ -266,13 +268,31 @@ async def test_a_record_that_the_broker_refuses_aborts_its_whole_transaction(mak
         assert values(await read_all(broker, work)) == [b"v"]
 
 
-async def test_an_append_that_the_broker_refuses_does_not_hurt_the_next_one(make: KafkaMake) -> None:
+async def test_a_limit_that_was_lowered_is_found_before_the_next_try_is_sent(make: KafkaMake) -> None:
+    async with topics(make) as (broker, work, events):
+        await broker.append([record(work)])
+        async with broker.member(work, f"group-{work}") as member:
+            (found,) = await fetch_count(member, 1)
+            await shrink(make, broker, events)
+            large = [record(events, bytes(500_000))]
+            with pytest.raises(RecordTooLarge, match=r"max\.message\.bytes"):
+                await member.commit(0, found.offset + 1, large)
+            await member.rewind(0)
+            with pytest.raises(RecordTooLarge, match="a record of 500000 bytes"):
+                await member.commit(0, found.offset + 1, large)
+            await member.commit(0, found.offset + 1, [record(events, b"instead")])
+        assert await all_events(broker, events, 1) == [b"instead"]
+
+
+@pytest.mark.parametrize("beside", [0, 1], ids=["alone", "in_a_transaction"])
+async def test_an_append_that_the_broker_refuses_does_not_hurt_the_next_one(make: KafkaMake, beside: int) -> None:
     async with topics(make) as (broker, work, events):
         await shrink(make, broker, events)
-        with pytest.raises(RecordTooLarge):
-            await broker.append([record(events, bytes(500_000))])
-        with pytest.raises(RecordTooLarge):
-            await broker.append([record(work, b"lost"), record(events, bytes(500_000))])
+        refused = [record(work, b"lost")] * beside + [record(events, bytes(500_000))]
+        with pytest.raises(RecordTooLarge, match=r"max\.message\.bytes"):
+            await broker.append(refused)
+        with pytest.raises(RecordTooLarge, match="a record of 500000 bytes"):
+            await broker.append(refused)
         await until_visible(broker, await broker.append([record(events, b"1"), record(work, b"2")]))
         assert values(await read_all(broker, events)) == [b"1"]
         assert values(await read_all(broker, work)) == [b"2"]
@@ -304,6 +324,36 @@ async def test_a_cancelled_commit_is_wholly_there_or_not_at_all(make: KafkaMake)
                         cancelled += 1
         assert cancelled > 0
         once_each(await all_events(broker, events, count), count)
+
+
+async def test_what_was_committed_lies_below_the_end_though_another_transaction_is_open(make: KafkaMake) -> None:
+    async with topics(make) as (broker, _, events):
+        begun, may_end = asyncio.Event(), asyncio.Event()
+
+        async def follow_up(_: Sequence[Position]) -> Sequence[Checked]:
+            begun.set()
+            await may_end.wait()
+            return ()
+
+        writer = await Writer.start(config_of(make.bootstrap), make.topic("writer"))
+        open_transaction = asyncio.create_task(writer.write([Checked(record(events, b"1"), 0)], follow_up))
+        try:
+            await asyncio.wait_for(begun.wait(), LONG_S)
+            (position,) = await broker.append([record(events, b"2")])
+            end = await end_of(broker, events)
+            async with broker.reader(events) as reader:
+                assert await reader.fetch(timeout_s=SOON_S) == ()
+                assert reader.positions()[0] <= position.offset < end
+                may_end.set()
+                found: list[Record] = []
+                async with asyncio.timeout(LONG_S):
+                    while reader.positions()[0] < end:
+                        found += await reader.fetch(timeout_s=SOON_S)
+                assert values(found) == [b"1", b"2"]
+        finally:
+            may_end.set()
+            await open_transaction
+            await writer.close()
 
 
 async def end_of(broker: KafkaBroker, topic: str) -> int:
