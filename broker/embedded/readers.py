@@ -188,12 +188,15 @@ class GuestMember(EmbeddedMember):
     def __init__(self, log: Log, topic: str, group: str) -> None:
         super().__init__(log, topic, group)
         self._offsets: GuestOffsets | None = None
+        self._saving: set[asyncio.Future[None]] = set()
 
     async def _load(self) -> dict[int, int]:
         self._offsets = await asyncio.to_thread(GuestOffsets, self._log.folder, self._topic_name, self._group)
         return {**await super()._load(), **await asyncio.to_thread(self._offsets.load)}
 
     async def _release(self) -> None:
+        if self._saving:  # by callers that were cancelled; their threads still use the file
+            await asyncio.wait(self._saving)
         if self._offsets is not None:
             self._offsets.close()
             self._offsets = None
@@ -221,6 +224,14 @@ class GuestMember(EmbeddedMember):
             )
         if self._offsets is None:
             raise BrokerError(f"the member of group {self._group} is not open: enter its context first")
-        await asyncio.shield(asyncio.to_thread(self._offsets.save, partition, next_offset))
-        self._committed[partition] = next_offset
+        saving = asyncio.ensure_future(asyncio.to_thread(self._offsets.save, partition, next_offset))
+        self._saving.add(saving)
+
+        def settle(done: "asyncio.Future[None]") -> None:
+            self._saving.discard(done)
+            if done.exception() is None:
+                self._committed[partition] = next_offset
+
+        saving.add_done_callback(settle)
+        await asyncio.shield(saving)
         return ()

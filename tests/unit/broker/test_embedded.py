@@ -5,6 +5,7 @@ import errno
 import os
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from broker.embedded import EmbeddedBroker, open_embedded
+from broker.embedded.groups import GuestOffsets
 from broker.embedded.store import LOG_FILE
 from broker.port import BrokerError, BrokerInUse, BrokerUnavailable, Position, Start, TopicSpec
 from tests.contract.embedded_make import EmbeddedMake
@@ -415,6 +417,35 @@ class TestGuests:
             assert values(await fetch_count(member, 1)) == [b"2"]
             with pytest.raises(BrokerError, match="ends at 3"):
                 await member.commit(0, 4)
+
+    async def test_a_guest_that_leaves_lets_a_cancelled_commit_end_first(
+        self, make: EmbeddedMake, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun, may_end = threading.Event(), threading.Event()
+        save = GuestOffsets.save
+
+        def slow_save(offsets: GuestOffsets, partition: int, next_offset: int) -> None:
+            begun.set()
+            may_end.wait(LONG_S)
+            save(offsets, partition, next_offset)
+
+        async with make.open() as broker:
+            await write(broker, b"0", b"1")
+        async with make.guest() as guest:
+            member = guest.member(TOPIC, "sink")
+            await member.__aenter__()
+            monkeypatch.setattr(GuestOffsets, "save", slow_save)
+            committing = asyncio.create_task(member.commit(0, 1))
+            await until(begun.is_set)
+            committing.cancel()
+            await asyncio.wait({committing})
+            leaving = asyncio.create_task(member.__aexit__(None, None, None))
+            await asyncio.sleep(0.05)
+            assert not leaving.done()
+            may_end.set()
+            await asyncio.wait_for(leaving, LONG_S)
+            async with guest.member(TOPIC, "sink") as next_member:
+                assert await next_member.committed(0) == 1
 
     async def test_a_guest_goes_on_where_the_group_was_as_the_owners(self, make: EmbeddedMake) -> None:
         async with make.open() as broker:
