@@ -162,5 +162,5 @@ async def _close(reader: Reader | None) -> None:
         return
     try:
         await reader.__aexit__(None, None, None)
-    except BrokerError as error:
-        _log.warning("a reader of the replies topic did not close well (%s)", error)
+    except Exception as error:  # noqa: BLE001 - what is done with a reader must not end the correlator
+        _log.warning("a reader of the replies topic did not close well (%s)", error or type(error).__name__)

@@ -46,6 +46,7 @@ class MemoryLog:
         self.append_error: BrokerError | None = None
         self.append_blocks = False
         self.fetch_error: BrokerError | None = None
+        self.close_error: Exception | None = None
         self.readers_opened = 0
         self.written = asyncio.Condition()
 
@@ -96,7 +97,8 @@ class MemoryReader:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        if self._log.close_error is not None:
+            raise self._log.close_error
 
     async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
         log = self._log.logs[self._topic, self._partition]

@@ -152,6 +152,21 @@ async def test_a_reader_that_fails_is_opened_again_where_it_stood(
     assert registry.get_sample_value("picturematch_reply_reader_errors_total") >= 1
 
 
+async def test_a_reader_that_does_not_even_close_is_replaced(
+    log: MemoryLog, correlator: Correlator, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.close_error = RuntimeError("cannot be closed")
+    log.fetch_error = BrokerUnavailable("gone")
+    async with log.written:
+        log.written.notify_all()
+    await eventually(lambda: "cannot be closed" in caplog.text)
+    log.close_error = log.fetch_error = None
+    await eventually(lambda: correlator.positioned)
+    future = correlator.expect("after")
+    await send(log, correlator, reply_to("after"))
+    assert (await asyncio.wait_for(future, 5)).request_id == "after"
+
+
 async def test_leaving_releases_whoever_still_waits(log: MemoryLog, registry: CollectorRegistry) -> None:
     async with Correlator(log, TOPIC, Metrics(registry)) as correlator:
         future = correlator.expect("never")
