@@ -126,6 +126,7 @@ class Processor:
         committed.cancel()
 
     async def _fetch(self, member: GroupMember) -> None:
+        reading = True
         while True:
             while self._room <= 0:
                 self._freed.clear()
@@ -135,9 +136,14 @@ class Processor:
             except BrokerError as error:
                 if not error.retriable:
                     raise
-                log.warning("requests cannot be read: %s; trying again", error)
+                if reading:
+                    log.warning("requests cannot be read: %s; trying again", error)
+                reading = False
                 await asyncio.sleep(_RETRY_S)
                 continue
+            if not reading:
+                log.warning("requests can be read again")
+            reading = True
             for record in records:
                 self._room -= 1
                 self._lane(member, record).put(record)

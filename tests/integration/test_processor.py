@@ -354,6 +354,45 @@ async def test_after_failed_commits_every_request_still_has_exactly_one_event(tm
         assert system.registry.get_sample_value("picturematch_commits_failed_total") == 3
 
 
+class LostBroker(FailingBroker):
+    """A log that cannot be read while `is_lost`."""
+
+    is_lost = False
+    refused = 0
+
+    def member(self, topic: str, group: str) -> GroupMember:
+        member = super().member(topic, group)
+        fetch = member.fetch
+
+        async def failing(*args: Any) -> Sequence[Record]:
+            if self.is_lost:
+                self.refused += 1
+                raise BrokerUnavailable("away")
+            return await fetch(*args)
+
+        member.fetch = failing
+        return member
+
+
+async def test_an_outage_of_the_log_is_told_once_and_so_is_its_end(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("processor.processor._RETRY_S", 0.01)
+    monkeypatch.setattr("processor.processor._FETCH_WAIT_S", 0.05)
+    brokers: list[LostBroker] = []
+
+    def wrap(broker: Broker) -> LostBroker:
+        brokers.append(LostBroker(broker, []))
+        return brokers[0]
+
+    async with running(tmp_path, wrap=wrap) as system:
+        brokers[0].is_lost = True
+        await until(lambda: brokers[0].refused >= 3)
+        brokers[0].is_lost = False
+        await system.send(match(1))
+        await system.wait_for(1)
+    told = [message for message in caplog.messages if message.startswith("requests can")]
+    assert told == ["requests cannot be read: away; trying again", "requests can be read again"]
+
+
 class NarrowBroker(FailingBroker):
     """A log that takes neither the event of match m3 nor the records of the person big."""
 
