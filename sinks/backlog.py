@@ -2,14 +2,18 @@
 
 import asyncio
 import heapq
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
-from broker.port import Broker, Reader, Record, Start
+from broker.port import Broker, BrokerError, Reader, Record, Start
+
+_log = logging.getLogger(__name__)
 
 _POLL_S = 0.2  # how soon a reader that stands before a gap at the end learns that it has arrived
+_RETRY_S = 0.5
 
 
 @dataclass(slots=True)
@@ -63,10 +67,36 @@ async def backlog(
 async def live(
     broker: Broker, topic: str, start: Start | Mapping[int, int] | float, stop: asyncio.Event, *, batch: int = 100
 ) -> AsyncGenerator[Sequence[Record]]:
-    """The records from `start` on as they come, until `stop` is set; an empty batch when a moment passed without."""
+    """The records from `start` on as they come, until `stop` is set; an empty batch when a moment passed without.
+
+    Once it reads, a log that is lost is waited for.
+    """
     async with broker.reader(topic, start) as reader:
         while not stop.is_set():
-            yield await reader.fetch(batch, _POLL_S)
+            yield await fetch_patiently(reader, batch, stop)
+
+
+async def fetch_patiently(reader: Reader, max_records: int, stop: asyncio.Event) -> Sequence[Record]:
+    """The next records, none when a moment passed without or `stop` was set; a log that is lost is waited for.
+
+    An outage is told once.
+
+    Raises:
+        BrokerError: the log cannot be read, and trying again will not help.
+    """
+    told = False
+    while not stop.is_set():
+        try:
+            return await reader.fetch(max_records, _POLL_S)
+        except BrokerError as error:
+            if not error.retriable:
+                raise
+            if not told:
+                _log.warning("%s; waiting for it", error)
+            told = True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _RETRY_S)
+    return ()
 
 
 async def positions(broker: Broker, topic: str, start: Start | float) -> dict[int, int]:

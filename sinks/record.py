@@ -16,7 +16,7 @@ from broker.port import Broker, Reader, Record, Start
 from engine.capture import CapturedDecision, CaptureError, CaptureLine, decision_of, line_of
 from engine.messages import Event, MatchRequest, RequestPlace, decode_event, decode_request
 from engine.topics import Topics
-from sinks.backlog import backlog, live, positions
+from sinks.backlog import backlog, fetch_patiently, live, positions
 from sinks.capture_folder import CaptureFolder
 
 _BATCH = 16  # pictures are large: so many requests are held per partition
@@ -132,7 +132,7 @@ async def record(
                 first_s = max(0.0, lines[0][1] - _CLOCK_SLACK_S)
                 events = await stack.enter_async_context(broker.reader(topics.events, first_s))
             if events is not None:
-                await _settle(events, join, folder, stop, clock_s, tally)
+                await _settle(events, join, folder, stop, clock_s, tally, patient=follow)
             over = wanted.until_s is not None and not batch and clock_s() > wanted.until_s
             if stop.is_set() or over or len(chosen) < len(batch):
                 break
@@ -194,8 +194,13 @@ async def _settle(
     stop: asyncio.Event,
     clock_s: Callable[[], float],
     tally: Tally,
+    *,
+    patient: bool,
 ) -> None:
-    """Read events until every request that waits is decided or given up, and write the lines."""
+    """Read events until every request that waits is decided or given up, and write the lines.
+
+    `patient`: a log that is lost is waited for, instead of being an error.
+    """
     ready = join.ready(None)
     while True:
         if ready:
@@ -204,11 +209,14 @@ async def _settle(
             tally.undecided += sum(line.decision is None for line in ready)
         if not join or stop.is_set():
             return
-        records = await events.fetch(_EVENT_BATCH, _POLL_S)
+        if patient:
+            records = await fetch_patiently(events, _EVENT_BATCH, stop)
+        else:
+            records = await events.fetch(_EVENT_BATCH, _POLL_S)
         for record in records:
             try:
                 join.decide(decode_event(record.value or b""))
             except msgspec.DecodeError:
                 continue
         # only what the whole topic does not hold is given up
-        ready = join.ready(None if records else clock_s())
+        ready = join.ready(None if records or stop.is_set() else clock_s())
