@@ -7,6 +7,9 @@ The order of a checkpoint, which makes sure that no event is lost:
    records are delivered again, and the sink recognises them or its receiver does.
 3. `sink.committed()`: the sink learns that they will not come again.
 
+Partitions pass to another member of the group only when what was delivered of them is checkpointed: the other one
+writes elsewhere, and does not see what stands here already.
+
 The order of a stop: delivery ends, what was delivered is checkpointed, the sink is closed.
 """
 
@@ -22,6 +25,29 @@ _log = logging.getLogger(__name__)
 
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.1, 5.0
 _AFTER_FAILED_COMMIT_S = 1.0
+
+
+class _Hand:
+    """Whether records were delivered that are not checkpointed yet."""
+
+    def __init__(self) -> None:
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def fetch(self, member: GroupMember, max_records: int, timeout_s: float | None) -> Sequence[Record]:
+        """The next records, which are in hand from the moment they are delivered."""
+        records = await member.fetch(max_records, timeout_s)
+        if records:
+            self._empty.clear()
+        return records
+
+    def put_down(self) -> None:
+        """They are committed, or will be delivered again."""
+        self._empty.set()
+
+    async def emptied(self, _: frozenset[int]) -> None:
+        """Wait until nothing is in hand; see `broker.port.OnRevoked`."""
+        await self._empty.wait()
 
 
 async def run_sink(
@@ -52,16 +78,19 @@ async def run_sink(
     """
     delivered = 0
     told: str | None = None
+    hand = _Hand()
+    member.on_revoked(hand.emptied)
     try:
         await sink.setup({p: Standing(await member.committed(p), end) for p, end in ends.items()})
         while not stop.is_set():
-            records = await _fetch(member, max_batch, idle_exit_s, stop)
+            records = await _fetch(hand, member, max_batch, idle_exit_s, stop)
             if records is None:
                 break
             await sink.add(records)
             if not await _flushed(sink, stop):
                 break
             failure = await _commit(member, records, stop)
+            hand.put_down()
             if failure is None:
                 await sink.committed()
                 delivered += len(records)
@@ -71,17 +100,18 @@ async def run_sink(
                     _log.warning("%s", told)
                 await _pause(_AFTER_FAILED_COMMIT_S, stop)
     finally:
+        hand.put_down()
         await sink.close()
     return delivered
 
 
 async def _fetch(
-    member: GroupMember, max_batch: int, idle_exit_s: float | None, stop: asyncio.Event
+    hand: _Hand, member: GroupMember, max_batch: int, idle_exit_s: float | None, stop: asyncio.Event
 ) -> Sequence[Record] | None:
     """The next records, or None when it is time to go."""
     delay_s = _RETRY_FIRST_S
     while True:
-        fetching = asyncio.ensure_future(member.fetch(max_batch, idle_exit_s))
+        fetching = asyncio.ensure_future(hand.fetch(member, max_batch, idle_exit_s))
         try:
             if not await _before(fetching, stop):
                 return None

@@ -50,6 +50,9 @@ def jsonl(
 
     Each line is the event with its place in the log. Every file but the last is finished. The first SIGINT or SIGTERM
     finishes what is in hand; a second one kills, and nothing is lost or doubled by it.
+
+    On Kafka several processes of one group share the events, each with a folder of its own: an event stands in one of
+    them, unless a process dies, or loses Kafka, between writing it and committing it; then it can stand in two.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     sink = JsonlSink(out, settings.topics.events, group, max_bytes=max_bytes, max_age_s=max_age, clock_s=time.time)

@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from broker.port import BrokerInUse, BrokerUnavailable, CommitFailed, Record
+from broker.port import BrokerInUse, BrokerUnavailable, CommitFailed, OnRevoked, Record
 from sinks.port import SinkBusy, SinkError, Standing
 from sinks.runner import run_sink
 from tests.support.waiting import until
@@ -18,6 +18,10 @@ class ScriptedMember:
         self.fail_commits: list[Exception] = []
         self.fail_rewinds: list[Exception] = []
         self.cancelled = False
+        self.forget: OnRevoked | None = None
+
+    def on_revoked(self, forget: OnRevoked) -> None:
+        self.forget = forget
 
     async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
         if not self._steps:
@@ -141,6 +145,33 @@ async def test_a_log_out_of_reach_is_tried_again_and_any_other_error_is_told(
         await run(TellingSink(story), ScriptedMember(steps, story))
     assert "commit 0:6" in story
     assert caplog.messages == ["gone"]
+
+
+async def test_partitions_pass_on_when_what_is_in_hand_is_committed() -> None:
+    story: list[str] = []
+    member, sink = ScriptedMember([[record(0, 5)]], story), TellingSink(story)
+    flushing, may_flush = asyncio.Event(), asyncio.Event()
+    flush = sink.flush
+
+    async def slow_flush() -> None:
+        flushing.set()
+        await may_flush.wait()
+        await flush()
+
+    sink.flush = slow_flush  # type: ignore[method-assign]
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_sink(sink, member, {0: 9}, stop))  # type: ignore[arg-type]
+    await flushing.wait()
+    assert member.forget is not None
+    handing_over = asyncio.ensure_future(member.forget(frozenset({0})))
+    await asyncio.sleep(0.01)
+    assert not handing_over.done()
+    may_flush.set()
+    await asyncio.wait_for(handing_over, 5)
+    assert story[:3] == ["add 0:5", "flush", "commit 0:6"]
+    await asyncio.wait_for(member.forget(frozenset({0})), 5)  # nothing is in hand, so nothing is waited for
+    stop.set()
+    await asyncio.wait_for(running, 5)
 
 
 async def test_a_stop_ends_the_waiting_and_closes_the_sink() -> None:
