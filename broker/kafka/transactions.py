@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalOperation, KafkaError
 
 from broker.kafka.clients import bounded, start_producer, stop_producer
 from broker.kafka.config import KafkaConfig
@@ -19,6 +19,8 @@ from broker.kafka.records import Checked, send
 from broker.port import BrokerUnavailable, Position
 
 _ABORT_LIMIT_S = 3.0
+_WRONG_STATE = (AssertionError, IllegalOperation)
+"""How the library tells that its producer is in no state for what was asked; neither is one of its KafkaErrors."""
 
 FollowUp = Callable[[Sequence[Position]], Awaitable[Sequence[Checked]]]
 
@@ -81,7 +83,7 @@ class Writer:
             self.usable = False
             self.fenced = isinstance(error, FENCED)
             raise broker_error(error, "a transaction") from error
-        except AssertionError as error:  # the library asserts the state of its transaction
+        except _WRONG_STATE as error:
             self.usable = False
             raise BrokerUnavailable("a transaction cannot go on: its producer has failed") from error
         except asyncio.CancelledError:
@@ -126,15 +128,19 @@ class Writer:
         """Even where the producer is to be replaced: an open transaction holds its topics' readers up."""
         try:
             await asyncio.shield(asyncio.ensure_future(bounded(self._producer.abort_transaction(), _ABORT_LIMIT_S)))
-        except (KafkaError, TimeoutError, AssertionError):  # the library asserts where a transaction cannot be aborted
+        except (KafkaError, TimeoutError, *_WRONG_STATE):
             return False
         return True
 
 
 async def _all(first: Awaitable[list[Position]], second: Awaitable[None]) -> tuple[list[Position], None]:
-    """Both, to their ends: nothing of a transaction may still be under way when it is committed or aborted."""
+    """Both, to their ends: nothing of a transaction may still be under way when it is committed or aborted.
+
+    Raises:
+        BaseException: what went wrong; what the brokers said rather than the wrong state that it left behind.
+    """
     done = await asyncio.gather(first, second, return_exceptions=True)
-    for found in done:
-        if isinstance(found, BaseException):
-            raise found
+    failures = [found for found in done if isinstance(found, BaseException)]
+    for failure in sorted(failures, key=lambda failure: isinstance(failure, _WRONG_STATE)):
+        raise failure
     return done[0], None  # type: ignore[return-value]

@@ -92,7 +92,7 @@ async def test_people_are_enrolled_in_time_in_every_partition_also_after_a_take_
                     session, USERS, identity_id=f"p{person}", reg_photo=encoded(photo(person)), info={"name": "P"}
                 )
                 assert status == status_of_known, (turn, person, answer)
-            assert len(processor.people) == 12
+            await until(lambda people=processor.people: len(people) == 12)
 
 
 async def test_a_picture_at_the_limit_passes_and_one_over_it_is_refused_at_the_ingress(kafka_bootstrap):
