@@ -6,12 +6,11 @@ from engine.errors import Code, RequestRefused
 
 
 class Shed(RequestRefused):
-    """Refused for want of room; `reason` is a metric's label, `retry_after_s` goes into Retry-After."""
+    """Refused for want of room; `reason` is a metric's label."""
 
-    def __init__(self, reason: str, message: str, retry_after_s: int) -> None:
+    def __init__(self, reason: str, message: str) -> None:
         super().__init__(Code.OVERLOADED, message)
         self.reason = reason
-        self.retry_after_s = retry_after_s
 
 
 @dataclass(slots=True)
@@ -23,7 +22,6 @@ class Admission:
 
     max_in_flight: int
     max_held_bytes: int
-    retry_after_s: int
     in_flight: int = 0
     held_bytes: int = 0
     draining: bool = False
@@ -74,4 +72,4 @@ class Admission:
 
     def shed(self, reason: str, message: str) -> Shed:
         """A refusal for want of room."""
-        return Shed(reason, message, self.retry_after_s)
+        return Shed(reason, message)

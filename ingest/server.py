@@ -87,7 +87,7 @@ class Ingress:
         self._readiness = readiness
         self._metrics = Metrics(registry)
         self._limits = PictureLimits(settings.max_picture_bytes, settings.max_pixels, settings.image_roots)
-        self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes, settings.retry_after_s)
+        self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes)
         self._body_time = BodyTime(settings, self._admission)
         self._correlator = Correlator(broker, topics.replies, self._metrics)
         self._exchange = Exchange(broker, topics, self._correlator, self._admission)

@@ -52,7 +52,7 @@ async def _run(settings: Settings, ingest: bool, process: bool) -> None:
         async with run_system(settings, models, ingest=ingest) as system:
             stop = stop_signal()
             click.echo(
-                f"PictureMatch {__version__} listens on {system.url}; {len(system.people)} people enrolled; {where}"
+                f"PictureMatch {__version__} listens on {system.url}; people enrolled: {len(system.people)}; {where}"
             )
             await _until_stopped(system, stop)
             click.echo("stopping: finishing what is in flight; a second signal kills")

@@ -25,7 +25,7 @@ def test_anything_else_is_another_machine(peer: str | None) -> None:
 
 
 def test_admission_lets_in_as_many_as_it_may_and_the_next_after_one_has_left() -> None:
-    admission = Admission(2, 100, 1)
+    admission = Admission(2, 100)
     for _ in range(2):
         admission.require_room(log_available=True)
         admission.enter()
@@ -40,7 +40,7 @@ def test_admission_lets_in_as_many_as_it_may_and_the_next_after_one_has_left() -
 
 @pytest.mark.parametrize(("draining", "available", "reason"), [(True, True, "draining"), (False, False, "log")])
 def test_admission_says_why_it_lets_nobody_in(draining: bool, available: bool, reason: str) -> None:
-    admission = Admission(2, 100, 1, draining=draining)
+    admission = Admission(2, 100, draining=draining)
     with pytest.raises(Shed) as shed:
         admission.require_room(log_available=available)
     assert shed.value.reason == reason
@@ -48,7 +48,7 @@ def test_admission_says_why_it_lets_nobody_in(draining: bool, available: bool, r
 
 
 def test_admission_holds_no_more_bytes_than_it_may() -> None:
-    admission = Admission(2, 100, 1)
+    admission = Admission(2, 100)
     admission.hold(60)
     with pytest.raises(Shed):
         admission.hold(41)
