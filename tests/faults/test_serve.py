@@ -172,6 +172,21 @@ async def test_the_first_signal_answers_what_is_in_flight_and_takes_nothing_more
         assert len(events) == len(await read_all(broker, TOPICS.requests))
 
 
+async def test_a_second_signal_kills_at_once_whatever_is_in_flight(tmp_path):
+    async with serving(tmp_path, PICTUREMATCH_INGEST__DRAIN_S="60", PICTUREMATCH_INGEST__BODY_READ_S="60") as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"POST " + MATCH.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+        await writer.drain()
+        server.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            while b"a second signal kills" not in await server.process.stdout.readline():
+                assert server.process.returncode is None
+        server.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await server.process.wait() == -signal.SIGTERM
+        writer.close()
+
+
 async def test_a_second_server_on_the_same_data_folder_is_told_so(tmp_path):
     async with serving(tmp_path):
         second = await run("serve", "--data-folder", tmp_path, "--port", 0, PICTUREMATCH_MODELS__KIND="stand-in")
