@@ -76,6 +76,7 @@ class Processor:
         self._emitter = Emitter(topics, policy, dict(models.identities), settings.event_source, clock)
         self._reached, self._model = reached, models.embedder_identity
         self._hooks = LaneHooks(self._metrics.committed, self._left, self._metrics.commit_failed)
+        self._commit_wait_s = settings.commit_wait_ms / 1000.0
         self._lanes: dict[int, Lane] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -164,6 +165,7 @@ class Processor:
                 self._people_end,
                 self._model,
                 self._hooks,
+                self._commit_wait_s,
             )
             self._running[record.partition] = self._start(lane.run())
         return lane

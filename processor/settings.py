@@ -10,8 +10,10 @@ class ProcessorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     workers: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     """Matching threads; 0 takes one per core."""
-    queued_per_worker: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    queued_per_worker: Annotated[int, msgspec.Meta(ge=1, le=64)] = 16
     """Requests fetched ahead for each worker; more stay in the log."""
+    commit_wait_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 30
+    """How long a finished result waits for those behind it in its partition, so that a backlog shares transactions."""
     gallery_wait_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 1000
     """How long a request waits for people that its sender has seen enrolled; after it, OVERLOADED."""
     event_source: str = "/picturematch"

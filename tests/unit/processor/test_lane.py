@@ -1,9 +1,10 @@
-"""A lane that follows another one: what that one decided is known before the next decision about a person."""
+"""A lane by itself: what it knows before it decides about a person, and what it commits together."""
 
 import asyncio
 from collections.abc import Sequence
 
 import orjson
+import pytest
 
 from broker.port import FollowUp, NewRecord, Position, Record
 from engine.gallery.people import People, person_key
@@ -11,7 +12,7 @@ from engine.messages import EnrolRequest, PersonRecord, encode
 from engine.policy import Policy
 from engine.topics import Topics
 from processor.envelope import Envelope
-from processor.examine import Examined, ExaminedPerson
+from processor.examine import Examined, ExaminedPerson, Failure, Unreadable
 from processor.lane import Lane, LaneHooks
 from processor.outputs import Emitter
 
@@ -24,10 +25,12 @@ class Member:
 
     def __init__(self) -> None:
         self.written: list[NewRecord] = []
+        self.next_offsets: list[int] = []
 
     async def commit(
         self, partition: int, next_offset: int, outputs: Sequence[NewRecord] = (), follow_up: FollowUp | None = None
     ) -> Sequence[Position]:
+        self.next_offsets.append(next_offset)
         positions = [Position(new.topic, 0, number) for number, new in enumerate(outputs)]
         self.written += [*outputs, *(follow_up(positions) if follow_up else ())]
         return positions
@@ -59,3 +62,33 @@ async def test_people_that_an_earlier_owner_of_the_partition_enrolled_are_read_b
     await asyncio.wait([running])
     (event,) = [orjson.loads(new.value or b"") for new in member.written]
     assert event["error"]["status"] == "IDENTITY_EXSIT_ERROR"
+
+
+@pytest.mark.parametrize(("wait_s", "commits"), [(5.0, [3]), (0.0, [1, 3])], ids=["waiting", "not waiting"])
+async def test_a_finished_result_waits_a_moment_for_those_behind_it(wait_s: float, commits: list[int]) -> None:
+    people, member, committed = People(4, "model"), Member(), asyncio.Semaphore(0)
+    second = asyncio.Event()
+
+    async def examine(record: Record) -> Examined:
+        if record.offset == 1:
+            await second.wait()
+        return Unreadable(record, Envelope(f"r{record.offset}", None, None, 0), Failure("decode", "no request"))
+
+    async def never(*_: object) -> bool:
+        raise AssertionError("nobody asks about people here")
+
+    emitter = Emitter(TOPICS, Policy(), {}, "/test", lambda: 2.0)
+    hooks = LaneHooks(lambda _: committed.release(), lambda _: None, lambda: None)
+    lane = Lane(0, member, examine, emitter, people, never, never, "model", hooks, wait_s)  # type: ignore[arg-type]
+    running = asyncio.create_task(lane.run())
+    for offset in range(3):
+        lane.put(Record(TOPICS.requests, 0, offset, 0, b"k", b""))
+    async with asyncio.timeout(5):
+        if wait_s == 0:
+            await committed.acquire()
+        await asyncio.sleep(0.02)
+        second.set()
+        await lane.idle()
+    running.cancel()
+    await asyncio.wait([running])
+    assert member.next_offsets == commits
