@@ -301,10 +301,8 @@ async def test_an_unexpected_error_is_a_dead_letter_and_still_one_event_and_answ
         assert (events["e2"]["kind"], events["e2"]["outcome"]) == ("enrol", "refused")
         assert system.replies["m1"].answer.code == system.replies["e2"].answer.code == Code.INTERNAL_ERROR
         assert "m1" in system.replies["m1"].answer.message
-        assert [(letter.stage, letter.error) for letter in await dead_letters(system.broker)] == [
-            ("match", "RuntimeError"),
-            ("enrol", "RuntimeError"),
-        ]
+        letters = sorted((letter.stage, letter.error) for letter in await dead_letters(system.broker))
+        assert letters == [("enrol", "RuntimeError"), ("match", "RuntimeError")]  # two partitions have no order
     assert "broken network" in caplog.text
 
 
