@@ -70,8 +70,9 @@ async def test_the_answer_of_a_client_that_goes_away_is_held_no_more(serving: Se
 
 async def test_the_answer_of_a_client_that_never_reads_is_given_up(serving: Serving) -> None:
     async with serving(answer_with_a_photo, write_s=0.3) as site, deaf_client(site):
-        await eventually(lambda: held(site) == 0)
         await eventually(lambda: site.metric("picturematch_http_connections") == 0)
+        await eventually(lambda: held(site) == 0)
+        assert site.metric("picturematch_http_connections") == 0
 
 
 async def test_a_connection_that_stays_open_keeps_nothing_of_its_last_answer(serving: Serving) -> None:
