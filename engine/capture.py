@@ -16,7 +16,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from engine.messages import Event, LivenessMode, MatchRequest, Message, Outcome, RequestPlace
+from engine.event import Event, RequestPlace
+from engine.messages import MatchRequest
+from engine.terms import LivenessMode, Message, Outcome
 
 FORMAT: Literal["picturematch-capture"] = "picturematch-capture"
 VERSION = 1

@@ -14,19 +14,17 @@ from engine.errors import Code, PictureRefused, Refusal
 from engine.gallery.people import face_key, person_key, photo_key
 from engine.matching import detect_faces, require_quality
 from engine.messages import (
-    DEFAULT_GROUP,
-    PERSON_EMPLOYEE,
     DeletedAnswer,
     DeleteRequest,
     EnrolRequest,
     FaceRecord,
-    Outcome,
     PersonAnswer,
     PersonRecord,
     PhotoRecord,
     encode,
 )
 from engine.policy import Policy
+from engine.terms import DEFAULT_GROUP, PERSON_EMPLOYEE, Outcome
 from engine.timing import Clock, StageTimer
 from engine.vision.decode import as_jpeg
 from engine.vision.ports import Check, ModelSet, Vector

@@ -6,38 +6,21 @@ decide against the threshold.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from engine.errors import Code, PictureRefused, Refusal
+from engine.evidence import Attributes
 from engine.gallery.index import Candidate, Gallery
-from engine.messages import (
-    DEFAULT_GROUP,
-    LIVENESS_ORDER,
-    PERSON_BLACKLIST,
-    PERSON_EMPLOYEE,
-    LivenessMode,
-    MatchRequest,
-    Outcome,
-    PersonRecord,
-)
+from engine.messages import MatchRequest, PersonRecord
 from engine.policy import Policy
+from engine.terms import DEFAULT_GROUP, LIVENESS_ORDER, PERSON_BLACKLIST, PERSON_EMPLOYEE, LivenessMode, Outcome
+from engine.threshold import AppliedThreshold, search_threshold
 from engine.timing import Clock, StageTimer
+from engine.vision.attributes import measure_attributes
 from engine.vision.decode import decode
-from engine.vision.infrared import infrared_face_check
-from engine.vision.ports import Check, Face, Image, ModelSet
-from engine.vision.quality import measure_quality
-
-
-@dataclass(frozen=True, slots=True)
-class Liveness:
-    """The checks that the applied mode made."""
-
-    mode: LivenessMode
-    checks: tuple[Check, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Live only if every check says so."""
-        return all(check.passed for check in self.checks)
+from engine.vision.liveness import Liveness, check_liveness
+from engine.vision.ports import Check, Embedding, Face, Image, ModelSet
+from engine.vision.quality import measure_quality, quality_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +30,21 @@ class Findings:
     faces: int | None = None
     face: Face | None = None
     quality: tuple[Check, ...] = ()
+    quality_score: float | None = None
     liveness: Liveness | None = None
+    attributes: Attributes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MatchDecision:
     """What was decided about one request, and all that it was decided from.
 
-    `candidate` is the best face of the gallery, whether or not it reached `threshold` (a cosine). `refusal` is set
-    where the answer is an error.
+    `candidate` is the best face of the gallery, whether or not it reached `threshold`. `refusal` is set where the
+    answer is an error.
     """
 
     outcome: Outcome
-    threshold: float
-    threshold_rule: str
+    threshold: AppliedThreshold
     gallery_version: int
     candidate: Candidate | None = None
     refusal: Refusal | None = None
@@ -95,24 +79,17 @@ def decide_match(
         return replace(
             refuse_match(refusal.afresh(), gallery, models, policy), findings=look.seen, timings_ms=timer.timings_ms
         )
-    threshold, rule = applied_threshold(policy, models)
-    outcome = _outcome(candidate, threshold, policy)
+    threshold = search_threshold(policy, models.embedder, gallery.size)
+    outcome = _outcome(candidate, threshold.cosine, policy)
     return MatchDecision(
-        outcome, threshold, rule, gallery.version, candidate, findings=look.seen, timings_ms=timer.timings_ms
+        outcome, threshold, gallery.version, candidate, findings=look.seen, timings_ms=timer.timings_ms
     )
 
 
 def refuse_match(refusal: Refusal, gallery: Gallery, models: ModelSet, policy: Policy) -> MatchDecision:
     """The decision about a request whose answer is an error."""
-    threshold, rule = applied_threshold(policy, models)
-    return MatchDecision(_OUTCOMES.get(refusal.code, "error"), threshold, rule, gallery.version, refusal=refusal)
-
-
-def applied_threshold(policy: Policy, models: ModelSet) -> tuple[float, str]:
-    """The cosine threshold for 1:N and the rule that gave it."""
-    if policy.threshold is not None:
-        return policy.threshold, "setting"
-    return models.embedder.threshold, "model default"
+    threshold = search_threshold(policy, models.embedder, gallery.size)
+    return MatchDecision(_OUTCOMES.get(refusal.code, "error"), threshold, gallery.version, refusal=refusal)
 
 
 def applied_liveness(request: MatchRequest, policy: Policy) -> LivenessMode:
@@ -147,6 +124,7 @@ class _Look:
 
     def __init__(self, request: MatchRequest, models: ModelSet, policy: Policy, timer: StageTimer) -> None:
         self._request, self._models, self._policy, self._timer = request, models, policy, timer
+        self._probe: Embedding | None = None
         self.seen = Findings()
 
     def find(self, gallery: Gallery, max_pixels: int) -> Candidate:
@@ -165,8 +143,11 @@ class _Look:
         self._check_liveness(image, face, max_pixels)
         if gallery.size == 0:
             raise Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that was to be searched")
-        with self._timer.stage("embed"):
-            probe = self._models.embedder(image, face)
+        probe = self._embed(image, face)
+        self.seen = replace(self.seen, quality_score=quality_score(image, face, probe))
+        if self._request.with_attribute:
+            with self._timer.stage("attributes"):
+                self.seen = replace(self.seen, attributes=measure_attributes(image, face, self._models))
         with self._timer.stage("search"):
             candidate = gallery.best(probe.vector)
         if candidate is None:
@@ -184,22 +165,26 @@ class _Look:
         mode = applied_liveness(self._request, self._policy)
         if mode == "liveness_off":
             return
+        infrared = self._infrared(max_pixels) if mode == "liveness_rgb_ir" else None
+        embedding = partial(self._embed, image, face)
         with self._timer.stage("liveness"):
-            limit = self._policy.liveness_threshold
-            probability = self._models.liveness(image, face)
-            checks = [Check("rgb_live", probability, limit, probability >= limit)]
-            if mode == "liveness_rgb_ir":
-                checks.append(self._infrared(image, face, max_pixels))
-        self.seen = replace(self.seen, liveness=Liveness(mode, tuple(checks)))
-        failed = [check.name for check in checks if not check.passed]
-        if failed:
-            raise Refusal(Code.LIVENESS_DETECT_FAIL, f"the face was not accepted as live: {', '.join(failed)}")
+            liveness = check_liveness(image, face, infrared, embedding, self._models, self._policy)
+        self.seen = replace(self.seen, liveness=liveness)
+        if not liveness.passed:
+            failed = ", ".join(liveness.failed)
+            raise Refusal(Code.LIVENESS_DETECT_FAIL, f"the face was not accepted as live: {failed}")
 
-    def _infrared(self, image: Image, face: Face, max_pixels: int) -> Check:
+    def _infrared(self, max_pixels: int) -> Image:
         if self._request.ir_image is None:
             raise Refusal(Code.PARAM_ERROR, "ir_image_base64 is needed: this site checks liveness with an IR picture")
-        infrared = decode(self._request.ir_image, max_pixels)
-        return infrared_face_check(image, face, infrared, self._models.detector)
+        with self._timer.stage("decode"):
+            return decode(self._request.ir_image, max_pixels)
+
+    def _embed(self, image: Image, face: Face) -> Embedding:
+        if self._probe is None:
+            with self._timer.stage("embed"):
+                self._probe = self._models.embedder(image, face)
+        return self._probe
 
 
 def _check_scope(request: MatchRequest, policy: Policy) -> None:

@@ -1,43 +1,18 @@
-"""The wire types of the log: what stands in the requests, replies, events and people topics.
+"""The wire types of the log: what stands in the requests, replies, people and dead-letters topics.
+Events: engine.event.
 
-Requests, replies and people are MessagePack maps (pictures stay raw bytes); events are JSON. Unknown fields are ignored
-when reading, so that a newer writer does not break an older reader; a field is never given another meaning.
+All are MessagePack maps; pictures stay raw bytes. Unknown fields are ignored when reading, so that a newer writer does
+not break an older reader; a field is never given another meaning.
 """
 
-from inspect import cleandoc
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
+from engine.codec import decode_with
 from engine.errors import Code
-
-T = TypeVar("T")
-
-DEFAULT_GROUP = "default_group"
-STRANGER = "stranger"
-
-LivenessMode = Literal["liveness_off", "liveness_rgb", "liveness_rgb_ir"]
-LIVENESS_ORDER: tuple[LivenessMode, ...] = ("liveness_off", "liveness_rgb", "liveness_rgb_ir")
-QualityLevel = Literal["high", "middle", "low", "custom", "no"]
-
-PERSON_EMPLOYEE, PERSON_VISITOR, PERSON_BLACKLIST, PERSON_STRANGER, PERSON_VIP = 1, 2, 3, 4, 5
-
-Outcome = Literal[
-    "matched",
-    "blacklisted",
-    "stranger",
-    "no_face",
-    "low_quality",
-    "spoof",
-    "image_error",
-    "empty_group",
-    "expired",
-    "error",
-    "enrolled",
-    "updated",
-    "deleted",
-    "refused",
-]
+from engine.evidence import Attributes, CheckResult, FaceBox, LivenessResult
+from engine.terms import CompareLevel, LivenessMode, Message, QualityLevel
 
 
 class Headers:
@@ -55,10 +30,6 @@ class Headers:
     """Id of the request that this one sends again, after it became a dead letter."""
     ATTEMPT = "attempt"
     """Decimal ASCII: how many times the request has been sent with this one; absent means 1."""
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all messages."""
 
 
 class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=True):
@@ -113,35 +84,33 @@ class DeleteRequest(Message, tag="delete", tag_field="kind", frozen=True, kw_onl
     received_time_s: float
 
 
+class CompareRequest(Message, tag="compare", tag_field="kind", frozen=True, kw_only=True):
+    """Are these two one person? One call of compare (docs/interface.md): the face of `face_image` against that of
+    `card_image`. Only with `need_save` an event is written; `identity_info` goes into it."""
+
+    request_id: str
+    face_image: bytes
+    card_image: bytes
+    compare_time_s: float
+    received_time_s: float
+    compare_time_raw: str | None = None
+    level: CompareLevel = "middle"
+    quality_level: QualityLevel | None = None
+    need_save: bool = False
+    identity_info: dict[str, Any] | None = None
+
+
+class FiqaRequest(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=True):
+    """How good is this picture? One call of FIQA (face image quality assessment, docs/interface.md)."""
+
+    request_id: str
+    image: bytes
+    received_time_s: float
+    quality_level: QualityLevel = "high"
+
+
 PersonRequest = EnrolRequest | DeleteRequest
-Request = MatchRequest | PersonRequest
-
-
-class CheckResult(Message, frozen=True, kw_only=True):
-    """One measured item of quality or liveness: what was measured, against what, and the verdict."""
-
-    name: str
-    value: float
-    limit: float
-    passed: bool
-
-
-class LivenessResult(Message, frozen=True, kw_only=True):
-    """The liveness part of a decision. `mode` is the one that was applied, not the one asked for."""
-
-    mode: LivenessMode
-    passed: bool
-    checks: tuple[CheckResult, ...]
-
-
-class FaceBox(Message, frozen=True, kw_only=True):
-    """Where the matched face is, in pixels of the upright picture."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    confidence: float
+Request = MatchRequest | CompareRequest | FiqaRequest | PersonRequest
 
 
 class DebugInfo(Message, frozen=True, kw_only=True):
@@ -152,6 +121,7 @@ class DebugInfo(Message, frozen=True, kw_only=True):
     quality: tuple[CheckResult, ...]
     liveness: LivenessResult | None
     timings_ms: dict[str, float]
+    quality_score: float | None = None
 
 
 class MatchAnswer(Message, tag="match", tag_field="kind", frozen=True, kw_only=True):
@@ -164,6 +134,23 @@ class MatchAnswer(Message, tag="match", tag_field="kind", frozen=True, kw_only=T
     identity_info: dict[str, Any]
     reg_pic: bytes | None = None
     debug: DebugInfo | None = None
+    attributes: Attributes | None = None
+
+
+class CompareAnswer(Message, tag="compare", tag_field="kind", frozen=True, kw_only=True):
+    """The success of a CompareRequest: retcode "1" for one person. `score` is on the wire's scale."""
+
+    retcode: Literal["0", "1"]
+    score: float
+
+
+class FiqaAnswer(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=True):
+    """The success of a FiqaRequest: whether the largest face passes its level, and each item. `quality_score` 0..1."""
+
+    passed: bool
+    face: FaceBox
+    checks: tuple[CheckResult, ...]
+    quality_score: float
 
 
 class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only=True):
@@ -194,7 +181,7 @@ class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_on
         return Code(self.code).name
 
 
-Answer = MatchAnswer | PersonAnswer | DeletedAnswer | RefusedAnswer
+Answer = MatchAnswer | CompareAnswer | FiqaAnswer | PersonAnswer | DeletedAnswer | RefusedAnswer
 
 
 class Reply(Message, frozen=True, kw_only=True):
@@ -204,74 +191,6 @@ class Reply(Message, frozen=True, kw_only=True):
     request_id: str
     answer: Answer
     gallery_version: int
-
-
-class ErrorInfo(Message, frozen=True, kw_only=True):
-    """An error of the table, as it was answered."""
-
-    code: int
-    status: str
-    message: str
-
-
-class Threshold(Message, frozen=True, kw_only=True):
-    """The threshold that was applied, on the wire's scale, and the rule it came from."""
-
-    value: float
-    rule: str
-
-
-class Scope(Message, frozen=True, kw_only=True):
-    """Whose people were searched."""
-
-    group_name: str
-    permission_name: str | None = None
-
-
-class RequestPlace(Message, frozen=True, kw_only=True):
-    """Where the request stands in the log, and the sha256 (hex) of its picture."""
-
-    topic: str
-    partition: int
-    offset: int
-    sha256: str | None = None
-
-
-class Event(Message, frozen=True, kw_only=True):
-    """What happened to one accepted request; docs/event.schema.json is made from this.
-
-    `id` is the request's id; `retry_of` is that of the request it sends again, if it does. Times are seconds since the
-    epoch: `compare_time` is the device's, `received_time` the ingress's, `processed_time` the decision's.
-    `identity_info` is filled only where the operator asks for it.
-    """
-
-    id: str
-    kind: Literal["match", "enrol", "delete", "unreadable"]
-    outcome: Outcome
-    compare_time: float
-    received_time: float
-    processed_time: float
-    request: RequestPlace
-    gallery_version: int
-    models: dict[str, str]
-    compare_time_raw: str | None = None
-    device_ip: str | None = None
-    retcode: Literal["0", "1"] | None = None
-    identity_id: str = ""
-    name: str = ""
-    person_type: int | None = None
-    identity_info: dict[str, Any] | None = None
-    score: float | None = None
-    threshold: Threshold | None = None
-    error: ErrorInfo | None = None
-    scope: Scope | None = None
-    faces: int | None = None
-    face: FaceBox | None = None
-    quality: tuple[CheckResult, ...] = ()
-    liveness: LivenessResult | None = None
-    grab_fiqa_info: dict[str, Any] | None = None
-    timings_ms: dict[str, float] = {}
-    retry_of: str | None = None
 
 
 class PersonRecord(Message, frozen=True, kw_only=True):
@@ -328,10 +247,8 @@ class RetryMark(Message, tag="retry", tag_field="kind", frozen=True, kw_only=Tru
 
 
 _encoder = msgspec.msgpack.Encoder()
-_event_encoder = msgspec.json.Encoder()
 _request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _reply_decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
-_event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _letter_decoder: msgspec.msgpack.Decoder[DeadLetter | RetryMark] = msgspec.msgpack.Decoder(DeadLetter | RetryMark)
 
 
@@ -340,20 +257,13 @@ def encode(message: Message) -> bytes:
     return _encoder.encode(message)
 
 
-def _decode(decoder: msgspec.msgpack.Decoder[T] | msgspec.json.Decoder[T], data: bytes) -> T:
-    try:
-        return decoder.decode(data)
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise msgspec.DecodeError("text that is not UTF-8, or values nested too deeply") from error
-
-
 def decode_request(data: bytes) -> Request:
     """A record of the requests topic.
 
     Raises:
         msgspec.DecodeError: it is not one.
     """
-    return _decode(_request_decoder, data)
+    return decode_with(_request_decoder, data)
 
 
 def decode_reply(data: bytes) -> Reply:
@@ -362,7 +272,7 @@ def decode_reply(data: bytes) -> Reply:
     Raises:
         msgspec.DecodeError: it is not one.
     """
-    return _decode(_reply_decoder, data)
+    return decode_with(_reply_decoder, data)
 
 
 def decode_dead_letter(data: bytes) -> DeadLetter | RetryMark:
@@ -371,31 +281,4 @@ def decode_dead_letter(data: bytes) -> DeadLetter | RetryMark:
     Raises:
         msgspec.DecodeError: it is neither.
     """
-    return _decode(_letter_decoder, data)
-
-
-def encode_event(event: Event) -> bytes:
-    """An event as JSON."""
-    return _event_encoder.encode(event)
-
-
-def event_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of an event; docs/event.schema.json holds it."""
-    schema = msgspec.json.schema(Event)
-    for definition in schema["$defs"].values():
-        definition["description"] = cleandoc(definition["description"])
-        for field in definition["properties"].values():
-            for alternatives in ("enum", "anyOf"):
-                # The library gives these in the order of a set, which changes from run to run.
-                if alternatives in field:
-                    field[alternatives].sort(key=str)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "PictureMatch event", **schema}
-
-
-def decode_event(data: bytes) -> Event:
-    """A record of the events topic.
-
-    Raises:
-        msgspec.DecodeError: it is not one.
-    """
-    return _decode(_event_decoder, data)
+    return decode_with(_letter_decoder, data)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from engine.messages import LivenessMode, QualityLevel
+from engine.terms import LivenessMode, QualityLevel
 
 ScoreScale = Literal["raw", "percent"]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -29,7 +29,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the engine; the same for every request."""
 
     threshold: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] | None = None
-    """Cosine threshold for 1:N; None takes the embedder's own (see the model manifest)."""
+    """Cosine threshold for 1:N; None takes the one for `target_fpir`."""
+    target_fpir: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 0.01
+    """The share of strangers that a search may take for somebody, at the present size of what is searched."""
     score_scale: ScoreScale = "raw"
     """raw: cosine; percent: the vendor's 0..100, on which the threshold is 82."""
     liveness_floor: LivenessMode = "liveness_off"

@@ -12,31 +12,25 @@ from typing import Any, Literal
 
 from engine.enrolment import EnrolmentDecision, PreparedFace
 from engine.errors import Code, Refusal
+from engine.event import ErrorInfo, Event, RequestPlace, Scope, Threshold
+from engine.evidence import CheckResult, FaceBox, LivenessResult
 from engine.gallery.index import Candidate
-from engine.matching import Liveness, MatchDecision, person_type
+from engine.matching import MatchDecision, person_type
 from engine.messages import (
-    DEFAULT_GROUP,
-    STRANGER,
-    CheckResult,
     DebugInfo,
     EnrolRequest,
-    ErrorInfo,
-    Event,
-    FaceBox,
-    LivenessResult,
     MatchAnswer,
     MatchRequest,
-    Outcome,
     PersonAnswer,
     PersonRecord,
     PersonRequest,
     RefusedAnswer,
-    RequestPlace,
-    Scope,
-    Threshold,
 )
 from engine.policy import Policy
 from engine.score import to_wire
+from engine.terms import DEFAULT_GROUP, STRANGER, Outcome
+from engine.threshold import AppliedThreshold
+from engine.vision.liveness import Liveness
 from engine.vision.ports import Check, Face
 
 _EVENT_TYPES: Mapping[str, str] = {
@@ -92,6 +86,7 @@ def match_answer(
         identity_info=told.info,
         reg_pic=reg_pic,
         debug=_debug(decision) if request.with_debug_info else None,
+        attributes=decision.findings.attributes,
     )
 
 
@@ -112,7 +107,6 @@ def match_event(request: MatchRequest, decision: MatchDecision, policy: Policy, 
     told = None if decision.refusal is not None else _told(request, decision, policy)
     shown = shown_candidate(request, decision, policy)
     seen = decision.findings
-    limit = to_wire(decision.threshold, decision.threshold, policy.score_scale)
     return Event(
         id=request.request_id,
         kind="match",
@@ -131,13 +125,15 @@ def match_event(request: MatchRequest, decision: MatchDecision, policy: Policy, 
         person_type=person_type(shown.person) if shown else None,
         identity_info=told.info if told and policy.event_identity_info else None,
         score=told.score if told else None,
-        threshold=Threshold(value=limit, rule=decision.threshold_rule),
+        threshold=_threshold(decision.threshold, policy),
         error=_error(decision.refusal),
         scope=Scope(group_name=request.group_name or DEFAULT_GROUP, permission_name=request.permission_name),
         faces=seen.faces,
         face=_face_box(seen.face),
         quality=_checks(seen.quality),
+        quality_score=seen.quality_score,
         liveness=_liveness(seen.liveness),
+        attributes=seen.attributes,
         grab_fiqa_info=request.grab_fiqa_info,
         timings_ms=decision.timings_ms,
         retry_of=at.retry_of,
@@ -224,7 +220,7 @@ def _told(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _To
         identity_id=shown.person.identity_id if shown else "",
         name=_name(shown.person) if shown else STRANGER,
         info=shown.person.info if shown else {},
-        score=to_wire(cosine, decision.threshold, policy.score_scale),
+        score=to_wire(cosine, decision.threshold.cosine, policy.score_scale),
     )
 
 
@@ -243,7 +239,20 @@ def _error(refusal: Refusal | None) -> ErrorInfo | None:
 
 
 def _checks(checks: Sequence[Check]) -> tuple[CheckResult, ...]:
-    return tuple(CheckResult(name=c.name, value=c.value, limit=c.limit, passed=c.passed) for c in checks)
+    return tuple(
+        CheckResult(name=c.name, value=c.value, limit=c.limit, passed=c.passed, vote=c.vote, detail=dict(c.detail))
+        for c in checks
+    )
+
+
+def _threshold(applied: AppliedThreshold, policy: Policy) -> Threshold:
+    return Threshold(
+        value=to_wire(applied.cosine, applied.cosine, policy.score_scale),
+        rule=applied.rule,
+        target_fpir=applied.target_fpir,
+        fmr=applied.fmr,
+        faces=applied.faces,
+    )
 
 
 def _liveness(liveness: Liveness | None) -> LivenessResult | None:
@@ -267,4 +276,5 @@ def _debug(decision: MatchDecision) -> DebugInfo:
         quality=_checks(seen.quality),
         liveness=_liveness(seen.liveness),
         timings_ms=decision.timings_ms,
+        quality_score=seen.quality_score,
     )

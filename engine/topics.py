@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from engine.messages import MatchRequest, Request
+from engine.messages import DeleteRequest, EnrolRequest, MatchRequest, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,13 @@ class Topics:
 
 
 def request_key(request: Request) -> bytes:
-    """Key of a request and of its event: the device (else the group) of a match, the person of an enrolment.
+    """Key of a request and of its event: the device (else the group) of a match, the person of an enrolment, else the
+    request's own id.
 
     Requests about one person share a key, so they are decided one after the other.
     """
     if isinstance(request, MatchRequest):
         return (request.device_ip or request.group_name or "").encode()
-    return request.identity_id.encode()
+    if isinstance(request, EnrolRequest | DeleteRequest):
+        return request.identity_id.encode()
+    return request.request_id.encode()

@@ -17,7 +17,7 @@ from typing import Any
 import pybase64
 
 from engine.errors import Code
-from engine.messages import DEFAULT_GROUP, QualityLevel
+from engine.terms import DEFAULT_GROUP, QualityLevel
 from ingest.client import MAX_PICTURE_BYTES, USERS_CALL, Client, NoAnswer, ServerAnswer, all_or_first_error
 from ingest.enrol_list import Entry, Found, Unusable
 from ingest.errors import CannotRun

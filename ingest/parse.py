@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from engine.errors import Code, RequestRefused
-from engine.messages import LIVENESS_ORDER, LivenessMode, MatchRequest
+from engine.messages import MatchRequest
+from engine.terms import LIVENESS_ORDER, LivenessMode
 from ingest.fields import Fields, param_error, read_object
 
 MATCH_FIELDS = frozenset(

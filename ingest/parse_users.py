@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from engine.errors import Code, RequestRefused
-from engine.messages import EnrolRequest, QualityLevel
+from engine.messages import EnrolRequest
+from engine.terms import QualityLevel
 from ingest.fields import Fields, checked_scope_name, has_control_characters, param_error, read_object
 
 ENROL_FIELDS = frozenset(

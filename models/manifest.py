@@ -20,6 +20,7 @@ manifest) instead of a package::
 """
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,8 +28,9 @@ import msgspec
 
 from models.errors import BadManifest
 
-Role = Literal["detector", "embedder", "liveness", "pose"]
+Role = Literal["detector", "embedder", "liveness", "pose", "infrared_liveness", "age", "sex"]
 REQUIRED_ROLES: tuple[Role, ...] = ("detector", "embedder", "liveness", "pose")
+OPTIONAL_ROLES: tuple[Role, ...] = ("infrared_liveness", "age", "sex")
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -68,8 +70,19 @@ class InputSpec(_Strict, frozen=True, kw_only=True):
     shape: tuple[int | str, ...] | None = None
 
 
+class FmrPoint(_Strict, frozen=True, kw_only=True):
+    """A point of an embedder's curve: pairs of different people reach the cosine `threshold` at the rate `fmr` (false
+    match rate, ISO/IEC 19795-1)."""
+
+    fmr: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    threshold: Annotated[float, msgspec.Meta(gt=-1, lt=1)]
+
+
 class NetworkEntry(_Strict, frozen=True, kw_only=True):
-    """One network: its role, its source, its input. `dimension` and `threshold` belong to embedders.
+    """One network: its role, its source, its input.
+
+    `dimension`, `threshold` (for 1:N where there is no curve) and `fmr_curve` (falling rates, rising thresholds) belong
+    to embedders; the `_from` texts name the data they were measured on.
 
     `outputs` names the outputs that are read, in order; empty means all, in the file's order.
     """
@@ -86,6 +99,8 @@ class NetworkEntry(_Strict, frozen=True, kw_only=True):
     dimension: Annotated[int, msgspec.Meta(ge=8, le=8192)] | None = None
     threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
     threshold_from: str = ""
+    fmr_curve: tuple[FmrPoint, ...] = ()
+    fmr_curve_from: str = ""
 
 
 class SampleEntry(_Strict, frozen=True, kw_only=True):
@@ -183,6 +198,8 @@ def _source_problem(entry: NetworkEntry, manifest: Manifest) -> str | None:
 def _input_problem(entry: NetworkEntry) -> str | None:
     if entry.role == "embedder" and (entry.dimension is None or entry.threshold is None):
         return "needs dimension and threshold, because it is an embedder"
+    if any(a.fmr <= b.fmr or a.threshold >= b.threshold for a, b in pairwise(entry.fmr_curve)):
+        return "has an fmr_curve that is not in order: rates must fall and thresholds rise from point to point"
     if entry.role != "detector" and (entry.input.width is None or entry.input.height is None):
         return "needs input.width and input.height"
     if not all(math.isfinite(value) and value != 0 for value in entry.input.divisor):

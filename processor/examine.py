@@ -19,14 +19,7 @@ from engine.enrolment import PreparedFace, prepare_face
 from engine.errors import Code, Refusal
 from engine.gallery.people import People
 from engine.matching import MatchDecision, decide_match, refuse_match
-from engine.messages import (
-    DeleteRequest,
-    EnrolRequest,
-    MatchRequest,
-    PersonRequest,
-    PhotoRecord,
-    decode_request,
-)
+from engine.messages import DeleteRequest, EnrolRequest, MatchRequest, PersonRequest, PhotoRecord, decode_request
 from engine.policy import Policy
 from engine.report import shown_candidate
 from engine.vision.ports import ModelSet

@@ -16,8 +16,9 @@ from typing import Any
 from broker.port import BrokerError, BrokerUnavailable, GroupMember, NewRecord, Position, Record, RecordTooLarge
 from engine.enrolment import EnrolmentDecision, decide_deletion, decide_enrolment
 from engine.errors import Refusal
+from engine.event import Event
 from engine.gallery.people import People
-from engine.messages import EnrolRequest, Event
+from engine.messages import EnrolRequest
 from processor.examine import Examined, ExaminedMatch, ExaminedPerson, Failure, Reached, Unreadable
 from processor.outputs import Emitter, version_after
 

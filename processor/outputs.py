@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from broker.port import NewRecord, Position
 from engine.enrolment import EnrolmentDecision
 from engine.errors import Code, Refusal
-from engine.messages import Answer, DeadLetter, Event, Reply, encode, encode_event
+from engine.event import Event, encode_event
+from engine.messages import Answer, DeadLetter, Reply, encode
 from engine.policy import Policy
 from engine.report import (
     Circumstances,

@@ -14,7 +14,8 @@ import msgspec
 
 from broker.port import Broker, Reader, Record, Start
 from engine.capture import CapturedDecision, CaptureError, CaptureLine, decision_of, line_of
-from engine.messages import Event, MatchRequest, RequestPlace, decode_event, decode_request
+from engine.event import Event, RequestPlace, decode_event
+from engine.messages import MatchRequest, decode_request
 from engine.topics import Topics
 from sinks.backlog import backlog, fetch_patiently, live, positions
 from sinks.capture_folder import CaptureFolder

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from engine.gallery.index import FaceIndex, Gallery
-from engine.messages import DEFAULT_GROUP, FaceRecord, PersonRecord
+from engine.messages import FaceRecord, PersonRecord
+from engine.terms import DEFAULT_GROUP
 from engine.vision.ports import Vector
 
 _person_decoder = msgspec.msgpack.Decoder(PersonRecord)

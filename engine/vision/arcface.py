@@ -67,6 +67,7 @@ class ArcFaceEmbedder:
         self._size = (entry.input.width, entry.input.height)
         self.dimension: int = entry.dimension
         self.threshold: float = entry.threshold
+        self.fmr_curve = entry.fmr_curve
 
     def __call__(self, image: Image, face: Face) -> Embedding:
         """The embedding of that face of the picture.

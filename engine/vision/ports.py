@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.manifest import FmrPoint
+
 Image = NDArray[np.uint8]
 """A decoded picture: BGR, uint8, height x width x 3, C-contiguous, upright (EXIF orientation applied)."""
 
@@ -68,12 +70,17 @@ class HeadPose:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One measured item of quality or liveness against its limit; `limit` is what the value was held against."""
+    """One measured item of quality or liveness against its limit; `limit` is what the value was held against.
+
+    A `vote` does not decide alone (engine.vision.liveness). `detail`: the named values that `value` was made of.
+    """
 
     name: str
     value: float
     limit: float
     passed: bool
+    vote: bool = False
+    detail: tuple[tuple[str, float], ...] = ()
 
 
 class Detector(Protocol):
@@ -94,7 +101,12 @@ class Embedder(Protocol):
 
     @property
     def threshold(self) -> float:
-        """The model's default cosine threshold for 1:N."""
+        """The model's default cosine threshold for 1:N, where it has no curve."""
+        ...
+
+    @property
+    def fmr_curve(self) -> tuple[FmrPoint, ...]:
+        """Thresholds by false match rate, the highest rate first; empty where nobody measured them."""
         ...
 
     def __call__(self, image: Image, face: Face) -> Embedding:
@@ -103,7 +115,7 @@ class Embedder(Protocol):
 
 
 class LivenessNet(Protocol):
-    """Tells a live face from a picture of one, on a colour picture."""
+    """Tells a live face from a picture of one, on the kind of picture it was made for (colour, or infrared)."""
 
     def __call__(self, image: Image, face: Face) -> float:
         """The probability, 0..1, that the face is live."""
@@ -118,15 +130,30 @@ class PoseNet(Protocol):
         ...
 
 
+class AttributeNet(Protocol):
+    """Guesses one number about a person: an age in years, or the probability of a sex."""
+
+    def __call__(self, image: Image, face: Face) -> float:
+        """The number for that face of the picture."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSet:
-    """The networks of one engine. `identities`: role -> identity (source sha256 + recipe version)."""
+    """The networks of one engine; those that may be missing are None.
+
+    `identities`: role -> identity (source sha256 + recipe version). `age` gives years, `sex` the probability, 0..1,
+    that a person is male.
+    """
 
     detector: Detector
     embedder: Embedder
     liveness: LivenessNet
     pose: PoseNet
     identities: tuple[tuple[str, str], ...]
+    infrared_liveness: LivenessNet | None = None
+    age: AttributeNet | None = None
+    sex: AttributeNet | None = None
 
     @property
     def embedder_identity(self) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from engine.messages import QualityLevel
 from engine.policy import QualityLimits
+from engine.terms import QualityLevel
 from engine.vision.arcface import TEMPLATE, similarity
-from engine.vision.ports import Box, Check, Face, Image, PoseNet
+from engine.vision.ports import Box, Check, Embedding, Face, Image, PoseNet
 from engine.vision.tensor import crop_around, resize
 
 CUT_SHARE = 0.1
@@ -59,6 +59,11 @@ def measure_quality(
         sharp = clarity(image, face.box)
         checks.append(Check("clarity", sharp, limits.clarity, sharp >= limits.clarity))
     return checks
+
+
+def quality_score(image: Image, face: Face, embedding: Embedding) -> float:
+    """One number, 0..1, that predicts how far the face can be recognised at all."""
+    return face.confidence
 
 
 def cut_share(image: Image, face: Face) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.vision.ports import Box, Embedding, Face, HeadPose, Image, ModelSet
 from engine.vision.tensor import resize
+from models.manifest import FmrPoint
 
 GRID = 16
 """Cells of the pattern per side; two random patterns have a cosine of 0 with a standard deviation of 1/16."""
@@ -96,6 +97,7 @@ class StandInEmbedder:
 
     dimension = DIMENSION
     threshold = THRESHOLD
+    fmr_curve: tuple[FmrPoint, ...] = ()
 
     def __call__(self, image: Image, face: Face) -> Embedding:
         """The embedding of that face of the picture."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from engine.messages import DEFAULT_GROUP, QualityLevel
+from engine.terms import DEFAULT_GROUP, QualityLevel
 from ingest.client import Client
 from ingest.enrol import EnrolOptions, EnrolResult, Outcome, enrol
 from ingest.enrol_list import count_entries, find_entries

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.messages import QualityLevel
 from engine.policy import QualityLimits
+from engine.terms import QualityLevel
 from engine.vision.arcface import align
 from engine.vision.decode import decode
 from engine.vision.jpeg import encode_jpeg

@@ -5,16 +5,8 @@ import numpy as np
 
 from broker.port import Broker, NewRecord, Position, TopicSpec
 from engine.errors import Code
-from engine.messages import (
-    EnrolRequest,
-    ErrorInfo,
-    Event,
-    MatchRequest,
-    RequestPlace,
-    Threshold,
-    encode,
-    encode_event,
-)
+from engine.event import ErrorInfo, Event, RequestPlace, Threshold, encode_event
+from engine.messages import EnrolRequest, MatchRequest, encode
 from engine.topics import Topics, request_key
 
 TOPICS = Topics()

@@ -15,7 +15,8 @@ from engine.capture import (
     parse_lines,
     picture_sha256,
 )
-from engine.messages import MatchRequest, RequestPlace
+from engine.event import RequestPlace
+from engine.messages import MatchRequest
 from tests.support.records import event_of, match_request, no_face
 
 PLACE = RequestPlace(topic="requests", partition=1, offset=12)

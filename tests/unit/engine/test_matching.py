@@ -8,8 +8,9 @@ import orjson
 import pytest
 
 from engine.errors import Code
+from engine.event import encode_event, event_schema
 from engine.matching import MatchDecision, decide_match
-from engine.messages import MatchAnswer, MatchRequest, RefusedAnswer, encode_event, event_schema
+from engine.messages import MatchAnswer, MatchRequest, RefusedAnswer
 from engine.policy import Policy
 from engine.report import Circumstances, cloud_event_headers, match_answer, match_event
 from engine.vision.standin import draw_face
@@ -67,7 +68,7 @@ def test_somebody_on_the_blacklist_is_named_and_kept_out(gallery):
 
 def test_the_threshold_decides_and_the_event_says_where_it_came_from(gallery):
     _, event = told(asked(photo(1)), gallery)
-    assert (event.threshold.value, event.threshold.rule) == (MODELS.embedder.threshold, "model default")
+    assert (event.threshold.value, event.threshold.rule) == (MODELS.embedder.threshold, "model")
     answer, event = told(asked(scene(draw_face(1, 60))), gallery, Policy(threshold=0.9999999))
     assert (answer.retcode, event.outcome, event.threshold.rule) == ("0", "stranger", "setting")
 

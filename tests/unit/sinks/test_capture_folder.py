@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from engine.capture import CaptureError, line_of
-from engine.messages import MatchRequest, RequestPlace
+from engine.event import RequestPlace
+from engine.messages import MatchRequest
 from ingest.capture_reader import CaptureReader
 from sinks.capture_folder import CaptureFolder
 from tests.support.records import match_request

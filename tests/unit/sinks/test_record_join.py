@@ -1,6 +1,7 @@
 from broker.port import Position
 from engine.capture import line_of
-from engine.messages import MatchRequest, RequestPlace
+from engine.event import RequestPlace
+from engine.messages import MatchRequest
 from sinks.record import Join
 from tests.support.records import event_of, match_request
 

@@ -1,0 +1,39 @@
+"""The words that requests, answers and events share: names, modes, levels and outcomes."""
+
+from typing import Literal
+
+import msgspec
+
+DEFAULT_GROUP = "default_group"
+STRANGER = "stranger"
+
+LivenessMode = Literal["liveness_off", "liveness_rgb", "liveness_rgb_ir"]
+LIVENESS_ORDER: tuple[LivenessMode, ...] = ("liveness_off", "liveness_rgb", "liveness_rgb_ir")
+QualityLevel = Literal["high", "middle", "low", "custom", "no"]
+CompareLevel = Literal["high", "middle", "low"]
+
+PERSON_EMPLOYEE, PERSON_VISITOR, PERSON_BLACKLIST, PERSON_STRANGER, PERSON_VIP = 1, 2, 3, 4, 5
+
+Outcome = Literal[
+    "matched",
+    "blacklisted",
+    "stranger",
+    "no_face",
+    "low_quality",
+    "spoof",
+    "image_error",
+    "empty_group",
+    "expired",
+    "error",
+    "enrolled",
+    "updated",
+    "deleted",
+    "refused",
+    "same",
+    "different",
+    "measured",
+]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all messages."""

@@ -1,0 +1,78 @@
+"""The threshold of a search, from what the operator wants and how many it searches.
+
+Among N enrolled faces each comparison can go wrong, so the false positive identification rate (FPIR) of a search is
+about N times the false match rate (FMR) of one comparison (ISO/IEC 19795-1; Jain, Ross, Nandakumar, Introduction to
+Biometrics, 1.3). The embedder's curve tells at which threshold an FMR is kept.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from engine.policy import Policy
+from engine.terms import CompareLevel
+from engine.vision.ports import Embedder
+from models.manifest import FmrPoint
+
+FLOOR_FMR = 1e-5
+"""However few people are enrolled, a search never takes a threshold below the one of this rate."""
+
+LEVEL_FMR: dict[CompareLevel, float] = {"high": 1e-4, "middle": 1e-3, "low": 1e-2}
+"""What the levels of a 1:1 comparison mean: false match rates, so that they hold for any embedder. The vendor's figures
+(.275, .225, .175) are cosines of its own network."""
+
+HIGHEST_THRESHOLD = 0.95
+"""Two photos of one person seldom come nearer to each other; a curve is not followed further."""
+
+Rule = Literal["setting", "target_fpir", "floor", "model", "level"]
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedThreshold:
+    """A cosine threshold and why it is that: see engine.event.Threshold, whose fields these are."""
+
+    cosine: float
+    rule: Rule
+    target_fpir: float | None = None
+    fmr: float | None = None
+    faces: int | None = None
+
+
+def search_threshold(policy: Policy, embedder: Embedder, faces: int) -> AppliedThreshold:
+    """The threshold of a search among `faces` enrolled faces."""
+    if policy.threshold is not None:
+        return AppliedThreshold(policy.threshold, "setting")
+    if not embedder.fmr_curve:
+        return AppliedThreshold(embedder.threshold, "model")
+    wanted_fmr = policy.target_fpir / max(faces, 1)
+    rule: Rule = "target_fpir" if wanted_fmr < FLOOR_FMR else "floor"
+    fmr = min(wanted_fmr, FLOOR_FMR)
+    return AppliedThreshold(threshold_at(embedder.fmr_curve, fmr), rule, policy.target_fpir, fmr, faces)
+
+
+def comparison_threshold(level: CompareLevel, embedder: Embedder) -> AppliedThreshold:
+    """The threshold of a 1:1 comparison at that level. Without a curve every level takes the embedder's own."""
+    if not embedder.fmr_curve:
+        return AppliedThreshold(embedder.threshold, "model")
+    fmr = LEVEL_FMR[level]
+    return AppliedThreshold(threshold_at(embedder.fmr_curve, fmr), "level", fmr=fmr)
+
+
+def threshold_at(curve: Sequence[FmrPoint], fmr: float) -> float:
+    """The cosine threshold at which the curve has that false match rate, at most `HIGHEST_THRESHOLD`.
+
+    Between points it is linear in the logarithm of the rate; beyond the ends the last stretch goes on.
+
+    Raises:
+        ValueError: the curve has no point.
+    """
+    if not curve:
+        raise ValueError("a curve of false match rates needs at least one point")
+    if len(curve) == 1:
+        return curve[0].threshold
+    stretches = list(pairwise(curve))
+    left, right = next((s for s in stretches if s[1].fmr <= fmr), stretches[-1])
+    share = (math.log(fmr) - math.log(left.fmr)) / (math.log(right.fmr) - math.log(left.fmr))
+    return min(left.threshold + share * (right.threshold - left.threshold), HIGHEST_THRESHOLD)
