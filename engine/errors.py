@@ -92,10 +92,10 @@ class PictureUnreadable(PictureRefused):
 
 
 class PictureTooLarge(PictureRefused):
-    """More pixels than the limit allows."""
+    """More than `limit` `pixels`: in the whole picture, or on one side."""
 
-    def __init__(self, max_pixels: int) -> None:
+    def __init__(self, limit: int, pixels: str = "pixels") -> None:
         super().__init__(
             Code.IMAGE_SIZE_TOO_LARGE_ERROR,
-            f"the picture has more than {max_pixels} pixels; send a smaller one",
+            f"the picture has more than {limit} {pixels}; send a smaller one",
         )

@@ -18,7 +18,7 @@ def decode(data: bytes, max_pixels: int) -> Image:
 
     Raises:
         PictureUnreadable: not a JPEG, PNG, WebP or BMP, or a damaged or truncated one.
-        PictureTooLarge: more than `max_pixels`, told from the header.
+        PictureTooLarge: more than `max_pixels`, or too long a side, told from the header.
     """
     header = require_pixels(data, max_pixels)
     if header.kind is Kind.JPEG:

@@ -16,6 +16,9 @@ from engine.errors import PictureTooLarge, PictureUnreadable
 MAX_SEGMENTS = 4096
 """JPEG segments, PNG or WebP chunks before the dimensions; real files have a few dozen."""
 
+MAX_SIDE = 65_500
+"""libjpeg's own limit: a photo that is kept becomes a JPEG, whatever it came as."""
+
 _SOI, _EOI, _SOS, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA})
 _UNSERVED_FRAMES = frozenset({0xC5, 0xC6, 0xC7, 0xC8, 0xCB, 0xCD, 0xCE, 0xCF})
@@ -75,9 +78,11 @@ def require_pixels(data: bytes, max_pixels: int) -> PictureHeader:
 
     Raises:
         PictureUnreadable: as `picture_header`.
-        PictureTooLarge: more than `max_pixels`.
+        PictureTooLarge: more than `max_pixels`, or than `MAX_SIDE` on a side.
     """
     header = picture_header(data)
+    if max(header.width, header.height) > MAX_SIDE:
+        raise PictureTooLarge(MAX_SIDE, "pixels on a side")
     if header.pixels > max_pixels:
         raise PictureTooLarge(max_pixels)
     return header

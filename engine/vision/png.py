@@ -14,8 +14,6 @@ import numpy as np
 from engine.errors import PictureUnreadable
 from engine.vision.headers import PNG_SIGNATURE, png_chunks
 
-_MAX_SIDE = 1_000_000
-"""libpng's own limit."""
 _DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PALETTE = 3
@@ -92,7 +90,7 @@ def _layout(header: bytes) -> _Layout:
         raise PictureUnreadable
     width, height, depth, colour, compression, filtering, interlacing = struct.unpack(">IIBBBBB", header)
     allowed = depth in _DEPTHS.get(colour, ()) and (compression, filtering) == (0, 0) and interlacing in (0, 1)
-    if not (allowed and 0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
+    if not (allowed and width > 0 and height > 0):
         raise PictureUnreadable
     return _Layout(width, height, depth, colour, interlacing == 1)
 

@@ -38,9 +38,7 @@ def _jpegs() -> dict[str, bytes]:
         f"jpeg {sampling}": bytes(simplejpeg.encode_jpeg(picture, 85, "BGR", sampling))
         for sampling in ("444", "422", "440", "411")
     }
-    made |= {
-        f"jpeg orientation {n}": pictures.with_exif(baseline, n, little=bool(n & 1)) for n in range(1, 9)
-    }
+    made |= {f"jpeg orientation {n}": pictures.with_exif(baseline, n, little=bool(n & 1)) for n in range(1, 9)}
     return made
 
 

@@ -50,6 +50,13 @@ def test_a_picture_at_the_limit_passes_and_one_pixel_more_does_not():
         require_pixels(data, 4999)
 
 
+def test_a_side_that_no_jpeg_could_keep_is_too_large_however_few_pixels_it_makes():
+    for suffix in (".png", ".bmp"):
+        assert require_pixels(pictures.encoded(pictures.colours(65_500, 2), suffix), 32_000_000).pixels == 131_000
+        with pytest.raises(PictureTooLarge, match="65500 pixels on a side"):
+            require_pixels(pictures.encoded(pictures.colours(65_501, 2), suffix), 32_000_000)
+
+
 def test_a_png_bomb_is_too_large_without_being_decoded():
     with pytest.raises(PictureTooLarge):
         require_pixels(pictures.png_bomb(), 32_000_000)
