@@ -109,7 +109,8 @@ def _checked_length(compressed: bytes, layout: _Layout) -> int:
                 filters = np.frombuffer(block, np.uint8)[::stride]
                 if len(block) != size or filters.max() > _LAST_FILTER:
                     raise PictureUnreadable
-        if unpacker.decompress(packed, 1) or not unpacker.eof:
+        # At the stream's end zlib gives what follows as unused already; given again it would count twice.
+        if not unpacker.eof and (unpacker.decompress(packed, 1) or not unpacker.eof):
             raise PictureUnreadable
     except zlib.error as error:
         raise PictureUnreadable from error

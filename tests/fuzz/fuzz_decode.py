@@ -4,8 +4,8 @@
     python -m tests.fuzz.fuzz_decode -max_total_time=3600
 
 Findings (the input, and what was printed) are saved in the folder given with --findings=FOLDER, else in `findings`
-below the temporary folder, and told by their sha256. The working corpus is kept in the folder given as a plain argument,
-else in a temporary one. All other arguments are libFuzzer's; a saved input is run again by naming its file.
+below the temporary folder, and told by their sha256. The working corpus is kept in the folder given as a plain
+argument, else in a temporary one. All other arguments are libFuzzer's; a saved input is run again by naming its file.
 
 Three things are findings: an answer outside the contract (tests/fuzz/contract.py), a crash or hang of a native
 library, and a word of one on the process's standard output or error, which belong to the operator.

@@ -49,8 +49,7 @@ def jpeg_in_scans(width: int = WIDTH, height: int = HEIGHT, frame: int = 0xC0) -
     shape = struct.pack(">BHHB", 8, height, width, 3) + bytes([1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0])
     parts.append(jpeg_segment(frame, shape))
     # One code of one bit in each table: "the same as before" and "no more in this block".
-    for table in (b"\x00", b"\x10"):
-        parts.append(jpeg_segment(0xC4, table + bytes([1] + [0] * 15) + b"\x00"))
+    parts += [jpeg_segment(0xC4, table + bytes([1] + [0] * 15) + b"\x00") for table in (b"\x00", b"\x10")]
     bits = 2 * blocks
     data = bytearray((bits + 7) // 8)
     if bits % 8:
