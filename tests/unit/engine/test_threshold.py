@@ -1,0 +1,98 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.policy import Policy
+from engine.threshold import (
+    FLOOR_FMR,
+    HIGHEST_THRESHOLD,
+    comparison_threshold,
+    search_threshold,
+    threshold_at,
+)
+from engine.vision.standin import StandInEmbedder
+from models.manifest import FmrPoint, default_manifest
+
+CURVE = (
+    FmrPoint(fmr=1e-3, threshold=0.30),
+    FmrPoint(fmr=1e-4, threshold=0.40),
+    FmrPoint(fmr=1e-5, threshold=0.46),
+    FmrPoint(fmr=1e-6, threshold=0.50),
+)
+
+
+class Curved(StandInEmbedder):
+    fmr_curve = CURVE
+
+
+def test_a_point_of_the_curve_is_its_own_threshold():
+    for point in CURVE:
+        assert threshold_at(CURVE, point.fmr) == pytest.approx(point.threshold)
+
+
+def test_between_points_the_threshold_is_linear_in_the_logarithm_of_the_rate():
+    assert threshold_at(CURVE, math.sqrt(1e-3 * 1e-4)) == pytest.approx(0.35)
+
+
+def test_beyond_the_ends_the_last_stretch_goes_on():
+    assert threshold_at(CURVE, 1e-7) == pytest.approx(0.54)
+    assert threshold_at(CURVE, 1e-2) == pytest.approx(0.20)
+
+
+def test_a_curve_is_not_followed_to_where_no_photo_reaches():
+    assert threshold_at(CURVE, 1e-30) == HIGHEST_THRESHOLD
+
+
+def test_a_single_point_says_the_same_for_every_rate():
+    assert threshold_at(CURVE[:1], 1e-9) == CURVE[0].threshold
+
+
+def test_an_empty_curve_is_refused():
+    with pytest.raises(ValueError, match="at least one point"):
+        threshold_at((), 1e-3)
+
+
+@given(st.floats(1e-12, 0.5), st.floats(1e-12, 0.5))
+def test_a_rarer_false_match_never_takes_a_lower_threshold(one, other):
+    rarer, likelier = sorted((one, other))
+    assert threshold_at(CURVE, rarer) >= threshold_at(CURVE, likelier)
+
+
+def test_the_threshold_grows_with_the_faces_searched():
+    policy = Policy(target_fpir=0.01)
+    small, large = (search_threshold(policy, Curved(), faces) for faces in (2_000, 100_000))
+    assert (small.rule, small.faces, small.fmr) == ("target_fpir", 2_000, pytest.approx(5e-6))
+    assert 0.46 < small.cosine < 0.50 < large.cosine
+
+
+@pytest.mark.parametrize("faces", [0, 1, 10, 1000])
+def test_few_faces_never_take_a_threshold_below_the_floor(faces):
+    applied = search_threshold(Policy(target_fpir=0.01), Curved(), faces)
+    assert (applied.rule, applied.fmr) == ("floor", FLOOR_FMR)
+    assert applied.cosine == pytest.approx(0.46)
+
+
+def test_a_fixed_threshold_wins_over_the_target():
+    applied = search_threshold(Policy(threshold=0.2, target_fpir=0.001), Curved(), 1_000_000)
+    assert (applied.cosine, applied.rule, applied.faces) == (0.2, "setting", None)
+
+
+def test_an_embedder_without_a_curve_keeps_its_own_threshold():
+    embedder = StandInEmbedder()
+    assert search_threshold(Policy(), embedder, 5).cosine == embedder.threshold
+    assert search_threshold(Policy(), embedder, 5).rule == "model"
+    assert comparison_threshold("high", embedder).rule == "model"
+
+
+def test_a_stricter_level_of_comparison_takes_a_higher_threshold():
+    high, middle, low = (comparison_threshold(level, Curved()) for level in ("high", "middle", "low"))
+    assert high.cosine > middle.cosine > low.cosine
+    assert (middle.rule, middle.fmr, middle.cosine) == ("level", 1e-3, pytest.approx(0.30))
+
+
+def test_the_shipped_embedder_has_a_curve_down_to_a_millionth():
+    curve = default_manifest().network("embedder").fmr_curve
+    assert curve[-1].fmr <= 1e-6
+    assert threshold_at(curve, FLOOR_FMR) > 0.4
