@@ -46,14 +46,14 @@ def decode_jpeg(data: bytes, header: PictureHeader) -> Image:
     try:
         return _decode(data, header, scans)
     except ValueError as problem:
-        if not _HARMLESS.search(str(problem).lower()):
+        if not _harmless(problem, scans):
             raise PictureUnreadable from problem
     cleaned = _cleaned(data)
     try:
         return _decode(cleaned, header, scans)
     except ValueError as problem:
         # What is left to warn of lies behind the headers, where nothing can be cleaned.
-        if not (_HARMLESS.search(str(problem).lower()) and scans.ended):
+        if not (_harmless(problem, scans) and scans.ended):
             raise PictureUnreadable from problem
     try:
         return np.asarray(simplejpeg.decode_jpeg(cleaned, "BGR", strict=False), np.uint8)
@@ -64,6 +64,10 @@ def decode_jpeg(data: bytes, header: PictureHeader) -> Image:
 def encode_jpeg(image: Image, quality: int = QUALITY) -> bytes:
     """The picture as a JPEG file."""
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "BGR", "420"))
+
+
+def _harmless(problem: ValueError, scans: Scans) -> bool:
+    return scans.restarted and _HARMLESS.search(str(problem).lower()) is not None
 
 
 def _decode(data: bytes, header: PictureHeader, scans: Scans) -> Image:

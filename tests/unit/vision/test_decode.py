@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -91,6 +92,17 @@ def test_a_jpeg_with_a_piece_missing_in_the_middle_is_unreadable():
         middle = len(whole) // 2
         with pytest.raises(PictureUnreadable):
             decode(whole[:middle] + whole[middle + 300 :], LIMIT)
+
+
+def test_padding_before_the_end_is_harmless_unless_it_stands_where_restart_markers_should():
+    whole = pictures.encoded(pictures.busy(), ".jpg", cv2.IMWRITE_JPEG_RST_INTERVAL, 2)
+    padded = whole[:-2] + bytes(30) + whole[-2:]
+    scan = whole.index(b"\xff\xda")
+    unmarked = whole[:scan] + re.sub(rb"\xff[\xd0-\xd7]", b"", whole[scan:])
+
+    assert np.array_equal(decode(padded, LIMIT), decode(whole, LIMIT))
+    with pytest.raises(PictureUnreadable):
+        decode(unmarked, LIMIT)
 
 
 def test_what_real_cameras_do_wrong_without_harm_is_decoded():
