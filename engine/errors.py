@@ -67,6 +67,10 @@ class Refusal(Exception):
         """The status of the HTTP answer."""
         return self.code.http_status
 
+    def about(self, field: str) -> "Refusal":
+        """The same refusal, saying which field of several it is about."""
+        return Refusal(self.code, f"{field}: {self.message}")
+
     def afresh(self) -> "Refusal":
         """The same refusal, never raised yet: to be kept as a value, or raised by who keeps it.
 

@@ -21,6 +21,14 @@ class CheckResult(Message, frozen=True, kw_only=True):
     detail: dict[str, float] = msgspec.field(default_factory=dict)
 
 
+class MeasuredItem(Message, frozen=True, kw_only=True):
+    """One measured item of quality that was held against no limit; `detail`: the values it was made of."""
+
+    name: str
+    value: float
+    detail: dict[str, float] = msgspec.field(default_factory=dict)
+
+
 class LivenessResult(Message, frozen=True, kw_only=True):
     """The liveness part of a decision. `mode` is the one that was applied, not the one asked for."""
 

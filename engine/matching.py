@@ -35,6 +35,9 @@ class Findings:
     attributes: Attributes | None = None
 
 
+NOTHING_SEEN = Findings()
+
+
 @dataclass(frozen=True, slots=True)
 class MatchDecision:
     """What was decided about one request, and all that it was decided from.
@@ -48,7 +51,7 @@ class MatchDecision:
     gallery_version: int
     candidate: Candidate | None = None
     refusal: Refusal | None = None
-    findings: Findings = Findings()
+    findings: Findings = NOTHING_SEEN
     timings_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -86,10 +89,15 @@ def decide_match(
     )
 
 
+def outcome_of(refusal: Refusal) -> Outcome:
+    """What an event calls a request whose answer is that error."""
+    return _OUTCOMES.get(refusal.code, "error")
+
+
 def refuse_match(refusal: Refusal, gallery: Gallery, models: ModelSet, policy: Policy) -> MatchDecision:
     """The decision about a request whose answer is an error."""
     threshold = search_threshold(policy, models.embedder, gallery.size)
-    return MatchDecision(_OUTCOMES.get(refusal.code, "error"), threshold, gallery.version, refusal=refusal)
+    return MatchDecision(outcome_of(refusal), threshold, gallery.version, refusal=refusal)
 
 
 def applied_liveness(request: MatchRequest, policy: Policy) -> LivenessMode:
@@ -125,7 +133,7 @@ class _Look:
     def __init__(self, request: MatchRequest, models: ModelSet, policy: Policy, timer: StageTimer) -> None:
         self._request, self._models, self._policy, self._timer = request, models, policy, timer
         self._probe: Embedding | None = None
-        self.seen = Findings()
+        self.seen = NOTHING_SEEN
 
     def find(self, gallery: Gallery, max_pixels: int) -> Candidate:
         """The gallery's best candidate for the picture's largest face.

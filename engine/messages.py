@@ -11,7 +11,7 @@ import msgspec
 
 from engine.codec import decode_with
 from engine.errors import Code
-from engine.evidence import Attributes, CheckResult, FaceBox, LivenessResult
+from engine.evidence import Attributes, CheckResult, FaceBox, LivenessResult, MeasuredItem
 from engine.terms import CompareLevel, LivenessMode, Message, QualityLevel
 
 
@@ -145,11 +145,13 @@ class CompareAnswer(Message, tag="compare", tag_field="kind", frozen=True, kw_on
 
 
 class FiqaAnswer(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a FiqaRequest: whether the largest face passes its level, and each item. `quality_score` 0..1."""
+    """The success of a FiqaRequest: whether the largest face passes its level, and each item: `checks` those with a
+    limit at that level, `measured` the others. `quality_score` 0..1."""
 
     passed: bool
     face: FaceBox
     checks: tuple[CheckResult, ...]
+    measured: tuple[MeasuredItem, ...] = ()
     quality_score: float
 
 

@@ -1,7 +1,7 @@
 """From a request record to what is known about it: the part that may run for many records at once.
 
-Matches are decided here; of enrolments only the face is made ready, because whether a person may be added is decided in
-the order of the log (processor.lane).
+Matches, comparisons and quality assessments are decided here; of enrolments only the face is made ready, because
+whether a person may be added is decided in the order of the log (processor.lane).
 """
 
 import asyncio
@@ -15,11 +15,22 @@ from typing import TypeVar
 import msgspec
 
 from broker.port import Broker, BrokerError, Position, Record
+from engine.comparing import CompareDecision, decide_compare, refuse_compare
 from engine.enrolment import PreparedFace, prepare_face
 from engine.errors import Code, Refusal
+from engine.fiqa import FiqaDecision, decide_fiqa, refuse_fiqa
 from engine.gallery.people import People
 from engine.matching import MatchDecision, decide_match, refuse_match
-from engine.messages import DeleteRequest, EnrolRequest, MatchRequest, PersonRequest, PhotoRecord, decode_request
+from engine.messages import (
+    CompareRequest,
+    DeleteRequest,
+    EnrolRequest,
+    FiqaRequest,
+    MatchRequest,
+    PersonRequest,
+    PhotoRecord,
+    decode_request,
+)
 from engine.policy import Policy
 from engine.report import shown_candidate
 from engine.vision.ports import ModelSet
@@ -56,6 +67,28 @@ class ExaminedMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class ExaminedComparison:
+    """Two pictures that were compared."""
+
+    record: Record
+    envelope: Envelope
+    request: CompareRequest
+    decision: CompareDecision
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedFiqa:
+    """A picture whose quality was measured."""
+
+    record: Record
+    envelope: Envelope
+    request: FiqaRequest
+    decision: FiqaDecision
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ExaminedPerson:
     """A request about a person, ready to be decided. `refusal` is set where there is nothing left to decide."""
 
@@ -77,7 +110,7 @@ class Unreadable:
     failure: Failure
 
 
-Examined = ExaminedMatch | ExaminedPerson | Unreadable
+Examined = ExaminedMatch | ExaminedComparison | ExaminedFiqa | ExaminedPerson | Unreadable
 
 _EXPIRED = Refusal(Code.TIMEOUT, "the answer was not ready within the deadline")
 
@@ -116,6 +149,10 @@ class Examiner:
             return Unreadable(record, envelope, Failure("decode", "the record is not a request"))
         if isinstance(request, MatchRequest):
             return await self._match(record, envelope, request)
+        if isinstance(request, CompareRequest):
+            return await self._compare(record, envelope, request)
+        if isinstance(request, FiqaRequest):
+            return await self._fiqa(record, envelope, request)
         return await self._person(record, envelope, request)
 
     async def _match(self, record: Record, envelope: Envelope, request: MatchRequest) -> ExaminedMatch:
@@ -132,6 +169,36 @@ class Examiner:
         except Exception as error:  # noqa: BLE001 - whatever went wrong, this request still gets its event and answer
             internal, failure = _unexpected(envelope, "match", error)
             return ExaminedMatch(record, envelope, request, self._refuse(internal), failure=failure)
+
+    async def _compare(self, record: Record, envelope: Envelope, request: CompareRequest) -> ExaminedComparison:
+        decision, failure = await self._decided(
+            envelope,
+            "compare",
+            lambda: decide_compare(request, self._models, self._policy, self._max_pixels, time.perf_counter),
+            lambda refusal: refuse_compare(refusal, request, self._models),
+        )
+        return ExaminedComparison(record, envelope, request, decision, failure)
+
+    async def _fiqa(self, record: Record, envelope: Envelope, request: FiqaRequest) -> ExaminedFiqa:
+        decision, failure = await self._decided(
+            envelope,
+            "fiqa",
+            lambda: decide_fiqa(request, self._models, self._policy, self._max_pixels, time.perf_counter),
+            refuse_fiqa,
+        )
+        return ExaminedFiqa(record, envelope, request, decision, failure)
+
+    async def _decided(
+        self, envelope: Envelope, stage: str, decide: Callable[[], T], refuse: Callable[[Refusal], T]
+    ) -> tuple[T, Failure | None]:
+        """What was decided, or refused; and why it is a dead letter, if it is."""
+        try:
+            return await self._in_pool(envelope, decide), None
+        except Refusal as refusal:
+            return refuse(refusal.afresh()), None
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, this request still gets its answer
+            internal, failure = _unexpected(envelope, stage, error)
+            return refuse(internal), failure
 
     def _refuse(self, refusal: Refusal) -> MatchDecision:
         return refuse_match(refusal, self._people.gallery(), self._models, self._policy)

@@ -16,11 +16,19 @@ from typing import Any
 from broker.port import BrokerError, BrokerUnavailable, GroupMember, NewRecord, Position, Record, RecordTooLarge
 from engine.enrolment import EnrolmentDecision, decide_deletion, decide_enrolment
 from engine.errors import Refusal
-from engine.event import Event
 from engine.gallery.people import People
 from engine.messages import EnrolRequest
-from processor.examine import Examined, ExaminedMatch, ExaminedPerson, Failure, Reached, Unreadable
-from processor.outputs import Emitter, version_after
+from processor.examine import (
+    Examined,
+    ExaminedComparison,
+    ExaminedFiqa,
+    ExaminedMatch,
+    ExaminedPerson,
+    Failure,
+    Reached,
+    Unreadable,
+)
+from processor.outputs import Emission, Emitter, version_after
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +43,10 @@ reading them."""
 
 @dataclass(frozen=True, slots=True)
 class LaneHooks:
-    """What a lane tells its processor: an event was committed; so many records left the lane; a commit failed."""
+    """What a lane tells its processor: what follows from a request was committed; so many records left the lane; a
+    commit failed."""
 
-    committed: Callable[[Event], None]
+    committed: Callable[[Emission], None]
     left: Callable[[int], None]
     failed: Callable[[], None]
 
@@ -137,58 +146,61 @@ class Lane:
     async def _commit(self, batch: Sequence[Examined]) -> int:
         """How many of them, from the front, are committed now."""
         try:
-            events = await self._commit_together(batch)
+            made = await self._commit_together(batch)
         except (RecordTooLarge, _NotMade) as error:
             if len(batch) > 1:
                 return await self._commit(batch[:1])
             # It would fail for ever, and with it everything behind it.
             request_id = batch[0].envelope.request_id
             log.error("request %s: its event could not be committed: %s", request_id, error, exc_info=error.__cause__)
-            event, outputs = self._instead(batch[0], "an output is larger than the log takes, or could not be made")
-            await self._member.commit(self._partition, batch[0].record.offset + 1, outputs)
-            events = [event]
-        for event in events:
-            self._hooks.committed(event)
+            instead = self._instead(batch[0], "an output is larger than the log takes, or could not be made")
+            await self._member.commit(self._partition, batch[0].record.offset + 1, instead.records)
+            made = [instead]
+        for emission in made:
+            self._hooks.committed(emission)
         return len(batch)
 
-    async def _commit_together(self, batch: Sequence[Examined]) -> list[Event]:
+    async def _commit_together(self, batch: Sequence[Examined]) -> list[Emission]:
         next_offset = batch[-1].record.offset + 1
         if isinstance(batch[0], ExaminedPerson):
             return [await self._commit_person(batch[0], next_offset)]
-        made = [self._outputs(examined) for examined in batch]
-        await self._member.commit(self._partition, next_offset, [record for _, outputs in made for record in outputs])
-        return [event for event, _ in made]
+        made = [self._emission(examined) for examined in batch]
+        await self._member.commit(self._partition, next_offset, [record for one in made for record in one.records])
+        return made
 
-    def _outputs(self, examined: Examined) -> tuple[Event, tuple[NewRecord, ...]]:
+    def _emission(self, examined: Examined) -> Emission:
         try:
             if isinstance(examined, ExaminedMatch):
                 return self._emitter.of_match(examined)
+            if isinstance(examined, ExaminedComparison):
+                return self._emitter.of_comparison(examined, self._people.version)
+            if isinstance(examined, ExaminedFiqa):
+                return self._emitter.of_fiqa(examined, self._people.version)
         except Exception:
             log.exception("request %s: its event could not be made", examined.envelope.request_id)
         return self._instead(examined, "the event could not be made")
 
-    def _instead(self, examined: Examined, reason: str) -> tuple[Event, tuple[NewRecord, ...]]:
+    def _instead(self, examined: Examined, reason: str) -> Emission:
         """Event, error and dead letter of what cannot have its own."""
         dead = Unreadable(examined.record, examined.envelope, examined.failure or Failure("emit", reason))
         return self._emitter.of_unreadable(dead, self._people.version)
 
-    async def _commit_person(self, examined: ExaminedPerson, next_offset: int) -> Event:
+    async def _commit_person(self, examined: ExaminedPerson, next_offset: int) -> Emission:
         if self._people_version is None:
             self._people_version = await self._people_end()
         if not await self._reached(self._people_version, _PEOPLE_WAIT_S):
             raise BrokerUnavailable("the people topic could not be read in time")
         decision = self._decide(examined)
         if isinstance(decision, Refusal):
-            event, outputs = self._person_outputs(examined, decision, self._people.version)
-            await self._member.commit(self._partition, next_offset, outputs)
-            return event
+            refused = self._person_emission(examined, decision, self._people.version)
+            await self._member.commit(self._partition, next_offset, refused.records)
+            return refused
 
-        made: list[Event] = []
+        made: list[Emission] = []
 
         def name_version(positions: Sequence[Position]) -> Sequence[NewRecord]:
-            event, outputs = self._person_outputs(examined, decision, version_after(positions))
-            made.append(event)
-            return outputs
+            made.append(self._person_emission(examined, decision, version_after(positions)))
+            return made[-1].records
 
         people = self._emitter.people(decision)
         positions = await self._member.commit(self._partition, next_offset, people, name_version)
@@ -217,9 +229,9 @@ class Lane:
         except Exception as error:
             raise _NotMade(type(error).__name__) from error
 
-    def _person_outputs(
+    def _person_emission(
         self, examined: ExaminedPerson, decision: EnrolmentDecision | Refusal, version: int
-    ) -> tuple[Event, tuple[NewRecord, ...]]:
+    ) -> Emission:
         try:
             return self._emitter.of_person(examined, decision, version)
         except Exception as error:

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from engine.event import Event
+from processor.outputs import Emission
 
 _STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -13,6 +13,12 @@ class ProcessorMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._events = Counter(
             "picturematch_events", "Events committed, by kind and outcome.", ("kind", "outcome"), registry=registry
+        )
+        self._answers_only = Counter(
+            "picturematch_answers_without_event",
+            "Comparisons and quality assessments that were answered and left no event, by kind and outcome.",
+            ("kind", "outcome"),
+            registry=registry,
         )
         self._stages = Histogram(
             "picturematch_stage_seconds",
@@ -34,9 +40,10 @@ class ProcessorMetrics:
             registry=registry,
         )
 
-    def committed(self, event: Event) -> None:
-        """An event is durable."""
-        self._events.labels(event.kind, event.outcome).inc()
+    def committed(self, emission: Emission) -> None:
+        """What follows from a request is durable."""
+        event = emission.event
+        (self._events if emission.kept else self._answers_only).labels(event.kind, event.outcome).inc()
         for stage, spent_ms in event.timings_ms.items():
             self._stages.labels(stage).observe(spent_ms / 1000.0)
 
