@@ -21,6 +21,7 @@ from bench.load import LoadResult, match_call, run_load
 from bench.people import enrol_features, made_up_features
 from bench.pictures import bench_pictures
 from bench.server import running_server
+from engine.gallery.index import Gallery
 from engine.gallery.people import People, face_key, person_key
 from engine.matching import decide_match
 from engine.messages import FaceRecord, MatchRequest, PersonRecord, encode
@@ -90,6 +91,11 @@ class DirectEngine:
         self._people = People(models.embedder.dimension, models.embedder_identity)
         for i, vector in enumerate(self.features):
             self._people.apply(_person(i, vector, models.embedder_identity))
+
+    @property
+    def gallery(self) -> Gallery:
+        """Those people."""
+        return self._people.gallery()
 
     def run(self, count: int, threads: int) -> LoadResult:
         """Match `count` pictures on so many threads."""

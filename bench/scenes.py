@@ -1,0 +1,44 @@
+"""Made-up photos of any size with one real face in them: the sample portrait, placed and scaled, on its own background.
+
+Sensor noise is added, because a smooth picture compresses and decodes as no photo does.
+"""
+
+import cv2
+import numpy as np
+
+from engine.vision.jpeg import encode_jpeg
+from engine.vision.ports import Face, Image
+
+FACE_SHARE = 0.25
+"""The face box's share of the picture's height: a person two steps before a gate's camera."""
+
+_NOISE_GREYS = 3.0
+_BACKGROUND_FROM = 0.45
+"""Below this share of the sample portrait's height there is no face."""
+
+
+def scenes(portrait: Image, face: Face, width: int, height: int, count: int) -> list[bytes]:
+    """`count` different JPEGs of that size, each with the portrait's face; the same every time."""
+    chance = np.random.default_rng(7)
+    scale = height * FACE_SHARE / face.box.height
+    kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    person = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=kind)
+    behind = portrait[round(portrait.shape[0] * _BACKGROUND_FROM) :]
+    background = np.asarray(cv2.resize(behind, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    noise = chance.normal(0, _NOISE_GREYS, (height, width, 3)).astype(np.int16)
+    made = []
+    for _ in range(count):
+        view = background.copy()
+        left = round(width * chance.uniform(0.45, 0.55) - (face.box.x + face.box.width / 2) * scale)
+        top = round(height * chance.uniform(0.40, 0.50) - (face.box.y + face.box.height / 2) * scale)
+        _paste(view, np.asarray(person, np.uint8), left, top)
+        # Rolled, so that no two pictures have the same noise and none costs a fresh draw of millions of numbers.
+        grain = np.roll(noise, tuple(chance.integers(0, 97, 2)), (0, 1))
+        made.append(encode_jpeg(np.clip(view + grain, 0, 255).astype(np.uint8)))
+    return made
+
+
+def _paste(view: Image, person: Image, left: int, top: int) -> None:
+    x, y = max(0, left), max(0, top)
+    right, bottom = min(view.shape[1], left + person.shape[1]), min(view.shape[0], top + person.shape[0])
+    view[y:bottom, x:right] = person[y - top : bottom - top, x - left : right - left]

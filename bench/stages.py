@@ -1,0 +1,96 @@
+"""Times the engine's own pipeline stage by stage, on one thread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from engine.gallery.index import Gallery
+from engine.matching import decide_match
+from engine.messages import MatchRequest
+from engine.policy import Policy, QualityLimits
+from engine.timing import Clock
+from engine.vision.ports import Face, HeadPose, Image, ModelSet, PoseNet
+
+ALL_BUT_LIVENESS = "all but liveness"
+"""Every stage with every quality item measured, head pose included; liveness taken off."""
+
+DEFAULT = "default settings"
+"""What a PictureMatch costs whose sender asked for nothing and whose site has changed nothing."""
+
+_MEASURE_ALL = QualityLimits(
+    face_size_px=0.0, headpose_degrees=1000.0, partial=1.0, brightness=(0.0, 255.0), clarity=0.0
+)
+"""Limits that every face keeps, so that each item is measured and none ends the matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Milliseconds over many pictures."""
+
+    median_ms: float
+    p95_ms: float
+
+
+def spread_of(spent_ms: Sequence[float]) -> Spread:
+    """Median and 95th percentile."""
+    return Spread(float(np.median(spent_ms)), float(np.percentile(spent_ms, 95)))
+
+
+class StageBench:
+    """Decides pictures one after the other and keeps what each stage took."""
+
+    def __init__(self, models: ModelSet, gallery: Gallery, max_pixels: int, clock: Clock) -> None:
+        """`clock` tells seconds: of the wall, or of this thread's processor time."""
+        self._pose = _TimedPose(models.pose, clock)
+        self._models = replace(models, pose=self._pose)
+        self._gallery, self._max_pixels, self._clock = gallery, max_pixels, clock
+        self._full = Policy(match_quality="custom", custom_quality=_MEASURE_ALL, liveness_threshold=0.0)
+
+    def run(self, jpegs: Sequence[bytes]) -> tuple[dict[str, list[float]], int]:
+        """Stage -> milliseconds of each picture, in the order of the pipeline; and how many pictures were refused."""
+        spent: dict[str, list[float]] = {}
+        refused = 0
+        for jpeg in jpegs:
+            stages = self._decide(jpeg, self._full, liveness=True)
+            plain = self._decide(jpeg, Policy(), liveness=False)
+            if stages is None or plain is None:
+                refused += 1
+                continue
+            stages["pose"] = self._pose.spent_ms
+            stages["quality"] -= self._pose.spent_ms
+            stages[ALL_BUT_LIVENESS] = stages.pop("") - stages["liveness"]
+            stages[DEFAULT] = plain[""]
+            for stage, value in stages.items():
+                spent.setdefault(stage, []).append(value)
+        return spent, refused
+
+    def _decide(self, jpeg: bytes, policy: Policy, *, liveness: bool) -> dict[str, float] | None:
+        """Stage -> milliseconds, the whole under ""; None if the picture was refused."""
+        request = MatchRequest(
+            request_id="r",
+            device_ip="d",
+            image=jpeg,
+            compare_time_s=0.0,
+            received_time_s=0.0,
+            liveness_mode="liveness_rgb" if liveness else "liveness_off",
+        )
+        began = self._clock()
+        decision = decide_match(request, self._gallery, self._models, policy, self._max_pixels, self._clock)
+        whole_ms = (self._clock() - began) * 1000.0
+        return None if decision.refusal else {**decision.timings_ms, "": whole_ms}
+
+
+class _TimedPose:
+    """The pose network, and what its last call took: it runs inside the stage `quality`."""
+
+    def __init__(self, pose: PoseNet, clock: Clock) -> None:
+        self._measure, self._clock = pose, clock
+        self.spent_ms = 0.0
+
+    def __call__(self, image: Image, face: Face) -> HeadPose:
+        """The angles of that face's head."""
+        began = self._clock()
+        angles = self._measure(image, face)
+        self.spent_ms = (self._clock() - began) * 1000.0
+        return angles
