@@ -6,17 +6,19 @@ A JSON null is an absent field. Of a key that comes twice the last value counts.
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from engine.errors import Code, RequestRefused
+from engine.terms import QualityLevel
 
 BOM = b"\xef\xbb\xbf"
 _WHITE_SPACE = b" \t\r\n"
 # C0, DEL, C1 and lone surrogates: they would break logs, keys and terminals further down.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
+QUALITY_LEVELS: tuple[QualityLevel, ...] = ("high", "middle", "low", "custom", "no")
 MAX_GROUP_NAME_CHARS = 64
 MAX_FREE_OBJECT_BYTES = 64 * 1024
 # MessagePack and JSON writers recurse; far below what any of them bears.
@@ -161,6 +163,14 @@ class Fields:
         if value is not None and value not in options:
             raise param_error(f"{self.name(field)} must be one of {', '.join(options)}")
         return value
+
+    def quality_level(self, field: str) -> QualityLevel | None:
+        """A quality level.
+
+        Raises:
+            RequestRefused: 40071.
+        """
+        return cast("QualityLevel | None", self.choice(field, QUALITY_LEVELS))
 
     def whole(self, field: str, low: int, high: int) -> int | None:
         """A whole number within the limits; 80.0 is one.

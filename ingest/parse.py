@@ -4,12 +4,13 @@
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from engine.errors import Code, RequestRefused
 from engine.messages import MatchRequest
 from engine.terms import LIVENESS_ORDER, LivenessMode
 from ingest.fields import Fields, param_error, read_object
+from ingest.numbers import compare_time
 
 MATCH_FIELDS = frozenset(
     {
@@ -34,15 +35,9 @@ MATCH_FIELDS = frozenset(
 MAX_DEVICE_CHARS = 255
 # More pixels than a side of any picture that we decode.
 MAX_FACE_SIZE_PX = 65_535
-# Epoch seconds reach this in the year 5138, epoch milliseconds did in 1973.
-MILLISECONDS_FROM = 1e11
-# As milliseconds the year 5138 again: no clock is that wrong.
-ABSURD_TIME = 1e14
-MAX_NUMBER_CHARS = 64
 
 _HOST_LIKE = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _IP_CHARACTERS = re.compile(r"[0-9A-Za-z.:%_-]+")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +74,7 @@ def parse_match(body: bytes | bytearray, *, request_id: str, received_time_s: fl
     if permission_name is not None and group_name is None:
         raise param_error("permission_name needs group_name")
     device_ip = _device_ip(fields, required=group_name is None)
-    compare_time_s, compare_time_raw = _compare_time(fields.raw("compare_time"), received_time_s)
+    compare_time_s, compare_time_raw = compare_time(fields.raw("compare_time"), received_time_s)
     request = MatchRequest(
         request_id=request_id,
         device_ip=device_ip,
@@ -143,26 +138,3 @@ def _liveness_mode(fields: Fields, *, has_ir: bool) -> LivenessMode:
     if mode == "liveness_rgb_ir":
         raise param_error("liveness_mode liveness_rgb_ir needs ir_image_base64")
     return mode or "liveness_off"
-
-
-def _compare_time(value: Any, received_time_s: float) -> tuple[float, str | None]:
-    """Seconds since the epoch, and the value as it was sent where it had to be normalised."""
-    if value is None:
-        return received_time_s, None
-    error = param_error("compare_time must be seconds since the epoch, a number that is not negative")
-    raw = None
-    if isinstance(value, str):
-        raw = value.strip()
-        if len(raw) > MAX_NUMBER_CHARS or not _NUMBER.fullmatch(raw):
-            raise error
-        number = float(raw)
-    elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise error
-    else:
-        number = float(value)
-    if not 0 <= number < ABSURD_TIME:
-        raise error
-    if number >= MILLISECONDS_FROM:
-        return number / 1000, raw or repr(value)
-    # Adding zero turns a minus zero into zero.
-    return number + 0.0, raw

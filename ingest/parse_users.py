@@ -3,11 +3,10 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from engine.errors import Code, RequestRefused
 from engine.messages import EnrolRequest
-from engine.terms import QualityLevel
 from ingest.fields import Fields, checked_scope_name, has_control_characters, param_error, read_object
 
 ENROL_FIELDS = frozenset(
@@ -27,7 +26,6 @@ ENROL_FIELDS = frozenset(
 )
 DELETE_FIELDS = frozenset({"identity_id", "identity_ids"})
 
-QUALITY_LEVELS = ("high", "middle", "low", "custom", "no")
 MAX_IDENTITY_CHARS = 64
 MAX_NAME_CHARS = 255
 MAX_PERMISSIONS = 100
@@ -100,7 +98,7 @@ def parse_enrol(
         support_single_face=fields.flag("support_single_face"),
         need_bring_pic=fields.flag("need_bring_pic"),
         create_no_exit_permission=fields.flag("create_no_exit_permission"),
-        quality_level=cast("QualityLevel | None", fields.choice("fiqa_level", QUALITY_LEVELS)),
+        quality_level=fields.quality_level("fiqa_level"),
     )
     return EnrolCall(request, photo, fields.unknown(ENROL_FIELDS))
 

@@ -20,12 +20,15 @@ _FILE = _PASS | os.O_NONBLOCK
 _FOLDER = _PASS | os.O_DIRECTORY
 
 
-def path_refused() -> RequestRefused:
-    """The one refusal of all path failures."""
-    return RequestRefused(Code.IMAGE_ERROR, "image_file_path does not name a picture that may be read")
+PATH_FIELD = "image_file_path"
 
 
-def read_picture_file(path: str, roots: Sequence[str], max_bytes: int) -> bytes:
+def path_refused(field: str = PATH_FIELD) -> RequestRefused:
+    """The one refusal of all failures of the path in that field."""
+    return RequestRefused(Code.IMAGE_ERROR, f"{field} does not name a picture that may be read")
+
+
+def read_picture_file(path: str, roots: Sequence[str], max_bytes: int, field: str = PATH_FIELD) -> bytes:
     """The content of a picture file under one of the roots. Blocks; call it in a thread.
 
     Raises:
@@ -33,16 +36,16 @@ def read_picture_file(path: str, roots: Sequence[str], max_bytes: int) -> bytes:
     """
     try:
         if len(path) > _MAX_PATH_CHARS or not path.startswith("/") or "\x00" in path:
-            raise path_refused()
+            raise path_refused(field)
         resolved = Path(os.path.realpath(path))
         for root in roots:
             resolved_root = Path(os.path.realpath(root))
             if resolved_root in resolved.parents:
                 return _read_below(resolved_root, resolved.relative_to(resolved_root).parts, max_bytes)
     except (OSError, ValueError, RuntimeError):
-        # ValueError: a path that no file system can hold; RuntimeError: a loop of links.
+        # ValueError: a path that no file system can hold, a file that may not be read. RuntimeError: a loop of links.
         pass
-    raise path_refused()
+    raise path_refused(field)
 
 
 def _read_below(root: Path, parts: Sequence[str], max_bytes: int) -> bytes:
@@ -61,10 +64,10 @@ def _read_below(root: Path, parts: Sequence[str], max_bytes: int) -> bytes:
         _check(os.fstat(stream.fileno()), max_bytes)
         data = stream.read(max_bytes + 1)
     if not 0 < len(data) <= max_bytes:
-        raise path_refused()
+        raise ValueError("a picture file is neither empty nor over the limit")
     return data
 
 
 def _check(facts: os.stat_result, max_bytes: int) -> None:
     if not stat.S_ISREG(facts.st_mode) or not 0 < facts.st_size <= max_bytes:
-        raise path_refused()
+        raise ValueError("a picture file is a regular file, neither empty nor over the limit")

@@ -74,13 +74,13 @@ async def fetch_picture(picture: Picture, limits: PictureLimits, threads: Execut
     if picture.path is None:
         return from_base64(picture.base64 or "", picture.field, limits)
     data = await asyncio.get_running_loop().run_in_executor(
-        threads, read_picture_file, picture.path, limits.roots, limits.max_bytes
+        threads, read_picture_file, picture.path, limits.roots, limits.max_bytes, picture.field
     )
     try:
         require_pixels(data, limits.max_pixels)
     except PictureUnreadable:
         # Another message would tell that a file exists which is none of ours to show.
-        raise path_refused() from None
+        raise path_refused(picture.field) from None
     return data
 
 

@@ -9,7 +9,20 @@ import orjson
 import pybase64
 
 from engine.errors import Code, Refusal, RequestRefused
-from engine.messages import DeletedAnswer, MatchAnswer, PersonAnswer, PersonRecord, RefusedAnswer
+from engine.evidence import CheckResult, MeasuredItem
+from engine.messages import (
+    CompareAnswer,
+    DeletedAnswer,
+    FiqaAnswer,
+    MatchAnswer,
+    PersonAnswer,
+    PersonRecord,
+    RefusedAnswer,
+)
+
+_NOT_MEASURED = -1
+_CUT_FROM_SHARE = 0.1
+"""The vendor's `partial` is a boolean; from this share on the levels call a face cut (engine.vision.quality)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +69,48 @@ def match_document(answer: MatchAnswer) -> dict[str, Any]:
     }
     if answer.reg_pic is not None:
         document["reg_pic"] = _base64(answer.reg_pic)
+    if answer.attributes is not None:
+        document["attributes"] = msgspec.to_builtins(answer.attributes)
     if answer.debug is not None:
         document["debug_info"] = msgspec.to_builtins(answer.debug)
     return document
+
+
+def compare_document(answer: CompareAnswer) -> dict[str, Any]:
+    """The success of a compare."""
+    return {"retcode": answer.retcode, "score": answer.score}
+
+
+def fiqa_document(answer: FiqaAnswer) -> dict[str, Any]:
+    """The success of a FIQA. The names are the vendor's; the values are in our units (docs/interface.md)."""
+    face = answer.face
+    corners = (face.x, face.y, face.x + face.width, face.y + face.height)
+    return {
+        "fiqa_result": answer.passed,
+        "detailed_result": {
+            "bbox": [round(corner) for corner in corners],
+            "passed_items": [check.name for check in answer.checks if check.passed],
+            "failed_items": [check.name for check in answer.checks if not check.passed],
+            "detailed_scores": detailed_scores(answer),
+            "quality_score": answer.quality_score,
+        },
+    }
+
+
+def detailed_scores(answer: FiqaAnswer) -> dict[str, Any]:
+    """Each measured item by name; mask is -1 and occlusion empty where nothing measures them."""
+    scores: dict[str, Any] = {"mask": _NOT_MEASURED, "occlusion": []}
+    items: tuple[CheckResult | MeasuredItem, ...] = (*answer.checks, *answer.measured)
+    for item in items:
+        if item.name == "headpose":
+            scores["headpose"] = {f"{angle}_angle": degrees for angle, degrees in sorted(item.detail.items())}
+        elif item.name == "partial":
+            scores["partial"], scores["partial_share"] = item.value > _CUT_FROM_SHARE, item.value
+        elif item.name == "occlusion":
+            scores["occlusion"] = [item.value]
+        else:
+            scores[item.name] = item.value
+    return scores
 
 
 def person_document(answer: PersonAnswer, *, update: bool) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The server: routes, the life of a call, and the order of starting and stopping.
 
 A PictureMatch: id, authorisation, admission, body, fields, pictures, the log, the reply, the answer. What is refused
-before the log makes no event; what has entered it makes exactly one, whether or not the device still waits.
+before the log makes no event; what has entered it makes exactly one, whether or not the device still waits (of
+comparisons and FIQA: where it was asked for).
 """
 
 import asyncio
@@ -12,14 +13,12 @@ from functools import partial
 from types import TracebackType
 from typing import Self, cast
 
-import msgspec
 from aiohttp.http import HttpVersion11
 from aiohttp.web import BaseRequest, StreamResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from broker.port import Broker
 from engine.errors import Code, Refusal, RequestRefused
-from engine.messages import MatchAnswer
 from engine.topics import Topics
 from ingest.accept import AcceptComplaints
 from ingest.admission import Admission, Shed
@@ -28,18 +27,23 @@ from ingest.auth import authorise
 from ingest.body import BodyTime
 from ingest.call import Call, Held
 from ingest.correlator import Correlator
-from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
+from ingest.exchange import Exchange
+from ingest.faces import Faces
 from ingest.fields import bad_request
 from ingest.http import HttpServer, internal_error, log_failure, new_request_id
 from ingest.metrics import Metrics
-from ingest.parse import Picture, parse_match
-from ingest.pictures import PictureLimits, fetch_picture
-from ingest.render import Rendered, error, match_document, success
+from ingest.pictures import PictureLimits
+from ingest.render import Rendered, error, success
 from ingest.settings import IngestSettings
 from ingest.users import PeopleView, Reached, Users
 
 MATCH_PATH = "/SophonMatch/api/PictureMatch"
+COMPARE_PATH = "/SophonMatch/api/compare"
+FIQA_PATH = "/SophonFace/api/FIQA"
 USERS_PATH = "/SophonFogSys/api/users"
+
+# What must be admitted: the calls that cost more than a look at the server itself.
+_API_ROUTES = frozenset({"match", "compare", "fiqa", "users"})
 
 # Files are read in threads of their own, so that a hanging network file system holds up nothing else.
 _FILE_THREADS = 4
@@ -86,22 +90,26 @@ class Ingress:
         self._clock = clock
         self._readiness = readiness
         self._metrics = Metrics(registry)
-        self._limits = PictureLimits(settings.max_picture_bytes, settings.max_pixels, settings.image_roots)
+        limits = PictureLimits(settings.max_picture_bytes, settings.max_pixels, settings.image_roots)
         self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes)
         self._body_time = BodyTime(settings, self._admission)
         self._correlator = Correlator(broker, topics.replies, self._metrics)
         self._exchange = Exchange(broker, topics, self._correlator, self._admission)
+        self._threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="picture-file")
+        faces = Faces(self._exchange, limits, self._metrics, self._threads)
         users = Users(
             broker=broker,
             people_topic=topics.people,
             people=people,
             reached=reached,
             exchange=self._exchange,
-            limits=self._limits,
+            limits=limits,
             metrics=self._metrics,
         )
         self._routes: Mapping[str, tuple[str, Mapping[str, Handler]]] = {
-            MATCH_PATH: ("match", {"POST": self._match}),
+            MATCH_PATH: ("match", {"POST": faces.match}),
+            COMPARE_PATH: ("compare", {"POST": faces.compare}),
+            FIQA_PATH: ("fiqa", {"POST": faces.fiqa}),
             USERS_PATH: (
                 "users",
                 {"POST": users.post, "GET": users.get, "PUT": users.put, "DELETE": users.delete},
@@ -113,7 +121,6 @@ class Ingress:
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
         self._metrics.held_bytes.set_function(lambda: self._admission.held_bytes)
         self._metrics.connections.set_function(lambda: self._http.open_connections if self._http else 0)
-        self._threads: ThreadPoolExecutor | None = None
         self._http: HttpServer | None = None
         self._listener: asyncio.Server | None = None
         self._complaints: AcceptComplaints | None = None
@@ -145,7 +152,6 @@ class Ingress:
     async def __aenter__(self) -> Self:
         await self._correlator.__aenter__()
         try:
-            self._threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="picture-file")
             self._http = HttpServer(self._serve, self._settings, self._metrics)
             self._listener = await self._listen(self._http)
             self._complaints = AcceptComplaints(asyncio.get_running_loop())
@@ -187,8 +193,7 @@ class Ingress:
         await self._correlator.__aexit__(None, None, None)
         if self._complaints is not None:
             self._complaints.close()
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _listen(self, http: HttpServer) -> asyncio.Server:
         host, port = self._settings.host, self._settings.port
@@ -242,7 +247,7 @@ class Ingress:
             raise RequestRefused(Code.METHOD_NOT_ALLOWED, f"this URL takes {', '.join(handlers)} only")
         with Held(self._admission) as held:
             call = Call(request, request_id, self._settings, self._clock, held, self._body_time)
-            if route not in {"match", "users"}:
+            if route not in _API_ROUTES:
                 return await handler(call)
             self._admission.require_room(log_available=self._exchange.available())
             return await handler(call)
@@ -258,34 +263,6 @@ class Ingress:
         elif refusal.code is Code.UNAUTHORIZED:
             headers.append(("WWW-Authenticate", "Bearer"))
         return error(refusal.code, refusal.message, tuple(headers))
-
-    async def _match(self, call: Call) -> Rendered:
-        body = await call.body()
-        parsed = parse_match(
-            body,
-            request_id=call.request_id,
-            received_time_s=call.received_time_s,
-            max_values=self._settings.max_json_values,
-        )
-        del body
-        self._metrics.unknown_fields.inc(parsed.unknown_fields)
-        try:
-            async with asyncio.timeout_at(call.wait_until - ANSWER_MARGIN_S):
-                image = await self._fetch(parsed.rgb)
-                ir_image = None if parsed.ir is None else await self._fetch(parsed.ir)
-        except TimeoutError:
-            raise timed_out() from None
-        request = msgspec.structs.replace(parsed.request, image=image, ir_image=ir_image)
-        del parsed, image, ir_image
-        reply = await self._exchange.ask(request, call.received_time_s, self._settings.deadline_ms, call.wait_until)
-        if not isinstance(reply.answer, MatchAnswer):
-            raise TypeError(f"a match was answered with {type(reply.answer).__name__}")
-        return success(match_document(reply.answer))
-
-    async def _fetch(self, picture: Picture) -> bytes:
-        if self._threads is None:
-            raise RuntimeError("the server was not entered")
-        return await fetch_picture(picture, self._limits, self._threads)
 
     async def _healthz(self, call: Call) -> Rendered:
         return success({"alive": True})

@@ -116,7 +116,7 @@ async def test_a_bug_is_answered_with_the_request_id_and_logged_without_the_requ
     def fail(body: bytearray, **kw: object) -> None:
         raise RuntimeError(body.decode())
 
-    monkeypatch.setattr("ingest.server.parse_match", fail)
+    monkeypatch.setattr("ingest.faces.parse_match", fail)
     reply = await site.match(device_ip="c4n4ry")
     assert reply.code == 50080
     assert reply.headers["x-request-id"] in reply.json["error"]["message"]
