@@ -2,7 +2,7 @@
 
 Header and decoder must agree, or a lying header would get past the pixel limit. So the walk through a JPEG follows
 libjpeg's own rules (stray bytes are skipped, a second frame header is an error), a WebP's canvas must be its frame's
-size, and `engine.vision.decode` asks libjpeg once more before it decodes.
+size, and `engine.vision.jpeg` gives libjpeg no more room than was checked.
 """
 
 import re

@@ -56,7 +56,7 @@ def decode_jpeg(data: bytes, header: PictureHeader) -> Image:
         if not (_harmless(problem, scans) and scans.ended):
             raise PictureUnreadable from problem
     try:
-        return np.asarray(simplejpeg.decode_jpeg(cleaned, "BGR", strict=False), np.uint8)
+        return _into_place(cleaned, header, strict=False)
     except ValueError as problem:
         raise PictureUnreadable from problem
 
@@ -71,16 +71,20 @@ def _harmless(problem: ValueError, scans: Scans) -> bool:
 
 
 def _decode(data: bytes, header: PictureHeader, scans: Scans) -> Image:
-    if simplejpeg.decode_jpeg_header(data)[:2] != (header.height, header.width):
-        raise PictureUnreadable
     try:
-        image = simplejpeg.decode_jpeg(data, "BGR")
+        return _into_place(data, header)
     except ValueError as problem:
         if not (_ENDED_EARLY in str(problem).lower() and scans.complete):
             raise
-        # If the end marker is all that is missing, this decodes without a warning.
-        image = simplejpeg.decode_jpeg(data.rstrip(b"\xff") + _EOI, "BGR")
-    return np.asarray(image, np.uint8)
+    # If the end marker is all that is missing, this decodes without a warning.
+    return _into_place(data.rstrip(b"\xff") + _EOI, header)
+
+
+def _into_place(data: bytes, header: PictureHeader, *, strict: bool = True) -> Image:
+    # libjpeg reads the size anew; into a place of the size that was checked it decodes nothing larger.
+    # simplejpeg's own look at the header knows no 4:4:1 sampling, and raises KeyError.
+    place = np.empty((header.height, header.width, 3), np.uint8)
+    return np.asarray(simplejpeg.decode_jpeg(data, "BGR", buffer=place, strict=strict), np.uint8)
 
 
 def _cleaned(data: bytes) -> bytes:

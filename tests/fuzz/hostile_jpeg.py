@@ -3,7 +3,7 @@
 import struct
 
 from tests.fuzz.recipe import TOO_LARGE, Hostile
-from tests.fuzz.wholes import HEIGHT, WIDTH, jpeg_in_scans, jpeg_segment, whole_pictures
+from tests.fuzz.wholes import HEIGHT, WIDTH, jpeg_in_scans, jpeg_sampled, jpeg_segment, whole_pictures
 from tests.support import pictures
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
@@ -62,6 +62,7 @@ def _frames() -> dict[str, Hostile]:
         "one component twice": Hostile(with_byte(13, frame[10]), "either"),
         "sampled by nothing": Hostile(with_byte(11, 0x00)),
         "sampled by five": Hostile(with_byte(11, 0x55)),
+        "sampled by thirds, which TurboJPEG does not know": Hostile(jpeg_sampled(0x31), "either"),
         "a table that does not exist": Hostile(with_byte(12, 3)),
         "no frame": Hostile(framed(b"")),
         "a frame of one byte": Hostile(framed(b"\xff\xc0\x00\x03\x08")),

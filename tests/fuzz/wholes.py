@@ -33,6 +33,8 @@ def _jpegs() -> dict[str, bytes]:
         "jpeg without end": baseline[:-2],
         "jpeg with bytes behind": baseline + b"PK\x03\x04 appended",
         "jpeg in three scans": jpeg_in_scans(),
+        # Found by the fuzz target: legal, rare, and unknown to simplejpeg's reading of headers.
+        "jpeg 441": jpeg_sampled(0x14),
     }
     made |= {
         f"jpeg {sampling}": bytes(simplejpeg.encode_jpeg(picture, 85, "BGR", sampling))
@@ -40,6 +42,13 @@ def _jpegs() -> dict[str, bytes]:
     }
     made |= {f"jpeg orientation {n}": pictures.with_exif(baseline, n, little=bool(n & 1)) for n in range(1, 9)}
     return made
+
+
+def jpeg_sampled(factors: int) -> bytes:
+    """A JPEG whose chroma is that much coarser (across, down), which OpenCV writes for a few factors only."""
+    scans = jpeg_in_scans()
+    place, frame = pictures.frame_of(scans)
+    return scans[:place] + frame[:11] + bytes([factors]) + frame[12:] + scans[place + len(frame) :]
 
 
 def jpeg_in_scans(width: int = WIDTH, height: int = HEIGHT, frame: int = 0xC0) -> bytes:
