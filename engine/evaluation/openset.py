@@ -1,0 +1,121 @@
+"""Open-set identification 1:N: people who are enrolled and strangers both search a gallery.
+
+Terms of NIST's FRVT 1:N (Grother, Ngan, Hanaoka, NISTIR 8271) at rank 1: the false negative identification rate (FNIR)
+is the share of searches for an enrolled person in which that person is not first, or is first below the threshold; the
+false positive identification rate (FPIR) the share of searches by strangers in which anybody reaches the threshold.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.evaluation.scores import Scores
+from engine.vision.ports import Vector
+
+NEVER = np.float32(-2.0)
+"""The score of a search whose mate was not ranked first: below any threshold."""
+
+LEAST_STRANGER_SHARE = 0.25
+"""Strangers are people with one photo; where they are fewer than this share of all people, others join them."""
+
+_BLOCK_SEARCHES = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Rows of vectors: one per enrolled person; one probe of each of them in the same order; one per stranger."""
+
+    gallery: NDArray[np.int64]
+    probes: NDArray[np.int64]
+    strangers: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSetPoint:
+    """FNIR at an FPIR over the splits: means and standard deviations; `threshold` is the mean one."""
+
+    fpir: float
+    threshold: float
+    fnir: float
+    fnir_deviation: float
+    false_positives: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSetAt:
+    """What comes of one threshold: FPIR and FNIR, means and standard deviations over the splits."""
+
+    threshold: float
+    fpir: float
+    fpir_deviation: float
+    fnir: float
+    fnir_deviation: float
+
+
+def draw_split(people: NDArray[np.int64], seed: int) -> Split:
+    """A gallery, its probes and strangers, drawn by that seed.
+
+    Whoever has several photos is enrolled with one and searched for with another; whoever has one is a stranger. Where
+    strangers are too few, people with several photos are drawn to be strangers.
+
+    Raises:
+        ValueError: nobody could be enrolled or nobody would be a stranger.
+    """
+    chance = np.random.default_rng(seed)
+    shuffled = chance.permutation(len(people))
+    _, first = np.unique(people[shuffled], return_index=True)
+    left = np.setdiff1d(np.arange(len(people)), first)
+    several, second = np.unique(people[shuffled[left]], return_index=True)
+    one_of_each = shuffled[first]
+    enrolled = np.isin(people[one_of_each], several)
+    missing = int(np.ceil(LEAST_STRANGER_SHARE * len(first))) - int((~enrolled).sum())
+    if missing > 0:
+        moved = chance.permutation(np.flatnonzero(enrolled))[:missing]
+        enrolled[moved] = False
+    gallery, strangers = one_of_each[enrolled], one_of_each[~enrolled]
+    if not len(gallery) or not len(strangers):
+        raise ValueError("an open set needs people with several photos, and others who are strangers")
+    # both are in the order of the people's numbers
+    probes = shuffled[left][second]
+    return Split(gallery, probes[np.isin(several, people[gallery])], strangers)
+
+
+def search(vectors: Vector, split: Split) -> Scores:
+    """The searches of a split: genuine are the mates' scores (`NEVER` where not first), impostor the strangers' best.
+
+    FNMR and FMR of what is returned are the split's FNIR and FPIR.
+    """
+    gallery = vectors[split.gallery]
+    mates = np.empty(len(split.probes), np.float32)
+    for start in range(0, len(split.probes), _BLOCK_SEARCHES):
+        rows = np.arange(start, min(start + _BLOCK_SEARCHES, len(split.probes)))
+        scores = vectors[split.probes[rows]] @ gallery.T
+        mate = scores[np.arange(len(rows)), rows]
+        mates[rows] = np.where(mate >= scores.max(axis=1), mate, NEVER)
+    best = [
+        (vectors[split.strangers[start : start + _BLOCK_SEARCHES]] @ gallery.T).max(axis=1)
+        for start in range(0, len(split.strangers), _BLOCK_SEARCHES)
+    ]
+    strangers = np.sort(np.concatenate(best))
+    return Scores(np.sort(mates), strangers, len(strangers))
+
+
+def at_fpir(searches: list[Scores], fpir: float) -> OpenSetPoint:
+    """FNIR at that FPIR over the splits, each with its own threshold."""
+    thresholds = [scores.threshold_at_fmr(fpir) for scores in searches]
+    fnirs = np.array([s.fnmr(t) for s, t in zip(searches, thresholds, strict=True)])
+    false_positives = max(s.false_matches(t) for s, t in zip(searches, thresholds, strict=True))
+    return OpenSetPoint(fpir, float(np.mean(thresholds)), float(fnirs.mean()), float(fnirs.std()), false_positives)
+
+
+def at_threshold(searches: list[Scores], threshold: float) -> OpenSetAt:
+    """FPIR and FNIR at that threshold over the splits."""
+    fpirs = np.array([scores.fmr(threshold) for scores in searches])
+    fnirs = np.array([scores.fnmr(threshold) for scores in searches])
+    return OpenSetAt(threshold, float(fpirs.mean()), float(fpirs.std()), float(fnirs.mean()), float(fnirs.std()))
+
+
+def rank_one_misses(searches: list[Scores]) -> float:
+    """The mean share of searches in which the enrolled person was not first, whatever the threshold."""
+    return float(np.mean([np.mean(scores.genuine <= NEVER) for scores in searches]))
