@@ -1,0 +1,94 @@
+"""What is measured in a picture, and what is told of it."""
+
+from typing import Any
+
+import jsonschema
+import orjson
+import pytest
+
+from engine.errors import Code
+from engine.event import Event, encode_event, event_schema
+from engine.fiqa import decide_fiqa
+from engine.messages import FiqaAnswer, FiqaRequest, RefusedAnswer
+from engine.policy import Policy, QualityLimits
+from engine.report import Circumstances, fiqa_answer, fiqa_event
+from engine.vision.standin import draw_face
+from tests.support.faces import MAX_PIXELS, MODELS, photo, scene
+
+ITEMS = {"face_size", "headpose", "partial", "brightness", "clarity"}
+
+
+def told(image: bytes, policy: Policy | None = None, **fields: Any) -> tuple[FiqaAnswer | RefusedAnswer, Event]:
+    """The answer and the event of one decision."""
+    request = FiqaRequest(request_id="q1", image=image, received_time_s=2.5, **fields)
+    decision = decide_fiqa(request, MODELS, policy or Policy(), MAX_PIXELS, lambda: 0.0)
+    at = Circumstances("requests", 3, 7, 9.5, dict(MODELS.identities))
+    return fiqa_answer(decision), fiqa_event(request, decision, at, 12)
+
+
+def measured(image: bytes, policy: Policy | None = None, **fields: Any) -> FiqaAnswer:
+    answer, _ = told(image, policy, **fields)
+    assert isinstance(answer, FiqaAnswer)
+    return answer
+
+
+@pytest.mark.parametrize("level", ["high", "middle", "low", "custom", "no"])
+def test_at_every_level_every_item_is_measured_once(level: str) -> None:
+    answer = measured(photo(1), quality_level=level)
+    names = [item.name for item in (*answer.checks, *answer.measured)]
+    assert len(names) == len(set(names))
+    assert set(names) >= ITEMS
+
+
+def test_an_item_without_a_limit_is_told_and_neither_passes_nor_fails() -> None:
+    answer = measured(photo(1, size=40), quality_level="no")
+    assert answer.checks == ()
+    assert answer.passed
+    assert {item.name: item.value for item in answer.measured}["face_size"] == pytest.approx(40, abs=4)
+
+
+def test_low_quality_is_an_answer() -> None:
+    answer = measured(photo(1, size=70, yaw=60, pitch=50), quality_level="middle")
+    assert not answer.passed
+    failed = {check.name for check in answer.checks if not check.passed}
+    assert failed == {"face_size", "headpose"}
+
+
+def test_without_a_level_the_high_one_counts() -> None:
+    assert measured(photo(1, size=150)).passed
+    assert [check.name for check in measured(photo(1, size=100)).checks if not check.passed] == ["face_size"]
+
+
+def test_the_level_custom_has_the_sites_limits() -> None:
+    policy = Policy(custom_quality=QualityLimits(face_size_px=300.0))
+    answer = measured(photo(1), policy, quality_level="custom")
+    assert [check.name for check in answer.checks if not check.passed] == ["face_size"]
+
+
+def test_the_largest_face_is_measured() -> None:
+    answer = measured(scene(draw_face(1, 80), draw_face(2, 200), draw_face(3, 90)))
+    assert answer.face.width == pytest.approx(200, abs=8)
+    assert 0.0 <= answer.quality_score <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("picture", "code", "outcome"),
+    [
+        (scene(), Code.NO_FACE, "no_face"),
+        (photo(1)[:3000], Code.IMAGE_ERROR, "image_error"),
+        (b"no picture", Code.IMAGE_ERROR, "image_error"),
+    ],
+    ids=["no face", "cut off", "no picture"],
+)
+def test_a_picture_without_a_face_gets_its_row_of_the_table(picture: bytes, code: Code, outcome: str) -> None:
+    answer, event = told(picture)
+    assert isinstance(answer, RefusedAnswer)
+    assert answer.code == code
+    assert event.outcome == outcome
+
+
+@pytest.mark.parametrize("picture", [photo(1), scene(), b"x"], ids=["a face", "no face", "no picture"])
+def test_every_event_is_as_its_published_schema_says(picture: bytes) -> None:
+    _, event = told(picture)
+    jsonschema.validate(orjson.loads(encode_event(event)), event_schema(), jsonschema.Draft202012Validator)
+    assert (event.kind, event.compare_time, event.retcode) == ("fiqa", 2.5, None)
