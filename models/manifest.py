@@ -17,6 +17,14 @@ manifest) instead of a package::
     height = 112
     mean = [127.5, 127.5, 127.5]
     divisor = [127.5, 127.5, 127.5]
+
+and it may give an embedder, its own or this release's, the curve of false match rates that `picturematch calibrate`
+measured on the operator's photos::
+
+    [[curves]]
+    embedder = "87aa...3581-r1"    # the identity that it was measured with
+    measured_on = "..."
+    fmr_curve = [{ fmr = 1e-3, threshold = 0.31 }, { fmr = 1e-5, threshold = 0.45 }]
 """
 
 import math
@@ -113,12 +121,24 @@ class SampleEntry(_Strict, frozen=True, kw_only=True):
     licence: str
 
 
+class CurveEntry(_Strict, frozen=True, kw_only=True):
+    """A curve measured on the operator's own photos, in place of the one that comes with the embedder.
+
+    `embedder` is the identity it was measured with: to any other network its thresholds mean nothing.
+    """
+
+    embedder: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}-r[0-9]{1,4}$")]
+    measured_on: str
+    fmr_curve: Annotated[tuple[FmrPoint, ...], msgspec.Meta(min_length=2)]
+
+
 class Manifest(_Strict, frozen=True, kw_only=True):
     """Everything that can be installed."""
 
     packages: dict[str, Package] = {}
     networks: tuple[NetworkEntry, ...] = ()
     samples: tuple[SampleEntry, ...] = ()
+    curves: tuple[CurveEntry, ...] = ()
 
     def network(self, role: Role) -> NetworkEntry:
         """The network of that role.
@@ -130,6 +150,23 @@ class Manifest(_Strict, frozen=True, kw_only=True):
             if entry.role == role:
                 return entry
         raise BadManifest(f"the manifest has no network for the role {role}; add a [[networks]] entry with it")
+
+    def embedder_of(self, identity: str) -> NetworkEntry:
+        """The embedder, which has that identity, with the curve that the operator measured with it, if any.
+
+        Raises:
+            BadManifest: there is no embedder, or the curves were measured with others.
+        """
+        entry = self.network("embedder")
+        if not self.curves:
+            return entry
+        for curve in self.curves:
+            if curve.embedder == identity:
+                return msgspec.structs.replace(entry, fmr_curve=curve.fmr_curve, fmr_curve_from=curve.measured_on)
+        raise BadManifest(
+            f"the manifest's [[curves]] were measured with another embedder than {entry.name} as it is installed; "
+            "take them out, then measure anew: picturematch calibrate PHOTOS"
+        )
 
 
 def default_manifest() -> Manifest:
@@ -152,6 +189,7 @@ def load_manifest(own: Path | None = None) -> Manifest:
         packages={**base.packages, **theirs.packages},
         networks=tuple(entry for entry in base.networks if entry.role not in replaced) + theirs.networks,
         samples=base.samples + theirs.samples,
+        curves=theirs.curves,
     )
     _check(merged, own)
     return merged
@@ -181,6 +219,12 @@ def _check(manifest: Manifest, path: Path) -> None:
         )
         if problem is not None:
             raise BadManifest(f"the manifest {path} is not valid: network {entry.name} {problem}")
+    measured_with = [curve.embedder for curve in manifest.curves]
+    for curve in manifest.curves:
+        if measured_with.count(curve.embedder) > 1:
+            raise BadManifest(f"the manifest {path} is not valid: two [[curves]] are of one embedder; keep one")
+        if not _in_order(curve.fmr_curve):
+            raise BadManifest(f"the manifest {path} is not valid: a [[curves]] entry {_OUT_OF_ORDER}")
 
 
 def _source_problem(entry: NetworkEntry, manifest: Manifest) -> str | None:
@@ -198,8 +242,8 @@ def _source_problem(entry: NetworkEntry, manifest: Manifest) -> str | None:
 def _input_problem(entry: NetworkEntry) -> str | None:
     if entry.role == "embedder" and (entry.dimension is None or entry.threshold is None):
         return "needs dimension and threshold, because it is an embedder"
-    if any(a.fmr <= b.fmr or a.threshold >= b.threshold for a, b in pairwise(entry.fmr_curve)):
-        return "has an fmr_curve that is not in order: rates must fall and thresholds rise from point to point"
+    if not _in_order(entry.fmr_curve):
+        return _OUT_OF_ORDER
     if entry.role != "detector" and (entry.input.width is None or entry.input.height is None):
         return "needs input.width and input.height"
     if not all(math.isfinite(value) and value != 0 for value in entry.input.divisor):
@@ -207,3 +251,10 @@ def _input_problem(entry: NetworkEntry) -> str | None:
     if not 0.5 <= entry.input.box_scale <= 10:
         return "has an input.box_scale outside 0.5..10"
     return None
+
+
+_OUT_OF_ORDER = "has an fmr_curve that is not in order: rates must fall and thresholds rise from point to point"
+
+
+def _in_order(curve: tuple[FmrPoint, ...]) -> bool:
+    return all(a.fmr > b.fmr and a.threshold < b.threshold for a, b in pairwise(curve))

@@ -20,10 +20,13 @@ def build_model_set(
         manifest: says how each network is fed.
         open_network: opens the network of a role (`ModelStore.open`).
         identity: tells the identity of a role's network (`ModelStore.identity`).
+
+    Raises:
+        ModelError: a network cannot be opened, or the manifest's curves are of another embedder.
     """
     return ModelSet(
         detector=CenterFace(open_network("detector"), manifest.network("detector")),
-        embedder=ArcFaceEmbedder(open_network("embedder"), manifest.network("embedder")),
+        embedder=ArcFaceEmbedder(open_network("embedder"), manifest.embedder_of(identity("embedder"))),
         liveness=RgbLiveness(open_network("liveness"), manifest.network("liveness")),
         pose=BinnedHeadPose(open_network("pose"), manifest.network("pose")),
         identities=tuple((role, identity(role)) for role in REQUIRED_ROLES),
