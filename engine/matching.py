@@ -18,6 +18,7 @@ from engine.threshold import AppliedThreshold, search_threshold
 from engine.timing import Clock, StageTimer
 from engine.vision.attributes import measure_attributes
 from engine.vision.decode import decode
+from engine.vision.finding import find_faces
 from engine.vision.liveness import Liveness, check_liveness
 from engine.vision.ports import Check, Embedding, Face, Image, ModelSet
 from engine.vision.quality import measure_quality, quality_score
@@ -109,15 +110,12 @@ def applied_liveness(request: MatchRequest, policy: Policy) -> LivenessMode:
 
 
 def detect_faces(picture: bytes, models: ModelSet, max_pixels: int, timer: StageTimer) -> tuple[Image, Sequence[Face]]:
-    """The decoded picture and its faces, largest first.
+    """The decoded picture, perhaps smaller than it was sent, and its faces, largest first.
 
     Raises:
         PictureRefused: it is no picture that can be served.
     """
-    with timer.stage("decode"):
-        image = decode(picture, max_pixels)
-    with timer.stage("detect"):
-        return image, models.detector(image)
+    return find_faces(picture, models.detector, max_pixels, timer)
 
 
 def require_quality(checks: Sequence[Check]) -> None:
@@ -143,7 +141,7 @@ class _Look:
         """
         image, faces = detect_faces(self._request.image, self._models, max_pixels, self._timer)
         self.seen = Findings(faces=len(faces))
-        face = next((face for face in faces if face.box.shorter_side >= self._request.min_face_size), None)
+        face = next((face for face in faces if face.sent_box.shorter_side >= self._request.min_face_size), None)
         if face is None:
             raise PictureRefused(Code.NO_FACE, "no face found in the picture")
         self.seen = replace(self.seen, face=face)

@@ -120,8 +120,9 @@ def threshold_told(applied: AppliedThreshold, policy: Policy) -> Threshold:
 
 
 def face_box(face: Face | None) -> FaceBox | None:
-    """Where a face is, in tenths of a pixel."""
+    """Where a face is in the picture as sent, in tenths of a pixel."""
     if face is None:
         return None
-    x, y, width, height = (round(side, 1) for side in (face.box.x, face.box.y, face.box.width, face.box.height))
+    box = face.sent_box
+    x, y, width, height = (round(side, 1) for side in (box.x, box.y, box.width, box.height))
     return FaceBox(x=x, y=y, width=width, height=height, confidence=round(face.confidence, 4))

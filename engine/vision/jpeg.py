@@ -34,29 +34,31 @@ _HARMLESS = re.compile(
 )
 
 
-def decode_jpeg(data: bytes, header: PictureHeader) -> Image:
-    """The picture as stored (not turned upright): BGR, uint8, height x width x 3.
+def decode_jpeg(data: bytes, header: PictureHeader, reduction: int = 1) -> Image:
+    """The picture as stored (not turned upright): BGR, uint8, height x width x 3, each side divided by `reduction`
+    (1, 2, 4 or 8) and rounded up.
 
     Raises:
         PictureUnreadable: damaged, truncated, or not of the size its header was read to say.
     """
+    size = -(-header.height // reduction), -(-header.width // reduction)
     scans = read_scans(data, MAX_SCANS)
     if scans.count > MAX_SCANS:
         raise PictureUnreadable("the JPEG has too many scans; save it again as a baseline JPEG")
     try:
-        return _decode(data, header, scans)
+        return _decode(data, size, scans)
     except ValueError as problem:
         if not _harmless(problem, scans):
             raise PictureUnreadable from problem
     cleaned = _cleaned(data)
     try:
-        return _decode(cleaned, header, scans)
+        return _decode(cleaned, size, scans)
     except ValueError as problem:
         # What is left to warn of lies behind the headers, where nothing can be cleaned.
         if not (_harmless(problem, scans) and scans.ended):
             raise PictureUnreadable from problem
     try:
-        return _into_place(cleaned, header, strict=False)
+        return _into_place(cleaned, size, strict=False)
     except ValueError as problem:
         raise PictureUnreadable from problem
 
@@ -70,21 +72,23 @@ def _harmless(problem: ValueError, scans: Scans) -> bool:
     return scans.restarted and _HARMLESS.search(str(problem).lower()) is not None
 
 
-def _decode(data: bytes, header: PictureHeader, scans: Scans) -> Image:
+def _decode(data: bytes, size: tuple[int, int], scans: Scans) -> Image:
     try:
-        return _into_place(data, header)
+        return _into_place(data, size)
     except ValueError as problem:
         if not (_ENDED_EARLY in str(problem).lower() and scans.complete):
             raise
     # If the end marker is all that is missing, this decodes without a warning.
-    return _into_place(data.rstrip(b"\xff") + _EOI, header)
+    return _into_place(data.rstrip(b"\xff") + _EOI, size)
 
 
-def _into_place(data: bytes, header: PictureHeader, *, strict: bool = True) -> Image:
+def _into_place(data: bytes, size: tuple[int, int], *, strict: bool = True) -> Image:
     # libjpeg reads the size anew; into a place of the size that was checked it decodes nothing larger.
     # simplejpeg's own look at the header knows no 4:4:1 sampling, and raises KeyError.
-    place = np.empty((header.height, header.width, 3), np.uint8)
-    return np.asarray(simplejpeg.decode_jpeg(data, "BGR", buffer=place, strict=strict), np.uint8)
+    rows, columns = size
+    place = np.empty((rows, columns, 3), np.uint8)
+    image = simplejpeg.decode_jpeg(data, "BGR", min_height=rows, min_width=columns, buffer=place, strict=strict)
+    return np.asarray(image, np.uint8)
 
 
 def _cleaned(data: bytes) -> bytes:

@@ -39,11 +39,21 @@ class Box:
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """One detected face. `landmarks`: 5 x 2 float32 pixels (x, y): the eye on the picture's left, the other eye,
-    the nose tip, the mouth corner on the left, the other corner."""
+    the nose tip, the mouth corner on the left, the other corner.
+
+    Box and landmarks lie in the picture as decoded; `reduction` says how many times larger it was sent.
+    """
 
     box: Box
     confidence: float
     landmarks: NDArray[np.float32]
+    reduction: int = 1
+
+    @property
+    def sent_box(self) -> Box:
+        """The box in the picture as sent, but upright: what limits on sizes and answers are about."""
+        factor = self.reduction
+        return Box(self.box.x * factor, self.box.y * factor, self.box.width * factor, self.box.height * factor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,7 +45,7 @@ def measure_quality(
     limits = custom if level == "custom" else LEVELS[level]
     checks: list[Check] = []
     if limits.face_size_px is not None:
-        size = face.box.shorter_side
+        size = face.sent_box.shorter_side
         checks.append(Check("face_size", size, limits.face_size_px, size > limits.face_size_px))
     if limits.headpose_degrees is not None:
         angles = pose(image, face).sum_of_angles

@@ -5,7 +5,7 @@ import numpy as np
 import pybase64
 
 from engine.errors import Code, PictureRefused, Refusal, RequestRefused
-from engine.vision.decode import as_jpeg, decode
+from engine.vision.decode import REDUCTIONS, as_jpeg, decode, fitting_reduction
 from engine.vision.headers import PictureHeader, picture_header, require_pixels
 from engine.vision.ports import Image
 from ingest.pictures import PictureLimits, decode_base64, from_base64
@@ -43,6 +43,7 @@ def answer_to(data: bytes, max_pixels: int) -> Image | PictureRefused:
     if isinstance(edge, Refusal):
         raise ContractBroken("the edge refuses what the decoder accepts")
     _require_promised(image, edge, max_pixels)
+    _require_reduced(data, image, max_pixels)
     _require_kept(data, image, max_pixels)
     return image
 
@@ -85,6 +86,16 @@ def _require_promised(image: Image, header: PictureHeader, max_pixels: int) -> N
     upright, turned = (header.height, header.width, 3), (header.width, header.height, 3)
     require(image.shape in (upright, turned), f"{image.shape} where the header promised {upright}")
     require(0 < image.shape[0] * image.shape[1] <= max_pixels, "more pixels than the limit")
+
+
+def _require_reduced(data: bytes, image: Image, max_pixels: int) -> None:
+    require(fitting_reduction(data, max_pixels, max(image.shape)) == 1, "a reduction below the side that was asked for")
+    if not data.startswith(_JPEG_MAGIC):
+        return
+    for reduction in REDUCTIONS:
+        rows, columns = -(-image.shape[0] // reduction), -(-image.shape[1] // reduction)
+        small = decode(data, max_pixels, reduction)
+        require(small.shape == (rows, columns, 3) and small.flags.c_contiguous, "a reduced picture of another size")
 
 
 def _require_kept(data: bytes, image: Image, max_pixels: int) -> None:
