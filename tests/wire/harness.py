@@ -16,10 +16,15 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from broker.port import BrokerError, BrokerUnavailable, NewRecord, Position, Record, Start
+from engine.evidence import CheckResult, FaceBox, MeasuredItem
 from engine.messages import (
     Answer,
+    CompareAnswer,
+    CompareRequest,
     DeletedAnswer,
     EnrolRequest,
+    FiqaAnswer,
+    FiqaRequest,
     Headers,
     MatchAnswer,
     MatchRequest,
@@ -32,7 +37,7 @@ from engine.messages import (
     encode,
 )
 from engine.topics import Topics
-from ingest.server import MATCH_PATH, USERS_PATH, Ingress
+from ingest.server import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH, Ingress
 
 Script = Callable[[Request], Awaitable[Answer | None]]
 
@@ -159,6 +164,27 @@ async def answer_well(request: Request) -> Answer | None:
             image_id="1" if request.photo else None,
             photo=request.photo,
         )
+    if isinstance(request, CompareRequest):
+        return CompareAnswer(retcode="1", score=0.75)
+    if isinstance(request, FiqaRequest):
+        return FiqaAnswer(
+            passed=False,
+            face=FaceBox(x=10.4, y=20.6, width=100.0, height=120.5, confidence=0.99),
+            checks=(
+                CheckResult(name="face_size", value=100.0, limit=112.0, passed=False),
+                CheckResult(
+                    name="headpose",
+                    value=6.0,
+                    limit=60.0,
+                    passed=True,
+                    detail={"yaw": 1.0, "pitch": -2.0, "roll": 3.0},
+                ),
+                CheckResult(name="partial", value=0.02, limit=0.1, passed=True),
+                CheckResult(name="brightness", value=120.0, limit=30.0, passed=True),
+            ),
+            measured=(MeasuredItem(name="clarity", value=350.5),),
+            quality_score=0.5,
+        )
     return DeletedAnswer(identity_id=request.identity_id)
 
 
@@ -221,6 +247,18 @@ class Site:
 
     async def match_bytes(self, body: bytes, **headers: str) -> HttpReply:
         return await self.call("POST", MATCH_PATH, data=body, headers={"Content-Type": "application/json", **headers})
+
+    async def compare(self, **fields: Any) -> HttpReply:
+        """A good body of compare, with changes; a field of ... is left out."""
+        whole = {"face_image_base64": self.picture_base64, "card_image_base64": self.picture_base64, **fields}
+        body = {name: value for name, value in whole.items() if value is not ...}
+        return await self.call("POST", COMPARE_PATH, json=body)
+
+    async def fiqa(self, **fields: Any) -> HttpReply:
+        """A good body of FIQA, with changes; a field of ... is left out."""
+        whole = {"image_base64_str": self.picture_base64, **fields}
+        body = {name: value for name, value in whole.items() if value is not ...}
+        return await self.call("POST", FIQA_PATH, json=body)
 
     async def users(self, method: str, body: Any) -> HttpReply:
         return await self.call(method, USERS_PATH, json=body)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from engine.errors import RequestRefused
 from ingest.parse import MATCH_FIELDS, parse_match
+from ingest.parse_compare import COMPARE_FIELDS, parse_compare
+from ingest.parse_fiqa import FIQA_FIELDS, parse_fiqa
 from ingest.parse_users import DELETE_FIELDS, ENROL_FIELDS, parse_delete, parse_enrol
 from ingest.server import MATCH_PATH
 from tests.wire.harness import Serving, Site, encoded, noise
@@ -294,7 +296,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=8,
 )
-FIELDS = st.sampled_from(sorted(MATCH_FIELDS | ENROL_FIELDS | DELETE_FIELDS))
+FIELDS = st.sampled_from(sorted(MATCH_FIELDS | ENROL_FIELDS | DELETE_FIELDS | COMPARE_FIELDS | FIQA_FIELDS))
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -303,10 +305,15 @@ FIELDS = st.sampled_from(sorted(MATCH_FIELDS | ENROL_FIELDS | DELETE_FIELDS))
 )
 def test_no_body_ever_ends_in_an_internal_error(bodies: list[dict[str, Any]], junk: bytes) -> None:
     """At the level of the parsers, which are all that a body meets before the log."""
-    good = {"device_ip": "gate", "rgb_image_base64": "QUJD", "identity_id": "7", "reg_photo": "QUJD"}
+    good = dict.fromkeys(
+        ("rgb_image_base64", "reg_photo", "face_image_base64", "card_image_base64", "image_base64_str"), "QUJD"
+    )
+    good |= {"device_ip": "gate", "identity_id": "7"}
     parsers: list[Callable[[bytes], object]] = [
         lambda body: parse_match(body, request_id="r", received_time_s=1.0, max_values=1000),
         lambda body: parse_enrol(body, update=False, request_id="r", received_time_s=1.0, max_values=1000),
+        lambda body: parse_compare(body, request_id="r", received_time_s=1.0, max_values=1000),
+        lambda body: parse_fiqa(body, request_id="r", received_time_s=1.0, max_values=1000),
         lambda body: parse_delete(body, max_people=10, max_values=1000),
     ]
     for body in [junk, *(orjson.dumps({**good, **fields}) for fields in bodies)]:

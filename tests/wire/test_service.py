@@ -7,7 +7,7 @@ import pytest
 
 from broker.port import BrokerError, RecordTooLarge
 from engine.messages import Answer, Request
-from ingest.server import MATCH_PATH, USERS_PATH, CannotListen
+from ingest.server import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH, CannotListen
 from tests.wire.harness import HttpReply, Serving, Site, answer_well, eventually, parse_replies, unavailable
 
 HEAD_ONLY = b"POST " + MATCH_PATH.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
@@ -229,6 +229,7 @@ async def test_a_port_in_use_is_one_clear_sentence(serving: Serving, site: Site)
 async def all_calls(site: Site, **headers: str) -> dict[str, HttpReply]:
     """A call of each route but PictureMatch."""
     routes = [("POST", USERS_PATH), ("GET", USERS_PATH), ("GET", "/healthz"), ("GET", "/metrics"), ("GET", "/nowhere")]
+    routes += [("POST", COMPARE_PATH), ("POST", FIQA_PATH)]
     return {f"{method} {path}": await site.call(method, path, headers=headers) for method, path in routes}
 
 

@@ -1,0 +1,162 @@
+"""FIQA as callers speak it (docs/interface.md)."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import Code
+from engine.evidence import CheckResult, FaceBox
+from engine.messages import Answer, FiqaAnswer, FiqaRequest, RefusedAnswer, Request
+from tests.wire.harness import Serving, Site
+from tests.wire.test_bad_input import NOT_A_STRING, broken_pictures
+
+
+def the_request(site: Site) -> FiqaRequest:
+    (request,) = site.requests
+    assert isinstance(request, FiqaRequest)
+    return request
+
+
+async def test_an_assessment_is_answered_with_the_golden_json(site: Site) -> None:
+    reply = await site.fiqa()
+    assert reply.code == 200
+    assert reply.json == {
+        "fiqa_result": False,
+        "detailed_result": {
+            "bbox": [10, 21, 110, 141],
+            "passed_items": ["headpose", "partial", "brightness"],
+            "failed_items": ["face_size"],
+            "detailed_scores": {
+                "mask": -1,
+                "occlusion": [],
+                "face_size": 100.0,
+                "headpose": {"pitch_angle": -2.0, "roll_angle": 3.0, "yaw_angle": 1.0},
+                "partial": False,
+                "partial_share": 0.02,
+                "brightness": 120.0,
+                "clarity": 350.5,
+            },
+            "quality_score": 0.5,
+        },
+    }
+    assert all(type(corner) is int for corner in reply.json["detailed_result"]["bbox"])
+
+
+async def test_what_is_measured_of_mask_and_occlusion_takes_the_place_of_the_unknown(serving: Serving) -> None:
+    async def masked(request: Request) -> Answer:
+        checks = [
+            CheckResult(name=name, value=value, limit=0.5, passed=value <= 0.5)
+            for name, value in (("mask", 0.9), ("occlusion", 0.25), ("partial", 0.4))
+        ]
+        face = FaceBox(x=-3.6, y=0.0, width=50.0, height=50.0, confidence=1.0)
+        return FiqaAnswer(passed=False, face=face, checks=tuple(checks), quality_score=0.25)
+
+    async with serving(masked) as site:
+        detail = (await site.fiqa()).json["detailed_result"]
+    assert detail["bbox"] == [-4, 0, 46, 50]
+    assert detail["detailed_scores"] == {"mask": 0.9, "occlusion": [0.25], "partial": True, "partial_share": 0.4}
+    assert (detail["passed_items"], detail["failed_items"]) == (["occlusion", "partial"], ["mask"])
+
+
+async def test_the_log_holds_the_raw_picture_and_the_level(site: Site) -> None:
+    reply = await site.fiqa(fiqa_level="custom")
+    request = the_request(site)
+    assert request == FiqaRequest(
+        request_id=reply.headers["x-request-id"],
+        image=site.picture,
+        received_time_s=request.received_time_s,
+        quality_level="custom",
+    )
+    assert site.records[0].key == request.request_id.encode()
+
+
+@pytest.mark.parametrize("level", [..., None])
+async def test_without_a_level_the_high_one_counts(site: Site, level: Any) -> None:
+    assert (await site.fiqa(fiqa_level=level)).code == 200
+    assert the_request(site).quality_level == "high"
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("image_base64_str", [*NOT_A_STRING, ..., None, ""]),
+        ("image_path", NOT_A_STRING),
+        ("fiqa_level", [*NOT_A_STRING, "best", ""]),
+    ],
+)
+async def test_a_field_against_the_rules_is_named(site: Site, field: str, values: list[Any]) -> None:
+    for value in values:
+        reply = await site.fiqa(**{field: value})
+        assert (value, reply.code) == (value, 40071)
+        assert field in reply.json["error"]["message"]
+    assert site.requests == []
+
+
+async def test_broken_pictures_get_their_row_before_the_log(site: Site) -> None:
+    for name, (data, code) in broken_pictures(site.picture).items():
+        reply = await site.fiqa(image_base64_str=base64.b64encode(data).decode())
+        assert (name, reply.code) == (name, code)
+    assert (await site.fiqa(image_base64_str="not base64!")).code == 40003
+    assert site.requests == []
+
+
+async def test_a_picture_over_the_limit_is_refused(serving: Serving) -> None:
+    async with serving(max_picture_bytes=100, max_pixels=1000) as site:
+        assert (await site.fiqa()).code == 41300
+    async with serving(max_pixels=1000) as site:
+        assert (await site.fiqa()).code == 40007
+
+
+async def test_a_path_under_a_root_is_measured_and_wins_over_base64(
+    serving: Serving, tmp_path: Path, picture: bytes
+) -> None:
+    other = picture + b"other"
+    (tmp_path / "face.jpg").write_bytes(other)
+    async with serving() as site:
+        assert (await site.fiqa(image_path=str(tmp_path / "face.jpg"))).code == 200
+        assert the_request(site).image == other
+
+
+async def test_every_failure_of_a_path_is_the_same_answer(serving: Serving, tmp_path: Path, picture: bytes) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "outside.jpg").write_bytes(picture)
+    (root / "text.jpg").write_text("no picture")
+    (root / "out.jpg").symlink_to(tmp_path / "outside.jpg")
+    paths = [
+        str(tmp_path / "outside.jpg"),
+        f"{root}/../outside.jpg",
+        str(root / "missing.jpg"),
+        str(root / "text.jpg"),
+        str(root / "out.jpg"),
+        str(root),
+        "face.jpg",
+        "/etc/passwd",
+        f"{root}/a\0b.jpg",
+    ]
+    async with serving(image_roots=(str(root),)) as site:
+        answers = [await site.fiqa(image_path=path, image_base64_str=...) for path in paths]
+        assert [reply.code for reply in answers] == [40003] * len(paths)
+        assert {reply.json["error"]["message"] for reply in answers} == {
+            "image_path does not name a picture that may be read"
+        }
+        assert site.requests == []
+
+
+@pytest.mark.parametrize("code", [Code.IMAGE_ERROR, Code.NO_FACE, Code.TIMEOUT, Code.INTERNAL_ERROR])
+async def test_each_refusal_of_the_processor_becomes_its_row_of_the_table(serving: Serving, code: Code) -> None:
+    async def refuse(request: Request) -> Answer:
+        return RefusedAnswer(code=int(code), message="because")
+
+    async with serving(refuse) as site:
+        reply = await site.fiqa()
+    assert reply.code == code
+    assert reply.json == {"error": {"code": int(code), "message": "because", "status": code.name}}
+
+
+async def test_unknown_fields_are_counted_and_calls_are_too(site: Site) -> None:
+    assert (await site.fiqa(some_new_field=1)).code == 200
+    assert site.metric("picturematch_http_unknown_fields_total") == 1
+    assert site.metric("picturematch_http_requests_total", route="fiqa", code="200") == 1
