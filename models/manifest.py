@@ -89,8 +89,9 @@ class FmrPoint(_Strict, frozen=True, kw_only=True):
 class NetworkEntry(_Strict, frozen=True, kw_only=True):
     """One network: its role, its source, its input.
 
-    `dimension`, `threshold` (for 1:N where there is no curve) and `fmr_curve` (falling rates, rising thresholds) belong
-    to embedders; the `_from` texts name the data they were measured on.
+    `dimension`, `threshold` (for 1:N where there is no curve), `mirrored` (embed the mirror image as well and take the
+    mean) and `fmr_curve` (falling rates, rising thresholds) belong to embedders; the `_from` texts name the data that
+    were measured on.
 
     `outputs` names the outputs that are read, in order; empty means all, in the file's order.
     """
@@ -107,6 +108,7 @@ class NetworkEntry(_Strict, frozen=True, kw_only=True):
     dimension: Annotated[int, msgspec.Meta(ge=8, le=8192)] | None = None
     threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
     threshold_from: str = ""
+    mirrored: bool = False
     fmr_curve: tuple[FmrPoint, ...] = ()
     fmr_curve_from: str = ""
 

@@ -1,7 +1,9 @@
-"""The embedder: five landmarks moved onto the ArcFace template, then the network.
+"""The embedder: five landmarks moved onto the ArcFace template, then the network, on the face and on its mirror image.
 
 Any ArcFace-style network fits; its manifest entry says how it is fed, its dimension and its threshold.
 """
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -56,13 +58,23 @@ def align(image: Image, face: Face, width: int = TEMPLATE_SIDE, height: int = TE
     return np.asarray(cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR), np.uint8)
 
 
-class ArcFaceEmbedder:
-    """Aligns and embeds."""
+Refine = Callable[[Image, Face], Face]
+"""Gives a face better landmarks."""
 
-    def __init__(self, run: Run, entry: NetworkEntry) -> None:
+
+class ArcFaceEmbedder:
+    """Aligns and embeds.
+
+    With `mirrored` in the manifest entry the embedding is the mean of those of the face and of its mirror image, which
+    are of one person whatever the light and the pose. `refine` goes over the landmarks before they are used.
+    """
+
+    def __init__(self, run: Run, entry: NetworkEntry, refine: Refine | None = None) -> None:
         if entry.dimension is None or entry.threshold is None or not entry.input.width or not entry.input.height:
             raise ValueError(f"the embedder {entry.name} needs dimension, threshold, input.width and input.height")
         self._run = run
+        self._refine = refine
+        self._mirrored = entry.mirrored
         self._spec = entry.input
         self._size = (entry.input.width, entry.input.height)
         self.dimension: int = entry.dimension
@@ -76,10 +88,18 @@ class ArcFaceEmbedder:
             PictureUnreadable: no usable embedding comes of it.
             ValueError: the network's output is not of the manifest's dimension.
         """
-        raw = self._run(to_tensor(align(image, face, *self._size), self._spec))[0].reshape(-1)
-        if raw.size != self.dimension:
-            raise ValueError(f"the embedder's output has {raw.size} numbers, its manifest says {self.dimension}")
+        refined = face if self._refine is None else self._refine(image, face)
+        aligned = align(image, refined, *self._size)
+        raw = self._raw(aligned)
+        if self._mirrored:
+            raw = (raw + self._raw(np.ascontiguousarray(aligned[:, ::-1]))) / np.float32(2)
         norm = float(np.linalg.norm(raw.astype(np.float64)))
         if not (np.isfinite(norm) and norm > 1e-6):
             raise PictureUnreadable("the face in the picture gives no usable features; send a clearer picture")
         return Embedding((raw / norm).astype(np.float32), norm)
+
+    def _raw(self, aligned: Image) -> NDArray[np.float32]:
+        raw = self._run(to_tensor(aligned, self._spec))[0].reshape(-1)
+        if raw.size != self.dimension:
+            raise ValueError(f"the embedder's output has {raw.size} numbers, its manifest says {self.dimension}")
+        return raw

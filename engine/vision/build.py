@@ -5,8 +5,9 @@ from collections.abc import Callable
 from engine.vision.arcface import ArcFaceEmbedder
 from engine.vision.centerface import CenterFace
 from engine.vision.headpose import BinnedHeadPose
+from engine.vision.landmarks import refine_landmarks
 from engine.vision.liveness_rgb import RgbLiveness
-from engine.vision.ports import ModelSet
+from engine.vision.ports import Face, Image, ModelSet
 from engine.vision.tensor import Run
 from models.manifest import REQUIRED_ROLES, Manifest, Role
 
@@ -24,9 +25,14 @@ def build_model_set(
     Raises:
         ModelError: a network cannot be opened, or the manifest's curves are of another embedder.
     """
+    detector = CenterFace(open_network("detector"), manifest.network("detector"))
+
+    def refine(image: Image, face: Face) -> Face:
+        return refine_landmarks(image, face, detector)
+
     return ModelSet(
-        detector=CenterFace(open_network("detector"), manifest.network("detector")),
-        embedder=ArcFaceEmbedder(open_network("embedder"), manifest.embedder_of(identity("embedder"))),
+        detector=detector,
+        embedder=ArcFaceEmbedder(open_network("embedder"), manifest.embedder_of(identity("embedder")), refine),
         liveness=RgbLiveness(open_network("liveness"), manifest.network("liveness")),
         pose=BinnedHeadPose(open_network("pose"), manifest.network("pose")),
         identities=tuple((role, identity(role)) for role in REQUIRED_ROLES),

@@ -39,6 +39,19 @@ def tiny_fully_convolutional() -> bytes:
     return _file(graph)
 
 
+def tiny_prelu(slopes: np.ndarray) -> bytes:
+    """A PReLU of a picture of as many channels as `slopes` has rows."""
+    shape = (1, slopes.shape[0], 6, 5)
+    graph = helper.make_graph(
+        [helper.make_node("PRelu", ["picture", "slopes"], ["bent"])],
+        "tiny-prelu",
+        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("bent", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(slopes.astype(np.float32), "slopes")],
+    )
+    return _file(graph)
+
+
 def _file(graph: onnx.GraphProto) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     return bytes(model.SerializeToString())

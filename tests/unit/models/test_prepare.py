@@ -6,7 +6,7 @@ from onnx import numpy_helper
 from models.errors import DamagedModel
 from models.network import Network
 from models.prepare import SMALLEST_WEIGHT, identity_of, prepare, sha256_of
-from tests.support.tiny_models import INPUT_SHAPE, tiny_embedder, tiny_fully_convolutional
+from tests.support.tiny_models import INPUT_SHAPE, tiny_embedder, tiny_fully_convolutional, tiny_prelu
 
 PICTURE = np.random.default_rng(1).normal(size=INPUT_SHAPE).astype(np.float32)
 
@@ -67,3 +67,23 @@ def test_an_identity_names_the_source_and_the_recipe():
     source = tiny_embedder()
 
     assert identity_of(sha256_of(source)).startswith(sha256_of(source) + "-r")
+
+
+@pytest.mark.parametrize("slope", [-0.7, 0.0, 0.25, 1.0, 1.3])
+def test_a_prelu_of_channels_is_taken_apart_and_says_the_same(slope: float):
+    slopes = np.array([slope, 0.1, -0.2], np.float32).reshape(3, 1, 1)
+    picture = np.random.default_rng(2).normal(size=(1, 3, 6, 5)).astype(np.float32)
+    prepared = prepare(tiny_prelu(slopes))
+
+    kinds = [node.op_type for node in onnx.load_model_from_string(prepared).graph.node]
+    assert "PRelu" not in kinds
+    wanted = np.where(picture > 0, picture, slopes * picture)
+    assert np.allclose(Network(prepared)(picture)[0], wanted, atol=1e-6)
+    assert prepare(prepared) == prepared
+
+
+def test_a_prelu_with_one_slope_for_all_stays_as_it_is():
+    source = tiny_prelu(np.full((1,), 0.3, np.float32))
+    source_model = onnx.load_model_from_string(prepare(source))
+
+    assert [node.op_type for node in source_model.graph.node] == ["PRelu"]

@@ -3,6 +3,7 @@
 import math
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
@@ -107,6 +108,36 @@ def test_an_embedder_of_another_dimension_than_its_manifest_says_is_refused():
     embedder = ArcFaceEmbedder(lambda _: (np.ones((1, 128), np.float32),), MANIFEST.network("embedder"))
     with pytest.raises(ValueError, match="128 numbers, its manifest says 512"):
         embedder(pictures.colours(), ANY_FACE)
+
+
+def test_a_mirrored_embedding_is_that_of_the_face_and_of_its_mirror_image_alike():
+    def run(tensor: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (tensor.reshape(1, -1)[:, :512] + 2,)
+
+    entry = MANIFEST.network("embedder")
+    picture = np.random.default_rng(3).integers(0, 255, (150, 150, 3), np.uint8)
+    once = ArcFaceEmbedder(run, msgspec.structs.replace(entry, mirrored=False))(picture, ANY_FACE)
+    straight = ArcFaceEmbedder(run, entry)(picture, ANY_FACE)
+    aligned = align(picture, ANY_FACE)
+    mean = (run(to_tensor(aligned, entry.input))[0] + run(to_tensor(aligned[:, ::-1], entry.input))[0])[0] / 2
+
+    assert np.allclose(straight.vector, mean / np.linalg.norm(mean), atol=1e-5)
+    assert not np.allclose(straight.vector, once.vector, atol=1e-3)
+
+
+def test_the_landmarks_are_refined_before_they_are_used():
+    moved = Face(ANY_FACE.box, 0.9, ANY_FACE.landmarks + 9)
+    seen: list[np.ndarray] = []
+
+    def run(tensor: np.ndarray) -> tuple[np.ndarray, ...]:
+        seen.append(tensor)
+        return (np.ones((1, 512), np.float32),)
+
+    entry = msgspec.structs.replace(MANIFEST.network("embedder"), mirrored=False)
+    picture = np.random.default_rng(3).integers(0, 255, (150, 150, 3), np.uint8)
+    ArcFaceEmbedder(run, entry, lambda _image, _face: moved)(picture, ANY_FACE)
+
+    assert np.array_equal(seen[0], to_tensor(align(picture, moved), entry.input))
 
 
 def test_liveness_is_the_probability_of_the_live_class():

@@ -1,0 +1,89 @@
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from engine.vision.landmarks import CLOSE_SIDE, refine_landmarks
+from engine.vision.ports import Box, Face, Image
+
+TRUTH = np.array([[40, 45], [60, 45], [50, 58], [43, 70], [57, 70]], np.float32)
+BOX = Box(30, 30, 40, 50)
+
+
+def fixed(points: np.ndarray) -> Callable[[Image], Sequence[Face]]:
+    """A detector that always answers with these landmarks around the middle."""
+    box = Box(CLOSE_SIDE / 2 - 30, CLOSE_SIDE / 2 - 30, 60, 60)
+    return lambda image: (Face(box, 0.9, points.astype(np.float32)),)
+
+
+def test_the_lean_of_a_detector_cancels_out_between_the_face_and_its_mirror_image():
+    truth = Face(BOX, 0.9, TRUTH)
+    points = (TRUTH + 0.5 - np.array([0, 5])) * (CLOSE_SIDE / 100) - 0.5
+    mirrored = points * np.array([-1, 1]) + np.array([CLOSE_SIDE - 1, 0])
+    lean = np.array([3.0, 0.0])
+    answers = iter([points + lean, (mirrored + lean)[[1, 0, 2, 4, 3]]])
+
+    refined = refine_landmarks(np.zeros((160, 200, 3), np.uint8), truth, lambda image: fixed(next(answers))(image))
+
+    assert np.allclose(refined.landmarks, TRUTH, atol=0.5)
+
+
+def test_both_opinions_are_asked_of_a_small_square_picture_and_its_mirror_image():
+    seen: list[Image] = []
+
+    def look(image: Image) -> Sequence[Face]:
+        seen.append(image)
+        return ()
+
+    image = np.random.default_rng(1).integers(0, 255, (160, 200, 3), np.uint8)
+
+    refine_landmarks(image, Face(BOX, 0.9, TRUTH), look)
+
+    straight, mirrored = seen
+    assert straight.shape == mirrored.shape == (CLOSE_SIDE, CLOSE_SIDE, 3)
+    assert np.array_equal(straight[:, ::-1], mirrored)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("shift", [(0, 0), (-28, 0), (0, -28), (60, 40)])
+def test_points_come_back_to_where_they_are_in_the_whole_picture(scale, shift):
+    # The same points told of every close picture: what comes back must lie in the middle of the enlarged box.
+    box = Box((30 + shift[0]) * scale, (30 + shift[1]) * scale, 40 * scale, 40 * scale)
+    middle = np.array([box.x + box.width / 2, box.y + box.height / 2])
+    face = Face(box, 0.9, np.tile(middle.astype(np.float32), (5, 1)))
+    answer = fixed(np.full((5, 2), (CLOSE_SIDE - 1) / 2))
+    image = np.zeros((round(160 * scale), round(200 * scale), 3), np.uint8)
+
+    refined = refine_landmarks(image, face, answer)
+
+    assert np.allclose(refined.landmarks, middle, atol=1.0 * scale + 0.5)
+
+
+def test_a_face_that_is_not_seen_from_close_by_stays_as_it_is():
+    face = Face(BOX, 0.9, TRUTH)
+    refined = refine_landmarks(np.zeros((160, 200, 3), np.uint8), face, lambda image: ())
+    assert np.array_equal(refined.landmarks, TRUTH)
+
+
+@pytest.mark.parametrize("other", [Box(0, 0, 40, 40), Box(CLOSE_SIDE / 2 - 5, CLOSE_SIDE / 2 - 5, 10, 10)])
+def test_another_face_in_the_close_picture_does_not_count(other):
+    face = Face(BOX, 0.9, TRUTH)
+    wrong = np.full((5, 2), 3.0, np.float32)
+    refined = refine_landmarks(np.zeros((160, 200, 3), np.uint8), face, lambda image: (Face(other, 0.9, wrong),))
+    assert np.array_equal(refined.landmarks, TRUTH)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        Box(-5000, -5000, 4, 4),
+        Box(1e9, 1e9, 10, 10),
+        Box(-1e6, -1e6, 2e6, 2e6),
+        Box(10, 10, 0, 0),
+        Box(199, 159, 50, 50),
+    ],
+)
+def test_a_box_far_outside_or_out_of_all_measure_changes_nothing_and_breaks_nothing(box):
+    face = Face(box, 0.9, TRUTH)
+    refined = refine_landmarks(np.zeros((160, 200, 3), np.uint8), face, lambda image: ())
+    assert np.array_equal(refined.landmarks, TRUTH)
