@@ -10,7 +10,7 @@ import pytest
 from engine.errors import Code
 from engine.messages import Answer, CompareRequest, Headers, RefusedAnswer, Request
 from ingest.server import COMPARE_PATH
-from tests.wire.harness import Serving, Site, encoded, noise
+from tests.wire.harness import HttpReply, Serving, Site, encoded, noise
 from tests.wire.test_bad_input import (
     NOT_A_BOOLEAN,
     NOT_A_STRING,
@@ -176,12 +176,16 @@ async def test_base64_comes_with_prefix_and_line_breaks(site: Site, field: str) 
 
 async def test_two_pictures_of_the_largest_size_fit_into_one_body(site: Site) -> None:
     largest = site.picture + b"\0" * (8 * MIB - len(site.picture))
-    text = base64.encodebytes(largest).decode()
-    body = io.BytesIO(json.dumps({"face_image_base64": text, "card_image_base64": text}).encode())
-    reply = await site.call("POST", COMPARE_PATH, data=body, headers={"Content-Type": "application/json"})
-    assert reply.code == 200
-    assert len(the_request(site).card_image) == 8 * MIB
-    reply = await site.compare(card_image_base64=base64.b64encode(largest + b"\0").decode())
+
+    async def compare_with(card: bytes) -> HttpReply:
+        texts = (base64.encodebytes(picture).decode() for picture in (largest, card))
+        body = json.dumps(dict(zip(("face_image_base64", "card_image_base64"), texts, strict=True))).encode()
+        headers = {"Content-Type": "application/json"}
+        return await site.call("POST", COMPARE_PATH, data=io.BytesIO(body), headers=headers)
+
+    assert (await compare_with(largest)).code == 200
+    assert len(the_request(site).face_image) == len(the_request(site).card_image) == 8 * MIB
+    reply = await compare_with(largest + b"\0")
     assert reply.code == 41300
     assert "card_image_base64" in reply.json["error"]["message"]
 
