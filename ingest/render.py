@@ -23,6 +23,8 @@ from engine.messages import (
 _NOT_MEASURED = -1
 _CUT_FROM_SHARE = 0.1
 """The vendor's `partial` is a boolean; from this share on the levels call a face cut (engine.vision.quality)."""
+_MOUTH_SHOWS_FROM = 1.0
+"""Our item mask tells how much of a mouth shows, so that less is worse; callers expect the opposite of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def fiqa_document(answer: FiqaAnswer) -> dict[str, Any]:
 
 
 def detailed_scores(answer: FiqaAnswer) -> dict[str, Any]:
-    """Each measured item by name; mask is -1 and occlusion empty where nothing measures them."""
+    """Each measured item by name; mask (1 worn, 0 not) is -1 and occlusion empty where nothing measures them."""
     scores: dict[str, Any] = {"mask": _NOT_MEASURED, "occlusion": []}
     items: tuple[CheckResult | MeasuredItem, ...] = (*answer.checks, *answer.measured)
     for item in items:
@@ -106,6 +108,8 @@ def detailed_scores(answer: FiqaAnswer) -> dict[str, Any]:
             scores["headpose"] = {f"{angle}_angle": degrees for angle, degrees in sorted(item.detail.items())}
         elif item.name == "partial":
             scores["partial"], scores["partial_share"] = item.value > _CUT_FROM_SHARE, item.value
+        elif item.name == "mask":
+            scores["mask"], scores["mouth_shown"] = int(item.value < _MOUTH_SHOWS_FROM), item.value
         elif item.name == "occlusion":
             scores["occlusion"] = [item.value]
         else:

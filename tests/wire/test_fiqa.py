@@ -44,11 +44,14 @@ async def test_an_assessment_is_answered_with_the_golden_json(site: Site) -> Non
     assert all(type(corner) is int for corner in reply.json["detailed_result"]["bbox"])
 
 
-async def test_what_is_measured_of_mask_and_occlusion_takes_the_place_of_the_unknown(serving: Serving) -> None:
+@pytest.mark.parametrize(("shown", "worn"), [(0.9, 1), (1.0, 0), (1.4, 0)])
+async def test_what_is_measured_of_mask_and_occlusion_takes_the_place_of_the_unknown(
+    serving: Serving, shown: float, worn: int
+) -> None:
     async def masked(request: Request) -> Answer:
         checks = [
             CheckResult(name=name, value=value, limit=0.5, passed=value <= 0.5)
-            for name, value in (("mask", 0.9), ("occlusion", 0.25), ("partial", 0.4))
+            for name, value in (("mask", shown), ("occlusion", 0.25), ("partial", 0.4))
         ]
         face = FaceBox(x=-3.6, y=0.0, width=50.0, height=50.0, confidence=1.0)
         return FiqaAnswer(passed=False, face=face, checks=tuple(checks), quality_score=0.25)
@@ -56,8 +59,13 @@ async def test_what_is_measured_of_mask_and_occlusion_takes_the_place_of_the_unk
     async with serving(masked) as site:
         detail = (await site.fiqa()).json["detailed_result"]
     assert detail["bbox"] == [-4, 0, 46, 50]
-    assert detail["detailed_scores"] == {"mask": 0.9, "occlusion": [0.25], "partial": True, "partial_share": 0.4}
-    assert (detail["passed_items"], detail["failed_items"]) == (["occlusion", "partial"], ["mask"])
+    assert detail["detailed_scores"] == {
+        "mask": worn,
+        "mouth_shown": shown,
+        "occlusion": [0.25],
+        "partial": True,
+        "partial_share": 0.4,
+    }
 
 
 async def test_the_log_holds_the_raw_picture_and_the_level(site: Site) -> None:
