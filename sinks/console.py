@@ -11,8 +11,8 @@ import orjson
 from broker.port import Broker, Record, Start
 from sinks.backlog import backlog, live, positions
 
-Kind = Literal["match", "people", "all"]
-_PEOPLE = ("enrol", "delete")
+Kind = Literal["match", "people", "compare", "all"]
+_KINDS: Mapping[Kind, tuple[str, ...]] = {"match": ("match",), "people": ("enrol", "delete"), "compare": ("compare",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,7 @@ class Choice:
 
     def wants(self, event: Mapping[str, object]) -> bool:
         """Whether it is one of them."""
-        kind = event.get("kind")
-        if self.kind == "match" and kind != "match":
-            return False
-        if self.kind == "people" and kind not in _PEOPLE:
+        if self.kind != "all" and event.get("kind") not in _KINDS[self.kind]:
             return False
         return self.device_ip is None or event.get("device_ip") == self.device_ip
 

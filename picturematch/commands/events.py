@@ -24,7 +24,7 @@ Examples:
 @click.option("--follow", "-f", is_flag=True, help="Go on with the events that come.")
 @click.option("--since", type=When(), help="From then on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.")
 @click.option("--device", metavar="IP", help="Only those of this device_ip.")
-@click.option("--kind", type=click.Choice(["match", "people", "all"]), default="all", show_default=True)
+@click.option("--kind", type=click.Choice(["match", "people", "compare", "all"]), default="all", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), help="End after so many.")
 @click.pass_context
 def command(

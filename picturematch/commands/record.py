@@ -41,6 +41,8 @@ def command(
 ) -> None:
     """Record match requests: the pictures, what the devices sent, and what was decided.
 
+    Enrolments, comparisons and FIQA are not recorded.
+
     Running it again on the same folder goes on after the last recorded request. A capture holds faces: its folder is
     readable by you alone. A request that stays undecided for longer than --wait is recorded without a decision.
     """

@@ -11,6 +11,8 @@ import pytest
 from broker.embedded import EmbeddedBroker, open_embedded
 from broker.port import NewRecord
 from engine.capture import CaptureError, CaptureLine
+from engine.messages import CompareRequest, FiqaRequest, encode
+from engine.topics import request_key
 from ingest.capture_reader import CaptureReader
 from sinks.capture_folder import CaptureFolder
 from sinks.console import Choice, print_events
@@ -87,6 +89,7 @@ async def test_events_can_be_chosen_by_kind_device_time_and_number(log: Embedded
     await fill(log, clock, 4)
     assert await printed(log, choice=Choice("people")) == ["e1"]
     assert await printed(log, choice=Choice("match")) == ["r0", "r1", "r2", "r3"]
+    assert await printed(log, choice=Choice("compare")) == []
     assert await printed(log, choice=Choice("all", "10.0.0.1")) == ["r1", "r3"]
     assert await printed(log, since_s=RECEIVED_S + 2) == ["r2", "r3", "e1"]
     assert await printed(log, since_s=RECEIVED_S + 99) == []
@@ -143,6 +146,20 @@ async def test_a_recording_holds_requests_in_order_with_pictures_and_decisions(
     reader = CaptureReader(tmp_path / "out")
     assert [reader.picture(line.request.picture) for line in lines] == [match_request(n).image for n in range(6)]
     assert lines[3].request.compare_time == RECEIVED_S + 3.25
+
+
+async def test_a_recording_passes_over_all_that_is_no_match_and_waits_for_nothing_of_it(
+    log: EmbeddedBroker, clock: Clock, tmp_path: Path
+) -> None:
+    two = CompareRequest(
+        request_id="c1", face_image=b"jpeg", card_image=b"jpeg", compare_time_s=RECEIVED_S, received_time_s=RECEIVED_S
+    )
+    one = FiqaRequest(request_id="q1", image=b"jpeg", received_time_s=RECEIVED_S)
+    await log.append([NewRecord(TOPICS.requests, request_key(r), encode(r)) for r in (two, one)])
+    await fill(log, clock, 2)
+    tally, lines = await captured(log, tmp_path / "capture")
+    assert (tally.recorded, tally.undecided) == (2, 0)
+    assert sorted(ids(lines)) == ["r0", "r1"]
 
 
 async def test_a_recording_can_be_of_a_device_and_a_span_of_time(

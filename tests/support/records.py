@@ -50,7 +50,7 @@ def event_of(request: MatchRequest | EnrolRequest, place: Position, **changes: o
         "retcode": "1" if match else None,
         "identity_id": "7",
         "score": 0.75 if match else None,
-        "threshold": Threshold(value=0.48, rule="default") if match else None,
+        "threshold": Threshold(value=0.48, rule="setting") if match else None,
     }
     return Event(**(fields | changes))  # type: ignore[arg-type]
 

@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from engine.errors import Code
-from engine.messages import Answer, Headers, MatchAnswer, MatchRequest, RefusedAnswer, Request
+from engine.evidence import Attributes, CheckResult, FaceBox, LivenessResult
+from engine.messages import Answer, DebugInfo, Headers, MatchAnswer, MatchRequest, RefusedAnswer, Request
 from ingest.server import MATCH_PATH
 from tests.wire.harness import Serving, Site, answer_well, eventually
 
@@ -31,6 +32,45 @@ async def test_a_stranger_is_a_success(serving: Serving) -> None:
         reply = await site.match()
     assert reply.code == 200
     assert reply.body == b'{"retcode":"0","identity_id":"","name":"stranger","score":0.4512,"identity_info":{}}'
+
+
+async def test_what_was_asked_for_beside_the_answer_comes_with_it(serving: Serving) -> None:
+    live = CheckResult(
+        name="rgb_live", value=0.9, limit=0.5, passed=True, vote=True, detail={"moire": 0.25, "live": 0.9}
+    )
+
+    async def told(request: Request) -> Answer:
+        return MatchAnswer(
+            retcode="1",
+            identity_id="7",
+            name="Ada",
+            score=0.75,
+            identity_info={},
+            attributes=Attributes(age_years=33.5, age_class="adult", sex="female"),
+            debug=DebugInfo(
+                faces=2,
+                face=FaceBox(x=1.0, y=2.0, width=30.0, height=40.0, confidence=0.99),
+                quality=(),
+                liveness=LivenessResult(mode="liveness_rgb", passed=True, checks=(live,)),
+                timings_ms={"decode": 1.5},
+                quality_score=0.625,
+            ),
+        )
+
+    async with serving(told) as site:
+        document = (await site.match(with_attribute=True, with_debug_info=True)).json
+    assert document["attributes"] == {
+        "age_years": 33.5,
+        "age_class": "adult",
+        "sex": "female",
+        "mask": None,
+        "glasses": None,
+    }
+    debug = document["debug_info"]
+    assert (debug["faces"], debug["quality_score"], debug["timings_ms"]) == (2, 0.625, {"decode": 1.5})
+    assert debug["face"] == {"x": 1.0, "y": 2.0, "width": 30.0, "height": 40.0, "confidence": 0.99}
+    (check,) = debug["liveness"]["checks"]
+    assert (check["vote"], check["detail"]) == (True, {"moire": 0.25, "live": 0.9})
 
 
 @pytest.mark.parametrize("code", [code for code in Code if code >= 40003])
