@@ -11,14 +11,11 @@ from engine.errors import Code, PictureRefused, Refusal
 from engine.evidence import MeasuredItem
 from engine.matching import NOTHING_SEEN, Findings, detect_faces, outcome_of
 from engine.messages import FiqaRequest
-from engine.policy import Policy, QualityLimits
+from engine.policy import Policy
 from engine.terms import Outcome
 from engine.timing import Clock, StageTimer
 from engine.vision.ports import Check, Face, Image, ModelSet
-from engine.vision.quality import measure_quality, quality_score
-
-_EVERYTHING = QualityLimits(face_size_px=0, headpose_degrees=540, partial=1.0, brightness=(0.0, 255.0), clarity=0.0)
-"""Limits that ask for each item and fail none."""
+from engine.vision.quality import measure_all, quality_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +66,5 @@ def refuse_fiqa(refusal: Refusal) -> FiqaDecision:
 def _measure(
     image: Image, face: Face, request: FiqaRequest, policy: Policy, models: ModelSet
 ) -> tuple[Sequence[Check], tuple[MeasuredItem, ...]]:
-    checks = measure_quality(image, face, request.quality_level, policy.custom_quality, models.pose)
-    limited = {check.name for check in checks}
-    everything = measure_quality(image, face, "custom", _EVERYTHING, models.pose)
-    measured = (c for c in everything if c.name not in limited)
-    return checks, tuple(MeasuredItem(name=c.name, value=c.value, detail=dict(c.detail)) for c in measured)
+    checks, others = measure_all(image, face, request.quality_level, policy.custom_quality, models.pose)
+    return checks, tuple(MeasuredItem(name=item.name, value=item.value, detail=dict(item.detail)) for item in others)

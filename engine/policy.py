@@ -21,8 +21,10 @@ class QualityLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The share of the face box outside the picture may reach this."""
     brightness: tuple[float, float] | None = None
     """The mean grey value (0..255) of the face must lie between these."""
-    clarity: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    """The sharpness of the face must reach this."""
+    clarity: Share | None = None
+    """The sharpness of the face, 0..1, must reach this."""
+    mask: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    """How much of a mouth shows must reach this; made so that 1 is where a face mask begins."""
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

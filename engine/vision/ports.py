@@ -58,10 +58,15 @@ class Face:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
-    """A face as a unit vector (float32, the embedder's dimension); `norm` is its length before normalising."""
+    """A face as a unit vector (float32, the embedder's dimension); `norm` is its length before normalising.
+
+    `strength`: where the norm lies, 0..1, between what is typical of faces that fail to match and of good photos; None
+    where nobody measured that of the embedder.
+    """
 
     vector: Vector
     norm: float
+    strength: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from engine.policy import QualityLimits
-from engine.vision.ports import Box, Face, HeadPose, Image
-from engine.vision.quality import clarity, measure_quality, share_outside
-from tests.support import pictures
+from engine.vision.arcface import TEMPLATE
+from engine.vision.ports import Box, Embedding, Face, HeadPose, Image
+from engine.vision.quality import clarity, measure_all, measure_quality, quality_score, share_outside
 
 NO_LANDMARKS = np.zeros((5, 2), np.float32)
 UNUSED = QualityLimits()
@@ -61,7 +61,8 @@ def test_each_level_measures_what_the_wire_lists():
         for level in ("high", "middle", "low")
     }
 
-    assert names["high"] == names["middle"] == {"face_size", "headpose", "partial", "brightness"}
+    assert names["high"] == {"face_size", "headpose", "partial", "brightness", "clarity", "mask"}
+    assert names["middle"] == {"face_size", "headpose", "partial", "brightness"}
     assert names["low"] == {"face_size", "headpose"}
 
 
@@ -81,15 +82,130 @@ def test_brightness_is_held_against_the_limit_it_is_nearer_to(value: int, limit:
     assert (check.value, check.limit, check.passed) == (value, limit, passed)
 
 
-def test_a_blurred_face_is_less_clear():
-    sharp = pictures.busy(400, 400)
-    blurred = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 6), np.uint8)
+def test_a_blurred_face_is_less_clear_whatever_its_contrast_and_noise():
+    box = face().box
+    for contrast in (1.0, 0.3):
+        sharp = drawing(contrast)
+        blurred = noisy(cv2.GaussianBlur(sharp, (0, 0), 5))
+        moved = noisy(cv2.blur(sharp, (21, 1)))
+        assert clarity(sharp, box) == pytest.approx(clarity(drawing(1.0), box), abs=0.03)
+        assert clarity(blurred, box) < 0.7 * clarity(sharp, box)
+        assert clarity(moved, box) < 0.7 * clarity(sharp, box)
 
-    assert clarity(sharp, face().box) > 10 * clarity(blurred, face().box)
+
+def test_a_face_without_any_detail_has_no_clarity():
+    assert clarity(grey(), face().box) == 0
+    assert clarity(grey(), Box(900, 900, 0, 0)) == 0
 
 
 def test_custom_limits_come_from_the_settings_and_nothing_else_is_measured():
-    limits = QualityLimits(face_size_px=None, headpose_degrees=None, clarity=1e9)
+    limits = QualityLimits(face_size_px=None, headpose_degrees=None, clarity=1)
     checks = measure_quality(grey(), face(), "custom", limits, never)
 
     assert [(c.name, c.passed) for c in checks] == [("clarity", False)]
+
+
+def test_everything_can_be_measured_and_what_the_level_does_not_limit_has_no_verdict():
+    checks, others = measure_all(grey(), face(), "middle", UNUSED, frontal)
+
+    assert [c.name for c in checks] == ["face_size", "headpose", "partial", "brightness"]
+    assert [item.name for item in others] == ["clarity", "mask"]
+    assert not measure_all(grey(), face(), "no", UNUSED, frontal)[0]
+    assert len(measure_all(grey(), face(), "no", UNUSED, frontal)[1]) == 6
+
+
+def test_the_head_angles_are_told_one_by_one():
+    (check,) = (c for c in measure_quality(grey(), face(), "low", UNUSED, frontal) if c.name == "headpose")
+
+    assert (check.value, dict(check.detail)) == (12, {"yaw": 5, "pitch": -5, "roll": 2})
+
+
+def test_a_face_lit_from_one_side_is_told_by_its_halves():
+    image = grey(40)
+    image[:, 175:] = 200
+    (check,) = (c for c in measure_quality(image, face(), "middle", UNUSED, frontal) if c.name == "brightness")
+
+    assert check.passed
+    assert dict(check.detail) == {"left": 40, "right": 200}
+
+
+def test_a_photo_decoded_smaller_is_measured_at_the_size_it_was_sent_in():
+    reduced = Face(Box(100, 100, 70, 80), 0.9, NO_LANDMARKS, reduction=2)
+
+    check = measure_quality(grey(), reduced, "high", UNUSED, frontal)[0]
+
+    assert (check.name, check.value, check.passed) == ("face_size", 140, True)
+
+
+def mask(image: Image, landmarks: np.ndarray = TEMPLATE) -> float:
+    limits = QualityLimits(face_size_px=None, headpose_degrees=None, mask=1)
+    (check,) = measure_quality(image, Face(Box(19, 18, 73, 95), 0.9, landmarks), "custom", limits, never)
+    assert check.name == "mask"
+    assert check.passed is (check.value >= 1)
+    return check.value
+
+
+def test_a_mouth_in_colour_or_in_grey_is_no_mask_and_a_cloth_before_it_is():
+    bare = portrait()
+    grey_one = np.asarray(cv2.cvtColor(cv2.cvtColor(bare, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8)
+    assert mask(bare) >= 1
+    assert mask(grey_one) >= 1
+    assert mask(np.asarray(cv2.GaussianBlur(bare, (0, 0), 1.5), np.uint8)) >= 1
+    for cloth in ((225, 190, 150), (30, 30, 30), (240, 240, 240), (140, 160, 200)):
+        covered = bare.copy()
+        covered[62:] = cloth
+        assert mask(covered) < 1
+
+
+def test_where_no_mouth_can_be_looked_for_none_is_told():
+    assert mask(portrait(), NO_LANDMARKS) == 0
+
+
+def test_the_score_rises_with_each_of_its_parts():
+    def score(strength: float | None, confidence: float, image: Image) -> float:
+        seen = Face(face().box, confidence, NO_LANDMARKS)
+        return quality_score(image, seen, Embedding(np.ones(1, np.float32), 1.0, strength))
+
+    assert score(1, 0.95, drawing()) == pytest.approx(1)
+    assert score(0, 0.5, grey()) == pytest.approx(0)
+    assert score(0.5, 0.9, drawing()) < score(0.9, 0.9, drawing())
+    assert score(0.5, 0.7, drawing()) < score(0.5, 0.9, drawing())
+    assert score(0.5, 0.9, grey()) < score(0.5, 0.9, drawing())
+
+
+def test_the_score_does_without_a_strength_where_nobody_measured_the_embedders_norms():
+    seen = Face(face().box, 0.95, NO_LANDMARKS)
+
+    assert quality_score(drawing(), seen, Embedding(np.ones(1, np.float32), 1.0)) == pytest.approx(1)
+
+
+def drawing(contrast: float = 1.0) -> Image:
+    """Blobs of many sizes with sharp edges."""
+    picture = np.full((400, 400), 128.0)
+    random = np.random.default_rng(3)
+    for _ in range(400):
+        x, y, radius, shade = (
+            random.integers(0, 400),
+            random.integers(0, 400),
+            random.integers(3, 20),
+            random.integers(256),
+        )
+        cv2.circle(picture, (int(x), int(y)), int(radius), float(shade), -1)
+    shaded = np.clip((picture - 128) * contrast + 128, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(np.repeat(shaded[:, :, np.newaxis], 3, axis=2))
+
+
+def noisy(image: np.ndarray) -> Image:
+    random = np.random.default_rng(4)
+    return np.clip(image + random.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
+
+
+def portrait() -> Image:
+    """Skin with two eyes and a red mouth at their places on the template."""
+    picture = np.full((112, 112, 3), (140, 160, 200), np.uint8)
+    for x in (38, 73):
+        cv2.ellipse(picture, (x, 51), (9, 4), 0, 0, 360, (235, 235, 235), -1)
+        cv2.circle(picture, (x, 51), 4, (40, 40, 40), -1)
+    cv2.ellipse(picture, (56, 92), (15, 6), 0, 0, 360, (90, 80, 170), -1)
+    cv2.line(picture, (42, 92), (70, 92), (40, 30, 60), 1)
+    return picture
