@@ -14,6 +14,7 @@ _COMMANDS = (
     "demo",
     "models",
     "enrol",
+    "calibrate",
     "events",
     "sink",
     "record",

@@ -84,3 +84,44 @@ def test_two_networks_for_one_role_are_refused(tmp_path: Path):
 def test_a_manifest_that_is_not_there_says_so(tmp_path: Path):
     with pytest.raises(BadManifest, match="cannot be read"):
         load_manifest(tmp_path / "none.toml")
+
+
+IDENTITY = "0f" * 32 + "-r1"
+CURVE = f"""
+[[curves]]
+embedder = "{IDENTITY}"
+measured_on = "our photos"
+fmr_curve = [{{ fmr = 1e-3, threshold = 0.3 }}, {{ fmr = 1e-5, threshold = 0.4 }}]
+"""
+
+
+def test_a_curve_counts_for_the_embedder_it_was_measured_with(tmp_path: Path):
+    entry = load_manifest(own(tmp_path, OWN_EMBEDDER + CURVE)).embedder_of(IDENTITY)
+    assert entry.name == "ours"
+    assert [point.threshold for point in entry.fmr_curve] == [0.3, 0.4]
+    assert entry.fmr_curve_from == "our photos"
+
+
+def test_a_curve_of_another_embedder_is_refused(tmp_path: Path):
+    manifest = load_manifest(own(tmp_path, CURVE))
+    with pytest.raises(BadManifest, match=r"measured with another embedder.*picturematch calibrate"):
+        manifest.embedder_of("1f" * 32 + "-r1")
+
+
+def test_without_own_curves_the_embedder_keeps_its_own():
+    manifest = default_manifest()
+    assert manifest.embedder_of(IDENTITY) == manifest.network("embedder")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (CURVE + CURVE, "two .*curves"),
+        (CURVE.replace("1e-5", "1e-2"), "not in order"),
+        (CURVE.replace(", { fmr = 1e-5, threshold = 0.4 }", ""), "fmr_curve"),
+        (CURVE.replace(IDENTITY, "ours"), "embedder"),
+    ],
+)
+def test_curves_that_cannot_be_used_say_why(tmp_path: Path, text: str, sentence: str):
+    with pytest.raises(BadManifest, match=sentence):
+        load_manifest(own(tmp_path, text))

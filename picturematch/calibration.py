@@ -1,0 +1,128 @@
+"""A curve of false match rates measured on the operator's photos: the trade-off, and the manifest that keeps it."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.evaluation.curve import LEAST_PAIRS, RATES, extended_curve, measured_curve, tells
+from engine.evaluation.scores import Scores
+from engine.threshold import FLOOR_FMR, threshold_at
+from models.errors import BadManifest
+from models.manifest import FmrPoint, Manifest, load_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One rate of the trade-off.
+
+    Attributes:
+        fmr: the false match rate.
+        threshold: the cosine at which it is kept.
+        fnmr: share of pairs of one person that miss the threshold; None where nobody has two photos.
+        measured: whether the photos tell it; else the curve was carried on.
+    """
+
+    fmr: float
+    threshold: float
+    fnmr: float | None
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """What photos tell about an embedder.
+
+    Attributes:
+        scores: of all pairs of the photos.
+        measured: the part of the curve that they tell.
+        curve: the whole curve, ready for searches; empty where too little was measured to make one.
+    """
+
+    scores: Scores
+    measured: tuple[FmrPoint, ...]
+    curve: tuple[FmrPoint, ...]
+
+    def rows(self) -> list[Row]:
+        """The trade-off, the highest rate first."""
+        told = {point.fmr for point in self.measured}
+        return [
+            Row(point.fmr, point.threshold, self.fnmr(point.threshold), point.fmr in told)
+            for point in self.curve or self.measured
+        ]
+
+    def fnmr(self, threshold: float) -> float | None:
+        """The share of pairs of one person that miss a threshold; None where nobody has two photos."""
+        return self.scores.fnmr(threshold) if len(self.scores.genuine) else None
+
+    def search_threshold(self, target_fpir: float, faces: int) -> float:
+        """What a search among so many faces would take by this curve (as engine.threshold).
+
+        Raises:
+            ValueError: there is no curve.
+        """
+        return threshold_at(self.curve, min(target_fpir / max(faces, 1), FLOOR_FMR))
+
+    def untold(self) -> list[float]:
+        """The rates that the photos are too few to tell."""
+        return [rate for rate in RATES if not tells(self.scores.impostor_count, rate)]
+
+
+def calibrate(scores: Scores, reference: Sequence[FmrPoint]) -> Calibration:
+    """The curve of those scores, carried on by the `reference` that comes with the embedder, if any."""
+    measured = measured_curve(scores) if scores.impostor_count else ()
+    enough = scores.impostor_count >= LEAST_PAIRS and len(measured) > 1
+    return Calibration(scores, measured, extended_curve(measured, reference) if enough else ())
+
+
+def suspicious_from(scores: Scores, current: Sequence[FmrPoint]) -> float | None:
+    """The score that chance brings in one of ten such sets at all, by the curve in use: pairs of different people that
+    reach it are probably one person under two names. None without a curve."""
+    if len(current) < 2 or not scores.impostor_count:
+        return None
+    return threshold_at(current, 0.1 / scores.impostor_count)
+
+
+def manifest_fragment(curve: Sequence[FmrPoint], embedder: str, measured_on: str) -> str:
+    """The [[curves]] table of a manifest. `measured_on`: one line without quotes or backslashes."""
+    points = "".join(f"    {{ fmr = {point.fmr:.0e}, threshold = {point.threshold:.6f} }},\n" for point in curve)
+    return f'[[curves]]\nembedder = "{embedder}"\nmeasured_on = "{measured_on}"\nfmr_curve = [\n{points}]\n'
+
+
+def require_writable(file: Path, embedder: str) -> None:
+    """Check, before the long work, that a curve can be written to the manifest `file`.
+
+    Raises:
+        BadManifest: it is no manifest, or has a curve of this embedder; nothing that is there is ever replaced.
+        OSError: its folder is not there.
+    """
+    if not file.exists():
+        file.parent.resolve(strict=True)
+        return
+    if any(curve.embedder == embedder for curve in load_manifest(file).curves):
+        raise BadManifest(f"{file} has a curve of this embedder already; take it out first, or name another file")
+
+
+def write_fragment(file: Path, fragment: str) -> Manifest:
+    """Add the fragment to the manifest `file`, or begin one with it; whole or not at all. The new manifest.
+
+    Raises:
+        BadManifest: the result would be no manifest.
+        OSError: it cannot be written.
+    """
+    before = file.read_text("utf-8") if file.exists() else ""
+    text = f"{before.rstrip()}\n\n{fragment}" if before.strip() else fragment
+    handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        manifest = load_manifest(temporary)
+        temporary.chmod(file.stat().st_mode & 0o777 if file.exists() else 0o644)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return manifest

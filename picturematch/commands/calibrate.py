@@ -1,0 +1,281 @@
+"""picturematch calibrate: the curve of false match rates on the operator's own photos."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from engine.evaluation.curve import LEAST_PAIRS, identification_fpir
+from engine.evaluation.pairs import AllPairs, score_all_pairs
+from engine.threshold import Rule, search_threshold
+from engine.vision.ports import ModelSet, Vector
+from ingest.enrol_list import Entry, Unusable, find_entries
+from ingest.errors import CannotRun
+from models.errors import ModelError
+from models.manifest import FmrPoint
+from picturematch.calibration import (
+    Calibration,
+    calibrate,
+    manifest_fragment,
+    require_writable,
+    suspicious_from,
+    write_fragment,
+)
+from picturematch.networks import store_of
+from picturematch.options import UserError, config_option, settings_of
+from picturematch.photos import Unseen, see_all
+from picturematch.settings import Settings
+from picturematch.shell import counted, printable, progress
+from picturematch.wiring import open_models
+
+_SUSPECTS = 20
+_PLAIN_WIDTH = 160
+
+_REASONS: dict[Rule, str] = {
+    "setting": "matching.threshold",
+    "target_fpir": "by the curve in use",
+    "floor": "by the curve in use, at its floor",
+    "model": "the embedder's own",
+    "level": "by the curve in use",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """The photos that gave a vector: where each was found, whose it is (numbers below `people`), and the vectors; and
+    how many others were left out, by kind."""
+
+    where: list[str]
+    whose: NDArray[np.int64]
+    people: int
+    vectors: Vector
+    lost: Counter[str]
+    several_faces: int
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  picturematch calibrate photos
+  picturematch calibrate photos --people 5000 --people 20000 --write manifest.toml"""
+)
+@config_option
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--people",
+    "sizes",
+    type=click.IntRange(1, 100_000_000),
+    multiple=True,
+    help="Faces that a search goes through; may be given several times.  [default: the people of PATH]",
+)
+@click.option(
+    "--write",
+    "manifest",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Add the curve to this manifest, or begin it; nothing that is in it is replaced.",
+)
+@click.option("--suspects", is_flag=True, help=f"Name the {_SUSPECTS} most similar pairs of different people.")
+@click.option("--threads", type=click.IntRange(1, 64), help="Photos at a time.  [default: one per core]")
+@click.option("--verbose", is_flag=True, help="Name each photo that could not be used, and why.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    path: Path,
+    sizes: tuple[int, ...],
+    manifest: Path | None,
+    suspects: bool,
+    threads: int | None,
+    verbose: bool,
+) -> None:
+    """Measure on the photos of PATH how alike different people look to the installed embedder.
+
+    \b
+    PATH is what `picturematch enrol` takes:
+      a folder of photos, one person each
+      a folder of folders, one person each, with one or several photos
+      a list ending in .csv or .jsonl with the columns path and identity_id
+
+    Prints the threshold for each false match rate (FMR), the share of true matches it costs (FNMR; needs people with
+    several photos), and the share of strangers that a search takes for somebody (FPIR); then the curve for the
+    manifest. Rates need ten false matches to be told: 10,000 pairs of different people for 1e-3, a million for 1e-5.
+    Nothing is enrolled, sent or kept but the curve.
+
+    Nobody may be in PATH under two names, or the curve is too strict: check with --suspects. Exit status: 0 a curve
+    was made, 1 the photos are too few, 2 it could not be run.
+    """
+    settings = settings_of(ctx)
+    try:
+        models = open_models(settings)
+        if manifest is not None:
+            require_writable(manifest, models.embedder_identity)
+        seen = _see(path, models, settings, threads, verbose)
+        pairs = _compare(seen)
+        found = calibrate(pairs.scores, _reference(settings, models))
+        faces = sizes or (seen.people,)
+        _print_table(found, seen, faces)
+        _print_suspects(pairs, seen, models, name=suspects)
+        if not found.curve:
+            click.echo(f"picturematch: no curve was made: {_too_few(found)}", err=True)
+            ctx.exit(1)
+        _print_searches(found, faces, settings, models)
+        fragment = manifest_fragment(found.curve, models.embedder_identity, _measured_on(found, seen))
+        _hand_over(fragment, manifest, settings)
+    except (ModelError, CannotRun) as error:
+        raise UserError(printable(str(error))) from error
+    except OSError as error:
+        raise UserError(printable(f"{error.filename or path}: {error.strerror or error}")) from error
+    except KeyboardInterrupt:
+        ctx.exit(130)
+
+
+def _see(path: Path, models: ModelSet, settings: Settings, threads: int | None, verbose: bool) -> _Seen:
+    entries = list(find_entries(path))
+    where, whose, vectors = [], [], []
+    lost: Counter[str] = Counter()
+    several_faces = 0
+    with progress("seeing photos", sum(isinstance(entry, Entry) for entry in entries)) as steps:
+
+        def lose(name: str, reason: str, kind: str) -> None:
+            lost[kind] += 1
+            if verbose:
+                steps.say(printable(f"{name}: {reason}"), problem=True)
+
+        photos = []
+        for entry in entries:
+            if isinstance(entry, Entry) and entry.photo is not None:
+                photos.append((entry, entry.photo))
+            else:
+                lose(entry.where, entry.reason if isinstance(entry, Unusable) else "has no photo", "not usable")
+        if not photos:
+            raise CannotRun(f"{path} holds no photo of anybody")
+        looks = see_all([photo for _, photo in photos], models, "largest", settings.ingest.max_pixels, threads)
+        for (entry, _), look in zip(photos, looks, strict=True):
+            steps.step()
+            if isinstance(look, Unseen):
+                lose(entry.where, look.reason, "without a face" if look.no_face else "not usable")
+                continue
+            several_faces += look.faces > 1
+            where.append(entry.where)
+            whose.append(entry.identity_id)
+            vectors.append(look.embedding.vector)
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(whose))}
+    if len(numbers) < 2:
+        raise CannotRun(f"{path} shows the faces of {counted(len(numbers), 'person')}; several people are needed")
+    rows = np.array([numbers[name] for name in whose], np.int64)
+    return _Seen(where, rows, len(numbers), np.stack(vectors), lost, several_faces)
+
+
+def _compare(seen: _Seen) -> AllPairs:
+    with progress("comparing", len(seen.where)) as steps:
+
+        def rows_done(rows: int) -> None:
+            for _ in range(rows):
+                steps.step()
+
+        return score_all_pairs(seen.vectors, seen.whose, suspects=_SUSPECTS, block_done=rows_done)
+
+
+def _reference(settings: Settings, models: ModelSet) -> Sequence[FmrPoint]:
+    # the curve that came with the embedder, not one measured here before: curves carried on from each other would drift
+    if settings.models.kind == "stand-in":
+        return models.embedder.fmr_curve
+    return store_of(settings).manifest.network("embedder").fmr_curve
+
+
+def _print_table(found: Calibration, seen: _Seen, sizes: Sequence[int]) -> None:
+    scores = found.scores
+    click.echo(
+        f"{counted(len(seen.where), 'photo')} of {seen.people} people: {len(scores.genuine)} pairs of one person, "
+        f"{scores.impostor_count} of different people"
+    )
+    if seen.lost:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(seen.lost.items()))
+        click.echo(f"left out: {kinds} (--verbose names them)")
+    if seen.several_faces:
+        click.echo(f"several faces: {counted(seen.several_faces, 'photo')}; the largest counts, as in a match")
+    table = Table(box=None, pad_edge=False)
+    for column in ("FMR", "threshold", "FNMR", *(f"FPIR among {size}" for size in sizes), ""):
+        table.add_column(column, justify="right" if column else "left")
+    for row in found.rows():
+        table.add_row(
+            f"{row.fmr:.0e}",
+            f"{row.threshold:.3f}",
+            _share(row.fnmr),
+            *(_share(identification_fpir(row.fmr, size)) for size in sizes),
+            "" if row.measured else "extrapolated: too few photos to tell",
+        )
+    Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH).print(table)
+
+
+def _print_searches(found: Calibration, sizes: Sequence[int], settings: Settings, models: ModelSet) -> None:
+    policy = settings.matching
+    for size in sizes:
+        now = search_threshold(policy, models.embedder, size)
+        new = found.search_threshold(policy.target_fpir, size)
+        click.echo(
+            f"a search among {counted(size, 'face')}: threshold {new:.3f} by this curve (matching.target_fpir "
+            f"{policy.target_fpir:g}), missing {_share(found.fnmr(new))} of true matches; now {now.cosine:.3f} "
+            f"({_REASONS[now.rule]}), missing {_share(found.fnmr(now.cosine))}"
+        )
+
+
+def _print_suspects(pairs: AllPairs, seen: _Seen, models: ModelSet, *, name: bool) -> None:
+    limit = suspicious_from(pairs.scores, models.embedder.fmr_curve)
+    count = 0 if limit is None else pairs.scores.false_matches(limit)
+    if count and limit is not None:
+        click.echo(
+            f"picturematch: {limit:.3f} or more is reached by {counted(count, 'pair')} of different people, where "
+            "chance brings hardly one: is somebody here under two names? Look with --suspects",
+            err=True,
+        )
+    if name:
+        click.echo("the most similar photos of different people:")
+        for pair in pairs.suspects:
+            click.echo(printable(f"  {pair.score:.3f}  {seen.where[pair.first]}  {seen.where[pair.second]}"))
+
+
+def _too_few(found: Calibration) -> str:
+    if found.scores.impostor_count >= LEAST_PAIRS:
+        return "too many scores of different people are equal; see --suspects, and take photos out that are there twice"
+    return (
+        f"{found.scores.impostor_count} pairs of different people are too few, {LEAST_PAIRS} are needed; "
+        "150 people with a photo each have as many"
+    )
+
+
+def _measured_on(found: Calibration, seen: _Seen) -> str:
+    untold = found.untold()
+    extrapolated = f"; extrapolated from {untold[0]:.0e} on" if untold else ""
+    return (
+        f"{len(seen.where)} photos of {seen.people} people of the operator, {found.scores.impostor_count} pairs of "
+        f"different people, {datetime.now(UTC).date()}{extrapolated}"
+    )
+
+
+def _hand_over(fragment: str, manifest: Path | None, settings: Settings) -> None:
+    if manifest is None:
+        click.echo("\nfor the manifest (setting models.manifest):\n")
+        click.echo(fragment, nl=False)
+        return
+    write_fragment(manifest, fragment)
+    click.echo(f"wrote {manifest}; {_effect(manifest, settings.models.manifest)}")
+
+
+def _effect(written: Path, in_force: Path | None) -> str:
+    if in_force is not None and in_force.resolve() == written.resolve():
+        return "it counts from the next start on"
+    if in_force is None:
+        return "it counts once the setting models.manifest names it"
+    return f"it does not count: the setting models.manifest names {in_force}; add the curve there"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.3g} %"

@@ -1,0 +1,198 @@
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from engine.evaluation.scores import scores_of
+from engine.threshold import threshold_at
+from engine.vision.jpeg import encode_jpeg
+from engine.vision.ports import ModelSet
+from engine.vision.standin import draw_scene, stand_in_models
+from models.errors import BadManifest
+from models.manifest import FmrPoint, load_manifest
+from picturematch.calibration import (
+    calibrate,
+    manifest_fragment,
+    require_writable,
+    suspicious_from,
+    write_fragment,
+)
+from picturematch.commands.calibrate import command
+from tests.support.albums import album, portrait
+
+IDENTITY = "ab" * 32 + "-r1"
+CURVE = (FmrPoint(fmr=1e-3, threshold=0.31), FmrPoint(fmr=1e-5, threshold=0.452))
+REFERENCE = (FmrPoint(fmr=1e-3, threshold=0.2), FmrPoint(fmr=1e-4, threshold=0.3), FmrPoint(fmr=1e-6, threshold=0.4))
+
+
+@dataclasses.dataclass(frozen=True)
+class CurvedEmbedder:
+    """The stand-in, with a curve."""
+
+    fmr_curve: tuple[FmrPoint, ...] = REFERENCE
+    dimension = stand_in_models().embedder.dimension
+    threshold = stand_in_models().embedder.threshold
+    __call__ = stand_in_models().embedder.__class__.__call__
+
+
+def models() -> ModelSet:
+    identities = (("detector", "d"), ("embedder", IDENTITY))
+    return dataclasses.replace(stand_in_models(), embedder=CurvedEmbedder(), identities=identities)
+
+
+@pytest.fixture(autouse=True)
+def drawn_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PICTUREMATCH_MODELS__KIND", "stand-in")
+    monkeypatch.delenv("PICTUREMATCH_MODELS__MANIFEST", raising=False)
+    monkeypatch.setattr("picturematch.commands.calibrate.open_models", lambda _settings: models())
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough people for a curve: 146 of them are more than 10,000 pairs."""
+    people = {f"Q{i:03d}": 2 if i < 3 else 1 for i in range(146)}
+    folder = album(tmp_path_factory.mktemp("crowd") / "people", people)
+    (folder / "Q001" / "empty.jpg").write_bytes(encode_jpeg(draw_scene(120, 120)))
+    (folder / "Q002" / "notes.txt").write_text("no photo")
+    return folder
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def test_the_operators_photos_give_a_table_and_a_curve(crowd: Path):
+    finished = run(crowd, "--people", 50, "--people", 1000)
+    assert finished.exit_code == 0, finished.output
+    out = finished.stdout
+    assert "149 photos of 146 people: 3 pairs of one person, 11023 of different people" in out
+    assert "left out: 1 not usable, 1 without a face" in out
+    assert "FPIR among 50" in out
+    assert "FPIR among 1000" in out
+    rows = re.findall(r"^(1e-\d\d)\s.*$", out, re.M)
+    assert rows == ["1e-02", "1e-03", "1e-04", "1e-05", "1e-06"]
+    assert [("extrapolated" in line) for line in re.findall(r"^1e-.*$", out, re.M)] == [False, False, True, True, True]
+    printed = tomllib.loads(out[out.index("[[curves]]") :])["curves"][0]
+    assert printed["embedder"] == IDENTITY
+    assert [point["fmr"] for point in printed["fmr_curve"]] == [1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
+    assert "extrapolated from 1e-04 on" in printed["measured_on"]
+    # the stand-in's patterns are nearly orthogonal: a cosine of 0 with a deviation of 1/16
+    assert 0.1 < printed["fmr_curve"][0]["threshold"] < 0.19
+    assert "Q001" not in finished.output
+
+
+def test_a_curve_is_added_to_a_manifest_and_counts_for_its_embedder(crowd: Path, tmp_path: Path):
+    own = tmp_path / "own.toml"
+    own.write_text("# ours\n")
+    finished = run(crowd, "--write", own)
+    assert finished.exit_code == 0, finished.output
+    assert f"wrote {own}; it counts once the setting models.manifest names it" in finished.stdout
+    assert own.read_text().startswith("# ours\n")
+    curve = load_manifest(own).embedder_of(IDENTITY).fmr_curve
+    assert len(curve) == 5
+    assert f"{threshold_at(curve, 1e-5):.3f} by this curve" in finished.stdout
+    again = run(crowd, "--write", own)
+    assert again.exit_code == 2
+    assert "has a curve of this embedder already" in again.stderr
+
+
+def test_too_few_people_get_their_table_but_no_curve(tmp_path: Path):
+    folder = album(tmp_path / "few", {f"R{i}": 1 for i in range(50)})
+    finished = run(folder, "--write", tmp_path / "new.toml")
+    assert finished.exit_code == 1
+    assert re.findall(r"^(1e-\d\d)", finished.stdout, re.M) == ["1e-02"]
+    assert "1225 pairs of different people are too few, 10000 are needed" in finished.stderr
+    assert "[[curves]]" not in finished.stdout
+    assert not (tmp_path / "new.toml").exists()
+
+
+def test_somebody_under_two_names_is_noticed_and_named_only_when_asked_for(tmp_path: Path):
+    folder = album(tmp_path / "people", {f"S{i}": 1 for i in range(20)})
+    (folder / "Twin").mkdir()
+    (folder / "Twin" / "photo.jpg").write_bytes(encode_jpeg(portrait(1003, 2)))
+    silent, named = run(folder), run(folder, "--suspects")
+    for finished in (silent, named):
+        assert "reached by 1 pair of different people" in finished.stderr
+    assert "Twin" not in silent.output
+    first = named.stdout.split("the most similar photos of different people:\n")[1].splitlines()[0]
+    assert first.split()[1:] == ["S3/S3_0001.jpg", "Twin/photo.jpg"]
+
+
+def test_photos_that_cannot_be_used_are_named_only_when_asked_for(crowd: Path):
+    assert "empty.jpg" not in run(crowd).output
+    told = run(crowd, "--verbose").stderr
+    assert "Q001/empty.jpg: no face found" in told
+    assert "Q002/notes.txt: not a photo" in told
+
+
+@pytest.mark.parametrize(
+    ("people", "sentence"), [({}, "holds no photo of anybody"), ({"A": 2}, "several people are needed")]
+)
+def test_people_that_cannot_be_compared_are_refused(tmp_path: Path, people: dict[str, int], sentence: str):
+    (tmp_path / "people").mkdir()
+    finished = run(album(tmp_path / "people", people))
+    assert finished.exit_code == 2
+    assert sentence in finished.stderr
+
+
+def test_a_path_that_is_not_there_is_refused(tmp_path: Path):
+    finished = run(tmp_path / "none")
+    assert finished.exit_code == 2
+    assert "does not exist" in finished.stderr
+
+
+def test_a_manifest_in_a_folder_that_is_not_there_is_refused_before_the_work(crowd: Path, tmp_path: Path):
+    finished = run(crowd, "--write", tmp_path / "none" / "own.toml")
+    assert finished.exit_code == 2
+    assert "No such file" in finished.stderr
+    assert "photos of" not in finished.stdout
+
+
+def test_where_nobody_has_two_photos_true_matches_cannot_be_told():
+    found = calibrate(scores_of([], np.random.default_rng(5).normal(0, 0.1, 20_000)), ())
+    assert [row.fnmr for row in found.rows()] == [None] * 5
+    assert [row.measured for row in found.rows()] == [True, True, False, False, False]
+
+
+def test_the_searches_threshold_is_the_one_that_the_product_would_take():
+    found = calibrate(scores_of([0.9], [i / 20_000 for i in range(20_000)]), REFERENCE)
+    assert found.search_threshold(0.01, 1) == threshold_at(found.curve, 1e-5)
+    assert found.search_threshold(0.01, 100_000) == threshold_at(found.curve, 1e-7)
+    assert found.untold() == [1e-4, 1e-5, 1e-6]
+
+
+def test_what_is_suspicious_grows_with_the_pairs_compared():
+    few, many = (suspicious_from(scores_of([], [0.0] * count), REFERENCE) for count in (100, 100_000))
+    assert few is not None
+    assert many is not None
+    assert few < many
+    assert suspicious_from(scores_of([], [0.0]), ()) is None
+
+
+def test_a_fragment_begins_a_manifest_and_says_where_it_comes_from(tmp_path: Path):
+    file = tmp_path / "new.toml"
+    write_fragment(file, manifest_fragment(CURVE, IDENTITY, "two photos"))
+    entry = load_manifest(file).embedder_of(IDENTITY)
+    assert (entry.fmr_curve, entry.fmr_curve_from) == (CURVE, "two photos")
+    assert [path.name for path in tmp_path.iterdir()] == ["new.toml"]
+
+
+def test_a_fragment_that_would_spoil_a_manifest_leaves_it_as_it_is(tmp_path: Path):
+    file = tmp_path / "own.toml"
+    file.write_text("# ours\n")
+    with pytest.raises(BadManifest, match="not valid"):
+        write_fragment(file, manifest_fragment(CURVE[:1], IDENTITY, ""))
+    assert file.read_text() == "# ours\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["own.toml"]
+
+
+def test_a_curve_of_another_embedder_is_not_in_the_way(tmp_path: Path):
+    file = tmp_path / "own.toml"
+    write_fragment(file, manifest_fragment(CURVE, IDENTITY, ""))
+    require_writable(file, "cd" * 32 + "-r1")
+    with pytest.raises(BadManifest, match="take it out"):
+        require_writable(file, IDENTITY)
