@@ -65,7 +65,9 @@ class InputSpec(_Strict, frozen=True, kw_only=True):
     """How a network wants its picture: (pixel - mean) / divisor per channel, pixels 0..255, channels in `colour` order.
 
     `shape` is given where the file fixes sides that the network does not need fixed: names stand for dynamic axes.
-    `box_scale` is how much of the face box's surroundings is fed (1 = the box alone); aligned networks ignore it.
+    `box_scale` is how much of the face box's surroundings is fed (1 = the box alone; of age and sex, which see the
+    aligned face: 1 = as the embedder sees it); the embedder ignores it. With `square` the box is made a square of its
+    longer side first, so that the face keeps its proportions where the network's input is a square.
     """
 
     colour: Literal["rgb", "bgr"]
@@ -75,6 +77,7 @@ class InputSpec(_Strict, frozen=True, kw_only=True):
     mean: Triple = (0.0, 0.0, 0.0)
     divisor: Triple = (1.0, 1.0, 1.0)
     box_scale: float = 1.0
+    square: bool = False
     shape: tuple[int | str, ...] | None = None
 
 

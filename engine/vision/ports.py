@@ -35,6 +35,12 @@ class Box:
         """The wire's face size, in pixels (docs/interface.md, "Quality levels")."""
         return min(self.width, self.height)
 
+    @property
+    def squared(self) -> "Box":
+        """The square of the longer side about the same middle."""
+        side = max(self.width, self.height)
+        return Box(self.x + (self.width - side) / 2, self.y + (self.height - side) / 2, side, side)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:

@@ -124,7 +124,23 @@ def test_the_head_is_held_straight_and_a_tilt_is_measured(models: ModelSet, astr
 
     assert straight.sum_of_angles < 40
     assert abs(straight.roll) < 10
-    assert abs(tilt.roll - straight.roll) == pytest.approx(25, abs=10)
+    assert abs(tilt.roll - straight.roll) == pytest.approx(25, abs=5)
+
+
+def test_the_mirrored_head_is_turned_the_other_way_by_as_much(models: ModelSet, astronaut: Image):
+    mirrored = np.ascontiguousarray(astronaut[:, ::-1])
+    pose, other = (models.pose(image, largest(models, image)) for image in (astronaut, mirrored))
+
+    assert (other.yaw, other.pitch, other.roll) == pytest.approx((-pose.yaw, pose.pitch, -pose.roll), abs=4)
+
+
+@pytest.mark.parametrize("degrees", [-20, -10, 10, 20])
+def test_a_tilt_of_the_picture_is_the_same_tilt_of_the_head(models: ModelSet, astronaut: Image, degrees: float):
+    straight = models.pose(astronaut, largest(models, astronaut))
+    leaning = tilted(astronaut, degrees)
+
+    # OpenCV turns counter-clockwise, roll counts clockwise.
+    assert models.pose(leaning, largest(models, leaning)).roll - straight.roll == pytest.approx(-degrees, abs=5)
 
 
 @pytest.mark.parametrize(("level", "passes"), [("no", True), ("low", True), ("middle", True), ("high", False)])

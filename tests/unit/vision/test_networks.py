@@ -160,9 +160,24 @@ def test_head_angles_are_the_expectation_over_three_degree_bins():
 
     pose = BinnedHeadPose(lambda _: (certain, level, level), MANIFEST.network("pose"))(pictures.colours(), ANY_FACE)
 
-    assert (pose.yaw, pose.pitch, pose.roll) == pytest.approx((30, 0, 0), abs=1e-3)
-    assert pose.sum_of_angles == pytest.approx(30, abs=1e-3)
-    assert expected_angle(np.zeros((1, 66), np.float32)) == pytest.approx(-1.5)
+    assert (pose.yaw, pose.pitch, pose.roll) == pytest.approx((31.5, 1.5, 1.5), abs=1e-3)
+    assert pose.sum_of_angles == pytest.approx(34.5, abs=1e-3)
+    assert expected_angle(np.zeros((1, 66), np.float32)) == pytest.approx(0)
+
+
+def test_a_face_keeps_its_proportions_before_the_pose_network():
+    image = np.zeros((200, 200, 3), np.uint8)
+    image[60:140, 80:120] = 255
+    seen: list[np.ndarray] = []
+
+    def run(tensor: np.ndarray) -> tuple[np.ndarray, ...]:
+        seen.append(tensor[0, 0] > 0)
+        return (np.zeros((1, 66), np.float32),) * 3
+
+    BinnedHeadPose(run, MANIFEST.network("pose"))(image, Face(Box(80, 60, 40, 80), 0.9, TEMPLATE))
+
+    rows, columns = np.nonzero(seen[0])
+    assert np.ptp(rows) / np.ptp(columns) == pytest.approx(2, abs=0.1)
 
 
 class PaintedFaces:
