@@ -45,6 +45,7 @@ def parse_compare(body: bytes | bytearray, *, request_id: str, received_time_s: 
     face, card = fields.text("face_image_base64"), fields.text("card_image_base64")
     if not face or not card:
         raise param_error("two pictures are needed: face_image_base64 and card_image_base64")
+    need_save, identity_info = fields.flag("need_save"), fields.free_object("identity_info")
     compare_time_s, compare_time_raw = compare_time(fields.raw("compare_time"), received_time_s)
     request = CompareRequest(
         request_id=request_id,
@@ -55,8 +56,9 @@ def parse_compare(body: bytes | bytearray, *, request_id: str, received_time_s: 
         received_time_s=received_time_s,
         level=_level(fields.raw("threshold")),
         quality_level=fields.quality_level("fiqa_level"),
-        need_save=fields.flag("need_save"),
-        identity_info=fields.free_object("identity_info"),
+        need_save=need_save,
+        # It is for the event alone; without one it does not even enter the log.
+        identity_info=identity_info if need_save else None,
     )
     return CompareCall(request, face, card, fields.unknown(COMPARE_FIELDS))
 

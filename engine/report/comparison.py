@@ -31,11 +31,11 @@ def compare_answer(decision: CompareDecision, policy: Policy) -> CompareAnswer |
 def compare_event(
     request: CompareRequest, decision: CompareDecision, policy: Policy, at: Circumstances, gallery_version: int
 ) -> Event:
-    """What happened to a comparison. Whom it was about is told only where its sender asked for an event."""
+    """What happened to a comparison."""
     answer = compare_answer(decision, policy)
     told = answer if isinstance(answer, CompareAnswer) else None
     seen, card = decision.face, decision.card
-    info = request.identity_info if request.need_save else None
+    info = request.identity_info
     return Event(
         id=request.request_id,
         kind="compare",

@@ -30,10 +30,11 @@ from tests.support.waiting import until
 TOPICS = Topics()
 POISON = scene(width=500, height=333)
 INFO = {"identity_id": "4711", "name": "Ada"}
+SAVED: dict[str, Any] = {"need_save": True, "identity_info": INFO}
 
 
 def compare(number: int, **fields: Any) -> CompareRequest:
-    required = {"face_image": photo(1), "card_image": photo(1, size=200), "identity_info": INFO}
+    required = {"face_image": photo(1), "card_image": photo(1, size=200)}
     return CompareRequest(
         **{**required, "request_id": f"c{number}", "compare_time_s": 5.0, "received_time_s": 6.0, **fields}
     )
@@ -61,7 +62,7 @@ async def events(system: Running) -> list[bytes]:
 
 async def test_a_saved_comparison_has_exactly_one_event_that_agrees_with_its_reply(tmp_path: Path) -> None:
     async with running(tmp_path) as system:
-        await system.send(compare(1, need_save=True), compare(2, need_save=True, card_image=photo(2)))
+        await system.send(compare(1, **SAVED), compare(2, **SAVED, card_image=photo(2)))
         told = {event["id"]: event for event in await system.wait_for(2)}
         await system.processor.drain(DEADLINE_S)
         assert len(await events(system)) == 2
@@ -139,7 +140,7 @@ async def test_work_that_nobody_waits_for_is_answered_and_not_inferred(tmp_path:
 
 async def test_an_unexpected_error_is_never_lost_whatever_was_asked_for(tmp_path: Path) -> None:
     async with running(tmp_path, models=replace(MODELS, detector=broken_on_333_rows)) as system:
-        await system.send(compare(1, card_image=POISON), compare(2, face_image=POISON, need_save=True))
+        await system.send(compare(1, card_image=POISON), compare(2, face_image=POISON, **SAVED))
         await system.send(fiqa(1, image=POISON))
         told = {event["id"]: event for event in await system.wait_for(3)}
         assert {i: (event["kind"], event["outcome"]) for i, event in told.items()} == {

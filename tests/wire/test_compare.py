@@ -61,6 +61,12 @@ async def test_the_log_holds_the_raw_pictures_and_everything_the_body_said(site:
     )
 
 
+async def test_whom_it_is_about_does_not_enter_the_log_unless_it_is_to_be_saved(site: Site) -> None:
+    assert (await site.compare(need_save=False, identity_info={"name": "c4n4ry"})).code == 200
+    assert the_request(site).identity_info is None
+    assert b"c4n4ry" not in (site.records[0].value or b"")
+
+
 async def test_what_is_absent_or_null_has_its_default(site: Site) -> None:
     absent = dict.fromkeys(("threshold", "fiqa_level", "need_save", "compare_time", "identity_info"))
     assert (await site.compare(**absent)).code == 200

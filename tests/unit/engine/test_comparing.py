@@ -196,11 +196,6 @@ def test_who_it_was_about_comes_from_what_the_sender_gave() -> None:
     assert (event.identity_id, event.name, event.identity_info) == ("", "", {"identity_id": 4711, "name": ["Ada"]})
 
 
-def test_of_what_nobody_wanted_saved_no_event_says_who_it_was_about() -> None:
-    _, event = told(asked(need_save=False, identity_info={"identity_id": "4711", "name": "Ada"}))
-    assert (event.identity_id, event.name, event.identity_info) == ("", "", None)
-
-
 @pytest.mark.parametrize(
     "fields",
     [{}, {"card_image": card(2)}, {"card_image": scene()}, {"face_image": b"x"}],
