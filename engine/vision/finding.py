@@ -1,23 +1,36 @@
 """From a picture file to its faces, decoding no more of a big photo than its faces need.
 
 A JPEG can be decoded at a half, a quarter or an eighth of its size for much less work. So faces are looked for in a
-small version first; where the largest turns out to be too small there, the photo is decoded again, larger.
+small version first; where the largest turns out to be too small there, the photo is decoded again, larger. Where
+nothing is found, the picture is looked at with a border around it, for a face that is larger than the picture.
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from engine.timing import StageTimer
 from engine.vision.decode import decode, fitting_reduction
 from engine.vision.ports import Box, Detector, Face, Image
+from engine.vision.tensor import resize
 
 LEAST_SIDE = 1280
 """Longer side, in pixels, of the smallest version that is looked at: the detector's closest look sees no more."""
 
 ENOUGH = 112.0
 """Shorter side of a face, in pixels, that a larger version would add nothing to: what embedders are fed."""
+
+
+_BORDER_SHARE = 0.4
+"""Width of the border that a faceless picture is looked at with, as a share of its longer side."""
+
+_BORDERED_SIDE = 320
+"""Longer side of that look, in pixels: a face as large as the picture is seen well enough."""
+
+_FILLING_SHARE = 0.7
+"""Of a picture's width or height, what a face must fill to be believed in that look."""
 
 
 def find_faces(picture: bytes, detector: Detector, max_pixels: int, timer: StageTimer) -> tuple[Image, Sequence[Face]]:
@@ -30,7 +43,7 @@ def find_faces(picture: bytes, detector: Detector, max_pixels: int, timer: Stage
         reduction = fitting_reduction(picture, max_pixels, LEAST_SIDE)
         image = decode(picture, max_pixels, reduction)
     with timer.stage("detect"):
-        faces = detector(image)
+        faces = detector(image) or _filling_face(image, detector)
     if reduction == 1:
         return image, faces
     if not faces:
@@ -43,8 +56,8 @@ def find_faces(picture: bytes, detector: Detector, max_pixels: int, timer: Stage
         return image, [replace(face, reduction=reduction) for face in faces]
     with timer.stage("decode"):
         larger = decode(picture, max_pixels, wanted)
-    growth = np.array([larger.shape[1] / image.shape[1], larger.shape[0] / image.shape[0]], np.float32)
-    return larger, [_grown(face, growth, wanted) for face in faces]
+    growth = larger.shape[1] / image.shape[1], larger.shape[0] / image.shape[0]
+    return larger, [replace(_moved(face, 0, growth), reduction=wanted) for face in faces]
 
 
 def _reduction_for(face: Face, reduction: int) -> int:
@@ -55,6 +68,21 @@ def _reduction_for(face: Face, reduction: int) -> int:
     return wanted
 
 
-def _grown(face: Face, growth: np.ndarray, reduction: int) -> Face:
-    x, y, width, height = (float(value) for value in np.tile(growth, 2) * astuple(face.box))
-    return Face(Box(x, y, width, height), face.confidence, face.landmarks * growth, reduction)
+def _filling_face(image: Image, detector: Detector) -> Sequence[Face]:
+    """The face that reaches over the picture's border, where there is one: detectors want to see what is around it."""
+    rows, columns = image.shape[:2]
+    scale = min(1.0, _BORDERED_SIDE / (max(rows, columns) * (1 + 2 * _BORDER_SHARE)))
+    width, height = max(1, int(columns * scale)), max(1, int(rows * scale))
+    border = int(max(width, height) * _BORDER_SHARE)
+    small = resize(image, width, height)
+    bordered = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_CONSTANT)
+    growth = columns / width, rows / height
+    faces = [_moved(face, -border, growth) for face in detector(np.asarray(bordered, np.uint8))[:1]]
+    return [face for face in faces if max(face.box.width / columns, face.box.height / rows) >= _FILLING_SHARE]
+
+
+def _moved(face: Face, shift: float, growth: tuple[float, float]) -> Face:
+    """The face shifted by as many pixels both ways, then enlarged (across, down)."""
+    box, (across, down) = face.box, growth
+    moved = Box((box.x + shift) * across, (box.y + shift) * down, box.width * across, box.height * down)
+    return replace(face, box=moved, landmarks=((face.landmarks + shift) * growth).astype(np.float32))

@@ -69,7 +69,7 @@ def test_a_face_that_the_small_version_hides_is_found_in_the_whole():
 
     assert image.shape == (HEIGHT, WIDTH, 3)
     assert face.sent_box.width == pytest.approx(60)
-    assert detector.seen == [(WIDTH // 4, HEIGHT // 4), (WIDTH, HEIGHT)]
+    assert (detector.seen[0], detector.seen[-1]) == ((WIDTH // 4, HEIGHT // 4), (WIDTH, HEIGHT))
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
@@ -113,3 +113,38 @@ def test_the_reduction_leaves_the_side_that_is_asked_for():
 
 def test_the_smallest_version_is_as_large_as_the_detectors_closest_look():
     assert max(DetectorPolicy().look_sides) <= LEAST_SIDE
+
+
+class FaceInABorder:
+    """A detector that sees a face only when there is black around it, of that share of what is not black."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+
+    def __call__(self, image: Image) -> Sequence[Face]:
+        if image[0].any():
+            return []
+        ys, xs = np.nonzero(image.any(axis=2))
+        left, top, width, height = xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1
+        box = Box(float(left), float(top), float(width * self._share), float(height * self._share))
+        landmarks = np.full((5, 2), (left + width / 2, top + height / 2), np.float32)
+        return [Face(box, 0.9, landmarks)]
+
+
+@pytest.mark.parametrize("size", [(90, 120), (640, 480), (100, 1000), (WIDTH, HEIGHT)])
+def test_a_face_larger_than_the_picture_is_found_with_a_border_around_it(size: tuple[int, int]):
+    image, (face,) = find_faces(
+        pictures.jpeg(pictures.colours(*size)), FaceInABorder(1.2), LIMIT, StageTimer(time.perf_counter)
+    )
+    box = face.sent_box
+
+    assert (box.x, box.y) == pytest.approx((0, 0), abs=0.02 * max(size))
+    assert (box.width, box.height) == pytest.approx((1.2 * size[0], 1.2 * size[1]), rel=0.04)
+    assert face.landmarks[0] == pytest.approx((image.shape[1] / 2, image.shape[0] / 2), rel=0.03)
+
+
+def test_a_small_face_is_not_believed_when_only_the_border_brings_it():
+    picture = pictures.jpeg(pictures.colours())
+    _, faces = find_faces(picture, FaceInABorder(0.5), LIMIT, StageTimer(time.perf_counter))
+
+    assert not faces
