@@ -86,7 +86,8 @@ class DeleteRequest(Message, tag="delete", tag_field="kind", frozen=True, kw_onl
 
 class CompareRequest(Message, tag="compare", tag_field="kind", frozen=True, kw_only=True):
     """Are these two one person? One call of compare (docs/interface.md): the face of `face_image` against that of
-    `card_image`. Only with `need_save` an event is written, and only then there is `identity_info`, which goes into it."""
+    `card_image`. Only with `need_save` an event is written, and only then there is `identity_info`, which goes into it.
+    """
 
     request_id: str
     face_image: bytes

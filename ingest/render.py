@@ -21,6 +21,8 @@ from engine.messages import (
 )
 
 _NOT_MEASURED = -1
+_DECIMALS = 4
+"""More would be noise: another JPEG decoder already changes them."""
 _CUT_FROM_SHARE = 0.1
 """The vendor's `partial` is a boolean; from this share on the levels call a face cut (engine.vision.quality)."""
 _MOUTH_SHOWS_FROM = 1.0
@@ -94,7 +96,7 @@ def fiqa_document(answer: FiqaAnswer) -> dict[str, Any]:
             "passed_items": [check.name for check in answer.checks if check.passed],
             "failed_items": [check.name for check in answer.checks if not check.passed],
             "detailed_scores": detailed_scores(answer),
-            "quality_score": answer.quality_score,
+            "quality_score": round(answer.quality_score, _DECIMALS),
         },
     }
 
@@ -104,16 +106,19 @@ def detailed_scores(answer: FiqaAnswer) -> dict[str, Any]:
     scores: dict[str, Any] = {"mask": _NOT_MEASURED, "occlusion": []}
     items: tuple[CheckResult | MeasuredItem, ...] = (*answer.checks, *answer.measured)
     for item in items:
+        value = round(item.value, _DECIMALS)
         if item.name == "headpose":
-            scores["headpose"] = {f"{angle}_angle": degrees for angle, degrees in sorted(item.detail.items())}
+            scores["headpose"] = {
+                f"{angle}_angle": round(item.detail[angle], _DECIMALS) for angle in sorted(item.detail)
+            }
         elif item.name == "partial":
-            scores["partial"], scores["partial_share"] = item.value > _CUT_FROM_SHARE, item.value
+            scores["partial"], scores["partial_share"] = item.value > _CUT_FROM_SHARE, value
         elif item.name == "mask":
-            scores["mask"], scores["mouth_shown"] = int(item.value < _MOUTH_SHOWS_FROM), item.value
+            scores["mask"], scores["mouth_shown"] = int(item.value < _MOUTH_SHOWS_FROM), value
         elif item.name == "occlusion":
-            scores["occlusion"] = [item.value]
+            scores["occlusion"] = [value]
         else:
-            scores[item.name] = item.value
+            scores[item.name] = value
     return scores
 
 
