@@ -2,7 +2,7 @@
 
 A JPEG can be decoded at a half, a quarter or an eighth of its size for much less work. So faces are looked for in a
 small version first; where the largest turns out to be too small there, the photo is decoded again, larger. Where
-nothing is found, the picture is looked at with a border around it, for a face that is larger than the picture.
+nothing is found, or hardly, the picture is looked at with a border around it, for a face larger than the picture.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,16 @@ ENOUGH = 112.0
 
 
 _BORDER_SHARE = 0.4
-"""Width of the border that a faceless picture is looked at with, as a share of its longer side."""
+"""Width of the border that such a picture is looked at with, as a share of its longer side."""
 
 _BORDERED_SIDE = 320
 """Longer side of that look, in pixels: a face as large as the picture is seen well enough."""
 
 _FILLING_SHARE = 0.7
-"""Of a picture's width or height, what a face must fill to be believed in that look."""
+"""Of a picture's width or height, what a face must fill for that look to count."""
+
+_SURE = 0.85
+"""Confidence from which on a face that fills its picture needs no such look."""
 
 
 def find_faces(picture: bytes, detector: Detector, max_pixels: int, timer: StageTimer) -> tuple[Image, Sequence[Face]]:
@@ -43,7 +46,7 @@ def find_faces(picture: bytes, detector: Detector, max_pixels: int, timer: Stage
         reduction = fitting_reduction(picture, max_pixels, LEAST_SIDE)
         image = decode(picture, max_pixels, reduction)
     with timer.stage("detect"):
-        faces = detector(image) or _filling_face(image, detector)
+        faces = _faces(image, detector)
     if reduction == 1:
         return image, faces
     if not faces:
@@ -68,6 +71,19 @@ def _reduction_for(face: Face, reduction: int) -> int:
     return wanted
 
 
+def _faces(image: Image, detector: Detector) -> Sequence[Face]:
+    faces = detector(image)
+    if faces and (faces[0].confidence >= _SURE or not _fills(faces[0], image)):
+        return faces
+    filling = _filling_face(image, detector)
+    return filling if filling and (not faces or filling[0].confidence > faces[0].confidence) else faces
+
+
+def _fills(face: Face, image: Image) -> bool:
+    rows, columns = image.shape[:2]
+    return bool(max(face.box.width / columns, face.box.height / rows) >= _FILLING_SHARE)
+
+
 def _filling_face(image: Image, detector: Detector) -> Sequence[Face]:
     """The face that reaches over the picture's border, where there is one: detectors want to see what is around it."""
     rows, columns = image.shape[:2]
@@ -78,7 +94,7 @@ def _filling_face(image: Image, detector: Detector) -> Sequence[Face]:
     bordered = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_CONSTANT)
     growth = columns / width, rows / height
     faces = [_moved(face, -border, growth) for face in detector(np.asarray(bordered, np.uint8))[:1]]
-    return [face for face in faces if max(face.box.width / columns, face.box.height / rows) >= _FILLING_SHARE]
+    return [face for face in faces if _fills(face, image)]
 
 
 def _moved(face: Face, shift: float, growth: tuple[float, float]) -> Face:

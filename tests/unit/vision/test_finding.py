@@ -143,6 +143,18 @@ def test_a_face_larger_than_the_picture_is_found_with_a_border_around_it(size: t
     assert face.landmarks[0] == pytest.approx((image.shape[1] / 2, image.shape[0] / 2), rel=0.03)
 
 
+@pytest.mark.parametrize(("confidence", "taken"), [(0.6, "bordered"), (0.88, "plain")])
+def test_a_face_that_fills_the_picture_is_looked_at_with_a_border_unless_it_is_sure(confidence: float, taken: str):
+    def detector(image: Image) -> Sequence[Face]:
+        found = FaceInABorder(1.2)(image)
+        rows, columns = image.shape[:2]
+        return found or [Face(Box(0, 0, columns, rows), confidence, np.zeros((5, 2), np.float32))]
+
+    _, (face,) = find_faces(pictures.jpeg(pictures.colours()), detector, LIMIT, StageTimer(time.perf_counter))
+
+    assert face.confidence == (0.9 if taken == "bordered" else confidence)
+
+
 def test_a_small_face_is_not_believed_when_only_the_border_brings_it():
     picture = pictures.jpeg(pictures.colours())
     _, faces = find_faces(picture, FaceInABorder(0.5), LIMIT, StageTimer(time.perf_counter))
