@@ -48,8 +48,8 @@ class FaceBox(Message, frozen=True, kw_only=True):
 
 
 class Attributes(Message, frozen=True, kw_only=True):
-    """What networks guess about a person (with_attribute). null: no network for it is installed. Never part of the
-    decision."""
+    """What is guessed about a person (with_attribute). null: nothing that is installed can tell. Never part of the
+    decision. Classes: child below 13 years, youth below 25, adult below 60, senior."""
 
     age_years: float | None = None
     age_class: Literal["child", "youth", "adult", "senior"] | None = None

@@ -93,8 +93,9 @@ class NetworkEntry(_Strict, frozen=True, kw_only=True):
     """One network: its role, its source, its input.
 
     `dimension`, `threshold` (for 1:N where there is no curve), `mirrored` (embed the mirror image as well and take the
-    mean) and `fmr_curve` (falling rates, rising thresholds) belong to embedders; the `_from` texts name the data that
-    were measured on.
+    mean), `norm_typical` (length of the vectors of faces that fail to match, and of good photos; without it the length
+    says nothing about quality) and `fmr_curve` (falling rates, rising thresholds) belong to embedders; the `_from`
+    texts name the data that were measured on.
 
     `outputs` names the outputs that are read, in order; empty means all, in the file's order.
     """
@@ -112,6 +113,7 @@ class NetworkEntry(_Strict, frozen=True, kw_only=True):
     threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
     threshold_from: str = ""
     mirrored: bool = False
+    norm_typical: tuple[float, float] | None = None
     fmr_curve: tuple[FmrPoint, ...] = ()
     fmr_curve_from: str = ""
 
@@ -145,6 +147,10 @@ class Manifest(_Strict, frozen=True, kw_only=True):
     samples: tuple[SampleEntry, ...] = ()
     curves: tuple[CurveEntry, ...] = ()
 
+    def offers(self, role: Role) -> bool:
+        """Whether there is a network of that role."""
+        return any(entry.role == role for entry in self.networks)
+
     def network(self, role: Role) -> NetworkEntry:
         """The network of that role.
 
@@ -172,6 +178,11 @@ class Manifest(_Strict, frozen=True, kw_only=True):
             f"the manifest's [[curves]] were measured with another embedder than {entry.name} as it is installed; "
             "take them out, then measure anew: picturematch calibrate PHOTOS"
         )
+
+
+def is_needed(entry: NetworkEntry) -> bool:
+    """Whether the engine does not start without that network: its role is required, or the operator brings it."""
+    return entry.role in REQUIRED_ROLES or entry.file is not None
 
 
 def default_manifest() -> Manifest:
@@ -247,6 +258,8 @@ def _source_problem(entry: NetworkEntry, manifest: Manifest) -> str | None:
 def _input_problem(entry: NetworkEntry) -> str | None:
     if entry.role == "embedder" and (entry.dimension is None or entry.threshold is None):
         return "needs dimension and threshold, because it is an embedder"
+    if entry.norm_typical is not None and not 0 <= entry.norm_typical[0] < entry.norm_typical[1] < math.inf:
+        return "has a norm_typical that is not two rising lengths"
     if not _in_order(entry.fmr_curve):
         return _OUT_OF_ORDER
     if entry.role != "detector" and (entry.input.width is None or entry.input.height is None):

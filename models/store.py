@@ -24,7 +24,7 @@ from models.archives import find_in_folder, read_members
 from models.errors import DamagedModel, FetchFailed, ModelError, NotInstalled
 from models.fetch import fetch_command, fetch_package
 from models.lock import exclusive
-from models.manifest import Manifest, NetworkEntry, Role, SampleEntry
+from models.manifest import Manifest, NetworkEntry, Role, SampleEntry, is_needed
 from models.network import Network
 from models.prepare import identity_of, prepare, sha256_of
 from models.progress import Reporter, Silent
@@ -65,6 +65,12 @@ class ModelStore:
     def manifest(self) -> Manifest:
         """What can be installed here."""
         return self._manifest
+
+    def ready(self, *, samples: bool = False) -> bool:
+        """Whether everything is there that the engine cannot do without: the networks of the required roles, and those
+        that the operator brings."""
+        needed = (entry for entry in self._manifest.networks if is_needed(entry))
+        return all(self._is_prepared(entry) for entry in needed) and not self._missing_samples(samples)
 
     def install(self, reporter: Reporter | None = None, *, samples: bool = False) -> None:
         """Fetch and prepare what is missing; nothing happens where everything is there.
@@ -172,10 +178,11 @@ class ModelStore:
                 continue
             if not self._is_prepared(entry) and not _holds(self._source_path(entry.sha256), entry.sha256):
                 missing[entry.sha256] = entry
-        for sample in self._manifest.samples if samples else ():
-            if not _holds(self._sample_path(sample), sample.sha256):
-                missing[sample.sha256] = sample
-        return missing
+        return {**missing, **{sample.sha256: sample for sample in self._missing_samples(samples)}}
+
+    def _missing_samples(self, samples: bool) -> Sequence[SampleEntry]:
+        wanted = self._manifest.samples if samples else ()
+        return [sample for sample in wanted if not _holds(self._sample_path(sample), sample.sha256)]
 
     def _is_prepared(self, entry: NetworkEntry) -> bool:
         try:

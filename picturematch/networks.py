@@ -36,15 +36,19 @@ def reporter() -> Iterator[Reporter]:
 
 
 def install_missing(settings: Settings, *, samples: bool = False) -> ModelStore:
-    """Fetch and prepare what is not there yet; says nothing where everything is.
+    """Fetch and prepare what is not there yet; nothing happens where everything is that is needed.
+
+    Networks that the engine can do without are fetched with the others, never for their own sake: a machine without a
+    network would wait for them at every start.
 
     Raises:
         UserError: something cannot be had; the message says what to do.
     """
     try:
         store = store_of(settings)
-        with reporter() as report:
-            store.install(report, samples=samples)
+        if not store.ready(samples=samples):
+            with reporter() as report:
+                store.install(report, samples=samples)
     except ModelError as error:
         raise UserError(printable(str(error))) from error
     return store

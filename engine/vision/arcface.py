@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import PictureUnreadable
+from engine.vision.place import place
 from engine.vision.ports import Embedding, Face, Image
 from engine.vision.tensor import Run, to_tensor
 from models.manifest import NetworkEntry
@@ -44,15 +45,20 @@ def similarity(points: NDArray[np.float32], target: NDArray[np.float32]) -> NDAr
     return np.hstack([linear, (wanted_centre - linear @ source_centre)[:, np.newaxis]])
 
 
-def align(image: Image, face: Face, width: int = TEMPLATE_SIDE, height: int = TEMPLATE_SIDE) -> Image:
+def align(
+    image: Image, face: Face, width: int = TEMPLATE_SIDE, height: int = TEMPLATE_SIDE, surroundings: float = 1.0
+) -> Image:
     """The face moved onto the template, at that size; black where the picture ends.
+
+    With `surroundings` the template is that many times smaller about the middle, so that more is seen around the face.
 
     Raises:
         PictureUnreadable: the landmarks fall together.
     """
     scale = np.array([width / TEMPLATE_SIDE, height / TEMPLATE_SIDE], np.float32)
+    middle = np.array([width / 2, height / 2], np.float32)
     try:
-        matrix = similarity(face.landmarks, TEMPLATE * scale)
+        matrix = similarity(face.landmarks, (TEMPLATE * scale - middle) / np.float32(surroundings) + middle)
     except ValueError as error:
         raise PictureUnreadable("the face in the picture cannot be aligned; send a clearer picture") from error
     return np.asarray(cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR), np.uint8)
@@ -77,6 +83,7 @@ class ArcFaceEmbedder:
         self._mirrored = entry.mirrored
         self._spec = entry.input
         self._size = (entry.input.width, entry.input.height)
+        self._norm_typical = entry.norm_typical
         self.dimension: int = entry.dimension
         self.threshold: float = entry.threshold
         self.fmr_curve = entry.fmr_curve
@@ -96,7 +103,8 @@ class ArcFaceEmbedder:
         norm = float(np.linalg.norm(raw.astype(np.float64)))
         if not (np.isfinite(norm) and norm > 1e-6):
             raise PictureUnreadable("the face in the picture gives no usable features; send a clearer picture")
-        return Embedding((raw / norm).astype(np.float32), norm)
+        strength = None if self._norm_typical is None else place(norm, self._norm_typical)
+        return Embedding((raw / norm).astype(np.float32), norm, strength)
 
     def _raw(self, aligned: Image) -> NDArray[np.float32]:
         raw = self._run(to_tensor(aligned, self._spec))[0].reshape(-1)

@@ -8,14 +8,19 @@ from engine.vision.headpose import BinnedHeadPose
 from engine.vision.landmarks import refine_landmarks
 from engine.vision.liveness_rgb import RgbLiveness
 from engine.vision.ports import Face, Image, ModelSet
+from engine.vision.ssrnet import SsrNet
 from engine.vision.tensor import Run
-from models.manifest import REQUIRED_ROLES, Manifest, Role
+from models.errors import NotInstalled
+from models.manifest import OPTIONAL_ROLES, REQUIRED_ROLES, Manifest, Role, is_needed
+
+OLDEST = 101.0
+"""Years at the upper end of the age network's range."""
 
 
 def build_model_set(
     manifest: Manifest, open_network: Callable[[Role], Run], identity: Callable[[Role], str]
 ) -> ModelSet:
-    """The model set of that manifest.
+    """The model set of that manifest. Networks that it can do without are left out where they are not installed.
 
     Args:
         manifest: says how each network is fed.
@@ -30,10 +35,23 @@ def build_model_set(
     def refine(image: Image, face: Face) -> Face:
         return refine_landmarks(image, face, detector)
 
+    def opened(role: Role) -> Run | None:
+        if not manifest.offers(role):
+            return None
+        try:
+            return open_network(role)
+        except NotInstalled:
+            if is_needed(manifest.network(role)):
+                raise
+            return None
+
+    optional = {role: run for role in OPTIONAL_ROLES if (run := opened(role)) is not None}
     return ModelSet(
         detector=detector,
         embedder=ArcFaceEmbedder(open_network("embedder"), manifest.embedder_of(identity("embedder")), refine),
         liveness=RgbLiveness(open_network("liveness"), manifest.network("liveness")),
         pose=BinnedHeadPose(open_network("pose"), manifest.network("pose")),
-        identities=tuple((role, identity(role)) for role in REQUIRED_ROLES),
+        identities=tuple((role, identity(role)) for role in (*REQUIRED_ROLES, *optional)),
+        age=SsrNet(optional["age"], manifest.network("age"), OLDEST) if "age" in optional else None,
+        sex=SsrNet(optional["sex"], manifest.network("sex"), 1.0) if "sex" in optional else None,
     )

@@ -60,13 +60,15 @@ def draw_scene(width: int, height: int, faces: Sequence[tuple[Image, int, int]] 
 
 def stand_in_models() -> ModelSet:
     """The model set of the stand-ins."""
-    roles = ("detector", "embedder", "liveness", "pose")
+    roles = ("detector", "embedder", "liveness", "pose", "age", "sex")
     return ModelSet(
         detector=detect,
         embedder=StandInEmbedder(),
         liveness=live_probability,
         pose=head_pose,
         identities=tuple((role, f"stand-in-{role}-r1") for role in roles),
+        age=age_years,
+        sex=male_probability,
     )
 
 
@@ -101,8 +103,7 @@ class StandInEmbedder:
 
     def __call__(self, image: Image, face: Face) -> Embedding:
         """The embedding of that face of the picture."""
-        cells = _cells(image, face.box)
-        pattern = cells[_PATTERN_TOP : _PATTERN_TOP + GRID, _PATTERN_LEFT : _PATTERN_LEFT + GRID].reshape(-1)
+        pattern = _pattern(image, face).reshape(-1)
         centred = pattern - pattern.mean()
         norm = float(np.linalg.norm(centred))
         if norm < 1e-3:
@@ -122,6 +123,18 @@ def head_pose(image: Image, face: Face) -> HeadPose:
     return HeadPose(yaw, pitch, roll)
 
 
+def age_years(image: Image, face: Face) -> float:
+    """10 to 80 years, by how light the pattern's first row is."""
+    row = _pattern(image, face)[0]
+    return float(np.clip(45.0 + 2.0 * (row.mean() - _MIDDLE), 10.0, 80.0))
+
+
+def male_probability(image: Image, face: Face) -> float:
+    """1 where the left half of the pattern is lighter than the right, 0 where it is darker."""
+    left, right = np.hsplit(_pattern(image, face), 2)
+    return float(np.clip(0.5 + (left.mean() - right.mean()) / 2.0, 0.0, 1.0))
+
+
 def _face(box: Box) -> Face:
     places = np.array([[0.35, 0.4], [0.65, 0.4], [0.5, 0.55], [0.38, 0.75], [0.62, 0.75]], np.float32)
     size = np.array([box.width, box.height], np.float32)
@@ -138,6 +151,11 @@ def _cells(image: Image, box: Box) -> np.ndarray:
     cells = cv2.resize(grey, (_UNITS, _UNITS), interpolation=cv2.INTER_AREA).astype(np.float64)
     ring = float(np.median(cells[0]))
     return cells * (_BRIGHT / ring) if ring > 0 else cells
+
+
+def _pattern(image: Image, face: Face) -> np.ndarray:
+    cells = _cells(image, face.box)
+    return cells[_PATTERN_TOP : _PATTERN_TOP + GRID, _PATTERN_LEFT : _PATTERN_LEFT + GRID]
 
 
 def _strip(image: Image, box: Box) -> list[float]:

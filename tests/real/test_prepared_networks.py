@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from models.manifest import REQUIRED_ROLES, Role
+from models.manifest import OPTIONAL_ROLES, REQUIRED_ROLES, Role, default_manifest
 from models.network import Network
 from models.prepare import SMALLEST_WEIGHT
 from models.store import ModelStore, State
@@ -17,7 +17,10 @@ FIXED_SHAPE = {
     "embedder": (1, 3, 112, 112),
     "liveness": (1, 3, 128, 128),
     "pose": (1, 3, 224, 224),
+    "age": (1, 3, 64, 64),
+    "sex": (1, 3, 64, 64),
 }
+ROLES = [role for role in (*REQUIRED_ROLES, *OPTIONAL_ROLES) if default_manifest().offers(role)]
 
 
 def source_of(store: ModelStore, role: Role) -> bytes:
@@ -32,10 +35,10 @@ def _cache_of(store: ModelStore) -> Path:
 
 
 def test_everything_is_there_and_unharmed(store: ModelStore):
-    assert [line.state for line in store.verify()] == [State.READY] * len(REQUIRED_ROLES)
+    assert [line.state for line in store.verify()] == [State.READY] * len(ROLES)
 
 
-@pytest.mark.parametrize("role", REQUIRED_ROLES)
+@pytest.mark.parametrize("role", ROLES)
 def test_a_prepared_network_answers_as_its_source(store: ModelStore, role: Role):
     entry = store.manifest.network(role)
     tensor = np.random.default_rng(5).normal(size=FIXED_SHAPE[role]).astype(np.float32)

@@ -6,10 +6,11 @@ nearly always matches about 1. The embedding's length says most: networks of thi
 not recognise as a face short. Its scale is the embedder's own, so its place comes with the embedding.
 """
 
+from engine.vision.place import place
 from engine.vision.ports import Embedding, Face, Image
 from engine.vision.quality.sharpness import clarity
 
-STRENGTH_WEIGHT, CONFIDENCE_WEIGHT, SHARPNESS_WEIGHT = 4.0, 3.0, 1.0
+STRENGTH_WEIGHT, CONFIDENCE_WEIGHT, SHARPNESS_WEIGHT = 4.0, 2.0, 1.0
 
 CONFIDENCE_RANGE = (0.5, 0.92)
 """The least that the detector takes for a face, and the median of ordinary photos."""
@@ -27,9 +28,3 @@ def quality_score(image: Image, face: Face, embedding: Embedding) -> float:
     if embedding.strength is not None:
         parts.append((STRENGTH_WEIGHT, embedding.strength))
     return sum(weight * part for weight, part in parts) / sum(weight for weight, _ in parts)
-
-
-def place(value: float, ends: tuple[float, float]) -> float:
-    """Where `value` lies between `ends`, 0..1."""
-    low, high = ends
-    return min(max((value - low) / (high - low), 0.0), 1.0)

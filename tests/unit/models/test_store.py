@@ -281,6 +281,38 @@ def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path, f
         ModelStore(in_the_way, MANIFEST).install()
 
 
+def test_what_the_engine_can_do_without_may_be_missing(tmp_path: Path, fetches: Fetches):
+    other = tiny_embedder(dimension=8)
+    age = msgspec.structs.replace(MANIFEST.networks[0], role="age", name="age", sha256=sha256_of(other), path="age")
+    both = msgspec.structs.replace(MANIFEST, networks=(*MANIFEST.networks, age))
+    assert not ModelStore(tmp_path, both).ready()
+
+    ModelStore(tmp_path, MANIFEST).install()
+
+    assert ModelStore(tmp_path, both).ready()
+    assert not ModelStore(tmp_path, both).ready(samples=True)
+    assert [line.state for line in ModelStore(tmp_path, both).verify()] == [State.READY, State.MISSING]
+    with pytest.raises(NotInstalled, match="age is not installed"):
+        ModelStore(tmp_path, both).open("age")
+
+
+def test_a_network_that_the_operator_brings_has_to_be_there(tmp_path: Path, fetches: Fetches):
+    ModelStore(tmp_path / "cache", MANIFEST).install()
+    (tmp_path / "age.onnx").write_bytes(tiny_embedder(dimension=8))
+    own = NetworkEntry(
+        role="age",
+        name="ours",
+        licence="our own",
+        input=InputSpec(colour="bgr", width=16, height=16),
+        file=str(tmp_path / "age.onnx"),
+    )
+    both = msgspec.structs.replace(MANIFEST, networks=(*MANIFEST.networks, own))
+
+    assert not ModelStore(tmp_path / "cache", both).ready()
+    ModelStore(tmp_path / "cache", both).install()
+    assert ModelStore(tmp_path / "cache", both).ready()
+
+
 def test_a_status_line_names_source_licence_and_identity(tmp_path: Path, fetches: Fetches):
     line = ModelStore(tmp_path, MANIFEST).status()[0]
 

@@ -97,6 +97,20 @@ def test_the_embedding_is_a_unit_vector_and_remembers_its_length():
     assert embedding.vector[:2].tolist() == pytest.approx([0.6, 0.8])
 
 
+@pytest.mark.parametrize(("norm", "strength"), [(1, 0), (2, 0), (3, 0.5), (4, 1), (9, 1)])
+def test_the_strength_of_an_embedding_is_its_lengths_place_on_its_own_embedders_scale(norm: float, strength: float):
+    raw = np.zeros((1, 512), np.float32)
+    raw[0, 0] = norm
+    entry = MANIFEST.network("embedder")
+
+    def told(typical: tuple[float, float] | None) -> float | None:
+        typed = msgspec.structs.replace(entry, norm_typical=typical)
+        return ArcFaceEmbedder(lambda _: (raw,), typed)(pictures.colours(), ANY_FACE).strength
+
+    assert told((2.0, 4.0)) == pytest.approx(strength)
+    assert told(None) is None
+
+
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
 def test_an_embedding_that_says_nothing_is_an_answer(value: float):
     raw = np.full((1, 512), value, np.float32)
