@@ -228,3 +228,15 @@ def test_a_far_face_is_found_and_recognised(
     picture = jpeg(on_background(*size, (enlarged(astronaut, face_px / box.width), 200, 100)))
 
     assert cosine(models, picture, vector) > least
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (65_500, 2), (3, 40_000), (5472, 3648)])
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_picture_of_any_shape_without_a_face_is_answered(models: ModelSet, size: tuple[int, int], suffix: str):
+    picture = pictures.encoded(pictures.colours(*size), suffix)
+    _, faces = seen(models, picture)
+
+    assert not faces
+    refusal = decided(models, picture).refusal
+    assert refusal is not None
+    assert refusal.status == "NO_FACE"
