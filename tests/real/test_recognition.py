@@ -7,10 +7,11 @@ import pytest
 from engine.policy import QualityLimits
 from engine.terms import QualityLevel
 from engine.vision.arcface import align
+from engine.vision.attributes import measure_attributes
 from engine.vision.decode import decode
 from engine.vision.jpeg import encode_jpeg
 from engine.vision.ports import Box, Face, Image, ModelSet
-from engine.vision.quality import measure_quality
+from engine.vision.quality import measure_quality, quality_score
 
 MAX_PIXELS = 32_000_000
 
@@ -159,6 +160,40 @@ def test_a_face_cut_by_the_border_is_seen_to_be_cut(models: ModelSet, astronaut:
         image = np.ascontiguousarray(cut)
         checks = measure_quality(image, largest(models, image), "middle", QualityLimits(), models.pose)
         assert "partial" in [check.name for check in checks if not check.passed]
+
+
+@pytest.mark.parametrize("cloth", [(225, 190, 150), (30, 30, 30), (240, 240, 240)], ids=["blue", "black", "white"])
+def test_a_mask_is_seen_and_a_bare_face_is_not_taken_for_one(models: ModelSet, astronaut: Image, cloth):
+    face = largest(models, astronaut)
+    left_eye, right_eye, nose, left_mouth, right_mouth = face.landmarks
+    width, below = right_eye - left_eye, (left_mouth + right_mouth) / 2 - nose
+    edge = [left_eye - 0.35 * width + below, nose - 0.1 * below, right_eye + 0.35 * width + below]
+    edge += [right_mouth + 0.2 * width + 1.2 * below, left_mouth - 0.2 * width + 1.2 * below]
+    masked = astronaut.copy()
+    cv2.fillPoly(masked, [np.array(edge, np.int32)], cloth)
+
+    assert measure_attributes(astronaut, face, models).mask is False
+    assert measure_attributes(masked, largest(models, masked), models).mask is True
+
+
+def test_a_blurred_photo_is_unclear_and_scores_lower(models: ModelSet, astronaut: Image):
+    blurred = np.asarray(cv2.GaussianBlur(astronaut, (0, 0), 4), np.uint8)
+    scores = []
+    for image in (astronaut, blurred):
+        face = largest(models, image)
+        checks = measure_quality(image, face, "high", QualityLimits(), models.pose)
+        assert ("clarity" in [c.name for c in checks if not c.passed]) is (image is blurred)
+        scores.append(quality_score(image, face, models.embedder(image, face)))
+
+    assert scores[0] > 0.85
+    assert scores[1] < scores[0] - 0.1
+
+
+def test_the_astronaut_is_told_a_grown_woman(models: ModelSet, astronaut: Image):
+    told = measure_attributes(astronaut, largest(models, astronaut), models)
+
+    assert told.sex == "female"
+    assert told.age_class in ("youth", "adult")
 
 
 def test_a_face_whose_box_lies_anywhere_is_measured_without_a_crash(models: ModelSet, astronaut: Image):

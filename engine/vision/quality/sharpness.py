@@ -22,6 +22,10 @@ BLUR_SIDE = 9
 """Pixels of the mean that blurs, along one axis at a time; the paper's."""
 
 
+FINEST_SIDE = 2 * CLARITY_SIDE
+"""Of a larger face only every second, third, ... pixel is read: averaging them all takes twenty times as long and, by
+the averaging that is left, tells the same."""
+
 NOISE_SIGMA = 1.0
 """Pixels of the Gaussian that goes first."""
 
@@ -29,8 +33,11 @@ NOISE_SIGMA = 1.0
 def clarity(image: Image, box: Box) -> float:
     """The sharpness of the face, 0..1: the share of its differences between neighbouring pixels that a blur takes away,
     along the axis where that is less (motion blurs one axis only). Sharp faces have about .4, blurred ones .1 to .2."""
-    face = cv2.cvtColor(resize(crop_around(image, box, 1.0), CLARITY_SIDE, CLARITY_SIDE), cv2.COLOR_BGR2GRAY)
-    upright = np.asarray(cv2.GaussianBlur(np.asarray(face, np.float32), (0, 0), NOISE_SIGMA), np.float32)
+    crop = crop_around(image, box, 1.0)
+    step = max(1, min(crop.shape[:2]) // FINEST_SIDE)
+    grey = np.asarray(cv2.cvtColor(np.ascontiguousarray(crop[::step, ::step]), cv2.COLOR_BGR2GRAY), np.uint8)
+    small = np.asarray(resize(grey, CLARITY_SIDE, CLARITY_SIDE), np.float32)
+    upright = np.asarray(cv2.GaussianBlur(small, (0, 0), NOISE_SIGMA), np.float32)
     return min(_lost_share(upright), _lost_share(np.ascontiguousarray(upright.T)))
 
 
