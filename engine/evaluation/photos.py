@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from engine.errors import Code, PictureRefused
-from engine.vision.decode import decode
+from engine.timing import StageTimer
+from engine.vision.finding import find_faces
 from engine.vision.ports import Embedding, Face, Image, ModelSet
 from engine.vision.quality import clarity, quality_score
 
@@ -34,8 +35,7 @@ def see(photo: bytes, models: ModelSet, choice: FaceChoice, max_pixels: int) -> 
     Raises:
         PictureRefused: it cannot be decoded, or shows no usable face.
     """
-    image = decode(photo, max_pixels)
-    faces = models.detector(image)
+    image, faces = find_faces(photo, models.detector, max_pixels, StageTimer(clock=lambda: 0.0))
     if not faces:
         raise PictureRefused(Code.NO_FACE, "no face found in the picture")
     face = faces[0] if choice == "largest" else most_centred(image, faces)
