@@ -43,7 +43,8 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One line of `models list`; `source` is the package and its version, or the operator's own file."""
+    """One line of `models list`; `source` is the package and its version, or the operator's own file. What is not
+    `needed` may be missing."""
 
     role: Role
     name: str
@@ -52,6 +53,7 @@ class Status:
     identity: str
     state: State
     detail: str = ""
+    needed: bool = True
 
 
 class ModelStore:
@@ -160,7 +162,8 @@ class ModelStore:
             state, detail = State.MISSING, str(error)
         except ModelError as error:
             state, detail = State.DAMAGED, str(error)
-        return Status(entry.role, entry.name, self._source_title(entry), entry.licence, identity, state, detail)
+        needed = is_needed(entry)
+        return Status(entry.role, entry.name, self._source_title(entry), entry.licence, identity, state, detail, needed)
 
     def _complete(self, samples: bool) -> bool:
         if not all(self._is_prepared(entry) for entry in self._manifest.networks):

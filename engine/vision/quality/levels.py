@@ -1,5 +1,6 @@
 """The limits of each quality level (docs/interface.md), and measured items held against them."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from engine.policy import QualityLimits
@@ -58,28 +59,18 @@ def hold(measured: Sequence[Measured], limits: QualityLimits) -> Sequence[Check]
     return [_held(item, *limited[item.name]) for item in measured if item.name in limited]
 
 
-def _limited(limits: QualityLimits) -> Mapping[str, tuple[float | None, float | None]]:
-    """Item -> what its value must reach at least, and at most; None: no bound on that side."""
-    dark, glaring = limits.brightness or (None, None)
-    bounds = {
-        "face_size": (limits.face_size_px, None),
-        "headpose": (None, limits.headpose_degrees),
-        "partial": (None, limits.partial),
-        "brightness": (dark, glaring),
-        "clarity": (limits.clarity, None),
-        "mask": (limits.mask, None),
-    }
-    return {name: bound for name, bound in bounds.items() if bound != (None, None)}
+def _limited(limits: QualityLimits) -> Mapping[str, tuple[float, float]]:
+    """Item -> what its value must reach at least, and at most; infinite where there is no bound on that side."""
+    least = {"face_size": limits.face_size_px, "clarity": limits.clarity, "mask": limits.mask}
+    most = {"headpose": limits.headpose_degrees, "partial": limits.partial}
+    bounds = {name: (bound, math.inf) for name, bound in least.items() if bound is not None}
+    bounds |= {name: (-math.inf, bound) for name, bound in most.items() if bound is not None}
+    return bounds if limits.brightness is None else {**bounds, "brightness": limits.brightness}
 
 
-def _held(item: Measured, least: float | None, most: float | None) -> Check:
-    if least is not None and most is not None:
-        # One limit is reported: the one the value is nearer to missing, or has missed.
-        limit, passed = (least if item.value < (least + most) / 2 else most), least <= item.value <= most
-    elif least is not None:
-        # The wire wants a face larger than its limit; of the others a limit may be reached.
-        limit, passed = least, item.value > least if item.name == "face_size" else item.value >= least
-    else:
-        limit = most if most is not None else float("inf")
-        passed = item.value <= limit
+def _held(item: Measured, least: float, most: float) -> Check:
+    # One limit is reported: the one the value is nearer to missing, or has missed.
+    limit = least if item.value - least < most - item.value else most
+    # The wire wants a face larger than its limit; other limits may be reached.
+    passed = item.value > least if item.name == "face_size" else least <= item.value <= most
     return Check(item.name, item.value, limit, passed, detail=item.detail)

@@ -291,7 +291,8 @@ def test_what_the_engine_can_do_without_may_be_missing(tmp_path: Path, fetches: 
 
     assert ModelStore(tmp_path, both).ready()
     assert not ModelStore(tmp_path, both).ready(samples=True)
-    assert [line.state for line in ModelStore(tmp_path, both).verify()] == [State.READY, State.MISSING]
+    lines = ModelStore(tmp_path, both).verify()
+    assert [(line.state, line.needed) for line in lines] == [(State.READY, True), (State.MISSING, False)]
     with pytest.raises(NotInstalled, match="age is not installed"):
         ModelStore(tmp_path, both).open("age")
 
