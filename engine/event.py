@@ -28,10 +28,12 @@ class Threshold(Message, frozen=True, kw_only=True):
     `setting`: the operator fixed it. `target_fpir`: it holds the false positive identification rate of a search among
     `faces` enrolled faces at `target_fpir`, by the embedder's curve of false match rates at `fmr`. `floor`: the same
     would have given a lower one than the floor for a false match rate of 1e-5. `model`: the embedder has no curve.
-    `level`: that of a 1:1 comparison.
+    `level`: that of a 1:1 comparison. `cosine` is the threshold on the networks' own scale; `fmr` the rate that was
+    wanted: no threshold above .95 is taken for it.
     """
 
     value: float
+    cosine: float | None = None
     rule: Literal["setting", "target_fpir", "floor", "model", "level"]
     target_fpir: float | None = None
     fmr: float | None = None

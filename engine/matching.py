@@ -143,7 +143,10 @@ class _Look:
         self.seen = Findings(faces=len(faces))
         face = next((face for face in faces if face.sent_box.shorter_side >= self._request.min_face_size), None)
         if face is None:
-            raise PictureRefused(Code.NO_FACE, "no face found in the picture")
+            raise PictureRefused(
+                Code.NO_FACE,
+                "no face of min_face_size found in the picture" if faces else "no face found in the picture",
+            )
         self.seen = replace(self.seen, face=face)
         self._check_quality(image, face)
         self._check_liveness(image, face, max_pixels)
@@ -183,8 +186,11 @@ class _Look:
     def _infrared(self, max_pixels: int) -> Image:
         if self._request.ir_image is None:
             raise Refusal(Code.PARAM_ERROR, "ir_image_base64 is needed: this site checks liveness with an IR picture")
-        with self._timer.stage("decode"):
-            return decode(self._request.ir_image, max_pixels)
+        try:
+            with self._timer.stage("decode"):
+                return decode(self._request.ir_image, max_pixels)
+        except PictureRefused as refusal:
+            raise refusal.about("ir_image_base64") from None
 
     def _embed(self, image: Image, face: Face) -> Embedding:
         if self._probe is None:

@@ -226,7 +226,11 @@ class Examiner:
                 raise _EXPIRED.afresh()
             return work()
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, unless_expired)
+        done = await asyncio.get_running_loop().run_in_executor(self._pool, unless_expired)
+        if envelope.expired(self._clock()):
+            # Whoever waited has been told TIMEOUT meanwhile; the event says the same.
+            raise _EXPIRED.afresh()
+        return done
 
     async def _wait_for_gallery(self, envelope: Envelope) -> None:
         wanted = envelope.gallery_version

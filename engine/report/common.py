@@ -112,6 +112,7 @@ def threshold_told(applied: AppliedThreshold, policy: Policy) -> Threshold:
     """The applied threshold on the wire's scale."""
     return Threshold(
         value=to_wire(applied.cosine, applied.cosine, policy.score_scale),
+        cosine=round(applied.cosine, 6),
         rule=applied.rule,
         target_fpir=applied.target_fpir,
         fmr=applied.fmr,
