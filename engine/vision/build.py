@@ -52,6 +52,9 @@ def build_model_set(
         liveness=RgbLiveness(open_network("liveness"), manifest.network("liveness")),
         pose=BinnedHeadPose(open_network("pose"), manifest.network("pose")),
         identities=tuple((role, identity(role)) for role in (*REQUIRED_ROLES, *optional)),
+        infrared_liveness=RgbLiveness(optional["infrared_liveness"], manifest.network("infrared_liveness"))
+        if "infrared_liveness" in optional
+        else None,
         age=SsrNet(optional["age"], manifest.network("age"), OLDEST) if "age" in optional else None,
         sex=SsrNet(optional["sex"], manifest.network("sex"), 1.0) if "sex" in optional else None,
     )

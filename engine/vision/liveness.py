@@ -1,12 +1,26 @@
-"""Liveness: the checks of a mode, and the rule that makes one verdict of them."""
+"""Liveness: the checks of a mode, and the rule that makes one verdict of them.
+
+The rule, for every mode: a face is live if and only if
+
+    1. at least one check was made that must pass,
+    2. every check that must pass has passed, and
+    3. of the checks that are votes, if there are any, at least half have passed.
+
+So it fails closed: what cannot be measured has not passed. Which checks there are, docs/liveness.md tells.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from engine.policy import Policy
+from engine.policy import LivenessLimits, Policy
 from engine.terms import LivenessMode
-from engine.vision.infrared import infrared_face_check
+from engine.vision.frame import frame_closure
+from engine.vision.infrared import infrared_checks
+from engine.vision.moire import moire_peak
 from engine.vision.ports import Check, Embedding, Face, Image, ModelSet
+
+UNMEASURED = (("measured", 0.0),)
+"""The detail of a check whose value could not be measured; its value is then the limit, and it has not passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +32,19 @@ class Liveness:
 
     @property
     def passed(self) -> bool:
-        """The rule: live only if every check says so."""
-        return not self.failed
+        """The rule (see the module)."""
+        required = [check.passed for check in self.checks if not check.vote]
+        return bool(required) and all(required) and self._votes_pass
 
     @property
     def failed(self) -> Sequence[str]:
-        """Names of the checks that speak against it."""
-        return [check.name for check in self.checks if not check.passed]
+        """Names of the checks that decided against it; empty where it passed."""
+        return [check.name for check in self.checks if not check.passed and not (check.vote and self._votes_pass)]
+
+    @property
+    def _votes_pass(self) -> bool:
+        votes = [check.passed for check in self.checks if check.vote]
+        return 2 * sum(votes) >= len(votes)
 
 
 def check_liveness(
@@ -39,10 +59,19 @@ def check_liveness(
 
     `embedding` gives that of `face`; it is asked only where a check needs it.
     """
-    limit = policy.liveness_threshold
     probability = models.liveness(image, face)
-    checks = [Check("rgb_live", probability, limit, probability >= limit)]
+    live = Check("rgb_live", probability, policy.liveness_threshold, probability >= policy.liveness_threshold)
+    checks = [live, *_screen_checks(image, face, policy.liveness_limits)]
     if infrared is None:
         return Liveness("liveness_rgb", tuple(checks))
-    checks.append(infrared_face_check(image, face, infrared, models.detector))
+    checks += infrared_checks(image, face, infrared, embedding, models, policy.liveness_limits)
     return Liveness("liveness_rgb_ir", tuple(checks))
+
+
+def _screen_checks(image: Image, face: Face, limits: LivenessLimits) -> list[Check]:
+    peak, closure = moire_peak(image, face.box), frame_closure(image, face.box)
+    if peak is None:
+        moire = Check("rgb_moire", limits.rgb_moire, limits.rgb_moire, passed=False, detail=UNMEASURED)
+    else:
+        moire = Check("rgb_moire", peak, limits.rgb_moire, peak < limits.rgb_moire)
+    return [moire, Check("rgb_frame", closure, limits.rgb_frame, closure < limits.rgb_frame)]

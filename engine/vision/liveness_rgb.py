@@ -1,4 +1,7 @@
-"""Liveness on a colour picture: a face with its surroundings (a screen's edge, a hand with a print) in one network."""
+"""Liveness on one picture: a face with its surroundings (a screen's edge, a hand with a print) in one network.
+
+Made for colour pictures; a network of the same form for infrared ones is fed by the same class.
+"""
 
 import numpy as np
 

@@ -102,7 +102,9 @@ async def test_a_picture_at_the_limit_passes_and_one_over_it_is_refused_at_the_i
     whole = photo(1) + bytes(limit - len(photo(1)))  # what follows a JPEG's end is no part of the picture
     async with roles(given) as (ingress, _, session):
         await post(session, USERS, identity_id="a", reg_photo=encoded(photo(1)), info={"name": "A"})
-        both = {"rgb_image_base64": encoded(whole), "ir_image_base64": encoded(whole)}
+        infrared = photo(1, infrared=True)
+        infrared += bytes(limit - len(infrared))
+        both = {"rgb_image_base64": encoded(whole), "ir_image_base64": encoded(infrared)}
         status, answer = await post(session, MATCH, device_ip="10.0.0.1", **both)
         assert (status, answer.get("retcode")) == (200, "1"), answer
         before = await ingress.broker.end_offsets(load_settings(None, given).topics.requests)

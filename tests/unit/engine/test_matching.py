@@ -11,7 +11,7 @@ from engine.errors import Code
 from engine.event import encode_event, event_schema
 from engine.matching import MatchDecision, decide_match
 from engine.messages import MatchAnswer, MatchRequest, RefusedAnswer
-from engine.policy import Policy
+from engine.policy import LivenessLimits, Policy
 from engine.report import Circumstances, cloud_event_headers, match_answer, match_event
 from engine.vision.standin import draw_face
 from tests.support.faces import MAX_PIXELS, MODELS, Enrolled, photo, scene
@@ -147,7 +147,9 @@ def test_a_fake_is_refused_when_liveness_is_asked_for(gallery):
     answer, event = told(asked(fake, liveness_mode="liveness_rgb"), gallery)
     assert answer.code == Code.LIVENESS_DETECT_FAIL
     assert event.outcome == "spoof"
-    assert [(check.name, check.passed) for check in event.liveness.checks] == [("rgb_live", False)]
+    verdicts = [(check.name, check.passed) for check in event.liveness.checks]
+    assert verdicts == [("rgb_live", False), ("rgb_moire", True), ("rgb_frame", True)]
+    assert answer.message.endswith(": rgb_live")
 
 
 def test_a_request_cannot_lower_the_sites_liveness(gallery):
@@ -158,16 +160,53 @@ def test_a_request_cannot_lower_the_sites_liveness(gallery):
 
 
 @pytest.mark.parametrize(
-    ("infrared", "outcome"),
-    [(photo(1), "matched"), (scene(), "spoof"), (photo(1)[:2000], "image_error")],
-    ids=["a face there too", "no face there", "cut off"],
+    ("infrared", "outcome", "why"),
+    [
+        (photo(1, infrared=True), "matched", ""),
+        (scene(), "spoof", "ir_face"),
+        (photo(2, infrared=True), "spoof", "ir_same_person"),
+        (photo(1), "spoof", "ir_copy"),
+        (photo(1)[:2000], "image_error", None),
+    ],
+    ids=["a face there too", "no face there", "another's face there", "a copy", "cut off"],
 )
-def test_an_infrared_picture_must_hold_the_face_where_the_colour_picture_does(gallery, infrared, outcome):
-    _, event = told(asked(photo(1), ir_image=infrared), gallery)
+def test_an_infrared_picture_must_hold_the_same_live_face_in_the_same_place(gallery, infrared, outcome, why):
+    answer, event = told(asked(photo(1), ir_image=infrared), gallery)
     assert event.outcome == outcome
-    if outcome != "image_error":
+    if why is not None:
         assert event.liveness.mode == "liveness_rgb_ir"
-        assert [check.name for check in event.liveness.checks] == ["rgb_live", "ir_face"]
+        assert ", ".join(check.name for check in event.liveness.checks if not (check.passed or check.vote)) == why
+        assert event.liveness.passed is (why == "")
+    if why:
+        assert answer.message.endswith(f": {why}")
+
+
+def test_each_liveness_check_is_told_with_its_value_and_its_limit_in_the_event_and_to_who_asks(gallery):
+    limits = LivenessLimits(rgb_moire=99.0, ir_same_person=0.1, ir_copy=0.99)
+    policy = Policy(liveness_threshold=0.25, liveness_limits=limits)
+    request = asked(photo(1), ir_image=photo(1, infrared=True), with_debug_info=True)
+    answer, event = told(request, gallery, policy)
+
+    assert answer.debug.liveness == event.liveness
+    told_limits = {check.name: check.limit for check in event.liveness.checks}
+    assert told_limits == {
+        "rgb_live": 0.25,
+        "rgb_moire": 99.0,
+        "rgb_frame": limits.rgb_frame,
+        "ir_monochrome": limits.ir_monochrome,
+        "ir_face": limits.ir_face,
+        "ir_size": limits.ir_size,
+        "ir_same_person": 0.1,
+        "ir_copy": 0.99,
+        "ir_contrast": limits.ir_contrast,
+        "ir_live": limits.ir_live,
+    }
+    assert [check.name for check in event.liveness.checks if check.vote] == ["ir_contrast", "ir_live"]
+    assert {check.name: set(check.detail) for check in event.liveness.checks if check.detail} == {
+        "ir_copy": {"detail", "tone"},
+        "ir_contrast": {"background", "structure"},
+    }
+    jsonschema.validate(orjson.loads(encode_event(event)), event_schema(), jsonschema.Draft202012Validator)
 
 
 def test_a_site_that_wants_infrared_says_so_to_who_sends_none(gallery):
