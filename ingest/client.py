@@ -16,9 +16,6 @@ from ingest.errors import CannotRun
 MATCH_CALL = "/SophonMatch/api/PictureMatch"
 USERS_CALL = "/SophonFogSys/api/users"
 
-MAX_PICTURE_BYTES = 64 * 1024 * 1024
-"""No file is read beyond this; what a server takes is its own setting, and smaller."""
-
 
 class NoAnswer(Exception):
     """This call got no usable answer; the message says why. `reached`: the server may have got the request."""

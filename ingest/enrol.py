@@ -11,16 +11,16 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import pybase64
 
 from engine.errors import Code
 from engine.terms import DEFAULT_GROUP, QualityLevel
-from ingest.client import MAX_PICTURE_BYTES, USERS_CALL, Client, NoAnswer, ServerAnswer, all_or_first_error
+from ingest.client import USERS_CALL, Client, NoAnswer, ServerAnswer, all_or_first_error
 from ingest.enrol_list import Entry, Found, Unusable
 from ingest.errors import CannotRun
+from ingest.photo_file import UnusablePhoto, read_photo
 
 ATTEMPTS = 6
 FIRST_DELAY_S = 0.25
@@ -125,7 +125,7 @@ class _Run:
             body = await asyncio.to_thread(_body, entry, self._options, first)
         except OSError as error:
             return EnrolResult(entry.where, Outcome.FAILED, f"the photo cannot be read: {error.strerror or error}")
-        except ValueError as error:
+        except UnusablePhoto as error:
             return EnrolResult(entry.where, Outcome.FAILED, str(error))
         try:
             answer, doubtful = await self._post(body)
@@ -174,7 +174,7 @@ class _Run:
 
 
 def _body(entry: Entry, options: EnrolOptions, first: bool) -> dict[str, Any]:
-    """The body of the users call. Raises OSError, and ValueError with a sentence."""
+    """The body of the users call. Raises OSError and UnusablePhoto."""
     body: dict[str, Any] = {
         "group_name": entry.group_name or options.group_name,
         "identity_id": entry.identity_id,
@@ -185,15 +185,7 @@ def _body(entry: Entry, options: EnrolOptions, first: bool) -> dict[str, Any]:
     if options.quality_level is not None:
         body["fiqa_level"] = options.quality_level
     if entry.photo is not None:
-        body["reg_photo"] = pybase64.b64encode_as_string(_photo(entry.photo))
+        body["reg_photo"] = pybase64.b64encode_as_string(read_photo(entry.photo))
     if entry.feature is not None:
         body |= {"import_mode": True, "feature": entry.feature}
     return body
-
-
-def _photo(path: Path) -> bytes:
-    if not path.is_file():
-        raise ValueError("the photo does not exist or is not a file")
-    if path.stat().st_size > MAX_PICTURE_BYTES:
-        raise ValueError(f"the photo is larger than {MAX_PICTURE_BYTES} bytes")
-    return path.read_bytes()

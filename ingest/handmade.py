@@ -9,7 +9,7 @@ from engine.capture import CapturedRequest, CaptureError, CaptureLine, picture_s
 from engine.errors import PictureRefused
 from engine.vision.headers import picture_header
 from engine.when import parse_when
-from ingest.client import MAX_PICTURE_BYTES
+from ingest.photo_file import UnusablePhoto, read_photo
 
 COLUMNS = ("path", "device_ip", "compare_time", "expected_identity_id")
 """The columns of the list; the last two may be missing. `-` as the identity expects a stranger, empty nothing."""
@@ -77,11 +77,11 @@ def _picture(where: str, name: str, root: Path) -> bytes:
     path = (root / name).resolve()
     if not name or not path.is_relative_to(root) or not path.is_file():
         raise CaptureError(f"{where}: the path names no file inside {root}")
-    if path.stat().st_size > MAX_PICTURE_BYTES:
-        raise CaptureError(f"{where}: the picture is larger than {MAX_PICTURE_BYTES} bytes")
-    data = path.read_bytes()
     try:
+        data = read_photo(path)
         picture_header(data)
+    except UnusablePhoto as error:
+        raise CaptureError(f"{where}: {error}") from error
     except PictureRefused as error:
         raise CaptureError(f"{where}: {error.message}") from error
     return data

@@ -10,6 +10,7 @@ from pathlib import Path
 from engine.errors import Code, PictureRefused
 from engine.evaluation.photos import FaceChoice, SeenPhoto, see
 from engine.vision.ports import ModelSet
+from ingest.photo_file import UnusablePhoto, read_photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,11 @@ def see_all(
 
     def one(path: Path) -> SeenPhoto | Unseen:
         try:
-            return see(path.read_bytes(), models, choice, max_pixels)
+            return see(read_photo(path), models, choice, max_pixels)
         except PictureRefused as refusal:
             return Unseen(refusal.message, refusal.code is Code.NO_FACE)
+        except UnusablePhoto as error:
+            return Unseen(str(error), no_face=False)
         except OSError as error:
             return Unseen(f"cannot be read: {error.strerror or error}", no_face=False)
 
