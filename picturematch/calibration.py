@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from engine.evaluation.scores import Scores
 from engine.threshold import FLOOR_FMR, threshold_at
 from models.errors import BadManifest
 from models.manifest import FmrPoint, Manifest, load_manifest
+
+# Stands for the one that is to be measured, to try whether a manifest can take a curve.
+_ANY_CURVE = (FmrPoint(fmr=1e-2, threshold=0.1), FmrPoint(fmr=1e-3, threshold=0.2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +98,23 @@ def require_writable(file: Path, embedder: str) -> None:
     """Check, before the long work, that a curve can be written to the manifest `file`.
 
     Raises:
-        BadManifest: it is no manifest, or has a curve of this embedder; nothing that is there is ever replaced.
-        OSError: its folder is not there.
+        BadManifest: it cannot be written, is no manifest, or has a curve of this embedder; nothing that is there is
+            ever replaced.
     """
-    if not file.exists():
-        file.parent.resolve(strict=True)
-        return
-    if any(curve.embedder == embedder for curve in load_manifest(file).curves):
-        raise BadManifest(f"{file} has a curve of this embedder already; take it out first, or name another file")
+    try:
+        if not file.parent.is_dir():
+            raise BadManifest(f"{file} cannot be written: there is no folder {file.parent}; make it, or name another")
+        if file.exists():
+            if not file.is_file():
+                raise BadManifest(f"{file} cannot be written: it is not a regular file; name another")
+            if any(curve.embedder == embedder for curve in load_manifest(file).curves):
+                raise BadManifest(
+                    f"{file} has a curve of this embedder already; take it out first, or name another file"
+                )
+        with _extended(file, manifest_fragment(_ANY_CURVE, embedder, "")):
+            pass
+    except OSError as error:
+        raise BadManifest(f"{file} cannot be written: {error.strerror or error}; name another file") from error
 
 
 def write_fragment(file: Path, fragment: str) -> Manifest:
@@ -111,6 +124,15 @@ def write_fragment(file: Path, fragment: str) -> Manifest:
         BadManifest: the result would be no manifest.
         OSError: it cannot be written.
     """
+    with _extended(file, fragment) as (temporary, manifest):
+        temporary.chmod(file.stat().st_mode & 0o777 if file.exists() else 0o644)
+        temporary.replace(file)
+    return manifest
+
+
+@contextmanager
+def _extended(file: Path, fragment: str) -> Iterator[tuple[Path, Manifest]]:
+    """The manifest `file` with the fragment, as a file beside it that goes at the end unless it was moved."""
     before = file.read_text("utf-8") if file.exists() else ""
     text = f"{before.rstrip()}\n\n{fragment}" if before.strip() else fragment
     handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
@@ -120,9 +142,11 @@ def write_fragment(file: Path, fragment: str) -> Manifest:
             out.write(text)
             out.flush()
             os.fsync(out.fileno())
-        manifest = load_manifest(temporary)
-        temporary.chmod(file.stat().st_mode & 0o777 if file.exists() else 0o644)
-        temporary.replace(file)
+        try:
+            manifest = load_manifest(temporary)
+        except BadManifest as error:
+            reason = str(error).replace(str(temporary), str(file))
+            raise BadManifest(f"{file} cannot take the curve: with it, {reason}") from error
+        yield temporary, manifest
     finally:
         temporary.unlink(missing_ok=True)
-    return manifest

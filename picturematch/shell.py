@@ -128,19 +128,28 @@ class Steps:
         self._title = title
         self._total = total
         self._done = 0
+        self._told = 0
         self._told_s = time.monotonic()
 
     def step(self) -> None:
         """One more is done."""
         self._done += 1
         if time.monotonic() - self._told_s >= _PLAIN_PROGRESS_EVERY_S:
-            self._told_s = time.monotonic()
-            of = "" if self._total is None else f" of {self._total}"
-            click.echo(f"{self._title}: {self._done}{of}", err=True)
+            self._tell()
+
+    def finish(self) -> None:
+        """All is done: what was told last is completed; a run that was too short for a line stays without."""
+        if 0 < self._told < self._done:
+            self._tell()
 
     def say(self, line: str, *, problem: bool = False) -> None:
         """Print a line: data to stdout, a problem to stderr."""
         click.echo(line, err=problem)
+
+    def _tell(self) -> None:
+        self._told, self._told_s = self._done, time.monotonic()
+        of = "" if self._total is None else f" of {self._total}"
+        click.echo(f"{self._title}: {self._done}{of}", err=True)
 
 
 class _Bar(Steps):
@@ -166,7 +175,9 @@ def progress(title: str, total: int | None) -> Iterator[Steps]:
     """A bar on a terminal, plain lines elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Steps(title, total)
+        steps = Steps(title, total)
+        yield steps
+        steps.finish()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False, transient=True) as bar:

@@ -141,7 +141,8 @@ def _see(path: Path, models: ModelSet, settings: Settings, threads: int | None, 
     where, whose, vectors = [], [], []
     lost: Counter[str] = Counter()
     several_faces = 0
-    with progress("seeing photos", sum(isinstance(entry, Entry) for entry in entries)) as steps:
+    total = sum(isinstance(entry, Entry) and entry.photo is not None for entry in entries)
+    with progress("seeing photos", total) as steps:
 
         def lose(name: str, reason: str, kind: str) -> None:
             lost[kind] += 1
@@ -193,18 +194,21 @@ def _reference(settings: Settings, models: ModelSet) -> Sequence[FmrPoint]:
 def _print_table(found: Calibration, seen: _Seen, sizes: Sequence[int]) -> None:
     scores = found.scores
     click.echo(
-        f"{counted(len(seen.where), 'photo')} of {seen.people} people: {len(scores.genuine)} pairs of one person, "
-        f"{scores.impostor_count} of different people"
+        f"{counted(len(seen.where), 'photo')} of {seen.people} people: "
+        f"{counted(len(scores.genuine), 'pair')} of one person, {scores.impostor_count} of different people"
     )
     if seen.lost:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(seen.lost.items()))
         click.echo(f"left out: {kinds} (--verbose names them)")
     if seen.several_faces:
         click.echo(f"several faces: {counted(seen.several_faces, 'photo')}; the largest counts, as in a match")
+    rows = found.rows()
+    if not rows:
+        return
     table = Table(box=None, pad_edge=False)
     for column in ("FMR", "threshold", "FNMR", *(f"FPIR among {size}" for size in sizes), ""):
         table.add_column(column, justify="right" if column else "left")
-    for row in found.rows():
+    for row in rows:
         table.add_row(
             f"{row.fmr:.0e}",
             f"{row.threshold:.3f}",

@@ -1,6 +1,12 @@
 import dataclasses
+import errno
+import json
+import os
 import re
+import tempfile
 import tomllib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +18,7 @@ from engine.threshold import threshold_at
 from engine.vision.jpeg import encode_jpeg
 from engine.vision.ports import ModelSet
 from engine.vision.standin import draw_scene, stand_in_models
+from ingest.photo_file import MAX_PICTURE_BYTES
 from models.errors import BadManifest
 from models.manifest import FmrPoint, load_manifest
 from picturematch.calibration import (
@@ -22,6 +29,7 @@ from picturematch.calibration import (
     write_fragment,
 )
 from picturematch.commands.calibrate import command
+from picturematch.shell import Steps, progress
 from tests.support.albums import album, portrait
 
 IDENTITY = "ab" * 32 + "-r1"
@@ -145,11 +153,93 @@ def test_a_path_that_is_not_there_is_refused(tmp_path: Path):
     assert "does not exist" in finished.stderr
 
 
-def test_a_manifest_in_a_folder_that_is_not_there_is_refused_before_the_work(crowd: Path, tmp_path: Path):
-    finished = run(crowd, "--write", tmp_path / "none" / "own.toml")
-    assert finished.exit_code == 2
-    assert "No such file" in finished.stderr
-    assert "photos of" not in finished.stdout
+def in_no_folder(folder: Path) -> Path:
+    return folder / "none" / "own.toml"
+
+
+def no_manifest(folder: Path) -> Path:
+    (folder / "own.toml").write_text("[[networks]]\n")
+    return folder / "own.toml"
+
+
+def no_regular_file(folder: Path) -> Path:
+    os.mkfifo(folder / "own.toml")
+    return folder / "own.toml"
+
+
+def curves_as_a_list(folder: Path) -> Path:
+    (folder / "own.toml").write_text("curves = []\n")
+    return folder / "own.toml"
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence"),
+    [
+        (in_no_folder, "{file} cannot be written: there is no folder {file.parent}; make it, or name another"),
+        (no_manifest, "the manifest {file} is not valid: "),
+        (no_regular_file, "{file} cannot be written: it is not a regular file; name another"),
+        (curves_as_a_list, "{file} cannot take the curve: with it, the manifest {file} is not valid: "),
+    ],
+)
+def test_a_manifest_that_cannot_take_a_curve_is_refused_before_the_work(
+    crowd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Callable[[Path], Path], sentence: str
+):
+    file = made(tmp_path)
+    there = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("picturematch.commands.calibrate.see_all", None)
+    finished = run(crowd, "--write", file)
+    assert finished.exit_code == 2, finished.exception
+    assert finished.stderr.startswith(f"picturematch: {sentence.format(file=file)}")
+    assert len(finished.stderr.splitlines()) == 1
+    assert finished.stdout == ""
+    assert sorted(tmp_path.iterdir()) == there
+
+
+def test_a_folder_that_takes_no_file_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(**_where: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "/somewhere/.own.toml-x")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(BadManifest) as refused:
+        require_writable(tmp_path / "own.toml", IDENTITY)
+    assert str(refused.value) == f"{tmp_path / 'own.toml'} cannot be written: Read-only file system; name another file"
+
+
+def test_special_files_among_the_photos_are_left_out_with_their_reason(tmp_path: Path):
+    folder = album(tmp_path / "people", {"T0": 1, "T1": 1})
+    os.mkfifo(folder / "T0" / "f.jpg")
+    (folder / "zero.jpg").symlink_to("/dev/zero")
+    with (folder / "T1" / "huge.jpg").open("wb") as sparse:
+        sparse.truncate(MAX_PICTURE_BYTES + 1)
+    finished = run(folder, "--verbose")
+    assert finished.exit_code == 1, finished.exception
+    assert "2 photos of 2 people" in finished.stdout
+    assert "left out: 3 not usable" in finished.stdout
+    assert "T0/f.jpg: the photo does not exist or is not a file" in finished.stderr
+    assert "zero.jpg: the photo does not exist or is not a file" in finished.stderr
+    assert f"T1/huge.jpg: the photo is larger than {MAX_PICTURE_BYTES} bytes" in finished.stderr
+
+
+def test_where_no_rate_can_be_told_there_is_no_table(tmp_path: Path):
+    finished = run(album(tmp_path / "few", {"U0": 2, "U1": 1, "U2": 1}))
+    assert finished.exit_code == 1
+    assert finished.stdout == "4 photos of 3 people: 1 pair of one person, 5 of different people\n"
+    assert "5 pairs of different people are too few" in finished.stderr
+
+
+def test_progress_counts_the_photos_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crowd: Path):
+    totals = []
+
+    def told(title: str, total: int | None) -> AbstractContextManager[Steps]:
+        totals.append((title, total))
+        return progress(title, total)
+
+    monkeypatch.setattr("picturematch.commands.calibrate.progress", told)
+    photos = [{"identity_id": name, "path": str(crowd / name / f"{name}_0001.jpg")} for name in ("Q001", "Q002")]
+    rows = [*photos, {"identity_id": "Q003", "feature": [1.0]}, {"path": "none.jpg"}]
+    (tmp_path / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "left out: 2 not usable" in run(tmp_path / "list.jsonl").stdout
+    assert totals == [("seeing photos", 2), ("comparing", 2)]
 
 
 def test_where_nobody_has_two_photos_true_matches_cannot_be_told():

@@ -12,7 +12,7 @@ from broker.port import BrokerUnavailable
 from engine.capture import CaptureError
 from ingest.errors import CannotRun
 from picturematch.options import UserError
-from picturematch.shell import Steps, printable, run
+from picturematch.shell import Steps, printable, progress, run
 from sinks.port import SinkError
 
 
@@ -62,6 +62,37 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
     out, err = capsys.readouterr()
     assert out == "data\n"
     assert err == "enrolling: 10 of 40\nenrolling: 20 of 40\ntrouble\n"
+
+
+def test_without_a_terminal_the_last_line_tells_of_all_and_a_short_run_has_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr(picturematch.shell.time, "monotonic", lambda: now_s[0])
+    for title, count in (("short", 3), ("uneven", 12), ("even", 10)):
+        with progress(title, count) as steps:
+            for _ in range(count):
+                now_s[0] += 0.5
+                steps.step()
+    assert capsys.readouterr().err == "uneven: 10 of 12\nuneven: 12 of 12\neven: 10 of 10\n"
+
+
+def test_a_run_that_failed_is_not_told_as_finished(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr(picturematch.shell.time, "monotonic", lambda: now_s[0])
+
+    def fail_at_12() -> None:
+        with progress("enrolling", 40) as steps:
+            for _ in range(12):
+                now_s[0] += 0.5
+                steps.step()
+            raise CannotRun("the server is gone")
+
+    with pytest.raises(CannotRun):
+        fail_at_12()
+    assert capsys.readouterr().err == "enrolling: 10 of 40\n"
 
 
 def test_on_a_terminal_a_problem_stands_on_a_line_of_its_own() -> None:
