@@ -11,6 +11,8 @@ MILLISECONDS_FROM = 1e11
 ABSURD_TIME = 1e14
 MAX_NUMBER_CHARS = 64
 
+_TIMES = f"a number from 0 to below {MILLISECONDS_FROM:.0e} (or milliseconds, below {ABSURD_TIME:.0e})"
+
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -34,7 +36,7 @@ def compare_time(value: Any, received_time_s: float) -> tuple[float, str | None]
         return received_time_s, None
     number = number_of(value)
     if number is None or not 0 <= number < ABSURD_TIME:
-        raise param_error("compare_time must be seconds since the epoch, a number that is not negative")
+        raise param_error(f"compare_time must be seconds since the epoch, {_TIMES}")
     raw = value.strip() if isinstance(value, str) else None
     if number >= MILLISECONDS_FROM:
         return number / 1000, raw or repr(value)

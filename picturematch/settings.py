@@ -5,12 +5,14 @@ PICTUREMATCH_SECTION__FIELD (two underscores) and a top-level field PICTUREMATCH
 are ["a", "b"]) and, where it is none, as text. What is unknown or out of range is refused by name.
 """
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+import msgspec.inspect
 from platformdirs import user_cache_path, user_data_path
 
 from broker.kafka.config import KafkaConfig
@@ -23,6 +25,8 @@ from processor.settings import ProcessorSettings
 _PREFIX = "PICTUREMATCH_"
 _SECTION_SEPARATOR = "__"
 _KAFKA = "kafka://"
+# Where msgspec says that it found something wrong.
+_PLACE = re.compile(r" - at `\$\.([^`]+)`$")
 _DAY_MS = 24 * 60 * 60 * 1000
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
@@ -153,10 +157,31 @@ def load_settings(
     try:
         settings = msgspec.convert(merged, Settings, dec_hook=_path)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"a setting is wrong: {error}; see docs/settings.md") from error
+        raise SettingsError(f"{_what_is_wrong(error, merged)}; see docs/settings.md") from error
     if settings.log.max_record_bytes < settings.ingest.max_body_bytes:
         raise SettingsError("log.max_record_bytes must be at least ingest.max_body_bytes, or requests would be lost")
     return settings
+
+
+def _what_is_wrong(error: msgspec.ValidationError, given: Mapping[str, Any]) -> str:
+    place = _PLACE.search(str(error))
+    path = place[1].split(".") if place else []
+    choices = _choices(path)
+    if not choices:
+        return f"a setting is wrong: {error}"
+    value: Any = given
+    for name in path:
+        value = value[name]
+    return f"the setting {'.'.join(path)} must be one of {', '.join(choices)}, not {value!r}"
+
+
+def _choices(path: Sequence[str]) -> Sequence[str]:
+    """What the setting at `path` can be, where it is one of a few words; else nothing."""
+    kind: msgspec.inspect.Type = msgspec.inspect.type_info(Settings)
+    for name in path:
+        fields = kind.fields if isinstance(kind, msgspec.inspect.StructType) else ()
+        kind = next((field.type for field in fields if field.encode_name == name), msgspec.inspect.AnyType())
+    return [str(value) for value in kind.values] if isinstance(kind, msgspec.inspect.LiteralType) else ()
 
 
 def _read_file(file: Path) -> dict[str, Any]:
