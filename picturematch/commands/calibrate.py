@@ -169,7 +169,7 @@ def _see(path: Path, models: ModelSet, settings: Settings, threads: int | None, 
             vectors.append(look.embedding.vector)
     numbers = {name: number for number, name in enumerate(dict.fromkeys(whose))}
     if len(numbers) < 2:
-        raise CannotRun(f"{path} shows the faces of {counted(len(numbers), 'person')}; several people are needed")
+        raise CannotRun(f"{path} shows the faces of {len(numbers) or 'no'} person; several people are needed")
     rows = np.array([numbers[name] for name in whose], np.int64)
     return _Seen(where, rows, len(numbers), np.stack(vectors), lost, several_faces)
 
