@@ -36,8 +36,8 @@ import msgspec
 
 from models.errors import BadManifest
 
-Role = Literal["detector", "embedder", "liveness", "pose", "infrared_liveness", "age", "sex"]
-REQUIRED_ROLES: tuple[Role, ...] = ("detector", "embedder", "liveness", "pose")
+Role = Literal["detector", "landmarks", "embedder", "liveness", "pose", "infrared_liveness", "age", "sex"]
+REQUIRED_ROLES: tuple[Role, ...] = ("detector", "landmarks", "embedder", "liveness", "pose")
 OPTIONAL_ROLES: tuple[Role, ...] = ("infrared_liveness", "age", "sex")
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -62,7 +62,8 @@ class Package(_Strict, frozen=True, kw_only=True):
 
 
 class InputSpec(_Strict, frozen=True, kw_only=True):
-    """How a network wants its picture: (pixel - mean) / divisor per channel, pixels 0..255, channels in `colour` order.
+    """How a network wants its picture: (pixel - mean) / divisor per channel, pixels 0..255, channels in `colour` order;
+    of a grey picture, which has one channel, the first mean and divisor count.
 
     `shape` is given where the file fixes sides that the network does not need fixed: names stand for dynamic axes.
     `box_scale` is how much of the face box's surroundings is fed (1 = the box alone; of age and sex, which see the
@@ -70,7 +71,7 @@ class InputSpec(_Strict, frozen=True, kw_only=True):
     longer side first, so that the face keeps its proportions where the network's input is a square.
     """
 
-    colour: Literal["rgb", "bgr"]
+    colour: Literal["rgb", "bgr", "grey"]
     layout: Literal["nchw", "nhwc"] = "nchw"
     width: Side | None = None
     height: Side | None = None

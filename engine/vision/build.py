@@ -7,6 +7,7 @@ from engine.vision.centerface import CenterFace
 from engine.vision.headpose import BinnedHeadPose
 from engine.vision.landmarks import refine_landmarks
 from engine.vision.liveness_rgb import RgbLiveness
+from engine.vision.points68 import SixtyEightPoints
 from engine.vision.ports import Face, Image, ModelSet
 from engine.vision.ssrnet import SsrNet
 from engine.vision.tensor import Run
@@ -32,8 +33,10 @@ def build_model_set(
     """
     detector = CenterFace(open_network("detector"), manifest.network("detector"))
 
+    points = SixtyEightPoints(open_network("landmarks"), manifest.network("landmarks"))
+
     def refine(image: Image, face: Face) -> Face:
-        return refine_landmarks(image, face, detector)
+        return refine_landmarks(image, face, detector, points)
 
     def opened(role: Role) -> Run | None:
         if not manifest.offers(role):

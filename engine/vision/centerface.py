@@ -34,8 +34,8 @@ class DetectorPolicy:
 
     confidence: float = 0.5
     overlap: float = 0.3
-    look_sides: tuple[int, ...] = (320, 640, 1280)
-    enough: float = 32.0
+    look_sides: tuple[int, ...] = (256, 640, 1280)
+    enough: float = 24.0
 
 
 class CenterFace:

@@ -17,10 +17,14 @@ Run = Callable[[Tensor], tuple[Tensor, ...]]
 
 def to_tensor(image: Image, spec: InputSpec) -> Tensor:
     """The batch of one: colour order, mean, divisor and axes as `spec` wants them; the size is the picture's own."""
-    pixels = image[:, :, ::-1] if spec.colour == "rgb" else image
+    if spec.colour == "grey":
+        pixels = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)[:, :, np.newaxis]
+    else:
+        pixels = image[:, :, ::-1] if spec.colour == "rgb" else image
     planes = pixels.transpose(2, 0, 1)[np.newaxis]
     tensor = np.empty(planes.shape, np.float32)
-    for channel, (mean, divisor) in enumerate(zip(spec.mean, spec.divisor, strict=True)):
+    for channel in range(planes.shape[1]):
+        mean, divisor = spec.mean[channel], spec.divisor[channel]
         np.subtract(planes[0, channel], np.float32(mean), out=tensor[0, channel], dtype=np.float32)
         if divisor != 1.0:
             tensor[0, channel] *= np.float32(1.0 / divisor)

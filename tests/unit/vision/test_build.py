@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from engine.vision.build import build_model_set
+from engine.vision.liveness_rgb import RgbLiveness
 from engine.vision.tensor import Run, Tensor
 from models.errors import NotInstalled
 from models.manifest import REQUIRED_ROLES, Manifest, Role, default_manifest
@@ -38,6 +39,15 @@ def test_without_the_networks_of_age_and_sex_the_engine_starts_all_the_same():
     assert [role for role, _ in models.identities] == list(REQUIRED_ROLES)
     without = Manifest(networks=tuple(entry for entry in MANIFEST.networks if entry.role in REQUIRED_ROLES))
     assert built(without).age is None
+
+
+def test_a_network_for_infrared_liveness_is_opened_where_a_manifest_has_one():
+    own = msgspec.structs.replace(MANIFEST.network("liveness"), role="infrared_liveness", name="ours")
+
+    assert built().infrared_liveness is None
+    models = built(msgspec.structs.replace(MANIFEST, networks=(*MANIFEST.networks, own)))
+    assert isinstance(models.infrared_liveness, RgbLiveness)
+    assert dict(models.identities)["infrared_liveness"] == "identity of infrared_liveness"
 
 
 @pytest.mark.parametrize("role", REQUIRED_ROLES)

@@ -149,6 +149,15 @@ def pictures_after(image: Image, quality: int) -> Image:
     return np.asarray(cv2.imdecode(np.frombuffer(pictures.jpeg(image, quality), np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 
+def test_a_copy_of_a_large_face_is_told_although_its_landmarks_are_a_little_off():
+    noise = np.random.default_rng(4).normal(0, 120, (2400, 3200, 1))
+    large = np.clip(cv2.resize(COLOUR, (3200, 2400), interpolation=cv2.INTER_CUBIC) + noise, 0, 255).astype(np.uint8)
+    face, off = (replace(FACE, box=Box(1000, 750, 800, 800), landmarks=FACE.landmarks * 5 + d) for d in (0, 7))
+    found = likeness(large, face, large, off)
+
+    assert found.detail * found.tone > LivenessLimits().ir_copy
+
+
 def test_another_picture_is_not_told():
     other = seen()
     found = likeness(COLOUR, FACE, other, detect(other)[0])

@@ -87,3 +87,30 @@ def test_a_box_far_outside_or_out_of_all_measure_changes_nothing_and_breaks_noth
     face = Face(box, 0.9, TRUTH)
     refined = refine_landmarks(np.zeros((160, 200, 3), np.uint8), face, lambda image: ())
     assert np.array_equal(refined.landmarks, TRUTH)
+
+
+def test_two_opinions_of_a_landmarks_network_count_twice_as_much_as_the_detector():
+    face = Face(BOX, 0.9, TRUTH)
+    image = np.random.default_rng(1).integers(0, 255, (160, 200, 3), np.uint8)
+    seen: list[tuple[Image, Box]] = []
+
+    def points(shown: Image, box: Box) -> np.ndarray:
+        seen.append((shown, box))
+        # What a network without a lean says of the picture, and of its mirror image: six pixels lower than the truth.
+        places = TRUTH - np.array([BOX.x, BOX.y]) + np.array([0, 6])
+        if len(seen) == 2:
+            places = (np.array([BOX.width - 1, 0]) + places * np.array([-1, 1]))[[1, 0, 2, 4, 3]]
+        return (places + np.array([box.x, box.y])).astype(np.float32)
+
+    refined = refine_landmarks(image, face, lambda _: (), points)
+
+    assert np.allclose(refined.landmarks, TRUTH + np.array([0, 4]), atol=1e-3)
+    (straight, box), (mirrored, mirrored_box) = seen
+    assert np.array_equal(straight[:, ::-1], mirrored)
+    assert (mirrored_box.width, mirrored_box.height) == (box.width, box.height)
+
+
+def test_a_landmarks_network_that_says_nothing_leaves_the_detector_its_say():
+    face = Face(BOX, 0.9, TRUTH)
+    refined = refine_landmarks(np.zeros((160, 200, 3), np.uint8), face, lambda _: (), lambda _image, _box: None)
+    assert np.allclose(refined.landmarks, TRUTH)

@@ -243,7 +243,7 @@ def test_a_near_face_is_found_in_one_cheap_look_and_a_far_one_in_a_closer_look()
     assert CenterFace(near, MANIFEST.network("detector"))(scene(2000, 1500, (700, 500, 400, 500)))
     assert CenterFace(far, MANIFEST.network("detector"))(scene(2000, 1500, (700, 500, 60, 70)))
 
-    assert near.looks == [(256, 320)]
+    assert near.looks == [(192, 256)]
     assert len(far.looks) > 1
     assert max(far.looks[-1]) == 1280
 
