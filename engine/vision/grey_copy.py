@@ -10,7 +10,7 @@ what it makes of the colour face is correlated with the infrared one: `tone` as 
 slowly over the face.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from engine.vision.arcface import TEMPLATE_SIDE, align
 from engine.vision.ports import Face, Image
+from engine.vision.tensor import resize
 
 Plane = NDArray[np.float32]
 
@@ -49,8 +50,8 @@ def likeness(image: Image, face: Face, infrared: Image, infrared_face: Face) -> 
     Raises:
         PictureUnreadable: a face cannot be aligned.
     """
-    colour = align(image, face).astype(np.float32)
-    grey = align(infrared, infrared_face).astype(np.float32).mean(axis=2)
+    colour = align(*_near_template(image, face)).astype(np.float32)
+    grey = align(*_near_template(infrared, infrared_face)).astype(np.float32).mean(axis=2)
     fitted = _fitted(grey, np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY), np.float32))
     inside = slice(_EDGE, TEMPLATE_SIDE - _EDGE)
     levels = colour.reshape(-1, 3).T / 255.0
@@ -59,6 +60,18 @@ def likeness(image: Image, face: Face, infrared: Image, infrared_face: Face) -> 
     detail = _correlation(_band(told)[inside, inside], _band(fitted)[inside, inside])
     tone = _correlation(_smooth(told)[inside, inside], _smooth(fitted)[inside, inside])
     return Likeness(detail, tone)
+
+
+def _near_template(image: Image, face: Face) -> tuple[Image, Face]:
+    """The face with its surroundings, shrunk by averaging to about the template's size: aligning takes single pixels,
+    and of a large face other ones in each picture."""
+    scale = TEMPLATE_SIDE / max(face.box.height, 1.0)
+    if scale >= 1:
+        return image, face
+    rows, columns = image.shape[:2]
+    small = resize(image, max(1, round(columns * scale)), max(1, round(rows * scale)))
+    ratio = np.array([small.shape[1] / columns, small.shape[0] / rows], np.float32)
+    return small, replace(face, landmarks=face.landmarks * ratio)
 
 
 def _told(causes: NDArray[Any], effect: NDArray[Any], inside: slice) -> Plane:
