@@ -38,13 +38,18 @@ class LivenessResult(Message, frozen=True, kw_only=True):
 
 
 class FaceBox(Message, frozen=True, kw_only=True):
-    """Where the matched face is, in pixels of the upright picture."""
+    """Where the matched face is, in pixels of the upright picture.
+
+    `turned_degrees`: how far the picture was turned against the clock because its faces lay so, and its file did not
+    say it.
+    """
 
     x: float
     y: float
     width: float
     height: float
     confidence: float
+    turned_degrees: int = 0
 
 
 class Attributes(Message, frozen=True, kw_only=True):

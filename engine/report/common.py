@@ -126,4 +126,11 @@ def face_box(face: Face | None) -> FaceBox | None:
         return None
     box = face.sent_box
     x, y, width, height = (round(side, 1) for side in (box.x, box.y, box.width, box.height))
-    return FaceBox(x=x, y=y, width=width, height=height, confidence=round(face.confidence, 4))
+    return FaceBox(
+        x=x,
+        y=y,
+        width=width,
+        height=height,
+        confidence=round(face.confidence, 4),
+        turned_degrees=90 * face.quarter_turns,
+    )

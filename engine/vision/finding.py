@@ -3,7 +3,8 @@
 A JPEG can be decoded at a half, a quarter or an eighth of its size for much less work. So faces are looked for in a
 small version first; where the largest turns out to be too small there, the photo is decoded again, larger. Where
 nothing is found, or hardly, the picture is looked at with a border around it, for a face larger than the picture.
-A full decode would find no more: the small version is as large as the detector's closest look.
+A full decode would find no more: the small version is as large as the detector's closest look. Pictures that lie on
+their side are turned upright.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from engine.timing import StageTimer
 from engine.vision.decode import decode, fitting_reduction
 from engine.vision.ports import Box, Detector, Face, Image
 from engine.vision.tensor import resize
+from engine.vision.turned import quarter_turns, turn
 
 LEAST_SIDE = 1280
 """Longer side, in pixels, of the smallest version that is looked at: the detector's closest look sees no more."""
@@ -48,15 +50,18 @@ def find_faces(picture: bytes, detector: Detector, max_pixels: int, timer: Stage
         image = decode(picture, max_pixels, reduction)
     with timer.stage("detect"):
         faces = _faces(image, detector)
-    if reduction == 1:
-        return image, faces
-    if not faces:
+        turns = quarter_turns(image, faces, detector)
+        if turns:
+            image = turn(image, turns)
+            faces = [replace(face, quarter_turns=turns) for face in detector(image)]
+    if reduction == 1 or not faces:
         return image, faces
     wanted = _reduction_for(faces[0], reduction)
     if wanted == reduction:
         return image, [replace(face, reduction=reduction) for face in faces]
     with timer.stage("decode"):
-        larger = decode(picture, max_pixels, wanted)
+        whole = decode(picture, max_pixels, wanted)
+        larger = turn(whole, turns) if turns else whole
     growth = larger.shape[1] / image.shape[1], larger.shape[0] / image.shape[0]
     return larger, [replace(_moved(face, 0, growth), reduction=wanted) for face in faces]
 

@@ -37,14 +37,16 @@ Points = Callable[[Image, Box], NDArray[np.float32] | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Close:
-    """A close picture. A point p of it lies at (p + 0.5) * step + origin - 0.5 of the whole, pixels counted from 0."""
+class ClosePicture:
+    """A small square picture of a face. A point p of it lies at (p + 0.5) * step + origin - 0.5 of the whole, pixels
+    counted from 0."""
 
     image: Image
     step: NDArray[np.float64]
     origin: NDArray[np.float64]
 
     def to_whole(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Points of the close picture in the whole one."""
         return (points + 0.5) * self.step + self.origin - 0.5
 
 
@@ -88,7 +90,7 @@ def _mirrored_back(points: NDArray[np.float32], width: int) -> NDArray[np.float6
 
 
 def _by_detector(image: Image, face: Face, detector: Detector) -> NDArray[np.float64]:
-    close = _close_picture(image, face)
+    close = close_picture(image, face)
     if close is None:
         return face.landmarks.astype(np.float64)
     opinions = [face.landmarks.astype(np.float64)]
@@ -101,7 +103,9 @@ def _by_detector(image: Image, face: Face, detector: Detector) -> NDArray[np.flo
     return np.asarray(np.mean(opinions, axis=0))
 
 
-def _close_picture(image: Image, face: Face) -> _Close | None:
+def close_picture(image: Image, face: Face) -> ClosePicture | None:
+    """The face with its surroundings, `CLOSE_SIDE` pixels wide and high, black where the picture ends; None where too
+    little of it lies in the picture."""
     rows, columns = image.shape[:2]
     box = face.box
     side = SURROUNDINGS * max(box.width, box.height)
@@ -121,10 +125,10 @@ def _close_picture(image: Image, face: Face) -> _Close | None:
         cv2.copyMakeBorder(inside, y, CLOSE_SIDE - height - y, x, CLOSE_SIDE - width - x, cv2.BORDER_CONSTANT), np.uint8
     )
     step = np.array([(x1 - x0) / width, (y1 - y0) / height])
-    return _Close(canvas, step, np.array([x0, y0]) - np.array([x, y]) * step)
+    return ClosePicture(canvas, step, np.array([x0, y0]) - np.array([x, y]) * step)
 
 
-def _central(faces: Sequence[Face], face: Face, close: _Close) -> NDArray[np.float32] | None:
+def _central(faces: Sequence[Face], face: Face, close: ClosePicture) -> NDArray[np.float32] | None:
     """The landmarks of the one among the close picture's faces that is `face`."""
     middle = CLOSE_SIDE / 2
 

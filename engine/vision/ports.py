@@ -47,13 +47,15 @@ class Face:
     """One detected face. `landmarks`: 5 x 2 float32 pixels (x, y): the eye on the picture's left, the other eye,
     the nose tip, the mouth corner on the left, the other corner.
 
-    Box and landmarks lie in the picture as decoded; `reduction` says how many times larger it was sent.
+    Box and landmarks lie in the picture as decoded and turned upright; `reduction` says how many times larger it was
+    sent, `quarter_turns` how often it was turned against the clock because its faces lay so, unsaid by its file.
     """
 
     box: Box
     confidence: float
     landmarks: NDArray[np.float32]
     reduction: int = 1
+    quarter_turns: int = 0
 
     @property
     def sent_box(self) -> Box:
