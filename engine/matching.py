@@ -20,8 +20,9 @@ from engine.vision.attributes import measure_attributes
 from engine.vision.decode import decode
 from engine.vision.finding import find_faces
 from engine.vision.liveness import Liveness, check_liveness
-from engine.vision.ports import Check, Embedding, Face, Image, ModelSet
+from engine.vision.ports import Box, Check, Embedding, Face, Image, ModelSet
 from engine.vision.quality import measure_quality, quality_score
+from engine.vision.turned import turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +175,26 @@ class _Look:
         mode = applied_liveness(self._request, self._policy)
         if mode == "liveness_off":
             return
-        infrared = self._infrared(max_pixels) if mode == "liveness_rgb_ir" else None
+        # Both lenses are in one device, so its infrared picture lies as the colour one does.
+        infrared = turn(self._infrared(max_pixels), face.quarter_turns) if mode == "liveness_rgb_ir" else None
+        original = self._original(image, face, max_pixels)
         embedding = partial(self._embed, image, face)
         with self._timer.stage("liveness"):
-            liveness = check_liveness(image, face, infrared, embedding, self._models, self._policy)
+            liveness = check_liveness(image, face, infrared, embedding, self._models, self._policy, original)
         self.seen = replace(self.seen, liveness=liveness)
         if not liveness.passed:
             failed = ", ".join(liveness.failed)
             raise Refusal(Code.LIVENESS_DETECT_FAIL, f"the face was not accepted as live: {failed}")
+
+    def _original(self, image: Image, face: Face, max_pixels: int) -> tuple[Image, Box]:
+        """The picture with all its pixels, and the face's box there: a screen's pixel grid is lost in a smaller one."""
+        if face.reduction == 1:
+            return image, face.box
+        with self._timer.stage("decode"):
+            whole = turn(decode(self._request.image, max_pixels), face.quarter_turns)
+        across, down = whole.shape[1] / image.shape[1], whole.shape[0] / image.shape[0]
+        box = face.box
+        return whole, Box(box.x * across, box.y * down, box.width * across, box.height * down)
 
     def _infrared(self, max_pixels: int) -> Image:
         if self._request.ir_image is None:

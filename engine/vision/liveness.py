@@ -12,12 +12,12 @@ So it fails closed: what cannot be measured has not passed. Which checks there a
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from engine.policy import LivenessLimits, Policy
+from engine.policy import Policy
 from engine.terms import LivenessMode
 from engine.vision.frame import frame_closure
 from engine.vision.infrared import infrared_checks
 from engine.vision.moire import moire_peak
-from engine.vision.ports import Check, Embedding, Face, Image, ModelSet
+from engine.vision.ports import Box, Check, Embedding, Face, Image, ModelSet
 
 UNMEASURED = (("measured", 0.0),)
 """The detail of a check whose value could not be measured; its value is then the limit, and it has not passed."""
@@ -54,24 +54,34 @@ def check_liveness(
     embedding: Callable[[], Embedding],
     models: ModelSet,
     policy: Policy,
+    original: tuple[Image, Box] | None = None,
 ) -> Liveness:
     """Make all checks: those on the colour picture, and with an `infrared` one those on both.
 
-    `embedding` gives that of `face`; it is asked only where a check needs it.
+    `embedding` gives that of `face`; it is asked only where a check needs it. `original`: the colour picture with all
+    its pixels, and the face's box there, where `image` was decoded smaller than it was sent.
     """
     probability = models.liveness(image, face)
     live = Check("rgb_live", probability, policy.liveness_threshold, probability >= policy.liveness_threshold)
-    checks = [live, *_screen_checks(image, face, policy.liveness_limits)]
+    limits = policy.liveness_limits
+    checks = [
+        live,
+        _moire(*(original or (image, face.box)), limits.rgb_moire),
+        _frame(image, face.box, limits.rgb_frame),
+    ]
     if infrared is None:
         return Liveness("liveness_rgb", tuple(checks))
-    checks += infrared_checks(image, face, infrared, embedding, models, policy.liveness_limits)
+    checks += infrared_checks(image, face, infrared, embedding, models, limits)
     return Liveness("liveness_rgb_ir", tuple(checks))
 
 
-def _screen_checks(image: Image, face: Face, limits: LivenessLimits) -> list[Check]:
-    peak, closure = moire_peak(image, face.box), frame_closure(image, face.box)
+def _moire(image: Image, box: Box, limit: float) -> Check:
+    peak = moire_peak(image, box)
     if peak is None:
-        moire = Check("rgb_moire", limits.rgb_moire, limits.rgb_moire, passed=False, detail=UNMEASURED)
-    else:
-        moire = Check("rgb_moire", peak, limits.rgb_moire, peak < limits.rgb_moire)
-    return [moire, Check("rgb_frame", closure, limits.rgb_frame, closure < limits.rgb_frame)]
+        return Check("rgb_moire", limit, limit, passed=False, detail=UNMEASURED)
+    return Check("rgb_moire", peak, limit, peak < limit)
+
+
+def _frame(image: Image, box: Box, limit: float) -> Check:
+    closure = frame_closure(image, box)
+    return Check("rgb_frame", closure, limit, closure < limit)

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import jsonschema
+import numpy as np
 import orjson
 import pytest
 
@@ -13,7 +14,10 @@ from engine.matching import MatchDecision, decide_match
 from engine.messages import MatchAnswer, MatchRequest, RefusedAnswer
 from engine.policy import LivenessLimits, Policy
 from engine.report import Circumstances, cloud_event_headers, match_answer, match_event
-from engine.vision.standin import draw_face
+from engine.vision.decode import fitting_reduction
+from engine.vision.finding import LEAST_SIDE
+from engine.vision.jpeg import encode_jpeg
+from engine.vision.standin import draw_face, draw_scene
 from tests.support.faces import MAX_PIXELS, MODELS, Enrolled, photo, scene
 
 
@@ -207,6 +211,22 @@ def test_each_liveness_check_is_told_with_its_value_and_its_limit_in_the_event_a
         "ir_contrast": {"background", "structure"},
     }
     jsonschema.validate(orjson.loads(encode_event(event)), event_schema(), jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize(("strength", "outcome"), [(0, "matched"), (12, "spoof")])
+def test_moire_is_seen_in_a_photo_so_large_that_it_is_decoded_smaller(gallery, strength, outcome):
+    picture = draw_scene(2720, 2040, [(draw_face(1, 800), 900, 600)])
+    y, x = np.mgrid[:2040, :2720]
+    wave = strength * np.sin(2 * np.pi * (x * 0.8 + y * 0.6) / 2.6)
+    sent = encode_jpeg(np.clip(picture + wave[:, :, np.newaxis], 0, 255).astype(np.uint8), quality=95)
+    assert fitting_reduction(sent, MAX_PIXELS, LEAST_SIDE) > 1
+
+    _, event = told(
+        asked(sent, liveness_mode="liveness_rgb"), gallery, Policy(liveness_limits=LivenessLimits(rgb_moire=25))
+    )
+
+    assert event.outcome == outcome
+    assert [check.name for check in event.liveness.checks if not check.passed] == ["rgb_moire"] * (strength > 0)
 
 
 def test_a_site_that_wants_infrared_says_so_to_who_sends_none(gallery):
