@@ -63,16 +63,24 @@ def comparison_threshold(level: CompareLevel, embedder: Embedder) -> AppliedThre
 def threshold_at(curve: Sequence[FmrPoint], fmr: float) -> float:
     """The cosine threshold at which the curve has that false match rate, at most `HIGHEST_THRESHOLD`.
 
-    Between points it is linear in the logarithm of the rate; beyond the ends the last stretch goes on.
+    Between points it is linear in the logarithm of the rate. Before the first the first stretch goes on; beyond the last
+    the flatter of the last two: the tail of scores narrows from decade to decade, and where a curve widens at its end,
+    a few wrong labels among its pairs have done it.
 
     Raises:
-        ValueError: the curve has no point.
+        ValueError: the curve has less than two points.
     """
-    if not curve:
-        raise ValueError("a curve of false match rates needs at least one point")
-    if len(curve) == 1:
-        return curve[0].threshold
+    if len(curve) < 2:
+        raise ValueError("a curve of false match rates needs at least two points")
     stretches = list(pairwise(curve))
-    left, right = next((s for s in stretches if s[1].fmr <= fmr), stretches[-1])
-    share = (math.log(fmr) - math.log(left.fmr)) / (math.log(right.fmr) - math.log(left.fmr))
-    return min(left.threshold + share * (right.threshold - left.threshold), HIGHEST_THRESHOLD)
+    last = curve[-1]
+    if fmr < last.fmr:
+        rise = min(_rise(*stretch) for stretch in stretches[-2:])
+        return min(last.threshold + rise * (math.log(last.fmr) - math.log(fmr)), HIGHEST_THRESHOLD)
+    left, right = next(stretch for stretch in stretches if stretch[1].fmr <= fmr)
+    return left.threshold + _rise(left, right) * (math.log(left.fmr) - math.log(fmr))
+
+
+def _rise(left: FmrPoint, right: FmrPoint) -> float:
+    """How much the threshold rises while the rate falls to an e-th."""
+    return (right.threshold - left.threshold) / (math.log(left.fmr) - math.log(right.fmr))

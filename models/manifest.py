@@ -22,7 +22,7 @@ and it may give an embedder, its own or this release's, the curve of false match
 measured on the operator's photos::
 
     [[curves]]
-    embedder = "87aa...3581-r1"    # the identity that it was measured with
+    embedder = "87aa...3581-r3"    # the identity that it was measured with
     measured_on = "..."
     fmr_curve = [{ fmr = 1e-3, threshold = 0.31 }, { fmr = 1e-5, threshold = 0.45 }]
 """
@@ -87,7 +87,7 @@ class FmrPoint(_Strict, frozen=True, kw_only=True):
     match rate, ISO/IEC 19795-1)."""
 
     fmr: Annotated[float, msgspec.Meta(gt=0, lt=1)]
-    threshold: Annotated[float, msgspec.Meta(gt=-1, lt=1)]
+    threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 
 class NetworkEntry(_Strict, frozen=True, kw_only=True):
@@ -261,6 +261,8 @@ def _input_problem(entry: NetworkEntry) -> str | None:
         return "needs dimension and threshold, because it is an embedder"
     if entry.norm_typical is not None and not 0 <= entry.norm_typical[0] < entry.norm_typical[1] < math.inf:
         return "has a norm_typical that is not two rising lengths"
+    if len(entry.fmr_curve) == 1:
+        return "has an fmr_curve of one point, which tells nothing of other rates; give two or more, or none"
     if not _in_order(entry.fmr_curve):
         return _OUT_OF_ORDER
     if entry.role != "detector" and (entry.input.width is None or entry.input.height is None):

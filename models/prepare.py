@@ -18,8 +18,9 @@ from onnx import numpy_helper
 
 from models.errors import DamagedModel
 
-RECIPE_VERSION = 2
-"""Raised whenever the preparation changes its result."""
+RECIPE_VERSION = 3
+"""Raised whenever the preparation changes its result, or the engine what it makes of it: vectors of faces that were
+aligned or averaged in another way are not compared with each other."""
 
 SMALLEST_WEIGHT = 1e-30
 """Smaller magnitudes become zero. Far above float32's denormals (1.2e-38), so that products with small activations do

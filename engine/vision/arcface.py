@@ -19,7 +19,8 @@ TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
     np.float32,
 )
-"""Where ArcFace networks expect eyes, nose tip and mouth corners, in a picture of 112 x 112 pixels."""
+"""Where ArcFace networks expect eyes, nose tip and mouth corners, in a picture of 112 x 112 pixels,
+counted from the first pixel's middle."""
 
 TEMPLATE_SIDE = 112
 
@@ -57,8 +58,10 @@ def align(
     """
     scale = np.array([width / TEMPLATE_SIDE, height / TEMPLATE_SIDE], np.float32)
     middle = np.array([width / 2, height / 2], np.float32)
+    target = ((TEMPLATE + 0.5) * scale - middle) / np.float32(surroundings) + middle
     try:
-        matrix = similarity(face.landmarks, (TEMPLATE * scale - middle) / np.float32(surroundings) + middle)
+        # OpenCV counts from the first pixel's middle.
+        matrix = similarity(face.landmarks - np.float32(0.5), target - np.float32(0.5))
     except ValueError as error:
         raise PictureUnreadable("the face in the picture cannot be aligned; send a clearer picture") from error
     return np.asarray(cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR), np.uint8)

@@ -38,8 +38,7 @@ Points = Callable[[Image, Box], NDArray[np.float32] | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClosePicture:
-    """A small square picture of a face. A point p of it lies at (p + 0.5) * step + origin - 0.5 of the whole, pixels
-    counted from 0."""
+    """A small square picture of a face. A point p of it lies at p * step + origin of the whole."""
 
     image: Image
     step: NDArray[np.float64]
@@ -47,7 +46,7 @@ class ClosePicture:
 
     def to_whole(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Points of the close picture in the whole one."""
-        return (points + 0.5) * self.step + self.origin - 0.5
+        return points * self.step + self.origin
 
 
 def refine_landmarks(image: Image, face: Face, detector: Detector, points: Points | None = None) -> Face:
@@ -86,7 +85,7 @@ def _by_points(image: Image, face: Face, points: Points) -> list[NDArray[np.floa
 
 def _mirrored_back(points: NDArray[np.float32], width: int) -> NDArray[np.float64]:
     """Landmarks of a mirror image of that width, in the picture itself."""
-    return np.asarray(np.array([width - 1, 0]) + points[MIRRORED].astype(np.float64) * np.array([-1, 1]))
+    return np.asarray(np.array([width, 0]) + points[MIRRORED].astype(np.float64) * np.array([-1, 1]))
 
 
 def _by_detector(image: Image, face: Face, detector: Detector) -> NDArray[np.float64]:

@@ -45,7 +45,8 @@ class Box:
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """One detected face. `landmarks`: 5 x 2 float32 pixels (x, y): the eye on the picture's left, the other eye,
-    the nose tip, the mouth corner on the left, the other corner.
+    the nose tip, the mouth corner on the left, the other corner. Places count from the picture's upper left corner, so
+    that the first pixel's middle is at (0.5, 0.5).
 
     Box and landmarks lie in the picture as decoded and turned upright; `reduction` says how many times larger it was
     sent, `quarter_turns` how often it was turned against the clock because its faces lay so, unsaid by its file.

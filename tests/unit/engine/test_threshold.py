@@ -36,22 +36,25 @@ def test_between_points_the_threshold_is_linear_in_the_logarithm_of_the_rate():
     assert threshold_at(CURVE, math.sqrt(1e-3 * 1e-4)) == pytest.approx(0.35)
 
 
-def test_beyond_the_ends_the_last_stretch_goes_on():
+def test_beyond_the_ends_the_outer_stretch_goes_on():
     assert threshold_at(CURVE, 1e-7) == pytest.approx(0.54)
     assert threshold_at(CURVE, 1e-2) == pytest.approx(0.20)
+
+
+def test_a_curve_that_widens_at_its_end_goes_on_as_flat_as_before():
+    widening = (*CURVE[:3], FmrPoint(fmr=1e-6, threshold=0.56))
+    assert threshold_at(widening, 1e-6) == pytest.approx(0.56)
+    assert threshold_at(widening, 1e-8) == pytest.approx(0.56 + 2 * 0.06)
 
 
 def test_a_curve_is_not_followed_to_where_no_photo_reaches():
     assert threshold_at(CURVE, 1e-30) == HIGHEST_THRESHOLD
 
 
-def test_a_single_point_says_the_same_for_every_rate():
-    assert threshold_at(CURVE[:1], 1e-9) == CURVE[0].threshold
-
-
-def test_an_empty_curve_is_refused():
-    with pytest.raises(ValueError, match="at least one point"):
-        threshold_at((), 1e-3)
+@pytest.mark.parametrize("points", [0, 1])
+def test_a_curve_that_tells_nothing_between_two_rates_is_refused(points: int):
+    with pytest.raises(ValueError, match="at least two points"):
+        threshold_at(CURVE[:points], 1e-3)
 
 
 @given(st.floats(1e-12, 0.5), st.floats(1e-12, 0.5))

@@ -96,6 +96,28 @@ fmr_curve = [{{ fmr = 1e-3, threshold = 0.3 }}, {{ fmr = 1e-5, threshold = 0.4 }
 """
 
 
+def test_a_network_with_a_curve_of_one_point_is_refused(tmp_path: Path):
+    own = tmp_path / "own.toml"
+    own.write_text(
+        """
+        [[networks]]
+        role = "embedder"
+        name = "ours"
+        file = "ours.onnx"
+        licence = "ours"
+        dimension = 16
+        threshold = 0.4
+        fmr_curve = [{ fmr = 1e-2, threshold = 0.25 }]
+        [networks.input]
+        colour = "rgb"
+        width = 16
+        height = 16
+        """
+    )
+    with pytest.raises(BadManifest, match="an fmr_curve of one point"):
+        load_manifest(own)
+
+
 def test_a_curve_counts_for_the_embedder_it_was_measured_with(tmp_path: Path):
     entry = load_manifest(own(tmp_path, OWN_EMBEDDER + CURVE)).embedder_of(IDENTITY)
     assert entry.name == "ours"

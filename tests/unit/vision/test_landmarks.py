@@ -18,14 +18,14 @@ def fixed(points: np.ndarray) -> Callable[[Image], Sequence[Face]]:
 
 def test_the_lean_of_a_detector_cancels_out_between_the_face_and_its_mirror_image():
     truth = Face(BOX, 0.9, TRUTH)
-    points = (TRUTH + 0.5 - np.array([0, 5])) * (CLOSE_SIDE / 100) - 0.5
-    mirrored = points * np.array([-1, 1]) + np.array([CLOSE_SIDE - 1, 0])
+    points = (TRUTH - np.array([0, 5])) * (CLOSE_SIDE / 100)
+    mirrored = points * np.array([-1, 1]) + np.array([CLOSE_SIDE, 0])
     lean = np.array([3.0, 0.0])
     answers = iter([points + lean, (mirrored + lean)[[1, 0, 2, 4, 3]]])
 
     refined = refine_landmarks(np.zeros((160, 200, 3), np.uint8), truth, lambda image: fixed(next(answers))(image))
 
-    assert np.allclose(refined.landmarks, TRUTH, atol=0.5)
+    assert np.allclose(refined.landmarks, TRUTH, atol=0.01)
 
 
 def test_both_opinions_are_asked_of_a_small_square_picture_and_its_mirror_image():
@@ -47,16 +47,18 @@ def test_both_opinions_are_asked_of_a_small_square_picture_and_its_mirror_image(
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
 @pytest.mark.parametrize("shift", [(0, 0), (-28, 0), (0, -28), (60, 40)])
 def test_points_come_back_to_where_they_are_in_the_whole_picture(scale, shift):
-    # The same points told of every close picture: what comes back must lie in the middle of the enlarged box.
+    # The middle of every close picture is the middle of the box: exactly, unless the border cuts the close picture at a
+    # fraction of one of its pixels.
     box = Box((30 + shift[0]) * scale, (30 + shift[1]) * scale, 40 * scale, 40 * scale)
     middle = np.array([box.x + box.width / 2, box.y + box.height / 2])
     face = Face(box, 0.9, np.tile(middle.astype(np.float32), (5, 1)))
-    answer = fixed(np.full((5, 2), (CLOSE_SIDE - 1) / 2))
+    answer = fixed(np.full((5, 2), CLOSE_SIDE / 2))
     image = np.zeros((round(160 * scale), round(200 * scale), 3), np.uint8)
 
     refined = refine_landmarks(image, face, answer)
 
-    assert np.allclose(refined.landmarks, middle, atol=1.0 * scale + 0.5)
+    step = 80 * scale / CLOSE_SIDE
+    assert np.allclose(refined.landmarks, middle, atol=0.01 if min(shift) >= 0 else 0.5 * step)
 
 
 def test_a_face_that_is_not_seen_from_close_by_stays_as_it_is():
@@ -99,7 +101,7 @@ def test_two_opinions_of_a_landmarks_network_count_twice_as_much_as_the_detector
         # What a network without a lean says of the picture, and of its mirror image: six pixels lower than the truth.
         places = TRUTH - np.array([BOX.x, BOX.y]) + np.array([0, 6])
         if len(seen) == 2:
-            places = (np.array([BOX.width - 1, 0]) + places * np.array([-1, 1]))[[1, 0, 2, 4, 3]]
+            places = (np.array([BOX.width, 0]) + places * np.array([-1, 1]))[[1, 0, 2, 4, 3]]
         return (places + np.array([box.x, box.y])).astype(np.float32)
 
     refined = refine_landmarks(image, face, lambda _: (), points)
