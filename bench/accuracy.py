@@ -81,8 +81,11 @@ def main(
         if json_file is not None:
             json_file.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
         if plots is not None:
-            for drawn in draw_plots(plots, scored, report.rejection):
-                click.echo(f"wrote {drawn}")
+            drawn = draw_plots(plots, scored, report.rejection)
+            for path in drawn.written:
+                click.echo(f"wrote {path}")
+            for name, why in drawn.left_out.items():
+                click.echo(f"{name} is not drawn: {why}")
     except (BadSet, NoPlots, ModelError) as error:
         raise UserError(str(error)) from error
     except OSError as error:

@@ -1,5 +1,7 @@
 """The pictures of `bench.accuracy --plots`: drawn with matplotlib, an optional extra."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,16 @@ def require_matplotlib() -> Any:
     return Figure
 
 
-def draw_plots(folder: Path, pairs: AllPairs, rejection: Rejection | None) -> list[Path]:
-    """Write roc.png, scores.png and, where there is a rejection, reject.png; the files written.
+@dataclass(frozen=True, slots=True)
+class Plots:
+    """The files written, and file name -> why it was not."""
+
+    written: Sequence[Path]
+    left_out: Mapping[str, str]
+
+
+def draw_plots(folder: Path, pairs: AllPairs, rejection: Rejection | None) -> Plots:
+    """Write roc.png, scores.png and reject.png, those for which the photos give what they show.
 
     Raises:
         NoPlots: matplotlib is not installed.
@@ -37,10 +47,25 @@ def draw_plots(folder: Path, pairs: AllPairs, rejection: Rejection | None) -> li
     """
     figure = require_matplotlib()
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = [_roc(figure, folder / "roc.png", pairs), _scores(figure, folder / "scores.png", pairs)]
-    if rejection is not None:
-        drawn.append(_reject(figure, folder / "reject.png", rejection))
-    return drawn
+    written: list[Path] = []
+    left_out: dict[str, str] = {}
+    lacking = _lacking(pairs)
+    if lacking:
+        left_out |= dict.fromkeys(("roc.png", "scores.png"), lacking)
+    else:
+        written += [_roc(figure, folder / "roc.png", pairs), _scores(figure, folder / "scores.png", pairs)]
+    if rejection is None:
+        left_out["reject.png"] = lacking or "error versus reject was not measured"
+    else:
+        written.append(_reject(figure, folder / "reject.png", rejection))
+    return Plots(written, left_out)
+
+
+def _lacking(pairs: AllPairs) -> str:
+    """The kind of pair that is missing, and what helps; empty if both are there."""
+    if not len(pairs.genuine_scores):
+        return "no two photos show one person; give people with several photos"
+    return "" if pairs.scores.impostor_count else "all photos show one person; give photos of several people"
 
 
 def _axes(figure: Any, title: str, x: str, y: str) -> tuple[Any, Any]:

@@ -107,6 +107,8 @@ def main(
     """
     install_missing(settings_of(ctx))
     chosen = _thinned(_pairs_of(people), pairs)
+    if not _tells(chosen):
+        raise click.ClickException(f"--pairs {pairs} leaves a fold or a kind of pair out; ask for more")
     pictures = sorted({path for pair in chosen for path in (pair.first, pair.second)})
     for name, given in (("face_recognition", face_recognition), ("face-api", face_api)):
         if given is None:
@@ -132,7 +134,7 @@ def _pairs_of(people: Path) -> Sequence[Pair]:
     except BadSet as error:
         raise click.ClickException(str(error)) from error
     usable = [pair for pair in found if {pair.first.suffix.lower(), pair.second.suffix.lower()} <= _SUFFIXES]
-    if len({pair.same for pair in usable}) < 2 or len({pair.fold for pair in usable}) < 2:
+    if not _tells(usable):
         raise click.ClickException(
             f"{people} gives no JPEG pairs of one person and of different people in at least two folds; give a folder "
             "with a folder of photos per person, or a pairs file"
@@ -140,11 +142,18 @@ def _pairs_of(people: Path) -> Sequence[Pair]:
     return usable
 
 
+def _tells(pairs: Sequence[Pair]) -> bool:
+    """Whether the pairs give an accuracy over folds: both kinds, and two folds or more."""
+    return len({pair.same for pair in pairs}) > 1 and len({pair.fold for pair in pairs}) > 1
+
+
 def _thinned(pairs: Sequence[Pair], most: int) -> Sequence[Pair]:
-    """At most so many, spread evenly over the list, so that folds and kinds keep their shares."""
+    """At most so many: each kind of each fold keeps its share, and is spread evenly over the list."""
     if len(pairs) <= most:
         return pairs
-    return [pairs[i * len(pairs) // most] for i in range(most)]
+    # Pairs of one kind side by side, so that a list in which kinds take turns is not thinned in step with them.
+    order = sorted(range(len(pairs)), key=lambda i: (pairs[i].fold, pairs[i].same))
+    return [pairs[i] for i in sorted(order[i * len(pairs) // most] for i in range(most))]
 
 
 def _commands(face_recognition: Path | None, face_api: Path | None) -> Sequence[Command]:

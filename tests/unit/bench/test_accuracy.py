@@ -117,6 +117,37 @@ def test_plots_are_pictures(people: Path, tmp_path: Path):
     assert all(data.startswith(b"\x89PNG") and len(data) > 5_000 for data in drawn.values())
 
 
+@pytest.mark.parametrize(
+    ("photos", "why"),
+    [
+        ({"A": 1, "B": 1, "C": 1}, "no two photos show one person; give people with several photos"),
+        ({"A": 3}, "all photos show one person; give photos of several people"),
+    ],
+)
+def test_a_plot_whose_kind_of_pair_is_missing_is_left_out_and_named(tmp_path: Path, photos: dict[str, int], why: str):
+    try:
+        plots.require_matplotlib()
+    except plots.NoPlots as error:
+        pytest.skip(f"PLOTS WERE NOT TESTED: {error}")
+    folder = album(tmp_path / "people", photos)
+    finished = bench(folder, "--plots", tmp_path / "plots")
+    assert finished.exit_code == 0, finished.output
+    assert f"roc.png is not drawn: {why}" in finished.output
+    assert f"scores.png is not drawn: {why}" in finished.output
+    assert not {path.name for path in (tmp_path / "plots").iterdir()} - {"reject.png"}
+
+
+def test_with_two_photos_of_one_person_and_one_of_another_all_plots_are_drawn(tmp_path: Path):
+    try:
+        plots.require_matplotlib()
+    except plots.NoPlots as error:
+        pytest.skip(f"PLOTS WERE NOT TESTED: {error}")
+    finished = bench(album(tmp_path / "people", {"A": 2, "B": 1}), "--plots", tmp_path / "plots")
+    assert finished.exit_code == 0, finished.output
+    assert "not drawn" not in finished.output
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"roc.png", "scores.png", "reject.png"}
+
+
 def test_the_face_in_the_middle_is_chosen_by_its_own_size():
     big, small = draw_face(1, 120), draw_face(2, 30)
     image = draw_scene(400, 300, [(big, 120, 90), (small, 250, 135)])

@@ -1,10 +1,12 @@
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from bench import side_by_side
 from bench.face_sets import Pair
@@ -118,6 +120,29 @@ def test_fewer_pairs_are_spread_over_folds_and_kinds():
     assert len(few) == 13
     assert {(pair.fold, pair.same) for pair in few} == {(1, True), (1, False), (2, True), (2, False)}
     assert side_by_side._thinned(pairs, 100) == pairs
+
+
+def test_kinds_that_take_turns_are_thinned_alike():
+    pairs, _ = pairs_and_answers(faceless=False)
+    assert [pair.same for pair in pairs] == [True, False] * 20
+
+    half = side_by_side._thinned(pairs, 20)
+
+    assert Counter((pair.fold, pair.same) for pair in half) == dict.fromkeys(
+        [(1, True), (1, False), (2, True), (2, False)], 5
+    )
+    assert half == sorted(half, key=pairs.index)
+
+
+def test_pairs_too_few_for_folds_and_kinds_are_told_before_the_work(tmp_path, monkeypatch):
+    pairs, _ = pairs_and_answers(faceless=False)
+    monkeypatch.setattr(side_by_side, "install_missing", lambda _settings: None)
+    monkeypatch.setattr(side_by_side, "_pairs_of", lambda _people: pairs)
+
+    finished = CliRunner().invoke(side_by_side.main, [str(tmp_path), "--pairs", "1"])
+
+    assert finished.exit_code == 1
+    assert "--pairs 1 leaves a fold or a kind of pair out" in finished.output
 
 
 def test_a_folder_without_people_is_told_in_a_sentence(tmp_path):
