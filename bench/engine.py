@@ -1,8 +1,9 @@
 """How fast the engine is: `python -m bench.engine`.
 
-Milliseconds per stage and pictures per second per core, for photos of several sizes with one face each, and what a
-second core adds. Everything takes turns, round by round, so that a noisy machine is noisy for all; each figure is also
-given as a ratio to a fixed piece of work of the same run, and beside the pipeline that one would write first.
+Milliseconds per stage and pictures per second per core, for photos of several sizes with one face each and for some
+without, and what a second core adds. Everything takes turns, round by round, so that a noisy machine is noisy for all;
+each figure is also given as a ratio to a fixed piece of work of the same run, and beside the pipeline that one would
+write first.
 """
 
 import os
@@ -24,7 +25,7 @@ from bench.naive import NaivePipeline
 from bench.overhead import DirectEngine
 from bench.pictures import bench_pictures
 from bench.progress import progress
-from bench.scenes import scenes
+from bench.scenes import empty_scenes, scenes
 from bench.stages import ALL_BUT_LIVENESS, DEFAULT, Spread, StageBench, spread_of
 from bench.yardstick import Yardstick
 from engine.vision.decode import decode
@@ -35,6 +36,7 @@ from picturematch.settings import Settings
 from picturematch.wiring import open_models
 
 SIZES = ((250, 250), (640, 480), (1280, 720), (4000, 3000))
+SIZES_WITHOUT_FACE = ((640, 480), (4000, 3000))
 _DISTINCT = 8
 """Pictures made of each size; they are used in turn."""
 
@@ -46,6 +48,7 @@ class GroupReport(msgspec.Struct, frozen=True):
     """The figures of one size of pictures; milliseconds by the chosen clock, pictures per second by the wall."""
 
     name: str
+    has_face: bool
     mean_bytes: float
     stages: Mapping[str, Spread]
     naive: Spread
@@ -56,6 +59,7 @@ class GroupReport(msgspec.Struct, frozen=True):
     wall_gain: float
     """The same by the wall, whatever else ran."""
     refused: int
+    """Pictures left out: refused; or, of those without a face, the ones in which a face was found."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -75,6 +79,7 @@ class _Group:
 
     name: str
     jpegs: Sequence[bytes]
+    has_face: bool = True
     stages: dict[str, list[float]] = field(default_factory=dict)
     naive_ms: list[float] = field(default_factory=list)
     throughput: dict[int, list[Throughput]] = field(default_factory=dict)
@@ -131,7 +136,7 @@ class _Run:
         self._yardstick_ms: list[float] = []
         self._yardstick_gain: list[float] = []
         self._cores = os.cpu_count() or 1
-        self._groups = [_Group(name, jpegs) for name, jpegs in _pictures(settings, store, folder).items()]
+        self._groups = _groups(settings, store, folder)
         gallery = DirectEngine(models, [], people).gallery
         self._stages = StageBench(models, gallery, max_pixels, self._clock)
         self._core_bench = CoreBench(models, gallery, max_pixels)
@@ -141,7 +146,7 @@ class _Run:
         """So many rounds with `each` pictures of every size."""
         with progress(rounds * len(self._groups)) as step:
             for group in self._groups:  # buffers and caches are filled outside the count
-                self._stages.run(group.jpegs[:1])
+                self._timed(group, group.jpegs[:1])
                 self._naive.run(group.jpegs[0])
             for number in range(rounds):
                 for group in self._groups:
@@ -157,7 +162,7 @@ class _Run:
         jpegs = list(islice(cycle(group.jpegs), begun, begun + each))
         for jpeg in jpegs:
             self._yardstick_ms.append(self._yardstick.run(self._clock))
-            spent, refused = self._stages.run([jpeg])
+            spent, refused = self._timed(group, [jpeg])
             group.refused += refused
             for stage, values in spent.items():
                 group.stages.setdefault(stage, []).extend(values)
@@ -170,23 +175,33 @@ class _Run:
         one, all_cores = (self._yardstick.per_second(8 * threads, threads) for threads in (1, self._cores))
         self._yardstick_gain.append(all_cores / one)
 
+    def _timed(self, group: _Group, jpegs: Sequence[bytes]) -> tuple[dict[str, list[float]], int]:
+        return self._stages.run(jpegs) if group.has_face else self._stages.run_without_face(jpegs)
 
-def _pictures(settings: Settings, store: ModelStore, folder: Path | None) -> Mapping[str, Sequence[bytes]]:
+
+def _groups(settings: Settings, store: ModelStore, folder: Path | None) -> Sequence[_Group]:
     if folder is not None:
-        return {folder.name: bench_pictures(settings, folder)}
+        return [_Group(folder.name, bench_pictures(settings, folder))]
     portrait = decode(store.sample("astronaut.png").read_bytes(), settings.ingest.max_pixels)
     face = open_models(settings).detector(portrait)[0]
-    return {f"{width}x{height}": scenes(portrait, face, width, height, _DISTINCT) for width, height in SIZES}
+    shown = [_Group(f"{width}x{height}", scenes(portrait, face, width, height, _DISTINCT)) for width, height in SIZES]
+    empty = [
+        _Group(f"{width}x{height}, no face", empty_scenes(portrait, width, height, _DISTINCT), has_face=False)
+        for width, height in SIZES_WITHOUT_FACE
+    ]
+    return [*shown, *empty]
 
 
 def _reported(group: _Group, cores: int) -> GroupReport:
     if not group.stages:
-        raise click.ClickException(f"no face was found in any picture of {group.name}; give pictures with faces")
+        told = "no face was found in any" if group.has_face else "a face was found in every"
+        raise click.ClickException(f"{told} picture of {group.name}; try other pictures with --pictures-from")
     names = sorted(group.stages, key=lambda name: _ROWS.index(name) if name in _ROWS else len(_ROWS))
     rates = {threads: [_rate(done) for done in runs] for threads, runs in group.throughput.items()}
     walls = {threads: [done.per_second for done in runs] for threads, runs in group.throughput.items()}
     return GroupReport(
         name=group.name,
+        has_face=group.has_face,
         mean_bytes=float(np.mean([len(jpeg) for jpeg in group.jpegs])),
         stages={name: spread_of(group.stages[name]) for name in names},
         naive=spread_of(group.naive_ms),
@@ -209,20 +224,15 @@ def _gain(many: Sequence[float], one: Sequence[float]) -> float:
 def _print(report: Report) -> None:
     console = Console(width=120)
     unit = "milliseconds" if report.clock == "wall" else "milliseconds of processor time"
-    table = Table(title=f"{unit} on one core: median / 95th percentile (median as a ratio to the yardstick)")
-    table.add_column("stage")
-    for group in report.groups:
-        table.add_column(group.name, justify="right")
-    names = list(dict.fromkeys(name for group in report.groups for name in group.stages))
-    for name in names:
-        cells = [_cell(group.stages.get(name), report) for group in report.groups]
-        table.add_row(name, *cells, style="bold" if name == ALL_BUT_LIVENESS else None)
-    table.add_row("the naive pipeline", *(_cell(group.naive, report) for group in report.groups))
-    console.print(table)
+    title = f"{unit} on one core: median / 95th percentile (median as a ratio to the yardstick)"
+    for has_face in (True, False):
+        groups = [group for group in report.groups if group.has_face is has_face]
+        if groups:
+            console.print(_stage_table(title if has_face else "the same, nobody in the picture", groups, report))
 
     table = Table(title="pictures per second, default settings")
     cores = f"{report.cores} cores"
-    for column in ("", "one core", cores, "ratio", "by the wall", "yardstick", "naive / engine", "KB each", "refused"):
+    for column in ("", "one core", cores, "ratio", "by the wall", "yardstick", "naive / engine", "KB each", "left out"):
         table.add_column(column, justify="right" if column else "left")
     for group in report.groups:
         table.add_row(
@@ -232,7 +242,7 @@ def _print(report: Report) -> None:
             f"{group.gain:.2f}",
             f"{group.wall_gain:.2f}",
             f"{report.yardstick_gain:.2f}",
-            f"{group.naive.median_ms / group.stages[ALL_BUT_LIVENESS].median_ms:.2f}",
+            f"{group.naive.median_ms / _whole(group).median_ms:.2f}",
             f"{group.mean_bytes / 1000:.0f}",
             str(group.refused),
         )
@@ -241,10 +251,27 @@ def _print(report: Report) -> None:
         "Pictures per second and their ratio are as if nothing else had run, where the system can tell (Linux); by the "
         f"wall, the yardstick shows what {report.cores} cores could give in this run. Yardstick: a float32 matrix "
         f"product, {report.yardstick.median_ms:.2f} ms on one core. Load average as the run began: "
-        f"{report.load_before:.2f}. The naive pipeline (bench/naive.py) decodes, detects, measures the head's pose and "
-        f"embeds, with the same networks. Aims: 640x480, {ALL_BUT_LIVENESS}, at most 25 ms; two cores at least 1.9 "
+        f"{report.load_before:.2f}. '{ALL_BUT_LIVENESS}' measures every quality item and guesses no attributes, which "
+        "are for a sender to ask for. The naive pipeline (bench/naive.py) decodes, detects, measures the head's pose "
+        f"and embeds, with the same networks. Aims: 640x480, {ALL_BUT_LIVENESS}, at most 25 ms; two cores at least 1.9 "
         "times one."
     )
+
+
+def _stage_table(title: str, groups: Sequence[GroupReport], report: Report) -> Table:
+    table = Table(title=title)
+    table.add_column("stage")
+    for group in groups:
+        table.add_column(group.name, justify="right")
+    for name in dict.fromkeys(name for group in groups for name in group.stages):
+        cells = [_cell(group.stages.get(name), report) for group in groups]
+        table.add_row(name, *cells, style="bold" if name == ALL_BUT_LIVENESS else None)
+    table.add_row("the naive pipeline", *(_cell(group.naive, report) for group in groups))
+    return table
+
+
+def _whole(group: GroupReport) -> Spread:
+    return group.stages[ALL_BUT_LIVENESS if group.has_face else DEFAULT]
 
 
 def _cell(spread: Spread | None, report: Report) -> str:

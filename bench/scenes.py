@@ -1,10 +1,12 @@
-"""Made-up photos of any size with one real face in them: the sample portrait, placed and scaled, on its own background.
+"""Made-up photos of any size with one real face in them: the sample portrait, placed and scaled, on its own background;
+and of the background alone.
 
 Sensor noise is added, because a smooth picture compresses and decodes as no photo does.
 """
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.vision.jpeg import encode_jpeg
 from engine.vision.ports import Face, Image
@@ -23,19 +25,37 @@ def scenes(portrait: Image, face: Face, width: int, height: int, count: int) -> 
     scale = height * FACE_SHARE / face.box.height
     kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     person = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=kind)
-    behind = portrait[round(portrait.shape[0] * _BACKGROUND_FROM) :]
-    background = np.asarray(cv2.resize(behind, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-    noise = chance.normal(0, _NOISE_GREYS, (height, width, 3)).astype(np.int16)
+    background, noise = _background(portrait, width, height), _noise(chance, width, height)
     made = []
     for _ in range(count):
         view = background.copy()
         left = round(width * chance.uniform(0.45, 0.55) - (face.box.x + face.box.width / 2) * scale)
         top = round(height * chance.uniform(0.40, 0.50) - (face.box.y + face.box.height / 2) * scale)
         _paste(view, np.asarray(person, np.uint8), left, top)
-        # Rolled, so that no two pictures have the same noise and none costs a fresh draw of millions of numbers.
-        grain = np.roll(noise, tuple(chance.integers(0, 97, 2)), (0, 1))
-        made.append(encode_jpeg(np.clip(view + grain, 0, 255).astype(np.uint8)))
+        made.append(_taken(view, noise, chance))
     return made
+
+
+def empty_scenes(portrait: Image, width: int, height: int, count: int) -> list[bytes]:
+    """`count` different JPEGs of that size with the background alone: nobody stands before the camera."""
+    chance = np.random.default_rng(11)
+    background, noise = _background(portrait, width, height), _noise(chance, width, height)
+    return [_taken(background, noise, chance) for _ in range(count)]
+
+
+def _background(portrait: Image, width: int, height: int) -> Image:
+    behind = portrait[round(portrait.shape[0] * _BACKGROUND_FROM) :]
+    return np.asarray(cv2.resize(behind, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _noise(chance: np.random.Generator, width: int, height: int) -> NDArray[np.int16]:
+    return chance.normal(0, _NOISE_GREYS, (height, width, 3)).astype(np.int16)
+
+
+def _taken(view: Image, noise: NDArray[np.int16], chance: np.random.Generator) -> bytes:
+    # Rolled, so that no two pictures have the same noise and none costs a fresh draw of millions of numbers.
+    grain = np.roll(noise, tuple(chance.integers(0, 97, 2)), (0, 1))
+    return encode_jpeg(np.clip(view + grain, 0, 255).astype(np.uint8))
 
 
 def _paste(view: Image, person: Image, left: int, top: int) -> None:

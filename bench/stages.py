@@ -6,22 +6,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.gallery.index import Gallery
-from engine.matching import decide_match
+from engine.matching import MatchDecision, decide_match
 from engine.messages import MatchRequest
-from engine.policy import Policy, QualityLimits
+from engine.policy import LivenessLimits, Policy, QualityLimits
 from engine.timing import Clock
 from engine.vision.ports import Face, HeadPose, Image, ModelSet, PoseNet
 
 ALL_BUT_LIVENESS = "all but liveness"
-"""Every stage with every quality item measured, head pose included; liveness taken off."""
+"""Every stage with every quality item measured, head pose included; no liveness, and no attributes: a sender has to ask
+for them."""
 
 DEFAULT = "default settings"
 """What a PictureMatch costs whose sender asked for nothing and whose site has changed nothing."""
 
 _MEASURE_ALL = QualityLimits(
-    face_size_px=0.0, headpose_degrees=1000.0, partial=1.0, brightness=(0.0, 255.0), clarity=0.0
+    face_size_px=0.0, headpose_degrees=1000.0, partial=1.0, brightness=(0.0, 255.0), clarity=0.0, mask=0.0
 )
 """Limits that every face keeps, so that each item is measured and none ends the matter."""
+
+_TAKE_ALL = LivenessLimits(rgb_moire=1000.0, rgb_frame=1.0)
+"""The same for liveness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +49,48 @@ class StageBench:
         self._pose = _TimedPose(models.pose, clock)
         self._models = replace(models, pose=self._pose)
         self._gallery, self._max_pixels, self._clock = gallery, max_pixels, clock
-        self._full = Policy(match_quality="custom", custom_quality=_MEASURE_ALL, liveness_threshold=0.0)
+        self._full = Policy(
+            match_quality="custom", custom_quality=_MEASURE_ALL, liveness_threshold=0.0, liveness_limits=_TAKE_ALL
+        )
 
     def run(self, jpegs: Sequence[bytes]) -> tuple[dict[str, list[float]], int]:
         """Stage -> milliseconds of each picture, in the order of the pipeline; and how many pictures were refused."""
         spent: dict[str, list[float]] = {}
         refused = 0
         for jpeg in jpegs:
-            stages = self._decide(jpeg, self._full, liveness=True)
-            plain = self._decide(jpeg, Policy(), liveness=False)
-            if stages is None or plain is None:
+            full, stages = self._decide(jpeg, self._full)
+            pose_ms = self._pose.spent_ms
+            live, with_liveness = self._decide(jpeg, self._full, liveness=True)
+            plain, by_default = self._decide(jpeg, Policy())
+            if full.refusal or live.refusal or plain.refusal:
                 refused += 1
                 continue
-            stages["pose"] = self._pose.spent_ms
-            stages["quality"] -= self._pose.spent_ms
-            stages[ALL_BUT_LIVENESS] = stages.pop("") - stages["liveness"]
-            stages[DEFAULT] = plain[""]
+            stages["pose"] = pose_ms
+            stages["quality"] -= pose_ms
+            # A photo that was decoded small is decoded again for liveness.
+            stages["liveness"] = with_liveness["liveness"] + with_liveness["decode"] - stages["decode"]
+            stages[ALL_BUT_LIVENESS] = stages.pop("")
+            stages[DEFAULT] = by_default[""]
             for stage, value in stages.items():
                 spent.setdefault(stage, []).append(value)
         return spent, refused
 
-    def _decide(self, jpeg: bytes, policy: Policy, *, liveness: bool) -> dict[str, float] | None:
-        """Stage -> milliseconds, the whole under ""; None if the picture was refused."""
+    def run_without_face(self, jpegs: Sequence[bytes]) -> tuple[dict[str, list[float]], int]:
+        """The same for pictures in which nobody is: what is done until that is known; and in how many somebody was."""
+        spent: dict[str, list[float]] = {}
+        others = 0
+        for jpeg in jpegs:
+            decision, stages = self._decide(jpeg, Policy())
+            if decision.outcome != "no_face":
+                others += 1
+                continue
+            stages[DEFAULT] = stages.pop("")
+            for stage, value in stages.items():
+                spent.setdefault(stage, []).append(value)
+        return spent, others
+
+    def _decide(self, jpeg: bytes, policy: Policy, *, liveness: bool = False) -> tuple[MatchDecision, dict[str, float]]:
+        """The decision, and stage -> milliseconds, the whole under ""."""
         request = MatchRequest(
             request_id="r",
             device_ip="d",
@@ -78,7 +102,7 @@ class StageBench:
         began = self._clock()
         decision = decide_match(request, self._gallery, self._models, policy, self._max_pixels, self._clock)
         whole_ms = (self._clock() - began) * 1000.0
-        return None if decision.refusal else {**decision.timings_ms, "": whole_ms}
+        return decision, {**decision.timings_ms, "": whole_ms}
 
 
 class _TimedPose:

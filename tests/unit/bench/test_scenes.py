@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bench.scenes import FACE_SHARE, scenes
+from bench.scenes import FACE_SHARE, empty_scenes, scenes
 from engine.vision.decode import decode
 from engine.vision.standin import detect, draw_face, draw_scene
 
@@ -24,6 +24,16 @@ def test_no_two_scenes_are_alike_and_a_second_run_makes_the_same_ones():
 
     assert first == again
     assert len(set(first)) == 4
+
+
+def test_an_empty_scene_shows_nobody_and_no_two_are_alike():
+    made = empty_scenes(PORTRAIT, 640, 480, 3)
+
+    assert len(set(made)) == 3
+    for jpeg in made:
+        scene = decode(jpeg, 640 * 480)
+        assert scene.shape == (480, 640, 3)
+        assert not detect(scene)
 
 
 def test_a_scene_has_the_noise_of_a_sensor():

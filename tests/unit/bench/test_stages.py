@@ -7,6 +7,7 @@ from bench.overhead import DirectEngine
 from bench.stages import ALL_BUT_LIVENESS, DEFAULT, StageBench, spread_of
 from engine.vision.jpeg import encode_jpeg
 from engine.vision.ports import Embedding, Face, Image
+from engine.vision.quality import items
 from engine.vision.standin import draw_face, draw_scene, stand_in_models
 
 MODELS = stand_in_models()
@@ -57,6 +58,41 @@ def test_a_picture_without_a_face_is_counted_and_not_timed():
 
     assert refused == 1
     assert len(spent["decode"]) == 1
+
+
+def test_every_quality_item_is_timed(monkeypatch):
+    measured: list[str] = []
+
+    def noted(name, measure):
+        def one(*arguments):
+            measured.append(name)
+            return measure(*arguments)
+
+        return one
+
+    monkeypatch.setattr(items, "_ITEMS", {name: noted(name, measure) for name, measure in items._ITEMS.items()})
+    stage_bench().run([WITH_FACE])
+
+    assert set(measured) == set(items._ITEMS)
+
+
+def test_the_second_decode_of_a_big_photo_is_livenesss():
+    big = encode_jpeg(draw_scene(3200, 2400, [(draw_face(1, 1000), 900, 600)]))
+    ticks = ticking()
+    spent, refused = StageBench(MODELS, GALLERY, 3200 * 2400, lambda: next(ticks)).run([big])
+
+    assert refused == 0
+    # By the ticking clock, a second each.
+    assert spent["decode"] == [1000.0]
+    assert spent["liveness"] == [2000.0]
+
+
+def test_a_picture_without_a_face_costs_what_is_done_until_that_is_known():
+    spent, others = stage_bench().run_without_face([WITHOUT_FACE, WITH_FACE, WITHOUT_FACE])
+
+    assert others == 1
+    assert set(spent) == {"decode", "detect", DEFAULT}
+    assert all(len(values) == 2 and min(values) > 0 for values in spent.values())
 
 
 def test_the_pictures_of_a_run_over_several_threads_are_all_matched():
