@@ -88,7 +88,7 @@ def _print_open_set(found: OpenSet, console: Console) -> None:
             f"{point.threshold:.3f}",
             _percent(point.fnir),
             f"{100 * point.fnir_deviation:.2f}",
-            str(point.false_positives),
+            f"{point.false_positives:.1f}",
         )
     at = found.at_applied
     table.add_row(

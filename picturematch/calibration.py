@@ -7,9 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from engine.evaluation.curve import LEAST_PAIRS, RATES, extended_curve, measured_curve, tells
 from engine.evaluation.scores import Scores
-from engine.threshold import FLOOR_FMR, threshold_at
+from engine.policy import Policy
+from engine.threshold import search_threshold, threshold_at
+from engine.vision.ports import Embedder, Embedding, Face, Image
 from models.errors import BadManifest
 from models.manifest import FmrPoint, Manifest, load_manifest
 
@@ -60,17 +64,42 @@ class Calibration:
         """The share of pairs of one person that miss a threshold; None where nobody has two photos."""
         return self.scores.fnmr(threshold) if len(self.scores.genuine) else None
 
-    def search_threshold(self, target_fpir: float, faces: int) -> float:
-        """What a search among so many faces would take by this curve (as engine.threshold).
+    def search_threshold(self, policy: Policy, embedder: Embedder, faces: int) -> float:
+        """What a search among so many faces would take by this curve, were no fixed threshold set.
 
         Raises:
             ValueError: there is no curve.
         """
-        return threshold_at(self.curve, min(target_fpir / max(faces, 1), FLOOR_FMR))
+        if not self.curve:
+            raise ValueError("too little was measured for a curve")
+        by_curve = msgspec.structs.replace(policy, threshold=None)
+        return search_threshold(by_curve, _Recalibrated(embedder, self.curve), faces).cosine
 
     def untold(self) -> list[float]:
         """The rates that the photos are too few to tell."""
         return [rate for rate in RATES if not tells(self.scores.impostor_count, rate)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Recalibrated:
+    """An embedder with another curve than its own."""
+
+    embedder: Embedder
+    fmr_curve: tuple[FmrPoint, ...]
+
+    @property
+    def dimension(self) -> int:
+        """As the embedder's."""
+        return self.embedder.dimension
+
+    @property
+    def threshold(self) -> float:
+        """As the embedder's."""
+        return self.embedder.threshold
+
+    def __call__(self, image: Image, face: Face) -> Embedding:
+        """As the embedder's."""
+        return self.embedder(image, face)
 
 
 def calibrate(scores: Scores, reference: Sequence[FmrPoint]) -> Calibration:

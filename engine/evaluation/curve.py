@@ -1,7 +1,6 @@
 """An embedder's curve of false match rates from scores, with the rates only that the scores can tell."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from engine.evaluation.scores import Scores
 from engine.threshold import threshold_at
@@ -33,7 +32,7 @@ def measured_curve(scores: Scores, rates: Sequence[float] = RATES) -> tuple[FmrP
     for rate in sorted(rates, reverse=True):
         if not tells(scores.impostor_count, rate):
             break
-        threshold = round(scores.threshold_at_fmr(rate), 6)
+        threshold = _rounded_up(scores.threshold_at_fmr(rate))
         if not -1 < threshold < 1 or (points and threshold <= points[-1].threshold):
             break
         points.append(FmrPoint(fmr=rate, threshold=threshold))
@@ -60,18 +59,19 @@ def extended_curve(
         if rate >= last.fmr * (1 - 1e-9):
             continue
         referred = threshold_at(known, rate)
-        threshold = round(max(last.threshold + referred - threshold_at(known, last.fmr), referred), 6)
+        threshold = _rounded_up(max(last.threshold + referred - threshold_at(known, last.fmr), referred))
         if threshold > points[-1].threshold and threshold < 1:
             points.append(FmrPoint(fmr=rate, threshold=threshold))
     return tuple(points)
-
-
-def is_usable(curve: Sequence[FmrPoint]) -> bool:
-    """Whether a curve tells thresholds by rate: at least two points, falling rates, rising thresholds."""
-    return len(curve) > 1 and all(a.fmr > b.fmr and a.threshold < b.threshold for a, b in pairwise(curve))
 
 
 def identification_fpir(fmr: float, faces: int) -> float:
     """The share of strangers taken for one of `faces` people at that false match rate, as if comparisons were
     independent: 1 - (1 - FMR)^N, about N x FMR."""
     return float(1.0 - (1.0 - fmr) ** faces)
+
+
+def _rounded_up(threshold: float) -> float:
+    """To six places, never below: a threshold just above a score would let that score through."""
+    nearest = round(threshold, 6)
+    return nearest if nearest >= threshold else round(nearest + 1e-6, 6)

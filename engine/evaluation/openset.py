@@ -33,13 +33,14 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class OpenSetPoint:
-    """FNIR at an FPIR over the splits: means and standard deviations; `threshold` is the mean one."""
+    """FNIR at an FPIR over the splits: means and standard deviations; `threshold` and `false_positives` (strangers let
+    in) are means too."""
 
     fpir: float
     threshold: float
     fnir: float
     fnir_deviation: float
-    false_positives: int
+    false_positives: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,8 @@ def at_fpir(searches: list[Scores], fpir: float) -> OpenSetPoint:
     """FNIR at that FPIR over the splits, each with its own threshold."""
     thresholds = [scores.threshold_at_fmr(fpir) for scores in searches]
     fnirs = np.array([s.fnmr(t) for s, t in zip(searches, thresholds, strict=True)])
-    false_positives = max(s.false_matches(t) for s, t in zip(searches, thresholds, strict=True))
-    return OpenSetPoint(fpir, float(np.mean(thresholds)), float(fnirs.mean()), float(fnirs.std()), false_positives)
+    let_in = np.mean([s.false_matches(t) for s, t in zip(searches, thresholds, strict=True)])
+    return OpenSetPoint(fpir, float(np.mean(thresholds)), float(fnirs.mean()), float(fnirs.std()), float(let_in))
 
 
 def at_threshold(searches: list[Scores], threshold: float) -> OpenSetAt:

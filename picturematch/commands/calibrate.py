@@ -15,7 +15,8 @@ from rich.table import Table
 
 from engine.evaluation.curve import LEAST_PAIRS, identification_fpir
 from engine.evaluation.pairs import AllPairs, score_all_pairs
-from engine.threshold import Rule, search_threshold
+from engine.terms import ThresholdRule
+from engine.threshold import search_threshold
 from engine.vision.ports import ModelSet, Vector
 from ingest.enrol_list import Entry, Unusable, find_entries
 from ingest.errors import CannotRun
@@ -39,7 +40,7 @@ from picturematch.wiring import open_models
 _SUSPECTS = 20
 _PLAIN_WIDTH = 160
 
-_REASONS: dict[Rule, str] = {
+_REASONS: dict[ThresholdRule, str] = {
     "setting": "matching.threshold",
     "target_fpir": "by the curve in use",
     "floor": "by the curve in use, at its floor",
@@ -223,7 +224,7 @@ def _print_searches(found: Calibration, sizes: Sequence[int], settings: Settings
     policy = settings.matching
     for size in sizes:
         now = search_threshold(policy, models.embedder, size)
-        new = found.search_threshold(policy.target_fpir, size)
+        new = found.search_threshold(policy, models.embedder, size)
         click.echo(
             f"a search among {counted(size, 'face')}: threshold {new:.3f} by this curve (matching.target_fpir "
             f"{policy.target_fpir:g}), missing {_share(found.fnmr(new))} of true matches; now {now.cosine:.3f} "

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.evaluation.scores import scores_of
+from engine.policy import Policy
 from engine.threshold import threshold_at
 from engine.vision.jpeg import encode_jpeg
 from engine.vision.ports import ModelSet
@@ -250,9 +251,16 @@ def test_where_nobody_has_two_photos_true_matches_cannot_be_told():
 
 def test_the_searches_threshold_is_the_one_that_the_product_would_take():
     found = calibrate(scores_of([0.9], [i / 20_000 for i in range(20_000)]), REFERENCE)
-    assert found.search_threshold(0.01, 1) == threshold_at(found.curve, 1e-5)
-    assert found.search_threshold(0.01, 100_000) == threshold_at(found.curve, 1e-7)
+    for fixed in (None, 0.3):
+        policy = Policy(threshold=fixed, target_fpir=0.01)
+        assert found.search_threshold(policy, CurvedEmbedder(), 1) == threshold_at(found.curve, 1e-5)
+        assert found.search_threshold(policy, CurvedEmbedder(), 100_000) == threshold_at(found.curve, 1e-7)
     assert found.untold() == [1e-4, 1e-5, 1e-6]
+
+
+def test_without_a_curve_there_is_no_searches_threshold():
+    with pytest.raises(ValueError, match="too little was measured"):
+        calibrate(scores_of([0.9], [0.1, 0.2]), ()).search_threshold(Policy(), CurvedEmbedder(), 10)
 
 
 def test_what_is_suspicious_grows_with_the_pairs_compared():

@@ -1,15 +1,11 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.evaluation.curve import (
-    extended_curve,
-    identification_fpir,
-    is_usable,
-    measured_curve,
-    tells,
-)
+from engine.evaluation.curve import extended_curve, identification_fpir, measured_curve, tells
 from engine.evaluation.openset import NEVER, at_fpir, at_threshold, draw_split, rank_one_misses, search
 from engine.evaluation.reject import failure_auc, pair_quality, reject_curve
 from engine.evaluation.scores import scores_of
@@ -40,7 +36,7 @@ def test_a_rate_is_told_only_with_ten_false_matches():
 
 def test_scores_that_tie_end_the_curve_where_its_thresholds_no_longer_rise():
     impostor = [0.0] * 98_000 + [0.4] * 2_000
-    assert [(p.fmr, p.threshold) for p in measured_curve(scores_of([0.9], impostor))] == [(1e-2, pytest.approx(0.4))]
+    assert [(p.fmr, p.threshold) for p in measured_curve(scores_of([0.9], impostor))] == [(1e-2, 0.400001)]
 
 
 def test_one_photo_under_two_names_gives_no_threshold_of_one():
@@ -58,29 +54,41 @@ def test_a_measured_and_extended_curve_serves_the_search_threshold(seed: int, co
             extended_curve(measured, REFERENCE)
         return
     whole = extended_curve(measured, REFERENCE)
-    assert is_usable(whole)
-    assert whole[-1].fmr == 1e-6
+    assert [point.fmr for point in whole] == [1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
+    assert all(lower.threshold < higher.threshold for lower, higher in pairwise(whole))
     thresholds = [threshold_at(whole, fmr) for fmr in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)]
     assert thresholds == sorted(thresholds)
-    assert threshold_at(whole, 1e-6) >= threshold_at(REFERENCE, 1e-6) - 1e-6
+    # interpolation may be off in the last place
+    assert threshold_at(whole, 1e-6) >= threshold_at(REFERENCE, 1e-6) - 1e-12
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_curves_threshold_lets_no_more_pairs_through_than_its_rate_allows(seed: int):
+    scores = scores_of([0.9], np.random.default_rng(seed).normal(0, 0.1, 10_000).astype(np.float32))
+    told = measured_curve(scores)
+    assert len(told) == 2
+    for point in told:
+        assert scores.false_matches(point.threshold) <= point.fmr * 10_000
+        assert point.threshold == pytest.approx(scores.threshold_at_fmr(point.fmr), abs=2e-6)
 
 
 def test_beyond_what_was_measured_the_references_rises_go_on():
     whole = extended_curve(curve(0.25, 0.35), REFERENCE)
     assert [(p.fmr, p.threshold) for p in whole[2:]] == [
-        (1e-4, pytest.approx(0.45)),
-        (1e-5, pytest.approx(0.51)),
-        (1e-6, pytest.approx(0.55)),
+        (1e-4, pytest.approx(0.45, abs=2e-6)),
+        (1e-5, pytest.approx(0.51, abs=2e-6)),
+        (1e-6, pytest.approx(0.55, abs=2e-6)),
     ]
 
 
 def test_what_was_not_measured_is_never_more_lenient_than_the_reference():
     whole = extended_curve(curve(0.15, 0.20), REFERENCE)
-    assert [p.threshold for p in whole] == pytest.approx([0.15, 0.20, 0.40, 0.46, 0.50])
+    assert [p.threshold for p in whole] == pytest.approx([0.15, 0.20, 0.40, 0.46, 0.50], abs=2e-6)
 
 
 def test_without_a_reference_the_last_stretch_goes_on():
-    assert [p.threshold for p in extended_curve(curve(0.2, 0.3), ())] == pytest.approx([0.2, 0.3, 0.4, 0.5, 0.6])
+    thresholds = [p.threshold for p in extended_curve(curve(0.2, 0.3), ())]
+    assert thresholds == pytest.approx([0.2, 0.3, 0.4, 0.5, 0.6], abs=2e-6)
 
 
 def test_a_gallery_errs_about_as_many_times_more_often_as_it_has_faces():
@@ -139,6 +147,8 @@ def test_open_set_figures_are_means_over_the_draws():
     point = at_fpir([one, other], 0.25)
     assert (point.fnir, point.fnir_deviation, point.false_positives) == (0.25, 0.25, 1)
     assert point.threshold == pytest.approx((0.4 + 0.3) / 2)
+    tied = scores_of([0.6, 0.7], [0.1, 0.2, 0.5, 0.5])  # nobody is let in, for the next lower threshold lets in two
+    assert at_fpir([one, tied], 0.25).false_positives == 0.5
     at = at_threshold([one, other], 0.45)
     assert (at.fpir, at.fnir) == (0.125, 0.25)
 

@@ -114,9 +114,9 @@ def test_all_pairs_are_scored_once_and_told_apart_by_person():
     assert (found.suspects[0].first, found.suspects[0].second) == (1, 2)
 
 
-def many_pairs(kept: int, suspects: int = 5, block_scores: int | None = None) -> Scores:
+def many_pairs(kept: int) -> Scores:
     vectors = unit(*np.random.default_rng(1).normal(size=(300, 8)).tolist())
-    return score_all_pairs(vectors, np.arange(300) // 2, kept=kept, suspects=suspects).scores
+    return score_all_pairs(vectors, np.arange(300) // 2, kept=kept, suspects=5).scores
 
 
 def test_blocks_do_not_change_the_scores(monkeypatch: pytest.MonkeyPatch):
@@ -126,6 +126,16 @@ def test_blocks_do_not_change_the_scores(monkeypatch: pytest.MonkeyPatch):
     assert len(whole.impostor) == whole.impostor_count == 300 * 299 // 2 - 150
     np.testing.assert_allclose(in_blocks.impostor, whole.impostor, atol=1e-6)
     np.testing.assert_allclose(in_blocks.genuine, whole.genuine, atol=1e-6)
+
+
+@pytest.mark.parametrize("block_scores", [300, 1_000, 20_000])
+@pytest.mark.parametrize("kept", [1, 100, 22_350, 44_699, 44_700])
+def test_the_highest_are_kept_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch, kept: int, block_scores: int):
+    whole = many_pairs(1_000_000).impostor
+    monkeypatch.setattr("engine.evaluation.pairs._BLOCK_SCORES", block_scores)
+    found = many_pairs(kept)
+    assert found.impostor_count == len(whole) == 44_700
+    np.testing.assert_allclose(found.impostor, whole[-kept:], atol=1e-6)
 
 
 def test_where_only_the_highest_are_kept_the_rare_rates_stay_exact(monkeypatch: pytest.MonkeyPatch):
