@@ -9,10 +9,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 from engine.policy import Policy
-from engine.terms import CompareLevel
+from engine.terms import CompareLevel, ThresholdRule
 from engine.vision.ports import Embedder
 from models.manifest import FmrPoint
 
@@ -26,15 +25,13 @@ LEVEL_FMR: dict[CompareLevel, float] = {"high": 1e-4, "middle": 1e-3, "low": 1e-
 HIGHEST_THRESHOLD = 0.95
 """Two photos of one person seldom come nearer to each other; a curve is not followed further."""
 
-Rule = Literal["setting", "target_fpir", "floor", "model", "level"]
-
 
 @dataclass(frozen=True, slots=True)
 class AppliedThreshold:
     """A cosine threshold and why it is that: see engine.event.Threshold, whose fields these are."""
 
     cosine: float
-    rule: Rule
+    rule: ThresholdRule
     target_fpir: float | None = None
     fmr: float | None = None
     faces: int | None = None
@@ -47,7 +44,7 @@ def search_threshold(policy: Policy, embedder: Embedder, faces: int) -> AppliedT
     if not embedder.fmr_curve:
         return AppliedThreshold(embedder.threshold, "model")
     wanted_fmr = policy.target_fpir / max(faces, 1)
-    rule: Rule = "target_fpir" if wanted_fmr < FLOOR_FMR else "floor"
+    rule: ThresholdRule = "target_fpir" if wanted_fmr < FLOOR_FMR else "floor"
     fmr = min(wanted_fmr, FLOOR_FMR)
     return AppliedThreshold(threshold_at(embedder.fmr_curve, fmr), rule, policy.target_fpir, fmr, faces)
 
@@ -63,9 +60,9 @@ def comparison_threshold(level: CompareLevel, embedder: Embedder) -> AppliedThre
 def threshold_at(curve: Sequence[FmrPoint], fmr: float) -> float:
     """The cosine threshold at which the curve has that false match rate, at most `HIGHEST_THRESHOLD`.
 
-    Between points it is linear in the logarithm of the rate. Before the first the first stretch goes on; beyond the last
-    the flatter of the last two: the tail of scores narrows from decade to decade, and where a curve widens at its end,
-    a few wrong labels among its pairs have done it.
+    Between points it is linear in the logarithm of the rate. Before the first point the first stretch goes on; beyond
+    the last the flatter of the last two: the tail of scores narrows from decade to decade, and where a curve widens at
+    its end, a few wrong labels among its pairs have done it.
 
     Raises:
         ValueError: the curve has less than two points.

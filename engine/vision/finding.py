@@ -29,7 +29,7 @@ ENOUGH = 112.0
 _BORDER_SHARE = 0.4
 """Width of the border that such a picture is looked at with, as a share of its longer side."""
 
-_BORDERED_SIDE = 320
+_BORDERED_SIDE = 256
 """Longer side of that look, in pixels: a face as large as the picture is seen well enough."""
 
 _FILLING_SHARE = 0.7

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.vision.ports import Box, Detector, Face, Image
-from engine.vision.tensor import resize
+from engine.vision.tensor import resize, share_outside
 
 CLOSE_SIDE = 128
 """Pixels of the close picture's side."""
@@ -32,6 +32,9 @@ LARGEST_RATIO = 2.0
 """So is one that is so much larger or smaller."""
 
 
+MOST_CUT = 0.15
+"""Share of the face box outside the picture up to which a landmarks network is asked: it knows whole faces only."""
+
 Points = Callable[[Image, Box], NDArray[np.float32] | None]
 """Landmarks (5 x 2, pixels of the picture) of the face in a box. `engine.vision.points68` is one."""
 
@@ -48,58 +51,52 @@ class ClosePicture:
         """Points of the close picture in the whole one."""
         return points * self.step + self.origin
 
+    def to_close(self, box: Box) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Upper left corner and size (width, height) of a box of the whole, in the close picture."""
+        return (np.array([box.x, box.y]) - self.origin) / self.step, np.array([box.width, box.height]) / self.step
+
 
 def refine_landmarks(image: Image, face: Face, detector: Detector, points: Points | None = None) -> Face:
     """The face with its landmarks averaged with those that `detector` finds in the close picture and its mirror image.
 
     Where it finds the face in neither, the face stays as it is. `points` gives the landmarks of a face from its box, on
-    the face and its mirror image: each counts as much as all that the detector says.
+    the close picture and its mirror image: each counts as much as all that the detector says.
     """
-    opinions = [_by_detector(image, face, detector)]
-    if points is not None:
-        opinions += _by_points(image, face, points)
+    close = close_picture(image, face)
+    if close is None:
+        return face
+    mirrored = np.ascontiguousarray(close.image[:, ::-1])
+    opinions = [_by_detector(face, close, mirrored, detector)]
+    if points is not None and share_outside(image, face.box) <= MOST_CUT:
+        opinions += _by_points(face, close, mirrored, points)
     return replace(face, landmarks=np.mean(opinions, axis=0).astype(np.float32))
 
 
-def _by_points(image: Image, face: Face, points: Points) -> list[NDArray[np.float64]]:
-    # Only the face's surroundings are mirrored, not the whole of a big photo.
-    rows, columns = image.shape[:2]
-    box = face.box
-    x0, x1 = (int(np.clip(x, 0, columns)) for x in (box.x - box.width, box.x + 2 * box.width))
-    y0, y1 = (int(np.clip(y, 0, rows)) for y in (box.y - box.height, box.y + 2 * box.height))
-    if x1 - x0 < 2 or y1 - y0 < 2:
-        return []
-    around = image[y0:y1, x0:x1]
-    origin = np.array([x0, y0])
-    found = []
-    straight = points(around, Box(box.x - x0, box.y - y0, box.width, box.height))
-    if straight is not None:
-        found.append(straight.astype(np.float64) + origin)
-    mirrored_box = Box(x1 - box.x - box.width, box.y - y0, box.width, box.height)
-    mirrored = points(np.ascontiguousarray(around[:, ::-1]), mirrored_box)
-    if mirrored is not None:
-        found.append(_mirrored_back(mirrored, x1 - x0) + origin)
-    furthest = FURTHEST * box.shorter_side
-    return [one for one in found if np.abs(one - face.landmarks).max() <= furthest]
-
-
-def _mirrored_back(points: NDArray[np.float32], width: int) -> NDArray[np.float64]:
-    """Landmarks of a mirror image of that width, in the picture itself."""
-    return np.asarray(np.array([width, 0]) + points[MIRRORED].astype(np.float64) * np.array([-1, 1]))
-
-
-def _by_detector(image: Image, face: Face, detector: Detector) -> NDArray[np.float64]:
-    close = close_picture(image, face)
-    if close is None:
-        return face.landmarks.astype(np.float64)
+def _by_detector(face: Face, close: ClosePicture, mirrored: Image, detector: Detector) -> NDArray[np.float64]:
     opinions = [face.landmarks.astype(np.float64)]
     straight = _central(detector(close.image), face, close)
     if straight is not None:
         opinions.append(close.to_whole(straight))
-    mirrored = _central(detector(np.ascontiguousarray(close.image[:, ::-1])), face, close)
-    if mirrored is not None:
-        opinions.append(close.to_whole(_mirrored_back(mirrored, CLOSE_SIDE)))
+    turned_round = _central(detector(mirrored), face, close)
+    if turned_round is not None:
+        opinions.append(close.to_whole(_mirrored_back(turned_round)))
     return np.asarray(np.mean(opinions, axis=0))
+
+
+def _by_points(face: Face, close: ClosePicture, mirrored: Image, points: Points) -> list[NDArray[np.float64]]:
+    (left, top), (width, height) = close.to_close(face.box)
+    straight = points(close.image, Box(left, top, width, height))
+    turned_round = points(mirrored, Box(CLOSE_SIDE - left - width, top, width, height))
+    found = [] if straight is None else [close.to_whole(straight)]
+    if turned_round is not None:
+        found.append(close.to_whole(_mirrored_back(turned_round)))
+    furthest = FURTHEST * face.box.shorter_side
+    return [one for one in found if np.abs(one - face.landmarks).max() <= furthest]
+
+
+def _mirrored_back(points: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Landmarks of the mirror image of a close picture, in the close picture itself."""
+    return np.asarray(np.array([CLOSE_SIDE, 0]) + points[MIRRORED].astype(np.float64) * np.array([-1, 1]))
 
 
 def close_picture(image: Image, face: Face) -> ClosePicture | None:

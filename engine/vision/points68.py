@@ -8,7 +8,6 @@ from engine.vision.tensor import Run, resize, to_tensor
 from models.manifest import NetworkEntry
 
 POINTS = 68
-LEAST_SHOWN = 0.85
 _EYE, _OTHER_EYE = slice(36, 42), slice(42, 48)
 _NOSE_TIP, _MOUTH_CORNER, _OTHER_CORNER = 30, 48, 54
 
@@ -26,7 +25,7 @@ class SixtyEightPoints:
     def __call__(self, image: Image, box: Box) -> NDArray[np.float32] | None:
         """Eyes, nose tip and mouth corners (5 x 2, pixels of the picture, as `Face.landmarks`).
 
-        None where less than `LEAST_SHOWN` of the enlarged box lies in the picture.
+        None where less than two pixels of the box lie in the picture.
 
         Raises:
             ValueError: the network's output is not 68 points.
@@ -36,8 +35,7 @@ class SixtyEightPoints:
         left, top = box.x - (grown - 1) * box.width / 2, box.y - (grown - 1) * box.height / 2
         x0, x1 = (int(np.clip(x, 0, columns)) for x in (left, left + grown * box.width))
         y0, y1 = (int(np.clip(y, 0, rows)) for y in (top, top + grown * box.height))
-        # The network knows whole faces only: what is left of a cut one would be stretched to one.
-        if min(x1 - x0, y1 - y0) < 2 or (x1 - x0) * (y1 - y0) < LEAST_SHOWN * grown**2 * box.area:
+        if min(x1 - x0, y1 - y0) < 2:
             return None
         shown = resize(np.ascontiguousarray(image[y0:y1, x0:x1]), *self._size)
         shares = self._run(to_tensor(shown, self._spec))[0].reshape(-1)

@@ -51,3 +51,13 @@ def crop_around(image: Image, box: Box, scale: float) -> Image:
     top = min(max(box.y + (box.height - height) / 2, 0.0), rows - height)
     x, y = min(int(left), columns - 1), min(int(top), rows - 1)
     return image[y : max(y + 1, round(top + height)), x : max(x + 1, round(left + width))]
+
+
+def share_outside(image: Image, box: Box) -> float:
+    """The share of the box, 0..1, that lies outside the picture."""
+    rows, columns = image.shape[:2]
+    width = min(box.x + box.width, columns) - max(box.x, 0.0)
+    height = min(box.y + box.height, rows) - max(box.y, 0.0)
+    if box.area <= 0:
+        return 1.0
+    return float(1.0 - max(width, 0.0) * max(height, 0.0) / box.area)

@@ -26,7 +26,7 @@ LEAST = 0.75
 SURER = 0.1
 """How much more it must be than before."""
 
-SMALL_SIDE = 320
+SMALL_SIDE = 256
 """Longer side, in pixels, of the look at a picture in which no face was found at all."""
 
 

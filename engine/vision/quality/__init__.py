@@ -7,7 +7,7 @@ mouth      whether a mouth shows: the item mask
 score      the overall score that predicts failure to match
 """
 
-from engine.vision.quality.items import Measured, cut_share, measure_items, share_outside
+from engine.vision.quality.items import Measured, cut_share, measure_items
 from engine.vision.quality.levels import hold, limits_of, measure_all, measure_quality
 from engine.vision.quality.score import quality_score
 from engine.vision.quality.sharpness import clarity
@@ -22,5 +22,4 @@ __all__ = [
     "measure_items",
     "measure_quality",
     "quality_score",
-    "share_outside",
 ]

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from engine.errors import PictureUnreadable
 from engine.vision.arcface import TEMPLATE, similarity
 from engine.vision.ports import Box, Face, Image, PoseNet
-from engine.vision.quality.mouth import mouth_shows
+from engine.vision.quality.mouth import MouthShown, mouth_shows
 from engine.vision.quality.sharpness import clarity
-from engine.vision.tensor import crop_around
+from engine.vision.tensor import crop_around, share_outside
 
 TEMPLATE_BOX = Box(19.5, 18.7, 73.0, 95.0)
 """What the detector takes for a frontal face whose landmarks lie on the ArcFace template."""
@@ -69,8 +70,11 @@ def sharpness(image: Image, face: Face, pose: PoseNet) -> Measured:
 
 
 def mask(image: Image, face: Face, pose: PoseNet) -> Measured:
-    """How much of a mouth shows; below 1 something covers it."""
-    shown = mouth_shows(image, face)
+    """How much of a mouth shows; below 1 something covers it. None, where the landmarks say nothing."""
+    try:
+        shown = mouth_shows(image, face)
+    except PictureUnreadable:
+        shown = MouthShown(0.0, 0.0)
     return Measured("mask", shown.value, (("structure", shown.structure), ("colour", shown.colour)))
 
 
@@ -100,13 +104,3 @@ def cut_share(image: Image, face: Face) -> float:
     middle = [TEMPLATE_BOX.x + TEMPLATE_BOX.width / 2, TEMPLATE_BOX.y + TEMPLATE_BOX.height / 2, 1.0]
     x, y = (float(value) for value in matrix @ np.array(middle))
     return max(share, share_outside(image, Box(x - width / 2, y - height / 2, width, height)))
-
-
-def share_outside(image: Image, box: Box) -> float:
-    """The share of the box, 0..1, that lies outside the picture."""
-    rows, columns = image.shape[:2]
-    width = min(box.x + box.width, columns) - max(box.x, 0.0)
-    height = min(box.y + box.height, rows) - max(box.y, 0.0)
-    if box.area <= 0:
-        return 1.0
-    return float(1.0 - max(width, 0.0) * max(height, 0.0) / box.area)

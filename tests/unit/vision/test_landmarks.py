@@ -99,9 +99,9 @@ def test_two_opinions_of_a_landmarks_network_count_twice_as_much_as_the_detector
     def points(shown: Image, box: Box) -> np.ndarray:
         seen.append((shown, box))
         # What a network without a lean says of the picture, and of its mirror image: six pixels lower than the truth.
-        places = TRUTH - np.array([BOX.x, BOX.y]) + np.array([0, 6])
+        places = (TRUTH - np.array([BOX.x, BOX.y]) + np.array([0, 6])) * (box.width / BOX.width)
         if len(seen) == 2:
-            places = (np.array([BOX.width, 0]) + places * np.array([-1, 1]))[[1, 0, 2, 4, 3]]
+            places = (np.array([box.width, 0]) + places * np.array([-1, 1]))[[1, 0, 2, 4, 3]]
         return (places + np.array([box.x, box.y])).astype(np.float32)
 
     refined = refine_landmarks(image, face, lambda _: (), points)
@@ -115,4 +115,20 @@ def test_two_opinions_of_a_landmarks_network_count_twice_as_much_as_the_detector
 def test_a_landmarks_network_that_says_nothing_leaves_the_detector_its_say():
     face = Face(BOX, 0.9, TRUTH)
     refined = refine_landmarks(np.zeros((160, 200, 3), np.uint8), face, lambda _: (), lambda _image, _box: None)
+    assert np.allclose(refined.landmarks, TRUTH)
+
+
+def test_a_landmarks_network_is_not_asked_of_a_face_that_the_border_cuts():
+    face = Face(Box(-20, 30, 40, 50), 0.9, TRUTH)
+    refined = refine_landmarks(
+        np.zeros((160, 200, 3), np.uint8), face, lambda _: (), lambda _image, _box: pytest.fail("asked")
+    )
+    assert np.allclose(refined.landmarks, TRUTH)
+
+
+def test_an_opinion_that_lies_far_off_is_of_something_else():
+    face = Face(BOX, 0.9, TRUTH)
+    refined = refine_landmarks(
+        np.zeros((160, 200, 3), np.uint8), face, lambda _: (), lambda _image, _box: np.full((5, 2), 3, np.float32)
+    )
     assert np.allclose(refined.landmarks, TRUTH)

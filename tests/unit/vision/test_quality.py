@@ -5,7 +5,8 @@ import pytest
 from engine.policy import QualityLimits
 from engine.vision.arcface import TEMPLATE
 from engine.vision.ports import Box, Embedding, Face, HeadPose, Image
-from engine.vision.quality import clarity, measure_all, measure_quality, quality_score, share_outside
+from engine.vision.quality import clarity, cut_share, measure_all, measure_quality, quality_score
+from engine.vision.tensor import share_outside
 
 NO_LANDMARKS = np.zeros((5, 2), np.float32)
 UNUSED = QualityLimits()
@@ -72,6 +73,17 @@ def test_a_face_cut_by_the_border_is_told_by_its_share_outside():
     assert share_outside(grey(), Box(350, 350, 100, 100)) == pytest.approx(0.75)
     assert share_outside(grey(), Box(900, 900, 10, 10)) == 1
     cut = measure_quality(grey(), face(x=-40), "middle", UNUSED, frontal)
+    assert [c.name for c in cut if not c.passed] == ["partial"]
+
+
+def test_a_cut_face_is_told_by_its_landmarks_where_its_box_shrank_to_what_is_seen():
+    # Twice the template, its left eye beyond the border: the face belongs at x -60.5, 146 wide.
+    landmarks = (2 * TEMPLATE + np.array([-99.5, 100])).astype(np.float32)
+    shrunk = Face(Box(0, 130, 90, 190), 0.9, landmarks)
+    assert share_outside(grey(), shrunk.box) == 0
+
+    assert cut_share(grey(), shrunk) == pytest.approx(60.5 / 146, abs=0.01)
+    cut = measure_quality(grey(), shrunk, "middle", UNUSED, frontal)
     assert [c.name for c in cut if not c.passed] == ["partial"]
 
 
@@ -155,6 +167,14 @@ def test_a_mouth_in_colour_or_in_grey_is_no_mask_and_a_cloth_before_it_is():
         covered = bare.copy()
         covered[62:] = cloth
         assert mask(covered) < 1
+
+
+def test_a_mouth_is_told_by_its_colour_alone_or_by_its_structure_alone():
+    pale = portrait()
+    pale[62:] = (140, 160, 200)
+    red = np.asarray(cv2.cvtColor(pale, cv2.COLOR_BGR2LAB), np.uint8)
+    cv2.ellipse(red[:, :, 1:2].copy(), (56, 92), (15, 6), 0, 0, 360, 0, -1)
+    assert mask(pale) < 1
 
 
 def test_where_no_mouth_can_be_looked_for_none_is_told():
