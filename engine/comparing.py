@@ -4,15 +4,18 @@ Of each picture the largest face counts. The quality level holds for the face pi
 items are measured and told, and refuse nothing: a card's photo is what it is.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from engine.errors import Code, PictureRefused, Refusal
-from engine.matching import NOTHING_SEEN, Findings, detect_faces, outcome_of, require_quality
+from engine.errors import Code, Refusal
+from engine.matching import NOTHING_SEEN, Findings, outcome_of, require_quality
 from engine.messages import CompareRequest
 from engine.policy import Policy
 from engine.terms import Outcome
 from engine.threshold import AppliedThreshold, comparison_threshold
 from engine.timing import Clock, StageTimer
+from engine.vision.finding import find_faces
 from engine.vision.ports import Embedding, Face, Image, ModelSet
 from engine.vision.quality import measure_quality, quality_score
 
@@ -41,11 +44,12 @@ def decide_compare(
     `max_pixels` bounds what is decoded of each, `clock` (seconds) times the steps.
     """
     timer = StageTimer(clock)
-    face, card = (_Look(request, models, policy, timer) for _ in range(2))
+    face = _Look("face_image_base64", request, models, policy, timer)
+    card = _Look("card_image_base64", request, models, policy, timer)
     try:
-        face.find("face_image_base64", request.face_image, max_pixels)
-        _require_quality("face_image_base64", face.seen)
-        card.find("card_image_base64", request.card_image, max_pixels)
+        face.find(request.face_image, max_pixels)
+        face.require_quality()
+        card.find(request.card_image, max_pixels)
         cosine = float(face.embed().vector @ card.embed().vector)
     except Refusal as refusal:
         refused = refuse_compare(refusal.afresh(), request, models)
@@ -61,45 +65,56 @@ def refuse_compare(refusal: Refusal, request: CompareRequest, models: ModelSet) 
 
 
 class _Look:
-    """One look at one of the two pictures, and what was seen so far."""
+    """One look at one of the two pictures, that of the field `name`, and what was seen so far.
 
-    def __init__(self, request: CompareRequest, models: ModelSet, policy: Policy, timer: StageTimer) -> None:
+    Every refusal says which of the two it is about.
+    """
+
+    def __init__(self, name: str, request: CompareRequest, models: ModelSet, policy: Policy, timer: StageTimer) -> None:
+        self._name = name
         self._level = request.quality_level or policy.match_quality
         self._models, self._policy, self._timer = models, policy, timer
         self._found: tuple[Image, Face] | None = None
         self.seen = NOTHING_SEEN
 
-    def find(self, name: str, picture: bytes, max_pixels: int) -> None:
-        """Find the largest face and measure its quality; `name` is the picture's field.
+    def find(self, picture: bytes, max_pixels: int) -> None:
+        """Find the largest face and measure its quality.
 
         Raises:
-            Refusal: it cannot be read, or holds no face.
+            Refusal: the picture cannot be read, or holds no face.
         """
-        try:
-            image, faces = detect_faces(picture, self._models, max_pixels, self._timer)
-        except PictureRefused as refusal:
-            raise refusal.about(name) from None
-        self.seen = Findings(faces=len(faces))
-        if not faces:
-            raise Refusal(Code.NO_FACE, "no face found in the picture").about(name)
+        with self._naming_it():
+            image, faces = find_faces(picture, self._models.detector, max_pixels, self._timer)
+            self.seen = Findings(faces=len(faces))
+            if not faces:
+                raise Refusal(Code.NO_FACE, "no face found in the picture")
         with self._timer.stage("quality"):
             checks = measure_quality(image, faces[0], self._level, self._policy.custom_quality, self._models.pose)
         self.seen = replace(self.seen, face=faces[0], quality=tuple(checks))
         self._found = image, faces[0]
 
+    def require_quality(self) -> None:
+        """Raise LOW_QUALITY_ERROR, naming the failed items."""
+        with self._naming_it():
+            require_quality(self.seen.quality)
+
     def embed(self) -> Embedding:
-        """The embedding of the face that was found."""
+        """The embedding of the face that was found.
+
+        Raises:
+            Refusal: it has none that can be used.
+        """
         if self._found is None:
             raise RuntimeError("find the face first")
         image, face = self._found
-        with self._timer.stage("embed"):
+        with self._naming_it(), self._timer.stage("embed"):
             embedding = self._models.embedder(image, face)
         self.seen = replace(self.seen, quality_score=quality_score(image, face, embedding))
         return embedding
 
-
-def _require_quality(name: str, seen: Findings) -> None:
-    try:
-        require_quality(seen.quality)
-    except PictureRefused as refusal:
-        raise refusal.about(name) from None
+    @contextmanager
+    def _naming_it(self) -> Iterator[None]:
+        try:
+            yield
+        except Refusal as refusal:
+            raise refusal.about(self._name) from None

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.errors import Code, PictureRefused, Refusal
 from engine.gallery.people import face_key, person_key, photo_key
-from engine.matching import detect_faces, require_quality
+from engine.matching import require_quality
 from engine.messages import (
     DeletedAnswer,
     DeleteRequest,
@@ -27,6 +27,7 @@ from engine.policy import Policy
 from engine.terms import DEFAULT_GROUP, PERSON_EMPLOYEE, Outcome
 from engine.timing import Clock, StageTimer
 from engine.vision.decode import as_jpeg
+from engine.vision.finding import find_faces
 from engine.vision.ports import Check, ModelSet, Vector
 from engine.vision.quality import measure_quality
 
@@ -73,7 +74,7 @@ def prepare_face(
         return PreparedFace(vector, jpeg), timer.timings_ms
     if request.photo is None:
         return None, timer.timings_ms
-    image, faces = detect_faces(request.photo, models, max_pixels, timer)
+    image, faces = find_faces(request.photo, models.detector, max_pixels, timer)
     if not faces:
         raise PictureRefused(Code.NO_FACE, "no face found in the photo")
     level = request.quality_level or policy.enrolment_quality

@@ -11,7 +11,7 @@ import msgspec
 
 from engine.codec import decode_with
 from engine.evidence import Attributes, CardFindings, CheckResult, FaceBox, LivenessResult
-from engine.terms import Message, Outcome
+from engine.terms import Message, Outcome, ThresholdRule
 
 
 class ErrorInfo(Message, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class Threshold(Message, frozen=True, kw_only=True):
 
     value: float
     cosine: float | None = None
-    rule: Literal["setting", "target_fpir", "floor", "model", "level"]
+    rule: ThresholdRule
     target_fpir: float | None = None
     fmr: float | None = None
     faces: int | None = None
@@ -56,6 +56,9 @@ class RequestPlace(Message, frozen=True, kw_only=True):
     sha256: str | None = None
 
 
+EventKind = Literal["match", "enrol", "delete", "compare", "fiqa", "unreadable"]
+
+
 class Event(Message, frozen=True, kw_only=True):
     """What happened to one accepted request; docs/event.schema.json is made from this.
 
@@ -66,7 +69,7 @@ class Event(Message, frozen=True, kw_only=True):
     """
 
     id: str
-    kind: Literal["match", "enrol", "delete", "compare", "fiqa", "unreadable"]
+    kind: EventKind
     outcome: Outcome
     compare_time: float
     received_time: float

@@ -4,18 +4,20 @@ Face image quality assessment of the largest face: every item that can be measur
 limits are within their limits. Low quality is an answer here, not an error.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.errors import Code, PictureRefused, Refusal
 from engine.evidence import MeasuredItem
-from engine.matching import NOTHING_SEEN, Findings, detect_faces, outcome_of
+from engine.matching import NOTHING_SEEN, Findings, outcome_of
 from engine.messages import FiqaRequest
 from engine.policy import Policy
 from engine.terms import Outcome
 from engine.timing import Clock, StageTimer
-from engine.vision.ports import Check, Face, Image, ModelSet
-from engine.vision.quality import measure_all, quality_score
+from engine.vision.finding import find_faces
+from engine.vision.ports import ModelSet
+from engine.vision.quality import Measured, measure_all, quality_score
+
+NOTHING_MEASURED: tuple[MeasuredItem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class FiqaDecision:
 
     outcome: Outcome
     findings: Findings = NOTHING_SEEN
-    measured: tuple[MeasuredItem, ...] = ()
+    measured: tuple[MeasuredItem, ...] = NOTHING_MEASURED
     refusal: Refusal | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
 
@@ -41,20 +43,24 @@ def decide_fiqa(request: FiqaRequest, models: ModelSet, policy: Policy, max_pixe
     `max_pixels` bounds what is decoded, `clock` (seconds) times the steps.
     """
     timer = StageTimer(clock)
-    seen = NOTHING_SEEN
+    level, custom = request.quality_level, policy.custom_quality
+    seen, measured = NOTHING_SEEN, NOTHING_MEASURED
     try:
-        image, faces = detect_faces(request.image, models, max_pixels, timer)
+        image, faces = find_faces(request.image, models.detector, max_pixels, timer)
         seen = Findings(faces=len(faces))
         if not faces:
             raise PictureRefused(Code.NO_FACE, "no face found in the picture")
+        face = faces[0]
+        seen = replace(seen, face=face)
+        with timer.stage("quality"):
+            checks, others = measure_all(image, face, level, custom, models.pose)
+        seen, measured = replace(seen, quality=tuple(checks)), tuple(map(_told, others))
+        with timer.stage("embed"):
+            embedding = models.embedder(image, face)
     except Refusal as refusal:
-        return replace(refuse_fiqa(refusal.afresh()), findings=seen, timings_ms=timer.timings_ms)
-    face = faces[0]
-    with timer.stage("quality"):
-        checks, measured = _measure(image, face, request, policy, models)
-    with timer.stage("embed"):
-        embedding = models.embedder(image, face)
-    seen = Findings(len(faces), face, tuple(checks), quality_score(image, face, embedding))
+        refused = refuse_fiqa(refusal.afresh())
+        return replace(refused, findings=seen, measured=measured, timings_ms=timer.timings_ms)
+    seen = replace(seen, quality_score=quality_score(image, face, embedding))
     return FiqaDecision("measured", seen, measured, timings_ms=timer.timings_ms)
 
 
@@ -63,8 +69,5 @@ def refuse_fiqa(refusal: Refusal) -> FiqaDecision:
     return FiqaDecision(outcome_of(refusal), refusal=refusal)
 
 
-def _measure(
-    image: Image, face: Face, request: FiqaRequest, policy: Policy, models: ModelSet
-) -> tuple[Sequence[Check], tuple[MeasuredItem, ...]]:
-    checks, others = measure_all(image, face, request.quality_level, policy.custom_quality, models.pose)
-    return checks, tuple(MeasuredItem(name=item.name, value=item.value, detail=dict(item.detail)) for item in others)
+def _told(item: Measured) -> MeasuredItem:
+    return MeasuredItem(name=item.name, value=item.value, detail=dict(item.detail))

@@ -1,7 +1,7 @@
 """Who is this? From a MatchRequest and a gallery to a decision, by the injected networks; pure and deterministic.
 
 The steps, each of which can end the matter: decode, detect, choose the largest face, quality, liveness, embed, search,
-decide against the threshold.
+decide against the threshold. Attributes, where they are asked for, are guessed when the search is done.
 """
 
 from collections.abc import Sequence
@@ -110,15 +110,6 @@ def applied_liveness(request: MatchRequest, policy: Policy) -> LivenessMode:
     return max(wanted, key=LIVENESS_ORDER.index)
 
 
-def detect_faces(picture: bytes, models: ModelSet, max_pixels: int, timer: StageTimer) -> tuple[Image, Sequence[Face]]:
-    """The decoded picture, perhaps smaller than it was sent, and its faces, largest first.
-
-    Raises:
-        PictureRefused: it is no picture that can be served.
-    """
-    return find_faces(picture, models.detector, max_pixels, timer)
-
-
 def require_quality(checks: Sequence[Check]) -> None:
     """Raise LOW_QUALITY_ERROR, naming the failed items."""
     failed = [check.name for check in checks if not check.passed]
@@ -140,7 +131,7 @@ class _Look:
         Raises:
             Refusal: a step ended the matter.
         """
-        image, faces = detect_faces(self._request.image, self._models, max_pixels, self._timer)
+        image, faces = find_faces(self._request.image, self._models.detector, max_pixels, self._timer)
         self.seen = Findings(faces=len(faces))
         face = next((face for face in faces if face.sent_box.shorter_side >= self._request.min_face_size), None)
         if face is None:
@@ -155,13 +146,13 @@ class _Look:
             raise Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that was to be searched")
         probe = self._embed(image, face)
         self.seen = replace(self.seen, quality_score=quality_score(image, face, probe))
-        if self._request.with_attribute:
-            with self._timer.stage("attributes"):
-                self.seen = replace(self.seen, attributes=measure_attributes(image, face, self._models))
         with self._timer.stage("search"):
             candidate = gallery.best(probe.vector)
         if candidate is None:
             raise Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that was to be searched")
+        if self._request.with_attribute:
+            with self._timer.stage("attributes"):
+                self.seen = replace(self.seen, attributes=measure_attributes(image, face, self._models))
         return candidate
 
     def _check_quality(self, image: Image, face: Face) -> None:

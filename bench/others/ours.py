@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from engine.evaluation.photos import most_centred
-from engine.matching import detect_faces
 from engine.timing import StageTimer
+from engine.vision.finding import find_faces
 from engine.vision.ports import ModelSet
 from picturematch import __version__
 from picturematch.settings import load_settings
@@ -31,7 +31,7 @@ def main() -> None:
 
 def embed(data: bytes, models: ModelSet, max_pixels: int, which: str) -> list[float] | None:
     """The embedding of the picture's centred or largest face; None where there is none."""
-    image, faces = detect_faces(data, models, max_pixels, StageTimer(time.perf_counter))
+    image, faces = find_faces(data, models.detector, max_pixels, StageTimer(time.perf_counter))
     if not faces:
         return None
     face = most_centred(image, faces) if which == "centred" else faces[0]

@@ -158,7 +158,7 @@ class AttributeNet(Protocol):
     """Guesses one number about a person: an age in years, or the probability of a sex."""
 
     def __call__(self, image: Image, face: Face) -> float:
-        """The number for that face of the picture."""
+        """The number for that face of the picture; not a finite one where it cannot be told."""
         ...
 
 

@@ -8,6 +8,8 @@ The face is moved onto the ArcFace template as the embedder's is, with as much o
 measured on photos whose first names tell the sex, an upright box tells it far less well (docs/models.md).
 """
 
+import math
+
 import numpy as np
 
 from engine.vision.arcface import align
@@ -23,7 +25,7 @@ skin a pattern."""
 
 
 def stagewise(outputs: tuple[Tensor, ...]) -> float:
-    """The number, where the network's whole range is 0..1 (it may lie a little outside).
+    """The number, where the network's whole range is 0..1 (it may lie a little outside); nan where they make none.
 
     `outputs`: of each stage the probabilities of its bins, then of each stage the stretch, then of each the shifts.
     """
@@ -32,8 +34,13 @@ def stagewise(outputs: tuple[Tensor, ...]) -> float:
         for first in (0, STAGES, 2 * STAGES)
     )
     number, width = 0.0, 1.0
+    if not all(np.isfinite(values).all() for values in (*bins, *stretches, *shifts)):
+        return math.nan
     for probabilities, stretch, shift in zip(bins, stretches, shifts, strict=True):
-        width /= probabilities.size * (1.0 + float(stretch[0]))
+        parts = probabilities.size * (1.0 + float(stretch[0]))
+        if parts == 0.0:
+            return math.nan
+        width /= parts
         number += width * float(probabilities @ (np.arange(probabilities.size) + shift))
     return number
 
@@ -52,7 +59,7 @@ class SsrNet:
         self._largest = largest
 
     def __call__(self, image: Image, face: Face) -> float:
-        """The number for that face of the picture.
+        """The number for that face of the picture; nan where the network's outputs make none.
 
         Raises:
             PictureUnreadable: the face cannot be aligned.
@@ -62,4 +69,4 @@ class SsrNet:
         aligned = resize(large, width, height)
         views = (aligned, np.ascontiguousarray(aligned[:, ::-1]))
         mean = sum(stagewise(self._run(to_tensor(view, self._spec))) for view in views) / len(views)
-        return min(max(mean, 0.0), 1.0) * self._largest
+        return min(max(mean, 0.0), 1.0) * self._largest if math.isfinite(mean) else math.nan

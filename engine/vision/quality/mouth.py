@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from engine.errors import PictureUnreadable
 from engine.vision.arcface import align
 from engine.vision.ports import Face, Image
 
@@ -41,11 +40,12 @@ class MouthShown:
 
 
 def mouth_shows(image: Image, face: Face) -> MouthShown:
-    """What is where the mouth of that face should be; nothing, where its landmarks say nothing."""
-    try:
-        aligned = align(image, face)
-    except PictureUnreadable:
-        return MouthShown(0.0, 0.0)
+    """What is where the mouth of that face should be.
+
+    Raises:
+        PictureUnreadable: the face cannot be aligned.
+    """
+    aligned = align(image, face)
     lab = np.asarray(cv2.cvtColor(aligned, cv2.COLOR_BGR2LAB), np.float32)
     light, redness = lab[:, :, 0], lab[:, :, 1]
     eyes = sum(float(light[eye].std()) for eye in EYES) / len(EYES)
