@@ -10,17 +10,24 @@ Clock = Callable[[], float]
 
 @dataclass(slots=True)
 class StageTimer:
-    """Collects milliseconds per named stage; a stage timed twice adds up."""
+    """Collects milliseconds per named stage; a stage timed twice adds up.
+
+    Each millisecond counts once: what a stage inside another takes is its own alone.
+    """
 
     clock: Clock
     timings_ms: dict[str, float] = field(default_factory=dict)
+    _inner_s: float = field(default=0.0, init=False)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time what happens inside, errors included."""
-        began = self.clock()
+        before_s, self._inner_s = self._inner_s, 0.0
+        began_s = self.clock()
         try:
             yield
         finally:
-            spent = (self.clock() - began) * 1000.0
-            self.timings_ms[name] = round(self.timings_ms.get(name, 0.0) + spent, 3)
+            whole_s = self.clock() - began_s
+            own_ms = (whole_s - self._inner_s) * 1000.0
+            self.timings_ms[name] = round(self.timings_ms.get(name, 0.0) + own_ms, 3)
+            self._inner_s = before_s + whole_s
