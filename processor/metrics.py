@@ -42,9 +42,8 @@ class ProcessorMetrics:
 
     def committed(self, emission: Emission) -> None:
         """What follows from a request is durable."""
-        event = emission.event
-        (self._events if emission.kept else self._answers_only).labels(event.kind, event.outcome).inc()
-        for stage, spent_ms in event.timings_ms.items():
+        (self._events if emission.kept else self._answers_only).labels(emission.kind, emission.outcome).inc()
+        for stage, spent_ms in emission.timings_ms.items():
             self._stages.labels(stage).observe(spent_ms / 1000.0)
 
     def commit_failed(self) -> None:

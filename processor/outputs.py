@@ -5,13 +5,13 @@ asked for none. Those make one only where it would be lost otherwise: after an u
 dead letter, for whose answer nobody waits.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.port import NewRecord, Position
 from engine.enrolment import EnrolmentDecision
 from engine.errors import Code, Refusal
-from engine.event import Event, encode_event
+from engine.event import Event, EventKind, encode_event
 from engine.messages import Answer, DeadLetter, Reply, encode
 from engine.policy import Policy
 from engine.report import (
@@ -27,6 +27,7 @@ from engine.report import (
     refused_answer,
     unreadable_event,
 )
+from engine.terms import Outcome
 from engine.topics import Topics
 from processor.examine import (
     Examined,
@@ -34,7 +35,6 @@ from processor.examine import (
     ExaminedFiqa,
     ExaminedMatch,
     ExaminedPerson,
-    Failure,
     Unreadable,
 )
 
@@ -43,10 +43,12 @@ _UNREADABLE = Refusal(Code.INTERNAL_ERROR, "the request could not be read back f
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """What follows from one request: what happened, the records that are written, and whether what happened is one of
-    them (`kept`)."""
+    """What follows from one request: what is counted of it (`timings_ms`: milliseconds per stage), the records that are
+    written, and whether its event is one of them (`kept`)."""
 
-    event: Event
+    kind: EventKind
+    outcome: Outcome
+    timings_ms: Mapping[str, float]
     records: tuple[NewRecord, ...]
     kept: bool = True
 
@@ -65,25 +67,29 @@ class Emitter:
         """The event, the reply and (after an unexpected error) the dead letter of a match."""
         event = match_event(done.request, done.decision, self.policy, self._at(done))
         answer = match_answer(done.request, done.decision, self.policy, done.reg_pic)
-        return self._emission(done, event, answer, done.decision.gallery_version, done.failure)
+        return self._with_event(done, event, answer, done.decision.gallery_version)
 
     def of_comparison(self, done: ExaminedComparison, gallery_version: int) -> Emission:
         """The event (where it is asked for), the reply and (after an unexpected error) the dead letter."""
-        event = compare_event(done.request, done.decision, self.policy, self._at(done), gallery_version)
         answer = compare_answer(done.decision, self.policy)
-        return self._emission(done, event, answer, gallery_version, done.failure, asked_for=done.request.need_save)
+        if not (done.request.need_save or _would_be_lost(done)):
+            return self._answer_only(done, "compare", answer, gallery_version)
+        event = compare_event(done.request, done.decision, self.policy, self._at(done), gallery_version)
+        return self._with_event(done, event, answer, gallery_version)
 
     def of_fiqa(self, done: ExaminedFiqa, gallery_version: int) -> Emission:
         """The reply, and after an unexpected error the event and the dead letter."""
-        event = fiqa_event(done.request, done.decision, self._at(done), gallery_version)
         answer = fiqa_answer(done.decision)
-        return self._emission(done, event, answer, gallery_version, done.failure, asked_for=False)
+        if not _would_be_lost(done):
+            return self._answer_only(done, "fiqa", answer, gallery_version)
+        event = fiqa_event(done.request, done.decision, self._at(done), gallery_version)
+        return self._with_event(done, event, answer, gallery_version)
 
     def of_unreadable(self, done: Unreadable, gallery_version: int) -> Emission:
         """The event, the reply and the dead letter of a record that is no request."""
         written_s = done.record.timestamp_ms / 1000.0
         event = unreadable_event(done.envelope.request_id, written_s, _UNREADABLE, self._at(done), gallery_version)
-        return self._emission(done, event, refused_answer(_UNREADABLE), gallery_version, done.failure)
+        return self._with_event(done, event, refused_answer(_UNREADABLE), gallery_version)
 
     def of_person(self, done: ExaminedPerson, decision: EnrolmentDecision | Refusal, gallery_version: int) -> Emission:
         """The event, the reply and (after an unexpected error) the dead letter of a request about a person."""
@@ -91,34 +97,35 @@ class Emitter:
             done.request, decision, done.face, self.policy, self._at(done), gallery_version, done.timings_ms
         )
         answer = refused_answer(decision) if isinstance(decision, Refusal) else decision.answer
-        return self._emission(done, event, answer, gallery_version, done.failure)
+        return self._with_event(done, event, answer, gallery_version)
 
     def people(self, decision: EnrolmentDecision) -> tuple[NewRecord, ...]:
         """The people records of a decision."""
         return tuple(NewRecord(self.topics.people, key, value, partition=0) for key, value in decision.records)
 
-    def _emission(
-        self,
-        done: Examined,
-        event: Event,
-        answer: Answer,
-        gallery_version: int,
-        failure: Failure | None,
-        *,
-        asked_for: bool = True,
+    def _with_event(self, done: Examined, event: Event, answer: Answer, gallery_version: int) -> Emission:
+        records = (
+            self._event_record(done, event),
+            *_reply(done, answer, gallery_version),
+            *self._dead_letter(done),
+        )
+        return Emission(event.kind, event.outcome, event.timings_ms, records)
+
+    def _answer_only(
+        self, done: ExaminedComparison | ExaminedFiqa, kind: EventKind, answer: Answer, gallery_version: int
     ) -> Emission:
-        kept = asked_for or failure is not None or done.envelope.retry_of is not None
-        events = (self._event_record(done, event),) if kept else ()
-        reply = Reply(request_id=done.envelope.request_id, answer=answer, gallery_version=gallery_version)
-        letters = () if failure is None else (self._dead_letter(done, failure),)
-        return Emission(event, (*events, *done.envelope.reply(reply), *letters), kept)
+        # An event would cost the sha256 of each picture, on the event loop.
+        decision, records = done.decision, _reply(done, answer, gallery_version)
+        return Emission(kind, decision.outcome, decision.timings_ms, records, kept=False)
 
     def _event_record(self, done: Examined, event: Event) -> NewRecord:
         headers = cloud_event_headers(event, self.event_source)
         return NewRecord(self.topics.events, done.record.key, encode_event(event), headers)
 
-    def _dead_letter(self, done: Examined, failure: Failure) -> NewRecord:
-        record = done.record
+    def _dead_letter(self, done: Examined) -> tuple[NewRecord, ...]:
+        record, failure = done.record, done.failure
+        if failure is None:
+            return ()
         letter = DeadLetter(
             topic=record.topic,
             partition=record.partition,
@@ -132,13 +139,22 @@ class Emitter:
             value=record.value,
             headers=record.headers,
         )
-        return NewRecord(self.topics.dead_letters, record.key, encode(letter))
+        return (NewRecord(self.topics.dead_letters, record.key, encode(letter)),)
 
     def _at(self, done: Examined) -> Circumstances:
         place = done.record.position
         return Circumstances(
             place.topic, place.partition, place.offset, self.clock(), self.models, done.envelope.retry_of
         )
+
+
+def _would_be_lost(done: Examined) -> bool:
+    return done.failure is not None or done.envelope.retry_of is not None
+
+
+def _reply(done: Examined, answer: Answer, gallery_version: int) -> tuple[NewRecord, ...]:
+    request_id = done.envelope.request_id
+    return done.envelope.reply(Reply(request_id=request_id, answer=answer, gallery_version=gallery_version))
 
 
 def version_after(positions: Sequence[Position]) -> int:
