@@ -19,14 +19,11 @@ from engine.messages import (
     PersonRecord,
     RefusedAnswer,
 )
+from engine.vision.quality.levels import CUT_SHARE, MASK
 
 _NOT_MEASURED = -1
 _DECIMALS = 4
 """More would be noise: another JPEG decoder already changes them."""
-_CUT_FROM_SHARE = 0.1
-"""The vendor's `partial` is a boolean; from this share on the levels call a face cut (engine.vision.quality)."""
-_MOUTH_SHOWS_FROM = 1.0
-"""Our item mask tells how much of a mouth shows, so that less is worse; callers expect the opposite of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +99,11 @@ def fiqa_document(answer: FiqaAnswer) -> dict[str, Any]:
 
 
 def detailed_scores(answer: FiqaAnswer) -> dict[str, Any]:
-    """Each measured item by name; mask (1 worn, 0 not) is -1 and occlusion empty where nothing measures them."""
+    """Each measured item by name; mask (1 worn, 0 not) is -1 and occlusion empty where nothing measures them.
+
+    The vendor's `partial` and `mask` are verdicts. Our item mask tells how much of a mouth shows, so that less is
+    worse; callers expect the opposite of that name.
+    """
     scores: dict[str, Any] = {"mask": _NOT_MEASURED, "occlusion": []}
     items: tuple[CheckResult | MeasuredItem, ...] = (*answer.checks, *answer.measured)
     for item in items:
@@ -112,9 +113,9 @@ def detailed_scores(answer: FiqaAnswer) -> dict[str, Any]:
                 f"{angle}_angle": round(item.detail[angle], _DECIMALS) for angle in sorted(item.detail)
             }
         elif item.name == "partial":
-            scores["partial"], scores["partial_share"] = item.value > _CUT_FROM_SHARE, value
+            scores["partial"], scores["partial_share"] = item.value > CUT_SHARE, value
         elif item.name == "mask":
-            scores["mask"], scores["mouth_shown"] = int(item.value < _MOUTH_SHOWS_FROM), value
+            scores["mask"], scores["mouth_shown"] = int(item.value < MASK), value
         elif item.name == "occlusion":
             scores["occlusion"] = [value]
         else:

@@ -49,7 +49,7 @@ async def test_what_was_asked_for_beside_the_answer_comes_with_it(serving: Servi
             attributes=Attributes(age_years=33.5, age_class="adult", sex="female"),
             debug=DebugInfo(
                 faces=2,
-                face=FaceBox(x=1.0, y=2.0, width=30.0, height=40.0, confidence=0.99),
+                face=FaceBox(x=1.0, y=2.0, width=30.0, height=40.0, confidence=0.99, turned_degrees=90),
                 quality=(),
                 liveness=LivenessResult(mode="liveness_rgb", passed=True, checks=(live,)),
                 timings_ms={"decode": 1.5},
@@ -68,7 +68,8 @@ async def test_what_was_asked_for_beside_the_answer_comes_with_it(serving: Servi
     }
     debug = document["debug_info"]
     assert (debug["faces"], debug["quality_score"], debug["timings_ms"]) == (2, 0.625, {"decode": 1.5})
-    assert debug["face"] == {"x": 1.0, "y": 2.0, "width": 30.0, "height": 40.0, "confidence": 0.99}
+    box = {"x": 1.0, "y": 2.0, "width": 30.0, "height": 40.0}
+    assert debug["face"] == {**box, "confidence": 0.99, "turned_degrees": 90}
     (check,) = debug["liveness"]["checks"]
     assert (check["vote"], check["detail"]) == (True, {"moire": 0.25, "live": 0.9})
 
