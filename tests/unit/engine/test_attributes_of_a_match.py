@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from engine.errors import PictureUnreadable
 from engine.matching import MatchDecision, decide_match
 from engine.messages import MatchRequest
 from engine.policy import Policy
 from engine.report import Circumstances, match_event
 from engine.vision.ports import Face, Image, ModelSet
+from models.errors import DamagedModel
 from tests.support.faces import MAX_PIXELS, MODELS, Enrolled, photo
 
 
@@ -67,3 +69,28 @@ def test_without_the_networks_the_attributes_are_empty_and_the_match_goes_on(gal
     assert decision.outcome == "matched"
     assert decision.findings.attributes is not None
     assert (decision.findings.attributes.age_years, decision.findings.attributes.sex) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [PictureUnreadable(), ZeroDivisionError("a"), ValueError("a"), DamagedModel("a")],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_attribute_that_cannot_be_told_of_a_face_is_empty_and_the_match_goes_on(gallery, error: Exception):
+    def broken(image: Image, face: Face) -> float:
+        raise error
+
+    decision = decide(request(with_attribute=True), gallery, replace(MODELS, age=broken))
+
+    assert (decision.outcome, decision.refusal) == ("matched", None)
+    attributes = decision.findings.attributes
+    assert attributes is not None
+    assert (attributes.age_years, attributes.age_class) == (None, None)
+    assert attributes.sex in ("male", "female")
+
+
+def test_attributes_are_guessed_when_the_search_is_done(gallery):
+    decision = decide(request(with_attribute=True), gallery)
+
+    stages = list(decision.timings_ms)
+    assert stages.index("search") < stages.index("attributes")

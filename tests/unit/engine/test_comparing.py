@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from engine.comparing import CompareDecision, decide_compare
-from engine.errors import Code
+from engine.errors import Code, PictureUnreadable
 from engine.event import Event, encode_event, event_schema
 from engine.messages import CompareAnswer, CompareRequest, RefusedAnswer
 from engine.policy import Policy
@@ -28,14 +28,30 @@ CURVE = (FmrPoint(fmr=LOW, threshold=0.2), FmrPoint(fmr=MIDDLE, threshold=0.3), 
 class Apart:
     """An embedder with a curve, to which the faces of narrow pictures (cards) have that cosine with all others."""
 
-    dimension, threshold, fmr_curve = 2, 0.9, CURVE
+    dimension = 2
 
     def __init__(self, cosine: float) -> None:
         self._cosine = cosine
+        self.threshold = 0.9
+        self.fmr_curve: tuple[FmrPoint, ...] = CURVE
 
     def __call__(self, image: Image, face: Face) -> Embedding:
         pair = (self._cosine, (1 - self._cosine**2) ** 0.5) if image.shape[1] < 640 else (1.0, 0.0)
         return Embedding(np.array(pair, np.float32), 1.0)
+
+
+class NoFeaturesOf:
+    """An embedder that can make nothing of the faces of narrow pictures (cards), or of all others."""
+
+    dimension, threshold, fmr_curve = 2, 0.9, CURVE
+
+    def __init__(self, field: str) -> None:
+        self._narrow = field == "card_image"
+
+    def __call__(self, image: Image, face: Face) -> Embedding:
+        if (image.shape[1] < 640) is self._narrow:
+            raise PictureUnreadable("no usable features")
+        return Embedding(np.array((1.0, 0.0), np.float32), 1.0)
 
 
 def card(seed: int = 1, size: int = 160) -> bytes:
@@ -89,6 +105,14 @@ def test_a_level_takes_its_threshold_from_the_embedders_curve(cosine: float, sam
     assert set(outcomes.values()) <= {"same", "different"}
 
 
+@pytest.mark.parametrize(("cosine", "outcome"), [(0.25, "same"), (0.2499, "different")])
+def test_a_score_that_just_reaches_the_threshold_is_the_same(cosine: float, outcome: str) -> None:
+    embedder = Apart(cosine)
+    embedder.threshold, embedder.fmr_curve = 0.25, ()
+    decision = decide(asked(), replace(MODELS, embedder=embedder))
+    assert (decision.outcome, decision.threshold.cosine) == (outcome, 0.25)
+
+
 def test_the_event_says_which_level_was_applied() -> None:
     _, event = told(asked(level="high"), replace(MODELS, embedder=Apart(0.35)))
     assert event.threshold is not None
@@ -132,6 +156,17 @@ def test_a_refusal_says_which_of_the_two_pictures_it_is_about(
     assert answer.message.startswith(f"{field}_base64: ")
     assert event.error is not None
     assert (event.outcome, event.error.message, event.retcode, event.score) == (outcome, answer.message, None, None)
+
+
+@pytest.mark.parametrize("field", ["face_image", "card_image"])
+def test_a_face_without_features_is_refused_by_name_and_what_was_found_is_kept(field: str) -> None:
+    answer, event = told(asked(quality_level="middle"), replace(MODELS, embedder=NoFeaturesOf(field)))
+    assert isinstance(answer, RefusedAnswer)
+    assert (answer.code, answer.message) == (Code.IMAGE_ERROR, f"{field}_base64: no usable features")
+    assert event.outcome == "image_error"
+    assert event.quality != ()
+    assert event.card is not None
+    assert event.card.quality != ()
 
 
 def test_a_picture_over_the_limit_is_refused_by_name() -> None:

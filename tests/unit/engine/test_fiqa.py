@@ -1,17 +1,19 @@
 """What is measured in a picture, and what is told of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
 import orjson
 import pytest
 
-from engine.errors import Code
+from engine.errors import Code, PictureUnreadable
 from engine.event import Event, encode_event, event_schema
 from engine.fiqa import decide_fiqa
 from engine.messages import FiqaAnswer, FiqaRequest, RefusedAnswer
 from engine.policy import Policy, QualityLimits
 from engine.report import Circumstances, fiqa_answer, fiqa_event
+from engine.vision.ports import Embedding, Face, Image
 from engine.vision.standin import draw_face
 from tests.support.faces import MAX_PIXELS, MODELS, photo, scene
 
@@ -85,6 +87,30 @@ def test_a_picture_without_a_face_gets_its_row_of_the_table(picture: bytes, code
     assert isinstance(answer, RefusedAnswer)
     assert answer.code == code
     assert event.outcome == outcome
+
+
+class NoFeatures:
+    """An embedder that can make nothing of any face."""
+
+    dimension, threshold, fmr_curve = 2, 0.5, ()
+
+    def __call__(self, image: Image, face: Face) -> Embedding:
+        raise PictureUnreadable("no usable features")
+
+
+def test_a_face_without_features_is_refused_and_what_was_found_is_kept() -> None:
+    request = FiqaRequest(request_id="q1", image=photo(1), received_time_s=2.5, quality_level="middle")
+    decision = decide_fiqa(request, replace(MODELS, embedder=NoFeatures()), Policy(), MAX_PIXELS, lambda: 0.0)
+    answer = fiqa_answer(decision)
+    assert isinstance(answer, RefusedAnswer)
+    assert (answer.code, answer.message) == (Code.IMAGE_ERROR, "no usable features")
+    assert decision.outcome == "image_error"
+    assert decision.findings.faces == 1
+    assert decision.findings.face is not None
+    assert decision.findings.quality_score is None
+    names = {item.name for item in (*decision.findings.quality, *decision.measured)}
+    assert names >= ITEMS
+    assert "embed" in decision.timings_ms
 
 
 @pytest.mark.parametrize("picture", [photo(1), scene(), b"x"], ids=["a face", "no face", "no picture"])

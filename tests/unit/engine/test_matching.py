@@ -77,6 +77,13 @@ def test_the_threshold_decides_and_the_event_says_where_it_came_from(gallery):
     assert (answer.retcode, event.outcome, event.threshold.rule) == ("0", "stranger", "setting")
 
 
+def test_a_score_that_just_reaches_the_threshold_is_a_match(gallery):
+    picture = asked(scene(draw_face(1, 60)))
+    candidate = decide(picture, gallery).candidate
+    assert decide(picture, gallery, Policy(threshold=candidate.cosine)).outcome == "matched"
+    assert decide(picture, gallery, Policy(threshold=np.nextafter(candidate.cosine, 2))).outcome == "stranger"
+
+
 def test_percent_scores_put_the_threshold_at_82(gallery):
     answer, event = told(asked(photo(1)), gallery, Policy(score_scale="percent"))
     assert 82 < answer.score <= 100

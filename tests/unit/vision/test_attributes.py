@@ -1,3 +1,7 @@
+import math
+from dataclasses import replace
+
+import msgspec
 import numpy as np
 import pytest
 
@@ -58,6 +62,39 @@ def test_the_number_is_the_mean_of_the_face_and_its_mirror_image_within_the_rang
     assert SsrNet(lambda _: beyond, MANIFEST.network("sex"), 1.0)(pictures.busy(), ANY_FACE) == 1
 
 
+@pytest.mark.parametrize("scale", [1.0, 1.25, 2.0])
+def test_the_network_sees_as_much_around_the_face_as_its_manifest_says(scale: float):
+    seen: list[np.ndarray] = []
+
+    def run(tensor: np.ndarray) -> tuple[np.ndarray, ...]:
+        seen.append(tensor)
+        return answer(LEVEL, LEVEL, LEVEL)
+
+    side = 112
+    picture = np.zeros((3 * side, 3 * side, 3), np.uint8)
+    picture[side : 2 * side, side : 2 * side] = 255
+    spec = InputSpec(colour="rgb", width=64, height=64, box_scale=scale)
+    entry = msgspec.structs.replace(MANIFEST.network("age"), input=spec)
+    SsrNet(run, entry, 1.0)(picture, Face(Box(side, side, side, side), 0.9, TEMPLATE + np.float32(side)))
+
+    # Of what is seen, the template's own square is white.
+    assert [tensor.mean() / 255 for tensor in seen] == [pytest.approx(1 / scale**2, abs=0.03)] * 2
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        answer(([1.0, 0.0, 0.0], -1.0, [0.0] * 3), LEVEL, LEVEL),
+        answer(([math.inf, 0.0, 0.0], 0.0, [0.0] * 3), LEVEL, LEVEL),
+        answer(LEVEL, LEVEL, ([1.0, 0.0, 0.0], math.nan, [0.0] * 3)),
+    ],
+    ids=["a stage of no width", "infinite", "no number"],
+)
+def test_outputs_that_make_no_number_are_not_taken_for_one(outputs: tuple[np.ndarray, ...]):
+    assert math.isnan(stagewise(outputs))
+    assert math.isnan(SsrNet(lambda _: outputs, MANIFEST.network("age"), 101.0)(pictures.busy(), ANY_FACE))
+
+
 def test_a_network_with_other_outputs_is_refused():
     entry = NetworkEntry(
         role="age", name="a", licence="x", input=InputSpec(colour="rgb", width=64, height=64), outputs=("one",)
@@ -83,6 +120,22 @@ def test_what_no_network_tells_is_not_told():
 
     assert told == Attributes(mask=told.mask)
     assert told.mask is not None
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_is_no_finite_number_is_not_told(number: float):
+    models = replace(stand_in_models(), age=lambda *_: number, sex=lambda *_: number)
+    scene = draw_scene(300, 300, [(draw_face(1), 60, 60)])
+
+    told = measure_attributes(scene, models.detector(scene)[0], models)
+
+    assert told == Attributes(mask=told.mask)
+
+
+def test_of_a_face_whose_landmarks_fall_together_no_mask_is_told():
+    nowhere = Face(Box(40, 40, 50, 60), 0.9, np.zeros((5, 2), np.float32))
+
+    assert measure_attributes(pictures.busy(), nowhere, replace(stand_in_models(), age=None, sex=None)) == Attributes()
 
 
 def test_the_stand_ins_tell_an_age_and_a_sex_by_the_drawing():

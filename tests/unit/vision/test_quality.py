@@ -169,12 +169,16 @@ def test_a_mouth_in_colour_or_in_grey_is_no_mask_and_a_cloth_before_it_is():
         assert mask(covered) < 1
 
 
-def test_a_mouth_is_told_by_its_colour_alone_or_by_its_structure_alone():
-    pale = portrait()
-    pale[62:] = (140, 160, 200)
-    red = np.asarray(cv2.cvtColor(pale, cv2.COLOR_BGR2LAB), np.uint8)
-    cv2.ellipse(red[:, :, 1:2].copy(), (56, 92), (15, 6), 0, 0, 360, 0, -1)
-    assert mask(pale) < 1
+def test_lips_as_light_as_the_skin_are_a_mouth_by_their_colour_alone():
+    skin = portrait()
+    skin[62:] = (140, 160, 200)
+    lips = np.zeros((112, 112), np.uint8)
+    cv2.ellipse(lips, (56, 92), (15, 6), 0, 0, 360, 1, -1)
+    lab = np.asarray(cv2.cvtColor(skin, cv2.COLOR_BGR2LAB), np.uint8)
+    lab[lips == 1, 1] += 15
+
+    assert mask(skin) < 1
+    assert mask(np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2BGR), np.uint8)) >= 1
 
 
 def test_where_no_mouth_can_be_looked_for_none_is_told():
