@@ -9,6 +9,7 @@
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -25,6 +26,10 @@ aligned or averaged in another way are not compared with each other."""
 SMALLEST_WEIGHT = 1e-30
 """Smaller magnitudes become zero. Far above float32's denormals (1.2e-38), so that products with small activations do
 not become denormal either; far below anything that a sum with ordinary weights could notice."""
+
+
+LARGEST_ABSORBED_SLOPE = 0.999
+"""From a slope of 1 on, one minus it is no positive factor; just below, dividing by it would lose digits."""
 
 
 def identity_of(source_sha256: str) -> str:
@@ -50,8 +55,8 @@ def prepare(source: bytes, shape: Sequence[int | str] | None = None) -> bytes:
             raise DamagedModel(f"the network has {len(model.graph.input)} inputs; only networks with one are served")
         if shape is not None:
             _make_dynamic(model.graph, shape)
-        _flush_denormals(model.graph)
         _expand_prelus(model.graph)
+        _flush_denormals(model.graph)
         # Stale intermediate shapes would contradict the dynamic ones; the runtime infers its own.
         del model.graph.value_info[:]
         onnx.checker.check_model(model)
@@ -95,12 +100,22 @@ def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int | str]) -> None:
 
 
 def _expand_prelus(graph: onnx.GraphProto) -> None:
-    """PReLU(x) = slope * x + (1 - slope) * ReLU(x), each product a 1 x 1 convolution of every channel by itself."""
+    """PReLU(x) = slope * x + (1 - slope) * ReLU(x), each product a 1 x 1 convolution of every channel by itself.
+
+    Where x comes from a convolution that nothing else reads, that convolution yields (1 - slope) * x instead, which
+    saves one of the two products: ReLU and positive factors change places.
+    """
     weights = {tensor.name: tensor for tensor in graph.initializer}
+    sources = _convolutions_of_one_reader(graph, weights)
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
         slope = numpy_helper.to_array(weights[node.input[1]]) if _is_channel_prelu(node, weights) else None
-        nodes.extend([node] if slope is None else _expanded(node, slope, graph))
+        if slope is None:
+            nodes.append(node)
+        elif node.input[0] in sources and (slope < LARGEST_ABSORBED_SLOPE).all():
+            nodes.extend(_absorbed(node, slope, sources[node.input[0]], weights, graph))
+        else:
+            nodes.extend(_expanded(node, slope, graph))
     del graph.node[:]
     graph.node.extend(nodes)
     used = {name for node in nodes for name in node.input} | {value.name for value in graph.output}
@@ -115,6 +130,43 @@ def _is_channel_prelu(node: onnx.NodeProto, weights: Mapping[str, onnx.TensorPro
         return False
     slope = weights[node.input[1]]
     return slope.data_type == onnx.TensorProto.FLOAT and len(slope.dims) == 3 and list(slope.dims[1:]) == [1, 1]
+
+
+def _convolutions_of_one_reader(
+    graph: onnx.GraphProto, weights: Mapping[str, onnx.TensorProto]
+) -> Mapping[str, onnx.NodeProto]:
+    """Output -> convolution, of those whose output is read once and whose weights are theirs alone."""
+    reads = Counter(name for node in graph.node for name in node.input) + Counter(value.name for value in graph.output)
+    return {
+        node.output[0]: node
+        for node in graph.node
+        if node.op_type == "Conv"
+        and reads[node.output[0]] == 1
+        and all(name in weights and reads[name] == 1 for name in node.input[1:])
+    }
+
+
+def _absorbed(
+    node: onnx.NodeProto,
+    slope: NDArray[np.float32],
+    source: onnx.NodeProto,
+    weights: Mapping[str, onnx.TensorProto],
+    graph: onnx.GraphProto,
+) -> list[onnx.NodeProto]:
+    rest = (1 - slope.astype(np.float64)).reshape(-1)
+    for name in source.input[1:]:
+        old = numpy_helper.to_array(weights[name])
+        scaled = old * rest.reshape(-1, *[1] * (old.ndim - 1))
+        weights[name].CopyFrom(numpy_helper.from_array(scaled.astype(np.float32), name))
+    result, channels = node.output[0], slope.shape[0]
+    ratio = (slope.reshape(-1) / rest).astype(np.float32).reshape(channels, 1, 1, 1)
+    graph.initializer.append(numpy_helper.from_array(ratio, f"{result}/slope"))
+    make, x, below = onnx.helper.make_node, node.input[0], f"{result}/below"
+    return [
+        make("Relu", [x], [f"{result}/relu"], name=f"{result}/relu"),
+        make("Conv", [x, f"{result}/slope"], [below], name=below, group=channels, kernel_shape=[1, 1]),
+        make("Add", [below, f"{result}/relu"], [result], name=f"{result}/sum"),
+    ]
 
 
 def _expanded(node: onnx.NodeProto, slope: NDArray[np.float32], graph: onnx.GraphProto) -> list[onnx.NodeProto]:

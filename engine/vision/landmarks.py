@@ -1,8 +1,8 @@
 """Landmarks found again, by several looks at the same face: their mean is nearer to the truth than any of them.
 
-A detector's landmarks are noisy, and lean to one side. So it looks again at a small picture of the face, and at its
-mirror image, where it leans the other way; and a network made for landmarks looks at both as well. Embeddings of one
-person come nearer to each other by it (docs/accuracy.md has the figures).
+A detector's landmarks are noisy, and lean to one side. So a network made for landmarks, or else the detector, looks at
+a small picture of the face, and at its mirror image, where it leans the other way. Embeddings of one person come nearer
+to each other by it (docs/accuracy.md has the figures).
 """
 
 from collections.abc import Callable, Sequence
@@ -32,6 +32,9 @@ LARGEST_RATIO = 2.0
 """So is one that is so much larger or smaller."""
 
 
+BOXES = (1.0, 1.15)
+"""How large a box the landmarks network is shown, in boxes of the detector."""
+
 MOST_CUT = 0.15
 """Share of the face box outside the picture up to which a landmarks network is asked: it knows whole faces only."""
 
@@ -57,19 +60,24 @@ class ClosePicture:
 
 
 def refine_landmarks(image: Image, face: Face, detector: Detector, points: Points | None = None) -> Face:
-    """The face with its landmarks averaged with those that `detector` finds in the close picture and its mirror image.
+    """The face with better landmarks.
 
-    Where it finds the face in neither, the face stays as it is. `points` gives the landmarks of a face from its box, on
-    the close picture and its mirror image: each counts as much as all that the detector says.
+    `points` gives the landmarks of a face from its box: on the close picture and its mirror image, with two boxes each.
+    Their mean counts twice as much as the detector's. Where it cannot be asked, or all that it says is far off, the
+    detector looks at the close picture and its mirror image instead; where it finds nothing, the face stays as it is.
     """
     close = close_picture(image, face)
     if close is None:
         return face
     mirrored = np.ascontiguousarray(close.image[:, ::-1])
-    opinions = [_by_detector(face, close, mirrored, detector)]
+    opinions = []
     if points is not None and share_outside(image, face.box) <= MOST_CUT:
-        opinions += _by_points(face, close, mirrored, points)
-    return replace(face, landmarks=np.mean(opinions, axis=0).astype(np.float32))
+        opinions = _by_points(face, close, mirrored, points)
+    if opinions:
+        landmarks = (2 * np.mean(opinions, axis=0) + face.landmarks) / 3
+    else:
+        landmarks = _by_detector(face, close, mirrored, detector)
+    return replace(face, landmarks=landmarks.astype(np.float32))
 
 
 def _by_detector(face: Face, close: ClosePicture, mirrored: Image, detector: Detector) -> NDArray[np.float64]:
@@ -85,13 +93,16 @@ def _by_detector(face: Face, close: ClosePicture, mirrored: Image, detector: Det
 
 def _by_points(face: Face, close: ClosePicture, mirrored: Image, points: Points) -> list[NDArray[np.float64]]:
     (left, top), (width, height) = close.to_close(face.box)
-    straight = points(close.image, Box(left, top, width, height))
-    turned_round = points(mirrored, Box(CLOSE_SIDE - left - width, top, width, height))
-    found = [] if straight is None else [close.to_whole(straight)]
-    if turned_round is not None:
-        found.append(close.to_whole(_mirrored_back(turned_round)))
+    opinions = []
+    for grown in BOXES:
+        wide, high = grown * width, grown * height
+        x, y = left - (wide - width) / 2, top - (high - height) / 2
+        straight = points(close.image, Box(x, y, wide, high))
+        turned_round = points(mirrored, Box(CLOSE_SIDE - x - wide, y, wide, high))
+        opinions += [] if straight is None else [close.to_whole(straight)]
+        opinions += [] if turned_round is None else [close.to_whole(_mirrored_back(turned_round))]
     furthest = FURTHEST * face.box.shorter_side
-    return [one for one in found if np.abs(one - face.landmarks).max() <= furthest]
+    return [one for one in opinions if np.abs(one - face.landmarks).max() <= furthest]
 
 
 def _mirrored_back(points: NDArray[np.float32]) -> NDArray[np.float64]:

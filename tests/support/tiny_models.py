@@ -52,6 +52,30 @@ def tiny_prelu(slopes: np.ndarray) -> bytes:
     return _file(graph)
 
 
+def tiny_convolution_with_prelu(slopes: np.ndarray, *, read_twice: bool = False) -> bytes:
+    """A 3 x 3 convolution with a bias and a PReLU behind it; with `read_twice` its output is the network's too."""
+    channels = slopes.shape[0]
+    chance = np.random.default_rng(4)
+    weights = chance.normal(size=(channels, 3, 3, 3)).astype(np.float32)
+    bias = chance.normal(size=channels).astype(np.float32)
+    outputs = ["bent", "plain"] if read_twice else ["bent"]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["picture", "weights", "bias"], ["plain"], pads=[1, 1, 1, 1]),
+            helper.make_node("PRelu", ["plain", "slopes"], ["bent"]),
+        ],
+        "tiny-conv-prelu",
+        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, (1, 3, 8, 8))],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, channels, 8, 8)) for name in outputs],
+        [
+            numpy_helper.from_array(weights, "weights"),
+            numpy_helper.from_array(bias, "bias"),
+            numpy_helper.from_array(slopes.astype(np.float32), "slopes"),
+        ],
+    )
+    return _file(graph)
+
+
 def _file(graph: onnx.GraphProto) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     return bytes(model.SerializeToString())

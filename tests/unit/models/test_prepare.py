@@ -6,7 +6,13 @@ from onnx import numpy_helper
 from models.errors import DamagedModel
 from models.network import Network
 from models.prepare import SMALLEST_WEIGHT, identity_of, prepare, sha256_of
-from tests.support.tiny_models import INPUT_SHAPE, tiny_embedder, tiny_fully_convolutional, tiny_prelu
+from tests.support.tiny_models import (
+    INPUT_SHAPE,
+    tiny_convolution_with_prelu,
+    tiny_embedder,
+    tiny_fully_convolutional,
+    tiny_prelu,
+)
 
 PICTURE = np.random.default_rng(1).normal(size=INPUT_SHAPE).astype(np.float32)
 
@@ -87,3 +93,19 @@ def test_a_prelu_with_one_slope_for_all_stays_as_it_is():
     source_model = onnx.load_model_from_string(prepare(source))
 
     assert [node.op_type for node in source_model.graph.node] == ["PRelu"]
+
+
+@pytest.mark.parametrize(
+    ("slopes", "read_twice", "products"),
+    [((0.25, -0.7), False, 1), ((0.25, 0.9995), False, 2), ((0.25, 1.4), False, 2), ((0.25, -0.7), True, 2)],
+    ids=["absorbed", "a slope near one", "a slope above one", "a convolution that is read elsewhere"],
+)
+def test_a_convolution_takes_a_factor_of_its_prelu_where_nothing_else_reads_it(slopes, read_twice, products):
+    source = tiny_convolution_with_prelu(np.array(slopes, np.float32).reshape(-1, 1, 1), read_twice=read_twice)
+    picture = np.random.default_rng(6).normal(size=(1, 3, 8, 8)).astype(np.float32)
+    prepared = prepare(source)
+
+    kinds = [node.op_type for node in onnx.load_model_from_string(prepared).graph.node]
+    assert kinds.count("Conv") == 1 + products
+    for ours, theirs in zip(Network(prepared)(picture), Network(source)(picture), strict=True):
+        assert np.allclose(ours, theirs, rtol=1e-4, atol=1e-4)

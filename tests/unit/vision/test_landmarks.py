@@ -91,25 +91,27 @@ def test_a_box_far_outside_or_out_of_all_measure_changes_nothing_and_breaks_noth
     assert np.array_equal(refined.landmarks, TRUTH)
 
 
-def test_two_opinions_of_a_landmarks_network_count_twice_as_much_as_the_detector():
+def test_the_opinions_of_a_landmarks_network_count_twice_as_much_as_the_detector():
     face = Face(BOX, 0.9, TRUTH)
     image = np.random.default_rng(1).integers(0, 255, (160, 200, 3), np.uint8)
     seen: list[tuple[Image, Box]] = []
 
     def points(shown: Image, box: Box) -> np.ndarray:
+        """What a network without a lean says of the picture, and of its mirror image: six pixels below the truth."""
         seen.append((shown, box))
-        # What a network without a lean says of the picture, and of its mirror image: six pixels lower than the truth.
-        places = (TRUTH - np.array([BOX.x, BOX.y]) + np.array([0, 6])) * (box.width / BOX.width)
-        if len(seen) == 2:
-            places = (np.array([box.width, 0]) + places * np.array([-1, 1]))[[1, 0, 2, 4, 3]]
-        return (places + np.array([box.x, box.y])).astype(np.float32)
+        scale = CLOSE_SIDE / 100
+        places = (TRUTH - np.array([0, 5]) + np.array([0, 6])) * scale
+        mirrored = np.array([CLOSE_SIDE, 0]) + places * np.array([-1, 1])
+        return (places if len(seen) % 2 else mirrored[[1, 0, 2, 4, 3]]).astype(np.float32)
 
-    refined = refine_landmarks(image, face, lambda _: (), points)
+    refined = refine_landmarks(image, face, lambda _: pytest.fail("the detector is not asked"), points)
 
     assert np.allclose(refined.landmarks, TRUTH + np.array([0, 4]), atol=1e-3)
-    (straight, box), (mirrored, mirrored_box) = seen
-    assert np.array_equal(straight[:, ::-1], mirrored)
-    assert (mirrored_box.width, mirrored_box.height) == (box.width, box.height)
+    pictures, boxes = zip(*seen, strict=True)
+    assert np.array_equal(pictures[0][:, ::-1], pictures[1])
+    assert [box.width for box in boxes] == pytest.approx([51.2, 51.2, 58.88, 58.88])
+    middles = [box.x + box.width / 2 for box in boxes]
+    assert middles == pytest.approx([CLOSE_SIDE / 2] * 4)
 
 
 def test_a_landmarks_network_that_says_nothing_leaves_the_detector_its_say():

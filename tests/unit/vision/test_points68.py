@@ -1,4 +1,3 @@
-import msgspec
 import numpy as np
 import pytest
 
@@ -7,7 +6,6 @@ from engine.vision.ports import Box
 from models.manifest import default_manifest
 
 ENTRY = default_manifest().network("landmarks")
-ENTRY = msgspec.structs.replace(ENTRY, input=msgspec.structs.replace(ENTRY.input, box_scale=1.0))
 
 
 def shares(**at: tuple[float, float]) -> np.ndarray:
