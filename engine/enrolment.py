@@ -29,7 +29,7 @@ from engine.timing import Clock, StageTimer
 from engine.vision.decode import as_jpeg
 from engine.vision.finding import find_faces
 from engine.vision.ports import Check, ModelSet, Vector
-from engine.vision.quality import measure_quality
+from engine.vision.quality import measure_quality, quality_score
 
 _SAME_FACE_COSINE = 0.9999
 """A face as near as this to one the person has is that face, sent again."""
@@ -43,11 +43,12 @@ KeyedValue = tuple[bytes, bytes | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedFace:
-    """A face ready to be enrolled: its unit vector and, if it came as a photo, that photo as a JPEG."""
+    """A face ready to be enrolled: its unit vector and, if it came as a photo, that photo as a JPEG and its quality."""
 
     vector: Vector
     jpeg: bytes | None
     quality: tuple[Check, ...] = ()
+    quality_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,9 @@ def prepare_face(
         )
     require_quality(checks)
     with timer.stage("embed"):
-        vector = models.embedder(image, faces[0]).vector
-    return PreparedFace(vector, as_jpeg(request.photo, max_pixels), checks), timer.timings_ms
+        embedding = models.embedder(image, faces[0])
+    score = quality_score(image, faces[0], embedding)
+    return PreparedFace(embedding.vector, as_jpeg(request.photo, max_pixels), checks, score), timer.timings_ms
 
 
 def decide_enrolment(

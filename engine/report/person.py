@@ -39,6 +39,7 @@ def person_event(
         error=error_info(refusal),
         scope=Scope(group_name=DEFAULT_GROUP),
         quality=check_results(face.quality if face else ()),
+        quality_score=face.quality_score if face else None,
         timings_ms=timings_ms,
         retry_of=at.retry_of,
     )

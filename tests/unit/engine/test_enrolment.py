@@ -10,7 +10,9 @@ from engine.enrolment import PreparedFace, decide_deletion, decide_enrolment, pr
 from engine.errors import Code, Refusal
 from engine.messages import DeleteRequest, EnrolRequest, FaceRecord, PersonRecord
 from engine.policy import Policy
+from engine.report import Circumstances, person_event
 from engine.vision.standin import stand_in_models
+from tests.support.faces import MAX_PIXELS, photo
 
 MODELS = stand_in_models()
 DIMENSION = MODELS.embedder.dimension
@@ -176,3 +178,15 @@ def test_a_feature_that_is_no_direction_is_refused(feature):
     with pytest.raises(Refusal) as caught:
         prepare_face(request(feature=feature), MODELS, Policy(), 1_000_000, lambda: 0.0)
     assert caught.value.code is Code.BAD_FEATURE_ERROR
+
+
+def test_the_event_of_an_enrolment_tells_how_good_the_photo_is():
+    asked = request(photo=photo(1))
+    face, _ = prepare_face(asked, MODELS, Policy(), MAX_PIXELS, lambda: 0.0)
+    at = Circumstances("requests", 0, 0, 2.0, {})
+
+    event = person_event(asked, decide(asked, face), face, Policy(), at, 3, {})
+
+    assert face is not None
+    assert 0 < face.quality_score == event.quality_score <= 1
+    assert [check.name for check in event.quality] == ["face_size", "headpose"]
