@@ -14,13 +14,13 @@ the committed offset afterwards. Whether the group's own view is up to date does
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 import aiokafka.errors as kafka
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.protocol.commit import OffsetCommitRequest
 
 from broker.kafka.clients import bounded, start_consumer, stop_consumer
@@ -29,6 +29,7 @@ from broker.kafka.config import KafkaConfig
 from broker.kafka.contact import Contact
 from broker.kafka.errors import broker_error
 from broker.kafka.feed import Feed
+from broker.kafka.listener import Listener
 from broker.kafka.records import Checked, check
 from broker.kafka.transactions import GroupOffset, Writer
 from broker.port import (
@@ -42,8 +43,6 @@ from broker.port import (
     Record,
     RecordTooLarge,
 )
-
-_Told = Callable[[Iterable[int]], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +99,7 @@ class KafkaMember:
         self._consumer = consumer
         self._feed = Feed(consumer, self._topic, self._contact, self._config.request_timeout_s)
         try:
-            consumer.subscribe([self._topic], listener=_Listener(self._revoked, self._was_assigned))
+            consumer.subscribe([self._topic], listener=Listener(self._revoked, self._was_assigned))
             async with asyncio.timeout(limit_s):
                 await self._joined()
         except TimeoutError as error:
@@ -388,14 +387,3 @@ async def _give_up(owned: _Owned) -> None:
         writer, owned.writer = owned.writer, None
     if writer is not None:
         await writer.close()
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # the library is not typed
-    def __init__(self, revoked: _Told, assigned: _Told) -> None:
-        self._revoked, self._assigned = revoked, assigned
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        await self._revoked(place.partition for place in revoked)
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        await self._assigned(place.partition for place in assigned)

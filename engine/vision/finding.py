@@ -25,7 +25,6 @@ LEAST_SIDE = 1280
 ENOUGH = 112.0
 """Shorter side of a face, in pixels, that a larger version would add nothing to: what embedders are fed."""
 
-
 _BORDER_SHARE = 0.4
 """Width of the border that such a picture is looked at with, as a share of its longer side."""
 
@@ -49,21 +48,26 @@ def find_faces(picture: bytes, detector: Detector, max_pixels: int, timer: Stage
         reduction = fitting_reduction(picture, max_pixels, LEAST_SIDE)
         image = decode(picture, max_pixels, reduction)
     with timer.stage("detect"):
-        faces = _faces(image, detector)
-        turns = quarter_turns(image, faces, detector)
-        if turns:
-            image = turn(image, turns)
-            faces = [replace(face, quarter_turns=turns) for face in detector(image)]
+        image, faces = _upright(image, _faces(image, detector), detector)
     if reduction == 1 or not faces:
         return image, faces
     wanted = _reduction_for(faces[0], reduction)
     if wanted == reduction:
         return image, [replace(face, reduction=reduction) for face in faces]
     with timer.stage("decode"):
-        whole = decode(picture, max_pixels, wanted)
-        larger = turn(whole, turns) if turns else whole
+        larger = turn(decode(picture, max_pixels, wanted), faces[0].quarter_turns)
     growth = larger.shape[1] / image.shape[1], larger.shape[0] / image.shape[0]
     return larger, [replace(_moved(face, 0, growth), reduction=wanted) for face in faces]
+
+
+def _upright(image: Image, faces: Sequence[Face], detector: Detector) -> tuple[Image, Sequence[Face]]:
+    """The picture and its faces, turned if its faces lie on their side and are found when it is turned."""
+    turns = quarter_turns(image, faces, detector)
+    if not turns:
+        return image, faces
+    turned = turn(image, turns)
+    found = [replace(face, quarter_turns=turns) for face in detector(turned)]
+    return (turned, found) if found else (image, faces)
 
 
 def _reduction_for(face: Face, reduction: int) -> int:

@@ -31,7 +31,6 @@ ordinary faces not one in a thousand has two opinions a fifth apart."""
 LARGEST_RATIO = 2.0
 """So is one that is so much larger or smaller."""
 
-
 BOXES = (1.0, 1.15)
 """How large a box the landmarks network is shown, in boxes of the detector."""
 

@@ -238,7 +238,8 @@ def test_who_it_was_about_comes_from_what_the_sender_gave() -> None:
 )
 def test_every_event_is_as_its_published_schema_says(fields: dict[str, Any]) -> None:
     _, event = told(asked(quality_level="high", need_save=True, identity_info={"a": [1, None]}, **fields))
-    jsonschema.validate(orjson.loads(encode_event(event)), event_schema(), jsonschema.Draft202012Validator)
+    validator = jsonschema.Draft202012Validator(event_schema())
+    assert list(validator.iter_errors(orjson.loads(encode_event(event)))) == []
 
 
 def test_the_same_request_is_always_decided_the_same() -> None:

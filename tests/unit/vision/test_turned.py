@@ -98,3 +98,15 @@ def test_a_big_turned_photo_is_decoded_larger_and_turned_again_for_a_small_face(
     assert (face.quarter_turns, face.reduction) == (1, 2)
     assert image.shape == (1800, 2600, 3)
     assert (face.sent_box.x, face.sent_box.width) == pytest.approx((4 * 610, 4 * 80), abs=12)
+
+
+def test_a_picture_whose_face_is_not_found_once_it_is_turned_stays_as_it_was():
+    lying = turn(scene(300, 200), 3)
+
+    def detector(image: Image) -> Sequence[Face]:
+        # From close by the face is surer upright; in the whole picture it is found only as it lies.
+        return () if image.shape == (200, 300, 3) else Seer()(image)
+
+    image, (face,) = find_faces(encode_jpeg(lying, quality=95), detector, 10**6, StageTimer(lambda: 0.0))
+
+    assert (image.shape, face.quarter_turns, face.confidence) == ((300, 200, 3), 0, 0.6)
