@@ -70,7 +70,7 @@ def sharpness(image: Image, face: Face, pose: PoseNet) -> Measured:
 
 
 def mask(image: Image, face: Face, pose: PoseNet) -> Measured:
-    """How much of a mouth shows; below 1 something covers it. None, where the landmarks say nothing."""
+    """How much of a mouth shows; below 1 something covers it. 0 where the landmarks fall together."""
     try:
         shown = mouth_shows(image, face)
     except PictureUnreadable:
