@@ -1,13 +1,15 @@
-"""The pictures that benchmarks send: a folder of JPEGs, or versions of the sample portrait at a camera's size."""
+"""The pictures that benchmarks send: a folder of JPEGs, versions of the sample portrait, or drawn faces."""
 
 from pathlib import Path
 
 import click
 import cv2
 import numpy as np
+import pybase64
 
 from engine.vision.decode import decode
 from engine.vision.jpeg import encode_jpeg
+from engine.vision.standin import draw_face, draw_scene
 from picturematch.networks import install_missing
 from picturematch.settings import Settings
 
@@ -35,3 +37,9 @@ def bench_pictures(settings: Settings, folder: Path | None) -> list[bytes]:
         shaded = cv2.convertScaleAbs(view, alpha=0.8 + 0.02 * i)
         versions.append(encode_jpeg(np.ascontiguousarray(shaded, np.uint8)))
     return versions
+
+
+def drawn_photo(number: int) -> str:
+    """A small JPEG of a face drawn for the stand-in networks, as base64; equal numbers are equal faces."""
+    scene = draw_scene(320, 240, [(draw_face(number, 140), 40, 30)])
+    return pybase64.b64encode(encode_jpeg(scene, quality=95)).decode()

@@ -221,6 +221,14 @@ class GroupMember(_Owner, Protocol):
         ...
 
 
+class Watch(_Owner, Protocol):
+    """Watches over the members of a group."""
+
+    def served(self) -> bool | None:
+        """Whether a member gave a sign of life lately and takes records; None where nobody can tell now."""
+        ...
+
+
 class Broker(_Owner, Protocol):
     """One open log."""
 
@@ -266,6 +274,10 @@ class Broker(_Owner, Protocol):
 
     def member(self, topic: str, group: str) -> GroupMember:
         """A member of `group` on `topic`."""
+        ...
+
+    def watch(self, group: str) -> Watch:
+        """Watches over the members of `group`, in whichever process they are."""
         ...
 
     def available(self) -> bool:

@@ -8,13 +8,14 @@ from engine.messages import DeleteRequest, EnrolRequest, MatchRequest, Request
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The names of the five topics, and of the group that the processors form."""
+    """The names of the topics, and of the group that the processors form. `members` is on Kafka only."""
 
     requests: str = "picturematch.requests"
     replies: str = "picturematch.replies"
     events: str = "picturematch.events"
     people: str = "picturematch.people"
     dead_letters: str = "picturematch.dead-letters"
+    members: str = "picturematch.members"
     processors: str = "picturematch-processor"
 
     @classmethod
@@ -26,6 +27,7 @@ class Topics:
             events=f"{prefix}.events",
             people=f"{prefix}.people",
             dead_letters=f"{prefix}.dead-letters",
+            members=f"{prefix}.members",
             processors=f"{prefix}-processor",
         )
 

@@ -18,6 +18,7 @@ import msgspec
 
 from broker.port import Broker, BrokerError, BrokerUnavailable, Reader, Record, Start
 from engine.messages import Headers, Reply, decode_reply
+from ingest.attendance import Attendance
 from ingest.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ class Correlator:
     It is when it has been entered, unless the log was out of reach; then it goes on trying.
     """
 
-    def __init__(self, broker: Broker, topic: str, metrics: Metrics) -> None:
+    def __init__(self, broker: Broker, topic: str, metrics: Metrics, attendance: Attendance) -> None:
         self._broker = broker
+        self._attendance = attendance
         self._metrics = metrics
         self._waiting: dict[str, asyncio.Future[Reply]] = {}
         self._positions: Mapping[int, int] | None = None
@@ -105,6 +107,7 @@ class Correlator:
     def _deliver(self, record: Record) -> None:
         request_id = (record.header(Headers.REQUEST_ID) or b"").decode("ascii", "replace")
         future = self._waiting.pop(request_id, None)
+        self._attendance.answered(asyncio.get_running_loop().time(), len(self._waiting))
         if future is None or future.done():
             self._metrics.replies.labels("late").inc()
             return

@@ -8,6 +8,7 @@ from engine.errors import Code, Refusal, RequestRefused
 from engine.messages import Answer, Headers, RefusedAnswer, Reply, Request, encode
 from engine.topics import Topics, request_key
 from ingest.admission import Admission
+from ingest.attendance import Attendance
 from ingest.correlator import Correlator, ReplyUndecodable
 from ingest.render import refused
 
@@ -23,11 +24,14 @@ def timed_out() -> RequestRefused:
 class Exchange:
     """Sends requests and waits for their replies."""
 
-    def __init__(self, broker: Broker, topics: Topics, correlator: Correlator, admission: Admission) -> None:
+    def __init__(
+        self, broker: Broker, topics: Topics, correlator: Correlator, admission: Admission, attendance: Attendance
+    ) -> None:
         self._broker = broker
         self._topics = topics
         self._correlator = correlator
         self._admission = admission
+        self._attendance = attendance
 
     @property
     def gallery_version(self) -> int:
@@ -37,6 +41,15 @@ class Exchange:
     def available(self) -> bool:
         """Whether requests can be sent and their replies read now."""
         return self._correlator.positioned and self._broker.available()
+
+    def require_processor(self) -> None:
+        """Return if somebody processes requests, or is to be tried.
+
+        Raises:
+            Shed: nobody does.
+        """
+        if not self._attendance.admits(asyncio.get_running_loop().time()):
+            raise self._admission.shed("processor", "nobody processes requests now; try again")
 
     async def ask(self, request: Request, received_time_s: float, deadline_ms: int, wait_until: float) -> Reply:
         """The reply to one request; `wait_until` is a time of the event loop.
@@ -71,6 +84,7 @@ class Exchange:
         try:
             async with asyncio.timeout_at(wait_until - ANSWER_MARGIN_S):
                 await self._broker.append(records)
+                self._attendance.sent(asyncio.get_running_loop().time())
         except TimeoutError:
             raise timed_out() from None
         except BrokerUnavailable:

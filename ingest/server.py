@@ -23,6 +23,7 @@ from engine.topics import Topics
 from ingest.accept import AcceptComplaints
 from ingest.admission import Admission, Shed
 from ingest.answer import to_response
+from ingest.attendance import Attendance
 from ingest.auth import authorise
 from ingest.body import BodyTime
 from ingest.call import Call, Held
@@ -93,8 +94,10 @@ class Ingress:
         limits = PictureLimits(settings.max_picture_bytes, settings.max_pixels, settings.image_roots)
         self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes)
         self._body_time = BodyTime(settings, self._admission)
-        self._correlator = Correlator(broker, topics.replies, self._metrics)
-        self._exchange = Exchange(broker, topics, self._correlator, self._admission)
+        self._watch = broker.watch(topics.processors)
+        self._attendance = Attendance(settings.deadline_s, self._watch.served)
+        self._correlator = Correlator(broker, topics.replies, self._metrics, self._attendance)
+        self._exchange = Exchange(broker, topics, self._correlator, self._admission, self._attendance)
         self._threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="picture-file")
         faces = Faces(self._exchange, limits, self._metrics, self._threads)
         users = Users(
@@ -147,9 +150,13 @@ class Ingress:
             reasons.append("the replies cannot be read")
         if not self._broker.available():
             reasons.append("the log cannot be reached")
+        absence = self._attendance.absence(asyncio.get_running_loop().time())
+        if absence is not None:
+            reasons.append(absence)
         return reasons
 
     async def __aenter__(self) -> Self:
+        await self._watch.__aenter__()
         await self._correlator.__aenter__()
         try:
             self._http = HttpServer(self._serve, self._settings, self._metrics)
@@ -157,6 +164,7 @@ class Ingress:
             self._complaints = AcceptComplaints(asyncio.get_running_loop())
         except BaseException:
             await self._correlator.__aexit__(None, None, None)
+            await self._watch.__aexit__(None, None, None)
             raise
         return self
 
@@ -191,6 +199,7 @@ class Ingress:
         await http.wait_closed(stop_at)
         await http.shutdown(timeout=0.1)
         await self._correlator.__aexit__(None, None, None)
+        await self._watch.__aexit__(None, None, None)
         if self._complaints is not None:
             self._complaints.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -250,6 +259,7 @@ class Ingress:
             if route not in _API_ROUTES:
                 return await handler(call)
             self._admission.require_room(log_available=self._exchange.available())
+            self._exchange.require_processor()
             return await handler(call)
 
     def _refuse(self, refusal: Refusal, handlers: Mapping[str, Handler]) -> Rendered:

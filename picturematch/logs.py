@@ -30,7 +30,7 @@ def open_log(
     """
     config = settings.kafka_config
     if config is not None:
-        return open_kafka(config, patient=patient)
+        return open_kafka(config, patient=patient, members_topic=settings.topics.members)
     return open_embedded(settings.data_folder, role=role, clock_ms=lambda: int(clock() * 1000))
 
 
@@ -45,7 +45,7 @@ def open_cluster(settings: Settings) -> KafkaBroker:
         raise BrokerError(
             "the embedded log makes and keeps its topics itself; give --broker kafka://host:port to work on Kafka's"
         )
-    return open_kafka(config)
+    return open_kafka(config, members_topic=settings.topics.members)
 
 
 async def require_topics(broker: Broker, specs: Sequence[TopicSpec]) -> None:

@@ -27,6 +27,8 @@ _SECTION_SEPARATOR = "__"
 _KAFKA = "kafka://"
 # Where msgspec says that it found something wrong.
 _PLACE = re.compile(r" - at `\$\.([^`]+)`$")
+_EMBEDDED = "embedded"
+_MEMBERS_RETENTION_MS = 10 * 60 * 1000
 _DAY_MS = 24 * 60 * 60 * 1000
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
@@ -58,7 +60,7 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Larger than the body limit of the ingress, or requests would be refused by the log."""
 
     def topic_specs(self, topics: Topics) -> tuple[TopicSpec, ...]:
-        """The five topics; the events have as many partitions as the requests, since they share their keys."""
+        """The topics of every log; the events have as many partitions as the requests, since they share their keys."""
         size = self.max_record_bytes
         return (
             TopicSpec(
@@ -122,12 +124,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def topic_specs(self) -> tuple[TopicSpec, ...]:
         """How the topics are to be kept."""
-        return self.log.topic_specs(self.topics)
+        members = TopicSpec(self.topics.members, 1, _MEMBERS_RETENTION_MS)
+        return self.log.topic_specs(self.topics) + (() if self.broker == _EMBEDDED else (members,))
 
     @property
     def kafka_config(self) -> KafkaConfig | None:
         """The connection to Kafka, or None where the log is the embedded one."""
-        if self.broker == "embedded":
+        if self.broker == _EMBEDDED:
             return None
         return msgspec.structs.replace(self.kafka, bootstrap=self.broker.removeprefix(_KAFKA))
 

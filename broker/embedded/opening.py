@@ -41,6 +41,22 @@ def open_embedded(
     return EmbeddedBroker(log)
 
 
+class Served:
+    """See `broker.port.Watch`: somebody always serves."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to let go of."""
+
+    def served(self) -> bool | None:
+        """True."""
+        return True
+
+
 class EmbeddedBroker:
     """See `broker.port.Broker`. A cancelled write may still happen: what has been submitted is not taken back."""
 
@@ -126,6 +142,10 @@ class EmbeddedBroker:
         """The member of `group` on `topic`; entering it raises BrokerInUse when the group has one already."""
         log = self._use()
         return GuestMember(log, topic, group) if isinstance(log, GuestLog) else EmbeddedMember(log, topic, group)
+
+    def watch(self, group: str) -> Served:
+        """Its members run in the process that owns the folder, and end with it."""
+        return Served()
 
     def available(self) -> bool:
         """Whether the log could be reached and written when last tried."""

@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from broker.kafka.appends import Appender
+from broker.kafka.beats import Beats
 from broker.kafka.clients import tune_library
 from broker.kafka.cluster import Cluster
 from broker.kafka.config import KafkaConfig
@@ -16,6 +18,7 @@ from broker.kafka.member import KafkaMember
 from broker.kafka.reader import KafkaReader
 from broker.kafka.records import check
 from broker.kafka.topics import TopicState, differences, losses
+from broker.kafka.watch import Watch
 from broker.port import (
     BrokerError,
     BrokerUnavailable,
@@ -34,8 +37,9 @@ _log = logging.getLogger(__name__)
 class KafkaBroker:
     """See `broker.port.Broker`. What a transaction wrote is readable some milliseconds after it returned."""
 
-    def __init__(self, config: KafkaConfig, *, patient: bool = False) -> None:
+    def __init__(self, config: KafkaConfig, *, patient: bool = False, members_topic: str | None = None) -> None:
         self._config = config
+        self._members_topic = members_topic
         self._patient = patient
         self._cluster = Cluster(config)
         self._contact = Contact(self._cluster.ping, config.probe_ms / 1000, config.bootstrap)
@@ -161,20 +165,43 @@ class KafkaBroker:
 
     def member(self, topic: str, group: str) -> KafkaMember:
         """A member with connections of its own, and a producer for each of its partitions."""
-        return KafkaMember(self._config, self._cluster, self._contact, topic, group)
+        return KafkaMember(
+            self._config,
+            self._cluster,
+            self._contact,
+            topic,
+            group,
+            None if self._members_topic is None else partial(self._beats, self._members_topic),
+        )
+
+    def _beats(self, topic: str, group: str, serves: Callable[[], Iterable[int]]) -> Beats:
+        reader = partial(self.reader, topic)
+        return Beats(self._config, self._cluster, self._contact, topic, group, serves, reader)
+
+    def watch(self, group: str) -> Watch:
+        """See the port.
+
+        Raises:
+            BrokerError: this log was opened without a members topic.
+        """
+        if self._members_topic is None:
+            raise BrokerError("members cannot be watched: the log was opened without a members topic")
+        return Watch(group, partial(self.reader, self._members_topic))
 
     def available(self) -> bool:
         """Whether a broker answered when last asked, half a second ago at most."""
         return self._opened and self._contact.available
 
 
-def open_kafka(config: KafkaConfig, *, patient: bool = False) -> KafkaBroker:
+def open_kafka(config: KafkaConfig, *, patient: bool = False, members_topic: str | None = None) -> KafkaBroker:
     """The log on these brokers; enter it to connect.
 
+    `members_topic`: where members of groups give signs of life, so that one that died is missed within seconds; None:
+    they give none, and Kafka's session timeout decides.
     `patient`: brokers that do not answer are no error; they are asked again until they do, see `available`.
 
     Raises (on entering):
         BrokerUnavailable: no broker answers, and it is not patient.
         BrokerError: the brokers refuse user, password or certificate.
     """
-    return KafkaBroker(config, patient=patient)
+    return KafkaBroker(config, patient=patient, members_topic=members_topic)

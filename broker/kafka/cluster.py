@@ -6,8 +6,14 @@ from typing import Any
 
 import aiokafka.errors as kafka
 from aiokafka.admin.config_resource import ConfigResourceType
-from aiokafka.client import AIOKafkaClient
-from aiokafka.protocol.admin import AlterConfigsRequest, CreateTopicsRequest, DescribeConfigsRequest
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.protocol.admin import (
+    AlterConfigsRequest,
+    CreateTopicsRequest,
+    DescribeConfigsRequest,
+    DescribeGroupsRequest,
+)
+from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from broker.kafka.clients import bounded
@@ -109,6 +115,29 @@ class Cluster:
             state_of(name, *found[name], {key: value for key, (value, _) in configs[name].items()}) for name in names
         ]
 
+    async def evict(self, group: str, client_ids: frozenset[str]) -> Sequence[str]:
+        """Take the members with these client ids out of the group; the ids of those that were in it.
+
+        Raises:
+            BrokerUnavailable: the group cannot be asked now.
+        """
+        answer = await self._ask(lambda: DescribeGroupsRequest([group]), "looking at a group", group=group)
+        evicted = []
+        for code, _name, _state, _kind, _protocol, members, *_ in answer.groups:
+            if kafka.for_code(code) is not kafka.NoError:
+                raise broker_error(kafka.for_code(code)(), f"looking at group {group}")
+            for member_id, client_id, *_ in members:
+                if client_id in client_ids:
+                    await self._evict(group, member_id)
+                    evicted.append(member_id)
+        return evicted
+
+    async def _evict(self, group: str, member_id: str) -> None:
+        answer = await self._ask(lambda: LeaveGroupRequest(group, member_id), "taking a member out", group=group)
+        error = kafka.for_code(answer.error_code)
+        if error not in (kafka.NoError, kafka.UnknownMemberIdError):
+            raise broker_error(error(), f"taking a member out of group {group}")
+
     async def ensure(self, specs: Sequence[TopicSpec]) -> None:
         """See `broker.port.Broker.ensure_topics`."""
         wanted: dict[str, TopicSpec] = {}
@@ -202,8 +231,9 @@ class Cluster:
                     return
                 await asyncio.sleep(0.05)
 
-    async def _ask(self, request: Any, doing: str, *, control: bool = False) -> Any:
-        """Any broker's answer, or the controller's; another try where one broker of several is down."""
+    async def _ask(self, request: Any, doing: str, *, control: bool = False, group: str | None = None) -> Any:
+        """Any broker's answer, the controller's, or that of the group's coordinator; another try where one broker of
+        several is down."""
         if self._client is None:
             raise BrokerUnavailable(f"the Kafka brokers at {self._config.bootstrap} have not been reached yet")
         failed: BaseException = kafka.NoBrokersAvailable()
@@ -212,6 +242,10 @@ class Cluster:
             controller = client.cluster.controller
             node = controller.nodeId if control and controller is not None else client.get_random_node()
             try:
+                if group is not None:
+                    node = await bounded(
+                        client.coordinator_lookup(CoordinationType.GROUP, group), self._config.request_timeout_s
+                    )
                 return await bounded(client.send(node, request()), self._config.request_timeout_s)
             except kafka.NotControllerError as error:
                 failed = error

@@ -40,6 +40,8 @@ class KafkaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of topics that are created; None: three, or as many as there are brokers."""
     session_timeout_ms: Milliseconds = 10_000
     """A member that was silent so long is given up, and its partitions go to others."""
+    heartbeat_ms: Milliseconds = 300
+    """How often a member asks the group for news: a rebalance waits for the slowest."""
     rebalance_timeout_ms: Milliseconds = 30_000
     """How long members may take to finish what they hold before partitions are dealt again."""
     transaction_timeout_ms: Milliseconds = 15_000
@@ -123,3 +125,7 @@ class KafkaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "linger_ms": 0,
             "max_request_size": self.max_request_bytes,
         }
+
+    def fleeting(self) -> dict[str, Any]:
+        """What producers are given besides whose records are of no use a moment later."""
+        return {**self.connection(), "acks": 1, "enable_idempotence": False, "linger_ms": 0}

@@ -14,7 +14,7 @@ the committed offset afterwards. Whether the group's own view is up to date does
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,7 @@ import aiokafka.errors as kafka
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.protocol.commit import OffsetCommitRequest
 
+from broker.kafka.beats import Beats
 from broker.kafka.clients import bounded, start_consumer, stop_consumer
 from broker.kafka.cluster import Cluster
 from broker.kafka.config import KafkaConfig
@@ -53,6 +54,10 @@ _JOIN_MARGIN_S = 10.0
 _REQUEST_MARGIN_MS = 5_000
 
 
+MakeBeats = Callable[[str, Callable[[], Iterable[int]]], Beats]
+"""The beats of a member of that group; the second argument tells the partitions that it serves."""
+
+
 class _Owned:
     """A partition of this member. `lock` is held by whatever must not meet: commit, rewind, take-over."""
 
@@ -68,7 +73,15 @@ class _Owned:
 class KafkaMember:
     """See `broker.port.GroupMember`."""
 
-    def __init__(self, config: KafkaConfig, cluster: Cluster, contact: Contact, topic: str, group: str) -> None:
+    def __init__(
+        self,
+        config: KafkaConfig,
+        cluster: Cluster,
+        contact: Contact,
+        topic: str,
+        group: str,
+        make_beats: MakeBeats | None = None,
+    ) -> None:
         self._config, self._cluster, self._contact = config, cluster, contact
         self._topic, self._group = topic, group
         self._consumer: Any = None
@@ -77,6 +90,10 @@ class KafkaMember:
         self._assigned = asyncio.Event()
         self._forget: OnRevoked | None = None
         self._background: set[asyncio.Task[Any]] = set()
+        self._beats = None if make_beats is None else make_beats(group, self._serves)
+
+    def _serves(self) -> Iterable[int]:
+        return [p for p, owned in self._owned.items() if owned.writer is not None and not owned.leaving]
 
     async def __aenter__(self) -> Self:
         self._contact.require()
@@ -84,11 +101,13 @@ class KafkaMember:
         options = self._config.consumer()
         # A request to join waits until the slowest member has let go.
         options["request_timeout_ms"] = self._config.rebalance_timeout_ms + _REQUEST_MARGIN_MS
+        if self._beats is not None:
+            options["client_id"] = self._beats.client_id
         consumer = AIOKafkaConsumer(
             **options,
             group_id=self._group,
             session_timeout_ms=self._config.session_timeout_ms,
-            heartbeat_interval_ms=self._config.session_timeout_ms // 4,
+            heartbeat_interval_ms=min(self._config.heartbeat_ms, self._config.session_timeout_ms // 4),
             rebalance_timeout_ms=self._config.rebalance_timeout_ms,
         )
         limit_s = (self._config.rebalance_timeout_ms + self._config.session_timeout_ms) / 1000 + _JOIN_MARGIN_S
@@ -97,6 +116,8 @@ class KafkaMember:
         except (kafka.KafkaError, TimeoutError, OSError) as error:
             raise broker_error(error, f"joining group {self._group}") from error
         self._consumer = consumer
+        if self._beats is not None:
+            await self._beats.__aenter__()
         self._feed = Feed(consumer, self._topic, self._contact, self._config.request_timeout_s)
         try:
             consumer.subscribe([self._topic], listener=Listener(self._revoked, self._was_assigned))
@@ -136,6 +157,8 @@ class KafkaMember:
             await asyncio.gather(*unfinished, return_exceptions=True)
         if consumer is not None:
             await stop_consumer(consumer)
+            if self._beats is not None:
+                await self._beats.__aexit__(None, None, None)
 
     def _open(self) -> Feed:
         if self._feed is None:
@@ -348,6 +371,8 @@ class KafkaMember:
         if self._feed is not None and ready and not owned.paused and not owned.leaving:
             self._consumer.resume(TopicPartition(self._topic, partition))
             self._feed.active.add(partition)
+            if self._beats is not None:
+                self._beats.beat_now()
 
     def _hold(self, partition: int) -> None:
         if self._feed is not None:

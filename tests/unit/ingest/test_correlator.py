@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 from broker.port import BrokerUnavailable, Headers, NewRecord
 from engine.messages import DeletedAnswer, Reply, encode
 from engine.messages import Headers as Names
+from ingest.attendance import Attendance
 from ingest.correlator import Correlator, ReplyUndecodable
 from ingest.metrics import Metrics
 from tests.wire.harness import MemoryLog, eventually
@@ -26,7 +27,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 async def correlator(log: MemoryLog, registry: CollectorRegistry) -> AsyncIterator[Correlator]:
-    async with Correlator(log, TOPIC, Metrics(registry)) as entered:
+    async with Correlator(log, TOPIC, Metrics(registry), Attendance(3.0, lambda: True)) as entered:
         yield entered
 
 
@@ -59,7 +60,7 @@ async def test_a_reply_reaches_the_call_that_waits_for_it(log: MemoryLog, correl
 
 
 async def test_replies_from_before_the_start_are_not_read(log: MemoryLog, registry: CollectorRegistry) -> None:
-    correlator = Correlator(log, TOPIC, Metrics(registry))
+    correlator = Correlator(log, TOPIC, Metrics(registry), Attendance(3.0, lambda: True))
     for partition in range(4):
         correlator.partition = partition
         await send(log, correlator, reply_to("old"))
@@ -168,7 +169,7 @@ async def test_a_reader_that_does_not_even_close_is_replaced(
 
 
 async def test_leaving_releases_whoever_still_waits(log: MemoryLog, registry: CollectorRegistry) -> None:
-    async with Correlator(log, TOPIC, Metrics(registry)) as correlator:
+    async with Correlator(log, TOPIC, Metrics(registry), Attendance(3.0, lambda: True)) as correlator:
         future = correlator.expect("never")
     assert future.cancelled()
     assert not correlator.positioned

@@ -1,0 +1,16 @@
+"""Seconds without answers, from the moments at which a door got its answers."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+
+def without_answers(answers_s: Sequence[float], from_s: float, until_s: float) -> float:
+    """The longest time without an answer that began or went on between `from_s` and `until_s`, in seconds.
+
+    `answers_s` are the moments of one door's answers, ascending. The time before the first answer after `from_s` counts
+    from the last one before it (or from `from_s`), that behind the last one until `until_s`.
+    """
+    before = [moment for moment in answers_s if moment <= from_s]
+    within = [moment for moment in answers_s if from_s < moment <= until_s]
+    moments = [before[-1] if before else from_s, *within, until_s]
+    return max(later - earlier for earlier, later in pairwise(moments))

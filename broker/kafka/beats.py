@@ -1,0 +1,135 @@
+"""The beats of a member of a group, and what it does about members that are missed.
+
+A member that is missed is taken out of its group by those that are left, so that its partitions are dealt anew at once.
+"""
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka.errors import KafkaError
+
+from broker.kafka.clients import start_producer, stop_producer
+from broker.kafka.cluster import Cluster
+from broker.kafka.config import KafkaConfig
+from broker.kafka.contact import Contact
+from broker.kafka.presence import BEAT_S, Beat, encode_beat
+from broker.kafka.watch import OpenReader, Watch
+from broker.port import BrokerError
+
+_log = logging.getLogger(__name__)
+
+_RETRY_S = 0.5
+_GOODBYE_S = 1.0
+_STOP_S = 0.5
+
+
+class Beats:
+    """An async context manager; entered before the member joins its group.
+
+    `serves` tells the partitions that the member takes records from.
+    """
+
+    def __init__(
+        self,
+        config: KafkaConfig,
+        cluster: Cluster,
+        contact: Contact,
+        topic: str,
+        group: str,
+        serves: Callable[[], Iterable[int]],
+        open_reader: OpenReader,
+    ) -> None:
+        self._config, self._cluster, self._contact = config, cluster, contact
+        self._topic, self._group, self._serves = topic, group, serves
+        self._instance = uuid.uuid4().hex
+        self._watch = Watch(group, open_reader, self._instance, self._look)
+        self._producer: Any = None
+        self._due = asyncio.Event()
+        self._beating: asyncio.Task[None] | None = None
+        self._evicting: asyncio.Task[None] | None = None
+
+    @property
+    def client_id(self) -> str:
+        """What the member calls itself in the group, so that others can find it there."""
+        return self._client_id(self._instance)
+
+    def _client_id(self, instance: str) -> str:
+        return f"{self._config.client_id}-{instance}"
+
+    async def __aenter__(self) -> Self:
+        await self._watch.__aenter__()
+        self._beating = asyncio.create_task(self._run(), name=f"beats-{self._group}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop watching and beating; say goodbye, so that nobody waits to miss this member."""
+        await self._watch.__aexit__(None, None, None)
+        for task in (self._beating, self._evicting):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        if self._producer is not None and self._contact.available:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(_GOODBYE_S):
+                    await self._send(leaves=True)
+        await self._drop_producer()
+
+    def beat_now(self) -> None:
+        """What is served has changed: tell it now, not with the next beat."""
+        self._due.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._beat()
+            except (KafkaError, TimeoutError, OSError):
+                await self._drop_producer()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_S):
+                    await self._due.wait()
+            self._due.clear()
+
+    async def _beat(self) -> None:
+        if not self._contact.available:
+            return
+        if self._producer is None:
+            self._producer = await start_producer(self._config.fleeting(), self._config.request_timeout_s)
+        async with asyncio.timeout(self._config.request_timeout_s):
+            await self._send()
+
+    async def _send(self, *, leaves: bool = False) -> None:
+        beat = Beat(self._group, self._instance, tuple(sorted(self._serves())), leaves)
+        await self._producer.send_and_wait(self._topic, encode_beat(beat), partition=0)
+
+    async def _drop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await stop_producer(producer, _STOP_S)
+
+    def _look(self) -> None:
+        if self._evicting is None or self._evicting.done():
+            silent = self._watch.silent()
+            if silent:
+                self._evicting = asyncio.create_task(self._evict(silent), name=f"evict-{self._group}")
+
+    async def _evict(self, silent: frozenset[str]) -> None:
+        try:
+            evicted = await self._cluster.evict(self._group, frozenset(map(self._client_id, silent)))
+        except BrokerError as error:
+            _log.warning("group %s: a silent member cannot be taken out now: %s", self._group, error)
+            await asyncio.sleep(_RETRY_S)
+            return
+        self._watch.forget(silent)
+        if evicted:
+            _log.warning(
+                "group %s: taken out without a sign of life: %s; the partitions are dealt anew",
+                *(self._group, ", ".join(evicted)),
+            )

@@ -1,0 +1,95 @@
+"""Reads the members topic: who serves, and who is missed."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from broker.kafka.presence import Presence, decode_beat
+from broker.kafka.reader import KafkaReader
+from broker.port import BrokerError
+
+_log = logging.getLogger(__name__)
+
+_HISTORY_S = 30.0
+_SLICE_S = 0.1
+_RETRY_S = 0.5
+_SERVED_WITHIN_S = 2.0
+"""Without a beat for so long nobody serves: several missed beats, and the time that reading them takes."""
+
+OpenReader = Callable[[float], KafkaReader]
+"""A reader of the members topic from a time on, in epoch seconds."""
+
+
+class Watch:
+    """What the members topic tells of one group; an async context manager. See `broker.port.Watch`.
+
+    `own` is the instance of a watcher that beats itself; `looked` is called after every look at the topic.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        open_reader: OpenReader,
+        own: str | None = None,
+        looked: Callable[[], None] | None = None,
+    ) -> None:
+        self._group, self._open_reader, self._looked = group, open_reader, looked
+        self._presence = Presence(own)
+        self._looked_s: float | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name=f"watch-{self._group}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def served(self) -> bool | None:
+        """Whether a member serves a partition; None where the topic cannot be read, or was not read yet."""
+        if self._looked_s is None:
+            return None
+        return bool(self._presence.served(self._group, self._looked_s, _SERVED_WITHIN_S))
+
+    def silent(self) -> frozenset[str]:
+        """The instances that are missed."""
+        return frozenset() if self._looked_s is None else self._presence.silent(self._group, self._looked_s)
+
+    def forget(self, instances: frozenset[str]) -> None:
+        """These are out of the group; one of them that beats again is known again."""
+        self._presence.forget(self._group, instances)
+
+    async def _run(self) -> None:
+        readable = True
+        while True:
+            try:
+                async with self._open_reader(time.time() - _HISTORY_S) as reader:
+                    readable = True
+                    self._presence.excuse(asyncio.get_running_loop().time())
+                    await self._read(reader)
+            except BrokerError as error:
+                self._looked_s = None
+                if readable:
+                    _log.warning("the members topic cannot be read: %s; trying again", error)
+                readable = False
+                await asyncio.sleep(_RETRY_S)
+
+    async def _read(self, reader: KafkaReader) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            for record in await reader.fetch(timeout_s=_SLICE_S):
+                beat = decode_beat(record.value)
+                if beat is not None:
+                    self._presence.heard(beat, loop.time(), record.timestamp_ms / 1000)
+            self._looked_s = loop.time()
+            if self._looked is not None:
+                self._looked()
