@@ -7,7 +7,8 @@ because a partition changes hands by fencing and not by anybody's belief.
 Plain values and a plain state machine: the time is an argument, in seconds of any steady clock.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -63,12 +64,13 @@ def decode_beat(value: bytes | None) -> Beat | None:
 @dataclass(frozen=True, slots=True)
 class _Heard:
     """What is known of one member: its last beat, when that was read and when it was written (epoch seconds), its
-    longest recent gap, how many of the observer's own beats were read since, and how old it was beside the first."""
+    longest recent gap, when it served last, how many of the observer's own beats were read since, and how old it was
+    beside the first of those."""
 
-    beat: Beat
     at_s: float
     written_s: float
     gap_s: float = BEAT_S
+    served_s: float = -math.inf
     own_beats_since: int = 0
     age_s: float = 0.0
 
@@ -99,7 +101,8 @@ class Presence:
             return
         before = self._heard.get(key)
         gap_s = BEAT_S if before is None else max(now_s - before.at_s, before.gap_s * _GAP_FADES)
-        self._heard[key] = _Heard(beat, now_s, written_s, gap_s)
+        served_s = now_s if beat.serves else -math.inf if before is None else before.served_s
+        self._heard[key] = _Heard(now_s, written_s, gap_s, served_s)
         if beat.instance == self._own:
             for other, known in self._heard.items():
                 if other != key and other[0] == beat.group:
@@ -119,14 +122,9 @@ class Presence:
             if name == group and instance != self._own and known.is_missed(now_s)
         )
 
-    def served(self, group: str, now_s: float, within_s: float) -> frozenset[int]:
-        """The partitions that members of that group served in a beat of the last `within_s` seconds."""
-        return frozenset(self._served(group, now_s, within_s))
-
-    def _served(self, group: str, now_s: float, within_s: float) -> Iterator[int]:
-        for (name, _), known in self._heard.items():
-            if name == group and now_s - known.at_s <= within_s:
-                yield from known.beat.serves
+    def served(self, group: str, now_s: float, within_s: float) -> bool:
+        """Whether a member of that group served a partition at a beat of the last `within_s` seconds."""
+        return any(name == group and now_s - known.served_s <= within_s for (name, _), known in self._heard.items())
 
     def forget(self, group: str, instances: Iterable[str]) -> None:
         """These are not members any more; one that beats again is known again."""

@@ -58,7 +58,7 @@ class Watch:
         """Whether a member serves a partition; None where the topic cannot be read, or was not read yet."""
         if self._looked_s is None:
             return None
-        return bool(self._presence.served(self._group, self._looked_s, _SERVED_WITHIN_S))
+        return self._presence.served(self._group, self._looked_s, _SERVED_WITHIN_S)
 
     def silent(self) -> frozenset[str]:
         """The instances that are missed."""
