@@ -48,6 +48,7 @@ class MemoryLog:
     def __init__(self) -> None:
         self.logs: dict[tuple[str, int], list[Record]] = defaultdict(list)
         self.is_available = True
+        self.is_served: bool | None = True
         self.append_error: BrokerError | None = None
         self.append_blocks = False
         self.fetch_error: BrokerError | None = None
@@ -85,6 +86,25 @@ class MemoryLog:
     ) -> "MemoryReader":
         self.readers_opened += 1
         return MemoryReader(self, topic, (partitions or [0])[0], start)
+
+    def watch(self, group: str) -> "MemoryWatch":
+        return MemoryWatch(self)
+
+
+class MemoryWatch:
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def served(self) -> bool | None:
+        return self._log.is_served
 
 
 class MemoryReader:
