@@ -31,7 +31,7 @@ from picturematch.logs import open_log
 from picturematch.settings import load_settings
 
 _DOORS = 24
-_PAUSE_S = 0.25
+_PAUSE_S = 0.4
 _QUIET_S = 3.0
 _AFTER_KILL_S = 8.0
 _STUCK_S = 60.0
