@@ -236,7 +236,7 @@ def checked_scope_name(text: str, field: str) -> str:
     name = text.strip()
     if not name:
         raise group_error(f"{field} must not be empty")
-    if len(name) > MAX_GROUP_NAME_CHARS or "," in name or misleads(name):
+    if len(name) > MAX_GROUP_NAME_CHARS or "," in name or misleads(text.strip(_WHITE_SPACE.decode())):
         raise group_error(f"{field} must have at most {MAX_GROUP_NAME_CHARS} characters, no comma and no {MISLEADING}")
     return name
 
