@@ -12,12 +12,16 @@ from typing import Any
 
 import aiohttp
 import orjson
+import pytest
 from aiohttp import web
 
 from tests.faults.test_serve import MATCH, USERS, Server, serving
 from tests.support.chromium import browsing, chromium
 from tests.support.commands import run
 from tests.support.faces import photo
+
+# Some sixty calls by a browser, on a machine that may be busy with other things.
+pytestmark = pytest.mark.timeout(400)
 
 CANARY = "c4n4ry"
 

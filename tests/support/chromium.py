@@ -15,8 +15,8 @@ import pytest
 
 REQUIRED = "PICTUREMATCH_REQUIRE_CHROMIUM"
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-_START_S = 60.0
-_STEP_S = 60.0
+_START_S = 100.0
+_STEP_S = 200.0
 
 missing: list[str] = []
 """Why there was no browser, for one loud line at the end of the test run."""
