@@ -55,14 +55,20 @@ class BodyTime:
 
 
 async def read_body(
-    request: BaseRequest, settings: IngestSettings, hold: Callable[[int], None], time: BodyTime
+    request: BaseRequest,
+    settings: IngestSettings,
+    hold: Callable[[int], None],
+    time: BodyTime,
+    *,
+    typeless_is_json: bool,
 ) -> bytearray:
-    """The whole body. `hold` is told of each chunk's bytes and may refuse them.
+    """The whole body. `hold` is told of each chunk's bytes and may refuse them; without a content type it is taken for
+    JSON where `typeless_is_json` says so.
 
     Raises:
         RequestRefused: 40000, 40001, 41300, or what `hold` and `time` raise.
     """
-    _check_head(request, settings)
+    _check_head(request, settings, typeless_is_json)
     body = bytearray()
     try:
         async with time.limit():
@@ -81,14 +87,14 @@ async def read_body(
     return body
 
 
-def _check_head(request: BaseRequest, settings: IngestSettings) -> None:
+def _check_head(request: BaseRequest, settings: IngestSettings, typeless_is_json: bool) -> None:
     """Everything that the head tells before a byte of the body is asked for."""
     headers = request.headers
     if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
         raise bad_request("content encodings are not served; send the body as it is")
     if headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
         raise bad_request("transfer encodings other than chunked are not served")
-    check_content_type(headers.get("Content-Type"))
+    check_content_type(headers.get("Content-Type"), typeless_is_json=typeless_is_json)
     if (request.content_length or 0) > settings.max_body_bytes:
         raise _too_large(settings)
 

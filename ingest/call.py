@@ -54,7 +54,8 @@ class Held:
 
 @dataclass(slots=True)
 class Call:
-    """What a handler gets: the HTTP request, its id, and from `arrived` on its times.
+    """What a handler gets: the HTTP request, its id, whether a body without a content type is JSON here, and from
+    `arrived` on its times.
 
     The deadline counts from the arrival of the whole request, body included; the body has a limit of its own.
     """
@@ -65,6 +66,7 @@ class Call:
     clock: Callable[[], float]
     held: Held
     body_time: BodyTime
+    typeless_is_json: bool = False
     received_time_s: float = 0.0
     wait_until: float = field(default=0.0)
 
@@ -74,7 +76,9 @@ class Call:
         Raises:
             RequestRefused: the row of the error table; of these Shed, when the server is full by now.
         """
-        body = await read_body(self.request, self.settings, self.held.take, self.body_time)
+        body = await read_body(
+            self.request, self.settings, self.held.take, self.body_time, typeless_is_json=self.typeless_is_json
+        )
         self.arrived()
         return body
 

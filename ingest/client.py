@@ -122,7 +122,10 @@ class Client:
         error = error if isinstance(error, dict) else {}
         code = error.get("code") if isinstance(error.get("code"), int) else None
         if status == 401 or code == Code.UNAUTHORIZED:
-            raise CannotRun("the server wants an API key: give --api-key or set PICTUREMATCH_API_KEY")
+            raise CannotRun(
+                f"the server lets this call in with an API key only: give --api-key or set PICTUREMATCH_API_KEY"
+                f" (it says: {error.get('message', 'nothing')})"
+            )
         if code == Code.NOT_FOUND or (status == 404 and code is None):
             raise CannotRun(f"the server at {self.url} does not know this call; check the URL")
         return ServerAnswer(status, fields, code, str(error.get("message", "")), _seconds(retry_after))

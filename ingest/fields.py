@@ -3,7 +3,6 @@
 A JSON null is an absent field. Of a key that comes twice the last value counts. Messages name fields, never values.
 """
 
-import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, cast
@@ -12,12 +11,12 @@ import orjson
 
 from engine.errors import Code, RequestRefused
 from engine.terms import QualityLevel
+from engine.text import misleads
 
 BOM = b"\xef\xbb\xbf"
 _WHITE_SPACE = b" \t\r\n"
-# C0, DEL, C1 and lone surrogates: they would break logs, keys and terminals further down.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
+MISLEADING = "control characters, line separators or characters that turn the direction of writing"
 QUALITY_LEVELS: tuple[QualityLevel, ...] = ("high", "middle", "low", "custom", "no")
 MAX_GROUP_NAME_CHARS = 64
 MAX_FREE_OBJECT_BYTES = 64 * 1024
@@ -40,14 +39,19 @@ def group_error(message: str) -> RequestRefused:
     return RequestRefused(Code.GROUP_NAME_ERROR, message)
 
 
-def check_content_type(content_type: str | None) -> None:
-    """A missing content type is JSON; a charset other than UTF-8 is not.
+def check_content_type(content_type: str | None, *, typeless_is_json: bool) -> None:
+    """It must be JSON in UTF-8. Whether a missing one is taken for that depends on the call: pages of any origin may
+    post a body without one, so no call that changes people takes it.
 
     Raises:
         RequestRefused: 40001.
     """
     if content_type is None or not content_type.strip():
-        return
+        if typeless_is_json:
+            return
+        raise RequestRefused(
+            Code.UNSUPPORT_CONTENT_TYPE, "the content type is missing: set Content-Type: application/json"
+        )
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
     is_json = media_type in {"application/json", "text/json"} or (
         media_type.startswith("application/") and media_type.endswith("+json")
@@ -85,11 +89,6 @@ def read_object(body: bytes | bytearray, max_values: int) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise bad_request("the body must be a JSON object")
     return document
-
-
-def has_control_characters(text: str) -> bool:
-    """Whether the text holds something that must not get into keys, logs and names."""
-    return _CONTROL.search(text) is not None
 
 
 class Fields:
@@ -139,7 +138,7 @@ class Fields:
         return value
 
     def line(self, field: str, max_chars: int, min_chars: int = 0) -> str | None:
-        """A string without control characters, of a bounded length.
+        """A string of a bounded length, without the characters that mislead (engine.text).
 
         Raises:
             RequestRefused: 40071.
@@ -149,8 +148,8 @@ class Fields:
             return None
         if not min_chars <= len(value) <= max_chars:
             raise param_error(f"{self.name(field)} must have {min_chars} to {max_chars} characters")
-        if has_control_characters(value):
-            raise param_error(f"{self.name(field)} must not hold control characters")
+        if misleads(value):
+            raise param_error(f"{self.name(field)} must not hold {MISLEADING}")
         return value
 
     def choice(self, field: str, options: tuple[str, ...]) -> str | None:
@@ -237,10 +236,8 @@ def checked_scope_name(text: str, field: str) -> str:
     name = text.strip()
     if not name:
         raise group_error(f"{field} must not be empty")
-    if len(name) > MAX_GROUP_NAME_CHARS or "," in name or has_control_characters(name):
-        raise group_error(
-            f"{field} must have at most {MAX_GROUP_NAME_CHARS} characters, no comma and no control characters"
-        )
+    if len(name) > MAX_GROUP_NAME_CHARS or "," in name or misleads(text.strip(_WHITE_SPACE.decode())):
+        raise group_error(f"{field} must have at most {MAX_GROUP_NAME_CHARS} characters, no comma and no {MISLEADING}")
     return name
 
 

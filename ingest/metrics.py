@@ -29,6 +29,12 @@ class Metrics:
         self.shed = Counter(
             "picturematch_http_shed", "Requests refused for want of room.", ("reason",), registry=registry
         )
+        self.keys_refused = Counter(
+            "picturematch_http_keys_refused",
+            "API keys that let nobody in: wrong, or unjudged because too many wrong ones came from their address.",
+            ("reason",),
+            registry=registry,
+        )
         self.unknown_fields = Counter(
             "picturematch_http_unknown_fields", "Fields of request bodies that no rule knows.", registry=registry
         )

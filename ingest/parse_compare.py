@@ -5,7 +5,8 @@ from typing import Any
 
 from engine.messages import CompareRequest
 from engine.terms import CompareLevel
-from ingest.fields import Fields, param_error, read_object
+from engine.text import misleads
+from ingest.fields import MISLEADING, Fields, param_error, read_object
 from ingest.numbers import compare_time, number_of
 
 COMPARE_FIELDS = frozenset(
@@ -45,7 +46,7 @@ def parse_compare(body: bytes | bytearray, *, request_id: str, received_time_s: 
     face, card = fields.text("face_image_base64"), fields.text("card_image_base64")
     if not face or not card:
         raise param_error("two pictures are needed: face_image_base64 and card_image_base64")
-    need_save, identity_info = fields.flag("need_save"), fields.free_object("identity_info")
+    need_save, identity_info = fields.flag("need_save"), _identity_info(fields)
     compare_time_s, compare_time_raw = compare_time(fields.raw("compare_time"), received_time_s)
     request = CompareRequest(
         request_id=request_id,
@@ -61,6 +62,16 @@ def parse_compare(body: bytes | bytearray, *, request_id: str, received_time_s: 
         identity_info=identity_info if need_save else None,
     )
     return CompareCall(request, face, card, fields.unknown(COMPARE_FIELDS))
+
+
+def _identity_info(fields: Fields) -> dict[str, Any] | None:
+    """The object as it came. Only the two fields are checked that become the event's own where they are texts."""
+    values = fields.free_object("identity_info")
+    inside = Fields(values or {}, "identity_info")
+    for field in ("identity_id", "name"):
+        if isinstance(value := inside.raw(field), str) and misleads(value):
+            raise param_error(f"{inside.name(field)} must not hold {MISLEADING}")
+    return values
 
 
 def _level(value: Any) -> CompareLevel:

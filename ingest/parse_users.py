@@ -7,7 +7,8 @@ from typing import Any
 
 from engine.errors import Code, RequestRefused
 from engine.messages import EnrolRequest
-from ingest.fields import Fields, checked_scope_name, has_control_characters, param_error, read_object
+from engine.text import misleads, steers
+from ingest.fields import MISLEADING, Fields, checked_scope_name, param_error, read_object
 
 ENROL_FIELDS = frozenset(
     {
@@ -115,10 +116,10 @@ def parse_delete(body: bytes | bytearray, *, max_people: int, max_values: int) -
     if (one is None) == (many is None):
         raise param_error("either identity_id or identity_ids is needed")
     if many is None:
-        return DeleteCall((checked_identity_id(one),), many=False, unknown_fields=unknown)
+        return DeleteCall((checked_identity_id(one, enrolled=True),), many=False, unknown_fields=unknown)
     if not isinstance(many, list) or not 1 <= len(many) <= max_people:
         raise param_error(f"identity_ids must be a list of 1 to {max_people} strings")
-    identity_ids = dict.fromkeys(checked_identity_id(item, "identity_ids") for item in many)
+    identity_ids = dict.fromkeys(checked_identity_id(item, "identity_ids", enrolled=True) for item in many)
     return DeleteCall(tuple(identity_ids), many=True, unknown_fields=unknown)
 
 
@@ -133,7 +134,7 @@ def parse_list(query: Mapping[str, str]) -> ListCall:
     if with_photos not in {"true", "false"}:
         raise RequestRefused(Code.BOOLEAN_ARGUMENT_ERROR, "need_bring_pic must be true or false")
     return ListCall(
-        identity_id=None if identity_id is None else checked_identity_id(identity_id),
+        identity_id=None if identity_id is None else checked_identity_id(identity_id, enrolled=True),
         group_name=None if group_name is None else checked_scope_name(group_name, "group_name"),
         limit=_query_number(query, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT),
         skip=_query_number(query, "skip_num", 0, 0, MAX_SKIP),
@@ -141,8 +142,11 @@ def parse_list(query: Mapping[str, str]) -> ListCall:
     )
 
 
-def checked_identity_id(value: Any, field: str = "identity_id") -> str:
-    """An identity_id: 1 to 64 characters without control characters and without "/", which divides the log's keys.
+def checked_identity_id(value: Any, field: str = "identity_id", *, enrolled: bool = False) -> str:
+    """An identity_id: 1 to 64 characters without those that mislead and without "/", which divides the log's keys.
+
+    `enrolled`: it names somebody who may be enrolled under it already. Former versions took characters that turn the
+    direction of writing, and whoever is enrolled can be looked up and deleted.
 
     Raises:
         RequestRefused: 40071.
@@ -151,8 +155,8 @@ def checked_identity_id(value: Any, field: str = "identity_id") -> str:
         raise param_error(f"{field} is needed")
     if not isinstance(value, str):
         raise param_error(f"{field} must be a string")
-    if not 1 <= len(value) <= MAX_IDENTITY_CHARS or "/" in value or has_control_characters(value):
-        raise param_error(f"{field} must have 1 to {MAX_IDENTITY_CHARS} characters, no / and no control characters")
+    if not 1 <= len(value) <= MAX_IDENTITY_CHARS or "/" in value or (steers if enrolled else misleads)(value):
+        raise param_error(f"{field} must have 1 to {MAX_IDENTITY_CHARS} characters, no / and no {MISLEADING}")
     return value
 
 

@@ -6,6 +6,8 @@ comparisons and FIQA: where it was asked for).
 """
 
 import asyncio
+import logging
+import math
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +26,7 @@ from ingest.accept import AcceptComplaints
 from ingest.admission import Admission, Shed
 from ingest.answer import to_response
 from ingest.attendance import Attendance
-from ingest.auth import authorise
+from ingest.auth import NotLetIn, Route, authorise
 from ingest.body import BodyTime
 from ingest.call import Call, Held
 from ingest.correlator import Correlator
@@ -37,6 +39,9 @@ from ingest.pictures import PictureLimits
 from ingest.render import Rendered, error, success
 from ingest.settings import IngestSettings
 from ingest.users import PeopleView, Reached, Users
+from ingest.wrong_keys import WrongKeys
+
+_log = logging.getLogger(__name__)
 
 MATCH_PATH = "/SophonMatch/api/PictureMatch"
 COMPARE_PATH = "/SophonMatch/api/compare"
@@ -45,12 +50,15 @@ USERS_PATH = "/SophonFogSys/api/users"
 
 # What must be admitted: the calls that cost more than a look at the server itself.
 _API_ROUTES = frozenset({"match", "compare", "fiqa", "users"})
+# Their bodies are JSON where no content type is told: older devices tell none.
+_TYPELESS_ROUTES = frozenset({"match", "compare", "fiqa"})
 
 # Files are read in threads of their own, so that a hanging network file system holds up nothing else.
 _FILE_THREADS = 4
 _BACKLOG = 512
 # Answers no larger than this (all but those with photos) are not counted: a refusal would save next to nothing.
 _SMALL_ANSWER_BYTES = 64 * 1024
+_TELL_EVERY_S = 60.0
 
 Handler = Callable[[Call], Awaitable[Rendered]]
 
@@ -98,6 +106,8 @@ class Ingress:
         self._attendance = Attendance(settings.deadline_s, self._watch.served)
         self._correlator = Correlator(broker, topics.replies, self._metrics, self._attendance)
         self._exchange = Exchange(broker, topics, self._correlator, self._admission, self._attendance)
+        self._wrong_keys = WrongKeys()
+        self._key_trouble_told_s = -math.inf
         self._threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="picture-file")
         faces = Faces(self._exchange, limits, self._metrics, self._threads)
         users = Users(
@@ -248,19 +258,36 @@ class Ingress:
         if request.version >= HttpVersion11 and expect.strip().lower() != "100-continue":
             raise bad_request("only Expect: 100-continue is served")
         peer = cast("Sequence[str] | None", request.transport and request.transport.get_extra_info("peername"))
-        authorise(self._settings, request.headers, peer[0] if peer else None, is_match=route == "match")
+        self._authorise(request, peer[0] if peer else None, route)
         if not handlers:
             raise RequestRefused(Code.NOT_FOUND, "no such URL")
         handler = handlers.get(request.method)
         if handler is None:
             raise RequestRefused(Code.METHOD_NOT_ALLOWED, f"this URL takes {', '.join(handlers)} only")
         with Held(self._admission) as held:
-            call = Call(request, request_id, self._settings, self._clock, held, self._body_time)
+            typeless_is_json = route in _TYPELESS_ROUTES
+            call = Call(request, request_id, self._settings, self._clock, held, self._body_time, typeless_is_json)
             if route not in _API_ROUTES:
                 return await handler(call)
             self._admission.require_room(log_available=self._exchange.available())
             self._exchange.require_processor()
             return await handler(call)
+
+    def _authorise(self, request: BaseRequest, address: str | None, route: str) -> None:
+        """Let the call pass, or not; count the keys that were refused, and tell of them once a minute at most."""
+        now_s = asyncio.get_running_loop().time()
+        asked = Route(is_match=route == "match", holds_nothing=route not in _API_ROUTES)
+        try:
+            authorise(self._settings, request.headers, address, asked, self._wrong_keys, now_s)
+        except NotLetIn as refusal:
+            if refusal.wrong_key:
+                self._metrics.keys_refused.labels("wrong").inc()
+            elif refusal.retry_after_s is not None:
+                self._metrics.keys_refused.labels("unjudged").inc()
+            if refusal.retry_after_s is not None and now_s - self._key_trouble_told_s >= _TELL_EVERY_S:
+                self._key_trouble_told_s = now_s
+                _log.warning("many wrong API keys come from %s; most of them are refused unjudged", address)
+            raise
 
     def _refuse(self, refusal: Refusal, handlers: Mapping[str, Handler]) -> Rendered:
         headers: list[tuple[str, str]] = []
@@ -272,6 +299,8 @@ class Ingress:
             headers.append(("Allow", ", ".join(handlers)))
         elif refusal.code is Code.UNAUTHORIZED:
             headers.append(("WWW-Authenticate", "Bearer"))
+        if isinstance(refusal, NotLetIn) and refusal.retry_after_s is not None:
+            headers.append(("Retry-After", str(refusal.retry_after_s)))
         return error(refusal.code, refusal.message, tuple(headers))
 
     async def _healthz(self, call: Call) -> Rendered:

@@ -1,5 +1,7 @@
 """What an operator may say about the server, with its limits."""
 
+import ipaddress
+import re
 from typing import Annotated
 
 import msgspec
@@ -9,6 +11,7 @@ MIB = 1024 * 1024
 
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=600)]
+_HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 
 
 class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,17 +54,38 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     retry_after_s: Count = 1
     """What Retry-After says when a request is shed."""
     api_keys: tuple[Annotated[str, Meta(min_length=8)], ...] = ()
-    """Keys (header X-API-Key, or Authorization: Bearer) that open the calls other than PictureMatch to other
-    machines."""
+    """Keys (header X-API-Key, Authorization: Bearer, or the password of HTTP Basic) that open the calls other than
+    PictureMatch to other machines."""
+    trusted_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks (CIDR) whose callers need no key."""
+    host_names: tuple[str, ...] = ()
+    """Names beside localhost by which callers without a key may call the server; its addresses are always good."""
     api_key_for_match: bool = False
     """Whether PictureMatch needs a key as well."""
     need_api_key_from_loopback: bool = False
-    """Whether calls from this machine need a key as well; say true behind a reverse proxy on the same machine, since
-    all its calls come from loopback."""
+    """Whether calls from this machine need a key as well, whatever `trusted_networks` says; say true behind a reverse
+    proxy on the same machine, since all its calls come from loopback."""
     max_delete: Count = 1000
     """Most people that one DELETE may name."""
     max_listed_photo_bytes: Count = 32 * MIB
     """Most bytes of photos in one list of people; those beyond come with an empty reg_photo."""
+
+    def __post_init__(self) -> None:
+        """Check what types alone cannot.
+
+        Raises:
+            ValueError: a network or a name is none.
+        """
+        for network in self.trusted_networks:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"trusted_networks must be networks such as 10.0.0.0/8: {error}") from None
+        for name in self.host_names:
+            if not _HOST_NAME.fullmatch(name):
+                raise ValueError(
+                    f"host_names must be host names such as gatekeeper.example, without a port: {name!r} is none"
+                )
 
     @property
     def deadline_s(self) -> float:

@@ -4,6 +4,7 @@ from importlib import import_module
 
 import click
 
+from picturematch.log_lines import log_to_stderr
 from picturematch.options import config_option
 
 _COMMANDS = (
@@ -52,6 +53,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
+    log_to_stderr("warning")
     cli.main(prog_name="picturematch")
 
 

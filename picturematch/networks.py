@@ -6,13 +6,13 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+from engine.text import printable
 from models.errors import ModelError
 from models.manifest import load_manifest
 from models.progress import PlainLines, Reporter, TerminalBars
 from models.store import ModelStore
 from picturematch.options import UserError
 from picturematch.settings import Settings
-from picturematch.shell import printable
 
 
 def store_of(settings: Settings) -> ModelStore:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from engine.text import printable
 from picturematch.settings import Settings, SettingsError, load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,8 +22,9 @@ class UserError(click.ClickException):
     exit_code = 2
 
     def show(self, file: Any = None) -> None:
-        """Print the sentence."""
-        click.echo(f"picturematch: {self.message}", err=True, file=file)
+        """Print the sentence; it may quote a list, a capture or another server."""
+        for line in f"picturematch: {self.message}".split("\n"):
+            click.echo(printable(line), err=True, file=file)
 
 
 def _keep(ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:

@@ -1,14 +1,13 @@
 """What `serve`, `ingest` and `process` have in common: start, say where, wait for a signal, drain."""
 
 import asyncio
-import logging
-import sys
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from picturematch import __version__
+from picturematch.log_lines import DATED, log_to_stderr
 from picturematch.networks import install_missing
 from picturematch.open_files import room_for_connections
 from picturematch.options import UserError
@@ -31,9 +30,7 @@ def run_role(settings: Settings, log_level: str, *, ingest: bool, process: bool,
         raise UserError(
             f"`{kafka_only}` works on Kafka: give --broker kafka://host:port; for one machine run `picturematch serve`"
         )
-    logging.basicConfig(
-        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr(log_level, DATED)
     if process and settings.models.kind == "networks":
         install_missing(settings)
     run(_run(_with_room(settings) if ingest else settings, ingest, process))

@@ -135,7 +135,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.structs.replace(self.kafka, bootstrap=self.broker.removeprefix(_KAFKA))
 
 
-_NOT_SETTINGS = {"API_KEY", "CONFIG", "REQUIRE_KAFKA", "REQUIRE_MODELS", "URL"}
+_NOT_SETTINGS = {"API_KEY", "CONFIG", "REQUIRE_CHROMIUM", "REQUIRE_KAFKA", "REQUIRE_MODELS", "URL"}
 """Variables with our prefix that are read elsewhere."""
 
 

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
+import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from broker.port import BrokerError
 from engine.capture import CaptureError
+from engine.text import printable, printable_json
 from engine.when import parse_span, parse_when
 from ingest.errors import CannotRun
 from models.errors import ModelError
@@ -59,9 +61,14 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-def printable(text: str) -> str:
-    """Text from outside for a terminal: what would steer it is replaced."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+def echo_json(value: Any) -> None:
+    """Print a value as one line of JSON, fit for a terminal."""
+    click.echo(json_line(value))
+
+
+def json_line(value: Any) -> str:
+    """A value as JSON without line breaks, fit for a terminal."""
+    return printable_json(orjson.dumps(value)).decode()
 
 
 def counted(count: int, noun: str) -> str:
@@ -143,8 +150,8 @@ class Steps:
             self._tell()
 
     def say(self, line: str, *, problem: bool = False) -> None:
-        """Print a line: data to stdout, a problem to stderr."""
-        click.echo(line, err=problem)
+        """Print a line, whatever its text: data to stdout, a problem to stderr."""
+        click.echo(printable(line), err=problem)
 
     def _tell(self) -> None:
         self._told, self._told_s = self._done, time.monotonic()
@@ -165,7 +172,7 @@ class _Bar(Steps):
 
     def say(self, line: str, *, problem: bool = False) -> None:
         if problem or sys.stdout.isatty():
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
         else:
             super().say(line)
 

@@ -9,6 +9,7 @@ from typing import Literal
 import orjson
 
 from broker.port import Broker, Record, Start
+from engine.text import printable_json
 from sinks.backlog import backlog, live, positions
 
 Kind = Literal["match", "people", "compare", "all"]
@@ -81,7 +82,7 @@ def _write(records: Sequence[Record], choice: Choice, write: Callable[[bytes], N
 
 
 def _line(record: Record, choice: Choice) -> bytes | None:
-    """The event's JSON as it stands; None for one that is not wanted or not an event."""
+    """The event's JSON as it stands, fit for a terminal; None for one that is not wanted or not an event."""
     value = (record.value or b"").strip()
     try:
         event = orjson.loads(value)
@@ -89,4 +90,4 @@ def _line(record: Record, choice: Choice) -> bytes | None:
         return None
     if not isinstance(event, dict) or not choice.wants(event):
         return None
-    return (orjson.dumps(event) if b"\n" in value or b"\r" in value else value) + b"\n"
+    return printable_json(orjson.dumps(event) if b"\n" in value or b"\r" in value else value) + b"\n"

@@ -16,6 +16,7 @@ from rich.table import Table
 from engine.evaluation.curve import LEAST_PAIRS, identification_fpir
 from engine.evaluation.pairs import AllPairs, score_all_pairs
 from engine.terms import ThresholdRule
+from engine.text import printable
 from engine.threshold import search_threshold
 from engine.vision.ports import ModelSet, Vector
 from ingest.enrol_list import Entry, Unusable, find_entries
@@ -34,7 +35,7 @@ from picturematch.networks import store_of
 from picturematch.options import UserError, config_option, settings_of
 from picturematch.photos import Unseen, see_all
 from picturematch.settings import Settings
-from picturematch.shell import counted, printable, progress
+from picturematch.shell import counted, progress
 from picturematch.wiring import open_models
 
 _SUSPECTS = 20
@@ -148,7 +149,7 @@ def _see(path: Path, models: ModelSet, settings: Settings, threads: int | None, 
         def lose(name: str, reason: str, kind: str) -> None:
             lost[kind] += 1
             if verbose:
-                steps.say(printable(f"{name}: {reason}"), problem=True)
+                steps.say(f"{name}: {reason}", problem=True)
 
         photos = []
         for entry in entries:

@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from engine.capture import CaptureError
+from engine.text import printable
 from ingest.handmade import read_list
 from picturematch.options import UserError, config_option
-from picturematch.shell import counted, printable
+from picturematch.shell import counted
 from sinks.capture_folder import CaptureFolder
 
 

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from broker.port import Broker, BrokerInUse, Position, RecordTooLarge, Start
+from engine.text import printable
 from engine.topics import Topics
 from picturematch.logs import open_log
 from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import When, drop_stdout, printable, run
+from picturematch.shell import When, drop_stdout, echo_json, run
 from processor.dead_letters import LetterSummary, Register, retry
 from sinks.backlog import backlog
 
@@ -152,7 +152,7 @@ async def _retry(settings: Settings, chosen: Sequence[Position] | None, again: b
     elif not refused:
         click.echo("there is nothing to send again")
     for sentence in refused:
-        click.echo(sentence, err=True)
+        click.echo(printable(sentence), err=True)
     return len(refused)
 
 
@@ -169,7 +169,7 @@ def _may_be_sent(
             refused.append(f"{_name(place)}: there is no dead letter; see picturematch dead-letters list")
         elif letter.retried_as and not again:
             refused.append(
-                f"{_name(place)}: it was sent again already as {printable(letter.retried_as[-1])};"
+                f"{_name(place)}: it was sent again already as {letter.retried_as[-1]};"
                 " say --again to send it once more"
             )
         else:
@@ -193,26 +193,24 @@ async def _send(log: Broker, place: Position, topics: Topics) -> str | None:
 
 def _print_json(letters: Sequence[LetterSummary]) -> None:
     for letter in letters:
-        click.echo(
-            orjson.dumps(
-                {
-                    "place": _name(letter.place),
-                    "time": letter.written_ms / 1000,
-                    "request_id": letter.request_id,
-                    "original": {
-                        "topic": letter.original.topic,
-                        "partition": letter.original.partition,
-                        "offset": letter.original.offset,
-                    },
-                    "stage": letter.stage,
-                    "code": letter.code,
-                    "error": letter.error,
-                    "attempt": letter.attempt,
-                    "size_bytes": letter.size_bytes,
-                    "retry_of": letter.retry_of,
-                    "retried_as": letter.retried_as,
-                }
-            )
+        echo_json(
+            {
+                "place": _name(letter.place),
+                "time": letter.written_ms / 1000,
+                "request_id": letter.request_id,
+                "original": {
+                    "topic": letter.original.topic,
+                    "partition": letter.original.partition,
+                    "offset": letter.original.offset,
+                },
+                "stage": letter.stage,
+                "code": letter.code,
+                "error": letter.error,
+                "attempt": letter.attempt,
+                "size_bytes": letter.size_bytes,
+                "retry_of": letter.retry_of,
+                "retried_as": letter.retried_as,
+            }
         )
 
 

@@ -23,7 +23,7 @@ from ingest.settings import IngestSettings
 from picturematch.networks import install_missing
 from picturematch.options import config_option, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import run
+from picturematch.shell import echo_json, run
 from picturematch.wiring import System, open_models, run_system
 
 _DEVICE = "192.168.1.22"
@@ -152,6 +152,6 @@ async def _show_events(system: System, topic: str, steps: int) -> bool:
 
 def _print(value: Mapping[str, Any]) -> None:
     if sys.stdout.isatty():
-        Console().print_json(orjson.dumps(value).decode())
+        Console().print_json(orjson.dumps(value).decode(), ensure_ascii=True)
     else:
-        click.echo(orjson.dumps(value))
+        echo_json(value)

@@ -11,7 +11,7 @@ from ingest.enrol import EnrolOptions, EnrolResult, Outcome, enrol
 from ingest.enrol_list import count_entries, find_entries
 from ingest.errors import CannotRun
 from picturematch.options import config_option
-from picturematch.shell import counted, printable, progress, run, server_options
+from picturematch.shell import counted, progress, run, server_options
 
 
 @click.command(
@@ -67,7 +67,7 @@ def command(
                 def report(result: EnrolResult) -> None:
                     counts[result.outcome] += 1
                     if result.outcome is Outcome.FAILED:
-                        steps.say(printable(f"{result.where}: {result.reason}"), problem=True)
+                        steps.say(f"{result.where}: {result.reason}", problem=True)
                     steps.step()
 
                 await enrol(find_entries(path), client, report, options)

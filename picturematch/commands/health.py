@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from engine.text import printable
 from picturematch.options import UserError, config_option
 
 _TIMEOUT_S = 3.0
@@ -53,7 +54,6 @@ def _why_not(url: str, api_key: str | None) -> str | None:
 
 def _message(told: bytes, status: int) -> str:
     try:
-        message = str(json.loads(told)["error"]["message"])
-        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
+        return printable(str(json.loads(told)["error"]["message"]))
     except (ValueError, KeyError, TypeError):
         return f"the server answered with HTTP status {status}"

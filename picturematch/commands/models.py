@@ -4,14 +4,15 @@ import sys
 from pathlib import Path
 
 import click
-import orjson
 from rich.console import Console
 from rich.table import Table
 
+from engine.text import printable
 from models.errors import ModelError
 from models.store import State, Status
 from picturematch.networks import reporter, store_of
 from picturematch.options import UserError, config_option, settings_of
+from picturematch.shell import echo_json
 
 
 @click.group(name="models", epilog="Example: picturematch models list")
@@ -71,7 +72,7 @@ def verify(ctx: click.Context, as_json: bool) -> None:
     _show(statuses, as_json)
     unfit = [status for status in statuses if status.state is not State.READY]
     for status in unfit:
-        click.echo(status.detail, err=True)
+        click.echo(printable(status.detail), err=True)
     ctx.exit(1 if any(status.needed or status.state is State.DAMAGED for status in unfit) else 0)
 
 
@@ -86,7 +87,7 @@ def _statuses(ctx: click.Context, *, thorough: bool) -> list[Status]:
 def _show(statuses: list[Status], as_json: bool) -> None:
     if as_json:
         for status in statuses:
-            click.echo(orjson.dumps({**_fields(status), "identity": status.identity}))
+            echo_json({**_fields(status), "identity": status.identity})
         return
     table = Table(box=None, pad_edge=False)
     for column in ("role", "network", "state", "licence", "source"):

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import click
-import orjson
 
 from ingest.capture_reader import CaptureReader
 from ingest.client import Client
 from ingest.compare import Difference
 from ingest.replay import LineResult, Rate, ReplayTally, replay
 from picturematch.options import UserError, config_option
-from picturematch.shell import Steps, printable, progress, run, server_options
+from picturematch.shell import Steps, echo_json, json_line, progress, run, server_options
 
 
 @click.command(
@@ -92,15 +91,15 @@ def _print_json(steps: Steps, result: LineResult) -> None:
         fields["trouble"] = result.trouble
     else:
         fields["differences"] = [{"what": d.what, "then": d.then, "now": d.now} for d in result.differences or ()]
-    steps.say(orjson.dumps(fields).decode())
+    steps.say(json_line(fields))
 
 
 def _print_text(steps: Steps, result: LineResult) -> None:
-    where = printable(f"line {result.number} ({result.request_id})")
+    where = f"line {result.number} ({result.request_id})"
     if result.trouble is not None:
-        steps.say(f"{where}: {printable(result.trouble)}", problem=True)
+        steps.say(f"{where}: {result.trouble}", problem=True)
     elif result.differences:
-        steps.say(f"{where}: {printable('; '.join(map(_said, result.differences)))}")
+        steps.say(f"{where}: {'; '.join(map(_said, result.differences))}")
 
 
 def _said(difference: Difference) -> str:
@@ -121,6 +120,6 @@ def _print_summary(tally: ReplayTally, as_json: bool) -> None:
         "could_not_run": tally.could_not_run,
     }
     if as_json:
-        click.echo(orjson.dumps({"summary": counts}))
+        echo_json({"summary": counts})
     else:
         click.echo(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 import click
 import msgspec
-import orjson
 from rich.console import Console
 from rich.table import Table
 
 from broker.kafka import TopicState
+from engine.text import printable
 from picturematch.logs import open_cluster
 from picturematch.options import broker_option, config_option, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import run
+from picturematch.shell import echo_json, run
 
 
 @click.group(name="topics", epilog="Example: picturematch topics create --broker kafka://kafka:9092")
@@ -56,7 +56,7 @@ def check(ctx: click.Context, broker: str | None) -> None:
 
     found = run(work())
     for sentence in found:
-        click.echo(sentence)
+        click.echo(printable(sentence))
     if not found:
         click.echo("the topics are as the settings want them")
     ctx.exit(1 if found else 0)
@@ -85,7 +85,7 @@ def _names(settings: Settings) -> list[str]:
 def _show(states: Sequence[TopicState], as_json: bool) -> None:
     if as_json:
         for state in states:
-            click.echo(orjson.dumps(msgspec.to_builtins(state)))
+            echo_json(msgspec.to_builtins(state))
         return
     table = Table(box=None, pad_edge=False)
     for column in ("topic", "partitions", "replicas", "retention", "bytes each", "clean-up", "largest record"):

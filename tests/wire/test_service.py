@@ -1,6 +1,8 @@
 """Admission, faults of the log, stopping, keys, and the pages for operators."""
 
 import asyncio
+import base64
+from typing import Any
 
 import orjson
 import pytest
@@ -11,13 +13,8 @@ from ingest.server import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH, Canno
 from tests.wire.harness import HttpReply, Serving, Site, answer_well, eventually, parse_replies, unavailable
 
 HEAD_ONLY = b"POST " + MATCH_PATH.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
-AWAY = "192.0.2.7"
-
-
-@pytest.fixture
-def from_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes every client one of another machine."""
-    monkeypatch.setattr("ingest.auth.is_loopback", lambda peer: False)
+# Makes every client one of another machine.
+AWAY: dict[str, Any] = {"trusted_networks": ()}
 
 
 # Admission.
@@ -233,18 +230,24 @@ async def all_calls(site: Site, **headers: str) -> dict[str, HttpReply]:
     return {f"{method} {path}": await site.call(method, path, headers=headers) for method, path in routes}
 
 
-@pytest.mark.usefixtures("from_away")
-async def test_without_keys_other_machines_may_match_only(site: Site) -> None:
-    assert (await site.match()).code == 200
-    for reply in (await all_calls(site)).values():
-        assert reply.code == 40180
-        assert "ingest.api_keys" in reply.json["error"]["message"]
+async def test_without_keys_other_machines_may_match_only(serving: Serving) -> None:
+    async with serving(**AWAY) as site:
+        assert (await site.match()).code == 200
+        for reply in (await all_calls(site)).values():
+            assert reply.code == 40180
+            assert "ingest.api_keys" in reply.json["error"]["message"]
 
 
-@pytest.mark.usefixtures("from_away")
-@pytest.mark.parametrize("header", [{"X-API-Key": "second-key"}, {"Authorization": "bearer second-key"}])
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"X-API-Key": "second-key"},
+        {"Authorization": "bearer second-key"},
+        {"Authorization": f"Basic {base64.b64encode(b'anybody:second-key').decode()}"},
+    ],
+)
 async def test_a_key_opens_all_calls_to_other_machines(serving: Serving, header: dict[str, str]) -> None:
-    async with serving(api_keys=("first-key", "second-key")) as site:
+    async with serving(api_keys=("first-key", "second-key"), **AWAY) as site:
         assert {reply.status for reply in (await all_calls(site, **header)).values()} == {200, 400, 404}
         for wrong in ({}, {"X-API-Key": "wrong-key"}, {"X-API-Key": ""}, {"Authorization": "Basic second-key"}):
             replies = await all_calls(site, **wrong)
@@ -252,9 +255,8 @@ async def test_a_key_opens_all_calls_to_other_machines(serving: Serving, header:
             assert "wrong-key" not in str([reply.body for reply in replies.values()])
 
 
-@pytest.mark.usefixtures("from_away")
 async def test_a_setting_asks_a_key_of_matches_too(serving: Serving) -> None:
-    async with serving(api_keys=("first-key",), api_key_for_match=True) as site:
+    async with serving(api_keys=("first-key",), api_key_for_match=True, **AWAY) as site:
         assert (await site.match()).code == 40180
         assert (await site.match_bytes(orjson.dumps(site.body()), **{"X-API-Key": "first-key"})).code == 200
 

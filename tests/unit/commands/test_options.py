@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from picturematch.__main__ import cli
-from picturematch.options import config_option, settings_of
+from picturematch.options import UserError, config_option, settings_of
 
 
 @click.group()
@@ -54,3 +54,10 @@ def test_networks_that_cannot_be_had_are_told_in_one_sentence(tmp_path: Path, co
     result = CliRunner().invoke(cli, [command], env={"PICTUREMATCH_MODELS__MANIFEST": str(missing)})
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == f"picturematch: the manifest {missing} cannot be read: No such file or directory\n"
+
+
+def test_a_sentence_for_the_user_never_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    UserError("requests can no longer be processed: \x1b]0;\x9b31m\u202egone\u2028\nfix it").show()
+    assert capsys.readouterr().err == (
+        "picturematch: requests can no longer be processed: \ufffd]0;\ufffd31m\ufffdgone\ufffd\nfix it\n"
+    )

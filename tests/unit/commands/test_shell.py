@@ -12,13 +12,8 @@ from broker.port import BrokerUnavailable
 from engine.capture import CaptureError
 from ingest.errors import CannotRun
 from picturematch.options import UserError
-from picturematch.shell import Steps, printable, progress, run
+from picturematch.shell import Steps, progress, run
 from sinks.port import SinkError
-
-
-def test_what_would_steer_a_terminal_is_replaced() -> None:
-    assert printable("a\x1b[2Jb\nc\u202ed\ud800") == "a\ufffd[2Jb\ufffdc\ufffdd\ufffd"
-    assert printable("Zoë 张三") == "Zoë 张三"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import Code, RequestRefused
 from ingest.admission import Admission, Shed
-from ingest.auth import is_loopback
+from ingest.auth import is_trusted
 from ingest.fields import Fields, check_content_type, read_object
 from ingest.pictures import decode_base64
 from ingest.render import refused
@@ -16,12 +16,22 @@ from ingest.settings import IngestSettings
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 def test_loopback_in_every_spelling_is_this_machine(peer: str) -> None:
-    assert is_loopback(peer)
+    assert is_trusted(IngestSettings(), peer)
+    assert not is_trusted(IngestSettings(need_api_key_from_loopback=True), peer)
 
 
 @pytest.mark.parametrize("peer", [None, "", "192.168.1.2", "::ffff:192.168.1.2", "fe80::1", "128.0.0.1", "localhost"])
 def test_anything_else_is_another_machine(peer: str | None) -> None:
-    assert not is_loopback(peer)
+    assert not is_trusted(IngestSettings(), peer)
+
+
+@pytest.mark.parametrize("peer", ["10.1.2.3", "::ffff:10.1.2.3", "fd00::1"])
+def test_trusted_networks_are_the_operator_s_to_name(peer: str) -> None:
+    chosen = IngestSettings(trusted_networks=("10.0.0.0/8", "fd00::/64"), need_api_key_from_loopback=True)
+    assert is_trusted(chosen, peer)
+    assert not is_trusted(chosen, "127.0.0.1")
+    assert not is_trusted(chosen, "11.1.2.3")
+    assert not is_trusted(chosen, "fd00:0:0:1::1")
 
 
 def test_admission_lets_in_as_many_as_it_may_and_the_next_after_one_has_left() -> None:
@@ -62,7 +72,20 @@ def test_unknown_settings_are_refused() -> None:
         msgspec.convert({"max_pixel": 1}, IngestSettings)
 
 
-@pytest.mark.parametrize("wrong", [{"port": 70_000}, {"deadline_ms": 0}, {"max_in_flight": 0}, {"api_keys": ["short"]}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"port": 70_000},
+        {"deadline_ms": 0},
+        {"max_in_flight": 0},
+        {"api_keys": ["short"]},
+        {"trusted_networks": ["10.0.0.1/8"]},
+        {"trusted_networks": ["everybody"]},
+        {"host_names": ["http://gatekeeper"]},
+        {"host_names": ["gatekeeper:5555"]},
+        {"host_names": [""]},
+    ],
+)
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(wrong, IngestSettings)
@@ -96,9 +119,12 @@ def test_null_is_absent() -> None:
     assert fields.scope_names("a") is None
 
 
-def test_a_missing_content_type_is_json() -> None:
-    check_content_type(None)
-    check_content_type("")
+@pytest.mark.parametrize("missing", [None, "", " "])
+def test_a_missing_content_type_is_json_for_some_calls_only(missing: str | None) -> None:
+    check_content_type(missing, typeless_is_json=True)
+    with pytest.raises(RequestRefused) as refusal:
+        check_content_type(missing, typeless_is_json=False)
+    assert refusal.value.code is Code.UNSUPPORT_CONTENT_TYPE
 
 
 def test_values_without_end_are_refused_before_they_cost_memory() -> None:
