@@ -7,7 +7,7 @@ leave the group; stop the threads. What was not committed is delivered again to 
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -121,10 +121,7 @@ class Processor:
     async def drain(self, deadline_s: float) -> None:
         """Fetch no more, and wait at most `deadline_s` seconds until what was fetched is committed."""
         self._pull.cancel()
-        committed: asyncio.Future[Any] = asyncio.gather(*(lane.idle() for lane in self._lanes.values()))
-        ends: list[asyncio.Future[Any]] = [committed, self._failed]
-        await asyncio.wait(ends, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
-        committed.cancel()
+        await _wait_until_idle(self._lanes.values(), deadline_s, unless=self._failed)
 
     async def _fetch(self, member: GroupMember) -> None:
         reading = True
@@ -181,9 +178,7 @@ class Processor:
         gone = partitions & self._lanes.keys()
         if not gone:
             return
-        committed: asyncio.Future[Any] = asyncio.gather(*(self._lanes[partition].idle() for partition in gone))
-        await asyncio.wait((committed,), timeout=_HANDOVER_S)
-        committed.cancel()
+        await _wait_until_idle([self._lanes[partition] for partition in gone], _HANDOVER_S)
         ended = []
         for partition in gone:
             del self._lanes[partition]
@@ -214,3 +209,20 @@ class Processor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._failed.cancel()
+
+
+async def _wait_until_idle(
+    lanes: Iterable[Lane], limit_s: float, *, unless: "asyncio.Future[None] | None" = None
+) -> None:
+    """Return when the lanes, which get nothing more, have committed what they took; when `limit_s` seconds have passed;
+    or when `unless` is done."""
+
+    async def each_in_turn(waited_for: Sequence[Lane]) -> None:
+        for lane in waited_for:
+            await lane.idle()
+
+    # A task and no gathering future: a gathering future that is cancelled and not awaited reports that as an error.
+    idle = asyncio.create_task(each_in_turn(tuple(lanes)))
+    ends: list[asyncio.Future[None]] = [idle] if unless is None else [idle, unless]
+    await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    idle.cancel()
