@@ -217,11 +217,13 @@ class FaceRecord(Message, frozen=True, kw_only=True):
 
 
 class PhotoRecord(Message, frozen=True, kw_only=True):
-    """people topic, key photo/ID/N: the enrolled photo, a JPEG."""
+    """people topic, key photo/ID/N: the enrolled photo, a JPEG. `sent_sha256`: of the file that was sent, where that
+    was another one."""
 
     identity_id: str
     number: int
     jpeg: bytes
+    sent_sha256: bytes | None = None
 
 
 class DeadLetter(Message, tag="letter", tag_field="kind", frozen=True, kw_only=True):

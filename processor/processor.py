@@ -20,10 +20,11 @@ from engine.gallery.people import People
 from engine.policy import Policy
 from engine.topics import Topics
 from engine.vision.ports import ModelSet
-from processor.examine import Examiner, Reached
+from processor.examine import Examiner
 from processor.lane import Lane, LaneHooks
 from processor.metrics import ProcessorMetrics
 from processor.outputs import Emitter
+from processor.people import PeopleAccess, Reached
 from processor.settings import ProcessorSettings
 
 log = logging.getLogger(__name__)
@@ -60,21 +61,19 @@ class Processor:
         self._capacity = self._room = workers * settings.queued_per_worker
         self._freed = asyncio.Event()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="match")
+        self._access = PeopleAccess(broker, topics.people, people, reached)
         self._examine = Examiner(
-            broker,
-            people,
-            reached,
+            self._access,
             models,
             policy,
             self._pool,
             clock,
             replies_topic=topics.replies,
-            people_topic=topics.people,
             max_pixels=max_pixels,
             gallery_wait_s=settings.gallery_wait_ms / 1000.0,
         )
         self._emitter = Emitter(topics, policy, dict(models.identities), settings.event_source, clock)
-        self._reached, self._model = reached, models.embedder_identity
+        self._model = models.embedder_identity
         self._hooks = LaneHooks(self._metrics.committed, self._left, self._metrics.commit_failed)
         self._commit_wait_s = settings.commit_wait_ms / 1000.0
         self._lanes: dict[int, Lane] = {}
@@ -156,19 +155,15 @@ class Processor:
                 record.partition,
                 member,
                 self._examine,
+                self._examine.expire,
                 self._emitter,
-                self._people,
-                self._reached,
-                self._people_end,
+                self._access,
                 self._model,
                 self._hooks,
                 self._commit_wait_s,
             )
             self._running[record.partition] = self._start(lane.run())
         return lane
-
-    async def _people_end(self) -> int:
-        return (await self._broker.end_offsets(self._topics.people))[0]
 
     async def _hand_over(self, partitions: frozenset[int]) -> None:
         """Let the lanes of these partitions commit what they can within the limit, then forget them.
