@@ -35,7 +35,7 @@ from ingest.metrics import Metrics
 from ingest.pictures import PictureLimits
 from ingest.render import Rendered, error, success
 from ingest.settings import IngestSettings
-from ingest.users import PeopleView, Reached, Users
+from ingest.users import PeopleView, Reached, Users, people_unreadable
 
 MATCH_PATH = "/SophonMatch/api/PictureMatch"
 COMPARE_PATH = "/SophonMatch/api/compare"
@@ -44,6 +44,9 @@ USERS_PATH = "/SophonFogSys/api/users"
 
 # What must be admitted: the calls that cost more than a look at the server itself.
 _API_ROUTES = frozenset({"match", "compare", "fiqa", "users"})
+
+# Calls that are answered from the people. DELETE looks for itself, since it can remove what cannot be read.
+_PEOPLE_CALLS = frozenset({("match", "POST"), ("users", "GET"), ("users", "POST"), ("users", "PUT")})
 
 # Files are read in threads of their own, so that a hanging network file system holds up nothing else.
 _FILE_THREADS = 4
@@ -88,6 +91,7 @@ class Ingress:
         self._settings = settings
         self._broker = broker
         self._clock = clock
+        self._people = people
         self._readiness = readiness
         self._metrics = Metrics(registry)
         limits = PictureLimits(settings.max_picture_bytes, settings.max_pixels, settings.image_roots)
@@ -250,6 +254,8 @@ class Ingress:
             if route not in _API_ROUTES:
                 return await handler(call)
             self._admission.require_room(log_available=self._exchange.available())
+            if (route, request.method) in _PEOPLE_CALLS and self._people.unreadable:
+                raise people_unreadable()
             return await handler(call)
 
     def _refuse(self, refusal: Refusal, handlers: Mapping[str, Handler]) -> Rendered:

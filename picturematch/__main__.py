@@ -21,6 +21,7 @@ _COMMANDS = (
     "capture",
     "replay",
     "dead-letters",
+    "people",
     "health",
     "kafka-dev",
 )
