@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import structs
 
 from engine.errors import Code, PictureRefused, Refusal
 from engine.gallery.people import face_key, person_key, photo_key
@@ -111,7 +112,8 @@ def decide_enrolment(
     if person is not None:
         repeated = repeated_face(request, face.vector if face else None, person, vectors, digests or {})
         if repeated is not None:
-            return EnrolmentDecision("enrolled", (), _answer(request, face, person, repeated))
+            answer = structs.replace(_answer(request, face, person, repeated), unchanged=True)
+            return EnrolmentDecision("enrolled", (), answer)
     _require_allowed(request, face, person, people_count, policy)
 
     kept = person.faces if person else ()

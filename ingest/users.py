@@ -21,6 +21,7 @@ from ingest.metrics import Metrics
 from ingest.parse_users import ListCall, parse_delete, parse_enrol, parse_list
 from ingest.pictures import PictureLimits, from_base64
 from ingest.render import (
+    UNCHANGED,
     Rendered,
     deleted_document,
     deleted_list_document,
@@ -175,7 +176,9 @@ class Users:
         if not isinstance(reply.answer, PersonAnswer):
             raise TypeError(f"an enrolment was answered with {type(reply.answer).__name__}")
         answer = reply.answer if request.need_bring_pic else msgspec.structs.replace(reply.answer, photo=None)
-        return success(person_document(answer, update=update), _version_header(reply.gallery_version))
+        unchanged = ((UNCHANGED, "true"),) if answer.unchanged else ()
+        headers = (*_version_header(reply.gallery_version), *unchanged)
+        return success(person_document(answer, update=update), headers)
 
     def _select(self, wanted: ListCall) -> Sequence[PersonRecord]:
         if wanted.identity_id is not None:
