@@ -36,12 +36,14 @@ class SlowBroker(FailingBroker):
     def __init__(self, broker: Broker, before: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]) -> None:
         super().__init__(broker, [])
         self._before: Callable[..., Awaitable[Any]] | None = before
+        self.offered: list[NewRecord] = []
 
     def member(self, topic: str, group: str) -> GroupMember:
         member = super().member(topic, group)
         commit = member.commit
 
         async def slow(*args: Any, **kwargs: Any) -> Any:
+            self.offered += args[2]
             before, self._before = self._before, None
             if before is None:
                 return await commit(*args, **kwargs)
@@ -72,9 +74,10 @@ LATE = {
 
 @pytest.mark.parametrize("late", LATE.values(), ids=LATE)
 async def test_what_was_ready_in_time_and_too_late_at_the_head_of_its_lane_is_expired(tmp_path, late):
-    sent_late, passed = asyncio.Event(), time.time() + PATIENCE_S
+    committing, sent_late, passed = asyncio.Event(), asyncio.Event(), 0.0
 
     async def before(commit: Callable[[], Awaitable[Any]]) -> Any:
+        committing.set()
         await sent_late.wait()
         await asyncio.sleep(passed - time.time() + 0.1)
         return await commit()
@@ -82,9 +85,16 @@ async def test_what_was_ready_in_time_and_too_late_at_the_head_of_its_lane_is_ex
     async with running(tmp_path) as system:
         await system.send(enrol("e1", "anna", 1))
         await system.wait_for(1)
-    async with running(tmp_path, wrap=lambda broker: SlowBroker(broker, before)) as system:
+    brokers: list[SlowBroker] = []
+
+    def wrap(broker: Broker) -> SlowBroker:
+        brokers.append(SlowBroker(broker, before))
+        return brokers[0]
+
+    async with running(tmp_path, wrap=wrap) as system:
         # All of one lane: the first commit is slow, and what stands behind it is ready long before.
         await system.broker.append([in_one_lane(match(1))])
+        await committing.wait()
         passed = time.time() + DEADLINE_S
         await system.broker.append([in_one_lane(late, **deadline(DEADLINE_S))])
         sent_late.set()
@@ -92,6 +102,7 @@ async def test_what_was_ready_in_time_and_too_late_at_the_head_of_its_lane_is_ex
         assert events["m1"]["outcome"] == "matched"
         assert events["late"]["outcome"] == "expired"
         assert system.replies["late"].answer.code == Code.TIMEOUT
+        assert not [record for record in brokers[0].offered if record.topic == TOPICS.people]  # not even tried
         assert system.people.person("bert") is None
         assert system.people.person("anna") is not None
 

@@ -15,6 +15,7 @@ import aiohttp
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
+from msgspec import structs
 
 from broker.embedded import open_embedded
 from broker.port import Broker, NewRecord, Start
@@ -242,20 +243,31 @@ async def test_requests_that_were_accepted_before_are_refused_and_recorded_so(tm
 
 
 @pytest.mark.timeout(300)
-async def test_what_has_no_deadline_waits_for_the_repair_and_is_decided_then(tmp_path):
+async def test_what_somebody_waits_for_is_refused_and_what_has_no_deadline_waits_for_the_repair(tmp_path):
     async with embedded_site(tmp_path, [*enrolled("anna", 1), (person_key("bert"), GARBAGE)]) as site:
         asked = MatchRequest(
             request_id="again", device_ip="10.0.0.1", image=photo(1), compare_time_s=1.0, received_time_s=1.0
         )
         change = EnrolRequest(request_id="change", identity_id="carla", received_time_s=1.0, photo=photo(3))
-        for request in (asked, change):
-            headers = ((Headers.REQUEST_ID, request.request_id.encode()),)
-            await site.broker.append([NewRecord(site.topics.requests, request_key(request), encode(request), headers)])
-        await asyncio.sleep(1.0)
-        assert not await site.events()
-        await site.write((person_key("bert"), None))
+
+        async def accept(*headers: tuple[str, bytes], suffix: str = "") -> None:
+            for request in (asked, change):
+                told = ((Headers.REQUEST_ID, f"{request.request_id}{suffix}".encode()), *headers)
+                sent = structs.replace(request, request_id=request.request_id + suffix)
+                await site.broker.append([NewRecord(site.topics.requests, request_key(sent), encode(sent), told)])
+
+        in_time = str(int((time.time() + PATIENCE_S) * 1000)).encode()
+        await accept((Headers.DEADLINE_MS, in_time), suffix="-in-time")
         async with asyncio.timeout(PATIENCE_S):
             while len(events := await site.events()) < 2:
+                pass
+        assert {event["error"]["code"] for event in events.values()} == {50380}
+        await accept()
+        await asyncio.sleep(1.0)
+        assert len(await site.events()) == 2
+        await site.write((person_key("bert"), None))
+        async with asyncio.timeout(PATIENCE_S):
+            while len(events := await site.events()) < 4:
                 pass
         assert (events["again"]["outcome"], events["change"]["outcome"]) == ("matched", "enrolled")
 
