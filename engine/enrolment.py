@@ -6,9 +6,9 @@ about the same person: `prepare_face` (networks) and `decide_enrolment` / `decid
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from engine.errors import Code, PictureRefused, Refusal
 from engine.gallery.people import face_key, person_key, photo_key
@@ -24,15 +24,13 @@ from engine.messages import (
     encode,
 )
 from engine.policy import Policy
-from engine.terms import DEFAULT_GROUP, PERSON_EMPLOYEE, Outcome
+from engine.repeated import NEW_PERSON_INFO, photo_digest, repeated_face, same_faces
+from engine.terms import DEFAULT_GROUP, Outcome
 from engine.timing import Clock, StageTimer
 from engine.vision.decode import as_jpeg
 from engine.vision.finding import find_faces
 from engine.vision.ports import Check, ModelSet, Vector
 from engine.vision.quality import measure_quality, quality_score
-
-_SAME_FACE_COSINE = 0.9999
-"""A face as near as this to one the person has is that face, sent again."""
 
 _MAX_PERSON_BYTES = 256 * 1024
 """Of a person's record: changes add to `info`, which every process keeps and every answer carries."""
@@ -100,15 +98,75 @@ def decide_enrolment(
     people_count: int,
     model: str,
     policy: Policy,
+    digests: Mapping[int, bytes] | None = None,
 ) -> EnrolmentDecision:
-    """Create or change a person.
+    """Create or change a person; or nothing, where the request only repeats what is so (engine.repeated).
 
     `person` and `vectors` (face number -> embedding) are what is enrolled under that identity_id now, `people_count`
-    how many people there are, `model` the embedder's identity.
+    how many people there are, `model` the embedder's identity. `digests`: face number -> sha256 of the photo that the
+    face was enrolled with; of the faces that `may_repeat` names at least.
 
     Raises:
         Refusal: the group is unknown, the person exists, or does not, or there is no room.
     """
+    if person is not None:
+        repeated = repeated_face(request, face.vector if face else None, person, vectors, digests or {})
+        if repeated is not None:
+            answer = structs.replace(_answer(request, face, person, repeated), unchanged=True)
+            return EnrolmentDecision("enrolled", (), answer)
+    _require_allowed(request, face, person, people_count, policy)
+
+    kept = person.faces if person else ()
+    number = person.next_face if person else 0
+    faces, added = kept, None
+    records: list[KeyedValue] = []
+    if face is not None:
+        added = next(same_faces(face.vector, vectors), None)
+        if added is None:
+            added, number = number, number + 1
+            records += _face_records(request, added, face, model)
+        faces = (added,) if request.support_single_face else tuple(dict.fromkeys((*kept, added)))
+        if len(faces) > policy.max_faces_per_person:
+            raise Refusal(
+                Code.PARAM_ERROR, "this person has as many faces as allowed; set support_single_face to replace them"
+            )
+    changed = PersonRecord(
+        identity_id=request.identity_id,
+        group_names=request.group_names or (person.group_names if person else (DEFAULT_GROUP,)),
+        info={**(person.info if person else NEW_PERSON_INFO), **(request.info or {})},
+        faces=faces,
+        next_face=number,
+    )
+    value = encode(changed)
+    if len(value) > _MAX_PERSON_BYTES:
+        raise Refusal(Code.PARAM_ERROR, "info is too large together with what it has already; delete the person first")
+    records.append((person_key(request.identity_id), value))
+    records += _tombstones(request.identity_id, [n for n in kept if n not in faces])
+    answer = _answer(request, face, changed, added)
+    return EnrolmentDecision("enrolled" if person is None else "updated", tuple(records), answer)
+
+
+def decide_deletion(
+    request: DeleteRequest, person: PersonRecord | None, hidden: Sequence[bytes] = ()
+) -> EnrolmentDecision:
+    """Remove a person. `hidden`: all keys of the people topic that are about somebody whose records cannot all be read;
+    then everything under them goes, whoever that was.
+
+    Raises:
+        Refusal: there is none of that id.
+    """
+    if hidden:
+        everything = tuple((key, None) for key in hidden)
+        return EnrolmentDecision("deleted", everything, DeletedAnswer(identity_id=request.identity_id))
+    if person is None:
+        raise Refusal(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
+    records = ((person_key(person.identity_id), None), *_tombstones(person.identity_id, person.faces))
+    return EnrolmentDecision("deleted", records, DeletedAnswer(identity_id=person.identity_id))
+
+
+def _require_allowed(
+    request: EnrolRequest, face: PreparedFace | None, person: PersonRecord | None, people_count: int, policy: Policy
+) -> None:
     if any(name != DEFAULT_GROUP for name in request.group_names or ()):
         raise Refusal(Code.GROUP_NAME_ERROR, f"no such group: in this version there is only {DEFAULT_GROUP}")
     if request.update and person is None:
@@ -120,63 +178,23 @@ def decide_enrolment(
     if person is None and face is None:
         raise Refusal(Code.PARAM_ERROR, "reg_photo is needed to enrol a person, or import_mode with feature")
 
-    kept = person.faces if person else ()
-    number = person.next_face if person else 0
-    faces, added = kept, None
-    records: list[KeyedValue] = []
-    if face is not None:
-        added = _same_face(face, vectors)
-        if added is None:
-            added, number = number, number + 1
-            records += _face_records(request.identity_id, added, face, model)
-        faces = (added,) if request.support_single_face else tuple(dict.fromkeys((*kept, added)))
-        if len(faces) > policy.max_faces_per_person:
-            raise Refusal(
-                Code.PARAM_ERROR, "this person has as many faces as allowed; set support_single_face to replace them"
-            )
-    changed = PersonRecord(
-        identity_id=request.identity_id,
-        group_names=request.group_names or (person.group_names if person else (DEFAULT_GROUP,)),
-        info=_info(request, person),
-        faces=faces,
-        next_face=number,
-    )
-    value = encode(changed)
-    if len(value) > _MAX_PERSON_BYTES:
-        raise Refusal(Code.PARAM_ERROR, "info is too large together with what it has already; delete the person first")
-    records.append((person_key(request.identity_id), value))
-    records += _tombstones(request.identity_id, [n for n in kept if n not in faces])
-    answer = PersonAnswer(
-        identity_id=changed.identity_id,
-        group_names=changed.group_names,
-        info=changed.info,
-        image_id=None if added is None else str(added),
+
+def _answer(request: EnrolRequest, face: PreparedFace | None, person: PersonRecord, number: int | None) -> PersonAnswer:
+    return PersonAnswer(
+        identity_id=person.identity_id,
+        group_names=person.group_names,
+        info=person.info,
+        image_id=None if number is None else str(number),
         photo=face.jpeg if face and request.need_bring_pic else None,
     )
-    return EnrolmentDecision("enrolled" if person is None else "updated", tuple(records), answer)
 
 
-def decide_deletion(request: DeleteRequest, person: PersonRecord | None) -> EnrolmentDecision:
-    """Remove a person.
-
-    Raises:
-        Refusal: there is none of that id.
-    """
-    if person is None:
-        raise Refusal(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
-    records = ((person_key(person.identity_id), None), *_tombstones(person.identity_id, person.faces))
-    return EnrolmentDecision("deleted", records, DeletedAnswer(identity_id=person.identity_id))
-
-
-def _info(request: EnrolRequest, person: PersonRecord | None) -> dict[str, Any]:
-    before = {"type": PERSON_EMPLOYEE, "permission_ids": ["0"]} if person is None else person.info
-    return {**before, **(request.info or {})}
-
-
-def _face_records(identity_id: str, number: int, face: PreparedFace, model: str) -> list[KeyedValue]:
+def _face_records(request: EnrolRequest, number: int, face: PreparedFace, model: str) -> list[KeyedValue]:
+    identity_id = request.identity_id
     records: list[KeyedValue] = []
     if face.jpeg is not None:
-        photo = PhotoRecord(identity_id=identity_id, number=number, jpeg=face.jpeg)
+        sent = photo_digest(request.photo) if request.photo not in (None, face.jpeg) else None
+        photo = PhotoRecord(identity_id=identity_id, number=number, jpeg=face.jpeg, sent_sha256=sent)
         records.append((photo_key(identity_id, number), encode(photo)))
     vector = face.vector.astype("<f4").tobytes()
     record = FaceRecord(
@@ -188,10 +206,6 @@ def _face_records(identity_id: str, number: int, face: PreparedFace, model: str)
 
 def _tombstones(identity_id: str, numbers: Sequence[int]) -> list[KeyedValue]:
     return [(key(identity_id, number), None) for number in numbers for key in (face_key, photo_key)]
-
-
-def _same_face(face: PreparedFace, vectors: Mapping[int, Vector]) -> int | None:
-    return next((n for n, vector in vectors.items() if float(vector @ face.vector) >= _SAME_FACE_COSINE), None)
 
 
 def _imported(feature: Sequence[float], dimension: int) -> Vector:

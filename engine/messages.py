@@ -157,13 +157,15 @@ class FiqaAnswer(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=Tru
 
 
 class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only=True):
-    """The success of an EnrolRequest. `image_id` names the face that was added, if one was."""
+    """The success of an EnrolRequest. `image_id` names the face that was added, if one was. `unchanged`: the request
+    only repeated what was so (engine.repeated), and `image_id` names the face it repeated."""
 
     identity_id: str
     group_names: tuple[str, ...]
     info: dict[str, Any]
     image_id: str | None = None
     photo: bytes | None = None
+    unchanged: bool = False
 
 
 class DeletedAnswer(Message, tag="deleted", tag_field="kind", frozen=True, kw_only=True):
@@ -217,11 +219,13 @@ class FaceRecord(Message, frozen=True, kw_only=True):
 
 
 class PhotoRecord(Message, frozen=True, kw_only=True):
-    """people topic, key photo/ID/N: the enrolled photo, a JPEG."""
+    """people topic, key photo/ID/N: the enrolled photo, a JPEG. `sent_sha256`: of the file that was sent, where that
+    was another one."""
 
     identity_id: str
     number: int
     jpeg: bytes
+    sent_sha256: bytes | None = None
 
 
 class DeadLetter(Message, tag="letter", tag_field="kind", frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from yarl import URL
 
 from engine.errors import Code
 from ingest.errors import CannotRun
+from ingest.render import UNCHANGED
 
 MATCH_CALL = "/SophonMatch/api/PictureMatch"
 USERS_CALL = "/SophonFogSys/api/users"
@@ -27,13 +28,15 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerAnswer:
-    """A JSON answer; `code` and `message` are set where it is an error of the wire's table."""
+    """A JSON answer; `code` and `message` are set where it is an error of the wire's table. `unchanged`: an
+    enrolment only repeated what was so."""
 
     http_status: int
     fields: Mapping[str, Any]
     code: int | None = None
     message: str = ""
     retry_after_s: float | None = None
+    unchanged: bool = False
 
     @property
     def is_busy(self) -> bool:
@@ -101,7 +104,8 @@ class Client:
             async with self._session.post(
                 self.url + call, data=orjson.dumps(body), headers=self._headers, allow_redirects=False
             ) as response:
-                return self._understood(response.status, await response.read(), response.headers.get("Retry-After"))
+                answer = self._understood(response.status, await response.read(), response.headers.get("Retry-After"))
+                return replace(answer, unchanged=response.headers.get(UNCHANGED) == "true")
         except aiohttp.ClientConnectorError as error:
             raise NoAnswer(f"no server can be reached at {self.url}", reached=False) from error
         except TimeoutError as error:

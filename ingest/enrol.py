@@ -132,7 +132,7 @@ class _Run:
         except NoAnswer as error:
             self._note_silence(error)
             return EnrolResult(entry.where, Outcome.FAILED, f"{error} ({ATTEMPTS} attempts)")
-        if answer.code == Code.IDENTITY_EXSIT_ERROR and first:
+        if first and (answer.unchanged or answer.code == Code.IDENTITY_EXSIT_ERROR):
             # after an attempt without an answer it is most likely this very entry that is found enrolled
             (self._enrolled if doubtful else self._left_alone).add(person)
             return EnrolResult(entry.where, Outcome.ENROLLED if doubtful else Outcome.UNCHANGED)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from broker.port import Broker, BrokerUnavailable, NewRecord, RecordTooLarge
+from broker.port import Broker, BrokerError, NewRecord, RecordTooLarge
 from engine.errors import Code, Refusal, RequestRefused
 from engine.messages import Answer, Headers, RefusedAnswer, Reply, Request, encode
 from engine.topics import Topics, request_key
@@ -87,10 +87,12 @@ class Exchange:
                 self._attendance.sent(asyncio.get_running_loop().time())
         except TimeoutError:
             raise timed_out() from None
-        except BrokerUnavailable:
-            raise self._admission.shed("log", "the log cannot be written now; try again") from None
         except RecordTooLarge:
             raise RequestRefused(Code.PAYLOAD_TOO_LARGE, "the request is larger than the log takes") from None
+        except BrokerError as error:
+            if not error.retriable:
+                raise
+            raise self._admission.shed("log", "the log cannot be written now; try again") from None
 
     def _record(self, request: Request, received_time_s: float, deadline_ms: int) -> NewRecord:
         headers = (

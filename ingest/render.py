@@ -25,6 +25,9 @@ _NOT_MEASURED = -1
 _DECIMALS = 4
 """More would be noise: another JPEG decoder already changes them."""
 
+UNCHANGED = "X-Unchanged"
+"""The header of an answer to an enrolment that only repeated what was so; its value is true."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:

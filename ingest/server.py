@@ -38,7 +38,7 @@ from ingest.metrics import Metrics
 from ingest.pictures import PictureLimits
 from ingest.render import Rendered, error, success
 from ingest.settings import IngestSettings
-from ingest.users import PeopleView, Reached, Users
+from ingest.users import PeopleView, Reached, Users, people_unreadable
 from ingest.wrong_keys import WrongKeys
 
 _log = logging.getLogger(__name__)
@@ -52,6 +52,9 @@ USERS_PATH = "/SophonFogSys/api/users"
 _API_ROUTES = frozenset({"match", "compare", "fiqa", "users"})
 # Their bodies are JSON where no content type is told: older devices tell none.
 _TYPELESS_ROUTES = frozenset({"match", "compare", "fiqa"})
+
+# Calls that are answered from the people. DELETE looks for itself, since it can remove what cannot be read.
+_PEOPLE_CALLS = frozenset({("match", "POST"), ("users", "GET"), ("users", "POST"), ("users", "PUT")})
 
 # Files are read in threads of their own, so that a hanging network file system holds up nothing else.
 _FILE_THREADS = 4
@@ -97,6 +100,7 @@ class Ingress:
         self._settings = settings
         self._broker = broker
         self._clock = clock
+        self._people = people
         self._readiness = readiness
         self._metrics = Metrics(registry)
         limits = PictureLimits(settings.max_picture_bytes, settings.max_pixels, settings.image_roots)
@@ -271,6 +275,8 @@ class Ingress:
                 return await handler(call)
             self._admission.require_room(log_available=self._exchange.available())
             self._exchange.require_processor()
+            if (route, request.method) in _PEOPLE_CALLS and self._people.unreadable:
+                raise people_unreadable()
             return await handler(call)
 
     def _authorise(self, request: BaseRequest, address: str | None, route: str) -> None:

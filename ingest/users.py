@@ -5,20 +5,23 @@ process has read of it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from broker.port import Broker, BrokerError, Position
 from engine.errors import Code, Refusal, RequestRefused
-from engine.messages import DeletedAnswer, DeleteRequest, PersonAnswer, PersonRecord, PhotoRecord
+from engine.gallery.unreadable import UnreadableRecord, read_photo
+from engine.messages import DeletedAnswer, DeleteRequest, PersonAnswer, PersonRecord
+from ingest.admission import Shed
 from ingest.call import Call
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
 from ingest.metrics import Metrics
 from ingest.parse_users import ListCall, parse_delete, parse_enrol, parse_list
 from ingest.pictures import PictureLimits, from_base64
 from ingest.render import (
+    UNCHANGED,
     Rendered,
     deleted_document,
     deleted_list_document,
@@ -29,8 +32,6 @@ from ingest.render import (
 
 GALLERY_VERSION = "X-Gallery-Version"
 
-_photo_decoder = msgspec.msgpack.Decoder(PhotoRecord)
-
 
 class PeopleView(Protocol):
     """Everybody enrolled, as of `version` (engine.gallery.people.People is one)."""
@@ -38,6 +39,15 @@ class PeopleView(Protocol):
     @property
     def version(self) -> int:
         """The people topic's offset after the last record that was read."""
+        ...
+
+    @property
+    def unreadable(self) -> Mapping[bytes, UnreadableRecord]:
+        """The records that cannot be read, by key; as long as there is one, somebody may be missing."""
+        ...
+
+    def hides(self, identity_id: str) -> bool:
+        """Whether a record about this person cannot be read."""
         ...
 
     def person(self, identity_id: str) -> PersonRecord | None:
@@ -59,6 +69,11 @@ class PeopleView(Protocol):
 
 Reached = Callable[[int, float], Awaitable[bool]]
 """`reached(version, timeout_s)`: waits until the people view has read that far; false when time ran out."""
+
+
+def people_unreadable() -> Shed:
+    """50380: whoever decided now might miss somebody."""
+    return Shed("people", "a record of the enrolled people cannot be read; the operator must replace it")
 
 
 class Users:
@@ -95,11 +110,13 @@ class Users:
         """Remove people.
 
         A list is removed as far as it goes: the answer names who could not be removed and why. Only when nobody
-        could be is it the first of the refusals.
+        could be is it the first of the refusals. Somebody whose record cannot be read can be removed as well.
         """
         settings = call.settings
         parsed = parse_delete(await call.body(), max_people=settings.max_delete, max_values=settings.max_json_values)
         self._metrics.unknown_fields.inc(parsed.unknown_fields)
+        if self._people.unreadable and not all(map(self._people.hides, parsed.identity_ids)):
+            raise people_unreadable()
         requests = [
             DeleteRequest(
                 # Each request of the log has its own id; one alone has the call's.
@@ -159,7 +176,9 @@ class Users:
         if not isinstance(reply.answer, PersonAnswer):
             raise TypeError(f"an enrolment was answered with {type(reply.answer).__name__}")
         answer = reply.answer if request.need_bring_pic else msgspec.structs.replace(reply.answer, photo=None)
-        return success(person_document(answer, update=update), _version_header(reply.gallery_version))
+        unchanged = ((UNCHANGED, "true"),) if answer.unchanged else ()
+        headers = (*_version_header(reply.gallery_version), *unchanged)
+        return success(person_document(answer, update=update), headers)
 
     def _select(self, wanted: ListCall) -> Sequence[PersonRecord]:
         if wanted.identity_id is not None:
@@ -195,8 +214,9 @@ class Users:
                 record = await self._broker.read_at(Position(self._people_topic, 0, offset))
             except BrokerError:
                 raise RequestRefused(Code.OVERLOADED, "the log cannot be read now; try again") from None
-            if record is not None and record.value is not None:
-                return _photo_decoder.decode(record.value).jpeg
+            stored = read_photo(record.value) if record is not None and record.value is not None else None
+            if stored is not None:
+                return stored.jpeg
         return b""
 
 

@@ -22,6 +22,7 @@ _COMMANDS = (
     "capture",
     "replay",
     "dead-letters",
+    "people",
     "health",
     "kafka-dev",
 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run_role(settings: Settings, log_level: str, *, ingest: bool, process: bool, kafka_only: str | None = None) -> None:
-    """Run the roles until the first SIGINT or SIGTERM, then finish what is in flight; a second one kills.
+    """Run the roles until the first SIGINT, SIGTERM or SIGHUP, then finish what is in flight; a second one kills.
 
     `kafka_only` names a role that is of no use on the embedded log, which has one process.
 

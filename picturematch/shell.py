@@ -27,6 +27,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PLAIN_PROGRESS_EVERY_S = 5.0
+_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -45,18 +46,23 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def stop_signal() -> asyncio.Event:
-    """Set by the first SIGINT or SIGTERM; the second one ends the process at once."""
+    """Set by the first SIGINT, SIGTERM or SIGHUP; the second one ends the process at once.
+
+    A SIGHUP that was ignored when the process started (`nohup`) stays ignored.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    numbers = _STOP_SIGNALS - {signal.SIGHUP} if ignored else _STOP_SIGNALS
 
     def first() -> None:
         stop.set()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             loop.remove_signal_handler(number)
             # the system's own way of dying works whatever the process is doing
             signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in numbers:
         loop.add_signal_handler(number, first)
     return stop
 

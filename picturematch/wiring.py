@@ -5,7 +5,7 @@ Everything is an argument, so that tests can put a fake in anything's place.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 from threadpoolctl import threadpool_limits
 
-from broker.port import Broker, Record
+from broker.port import Broker
 from broker.table import TableFollower
 from engine.gallery.people import People
 from engine.vision.build import build_model_set
@@ -23,6 +23,7 @@ from ingest.server import Ingress
 from picturematch.health import HealthServer
 from picturematch.logs import Clock, open_log, require_topics
 from picturematch.networks import store_of
+from picturematch.people_topic import PeopleTopic
 from picturematch.settings import Settings
 from processor.processor import Processor
 
@@ -91,8 +92,9 @@ async def run_system(
 ) -> AsyncIterator[System]:
     """The roles of one process: an ingress unless `ingest` is False, a processor unless `models` is None.
 
-    It listens, not ready, while the log is waited for and the people are read; entered, it is ready. The order of
-    closing is the reverse of opening: processor, server, people, log.
+    It listens, not ready, while the log is waited for and the people are read; entered, it is ready, unless a record of
+    the people cannot be read: then it becomes ready once a later record of that key arrives. The order of closing is
+    the reverse of opening: processor, server, people, log.
 
     Raises (on entering):
         BrokerError: the log cannot be opened, or its topics would lose data; the message says what to change.
@@ -102,22 +104,20 @@ async def run_system(
     topics = settings.topics
     # An ingress searches nobody, so it keeps no faces.
     people = People(models.embedder.dimension, models.embedder_identity) if models else People(0, None)
+    people_topic = PeopleTopic(people, topics.people)
     starting = ["the process is starting"]
-
-    def fold(records: Sequence[Record]) -> None:
-        people.apply(records)
 
     def not_ready() -> list[str]:
         unread = [] if follower.healthy else ["the people cannot be read"]
         lost = [] if ingest or broker.available() else ["the log cannot be reached"]
-        return [*starting, *unread, *lost]
+        return [*starting, *unread, *lost, *people_topic.not_ready()]
 
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(open_log(settings, "owner", clock, patient=True))
         reachable = broker.available()
         if reachable:
             await require_topics(broker, settings.topic_specs)
-        follower = await stack.enter_async_context(TableFollower(broker, topics.people, fold))
+        follower = await stack.enter_async_context(TableFollower(broker, topics.people, people_topic.take))
         processor: Processor | None = None
         if models is not None:
             processor = Processor(

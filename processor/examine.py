@@ -7,19 +7,18 @@ whether a person may be added is decided in the order of the log (processor.lane
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
 
-from broker.port import Broker, BrokerError, Position, Record
+from broker.port import BrokerError, Record
 from engine.comparing import CompareDecision, decide_compare, refuse_compare
 from engine.enrolment import PreparedFace, prepare_face
 from engine.errors import Code, Refusal
 from engine.fiqa import FiqaDecision, decide_fiqa, refuse_fiqa
-from engine.gallery.people import People
 from engine.matching import MatchDecision, decide_match, refuse_match
 from engine.messages import (
     CompareRequest,
@@ -28,22 +27,17 @@ from engine.messages import (
     FiqaRequest,
     MatchRequest,
     PersonRequest,
-    PhotoRecord,
     decode_request,
 )
 from engine.policy import Policy
 from engine.report import shown_candidate
 from engine.vision.ports import ModelSet
 from processor.envelope import Envelope, envelope_of
+from processor.people import PeopleAccess
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-Reached = Callable[[int, float], Awaitable[bool]]
-"""Wait until the people topic has been read up to a version, at most so many seconds; whether it was."""
-
-_photo_decoder = msgspec.msgpack.Decoder(PhotoRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +106,8 @@ class Unreadable:
 
 Examined = ExaminedMatch | ExaminedComparison | ExaminedFiqa | ExaminedPerson | Unreadable
 
-_EXPIRED = Refusal(Code.TIMEOUT, "the answer was not ready within the deadline")
+EXPIRED = Refusal(Code.TIMEOUT, "the answer was not ready within the deadline")
+"""What is told of a request that nobody waits for any more."""
 
 
 class Examiner:
@@ -120,22 +115,19 @@ class Examiner:
 
     def __init__(
         self,
-        broker: Broker,
-        people: People,
-        reached: Reached,
+        access: PeopleAccess,
         models: ModelSet,
         policy: Policy,
         pool: Executor,
         clock: Callable[[], float],
         *,
         replies_topic: str,
-        people_topic: str,
         max_pixels: int,
         gallery_wait_s: float,
     ) -> None:
-        self._broker, self._people, self._reached = broker, people, reached
+        self._access = access
         self._models, self._policy, self._pool, self._clock = models, policy, pool, clock
-        self._replies_topic, self._people_topic = replies_topic, people_topic
+        self._replies_topic = replies_topic
         self._max_pixels, self._gallery_wait_s = max_pixels, gallery_wait_s
         self.reply_partitions: int | None = None
         """How many partitions the replies topic has, once somebody has asked."""
@@ -155,10 +147,26 @@ class Examiner:
             return await self._fiqa(record, envelope, request)
         return await self._person(record, envelope, request)
 
+    def expire(self, examined: Examined) -> Examined:
+        """What is left of it when its sender has been told TIMEOUT meanwhile: the refusal that says so.
+
+        What became a dead letter stays one.
+        """
+        expired = EXPIRED.afresh()
+        if isinstance(examined, Unreadable) or examined.failure is not None:
+            return examined
+        if isinstance(examined, ExaminedMatch):
+            return replace(examined, decision=self._refuse(expired), reg_pic=None)
+        if isinstance(examined, ExaminedComparison):
+            return replace(examined, decision=refuse_compare(expired, examined.request, self._models))
+        if isinstance(examined, ExaminedFiqa):
+            return replace(examined, decision=refuse_fiqa(expired))
+        return replace(examined, refusal=expired)
+
     async def _match(self, record: Record, envelope: Envelope, request: MatchRequest) -> ExaminedMatch:
         try:
             await self._wait_for_gallery(envelope)
-            gallery = self._people.gallery()
+            gallery = self._access.people.gallery()
             decision = await self._in_pool(
                 envelope,
                 lambda: decide_match(request, gallery, self._models, self._policy, self._max_pixels, time.perf_counter),
@@ -201,11 +209,11 @@ class Examiner:
             return refuse(internal), failure
 
     def _refuse(self, refusal: Refusal) -> MatchDecision:
-        return refuse_match(refusal, self._people.gallery(), self._models, self._policy)
+        return refuse_match(refusal, self._access.people.gallery(), self._models, self._policy)
 
     async def _person(self, record: Record, envelope: Envelope, request: PersonRequest) -> ExaminedPerson:
         if isinstance(request, DeleteRequest):
-            expired = _EXPIRED if envelope.expired(self._clock()) else None
+            expired = EXPIRED if envelope.expired(self._clock()) else None
             return ExaminedPerson(record, envelope, request, refusal=expired)
         try:
             face, timings_ms = await self._in_pool(envelope, lambda: self._prepare(request))
@@ -223,36 +231,37 @@ class Examiner:
         def unless_expired() -> T:
             # Asked at the moment a thread is free: work that nobody waits for any more is not inferred.
             if envelope.expired(self._clock()):
-                raise _EXPIRED.afresh()
+                raise EXPIRED.afresh()
             return work()
 
         done = await asyncio.get_running_loop().run_in_executor(self._pool, unless_expired)
         if envelope.expired(self._clock()):
             # Whoever waited has been told TIMEOUT meanwhile; the event says the same.
-            raise _EXPIRED.afresh()
+            raise EXPIRED.afresh()
         return done
 
     async def _wait_for_gallery(self, envelope: Envelope) -> None:
-        wanted = envelope.gallery_version
-        if wanted > self._people.version and not await self._reached(wanted, self._gallery_wait_s):
+        access, wanted = self._access, envelope.gallery_version
+        if wanted > access.people.version and not await access.reached(wanted, self._gallery_wait_s):
             raise Refusal(Code.OVERLOADED, "the people enrolled last are not loaded yet; try again shortly")
+        refusal = await access.complete(envelope)
+        if refusal is not None:
+            raise refusal
 
     async def _reg_pic(self, request: MatchRequest, decision: MatchDecision) -> bytes | None:
         shown = shown_candidate(request, decision, self._policy)
         if shown is None or not request.need_register_photo:
             return None
         identity_id = shown.person.identity_id
-        numbers = (shown.number, *shown.person.faces)
-        offsets = (self._people.photo_offset(identity_id, number) for number in numbers)
-        offset = next((offset for offset in offsets if offset is not None), None)
-        if offset is None:
-            return None
-        try:
-            stored = await self._broker.read_at(Position(self._people_topic, 0, offset))
-        except BrokerError as error:
-            log.warning("request %s: the enrolled photo could not be read: %s", request.request_id, error)
-            return None
-        return _photo_decoder.decode(stored.value).jpeg if stored and stored.value else None
+        for number in dict.fromkeys((shown.number, *shown.person.faces)):
+            try:
+                stored = await self._access.photo(identity_id, number)
+            except BrokerError as error:
+                log.warning("request %s: the enrolled photo could not be read: %s", request.request_id, error)
+                return None
+            if stored is not None:
+                return stored.jpeg
+        return None
 
 
 def _unexpected(envelope: Envelope, stage: str, error: Exception) -> tuple[Refusal, Failure]:

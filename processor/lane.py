@@ -2,33 +2,35 @@
 
 Invariants: results leave in offset order; a commit covers a run of finished records from the front; at most one commit
 is under way; after a failed commit everything in the lane is forgotten and delivered again; a person is decided about
-only when everything that was decided before is in the fold, whoever had the partition then.
+only when everything that was decided before is in the fold, whoever had the partition then; what nobody waits for any
+more when its turn to be committed comes is recorded as expired, and enrols nobody.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Any
 
-from broker.port import BrokerError, BrokerUnavailable, GroupMember, NewRecord, Position, Record, RecordTooLarge
+from broker.port import BrokerError, GroupMember, NewRecord, Position, Record, RecordTooLarge
 from engine.enrolment import EnrolmentDecision, decide_deletion, decide_enrolment
 from engine.errors import Refusal
-from engine.gallery.people import People
 from engine.messages import EnrolRequest
+from engine.repeated import may_repeat, stored_digest
 from processor.examine import (
+    EXPIRED,
     Examined,
     ExaminedComparison,
     ExaminedFiqa,
     ExaminedMatch,
     ExaminedPerson,
     Failure,
-    Reached,
     Unreadable,
 )
 from processor.outputs import Emission, Emitter, version_after
+from processor.people import PeopleAccess
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +38,6 @@ _COMMITTED_TOGETHER = 64
 """Results in one transaction: enough that the commits of a long queue cost little, few enough to stay small."""
 
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.05, 2.0
-_PEOPLE_WAIT_S = 30.0
-"""How long a decision about a person waits for the records of the one before; they are committed, so it is a matter of
-reading them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,10 @@ class _NotMade(Exception):
     """What follows from a request about a person could not be made; nothing of it is in the log."""
 
 
+class _TooLate(Exception):
+    """The deadline passed while the records of a person were being written; nothing of them is in the log."""
+
+
 class Lane:
     """The records of one partition on their way from fetch to commit."""
 
@@ -63,17 +66,16 @@ class Lane:
         partition: int,
         member: GroupMember,
         examine: Callable[[Record], Coroutine[Any, Any, Examined]],
+        expire: Callable[[Examined], Examined],
         emitter: Emitter,
-        people: People,
-        reached: Reached,
-        people_end: Callable[[], Awaitable[int]],
+        access: PeopleAccess,
         model: str,
         hooks: LaneHooks,
         commit_wait_s: float = 0.0,
     ) -> None:
         self._partition, self._member = partition, member
-        self._examine, self._emitter = examine, emitter
-        self._people, self._reached, self._people_end, self._model = people, reached, people_end, model
+        self._examine, self._expire, self._emitter = examine, expire, emitter
+        self._access, self._people, self._model = access, access.people, model
         self._hooks, self._commit_wait_s = hooks, commit_wait_s
         self._queue: deque[asyncio.Task[Examined]] = deque()
         self._filled = asyncio.Event()
@@ -164,9 +166,12 @@ class Lane:
         next_offset = batch[-1].record.offset + 1
         if isinstance(batch[0], ExaminedPerson):
             return [await self._commit_person(batch[0], next_offset)]
-        made = [self._emission(examined) for examined in batch]
+        made = [self._emission(self._expire(e) if self._expired(e) else e) for e in batch]
         await self._member.commit(self._partition, next_offset, [record for one in made for record in one.records])
         return made
+
+    def _expired(self, examined: Examined) -> bool:
+        return examined.envelope.expired(self._emitter.clock())
 
     def _emission(self, examined: Examined) -> Emission:
         try:
@@ -187,34 +192,49 @@ class Lane:
 
     async def _commit_person(self, examined: ExaminedPerson, next_offset: int) -> Emission:
         if self._people_version is None:
-            self._people_version = await self._people_end()
-        if not await self._reached(self._people_version, _PEOPLE_WAIT_S):
-            raise BrokerUnavailable("the people topic could not be read in time")
-        decision = self._decide(examined)
-        if isinstance(decision, Refusal):
-            refused = self._person_emission(examined, decision, self._people.version)
-            await self._member.commit(self._partition, next_offset, refused.records)
-            return refused
+            self._people_version = await self._access.end()
+        await self._access.read_up_to(self._people_version)
+        decision = await self._decide(examined)
+        if isinstance(decision, Refusal) or not decision.records:
+            return await self._commit_without_records(examined, decision, next_offset)
 
         made: list[Emission] = []
 
         def name_version(positions: Sequence[Position]) -> Sequence[NewRecord]:
+            if self._expired(examined):  # the log was slow to take the records; its sender has been told TIMEOUT
+                raise _TooLate
             made.append(self._person_emission(examined, decision, version_after(positions)))
             return made[-1].records
 
         people = self._emitter.people(decision)
-        positions = await self._member.commit(self._partition, next_offset, people, name_version)
+        try:
+            positions = await self._member.commit(self._partition, next_offset, people, name_version)
+        except _TooLate:
+            return await self._commit_without_records(examined, EXPIRED.afresh(), next_offset)
         self._people_version = version_after(positions[: len(people)])
         return made[-1]
 
-    def _decide(self, examined: ExaminedPerson) -> EnrolmentDecision | Refusal:
-        request = examined.request
+    async def _commit_without_records(
+        self, examined: ExaminedPerson, decision: EnrolmentDecision | Refusal, next_offset: int
+    ) -> Emission:
+        made = self._person_emission(examined, decision, self._people.version)
+        await self._member.commit(self._partition, next_offset, made.records)
+        return made
+
+    async def _decide(self, examined: ExaminedPerson) -> EnrolmentDecision | Refusal:
+        if examined.failure is None and self._expired(examined):
+            return EXPIRED.afresh()
         if examined.refusal is not None:
             return examined.refusal
-        person = self._people.person(request.identity_id)
+        request = examined.request
+        hidden = not isinstance(request, EnrolRequest) and self._people.hides(request.identity_id)
+        if not hidden and (refusal := await self._access.complete(examined.envelope)) is not None:
+            return refusal
         try:
+            digests = await self._digests(examined)
+            person = self._people.person(request.identity_id)
             if not isinstance(request, EnrolRequest):
-                return decide_deletion(request, person)
+                return decide_deletion(request, person, self._people.keys_of(request.identity_id) if hidden else ())
             return decide_enrolment(
                 request,
                 examined.face,
@@ -223,11 +243,27 @@ class Lane:
                 len(self._people),
                 self._model,
                 self._emitter.policy,
+                digests,
             )
         except Refusal as refusal:
             return refusal.afresh()
+        except BrokerError:
+            raise
         except Exception as error:
             raise _NotMade(type(error).__name__) from error
+
+    async def _digests(self, examined: ExaminedPerson) -> dict[int, bytes]:
+        """Face number -> sha256 of the photo that was sent, of the faces that the request may repeat."""
+        request, digests = examined.request, dict[int, bytes]()
+        if not isinstance(request, EnrolRequest) or request.photo is None:
+            return digests
+        person, vectors = self._people.person(request.identity_id), self._people.vectors(request.identity_id)
+        vector = examined.face.vector if examined.face else None
+        for number in may_repeat(request, vector, person, vectors):
+            photo = await self._access.photo(request.identity_id, number)
+            if photo is not None:
+                digests[number] = stored_digest(photo)
+        return digests
 
     def _person_emission(
         self, examined: ExaminedPerson, decision: EnrolmentDecision | Refusal, version: int

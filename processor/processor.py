@@ -7,7 +7,7 @@ leave the group; stop the threads. What was not committed is delivered again to 
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -20,10 +20,11 @@ from engine.gallery.people import People
 from engine.policy import Policy
 from engine.topics import Topics
 from engine.vision.ports import ModelSet
-from processor.examine import Examiner, Reached
+from processor.examine import Examiner
 from processor.lane import Lane, LaneHooks
 from processor.metrics import ProcessorMetrics
 from processor.outputs import Emitter
+from processor.people import PeopleAccess, Reached
 from processor.settings import ProcessorSettings
 
 log = logging.getLogger(__name__)
@@ -60,21 +61,19 @@ class Processor:
         self._capacity = self._room = workers * settings.queued_per_worker
         self._freed = asyncio.Event()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="match")
+        self._access = PeopleAccess(broker, topics.people, people, reached)
         self._examine = Examiner(
-            broker,
-            people,
-            reached,
+            self._access,
             models,
             policy,
             self._pool,
             clock,
             replies_topic=topics.replies,
-            people_topic=topics.people,
             max_pixels=max_pixels,
             gallery_wait_s=settings.gallery_wait_ms / 1000.0,
         )
         self._emitter = Emitter(topics, policy, dict(models.identities), settings.event_source, clock)
-        self._reached, self._model = reached, models.embedder_identity
+        self._model = models.embedder_identity
         self._hooks = LaneHooks(self._metrics.committed, self._left, self._metrics.commit_failed)
         self._commit_wait_s = settings.commit_wait_ms / 1000.0
         self._lanes: dict[int, Lane] = {}
@@ -121,10 +120,7 @@ class Processor:
     async def drain(self, deadline_s: float) -> None:
         """Fetch no more, and wait at most `deadline_s` seconds until what was fetched is committed."""
         self._pull.cancel()
-        committed: asyncio.Future[Any] = asyncio.gather(*(lane.idle() for lane in self._lanes.values()))
-        ends: list[asyncio.Future[Any]] = [committed, self._failed]
-        await asyncio.wait(ends, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
-        committed.cancel()
+        await _wait_until_idle(self._lanes.values(), deadline_s, unless=self._failed)
 
     async def _fetch(self, member: GroupMember) -> None:
         reading = True
@@ -159,19 +155,15 @@ class Processor:
                 record.partition,
                 member,
                 self._examine,
+                self._examine.expire,
                 self._emitter,
-                self._people,
-                self._reached,
-                self._people_end,
+                self._access,
                 self._model,
                 self._hooks,
                 self._commit_wait_s,
             )
             self._running[record.partition] = self._start(lane.run())
         return lane
-
-    async def _people_end(self) -> int:
-        return (await self._broker.end_offsets(self._topics.people))[0]
 
     async def _hand_over(self, partitions: frozenset[int]) -> None:
         """Let the lanes of these partitions commit what they can within the limit, then forget them.
@@ -181,9 +173,7 @@ class Processor:
         gone = partitions & self._lanes.keys()
         if not gone:
             return
-        committed: asyncio.Future[Any] = asyncio.gather(*(self._lanes[partition].idle() for partition in gone))
-        await asyncio.wait((committed,), timeout=_HANDOVER_S)
-        committed.cancel()
+        await _wait_until_idle([self._lanes[partition] for partition in gone], _HANDOVER_S)
         ended = []
         for partition in gone:
             del self._lanes[partition]
@@ -214,3 +204,20 @@ class Processor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._failed.cancel()
+
+
+async def _wait_until_idle(
+    lanes: Iterable[Lane], limit_s: float, *, unless: "asyncio.Future[None] | None" = None
+) -> None:
+    """Return when the lanes, which get nothing more, have committed what they took; when `limit_s` seconds have passed;
+    or when `unless` is done."""
+
+    async def each_in_turn(waited_for: Sequence[Lane]) -> None:
+        for lane in waited_for:
+            await lane.idle()
+
+    # A task and no gathering future: a gathering future that is cancelled and not awaited reports that as an error.
+    idle = asyncio.create_task(each_in_turn(tuple(lanes)))
+    ends: list[asyncio.Future[None]] = [idle] if unless is None else [idle, unless]
+    await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    idle.cancel()

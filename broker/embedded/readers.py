@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import TracebackType
@@ -84,6 +85,7 @@ class EmbeddedMember:
         self._cursor: Cursor | None = None
         self._topic: Topic
         self._committed: dict[int, int] = {}
+        self._under_way: defaultdict[int, set[asyncio.Future[Sequence[Position]]]] = defaultdict(set)
 
     async def __aenter__(self) -> Self:
         await self._log.refresh()
@@ -165,17 +167,21 @@ class EmbeddedMember:
             return positions
 
         def settle(done: "asyncio.Future[Sequence[Position]]") -> None:
+            self._under_way[partition].discard(done)
             if done.exception() is None:
                 self._committed[partition] = next_offset
 
         future = self._log.submit(run)
+        self._under_way[partition].add(future)
         future.add_done_callback(settle)
         return await asyncio.shield(future)
 
     async def rewind(self, partition: int) -> None:
-        """Deliver the partition again from the committed offset."""
+        """Deliver the partition again from the committed offset, once commits that were cancelled are settled."""
         cursor = self._open()
         self._topic.shard(partition)
+        if under_way := self._under_way[partition]:
+            await asyncio.wait(tuple(under_way))
         cursor.seek(partition, self._committed.get(partition, 0))
 
 

@@ -96,6 +96,10 @@ class FaceIndex:
         if dead > _DEAD_ROWS_KEPT and dead > len(self._owners) // 4:
             self._compact()
 
+    def numbers(self, identity_id: str) -> list[int]:
+        """The numbers of the faces that are kept of this person, searched or not; looks at every face."""
+        return [number for owner, number in self._rows if owner == identity_id]
+
     def vector(self, face: FaceId) -> Vector | None:
         """The face's embedding."""
         row = self._rows.get(face)

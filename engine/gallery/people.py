@@ -3,22 +3,22 @@
 The topic is the only store; this is what it comes to. Records of one person (engine.messages: PersonRecord,
 FaceRecord, PhotoRecord) stand under the keys person/ID, face/ID/N and photo/ID/N. A person's record decides: a face
 counts only while the person's record names it, so half of an enrolment is never searched.
+
+A record that cannot be read is remembered under its key until a later record of that key replaces it. As long as there
+is one, the fold may miss somebody, and nobody should decide by it: see `People.unreadable`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain, islice
+from types import MappingProxyType
 from typing import Protocol
 
-import msgspec
-import numpy as np
-
 from engine.gallery.index import FaceIndex, Gallery
-from engine.messages import FaceRecord, PersonRecord
+from engine.gallery.unreadable import NotReadable, PeopleKey, UnreadableRecord, parse_key, read_face, read_person
+from engine.messages import PersonRecord
 from engine.terms import DEFAULT_GROUP
 from engine.vision.ports import Vector
-
-_person_decoder = msgspec.msgpack.Decoder(PersonRecord)
-_face_decoder = msgspec.msgpack.Decoder(FaceRecord)
 
 
 class Entry(Protocol):
@@ -70,32 +70,72 @@ class People:
         self._persons: dict[str, PersonRecord] = {}
         self._photos: dict[tuple[str, int], int] = {}
         self._foreign: set[tuple[str, int]] = set()
+        self._unreadable: dict[bytes, UnreadableRecord] = {}
         self._index = FaceIndex(dimension)
         self._order: list[str] = []
         self._ordered = True
         self._snapshot: Gallery | None = None
 
-    def apply(self, entries: Iterable[Entry]) -> None:
-        """Fold more of the topic, in offset order.
+    def apply(self, entries: Iterable[Entry]) -> Sequence[UnreadableRecord]:
+        """Fold more of the topic, in offset order; returns what of it could not be read.
 
-        Raises:
-            msgspec.DecodeError: a record is none of the people topic's.
+        A tombstone deletes whatever stood under its key, also what could not be read.
         """
+        found: list[UnreadableRecord] = []
         for entry in entries:
-            self._fold((entry.key or b"").decode(), entry.value, entry.offset)
+            try:
+                self._fold(entry)
+            except NotReadable as error:
+                found.append(UnreadableRecord(entry.offset, entry.key, str(error)))
+                if entry.key is not None:
+                    self._unreadable[entry.key] = found[-1]
+            else:
+                self._unreadable.pop(entry.key or b"", None)
             self.version = entry.offset + 1
         self._snapshot = None
+        return found
 
-    def _fold(self, key: str, value: bytes | None, offset: int) -> None:
-        kind, _, name = key.partition("/")
-        if kind == "person":
-            self._fold_person(name, None if value is None else _person_decoder.decode(value))
-        elif kind == "face":
-            self._fold_face(_numbered(name), None if value is None else _face_decoder.decode(value))
-        elif kind == "photo" and value is None:
-            self._photos.pop(_numbered(name), None)
-        elif kind == "photo":
-            self._photos[_numbered(name)] = offset
+    @property
+    def unreadable(self) -> Mapping[bytes, UnreadableRecord]:
+        """By key, the records that cannot be read and that no later record has replaced: the people they are about are
+        missing here, or are as they were before."""
+        return MappingProxyType(self._unreadable)
+
+    def hides(self, identity_id: str) -> bool:
+        """Whether a record about this person cannot be read."""
+        return any(record.identity_id == identity_id for record in self._unreadable.values())
+
+    def keys_of(self, identity_id: str) -> Sequence[bytes]:
+        """Every key that stands in the topic for this person, readable or not; looks at everybody's."""
+        faces = {*self._index.numbers(identity_id), *(n for i, n in self._foreign if i == identity_id)}
+        photos = [n for i, n in self._photos if i == identity_id]
+        known = [person_key(identity_id), *(face_key(identity_id, n) for n in faces)]
+        known += [photo_key(identity_id, n) for n in photos]
+        hidden = [key for key, record in self._unreadable.items() if record.identity_id == identity_id]
+        return sorted({*known, *hidden})
+
+    def _fold(self, entry: Entry) -> None:
+        if entry.key is None:
+            raise NotReadable("it has no key")
+        if entry.value is None:
+            with suppress(NotReadable):  # under another key there is nothing of ours
+                self._remove(parse_key(entry.key))
+            return
+        key = parse_key(entry.key)
+        if key.kind == "person":
+            self._fold_person(key.identity_id, read_person(key, entry.value))
+        elif key.kind == "face":
+            self._fold_face(key, entry.value)
+        else:
+            self._photos[key.identity_id, key.number] = entry.offset
+
+    def _remove(self, key: PeopleKey) -> None:
+        if key.kind == "person":
+            self._fold_person(key.identity_id, None)
+        elif key.kind == "face":
+            self._remove_face((key.identity_id, key.number))
+        else:
+            self._photos.pop((key.identity_id, key.number), None)
 
     def _fold_person(self, identity_id: str, person: PersonRecord | None) -> None:
         before = self._persons.get(identity_id)
@@ -109,18 +149,22 @@ class People:
         for number in numbers:
             self._index.assign((identity_id, number), person if person and number in person.faces else None)
 
-    def _fold_face(self, face: tuple[str, int], record: FaceRecord | None) -> None:
+    def _fold_face(self, key: PeopleKey, value: bytes) -> None:
+        record, vector = read_face(key, value, self._model, self._index.dimension)
         if self._model is None:
             return
+        face = (key.identity_id, key.number)
+        self._remove_face(face)
+        if record.model == self._model:
+            person = self._persons.get(face[0])
+            self._index.add(face, vector, person if person and face[1] in person.faces else None)
+        else:
+            self._foreign.add(face)
+        self.foreign_faces = len(self._foreign)
+
+    def _remove_face(self, face: tuple[str, int]) -> None:
         self._index.remove(face)
         self._foreign.discard(face)
-        if record is not None:
-            vector = np.frombuffer(record.vector, dtype="<f4")
-            if record.model == self._model and vector.shape == (self._index.dimension,):
-                person = self._persons.get(face[0])
-                self._index.add(face, vector, person if person and face[1] in person.faces else None)
-            else:
-                self._foreign.add(face)
         self.foreign_faces = len(self._foreign)
 
     def __len__(self) -> int:
@@ -161,8 +205,3 @@ class People:
         if group_name is not None:
             people = (p for p in people if group_name in p.group_names)
         return list(islice(people, skip, skip + limit))
-
-
-def _numbered(name: str) -> tuple[str, int]:
-    identity_id, _, number = name.rpartition("/")
-    return identity_id, int(number)

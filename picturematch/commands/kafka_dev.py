@@ -21,7 +21,7 @@ def command(port: int, folder: Path | None) -> None:
     """Run a single Kafka broker on this machine, for development and tests.
 
     Uses a Docker engine, or Java 17 and Maven. It listens on the loopback interface only, without passwords, and stops
-    with SIGINT or SIGTERM.
+    with SIGINT, SIGTERM or SIGHUP.
     """
     try:
         with dev_kafka(port, None if folder is None else folder.absolute()) as broker:

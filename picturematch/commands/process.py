@@ -19,7 +19,7 @@ def command(
     """Match what ingresses publish to Kafka, and publish events and replies.
 
     Any number of them may run side by side, up to the number of partitions of the requests topic. Fetches the networks
-    on first start. The first SIGINT or SIGTERM finishes what is in flight; a second one kills.
+    on first start. The first SIGINT, SIGTERM or SIGHUP finishes what is in flight; a second one kills.
     """
     settings = settings_of(ctx, broker=broker, health__host=health_host, health__port=health_port)
     run_role(settings, log_level, ingest=False, process=True, kafka_only="process")

@@ -20,7 +20,7 @@ def command(
     """Answer PictureMatch calls, all in one process.
 
     Fetches the networks on first start, opens the embedded log in the data folder (or connects to Kafka) and listens.
-    The first SIGINT or SIGTERM stops accepting and finishes what is in flight; a second one kills.
+    The first SIGINT, SIGTERM or SIGHUP stops accepting and finishes what is in flight; a second one kills.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder, ingest__host=host, ingest__port=port)
     run_role(settings, log_level, ingest=True, process=True)

@@ -48,8 +48,8 @@ def jsonl(
 ) -> None:
     """Write every event once, as a JSON line, into rotating files.
 
-    Each line is the event with its place in the log. Every file but the last is finished. The first SIGINT or SIGTERM
-    finishes what is in hand; a second one kills, and nothing is lost or doubled by it.
+    Each line is the event with its place in the log. Every file but the last is finished. The first SIGINT, SIGTERM or
+    SIGHUP finishes what is in hand; a second one kills, and nothing is lost or doubled by it.
 
     On Kafka several processes of one group share the events, each with a folder of its own: an event stands in one of
     them, unless a process dies, or loses Kafka, between writing it and committing it; then it can stand in two.

@@ -88,9 +88,8 @@ async def test_people_are_enrolled_in_time_in_every_partition_also_after_a_take_
     for turn, status_of_known in ((0, 200), (1, 400)):
         async with roles(given) as (_, processor, session):
             for person in range(12):
-                status, answer = await post(
-                    session, USERS, identity_id=f"p{person}", reg_photo=encoded(photo(person)), info={"name": "P"}
-                )
+                asked = {"identity_id": f"p{person}", "reg_photo": encoded(photo(person))}
+                status, answer = await post(session, USERS, **asked, info={"name": f"P{turn}"})
                 assert status == status_of_known, (turn, person, answer)
             await until(lambda people=processor.people: len(people) == 12)
 

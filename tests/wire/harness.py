@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from broker.port import BrokerError, BrokerUnavailable, NewRecord, Position, Record, Start
 from engine.evidence import CheckResult, FaceBox, MeasuredItem
+from engine.gallery.unreadable import UnreadableRecord
 from engine.messages import (
     Answer,
     CompareAnswer,
@@ -147,6 +148,10 @@ class ScriptedPeople:
         self.version = 0
         self.persons: dict[str, PersonRecord] = {}
         self.photos: dict[tuple[str, int], int] = {}
+        self.unreadable: dict[bytes, UnreadableRecord] = {}
+
+    def hides(self, identity_id: str) -> bool:
+        return any(record.identity_id == identity_id for record in self.unreadable.values())
 
     def person(self, identity_id: str) -> PersonRecord | None:
         return self.persons.get(identity_id)

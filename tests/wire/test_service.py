@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from broker.port import BrokerError, RecordTooLarge
+from broker.port import BrokerError, CommitFailed, RecordTooLarge
 from engine.messages import Answer, Request
 from ingest.server import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH, CannotListen
 from tests.wire.harness import HttpReply, Serving, Site, answer_well, eventually, parse_replies, unavailable
@@ -98,7 +98,12 @@ async def test_without_its_log_the_server_sheds_before_reading_the_body(site: Si
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(unavailable(), 50380), (RecordTooLarge("too large"), 41300), (BrokerError("odd"), 50080)],
+    [
+        (unavailable(), 50380),
+        (CommitFailed("the transaction was aborted"), 50380),
+        (RecordTooLarge("too large"), 41300),
+        (BrokerError("odd"), 50080),
+    ],
 )
 async def test_an_append_that_fails_is_an_answer(site: Site, error: BrokerError, code: int) -> None:
     site.log.append_error = error

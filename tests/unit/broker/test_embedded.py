@@ -480,3 +480,25 @@ class TestGuests:
 
 def _bytes_on_disk(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+async def test_a_rewind_waits_for_a_commit_that_was_cancelled_and_is_written_all_the_same(make: EmbeddedMake) -> None:
+    async with make.open() as broker:
+        await write(broker, b"one")
+        async with broker.member(TOPIC, "group") as member:
+            assert values(await fetch_count(member, 1)) == [b"one"]
+            other = sqlite3.connect(make.folder / LOG_FILE, isolation_level=None)
+            try:
+                other.execute("BEGIN IMMEDIATE")
+                committing = asyncio.create_task(member.commit(0, 1))
+                await asyncio.sleep(0.1)
+                committing.cancel()
+                await asyncio.wait((committing,))
+                rewinding = asyncio.create_task(member.rewind(0))
+                await asyncio.sleep(0.1)
+                other.execute("ROLLBACK")
+            finally:
+                other.close()
+            await rewinding
+            assert await member.committed(0) == 1
+            assert not await member.fetch(1, SOON_S)

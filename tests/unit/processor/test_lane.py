@@ -15,6 +15,7 @@ from processor.envelope import Envelope
 from processor.examine import Examined, ExaminedPerson, Failure, Unreadable
 from processor.lane import Lane, LaneHooks
 from processor.outputs import Emitter
+from processor.people import PeopleAccess
 
 TOPICS = Topics()
 ANNA = PersonRecord(identity_id="anna", group_names=("default_group",), info={}, faces=(0,), next_face=1)
@@ -36,6 +37,10 @@ class Member:
         return positions
 
 
+def unchanged(examined: Examined) -> Examined:
+    return examined
+
+
 async def test_people_that_an_earlier_owner_of_the_partition_enrolled_are_read_before_the_next_is_decided() -> None:
     people, member, done = People(4, "model"), Member(), asyncio.Event()
 
@@ -44,8 +49,9 @@ async def test_people_that_an_earlier_owner_of_the_partition_enrolled_are_read_b
             people.apply([Record(TOPICS.people, 0, version - 1, 0, person_key("anna"), encode(ANNA))])
         return True
 
-    async def people_end() -> int:
-        return 7
+    class Log:
+        async def end_offsets(self, topic: str) -> dict[int, int]:
+            return {0: 7}
 
     async def examine(record: Record) -> Examined:
         request = EnrolRequest(request_id="e2", identity_id="anna", received_time_s=1.0)
@@ -53,7 +59,8 @@ async def test_people_that_an_earlier_owner_of_the_partition_enrolled_are_read_b
 
     emitter = Emitter(TOPICS, Policy(), {}, "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: done.set(), lambda _: None, lambda: None)
-    lane = Lane(0, member, examine, emitter, people, reached, people_end, "model", hooks)  # type: ignore[arg-type]
+    access = PeopleAccess(Log(), TOPICS.people, people, reached)  # type: ignore[arg-type]
+    lane = Lane(0, member, examine, unchanged, emitter, access, "model", hooks)  # type: ignore[arg-type]
     running = asyncio.create_task(lane.run())
     lane.put(Record(TOPICS.requests, 0, 0, 0, b"anna", b""))
     async with asyncio.timeout(5):
@@ -79,7 +86,8 @@ async def test_a_finished_result_waits_a_moment_for_those_behind_it(wait_s: floa
 
     emitter = Emitter(TOPICS, Policy(), {}, "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: committed.release(), lambda _: None, lambda: None)
-    lane = Lane(0, member, examine, emitter, people, never, never, "model", hooks, wait_s)  # type: ignore[arg-type]
+    access = PeopleAccess(None, TOPICS.people, people, never)  # type: ignore[arg-type]
+    lane = Lane(0, member, examine, unchanged, emitter, access, "model", hooks, wait_s)  # type: ignore[arg-type]
     running = asyncio.create_task(lane.run())
     for offset in range(3):
         lane.put(Record(TOPICS.requests, 0, offset, 0, b"k", b""))

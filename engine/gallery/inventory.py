@@ -1,0 +1,68 @@
+"""Which record stands last under every key of the people topic, and which of them cannot be read. Pure.
+
+It knows no embedder, so it cannot tell whether a vector has the length of the one in use; a server can.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from engine.gallery.people import Entry
+from engine.gallery.unreadable import NotReadable, UnreadableRecord, parse_key, read_face, read_person
+
+
+@dataclass(slots=True)
+class Inventory:
+    """Folded from the topic's records in offset order. `keyless` are records without a key: a compacted topic has no
+    place for them, nothing can replace them, and everybody skips them."""
+
+    keyless: list[UnreadableRecord] = field(default_factory=list)
+    _last: dict[bytes, tuple[int, str | None]] = field(default_factory=dict)
+
+    def take(self, entries: Iterable[Entry]) -> None:
+        """Fold the records that follow."""
+        for entry in entries:
+            if entry.key is None:
+                self.keyless.append(UnreadableRecord(entry.offset, None, "it has no key"))
+            elif entry.value is None:
+                self._last.pop(entry.key, None)
+            else:
+                self._last[entry.key] = (entry.offset, _why_not_readable(entry.key, entry.value))
+
+    def unreadable(self) -> Sequence[UnreadableRecord]:
+        """What cannot be read and no later record replaced, in offset order."""
+        found = (UnreadableRecord(offset, key, why) for key, (offset, why) in self._last.items() if why is not None)
+        return sorted(found, key=lambda record: record.offset)
+
+    def key_at(self, offset: int) -> bytes | None:
+        """The key whose last record stands there; None where there is none, or a later record replaced it."""
+        return next((key for key, (last, _) in self._last.items() if last == offset), None)
+
+    def keys_to_remove(self, key: bytes) -> Sequence[bytes]:
+        """What goes with a record that is removed: its own key, and of a person also the faces and photos, which nobody
+        would ever remove otherwise."""
+        try:
+            named = parse_key(key)
+        except NotReadable:
+            return [key]
+        if named.kind != "person":
+            return [key]
+        return [key, *(other for other in self._last if other != key and _is_about(other, named.identity_id))]
+
+
+def _is_about(key: bytes, identity_id: str) -> bool:
+    try:
+        return parse_key(key).identity_id == identity_id
+    except NotReadable:
+        return False
+
+
+def _why_not_readable(key: bytes, value: bytes) -> str | None:
+    try:
+        named = parse_key(key)
+        if named.kind == "person":
+            read_person(named, value)
+        elif named.kind == "face":
+            read_face(named, value, model=None, dimension=0)
+    except NotReadable as error:
+        return str(error)
+    return None

@@ -1,0 +1,66 @@
+"""What a processor asks of the people topic: the fold, how far it has been read, and the photos.
+
+Nobody decides against people of whom a record cannot be read: a match might miss the one person it must find, and an
+enrolment might write over a person it cannot see. A call that somebody waits for is refused at once with 50380, so that
+the device hears it; a request without a deadline (a dead letter sent again) waits, since nobody would send it again.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from broker.port import Broker, BrokerUnavailable, Position
+from engine.errors import Code, Refusal
+from engine.gallery.people import People
+from engine.gallery.unreadable import read_photo
+from engine.messages import PhotoRecord
+from processor.envelope import Envelope
+
+Reached = Callable[[int, float], Awaitable[bool]]
+"""Wait until the people topic has been read up to a version, at most so many seconds; whether it was."""
+
+_READ_WAIT_S = 30.0
+"""How long a decision about a person waits for the records of the one before; they are committed, so it is a matter of
+reading them."""
+
+_UNREADABLE = Refusal(Code.OVERLOADED, "a record of the enrolled people cannot be read; the operator must replace it")
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleAccess:
+    """The people as one processor sees them. `people` is the fold that its owner keeps reading the topic into."""
+
+    broker: Broker
+    topic: str
+    people: People
+    reached: Reached
+
+    async def end(self) -> int:
+        """The version above everything that is in the topic now."""
+        return (await self.broker.end_offsets(self.topic))[0]
+
+    async def read_up_to(self, version: int) -> None:
+        """Wait until the fold has everything below `version`, which is in the topic.
+
+        Raises:
+            BrokerUnavailable: it could not be read in time.
+        """
+        if not await self.reached(version, _READ_WAIT_S):
+            raise BrokerUnavailable("the people topic could not be read in time")
+
+    async def complete(self, envelope: Envelope) -> Refusal | None:
+        """None once every record can be read; the refusal of a request whose sender waits, as long as one cannot."""
+        while self.people.unreadable:
+            if envelope.deadline_s is not None:
+                return _UNREADABLE.afresh()
+            await self.reached(self.people.version + 1, _READ_WAIT_S)
+        return None
+
+    async def photo(self, identity_id: str, number: int) -> PhotoRecord | None:
+        """The photo that the face was enrolled with; None where there is none, or none that can be read.
+
+        Raises:
+            BrokerError: the log cannot be read.
+        """
+        offset = self.people.photo_offset(identity_id, number)
+        stored = None if offset is None else await self.broker.read_at(Position(self.topic, 0, offset))
+        return read_photo(stored.value) if stored is not None and stored.value is not None else None
