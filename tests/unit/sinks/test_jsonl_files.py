@@ -15,7 +15,7 @@ from sinks.jsonl_lines import line_of
 from sinks.port import SinkError, Standing
 
 NOW_S = 1_700_000_000.0
-ENDS = {0: 1000, 1: 1000}
+ENDS = {0: 1000, 1: 1000, 2: 1000}
 
 
 def record(offset: int, partition: int = 0, value: bytes | None = None) -> Record:
@@ -234,23 +234,26 @@ def test_how_far_a_folder_is_is_read_off_its_files_when_the_note_is_lost(tmp_pat
     first = files(tmp_path, max_bytes=200)
     take(first)
     for offset in range(9):
-        write_all(first, [record(offset, offset % 2)])
+        write_all(first, [record(offset, offset % 3)])
+    for offset in (9, 12):
+        write_all(first, [record(offset)])
     first.close()
+    assert len(list(tmp_path.glob("events-*"))) > 3
     note = tmp_path / "written.json"
     content = note.read_bytes()
     match harm:
         case "missing":
             note.unlink()
         case "flipped":
-            note.write_bytes(flipped(content, b'"offset":8', b'"offset":9'))
+            note.write_bytes(flipped(content, b'"offset":8', b'"offset":5'))
         case "half":
             note.write_bytes(content[:-40])
         case "empty":
             note.write_bytes(b"")
     take(first)
-    write_all(first, [record(offset, offset % 2) for offset in range(11)])
+    write_all(first, [record(offset, offset % 3) for offset in (*range(10), 12, 13)])
     first.close()
-    assert written(tmp_path) == [f"{offset % 2}-{offset}" for offset in range(11)]
+    assert written(tmp_path) == [f"{offset % 3}-{offset}" for offset in (*range(10), 12, 13)]
 
 
 def test_what_was_written_of_a_partition_is_not_written_again_in_a_later_file(tmp_path: Path) -> None:
@@ -264,6 +267,18 @@ def test_what_was_written_of_a_partition_is_not_written_again_in_a_later_file(tm
     first.close()
     assert written(tmp_path) == ["0-0", "1-0", "0-1", "1-1"]
     assert len(list(tmp_path.glob("events-*"))) == 3
+
+
+def test_a_file_that_was_begun_and_got_no_line_hides_nothing_that_was_written_before(tmp_path: Path) -> None:
+    first = files(tmp_path)
+    take(first)
+    write_all(first, [record(0), record(0, 1)])
+    first.close()
+    (tmp_path / "events-00000002-20231114T221321Z.jsonl").touch()
+    take(first)
+    write_all(first, [record(0, 1), record(1, 1)])
+    first.close()
+    assert written(tmp_path) == ["0-0", "1-0", "1-1"]
 
 
 @pytest.mark.parametrize("way", ["moved", "deleted", "replaced"])
