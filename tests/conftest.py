@@ -5,6 +5,32 @@ import pytest
 from picturematch.kafka_dev import DevBroker
 from tests.support.kafka import kafka_for_tests, missing, own_kafka
 
+_BROKERS = {"kafka_bootstrap", "kafka_to_break"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `pytest -n 2 --dist loadgroup`, one process has the Kafka brokers and begins with the tests that need one:
+    they wait most of the time, and the other process computes meanwhile."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    with_kafka = [item for item in items if _BROKERS & set(getattr(item, "fixturenames", ()))]
+    for item in with_kafka:
+        item.add_marker(pytest.mark.xdist_group("kafka"))
+    if hasattr(config, "workerinput"):
+        first = set(with_kafka)
+        items.sort(key=lambda item: item not in first)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of several tells the first one why it had no broker."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["kafka_missing"] = missing
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    missing.extend(getattr(node, "workeroutput", {}).get("kafka_missing", ()))
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """One line, whatever the number of skipped tests, that says how to get a broker."""

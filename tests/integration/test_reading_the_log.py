@@ -191,6 +191,10 @@ async def test_a_capture_of_another_log_is_not_continued(log: EmbeddedBroker, cl
         await make_topics(other)
         with pytest.raises(CaptureError, match="another log"):
             await captured(other, tmp_path / "out")
+        for number in range(20, 40):  # by now it has requests at the same places
+            await append_decided(other, match_request(number, f"10.0.0.{number % 2}"))
+        with pytest.raises(CaptureError, match="another log"):
+            await captured(other, tmp_path / "out")
 
 
 async def test_a_request_without_an_event_is_recorded_undecided_and_those_after_it_decided(
