@@ -77,6 +77,8 @@ class FileView:
         connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=30)
         try:
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            return str(error)
         finally:
             connection.close()
         return None if found == "ok" else str(found)
