@@ -109,7 +109,11 @@ class JsonlFiles:
         self._written = kept.written
 
     def write(self, records: Sequence[Record], now_s: float) -> None:
-        """Append the records that are not written yet. They are durable only after `sync`."""
+        """Append the records that are not written yet. They are durable only after `sync`.
+
+        Raises:
+            SinkError: the folder is gone.
+        """
         lines = [
             (Place(record.topic, record.partition, record.offset), line_of(record))
             for record in records
@@ -117,6 +121,7 @@ class JsonlFiles:
         ]
         if not lines:
             return
+        self._require_in_place()
         data = b"".join(line for _, line in lines)
         if self._file is None or self._is_full(len(data), now_s) or not self._is_at_its_name():
             self._begin(now_s)

@@ -5,6 +5,7 @@ import json
 import random
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,27 @@ async def test_a_group_and_a_folder_have_one_sink(tmp_path: Path) -> None:
             assert second.err.count("\n") == 1
         first.terminate()
         assert (await finish(first, PATIENCE_S)).status == 0
+
+
+@pytest.mark.parametrize("back", [True, False], ids=["put back", "gone"])
+async def test_a_folder_that_is_moved_away_while_events_come_ends_the_sink_and_loses_none(
+    tmp_path: Path, back: bool
+) -> None:
+    data, out, away = tmp_path / "data", tmp_path / "out", tmp_path / "away"
+    command = ("sink", "jsonl", "--data-folder", data, "--out", out)
+    async with open_embedded(data, role="owner", clock_ms=lambda: int(time.time() * 1000)) as log:
+        await make_topics(log)
+        await append_decided(log, match_request(1))
+        process = await start(*command)
+        await until(lambda: len(lines_of(out)) == 1, PATIENCE_S)
+        out.rename(away)
+        for number in range(2, 5):
+            await append_decided(log, match_request(number))
+        ended = await finish(process, PATIENCE_S)
+        if back:
+            away.rename(out)
+        last = await finish(await start(*command, "--idle-exit", "0.2s"), PATIENCE_S)
+    assert (ended.status, last.status) == (2, 0)
+    assert ended.err.startswith(f"picturematch: {out} was moved, deleted or unmounted while events were written to it")
+    carried = Counter(json.loads(line)["id"] for line in (*lines_of(out), *lines_of(away)))
+    assert carried == Counter(["r1", "r2", "r3", "r4"])
