@@ -200,10 +200,21 @@ def parse_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, CaptureLine]]:
             raise CaptureError(f"line {number} of {REQUESTS_FILE} cannot be read: {error}") from error
 
 
-def next_offsets(lines: Iterable[CaptureLine]) -> Mapping[int, int]:
-    """Partition of the requests topic -> the offset after the last one that was recorded."""
-    offsets: dict[int, int] = {}
-    for line in lines:
-        if line.place is not None:
-            offsets[line.place.partition] = max(offsets.get(line.place.partition, 0), line.place.offset + 1)
-    return offsets
+def last_lines(lines: Iterable[tuple[int, CaptureLine]]) -> Mapping[int, CaptureLine]:
+    """Partition of the requests topic -> the last line of it, from lines with their numbers.
+
+    Raises:
+        CaptureError: the places of a partition do not grow from line to line, so one of them is damaged.
+    """
+    last: dict[int, CaptureLine] = {}
+    for number, line in lines:
+        if line.place is None:
+            continue
+        before = last.get(line.place.partition)
+        if before is not None and before.place is not None and line.place.offset <= before.place.offset:
+            raise CaptureError(
+                f"line {number} of {REQUESTS_FILE} or one before it is damaged: it names offset {line.place.offset} of "
+                f"partition {line.place.partition} behind offset {before.place.offset}"
+            )
+        last[line.place.partition] = line
+    return last

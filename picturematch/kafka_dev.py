@@ -75,6 +75,10 @@ class DevBroker(Protocol):
         """Stop it as a power cut would."""
         ...
 
+    def answers(self) -> bool:
+        """Whether it is running and answers."""
+        ...
+
 
 @contextmanager
 def dev_kafka(port: int = 0, folder: Path | None = None) -> Iterator[DevBroker]:
@@ -194,6 +198,10 @@ class _JavaBroker:
             self.kill()
         self._process = None
 
+    def answers(self) -> bool:
+        """Whether it answers now."""
+        return self._process is not None and _answers(self._port)
+
     def kill(self) -> None:
         """SIGKILL to its process group."""
         process, self._process = self._process, None
@@ -225,6 +233,10 @@ class _DockerBroker:
     def stop(self) -> None:
         """Stop the container and keep it."""
         self._container.get_wrapped_container().stop(timeout=int(_STOP_LIMIT_S))
+
+    def answers(self) -> bool:
+        """Whether it answers now."""
+        return self._made and _answers(self._port)
 
     def kill(self) -> None:
         """Remove the container."""

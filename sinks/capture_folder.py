@@ -17,7 +17,7 @@ from engine.capture import (
     check_manifest,
     format_line,
     format_manifest,
-    next_offsets,
+    last_lines,
     parse_lines,
     picture_file,
     picture_sha256,
@@ -36,7 +36,7 @@ class CaptureFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._next: Mapping[int, int] = {}
+        self._last: Mapping[int, CaptureLine] = {}
         self._lock: int | None = None
         self._lines: int | None = None
 
@@ -61,9 +61,9 @@ class CaptureFolder:
         self._lines = self._lock = None
 
     @property
-    def next_offsets(self) -> Mapping[int, int]:
-        """Partition of the requests topic -> where this capture goes on."""
-        return self._next
+    def last_lines(self) -> Mapping[int, CaptureLine]:
+        """Partition of the requests topic -> the last line of it, behind which this capture goes on."""
+        return self._last
 
     def keep_picture(self, picture: bytes) -> str:
         """Store a picture unless it is there, and return its sha256 (hex)."""
@@ -124,7 +124,7 @@ class CaptureFolder:
         self._lines = os.open(requests, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         _cut_half_line(requests, self._lines)
         with requests.open("rb") as lines:
-            self._next = next_offsets(line for _, line in parse_lines(lines))
+            self._last = last_lines(parse_lines(lines))
         _sync_folder(self._folder)
 
 

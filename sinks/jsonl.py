@@ -4,10 +4,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from broker.port import Record
 from sinks.jsonl_files import JsonlFiles
-from sinks.port import SinkError, Standing, cannot_be_written
+from sinks.port import ReadAt, SinkError, Standing, cannot_be_written
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -39,9 +42,12 @@ class JsonlSink:
         self._files = JsonlFiles(folder, topic, group, max_bytes, max_age_s)
         self._clock_s = clock_s
 
-    async def setup(self, standings: Mapping[int, Standing]) -> None:
+    async def setup(self, standings: Mapping[int, Standing], read_at: ReadAt) -> None:
         """Take the folder; say so when it gets only what the group has not carried elsewhere. Raises SinkError."""
-        await self._do(lambda: self._files.open(standings))
+        places = await self._do(self._files.open)
+        there = {place: await read_at(*place) for place in places if place[0] in standings}
+        ends = {partition: standing.end for partition, standing in standings.items()}
+        await self._do(lambda: self._files.settle(ends, there))
         if self._files.is_new and any(standing.committed for standing in standings.values()):
             _log.warning(
                 "group %s has carried events to another folder before: %s gets only those that follow; "
@@ -58,17 +64,13 @@ class JsonlSink:
         """Make them durable. Raises SinkError."""
         await self._do(self._files.sync)
 
-    async def committed(self) -> None:
-        """From here a new file may begin."""
-        self._files.mark_committed()
-
     async def close(self) -> None:
         """Let the folder go."""
         self._files.close()
 
-    async def _do(self, work: Callable[[], None]) -> None:
+    async def _do(self, work: Callable[[], T]) -> T:
         """Run file work beside the event loop, which has the log to attend to."""
         try:
-            await asyncio.to_thread(work)
+            return await asyncio.to_thread(work)
         except OSError as error:
             raise SinkError(cannot_be_written(self._folder, error)) from error

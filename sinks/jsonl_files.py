@@ -4,13 +4,14 @@ Invariants:
 
 - Every file but the last is finished and never touched again. Files are named `events-<number>-<UTC time>.jsonl`,
   numbers grow.
-- A new file is begun only when all that was written is committed, so that what a crash leaves uncommitted stands in
-  the last file, and reading that one tells what is already written.
-- A line carries its place in the log (`place`), and per partition places grow from line to line.
+- A line carries its place in the log (`place`), and per partition places grow from line to line, over all files.
+- `written.json` tells how far the folder is (`sinks.jsonl_state`). It is replaced after the lines that it tells of are
+  durable, and is durable itself before the group commits. What it tells of is therefore never written again, whichever
+  partitions were committed; and what stands behind that in the last file was not committed, so it may be cut.
 """
 
-import base64
 import fcntl
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -18,12 +19,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-import orjson
 
 from broker.port import Record
-from sinks.port import SinkError, Standing
+from sinks.jsonl_lines import Place, line_of, place_of
+from sinks.jsonl_state import Written, decode_written, encode_written, foreign_partition, keep_of_tail
+from sinks.port import SinkError
+
+_log = logging.getLogger(__name__)
 
 OWNER_FILE = "sink.json"
+STATE_FILE = "written.json"
+_HALF_FILE = "written.half"
 _NAME = re.compile(r"events-(\d{8,})-(\d{8}T\d{6})Z\.jsonl", re.ASCII)
 
 
@@ -33,54 +39,22 @@ class _Owner(msgspec.Struct, frozen=True):
     group: str
 
 
-class _Place(msgspec.Struct, frozen=True):
-    partition: int
-    offset: int
-
-
-class _Line(msgspec.Struct, frozen=True):
-    place: _Place
-
-
-_line_decoder = msgspec.json.Decoder(_Line)
-
-
-def line_of(record: Record) -> bytes:
-    """A record's line: the event's own JSON with `place` set before it.
-
-    A value that is no JSON object is kept as base64 under `unreadable`: a sink passes on what it was given.
-    """
-    place = orjson.dumps({"topic": record.topic, "partition": record.partition, "offset": record.offset})
-    value = (record.value or b"").strip()
-    try:
-        readable = isinstance(event := orjson.loads(value), dict)
-    except orjson.JSONDecodeError:
-        readable = False
-    if not readable:
-        rest = orjson.dumps({"unreadable": base64.b64encode(record.value or b"").decode()})[1:]
-    elif b"\n" in value or b"\r" in value:
-        rest = orjson.dumps(event)[1:]
-    else:
-        # spliced, not written anew: numbers keep every digit they came with
-        rest = value[1:].lstrip()
-    return b'{"place":' + place + (b"" if rest.startswith(b"}") else b",") + rest + b"\n"
-
-
 class JsonlFiles:
-    """Owns a folder of rotating files. Call `open` first and `close` last; nothing here is thread-safe."""
+    """Owns a folder of rotating files. Call `open`, then `settle`, and `close` last; nothing here is thread-safe."""
 
     def __init__(self, folder: Path, topic: str, group: str, max_bytes: int, max_age_s: float) -> None:
         self._folder = folder
         self._owner = _Owner("picturematch-jsonl", topic, group)
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
+        self._dir: int | None = None
         self._lock: int | None = None
         self._file: int | None = None
-        self._number = 0
-        self._size = 0
+        self._name = ""
         self._begun_s = 0.0
-        self._written: dict[int, int] = {}
-        self._committed = True
+        self._written = Written()
+        self._durable = Written()
+        self._tail: Sequence[bytes] = ()
         self._is_new = False
 
     @property
@@ -88,57 +62,100 @@ class JsonlFiles:
         """Whether the folder was taken for the first time."""
         return self._is_new
 
-    def open(self, standings: Mapping[int, Standing]) -> None:
-        """Take the folder, cut a half line off the last file, and learn what it already holds.
+    def open(self) -> Sequence[tuple[int, int]]:
+        """Take the folder, and return the places (partition, offset) at which `settle` wants the log's records.
 
         Raises:
-            SinkError: the folder is another's, in use, or holds events of another log.
+            SinkError: the folder is another's, or in use.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._dir = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         self._own()
-        names = sorted((int(m[1]), p, m[2]) for p in self._folder.iterdir() if (m := _NAME.fullmatch(p.name)))
-        if not names:
-            return
-        self._number, last, begun = names[-1]
-        self._begun_s = datetime.strptime(begun + "+0000", "%Y%m%dT%H%M%S%z").timestamp()
-        self._file = os.open(last, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW)
-        self._read_back(last)
-        self._committed = all(self._is_committed(p, offset, standings) for p, offset in self._written.items())
+        files = self._files()
+        self._durable = self._written = self._state(files)
+        if files:
+            self._take_up(*files[-1])
+        in_tail = [place for line in self._tail if (place := place_of(line)) is not None]
+        lasts = [(partition, last.offset) for partition, last in self._written.last.items()]
+        return [*lasts, *((place.partition, place.offset) for place in in_tail)]
+
+    def settle(self, ends: Mapping[int, int], there: Mapping[tuple[int, int], Record | None]) -> None:
+        """Keep of what a crash left what the log has too, and cut the rest; it is delivered again.
+
+        Args:
+            ends: Partition -> end offset of the topic.
+            there: What the log has at the places that `open` asked for.
+
+        Raises:
+            SinkError: the folder holds events of another log.
+        """
+        if foreign_partition(self._written, ends, there) is not None:
+            raise SinkError(
+                f"{self._folder} holds events that the log does not have; it belongs to another data folder, "
+                "so choose another folder for this one"
+            )
+        kept = keep_of_tail(self._written, self._tail, ends, there)
+        cut = self._tail[kept.lines :]
+        self._tail = ()
+        if cut and self._file is not None:
+            os.ftruncate(self._file, kept.written.size)
+            if whole := sum(line.endswith(b"\n") for line in cut):
+                _log.warning(
+                    "%d lines at the end of %s were written before a crash and are not what the log has; "
+                    "they are cut off, and their events are written again",
+                    whole,
+                    self._folder / self._name,
+                )
+        self._written = kept.written
 
     def write(self, records: Sequence[Record], now_s: float) -> None:
-        """Append the records that are not written yet. They are durable only after `sync`."""
-        new = [r for r in records if r.offset > self._written.get(r.partition, -1)]
-        if not new:
+        """Append the records that are not written yet. They are durable only after `sync`.
+
+        Raises:
+            SinkError: the folder is gone.
+        """
+        lines = [
+            (Place(record.topic, record.partition, record.offset), line_of(record))
+            for record in records
+            if not self._written.holds(record.partition, record.offset)
+        ]
+        if not lines:
             return
-        data = b"".join(map(line_of, new))
-        if self._file is None or (self._committed and self._is_full(len(data), now_s)):
+        self._require_in_place()
+        data = b"".join(line for _, line in lines)
+        if self._file is None or self._is_full(len(data), now_s) or not self._is_at_its_name():
             self._begin(now_s)
         self._append(data)
-        for record in new:
-            self._written[record.partition] = record.offset
-        self._committed = False
+        self._written = self._written.with_lines(lines)
 
     def sync(self) -> None:
-        """Make everything written durable."""
-        if self._file is not None:
-            os.fsync(self._file)
+        """Make everything written durable.
 
-    def mark_committed(self) -> None:
-        """Everything written is committed; the next write may begin a new file."""
-        self._committed = True
+        Raises:
+            SinkError: the folder or its last file is gone, so what was written is too.
+        """
+        if self._file is not None and self._written != self._durable:
+            try:
+                os.fsync(self._file)
+            except OSError:
+                os.ftruncate(self._file, self._durable.size if self._durable.file == self._written.file else 0)
+                raise
+        self._require_in_place()
+        if self._written != self._durable:
+            self._save(self._written)
 
     def close(self) -> None:
         """Close the files and let the folder go."""
-        for descriptor in (self._file, self._lock):
+        for descriptor in (self._file, self._lock, self._dir):
             if descriptor is not None:
                 os.close(descriptor)
-        self._file = self._lock = None
+        self._file = self._lock = self._dir = None
 
     def _own(self) -> None:
         path = self._folder / OWNER_FILE
         if not path.exists() and any(self._folder.iterdir()):
             raise SinkError(f"{self._folder} is not empty and not a folder of this sink; choose an empty one")
-        self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        self._lock = os.open(OWNER_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self._dir)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -153,7 +170,7 @@ class JsonlFiles:
             return
         try:
             owner = msgspec.json.decode(note, type=_Owner)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise SinkError(f"{path} cannot be read; choose another folder") from error
         if owner != self._owner:
             raise SinkError(
@@ -161,48 +178,70 @@ class JsonlFiles:
                 "choose another folder, or that group"
             )
 
-    def _read_back(self, path: Path) -> None:
-        """Cut a half line, and note the highest offset per partition of the last file."""
-        assert self._file is not None  # noqa: S101 - opened by the caller, for mypy
-        good = 0
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    place = _line_decoder.decode(line).place
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise SinkError(
-                        f"line {number} of {path} was not written by this sink; move the file away"
-                    ) from error
-                self._written[place.partition] = max(self._written.get(place.partition, -1), place.offset)
-                good += len(line)
-        os.ftruncate(self._file, good)
-        self._size = good
+    def _files(self) -> list[tuple[int, str, str]]:
+        """(number, name, UTC time of its beginning) of every file, by number."""
+        return sorted((int(m[1]), m[0], m[2]) for path in self._folder.iterdir() if (m := _NAME.fullmatch(path.name)))
 
-    def _is_committed(self, partition: int, offset: int, standings: Mapping[int, Standing]) -> bool:
-        standing = standings.get(partition)
-        if standing is None or offset >= standing.end:
-            raise SinkError(
-                f"{self._folder} holds events that the log does not have; it belongs to another data folder, "
-                "so choose another folder for this one"
-            )
-        return standing.committed is not None and offset < standing.committed
+    def _state(self, files: Sequence[tuple[int, str, str]]) -> Written:
+        """How far the folder is, as it noted; read off all its files where there is no note, or one that is wrong."""
+        note = self._folder / STATE_FILE
+        try:
+            written = decode_written(note.read_bytes())
+        except FileNotFoundError:
+            return self._read_off(files)
+        if written is None:
+            _log.warning("%s is damaged; it is made again from the files beside it", note)
+            return self._read_off(files)
+        short = [name for number, name, _ in files if number == written.file and self._size(name) < written.size]
+        if short:
+            _log.warning("%s is shorter than it was: lines are gone from its end", self._folder / short[0])
+            return self._read_off(files)
+        return written
+
+    def _size(self, name: str) -> int:
+        return os.stat(name, dir_fd=self._dir).st_size
+
+    def _read_off(self, files: Sequence[tuple[int, str, str]]) -> Written:
+        written = Written()
+        for number, name, _ in files:
+            written = Written(number, 0, written.last)
+            with (self._folder / name).open("rb") as lines:
+                for count, line in enumerate(lines, start=1):
+                    place = place_of(line)
+                    if place is not None and not written.holds(place.partition, place.offset):
+                        written = written.with_lines([(place, line)])
+                    elif line.endswith(b"\n"):
+                        _log.warning("line %d of %s is damaged", count, self._folder / name)
+                        written = Written(number, written.size + len(line), written.last)
+        return written
+
+    def _take_up(self, number: int, name: str, begun: str) -> None:
+        """Go on in the last file, and read what stands in it behind what was noted."""
+        if number < self._written.file:
+            return  # the last file was taken away; the next one gets the number after it
+        start = self._written.size if number == self._written.file else 0
+        self._file, self._name = os.open(name, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW, dir_fd=self._dir), name
+        with (self._folder / name).open("rb") as lines:
+            lines.seek(start)
+            self._tail = lines.readlines()
+        self._begun_s = datetime.strptime(begun + "+0000", "%Y%m%dT%H%M%S%z").timestamp()
+        self._written = Written(number, start, self._written.last)
 
     def _is_full(self, coming_bytes: int, now_s: float) -> bool:
-        over = self._size + coming_bytes > self._max_bytes or now_s - self._begun_s >= self._max_age_s
-        return self._size > 0 and over
+        size = self._written.size
+        return size > 0 and (size + coming_bytes > self._max_bytes or now_s - self._begun_s >= self._max_age_s)
 
     def _begin(self, now_s: float) -> None:
+        self.sync()  # so that only the last file can hold what is not noted
         if self._file is not None:
             os.close(self._file)
             self._file = None
-        self._number += 1
-        name = f"events-{self._number:08d}-{datetime.fromtimestamp(now_s, UTC):%Y%m%dT%H%M%S}Z.jsonl"
+        number = self._written.file + 1
+        name = f"events-{number:08d}-{datetime.fromtimestamp(now_s, UTC):%Y%m%dT%H%M%S}Z.jsonl"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW
-        self._file = os.open(self._folder / name, flags, 0o600)
-        self._size = 0
-        self._begun_s = now_s
+        self._file = os.open(name, flags, 0o600, dir_fd=self._dir)
+        self._name, self._begun_s = name, now_s
+        self._written = Written(number, 0, self._written.last)
         self._sync_folder()
 
     def _append(self, data: bytes) -> None:
@@ -212,13 +251,46 @@ class JsonlFiles:
             while left:
                 left = left[os.write(self._file, left) :]
         except OSError:
-            os.ftruncate(self._file, self._size)  # a full disk must leave no half line behind
+            os.ftruncate(self._file, self._written.size)  # a full disk must leave no half line behind
             raise
-        self._size += len(data)
+
+    def _save(self, written: Written) -> None:
+        """Replace the note; durable when it returns."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        descriptor = os.open(_HALF_FILE, flags, 0o600, dir_fd=self._dir)
+        with os.fdopen(descriptor, "wb") as half:
+            half.write(encode_written(written))
+            half.flush()
+            os.fsync(descriptor)
+        os.replace(_HALF_FILE, STATE_FILE, src_dir_fd=self._dir, dst_dir_fd=self._dir)
+        self._sync_folder()
+        self._durable = written
+
+    def _is_at_its_name(self) -> bool:
+        assert self._file is not None  # noqa: S101 - asked about an open file only, for mypy
+        try:
+            return os.path.samestat(os.stat(self._name, dir_fd=self._dir), os.fstat(self._file))
+        except FileNotFoundError:
+            return False
+
+    def _require_in_place(self) -> None:
+        """Nothing may be committed that was written to files which nobody can find."""
+        assert self._lock is not None  # noqa: S101 - the folder is owned, for mypy
+        try:
+            in_place = os.path.samestat((self._folder / OWNER_FILE).stat(), os.fstat(self._lock))
+        except (FileNotFoundError, NotADirectoryError):
+            in_place = False
+        if not in_place:
+            raise SinkError(
+                f"{self._folder} was moved, deleted or unmounted while events were written to it: put it back and run "
+                "the same command again, or choose another folder; what was not committed is written there again"
+            )
+        if self._file is not None and os.fstat(self._file).st_nlink == 0:
+            raise SinkError(
+                f"{self._folder / self._name} was deleted while events were written to it: run the same command again, "
+                "and what was not committed is written to another file"
+            )
 
     def _sync_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        assert self._dir is not None  # noqa: S101 - the folder is open, for mypy
+        os.fsync(self._dir)

@@ -1,7 +1,7 @@
 """The port of a sink: a destination of events. One file per destination; `sinks.runner` drives them all."""
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,16 +39,23 @@ class Standing:
     end: int
 
 
+ReadAt = Callable[[int, int], Awaitable[Record | None]]
+"""Given partition and offset, the topic's record at that place, or None where there is none (any more)."""
+
+
 class Sink(Protocol):
     """A destination of records.
 
     The log delivers at least once: after a crash between `flush` and the commit the same records are added again.
+    Partitions are committed one by one, so a crash can leave any of them committed and the others not.
     A sink that can tell (by partition and offset) leaves them out; another passes on the event's id, so that its
     receiver can.
     """
 
-    async def setup(self, standings: Mapping[int, Standing]) -> None:
+    async def setup(self, standings: Mapping[int, Standing], read_at: ReadAt) -> None:
         """Called once before all else, with every partition of the topic.
+
+        `read_at` lets a sink compare what it holds with what the log has.
 
         Raises:
             SinkError: the destination cannot be used.
@@ -66,10 +73,6 @@ class Sink(Protocol):
             SinkBusy: not now; call it again.
             SinkError: it cannot be had; nothing of it is committed.
         """
-        ...
-
-    async def committed(self) -> None:
-        """Everything that was flushed is committed: it will not be added again."""
         ...
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from broker.port import Broker, Reader, Record, Start
+from broker.port import Broker, Position, Reader, Record, Start
 from engine.capture import CapturedDecision, CaptureError, CaptureLine, decision_of, line_of
 from engine.event import Event, RequestPlace, decode_event
 from engine.messages import MatchRequest, decode_request
@@ -144,12 +144,22 @@ async def _begin(
     broker: Broker, topics: Topics, folder: CaptureFolder, wanted: Wanted, ends: Mapping[int, int]
 ) -> dict[int, int]:
     """Partition -> the first request to look at."""
-    for partition, offset in folder.next_offsets.items():
-        if offset > ends.get(partition, 0):
-            raise CaptureError("the capture was made from another log; record into another folder")
+    goes_on: dict[int, int] = {}
+    for partition, line in folder.last_lines.items():
+        at = line.place.offset if line.place is not None else 0
+        if at >= ends.get(partition, 0) or not await _is_there(broker, Position(topics.requests, partition, at), line):
+            raise CaptureError("the capture was made from another log, or is damaged; record into another folder")
+        goes_on[partition] = at + 1
     start = Start.EARLIEST if wanted.since_s is None else wanted.since_s
     begin = await positions(broker, topics.requests, start)
-    return {partition: max(at, folder.next_offsets.get(partition, 0)) for partition, at in begin.items()}
+    return {partition: max(at, goes_on.get(partition, 0)) for partition, at in begin.items()}
+
+
+async def _is_there(broker: Broker, place: Position, line: CaptureLine) -> bool:
+    """Whether the request of that line stands at that place; or may have, until the log removed it."""
+    record = await broker.read_at(place)
+    request = None if record is None else _match_request(record)
+    return record is None or (request is not None and request.request_id == line.request_id)
 
 
 async def _requests(

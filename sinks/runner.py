@@ -5,7 +5,6 @@ The order of a checkpoint, which makes sure that no event is lost:
 1. `sink.flush()`: everything added is durable at the destination. If this fails, nothing is committed.
 2. The group's offsets are committed, partition by partition. If this fails, or the process dies before it, the same
    records are delivered again, and the sink recognises them or its receiver does.
-3. `sink.committed()`: the sink learns that they will not come again.
 
 Partitions pass to another member of the group only when what was delivered of them is checkpointed: the other one
 writes elsewhere, and does not see what stands here already.
@@ -15,11 +14,11 @@ The order of a stop: delivery ends, what was delivered is checkpointed, the sink
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
-from broker.port import BrokerError, GroupMember, Record
-from sinks.port import Sink, SinkBusy, Standing
+from broker.port import Broker, BrokerError, GroupMember, Position, Record
+from sinks.port import ReadAt, Sink, SinkBusy, Standing
 
 _log = logging.getLogger(__name__)
 
@@ -50,12 +49,22 @@ class _Hand:
         await self._empty.wait()
 
 
+def reading_at(broker: Broker, topic: str) -> ReadAt:
+    """What a sink looks records of this topic up with."""
+
+    def read_at(partition: int, offset: int) -> Awaitable[Record | None]:
+        return broker.read_at(Position(topic, partition, offset))
+
+    return read_at
+
+
 async def run_sink(
     sink: Sink,
     member: GroupMember,
     ends: Mapping[int, int],
     stop: asyncio.Event,
     *,
+    read_at: ReadAt,
     max_batch: int = 500,
     idle_exit_s: float | None = None,
 ) -> int:
@@ -66,6 +75,7 @@ async def run_sink(
         member: An entered member of the sink's group.
         ends: Partition -> end offset of the topic.
         stop: Set it to drain and return.
+        read_at: Reads one record of the topic.
         max_batch: Records per checkpoint, at most.
         idle_exit_s: None runs until stopped.
 
@@ -81,7 +91,7 @@ async def run_sink(
     hand = _Hand()
     member.on_revoked(hand.emptied)
     try:
-        await sink.setup({p: Standing(await member.committed(p), end) for p, end in ends.items()})
+        await sink.setup({p: Standing(await member.committed(p), end) for p, end in ends.items()}, read_at)
         while not stop.is_set():
             records = await _fetch(hand, member, max_batch, idle_exit_s, stop)
             if records is None:
@@ -92,7 +102,6 @@ async def run_sink(
             failure = await _commit(member, records, stop)
             hand.put_down()
             if failure is None:
-                await sink.committed()
                 delivered += len(records)
                 told = None
             else:
@@ -149,6 +158,13 @@ async def _commit(member: GroupMember, records: Sequence[Record], stop: asyncio.
                 raise
             await _rewind(member, partition, stop)
             failure = error
+            if partition not in member.assignment():
+                _log.warning(
+                    "partition %d passed to another process of the group before offset %d was committed: events that "
+                    "were just written here stand there too",
+                    partition,
+                    offset,
+                )
     return failure
 
 

@@ -2,8 +2,37 @@ from collections.abc import Iterator
 
 import pytest
 
+from picturematch.kafka_dev import DevBroker
 from tests.support import chromium
-from tests.support.kafka import kafka_for_tests, missing
+from tests.support.kafka import kafka_for_tests, missing, own_kafka
+
+_BROKERS = {"kafka_bootstrap", "kafka_to_break"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `pytest -n 2 --dist loadgroup`, one process has the Kafka brokers and begins with the tests that need one:
+    they wait most of the time, and the other process computes meanwhile."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    with_kafka = [item for item in items if _BROKERS & set(getattr(item, "fixturenames", ()))]
+    for item in with_kafka:
+        item.add_marker(pytest.mark.xdist_group("kafka"))
+    if hasattr(config, "workerinput"):
+        first = set(with_kafka)
+        items.sort(key=lambda item: item not in first)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of several tells the first one what it had not."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["kafka_missing"], output["chromium_missing"] = missing, chromium.missing
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    told = getattr(node, "workeroutput", {})
+    missing.extend(told.get("kafka_missing", ()))
+    chromium.missing.extend(told.get("chromium_missing", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -19,3 +48,20 @@ def kafka_bootstrap() -> Iterator[str]:
     """The address of a Kafka broker that tests may fill with topics."""
     with kafka_for_tests() as bootstrap:
         yield bootstrap
+
+
+@pytest.fixture(scope="session")
+def _kafka_of_breakers() -> Iterator[DevBroker]:
+    with own_kafka() as broker:
+        yield broker
+
+
+@pytest.fixture
+def kafka_to_break(_kafka_of_breakers: DevBroker) -> DevBroker:
+    """A running Kafka broker that the test may stop, kill and start: started once, and again where it was left down.
+
+    Other tests that break it come before and after, so topics and groups need names of their own.
+    """
+    if not _kafka_of_breakers.answers():
+        _kafka_of_breakers.start()
+    return _kafka_of_breakers

@@ -11,7 +11,7 @@ from picturematch.settings import Settings
 from picturematch.shell import Span, counted, run, stop_signal
 from sinks.jsonl import JsonlSink
 from sinks.port import Sink
-from sinks.runner import run_sink
+from sinks.runner import reading_at, run_sink
 
 
 @click.group(epilog="Example: picturematch sink jsonl --out /var/lib/events")
@@ -64,4 +64,5 @@ async def _carry(settings: Settings, sink: Sink, group: str, idle_exit_s: float 
     stop = stop_signal()
     topic = settings.topics.events
     async with open_log(settings, "guest") as log, log.member(topic, group) as member:
-        return await run_sink(sink, member, await log.end_offsets(topic), stop, idle_exit_s=idle_exit_s)
+        ends = await log.end_offsets(topic)
+        return await run_sink(sink, member, ends, stop, read_at=reading_at(log, topic), idle_exit_s=idle_exit_s)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Self
 
@@ -28,7 +28,6 @@ from broker.port import (
 from picturematch.kafka_dev import DevBroker
 from tests.contract.kafka_make import KafkaMake, config_of, until_visible
 from tests.contract.suites import LONG_S, SOON_S, fetch_count, read_all, record, values
-from tests.support.kafka import own_kafka
 from tests.support.waiting import until
 
 DAY_MS = 24 * 3600 * 1000
@@ -494,19 +493,15 @@ async def test_a_password_is_needed_where_it_is_asked_for_and_is_never_shown() -
         KafkaConfig("127.0.0.1:9", security_protocol="SSL", ca_file=__file__).connection()  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def own_broker() -> Iterator[DevBroker]:
-    with own_kafka() as broker:
-        yield broker
-
-
-async def test_a_lost_broker_is_noticed_at_once_and_everything_goes_on_when_it_is_back(own_broker: DevBroker) -> None:
-    make = KafkaMake(own_broker.bootstrap)
+async def test_a_lost_broker_is_noticed_at_once_and_everything_goes_on_when_it_is_back(
+    kafka_to_break: DevBroker,
+) -> None:
+    make = KafkaMake(kafka_to_break.bootstrap)
     async with topics(make) as (broker, work, events):
         async with Worker(broker, work, events), broker.reader(events, Start.LATEST) as reader:
             await broker.append([record(work, b"0")])
             assert values(await fetch_count(reader, 1)) == [b"0"]
-            await asyncio.to_thread(own_broker.kill)
+            await asyncio.to_thread(kafka_to_break.kill)
             await until(lambda: not broker.available(), 5)
             for refused in (
                 broker.append([record(work, b"lost")]),
@@ -521,7 +516,7 @@ async def test_a_lost_broker_is_noticed_at_once_and_everything_goes_on_when_it_i
             with pytest.raises(BrokerUnavailable):
                 async with broker.reader(work):
                     pass
-            await asyncio.to_thread(own_broker.start)
+            await asyncio.to_thread(kafka_to_break.start)
             await until(broker.available, 30)
             await broker.append([record(work, b"1")])
             await broker.append([record(work, b"2")])
@@ -534,8 +529,8 @@ async def test_a_lost_broker_is_noticed_at_once_and_everything_goes_on_when_it_i
         once_each(await all_events(broker, events, 3), 3)
 
 
-async def test_restarts_of_the_broker_under_load_lose_and_double_nothing(own_broker: DevBroker) -> None:
-    make = KafkaMake(own_broker.bootstrap)
+async def test_restarts_of_the_broker_under_load_lose_and_double_nothing(kafka_to_break: DevBroker) -> None:
+    make = KafkaMake(kafka_to_break.bootstrap)
     accepted: list[bytes] = []
     async with topics(make, 2) as (broker, work, events):
         stop = asyncio.Event()
@@ -552,9 +547,9 @@ async def test_restarts_of_the_broker_under_load_lose_and_double_nothing(own_bro
         async with Worker(broker, work, events), Worker(broker, work, events):
             writing = asyncio.create_task(write_on())
             await asyncio.sleep(1)
-            await asyncio.to_thread(own_broker.stop)
+            await asyncio.to_thread(kafka_to_break.stop)
             await asyncio.sleep(1)
-            await asyncio.to_thread(own_broker.start)
+            await asyncio.to_thread(kafka_to_break.start)
             await until(broker.available, 30)
             await asyncio.sleep(2)
             stop.set()

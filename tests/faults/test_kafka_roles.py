@@ -1,27 +1,30 @@
 """The roles on a real Kafka broker under load and faults; `python -m bench.faults` goes on for as long as one likes."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from bench.faultrun import FAULTS, Call, FaultRun, call_differences, log_differences
 from picturematch.kafka_dev import DevBroker
-from tests.support.kafka import own_kafka
 
 ANSWER = {"retcode": "1", "identity_id": "p1", "name": "P1", "score": 0.9}
 
 
-@pytest.fixture
-def broker() -> Iterator[DevBroker]:
-    """A broker of this test's own, since it is killed."""
-    with own_kafka() as own:
-        yield own
-
-
 @pytest.mark.timeout(600)
-async def test_whatever_dies_every_accepted_request_has_exactly_one_event_equal_to_its_answer(broker, tmp_path):
-    report = await FaultRun(broker, tmp_path, seed=20260, say=print).run(45.0)
-    assert set(report.faults) == set(FAULTS)
+@pytest.mark.parametrize(
+    ("faults", "seconds", "seed"),
+    [
+        (("kill a processor", "kill an ingress", "restart the broker"), 0.0, 20261),
+        pytest.param(FAULTS, 45.0, 20260, marks=pytest.mark.slow),
+    ],
+    ids=["briefly", "whatever dies"],
+)
+async def test_whatever_dies_every_accepted_request_has_exactly_one_event_equal_to_its_answer(
+    kafka_to_break: DevBroker, tmp_path: Path, faults: Sequence[str], seconds: float, seed: int
+) -> None:
+    report = await FaultRun(kafka_to_break, tmp_path, seed=seed, say=print).run(seconds, faults)
+    assert set(report.faults) == set(faults)
     assert report.broken == []
     assert report.requests == report.events
     assert report.statuses()[200] > 200

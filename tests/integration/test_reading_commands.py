@@ -94,7 +94,7 @@ async def test_a_second_folder_of_the_same_group_is_told_that_it_gets_only_what_
     log: EmbeddedBroker, data: Path, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    carry = ("sink", "jsonl", "--data-folder", data, "--idle-exit", "1s", "--out")
+    carry = ("sink", "jsonl", "--data-folder", data, "--idle-exit", "0.2s", "--out")
     whole = await run(*carry, first)
     assert (whole.out, whole.err) == (f"5 events carried to {first}\n", "")
     nothing = await run(*carry, second)

@@ -18,7 +18,7 @@ from sinks.capture_folder import CaptureFolder
 from sinks.console import Choice, print_events
 from sinks.jsonl import JsonlSink
 from sinks.record import Tally, Wanted, record
-from sinks.runner import run_sink
+from sinks.runner import reading_at, run_sink
 from tests.support.records import (
     RECEIVED_S,
     TOPICS,
@@ -191,6 +191,10 @@ async def test_a_capture_of_another_log_is_not_continued(log: EmbeddedBroker, cl
         await make_topics(other)
         with pytest.raises(CaptureError, match="another log"):
             await captured(other, tmp_path / "out")
+        for number in range(20, 40):  # by now it has requests at the same places
+            await append_decided(other, match_request(number, f"10.0.0.{number % 2}"))
+        with pytest.raises(CaptureError, match="another log"):
+            await captured(other, tmp_path / "out")
 
 
 async def test_a_request_without_an_event_is_recorded_undecided_and_those_after_it_decided(
@@ -251,7 +255,8 @@ async def test_the_sink_goes_on_where_it_was(log: EmbeddedBroker, clock: Clock, 
         sink = JsonlSink(out, TOPICS.events, "g", max_bytes=2000, max_age_s=3600, clock_s=time.time)
         async with log.member(TOPICS.events, "g") as member:
             ends = await log.end_offsets(TOPICS.events)
-            return await run_sink(sink, member, ends, asyncio.Event(), idle_exit_s=0.1, max_batch=2)
+            read_at = reading_at(log, TOPICS.events)
+            return await run_sink(sink, member, ends, asyncio.Event(), read_at=read_at, idle_exit_s=0.1, max_batch=2)
 
     await fill(log, clock, 10)
     assert await carry() == 11

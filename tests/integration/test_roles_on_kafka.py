@@ -18,7 +18,6 @@ from picturematch.settings import load_settings
 from picturematch.wiring import System, run_system
 from tests.support.commands import run
 from tests.support.faces import MODELS, photo
-from tests.support.kafka import own_kafka
 from tests.support.waiting import until
 
 MATCH, USERS = "/SophonMatch/api/PictureMatch", "/SophonFogSys/api/users"
@@ -140,39 +139,39 @@ async def test_roles_need_kafka_and_topics_too():
 
 
 @pytest.mark.timeout(240)
-async def test_roles_wait_for_a_broker_and_outlive_its_loss_without_a_restart():
-    with own_kafka() as broker:
-        given = environment(broker.bootstrap)
-        await create_topics(given)
-        broker.stop()
-        settings = load_settings(None, {**given, "PICTUREMATCH_INGEST__PORT": "0"})
-        starting = run_system(settings, MODELS)
-        entering = asyncio.create_task(starting.__aenter__())
-        await asyncio.sleep(2.0)
-        assert not entering.done()
-        await asyncio.to_thread(broker.start)
-        async with asyncio.timeout(PATIENCE_S):
-            system = await entering
-        try:
-            async with aiohttp.ClientSession(system.url) as session:
-                await post(session, USERS, identity_id="a", reg_photo=encoded(photo(1)), info={"name": "A"})
-                body = {"device_ip": "10.0.0.1", "rgb_image_base64": encoded(photo(1))}
-                assert (await post(session, MATCH, **body))[0] == 200
-                await asyncio.to_thread(broker.kill)
-                await until(lambda: not system.broker.available(), PATIENCE_S)
-                loop = asyncio.get_running_loop()
-                began = loop.time()
-                status, answer = await post(session, MATCH, **body)
-                assert (status, answer["error"]["code"]) == (503, 50380)
-                assert loop.time() - began < settings.ingest.deadline_s / 2
-                async with session.get("/readyz") as ready:
-                    assert ready.status == 503
-                await asyncio.to_thread(broker.start)
-                async with asyncio.timeout(PATIENCE_S):
-                    while (await post(session, MATCH, **body))[0] != 200:
-                        await until(system.broker.available, PATIENCE_S)
-        finally:
-            await starting.__aexit__(None, None, None)
+async def test_roles_wait_for_a_broker_and_outlive_its_loss_without_a_restart(kafka_to_break):
+    broker = kafka_to_break
+    given = environment(broker.bootstrap)
+    await create_topics(given)
+    broker.stop()
+    settings = load_settings(None, {**given, "PICTUREMATCH_INGEST__PORT": "0"})
+    starting = run_system(settings, MODELS)
+    entering = asyncio.create_task(starting.__aenter__())
+    await asyncio.sleep(2.0)
+    assert not entering.done()
+    await asyncio.to_thread(broker.start)
+    async with asyncio.timeout(PATIENCE_S):
+        system = await entering
+    try:
+        async with aiohttp.ClientSession(system.url) as session:
+            await post(session, USERS, identity_id="a", reg_photo=encoded(photo(1)), info={"name": "A"})
+            body = {"device_ip": "10.0.0.1", "rgb_image_base64": encoded(photo(1))}
+            assert (await post(session, MATCH, **body))[0] == 200
+            await asyncio.to_thread(broker.kill)
+            await until(lambda: not system.broker.available(), PATIENCE_S)
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            status, answer = await post(session, MATCH, **body)
+            assert (status, answer["error"]["code"]) == (503, 50380)
+            assert loop.time() - began < settings.ingest.deadline_s / 2
+            async with session.get("/readyz") as ready:
+                assert ready.status == 503
+            await asyncio.to_thread(broker.start)
+            async with asyncio.timeout(PATIENCE_S):
+                while (await post(session, MATCH, **body))[0] != 200:
+                    await until(system.broker.available, PATIENCE_S)
+    finally:
+        await starting.__aexit__(None, None, None)
 
 
 async def test_a_record_that_no_processor_can_read_is_a_dead_letter_beside_the_others(kafka_bootstrap):

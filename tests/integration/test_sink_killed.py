@@ -5,7 +5,10 @@ import json
 import random
 import signal
 import time
+from collections import Counter
 from pathlib import Path
+
+import pytest
 
 from broker.embedded import EmbeddedBroker, open_embedded
 from tests.support.commands import finish, run, start
@@ -13,6 +16,7 @@ from tests.support.records import TOPICS, append_decided, make_topics, match_req
 from tests.support.waiting import until
 
 ROUNDS = 8
+PATIENCE_S = 60.0  # a command takes a second to start, and many seconds on a busy machine
 
 
 def lines_of(out: Path) -> list[bytes]:
@@ -31,6 +35,7 @@ async def keep_appending(log: EmbeddedBroker, written: list[str]) -> None:
         await asyncio.sleep(0.001)
 
 
+@pytest.mark.timeout(600)
 async def test_every_event_is_in_the_files_exactly_once_however_often_the_sink_is_killed(tmp_path: Path) -> None:
     chance = random.Random(20)
     data, out = tmp_path / "data", tmp_path / "out"
@@ -44,15 +49,15 @@ async def test_every_event_is_in_the_files_exactly_once_however_often_the_sink_i
             before = size_of(out)
             process = await start(*command)
             # Every other time at the first bytes: they are written then, and not yet committed.
-            await until(lambda before=before: size_of(out) > before, 20, every_s=0)
+            await until(lambda before=before: size_of(out) > before, PATIENCE_S, every_s=0.001)
             await asyncio.sleep(chance.uniform(0, 0.05) * (number % 2))
             assert process.returncode is None
             process.kill()
-            assert (await finish(process)).status == -signal.SIGKILL
+            assert (await finish(process, PATIENCE_S)).status == -signal.SIGKILL
             grew += size_of(out) > before
         appending.cancel()
         await asyncio.wait([appending])
-        last = await run(*command, "--idle-exit", "0.5s")
+        last = await finish(await start(*command, "--idle-exit", "0.5s"), PATIENCE_S)
         ends = await log.end_offsets(TOPICS.events)
 
     assert last.status == 0, last.err
@@ -71,9 +76,9 @@ async def test_the_first_signal_drains_and_the_exit_status_is_that_of_success(tm
         for count, number in enumerate((signal.SIGTERM, signal.SIGINT), start=1):
             await append_decided(log, match_request(count))
             process = await start("sink", "jsonl", "--data-folder", data, "--out", out)
-            await until(lambda count=count: len(lines_of(out)) == count, 20)
+            await until(lambda count=count: len(lines_of(out)) == count, PATIENCE_S)
             process.send_signal(number)
-            ended = await finish(process)
+            ended = await finish(process, PATIENCE_S)
             assert (ended.status, ended.err) == (0, "")
     assert len(lines_of(out)) == 2
 
@@ -84,11 +89,35 @@ async def test_a_group_and_a_folder_have_one_sink(tmp_path: Path) -> None:
         await make_topics(log)
         await append_decided(log, match_request(1))
         first = await start("sink", "jsonl", "--data-folder", data, "--out", out)
-        await until(lambda: lines_of(out), 20)
+        await until(lambda: lines_of(out), PATIENCE_S)
         for arguments in (("--out", tmp_path / "other"), ("--out", out, "--group", "other")):
             second = await run("sink", "jsonl", "--data-folder", data, *arguments)
             assert second.status == 2
             assert second.err.startswith("picturematch: ")
             assert second.err.count("\n") == 1
         first.terminate()
-        assert (await finish(first)).status == 0
+        assert (await finish(first, PATIENCE_S)).status == 0
+
+
+@pytest.mark.parametrize("back", [True, False], ids=["put back", "gone"])
+async def test_a_folder_that_is_moved_away_while_events_come_ends_the_sink_and_loses_none(
+    tmp_path: Path, back: bool
+) -> None:
+    data, out, away = tmp_path / "data", tmp_path / "out", tmp_path / "away"
+    command = ("sink", "jsonl", "--data-folder", data, "--out", out)
+    async with open_embedded(data, role="owner", clock_ms=lambda: int(time.time() * 1000)) as log:
+        await make_topics(log)
+        await append_decided(log, match_request(1))
+        process = await start(*command)
+        await until(lambda: len(lines_of(out)) == 1, PATIENCE_S)
+        out.rename(away)
+        for number in range(2, 5):
+            await append_decided(log, match_request(number))
+        ended = await finish(process, PATIENCE_S)
+        if back:
+            away.rename(out)
+        last = await finish(await start(*command, "--idle-exit", "0.2s"), PATIENCE_S)
+    assert (ended.status, last.status) == (2, 0)
+    assert ended.err.startswith(f"picturematch: {out} was moved, deleted or unmounted while events were written to it")
+    carried = Counter(json.loads(line)["id"] for line in (*lines_of(out), *lines_of(away)))
+    assert carried == Counter(["r1", "r2", "r3", "r4"])

@@ -11,7 +11,7 @@ import orjson
 from broker.kafka import KafkaBroker, KafkaConfig, open_kafka
 from broker.port import NewRecord, TopicSpec
 from sinks.jsonl import JsonlSink
-from sinks.runner import run_sink
+from sinks.runner import reading_at, run_sink
 from tests.support.waiting import until
 
 PATIENCE_S = 60.0
@@ -26,7 +26,9 @@ def lines(folder: Path) -> list[int]:
 async def carry(broker: KafkaBroker, topic: str, folder: Path, stop: asyncio.Event) -> None:
     sink = JsonlSink(folder, topic, "group", max_bytes=1 << 20, max_age_s=3600.0, clock_s=time.time)
     async with broker.member(topic, f"group-{topic}") as member:
-        await run_sink(sink, member, await broker.end_offsets(topic), stop, max_batch=5)
+        await run_sink(
+            sink, member, await broker.end_offsets(topic), stop, read_at=reading_at(broker, topic), max_batch=5
+        )
 
 
 async def test_sinks_that_share_a_group_write_each_event_into_one_folder(kafka_bootstrap, tmp_path):

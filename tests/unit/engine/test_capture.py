@@ -5,13 +5,14 @@ import pytest
 from broker.port import Position
 from engine.capture import (
     CaptureError,
+    CaptureLine,
     body_fields,
     check_manifest,
     decision_of,
     format_line,
     format_manifest,
+    last_lines,
     line_of,
-    next_offsets,
     parse_lines,
     picture_sha256,
 )
@@ -98,7 +99,17 @@ def test_a_manifest_is_that_of_a_capture_of_this_version() -> None:
             check_manifest(bad)
 
 
-def test_a_capture_goes_on_after_the_highest_offset_of_each_partition() -> None:
-    places = [RequestPlace(topic="requests", partition=p, offset=o) for p, o in ((0, 4), (1, 9), (0, 7))]
-    lines = [line_of(match_request(n), place, None) for n, place in enumerate(places)]
-    assert next_offsets(lines) == {0: 8, 1: 10}
+def lines_at(*places: tuple[int, int]) -> list[tuple[int, CaptureLine]]:
+    """Lines, with their numbers, of requests at these partitions and offsets."""
+    named = [RequestPlace(topic="requests", partition=partition, offset=offset) for partition, offset in places]
+    return [(n, line_of(match_request(n), place, None)) for n, place in enumerate(named, start=1)]
+
+
+def test_a_capture_goes_on_after_the_last_line_of_each_partition() -> None:
+    lines = lines_at((0, 4), (1, 9), (0, 7))
+    assert last_lines(lines) == {0: lines[2][1], 1: lines[1][1]}
+
+
+def test_a_capture_whose_places_do_not_grow_is_damaged() -> None:
+    with pytest.raises(CaptureError, match=r"line 3 of requests\.jsonl or one before it is damaged"):
+        last_lines(lines_at((0, 4), (1, 9), (0, 4)))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from broker.port import BrokerInUse, BrokerUnavailable, CommitFailed, OnRevoked, Record
-from sinks.port import SinkBusy, SinkError, Standing
+from sinks.port import ReadAt, SinkBusy, SinkError, Standing
 from sinks.runner import run_sink
 from tests.support.waiting import until
 
@@ -18,6 +18,7 @@ class ScriptedMember:
         self.fail_commits: list[Exception] = []
         self.fail_rewinds: list[Exception] = []
         self.cancelled = False
+        self.assigned = frozenset({0, 1})
         self.forget: OnRevoked | None = None
 
     def on_revoked(self, forget: OnRevoked) -> None:
@@ -36,6 +37,9 @@ class ScriptedMember:
         if isinstance(step, Exception):
             raise step
         return step
+
+    def assignment(self) -> frozenset[int]:
+        return self.assigned
 
     async def committed(self, partition: int) -> int | None:
         return 5 if partition == 0 else None
@@ -58,7 +62,7 @@ class TellingSink:
         self.flush_errors: list[Exception] = []
         self.standings: Mapping[int, Standing] = {}
 
-    async def setup(self, standings: Mapping[int, Standing]) -> None:
+    async def setup(self, standings: Mapping[int, Standing], read_at: ReadAt) -> None:
         self.standings = standings
 
     async def add(self, records: Sequence[Record]) -> None:
@@ -69,11 +73,12 @@ class TellingSink:
             raise self.flush_errors.pop(0)
         self._story.append("flush")
 
-    async def committed(self) -> None:
-        self._story.append("committed")
-
     async def close(self) -> None:
         self._story.append("close")
+
+
+async def nothing_there(partition: int, offset: int) -> Record | None:
+    return None
 
 
 def record(partition: int, offset: int) -> Record:
@@ -81,7 +86,7 @@ def record(partition: int, offset: int) -> Record:
 
 
 async def run(sink: TellingSink, member: ScriptedMember, idle_exit_s: float | None = 0.01) -> int:
-    return await run_sink(sink, member, {0: 9, 1: 3}, asyncio.Event(), idle_exit_s=idle_exit_s)  # type: ignore[arg-type]
+    return await run_sink(sink, member, {0: 9, 1: 3}, asyncio.Event(), read_at=nothing_there, idle_exit_s=idle_exit_s)  # type: ignore[arg-type]
 
 
 async def test_a_checkpoint_flushes_before_it_commits() -> None:
@@ -90,7 +95,7 @@ async def test_a_checkpoint_flushes_before_it_commits() -> None:
     sink = TellingSink(story)
 
     assert await run(sink, member) == 3
-    assert story == ["add 0:5 1:2 0:6", "flush", "commit 0:7", "commit 1:3", "committed", "close"]
+    assert story == ["add 0:5 1:2 0:6", "flush", "commit 0:7", "commit 1:3", "close"]
     assert sink.standings == {0: Standing(5, 9), 1: Standing(None, 3)}
 
 
@@ -108,10 +113,10 @@ async def test_a_busy_destination_is_asked_again_without_adding_again() -> None:
     sink = TellingSink(story)
     sink.flush_errors = [SinkBusy(0.001), SinkBusy(0.001)]
     await run(sink, ScriptedMember([[record(0, 5)]], story))
-    assert story == ["add 0:5", "flush", "commit 0:6", "committed", "close"]
+    assert story == ["add 0:5", "flush", "commit 0:6", "close"]
 
 
-async def test_a_failed_commit_is_not_told_to_the_sink_and_delivery_goes_on(
+async def test_after_a_failed_commit_delivery_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("sinks.runner._AFTER_FAILED_COMMIT_S", 0.001)
@@ -120,8 +125,21 @@ async def test_a_failed_commit_is_not_told_to_the_sink_and_delivery_goes_on(
     member.fail_commits = [CommitFailed("the disk is full"), CommitFailed("the disk is full")]
     assert await run(TellingSink(story), member) == 1
     failed = ["add 0:5", "flush", "rewind 0"]
-    assert story == [*failed, *failed, "add 0:5", "flush", "commit 0:6", "committed", "close"]
+    assert story == [*failed, *failed, "add 0:5", "flush", "commit 0:6", "close"]
     assert caplog.messages == ["the disk is full"], "the user is told once"
+
+
+async def test_events_that_another_process_writes_too_are_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sinks.runner._AFTER_FAILED_COMMIT_S", 0.001)
+    member = ScriptedMember([[record(0, 5), record(1, 2)]], [])
+    member.fail_commits = [CommitFailed("taken over")]
+    member.assigned = frozenset({1})
+    await run(TellingSink([]), member)
+    told, failure = caplog.messages
+    assert told.startswith("partition 0 passed to another process of the group before offset 5 was committed")
+    assert failure == "taken over"
 
 
 async def test_a_log_that_is_lost_at_a_commit_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +150,7 @@ async def test_a_log_that_is_lost_at_a_commit_is_waited_for(monkeypatch: pytest.
     member.fail_commits = [BrokerUnavailable("gone")]
     member.fail_rewinds = [BrokerUnavailable("gone")] * 3
     assert await run(TellingSink(story), member) == 1
-    assert story == ["add 0:5", "flush", "rewind 0", "add 0:5", "flush", "commit 0:6", "committed", "close"]
+    assert story == ["add 0:5", "flush", "rewind 0", "add 0:5", "flush", "commit 0:6", "close"]
 
 
 async def test_a_log_out_of_reach_is_tried_again_and_any_other_error_is_told(
@@ -160,7 +178,7 @@ async def test_partitions_pass_on_when_what_is_in_hand_is_committed() -> None:
 
     sink.flush = slow_flush  # type: ignore[method-assign]
     stop = asyncio.Event()
-    running = asyncio.create_task(run_sink(sink, member, {0: 9}, stop))  # type: ignore[arg-type]
+    running = asyncio.create_task(run_sink(sink, member, {0: 9}, stop, read_at=nothing_there))  # type: ignore[arg-type]
     await flushing.wait()
     assert member.forget is not None
     handing_over = asyncio.ensure_future(member.forget(frozenset({0})))
@@ -178,8 +196,8 @@ async def test_a_stop_ends_the_waiting_and_closes_the_sink() -> None:
     story: list[str] = []
     member = ScriptedMember([[record(0, 5)]], story)
     stop = asyncio.Event()
-    running = asyncio.create_task(run_sink(TellingSink(story), member, {0: 9}, stop))  # type: ignore[arg-type]
-    await until(lambda: "committed" in story)
+    running = asyncio.create_task(run_sink(TellingSink(story), member, {0: 9}, stop, read_at=nothing_there))  # type: ignore[arg-type]
+    await until(lambda: "commit 0:6" in story)
     stop.set()
     assert await asyncio.wait_for(running, 5) == 1
     assert member.cancelled
