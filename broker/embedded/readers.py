@@ -1,6 +1,7 @@
 """Readers and group members of the embedded log."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -10,9 +11,22 @@ from typing import Self
 from broker.embedded.cursor import Cursor
 from broker.embedded.groups import GuestOffsets, group_lock
 from broker.embedded.log import Log
-from broker.embedded.rows import Topic, first_since, group_offsets
+from broker.embedded.rows import Topic, first_offset, first_since, group_offsets
 from broker.embedded.transaction import Transaction
-from broker.port import BrokerError, FollowUp, NewRecord, OnRevoked, Position, Record, Start
+from broker.going_on import Committed, Span, asks_for_work, going_on, tell
+from broker.port import (
+    BrokerError,
+    FollowUp,
+    NewRecord,
+    OnRevoked,
+    OnSkipped,
+    Position,
+    Record,
+    Start,
+    WorkedOn,
+)
+
+_log = logging.getLogger(__name__)
 
 
 class EmbeddedReader:
@@ -76,14 +90,23 @@ class EmbeddedReader:
 class EmbeddedMember:
     """A group's only member: it owns every partition. What differs is where it keeps the group's offsets."""
 
-    def __init__(self, log: Log, topic: str, group: str) -> None:
+    def __init__(
+        self,
+        log: Log,
+        topic: str,
+        group: str,
+        worked_on: WorkedOn | None = None,
+        on_skipped: OnSkipped | None = None,
+    ) -> None:
         self._log = log
         self._topic_name = topic
         self._group = group
+        self._worked_on, self._on_skipped = worked_on, on_skipped
         self._lock = group_lock(log.folder, topic, group)
         self._cursor: Cursor | None = None
         self._topic: Topic
         self._committed: dict[int, int] = {}
+        self._starts: dict[int, int] = {}
 
     async def __aenter__(self) -> Self:
         await self._log.refresh()
@@ -91,12 +114,30 @@ class EmbeddedMember:
         self._lock.acquire()
         try:
             self._committed = await self._load()
+            self._starts = {
+                partition: await self._goes_on_at(partition) for partition in range(self._topic.spec.partitions)
+            }
         except BaseException:
             await self._release()
             raise
-        starts = {partition: self._committed.get(partition, 0) for partition in range(self._topic.spec.partitions)}
-        self._cursor = Cursor(self._log, self._topic, starts)
+        self._cursor = Cursor(self._log, self._topic, self._starts)
         return self
+
+    async def _goes_on_at(self, partition: int) -> int:
+        """See `broker.going_on`."""
+        shard = self._topic.shard(partition)
+        end = self._log.end(shard)
+        first: int | None = 0  # what compaction has removed is not missing
+        if not self._topic.spec.compacted:
+            first = await self._log.read(partial(first_offset, shard=shard))
+        span = Span(end if first is None else min(first, end), end)
+        committed = Committed(self._committed.get(partition))
+        worked_on = None
+        if self._worked_on is not None and asks_for_work(committed, span):
+            worked_on = await self._worked_on(partition, span.first, span.end)
+        found = going_on(committed, span, worked_on)
+        tell(_log, self._group, found.told(self._topic_name, partition), committed, span, self._on_skipped)
+        return found.offset
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -176,7 +217,7 @@ class EmbeddedMember:
         """Deliver the partition again from the committed offset."""
         cursor = self._open()
         self._topic.shard(partition)
-        cursor.seek(partition, self._committed.get(partition, 0))
+        cursor.seek(partition, self._committed.get(partition, self._starts[partition]))
 
 
 class GuestMember(EmbeddedMember):
@@ -185,8 +226,15 @@ class GuestMember(EmbeddedMember):
     A group that was the owner's before goes on from the owner's offsets.
     """
 
-    def __init__(self, log: Log, topic: str, group: str) -> None:
-        super().__init__(log, topic, group)
+    def __init__(
+        self,
+        log: Log,
+        topic: str,
+        group: str,
+        worked_on: WorkedOn | None = None,
+        on_skipped: OnSkipped | None = None,
+    ) -> None:
+        super().__init__(log, topic, group, worked_on, on_skipped)
         self._offsets: GuestOffsets | None = None
         self._saving: set[asyncio.Future[None]] = set()
 
