@@ -197,3 +197,15 @@ async def set_configs(bootstrap: str, topic: str, configs: Mapping[str, str]) ->
     """Replace everything that was set for a topic."""
     resource = ConfigResource(ConfigResourceType.TOPIC, topic, dict(configs))
     await administer(bootstrap, lambda admin: admin.alter_configs([resource]))
+
+
+async def broker_setting(bootstrap: str, setting: str) -> int:
+    """A number among the settings of the broker, or the first of several."""
+
+    async def ask(admin: AIOKafkaAdminClient) -> int:
+        broker = str((await admin.describe_cluster())["brokers"][0]["node_id"])
+        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, broker)])
+        ((_code, _message, _kind, _name, entries),) = answer.resources
+        return next(int(entry[1]) for entry in entries if entry[0] == setting)
+
+    return await administer(bootstrap, ask)
