@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from broker.port import OnSkipped, Skip, Skipped
 
 CLOCKS_APART_MS = 3_600_000
-"""Times of records beyond the time of a commit by more than this are a wrong clock's, and no commit's time follows."""
+"""A time that is further ahead than this was written by a wrong clock, and tells nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,18 @@ def going_on(committed: Committed, span: Span, worked_on: int | None = None) -> 
 
 
 def time_of_commit(now_ms: int, newest_ms: int | None, former_ms: int | None) -> int:
-    """The time that is written down with a commit: no record that it covers is newer, as far as clocks agree.
+    """The time that is written down with a commit: no record that it covers is newer, whatever the clocks.
 
     `newest_ms` is the newest time of the records that were delivered, `former_ms` the time of the commit before.
     """
-    known = [now_ms, *(time for time in (newest_ms, former_ms) if time is not None)]
-    return min(max(known), now_ms + CLOCKS_APART_MS)
+    return max(now_ms, *(time for time in (newest_ms, former_ms) if time is not None), 0)
+
+
+def with_time_that_tells(committed: Committed, now_ms: int) -> Committed:
+    """The commit, without its time where that lies so far ahead that it is a wrong clock's."""
+    if committed.time_ms is None or committed.time_ms <= now_ms + CLOCKS_APART_MS:
+        return committed
+    return Committed(committed.offset)
 
 
 def tell(

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import TracebackType
@@ -13,7 +14,7 @@ from broker.embedded.groups import GuestOffsets, group_lock
 from broker.embedded.log import Log
 from broker.embedded.rows import Topic, first_offset, first_since, group_offsets
 from broker.embedded.transaction import Transaction
-from broker.going_on import Committed, Span, asks_for_work, going_on, tell
+from broker.going_on import Committed, Span, asks_for_work, going_on, tell, time_of_commit, with_time_that_tells
 from broker.port import (
     BrokerError,
     FollowUp,
@@ -105,7 +106,7 @@ class EmbeddedMember:
         self._lock = group_lock(log.folder, topic, group)
         self._cursor: Cursor | None = None
         self._topic: Topic
-        self._committed: dict[int, int] = {}
+        self._committed: dict[int, Committed] = {}
         self._starts: dict[int, int] = {}
 
     async def __aenter__(self) -> Self:
@@ -130,8 +131,13 @@ class EmbeddedMember:
         first: int | None = 0  # what compaction has removed is not missing
         if not self._topic.spec.compacted:
             first = await self._log.read(partial(first_offset, shard=shard))
-        span = Span(end if first is None else min(first, end), end)
-        committed = Committed(self._committed.get(partition))
+        committed = with_time_that_tells(self._committed.get(partition, Committed()), int(time.time() * 1000))
+        newer: int | None = None
+        if committed.time_ms is not None:
+            since = partial(first_since, shard=shard, timestamp_ms=committed.time_ms + 1)
+            newer = await self._log.read(since)
+            newer = end if newer is None else min(newer, end)
+        span = Span(end if first is None else min(first, end), end, newer)
         worked_on = None
         if self._worked_on is not None and asks_for_work(committed, span):
             worked_on = await self._worked_on(partition, span.first, span.end)
@@ -145,8 +151,10 @@ class EmbeddedMember:
         self._cursor = None
         await self._release()
 
-    async def _load(self) -> dict[int, int]:
-        return await self._log.read(partial(group_offsets, group=self._group, topic=self._topic))
+    async def _load(self) -> dict[int, Committed]:
+        # The times are of no use: these offsets stand in the log's own file, so they are always this log's.
+        offsets = await self._log.read(partial(group_offsets, group=self._group, topic=self._topic))
+        return {partition: Committed(offset) for partition, offset in offsets.items()}
 
     async def _release(self) -> None:
         self._lock.release()
@@ -181,7 +189,7 @@ class EmbeddedMember:
         """The offset that the group goes on from, or None before the first commit."""
         self._open()
         self._topic.shard(partition)
-        return self._committed.get(partition)
+        return self._committed.get(partition, Committed()).offset
 
     async def commit(
         self,
@@ -207,7 +215,7 @@ class EmbeddedMember:
 
         def settle(done: "asyncio.Future[Sequence[Position]]") -> None:
             if done.exception() is None:
-                self._committed[partition] = next_offset
+                self._committed[partition] = Committed(next_offset)
 
         future = self._log.submit(run)
         future.add_done_callback(settle)
@@ -217,7 +225,8 @@ class EmbeddedMember:
         """Deliver the partition again from the committed offset."""
         cursor = self._open()
         self._topic.shard(partition)
-        cursor.seek(partition, self._committed.get(partition, self._starts[partition]))
+        committed = self._committed.get(partition, Committed()).offset
+        cursor.seek(partition, self._starts[partition] if committed is None else committed)
 
 
 class GuestMember(EmbeddedMember):
@@ -236,11 +245,19 @@ class GuestMember(EmbeddedMember):
     ) -> None:
         super().__init__(log, topic, group, worked_on, on_skipped)
         self._offsets: GuestOffsets | None = None
+        self._newest_ms: dict[int, int] = {}
         self._saving: set[asyncio.Future[None]] = set()
 
-    async def _load(self) -> dict[int, int]:
+    async def _load(self) -> dict[int, Committed]:
         self._offsets = await asyncio.to_thread(GuestOffsets, self._log.folder, self._topic_name, self._group)
         return {**await super()._load(), **await asyncio.to_thread(self._offsets.load)}
+
+    async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
+        """The next records; see the port."""
+        records = await super().fetch(max_records, timeout_s)
+        for record in records:
+            self._newest_ms[record.partition] = max(record.timestamp_ms, self._newest_ms.get(record.partition, 0))
+        return records
 
     async def _release(self) -> None:
         if self._saving:  # by callers that were cancelled; their threads still use the file
@@ -272,13 +289,16 @@ class GuestMember(EmbeddedMember):
             )
         if self._offsets is None:
             raise BrokerError(f"the member of group {self._group} is not open: enter its context first")
-        saving = asyncio.ensure_future(asyncio.to_thread(self._offsets.save, partition, next_offset))
+        former = self._committed.get(partition, Committed())
+        time_ms = time_of_commit(int(time.time() * 1000), self._newest_ms.get(partition), former.time_ms)
+        committed = Committed(next_offset, time_ms)
+        saving = asyncio.ensure_future(asyncio.to_thread(self._offsets.save, partition, committed))
         self._saving.add(saving)
 
         def settle(done: "asyncio.Future[None]") -> None:
             self._saving.discard(done)
             if done.exception() is None:
-                self._committed[partition] = next_offset
+                self._committed[partition] = committed
 
         saving.add_done_callback(settle)
         await asyncio.shield(saving)

@@ -1,12 +1,13 @@
 """Questions about places in a group's partitions: how far the group is, what the log holds, where to go on."""
 
 import logging
+import time
 from typing import Any
 
 import aiokafka.errors as kafka
 from aiokafka import TopicPartition
 
-from broker.going_on import Committed, GoingOn, Span, asks_for_work, going_on, tell
+from broker.going_on import Committed, GoingOn, Span, asks_for_work, going_on, tell, with_time_that_tells
 from broker.kafka.clients import bounded
 from broker.kafka.errors import broker_error
 from broker.port import OnSkipped, WorkedOn
@@ -66,6 +67,7 @@ class Places:
         Raises:
             BrokerUnavailable: no answer in time.
         """
+        committed = with_time_that_tells(committed, int(time.time() * 1000))
         span = await span_of(self._consumer, TopicPartition(self._topic, partition), committed.time_ms, self._limit_s)
         worked_on = None
         if self._worked_on is not None and asks_for_work(committed, span):
