@@ -137,12 +137,14 @@ class KafkaMember:
         consumer, self._consumer = self._consumer, None
         for partition in list(self._owned):
             self._release(partition)
-        if self._background:
-            limit_s = self._config.transaction_timeout_ms / 1000 if self._contact.available else _LOST_S
-            _, unfinished = await asyncio.wait(self._background, timeout=limit_s)
-            for task in unfinished:
-                task.cancel()
-            await asyncio.gather(*unfinished, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (self._config.transaction_timeout_ms / 1000 if self._contact.available else _LOST_S)
+        while self._background and loop.time() < until:  # what ends may begin to close a writer
+            await asyncio.wait(self._background, timeout=until - loop.time())
+        unfinished = set(self._background)
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
         if consumer is not None:
             await stop_consumer(consumer)
 

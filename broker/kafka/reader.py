@@ -21,7 +21,7 @@ from broker.port import BrokerError, BrokerUnavailable, Record, Start, UnknownTo
 
 _log = logging.getLogger(__name__)
 
-_LOOK_S = 5.0
+_LOOK_S = 0.5
 """How often a reader that nothing comes to, and that has no time limit, looks whether its partitions are there."""
 
 

@@ -394,6 +394,27 @@ async def test_a_reader_passes_over_records_that_are_removed_while_it_reads(make
             assert [each.offset for each in found] == sorted({each.offset for each in found})
 
 
+async def test_a_member_that_searches_long_for_its_place_lets_its_partition_go_at_once(make: KafkaMake) -> None:
+    asked, never = asyncio.Event(), asyncio.Event()
+
+    async def search(partition: int, first: int, end: int) -> int | None:
+        asked.set()
+        await never.wait()
+        return None
+
+    async with topics(make) as (broker, work, _):
+        await broker.append([record(work, b"0")])
+        slow = broker.member(work, f"group-{work}", search)
+        entering = asyncio.create_task(slow.__aenter__())
+        async with asyncio.timeout(LONG_S):
+            await asked.wait()
+            await asyncio.sleep(2 * config_of(make.bootstrap).session_timeout_ms / 1000)
+            async with broker.member(work, f"group-{work}") as other:  # it joins beside: the group knows both
+                await entering
+                await slow.__aexit__(None, None, None)
+                assert values(await fetch_count(other, 1)) == [b"0"]
+
+
 async def test_records_that_are_removed_while_a_member_sleeps_are_told_with_their_number(make, caplog) -> None:
     skipped: list[Skipped] = []
     async with topics(make) as (broker, work, _):

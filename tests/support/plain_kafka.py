@@ -37,12 +37,12 @@ async def send(
     partition: int = 0,
     headers: Sequence[tuple[str, bytes]] = (),
 ) -> None:
-    """Write the values, in their order, to one partition."""
+    """Write the values, in their order and with keys of their own, to one partition."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, max_request_size=8 * 1024 * 1024)
     await producer.start()
     try:
-        for value in values:
-            await producer.send_and_wait(topic, value, b"key", partition=partition, headers=list(headers))
+        for number, value in enumerate(values):
+            await producer.send_and_wait(topic, value, b"%d" % number, partition=partition, headers=list(headers))
     finally:
         await producer.stop()
 
