@@ -18,6 +18,7 @@ Errors::
     ├── BrokerInUse             another process owns the data folder or the group
     ├── RecordTooLarge          a record is over the topic's limit
     └── UnknownTopic            the topic does not exist
+        └── UnknownPartition    the topic does not have this partition (any more)
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -56,7 +57,16 @@ class RecordTooLarge(BrokerError):
 
 
 class UnknownTopic(BrokerError):
-    """No topic of this name exists."""
+    """No topic of this name exists. `topic` is its name, `partitions` how many partitions there are: none."""
+
+    def __init__(self, message: str, topic: str = "", partitions: int = 0) -> None:
+        super().__init__(message)
+        self.topic = topic
+        self.partitions = partitions
+
+
+class UnknownPartition(UnknownTopic):
+    """The topic has `partitions` partitions, and not the one that was named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,41 @@ class Start(Enum):
     LATEST = "latest"
 
 
+class Skip(Enum):
+    """Why a group is not given records of a partition that it has not committed."""
+
+    REMOVED = "removed"
+    """Retention, or an administrator, removed them before they were read."""
+    WORKED_ON = "worked_on"
+    """The group's offset is lost, and the records have been worked on."""
+    OTHER_LOG = "other_log"
+    """The group's offset is another log's: the topic was made again, or lost its last records. The records are older
+    than the group's last commit, or have been worked on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Records that a group is not given: those from offset `first` to before `end`."""
+
+    topic: str
+    partition: int
+    reason: Skip
+    first: int
+    end: int
+
+    @property
+    def count(self) -> int:
+        """How many records that are. Offsets that hold the end of a transaction are counted with them."""
+        return self.end - self.first
+
+
+WorkedOn = Callable[[int, int, int], Awaitable[int | None]]
+"""Given a partition and its first and end offset: the offset behind the last record that was worked on, or None where
+none of them was. Asked only where the group's own offset does not tell. It may take long, and may be cancelled."""
+
+OnSkipped = Callable[[Skipped], None]
+"""Told, once each time, that a group is not given some records. Must be quick."""
+
 FollowUp = Callable[[Sequence[Position]], Sequence[NewRecord]]
 """Given where the first outputs of a transaction stand, the outputs that name those places. Must be quick and pure:
 it may be called again when a transaction is tried again."""
@@ -160,7 +205,11 @@ class Reader(_Owner, Protocol):
 class GroupMember(_Owner, Protocol):
     """A member of a consumer group: gets records of the partitions assigned to it and commits how far it is.
 
-    A member without a committed offset begins at the earliest record.
+    It goes on at the committed offset. Without one it begins behind the last record that was worked on, where the
+    member was given a way to ask, and at the earliest record otherwise. Where records from the committed offset on have
+    been removed, it goes on at the earliest one. Where the offset is not of this log (it lies beyond the end, or
+    records below it were written after its commit) it goes on behind the last record that was worked on, else at the
+    first one that was written after the commit. What is skipped by that is logged and told, with the number of records.
     """
 
     async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
@@ -241,7 +290,7 @@ class Broker(_Owner, Protocol):
         ...
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions the topic has."""
+        """How many partitions the topic has; a number that was asked for before may be remembered."""
         ...
 
     async def append(self, records: Sequence[NewRecord]) -> Sequence[Position]:
@@ -272,8 +321,10 @@ class Broker(_Owner, Protocol):
         """
         ...
 
-    def member(self, topic: str, group: str) -> GroupMember:
-        """A member of `group` on `topic`."""
+    def member(
+        self, topic: str, group: str, worked_on: WorkedOn | None = None, on_skipped: OnSkipped | None = None
+    ) -> GroupMember:
+        """A member of `group` on `topic`; `worked_on` and `on_skipped` as their types say."""
         ...
 
     def watch(self, group: str) -> Watch:

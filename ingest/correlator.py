@@ -16,7 +16,7 @@ from typing import Self
 
 import msgspec
 
-from broker.port import Broker, BrokerError, BrokerUnavailable, Reader, Record, Start
+from broker.port import Broker, BrokerError, BrokerUnavailable, Reader, Record, Start, UnknownTopic
 from engine.messages import Headers, Reply, decode_reply
 from ingest.attendance import Attendance
 from ingest.metrics import Metrics
@@ -129,7 +129,11 @@ class Correlator:
             self.partition = random.randrange(await self._broker.partitions(self.topic))  # noqa: S311
         start = Start.LATEST if self._positions is None else self._positions
         reader = self._broker.reader(self.topic, start, [self.partition])
-        await reader.__aenter__()
+        try:
+            await reader.__aenter__()
+        except UnknownTopic:
+            self._positions = None  # the topic was made again without this partition: choose another one
+            raise
         self._positions = dict(reader.positions())
         self.positioned = True
         return reader

@@ -118,6 +118,7 @@ def _settings(port: int, controller_port: int, host: str) -> dict[str, str]:
         "log.initial.task.delay.ms": "1000",
         "num.network.threads": "2",
         "num.io.threads": "4",
+        "offsets.retention.minutes": "20160",  # longer than requests are kept
         "offsets.topic.num.partitions": "4",
         "offsets.topic.replication.factor": "1",
         "share.coordinator.state.topic.num.partitions": "1",

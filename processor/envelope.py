@@ -44,13 +44,12 @@ class Envelope:
         return (NewRecord(self.reply_to.topic, key, encode(reply), headers, self.reply_to.partition),)
 
 
-def envelope_of(record: Record, replies_topic: str, reply_partitions: int | None = None) -> Envelope:
-    """Read a record's headers. A reply is only ever sent to `replies_topic`, and to a partition below
-    `reply_partitions` (None: not known), whatever the record says."""
+def envelope_of(record: Record, replies_topic: str) -> Envelope:
+    """Read a record's headers. A reply is only ever sent to `replies_topic`, whatever the record says."""
     deadline_ms = _number(record.header(Headers.DEADLINE_MS))
     return Envelope(
         request_id=_text(record.header(Headers.REQUEST_ID)) or f"{record.topic}-{record.partition}-{record.offset}",
-        reply_to=_reply_address(record, replies_topic, reply_partitions),
+        reply_to=_reply_address(record, replies_topic),
         deadline_s=None if deadline_ms is None else deadline_ms / 1000.0,
         gallery_version=_number(record.header(Headers.GALLERY_VERSION)) or 0,
         retry_of=_text(record.header(Headers.RETRY_OF)) or None,
@@ -58,12 +57,10 @@ def envelope_of(record: Record, replies_topic: str, reply_partitions: int | None
     )
 
 
-def _reply_address(record: Record, replies_topic: str, partitions: int | None) -> ReplyAddress | None:
+def _reply_address(record: Record, replies_topic: str) -> ReplyAddress | None:
     partition = _number(record.header(Headers.REPLY_PARTITION))
     instance = record.header(Headers.REPLY_INSTANCE)
     if partition is None or instance is None or _text(record.header(Headers.REPLY_TOPIC)) != replies_topic:
-        return None
-    if partitions is not None and partition >= partitions:
         return None
     return ReplyAddress(replies_topic, partition, instance)
 

@@ -129,12 +129,10 @@ class Examiner:
         self._models, self._policy, self._pool, self._clock = models, policy, pool, clock
         self._replies_topic = replies_topic
         self._max_pixels, self._gallery_wait_s = max_pixels, gallery_wait_s
-        self.reply_partitions: int | None = None
-        """How many partitions the replies topic has, once somebody has asked."""
 
     async def __call__(self, record: Record) -> Examined:
         """All that can be known about a record without knowing what the records before it come to."""
-        envelope = envelope_of(record, self._replies_topic, self.reply_partitions)
+        envelope = envelope_of(record, self._replies_topic)
         try:
             request = decode_request(record.value or b"")
         except msgspec.DecodeError:

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Any
 
-from broker.port import BrokerError, GroupMember, NewRecord, Position, Record, RecordTooLarge
+from broker.port import (
+    BrokerError,
+    GroupMember,
+    NewRecord,
+    Position,
+    Record,
+    RecordTooLarge,
+    UnknownTopic,
+)
 from engine.enrolment import EnrolmentDecision, decide_deletion, decide_enrolment
 from engine.errors import Refusal
 from engine.messages import EnrolRequest
@@ -81,6 +89,8 @@ class Lane:
         self._filled = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._reply_partitions: int | None = None  # None: no reply is left out
+        self._replies_missed = False
         self._people_version: int | None = None  # not known where another lane may have decided last
 
     def put(self, record: Record) -> None:
@@ -146,12 +156,30 @@ class Lane:
             await asyncio.wait((unfinished,), timeout=left_s)
 
     async def _commit(self, batch: Sequence[Examined]) -> int:
-        """How many of them, from the front, are committed now."""
+        """How many of them, from the front, are committed now; without replies that have no partition any more."""
+        self._reply_partitions = None
+        while True:
+            try:
+                return await self._commit_or_instead(batch)
+            except UnknownTopic as error:
+                fewer = self._reply_partitions is None or error.partitions < self._reply_partitions
+                if error.topic != self._emitter.topics.replies or not fewer:
+                    raise
+                self._reply_partitions = error.partitions
+                if not self._replies_missed:
+                    log.error(
+                        "requests partition %d: replies are left out whose partition the replies topic does not have"
+                        " (%s); whoever waits for them is answered TIMEOUT",
+                        *(self._partition, error),
+                    )
+                    self._replies_missed = True
+
+    async def _commit_or_instead(self, batch: Sequence[Examined]) -> int:
         try:
             made = await self._commit_together(batch)
         except (RecordTooLarge, _NotMade) as error:
             if len(batch) > 1:
-                return await self._commit(batch[:1])
+                return await self._commit_or_instead(batch[:1])
             # It would fail for ever, and with it everything behind it.
             request_id = batch[0].envelope.request_id
             log.error("request %s: its event could not be committed: %s", request_id, error, exc_info=error.__cause__)
@@ -176,11 +204,11 @@ class Lane:
     def _emission(self, examined: Examined) -> Emission:
         try:
             if isinstance(examined, ExaminedMatch):
-                return self._emitter.of_match(examined)
+                return self._sendable(self._emitter.of_match(examined))
             if isinstance(examined, ExaminedComparison):
-                return self._emitter.of_comparison(examined, self._people.version)
+                return self._sendable(self._emitter.of_comparison(examined, self._people.version))
             if isinstance(examined, ExaminedFiqa):
-                return self._emitter.of_fiqa(examined, self._people.version)
+                return self._sendable(self._emitter.of_fiqa(examined, self._people.version))
         except Exception:
             log.exception("request %s: its event could not be made", examined.envelope.request_id)
         return self._instead(examined, "the event could not be made")
@@ -188,7 +216,12 @@ class Lane:
     def _instead(self, examined: Examined, reason: str) -> Emission:
         """Event, error and dead letter of what cannot have its own."""
         dead = Unreadable(examined.record, examined.envelope, examined.failure or Failure("emit", reason))
-        return self._emitter.of_unreadable(dead, self._people.version)
+        return self._sendable(self._emitter.of_unreadable(dead, self._people.version))
+
+    def _sendable(self, emission: Emission) -> Emission:
+        if self._reply_partitions is None:
+            return emission
+        return emission.without_replies(self._emitter.topics.replies, self._reply_partitions)
 
     async def _commit_person(self, examined: ExaminedPerson, next_offset: int) -> Emission:
         if self._people_version is None:
@@ -269,7 +302,7 @@ class Lane:
         self, examined: ExaminedPerson, decision: EnrolmentDecision | Refusal, version: int
     ) -> Emission:
         try:
-            return self._emitter.of_person(examined, decision, version)
+            return self._sendable(self._emitter.of_person(examined, decision, version))
         except Exception as error:
             raise _NotMade(type(error).__name__) from error
 

@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from broker.port import Skip, Skipped
 from processor.outputs import Emission
 
 _STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -30,6 +31,21 @@ class ProcessorMetrics:
         self._commits_failed = Counter(
             "picturematch_commits_failed", "Transactions that were aborted and tried again.", registry=registry
         )
+        self._skipped = Counter(
+            "picturematch_requests_skipped",
+            "Requests that are passed over: removed (by retention, before they were decided), worked_on (decided;"
+            " the group's offset was lost), other_log (of a topic that was made again or lost records: older than the"
+            " group's last commit, or decided).",
+            ("reason",),
+            registry=registry,
+        )
+        for reason in Skip:
+            self._skipped.labels(reason.value)  # so that they are shown from the start, as 0
+        self._replies_left_out = Counter(
+            "picturematch_replies_left_out",
+            "Replies that were not written, since the replies topic does not have their partition any more.",
+            registry=registry,
+        )
         self.outstanding = Gauge(
             "picturematch_requests_outstanding", "Requests fetched and not yet committed.", registry=registry
         )
@@ -43,8 +59,14 @@ class ProcessorMetrics:
     def committed(self, emission: Emission) -> None:
         """What follows from a request is durable."""
         (self._events if emission.kept else self._answers_only).labels(emission.kind, emission.outcome).inc()
+        if emission.mute:
+            self._replies_left_out.inc()
         for stage, spent_ms in emission.timings_ms.items():
             self._stages.labels(stage).observe(spent_ms / 1000.0)
+
+    def skipped(self, skipped: Skipped) -> None:
+        """The group goes on behind requests that it is not given."""
+        self._skipped.labels(skipped.reason.value).inc(skipped.count)
 
     def commit_failed(self) -> None:
         """A transaction was aborted."""

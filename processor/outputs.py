@@ -6,7 +6,7 @@ dead letter, for whose answer nobody waits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.port import NewRecord, Position
 from engine.enrolment import EnrolmentDecision
@@ -44,13 +44,23 @@ _UNREADABLE = Refusal(Code.INTERNAL_ERROR, "the request could not be read back f
 @dataclass(frozen=True, slots=True)
 class Emission:
     """What follows from one request: what is counted of it (`timings_ms`: milliseconds per stage), the records that are
-    written, and whether its event is one of them (`kept`)."""
+    written, and whether its event is one of them (`kept`), and its reply not, for want of its partition (`mute`)."""
 
     kind: EventKind
     outcome: Outcome
     timings_ms: Mapping[str, float]
     records: tuple[NewRecord, ...]
     kept: bool = True
+    mute: bool = False
+
+    def without_replies(self, topic: str, partitions: int) -> "Emission":
+        """The same, without a reply to a partition that `topic`, the replies', does not have."""
+        records = tuple(
+            record
+            for record in self.records
+            if record.topic != topic or record.partition is None or record.partition < partitions
+        )
+        return self if len(records) == len(self.records) else replace(self, records=records, mute=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from engine.gallery.people import People
 from engine.policy import Policy
 from engine.topics import Topics
 from engine.vision.ports import ModelSet
+from processor.decided import Decided
 from processor.examine import Examiner
 from processor.lane import Lane, LaneHooks
 from processor.metrics import ProcessorMetrics
@@ -100,8 +101,12 @@ class Processor:
     async def _join(self, stack: AsyncExitStack) -> GroupMember:
         while True:
             try:
-                self._examine.reply_partitions = await self._broker.partitions(self._topics.replies)
-                member = self._broker.member(self._topics.requests, self._topics.processors)
+                member = self._broker.member(
+                    self._topics.requests,
+                    self._topics.processors,
+                    Decided(self._broker, self._topics),
+                    self._metrics.skipped,
+                )
                 return await stack.enter_async_context(member)
             except BrokerError as error:
                 if not error.retriable:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from broker.embedded.locks import FileLock, remedy
 from broker.embedded.store import broker_error
+from broker.going_on import Committed
 from broker.port import BrokerError
 
 
@@ -25,7 +26,7 @@ def group_lock(folder: Path, topic: str, group: str) -> FileLock:
 
 
 class GuestOffsets:
-    """How far a group is, durable, in a SQLite file of its own; partition -> next offset. Synchronous."""
+    """How far a group is and since when, durable, in a SQLite file of its own. Synchronous."""
 
     def __init__(self, folder: Path, topic: str, group: str) -> None:
         self._folder = folder
@@ -35,8 +36,12 @@ class GuestOffsets:
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS progress (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL)"
+                "CREATE TABLE IF NOT EXISTS progress"
+                " (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL, committed_ms INTEGER)"
             )
+            columns = [name for _, name, *_ in self._connection.execute("PRAGMA table_info(progress)")]
+            if "committed_ms" not in columns:  # a file of a version that did not write it down
+                self._connection.execute("ALTER TABLE progress ADD COLUMN committed_ms INTEGER")
         except OSError as error:
             raise BrokerError(f"{path} cannot be written: {remedy(error)}") from error
         except sqlite3.Error as error:
@@ -44,14 +49,18 @@ class GuestOffsets:
                 raise broker_error(error, folder) from error
             raise BrokerError(f"{path} cannot be used ({error}): delete it to have the group begin anew") from error
 
-    def load(self) -> Mapping[int, int]:
-        """All offsets."""
-        return dict(self._connection.execute("SELECT partition, next_offset FROM progress").fetchall())
+    def load(self) -> Mapping[int, Committed]:
+        """Partition -> its last commit."""
+        rows = self._connection.execute("SELECT partition, next_offset, committed_ms FROM progress").fetchall()
+        return {partition: Committed(next_offset, time_ms) for partition, next_offset, time_ms in rows}
 
-    def save(self, partition: int, next_offset: int) -> None:
+    def save(self, partition: int, committed: Committed) -> None:
         """Durable when it returns."""
+        row = (partition, committed.offset, committed.time_ms)
         try:
-            self._connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (partition, next_offset))
+            self._connection.execute(
+                "INSERT OR REPLACE INTO progress (partition, next_offset, committed_ms) VALUES (?, ?, ?)", row
+            )
         except sqlite3.Error as error:
             raise broker_error(error, self._folder) from error
 

@@ -13,7 +13,7 @@ from broker.embedded.owner import OwnerLog
 from broker.embedded.readers import EmbeddedMember, EmbeddedReader, GuestMember
 from broker.embedded.rows import read_one
 from broker.embedded.transaction import Transaction
-from broker.port import BrokerError, NewRecord, Position, Record, Start, TopicSpec
+from broker.port import BrokerError, NewRecord, OnSkipped, Position, Record, Start, TopicSpec, WorkedOn
 
 Role = Literal["owner", "guest"]
 
@@ -138,10 +138,13 @@ class EmbeddedBroker:
         """A reader of these (default: all) partitions; see the port."""
         return EmbeddedReader(self._use(), topic, start, partitions)
 
-    def member(self, topic: str, group: str) -> EmbeddedMember:
+    def member(
+        self, topic: str, group: str, worked_on: WorkedOn | None = None, on_skipped: OnSkipped | None = None
+    ) -> EmbeddedMember:
         """The member of `group` on `topic`; entering it raises BrokerInUse when the group has one already."""
         log = self._use()
-        return GuestMember(log, topic, group) if isinstance(log, GuestLog) else EmbeddedMember(log, topic, group)
+        kind = GuestMember if isinstance(log, GuestLog) else EmbeddedMember
+        return kind(log, topic, group, worked_on, on_skipped)
 
     def watch(self, group: str) -> Served:
         """Its members run in the process that owns the folder, and end with it."""

@@ -1,7 +1,9 @@
 """Readers and group members of the embedded log."""
 
 import asyncio
+import logging
 import math
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -11,9 +13,22 @@ from typing import Self
 from broker.embedded.cursor import Cursor
 from broker.embedded.groups import GuestOffsets, group_lock
 from broker.embedded.log import Log
-from broker.embedded.rows import Topic, first_since, group_offsets
+from broker.embedded.rows import Topic, first_offset, first_since, group_offsets
 from broker.embedded.transaction import Transaction
-from broker.port import BrokerError, FollowUp, NewRecord, OnRevoked, Position, Record, Start
+from broker.going_on import Committed, Span, asks_for_work, going_on, tell, time_of_commit, with_time_that_tells
+from broker.port import (
+    BrokerError,
+    FollowUp,
+    NewRecord,
+    OnRevoked,
+    OnSkipped,
+    Position,
+    Record,
+    Start,
+    WorkedOn,
+)
+
+_log = logging.getLogger(__name__)
 
 
 class EmbeddedReader:
@@ -77,15 +92,24 @@ class EmbeddedReader:
 class EmbeddedMember:
     """A group's only member: it owns every partition. What differs is where it keeps the group's offsets."""
 
-    def __init__(self, log: Log, topic: str, group: str) -> None:
+    def __init__(
+        self,
+        log: Log,
+        topic: str,
+        group: str,
+        worked_on: WorkedOn | None = None,
+        on_skipped: OnSkipped | None = None,
+    ) -> None:
         self._log = log
         self._topic_name = topic
         self._group = group
+        self._worked_on, self._on_skipped = worked_on, on_skipped
         self._lock = group_lock(log.folder, topic, group)
         self._cursor: Cursor | None = None
         self._topic: Topic
-        self._committed: dict[int, int] = {}
         self._under_way: defaultdict[int, set[asyncio.Future[Sequence[Position]]]] = defaultdict(set)
+        self._committed: dict[int, Committed] = {}
+        self._starts: dict[int, int] = {}
 
     async def __aenter__(self) -> Self:
         await self._log.refresh()
@@ -93,12 +117,35 @@ class EmbeddedMember:
         self._lock.acquire()
         try:
             self._committed = await self._load()
+            self._starts = {
+                partition: await self._goes_on_at(partition) for partition in range(self._topic.spec.partitions)
+            }
         except BaseException:
             await self._release()
             raise
-        starts = {partition: self._committed.get(partition, 0) for partition in range(self._topic.spec.partitions)}
-        self._cursor = Cursor(self._log, self._topic, starts)
+        self._cursor = Cursor(self._log, self._topic, self._starts)
         return self
+
+    async def _goes_on_at(self, partition: int) -> int:
+        """See `broker.going_on`."""
+        shard = self._topic.shard(partition)
+        end = self._log.end(shard)
+        first: int | None = 0  # what compaction has removed is not missing
+        if not self._topic.spec.compacted:
+            first = await self._log.read(partial(first_offset, shard=shard))
+        committed = with_time_that_tells(self._committed.get(partition, Committed()), int(time.time() * 1000))
+        newer: int | None = None
+        if committed.time_ms is not None:
+            since = partial(first_since, shard=shard, timestamp_ms=committed.time_ms + 1)
+            newer = await self._log.read(since)
+            newer = end if newer is None else min(newer, end)
+        span = Span(end if first is None else min(first, end), end, newer)
+        worked_on = None
+        if self._worked_on is not None and asks_for_work(committed, span):
+            worked_on = await self._worked_on(partition, span.first, span.end)
+        found = going_on(committed, span, worked_on)
+        tell(_log, self._group, found.told(self._topic_name, partition), committed, span, self._on_skipped)
+        return found.offset
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -106,8 +153,10 @@ class EmbeddedMember:
         self._cursor = None
         await self._release()
 
-    async def _load(self) -> dict[int, int]:
-        return await self._log.read(partial(group_offsets, group=self._group, topic=self._topic))
+    async def _load(self) -> dict[int, Committed]:
+        # The times are of no use: these offsets stand in the log's own file, so they are always this log's.
+        offsets = await self._log.read(partial(group_offsets, group=self._group, topic=self._topic))
+        return {partition: Committed(offset) for partition, offset in offsets.items()}
 
     async def _release(self) -> None:
         self._lock.release()
@@ -142,7 +191,7 @@ class EmbeddedMember:
         """The offset that the group goes on from, or None before the first commit."""
         self._open()
         self._topic.shard(partition)
-        return self._committed.get(partition)
+        return self._committed.get(partition, Committed()).offset
 
     async def commit(
         self,
@@ -169,7 +218,7 @@ class EmbeddedMember:
         def settle(done: "asyncio.Future[Sequence[Position]]") -> None:
             self._under_way[partition].discard(done)
             if done.exception() is None:
-                self._committed[partition] = next_offset
+                self._committed[partition] = Committed(next_offset)
 
         future = self._log.submit(run)
         self._under_way[partition].add(future)
@@ -182,7 +231,8 @@ class EmbeddedMember:
         self._topic.shard(partition)
         if under_way := self._under_way[partition]:
             await asyncio.wait(tuple(under_way))
-        cursor.seek(partition, self._committed.get(partition, 0))
+        committed = self._committed.get(partition, Committed()).offset
+        cursor.seek(partition, self._starts[partition] if committed is None else committed)
 
 
 class GuestMember(EmbeddedMember):
@@ -191,14 +241,29 @@ class GuestMember(EmbeddedMember):
     A group that was the owner's before goes on from the owner's offsets.
     """
 
-    def __init__(self, log: Log, topic: str, group: str) -> None:
-        super().__init__(log, topic, group)
+    def __init__(
+        self,
+        log: Log,
+        topic: str,
+        group: str,
+        worked_on: WorkedOn | None = None,
+        on_skipped: OnSkipped | None = None,
+    ) -> None:
+        super().__init__(log, topic, group, worked_on, on_skipped)
         self._offsets: GuestOffsets | None = None
+        self._newest_ms: dict[int, int] = {}
         self._saving: set[asyncio.Future[None]] = set()
 
-    async def _load(self) -> dict[int, int]:
+    async def _load(self) -> dict[int, Committed]:
         self._offsets = await asyncio.to_thread(GuestOffsets, self._log.folder, self._topic_name, self._group)
         return {**await super()._load(), **await asyncio.to_thread(self._offsets.load)}
+
+    async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
+        """The next records; see the port."""
+        records = await super().fetch(max_records, timeout_s)
+        for record in records:
+            self._newest_ms[record.partition] = max(record.timestamp_ms, self._newest_ms.get(record.partition, 0))
+        return records
 
     async def _release(self) -> None:
         if self._saving:  # by callers that were cancelled; their threads still use the file
@@ -230,13 +295,16 @@ class GuestMember(EmbeddedMember):
             )
         if self._offsets is None:
             raise BrokerError(f"the member of group {self._group} is not open: enter its context first")
-        saving = asyncio.ensure_future(asyncio.to_thread(self._offsets.save, partition, next_offset))
+        former = self._committed.get(partition, Committed())
+        time_ms = time_of_commit(int(time.time() * 1000), self._newest_ms.get(partition), former.time_ms)
+        committed = Committed(next_offset, time_ms)
+        saving = asyncio.ensure_future(asyncio.to_thread(self._offsets.save, partition, committed))
         self._saving.add(saving)
 
         def settle(done: "asyncio.Future[None]") -> None:
             self._saving.discard(done)
             if done.exception() is None:
-                self._committed[partition] = next_offset
+                self._committed[partition] = committed
 
         saving.add_done_callback(settle)
         await asyncio.shield(saving)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from broker.embedded.store import OFFSET_BITS
-from broker.port import BrokerError, Headers, Record, TopicSpec, UnknownTopic
+from broker.port import Headers, Record, TopicSpec, UnknownPartition, UnknownTopic
 
 _TIME_SCAN_ROWS = 20_000  # a read must be short: as long as it lasts, the WAL cannot be begun anew
 
@@ -30,8 +30,10 @@ class Topic:
         """
         if 0 <= partition < len(self.shards):
             return self.shards[partition]
-        raise BrokerError(
-            f"topic {self.spec.name} has {len(self.shards)} partitions; there is no partition {partition}"
+        raise UnknownPartition(
+            f"topic {self.spec.name} has {len(self.shards)} partitions; there is no partition {partition}",
+            self.spec.name,
+            len(self.shards),
         )
 
 
@@ -43,7 +45,7 @@ def topic_named(topics: Topics, name: str) -> Topic:
     try:
         return topics[name]
     except KeyError:
-        raise UnknownTopic(f"there is no topic {name} in this log: create it first") from None
+        raise UnknownTopic(f"there is no topic {name} in this log: create it first", name) from None
 
 
 def load_topics(connection: sqlite3.Connection) -> dict[str, Topic]:
@@ -107,6 +109,15 @@ def read_one(connection: sqlite3.Connection, topic: Topic, partition: int, offse
     """The record at that place, if it is (still) there."""
     records, _ = read_records(connection, topic, partition, range(offset, offset + 1), 1, 1)
     return records[0] if records else None
+
+
+def first_offset(connection: sqlite3.Connection, shard: int) -> int | None:
+    """The offset of the shard's first record; None if there is none."""
+    base = shard << OFFSET_BITS
+    (found,) = connection.execute(
+        "SELECT min(id) FROM record WHERE id >= ? AND id < ?", (base, shard + 1 << OFFSET_BITS)
+    ).fetchone()
+    return None if found is None else int(found) - base
 
 
 def first_since(connection: sqlite3.Connection, shard: int, timestamp_ms: int) -> int | None:

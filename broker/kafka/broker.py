@@ -16,19 +16,21 @@ from broker.kafka.contact import Contact
 from broker.kafka.lookup import Lookup
 from broker.kafka.member import KafkaMember
 from broker.kafka.reader import KafkaReader
-from broker.kafka.records import check
-from broker.kafka.topics import TopicState, differences, losses
+from broker.kafka.records import PartitionGone, check
+from broker.kafka.topics import OFFSETS_RETENTION, TopicState, differences, losses, offsets_forgotten_early
 from broker.kafka.watch import Watch
 from broker.port import (
     BrokerError,
     BrokerUnavailable,
     NewRecord,
+    OnSkipped,
     Position,
     Record,
     RecordTooLarge,
     Start,
     TopicSpec,
     UnknownTopic,
+    WorkedOn,
 )
 
 _log = logging.getLogger(__name__)
@@ -102,6 +104,13 @@ class KafkaBroker:
         """What in the topics is not as specified, one sentence each; changes nothing."""
         return await self._check(specs, differences)
 
+    async def check_offsets(self, spec: TopicSpec) -> Sequence[str]:
+        """Which brokers forget how far a group without members is before the topic's records go, one sentence each."""
+        self._require_open()
+        kept = await self._cluster.broker_settings(OFFSETS_RETENTION)
+        told = (offsets_forgotten_early(int(minutes), broker, spec) for broker, minutes in kept.items())
+        return [sentence for sentence in told if sentence is not None]
+
     async def topic_losses(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
         """Of what `check_topics` tells, that by which records would be lost or refused."""
         return await self._check(specs, losses)
@@ -129,16 +138,21 @@ class KafkaBroker:
         """See the port. Given up by its caller or with BrokerUnavailable, it may still be written, once."""
         self._require_open()
         self._contact.require()
-        checked = await check(self._cluster, records)
-        if not checked:
-            return ()
         try:
-            if len(checked) == 1:
-                return (await self._appender.append_one(checked[0]),)
-            return await self._appender.append_together(checked)
+            return await self._append(records)
         except RecordTooLarge:
             self._cluster.forget()
             raise
+        except PartitionGone:
+            # Nothing was written; a key may choose another partition among those that there are now.
+            self._cluster.forget()
+            return await self._append(records)
+
+    async def _append(self, records: Sequence[NewRecord]) -> Sequence[Position]:
+        checked = await check(self._cluster, records)
+        if len(checked) > 1:
+            return await self._appender.append_together(checked)
+        return [await self._appender.append_one(one) for one in checked]
 
     async def end_offsets(self, topic: str) -> Mapping[int, int]:
         """Partition -> an offset behind all that is committed; see the port."""
@@ -150,8 +164,7 @@ class KafkaBroker:
         """The record at that place, or None."""
         self._require_open()
         self._contact.require()
-        if not 0 <= position.partition < (await self._cluster.topic(position.topic)).partitions:
-            raise BrokerError(f"topic {position.topic} has no partition {position.partition}")
+        await self._cluster.topic(position.topic, position.partition)
         return await self._lookup.read_at(position)
 
     def reader(
@@ -163,7 +176,9 @@ class KafkaBroker:
         """A reader with connections of its own."""
         return KafkaReader(self._config, self._cluster, self._contact, topic, start, partitions)
 
-    def member(self, topic: str, group: str) -> KafkaMember:
+    def member(
+        self, topic: str, group: str, worked_on: WorkedOn | None = None, on_skipped: OnSkipped | None = None
+    ) -> KafkaMember:
         """A member with connections of its own, and a producer for each of its partitions."""
         return KafkaMember(
             self._config,
@@ -171,6 +186,8 @@ class KafkaBroker:
             self._contact,
             topic,
             group,
+            worked_on,
+            on_skipped,
             None if self._members_topic is None else partial(self._beats, self._members_topic),
         )
 

@@ -19,8 +19,8 @@ from aiokafka.protocol.metadata import MetadataRequest
 from broker.kafka.clients import bounded
 from broker.kafka.config import KafkaConfig
 from broker.kafka.errors import broker_error
-from broker.kafka.topics import TopicState, configs_of, differences, state_of, unchangeable
-from broker.port import BrokerError, BrokerUnavailable, TopicSpec, UnknownTopic
+from broker.kafka.topics import TopicState, configs_of, differences, in_sync_fits, state_of, unchangeable
+from broker.port import BrokerError, BrokerUnavailable, TopicSpec, UnknownPartition, UnknownTopic
 
 _MOST_REPLICAS = 3
 _DYNAMIC_TOPIC_CONFIG = 1
@@ -86,15 +86,26 @@ class Cluster:
             await self.open()
         await self._ask(lambda: MetadataRequest([], False), "probing")
 
-    async def topic(self, name: str) -> TopicState:
+    async def topic(self, name: str, partition: int | None = None) -> TopicState:
         """The topic as it was when it was first looked up, since `forget`.
 
+        Given a partition, one that has it: where the topic did not have it, it is looked up again, since it may have
+        been given more partitions.
+
         Raises:
-            UnknownTopic: there is none.
+            UnknownTopic: there is none; or, as UnknownPartition, it does not have the partition.
         """
-        if name not in self._known:
-            (self._known[name],) = await self.describe([name])
-        return self._known[name]
+        known = self._known.get(name)
+        if known is None or _lacks(known, partition):
+            (known,) = await self.describe([name])
+            self._known[name] = known
+        if _lacks(known, partition):
+            raise UnknownPartition(
+                f"topic {name} has {known.partitions} partitions; there is no partition {partition}",
+                name,
+                known.partitions,
+            )
+        return known
 
     def forget(self) -> None:
         """Look topics up anew: a broker has refused what they took when they were looked up."""
@@ -109,7 +120,7 @@ class Cluster:
         found = await self._metadata(names)
         for name in names:
             if name not in found:
-                raise UnknownTopic(f"topic {name} does not exist in Kafka: create the topics first")
+                raise UnknownTopic(f"topic {name} does not exist in Kafka: create the topics first", name)
         configs = await self._configs(names)
         return [
             state_of(name, *found[name], {key: value for key, (value, _) in configs[name].items()}) for name in names
@@ -158,7 +169,7 @@ class Cluster:
             if reason is not None:
                 raise BrokerError(reason)
             if any(differences(spec, state)) or state.max_record_bytes != spec.max_record_bytes:
-                await self._alter(spec, configs[name])
+                await self._alter(spec, state, configs[name])
         await self._until_known(list(wanted.values()))
 
     async def _metadata(self, names: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -187,11 +198,34 @@ class Cluster:
             found[name] = {entry[0]: (entry[1], entry[3]) for entry in entries if entry[1] is not None}
         return found
 
+    async def broker_settings(self, setting: str) -> Mapping[int, str]:
+        """Broker -> its value of a setting, of those brokers that tell it.
+
+        Raises:
+            BrokerError: a broker does not answer, or does not allow this user to ask.
+        """
+        if self._client is None:
+            raise BrokerUnavailable(f"the Kafka brokers at {self._config.bootstrap} have not been reached yet")
+        found: dict[int, str] = {}
+        for broker in sorted(node.nodeId for node in self._client.cluster.brokers()):
+            wanted = [(ConfigResourceType.BROKER, str(broker), [setting])]
+            try:
+                asked = self._client.send(broker, DescribeConfigsRequest(wanted))
+                answer = await bounded(asked, self._config.request_timeout_s)
+            except (kafka.KafkaError, TimeoutError, OSError) as error:
+                raise broker_error(error, f"asking broker {broker} for {setting}") from error
+            for code, _message, _kind, _name, entries in answer.resources:
+                refused = kafka.for_code(code)
+                if refused is not kafka.NoError:
+                    raise broker_error(refused(), f"asking broker {broker} for {setting}")
+                found.update((broker, entry[1]) for entry in entries if entry[0] == setting and entry[1] is not None)
+        return found
+
     async def _create(self, specs: Sequence[TopicSpec]) -> None:
         brokers = len(self._client.cluster.brokers())
         replication = self._config.replication_factor or max(1, min(_MOST_REPLICAS, brokers))
         topics: list[Any] = [
-            (spec.name, spec.partitions, replication, [], list(configs_of(spec).items())) for spec in specs
+            (spec.name, spec.partitions, replication, [], list(configs_of(spec, replication).items())) for spec in specs
         ]
         answer = await self._ask(
             lambda: CreateTopicsRequest(topics, self._config.request_timeout_ms, False), "creating topics", control=True
@@ -209,10 +243,13 @@ class Cluster:
                 raise BrokerError(f"topic {name} cannot be created in Kafka: {(message or [''])[0]}")
             raise broker_error(error(), f"creating topic {name}")
 
-    async def _alter(self, spec: TopicSpec, present: Mapping[str, tuple[str, int]]) -> None:
+    async def _alter(self, spec: TopicSpec, state: TopicState, present: Mapping[str, tuple[str, int]]) -> None:
         """The request replaces all settings of a topic, so those that others have made are sent along."""
         kept = {name: value for name, (value, source) in present.items() if source == _DYNAMIC_TOPIC_CONFIG}
-        wanted = list((kept | configs_of(spec)).items())
+        ours = configs_of(spec, state.replication)
+        if in_sync_fits(state):
+            del ours["min.insync.replicas"]
+        wanted = list((kept | ours).items())
         answer = await self._ask(
             lambda: AlterConfigsRequest([(ConfigResourceType.TOPIC, spec.name, wanted)]), "changing how topics are kept"
         )
@@ -253,3 +290,7 @@ class Cluster:
             except (kafka.KafkaError, TimeoutError, OSError) as error:
                 failed = error
         raise broker_error(failed, doing) from failed
+
+
+def _lacks(topic: TopicState, partition: int | None) -> bool:
+    return partition is not None and not 0 <= partition < topic.partitions

@@ -1,8 +1,7 @@
 """Records from a started consumer: fair between partitions, never lost by a cancelled wait."""
 
 import asyncio
-import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import aiokafka.errors as kafka
@@ -17,7 +16,8 @@ from broker.port import BrokerError, Record
 _SLICE_S = 0.2
 """How long one wait is: a partition that is resumed meanwhile, or brokers that are lost, are noticed after it."""
 
-_log = logging.getLogger(__name__)
+OnOutOfRange = Callable[[int, int], Awaitable[None]]
+"""Given a partition and the offset that was to be read and is not there, go on elsewhere, or see to it."""
 
 
 class Feed:
@@ -26,15 +26,18 @@ class Feed:
     What the consumer hands over is returned without another suspension, so a fetch that is cancelled has taken nothing.
     """
 
-    def __init__(self, consumer: Any, topic: str, contact: Contact, limit_s: float) -> None:
+    def __init__(self, consumer: Any, topic: str, contact: Contact, limit_s: float, out_of_range: OnOutOfRange) -> None:
         self._consumer = consumer
         self._topic = topic
         self._contact = contact
         self._limit_s = limit_s
+        self._out_of_range = out_of_range
         self._turn: list[int] = []
         self.active: set[int] = set()
         self.epoch = 0
         """Grows whenever partitions are revoked."""
+        self.newest_ms: dict[int, int] = {}
+        """Partition -> the newest time of the records that were delivered."""
 
     async def fetch(self, max_records: int, timeout_s: float | None) -> Sequence[Record]:
         """See `broker.port.Reader.fetch`.
@@ -85,7 +88,10 @@ class Feed:
         if epoch != self.epoch:
             self._put_back(found)
             return ()
-        return [record_of(record) for records in found.values() for record in records]
+        delivered = [record_of(record) for records in found.values() for record in records]
+        for record in delivered:
+            self.newest_ms[record.partition] = max(record.timestamp_ms, self.newest_ms.get(record.partition, 0))
+        return delivered
 
     def _put_back(self, found: dict[Any, list[Any]]) -> None:
         """The partitions were dealt anew while this was waited for: whoever has them now gets these records."""
@@ -94,19 +100,10 @@ class Feed:
                 self._consumer.seek(place, records[0].offset)
 
     async def _find_again(self, place: TopicPartition) -> None:
-        """Records below were removed: go on with the earliest there is. Or the log ends before: go on at its end."""
+        if place.partition not in self.active:
+            return
         try:
             position = await bounded(self._consumer.position(place), self._limit_s)
-            earliest = (await bounded(self._consumer.beginning_offsets([place]), self._limit_s))[place]
-            end = (await bounded(self._consumer.end_offsets([place]), self._limit_s))[place]
         except (kafka.KafkaError, TimeoutError) as error:
             raise broker_error(error, f"finding a place in topic {self._topic}") from error
-        if earliest <= position <= end:
-            return
-        target = earliest if position < earliest else end
-        if target == end:
-            _log.error(
-                "topic %s, partition %d ends at %d, before %d: it lost records; going on at its end",
-                *(place.topic, place.partition, end, position),
-            )
-        self._consumer.seek(place, target)
+        await self._out_of_range(place.partition, position)

@@ -3,7 +3,8 @@
 The life of a partition here:
 
 1. assigned: delivery held back; a writer is started, which fences the former owner and settles what it left open; the
-   committed offset is asked for; seek; delivery begins.
+   committed offset is asked for; where it is lost or does not fit the log, another place is found (broker.going_on) and
+   committed; seek; delivery begins.
 2. commits through that writer. After a commit that failed otherwise than by a clean abort the writer is spent, and
    commits are refused until `rewind`, which repeats the steps of 1 (if the group still knows this member).
 3. revoked: delivery ends at once; whoever uses the member finishes and forgets; the writer is given up.
@@ -14,6 +15,7 @@ the committed offset afterwards. Whether the group's own view is up to date does
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -23,6 +25,7 @@ import aiokafka.errors as kafka
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.protocol.commit import OffsetCommitRequest
 
+from broker.going_on import Committed, time_of_commit
 from broker.kafka.beats import Beats
 from broker.kafka.clients import bounded, start_consumer, stop_consumer
 from broker.kafka.cluster import Cluster
@@ -31,8 +34,10 @@ from broker.kafka.contact import Contact
 from broker.kafka.errors import broker_error
 from broker.kafka.feed import Feed
 from broker.kafka.listener import Listener
-from broker.kafka.records import Checked, check
-from broker.kafka.transactions import GroupOffset, Writer
+from broker.kafka.owned import Owned, group_offset
+from broker.kafka.places import Places
+from broker.kafka.records import Checked, PartitionGone, check
+from broker.kafka.transactions import Writer
 from broker.port import (
     BrokerError,
     BrokerUnavailable,
@@ -40,9 +45,11 @@ from broker.port import (
     FollowUp,
     NewRecord,
     OnRevoked,
+    OnSkipped,
     Position,
     Record,
     RecordTooLarge,
+    WorkedOn,
 )
 
 _log = logging.getLogger(__name__)
@@ -53,21 +60,8 @@ _LOST_S = 1.0
 _JOIN_MARGIN_S = 10.0
 _REQUEST_MARGIN_MS = 5_000
 
-
 MakeBeats = Callable[[str, Callable[[], Iterable[int]]], Beats]
 """The beats of a member of that group; the second argument tells the partitions that it serves."""
-
-
-class _Owned:
-    """A partition of this member. `lock` is held by whatever must not meet: commit, rewind, take-over."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.writer: Writer | None = None
-        self.committed: int | None = None
-        self.paused = False
-        self.leaving = False
-        self.task: asyncio.Task[None] | None = None
 
 
 class KafkaMember:
@@ -80,13 +74,17 @@ class KafkaMember:
         contact: Contact,
         topic: str,
         group: str,
+        worked_on: WorkedOn | None = None,
+        on_skipped: OnSkipped | None = None,
         make_beats: MakeBeats | None = None,
     ) -> None:
         self._config, self._cluster, self._contact = config, cluster, contact
         self._topic, self._group = topic, group
+        self._worked_on, self._on_skipped = worked_on, on_skipped
         self._consumer: Any = None
         self._feed: Feed | None = None
-        self._owned: dict[int, _Owned] = {}
+        self._places: Places
+        self._owned: dict[int, Owned] = {}
         self._assigned = asyncio.Event()
         self._forget: OnRevoked | None = None
         self._background: set[asyncio.Task[Any]] = set()
@@ -118,11 +116,12 @@ class KafkaMember:
         self._consumer = consumer
         if self._beats is not None:
             await self._beats.__aenter__()
-        self._feed = Feed(consumer, self._topic, self._contact, self._config.request_timeout_s)
+        limits = (self._topic, self._group, self._config.request_timeout_s)
+        self._places = Places(consumer, *limits, self._worked_on, self._on_skipped)
+        self._feed = Feed(consumer, self._topic, self._contact, self._config.request_timeout_s, self._left_behind)
         try:
             consumer.subscribe([self._topic], listener=Listener(self._revoked, self._was_assigned))
-            async with asyncio.timeout(limit_s):
-                await self._joined()
+            await self._joined(limit_s)
         except TimeoutError as error:
             await self._close()
             raise BrokerUnavailable(f"group {self._group} gave this member no partitions in time") from error
@@ -131,12 +130,14 @@ class KafkaMember:
             raise
         return self
 
-    async def _joined(self) -> None:
-        waiting = asyncio.ensure_future(self._assigned.wait())
-        await self._contact.unless_lost(waiting)
+    async def _joined(self, limit_s: float) -> None:
+        """Wait for partitions, and a while for their take-overs: those that find a place in a long log go on."""
+        until = asyncio.get_running_loop().time() + limit_s
+        async with asyncio.timeout_at(until):
+            await self._contact.unless_lost(asyncio.ensure_future(self._assigned.wait()))
         tasks = [owned.task for owned in self._owned.values() if owned.task is not None]
         if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=max(0.0, until - asyncio.get_running_loop().time()))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -149,12 +150,14 @@ class KafkaMember:
         consumer, self._consumer = self._consumer, None
         for partition in list(self._owned):
             self._release(partition)
-        if self._background:
-            limit_s = self._config.transaction_timeout_ms / 1000 if self._contact.available else _LOST_S
-            _, unfinished = await asyncio.wait(self._background, timeout=limit_s)
-            for task in unfinished:
-                task.cancel()
-            await asyncio.gather(*unfinished, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (self._config.transaction_timeout_ms / 1000 if self._contact.available else _LOST_S)
+        while self._background and loop.time() < until:  # what ends may begin to close a writer
+            await asyncio.wait(self._background, timeout=until - loop.time())
+        unfinished = set(self._background)
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
         if consumer is not None:
             await stop_consumer(consumer)
             if self._beats is not None:
@@ -198,12 +201,11 @@ class KafkaMember:
     async def committed(self, partition: int) -> int | None:
         """The offset that the group goes on from, or None before the first commit."""
         self._open()
-        if not 0 <= partition < (await self._cluster.topic(self._topic)).partitions:
-            raise BrokerError(f"topic {self._topic} has no partition {partition}")
+        await self._cluster.topic(self._topic, partition)
         owned = self._owned.get(partition)
         if owned is not None and owned.writer is not None and owned.writer.usable:
-            return owned.committed  # nobody else can have changed it
-        return await self._ask_committed(partition)
+            return owned.committed.offset  # nobody else can have changed it
+        return (await self._places.committed(partition)).offset
 
     async def commit(
         self,
@@ -226,7 +228,7 @@ class KafkaMember:
     async def _commit(
         self,
         partition: int,
-        owned: _Owned,
+        owned: Owned,
         next_offset: int,
         outputs: Sequence[Checked],
         follow_up: FollowUp | None,
@@ -238,14 +240,22 @@ class KafkaMember:
             writer = owned.writer
             if writer is None or not writer.usable:
                 raise CommitFailed(f"partition {partition} of {self._topic} has to be rewound before it is committed")
-            offset = GroupOffset(self._group, self._topic, partition, next_offset)
+            committed = self._commit_of(partition, owned, next_offset)
+            offset = group_offset(self._group, self._topic, partition, committed)
             try:
                 positions = await writer.write(outputs, None if follow_up is None else follow, offset)
             except RecordTooLarge:
                 self._cluster.forget()  # so that the next try finds the limit of now before it sends
                 raise
-            owned.committed = next_offset
+            except PartitionGone as error:
+                self._cluster.forget()  # as above; it finds then whether the partition is really gone
+                raise CommitFailed(str(error)) from error
+            owned.committed = committed
             return positions
+
+    def _commit_of(self, partition: int, owned: Owned, next_offset: int) -> Committed:
+        newest_ms = None if self._feed is None else self._feed.newest_ms.get(partition)
+        return Committed(next_offset, time_of_commit(int(time.time() * 1000), newest_ms, owned.committed.time_ms))
 
     async def rewind(self, partition: int) -> None:
         """Deliver the partition again from the committed offset; nothing to do where it is not owned any more.
@@ -260,12 +270,12 @@ class KafkaMember:
         work = self._start(self._rewind(partition, owned))
         await self._contact.unless_lost(work)
 
-    async def _rewind(self, partition: int, owned: _Owned) -> None:
+    async def _rewind(self, partition: int, owned: Owned) -> None:
         async with owned.lock:
             if owned.leaving or self._owned.get(partition) is not owned:
                 return
             if owned.writer is not None and owned.writer.usable:
-                self._seek(partition, owned, await self._goes_on_at(partition, owned.committed))
+                self._seek(partition, owned)
                 return
             self._hold(partition)
             # Whoever was given up by the group must not take partitions from their new owners. It will be told.
@@ -282,7 +292,7 @@ class KafkaMember:
         feed.epoch += 1
         feed.active.difference_update(gone)
         for partition in gone & self._owned.keys():
-            self._owned[partition].leaving = True
+            self._owned[partition].leave()
         limit_s = self._config.rebalance_timeout_ms / 1000 / 2
         if self._forget is not None:
             try:
@@ -305,7 +315,7 @@ class KafkaMember:
             return
         for partition in partitions:
             self._consumer.pause(TopicPartition(self._topic, partition))
-            owned = self._owned[partition] = _Owned()
+            owned = self._owned[partition] = Owned()
             owned.task = self._start(self._keep_taking_over(partition, owned))
         self._assigned.set()
 
@@ -313,10 +323,10 @@ class KafkaMember:
         owned = self._owned.pop(partition, None)
         if owned is None:
             return
-        owned.leaving = True
-        self._start(_give_up(owned))
+        owned.leave()
+        self._start(owned.give_up())
 
-    async def _keep_taking_over(self, partition: int, owned: _Owned) -> None:
+    async def _keep_taking_over(self, partition: int, owned: Owned) -> None:
         while not owned.leaving:
             async with owned.lock:
                 try:
@@ -327,46 +337,61 @@ class KafkaMember:
                     return
             await asyncio.sleep(_RETRY_S)
 
-    async def _take_over(self, partition: int, owned: _Owned) -> None:
+    async def _take_over(self, partition: int, owned: Owned) -> None:
         self._contact.require()
         if owned.writer is not None:
             spent, owned.writer = owned.writer, None
             await spent.close()
         writer = await Writer.start(self._config, f"{self._group}-{self._topic}-{partition}")
         try:
-            owned.committed = await self._ask_committed(partition)
-            offset = await self._goes_on_at(partition, owned.committed)
+            # Asked only now that nobody else can commit any more, and what others committed is readable.
+            owned.committed = await self._places.committed(partition)
+            found = await owned.find(self._places.going_on(partition, owned.committed))
+            if found.skip is not None:
+                # So that it is not searched for, and told, again.
+                moved = self._commit_of(partition, owned, found.offset)
+                await writer.write((), None, group_offset(self._group, self._topic, partition, moved))
+                owned.committed = moved
         except BaseException:
             self._start(writer.close())
             raise
+        owned.going_on = found.offset
         owned.writer = writer
-        self._seek(partition, owned, offset)
+        self._seek(partition, owned)
 
-    async def _goes_on_at(self, partition: int, committed: int | None) -> int:
-        if committed is not None:
-            return committed
-        place = TopicPartition(self._topic, partition)
-        try:
-            firsts = await bounded(self._consumer.beginning_offsets([place]), self._config.request_timeout_s)
-        except (kafka.KafkaError, TimeoutError) as error:
-            raise broker_error(error, f"asking where topic {self._topic} begins") from error
-        return int(firsts[place])
+    async def _left_behind(self, partition: int, position: int) -> None:
+        """The log does not hold what is read next: it was removed, or the topic was made again. Called by the feed."""
+        owned = self._owned.get(partition)
+        if owned is not None:
+            self._hold(partition)
+            self._start(self._keep_catching_up(partition, owned, position))
 
-    async def _ask_committed(self, partition: int) -> int | None:
-        place = TopicPartition(self._topic, partition)
-        try:
-            found: int | None = await bounded(self._consumer.committed(place), self._config.request_timeout_s)
-        except (kafka.KafkaError, TimeoutError) as error:
-            raise broker_error(error, f"asking how far group {self._group} is") from error
-        return found
+    async def _keep_catching_up(self, partition: int, owned: Owned, position: int) -> None:
+        while not owned.leaving:
+            async with owned.lock:
+                if owned.writer is None or not owned.writer.usable:
+                    return None  # `rewind` finds the place
+                try:
+                    newest_ms = self._open().newest_ms.get(partition, owned.committed.time_ms)
+                    found = await owned.find(self._places.going_on(partition, Committed(position, newest_ms)))
+                except BrokerError as error:
+                    _log.warning("partition %d of %s has no place to go on at yet: %s", partition, self._topic, error)
+                else:
+                    # Not committed: what was delivered before is still being worked on.
+                    return self._seek(partition, owned, found.offset)
+            await asyncio.sleep(_RETRY_S)
+        return None
 
-    def _seek(self, partition: int, owned: _Owned, offset: int) -> None:
+    def _seek(self, partition: int, owned: Owned, offset: int | None = None) -> None:
+        """Deliver from that offset on; None is the one that is committed, or was found for want of one."""
+        if offset is None:
+            offset = owned.next_offset
         place = TopicPartition(self._topic, partition)
         if self._owned.get(partition) is owned and place in self._consumer.assignment():
             self._consumer.seek(place, offset)
             self._deliver(partition, owned)
 
-    def _deliver(self, partition: int, owned: _Owned) -> None:
+    def _deliver(self, partition: int, owned: Owned) -> None:
         ready = owned.writer is not None and owned.writer.usable
         if self._feed is not None and ready and not owned.paused and not owned.leaving:
             self._consumer.resume(TopicPartition(self._topic, partition))
@@ -404,11 +429,3 @@ class KafkaMember:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
-
-
-async def _give_up(owned: _Owned) -> None:
-    """After a commit that is under way: aborted, it would hold readers up until its time is over."""
-    async with owned.lock:
-        writer, owned.writer = owned.writer, None
-    if writer is not None:
-        await writer.close()

@@ -1,6 +1,8 @@
 """Reading by oneself: partitions assigned by hand, a place found before anything is read."""
 
+import logging
 import math
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +16,13 @@ from broker.kafka.config import KafkaConfig
 from broker.kafka.contact import Contact
 from broker.kafka.errors import broker_error
 from broker.kafka.feed import Feed
-from broker.port import BrokerError, Record, Start
+from broker.kafka.places import span_of
+from broker.port import BrokerError, BrokerUnavailable, Record, Start, UnknownTopic
+
+_log = logging.getLogger(__name__)
+
+_LOOK_S = 0.5
+"""How often a reader that nothing comes to, and that has no time limit, looks whether its partitions are there."""
 
 
 class KafkaReader:
@@ -35,6 +43,7 @@ class KafkaReader:
         self._partitions = partitions
         self._places: list[TopicPartition] = []
         self._positions: dict[int, int] = {}
+        self._opened_ms = 0
         self._consumer: Any = None
         self._feed: Feed | None = None
 
@@ -43,8 +52,7 @@ class KafkaReader:
         count = (await self._cluster.topic(self._topic)).partitions
         chosen = range(count) if self._partitions is None else self._partitions
         for partition in chosen:
-            if not 0 <= partition < count:
-                raise BrokerError(f"topic {self._topic} has no partition {partition}")
+            await self._cluster.topic(self._topic, partition)
         self._places = [TopicPartition(self._topic, partition) for partition in chosen]
         limit_s = self._config.request_timeout_s
         consumer = AIOKafkaConsumer(**self._config.consumer())
@@ -58,10 +66,11 @@ class KafkaReader:
                 raise
         except (kafka.KafkaError, TimeoutError, OSError) as error:
             raise broker_error(error, f"finding a place in topic {self._topic}") from error
+        self._opened_ms = int(time.time() * 1000)
         for place in self._places:
             consumer.seek(place, self._positions[place.partition])
         self._consumer = consumer
-        self._feed = Feed(consumer, self._topic, self._contact, limit_s)
+        self._feed = Feed(consumer, self._topic, self._contact, limit_s, self._find_again)
         self._feed.active = set(self._positions)
         return self
 
@@ -100,13 +109,56 @@ class KafkaReader:
 
     async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
         """The next records; see the port."""
-        records = await self._open().fetch(max_records, timeout_s)
+        feed = self._open()
+        records = await feed.fetch(max_records, _LOOK_S if timeout_s is None else timeout_s)
+        while not records:
+            await self._require_partitions()
+            if timeout_s is not None:
+                break
+            records = await feed.fetch(max_records, _LOOK_S)
         if self._consumer is not None:
             for place in self._places:  # valid from the first seek on, so that this does not wait
                 self._positions[place.partition] = await self._consumer.position(place)
         return records
 
+    async def _require_partitions(self) -> None:
+        """Return if what is read is there; the library waits for ever for a partition that is gone.
+
+        Raises:
+            BrokerUnavailable: it is not there; entered again, a reader finds out what is.
+        """
+        known = self._consumer.partitions_for_topic(self._topic) or ()
+        if all(place.partition in known for place in self._places):
+            return
+        self._cluster.forget()
+        try:
+            for place in self._places:
+                await self._cluster.topic(self._topic, place.partition)
+        except UnknownTopic as error:
+            raise BrokerUnavailable(str(error)) from error
+
     def positions(self) -> Mapping[int, int]:
         """Partition -> the offset that is read next."""
         self._open()
         return dict(self._positions)
+
+    async def _find_again(self, partition: int, position: int) -> None:
+        """The log does not hold what is read next: go on at its first record, or behind the time of what was read."""
+        place = TopicPartition(self._topic, partition)
+        newest_ms = self._open().newest_ms.get(partition, self._opened_ms)
+        span = await span_of(self._consumer, place, newest_ms, self._config.request_timeout_s)
+        if span.first <= position <= span.end:
+            return
+        if position < span.first:
+            lost = (partition, self._topic, span.first - position, position, span.first - 1)
+            _log.error("partition %d of %s: %d records (offsets %d to %d) were removed before they were read", *lost)
+            target = span.first
+        else:
+            target = span.end if span.newer is None else max(span.first, span.newer)
+            found = (partition, self._topic, position, span.end, target, span.end - target)
+            _log.error(
+                "partition %d of %s was read up to %d and ends at %d: it was made again, or lost records; going on at"
+                " %d, %d records that were written since follow",
+                *found,
+            )
+        self._consumer.seek(place, target)

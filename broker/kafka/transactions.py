@@ -15,7 +15,7 @@ from aiokafka.errors import IllegalOperation, KafkaError
 from broker.kafka.clients import bounded, start_producer, stop_producer
 from broker.kafka.config import KafkaConfig
 from broker.kafka.errors import FENCED, broker_error
-from broker.kafka.records import Checked, send
+from broker.kafka.records import Checked, acknowledged, send
 from broker.port import BrokerUnavailable, Position
 
 _ABORT_LIMIT_S = 3.0
@@ -27,12 +27,13 @@ FollowUp = Callable[[Sequence[Position]], Awaitable[Sequence[Checked]]]
 
 @dataclass(frozen=True, slots=True)
 class GroupOffset:
-    """Where a group goes on."""
+    """Where a group goes on; `metadata` is kept with it."""
 
     group: str
     topic: str
     partition: int
     next_offset: int
+    metadata: str = ""
 
 
 class Writer:
@@ -111,7 +112,7 @@ class Writer:
 
     async def _send(self, records: Sequence[Checked]) -> list[Position]:
         sent = [await send(self._producer, record) for record in records]
-        done = await asyncio.gather(*sent, return_exceptions=True)
+        done = await acknowledged(self._producer, records, sent)
         positions = []
         for found in done:
             if isinstance(found, BaseException):
@@ -121,7 +122,7 @@ class Writer:
 
     async def _send_offset(self, offset: GroupOffset | None) -> None:
         if offset is not None:
-            place = {TopicPartition(offset.topic, offset.partition): offset.next_offset}
+            place = {TopicPartition(offset.topic, offset.partition): (offset.next_offset, offset.metadata)}
             await self._producer.send_offsets_to_transaction(place, offset.group)
 
     async def _abort_if_possible(self) -> bool:

@@ -46,13 +46,17 @@ def create(ctx: click.Context, broker: str | None, replication: int | None) -> N
 def check(ctx: click.Context, broker: str | None) -> None:
     """Say what in the topics is not as the settings want it. Exit status: 0 nothing, 1 something.
 
-    Records that are kept for longer than the settings want are told here only; with anything else no role starts.
+    Told here only: records that are kept for longer than the settings want, min.insync.replicas that confirms a record
+    too early, and brokers that forget how far the processors are (offsets.retention.minutes) before the requests are
+    gone. With anything else no role starts.
     """
     settings = settings_of(ctx, broker=broker)
 
     async def work() -> list[str]:
         async with open_cluster(settings) as cluster:
-            return list(await cluster.check_topics(settings.topic_specs))
+            found = list(await cluster.check_topics(settings.topic_specs))
+            requests = next(spec for spec in settings.topic_specs if spec.name == settings.topics.requests)
+            return found + list(await cluster.check_offsets(requests))
 
     found = run(work())
     for sentence in found:
@@ -68,7 +72,7 @@ def check(ctx: click.Context, broker: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_context
 def describe(ctx: click.Context, broker: str | None, as_json: bool) -> None:
-    """Show the topics as they are: partitions, replicas, retention, clean-up, largest record."""
+    """Show the topics as they are: partitions, replicas (and how many confirm), retention, clean-up, largest record."""
     settings = settings_of(ctx, broker=broker)
 
     async def work() -> list[TopicState]:
@@ -88,13 +92,23 @@ def _show(states: Sequence[TopicState], as_json: bool) -> None:
             echo_json(msgspec.to_builtins(state))
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("topic", "partitions", "replicas", "retention", "bytes each", "clean-up", "largest record"):
+    for column in (
+        "topic",
+        "partitions",
+        "replicas",
+        "in sync",
+        "retention",
+        "bytes each",
+        "clean-up",
+        "largest record",
+    ):
         table.add_column(column)
     for state in states:
         table.add_row(
             state.name,
             str(state.partitions),
             str(state.replication),
+            str(state.min_in_sync),
             "for ever" if state.retention_ms is None else f"{state.retention_ms / 3_600_000:g} h",
             "any" if state.retention_bytes is None else f"{state.retention_bytes / 2**20:g} MiB",
             state.cleanup or "none",

@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 
 from broker.kafka import KafkaBroker, KafkaConfig
 from broker.kafka.member import KafkaMember
-from broker.port import FollowUp, NewRecord, Position
+from broker.port import FollowUp, NewRecord, OnSkipped, Position, WorkedOn
 
 VISIBLE_S = 10.0
 
@@ -45,13 +45,22 @@ class SettledBroker(KafkaBroker):
         await until_visible(self, positions)
         return positions
 
-    def member(self, topic: str, group: str) -> "SettledMember":
-        return SettledMember(self, topic, f"{group}-{topic}")
+    def member(
+        self, topic: str, group: str, worked_on: WorkedOn | None = None, on_skipped: OnSkipped | None = None
+    ) -> "SettledMember":
+        return SettledMember(self, topic, f"{group}-{topic}", worked_on, on_skipped)
 
 
 class SettledMember(KafkaMember):
-    def __init__(self, broker: KafkaBroker, topic: str, group: str) -> None:
-        super().__init__(broker._config, broker._cluster, broker._contact, topic, group)
+    def __init__(
+        self,
+        broker: KafkaBroker,
+        topic: str,
+        group: str,
+        worked_on: WorkedOn | None,
+        on_skipped: OnSkipped | None,
+    ) -> None:
+        super().__init__(broker._config, broker._cluster, broker._contact, topic, group, worked_on, on_skipped)
         self._broker = broker
 
     async def commit(

@@ -19,8 +19,11 @@ from broker.port import (
     Reader,
     Record,
     RecordTooLarge,
+    Skip,
+    Skipped,
     Start,
     TopicSpec,
+    UnknownPartition,
     UnknownTopic,
 )
 
@@ -198,8 +201,9 @@ class LogContract:
         async with make.open() as broker:
             topic = make.topic("partitions")
             await broker.ensure_topics([TopicSpec(topic, 2)])
-            with pytest.raises(BrokerError):
+            with pytest.raises(UnknownPartition) as refused:
                 await broker.append([record(topic, partition=2)])
+            assert (refused.value.topic, refused.value.partitions) == (topic, 2)
             assert await read_all(broker, topic) == []
 
     async def test_appends_at_the_same_time_all_get_their_own_place(self, make: Make) -> None:
@@ -543,6 +547,34 @@ class GroupContract:
                 member.resume(0)
                 assert values(await fetch_count(member, 2)) == [b"0", b"1"]
 
+    async def test_a_group_without_an_offset_goes_on_behind_what_was_worked_on(self, make: Make) -> None:
+        topic = make.topic("log")
+        asked: list[tuple[int, int, int]] = []
+        skipped: list[Skipped] = []
+
+        async def worked_on(partition: int, first: int, end: int) -> int | None:
+            asked.append((partition, first, end))
+            return places[3].offset if partition == 0 else None
+
+        async with make.open() as broker:
+            await broker.ensure_topics([TopicSpec(topic, 3)])
+            places = [(await broker.append([record(topic, b"%d" % number, partition=0)]))[0] for number in range(5)]
+            await broker.append([record(topic, b"other", partition=1)])
+            async with broker.member(topic, "group", worked_on, skipped.append) as member:
+                found = await fetch_count(member, 3)
+                assert sorted(values(found), key=str) == [b"3", b"4", b"other"]
+                assert {partition for partition, _, _ in asked} == {0, 1}, "an empty partition is not asked about"
+                assert [(s.partition, s.reason, s.count) for s in skipped] == [(0, Skip.WORKED_ON, 3)]
+                await member.rewind(0)
+                assert values(await fetch_count(member, 2)) == [b"3", b"4"]
+                await member.commit(0, places[4].offset)
+                await member.commit(1, 1)
+            asked.clear()
+            async with broker.member(topic, "group", worked_on, skipped.append) as member:
+                assert values(await fetch_count(member, 1)) == [b"4"]
+            assert not asked, "nobody is asked where the group has an offset"
+            assert len(skipped) == 1
+
     async def test_a_group_may_be_sent_back(self, make: Make) -> None:
         topic = make.topic("work")
         async with make.open() as broker:
@@ -676,8 +708,10 @@ class KeepingContract:
             make.elapse(2000)
             await make.tidy(broker)
             await broker.append([record(topic, b"there")])
-            async with broker.member(topic, "group") as member:
+            skipped: list[Skipped] = []
+            async with broker.member(topic, "group", None, skipped.append) as member:
                 assert values(await fetch_count(member, 1)) == [b"there"]
+            assert [(s.partition, s.reason, s.count) for s in skipped] == [(0, Skip.REMOVED, 4)]
 
     async def test_a_reader_from_a_time_begins_at_the_first_record_since(self, make: KeepingMake) -> None:
         async with make.open() as broker:

@@ -22,12 +22,15 @@ from broker.port import (
     Position,
     Record,
     RecordTooLarge,
+    Skip,
+    Skipped,
     Start,
     TopicSpec,
 )
 from picturematch.kafka_dev import DevBroker
 from tests.contract.kafka_make import KafkaMake, config_of, until_visible
 from tests.contract.suites import LONG_S, SOON_S, fetch_count, read_all, record, values
+from tests.support.plain_kafka import configs_of_topic, make_again, remove_before, set_configs
 from tests.support.waiting import until
 
 DAY_MS = 24 * 3600 * 1000
@@ -367,7 +370,7 @@ async def test_readers_and_groups_go_on_behind_records_that_were_removed(make: K
         async with broker.reader(work) as reader, broker.member(work, f"group-{work}") as member:
             places = [(await broker.append([record(work, b"gone")]))[0] for _ in range(5)]
             await member.commit(0, places[1].offset)
-        await remove_before(make, places[-1].topic, places[-1].offset + 1)
+        await remove_before(make.bootstrap, places[-1].topic, places[-1].offset + 1)
         (kept,) = await broker.append([record(work, b"there")])
         assert kept.offset > places[-1].offset
         assert await broker.read_at(places[2]) is None
@@ -383,21 +386,86 @@ async def test_a_reader_passes_over_records_that_are_removed_while_it_reads(make
         places = [(await broker.append([record(work, bytes(100_000))]))[0] for _ in range(200)]
         async with broker.reader(work) as reader:
             first = await fetch_count(reader, 1)
-            await remove_before(make, work, places[-2].offset)
+            await remove_before(make.bootstrap, work, places[-2].offset)
             found = first
             while found[-1].offset < places[-1].offset:
                 found += await reader.fetch(1, LONG_S)
             assert [each.offset for each in found] == sorted({each.offset for each in found})
 
 
-async def remove_before(make: KafkaMake, topic: str, offset: int) -> None:
-    from aiokafka import TopicPartition
-    from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+async def test_a_member_that_searches_long_for_its_place_lets_its_partition_go_at_once(make: KafkaMake) -> None:
+    asked, never = asyncio.Event(), asyncio.Event()
 
-    admin = AIOKafkaAdminClient(bootstrap_servers=make.bootstrap)
-    await admin.start()
-    await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=offset)})
-    await admin.close()
+    async def search(partition: int, first: int, end: int) -> int | None:
+        asked.set()
+        await never.wait()
+        return None
+
+    async with topics(make) as (broker, work, _):
+        await broker.append([record(work, b"0")])
+        slow = broker.member(work, f"group-{work}", search)
+        entering = asyncio.create_task(slow.__aenter__())
+        async with asyncio.timeout(LONG_S):
+            await asked.wait()
+            await asyncio.sleep(2 * config_of(make.bootstrap).session_timeout_ms / 1000)
+            async with broker.member(work, f"group-{work}") as other:  # it joins beside: the group knows both
+                await entering
+                await slow.__aexit__(None, None, None)
+                assert values(await fetch_count(other, 1)) == [b"0"]
+
+
+async def test_records_that_are_removed_while_a_member_sleeps_are_told_with_their_number(make, caplog) -> None:
+    skipped: list[Skipped] = []
+    async with topics(make) as (broker, work, _):
+        async with broker.member(work, f"group-{work}", None, skipped.append) as member:
+            member.pause(0)
+            for _ in range(30):
+                await broker.append([record(work, b"gone")])
+            await remove_before(make.bootstrap, work, 30)
+            await broker.append([record(work, b"there")])
+            member.resume(0)
+            found = await fetch_count(member, 1)
+            while found[-1].value != b"there":  # a poll that was under way may have brought some
+                found += await fetch_count(member, 1)
+            count = 30 - (len(found) - 1)
+            assert [(s.reason, s.count) for s in skipped] == [(Skip.REMOVED, count)]
+            assert [line for line in caplog.messages if f"{count} records" in line]
+            await member.commit(0, 31)
+        async with broker.member(work, f"group-{work}", None, skipped.append):
+            assert len(skipped) == 1, "they are told once"
+
+
+async def test_a_member_goes_on_in_a_topic_that_was_made_again_beside_it(make, caplog) -> None:
+    async with topics(make) as (broker, work, _), broker.member(work, f"group-{work}") as member:
+        for number in range(9):
+            await broker.append([record(work, b"old %d" % number)])
+        await fetch_count(member, 9)
+        await member.commit(0, 5)
+        await make_again(make.bootstrap, work, 1)
+        for number in range(4):
+            await broker.append([record(work, b"new %d" % number)])
+        found: list[bytes | None] = []
+        async with asyncio.timeout(LONG_S):
+            while len(found) < 4:
+                found += values(await member.fetch(100, SOON_S))
+        assert found == [b"new %d" % number for number in range(4)]
+        assert [line for line in caplog.messages if "is not of this log" in line]
+
+
+async def test_readers_say_how_many_records_were_removed_before_they_read_them(make, caplog) -> None:
+    async with topics(make) as (broker, work, _), broker.reader(work) as reader:
+        await broker.append([record(work, b"read")])
+        assert values(await fetch_count(reader, 1)) == [b"read"]
+        async with asyncio.timeout(LONG_S):
+            for _ in range(400):
+                await broker.append([record(work, bytes(100_000))])
+            await remove_before(make.bootstrap, work, 401)
+        (kept,) = await broker.append([record(work, b"there")])
+        found = [await fetch_count(reader, 1)]
+        while found[-1][-1].offset != kept.offset:
+            found.append(await fetch_count(reader, 1))
+        (line,) = [line for line in caplog.messages if "were removed before they were read" in line]
+        assert f"{400 - (sum(map(len, found)) - 1)} records" in line
 
 
 async def test_a_reader_from_a_time_begins_at_the_first_record_since(make: KafkaMake) -> None:
@@ -444,14 +512,25 @@ async def test_changed_retention_and_limits_are_taken_over_and_settings_of_other
     async with open_kafka(config_of(make.bootstrap)) as broker:
         topic = make.topic("changed")
         await broker.ensure_topics([TopicSpec(topic, 1, DAY_MS)])
-        (present,) = (await broker._cluster._configs([topic])).values()
-        present["min.insync.replicas"] = ("1", 1)
-        await broker._cluster._alter(TopicSpec(topic, 1, DAY_MS), present)
+        await set_configs(make.bootstrap, topic, {"retention.ms": str(DAY_MS), "max.compaction.lag.ms": "777000"})
         await broker.ensure_topics([TopicSpec(topic, 1, 2 * DAY_MS, max_record_bytes=5_000_000)])
         (state,) = await broker.describe_topics([topic])
         assert (state.retention_ms, state.max_record_bytes) == (2 * DAY_MS, 5_000_000)
-        configs = (await broker._cluster._configs([topic]))[topic]
-        assert configs["min.insync.replicas"] == ("1", 1)
+        assert (await configs_of_topic(make.bootstrap, topic))["max.compaction.lag.ms"] == "777000"
+
+
+async def test_min_insync_replicas_is_set_told_and_put_right(make: KafkaMake) -> None:
+    async with open_kafka(config_of(make.bootstrap)) as broker:
+        spec = TopicSpec(make.topic("in-sync"), 1, DAY_MS)
+        await broker.ensure_topics([spec])
+        assert (await configs_of_topic(make.bootstrap, spec.name))["min.insync.replicas"] == "1"
+        assert await broker.check_topics([spec]) == []
+        await set_configs(make.bootstrap, spec.name, {"retention.ms": str(DAY_MS), "min.insync.replicas": "2"})
+        told = [sentence for sentence in await broker.check_topics([spec]) if "min.insync.replicas" in sentence]
+        assert len(told) == 1
+        assert [s for s in await broker.topic_losses([spec]) if "min.insync.replicas" in s] == told
+        await broker.ensure_topics([spec])
+        assert await broker.check_topics([spec]) == []
 
 
 async def test_a_record_at_the_limit_passes(make: KafkaMake) -> None:

@@ -325,8 +325,8 @@ class FailingBroker:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._broker, name)
 
-    def member(self, topic: str, group: str) -> GroupMember:
-        member = self._broker.member(topic, group)
+    def member(self, topic: str, group: str, *asked: Any) -> GroupMember:
+        member = self._broker.member(topic, group, *asked)
         commit = member.commit
 
         async def failing(partition: int, *args: Any, **kwargs: Any) -> Any:
@@ -358,8 +358,8 @@ class LostBroker(FailingBroker):
     is_lost = False
     refused = 0
 
-    def member(self, topic: str, group: str) -> GroupMember:
-        member = super().member(topic, group)
+    def member(self, topic: str, group: str, *asked: Any) -> GroupMember:
+        member = super().member(topic, group, *asked)
         fetch = member.fetch
 
         async def failing(*args: Any) -> Sequence[Record]:
@@ -394,8 +394,8 @@ async def test_an_outage_of_the_log_is_told_once_and_so_is_its_end(tmp_path, mon
 class NarrowBroker(FailingBroker):
     """A log that takes neither the event of match m3 nor the records of the person big."""
 
-    def member(self, topic: str, group: str) -> GroupMember:
-        member = self._broker.member(topic, group)
+    def member(self, topic: str, group: str, *asked: Any) -> GroupMember:
+        member = self._broker.member(topic, group, *asked)
         commit = member.commit
 
         async def narrow(partition: int, offset: int, outputs: Sequence[NewRecord], *more: Any) -> Any:
@@ -446,8 +446,8 @@ async def test_a_person_who_cannot_be_decided_about_is_a_dead_letter_and_holds_n
 class RevokingBroker(FailingBroker):
     """A log whose group takes partitions away and gives them back, as one with several members does."""
 
-    def member(self, topic: str, group: str) -> GroupMember:
-        self.only = super().member(topic, group)
+    def member(self, topic: str, group: str, *asked: Any) -> GroupMember:
+        self.only = super().member(topic, group, *asked)
         self.only.on_revoked = lambda forget: setattr(self, "forget", forget)
         return self.only
 

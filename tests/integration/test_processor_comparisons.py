@@ -179,8 +179,8 @@ async def test_after_failed_commits_every_comparison_still_has_one_reply(tmp_pat
 
 async def test_a_reply_that_the_log_has_no_room_for_becomes_a_dead_letter(tmp_path: Path) -> None:
     class NarrowBroker(FailingBroker):
-        def member(self, topic: str, group: str) -> Any:
-            member = self._broker.member(topic, group)
+        def member(self, topic: str, group: str, *asked: Any) -> Any:
+            member = self._broker.member(topic, group, *asked)
             commit = member.commit
 
             async def narrow(partition: int, offset: int, outputs: list[NewRecord], *more: Any) -> Any:

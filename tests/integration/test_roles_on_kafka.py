@@ -18,6 +18,7 @@ from picturematch.settings import load_settings
 from picturematch.wiring import System, run_system
 from tests.support.commands import run
 from tests.support.faces import MODELS, photo
+from tests.support.plain_kafka import broker_setting, configs_of_topic, set_configs
 from tests.support.waiting import until
 
 MATCH, USERS = "/SophonMatch/api/PictureMatch", "/SophonFogSys/api/users"
@@ -129,6 +130,31 @@ async def test_a_role_refuses_topics_that_are_missing_or_would_lose_data_and_say
     assert (await run("topics", "check", **given)).status == 0
     described = await run("topics", "describe", "--json", **given)
     assert described.out.count("max_record_bytes") == 6
+
+
+@pytest.mark.parametrize(("minutes_more", "status"), [(-1, 0), (0, 1), (60, 1)])
+async def test_checking_topics_compares_how_long_requests_and_offsets_are_kept(kafka_bootstrap, minutes_more, status):
+    offsets_minutes = await broker_setting(kafka_bootstrap, "offsets.retention.minutes")
+    retention_ms = (offsets_minutes + minutes_more) * 60_000
+    given = environment(kafka_bootstrap) | {"PICTUREMATCH_LOG__REQUESTS_RETENTION_MS": str(retention_ms)}
+    await create_topics(given)
+    checked = await run("topics", "check", **given)
+    assert checked.status == status, checked.out
+    assert ("offsets.retention.minutes" in checked.out) == (status == 1)
+
+
+async def test_checking_topics_looks_at_min_insync_replicas(kafka_bootstrap):
+    given = environment(kafka_bootstrap)
+    await create_topics(given)
+    topics = load_settings(None, given).topics
+    assert (await configs_of_topic(kafka_bootstrap, topics.people))["min.insync.replicas"] == "1"
+    configs = {"cleanup.policy": "compact", "min.insync.replicas": "2"}
+    await set_configs(kafka_bootstrap, topics.people, configs)
+    checked = await run("topics", "check", **given)
+    assert checked.status == 1
+    assert f"topic {topics.people} has min.insync.replicas=2 and 1 replicas" in checked.out
+    assert (await run("topics", "create", **given)).status == 0
+    assert (await configs_of_topic(kafka_bootstrap, topics.people))["min.insync.replicas"] == "1"
 
 
 async def test_roles_need_kafka_and_topics_too():

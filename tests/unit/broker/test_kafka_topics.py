@@ -2,21 +2,31 @@ from collections.abc import Mapping
 
 import pytest
 
-from broker.kafka.topics import ROOM_BYTES, TopicState, differences, losses, state_of
+from broker.kafka.topics import (
+    ROOM_BYTES,
+    TopicState,
+    configs_of,
+    differences,
+    losses,
+    offsets_forgotten_early,
+    state_of,
+)
 from broker.port import TopicSpec
 
 LOG = TopicSpec("events", 3, retention_ms=1000, retention_bytes=500, max_record_bytes=100)
 PEOPLE = TopicSpec("people", 1, compacted=True, max_record_bytes=100)
 
 
-def state(spec: TopicSpec, configs: Mapping[str, str], partitions: int | None = None) -> TopicState:
+def state(
+    spec: TopicSpec, configs: Mapping[str, str], partitions: int | None = None, replication: int = 1
+) -> TopicState:
     as_wanted = {
         "max.message.bytes": str(spec.max_record_bytes + ROOM_BYTES),
         "cleanup.policy": "compact" if spec.compacted else "delete",
         "retention.ms": str(spec.retention_ms or -1),
         "retention.bytes": str(spec.retention_bytes or -1),
     }
-    return state_of(spec.name, spec.partitions if partitions is None else partitions, 1, as_wanted | configs)
+    return state_of(spec.name, spec.partitions if partitions is None else partitions, replication, as_wanted | configs)
 
 
 @pytest.mark.parametrize("spec", [LOG, PEOPLE], ids=lambda spec: spec.name)
@@ -63,3 +73,36 @@ def test_any_retention_is_a_loss_where_records_are_to_stay_for_ever() -> None:
     for_ever = TopicSpec("letters", 1)
     (told,) = losses(for_ever, state(for_ever, {"retention.ms": "1000"}))
     assert "retention.ms=1000: set it to -1" in told
+
+
+@pytest.mark.parametrize(("replication", "least"), [(1, "1"), (2, "1"), (3, "2"), (5, "2")])
+@pytest.mark.parametrize("spec", [LOG, PEOPLE], ids=lambda spec: spec.name)
+def test_two_replicas_confirm_a_record_where_there_are_three(spec: TopicSpec, replication: int, least: str) -> None:
+    assert configs_of(spec, replication)["min.insync.replicas"] == least
+    made = state(spec, {"min.insync.replicas": least}, replication=replication)
+    assert list(differences(spec, made)) == []
+
+
+def test_records_that_one_replica_confirms_are_a_difference_and_no_loss() -> None:
+    found = state(LOG, {"min.insync.replicas": "1"}, replication=3)
+    (told,) = differences(LOG, found)
+    assert "set min.insync.replicas to 2" in told
+    assert list(losses(LOG, found)) == []
+
+
+def test_a_stricter_choice_is_let_be_unless_it_refuses_every_record() -> None:
+    assert list(differences(LOG, state(LOG, {"min.insync.replicas": "3"}, replication=3))) == []
+    (told,) = losses(LOG, state(LOG, {"min.insync.replicas": "3"}, replication=2))
+    assert "takes no records: set min.insync.replicas to 1" in told
+
+
+@pytest.mark.parametrize(
+    ("requests_minutes", "offsets_minutes", "told"),
+    [(100, 99, "to 200"), (100, 100, "to 200"), (100, 101, None), (None, 10_000, "to 2147483647")],
+)
+def test_offsets_are_to_be_kept_for_longer_than_requests(
+    requests_minutes: int | None, offsets_minutes: int, told: str | None
+) -> None:
+    spec = TopicSpec("requests", 1, None if requests_minutes is None else requests_minutes * 60_000)
+    found = offsets_forgotten_early(offsets_minutes, 7, spec)
+    assert (found is None) if told is None else (found is not None and "broker 7" in found and told in found)

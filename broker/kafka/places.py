@@ -1,0 +1,94 @@
+"""Questions about places in a group's partitions: how far the group is, what the log holds, where to go on."""
+
+import logging
+import time
+from typing import Any
+
+import aiokafka.errors as kafka
+from aiokafka import TopicPartition
+
+from broker.going_on import Committed, GoingOn, Span, asks_for_work, going_on, tell, with_time_that_tells
+from broker.kafka.clients import bounded
+from broker.kafka.errors import broker_error
+from broker.port import OnSkipped, WorkedOn
+
+_log = logging.getLogger(__name__)
+
+_TIME = "committed_ms="
+
+
+def metadata_of(time_ms: int) -> str:
+    """What is written down with a commit of that time (epoch milliseconds)."""
+    return f"{_TIME}{time_ms}"
+
+
+def time_in(metadata: str) -> int | None:
+    """The time of a commit, or None where whoever made it did not write it down."""
+    text = metadata.removeprefix(_TIME)
+    return int(text) if metadata.startswith(_TIME) and text.isdecimal() and len(text) < 20 else None
+
+
+class Places:
+    """Asks the brokers through a consumer that was started."""
+
+    def __init__(
+        self,
+        consumer: Any,
+        topic: str,
+        group: str,
+        limit_s: float,
+        worked_on: WorkedOn | None = None,
+        on_skipped: OnSkipped | None = None,
+    ) -> None:
+        self._consumer = consumer
+        self._topic, self._group = topic, group
+        self._limit_s = limit_s
+        self._worked_on, self._on_skipped = worked_on, on_skipped
+
+    async def committed(self, partition: int) -> Committed:
+        """The group's last commit.
+
+        Raises:
+            BrokerUnavailable: no answer in time.
+        """
+        place = TopicPartition(self._topic, partition)
+        coordinator = self._consumer._coordinator  # noqa: SLF001 - the public way leaves the metadata out
+        try:
+            found = await bounded(coordinator.fetch_committed_offsets([place]), self._limit_s)
+        except (kafka.KafkaError, TimeoutError) as error:
+            raise broker_error(error, f"asking how far group {self._group} is") from error
+        if place not in found or found[place].offset < 0:
+            return Committed()
+        return Committed(found[place].offset, time_in(found[place].metadata or ""))
+
+    async def going_on(self, partition: int, committed: Committed) -> GoingOn:
+        """Where the group goes on; what it skips by that is logged and told.
+
+        Raises:
+            BrokerUnavailable: no answer in time.
+        """
+        committed = with_time_that_tells(committed, int(time.time() * 1000))
+        span = await span_of(self._consumer, TopicPartition(self._topic, partition), committed.time_ms, self._limit_s)
+        worked_on = None
+        if self._worked_on is not None and asks_for_work(committed, span):
+            worked_on = await self._worked_on(partition, span.first, span.end)
+        found = going_on(committed, span, worked_on)
+        tell(_log, self._group, found.told(self._topic, partition), committed, span, self._on_skipped)
+        return found
+
+
+async def span_of(consumer: Any, place: TopicPartition, time_ms: int | None, limit_s: float) -> Span:
+    """What a partition holds; with the time of a commit, also what was written after it.
+
+    Raises:
+        BrokerUnavailable: no answer in time.
+    """
+    try:
+        first = (await bounded(consumer.beginning_offsets([place]), limit_s))[place]
+        end = (await bounded(consumer.end_offsets([place]), limit_s))[place]
+        if time_ms is None:
+            return Span(first, end)
+        found = (await bounded(consumer.offsets_for_times({place: time_ms + 1}), limit_s))[place]
+    except (kafka.KafkaError, TimeoutError) as error:
+        raise broker_error(error, f"asking what topic {place.topic} holds") from error
+    return Span(first, end, end if found is None else min(found.offset, end))
