@@ -90,7 +90,9 @@ class Ingress:
         self._clock = clock
         self._readiness = readiness
         self._metrics = Metrics(registry)
-        limits = PictureLimits(settings.max_picture_bytes, settings.max_pixels, settings.image_roots)
+        limits = PictureLimits(
+            settings.max_picture_bytes, settings.max_pixels, settings.image_roots, settings.max_pixels_undecimated
+        )
         self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes)
         self._body_time = BodyTime(settings, self._admission)
         self._correlator = Correlator(broker, topics.replies, self._metrics)
