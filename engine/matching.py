@@ -17,8 +17,8 @@ from engine.terms import DEFAULT_GROUP, LIVENESS_ORDER, PERSON_BLACKLIST, PERSON
 from engine.threshold import AppliedThreshold, search_threshold
 from engine.timing import Clock, StageTimer
 from engine.vision.attributes import measure_attributes
-from engine.vision.decode import Versions, decode
-from engine.vision.finding import find_in_versions
+from engine.vision.decode import Versions
+from engine.vision.finding import find_in_versions, version_for
 from engine.vision.liveness import Liveness, check_liveness
 from engine.vision.ports import Box, Check, Embedding, Face, Image, ModelSet
 from engine.vision.quality import measure_quality, quality_score
@@ -169,7 +169,10 @@ class _Look:
         if mode == "liveness_off":
             return
         # Both lenses are in one device, so its infrared picture lies as the colour one does.
-        infrared = turn(self._infrared(max_pixels), face.quarter_turns) if mode == "liveness_rgb_ir" else None
+        infrared: Image | None = None
+        if mode == "liveness_rgb_ir":
+            share = face.box.shorter_side / max(image.shape[:2])
+            infrared = turn(self._infrared(max_pixels, share), face.quarter_turns)
         original = self._original(image, face, versions)
         embedding = partial(self._embed, image, face)
         with self._timer.stage("liveness"):
@@ -189,12 +192,12 @@ class _Look:
         box = face.box
         return whole, Box(box.x * across, box.y * down, box.width * across, box.height * down)
 
-    def _infrared(self, max_pixels: int) -> Image:
+    def _infrared(self, max_pixels: int, face_share: float) -> Image:
         if self._request.ir_image is None:
             raise Refusal(Code.PARAM_ERROR, "ir_image_base64 is needed: this site checks liveness with an IR picture")
         try:
             with self._timer.stage("decode"):
-                return decode(self._request.ir_image, max_pixels)
+                return version_for(Versions(self._request.ir_image, max_pixels), face_share)
         except PictureRefused as refusal:
             raise refusal.about("ir_image_base64") from None
 

@@ -49,13 +49,21 @@ class Versions:
         self._whole: Image | None = None
         self._sound = False
 
+    @property
+    def longer_side(self) -> int:
+        """Of the picture as sent, in pixels."""
+        return max(self._affordable.header.width, self._affordable.header.height)
+
+    @property
+    def pixels(self) -> int:
+        """Of the picture as sent."""
+        return self._affordable.header.pixels
+
     def fitting_reduction(self, least_side: int) -> int:
         """The largest reduction that leaves the picture's longer side at least `least_side` pixels; 1 for none."""
-        header = self._affordable.header
-        if header.kind is not Kind.JPEG:
+        if self._affordable.header.kind is not Kind.JPEG:
             return 1
-        longer = max(header.width, header.height)
-        return next((reduction for reduction in REDUCTIONS if longer // reduction >= least_side), 1)
+        return next((reduction for reduction in REDUCTIONS if self.longer_side // reduction >= least_side), 1)
 
     def version(self, reduction: int = 1) -> Image:
         """The picture as `decode` gives it. A JPEG of several scans is shrunk by averaging.

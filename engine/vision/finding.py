@@ -25,6 +25,9 @@ LEAST_SIDE = 1280
 ENOUGH = 112.0
 """Shorter side of a face, in pixels, that a larger version would add nothing to: what embedders are fed."""
 
+_MOST_PIXELS = 8_300_000
+"""Of a version that many checks look at as a whole, each of them at every pixel."""
+
 _BORDER_SHARE = 0.4
 """Width of the border that such a picture is looked at with, as a share of its longer side."""
 
@@ -69,6 +72,23 @@ def find_in_versions(versions: Versions, detector: Detector, timer: StageTimer) 
         larger = turn(versions.version(wanted), faces[0].quarter_turns)
     growth = larger.shape[1] / image.shape[1], larger.shape[0] / image.shape[0]
     return larger, [replace(_moved(face, 0, growth), reduction=wanted) for face in faces]
+
+
+def version_for(versions: Versions, side_share: float) -> Image:
+    """The smallest version of a picture that is good enough for a face whose shorter side is that share of the
+    picture's longer one, and for finding it; but none of more than `_MOST_PIXELS` if there is a smaller one.
+
+    Raises:
+        PictureRefused: it is no picture that can be served.
+    """
+    reduction = versions.fitting_reduction(LEAST_SIDE)
+    while (
+        reduction > 1
+        and side_share * versions.longer_side / reduction < ENOUGH
+        and versions.pixels / (reduction // 2) ** 2 <= _MOST_PIXELS
+    ):
+        reduction //= 2
+    return versions.version(reduction)
 
 
 def _upright(image: Image, faces: Sequence[Face], detector: Detector) -> tuple[Image, Sequence[Face]]:

@@ -37,7 +37,7 @@ _NOT_SENT = -1
 
 # Nanoseconds on one core of the machine that docs/measurements.md names, from bench.decode_cost; only their ratios and
 # the two budgets that are made of them matter.
-_PER_SCAN, _PER_BLOCK, _PER_BLOCK_REFINED = 4_000.0, 6.0, 26.0
+_PER_SCAN, _PER_BLOCK, _PER_BLOCK_DIRECT, _PER_BLOCK_REFINED = 4_000.0, 6.0, 16.0, 28.0
 _PER_BYTE, _PER_COEFFICIENT = 30.0, 5.0
 
 
@@ -230,11 +230,17 @@ class _Walk:
         else:
             shapes = [self._components[number] for number in scan.components]
             blocks = self._units(scan.components) * sum(shape.across * shape.down for shape in shapes)
-        refined = scan.before > 0 and scan.first > 0
+        per_block = _per_block(scan)
         coefficients = blocks * (scan.last - scan.first + 1)
-        walked = blocks * (_PER_BLOCK_REFINED if refined else _PER_BLOCK)
+        walked = blocks * per_block
         read = min(_PER_BYTE * (scan.data_end - scan.header.end), _PER_COEFFICIENT * coefficients)
         return _PER_SCAN + walked + read
+
+
+def _per_block(scan: Scan) -> float:
+    if scan.first == 0:
+        return _PER_BLOCK_DIRECT
+    return _PER_BLOCK_REFINED if scan.before > 0 else _PER_BLOCK
 
 
 def _require_progressive(first: int, last: int, before: int, after: int, components: int) -> None:

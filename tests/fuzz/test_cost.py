@@ -33,9 +33,9 @@ JPEGS_OF_PASSES = [name for name in JPEGS if "scans" in name or "refinements" in
 @pytest.mark.parametrize("name", JPEGS)
 def test_a_costly_jpeg_gets_its_answer_for_little_more_than_an_ordinary_one(name: str):
     hostile = JPEGS[name](*MEGAPIXELS)
-    _require_answer(hostile)
 
     assert _ratio(hostile.data, _ordinary_s(*MEGAPIXELS), MOST) <= MOST
+    _require_answer(hostile)
 
 
 @pytest.mark.parametrize("size", [(65_500, 40), (40, 65_500), SMALL], ids=str)
@@ -50,9 +50,9 @@ def test_a_jpeg_of_another_shape_is_no_bargain(name: str, size: tuple[int, int])
 @pytest.mark.parametrize("size", [LARGE, SMALL], ids=str)
 def test_a_picture_of_another_kind_costs_no_more_than_a_few_large_jpegs(name: str, size: tuple[int, int]):
     hostile = OTHERS[name](*size)
-    _require_answer(hostile)
 
     assert _ratio(hostile.data, _ordinary_s(6400, 5000), MOST_OF_ALL) <= MOST_OF_ALL
+    _require_answer(hostile)
 
 
 @pytest.mark.parametrize("name", ["png", "webp", "bmp"])
