@@ -75,8 +75,7 @@ def prepare_face(
         return PreparedFace(vector, jpeg), timer.timings_ms
     if request.photo is None:
         return None, timer.timings_ms
-    with timer.stage("decode"):
-        versions = Versions(request.photo, max_pixels)
+    versions = Versions(request.photo, max_pixels)
     image, faces = find_in_versions(versions, models.detector, timer)
     if not faces:
         raise PictureRefused(Code.NO_FACE, "no face found in the photo")

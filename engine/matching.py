@@ -131,8 +131,7 @@ class _Look:
         Raises:
             Refusal: a step ended the matter.
         """
-        with self._timer.stage("decode"):
-            versions = Versions(self._request.image, max_pixels)
+        versions = Versions(self._request.image, max_pixels)
         image, faces = find_in_versions(versions, self._models.detector, self._timer)
         self.seen = Findings(faces=len(faces))
         face = next((face for face in faces if face.sent_box.shorter_side >= self._request.min_face_size), None)

@@ -1,5 +1,7 @@
 """From untrusted bytes to an upright picture; what decoding costs is bounded before anything is decoded."""
 
+from functools import cached_property
+
 import cv2
 import numpy as np
 
@@ -36,18 +38,19 @@ def decode(data: bytes, max_pixels: int, reduction: int = 1) -> Image:
 
 class Versions:
     """A picture in several sizes, decoded as few times as its kind allows: a JPEG of one scan anew for each size, which
-    costs little; everything else once, as it was sent."""
+    costs little; everything else once, as it was sent.
+
+    Its headers are checked as it is first asked for anything: all raise what `decode` raises.
+    """
 
     def __init__(self, data: bytes, max_pixels: int) -> None:
-        """Check the picture's headers.
-
-        Raises:
-            PictureRefused: as `decode`, as far as the headers tell.
-        """
-        self._data = data
-        self._affordable = require_affordable(data, max_pixels)
+        self._data, self._max_pixels = data, max_pixels
         self._whole: Image | None = None
         self._sound = False
+
+    @cached_property
+    def _affordable(self) -> Affordable:
+        return require_affordable(self._data, self._max_pixels)
 
     @property
     def longer_side(self) -> int:

@@ -47,9 +47,7 @@ def find_faces(picture: bytes, detector: Detector, max_pixels: int, timer: Stage
     Raises:
         PictureRefused: it is no picture that can be served.
     """
-    with timer.stage("decode"):
-        versions = Versions(picture, max_pixels)
-    return find_in_versions(versions, detector, timer)
+    return find_in_versions(Versions(picture, max_pixels), detector, timer)
 
 
 def find_in_versions(versions: Versions, detector: Detector, timer: StageTimer) -> tuple[Image, Sequence[Face]]:
@@ -58,8 +56,8 @@ def find_in_versions(versions: Versions, detector: Detector, timer: StageTimer) 
     Raises:
         PictureRefused: it is no picture that can be served.
     """
-    reduction = versions.fitting_reduction(LEAST_SIDE)
     with timer.stage("decode"):
+        reduction = versions.fitting_reduction(LEAST_SIDE)
         image = versions.version(reduction)
     with timer.stage("detect"):
         image, faces = _upright(image, _faces(image, detector), detector)
