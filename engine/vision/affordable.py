@@ -23,7 +23,7 @@ MAX_LOSSLESS_WEBP_PIXELS = 640 * 480
 """Of a lossless WebP: it may bring code tables for every 4 x 4 pixels, and how many it brings stands behind data that
 would have to be unpacked to be passed over."""
 
-MAX_JPEG_COST_NS = 225e6
+MAX_JPEG_COST_NS = 215e6
 """Of decoding a JPEG that is sent in several scans, on the machine that docs/measurements.md names. A look for faces
 where nobody is takes nearly as long again, and both together stay below half a second."""
 

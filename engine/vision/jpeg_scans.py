@@ -37,7 +37,7 @@ _NOT_SENT = -1
 
 # Nanoseconds on one core of the machine that docs/measurements.md names, from bench.decode_cost; only their ratios and
 # the two budgets that are made of them matter.
-_PER_SCAN, _PER_BLOCK, _PER_BLOCK_DIRECT, _PER_BLOCK_REFINED = 4_000.0, 6.0, 16.0, 28.0
+_PER_SCAN, _PER_BLOCK, _PER_BLOCK_DIRECT, _PER_BLOCK_REFINED = 4_000.0, 6.0, 20.0, 36.0
 _PER_BYTE, _PER_COEFFICIENT = 30.0, 5.0
 
 
