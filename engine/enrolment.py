@@ -27,8 +27,8 @@ from engine.policy import Policy
 from engine.repeated import NEW_PERSON_INFO, photo_digest, repeated_face, same_faces
 from engine.terms import DEFAULT_GROUP, Outcome
 from engine.timing import Clock, StageTimer
-from engine.vision.decode import as_jpeg
-from engine.vision.finding import find_faces
+from engine.vision.decode import Versions, as_jpeg
+from engine.vision.finding import find_in_versions
 from engine.vision.ports import Check, ModelSet, Vector
 from engine.vision.quality import measure_quality, quality_score
 
@@ -73,7 +73,8 @@ def prepare_face(
         return PreparedFace(vector, jpeg), timer.timings_ms
     if request.photo is None:
         return None, timer.timings_ms
-    image, faces = find_faces(request.photo, models.detector, max_pixels, timer)
+    versions = Versions(request.photo, max_pixels)
+    image, faces = find_in_versions(versions, models.detector, timer)
     if not faces:
         raise PictureRefused(Code.NO_FACE, "no face found in the photo")
     level = request.quality_level or policy.enrolment_quality
@@ -87,7 +88,7 @@ def prepare_face(
     with timer.stage("embed"):
         embedding = models.embedder(image, faces[0])
     score = quality_score(image, faces[0], embedding)
-    return PreparedFace(embedding.vector, as_jpeg(request.photo, max_pixels), checks, score), timer.timings_ms
+    return PreparedFace(embedding.vector, versions.as_jpeg(), checks, score), timer.timings_ms
 
 
 def decide_enrolment(

@@ -17,8 +17,8 @@ from engine.terms import DEFAULT_GROUP, LIVENESS_ORDER, PERSON_BLACKLIST, PERSON
 from engine.threshold import AppliedThreshold, search_threshold
 from engine.timing import Clock, StageTimer
 from engine.vision.attributes import measure_attributes
-from engine.vision.decode import decode
-from engine.vision.finding import find_faces
+from engine.vision.decode import Versions
+from engine.vision.finding import find_in_versions, version_for
 from engine.vision.liveness import Liveness, check_liveness
 from engine.vision.ports import Box, Check, Embedding, Face, Image, ModelSet
 from engine.vision.quality import measure_quality, quality_score
@@ -131,7 +131,8 @@ class _Look:
         Raises:
             Refusal: a step ended the matter.
         """
-        image, faces = find_faces(self._request.image, self._models.detector, max_pixels, self._timer)
+        versions = Versions(self._request.image, max_pixels)
+        image, faces = find_in_versions(versions, self._models.detector, self._timer)
         self.seen = Findings(faces=len(faces))
         face = next((face for face in faces if face.sent_box.shorter_side >= self._request.min_face_size), None)
         if face is None:
@@ -141,7 +142,7 @@ class _Look:
             )
         self.seen = replace(self.seen, face=face)
         self._check_quality(image, face)
-        self._check_liveness(image, face, max_pixels)
+        self._check_liveness(image, face, versions, max_pixels)
         if gallery.size == 0:
             raise Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that was to be searched")
         probe = self._embed(image, face)
@@ -162,13 +163,16 @@ class _Look:
         self.seen = replace(self.seen, quality=tuple(checks))
         require_quality(checks)
 
-    def _check_liveness(self, image: Image, face: Face, max_pixels: int) -> None:
+    def _check_liveness(self, image: Image, face: Face, versions: Versions, max_pixels: int) -> None:
         mode = applied_liveness(self._request, self._policy)
         if mode == "liveness_off":
             return
         # Both lenses are in one device, so its infrared picture lies as the colour one does.
-        infrared = turn(self._infrared(max_pixels), face.quarter_turns) if mode == "liveness_rgb_ir" else None
-        original = self._original(image, face, max_pixels)
+        infrared: Image | None = None
+        if mode == "liveness_rgb_ir":
+            share = face.box.shorter_side / max(image.shape[:2])
+            infrared = turn(self._infrared(max_pixels, share), face.quarter_turns)
+        original = self._original(image, face, versions)
         embedding = partial(self._embed, image, face)
         with self._timer.stage("liveness"):
             liveness = check_liveness(image, face, infrared, embedding, self._models, self._policy, original)
@@ -177,22 +181,22 @@ class _Look:
             failed = ", ".join(liveness.failed)
             raise Refusal(Code.LIVENESS_DETECT_FAIL, f"the face was not accepted as live: {failed}")
 
-    def _original(self, image: Image, face: Face, max_pixels: int) -> tuple[Image, Box]:
+    def _original(self, image: Image, face: Face, versions: Versions) -> tuple[Image, Box]:
         """The picture with all its pixels, and the face's box there: a screen's pixel grid is lost in a smaller one."""
         if face.reduction == 1:
             return image, face.box
         with self._timer.stage("decode"):
-            whole = turn(decode(self._request.image, max_pixels), face.quarter_turns)
+            whole = turn(versions.version(), face.quarter_turns)
         across, down = whole.shape[1] / image.shape[1], whole.shape[0] / image.shape[0]
         box = face.box
         return whole, Box(box.x * across, box.y * down, box.width * across, box.height * down)
 
-    def _infrared(self, max_pixels: int) -> Image:
+    def _infrared(self, max_pixels: int, face_share: float) -> Image:
         if self._request.ir_image is None:
             raise Refusal(Code.PARAM_ERROR, "ir_image_base64 is needed: this site checks liveness with an IR picture")
         try:
             with self._timer.stage("decode"):
-                return decode(self._request.ir_image, max_pixels)
+                return version_for(Versions(self._request.ir_image, max_pixels), face_share)
         except PictureRefused as refusal:
             raise refusal.about("ir_image_base64") from None
 

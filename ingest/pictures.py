@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pybase64
 
 from engine.errors import Code, PictureUnreadable, RequestRefused
-from engine.vision.headers import require_pixels
+from engine.vision.affordable import MAX_UNDECIMATED_PIXELS, require_affordable
 from ingest.parse import Picture
 from ingest.paths import path_refused, read_picture_file
 
@@ -23,6 +23,11 @@ class PictureLimits:
     max_bytes: int
     max_pixels: int
     roots: Sequence[str]
+    max_pixels_undecimated: int = MAX_UNDECIMATED_PIXELS
+
+    def check(self, data: bytes) -> None:
+        """Raise what the engine would refuse the picture with, as far as its headers tell."""
+        require_affordable(data, self.max_pixels, self.max_pixels_undecimated)
 
 
 def decode_base64(text: str, field: str, max_bytes: int) -> bytes:
@@ -61,7 +66,7 @@ def from_base64(text: str, field: str, limits: PictureLimits) -> bytes:
         Refusal: the row of the error table.
     """
     data = decode_base64(text, field, limits.max_bytes)
-    require_pixels(data, limits.max_pixels)
+    limits.check(data)
     return data
 
 
@@ -77,7 +82,7 @@ async def fetch_picture(picture: Picture, limits: PictureLimits, threads: Execut
         threads, read_picture_file, picture.path, limits.roots, limits.max_bytes, picture.field
     )
     try:
-        require_pixels(data, limits.max_pixels)
+        limits.check(data)
     except PictureUnreadable:
         # Another message would tell that a file exists which is none of ours to show.
         raise path_refused(picture.field) from None

@@ -103,7 +103,9 @@ class Ingress:
         self._people = people
         self._readiness = readiness
         self._metrics = Metrics(registry)
-        limits = PictureLimits(settings.max_picture_bytes, settings.max_pixels, settings.image_roots)
+        limits = PictureLimits(
+            settings.max_picture_bytes, settings.max_pixels, settings.image_roots, settings.max_pixels_undecimated
+        )
         self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes)
         self._body_time = BodyTime(settings, self._admission)
         self._watch = broker.watch(topics.processors)

@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from engine.vision.affordable import MAX_UNDECIMATED_PIXELS
+
 MIB = 1024 * 1024
 
 Count = Annotated[int, Meta(ge=1)]
@@ -28,6 +30,8 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Largest picture, in bytes as a JPEG (not as base64)."""
     max_pixels: Count = 32_000_000
     """Largest picture, width x height, told from its header before anything is decoded."""
+    max_pixels_undecimated: Annotated[int, Meta(ge=1, le=MAX_UNDECIMATED_PIXELS)] = MAX_UNDECIMATED_PIXELS
+    """Largest PNG, WebP or BMP, which cannot be decoded smaller than it is."""
     max_body_bytes: Count = 24 * MIB
     """Largest request body."""
     max_json_values: Count = 20_000

@@ -22,6 +22,7 @@ from engine.vision.ports import Box, Face, ModelSet
 from ingest.server import Ingress
 from picturematch.health import HealthServer
 from picturematch.logs import Clock, open_log, require_topics
+from picturematch.memory import give_memory_back
 from picturematch.networks import store_of
 from picturematch.people_topic import PeopleTopic
 from picturematch.settings import Settings
@@ -100,6 +101,7 @@ async def run_system(
         BrokerError: the log cannot be opened, or its topics would lose data; the message says what to change.
         CannotListen: the address is taken.
     """
+    give_memory_back()
     registry = CollectorRegistry()
     topics = settings.topics
     # An ingress searches nobody, so it keeps no faces.

@@ -29,12 +29,14 @@ class DetectorPolicy:
         confidence: heat map value, 0..1, from which on a place is a face.
         overlap: of two boxes with at least this intersection over union the weaker one is dropped.
         look_sides: longer side in pixels of each look, rising.
+        look_pixels: most pixels of a look; a square picture is looked at a little smaller, for the work of an oblong.
         enough: a look is the last one when its largest face has at least this shorter side, in the look's pixels.
     """
 
     confidence: float = 0.5
     overlap: float = 0.3
     look_sides: tuple[int, ...] = (256, 640, 1280)
+    look_pixels: int = 1280 * 960
     enough: float = 24.0
 
 
@@ -50,10 +52,11 @@ class CenterFace:
         """All faces of the picture, largest box first; deterministic."""
         rows, columns = image.shape[:2]
         faces: Sequence[Face] = ()
+        closest = min(1.0, (self._policy.look_pixels / (rows * columns)) ** 0.5)
         for side in self._policy.look_sides:
-            scale = min(1.0, side / max(rows, columns))
+            scale = min(closest, side / max(rows, columns))
             faces = self._look(image, scale) or faces
-            if scale == 1.0 or (faces and faces[0].box.shorter_side * scale >= self._policy.enough):
+            if scale == closest or (faces and faces[0].box.shorter_side * scale >= self._policy.enough):
                 break
         return faces
 

@@ -1,7 +1,7 @@
 """From a picture file to its faces, decoding no more of a big photo than its faces need.
 
-A JPEG can be decoded at a half, a quarter or an eighth of its size for much less work. So faces are looked for in a
-small version first; where the largest turns out to be too small there, the photo is decoded again, larger. Where
+A JPEG of one scan can be decoded at a half, a quarter or an eighth of its size for much less work. So faces are looked
+for in a small version first; where the largest turns out to be too small there, a larger version is taken. Where
 nothing is found, or hardly, the picture is looked at with a border around it, for a face larger than the picture.
 A full decode would find no more: the small version is as large as the detector's closest look. Pictures that lie on
 their side are turned upright.
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from engine.timing import StageTimer
-from engine.vision.decode import decode, fitting_reduction
+from engine.vision.decode import Versions
 from engine.vision.ports import Box, Detector, Face, Image
 from engine.vision.tensor import resize
 from engine.vision.turned import quarter_turns, turn
@@ -24,6 +24,9 @@ LEAST_SIDE = 1280
 
 ENOUGH = 112.0
 """Shorter side of a face, in pixels, that a larger version would add nothing to: what embedders are fed."""
+
+_MOST_PIXELS = 8_300_000
+"""Of a version that many checks look at as a whole, each of them at every pixel."""
 
 _BORDER_SHARE = 0.4
 """Width of the border that such a picture is looked at with, as a share of its longer side."""
@@ -44,9 +47,18 @@ def find_faces(picture: bytes, detector: Detector, max_pixels: int, timer: Stage
     Raises:
         PictureRefused: it is no picture that can be served.
     """
+    return find_in_versions(Versions(picture, max_pixels), detector, timer)
+
+
+def find_in_versions(versions: Versions, detector: Detector, timer: StageTimer) -> tuple[Image, Sequence[Face]]:
+    """The same of a picture whose sizes the caller needs as well.
+
+    Raises:
+        PictureRefused: it is no picture that can be served.
+    """
     with timer.stage("decode"):
-        reduction = fitting_reduction(picture, max_pixels, LEAST_SIDE)
-        image = decode(picture, max_pixels, reduction)
+        reduction = versions.fitting_reduction(LEAST_SIDE)
+        image = versions.version(reduction)
     with timer.stage("detect"):
         image, faces = _upright(image, _faces(image, detector), detector)
     if reduction == 1 or not faces:
@@ -55,9 +67,26 @@ def find_faces(picture: bytes, detector: Detector, max_pixels: int, timer: Stage
     if wanted == reduction:
         return image, [replace(face, reduction=reduction) for face in faces]
     with timer.stage("decode"):
-        larger = turn(decode(picture, max_pixels, wanted), faces[0].quarter_turns)
+        larger = turn(versions.version(wanted), faces[0].quarter_turns)
     growth = larger.shape[1] / image.shape[1], larger.shape[0] / image.shape[0]
     return larger, [replace(_moved(face, 0, growth), reduction=wanted) for face in faces]
+
+
+def version_for(versions: Versions, side_share: float) -> Image:
+    """The smallest version of a picture that is good enough for a face whose shorter side is that share of the
+    picture's longer one, and for finding it; but none of more than `_MOST_PIXELS` if there is a smaller one.
+
+    Raises:
+        PictureRefused: it is no picture that can be served.
+    """
+    reduction = versions.fitting_reduction(LEAST_SIDE)
+    while (
+        reduction > 1
+        and side_share * versions.longer_side / reduction < ENOUGH
+        and versions.pixels / (reduction // 2) ** 2 <= _MOST_PIXELS
+    ):
+        reduction //= 2
+    return versions.version(reduction)
 
 
 def _upright(image: Image, faces: Sequence[Face], detector: Detector) -> tuple[Image, Sequence[Face]]:

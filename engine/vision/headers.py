@@ -13,15 +13,24 @@ from enum import Enum
 
 from engine.errors import PictureTooLarge, PictureUnreadable
 
+MAX_JPEG_SEGMENTS = 512
+"""Real files have a few dozen, and those with long profiles one for every 64 KiB."""
+
 MAX_SEGMENTS = 4096
-"""JPEG segments, PNG or WebP chunks before the dimensions; real files have a few dozen."""
+"""PNG or WebP chunks before the dimensions; real files have a few dozen."""
+
+MAX_STRAY_BYTES = 65_536
+"""Bytes between a JPEG's segments that belong to none; some cameras leave a few."""
 
 MAX_SIDE = 65_500
 """libjpeg's own limit: a photo that is kept becomes a JPEG, whatever it came as."""
 
 _SOI, _EOI, _SOS, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
-_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA})
-_UNSERVED_FRAMES = frozenset({0xC5, 0xC6, 0xC7, 0xC8, 0xCB, 0xCD, 0xCE, 0xCF})
+_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+UNSERVED_FRAMES = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
+"""Lossless, differential and arithmetic JPEG: no camera writes it, and it costs libjpeg many times the work."""
+
+_SERVED_DEPTH = 8
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 _NEXT_MARKER = re.compile(rb"\xff([^\xff\x00])")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -103,11 +112,12 @@ def jpeg_segments(data: bytes, start: int = 2) -> Iterator[Segment]:
     Raises:
         PictureUnreadable: the file ends before that, or is not built as a JPEG.
     """
-    place = start
-    for _ in range(MAX_SEGMENTS):
-        found = _NEXT_MARKER.search(data, place)
+    place, stray = start, 0
+    for _ in range(MAX_JPEG_SEGMENTS):
+        found = _NEXT_MARKER.search(data, place, place + MAX_STRAY_BYTES - stray)
         if found is None:
             raise PictureUnreadable
+        stray += found.start() - place
         marker, place = found[1][0], found.end()
         if marker in _BARE_MARKERS:
             continue
@@ -124,15 +134,26 @@ def jpeg_segments(data: bytes, start: int = 2) -> Iterator[Segment]:
     raise PictureUnreadable
 
 
+def unserved_jpeg() -> PictureUnreadable:
+    """The refusal of a JPEG of a rare kind."""
+    return PictureUnreadable(
+        "the JPEG is of a kind that is not read (arithmetic, lossless or not of 8 bits); save it as a baseline JPEG"
+    )
+
+
 def _jpeg_header(data: bytes) -> PictureHeader:
     header: PictureHeader | None = None
     for segment in jpeg_segments(data):
-        if segment.marker in _UNSERVED_FRAMES or (segment.marker in _FRAMES and header is not None):
+        if segment.marker in UNSERVED_FRAMES:
+            raise unserved_jpeg()
+        if segment.marker in _FRAMES and header is not None:
             raise PictureUnreadable
         if segment.marker in _FRAMES:
             frame = data[segment.start : segment.end]
             if len(frame) < 6:
                 raise PictureUnreadable
+            if frame[0] != _SERVED_DEPTH:
+                raise unserved_jpeg()
             header = PictureHeader(
                 Kind.JPEG, int.from_bytes(frame[3:5], "big"), height=int.from_bytes(frame[1:3], "big")
             )
@@ -182,7 +203,16 @@ def webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     size = 8 + int.from_bytes(data[4:8], "little")
     if size > len(data):
         raise PictureUnreadable
-    place = 12
+    yield from riff_chunks(data, 12, size)
+
+
+def riff_chunks(data: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Type and payload of each chunk between `start` and `size`, at most `MAX_SEGMENTS`.
+
+    Raises:
+        PictureUnreadable: a chunk ends too late.
+    """
+    place = start
     for _ in range(MAX_SEGMENTS):
         if place + 8 > size:
             return

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import PictureRefused
 from engine.policy import LivenessLimits
@@ -107,17 +108,24 @@ def colour_spread(image: Image) -> float:
 def contrasts(image: Image, box: Box) -> tuple[float, float]:
     """Of face and background the relative difference in brightness (Michelson, 0..1), and of the face its standard
     deviation over its mean."""
-    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)
     face = crop_around(image, box, 0.8).mean(axis=2)
-    rows, columns = grey.shape
-    y, x = np.mgrid[:rows, :columns]
-    across = np.abs(x - (box.x + box.width / 2)) / max(box.width, 1.0)
-    down = np.abs(y - (box.y + box.height / 2)) / max(box.height, 1.0)
+    x, y = _reach(box.x, box.width, image.shape[1]), _reach(box.y, box.height, image.shape[0])
+    near = np.ascontiguousarray(image[y[0] : y[-1] + 1, x[0] : x[-1] + 1])
+    grey = cv2.cvtColor(near, cv2.COLOR_BGR2GRAY)
+    across = np.abs(x - (box.x + box.width / 2))[np.newaxis, :] / max(box.width, 1.0)
+    down = np.abs(y - (box.y + box.height / 2))[:, np.newaxis] / max(box.height, 1.0)
     away = np.maximum(across, down) * 2
     ring = grey[(away > _HEAD) & (away <= _AROUND)]
     inside, outside = float(face.mean()), float(ring.mean()) if ring.size else float(face.mean())
     to_background = abs(inside - outside) / max(inside + outside, 1.0)
     return to_background, float(face.std()) / max(inside, 1.0)
+
+
+def _reach(start: float, length: float, limit: int) -> NDArray[np.intp]:
+    """The pixels of a side that the background of a face may reach to; at least one."""
+    middle, half = start + length / 2, max(length, 1.0) * _AROUND / 2
+    first = min(max(int(middle - half), 0), limit - 1)
+    return np.arange(first, max(first, min(int(middle + half) + 1, limit - 1)) + 1)
 
 
 def _same_person(
@@ -157,7 +165,7 @@ def _live(infrared: Image, other: Face, models: ModelSet, limit: float) -> Check
         return Check("ir_live", probability, limit, probability >= limit)
     # The colour network was made for other pictures, so its word is only a vote, and never sees a tint.
     grey = cv2.cvtColor(np.ascontiguousarray(infrared), cv2.COLOR_BGR2GRAY)
-    probability = models.liveness(np.repeat(grey[:, :, np.newaxis], 3, axis=2), other)
+    probability = models.liveness(np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8), other)
     return Check("ir_live", probability, limit, probability >= limit, vote=True)
 
 

@@ -62,6 +62,16 @@ def plain_png(data: bytes) -> bytes:
     return b"".join((PNG_SIGNATURE, _chunk(b"IHDR", header), *parts, _chunk(b"IEND", b"")))
 
 
+def row_bytes(data: bytes) -> tuple[int, bool]:
+    """How many bytes the rows of a PNG are, unpacked, as its header says; and whether they come in seven passes.
+
+    Raises:
+        PictureUnreadable: the header is not as the standard wants it.
+    """
+    layout = _layout(data[16:29])
+    return sum(rows * stride for rows, stride in layout.passes()), layout.interlaced
+
+
 def _critical(data: bytes) -> tuple[bytes, bytes | None, bytes]:
     """The payloads of IHDR and PLTE, and those of the first run of IDAT together."""
     header: bytes | None = None

@@ -5,8 +5,9 @@ import numpy as np
 import pybase64
 
 from engine.errors import Code, PictureRefused, Refusal, RequestRefused
+from engine.vision.affordable import require_affordable
 from engine.vision.decode import REDUCTIONS, as_jpeg, decode, fitting_reduction
-from engine.vision.headers import PictureHeader, picture_header, require_pixels
+from engine.vision.headers import PictureHeader, picture_header
 from engine.vision.ports import Image
 from ingest.pictures import PictureLimits, decode_base64, from_base64
 
@@ -61,7 +62,7 @@ def text_is_answered(text: str, max_bytes: int) -> None:
 def _at_the_edge(data: bytes, max_pixels: int) -> PictureHeader | PictureRefused:
     answer: PictureHeader | PictureRefused
     try:
-        answer = require_pixels(data, max_pixels)
+        answer = require_affordable(data, max_pixels).header
     except PictureRefused as refusal:
         answer = refusal
     if data:

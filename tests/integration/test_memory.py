@@ -1,52 +1,35 @@
-"""What a request leaves in memory when it is answered: nothing that only the cycle collector could find."""
+"""A server that has matched large pictures goes back to about the memory that it had before."""
 
 import asyncio
-import base64
-import gc
-from types import FrameType
+import sys
+from collections.abc import Sequence
 
-import aiohttp
+import psutil
 import pytest
 
-from picturematch.settings import load_settings
-from picturematch.wiring import open_models, run_system
-from tests.support.faces import photo, scene
+from bench.load import match_call, run_load
+from bench.server import running_server
+from tests.support import pictures
+
+LARGE, AT_A_TIME = 48, 8
+MOST_KEPT = 1.3
 
 
-@pytest.mark.parametrize(
-    ("picture", "status"),
-    [(photo(1), 200), (scene(), 400), (photo(1)[:3000], 400)],
-    ids=["match", "no face", "cut off"],
-)
-async def test_an_answered_request_leaves_no_frames_behind(tmp_path, picture, status):
-    # A frame that is left behind holds its picture, decoded; a few hundred of them are as large as all the networks.
-    given = {"data_folder": str(tmp_path), "ingest.port": 0, "models.kind": "stand-in"}
-    settings = load_settings(None, {}, given)
-    body = {"device_ip": "10.0.0.1", "rgb_image_base64": base64.b64encode(picture).decode()}
-    enrolled = {"identity_id": "a", "reg_photo": base64.b64encode(photo(1)).decode(), "info": {"name": "A"}}
-    async with (
-        run_system(settings, open_models(settings)) as system,
-        aiohttp.ClientSession(system.url) as session,
-    ):
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is told so on Linux only")
+def test_the_memory_of_large_pictures_is_given_back():
+    # Just below the limit, and below 32 MB decoded: blocks of that size glibc learns to keep.
+    large = [match_call(pictures.encoded(pictures.colours(3200, 2500), ".png"), f"10.1.0.{i}") for i in range(4)]
+    small = [match_call(pictures.jpeg(pictures.busy(640, 480, seed)), f"10.0.0.{seed}") for seed in range(4)]
+    stand_in = {"PICTUREMATCH_MODELS__KIND": "stand-in", "PICTUREMATCH_INGEST__DEADLINE_MS": "60000"}
+    with running_server({**stand_in, "PICTUREMATCH_PROCESSOR__WORKERS": "4"}) as server:
+        process = psutil.Process(server.pid)
 
-        async def post(path: str, fields: dict[str, object]) -> int:
-            async with session.post(path, json=fields) as response:
-                await response.read()
-                return response.status
+        def after(calls: Sequence[bytes], count: int) -> float:
+            asyncio.run(run_load(server.port, calls, count, AT_A_TIME))
+            return process.memory_info().rss / 2**20
 
-        assert await post("/SophonFogSys/api/users", enrolled) == 200
-        await post("/SophonMatch/api/PictureMatch", body)
-        gc.collect()
-        gc.disable()
-        try:
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            for _ in range(5):
-                assert await post("/SophonMatch/api/PictureMatch", body) == status
-            await asyncio.sleep(0.05)
-            gc.collect()
-            frames = [found.f_code.co_qualname for found in gc.garbage if isinstance(found, FrameType)]
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
-    assert frames == []
+        before = after(small, 100)
+        after(large, LARGE)
+        afterwards = after(small, 100)
+
+    assert afterwards <= MOST_KEPT * before, f"{before:.0f} MiB before, {afterwards:.0f} MiB after {LARGE} large ones"

@@ -38,8 +38,8 @@ class SlowBroker(FailingBroker):
         self._before: Callable[..., Awaitable[Any]] | None = before
         self.offered: list[NewRecord] = []
 
-    def member(self, topic: str, group: str) -> GroupMember:
-        member = super().member(topic, group)
+    def member(self, topic: str, group: str, *asked: Any) -> GroupMember:
+        member = super().member(topic, group, *asked)
         commit = member.commit
 
         async def slow(*args: Any, **kwargs: Any) -> Any:
