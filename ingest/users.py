@@ -195,7 +195,7 @@ class Users:
                 record = await self._broker.read_at(Position(self._people_topic, 0, offset))
             except BrokerError:
                 raise RequestRefused(Code.OVERLOADED, "the log cannot be read now; try again") from None
-            if record is not None and record.value is not None:
+            if record is not None and record.value:  # of a damaged record it is empty
                 return _photo_decoder.decode(record.value).jpeg
         return b""
 

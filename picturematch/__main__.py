@@ -22,6 +22,7 @@ _COMMANDS = (
     "replay",
     "dead-letters",
     "health",
+    "log",
     "kafka-dev",
 )
 

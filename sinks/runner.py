@@ -18,6 +18,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from broker.outages import OutageLog
 from broker.port import BrokerError, GroupMember, Record
 from sinks.port import Sink, SinkBusy, Standing
 
@@ -77,7 +78,7 @@ async def run_sink(
         BrokerError: the log cannot be read, and trying again will not help.
     """
     delivered = 0
-    told: str | None = None
+    outages = OutageLog(_log)
     hand = _Hand()
     member.on_revoked(hand.emptied)
     try:
@@ -94,10 +95,9 @@ async def run_sink(
             if failure is None:
                 await sink.committed()
                 delivered += len(records)
-                told = None
+                outages.recovered("offsets are committed again")
             else:
-                if told != (told := str(failure)):
-                    _log.warning("%s", told)
+                outages.failed(str(failure))
                 await _pause(_AFTER_FAILED_COMMIT_S, stop)
     finally:
         hand.put_down()

@@ -84,6 +84,7 @@ class EmbeddedMember:
         self._cursor: Cursor | None = None
         self._topic: Topic
         self._committed: dict[int, int] = {}
+        self._unsure = False  # a commit failed, and may have been written all the same
 
     async def __aenter__(self) -> Self:
         await self._log.refresh()
@@ -105,6 +106,9 @@ class EmbeddedMember:
         await self._release()
 
     async def _load(self) -> dict[int, int]:
+        return await self._stored()
+
+    async def _stored(self) -> dict[int, int]:
         return await self._log.read(partial(group_offsets, group=self._group, topic=self._topic))
 
     async def _release(self) -> None:
@@ -167,6 +171,8 @@ class EmbeddedMember:
         def settle(done: "asyncio.Future[Sequence[Position]]") -> None:
             if done.exception() is None:
                 self._committed[partition] = next_offset
+            else:
+                self._unsure = True
 
         future = self._log.submit(run)
         future.add_done_callback(settle)
@@ -176,6 +182,9 @@ class EmbeddedMember:
         """Deliver the partition again from the committed offset."""
         cursor = self._open()
         self._topic.shard(partition)
+        if self._unsure:
+            self._unsure = False
+            self._committed |= await self._stored()
         cursor.seek(partition, self._committed.get(partition, 0))
 
 
@@ -192,7 +201,11 @@ class GuestMember(EmbeddedMember):
 
     async def _load(self) -> dict[int, int]:
         self._offsets = await asyncio.to_thread(GuestOffsets, self._log.folder, self._topic_name, self._group)
-        return {**await super()._load(), **await asyncio.to_thread(self._offsets.load)}
+        return await self._stored()
+
+    async def _stored(self) -> dict[int, int]:
+        own = {} if self._offsets is None else await asyncio.to_thread(self._offsets.load)
+        return {**await super()._stored(), **own}
 
     async def _release(self) -> None:
         if self._saving:  # by callers that were cancelled; their threads still use the file

@@ -76,7 +76,10 @@ def list_(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """Print the dead letters, oldest first; pictures are never shown."""
+    """Print the dead letters, oldest first; pictures are never shown.
+
+    Exit status: 0 all were shown, 1 records of the topic cannot be read, 2 it could not be done.
+    """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     register = run(_register(settings, since))
     letters = [letter for letter in register.letters() if stage in (None, letter.stage)]
@@ -87,6 +90,7 @@ def list_(
         drop_stdout()
     if register.strangers:
         click.echo(f"{register.strangers} records of the topic are no dead letters", err=True)
+        ctx.exit(1)
 
 
 @command.command(
