@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from broker.embedded.check import look_over
 from broker.embedded.folder import make_private
 from broker.embedded.locks import DatabaseLock, FileLock, PathClaim, remedy
 from broker.embedded.rows import end_offsets
@@ -46,16 +47,24 @@ def backup_log(folder: Path, target: Path, copied: Copied = lambda done, total: 
         source.close()
 
 
-def restore_log(source: Path, folder: Path, *, replace: bool, copied: Copied = lambda done, total: None) -> Path | None:
+def restore_log(
+    source: Path,
+    folder: Path,
+    *,
+    replace: bool,
+    accept_damage: bool = False,
+    copied: Copied = lambda done, total: None,
+) -> Path | None:
     """Make the log in `folder` from a backup; the server must be stopped. Returns where the former log is now, if any.
 
-    The backup is looked over by SQLite before anything is replaced. The former log is moved to a folder beside it.
+    The backup is looked over before anything is replaced. The former log is moved to a folder in the data folder.
 
     Raises:
         BrokerInUse: a server runs on the folder.
-        BrokerError: the backup is no log or damaged, or there is a log already and `replace` is False.
+        BrokerError: the backup is no log; it is damaged and `accept_damage` is False; there is a log already and
+            `replace` is False.
     """
-    verify_backup(source)
+    verify_backup(source, accept_damage=accept_damage)
     make_private(folder)
     in_use = f"a server runs on the data folder {folder}: stop it, restore, and start it again"
     present = (folder / LOG_FILE).exists()
@@ -102,8 +111,8 @@ def _leave_gap(path: Path) -> None:
         connection.execute("COMMIT")
 
 
-def verify_backup(source: Path) -> None:
-    """See that the file is a whole log of this format.
+def verify_backup(source: Path, *, accept_damage: bool) -> None:
+    """See that the file is a log of this format and whole.
 
     Raises:
         BrokerError: it is not.
@@ -111,13 +120,16 @@ def verify_backup(source: Path) -> None:
     try:
         with contextlib.closing(open_file(source)) as connection:
             check_is_log(connection, source)
-            told = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            findings = [finding for looked_at in look_over(connection) for finding in looked_at.findings]
     except FileNotFoundError as error:
         raise BrokerError(f"there is no backup {source}") from error
     except sqlite3.Error as error:
         raise BrokerError(f"{source} is no backup that can be used ({error})") from error
-    if told != "ok":
-        raise BrokerError(f"the backup {source} is damaged ({' '.join(str(told).split())}): take another one")
+    if findings and not accept_damage:
+        raise BrokerError(
+            f"the backup {source} is damaged in {len(findings)} places ({findings[0]}): take another one, or say"
+            " --accept-damage to have what is whole"
+        )
 
 
 def _new_file(path: Path) -> None:

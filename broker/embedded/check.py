@@ -45,6 +45,16 @@ def check_log(folder: Path, *, beside_server: bool) -> Iterator[Progress]:
         yield Progress("file", findings=[str(error)])
         return
     try:
+        yield from look_over(connection)
+    except sqlite3.Error as error:
+        raise broker_error(error, folder) from error
+    finally:
+        connection.close()
+
+
+def look_over(connection: sqlite3.Connection) -> Iterator[Progress]:
+    """Look a log over that is open. Raises sqlite3.Error for what is no damage."""
+    try:
         yield Progress("file", findings=_integrity(connection))
         for topic in load_topics(connection).values():
             for partition in range(len(topic.shards)):
@@ -52,10 +62,8 @@ def check_log(folder: Path, *, beside_server: bool) -> Iterator[Progress]:
         yield Progress("groups", findings=_groups(connection))
     except sqlite3.Error as error:
         if not is_damage(error):
-            raise broker_error(error, folder) from error
+            raise
         yield Progress("file", findings=[f"the rest of the log cannot be read ({error})"])
-    finally:
-        connection.close()
 
 
 def record_count(folder: Path) -> int | None:

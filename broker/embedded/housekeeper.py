@@ -88,6 +88,8 @@ class Housekeeper:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+            with contextlib.suppress(BrokerError):
+                await self._writer.submit(upkeep.save_ends)
         async with self._turn:
             if self._copying is not None:  # a thread cannot be cancelled
                 await asyncio.wait([self._copying])
@@ -260,6 +262,8 @@ class Housekeeper:
             )
             step = await self._writer.submit(work)
             first = step.next_offset
+            if step.strange:
+                self._times[shard] = upkeep.Times(0, 0)
             await self._stepped(step)
             excess_bytes = max(0, excess_bytes - step.touched_bytes)
             removed |= step.removed

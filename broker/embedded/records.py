@@ -1,7 +1,8 @@
 """Reading records from the file: each is held against its checksum, and damage never hides what stands behind it.
 
 A damaged record is delivered in its place, marked (`broker.port.Record.damaged`). Where SQLite cannot even find the
-records of a page, every offset that may have stood there is delivered so.
+records of a page, every offset that may have stood there is delivered so. In a topic that is not compacted, records
+leave from the front only, so one that is missing behind another is damage, too.
 """
 
 import sqlite3
@@ -40,15 +41,24 @@ def read_records(
             raise
         return shelf.take_around_damage(span, max_records)
     at = records[-1].offset + 1 if records else span.start
-    if ended and at + 1 < span.stop and shelf.first_id(range(at + 1, span.stop)) is not None:
+    if not ended or at >= span.stop:
+        return records, ended
+    if at + 1 < span.stop and shelf.first_id(range(at + 1, span.stop)) is not None:
         return [*records, shelf.damaged(at)], False  # a damaged id ended the scan before its time
-    return records, ended
+    missing = shelf.missing(range(at, span.stop), max(1, max_records - len(records)))
+    return [*records, *missing], not missing
 
 
 def read_one(connection: sqlite3.Connection, topic: Topic, partition: int, offset: int) -> Record | None:
     """The record at that place, if it is (still) there."""
-    records, _ = read_records(connection, topic, partition, range(offset, offset + 1), 1, 1)
-    return records[0] if records else None
+    shelf = _Shelf(connection, topic, partition)
+    try:
+        found, _ = shelf.take(range(offset, offset + 1), 1, 1)
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return shelf.damaged(offset)
+    return found[0] if found else None
 
 
 class _Shelf:
@@ -71,6 +81,9 @@ class _Shelf:
             room_bytes, expected = max_bytes, span.start
             for row in rows:
                 record = self._record(row, expected)
+                missing = self.missing(range(expected, record.offset), max_records - len(records))
+                if missing:
+                    return [*records, *missing], False
                 records.append(record)
                 misplaced = record.damaged and record.offset != row[0] - self._base
                 room_bytes -= row[-1] if isinstance(row[-1], int) else 0
@@ -138,6 +151,20 @@ class _Shelf:
             (self._base | span.start, self._base + span.stop),
         ).fetchone()
         return None if found is None else max(int(found[0]) - self._base, span.start)
+
+    def missing(self, gap: range, max_records: int) -> list[Record]:
+        """A damaged record for each of the first offsets of a gap between records; none where a gap may be."""
+        if not gap or self._topic.spec.compacted:
+            return []
+        (front,) = self._connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM record WHERE id >= ? AND id < ?)", (self._base, self._base | gap.start)
+        ).fetchone()
+        seam = self._connection.execute(
+            "SELECT 1 FROM seam WHERE shard_id = ? AND offset = ?", (self._base >> OFFSET_BITS, gap.stop)
+        ).fetchone()
+        if not front or seam is not None:
+            return []  # what stood there has left from the front, or never was
+        return [self.damaged(offset) for offset in gap[:max_records]]
 
     def damaged(self, offset: int, key: bytes | None = None) -> Record:
         """What is delivered in the place of a record that the file no longer has."""

@@ -24,13 +24,14 @@ TOMBSTONE_MS = 24 * 3600 * 1000  # so long a reader may stand still and still le
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step did: whether records were removed, whether there may be more to do, bytes overwritten or moved, and
-    the offset where the next step goes on."""
+    """What one step did: whether records were removed, whether there may be more to do, bytes overwritten or moved, the
+    offset where the next step goes on, and whether times were met that `order_times` has to look at again."""
 
     removed: bool
     more: bool
     touched_bytes: int = 0
     next_offset: int = 0
+    strange: bool = False
 
 
 def stored_bytes(connection: sqlite3.Connection, shard: int) -> int:
@@ -48,8 +49,8 @@ def expire(
     """Remove the oldest records of a shard that are past their age, or that `excess_bytes` still asks for.
 
     Looks at records from offset `first` on; the step's `next_offset` says where the next one goes on. Records stamped
-    in the future (their time is damaged: `order_times` has put all others right) are passed over, and go with the next
-    record that goes: they must not keep the ones behind them, nor stay for ever. `ages` False: ages do not count now.
+    in the future (the disk has damaged their time: `order_times` has put all others right) are passed over, since they
+    must not keep the ones behind them, and the step is `strange`. `ages` False: ages do not count now.
     """
     age = topic.spec.retention_ms if ages else None
     oldest_ms = None if age is None else transaction.now_ms - age
@@ -59,18 +60,17 @@ def expire(
         (base | first, shard + 1 << OFFSET_BITS, _CHUNK_ROWS),
     ).fetchall()
     gone: list[int] = []
-    passed: list[int] = []
+    strange = False
     removed_bytes = 0
     next_offset = first
     more = len(rows) == _CHUNK_ROWS
     for row_id, written_ms, size in rows:
         offset, timestamp_ms = row_id - base, _ms(written_ms)
         if removed_bytes < excess_bytes or (oldest_ms is not None and timestamp_ms < oldest_ms):
-            gone += [*passed, offset]
-            passed = []
+            gone.append(offset)
             removed_bytes += size
         elif timestamp_ms > transaction.now_ms and oldest_ms is not None:
-            passed.append(offset)
+            strange = True
         else:
             more = False
             break
@@ -80,7 +80,7 @@ def expire(
             break
     if gone:
         transaction.remove(shard, gone)
-    return Step(bool(gone), more, removed_bytes, next_offset)
+    return Step(bool(gone), more, removed_bytes, next_offset, strange)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,14 @@ def save_times(transaction: Transaction, times: Mapping[int, Times]) -> None:
     transaction.connection.executemany(
         "UPDATE shard SET timed_offset = ?, timed_ms = ? WHERE id = ?",
         [(known.next_offset, known.last_ms, shard) for shard, known in times.items()],
+    )
+
+
+def save_ends(transaction: Transaction) -> None:
+    """Store every shard's end, so that a damaged last page cannot bring it down."""
+    transaction.connection.executemany(
+        "UPDATE shard SET floor_offset = ?1 WHERE id = ?2 AND floor_offset < ?1",
+        [(end, shard) for shard, end in transaction.next_offsets.items()],
     )
 
 

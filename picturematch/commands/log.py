@@ -91,8 +91,9 @@ def backup(ctx: click.Context, data_folder: Path | None, target: Path) -> None:
 @_folder_option
 @click.argument("source", type=click.Path(dir_okay=False, exists=True, path_type=Path), metavar="SRC")
 @click.option("--replace", is_flag=True, help="Move a log that is there aside, into a folder beside it.")
+@click.option("--accept-damage", is_flag=True, help="Restore a damaged backup, too; its damaged records stay so.")
 @click.pass_context
-def restore(ctx: click.Context, data_folder: Path | None, source: Path, replace: bool) -> None:
+def restore(ctx: click.Context, data_folder: Path | None, source: Path, replace: bool, accept_damage: bool) -> None:
     """Make the log from the backup SRC; the server must be stopped.
 
     The backup is checked first. What was written after it is gone; offsets go on far behind its end, so that no
@@ -100,7 +101,8 @@ def restore(ctx: click.Context, data_folder: Path | None, source: Path, replace:
     """
     folder = _embedded(settings_of(ctx, data_folder=data_folder))
     with progress("pages", None) as steps:
-        aside = _told(lambda: restore_log(source, folder, replace=replace, copied=_stepping(steps.step)))
+        copied = _stepping(steps.step)
+        aside = _told(lambda: restore_log(source, folder, replace=replace, accept_damage=accept_damage, copied=copied))
     click.echo(f"the log in {folder} is that of {source}")
     if aside is not None:
         click.echo(f"the former log is in {aside}; it holds faces, so delete it when you need it no more")

@@ -34,6 +34,16 @@ class EmbeddedMake:
         self._now_ms += ms
         self._boot_ms += ms
 
+    @property
+    def now_ms(self) -> int:
+        """What the wall clock says."""
+        return self._now_ms
+
+    def reboot(self, off_ms: int) -> None:
+        """Switch the machine off for so long. The same boot with an earlier time is none that can be compared."""
+        self._now_ms += off_ms
+        self._boot_ms = 60_000
+
     def set_clock(self, ms: int) -> None:
         """Put the wall clock on or back, while no time passes."""
         self._now_ms += ms
