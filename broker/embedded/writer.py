@@ -90,6 +90,7 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="log-writer", daemon=True)
         self._closing = False
         self._outages = OutageLog(_log)
+        self._displacements = OutageLog(_log)
         self._held: list[Durable] = []  # written, but not where anybody would find it
         self._looked_s = 0.0
         self.trouble: str | None = None
@@ -174,7 +175,7 @@ class Writer:
         trouble = self._place.trouble()
         if trouble is not None:
             self.trouble = trouble
-            self._outages.failed(trouble, logging.ERROR)
+            self._displacements.failed(trouble, logging.ERROR)
         return trouble is None
 
     def _displaced(self, futures: "Sequence[asyncio.Future[Any]]") -> bool:
@@ -258,6 +259,7 @@ class Writer:
         if not self.available:
             self.trouble = None
             self._outages.recovered("the log can be written again")
+            self._displacements.recovered("the files of the log are in their place again")
         held, self._held = self._held, []
         for durable in held:
             self._tell([], durable)
