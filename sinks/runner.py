@@ -18,7 +18,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from broker.outages import OutageLog
 from broker.port import BrokerError, GroupMember, Record
 from sinks.port import Sink, SinkBusy, Standing
 
@@ -78,7 +77,7 @@ async def run_sink(
         BrokerError: the log cannot be read, and trying again will not help.
     """
     delivered = 0
-    outages = OutageLog(_log)
+    told: str | None = None
     hand = _Hand()
     member.on_revoked(hand.emptied)
     try:
@@ -95,9 +94,10 @@ async def run_sink(
             if failure is None:
                 await sink.committed()
                 delivered += len(records)
-                outages.recovered("offsets are committed again")
+                told = None
             else:
-                outages.failed(str(failure))
+                if told != (told := str(failure)):
+                    _log.warning("%s", told)
                 await _pause(_AFTER_FAILED_COMMIT_S, stop)
     finally:
         hand.put_down()
