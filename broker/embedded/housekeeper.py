@@ -244,7 +244,8 @@ class Housekeeper:
             return await self._repeat(partial(upkeep.bury, shard=shard, below_offset=lowest)) or removed
         excess_bytes = 0
         if topic.spec.retention_bytes is not None:
-            stored = await self._reads.run(partial(upkeep.stored_bytes, shard=shard))
+            most_bytes = topic.spec.max_record_bytes
+            stored = await self._reads.run(partial(upkeep.stored_bytes, shard=shard, most_bytes=most_bytes))
             excess_bytes = max(0, stored - topic.spec.retention_bytes)
         elif topic.spec.retention_ms is None:
             return False

@@ -34,11 +34,11 @@ class Step:
     strange: bool = False
 
 
-def stored_bytes(connection: sqlite3.Connection, shard: int) -> int:
-    """Bytes of keys, headers and values in a shard."""
+def stored_bytes(connection: sqlite3.Connection, shard: int, most_bytes: int) -> int:
+    """Bytes of keys, headers and values in a shard; a size over `most_bytes` for one record is damage, and no size."""
     (total,) = connection.execute(
-        "SELECT coalesce(sum(bytes), 0) FROM record WHERE id >= ? AND id < ?",
-        (shard << OFFSET_BITS, shard + 1 << OFFSET_BITS),
+        "SELECT coalesce(sum(bytes), 0) FROM record WHERE id >= ? AND id < ? AND bytes BETWEEN 0 AND ?",
+        (shard << OFFSET_BITS, shard + 1 << OFFSET_BITS, most_bytes),
     ).fetchone()
     return int(total)
 
@@ -68,7 +68,7 @@ def expire(
         offset, timestamp_ms = row_id - base, _ms(written_ms)
         if removed_bytes < excess_bytes or (oldest_ms is not None and timestamp_ms < oldest_ms):
             gone.append(offset)
-            removed_bytes += size
+            removed_bytes += _size(size, topic.spec.max_record_bytes)
         elif timestamp_ms > transaction.now_ms and oldest_ms is not None:
             strange = True
         else:
@@ -99,6 +99,11 @@ class Times:
 def _ms(stored: object) -> int:
     """A time as it was stored; damaged beyond recognition, it counts as one in the future."""
     return stored if isinstance(stored, int) else _FAR_FUTURE_MS
+
+
+def _size(stored: object, most_bytes: int) -> int:
+    """The size of a record as it was stored; one that no record can have is damage."""
+    return stored if isinstance(stored, int) and 0 <= stored <= most_bytes else 0
 
 
 def ordered_so_far(connection: sqlite3.Connection, shard: int) -> Times:
@@ -168,7 +173,7 @@ def correct_times(transaction: Transaction, topic: Topic, partition: int, change
             (timestamp_ms + TOMBSTONE_MS, shard, row[2], offset),
         )
         transaction.removed[shard] = max(transaction.removed.get(shard, 0), offset)  # memory has the former time
-        touched += row[5]
+        touched += _size(row[5], topic.spec.max_record_bytes)
     return touched
 
 
@@ -222,6 +227,7 @@ def compact(transaction: Transaction, topic: Topic, partition: int) -> Step:
     (cleaned,) = connection.execute("SELECT cleaned_offset FROM shard WHERE id = ?", (shard,)).fetchone()
     gone: list[int] = []
     looked_at = looked_bytes = removed_bytes = 0
+    most_bytes = topic.spec.max_record_bytes
     while looked_at < _CHUNK_ROWS and max(looked_bytes, removed_bytes) < _CHUNK_BYTES:
         row = connection.execute(
             "SELECT timestamp_ms, checksum, key, headers, value, id, bytes FROM record WHERE id >= ? AND id < ?"
@@ -237,11 +243,11 @@ def compact(transaction: Transaction, topic: Topic, partition: int) -> Step:
                 connection, shard, key, offset, timestamp_ms + TOMBSTONE_MS if value is None else None
             )
             gone += [older for older, _ in superseded]
-            removed_bytes += sum(older_bytes for _, older_bytes in superseded)
+            removed_bytes += sum(_size(older_bytes, most_bytes) for _, older_bytes in superseded)
         elif isinstance(key, bytes):
             connection.execute("INSERT OR REPLACE INTO damaged VALUES (?, ?, ?)", (shard, key, offset))
         looked_at += 1
-        looked_bytes += size if isinstance(size, int) else 0
+        looked_bytes += _size(size, most_bytes)
         cleaned = offset + 1
     if looked_at:
         connection.execute("UPDATE shard SET cleaned_offset = ? WHERE id = ?", (cleaned, shard))

@@ -284,3 +284,15 @@ async def test_a_damaged_page_takes_no_neighbours_write_along(
         assert values(await read_all(broker, "events")) == [b"%d" % number for number in range(50)]
         async with broker.member("events", "group") as member:
             assert len(await fetch_count(member, 50)) == 50
+
+
+async def test_a_damaged_size_removes_no_other_records(make: EmbeddedMake) -> None:
+    async with make.open() as broker:
+        await broker.ensure_topics([TopicSpec("requests", 1, retention_bytes=1_000_000)])
+        await broker.append([record("requests", b"%d" % number) for number in range(20)])
+    with sqlite3.connect(make.folder / LOG) as stranger:
+        stranger.execute("UPDATE record SET bytes = bytes | (1 << 50) WHERE value = ?", (b"7",))
+    stranger.close()
+    async with make.open() as broker:
+        await broker.housekeep()
+        assert len(await read_all(broker, "requests")) == 20
