@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.embedded.damage import damage_sentence
-from broker.embedded.records import read_records
+from broker.embedded.records import missing_latest, read_records
 from broker.embedded.rows import Topic, end_offsets, load_topics
 from broker.embedded.store import LOG_FILE, broker_error, is_damage, open_reading
 from broker.embedded.wal import what_is_lost
@@ -117,6 +117,8 @@ def _partition(connection: sqlite3.Connection, topic: Topic, partition: int) -> 
         if ended or not records:
             break
         at = records[-1].offset + 1
+    if topic.spec.compacted:
+        yield Progress(part, 0, [damage_sentence(record) for record in missing_latest(connection, topic, partition)])
     if expected not in (None, end) and not topic.spec.compacted and end not in seams:
         yield Progress(part, 0, [_gap(part, expected, end)])
 

@@ -18,8 +18,10 @@ from pathlib import Path
 
 from broker.embedded import upkeep
 from broker.embedded.clocks import Reading, doubt, even_since
+from broker.embedded.damage import DamageLog
 from broker.embedded.locks import remedy
 from broker.embedded.reads import Reads
+from broker.embedded.records import missing_latest
 from broker.embedded.rows import Topic, Topics
 from broker.embedded.store import open_checkpointing
 from broker.embedded.writer import Writer
@@ -49,6 +51,7 @@ class Housekeeper:
         topics: Callable[[], Topics],
         lowest: Callable[[str, int], int],
         clocks: Callable[[], Reading],
+        damage: DamageLog,
         every_s: float,
     ) -> None:
         self._folder = folder
@@ -57,6 +60,7 @@ class Housekeeper:
         self._topics = topics
         self._lowest = lowest
         self._clocks = clocks
+        self._damage = damage
         self._every_s = every_s
         self._trusted: Reading | None = None
         self._even_since = clocks()
@@ -103,7 +107,18 @@ class Housekeeper:
         if self._since_checkpoint_bytes >= _CHECKPOINT_BYTES:
             self._wal_is_long.set()
 
+    async def _look_for_missing(self) -> None:
+        """Once, at the start: name what compacted topics have lost."""
+        for topic in tuple(self._topics().values()):
+            if not topic.spec.compacted:
+                continue
+            for partition in range(len(topic.shards)):
+                look = partial(missing_latest, topic=topic, partition=partition)
+                self._damage.note(await self._reads.run(look))
+
     async def _run(self) -> None:
+        with contextlib.suppress(BrokerError):
+            await self._look_for_missing()
         loop = asyncio.get_running_loop()
         sweep_at = loop.time() + self._every_s
         while True:

@@ -91,6 +91,7 @@ class OwnerLog:
             lambda: self._topics,
             self._lowest,
             self._clocks,
+            self.damage,
             self._housekeeping_s,
         )
         try:

@@ -61,6 +61,21 @@ def read_one(connection: sqlite3.Connection, topic: Topic, partition: int, offse
     return found[0] if found else None
 
 
+def missing_latest(connection: sqlite3.Connection, topic: Topic, partition: int) -> list[Record]:
+    """A damaged record for each latest record of a key that the file no longer has, in a compacted topic.
+
+    Gaps are ordinary there, so reading alone would pass over them. Only what was compacted before is known.
+    """
+    shard = topic.shard(partition)
+    rows = connection.execute(
+        "SELECT offset, key FROM latest WHERE shard_id = ?1"
+        " AND NOT EXISTS (SELECT 1 FROM record WHERE id = (?2 | latest.offset)) ORDER BY offset",
+        (shard, shard << OFFSET_BITS),
+    ).fetchall()
+    shelf = _Shelf(connection, topic, partition)
+    return [shelf.damaged(offset, key) for offset, key in rows]
+
+
 class _Shelf:
     """One partition in the file."""
 

@@ -296,3 +296,30 @@ async def test_a_damaged_size_removes_no_other_records(make: EmbeddedMake) -> No
     async with make.open() as broker:
         await broker.housekeep()
         assert len(await read_all(broker, "requests")) == 20
+
+
+async def test_people_that_a_damaged_page_hides_are_named_at_the_start_and_by_the_check(
+    make: EmbeddedMake, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The page says that it holds fewer records than it does, which SQLite takes as it is."""
+    async with make.open() as broker:
+        await broker.ensure_topics([TopicSpec("people", 1, compacted=True)])
+        await broker.append([record("people", b"face %d" % n, b"person/%03d" % n) for n in range(300)])
+        await broker.housekeep()
+    path = make.folder / LOG
+    content = bytearray(path.read_bytes())
+    page = content.index(b"face 150") // 4096 * 4096
+    assert content[page] == 0x0D, "no leaf of a table"
+    content[page + 4] -= 4
+    path.write_bytes(content)
+    checked = await run("log", "check", "--data-folder", make.folder)
+    assert checked.status == 1
+    async with make.open() as broker:
+        hidden = {b"person/%03d" % n for n in range(300)} - {each.key for each in await read_all(broker, "people")}
+        assert len(hidden) == 4
+        async with asyncio.timeout(30):
+            while broker.condition().damaged_records < 4:  # noqa: ASYNC110 - told from a task of the log
+                await asyncio.sleep(0.02)
+    for key in hidden:
+        assert any(f"key '{key.decode()}'" in each.getMessage() for each in caplog.records)
+        assert key.decode() in checked.err
