@@ -84,6 +84,7 @@ class EmbeddedMember:
         self._cursor: Cursor | None = None
         self._topic: Topic
         self._committed: dict[int, int] = {}
+        self._under_way: dict[int, asyncio.Future[Sequence[Position]]] = {}
         self._unsure = False  # a commit failed, and may have been written all the same
 
     async def __aenter__(self) -> Self:
@@ -174,14 +175,16 @@ class EmbeddedMember:
             else:
                 self._unsure = True
 
-        future = self._log.submit(run)
+        future = self._under_way[partition] = self._log.submit(run)
         future.add_done_callback(settle)
         return await asyncio.shield(future)
 
     async def rewind(self, partition: int) -> None:
-        """Deliver the partition again from the committed offset."""
+        """Deliver the partition again from the committed offset; a commit that was cancelled is waited for."""
         cursor = self._open()
         self._topic.shard(partition)
+        if partition in self._under_way:
+            await asyncio.wait([self._under_way.pop(partition)])
         if self._unsure:
             self._unsure = False
             self._committed |= await self._stored()
