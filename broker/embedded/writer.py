@@ -1,7 +1,7 @@
 """The one thread that writes: it takes every job that waits and makes them durable with one sync (group commit).
 
 Each job runs in a savepoint of its own within one transaction. A job that is refused takes only itself back; an error
-of the file takes the whole group back. Futures are resolved on the event loop after the COMMIT, never before.
+of the file takes the whole group back, which is tried again without the job that met damage. Futures are resolved on the event loop after the COMMIT, never before.
 
 After an error of the file the log counts as unavailable; the thread then tries a write of its own every second until
 one succeeds, so that it recovers without anybody's help. It is unavailable, too, while the files are not at their paths
@@ -51,6 +51,15 @@ class _Job:
     run: Callable[[Any], Any]
     alone: bool  # given the connection, outside any transaction
     future: "asyncio.Future[Any]" = field(hash=False)
+
+
+class _Damaged(Exception):
+    """A job met damage in the file."""
+
+    def __init__(self, job: _Job, error: sqlite3.Error) -> None:
+        super().__init__(job)
+        self.job = job
+        self.error = error
 
 
 @dataclass(slots=True)
@@ -187,6 +196,17 @@ class Writer:
         return True
 
     def _run(self, group: Sequence[_Job]) -> None:
+        try:
+            self._run_together(group)
+        except _Damaged as damaged:
+            # Of what the others want to write nothing is damaged; SQLite may have given the whole transaction up.
+            failure = broker_error(damaged.error, self._folder)
+            self._tell([_Outcome(damaged.job.future, error=failure)], Durable())
+            others = [job for job in group if job is not damaged.job]
+            if others:
+                self._run(others)
+
+    def _run_together(self, group: Sequence[_Job]) -> None:
         futures = [job.future for job in group]
         if self._displaced(futures):
             return
@@ -196,6 +216,8 @@ class Writer:
         except sqlite3.Error as error:
             self._fail(futures, error)
             return
+        except _Damaged:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             self._tell([_Outcome(job.future, error=error) for job in group], Durable())
             return
@@ -218,10 +240,9 @@ class Writer:
                 try:
                     value = job.run(transaction)
                 except sqlite3.Error as error:
-                    if not is_damage(error):
-                        raise
-                    transaction.undo(savepoint)  # of what the others want to write nothing is damaged
-                    outcomes.append(_Outcome(job.future, error=broker_error(error, self._folder)))
+                    if is_damage(error):
+                        raise _Damaged(job, error) from error
+                    raise
                 except Exception as error:  # noqa: BLE001 - a follow_up is the caller's code; its error is the caller's
                     transaction.undo(savepoint)
                     outcomes.append(_Outcome(job.future, error=error))
