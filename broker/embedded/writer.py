@@ -1,7 +1,8 @@
 """The one thread that writes: it takes every job that waits and makes them durable with one sync (group commit).
 
 Each job runs in a savepoint of its own within one transaction. A job that is refused takes only itself back; an error
-of the file takes the whole group back, which is tried again without the job that met damage. Futures are resolved on the event loop after the COMMIT, never before.
+of the file takes the whole group back, which is tried again without the job that met damage. Futures are resolved on
+the event loop after the COMMIT, never before.
 
 After an error of the file the log counts as unavailable; the thread then tries a write of its own every second until
 one succeeds, so that it recovers without anybody's help. It is unavailable, too, while the files are not at their paths

@@ -272,18 +272,20 @@ async def test_a_damaged_page_takes_no_neighbours_write_along(
     make.elapse(5000)
     async with make.open() as broker:
 
-        async def sweep() -> None:
-            with pytest.raises(BrokerError, match="damaged"):
-                await broker.housekeep()
-
-        async def append(broker: EmbeddedBroker = broker) -> None:
-            for _ in range(20):
+        async def append(sweep: "asyncio.Task[None]", broker: EmbeddedBroker = broker) -> int:
+            number = 0
+            while not sweep.done() or number < 5:
                 await broker.append([record("events", b"x")])
+                number += 1
+            return number
 
-        await asyncio.gather(*(append() for _ in range(16)), sweep(), *(append() for _ in range(16)))
+        sweep = asyncio.create_task(broker.housekeep())
+        written = await asyncio.gather(*(append(sweep) for _ in range(32)))
+        with pytest.raises(BrokerError, match="damaged"):
+            await sweep
         assert broker.available()
         async with broker.member("events", "group") as member:
-            assert len(await fetch_count(member, 641)) == 641
+            assert len(await fetch_count(member, sum(written) + 1)) == sum(written) + 1
 
 
 async def test_a_damaged_size_removes_no_other_records(make: EmbeddedMake) -> None:
