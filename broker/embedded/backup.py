@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from broker.embedded.check import look_over
-from broker.embedded.folder import make_private
+from broker.embedded.folder import RESTORED_FILE, make_private
 from broker.embedded.locks import DatabaseLock, FileLock, PathClaim, remedy
 from broker.embedded.rows import end_offsets
 from broker.embedded.store import LOG_FILE, broker_error, check_is_log, open_file, open_reading
@@ -80,7 +80,7 @@ def restore_log(
         for lock in locks:
             lock.acquire()
             stack.callback(lock.release)
-        fresh = folder / f"{LOG_FILE}-restored"
+        fresh = folder / RESTORED_FILE
         try:
             fresh.unlink(missing_ok=True)
             _new_file(fresh)

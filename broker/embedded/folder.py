@@ -14,6 +14,23 @@ _log = logging.getLogger(__name__)
 _OTHERS = 0o077
 
 
+RESTORED_FILE = f"{LOG_FILE}-restored"
+"""A restored log on its way into place."""
+
+
+def refuse_half_restored(folder: Path) -> None:
+    """See that no restore was broken off between moving the former log away and putting the new one in its place.
+
+    Raises:
+        BrokerError: one was; a server would begin an empty log.
+    """
+    if (folder / RESTORED_FILE).exists() and not (folder / LOG_FILE).exists():
+        raise BrokerError(
+            f"a restore of the log in {folder} was broken off: run `picturematch log restore` again, or move"
+            f" {LOG_FILE} back from the newest folder replaced-*"
+        )
+
+
 def make_private(folder: Path) -> None:
     """Make the folder where it is missing; take from others what rights they have on it and on the log's files.
 

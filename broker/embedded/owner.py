@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from broker.embedded.clocks import Reading, boot_id
 from broker.embedded.damage import DamageLog
-from broker.embedded.folder import make_private
+from broker.embedded.folder import make_private, refuse_half_restored
 from broker.embedded.housekeeper import Housekeeper
 from broker.embedded.locks import DatabaseLock, FileLock, PathClaim
 from broker.embedded.log import Standing
@@ -61,6 +61,7 @@ class OwnerLog:
     async def open(self) -> None:
         """Lock the folder, open or create the file, start the threads."""
         make_private(self.folder)
+        refuse_half_restored(self.folder)
         try:
             for lock in (self._lock, self._claim, self._file_lock):
                 lock.acquire()

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from broker.embedded import EmbeddedBroker, open_embedded
-from broker.port import NewRecord, TopicSpec
+from broker.port import BrokerError, NewRecord, TopicSpec
 from engine.topics import Topics
 from tests.contract.embedded_make import EmbeddedMake
 from tests.contract.suites import fetch_count, read_all, record, values
@@ -199,3 +199,17 @@ async def test_a_backup_whose_records_are_damaged_is_refused(make: EmbeddedMake,
     assert (done.status, done.err) == (0, "")
     async with make.open() as broker:
         assert [found.damaged for found in await read_all(broker, "people")] == [True]
+
+
+async def test_a_restore_that_was_broken_off_begins_no_empty_log(make: EmbeddedMake, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.sqlite"
+    async with make.open() as broker:
+        await write(broker, range(3))
+        assert (await run("log", "backup", copy, "--data-folder", make.folder)).status == 0
+    (make.folder / LOG).rename(make.folder / f"{LOG}-restored")  # as far as a power cut may leave it
+    started = make.open()
+    with pytest.raises(BrokerError, match="was broken off"):
+        await started.__aenter__()
+    assert (await run("log", "restore", copy, "--data-folder", make.folder)).status == 0
+    async with make.open() as broker:
+        assert len(await read_all(broker, TOPICS.events)) == 3
