@@ -38,6 +38,8 @@ class Place:
 
     def trouble(self) -> str | None:
         """What is wrong with the place, as a sentence; None where it is as it was. Takes some microseconds."""
+        if all(map(_is_at, self._paths.values(), self._opened.values())):
+            return None
         return moved(self._folder, self._opened, self._look())
 
     def _look(self) -> dict[str, FileId | None]:
@@ -57,9 +59,17 @@ def moved(folder: Path, opened: Seen, seen: Seen) -> str | None:
     )
 
 
-def _file_at(path: str) -> FileId | None:
+def _is_at(path: str, file: FileId | None) -> bool:
     try:
         found = os.stat(path)  # noqa: PTH116 - for every commit: a Path would cost more than the look itself
+    except OSError:
+        return file is None
+    return file is not None and found.st_ino == file.inode and found.st_dev == file.device
+
+
+def _file_at(path: str) -> FileId | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
     return FileId(found.st_dev, found.st_ino)
