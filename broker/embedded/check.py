@@ -97,34 +97,16 @@ def _integrity(connection: sqlite3.Connection) -> Sequence[str]:
 
 
 def _partition(connection: sqlite3.Connection, topic: Topic, partition: int) -> Iterator[Progress]:
-    """Every record of a partition; in one that is not compacted none may be missing behind the first."""
+    """Every record of a partition. One that is missing where none may be missing is read as a damaged one."""
     part = f"{topic.spec.name}, partition {partition}"
-    shard = topic.shards[partition]
-    end = end_offsets(connection, [shard])[shard]
-    query = connection.execute("SELECT offset FROM seam WHERE shard_id = ?", (shard,))
-    seams = {offset for (offset,) in query.fetchall()}
-    at, expected = 0, None
-    while at < end:
+    end = end_offsets(connection, [topic.shards[partition]])[topic.shards[partition]]
+    at, ended = 0, False
+    while at < end and not ended:
         records, ended = read_records(connection, topic, partition, range(at, end), _BATCH_RECORDS, _BATCH_BYTES)
-        findings = []
-        for record in records:
-            if expected not in (None, record.offset) and not topic.spec.compacted and record.offset not in seams:
-                findings.append(_gap(part, expected, record.offset))
-            if record.damaged:
-                findings.append(damage_sentence(record))
-            expected = record.offset + 1
-        yield Progress(part, len(records), findings)
-        if ended or not records:
-            break
-        at = records[-1].offset + 1
+        yield Progress(part, len(records), [damage_sentence(record) for record in records if record.damaged])
+        at = records[-1].offset + 1 if records else end
     if topic.spec.compacted:
         yield Progress(part, 0, [damage_sentence(record) for record in missing_latest(connection, topic, partition)])
-    if expected not in (None, end) and not topic.spec.compacted and end not in seams:
-        yield Progress(part, 0, [_gap(part, expected, end)])
-
-
-def _gap(part: str, first: int, behind: int) -> str:
-    return f"{part}: the records at offsets {first} to {behind - 1} are missing"
 
 
 def _groups(connection: sqlite3.Connection) -> Sequence[str]:

@@ -2,7 +2,7 @@
 
 A damaged record is delivered in its place, marked (`broker.port.Record.damaged`). Where SQLite cannot even find the
 records of a page, every offset that may have stood there is delivered so. In a topic that is not compacted, records
-leave from the front only, so one that is missing behind another is damage, too.
+leave from the front only, so one that is missing anywhere else is damage, too.
 """
 
 import sqlite3
@@ -171,14 +171,15 @@ class _Shelf:
         """A damaged record for each of the first offsets of a gap between records; none where a gap may be."""
         if not gap or self._topic.spec.compacted:
             return []
-        (front,) = self._connection.execute(
-            "SELECT EXISTS (SELECT 1 FROM record WHERE id >= ? AND id < ?)", (self._base, self._base | gap.start)
+        (first,) = self._connection.execute(
+            "SELECT first_offset FROM shard WHERE id = ?", (self._base >> OFFSET_BITS,)
         ).fetchone()
         seam = self._connection.execute(
             "SELECT 1 FROM seam WHERE shard_id = ? AND offset = ?", (self._base >> OFFSET_BITS, gap.stop)
         ).fetchone()
-        if not front or seam is not None:
-            return []  # what stood there has left from the front, or never was
+        if seam is not None:
+            return []  # nothing was ever written there
+        gap = range(max(gap.start, first), gap.stop)
         return [self.damaged(offset) for offset in gap[:max_records]]
 
     def damaged(self, offset: int, key: bytes | None = None) -> Record:

@@ -3,7 +3,8 @@
 A record's row id is its shard (one partition of one topic) in the high bits and its offset in the low ones, so one
 b-tree keeps every partition in offset order and needs no index.
 
-Every record has a checksum (`checksum`), which is looked at whenever it is read from the file. `timed_offset` and
+Every record has a checksum (`checksum`), which is looked at whenever it is read from the file. Retention removes
+from the front, up to `first_offset`. `timed_offset` and
 `timed_ms` say how far the times of a shard are in order, `damaged` which damaged records a later record of their key
 replaces, `seam` where offsets go on after a restored backup, and `clock` when the system's clock was last trusted.
 
@@ -41,6 +42,7 @@ CREATE TABLE shard (
     topic_id INTEGER NOT NULL REFERENCES topic (id),
     partition INTEGER NOT NULL,
     floor_offset INTEGER NOT NULL DEFAULT 0,
+    first_offset INTEGER NOT NULL DEFAULT 0,
     cleaned_offset INTEGER NOT NULL DEFAULT 0,
     timed_offset INTEGER NOT NULL DEFAULT 0,
     timed_ms INTEGER NOT NULL DEFAULT 0,

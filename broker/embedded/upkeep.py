@@ -80,6 +80,9 @@ def expire(
             break
     if gone:
         transaction.remove(shard, gone)
+        transaction.connection.execute(
+            "UPDATE shard SET first_offset = max(first_offset, ?) WHERE id = ?", (gone[-1] + 1, shard)
+        )
     return Step(bool(gone), more, removed_bytes, next_offset, strange)
 
 
