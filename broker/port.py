@@ -106,7 +106,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A committed record as it was read."""
+    """A committed record as it was read.
+
+    `damaged`: the log's file no longer says what was written there. Such a record has a `value` that nothing decodes
+    from (empty, never None), no headers, and the key as it was read, which may be wrong.
+    """
 
     topic: str
     partition: int
@@ -115,6 +119,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    damaged: bool = False
 
     @property
     def position(self) -> Position:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
+from broker.outages import OutageLog
 from broker.port import Broker, BrokerError, Reader, Record, Start
 
 _BATCH_RECORDS = 500
@@ -37,6 +38,7 @@ class TableFollower:
         self._healthy = False
         self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._outages = OutageLog(_log)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._follow(), name=f"follow-{self._topic}")
@@ -111,9 +113,10 @@ class TableFollower:
                         while True:
                             await self._step(reader)
                             backoff_s = _FIRST_BACKOFF_S
+                            self._outages.recovered(f"topic {self._topic} can be followed again")
                 except BrokerError as error:
                     self._healthy = False
-                    _log.warning("topic %s cannot be followed now, trying again: %s", self._topic, error)
+                    self._outages.failed(f"topic {self._topic} cannot be followed now, trying again: {error}")
                     await asyncio.sleep(backoff_s)
                     backoff_s = min(2 * backoff_s, _LAST_BACKOFF_S)
         finally:

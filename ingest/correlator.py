@@ -16,6 +16,7 @@ from typing import Self
 
 import msgspec
 
+from broker.outages import OutageLog
 from broker.port import Broker, BrokerError, BrokerUnavailable, Reader, Record, Start, UnknownTopic
 from engine.messages import Headers, Reply, decode_reply
 from ingest.attendance import Attendance
@@ -46,6 +47,7 @@ class Correlator:
         self._waiting: dict[str, asyncio.Future[Reply]] = {}
         self._positions: Mapping[int, int] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._outages = OutageLog(_log)
         self.topic = topic
         self.instance = uuid.uuid4().hex
         self.partition = 0
@@ -146,6 +148,7 @@ class Correlator:
                     reader = await self._open()
                 records = await reader.fetch(_FETCH_RECORDS, timeout_s=_FETCH_S)
                 backoff_s = _FIRST_BACKOFF_S
+                self._outages.recovered("the replies topic can be read again")
                 self.accept(records)
                 self._positions = dict(reader.positions())
             except asyncio.CancelledError:
@@ -155,7 +158,7 @@ class Correlator:
                 self.positioned = False
                 self._metrics.reply_reader_errors.inc()
                 if isinstance(error, BrokerError):
-                    _log.warning("the replies topic cannot be read (%s); trying again", error)
+                    self._outages.failed(f"the replies topic cannot be read ({error}); trying again")
                 else:
                     _log.exception("reading replies failed; trying again")
                 await _close(reader)

@@ -24,6 +24,7 @@ _COMMANDS = (
     "dead-letters",
     "people",
     "health",
+    "log",
     "kafka-dev",
 )
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from broker.embedded import Role, open_embedded
+from broker.embedded import Condition, EmbeddedBroker, Role, open_embedded
 from broker.kafka import KafkaBroker, open_kafka
 from broker.port import Broker, BrokerError, TopicSpec
 from picturematch.settings import Settings
@@ -32,6 +32,16 @@ def open_log(
     if config is not None:
         return open_kafka(config, patient=patient, members_topic=settings.topics.members)
     return open_embedded(settings.data_folder, role=role, clock_ms=lambda: int(clock() * 1000))
+
+
+def condition_of(broker: Broker) -> Condition:
+    """How the embedded log is; of Kafka, whose files are its brokers' affair, nothing is known."""
+    return broker.condition() if isinstance(broker, EmbeddedBroker) else Condition()
+
+
+def damaged_records(broker: Broker) -> int:
+    """How many damaged records were met since the log was opened; each was named in a log line."""
+    return condition_of(broker).damaged_records
 
 
 def open_cluster(settings: Settings) -> KafkaBroker:

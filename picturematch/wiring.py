@@ -21,7 +21,8 @@ from engine.vision.build import build_model_set
 from engine.vision.ports import Box, Face, ModelSet
 from ingest.server import Ingress
 from picturematch.health import HealthServer
-from picturematch.logs import Clock, open_log, require_topics
+from picturematch.log_metrics import watch_log
+from picturematch.logs import Clock, condition_of, open_log, require_topics
 from picturematch.memory import give_memory_back
 from picturematch.networks import store_of
 from picturematch.people_topic import PeopleTopic
@@ -112,10 +113,12 @@ async def run_system(
     def not_ready() -> list[str]:
         unread = [] if follower.healthy else ["the people cannot be read"]
         lost = [] if ingest or broker.available() else ["the log cannot be reached"]
-        return [*starting, *unread, *lost, *people_topic.not_ready()]
+        trouble = condition_of(broker).trouble
+        return [*starting, *unread, *lost, *([trouble] if trouble else []), *people_topic.not_ready()]
 
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(open_log(settings, "owner", clock, patient=True))
+        watch_log(registry, lambda: condition_of(broker))
         reachable = broker.available()
         if reachable:
             await require_topics(broker, settings.topic_specs)

@@ -133,6 +133,9 @@ class Examiner:
     async def __call__(self, record: Record) -> Examined:
         """All that can be known about a record without knowing what the records before it come to."""
         envelope = envelope_of(record, self._replies_topic)
+        if record.damaged:
+            log.error("request %s is damaged in the log; it becomes a dead letter", envelope.request_id)
+            return Unreadable(record, envelope, Failure("decode", "the record is damaged in the file of the log"))
         try:
             request = decode_request(record.value or b"")
         except msgspec.DecodeError:

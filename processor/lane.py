@@ -10,19 +10,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from typing import Any
 
-from broker.port import (
-    BrokerError,
-    GroupMember,
-    NewRecord,
-    Position,
-    Record,
-    RecordTooLarge,
-    UnknownTopic,
-)
+from broker.outages import OutageLog
+from broker.port import BrokerError, GroupMember, NewRecord, Position, Record, RecordTooLarge, UnknownTopic
 from engine.enrolment import EnrolmentDecision, decide_deletion, decide_enrolment
 from engine.errors import Refusal
 from engine.messages import EnrolRequest
@@ -56,6 +49,8 @@ class LaneHooks:
     committed: Callable[[Emission], None]
     left: Callable[[int], None]
     failed: Callable[[], None]
+    outages: OutageLog = field(default_factory=lambda: OutageLog(log))
+    """Shared by all lanes, so that a log that cannot be written is not told by each of them."""
 
 
 class _NotMade(Exception):
@@ -118,12 +113,13 @@ class Lane:
                 except BrokerError as error:
                     if not error.retriable:
                         raise
-                    log.warning("requests partition %d: %s; trying again", self._partition, error)
+                    self._hooks.outages.failed(f"requests partition {self._partition}: {error}; trying again")
                     self._hooks.failed()
                     await self._start_over(retry_s)
                     retry_s = min(2 * retry_s, _RETRY_MOST_S)
                 else:
                     retry_s = _RETRY_FIRST_S
+                    self._hooks.outages.recovered("requests are committed again")
                     self._drop(committed)
         finally:
             self._forget()
@@ -318,7 +314,7 @@ class Lane:
             except BrokerError as error:
                 if not error.retriable:
                     raise
-                log.warning("requests partition %d cannot be rewound yet: %s", self._partition, error)
+                self._hooks.outages.failed(f"requests partition {self._partition} cannot be rewound yet: {error}")
                 await asyncio.sleep(_RETRY_MOST_S)
         self._forget()
         self._member.resume(self._partition)

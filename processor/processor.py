@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from prometheus_client import CollectorRegistry
 
+from broker.outages import OutageLog
 from broker.port import Broker, BrokerError, GroupMember, Record
 from engine.gallery.people import People
 from engine.policy import Policy
@@ -99,6 +100,7 @@ class Processor:
         await self._stack.aclose()
 
     async def _join(self, stack: AsyncExitStack) -> GroupMember:
+        outages = OutageLog(log)
         while True:
             try:
                 member = self._broker.member(
@@ -111,7 +113,7 @@ class Processor:
             except BrokerError as error:
                 if not error.retriable:
                     raise
-                log.warning("the group cannot be joined: %s; trying again", error)
+                outages.failed(f"the group cannot be joined: {error}; trying again")
                 await asyncio.sleep(_RETRY_S)
 
     async def failed(self) -> None:
@@ -128,7 +130,7 @@ class Processor:
         await _wait_until_idle(self._lanes.values(), deadline_s, unless=self._failed)
 
     async def _fetch(self, member: GroupMember) -> None:
-        reading = True
+        outages = OutageLog(log)
         while True:
             while self._room <= 0:
                 self._freed.clear()
@@ -138,14 +140,10 @@ class Processor:
             except BrokerError as error:
                 if not error.retriable:
                     raise
-                if reading:
-                    log.warning("requests cannot be read: %s; trying again", error)
-                reading = False
+                outages.failed(f"requests cannot be read: {error}; trying again")
                 await asyncio.sleep(_RETRY_S)
                 continue
-            if not reading:
-                log.warning("requests can be read again")
-            reading = True
+            outages.recovered("requests can be read again")
             for record in records:
                 self._room -= 1
                 self._lane(member, record).put(record)

@@ -16,6 +16,14 @@ Kind = Literal["match", "people", "compare", "all"]
 _KINDS: Mapping[Kind, tuple[str, ...]] = {"match": ("match",), "people": ("enrol", "delete"), "compare": ("compare",)}
 
 
+@dataclass(slots=True)
+class Printed:
+    """How many events were printed, and how many records were passed over because they cannot be read."""
+
+    events: int = 0
+    unreadable: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which events are wanted: `kind` all, or one device's, which must be a match then."""
@@ -40,7 +48,8 @@ async def print_events(
     follow: bool = False,
     choice: Choice | None = None,
     limit: int | None = None,
-) -> int:
+    passed_over: Callable[[Record], None] = lambda _: None,
+) -> Printed:
     """Write the chosen events, one line each, in the order of their writing, and return how many.
 
     Args:
@@ -52,42 +61,74 @@ async def print_events(
         follow: Go on with those that come; otherwise end where the topic ends at the start.
         choice: None wants all.
         limit: End after so many lines.
+        passed_over: Called with every record that cannot be read, whether it would have been chosen or not.
     """
     choice = choice or Choice()
     start = Start.EARLIEST if since_s is None else since_s
     ends = dict(await broker.end_offsets(topic))
     begin = await positions(broker, topic, start)
-    printed = 0
+    printer = _Printer(choice, write, limit, passed_over)
 
     async with aclosing(backlog(broker, topic, begin, ends)) as past:
         async for records in past:
-            printed += _write(records, choice, write, None if limit is None else limit - printed)
-            if stop.is_set() or printed == limit:
-                return printed
+            if printer.take(records) or stop.is_set():
+                return printer.printed
     if follow:
         goes_on = {partition: max(end, begin[partition]) for partition, end in ends.items()}
         async with aclosing(live(broker, topic, goes_on, stop)) as coming:
             async for records in coming:
-                printed += _write(records, choice, write, None if limit is None else limit - printed)
-                if printed == limit:
+                if printer.take(records):
                     break
-    return printed
+    return printer.printed
 
 
-def _write(records: Sequence[Record], choice: Choice, write: Callable[[bytes], None], room: int | None) -> int:
-    lines = [line for record in records if (line := _line(record, choice)) is not None][:room]
-    if lines:
-        write(b"".join(lines))
-    return len(lines)
+class _Printer:
+    """Prints the chosen events of what it is given, and counts."""
+
+    def __init__(
+        self,
+        choice: Choice,
+        write: Callable[[bytes], None],
+        limit: int | None,
+        passed_over: Callable[[Record], None],
+    ) -> None:
+        self._choice, self._write, self._limit, self._passed_over = choice, write, limit, passed_over
+        self.printed = Printed()
+
+    def take(self, records: Sequence[Record]) -> bool:
+        """Print what is chosen of these; whether that was the last."""
+        lines = [line for record in records if (line := self._chosen(record)) is not None]
+        if lines:
+            self._write(b"".join(lines))
+        return self._is_done()
+
+    def _is_done(self) -> bool:
+        return self.printed.events == self._limit
+
+    def _chosen(self, record: Record) -> bytes | None:
+        if self._is_done():
+            return None
+        event = _event(record)
+        if event is None:
+            self.printed.unreadable += 1
+            self._passed_over(record)
+            return None
+        if not self._choice.wants(event):
+            return None
+        self.printed.events += 1
+        return _line(record, event)
 
 
-def _line(record: Record, choice: Choice) -> bytes | None:
-    """The event's JSON as it stands, fit for a terminal; None for one that is not wanted or not an event."""
-    value = (record.value or b"").strip()
+def _event(record: Record) -> Mapping[str, object] | None:
+    """The event, or None where the record holds none that can be read."""
     try:
-        event = orjson.loads(value)
+        event = orjson.loads((record.value or b"").strip())
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(event, dict) or not choice.wants(event):
-        return None
+    return event if isinstance(event, dict) and not record.damaged else None
+
+
+def _line(record: Record, event: Mapping[str, object]) -> bytes:
+    """The event's JSON as it stands, fit for a terminal."""
+    value = (record.value or b"").strip()
     return printable_json(orjson.dumps(event) if b"\n" in value or b"\r" in value else value) + b"\n"

@@ -5,17 +5,36 @@ their own groups' offsets in small files of their own; nothing they do, or fail 
 one member. The folder holds::
 
     log.sqlite     the records, topics and the owner's group offsets (WAL mode, synchronous FULL)
-    log.lock       locked by the owner for as long as it runs
+    log.lock       locked by the owner for as long as it runs, as is the database file itself
     groups/        per group and topic a lock and, for guests, the offsets
 
 The layers, each importing only those above it::
 
-    store       the file's shape and the SQL on it          upkeep      retention, compaction, giving space back
+    store       the file's shape and how it is opened       rows, records   reading it; checksums, damage
+    folder, locks, place    whose folder it is, and whether it is still there
+    clocks      whether the clock may be believed           upkeep      retention, compaction, giving space back
+    wal         what SQLite will drop of a damaged WAL      check, backup   looking a log over, copying and restoring it
     writer      the one writing thread, group commit        tail        what the event loop knows of the log's end
     reads       threads that read                           cursor      a place in a topic: readers and members
     owner, guest    the two brokers
 """
 
-from broker.embedded.opening import EmbeddedBroker, Role, open_embedded
+from broker.embedded.backup import backup_log, restore_log
+from broker.embedded.check import Progress, check_log, record_count
+from broker.embedded.housekeeper import accept_clock
+from broker.embedded.locks import in_use
+from broker.embedded.opening import Condition, EmbeddedBroker, Role, open_embedded
 
-__all__ = ["EmbeddedBroker", "Role", "open_embedded"]
+__all__ = [
+    "Condition",
+    "EmbeddedBroker",
+    "Progress",
+    "Role",
+    "accept_clock",
+    "backup_log",
+    "check_log",
+    "in_use",
+    "open_embedded",
+    "record_count",
+    "restore_log",
+]

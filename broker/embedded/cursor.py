@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from broker.embedded.log import Log
-from broker.embedded.rows import Topic, read_records
+from broker.embedded.records import read_records
+from broker.embedded.rows import Topic
 from broker.port import Record
 
 _FETCH_BYTES = 32 * 1024 * 1024  # what one fetch may hold in memory, besides its last record
@@ -101,6 +102,7 @@ class Cursor:
                     max_bytes=_FETCH_BYTES,
                 )
                 records, exhausted = await self._log.read(read)
+                self._log.damage.note(records)
             if self._next[partition] != start or partition in self._paused:
                 continue  # somebody moved the cursor meanwhile
             self._next[partition] = end if exhausted else records[-1].offset + 1

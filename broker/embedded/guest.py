@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from broker.embedded.log import Place
+from broker.embedded.damage import DamageLog
+from broker.embedded.log import Standing
+from broker.embedded.place import GUESTS_FILES, Place
 from broker.embedded.reads import Reads
 from broker.embedded.rows import Topic, Topics, end_offsets, load_topics, topic_named
 from broker.embedded.transaction import Transaction
@@ -32,11 +34,16 @@ class GuestLog:
         self._version: int | None = None
         self._available = False
         self._closed = False
+        self.damage = DamageLog()
+        self.trouble: str | None = None
+        self._place: Place
 
     async def open(self) -> None:
         """Open the file, which must be there."""
         self._reads = Reads(self.folder, threads=1)  # data_version is counted per connection
         try:
+            await asyncio.to_thread(self._reads.open)
+            self._place = Place(self.folder, GUESTS_FILES)
             await self.refresh()
         except BaseException:
             await self._reads.close()
@@ -52,14 +59,19 @@ class GuestLog:
         """See the topics and ends as they are now."""
         try:
             seen = await self._reads.run(self._look)
-        except BrokerError:
+        except BrokerError as error:
             self._available = False
+            self.trouble = str(error)
             raise
+        self.trouble = None
         self._available = True
         if seen is not None:
             self._version, self._topics, self._ends = seen
 
     def _look(self, connection: sqlite3.Connection) -> tuple[int, Topics, dict[int, int]] | None:
+        trouble = self._place.trouble()
+        if trouble is not None:  # a log that nobody writes any more would be read without an end
+            raise BrokerUnavailable(trouble)
         (version,) = connection.execute("PRAGMA data_version").fetchone()
         if version == self._version:
             return None
@@ -99,10 +111,12 @@ class GuestLog:
         try:
             await self.refresh()
         except BrokerUnavailable:
+            if self._place.trouble() is not None:
+                raise
             return  # the next look may succeed; `available` tells meanwhile
 
     def wake(self, topic: str) -> None:
         """Nothing to do: it polls."""
 
-    def watch(self, place: Place) -> None:
+    def watch(self, place: Standing) -> None:
         """Nothing to do: the owner cannot see guests, and keeps tombstones for a day."""

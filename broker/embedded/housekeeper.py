@@ -2,26 +2,40 @@
 
 Removing is submitted to the writing thread step by step, so appends come in between. Checkpoints run beside the
 writer on a connection of their own; only a WAL that has outgrown its bound is finished by the writer itself.
+
+Nothing is removed for its age while the system's clock is in doubt (`clocks`). An operator ends the doubt with a file
+in the folder (`picturematch log accept-clock` makes it).
 """
 
 import asyncio
 import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from broker.embedded import upkeep
+from broker.embedded.clocks import Reading, doubt, even_since
+from broker.embedded.damage import DamageLog
+from broker.embedded.locks import remedy
 from broker.embedded.reads import Reads
+from broker.embedded.records import missing_latest
 from broker.embedded.rows import Topic, Topics
 from broker.embedded.store import open_checkpointing
 from broker.embedded.writer import Writer
-from broker.port import BrokerError
+from broker.outages import OutageLog
+from broker.port import BrokerError, BrokerUnavailable
 
 _CHECKPOINT_BYTES = 16 * 1024 * 1024
 _WAL_MOST_BYTES = 128 * 1024 * 1024
 _COMMIT_OVERHEAD_BYTES = 16 * 1024  # the pages of tree and group offsets that every commit writes besides
+_CHANGES = 20  # records whose times are changed in one transaction: each may hold a picture
+_TIMED_ROWS = 1_000
+_CLOCK_NOTED_MS = 10 * 60 * 1000
+_ACCEPTED_FILE = "clock.accepted"
+_ACCEPTED_FOR_MS = 60 * 60 * 1000
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +50,8 @@ class Housekeeper:
         reads: Reads,
         topics: Callable[[], Topics],
         lowest: Callable[[str, int], int],
+        clocks: Callable[[], Reading],
+        damage: DamageLog,
         every_s: float,
     ) -> None:
         self._folder = folder
@@ -43,7 +59,15 @@ class Housekeeper:
         self._reads = reads
         self._topics = topics
         self._lowest = lowest
+        self._clocks = clocks
+        self._damage = damage
         self._every_s = every_s
+        self._trusted: Reading | None = None
+        self._even_since = clocks()
+        self._times: dict[int, upkeep.Times] = {}
+        self._outages = OutageLog(_log)
+        self.doubt: str | None = None
+        """Why nothing is removed for its age now, as a sentence."""
         self._since_checkpoint_bytes = 0
         self._wal_bytes = 0
         self._wal_is_long = asyncio.Event()
@@ -52,8 +76,14 @@ class Housekeeper:
         self._copying: asyncio.Task[bool] | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin."""
+    def open(self) -> None:
+        """Open the file for checkpoints. It is done now because another file may stand at the path later."""
+        self._connection = open_checkpointing(self._folder)
+
+    async def start(self) -> None:
+        """Begin; looks at the clock first."""
+        self._trusted = await self._reads.run(upkeep.trusted_clock)
+        await self._look_at_clock()
         self._task = asyncio.create_task(self._run(), name="log-housekeeping")
 
     async def stop(self) -> None:
@@ -62,6 +92,8 @@ class Housekeeper:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+            with contextlib.suppress(BrokerError):
+                await self._writer.submit(upkeep.save_ends)
         async with self._turn:
             if self._copying is not None:  # a thread cannot be cancelled
                 await asyncio.wait([self._copying])
@@ -75,7 +107,18 @@ class Housekeeper:
         if self._since_checkpoint_bytes >= _CHECKPOINT_BYTES:
             self._wal_is_long.set()
 
+    async def _look_for_missing(self) -> None:
+        """Once, at the start: name what compacted topics have lost."""
+        for topic in tuple(self._topics().values()):
+            if not topic.spec.compacted:
+                continue
+            for partition in range(len(topic.shards)):
+                look = partial(missing_latest, topic=topic, partition=partition)
+                self._damage.note(await self._reads.run(look))
+
     async def _run(self) -> None:
+        with contextlib.suppress(BrokerError):
+            await self._look_for_missing()
         loop = asyncio.get_running_loop()
         sweep_at = loop.time() + self._every_s
         while True:
@@ -90,8 +133,10 @@ class Housekeeper:
             try:
                 await work
             except (BrokerError, sqlite3.Error) as error:
-                _log.warning("housekeeping of the log is put off: %s", error)
+                self._outages.failed(f"housekeeping of the log is put off: {error}")
                 await asyncio.sleep(1)
+            else:
+                self._outages.recovered("housekeeping of the log works again")
 
     async def checkpoint(self) -> None:
         """Copy the WAL into the file."""
@@ -110,22 +155,90 @@ class Housekeeper:
             self._wal_bytes = 0
 
     def _copy_wal(self) -> bool:
-        if self._connection is None:
-            self._connection = open_checkpointing(self._folder)
-        return upkeep.checkpoint(self._connection)
+        return self._connection is None or upkeep.checkpoint(self._connection)
 
     async def sweep(self) -> None:
-        """Apply retention and compaction to every topic, give space back, and leave no deleted record in the WAL."""
+        """Apply retention and compaction to every topic, give space back, and leave no deleted record in the WAL.
+
+        Raises:
+            BrokerError: some of it could not be done; the rest was.
+        """
         async with self._turn:
+            await self._look_at_clock()
             removed = False
+            failure: BrokerError | None = None
             for topic in tuple(self._topics().values()):
                 for partition in range(len(topic.shards)):
-                    removed |= await self._tend(topic, partition)
+                    try:
+                        removed |= await self._tend(topic, partition)
+                    except BrokerUnavailable:
+                        raise
+                    except BrokerError as error:  # a damaged page of one partition must not keep the others
+                        failure = error
+            await self._save()
             if removed:
                 while (step := await self._writer.submit_alone(upkeep.give_back)).more:
                     await self._stepped(step)
                 await self._checkpoint()
                 await self._writer.submit_alone(upkeep.truncate_wal)
+
+            if failure is not None:
+                raise failure
+
+    async def _look_at_clock(self) -> None:
+        """Believe the clock or not; the first doubt, and its end, are told."""
+        now = self._clocks()
+        ages = [topic.spec.retention_ms for topic in self._topics().values() if topic.spec.retention_ms is not None]
+        shortest_ms = min(ages, default=None)
+        self._even_since = even_since(now, self._even_since, shortest_ms)
+        newest_ms = None if self._trusted is not None else await self._reads.run(upkeep.newest_ms)
+        reason = doubt(now, self._trusted, newest_ms, self._even_since, shortest_ms)
+        if await asyncio.to_thread(_accepted, self._folder, now.wall_ms) and reason is not None:
+            _log.warning("the system's clock was accepted by command: %s", reason)
+            self._trusted = reason = None
+            await self._writer.submit(partial(upkeep.save_clock, reading=now))
+        if reason is not None and self.doubt is None:
+            _log.error(
+                "%s: nothing is removed from the log for its age until that agrees again; where the clock is right,"
+                " say so with `picturematch log accept-clock`",
+                reason,
+            )
+        elif reason is None and self.doubt is not None:
+            _log.warning("the system's clock is believed again: records are removed when they are past their age")
+        self.doubt = reason
+        if reason is None and (shortest_ms is not None or self._trusted is None) and self._is_worth_noting(now):
+            await self._writer.submit(partial(upkeep.save_clock, reading=now))
+            self._trusted = now
+
+    def _is_worth_noting(self, now: Reading) -> bool:
+        trusted = self._trusted
+        return trusted is None or not now.same_boot(trusted) or now.boot_ms - trusted.boot_ms >= _CLOCK_NOTED_MS
+
+    async def _save(self) -> None:
+        """Store how far the times are in order, where that has moved far enough to be worth a write."""
+        stored = await self._reads.run(
+            lambda connection: {s: upkeep.ordered_so_far(connection, s) for s in self._times}
+        )
+        moved = {s: t for s, t in self._times.items() if t.next_offset - stored[s].next_offset >= _TIMED_ROWS}
+        if moved:
+            await self._writer.submit(partial(upkeep.save_times, times=moved))
+
+    async def _order_times(self, topic: Topic, partition: int) -> None:
+        """Put the times of new records in order, so that retention can stop at the first that is not due."""
+        shard = topic.shards[partition]
+        known = self._times.get(shard)
+        if known is None:
+            known = await self._reads.run(partial(upkeep.ordered_so_far, shard=shard))
+        now_ms = self._clocks().wall_ms
+        while True:
+            known = await self._reads.run(partial(upkeep.order_times, shard=shard, known=known, now_ms=now_ms))
+            for first in range(0, len(known.changes), _CHANGES):
+                some = known.changes[first : first + _CHANGES]
+                work = partial(upkeep.correct_times, topic=topic, partition=partition, changes=some)
+                self.written(await self._writer.submit(work))
+            self._times[shard] = upkeep.Times(known.next_offset, known.last_ms)
+            if not known.more:
+                return
 
     async def _stepped(self, step: upkeep.Step) -> None:
         """Overwriting goes through the WAL like writing; it must not grow for as long as a sweep takes."""
@@ -136,22 +249,37 @@ class Housekeeper:
     async def _tend(self, topic: Topic, partition: int) -> bool:
         """Keep one partition; whether records were removed."""
         shard = topic.shards[partition]
+        if self.doubt is None:
+            await self._order_times(topic, partition)
         if topic.spec.compacted:
-            removed = await self._repeat(partial(upkeep.compact, shard=shard))
+            removed = await self._repeat(partial(upkeep.compact, topic=topic, partition=partition))
+            if self.doubt is not None:
+                return removed
             lowest = self._lowest(topic.spec.name, partition)
             return await self._repeat(partial(upkeep.bury, shard=shard, below_offset=lowest)) or removed
         excess_bytes = 0
         if topic.spec.retention_bytes is not None:
-            stored = await self._reads.run(partial(upkeep.stored_bytes, shard=shard))
+            most_bytes = topic.spec.max_record_bytes
+            stored = await self._reads.run(partial(upkeep.stored_bytes, shard=shard, most_bytes=most_bytes))
             excess_bytes = max(0, stored - topic.spec.retention_bytes)
         elif topic.spec.retention_ms is None:
             return False
         removed = False
         more = True
+        first = 0
         while more:
-            step = await self._writer.submit(
-                partial(upkeep.expire, topic=topic, shard=shard, excess_bytes=excess_bytes)
+            work = partial(
+                upkeep.expire,
+                topic=topic,
+                shard=shard,
+                excess_bytes=excess_bytes,
+                first=first,
+                ages=self.doubt is None,
             )
+            step = await self._writer.submit(work)
+            first = step.next_offset
+            if step.strange:
+                self._times[shard] = upkeep.Times(0, 0)
             await self._stepped(step)
             excess_bytes = max(0, excess_bytes - step.touched_bytes)
             removed |= step.removed
@@ -166,3 +294,30 @@ class Housekeeper:
             removed |= step.removed
             if not step.more:
                 return removed
+
+
+def accept_clock(folder: Path, wall_ms: int) -> None:
+    """Have the owner of the folder believe the system's clock, which says `wall_ms`, at its next sweep or start.
+
+    Raises:
+        BrokerError: the folder cannot be written.
+    """
+    try:
+        descriptor = os.open(folder / _ACCEPTED_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(descriptor, b"%d\n" % wall_ms)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise BrokerError(f"{folder / _ACCEPTED_FILE} cannot be written: {remedy(error)}") from error
+
+
+def _accepted(folder: Path, wall_ms: int) -> bool:
+    """Whether an operator accepted the clock, of late; the file that says so is taken away."""
+    path = folder / _ACCEPTED_FILE
+    try:
+        said = path.read_bytes()[:32]
+        path.unlink()
+    except OSError:
+        return False
+    return said.strip().isdigit() and abs(int(said) - wall_ms) <= _ACCEPTED_FOR_MS

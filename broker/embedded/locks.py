@@ -1,8 +1,17 @@
-"""Locks between processes: files in the data folder that the kernel unlocks when their holder dies."""
+"""Locks between processes, which the kernel gives back when their holder dies: on files, and on a folder's path.
 
+A file lock holds for as long as its file is in its place. So the owner also locks the database file itself (whatever
+path leads to it: a symbolic or hard link, a bind mount), and claims the path (whatever folder stands there by now).
+"""
+
+import contextlib
 import errno
 import fcntl
+import hashlib
 import os
+import socket
+import struct
+import sys
 from pathlib import Path
 
 from broker.port import BrokerError, BrokerInUse
@@ -42,11 +51,153 @@ class FileLock:
             raise BrokerError(f"{self._path} cannot be written: {remedy(error)}") from error
         self._fd = fd
 
+    def keep(self) -> None:
+        """Have the lock again on a file at its path, where somebody deleted the one that was locked."""
+        if self._fd is None:
+            return
+        try:
+            if os.path.samestat(self._path.stat(), os.fstat(self._fd)):
+                return
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return
+        deleted, self._fd = self._fd, None
+        try:
+            self.acquire()
+        except BrokerError:
+            self._fd = deleted  # the database file and the path are locked besides
+        else:
+            os.close(deleted)
+
     def release(self) -> None:
         """Give the lock back; nothing happens when it is not held."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+_OFD_LOCK = getattr(fcntl, "F_OFD_SETLK", None)
+_OWNERS_BYTE = 1 << 62  # far behind the bytes that SQLite locks
+_EXCLUSIVE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _OWNERS_BYTE, 1, 0)
+
+
+class DatabaseLock:
+    """A lock on the database file itself, where the system has locks that SQLite's do not disturb (Linux).
+
+    It must be taken before SQLite opens the file, and released after SQLite has closed it: closing any descriptor of a
+    file takes SQLite's own locks away.
+    """
+
+    def __init__(self, path: Path, in_use: str) -> None:
+        self._path = path
+        self._in_use = in_use
+        self._fd: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock; the file is made where it is missing.
+
+        Raises:
+            BrokerInUse: another process has it, by whatever path.
+            BrokerError: the file cannot be opened.
+        """
+        if _OFD_LOCK is None:
+            return
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise BrokerError(f"{self._path} cannot be opened: {remedy(error)}") from error
+        try:
+            fcntl.fcntl(fd, _OFD_LOCK, _EXCLUSIVE)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                os.close(fd)
+                raise BrokerInUse(self._in_use) from error
+            # a file system without such locks: the other two have to do
+        self._fd = fd
+
+    def release(self) -> None:
+        """Give the lock back; nothing happens when it is not held."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+_CALLERS = 4096  # nobody answers those who ask who holds a path, so they stay in the queue
+
+
+class PathClaim:
+    """A claim on the folder's path, which outlives the folder: a name among the kernel's sockets (Linux), no file."""
+
+    def __init__(self, folder: Path, in_use: str) -> None:
+        self._folder = folder
+        self._in_use = in_use
+        self._socket: socket.socket | None = None
+
+    def acquire(self) -> None:
+        """Claim the path.
+
+        Raises:
+            BrokerInUse: another process of this user runs a log there, be its folder gone.
+        """
+        if not sys.platform.startswith("linux"):
+            return
+        name = b"\0picturematch-log-" + _path_name(self._folder).encode()
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            claim.bind(name)
+            claim.listen(_CALLERS)
+        except OSError as error:
+            claim.close()
+            holder = _holder(name) if error.errno == errno.EADDRINUSE else None
+            if holder is not None:
+                raise BrokerInUse(self._in_use.format(process=holder)) from error
+            return  # a stranger took the name: the locks on the files have to do
+        self._socket = claim
+
+    def release(self) -> None:
+        """Give the claim back; nothing happens when it is not held."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a server has the data folder open now."""
+    try:
+        fd = os.open(folder / "log.lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _path_name(folder: Path) -> str:
+    """A name for the path as this process sees it; processes with other mounts see other folders at the same path."""
+    root = os.stat("/")  # noqa: PTH116
+    mounts = 0
+    with contextlib.suppress(OSError):
+        mounts = os.stat("/proc/self/ns/mnt").st_ino  # noqa: PTH116
+    seen = f"{mounts} {root.st_dev} {root.st_ino} {folder.resolve()}"
+    return hashlib.sha256(seen.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _holder(name: bytes) -> int | None:
+    """The process that listens at that name, if it is this user's or root's."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as caller:
+        caller.settimeout(1.0)
+        try:
+            caller.connect(name)
+            raw = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        except OSError:
+            return None
+    process, user, _ = struct.unpack("3i", raw)
+    return int(process) if user in (0, os.geteuid()) else None
 
 
 def remedy(error: OSError) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from broker.embedded.damage import DamageLog
 from broker.embedded.rows import Topic
 from broker.embedded.transaction import Transaction
 from broker.port import Record
@@ -13,7 +14,7 @@ from broker.port import Record
 T = TypeVar("T")
 
 
-class Place(Protocol):
+class Standing(Protocol):
     """Something that stands somewhere in a topic and must not miss a deletion."""
 
     def next_offset(self, topic: str, partition: int) -> int | None:
@@ -27,6 +28,11 @@ class Log(Protocol):
     @property
     def folder(self) -> Path:
         """The data folder."""
+        ...
+
+    @property
+    def damage(self) -> DamageLog:
+        """What was found damaged."""
         ...
 
     async def open(self) -> None:
@@ -77,6 +83,6 @@ class Log(Protocol):
         """Let those who wait for the topic look again."""
         ...
 
-    def watch(self, place: Place) -> None:
+    def watch(self, place: Standing) -> None:
         """Mind this place, for as long as it exists, when deletions are forgotten."""
         ...

@@ -3,15 +3,17 @@
 import asyncio
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from broker.embedded.clocks import boottime_ms
 from broker.embedded.guest import GuestLog
 from broker.embedded.owner import OwnerLog
 from broker.embedded.readers import EmbeddedMember, EmbeddedReader, GuestMember
-from broker.embedded.rows import read_one
+from broker.embedded.records import read_one
 from broker.embedded.transaction import Transaction
 from broker.port import BrokerError, NewRecord, OnSkipped, Position, Record, Start, TopicSpec, WorkedOn
 
@@ -25,6 +27,7 @@ def open_embedded(
     *,
     role: Role,
     clock_ms: Callable[[], int],
+    boottime_ms: Callable[[], int] = boottime_ms,
     housekeeping_s: float = _HOUSEKEEPING_S,
 ) -> "EmbeddedBroker":
     """The log in `folder`, to be entered as an async context manager.
@@ -33,11 +36,12 @@ def open_embedded(
         folder: the data folder; the owner makes it where it is missing.
         role: the owner writes, and there is one of it; guests read beside it.
         clock_ms: epoch milliseconds, for timestamps and retention; called in the writing thread.
+        boottime_ms: milliseconds since boot, against which `clock_ms` is held before anything is removed for its age.
         housekeeping_s: seconds between two rounds of retention and compaction.
 
     Entering raises BrokerInUse when another process owns the folder, and BrokerError when it cannot be used.
     """
-    log = OwnerLog(folder, clock_ms, housekeeping_s) if role == "owner" else GuestLog(folder)
+    log = OwnerLog(folder, clock_ms, boottime_ms, housekeeping_s) if role == "owner" else GuestLog(folder)
     return EmbeddedBroker(log)
 
 
@@ -55,6 +59,18 @@ class Served:
     def served(self) -> bool | None:
         """True."""
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How an open log is: why it is unavailable, damaged records met so far, why nothing is removed for its age, and
+    what the opening found damaged behind the last checkpoint: frames of the WAL, and transactions at most."""
+
+    trouble: str | None = None
+    damaged_records: int = 0
+    clock_doubt: str | None = None
+    lost_frames: int = 0
+    lost_transactions: int = 0
 
 
 class EmbeddedBroker:
@@ -127,7 +143,9 @@ class EmbeddedBroker:
         remembered = log.recent(topic.shard(position.partition), position.offset, 1, 1)
         if remembered:
             return remembered[0]
-        return await log.read(partial(read_one, topic=topic, partition=position.partition, offset=position.offset))
+        found = await log.read(partial(read_one, topic=topic, partition=position.partition, offset=position.offset))
+        log.damage.note([found] if found else [])
+        return found
 
     def reader(
         self,
@@ -153,6 +171,16 @@ class EmbeddedBroker:
     def available(self) -> bool:
         """Whether the log could be reached and written when last tried."""
         return self._opened and self._log.available()
+
+    def condition(self) -> Condition:
+        """How the log is, for whoever watches over it."""
+        log = self._log
+        if not self._opened:
+            return Condition(trouble=f"the log in {log.folder} is not open")
+        if isinstance(log, GuestLog):
+            return Condition(log.trouble, log.damage.count)
+        lost = log.lost
+        return Condition(log.trouble, log.damage.count, log.housekeeper.doubt, lost.frames, lost.transactions)
 
     async def housekeep(self) -> None:
         """Apply retention and compaction now.

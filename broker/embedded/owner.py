@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import TypeVar
 from weakref import WeakSet
 
+from broker.embedded.clocks import Reading, boot_id
+from broker.embedded.damage import DamageLog
+from broker.embedded.folder import make_private, refuse_half_restored
 from broker.embedded.housekeeper import Housekeeper
-from broker.embedded.locks import FileLock
-from broker.embedded.log import Place
+from broker.embedded.locks import DatabaseLock, FileLock, PathClaim
+from broker.embedded.log import Standing
 from broker.embedded.reads import Reads
 from broker.embedded.rows import Topic, Topics, topic_named
+from broker.embedded.store import LOG_FILE
 from broker.embedded.tail import Recent, Waiters, record_bytes
 from broker.embedded.transaction import Transaction
+from broker.embedded.wal import Lost, tell_lost, what_is_lost
 from broker.embedded.writer import Durable, Writer
 from broker.port import BrokerError, Record
 
@@ -25,47 +30,86 @@ _READ_THREADS = 2
 class OwnerLog:
     """The owner's log; see `broker.embedded.log.Log`. It must be opened and closed on one event loop."""
 
-    def __init__(self, folder: Path, clock_ms: Callable[[], int], housekeeping_s: float) -> None:
+    def __init__(
+        self, folder: Path, clock_ms: Callable[[], int], boottime_ms: Callable[[], int], housekeeping_s: float
+    ) -> None:
         self.folder = folder
         self._clock_ms = clock_ms
+        self._boottime_ms = boottime_ms
         self._housekeeping_s = housekeeping_s
-        self._lock = FileLock(
-            folder / "log.lock",
-            f"the data folder {folder} is in use by another server (process {{process}}):"
-            " stop that one first, or choose another data folder",
+        way_out = "stop that one first, or choose another data folder"
+        in_use = f"the data folder {folder} is in use by another server"
+        self._lock = FileLock(folder / "log.lock", f"{in_use} (process {{process}}): {way_out}")
+        self._claim = PathClaim(
+            folder,
+            f"{in_use} (process {{process}}), whose folder was at that path and was moved or deleted since: {way_out}",
         )
+        self._file_lock = DatabaseLock(folder / LOG_FILE, f"{in_use} by another path: {way_out}")
+        self.damage = DamageLog()
+        self.lost = Lost()
         self._topics: Topics = {}
         self._ends: dict[int, int] = {}
         self._recent = Recent()
         self._waiters = Waiters()
-        self._places: WeakSet[Place] = WeakSet()
+        self._places: WeakSet[Standing] = WeakSet()
         self._closed = False
+        self._boot_id = boot_id()
         self._writer: Writer
         self._reads: Reads
         self.housekeeper: Housekeeper
 
     async def open(self) -> None:
         """Lock the folder, open or create the file, start the threads."""
+        make_private(self.folder)
+        refuse_half_restored(self.folder)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            (self.folder / "groups").mkdir(exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise BrokerError(
-                f"the data folder {self.folder} cannot be made ({error.strerror}): choose another one"
-            ) from error
-        self._lock.acquire()
-        try:
-            loop = asyncio.get_running_loop()
-            self._writer = await asyncio.to_thread(Writer, self.folder, loop, self._clock_ms, self._on_durable)
+            for lock in (self._lock, self._claim, self._file_lock):
+                lock.acquire()
+            await self._open()
         except BaseException:
-            self._lock.release()
+            self._unlock()
             raise
+        self._topics, self._ends = self._writer.start()
+        try:
+            await self.housekeeper.start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _open(self) -> None:
+        """Open the file for writing, reading and checkpoints."""
+        loop = asyncio.get_running_loop()
+        self.lost = await asyncio.to_thread(what_is_lost, self.folder / LOG_FILE)
+        self._writer = await asyncio.to_thread(
+            Writer, self.folder, loop, self._clock_ms, self._on_durable, self._lock.keep
+        )
+        tell_lost(self.lost, self.folder)
         self._reads = Reads(self.folder, _READ_THREADS)
         self.housekeeper = Housekeeper(
-            self.folder, self._writer, self._reads, lambda: self._topics, self._lowest, self._housekeeping_s
+            self.folder,
+            self._writer,
+            self._reads,
+            lambda: self._topics,
+            self._lowest,
+            self._clocks,
+            self.damage,
+            self._housekeeping_s,
         )
-        self._topics, self._ends = self._writer.start()
-        self.housekeeper.start()
+        try:
+            await asyncio.to_thread(self._reads.open)
+            await asyncio.to_thread(self.housekeeper.open)
+        except BaseException:
+            await self.housekeeper.stop()
+            await self._reads.close()
+            await self._writer.close()
+            raise
+
+    def _clocks(self) -> Reading:
+        return Reading(self._clock_ms(), self._boottime_ms(), self._boot_id)
+
+    def _unlock(self) -> None:
+        for lock in (self._file_lock, self._claim, self._lock):
+            lock.release()
 
     async def close(self) -> None:
         """Stop housekeeping, write what was submitted, let the readers go, then close the file and unlock.
@@ -82,14 +126,19 @@ class OwnerLog:
             await self._reads.close()
             await self._writer.close()
         finally:
-            self._lock.release()
+            self._unlock()
 
     async def refresh(self) -> None:
         """Nothing to do: the owner sees every commit."""
 
     def available(self) -> bool:
-        """Whether the last write succeeded."""
+        """Whether the last write succeeded, and the files are in their place."""
         return not self._closed and self._writer.available
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the log is not available, as a sentence."""
+        return self._writer.trouble
 
     def topic(self, name: str) -> Topic:
         """The topic, or UnknownTopic."""
@@ -124,7 +173,7 @@ class OwnerLog:
         """Let those who wait for the topic look again."""
         self._waiters.wake(topic)
 
-    def watch(self, place: Place) -> None:
+    def watch(self, place: Standing) -> None:
         """Mind this place when tombstones are removed."""
         self._places.add(place)
 

@@ -110,6 +110,7 @@ class EmbeddedMember:
         self._under_way: defaultdict[int, set[asyncio.Future[Sequence[Position]]]] = defaultdict(set)
         self._committed: dict[int, Committed] = {}
         self._starts: dict[int, int] = {}
+        self._unsure = False  # a commit failed, and may have been written all the same
 
     async def __aenter__(self) -> Self:
         await self._log.refresh()
@@ -154,6 +155,9 @@ class EmbeddedMember:
         await self._release()
 
     async def _load(self) -> dict[int, Committed]:
+        return await self._stored()
+
+    async def _stored(self) -> dict[int, Committed]:
         # The times are of no use: these offsets stand in the log's own file, so they are always this log's.
         offsets = await self._log.read(partial(group_offsets, group=self._group, topic=self._topic))
         return {partition: Committed(offset) for partition, offset in offsets.items()}
@@ -219,6 +223,8 @@ class EmbeddedMember:
             self._under_way[partition].discard(done)
             if done.exception() is None:
                 self._committed[partition] = Committed(next_offset)
+            else:
+                self._unsure = True
 
         future = self._log.submit(run)
         self._under_way[partition].add(future)
@@ -231,6 +237,9 @@ class EmbeddedMember:
         self._topic.shard(partition)
         if under_way := self._under_way[partition]:
             await asyncio.wait(tuple(under_way))
+        if self._unsure:
+            self._unsure = False
+            self._committed |= await self._stored()
         committed = self._committed.get(partition, Committed()).offset
         cursor.seek(partition, self._starts[partition] if committed is None else committed)
 
@@ -256,7 +265,11 @@ class GuestMember(EmbeddedMember):
 
     async def _load(self) -> dict[int, Committed]:
         self._offsets = await asyncio.to_thread(GuestOffsets, self._log.folder, self._topic_name, self._group)
-        return {**await super()._load(), **await asyncio.to_thread(self._offsets.load)}
+        return await self._stored()
+
+    async def _stored(self) -> dict[int, Committed]:
+        own = {} if self._offsets is None else await asyncio.to_thread(self._offsets.load)
+        return {**await super()._stored(), **own}
 
     async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
         """The next records; see the port."""

@@ -1,6 +1,7 @@
 """Threads that read the file, each with a connection of its own, so that the event loop never waits for the disk."""
 
 import asyncio
+import queue
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -21,8 +22,21 @@ class Reads:
         self._folder = folder
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="log-reader")
         self._own = threading.local()
+        # Opened now: later, another file may stand at the path.
         self._connections: list[sqlite3.Connection] = []
+        self._spare: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._threads = threads
         self._closed = False
+
+    def open(self) -> None:
+        """Open the file, once per thread.
+
+        Raises:
+            BrokerError: there is no log here, or it cannot be read.
+        """
+        for _ in range(self._threads):
+            self._connections.append(open_reading(self._folder))
+            self._spare.put(self._connections[-1])
 
     async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """What `read` answers.
@@ -37,8 +51,7 @@ class Reads:
     def _run(self, read: Callable[[sqlite3.Connection], T]) -> T:
         connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
         if connection is None:
-            connection = self._own.connection = open_reading(self._folder)
-            self._connections.append(connection)
+            connection = self._own.connection = self._spare.get_nowait()
         try:
             return read(connection)
         except sqlite3.Error as error:

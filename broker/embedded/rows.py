@@ -1,17 +1,13 @@
-"""Reading the log's tables: topics, ends, records and group offsets, as plain synchronous functions."""
+"""Reading the log's tables: topics, ends, times and group offsets, as plain synchronous functions."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-import msgspec
-
 from broker.embedded.store import OFFSET_BITS
-from broker.port import Headers, Record, TopicSpec, UnknownPartition, UnknownTopic
+from broker.port import TopicSpec, UnknownPartition, UnknownTopic
 
 _TIME_SCAN_ROWS = 20_000  # a read must be short: as long as it lasts, the WAL cannot be begun anew
-
-_decode_headers = msgspec.msgpack.Decoder(Headers).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,52 +59,18 @@ def load_topics(connection: sqlite3.Connection) -> dict[str, Topic]:
     }
 
 
-def end_offsets(connection: sqlite3.Connection) -> dict[int, int]:
-    """Shard -> the offset after its last record, for every shard."""
+def end_offsets(connection: sqlite3.Connection, only: Collection[int] | None = None) -> dict[int, int]:
+    """Shard -> the offset after its last record, for every shard or only these."""
     ends = {}
     for shard, floor in connection.execute("SELECT id, floor_offset FROM shard").fetchall():
+        if only is not None and shard not in only:
+            continue
         base = shard << OFFSET_BITS
         (last,) = connection.execute(
             "SELECT max(id) FROM record WHERE id >= ? AND id < ?", (base, shard + 1 << OFFSET_BITS)
         ).fetchone()
         ends[shard] = floor if last is None else max(floor, last - base + 1)
     return ends
-
-
-def read_records(
-    connection: sqlite3.Connection,
-    topic: Topic,
-    partition: int,
-    span: range,
-    max_records: int,
-    max_bytes: int,
-) -> tuple[list[Record], bool]:
-    """Records with offsets in `span`, in order, and whether these were all.
-
-    Stops at `max_records` or once `max_bytes` are reached, so at least one record comes whatever its size.
-    """
-    shard = topic.shard(partition)
-    base = shard << OFFSET_BITS
-    rows = connection.execute(
-        "SELECT id, timestamp_ms, key, value, headers, bytes FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-        (base | span.start, base + span.stop, max_records),
-    )
-    try:
-        records, room_bytes = [], max_bytes
-        for row_id, timestamp_ms, key, value, headers, size in rows:
-            records.append(_record(topic, partition, row_id - base, timestamp_ms, key, value, headers))
-            room_bytes -= size
-            if room_bytes <= 0:
-                return records, False
-    finally:
-        rows.close()
-    return records, len(records) < max_records
-
-
-def read_one(connection: sqlite3.Connection, topic: Topic, partition: int, offset: int) -> Record | None:
-    """The record at that place, if it is (still) there."""
-    records, _ = read_records(connection, topic, partition, range(offset, offset + 1), 1, 1)
-    return records[0] if records else None
 
 
 def first_offset(connection: sqlite3.Connection, shard: int) -> int | None:
@@ -146,16 +108,3 @@ def group_offsets(connection: sqlite3.Connection, group: str, topic: Topic) -> d
         connection.execute("SELECT shard_id, next_offset FROM group_offset WHERE group_name = ?", (group,)).fetchall()
     )
     return {partition: stored[shard] for partition, shard in enumerate(topic.shards) if shard in stored}
-
-
-def _record(
-    topic: Topic,
-    partition: int,
-    offset: int,
-    timestamp_ms: int,
-    key: bytes | None,
-    value: bytes | None,
-    headers: bytes | None,
-) -> Record:
-    decoded = _decode_headers(headers) if headers else ()
-    return Record(topic.spec.name, partition, offset, timestamp_ms, key, value, decoded)

@@ -3,6 +3,11 @@
 A record's row id is its shard (one partition of one topic) in the high bits and its offset in the low ones, so one
 b-tree keeps every partition in offset order and needs no index.
 
+Every record has a checksum (`checksum`), which is looked at whenever it is read from the file. Retention removes
+from the front, up to `first_offset`. `timed_offset` and
+`timed_ms` say how far the times of a shard are in order, `damaged` which damaged records a later record of their key
+replaces, `seam` where offsets go on after a restored backup, and `clock` when the system's clock was last trusted.
+
 A shard's next offset is not written with every append: it is one more than its last record, or the floor that was
 stored in the same transaction that removed records, whichever is greater. So it survives an emptied partition.
 """
@@ -17,7 +22,7 @@ from broker.port import BrokerError, BrokerUnavailable
 LOG_FILE = "log.sqlite"
 OFFSET_BITS = 40  # a million million records per partition, and room for eight million partitions
 _APPLICATION_ID = 0x504D4C67
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _PAGE_BYTES = 4096  # smallest write per small commit; 100 KB records were no faster with larger pages
 _BUSY_MS = 2_000  # only a stranger with a SQLite shell can hold the write lock; give it a moment
 _WAL_KEEP_BYTES = 64 * 1024 * 1024  # an overwritten WAL syncs faster than a growing one, so some of it is kept
@@ -37,13 +42,17 @@ CREATE TABLE shard (
     topic_id INTEGER NOT NULL REFERENCES topic (id),
     partition INTEGER NOT NULL,
     floor_offset INTEGER NOT NULL DEFAULT 0,
+    first_offset INTEGER NOT NULL DEFAULT 0,
     cleaned_offset INTEGER NOT NULL DEFAULT 0,
+    timed_offset INTEGER NOT NULL DEFAULT 0,
+    timed_ms INTEGER NOT NULL DEFAULT 0,
     UNIQUE (topic_id, partition)
 );
 CREATE TABLE record (
     id INTEGER PRIMARY KEY,
     timestamp_ms INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
     key BLOB,
     headers BLOB,
     value BLOB
@@ -62,6 +71,23 @@ CREATE TABLE group_offset (
     next_offset INTEGER NOT NULL,
     PRIMARY KEY (group_name, shard_id)
 ) WITHOUT ROWID;
+CREATE TABLE damaged (
+    shard_id INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    offset INTEGER NOT NULL,
+    PRIMARY KEY (shard_id, key, offset)
+) WITHOUT ROWID;
+CREATE TABLE seam (
+    shard_id INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    PRIMARY KEY (shard_id, offset)
+) WITHOUT ROWID;
+CREATE TABLE clock (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    wall_ms INTEGER NOT NULL,
+    boot_ms INTEGER NOT NULL,
+    boot_id TEXT NOT NULL
+);
 CREATE TABLE probe (filler BLOB NOT NULL);
 """
 
@@ -74,7 +100,8 @@ def open_writing(folder: Path) -> sqlite3.Connection:
     """
     path = folder / LOG_FILE
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        if not path.exists():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = _connect(path, "rw")
         try:
             # Deleted pictures must be gone from the file, and their space given back in small steps.
@@ -124,6 +151,22 @@ def open_reading(folder: Path) -> sqlite3.Connection:
     return connection
 
 
+def open_file(path: Path) -> sqlite3.Connection:
+    """A connection to a database at any path that cannot write. Raises OSError and sqlite3.Error."""
+    path.stat()
+    return _connect(path, "ro")
+
+
+def check_is_log(connection: sqlite3.Connection, path: Path) -> None:
+    """See that it is a log of this format.
+
+    Raises:
+        BrokerError: it is not.
+    """
+    if not _is_ours(connection, path.parent):
+        raise BrokerError(f"{path} is not a log of this program")
+
+
 def open_checkpointing(folder: Path) -> sqlite3.Connection:
     """A connection for checkpoints beside the writer."""
     connection = _connect(folder / LOG_FILE, "rw")
@@ -132,13 +175,20 @@ def open_checkpointing(folder: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         f"file:{quote(str(path.absolute()))}?mode={mode}",
         uri=True,
         timeout=_BUSY_MS / 1000,
         isolation_level=None,
         check_same_thread=False,
     )
+    connection.text_factory = _text
+    return connection
+
+
+def _text(raw: bytes) -> str:
+    """Damaged bytes that pass for text must not stop a read."""
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _is_ours(connection: sqlite3.Connection, folder: Path) -> bool:
@@ -150,7 +200,7 @@ def _is_ours(connection: sqlite3.Connection, folder: Path) -> bool:
     if application == _APPLICATION_ID:
         raise BrokerError(
             f"the log in {folder} has format {version}, this version reads format {_SCHEMA_VERSION}:"
-            " use the version of the program that wrote it, or another data folder"
+            " use the version of the program that wrote it, or begin a new log in another data folder"
         )
     if _pragma(connection, "schema_version"):
         raise BrokerError(f"{folder / LOG_FILE} is not a log of this program: choose another data folder")
@@ -169,15 +219,21 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return int(value)
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite found the file damaged."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def broker_error(error: sqlite3.Error, folder: Path) -> BrokerError:
     """What went wrong in the file, in the words of the port."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return BrokerUnavailable(f"the disk of the data folder {folder} is full: free some space, the log goes on then")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if is_damage(error):
         return BrokerError(
-            f"the log in {folder} is damaged: stop the server, keep a copy of the folder,"
-            f" and restore {LOG_FILE} from a backup or move it away to begin a new log"
+            f"the log in {folder} is damaged: stop the server, keep a copy of the folder, see what"
+            f" `picturematch log check` says, and restore a backup (`picturematch log restore`) or move {LOG_FILE}"
+            " away to begin a new log"
         )
     return BrokerUnavailable(f"the log in {folder} cannot be read or written now ({error})")
 

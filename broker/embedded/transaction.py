@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from broker.embedded.checksum import record_checksum
 from broker.embedded.rows import Topics, load_topics, topic_named
 from broker.embedded.store import OFFSET_BITS
 from broker.partitioner import partition_of
@@ -53,9 +54,10 @@ class Transaction:
             partition = 0 if new.key is None else partition_of(new.key, topic.spec.partitions)
         shard = topic.shard(partition)
         offset = self.next_offsets.get(shard, 0)
+        checksum = record_checksum(new.topic, partition, offset, self.now_ms, new.key, headers, new.value)
         self.connection.execute(
-            "INSERT INTO record (id, timestamp_ms, bytes, key, headers, value) VALUES (?, ?, ?, ?, ?, ?)",
-            (shard << OFFSET_BITS | offset, self.now_ms, size, new.key, headers, new.value),
+            "INSERT INTO record (id, timestamp_ms, bytes, checksum, key, headers, value) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (shard << OFFSET_BITS | offset, self.now_ms, size, checksum, new.key, headers, new.value),
         )
         self.next_offsets[shard] = offset + 1
         return Record(new.topic, partition, offset, self.now_ms, new.key, new.value, new.headers)

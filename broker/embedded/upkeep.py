@@ -1,14 +1,21 @@
 """Retention, compaction and giving space back, in steps so small that an append never waits long for one."""
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from broker.embedded.checksum import record_checksum
+from broker.embedded.clocks import Reading
+from broker.embedded.records import is_whole
 from broker.embedded.rows import Topic
 from broker.embedded.store import OFFSET_BITS
 from broker.embedded.transaction import Transaction
 
 _CHUNK_BYTES = 1024 * 1024  # some 2 ms of deleting (overwriting with zeros), then the appends have their turn
 _CHUNK_ROWS = 500
+_TIMED_ROWS = 5_000
+_FAR_FUTURE_MS = 1 << 62
+_TIME_SLACK_MS = 60_000  # clocks are set by a little all the time; nobody's faces live longer for that
 _VACUUM_PAGES = 256
 _SLACK_BYTES = 8 * 1024 * 1024  # free pages that are left for the records to come
 _SLACK_SHARE = 0.1
@@ -17,85 +24,260 @@ TOMBSTONE_MS = 24 * 3600 * 1000  # so long a reader may stand still and still le
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step did: whether records were removed, bytes overwritten or moved, whether there may be more to do."""
+    """What one step did: whether records were removed, whether there may be more to do, bytes overwritten or moved, the
+    offset where the next step goes on, and whether times were met that `order_times` has to look at again."""
 
     removed: bool
     more: bool
     touched_bytes: int = 0
+    next_offset: int = 0
+    strange: bool = False
 
 
-def stored_bytes(connection: sqlite3.Connection, shard: int) -> int:
-    """Bytes of keys, headers and values in a shard."""
+def stored_bytes(connection: sqlite3.Connection, shard: int, most_bytes: int) -> int:
+    """Bytes of keys, headers and values in a shard; a size over `most_bytes` for one record is damage, and no size."""
     (total,) = connection.execute(
-        "SELECT coalesce(sum(bytes), 0) FROM record WHERE id >= ? AND id < ?",
-        (shard << OFFSET_BITS, shard + 1 << OFFSET_BITS),
+        "SELECT coalesce(sum(bytes), 0) FROM record WHERE id >= ? AND id < ? AND bytes BETWEEN 0 AND ?",
+        (shard << OFFSET_BITS, shard + 1 << OFFSET_BITS, most_bytes),
     ).fetchone()
     return int(total)
 
 
-def expire(transaction: Transaction, topic: Topic, shard: int, excess_bytes: int) -> Step:
+def expire(
+    transaction: Transaction, topic: Topic, shard: int, excess_bytes: int, first: int = 0, *, ages: bool = True
+) -> Step:
     """Remove the oldest records of a shard that are past their age, or that `excess_bytes` still asks for.
 
-    Records stamped in the future (the clock was wrong) are passed over: they must not keep the ones behind them.
+    Looks at records from offset `first` on; the step's `next_offset` says where the next one goes on. Records stamped
+    in the future (the disk has damaged their time: `order_times` has put all others right) are passed over, since they
+    must not keep the ones behind them, and the step is `strange`. `ages` False: ages do not count now.
     """
-    age = topic.spec.retention_ms
+    age = topic.spec.retention_ms if ages else None
     oldest_ms = None if age is None else transaction.now_ms - age
     base = shard << OFFSET_BITS
     rows = transaction.connection.execute(
         "SELECT id, timestamp_ms, bytes FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-        (base, shard + 1 << OFFSET_BITS, _CHUNK_ROWS),
+        (base | first, shard + 1 << OFFSET_BITS, _CHUNK_ROWS),
     ).fetchall()
     gone: list[int] = []
+    strange = False
     removed_bytes = 0
-    for row_id, timestamp_ms, size in rows:
+    next_offset = first
+    more = len(rows) == _CHUNK_ROWS
+    for row_id, written_ms, size in rows:
+        offset, timestamp_ms = row_id - base, _ms(written_ms)
         if removed_bytes < excess_bytes or (oldest_ms is not None and timestamp_ms < oldest_ms):
-            gone.append(row_id - base)
-            removed_bytes += size
-            if removed_bytes >= _CHUNK_BYTES:
-                break
-        elif timestamp_ms <= transaction.now_ms:
+            gone.append(offset)
+            removed_bytes += _size(size, topic.spec.max_record_bytes)
+        elif timestamp_ms > transaction.now_ms and oldest_ms is not None:
+            strange = True
+        else:
+            more = False
+            break
+        next_offset = offset + 1
+        if removed_bytes >= _CHUNK_BYTES:
+            more = True
             break
     if gone:
         transaction.remove(shard, gone)
-    more = len(gone) == _CHUNK_ROWS or removed_bytes >= _CHUNK_BYTES
-    return Step(bool(gone), more, removed_bytes)
+        transaction.connection.execute(
+            "UPDATE shard SET first_offset = max(first_offset, ?) WHERE id = ?", (gone[-1] + 1, shard)
+        )
+    return Step(bool(gone), more, removed_bytes, next_offset, strange)
 
 
-def compact(transaction: Transaction, shard: int) -> Step:
-    """Go through records not yet compacted and remove, for each, the older record of its key."""
-    connection = transaction.connection
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How far the times of a shard's records are known to be in order, and what has to be changed for that.
+
+    `changes` are offsets with the times (epoch ms) that take the place of theirs.
+    """
+
+    next_offset: int
+    last_ms: int
+    changes: Sequence[tuple[int, int]] = ()
+    more: bool = False
+
+
+def _ms(stored: object) -> int:
+    """A time as it was stored; damaged beyond recognition, it counts as one in the future."""
+    return stored if isinstance(stored, int) else _FAR_FUTURE_MS
+
+
+def _size(stored: object, most_bytes: int) -> int:
+    """The size of a record as it was stored; one that no record can have is damage."""
+    return stored if isinstance(stored, int) and 0 <= stored <= most_bytes else 0
+
+
+def ordered_so_far(connection: sqlite3.Connection, shard: int) -> Times:
+    """What the file says about a shard."""
+    next_offset, last_ms = connection.execute(
+        "SELECT timed_offset, timed_ms FROM shard WHERE id = ?", (shard,)
+    ).fetchone()
+    return Times(next_offset, last_ms)
+
+
+def order_times(connection: sqlite3.Connection, shard: int, known: Times, now_ms: int) -> Times:
+    """Look at the times of some records behind those that are known to be in order; `now_ms` is a clock believed in.
+
+    Records are written in the order of their offsets, so a record that stands behind another is no older. A time in the
+    future is the work of a wrong clock: the next record that is not from the future tells when it was at the latest.
+    A time far before that of the record in front is as wrong.
+    """
+    base, stop = shard << OFFSET_BITS, shard + 1 << OFFSET_BITS
+    found = connection.execute(
+        "SELECT id, timestamp_ms FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+        (base | known.next_offset, stop, _TIMED_ROWS),
+    ).fetchall()
+    rows = [(row_id, _ms(timestamp_ms)) for row_id, timestamp_ms in found]
+    bound_ms = now_ms
+    if rows and rows[-1][1] > now_ms:
+        behind = connection.execute(
+            "SELECT timestamp_ms FROM record WHERE id > ? AND id < ? AND timestamp_ms <= ? ORDER BY id LIMIT 1",
+            (rows[-1][0], stop, now_ms),
+        ).fetchone()
+        bound_ms = now_ms if behind is None else behind[0]
+    bounded: list[tuple[int, int, int]] = []
+    for row_id, timestamp_ms in reversed(rows):
+        bound_ms = timestamp_ms if timestamp_ms <= now_ms else bound_ms
+        bounded.append((row_id - base, timestamp_ms, min(timestamp_ms, bound_ms)))
+    last_ms = known.last_ms
+    changes = []
+    for offset, timestamp_ms, at_most_ms in reversed(bounded):
+        last_ms = max(last_ms, at_most_ms)
+        if abs(timestamp_ms - last_ms) > _TIME_SLACK_MS:
+            changes.append((offset, last_ms))
+    next_offset = rows[-1][0] - base + 1 if rows else known.next_offset
+    return Times(next_offset, last_ms, changes, len(rows) == _TIMED_ROWS)
+
+
+def correct_times(transaction: Transaction, topic: Topic, partition: int, changes: Sequence[tuple[int, int]]) -> int:
+    """Give these records the times that `order_times` found; returns how many bytes were written anew.
+
+    A damaged record gets its time, so that it ages like the others, but no checksum: it stays damaged.
+    """
+    connection, shard = transaction.connection, topic.shards[partition]
+    touched = 0
+    for offset, timestamp_ms in changes:
+        row_id = shard << OFFSET_BITS | offset
+        row = connection.execute(
+            "SELECT timestamp_ms, checksum, key, headers, value, bytes FROM record WHERE id = ?", (row_id,)
+        ).fetchone()
+        if row is None:
+            continue
+        checksum = row[1]
+        if is_whole(topic.spec.name, partition, offset, row[:5]):
+            checksum = record_checksum(topic.spec.name, partition, offset, timestamp_ms, *row[2:5])
+        connection.execute(
+            "UPDATE record SET timestamp_ms = ?, checksum = ? WHERE id = ?", (timestamp_ms, checksum, row_id)
+        )
+        connection.execute(
+            "UPDATE latest SET expires_ms = ? WHERE shard_id = ? AND key = ? AND offset = ? AND expires_ms NOT NULL",
+            (timestamp_ms + TOMBSTONE_MS, shard, row[2], offset),
+        )
+        transaction.removed[shard] = max(transaction.removed.get(shard, 0), offset)  # memory has the former time
+        touched += _size(row[5], topic.spec.max_record_bytes)
+    return touched
+
+
+def save_times(transaction: Transaction, times: Mapping[int, Times]) -> None:
+    """Store how far each shard's times are in order."""
+    transaction.connection.executemany(
+        "UPDATE shard SET timed_offset = ?, timed_ms = ? WHERE id = ?",
+        [(known.next_offset, known.last_ms, shard) for shard, known in times.items()],
+    )
+
+
+def save_ends(transaction: Transaction) -> None:
+    """Store every shard's end, so that a damaged last page cannot bring it down."""
+    transaction.connection.executemany(
+        "UPDATE shard SET floor_offset = ?1 WHERE id = ?2 AND floor_offset < ?1",
+        [(end, shard) for shard, end in transaction.next_offsets.items()],
+    )
+
+
+def trusted_clock(connection: sqlite3.Connection) -> Reading | None:
+    """The clocks when they were believed last; None in a new log."""
+    row = connection.execute("SELECT wall_ms, boot_ms, boot_id FROM clock").fetchone()
+    return None if row is None else Reading(*row)
+
+
+def save_clock(transaction: Transaction, reading: Reading) -> None:
+    """Store that the clocks are believed now."""
+    transaction.connection.execute(
+        "INSERT OR REPLACE INTO clock (id, wall_ms, boot_ms, boot_id) VALUES (1, ?, ?, ?)",
+        (reading.wall_ms, reading.boot_ms, reading.boot_id),
+    )
+
+
+def newest_ms(connection: sqlite3.Connection) -> int | None:
+    """The time of the newest record over all shards, by their last records."""
+    (newest,) = connection.execute(
+        "SELECT max((SELECT timestamp_ms FROM record WHERE id >= shard.id << ? AND id < (shard.id + 1) << ?"
+        " ORDER BY id DESC LIMIT 1)) FROM shard",
+        (OFFSET_BITS, OFFSET_BITS),
+    ).fetchone()
+    return None if newest is None else int(newest)
+
+
+def compact(transaction: Transaction, topic: Topic, partition: int) -> Step:
+    """Go through records not yet compacted and remove, for each, the older record of its key.
+
+    A damaged record may have any key, so it replaces nothing; it goes once a later record of the key it shows comes.
+    """
+    connection, shard = transaction.connection, topic.shards[partition]
     base = shard << OFFSET_BITS
     (cleaned,) = connection.execute("SELECT cleaned_offset FROM shard WHERE id = ?", (shard,)).fetchone()
-    rows = connection.execute(
-        # typeof, not IS NULL: SQLite then need not load the value
-        "SELECT id, timestamp_ms, key, typeof(value) = 'null' FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-        (base | cleaned, shard + 1 << OFFSET_BITS, _CHUNK_ROWS),
-    ).fetchall()
     gone: list[int] = []
-    removed_bytes = 0
-    for row_id, timestamp_ms, key, tombstone in rows:
-        older = connection.execute(
-            "SELECT latest.offset, record.bytes FROM latest JOIN record ON record.id = (? | latest.offset)"
-            " WHERE latest.shard_id = ? AND latest.key = ?",
-            (base, shard, key),
+    looked_at = looked_bytes = removed_bytes = 0
+    most_bytes = topic.spec.max_record_bytes
+    while looked_at < _CHUNK_ROWS and max(looked_bytes, removed_bytes) < _CHUNK_BYTES:
+        row = connection.execute(
+            "SELECT timestamp_ms, checksum, key, headers, value, id, bytes FROM record WHERE id >= ? AND id < ?"
+            " ORDER BY id LIMIT 1",
+            (base | cleaned, shard + 1 << OFFSET_BITS),
         ).fetchone()
-        if older is not None:
-            gone.append(older[0])
-            removed_bytes += older[1]
-        connection.execute(
-            "INSERT INTO latest (shard_id, key, offset, expires_ms) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET offset = excluded.offset, expires_ms = excluded.expires_ms",
-            (shard, key, row_id - base, timestamp_ms + TOMBSTONE_MS if tombstone else None),
-        )
-        cleaned = row_id - base + 1
-        if removed_bytes >= _CHUNK_BYTES:
+        if row is None:
             break
-    if rows:
+        timestamp_ms, _, key, _, value, row_id, size = row
+        offset = row_id - base
+        if is_whole(topic.spec.name, partition, offset, row[:5]):
+            superseded = _supersede(
+                connection, shard, key, offset, timestamp_ms + TOMBSTONE_MS if value is None else None
+            )
+            gone += [older for older, _ in superseded]
+            removed_bytes += sum(_size(older_bytes, most_bytes) for _, older_bytes in superseded)
+        elif isinstance(key, bytes):
+            connection.execute("INSERT OR REPLACE INTO damaged VALUES (?, ?, ?)", (shard, key, offset))
+        looked_at += 1
+        looked_bytes += _size(size, most_bytes)
+        cleaned = offset + 1
+    if looked_at:
         connection.execute("UPDATE shard SET cleaned_offset = ? WHERE id = ?", (cleaned, shard))
     if gone:
         transaction.remove(shard, gone)
-    more = len(rows) == _CHUNK_ROWS or removed_bytes >= _CHUNK_BYTES
+    more = looked_at == _CHUNK_ROWS or max(looked_bytes, removed_bytes) >= _CHUNK_BYTES
     return Step(bool(gone), more, removed_bytes)
+
+
+def _supersede(
+    connection: sqlite3.Connection, shard: int, key: bytes, offset: int, expires_ms: int | None
+) -> list[tuple[int, int]]:
+    """Let the record at `offset` be the latest of its key; offsets and sizes of those that it replaces."""
+    older: list[tuple[int, int]] = connection.execute(
+        "SELECT replaced.offset, record.bytes FROM ("
+        "SELECT offset FROM latest WHERE shard_id = ?1 AND key = ?2"
+        " UNION SELECT offset FROM damaged WHERE shard_id = ?1 AND key = ?2) AS replaced"
+        " JOIN record ON record.id = (?3 | replaced.offset)",
+        (shard, key, shard << OFFSET_BITS),
+    ).fetchall()
+    connection.execute("DELETE FROM damaged WHERE shard_id = ? AND key = ?", (shard, key))
+    connection.execute(
+        "INSERT INTO latest (shard_id, key, offset, expires_ms) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET offset = excluded.offset, expires_ms = excluded.expires_ms",
+        (shard, key, offset, expires_ms),
+    )
+    return older
 
 
 def bury(transaction: Transaction, shard: int, below_offset: int) -> Step:

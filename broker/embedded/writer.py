@@ -1,10 +1,13 @@
 """The one thread that writes: it takes every job that waits and makes them durable with one sync (group commit).
 
 Each job runs in a savepoint of its own within one transaction. A job that is refused takes only itself back; an error
-of the file takes the whole group back. Futures are resolved on the event loop after the COMMIT, never before.
+of the file takes the whole group back, which is tried again without the job that met damage. Futures are resolved on
+the event loop after the COMMIT, never before.
 
 After an error of the file the log counts as unavailable; the thread then tries a write of its own every second until
-one succeeds, so that it recovers without anybody's help.
+one succeeds, so that it recovers without anybody's help. It is unavailable, too, while the files are not at their paths
+(`place`), which is looked at every second, and before and after every commit: what was written to a file that was
+deleted meanwhile is told to nobody, unless the same file comes back.
 """
 
 import asyncio
@@ -13,15 +16,18 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from broker.embedded.place import OWNERS_FILES, Place
 from broker.embedded.rows import Topics, end_offsets, load_topics
-from broker.embedded.store import broker_error, open_writing
+from broker.embedded.store import broker_error, is_damage, open_writing
 from broker.embedded.transaction import Transaction
-from broker.port import BrokerError, Record
+from broker.outages import OutageLog
+from broker.port import BrokerError, BrokerUnavailable, Record
 
 T = TypeVar("T")
 
@@ -48,6 +54,15 @@ class _Job:
     future: "asyncio.Future[Any]" = field(hash=False)
 
 
+class _Damaged(Exception):
+    """A job met damage in the file."""
+
+    def __init__(self, job: _Job, error: sqlite3.Error) -> None:
+        super().__init__(job)
+        self.job = job
+        self.error = error
+
+
 @dataclass(slots=True)
 class _Outcome:
     future: "asyncio.Future[Any]"
@@ -64,24 +79,36 @@ class Writer:
         loop: asyncio.AbstractEventLoop,
         clock_ms: Callable[[], int],
         on_durable: Callable[[Durable], None],
+        keep_lock: Callable[[], None] = lambda: None,
         probe_s: float = _PROBE_S,
     ) -> None:
         self._folder = folder
         self._loop = loop
         self._clock_ms = clock_ms
         self._on_durable = on_durable
+        self._keep_lock = keep_lock
         self._probe_s = probe_s
         self._connection = open_writing(folder)
         try:
             self._topics: Topics = load_topics(self._connection)
             self._next_offsets = end_offsets(self._connection)
+            self._place = Place(folder, OWNERS_FILES)
         except sqlite3.Error as error:
             self._connection.close()
             raise broker_error(error, folder) from error
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="log-writer", daemon=True)
         self._closing = False
-        self.available = True
+        self._outages = OutageLog(_log)
+        self._displacements = OutageLog(_log)
+        self._held: list[Durable] = []  # written, but not where anybody would find it
+        self._looked_s = 0.0
+        self.trouble: str | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether the last write succeeded, and the files are in their place."""
+        return self.trouble is None
 
     def start(self) -> tuple[Topics, dict[int, int]]:
         """Start the thread; returns the topics and, per shard, the end offset that were found in the file."""
@@ -118,10 +145,13 @@ class Writer:
     def _work(self) -> None:
         while True:
             try:
-                first = self._jobs.get(timeout=None if self.available else self._probe_s)
+                first = self._jobs.get(timeout=self._probe_s)
             except queue.Empty:
-                self._probe()
+                self._look()
                 continue
+            if time.monotonic() - self._looked_s >= self._probe_s:
+                self._keep_lock()
+                self._looked_s = time.monotonic()
             group, last = self._group(first)
             if group:
                 self._run(group)
@@ -143,21 +173,64 @@ class Writer:
                 return group, job
         return group, job
 
+    def _look(self) -> None:
+        """Once a second while nothing is to be written."""
+        self._keep_lock()
+        self._looked_s = time.monotonic()
+        if self._in_place() and not self.available:
+            self._probe()
+
+    def _in_place(self) -> bool:
+        """Whether the files are at their paths; the log is unavailable where they are not."""
+        trouble = self._place.trouble()
+        if trouble is not None:
+            self.trouble = trouble
+            self._displacements.failed(trouble, logging.ERROR)
+        return trouble is None
+
+    def _displaced(self, futures: "Sequence[asyncio.Future[Any]]") -> bool:
+        """Refuse these where the files are not at their paths."""
+        if self._in_place():
+            return False
+        sentence = self.trouble or ""
+        self._tell([_Outcome(future, error=BrokerUnavailable(sentence)) for future in futures], Durable())
+        return True
+
     def _run(self, group: Sequence[_Job]) -> None:
+        try:
+            self._run_together(group)
+        except _Damaged as damaged:
+            # Of what the others want to write nothing is damaged; SQLite may have given the whole transaction up.
+            failure = broker_error(damaged.error, self._folder)
+            self._tell([_Outcome(damaged.job.future, error=failure)], Durable())
+            others = [job for job in group if job is not damaged.job]
+            if others:
+                self._run(others)
+
+    def _run_together(self, group: Sequence[_Job]) -> None:
+        futures = [job.future for job in group]
+        if self._displaced(futures):
+            return
         outcomes: list[_Outcome] = []
         try:
             transaction = self._commit(group, outcomes)
         except sqlite3.Error as error:
-            self._fail([job.future for job in group], error)
+            self._fail(futures, error)
             return
+        except _Damaged:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             self._tell([_Outcome(job.future, error=error) for job in group], Durable())
             return
         changed = transaction.topics if transaction.topics is not self._topics else None
         self._topics = transaction.topics
         self._next_offsets = transaction.next_offsets
+        durable = Durable(transaction.written, transaction.removed, changed)
+        if self._displaced(futures):
+            self._held.append(durable)
+            return
         self._recovered()
-        self._tell(outcomes, Durable(transaction.written, transaction.removed, changed))
+        self._tell(outcomes, durable)
 
     def _commit(self, group: Sequence[_Job], outcomes: list[_Outcome]) -> Transaction:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -167,7 +240,9 @@ class Writer:
                 savepoint = transaction.savepoint()
                 try:
                     value = job.run(transaction)
-                except sqlite3.Error:
+                except sqlite3.Error as error:
+                    if is_damage(error):
+                        raise _Damaged(job, error) from error
                     raise
                 except Exception as error:  # noqa: BLE001 - a follow_up is the caller's code; its error is the caller's
                     transaction.undo(savepoint)
@@ -183,6 +258,8 @@ class Writer:
         return transaction
 
     def _run_alone(self, job: _Job) -> None:
+        if self._displaced([job.future]):
+            return
         try:
             value = job.run(self._connection)
         except sqlite3.Error as error:
@@ -202,14 +279,18 @@ class Writer:
 
     def _recovered(self) -> None:
         if not self.available:
-            self.available = True
-            _log.warning("the log can be written again")
+            self.trouble = None
+            self._outages.recovered("the log can be written again")
+            self._displacements.recovered("the files of the log are in their place again")
+        held, self._held = self._held, []
+        for durable in held:
+            self._tell([], durable)
 
     def _fail(self, futures: "Sequence[asyncio.Future[Any]]", error: sqlite3.Error) -> None:
         failure = broker_error(error, self._folder)
-        if self.available:
-            self.available = False
-            _log.error("%s", failure)
+        if not is_damage(error):
+            self.trouble = str(failure)
+        self._outages.failed(str(failure), logging.ERROR)
         self._tell([_Outcome(future, error=type(failure)(*failure.args)) for future in futures], Durable())
 
     def _tell(self, outcomes: Sequence[_Outcome], durable: Durable) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from engine.gallery.people import Entry
-from engine.gallery.unreadable import NotReadable, UnreadableRecord, parse_key, read_face, read_person
+from engine.gallery.unreadable import NotReadable, UnreadableRecord, key_of, parse_key, read_face, read_person
 
 
 @dataclass(slots=True)
@@ -21,12 +21,13 @@ class Inventory:
     def take(self, entries: Iterable[Entry]) -> None:
         """Fold the records that follow."""
         for entry in entries:
-            if entry.key is None:
+            key = key_of(entry.key, entry.offset, damaged=entry.damaged)
+            if key is None:
                 self.keyless.append(UnreadableRecord(entry.offset, None, "it has no key"))
             elif entry.value is None:
-                self._last.pop(entry.key, None)
+                self._last.pop(key, None)
             else:
-                self._last[entry.key] = (entry.offset, _why_not_readable(entry.key, entry.value))
+                self._last[key] = (entry.offset, _why_not_readable(key, entry.value))
 
     def unreadable(self) -> Sequence[UnreadableRecord]:
         """What cannot be read and no later record replaced, in offset order."""

@@ -15,7 +15,15 @@ from types import MappingProxyType
 from typing import Protocol
 
 from engine.gallery.index import FaceIndex, Gallery
-from engine.gallery.unreadable import NotReadable, PeopleKey, UnreadableRecord, parse_key, read_face, read_person
+from engine.gallery.unreadable import (
+    NotReadable,
+    PeopleKey,
+    UnreadableRecord,
+    key_of,
+    parse_key,
+    read_face,
+    read_person,
+)
 from engine.messages import PersonRecord
 from engine.terms import DEFAULT_GROUP
 from engine.vision.ports import Vector
@@ -37,6 +45,11 @@ class Entry(Protocol):
     @property
     def offset(self) -> int:
         """Its offset in the topic's only partition."""
+        ...
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the log no longer holds what was written there; its key may be lost too."""
         ...
 
 
@@ -83,12 +96,13 @@ class People:
         """
         found: list[UnreadableRecord] = []
         for entry in entries:
+            key = key_of(entry.key, entry.offset, damaged=entry.damaged)
             try:
                 self._fold(entry)
             except NotReadable as error:
-                found.append(UnreadableRecord(entry.offset, entry.key, str(error)))
-                if entry.key is not None:
-                    self._unreadable[entry.key] = found[-1]
+                found.append(UnreadableRecord(entry.offset, key, str(error)))
+                if key is not None:
+                    self._unreadable[key] = found[-1]
             else:
                 self._unreadable.pop(entry.key or b"", None)
             self.version = entry.offset + 1

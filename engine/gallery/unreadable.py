@@ -60,6 +60,12 @@ class UnreadableRecord:
         return f"partition 0, offset {self.offset}, {key}: {self.reason}"
 
 
+def key_of(key: bytes | None, offset: int, *, damaged: bool) -> bytes | None:
+    """The key under which a record is remembered: its own; of a damaged record that lost its key damaged/OFFSET, since
+    it hides somebody, nobody knows whom, until a tombstone of that name says that its person was looked after."""
+    return b"damaged/%d" % offset if key is None and damaged else key
+
+
 def printable_key(key: bytes) -> str:
     """A key for logs and terminals: whatever is not printable is escaped, and a long one is cut."""
     text = key.decode("utf-8", "backslashreplace")

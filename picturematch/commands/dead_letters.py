@@ -17,7 +17,7 @@ from rich.text import Text
 from broker.port import Broker, BrokerInUse, Position, RecordTooLarge, Start
 from engine.text import printable
 from engine.topics import Topics
-from picturematch.logs import open_log
+from picturematch.logs import damaged_records, open_log
 from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import When, drop_stdout, echo_json, run
@@ -76,9 +76,13 @@ def list_(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """Print the dead letters, oldest first; pictures are never shown."""
+    """Print the dead letters, oldest first; pictures are never shown.
+
+    Exit status: 0 all were shown, 1 records of the topic are damaged (standard error names them), 2 it could not be
+    done.
+    """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
-    register = run(_register(settings, since))
+    register, damaged = run(_register(settings, since))
     letters = [letter for letter in register.letters() if stage in (None, letter.stage)]
     shown = letters if limit is None else letters[-limit:]
     try:
@@ -87,6 +91,8 @@ def list_(
         drop_stdout()
     if register.strangers:
         click.echo(f"{register.strangers} records of the topic are no dead letters", err=True)
+    if damaged:
+        ctx.exit(1)
 
 
 @command.command(
@@ -124,7 +130,8 @@ def retry_(
     ctx.exit(1 if refused else 0)
 
 
-async def _register(settings: Settings, since_s: float | None = None) -> Register:
+async def _register(settings: Settings, since_s: float | None = None) -> tuple[Register, int]:
+    """The letters, and how many records of the topic are damaged."""
     topic = settings.topics.dead_letters
     register = Register()
     async with open_log(settings, "guest") as log:
@@ -133,12 +140,12 @@ async def _register(settings: Settings, since_s: float | None = None) -> Registe
         async with aclosing(backlog(log, topic, start, ends, batch=_BATCH)) as batches:
             async for records in batches:
                 register.take(records)
-    return register
+        return register, damaged_records(log)
 
 
 async def _retry(settings: Settings, chosen: Sequence[Position] | None, again: bool) -> int:
     """Send the chosen letters again (None: all that may be); how many of them were not."""
-    register = await _register(settings)
+    register, _ = await _register(settings)
     places, refused = _may_be_sent(register, chosen, again)
     if places:
         try:

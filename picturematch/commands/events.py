@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from broker.port import Record
 from picturematch.logs import open_log
 from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import When, drop_stdout, run
-from sinks.console import Choice, Kind, print_events
+from picturematch.shell import When, counted, drop_stdout, run
+from sinks.console import Choice, Kind, Printed, print_events
 
 
 @click.command(
@@ -37,15 +38,23 @@ def command(
     kind: Kind,
     limit: int | None,
 ) -> None:
-    """Print the events of a data folder, one JSON object per line, oldest first."""
+    """Print the events of a data folder, one JSON object per line, oldest first.
+
+    Exit status: 0 all were printed, 1 records were passed over because they cannot be read (standard error names
+    them), 2 it could not be done.
+    """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
+    told = Printed()
     try:
-        run(_events(settings, follow, since, Choice(kind, device), limit))
+        told = run(_events(settings, follow, since, Choice(kind, device), limit))
     except KeyboardInterrupt:
         return
+    if told.unreadable:
+        click.echo(f"{counted(told.unreadable, 'record')} passed over: see above", err=True)
+        ctx.exit(1)
 
 
-async def _events(settings: Settings, follow: bool, since: float | None, choice: Choice, limit: int | None) -> None:
+async def _events(settings: Settings, follow: bool, since: float | None, choice: Choice, limit: int | None) -> Printed:
     def write(lines: bytes) -> None:
         try:
             sys.stdout.buffer.write(lines)
@@ -58,11 +67,24 @@ async def _events(settings: Settings, follow: bool, since: float | None, choice:
                 f"the events cannot be written to standard output ({error.strerror}); put that right and try again"
             ) from error
 
+    def passed_over(record: Record) -> None:
+        if not record.damaged:  # of the damaged ones the log itself tells
+            place = f"topic {record.topic}, partition {record.partition}, offset {record.offset}"
+            click.echo(f"the record at {place} is no event that can be read", err=True)
+
     async with open_log(settings, "guest") as log:
         try:
-            never = asyncio.Event()
-            await print_events(
-                log, settings.topics.events, write, never, since_s=since, follow=follow, choice=choice, limit=limit
+            return await print_events(
+                log,
+                settings.topics.events,
+                write,
+                asyncio.Event(),
+                since_s=since,
+                follow=follow,
+                choice=choice,
+                limit=limit,
+                passed_over=passed_over,
             )
         except BrokenPipeError:
             drop_stdout()
+            return Printed()

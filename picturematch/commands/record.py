@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from picturematch.logs import open_log
+from picturematch.logs import damaged_records, open_log
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import Span, When, counted, run, stop_signal
@@ -45,17 +45,25 @@ def command(
 
     Running it again on the same folder goes on after the last recorded request. A capture holds faces: its folder is
     readable by you alone. A request that stays undecided for longer than --wait is recorded without a decision.
+
+    Exit status: 0 all were recorded, 1 damaged records were passed over (standard error names them), 2 it could not be
+    done.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
-    tally = run(_record(settings, out, Wanted(since, until, device), follow, wait))
+    tally, damaged = run(_record(settings, out, Wanted(since, until, device), follow, wait))
     undecided = f", {tally.undecided} of them without a decision" if tally.undecided else ""
     click.echo(f"{counted(tally.recorded, 'request')} recorded in {out}{undecided}")
+    if damaged:
+        click.echo(f"{counted(damaged, 'damaged record')} passed over: see above", err=True)
+        ctx.exit(1)
 
 
-async def _record(settings: Settings, out: Path, wanted: Wanted, follow: bool, wait_s: float) -> Tally:
+async def _record(settings: Settings, out: Path, wanted: Wanted, follow: bool, wait_s: float) -> tuple[Tally, int]:
+    """What was recorded, and how many damaged records were passed over."""
     stop = stop_signal()
     async with open_log(settings, "guest") as log:
         with CaptureFolder(out) as folder:
-            return await record(
+            tally = await record(
                 log, settings.topics, folder, stop, time.time, wanted=wanted, follow=follow, wait_s=wait_s
             )
+            return tally, damaged_records(log)

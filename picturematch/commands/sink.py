@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from picturematch.logs import open_log
+from picturematch.logs import damaged_records, open_log
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import Span, counted, run, stop_signal
@@ -53,16 +53,24 @@ def jsonl(
 
     On Kafka several processes of one group share the events, each with a folder of its own: an event stands in one of
     them, unless a process dies, or loses Kafka, between writing it and committing it; then it can stand in two.
+
+    Exit status: 0 all were carried, 1 records are damaged in the log, 2 it could not be done. A damaged record's line
+    holds its place and nothing else.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     sink = JsonlSink(out, settings.topics.events, group, max_bytes=max_bytes, max_age_s=max_age, clock_s=time.time)
-    count = run(_carry(settings, sink, group, idle_exit))
+    count, damaged = run(_carry(settings, sink, group, idle_exit))
     click.echo(f"{counted(count, 'event')} carried to {out}")
+    if damaged:
+        click.echo(f"{counted(damaged, 'record')} of them damaged in the log: see above", err=True)
+        ctx.exit(1)
 
 
-async def _carry(settings: Settings, sink: Sink, group: str, idle_exit_s: float | None) -> int:
+async def _carry(settings: Settings, sink: Sink, group: str, idle_exit_s: float | None) -> tuple[int, int]:
+    """How many records were carried, and how many of them are damaged."""
     stop = stop_signal()
     topic = settings.topics.events
     async with open_log(settings, "guest") as log, log.member(topic, group) as member:
         ends = await log.end_offsets(topic)
-        return await run_sink(sink, member, ends, stop, read_at=reading_at(log, topic), idle_exit_s=idle_exit_s)
+        carried = await run_sink(sink, member, ends, stop, read_at=reading_at(log, topic), idle_exit_s=idle_exit_s)
+        return carried, damaged_records(log)

@@ -13,9 +13,16 @@ class EmbeddedMake:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._now_ms = int(time.time() * 1000)
+        self._boot_ms = 10_000_000
 
     def open(self) -> EmbeddedBroker:
-        return open_embedded(self.folder, role="owner", clock_ms=lambda: self._now_ms, housekeeping_s=3600)
+        return open_embedded(
+            self.folder,
+            role="owner",
+            clock_ms=lambda: self._now_ms,
+            boottime_ms=lambda: self._boot_ms,
+            housekeeping_s=3600,
+        )
 
     def guest(self) -> EmbeddedBroker:
         return open_embedded(self.folder, role="guest", clock_ms=lambda: self._now_ms)
@@ -24,6 +31,21 @@ class EmbeddedMake:
         return name
 
     def elapse(self, ms: int) -> None:
+        self._now_ms += ms
+        self._boot_ms += ms
+
+    @property
+    def now_ms(self) -> int:
+        """What the wall clock says."""
+        return self._now_ms
+
+    def reboot(self, off_ms: int) -> None:
+        """Switch the machine off for so long. The same boot with an earlier time is none that can be compared."""
+        self._now_ms += off_ms
+        self._boot_ms = 60_000
+
+    def set_clock(self, ms: int) -> None:
+        """Put the wall clock on or back, while no time passes."""
         self._now_ms += ms
 
     async def tidy(self, broker: Broker) -> None:

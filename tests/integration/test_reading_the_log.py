@@ -116,7 +116,7 @@ async def test_following_goes_on_without_a_gap_or_a_double(log: EmbeddedBroker, 
         await asyncio.sleep(0)
     await until(lambda: len(lines) >= 31)
     stop.set()
-    assert await following == 31
+    assert (await following).events == 31
     assert sorted(lines) == sorted([f"r{n}" for n in range(30)] + ["e1"])
 
 

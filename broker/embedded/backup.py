@@ -1,0 +1,192 @@
+"""A copy of the whole log in one file, made beside a running server; and a log made from such a copy."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from broker.embedded.check import look_over
+from broker.embedded.folder import RESTORED_FILE, make_private
+from broker.embedded.locks import DatabaseLock, FileLock, PathClaim, remedy
+from broker.embedded.rows import end_offsets
+from broker.embedded.store import LOG_FILE, broker_error, check_is_log, open_file, open_reading
+from broker.port import BrokerError
+
+_STEP_PAGES = 1024
+_GAP_OFFSETS = 1 << 24  # more records than a partition gets between two backups, of a million times as many offsets
+_PAUSE_S = 0.01  # the writer has its turn between two steps
+
+Copied = Callable[[int, int], None]
+"""Told after every step: pages that are copied, pages in all."""
+
+
+def backup_log(folder: Path, target: Path, copied: Copied = lambda done, total: None) -> None:
+    """Copy the log in `folder` to the new file `target`, readable by its owner only and durable when this returns.
+
+    The copy is the log at one moment. It holds faces, and its deletions are not made up later: keep it no longer than
+    the retention of the log asks for.
+
+    Raises:
+        BrokerError: there is no log, it is damaged, or the target cannot be written or is there already.
+    """
+    source = open_reading(folder)
+    try:
+        _new_file(target)
+        try:
+            _copy(source, target, copied, folder)
+            _sync(target)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise BrokerError(f"the backup {target} cannot be written: {remedy(error)}") from error
+    finally:
+        source.close()
+
+
+def restore_log(
+    source: Path,
+    folder: Path,
+    *,
+    replace: bool,
+    accept_damage: bool = False,
+    copied: Copied = lambda done, total: None,
+) -> Path | None:
+    """Make the log in `folder` from a backup; the server must be stopped. Returns where the former log is now, if any.
+
+    The backup is looked over before anything is replaced. The former log is moved to a folder in the data folder.
+
+    Raises:
+        BrokerInUse: a server runs on the folder.
+        BrokerError: the backup is no log; it is damaged and `accept_damage` is False; there is a log already and
+            `replace` is False.
+    """
+    verify_backup(source, accept_damage=accept_damage)
+    make_private(folder)
+    in_use = f"a server runs on the data folder {folder}: stop it, restore, and start it again"
+    present = (folder / LOG_FILE).exists()
+    if present and not replace:
+        raise BrokerError(f"there is a log in {folder} already; say --replace to have it moved aside first")
+    locks: list[FileLock | PathClaim | DatabaseLock] = [
+        FileLock(folder / "log.lock", in_use),
+        PathClaim(folder, in_use),
+    ]
+    if present:
+        locks.append(DatabaseLock(folder / LOG_FILE, in_use))
+    with contextlib.ExitStack() as stack:
+        for lock in locks:
+            lock.acquire()
+            stack.callback(lock.release)
+        fresh = folder / RESTORED_FILE
+        try:
+            fresh.unlink(missing_ok=True)
+            _new_file(fresh)
+            with contextlib.closing(open_file(source)) as backup:
+                _copy(backup, fresh, copied, folder)
+            _leave_gap(fresh)
+            _sync(fresh)
+            aside = _move_aside(folder)
+            fresh.rename(folder / LOG_FILE)
+            _sync_folder(folder)
+        except OSError as error:
+            raise BrokerError(f"the log in {folder} cannot be restored: {remedy(error)}") from error
+    return aside
+
+
+def _leave_gap(path: Path) -> None:
+    """Have offsets go on far behind the end.
+
+    The log had more records when it was lost than the backup has. Readers, files and devices know their offsets, so
+    these must not be used again: a reader that stands behind the end would pass over as many new records.
+    """
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        floors = [(end + _GAP_OFFSETS, shard) for shard, end in end_offsets(connection).items()]
+        connection.executemany("UPDATE shard SET floor_offset = ? WHERE id = ?", floors)
+        connection.executemany("INSERT INTO seam (offset, shard_id) VALUES (?, ?)", floors)
+        connection.execute("COMMIT")
+
+
+def verify_backup(source: Path, *, accept_damage: bool) -> None:
+    """See that the file is a log of this format and whole.
+
+    Raises:
+        BrokerError: it is not.
+    """
+    try:
+        with contextlib.closing(open_file(source)) as connection:
+            check_is_log(connection, source)
+            findings = [finding for looked_at in look_over(connection) for finding in looked_at.findings]
+    except FileNotFoundError as error:
+        raise BrokerError(f"there is no backup {source}") from error
+    except sqlite3.Error as error:
+        raise BrokerError(f"{source} is no backup that can be used ({error})") from error
+    if findings and not accept_damage:
+        raise BrokerError(
+            f"the backup {source} is damaged in {len(findings)} places ({findings[0]}): take another one, or say"
+            " --accept-damage to have what is whole"
+        )
+
+
+def _new_file(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    except FileExistsError as error:
+        raise BrokerError(f"{path} is there already: name a new file") from error
+
+
+def _copy(source: sqlite3.Connection, target: Path, copied: Copied, folder: Path) -> None:
+    try:
+        # One read transaction: a copy that begins anew with every commit would never end beside a busy server.
+        source.execute("BEGIN")
+        source.execute("SELECT count(*) FROM topic").fetchone()
+        with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy:
+            copy.execute("PRAGMA synchronous = FULL")
+            source.backup(
+                copy,
+                pages=_STEP_PAGES,
+                progress=lambda _, left, total: copied(total - left, total),
+                sleep=_PAUSE_S,
+            )
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a WAL beside it
+        source.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise broker_error(error, folder) from error
+
+
+def _move_aside(folder: Path) -> Path | None:
+    """Move the log's files and the cursors of its readers to a new folder in the data folder."""
+    names = [LOG_FILE, f"{LOG_FILE}-wal", f"{LOG_FILE}-shm"]
+    present = [folder / name for name in names if (folder / name).exists()]
+    if not present:
+        return None
+    aside = folder / f"replaced-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    aside.mkdir(mode=0o700)
+    for path in present:
+        path.rename(aside / path.name)
+    groups = folder / "groups"
+    if groups.is_dir():
+        shutil.copytree(groups, aside / "groups")
+    _sync_folder(aside)
+    return aside
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,76 @@
+"""The data folder: made, and kept to its owner, since everything in it shows faces."""
+
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from broker.embedded.store import LOG_FILE
+from broker.port import BrokerError
+
+_log = logging.getLogger(__name__)
+
+_OTHERS = 0o077
+
+
+RESTORED_FILE = f"{LOG_FILE}-restored"
+"""A restored log on its way into place."""
+
+
+def refuse_half_restored(folder: Path) -> None:
+    """See that no restore was broken off between moving the former log away and putting the new one in its place.
+
+    Raises:
+        BrokerError: one was; a server would begin an empty log.
+    """
+    if (folder / RESTORED_FILE).exists() and not (folder / LOG_FILE).exists():
+        raise BrokerError(
+            f"a restore of the log in {folder} was broken off: run `picturematch log restore` again, or move"
+            f" {LOG_FILE} back from the newest folder replaced-*"
+        )
+
+
+def make_private(folder: Path) -> None:
+    """Make the folder where it is missing; take from others what rights they have on it and on the log's files.
+
+    Raises:
+        BrokerError: it cannot be made, or is open to others and not ours to close.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _close(folder)
+        (folder / "groups").mkdir(exist_ok=True, mode=0o700)
+        for path in _files(folder):
+            if path.lstat().st_mode & _OTHERS and not path.is_symlink():
+                path.chmod(0o700 if path.is_dir() else 0o600)
+    except OSError as error:
+        raise BrokerError(f"the data folder {folder} cannot be made ({error.strerror}): choose another one") from error
+
+
+def _close(folder: Path) -> None:
+    found = folder.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    if not mode & _OTHERS:
+        return
+    if found.st_uid != os.geteuid():
+        raise BrokerError(
+            f"the data folder {folder} is open to others (mode {mode:04o}) and belongs to user {found.st_uid}:"
+            f" take a folder of your own, such as {folder / 'picturematch'}, or have its owner `chmod 700` it"
+        )
+    if not (folder / LOG_FILE).exists() and any(folder.iterdir()):
+        raise BrokerError(
+            f"the data folder {folder} is open to others (mode {mode:04o}) and holds other files than a log's:"
+            f" take a folder of its own, such as {folder / 'picturematch'}, or `chmod 700` it"
+        )
+    folder.chmod(0o700)
+    _log.warning("the data folder %s was open to others (mode %04o); now only its owner may enter it", folder, mode)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """What of the log is in the folder already."""
+    yield from folder.glob(f"{LOG_FILE}*")
+    yield from folder.glob("log.lock")
+    yield from folder.glob("replaced-*")
+    yield folder / "groups"
+    yield from (folder / "groups").iterdir()

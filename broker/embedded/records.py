@@ -1,0 +1,208 @@
+"""Reading records from the file: each is held against its checksum, and damage never hides what stands behind it.
+
+A damaged record is delivered in its place, marked (`broker.port.Record.damaged`). Where SQLite cannot even find the
+records of a page, every offset that may have stood there is delivered so. In a topic that is not compacted, records
+leave from the front only, so one that is missing anywhere else is damage, too.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from broker.embedded.checksum import record_checksum
+from broker.embedded.rows import Topic
+from broker.embedded.store import OFFSET_BITS, is_damage
+from broker.port import Headers, Record
+
+_decode_headers = msgspec.msgpack.Decoder(Headers).decode
+
+_COLUMNS = "id, timestamp_ms, checksum, key, headers, value, bytes"
+
+
+def read_records(
+    connection: sqlite3.Connection,
+    topic: Topic,
+    partition: int,
+    span: range,
+    max_records: int,
+    max_bytes: int,
+) -> tuple[list[Record], bool]:
+    """Records with offsets in `span`, in order, and whether these were all.
+
+    Stops at `max_records` or once `max_bytes` are reached, so at least one record comes whatever its size.
+    """
+    shelf = _Shelf(connection, topic, partition)
+    try:
+        records, ended = shelf.take(span, max_records, max_bytes)
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return shelf.take_around_damage(span, max_records)
+    at = records[-1].offset + 1 if records else span.start
+    if not ended or at >= span.stop:
+        return records, ended
+    if at + 1 < span.stop and shelf.first_id(range(at + 1, span.stop)) is not None:
+        return [*records, shelf.damaged(at)], False  # a damaged id ended the scan before its time
+    missing = shelf.missing(range(at, span.stop), max(1, max_records - len(records)))
+    return [*records, *missing], not missing
+
+
+def read_one(connection: sqlite3.Connection, topic: Topic, partition: int, offset: int) -> Record | None:
+    """The record at that place, if it is (still) there."""
+    shelf = _Shelf(connection, topic, partition)
+    try:
+        found, _ = shelf.take(range(offset, offset + 1), 1, 1)
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return shelf.damaged(offset)
+    return found[0] if found else None
+
+
+def missing_latest(connection: sqlite3.Connection, topic: Topic, partition: int) -> list[Record]:
+    """A damaged record for each latest record of a key that the file no longer has, in a compacted topic.
+
+    Gaps are ordinary there, so reading alone would pass over them. Only what was compacted before is known.
+    """
+    shard = topic.shard(partition)
+    rows = connection.execute(
+        "SELECT offset, key FROM latest WHERE shard_id = ?1"
+        " AND NOT EXISTS (SELECT 1 FROM record WHERE id = (?2 | latest.offset)) ORDER BY offset",
+        (shard, shard << OFFSET_BITS),
+    ).fetchall()
+    shelf = _Shelf(connection, topic, partition)
+    return [shelf.damaged(offset, key) for offset, key in rows]
+
+
+class _Shelf:
+    """One partition in the file."""
+
+    def __init__(self, connection: sqlite3.Connection, topic: Topic, partition: int) -> None:
+        self._connection = connection
+        self._topic = topic
+        self._partition = partition
+        self._base = topic.shard(partition) << OFFSET_BITS
+
+    def take(self, span: range, max_records: int, max_bytes: int) -> tuple[list[Record], bool]:
+        """See `read_records`; raises sqlite3.DatabaseError where a page is damaged."""
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",  # noqa: S608 - a constant
+            (self._base | span.start, self._base + span.stop, max_records),
+        )
+        try:
+            records: list[Record] = []
+            room_bytes, expected = max_bytes, span.start
+            for row in rows:
+                record = self._record(row, expected)
+                missing = self.missing(range(expected, record.offset), max_records - len(records))
+                if missing:
+                    return [*records, *missing], False
+                records.append(record)
+                misplaced = record.damaged and record.offset != row[0] - self._base
+                room_bytes -= row[-1] if isinstance(row[-1], int) else 0
+                expected = record.offset + 1
+                if room_bytes <= 0 or misplaced:
+                    return records, False
+        finally:
+            rows.close()
+        return records, len(records) < max_records
+
+    def take_around_damage(self, span: range, max_records: int) -> tuple[list[Record], bool]:
+        """Records one by one, and a damaged one for every offset that cannot be read; and whether these were all."""
+        records: list[Record] = []
+        at = span.start
+        while at < span.stop and len(records) < max_records:
+            rest = range(at, span.stop)
+            found: Sequence[Record]
+            try:
+                found, _ = self.take(rest, 1, 1)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                found = self._unreadable(rest, max_records - len(records))
+            if not found:
+                return records, True
+            records += found
+            at = records[-1].offset + 1
+        return records, False
+
+    def _unreadable(self, span: range, max_records: int) -> Sequence[Record]:
+        """A damaged record for every offset from `span.start` to where the file can be read again."""
+        try:
+            first = self.first_id(span)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            behind = self._behind_damage(span)
+            return [self.damaged(offset) for offset in range(span.start, min(behind, span.start + max_records))]
+        return [] if first is None else [self.damaged(first)]
+
+    def _behind_damage(self, span: range) -> int:
+        """The lowest offset from which a look-up succeeds again: found by halving, since a page is one run of them."""
+        low, high = span.start, span.stop
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._can_look_up(range(middle, span.stop)):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def _can_look_up(self, span: range) -> bool:
+        try:
+            self.first_id(span)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            return False
+        return True
+
+    def first_id(self, span: range) -> int | None:
+        """The first offset in the span that the file has; its record is not read."""
+        found = self._connection.execute(
+            "SELECT id FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT 1",
+            (self._base | span.start, self._base + span.stop),
+        ).fetchone()
+        return None if found is None else max(int(found[0]) - self._base, span.start)
+
+    def missing(self, gap: range, max_records: int) -> list[Record]:
+        """A damaged record for each of the first offsets of a gap between records; none where a gap may be."""
+        if not gap or self._topic.spec.compacted:
+            return []
+        (first,) = self._connection.execute(
+            "SELECT first_offset FROM shard WHERE id = ?", (self._base >> OFFSET_BITS,)
+        ).fetchone()
+        seam = self._connection.execute(
+            "SELECT 1 FROM seam WHERE shard_id = ? AND offset = ?", (self._base >> OFFSET_BITS, gap.stop)
+        ).fetchone()
+        if seam is not None:
+            return []  # nothing was ever written there
+        gap = range(max(gap.start, first), gap.stop)
+        return [self.damaged(offset) for offset in gap[:max_records]]
+
+    def damaged(self, offset: int, key: bytes | None = None) -> Record:
+        """What is delivered in the place of a record that the file no longer has."""
+        return Record(self._topic.spec.name, self._partition, offset, 0, key, b"", damaged=True)
+
+    def _record(self, row: Sequence[Any], expected: int) -> Record:
+        row_id, timestamp_ms, _sum, key, headers, value, _bytes = row
+        offset = row_id - self._base
+        if is_whole(self._topic.spec.name, self._partition, offset, row[1:6]):
+            decoded = _decode_headers(headers) if headers else ()
+            return Record(self._topic.spec.name, self._partition, offset, timestamp_ms, key, value, decoded)
+        # Of a damaged row the id may be what is damaged; then it cannot be found under it.
+        if self._connection.execute("SELECT 1 FROM record WHERE id = ?", (row_id,)).fetchone() is None:
+            offset = expected
+        return self.damaged(offset, key if isinstance(key, bytes) else None)
+
+
+def is_whole(topic: str, partition: int, offset: int, content: Sequence[Any]) -> bool:
+    """Whether timestamp, checksum, key, headers and value, as SQLite gave them, are what was written there."""
+    timestamp_ms, checksum, key, headers, value = content
+    if not all(part is None or isinstance(part, bytes) for part in (key, headers, value)):
+        return False
+    if not isinstance(timestamp_ms, int) or not isinstance(checksum, int):
+        return False
+    return record_checksum(topic, partition, offset, timestamp_ms, key, headers, value) == checksum

@@ -1,0 +1,140 @@
+"""picturematch log: look after the embedded log in a data folder."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from broker.embedded import accept_clock, backup_log, check_log, in_use, record_count, restore_log
+from broker.port import BrokerError
+from engine.text import printable
+from picturematch.options import UserError, config_option, settings_of
+from picturematch.settings import Settings
+from picturematch.shell import counted, progress
+
+T = TypeVar("T")
+
+_folder_option = click.option(
+    "--data-folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the embedded log.  [default: the setting data_folder]",
+)
+
+
+@click.group(epilog="Example: picturematch log check")
+@config_option
+def command() -> None:
+    """Check, back up and restore the embedded log; on Kafka use Kafka's own tools.
+
+    All of it but restore is done beside a running server.
+    """
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  picturematch log check
+  picturematch log check --data-folder /srv/picturematch"""
+)
+@config_option
+@_folder_option
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Name so many findings.")
+@click.pass_context
+def check(ctx: click.Context, data_folder: Path | None, limit: int) -> None:
+    """Look the whole log over for damage.
+
+    SQLite checks its file, then every record is held against its checksum and offsets must follow each other. The WAL
+    is looked at only while no server runs: to see what a damaged one will lose, check before the server is started.
+
+    Exit status: 0 nothing was found, 1 damage was found, 2 it could not be done.
+    """
+    folder = _embedded(settings_of(ctx, data_folder=data_folder))
+    records = findings = 0
+    try:
+        with progress("records", record_count(folder)) as steps:
+            for looked_at in check_log(folder, beside_server=in_use(folder)):
+                records += looked_at.records
+                for _ in range(looked_at.records):
+                    steps.step()
+                for finding in looked_at.findings:
+                    findings += 1
+                    if findings <= limit:
+                        steps.say(printable(finding), problem=True)
+    except BrokerError as error:
+        raise UserError(printable(str(error))) from error
+    if findings > limit:
+        click.echo(f"and {counted(findings - limit, 'finding')} more", err=True)
+    click.echo(f"{counted(records, 'record')} looked at, {counted(findings, 'finding')}")
+    ctx.exit(1 if findings else 0)
+
+
+@command.command(epilog="Example: picturematch log backup /mnt/backup/log-monday.sqlite")
+@config_option
+@_folder_option
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path), metavar="DEST")
+@click.pass_context
+def backup(ctx: click.Context, data_folder: Path | None, target: Path) -> None:
+    """Copy the whole log to the new file DEST, readable by you alone, as it is at this moment.
+
+    The copy holds faces: delete it when the retention of faces (log.requests_retention_ms) has passed. People who are
+    deleted later stay in it.
+    """
+    folder = _embedded(settings_of(ctx, data_folder=data_folder))
+    with progress("pages", None) as steps:
+        _told(lambda: backup_log(folder, target, _stepping(steps.step)))
+    click.echo(f"{target} holds the log in {folder} ({target.stat().st_size} bytes)")
+
+
+@command.command(epilog="Example: picturematch log restore /mnt/backup/log-monday.sqlite --replace")
+@config_option
+@_folder_option
+@click.argument("source", type=click.Path(dir_okay=False, exists=True, path_type=Path), metavar="SRC")
+@click.option("--replace", is_flag=True, help="Move a log that is there aside, into a folder beside it.")
+@click.option("--accept-damage", is_flag=True, help="Restore a damaged backup, too; its damaged records stay so.")
+@click.pass_context
+def restore(ctx: click.Context, data_folder: Path | None, source: Path, replace: bool, accept_damage: bool) -> None:
+    """Make the log from the backup SRC; the server must be stopped.
+
+    The backup is checked first. What was written after it is gone; offsets go on far behind its end, so that no
+    reader takes a new record for one it has seen.
+    """
+    folder = _embedded(settings_of(ctx, data_folder=data_folder))
+    with progress("pages", None) as steps:
+        copied = _stepping(steps.step)
+        aside = _told(lambda: restore_log(source, folder, replace=replace, accept_damage=accept_damage, copied=copied))
+    click.echo(f"the log in {folder} is that of {source}")
+    if aside is not None:
+        click.echo(f"the former log is in {aside}; it holds faces, so delete it when you need it no more")
+
+
+@command.command(name="accept-clock", epilog="Example: picturematch log accept-clock")
+@config_option
+@_folder_option
+@click.pass_context
+def accept_clock_(ctx: click.Context, data_folder: Path | None) -> None:
+    """Say that the system's clock is right, where the server doubts it and removes nothing for its age.
+
+    The server believes the clock from its next sweep on (within a minute), or when it is started.
+    """
+    folder = _embedded(settings_of(ctx, data_folder=data_folder))
+    _told(lambda: accept_clock(folder, int(time.time() * 1000)))
+    click.echo("accepted: records that are past their age by the system's clock are removed from the next sweep on")
+
+
+def _embedded(settings: Settings) -> Path:
+    if settings.kafka_config is not None:
+        raise UserError("`log` looks after the embedded log; on Kafka use Kafka's own tools")
+    return settings.data_folder
+
+
+def _told(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except BrokerError as error:
+        raise UserError(printable(str(error))) from error
+
+
+def _stepping(step: Callable[[], None]) -> Callable[[int, int], None]:
+    return lambda _done, _total: step()
