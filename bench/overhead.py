@@ -113,12 +113,13 @@ class DirectEngine:
 
 
 class _Entry:
-    __slots__ = ("key", "offset", "value")
+    __slots__ = ("damaged", "key", "offset", "value")
 
     def __init__(self, key: bytes, value: bytes, offset: int) -> None:
         self.key: bytes | None = key
         self.value: bytes | None = value
         self.offset = offset
+        self.damaged = False
 
 
 def _person(number: int, vector: np.ndarray, model: str) -> Sequence[_Entry]:

@@ -37,6 +37,7 @@ class Entry:
     key: bytes | None
     value: bytes | None
     offset: int
+    damaged: bool = False
 
 
 @dataclass

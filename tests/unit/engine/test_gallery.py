@@ -19,6 +19,7 @@ class Entry:
     key: bytes
     value: bytes | None
     offset: int
+    damaged: bool = False
 
 
 def unit(seed: int) -> np.ndarray:

@@ -69,6 +69,22 @@ def test_a_record_without_a_key_is_told_and_holds_nothing_up() -> None:
     assert people.version == 4
 
 
+def test_a_damaged_record_that_lost_its_key_hides_somebody_until_a_tombstone_names_its_place() -> None:
+    damaged = Entry(None, b"", 3, damaged=True)
+    people, inventory = People(4, "model"), Inventory()
+    people.apply([damaged])
+    inventory.take([damaged])
+    (found,) = inventory.unreadable()
+    assert list(people.unreadable) == [b"damaged/3"] == [found.key]
+    assert not inventory.keyless
+    people.apply([Entry(b"person/bert", None, 4)])
+    assert people.unreadable
+    people.apply([Entry(found.key, None, 5)])
+    inventory.take([Entry(found.key, None, 5)])
+    assert not people.unreadable
+    assert not inventory.unreadable()
+
+
 def test_a_photo_that_cannot_be_read_hides_nobody() -> None:
     enrolled = Enrolled()
     enrolled.enrol("anna", 1)
