@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pybase64
 
 from engine.errors import Code, PictureUnreadable, RequestRefused
-from engine.vision.affordable import MAX_UNDECIMATED_PIXELS, require_affordable
+from engine.limits import MAX_UNDECIMATED_PIXELS
+from engine.vision.affordable import require_affordable
 from ingest.parse import Picture
 from ingest.paths import path_refused, read_picture_file
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from engine.vision.affordable import MAX_UNDECIMATED_PIXELS
+from engine.limits import MAX_UNDECIMATED_PIXELS
 
 MIB = 1024 * 1024
 

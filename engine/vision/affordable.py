@@ -11,13 +11,11 @@ Nothing is unpacked here and all walks are linear in the bytes, so that it may r
 from dataclasses import dataclass
 
 from engine.errors import PictureTooLarge, PictureUnreadable
+from engine.limits import MAX_UNDECIMATED_PIXELS
 from engine.vision.headers import Kind, PictureHeader, require_pixels
 from engine.vision.jpeg_scans import Layout, read_layout
 from engine.vision.png import row_bytes
 from engine.vision.webp import LOSSLESS, webp_picture
-
-MAX_UNDECIMATED_PIXELS = 8_300_000
-"""Of a PNG, WebP or BMP, which cannot be decoded smaller than they are: a screen of 3840 x 2160."""
 
 MAX_LOSSLESS_WEBP_PIXELS = 640 * 480
 """Of a lossless WebP: it may bring code tables for every 4 x 4 pixels, and how many it brings stands behind data that
