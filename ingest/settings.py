@@ -5,6 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from ingest.peer import networks
+
 MIB = 1024 * 1024
 
 Count = Annotated[int, Meta(ge=1)]
@@ -48,6 +50,9 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     drain_s: Seconds | None = None
     """Longest time to finish what is in flight when stopping; absent: the deadline, and one second for bodies that are
     on their way."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks (CIDR) of the proxies whose Forwarded or X-Forwarded-For names the client; empty: nobody's
+    does. Say only what nobody but the proxy can send from."""
     retry_after_s: Count = 1
     """What Retry-After says when a request is shed."""
     api_keys: tuple[Annotated[str, Meta(min_length=8)], ...] = ()
@@ -62,6 +67,12 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Most people that one DELETE may name."""
     max_listed_photo_bytes: Count = 32 * MIB
     """Most bytes of photos in one list of people; those beyond come with an empty reg_photo."""
+
+    def __post_init__(self) -> None:
+        try:
+            networks(self.trusted_proxies)
+        except ValueError as error:
+            raise ValueError(f"trusted_proxies: {error}") from error
 
     @property
     def deadline_s(self) -> float:
