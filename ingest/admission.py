@@ -8,7 +8,8 @@ from collections import Counter
 from ingest.line import Line, Shed
 
 _PATIENCE = 0.75
-"""Of the deadline: what an answer may be expected to take. The rest is for what is not expected."""
+"""Of the deadline: how long the last in the line may be expected to wait for its answer. The rest is for what is not
+expected."""
 _SHARE = 2
 """One peer may hold this many times the memory that it leaves to others: alone two thirds of all, one of n peers
 2 / (2n + 1). So whatever the others hold, there is always room for one that comes (dynamic thresholds, Choudhury and
@@ -53,26 +54,19 @@ class Admission:
             raise self.shed("draining", "the server is stopping; try again")
         if not log_available:
             raise self.shed("log", "the log cannot be reached now; try again")
-        if through_log:
-            self._require_time(peer)
-        if self.in_flight >= self.max_in_flight and self._crowding(peer) is None:
-            raise self._full()
+        self._is_crowded(peer, through_log=through_log)
         self._require_memory(peer, size)
 
     def enter(self, peer: str, *, through_log: bool = True) -> None:
         """Let one call in, which has arrived completely; a server that is stopping still finishes it.
 
-        When all places are taken, the newest waiting call of the peer that has most makes way, if that peer still has
-        no fewer than this one then.
+        When all places are taken, or the line is as long as it may be, the newest waiting call of the peer that has
+        most makes way, if that peer still has no fewer than this one then.
 
         Raises:
             Shed: the server is full.
         """
-        if through_log:
-            self._require_time(peer)
-        if self.in_flight >= self.max_in_flight:
-            if self._crowding(peer) is None:
-                raise self._full()
+        if self._is_crowded(peer, through_log=through_log):
             self.line.push_out("turn", "too many requests from one address at a time; try again")
         self._in_flight[peer] += 1
 
@@ -97,28 +91,35 @@ class Admission:
         """A refusal for want of room."""
         return Shed(reason, message)
 
-    def _full(self) -> Shed:
-        return self.shed("in_flight", "too many requests at a time; try again")
+    def _is_crowded(self, peer: str, *, through_log: bool) -> bool:
+        """Whether another call must make way for one of that peer; False: there is room.
 
-    def _require_time(self, peer: str) -> None:
-        # Who has nothing under way is asked for his wait only: slow answers to others are no reason to refuse him, and
-        # only a call that is let in can tell that they are no longer slow.
-        expected_s = self.line.expected_s(peer) if self._in_flight[peer] else self.line.wait_s(peer)
-        if expected_s > self._longest_s:
+        Raises:
+            Shed: there is none, and nobody who would make way.
+        """
+        too_late = through_log and self._comes_too_late(peer)
+        if not too_late and self.in_flight < self.max_in_flight:
+            return False
+        largest = self.line.largest()
+        if largest is not None and self._in_flight[largest] > self._in_flight[peer] + 1:
+            return True
+        if too_late:
             self.line.turned_away()
             raise self.shed("wait", "too many requests at a time: the answer would come too late; try again")
+        raise self.shed("in_flight", "too many requests at a time; try again")
+
+    def _comes_too_late(self, peer: str) -> bool:
+        answer_s = self.line.answer_s
+        if not self._in_flight[peer]:
+            # Slow answers to others are no reason to refuse who has nothing under way: only a call that is let in can
+            # tell that they are no longer slow.
+            answer_s = min(answer_s, self._longest_s / 2)
+        return self.line.wait_s + answer_s > self._longest_s
 
     def _require_memory(self, peer: str, size: int) -> None:
         free = self.max_held_bytes - self.held_bytes - size
         if free < 0 or self._held[peer] + size > _SHARE * free:
             raise self.shed("memory", "the requests and answers in flight are too large together; try again")
-
-    def _crowding(self, peer: str) -> str | None:
-        """The peer that has most calls waiting, where one of them can make way for one of `peer`."""
-        largest = self.line.largest()
-        if largest is None or self._in_flight[largest] <= self._in_flight[peer] + 1:
-            return None
-        return largest
 
 
 def _take_off(counter: Counter[str], peer: str, amount: int) -> None:

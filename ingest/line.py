@@ -71,15 +71,18 @@ class Line:
         """The peer that has most calls waiting."""
         return self._turns.largest()
 
-    def wait_s(self, peer: str) -> float:
-        """How long a call of that peer that came now would wait for its turn, in seconds; 0 while nothing is known."""
+    @property
+    def wait_s(self) -> float:
+        """How long one more call would make the last in the line wait for its turn, in seconds; 0 while nothing is
+        known."""
         if self._in_log < self.limit and not self._turns:
             return 0.0
-        return (self._turns.ahead(peer) + 1) * self._pace.interval_s
+        return (len(self._turns) + 1) * self._pace.interval_s
 
-    def expected_s(self, peer: str) -> float:
-        """When such a call would have its answer, in seconds; 0 while nothing is known."""
-        return self.wait_s(peer) + self._pace.answer_s
+    @property
+    def answer_s(self) -> float:
+        """How long nearly all calls wait for their answer once they have had their turn; 0 while nothing is known."""
+        return self._pace.answer_s if self._in_log else 0.0
 
     def turned_away(self) -> None:
         """A call was refused because its answer would come too late: there is more work than is let in."""
@@ -101,11 +104,12 @@ class Line:
             Shed: it cannot be in time any more, or had to make way for others.
         """
         loop = asyncio.get_running_loop()
-        if self._in_log >= self.limit or self._turns:
+        must_wait = self._in_log >= self.limit or bool(self._turns)
+        if must_wait:
             await self._wait(peer, wait_until)
         else:
             self._in_log += 1
-        place = Place(self._pace.sent(loop.time()))
+        place = Place(self._pace.sent(loop.time(), had_waited=must_wait))
         try:
             yield place
         finally:
@@ -149,13 +153,8 @@ class Line:
         contended = bool(self._turns) or self._turned_away
         self._turned_away = False
         effort = place.reply.effort
-        if effort is None:
-            self._pace.answered(place.sent, now, contended=contended)
-        else:
-            self._pace.answered(
-                place.sent, now, contended=contended, waited_s=effort.waited_s, worked_s=effort.worked_s
-            )
-        while self._turns and (len(self._turns) + 1) * self._pace.interval_s + self._pace.answer_s > self._deadline_s:
+        self._pace.answered(place.sent, now, contended=contended, waited_s=effort.waited_s if effort else None)
+        while self._turns and len(self._turns) * self._pace.interval_s + self._pace.answer_s > self._deadline_s:
             self.push_out("wait", "too many requests at a time; try again")
 
 

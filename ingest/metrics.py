@@ -43,7 +43,7 @@ class Metrics:
         )
         self.expected_s = Gauge(
             "picturematch_http_expected_seconds",
-            "What an answer is expected to take for a peer with nothing waiting.",
+            "What the answer to one more call is expected to take at most.",
             registry=registry,
         )
         self.unknown_fields = Counter(

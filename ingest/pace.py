@@ -3,12 +3,12 @@
 Both are learnt from the requests that this ingress has in the log, whoever else has some there too.
 
 The interval between two answers is a delivery rate as BBR measures it: the time that a request spent in the log, over
-the number of answers that came meanwhile. While work waits, that is what the processors can do; at other times it only
-says that they can do at least so much.
+the number of answers that came meanwhile. Of a request that had to wait for its turn, while others wait still, that is
+what the processors can do; any other only says that they can do at least so much.
 
 The limit on requests in the log follows how long a request waited for a matching thread, in units of the time that it
-took there: at `_AIM` each thread has so many waiting behind the one it works on. Less, and the limit rises, because a
-thread may soon have nothing to do; more, and it falls, because what waits in the log cannot be taken in turns, nor
+took otherwise: at `_AIM` each thread has so many waiting behind the one it works on. Less, and the limit rises, because
+a thread may soon have nothing to do; more, and it falls, because what waits in the log cannot be taken in turns, nor
 refused. Like CoDel it needs no knowledge of the number of threads or machines; unlike limits that compare a time with
 the least one seen (Vegas, Gradient) it needs no least one. Only replies of a processor that does not tell its times
 are judged by the least one seen.
@@ -23,7 +23,7 @@ _GAIN = 0.25
 _CUT = 0.2
 """Of the limit, for each request that was not answered in time."""
 _INTERVAL_SMOOTHING = 1 / 8
-_ANSWER_SMOOTHING = 1 / 4
+_ANSWER_SMOOTHING = 1 / 8
 _LEAST_RISES = 1 / 50
 """By how much of its distance to what is measured the least time rises with an answer that nothing was ahead of, so
 that it is not for ever."""
@@ -31,10 +31,11 @@ that it is not for ever."""
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request that went into the log at `at`, when `answers` answers had come."""
+    """A request that went into the log at `at`, when `answers` answers had come. `had_waited`: for its turn."""
 
     at: float
     answers: int
+    had_waited: bool
 
 
 class Pace:
@@ -48,38 +49,43 @@ class Pace:
         self._is_told = False
         self.interval_s = 0.0
         """Between two answers while work waits; 0 as long as nothing is known."""
-        self.answer_s = 0.0
-        """From the log to the answer, smoothed; 0 as long as nothing is known."""
+        self._answer_s = 0.0
+        self._deviation_s = 0.0
+
+    @property
+    def answer_s(self) -> float:
+        """From the log to the answer, of nearly all requests: the mean and twice the mean deviation, both smoothed (as
+        TCP estimates how long to wait, RFC 6298); 0 as long as nothing is known."""
+        return self._answer_s + 2 * self._deviation_s
 
     @property
     def limit(self) -> int:
         """How many requests may be in the log at a time."""
         return int(self._limit)
 
-    def sent(self, now: float) -> Sent:
-        """A request goes into the log."""
-        return Sent(now, self._answers)
+    def sent(self, now: float, *, had_waited: bool) -> Sent:
+        """A request goes into the log, after it had to wait for its turn or at once."""
+        return Sent(now, self._answers, had_waited)
 
-    def answered(
-        self, sent: Sent, now: float, *, contended: bool, waited_s: float | None = None, worked_s: float | None = None
-    ) -> None:
-        """Its answer came. `contended`: more work waited than the limit let in. `waited_s`, `worked_s`: how long it
-        waited for a matching thread and how long it took there, where the processor tells it."""
+    def answered(self, sent: Sent, now: float, *, contended: bool, waited_s: float | None = None) -> None:
+        """Its answer came. `contended`: more work waits than the limit lets in. `waited_s`: how long it waited for a
+        matching thread, where the processor tells it."""
         self._answers += 1
         spent_s = max(now - sent.at, 1e-6)
         sample_s = spent_s / (self._answers - sent.answers)
-        if not self.interval_s:
+        saturated = contended and sent.had_waited
+        if saturated and not self.interval_s:
             self.interval_s = sample_s
-        elif contended or sample_s < self.interval_s:
+        elif saturated or sample_s < self.interval_s:
             self.interval_s += _INTERVAL_SMOOTHING * (sample_s - self.interval_s)
         self._smooth_answer(spent_s)
-        if waited_s is None or worked_s is None:
-            # Where others are told, this one just did nothing that takes a thread.
-            waited_s, worked_s = (0.0, 0.0) if self._is_told else self._guess(spent_s, contended)
-        else:
+        if waited_s is not None:
             self._is_told = True
-        if contended and worked_s > 0:
-            error = (_AIM - waited_s / worked_s) / _AIM
+        elif not self._is_told:
+            waited_s = self._guess(spent_s, contended)
+        # Where others are told and this one is not, it took no matching thread.
+        if contended and waited_s is not None:
+            error = (_AIM - waited_s / max(spent_s - waited_s, 1e-6)) / _AIM
             self._set_limit(self._limit + _GAIN * max(-1.0, min(1.0, error)))
 
     def unanswered(self, sent: Sent, now: float) -> None:
@@ -88,14 +94,19 @@ class Pace:
         self._set_limit(self._limit * (1 - _CUT))
 
     def _smooth_answer(self, spent_s: float) -> None:
-        self.answer_s += (spent_s - self.answer_s) * (_ANSWER_SMOOTHING if self.answer_s else 1.0)
+        if not self._answer_s:
+            self._answer_s = spent_s
+            return
+        error = spent_s - self._answer_s
+        self._answer_s += _ANSWER_SMOOTHING * error
+        self._deviation_s += _ANSWER_SMOOTHING * (abs(error) - self._deviation_s)
 
-    def _guess(self, spent_s: float, contended: bool) -> tuple[float, float]:
+    def _guess(self, spent_s: float, contended: bool) -> float:
         least_s = spent_s if self._least_s is None else self._least_s
         if not contended or self.limit == 1:
             least_s += _LEAST_RISES * (spent_s - least_s)
         self._least_s = min(spent_s, least_s)
-        return spent_s - self._least_s, self._least_s
+        return spent_s - self._least_s
 
     def _set_limit(self, limit: float) -> None:
         self._limit = max(1.0, min(float(self._most), limit))

@@ -72,14 +72,6 @@ class Turns(Generic[T]):
         self._left(peer)
         return entry
 
-    def ahead(self, peer: str) -> int:
-        """How many entries have their turn before one of that peer that came now, as far as is known now."""
-        if peer not in self._round and peer not in self._fresh:
-            return min(self._count, 2 * len(self._fresh) + 1)
-        own = self.waiting(peer)
-        others = (len(entries) for other, entries in self._waiting.items() if other != peer)
-        return own + sum(min(count, own + 1) for count in others)
-
     def _left(self, peer: str) -> None:
         self._count -= 1
         if not self._waiting[peer]:

@@ -122,20 +122,39 @@ async def test_a_call_whose_turn_does_not_come_in_time_is_refused() -> None:
         assert admission.line.length == 0
 
 
-async def one_answer(admission: Admission, peer: str, spent_s: float) -> None:
-    async with admission.line.turn(peer, asyncio.get_running_loop().time() + 60) as place:
-        place.appended = True
-        await asyncio.sleep(spent_s)
-        place.reply = REPLY
+async def learn_pace(admission: Admission, calls: int, spent_s: float) -> None:
+    """So many calls of a peer at once, each of which takes so long."""
+
+    async def one() -> None:
+        async with admission.line.turn("b", asyncio.get_running_loop().time() + 60) as place:
+            place.appended = True
+            await asyncio.sleep(spent_s)
+            place.reply = REPLY
+
+    await asyncio.gather(*(one() for _ in range(calls)), return_exceptions=True)
 
 
-async def test_what_would_come_too_late_is_refused_but_not_to_who_has_nothing_under_way() -> None:
-    admission = Admission(64, 100, deadline_s=1.0)
-    await one_answer(admission, "a", 0.1)
+async def test_what_would_come_too_late_is_refused_at_once() -> None:
+    admission = Admission(64, 100, deadline_s=2.0)
+    await learn_pace(admission, 24, 0.4)
     async with AsyncExitStack() as stack:
-        await waiting_calls(admission, stack, ["greedy"] * 8)
-        assert refused(admission, "greedy") is None
-        await waiting_calls(admission, stack, ["greedy"] * 6)
+        await waiting_calls(admission, stack, ["greedy"] * admission.line.limit)
+        assert refused(admission, "greedy") is None, "there is no line yet"
+        for _ in range(60):
+            if refused(admission, "greedy") is not None:
+                break
+            await waiting_calls(admission, stack, ["greedy"])
+        assert refused(admission, "greedy") == "wait"
+        assert 2 <= admission.line.length < 50
+        assert refused(admission, "honest") is None, "one of the greedy one's makes way"
+
+
+async def test_slow_answers_alone_keep_nobody_out_who_has_nothing_under_way() -> None:
+    admission = Admission(64, 100, deadline_s=0.4)
+    await learn_pace(admission, 1, 0.5)
+    assert refused(admission, "greedy") is None
+    async with AsyncExitStack() as stack:
+        await waiting_calls(admission, stack, ["greedy"])
         assert refused(admission, "greedy") == "wait"
         assert refused(admission, "honest") is None
 

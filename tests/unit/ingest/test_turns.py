@@ -38,7 +38,6 @@ def test_a_peer_that_comes_now_and_then_waits_for_no_round() -> None:
         for _ in range(5):
             turns.put(f"{peer}", peer)
     taken(turns, 110)
-    assert turns.ahead("rare") <= 1
     turns.put("rare", -1)
     assert -1 in taken(turns, 2)
 
@@ -79,14 +78,14 @@ def test_nobody_starves_whoever_comes_meanwhile(puts: list[str], served: int, pe
     for other in puts:
         turns.put(other, 0)
     taken(turns, served)
-    expected = turns.ahead(peer)
+    most = 2 * (len(turns) + 5) + 1
     turns.put(peer, 1)
-    for turn in range(2 * (expected + 1) + 1):
+    for turn in range(most):
         # Every turn a peer comes that nobody has seen before.
         turns.put(f"new {turn}", 2)
         if turns.take() == 1:
             return
-    raise AssertionError(f"{expected} were ahead, and its turn did not come in {2 * (expected + 1) + 1}")
+    raise AssertionError(f"its turn did not come in {most}")
 
 
 class TurnsModel(RuleBasedStateMachine):
@@ -134,7 +133,6 @@ class TurnsModel(RuleBasedStateMachine):
         waiting = Counter(peer for peer, _ in self.model)
         assert len(self.turns) == len(self.model)
         assert all(self.turns.waiting(peer) == count for peer, count in waiting.items())
-        assert all(self.turns.ahead(f"{peer}") <= len(self.model) for peer in range(31))
 
 
 TestTurnsModel = TurnsModel.TestCase
