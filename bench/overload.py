@@ -14,8 +14,11 @@ All traffic stays on this machine's loopback network (127.0.0.0/8, of which each
 import asyncio
 import multiprocessing
 import os
+import re
 import time
-from collections.abc import Callable, Sequence
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +51,7 @@ _GREEDY = (
     ("one address, 50 connections", ["127.0.4.2"], 50),
     ("50 addresses, 1 connection each", [f"127.0.5.{number}" for number in range(1, 51)], 1),
 )
+_SHED = re.compile(r'^picturematch_http_shed_total{reason="(\w+)"} (\S+)$', re.M)
 _HONEST_PAUSE_S = 0.5
 _DIMENSION = 512
 _PEOPLE = 1000
@@ -55,11 +59,13 @@ _PEOPLE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Load, what came of it, and the seconds of processor time that the server's processes took."""
+    """Load, what came of it, the seconds of processor time that the server's processes took, and how many calls it
+    refused for which reason."""
 
     name: str
     tally: Tally
     cpu_s: float
+    shed: Mapping[str, int]
 
     @property
     def useful(self) -> float:
@@ -136,9 +142,14 @@ class OverloadBench:
     def _row(
         self, name: str, callers: Callable[Concatenate[Target, P], Tally], *args: P.args, **kwargs: P.kwargs
     ) -> Row:
-        before_s = self._cpu_s()
+        before_s, shed = self._cpu_s(), self._shed()
         tally = self._start(callers, *args, **kwargs).result()
-        return Row(name, tally, self._cpu_s() - before_s)
+        return Row(name, tally, self._cpu_s() - before_s, self._shed() - shed)
+
+    def _shed(self) -> Counter[str]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._target.port}/metrics", timeout=30) as page:
+            found = _SHED.findall(page.read().decode())
+        return Counter({reason: int(float(count)) for reason, count in found})
 
     def _cpu_s(self) -> float:
         times = [process.cpu_times() for process in (self._server, *self._server.children(recursive=True))]
@@ -169,6 +180,9 @@ def _print_loads(capacity: Row, rows: Sequence[Row]) -> None:
             *(f"{np.percentile(tally.refused_ms, share):.0f}" if tally.refused_ms else "" for share in (50, 99)),
         )
     _console().print(table)
+    for row in rows:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(row.shed.items())) or "nothing"
+        _console().print(f"{row.name}: refused for {reasons}")
 
 
 def _print_greed(rows: Sequence[tuple[str, Tally, Tally]], settings: Settings) -> None:

@@ -14,6 +14,9 @@ _SHARE = 2
 """One peer may hold this many times the memory that it leaves to others: alone two thirds of all, one of n peers
 2 / (2n + 1). So whatever the others hold, there is always room for one that comes (dynamic thresholds, Choudhury and
 Hahne 1998)."""
+_CROWDING = 2
+"""How many times the calls of a peer another must have in flight, so that one of them makes way. With less, callers who
+are much alike would push each other out, and be refused after a wait instead of at once."""
 _LOG_SHARE = 0.75
 """Of the calls in flight: those that may be in the log; at least the rest can be taken in turns."""
 
@@ -61,7 +64,7 @@ class Admission:
         """Let one call in, which has arrived completely; a server that is stopping still finishes it.
 
         When all places are taken, or the line is as long as it may be, the newest waiting call of the peer that has
-        most makes way, if that peer still has no fewer than this one then.
+        most makes way, if that peer has more than twice as many in flight as this one will have.
 
         Raises:
             Shed: the server is full.
@@ -101,7 +104,7 @@ class Admission:
         if not too_late and self.in_flight < self.max_in_flight:
             return False
         largest = self.line.largest()
-        if largest is not None and self._in_flight[largest] > self._in_flight[peer] + 1:
+        if largest is not None and self._in_flight[largest] > _CROWDING * (self._in_flight[peer] + 1):
             return True
         if too_late:
             self.line.turned_away()

@@ -154,7 +154,7 @@ class Line:
         self._turned_away = False
         effort = place.reply.effort
         self._pace.answered(place.sent, now, contended=contended, waited_s=effort.waited_s if effort else None)
-        while self._turns and len(self._turns) * self._pace.interval_s + self._pace.answer_s > self._deadline_s:
+        while len(self._turns) * self._pace.interval_s > self._deadline_s:
             self.push_out("wait", "too many requests at a time; try again")
 
 
