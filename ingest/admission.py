@@ -7,7 +7,7 @@ from collections import Counter
 
 from ingest.line import Line, Shed
 
-_PATIENCE = 0.75
+_PATIENCE = 0.6
 """Of the deadline: how long the last in the line may be expected to wait for its answer. The rest is for what is not
 expected."""
 _SHARE = 2

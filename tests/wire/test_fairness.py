@@ -116,13 +116,14 @@ async def test_a_peer_alone_gets_everything(serving: Serving) -> None:
 
 async def test_what_would_come_too_late_is_refused_instead_of_done_in_vain(serving: Serving) -> None:
     workers = Workers(count=2, seconds=0.1)
-    async with serving(workers, deadline_ms=1500) as site:
+    async with serving(workers, deadline_ms=2500) as site:
         callers = [Caller(site, f"127.0.1.{number}") for number in range(1, 65)]
         async with busy_with([caller.for_ever for caller in callers]):
-            await eventually(lambda: workers.done >= 60, 60)
+            await eventually(lambda: workers.done >= 120, 60)
         codes = sum((caller.codes for caller in callers), Counter[int]())
-        assert codes[50480] <= 6, f"answers: {codes}, done by the processor: {workers.done}"
-        assert codes[200] >= 0.8 * workers.done, f"answers: {codes}, done by the processor: {workers.done}"
+        # Without a limit on what waits, nearly everything is done for callers who have been told TIMEOUT.
+        assert codes[50480] <= 0.25 * workers.done, f"answers: {codes}, done by the processor: {workers.done}"
+        assert codes[200] >= 0.6 * workers.done, f"answers: {codes}, done by the processor: {workers.done}"
         assert codes[50380] > codes[200], "the rest is refused"
 
 
@@ -178,12 +179,12 @@ async def test_behind_a_trusted_proxy_the_peer_is_the_client_that_it_names(servi
 
 async def test_one_address_cannot_take_the_memory_of_others_with_slow_bodies(serving: Serving) -> None:
     async with serving(max_body_memory_bytes=100_000) as site, AsyncExitStack() as stack:
-        head = f"POST {MATCH_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n".encode()
+        head = f"POST {MATCH_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n".encode()
         for _ in range(10):
             _, writer = await stack.enter_async_context(connected(site, GREEDY))
-            writer.write(head + b" " * 9_900)
+            writer.write(head + b" " * 9_990)
         shed, held = "picturematch_http_shed_total", "picturematch_http_held_bytes"
-        await eventually(lambda: site.metric(shed, reason="memory") > 0 or site.metric(held) == 99_000)
+        await eventually(lambda: site.metric(shed, reason="memory") > 0 or site.metric(held) == 99_900)
         honest = Caller(site, HONEST)
         assert await honest.once() == 200
 
