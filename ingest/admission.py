@@ -14,7 +14,7 @@ _SHARE = 2
 """One peer may hold this many times the memory that it leaves to others: alone two thirds of all, one of n peers
 2 / (2n + 1). So whatever the others hold, there is always room for one that comes (dynamic thresholds, Choudhury and
 Hahne 1998)."""
-_CROWDING = 2
+_CROWDING = 3
 """How many times the calls of a peer another must have in flight, so that one of them makes way. With less, callers who
 are much alike would push each other out, and be refused after a wait instead of at once."""
 _LOG_SHARE = 0.75
@@ -64,7 +64,7 @@ class Admission:
         """Let one call in, which has arrived completely; a server that is stopping still finishes it.
 
         When all places are taken, or the line is as long as it may be, the newest waiting call of the peer that has
-        most makes way, if that peer has more than twice as many in flight as this one will have.
+        most makes way, if that peer has more than three times as many in flight as this one will have.
 
         Raises:
             Shed: the server is full.
