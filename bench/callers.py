@@ -82,6 +82,12 @@ class _Connections:
         else:
             writer.close()
 
+    def close(self) -> None:
+        """Close those that are kept."""
+        for free in self._free.values():
+            for _, writer in free:
+                writer.transport.abort()
+
     async def _open(self, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self._target.port, local_addr=(address, 0))
 
@@ -114,6 +120,8 @@ def offered(target: Target, addresses: Sequence[str], rate: float, seconds: floa
         if under_way:
             await asyncio.wait(under_way)
         tally.seconds = time.perf_counter() - began
+        connections.close()
+        await asyncio.sleep(0)
         return tally
 
     return asyncio.run(run())
@@ -133,6 +141,8 @@ def repeated(target: Target, addresses: Sequence[str], each: int, seconds: float
 
         await asyncio.gather(*(one(address, i) for i, address in enumerate(addresses) for _ in range(each)))
         tally.seconds = time.perf_counter() - began
+        connections.close()
+        await asyncio.sleep(0)
         return tally
 
     return asyncio.run(run())

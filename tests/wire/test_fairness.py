@@ -208,6 +208,23 @@ async def test_one_address_cannot_take_all_connections(serving: Serving, sent: b
         assert site.metric("picturematch_http_connections") <= 41
 
 
+async def test_who_makes_way_in_the_middle_of_a_request_is_told_why(serving: Serving) -> None:
+    async with serving(max_connections=3) as site, AsyncExitStack() as stack:
+        half = f"POST {MATCH_PATH} HTTP/1.1\r\nHo".encode()
+        readers = []
+        for number in range(3):
+            reader, writer = await stack.enter_async_context(connected(site, GREEDY))
+            writer.write(half)
+            readers.append(reader)
+            await eventually(lambda: site.metric("picturematch_http_connections") == number + 1)  # noqa: B023
+        assert await Caller(site, HONEST).once() == 200
+        async with asyncio.timeout(10):
+            (told,) = parse_replies(await readers[0].read())
+        assert told.code == 50380
+        assert told.headers["connection"] == "close"
+        assert site.metric("picturematch_http_shed_total", reason="connections") == 1
+
+
 async def test_the_connections_of_others_stay(serving: Serving) -> None:
     async with serving(max_connections=10) as site, AsyncExitStack() as stack:
         reader, writer = await stack.enter_async_context(connected(site, HONEST))
