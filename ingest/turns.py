@@ -1,16 +1,19 @@
 """Whose turn is it? Pure: waiting calls, in turns by peer.
 
 Peers take turns, however many calls each has waiting, so a peer alone gets every turn and a peer among n at least one
-in n. A peer that had no call waiting is fresh: every other turn goes to the fresh ones, so that a caller who comes now
+in n. A peer that had no call waiting is fresh: every third turn goes to the fresh ones, so that a caller who comes now
 and then waits a turn or two instead of a whole round behind callers who are always there. Once it has had its turn it
 joins the round, and leaves it only when the round reaches it with nothing waiting. (The two lists are those of
-fq_codel, RFC 8290; that its new list could starve its old one is why they alternate here.)
+fq_codel, RFC 8290; that its new list could starve its old one is why it has a part of the turns only here.)
 """
 
 from collections import OrderedDict, deque
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+_TURNS_OF_THE_ROUND = 2
+"""For each turn of a fresh peer, while both wait: so those in the round wait at most half as long again."""
 
 
 class Turns(Generic[T]):
@@ -20,7 +23,7 @@ class Turns(Generic[T]):
         self._waiting: dict[str, deque[T]] = {}
         self._fresh: OrderedDict[str, None] = OrderedDict()
         self._round: OrderedDict[str, None] = OrderedDict()
-        self._fresh_is_next = True
+        self._turns_since_fresh = _TURNS_OF_THE_ROUND
         self._count = 0
 
     def __len__(self) -> int:
@@ -42,9 +45,10 @@ class Turns(Generic[T]):
         if not self._count:
             return None
         self._skip_absent()
-        turn_of_fresh = bool(self._fresh) and (self._fresh_is_next or not self._round)
+        fresh_is_next = self._turns_since_fresh >= _TURNS_OF_THE_ROUND
+        turn_of_fresh = bool(self._fresh) and (fresh_is_next or not self._round)
         peer, _ = (self._fresh if turn_of_fresh else self._round).popitem(last=False)
-        self._fresh_is_next = not turn_of_fresh
+        self._turns_since_fresh = 0 if turn_of_fresh else self._turns_since_fresh + 1
         entry = self._waiting[peer].popleft()
         self._round[peer] = None
         self._left(peer)
@@ -79,7 +83,7 @@ class Turns(Generic[T]):
             self._fresh.pop(peer, None)
         if not self._count:
             self._round.clear()
-            self._fresh_is_next = True
+            self._turns_since_fresh = _TURNS_OF_THE_ROUND
 
     def _skip_absent(self) -> None:
         """Let those leave the round who stand at its front with nothing waiting."""

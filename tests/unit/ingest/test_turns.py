@@ -29,7 +29,7 @@ def test_peers_take_turns_however_many_each_has() -> None:
     turns.take()
     for number in (1000, 1001, 1002):
         turns.put("b", number)
-    assert taken(turns, 7) == [1, 1000, 2, 1001, 3, 1002, 4]
+    assert taken(turns, 8) == [1, 2, 1000, 3, 1001, 4, 1002, 5]
 
 
 def test_a_peer_that_comes_now_and_then_waits_for_no_round() -> None:
@@ -37,19 +37,19 @@ def test_a_peer_that_comes_now_and_then_waits_for_no_round() -> None:
     for peer in range(50):
         for _ in range(5):
             turns.put(f"{peer}", peer)
-    taken(turns, 110)
+    taken(turns, 160)
     turns.put("rare", -1)
-    assert -1 in taken(turns, 2)
+    assert -1 in taken(turns, 3)
 
 
 def test_a_peer_that_is_back_at_once_waits_for_its_turn() -> None:
     turns: Turns[int] = Turns()
     for peer in range(10):
-        for _ in range(5):
+        for _ in range(20):
             turns.put(f"{peer}", peer)
-    taken(turns, 22)
+    taken(turns, 30)
     turns.put("quick", -1)
-    assert -1 in taken(turns, 2)
+    assert -1 in taken(turns, 3)
     turns.put("quick", -1)
     assert -1 not in taken(turns, 8)
 
@@ -59,7 +59,7 @@ def test_of_peers_that_always_wait_all_get_as_much(puts: list[str]) -> None:
     turns: Turns[str] = Turns()
     for peer in puts:
         turns.put(peer, peer)
-    taken(turns, 11)  # by then each has had its first turn
+    taken(turns, 14)  # by then each has had its first turn
     assert Counter(taken(turns, 20)) == dict.fromkeys("abcde", 4)
 
 
@@ -78,7 +78,7 @@ def test_nobody_starves_whoever_comes_meanwhile(puts: list[str], served: int, pe
     for other in puts:
         turns.put(other, 0)
     taken(turns, served)
-    most = 2 * (len(turns) + 5) + 1
+    most = 3 * (len(turns) + 5) + 1
     turns.put(peer, 1)
     for turn in range(most):
         # Every turn a peer comes that nobody has seen before.
