@@ -117,7 +117,7 @@ class Admission:
             # Slow answers to others are no reason to refuse who has nothing under way: only a call that is let in can
             # tell that they are no longer slow.
             answer_s = min(answer_s, self._longest_s / 2)
-        return self.line.wait_s + answer_s > self._longest_s
+        return self.line.wait_s(peer) + answer_s > self._longest_s
 
     def _require_memory(self, peer: str, size: int) -> None:
         free = self.max_held_bytes - self.held_bytes - size

@@ -71,13 +71,12 @@ class Line:
         """The peer that has most calls waiting."""
         return self._turns.largest()
 
-    @property
-    def wait_s(self) -> float:
-        """How long one more call would make the last in the line wait for its turn, in seconds; 0 while nothing is
-        known."""
+    def wait_s(self, peer: str) -> float:
+        """How long the last in the line would wait for its turn, with one more call of that peer, in seconds; 0 while
+        nothing is known."""
         if self._in_log < self.limit and not self._turns:
             return 0.0
-        return (len(self._turns) + 1) * self._pace.interval_s
+        return max(len(self._turns) + 1, self._turns.rounds(peer)) * self._pace.interval_s
 
     @property
     def answer_s(self) -> float:

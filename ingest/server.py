@@ -126,7 +126,7 @@ class Ingress:
         self._metrics.waiting.set_function(lambda: line.length)
         self._metrics.in_log.set_function(lambda: line.in_log)
         self._metrics.log_limit.set_function(lambda: line.limit)
-        self._metrics.expected_s.set_function(lambda: line.wait_s + line.answer_s)
+        self._metrics.expected_s.set_function(lambda: line.wait_s("") + line.answer_s)
         self._metrics.held_bytes.set_function(lambda: self._admission.held_bytes)
         self._metrics.connections.set_function(lambda: self._http.open_connections if self._http else 0)
         self._http: HttpServer | None = None

@@ -63,6 +63,13 @@ class Turns(Generic[T]):
         self._left(peer)
         return True
 
+    def rounds(self, peer: str) -> int:
+        """How many turns the peers of this round have until one more entry of that peer has its own, as others keep
+        coming: a round for each of its entries. 0 for a peer that would be fresh."""
+        if peer not in self._round and peer not in self._fresh:
+            return 0
+        return (self.waiting(peer) + 1) * (len(self._round) + len(self._fresh))
+
     def largest(self) -> str | None:
         """The peer that has most entries waiting."""
         return max(self._waiting, key=self.waiting, default=None)

@@ -138,6 +138,23 @@ class TurnsModel(RuleBasedStateMachine):
 TestTurnsModel = TurnsModel.TestCase
 
 
+def test_one_more_entry_waits_a_round_for_each_of_its_peer() -> None:
+    turns: Turns[int] = Turns()
+    for peer in "abcd":
+        for _ in range(9):
+            turns.put(peer, 0)
+    taken(turns, 12)
+    assert turns.rounds("new") == 0
+    before = turns.rounds("a")
+    assert before == 4 * (turns.waiting("a") + 1)
+    turns.put("a", 1)
+    took = 0
+    while turns.take() != 1:
+        took += 1
+        turns.put("bcd"[took % 3], 0)
+    assert took < before
+
+
 def test_peers_that_came_once_are_forgotten() -> None:
     turns: Turns[int] = Turns()
     for _ in range(3):
