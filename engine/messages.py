@@ -189,13 +189,22 @@ class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_on
 Answer = MatchAnswer | CompareAnswer | FiqaAnswer | PersonAnswer | DeletedAnswer | RefusedAnswer
 
 
+class Effort(Message, frozen=True, kw_only=True):
+    """Seconds that a request waited at its processor for a matching thread, and seconds that it took there."""
+
+    waited_s: float
+    worked_s: float
+
+
 class Reply(Message, frozen=True, kw_only=True):
     """What a processor tells the ingress that waits. `gallery_version`: the people topic's offset after the records
-    that this request wrote (enrolment), else the version that was searched."""
+    that this request wrote (enrolment), else the version that was searched. `effort`: absent where the request took no
+    matching thread; from it an ingress learns how many requests keep the processors busy (ingest.pace)."""
 
     request_id: str
     answer: Answer
     gallery_version: int
+    effort: Effort | None = None
 
 
 class PersonRecord(Message, frozen=True, kw_only=True):

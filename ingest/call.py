@@ -14,10 +14,10 @@ from ingest.settings import IngestSettings
 
 
 class Held:
-    """The place and the bytes that one call holds; gives them back when left."""
+    """The place and the bytes that one call of a peer holds; gives them back when left."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
+    def __init__(self, admission: Admission, peer: str) -> None:
+        self._admission, self._peer = admission, peer
         self._size = 0
         self._placed = False
 
@@ -27,19 +27,19 @@ class Held:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._admission.release(self._size)
+        self._admission.release(self._peer, self._size)
         self._size = 0
         if self._placed:
-            self._admission.leave()
+            self._admission.leave(self._peer)
             self._placed = False
 
-    def place(self) -> None:
-        """Take a place among the calls in flight.
+    def place(self, *, through_log: bool) -> None:
+        """Take a place among the calls in flight. `through_log`: the call will wait for its turn there.
 
         Raises:
             Shed: there is none.
         """
-        self._admission.enter()
+        self._admission.enter(self._peer, through_log=through_log)
         self._placed = True
 
     def take(self, size: int) -> None:
@@ -48,20 +48,21 @@ class Held:
         Raises:
             Shed: all calls together hold too much.
         """
-        self._admission.hold(size)
+        self._admission.hold(self._peer, size)
         self._size += size
 
 
 @dataclass(slots=True)
 class Call:
-    """What a handler gets: the HTTP request, its id, whether a body without a content type is JSON here, and from
-    `arrived` on its times.
+    """What a handler gets: the HTTP request, its id, its peer (ingest.peer), whether a body without a content type is
+    JSON here, and from `arrived` on its times.
 
     The deadline counts from the arrival of the whole request, body included; the body has a limit of its own.
     """
 
     request: BaseRequest
     request_id: str
+    peer: str
     settings: IngestSettings
     clock: Callable[[], float]
     held: Held
@@ -82,12 +83,12 @@ class Call:
         self.arrived()
         return body
 
-    def arrived(self) -> None:
+    def arrived(self, *, through_log: bool = True) -> None:
         """The request is here: from now on it takes a place, and its deadline counts.
 
         Raises:
             Shed: there is no place.
         """
-        self.held.place()
+        self.held.place(through_log=through_log)
         self.received_time_s = self.clock()
         self.wait_until = asyncio.get_running_loop().time() + self.settings.deadline_s

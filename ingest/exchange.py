@@ -9,6 +9,7 @@ from engine.messages import Answer, Headers, RefusedAnswer, Reply, Request, enco
 from engine.topics import Topics, request_key
 from ingest.admission import Admission
 from ingest.attendance import Attendance
+from ingest.call import Call
 from ingest.correlator import Correlator, ReplyUndecodable
 from ingest.render import refused
 
@@ -51,34 +52,37 @@ class Exchange:
         if not self._attendance.admits(asyncio.get_running_loop().time()):
             raise self._admission.shed("processor", "nobody processes requests now; try again")
 
-    async def ask(self, request: Request, received_time_s: float, deadline_ms: int, wait_until: float) -> Reply:
-        """The reply to one request; `wait_until` is a time of the event loop.
+    async def ask(self, call: Call, request: Request) -> Reply:
+        """The reply to the one request that a call makes.
 
         Raises:
             Refusal: the processor's, or 50480, 50380, 41300.
         """
-        (outcome,) = await self.ask_all((request,), received_time_s, deadline_ms, wait_until)
+        (outcome,) = await self.ask_all(call, (request,))
         if isinstance(outcome, Refusal):
             raise outcome.afresh()
         return outcome
 
-    async def ask_all(
-        self, requests: Sequence[Request], received_time_s: float, deadline_ms: int, wait_until: float
-    ) -> Sequence[Reply | Refusal]:
-        """The reply to each request, or why there is none; all are appended together, or none.
+    async def ask_all(self, call: Call, requests: Sequence[Request]) -> Sequence[Reply | Refusal]:
+        """The reply to each request of a call, or why there is none; all are appended together when the call's turn
+        has come, or none.
 
         Raises:
             Refusal: 50380, 41300 or 50480: it is not known to be in the log.
         """
-        futures = [self._correlator.expect(request.request_id) for request in requests]
-        try:
-            await self._append([self._record(r, received_time_s, deadline_ms) for r in requests], wait_until)
-            remaining_s = wait_until - ANSWER_MARGIN_S - asyncio.get_running_loop().time()
-            await asyncio.wait(futures, timeout=max(remaining_s, 0))
-            return [_outcome(future) for future in futures]
-        finally:
-            for request in requests:
-                self._correlator.forget(request.request_id)
+        async with self._admission.line.turn(call.peer, call.wait_until - ANSWER_MARGIN_S) as place:
+            futures = [self._correlator.expect(request.request_id) for request in requests]
+            try:
+                await self._append([self._record(request, call) for request in requests], call.wait_until)
+                place.appended = True
+                remaining_s = call.wait_until - ANSWER_MARGIN_S - asyncio.get_running_loop().time()
+                await asyncio.wait(futures, timeout=max(remaining_s, 0))
+                outcomes = [_outcome(future) for future in futures]
+                place.reply = _last_reply(futures)
+                return outcomes
+            finally:
+                for request in requests:
+                    self._correlator.forget(request.request_id)
 
     async def _append(self, records: Sequence[NewRecord], wait_until: float) -> None:
         try:
@@ -94,14 +98,20 @@ class Exchange:
                 raise
             raise self._admission.shed("log", "the log cannot be written now; try again") from None
 
-    def _record(self, request: Request, received_time_s: float, deadline_ms: int) -> NewRecord:
+    def _record(self, request: Request, call: Call) -> NewRecord:
         headers = (
             (Headers.REQUEST_ID, request.request_id.encode()),
             *self._correlator.headers(),
-            (Headers.DEADLINE_MS, b"%d" % (int(received_time_s * 1000) + deadline_ms)),
+            (Headers.DEADLINE_MS, b"%d" % (int(call.received_time_s * 1000) + call.settings.deadline_ms)),
             (Headers.GALLERY_VERSION, b"%d" % self._correlator.gallery_version),
         )
         return NewRecord(self._topics.requests, request_key(request), encode(request), headers)
+
+
+def _last_reply(futures: Sequence[asyncio.Future[Reply]]) -> Reply | None:
+    """The reply to the last request, where it could be read."""
+    last = futures[-1]
+    return last.result() if last.done() and not last.cancelled() and last.exception() is None else None
 
 
 def _outcome(future: asyncio.Future[Reply]) -> Reply | Refusal:

@@ -90,7 +90,7 @@ class Faces:
             raise refusal.about(field) from None
 
     async def _answer(self, call: Call, request: Request, kind: type[A]) -> A:
-        reply = await self._exchange.ask(request, call.received_time_s, call.settings.deadline_ms, call.wait_until)
+        reply = await self._exchange.ask(call, request)
         if not isinstance(reply.answer, kind):
             raise TypeError(f"a {type(request).__name__} was answered with {type(reply.answer).__name__}")
         return reply.answer

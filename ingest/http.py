@@ -20,7 +20,9 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from engine.errors import Code
 from ingest.answer import REQUEST_ID, WHEN_SENT, to_response
+from ingest.crowd import Crowd, State
 from ingest.metrics import Metrics
+from ingest.peer import address_of, peer_key
 from ingest.render import Rendered, error
 from ingest.settings import IngestSettings
 
@@ -65,6 +67,8 @@ class HttpServer(Server):
         self.metrics = metrics
         # aiohttp's own list keeps a connection until its handler has ended; this one is of open sockets.
         self._open: set[RequestHandler] = set()
+        # Without those that have been told to close.
+        self.crowd: Crowd[Connection] = Crowd()
         self.sent_away = 0
         self._all_closed = asyncio.Event()
         self._all_closed.set()
@@ -110,6 +114,7 @@ class Connection(RequestHandler):
 
     __slots__ = (
         "_answered",
+        "_answering",
         "_cut_payload",
         "_faulty",
         "_half_closed",
@@ -121,6 +126,7 @@ class Connection(RequestHandler):
         "_released",
         "_sent_away",
         "_settings",
+        "connected_from",
     )
 
     def __init__(self, server: HttpServer, settings: IngestSettings, metrics: Metrics) -> None:
@@ -136,10 +142,13 @@ class Connection(RequestHandler):
         )
         self._settings = settings
         self._metrics = metrics
+        self.connected_from: str | None = None
+        """The address at the other end; None: not known."""
         self._answered = 0
         self._half_closed = False
         self._released = False
         self._faulty = False
+        self._answering = False
         self._lingering: asyncio.Future[None] | None = None
         self._head_began = False
         self._head_timer: asyncio.TimerHandle | None = None
@@ -159,12 +168,19 @@ class Connection(RequestHandler):
             self._released = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the client in, or send it away when there are too many."""
+        """Take the client in; when there are too many, another makes way, or this one is sent away."""
         server = cast("HttpServer", self._manager)
-        if server.open_connections >= self._settings.max_connections:
+        address = transport.get_extra_info("peername")
+        self.connected_from = address[0] if isinstance(address, tuple) else None
+        peer = peer_key(address_of(self.connected_from))
+        if len(server.crowd) >= self._settings.max_connections:
             self._metrics.shed.labels("connections").inc()
-            self._send_away(server, cast("asyncio.Transport", transport))
-            return
+            closed = server.crowd.to_close(peer)
+            if closed is None:
+                self._send_away(server, cast("asyncio.Transport", transport))
+                return
+            closed.make_way()
+        server.crowd.came(self, peer)
         super().connection_made(transport)
         # An answer counts as sent when nothing of it waits here.
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=0)
@@ -175,13 +191,27 @@ class Connection(RequestHandler):
         if self._sent_away is not None and self._manager is not None:
             self._sent_away.cancel()
             cast("HttpServer", self._manager).sent_away -= 1
+        if self._manager is not None:
+            cast("HttpServer", self._manager).crowd.went(self)
         self._stop_head_timer()
         self._stop_lingering()
         self._end_body()
         super().connection_lost(exc)
 
+    def make_way(self) -> None:
+        """Close for want of room. A client that is in the middle of a request is told why."""
+        if self._manager is not None:
+            cast("HttpServer", self._manager).crowd.went(self)
+        if self.transport is not None and not self._answering and not self._is_between_requests():
+            self.transport.write(self._full())
+        self.force_close()
+
     def data_received(self, data: bytes) -> None:
-        """Parse; notice broken bodies and the beginning of a head."""
+        """Parse; notice broken bodies, the beginning of a head, and that a request is here."""
+        self._take(data)
+        self._note_state()
+
+    def _take(self, data: bytes) -> None:
         super().data_received(data)
         if self._force_close or self._close:
             return
@@ -245,6 +275,7 @@ class Connection(RequestHandler):
     ) -> tuple[StreamResponse, bool]:
         """Send the answer; a client that does not take it is dropped."""
         transport = self.transport
+        self._answering = True
         try:
             async with asyncio.timeout(self._settings.write_s):
                 result = await super().finish_response(request, resp, start_time)
@@ -263,8 +294,23 @@ class Connection(RequestHandler):
             if (when_sent := resp.pop(WHEN_SENT, None)) is not None:
                 when_sent()
             self._answered += 1
+            self._answering = False
+            self._note_state()
             if self._released or (self._half_closed and not self._messages):
                 self.close()
+
+    def _note_state(self) -> None:
+        """Tell the crowd what this connection is doing."""
+        if self._manager is None:
+            return
+        if self._request_count != self._answered or self._messages:
+            state = State.SERVED if self._last_payload.is_eof() else State.ARRIVING
+        else:
+            state = State.IDLE if self._is_between_requests() else State.ARRIVING
+        cast("HttpServer", self._manager).crowd.is_now(self, state)
+
+    def _is_between_requests(self) -> bool:
+        return self._is_idle() and not self._head_began
 
     async def _linger(self, transport: asyncio.Transport | None) -> None:
         """Let a client that is still sending read the answer; closing at once would reset the connection under it."""

@@ -27,7 +27,24 @@ class Metrics:
         )
         self.connections = Gauge("picturematch_http_connections", "Open connections.", registry=registry)
         self.shed = Counter(
-            "picturematch_http_shed", "Requests refused for want of room.", ("reason",), registry=registry
+            "picturematch_http_shed",
+            "Requests refused for want of room: wait (the answer is expected too late), turn (made way for another "
+            "peer), late (its turn did not come in time), in_flight, memory, "
+            "connections, log, draining.",
+            ("reason",),
+            registry=registry,
+        )
+        self.waiting = Gauge("picturematch_http_waiting", "Calls that wait for their turn.", registry=registry)
+        self.in_log = Gauge("picturematch_http_in_log", "Calls whose requests are in the log.", registry=registry)
+        self.log_limit = Gauge(
+            "picturematch_http_log_limit",
+            "Most calls in the log at a time, as learnt.",
+            registry=registry,
+        )
+        self.expected_s = Gauge(
+            "picturematch_http_expected_seconds",
+            "What the answer to one more call is expected to take at most.",
+            registry=registry,
         )
         self.keys_refused = Counter(
             "picturematch_http_keys_refused",

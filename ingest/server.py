@@ -23,7 +23,7 @@ from broker.port import Broker
 from engine.errors import Code, Refusal, RequestRefused
 from engine.topics import Topics
 from ingest.accept import AcceptComplaints
-from ingest.admission import Admission, Shed
+from ingest.admission import Admission
 from ingest.answer import to_response
 from ingest.attendance import Attendance
 from ingest.auth import NotLetIn, Route, authorise
@@ -33,8 +33,10 @@ from ingest.correlator import Correlator
 from ingest.exchange import Exchange
 from ingest.faces import Faces
 from ingest.fields import bad_request
-from ingest.http import HttpServer, internal_error, log_failure, new_request_id
+from ingest.http import Connection, HttpServer, internal_error, log_failure, new_request_id
+from ingest.line import Shed
 from ingest.metrics import Metrics
+from ingest.peer import Address, client_of, networks, peer_key
 from ingest.pictures import PictureLimits
 from ingest.render import Rendered, error, success
 from ingest.settings import IngestSettings
@@ -106,7 +108,8 @@ class Ingress:
         limits = PictureLimits(
             settings.max_picture_bytes, settings.max_pixels, settings.image_roots, settings.max_pixels_undecimated
         )
-        self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes)
+        self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes, settings.deadline_s)
+        self._trusted = networks(settings.trusted_proxies)
         self._body_time = BodyTime(settings, self._admission)
         self._watch = broker.watch(topics.processors)
         self._attendance = Attendance(settings.deadline_s, self._watch.served)
@@ -138,6 +141,11 @@ class Ingress:
             "/metrics": ("metrics", {"GET": self._metrics_page, "HEAD": self._metrics_page}),
         }
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
+        line = self._admission.line
+        self._metrics.waiting.set_function(lambda: line.length)
+        self._metrics.in_log.set_function(lambda: line.in_log)
+        self._metrics.log_limit.set_function(lambda: line.limit)
+        self._metrics.expected_s.set_function(lambda: line.wait_s("") + line.answer_s)
         self._metrics.held_bytes.set_function(lambda: self._admission.held_bytes)
         self._metrics.connections.set_function(lambda: self._http.open_connections if self._http else 0)
         self._http: HttpServer | None = None
@@ -237,11 +245,13 @@ class Ingress:
         started = asyncio.get_running_loop().time()
         request_id = new_request_id()
         route, handlers = self._routes.get(request.rel_url.raw_path, ("unknown", {}))
+        client = self._client(request)
+        peer = peer_key(client)
         held_bytes = 0
         try:
-            rendered = await self._answer(request, request_id, route, handlers)
+            rendered = await self._answer(request, request_id, client, route, handlers)
             if len(rendered.body) > _SMALL_ANSWER_BYTES:
-                self._admission.hold(len(rendered.body))
+                self._admission.hold(peer, len(rendered.body))
                 held_bytes = len(rendered.body)
         except Refusal as refusal:
             rendered = self._refuse(refusal, handlers)
@@ -251,32 +261,40 @@ class Ingress:
         self._metrics.requests.labels(route, str(rendered.code)).inc()
         self._metrics.latency_s.labels(route).observe(asyncio.get_running_loop().time() - started)
         content_type = CONTENT_TYPE_LATEST if route == "metrics" and rendered.code == 200 else "application/json"
-        response = to_response(rendered, request_id, content_type, partial(self._admission.release, held_bytes))
+        response = to_response(rendered, request_id, content_type, partial(self._admission.release, peer, held_bytes))
         if self._admission.draining or not request.content.is_eof():
             # What is left of an unread body would be taken for the next request.
             response.force_close()
         return response
 
     async def _answer(
-        self, request: BaseRequest, request_id: str, route: str, handlers: Mapping[str, Handler]
+        self, request: BaseRequest, request_id: str, client: Address | None, route: str, handlers: Mapping[str, Handler]
     ) -> Rendered:
         expect = request.headers.get("Expect", "100-continue")
         if request.version >= HttpVersion11 and expect.strip().lower() != "100-continue":
             raise bad_request("only Expect: 100-continue is served")
-        peer = cast("Sequence[str] | None", request.transport and request.transport.get_extra_info("peername"))
-        self._authorise(request, peer[0] if peer else None, route)
+        self._authorise(request, None if client is None else str(client), route)
         if not handlers:
             raise RequestRefused(Code.NOT_FOUND, "no such URL")
         handler = handlers.get(request.method)
         if handler is None:
             raise RequestRefused(Code.METHOD_NOT_ALLOWED, f"this URL takes {', '.join(handlers)} only")
-        with Held(self._admission) as held:
+        peer, through_log = peer_key(client), request.method != "GET"
+        with Held(self._admission, peer) as held:
             typeless_is_json = route in _TYPELESS_ROUTES
-            call = Call(request, request_id, self._settings, self._clock, held, self._body_time, typeless_is_json)
+            call = Call(request, request_id, peer, self._settings, self._clock, held, self._body_time, typeless_is_json)
             if route not in _API_ROUTES:
                 return await handler(call)
-            self._admission.require_room(log_available=self._exchange.available())
-            self._exchange.require_processor()
+            # A body that is too large gets its own refusal, which says so.
+            size = request.content_length or 0
+            self._admission.require_room(
+                peer,
+                size if size <= self._settings.max_body_bytes else 0,
+                log_available=self._exchange.available(),
+                through_log=through_log,
+            )
+            if through_log:
+                self._exchange.require_processor()
             if (route, request.method) in _PEOPLE_CALLS and self._people.unreadable:
                 raise people_unreadable()
             return await handler(call)
@@ -296,6 +314,13 @@ class Ingress:
                 self._key_trouble_told_s = now_s
                 _log.warning("many wrong API keys come from %s; most of them are refused unjudged", address)
             raise
+
+    def _client(self, request: BaseRequest) -> Address | None:
+        """The caller's address, as the socket or a trusted proxy tells it."""
+        headers = request.headers
+        connected_from = cast("Connection", request.protocol).connected_from
+        forwarded, forwarded_for = headers.getall("Forwarded", ()), headers.getall("X-Forwarded-For", ())
+        return client_of(connected_from, forwarded, forwarded_for, self._trusted)
 
     def _refuse(self, refusal: Refusal, handlers: Mapping[str, Handler]) -> Rendered:
         headers: list[tuple[str, str]] = []

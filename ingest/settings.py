@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from engine.limits import MAX_UNDECIMATED_PIXELS
+from ingest.peer import networks
 
 MIB = 1024 * 1024
 
@@ -55,6 +56,9 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     drain_s: Seconds | None = None
     """Longest time to finish what is in flight when stopping; absent: the deadline, and one second for bodies that are
     on their way."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks (CIDR) of the proxies whose Forwarded or X-Forwarded-For names the client; empty: nobody's
+    does. Say only what nobody but the proxy can send from."""
     retry_after_s: Count = 1
     """What Retry-After says when a request is shed."""
     api_keys: tuple[Annotated[str, Meta(min_length=8)], ...] = ()
@@ -90,6 +94,10 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
                 raise ValueError(
                     f"host_names must be host names such as gatekeeper.example, without a port: {name!r} is none"
                 )
+        try:
+            networks(self.trusted_proxies)
+        except ValueError as error:
+            raise ValueError(f"trusted_proxies: {error}") from error
 
     @property
     def deadline_s(self) -> float:

@@ -14,9 +14,9 @@ from broker.port import Broker, BrokerError, Position
 from engine.errors import Code, Refusal, RequestRefused
 from engine.gallery.unreadable import UnreadableRecord, read_photo
 from engine.messages import DeletedAnswer, DeleteRequest, PersonAnswer, PersonRecord
-from ingest.admission import Shed
 from ingest.call import Call
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
+from ingest.line import Shed
 from ingest.metrics import Metrics
 from ingest.parse_users import ListCall, parse_delete, parse_enrol, parse_list
 from ingest.pictures import PictureLimits, from_base64
@@ -126,7 +126,7 @@ class Users:
             )
             for number, identity_id in enumerate(parsed.identity_ids, 1)
         ]
-        outcomes = await self._exchange.ask_all(requests, call.received_time_s, settings.deadline_ms, call.wait_until)
+        outcomes = await self._exchange.ask_all(call, requests)
         failed = [(r.identity_id, o) for r, o in zip(requests, outcomes, strict=True) if isinstance(o, Refusal)]
         if len(failed) == len(requests):
             raise failed[0][1].afresh()
@@ -145,7 +145,7 @@ class Users:
 
         Whoever changed people through this ingress sees the change.
         """
-        call.arrived()
+        call.arrived(through_log=False)
         wanted = parse_list(call.request.rel_url.query)
         try:
             async with asyncio.timeout_at(call.wait_until - ANSWER_MARGIN_S):
@@ -172,7 +172,7 @@ class Users:
             photo = from_base64(parsed.photo_base64, "reg_photo", self._limits)
             request = msgspec.structs.replace(request, photo=photo)
         del body, parsed
-        reply = await self._exchange.ask(request, call.received_time_s, call.settings.deadline_ms, call.wait_until)
+        reply = await self._exchange.ask(call, request)
         if not isinstance(reply.answer, PersonAnswer):
             raise TypeError(f"an enrolment was answered with {type(reply.answer).__name__}")
         answer = reply.answer if request.need_bring_pic else msgspec.structs.replace(reply.answer, photo=None)

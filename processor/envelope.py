@@ -1,11 +1,11 @@
 """What the headers of a request record tell: who waits for the reply, how long, what they have seen, and whether the
 request was sent before."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from broker.port import Headers as RecordHeaders
 from broker.port import NewRecord, Record
-from engine.messages import Headers, Reply, encode
+from engine.messages import Effort, Headers, Reply, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,17 @@ class ReplyAddress:
     instance: bytes
 
 
+@dataclass(slots=True)
+class Spent:
+    """What a request has taken so far: `effort` is set once it has had a matching thread."""
+
+    effort: Effort | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The headers, read leniently: what is missing or malformed is None or 0, an attempt is 1."""
+    """The headers, read leniently: what is missing or malformed is None or 0, an attempt is 1. `spent` is the one thing
+    that changes while the request is worked on."""
 
     request_id: str
     reply_to: ReplyAddress | None
@@ -27,6 +35,7 @@ class Envelope:
     gallery_version: int
     retry_of: str | None = None
     attempt: int = 1
+    spent: Spent = field(default_factory=Spent, compare=False)
 
     def expired(self, now_s: float) -> bool:
         """Whether nobody waits any more."""

@@ -23,6 +23,7 @@ from engine.matching import MatchDecision, decide_match, refuse_match
 from engine.messages import (
     CompareRequest,
     DeleteRequest,
+    Effort,
     EnrolRequest,
     FiqaRequest,
     MatchRequest,
@@ -229,11 +230,17 @@ class Examiner:
         return prepare_face(request, self._models, self._policy, self._max_pixels, time.perf_counter)
 
     async def _in_pool(self, envelope: Envelope, work: Callable[[], T]) -> T:
+        asked = time.perf_counter()
+
         def unless_expired() -> T:
             # Asked at the moment a thread is free: work that nobody waits for any more is not inferred.
             if envelope.expired(self._clock()):
                 raise EXPIRED.afresh()
-            return work()
+            began = time.perf_counter()
+            try:
+                return work()
+            finally:
+                envelope.spent.effort = Effort(waited_s=began - asked, worked_s=time.perf_counter() - began)
 
         done = await asyncio.get_running_loop().run_in_executor(self._pool, unless_expired)
         if envelope.expired(self._clock()):

@@ -164,7 +164,10 @@ def _would_be_lost(done: Examined) -> bool:
 
 def _reply(done: Examined, answer: Answer, gallery_version: int) -> tuple[NewRecord, ...]:
     request_id = done.envelope.request_id
-    return done.envelope.reply(Reply(request_id=request_id, answer=answer, gallery_version=gallery_version))
+    effort = done.envelope.spent.effort
+    return done.envelope.reply(
+        Reply(request_id=request_id, answer=answer, gallery_version=gallery_version, effort=effort)
+    )
 
 
 def version_after(positions: Sequence[Position]) -> int:

@@ -179,6 +179,19 @@ async def test_replies_go_to_the_named_partition_with_the_instance(tmp_path):
         assert reply.header(Headers.REQUEST_ID) == b"m1"
 
 
+async def test_a_reply_tells_how_long_its_request_waited_for_a_thread_and_took_there(tmp_path):
+    async with running(tmp_path) as system:
+        await system.send(*(match(n) for n in range(20)))
+        await system.wait_for(20)
+        efforts = [system.replies[f"m{n}"].effort for n in range(20)]
+        assert all(effort.worked_s > 0 for effort in efforts)
+        assert min(effort.waited_s for effort in efforts) < max(effort.waited_s for effort in efforts)
+        assert max(effort.waited_s for effort in efforts) > min(effort.worked_s for effort in efforts)
+        await system.send(DeleteRequest(request_id="d1", identity_id="nobody", received_time_s=6.0))
+        await system.wait_for(21)
+        assert system.replies["d1"].effort is None, "it took no matching thread"
+
+
 async def test_without_a_reply_address_there_is_an_event_and_no_reply(tmp_path):
     async with running(tmp_path) as system:
         await system.send(match(1), **{Headers.REPLY_TOPIC: TOPICS.people.encode()})

@@ -3,6 +3,7 @@
 Checked without an engine, by rules written here for the part of the Compose Specification that is used.
 """
 
+import ipaddress
 import re
 import tomllib
 from typing import Any
@@ -38,7 +39,24 @@ SCHEMA = {
             "type": "object",
             "additionalProperties": {
                 "type": ["object", "null"],
-                "properties": {"internal": {"type": "boolean"}},
+                "properties": {
+                    "internal": {"type": "boolean"},
+                    "ipam": {
+                        "type": "object",
+                        "required": ["config"],
+                        "properties": {
+                            "config": {
+                                "type": "array",
+                                "items": {
+                                    "type": "object",
+                                    "properties": {key: {"type": "string"} for key in ("subnet", "ip_range")},
+                                    "additionalProperties": False,
+                                },
+                            }
+                        },
+                        "additionalProperties": False,
+                    },
+                },
                 "additionalProperties": False,
             },
         },
@@ -62,7 +80,19 @@ SCHEMA = {
                 "security_opt": {"const": ["no-new-privileges:true"]},
                 "volumes": TEXTS,
                 "ports": TEXTS,
-                "networks": TEXTS,
+                "networks": {
+                    "oneOf": [
+                        TEXTS,
+                        {
+                            "type": "object",
+                            "additionalProperties": {
+                                "type": "object",
+                                "properties": {"ipv4_address": {"type": "string", "format": "ipv4"}},
+                                "additionalProperties": False,
+                            },
+                        },
+                    ]
+                },
                 "restart": {"enum": ["no", "unless-stopped"]},
                 "stop_grace_period": SPAN,
                 "depends_on": {
@@ -297,12 +327,37 @@ def test_it_is_the_ingress_that_closes_idle_connections():
     assert min(waits_s) > settings_of("ingest").ingest.keep_alive_s
 
 
-def test_the_proxy_answers_in_the_words_of_the_table_when_nobody_is_ready():
-    status, body = re.findall(r"return status (\d+) .* string '(.*)'", PROXY)[0]
-    error = orjson.loads(body)["error"]
-    code = Code(error["code"])
-    assert (error["status"], int(status)) == (code.name, code.value // 100)
-    assert code is Code.OVERLOADED
+def test_the_ingresses_believe_the_proxy_and_nobody_else():
+    ((network, at),) = SERVICES["proxy"]["networks"].items()
+    (trusted,) = settings_of("ingest").ingest.trusted_proxies
+    assert trusted == at["ipv4_address"]
+    assert network in SERVICES["ingest"]["networks"]
+    (pool,) = FILE["networks"][network]["ipam"]["config"]
+    assert ipaddress.ip_address(trusted) in ipaddress.ip_network(pool["subnet"])
+    assert ipaddress.ip_address(trusted) not in ipaddress.ip_network(pool["ip_range"]), "somebody else could get it"
+
+
+def test_the_proxy_says_who_the_client_is_and_lets_nobody_else_say_it():
+    (devices,) = re.findall(r"^frontend devices\n((?:    .*\n)+)", PROXY, re.M)
+    assert "    http-request set-header X-Forwarded-For %[src]\n" in devices
+    assert "    http-request del-header Forwarded\n" in devices
+    assert re.findall(r"^    mode (\w+)", PROXY, re.M) == ["http"]
+
+
+def test_no_address_can_take_all_connections_of_the_proxy():
+    (most,) = re.findall(r"sc0_conn_cur gt (\d+)", PROXY)
+    (all_of_them,) = re.findall(r"^frontend devices\n(?:    .*\n)*?    maxconn (\d+)", PROXY, re.M)
+    assert int(most) <= int(all_of_them) // 4
+
+
+def test_the_proxy_answers_in_the_words_of_the_table_when_no_ingress_does():
+    answers = re.findall(r"http-error status (\d+) .* string '(.*)'", PROXY)
+    assert [int(status) for status, _ in answers] == [502, 503, 504]
+    for status, body in answers:
+        error = orjson.loads(body)["error"]
+        code = Code(error["code"])
+        sent = re.findall(rf"set-status (\d+) if {{ status {status} }}", PROXY) or [status]
+        assert (error["status"], [str(code.value // 100)]) == (code.name, sent)
 
 
 def test_the_image_runs_the_program_without_rights_and_without_build_tools():

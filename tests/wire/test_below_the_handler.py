@@ -217,7 +217,9 @@ async def test_a_large_unread_body_does_not_reach_the_next_request(serving: Serv
 async def test_too_many_connections_are_turned_away(serving: Serving) -> None:
     async with serving(max_connections=1) as site:
         _, writer = await asyncio.open_connection("127.0.0.1", site.ingress.port)
-        await eventually(lambda: site.metric("picturematch_http_connections") == 1)
+        # One that is busy: an idle one would make way.
+        writer.write(post(b" " * 1000)[:-1])
+        await eventually(lambda: site.metric("picturematch_http_held_bytes") == 999)
         for sent in (b"", post(b" " * 1_000_000)):
             (reply,) = await site.raw(sent)
             assert reply.code == 50380

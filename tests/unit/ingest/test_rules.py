@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from engine.errors import Code, RequestRefused
-from ingest.admission import Admission, Shed
 from ingest.auth import is_trusted
 from ingest.fields import Fields, check_content_type, read_object
 from ingest.pictures import decode_base64
@@ -32,39 +31,6 @@ def test_trusted_networks_are_the_operator_s_to_name(peer: str) -> None:
     assert not is_trusted(chosen, "127.0.0.1")
     assert not is_trusted(chosen, "11.1.2.3")
     assert not is_trusted(chosen, "fd00:0:0:1::1")
-
-
-def test_admission_lets_in_as_many_as_it_may_and_the_next_after_one_has_left() -> None:
-    admission = Admission(2, 100)
-    for _ in range(2):
-        admission.require_room(log_available=True)
-        admission.enter()
-    for ask in (lambda: admission.require_room(log_available=True), admission.enter):
-        with pytest.raises(Shed) as full:
-            ask()
-        assert (full.value.reason, full.value.code) == ("in_flight", Code.OVERLOADED)
-    admission.leave()
-    admission.enter()
-    assert admission.in_flight == 2
-
-
-@pytest.mark.parametrize(("draining", "available", "reason"), [(True, True, "draining"), (False, False, "log")])
-def test_admission_says_why_it_lets_nobody_in(draining: bool, available: bool, reason: str) -> None:
-    admission = Admission(2, 100, draining=draining)
-    with pytest.raises(Shed) as shed:
-        admission.require_room(log_available=available)
-    assert shed.value.reason == reason
-    assert admission.in_flight == 0
-
-
-def test_admission_holds_no_more_bytes_than_it_may() -> None:
-    admission = Admission(2, 100)
-    admission.hold(60)
-    with pytest.raises(Shed):
-        admission.hold(41)
-    admission.hold(40)
-    admission.release(100)
-    assert admission.held_bytes == 0
 
 
 def test_unknown_settings_are_refused() -> None:

@@ -1,0 +1,103 @@
+"""Whose call it is: by the connection, or by what a trusted proxy says."""
+
+import ipaddress
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ingest.peer import UNKNOWN, address_of, client_of, networks, peer_key
+from ingest.settings import IngestSettings
+
+TRUSTED = networks(["10.0.0.0/8", "fd00::/8"])
+PROXY = "10.0.0.1"
+
+
+def client(forwarded: tuple[str, ...] = (), x_forwarded_for: tuple[str, ...] = (), connected: str = PROXY) -> str:
+    return str(client_of(connected, forwarded, x_forwarded_for, TRUSTED))
+
+
+def test_what_an_untrusted_peer_writes_is_not_read() -> None:
+    assert client(("for=1.2.3.4",), ("1.2.3.4",), connected="192.0.2.9") == "192.0.2.9"
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:4711", "192.0.2.1"),
+        ("6.6.6.6, 192.0.2.1", "192.0.2.1"),
+        ("6.6.6.6, 192.0.2.1, 10.9.9.9", "192.0.2.1"),
+        ("10.9.9.9", "10.9.9.9"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]:80", "2001:db8::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1, nonsense", PROXY),
+        ("nonsense, 192.0.2.1", "192.0.2.1"),
+        ("", PROXY),
+        ("192.0.2.1,", PROXY),
+        ("[2001:db8::1", PROXY),
+    ],
+)
+def test_x_forwarded_for_names_the_rightmost_that_is_no_proxy(value: str, address: str) -> None:
+    assert client((), (value,)) == address
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("for=192.0.2.1", "192.0.2.1"),
+        ("For=192.0.2.1;proto=http;by=10.0.0.1", "192.0.2.1"),
+        ('proto=https;for="192.0.2.1:80"', "192.0.2.1"),
+        ('for="[2001:db8:1:2:3::1]:4711"', "2001:db8:1:2:3::1"),
+        ('for=6.6.6.6, for="192.0.2.1" , for=10.2.2.2', "192.0.2.1"),
+        ('by="a,b;for=6.6.6.6";for=192.0.2.1', "192.0.2.1"),
+        ("for=unknown", PROXY),
+        ("for=_hidden", PROXY),
+        ("proto=http", PROXY),
+        ("for=192.0.2.1;for=192.0.2.2", PROXY),
+        ('for="192.0.2.1', PROXY),
+        ("for=192.0.2.1, for", PROXY),
+        ("", PROXY),
+    ],
+)
+def test_forwarded_names_the_rightmost_that_is_no_proxy(value: str, address: str) -> None:
+    assert client((value,)) == address
+
+
+def test_several_lines_of_a_header_are_one_list() -> None:
+    assert client((), ("6.6.6.6", "192.0.2.1", "10.2.2.2")) == "192.0.2.1"
+
+
+def test_two_headers_that_disagree_name_nobody() -> None:
+    assert client(("for=6.6.6.6",), ("192.0.2.1",)) == PROXY
+    assert client(("for=192.0.2.1",), ("192.0.2.1",)) == "192.0.2.1"
+
+
+@given(st.lists(st.text(max_size=60), max_size=3), st.lists(st.text(max_size=60), max_size=3))
+@example([' \t,"\\"'], [":::::"])
+def test_whatever_is_written_there_is_some_client(forwarded: list[str], x_forwarded_for: list[str]) -> None:
+    assert client_of(PROXY, forwarded, x_forwarded_for, TRUSTED) is not None
+
+
+@given(st.ip_addresses(), st.lists(st.ip_addresses().map(str), max_size=4))
+def test_whatever_a_client_invents_the_proxy_has_the_last_word(address: ipaddress.IPv4Address, lies: list[str]) -> None:
+    client = address_of(str(address))
+    assert client is not None
+    if any(client.version == network.version and client in network for network in TRUSTED):
+        return
+    assert client_of(PROXY, (), (", ".join([*lies, str(address)]),), TRUSTED) == client
+
+
+def test_ipv6_peers_are_told_apart_by_64_bits() -> None:
+    keys = {peer_key(ipaddress.ip_address(text)) for text in ("2001:db8::1", "2001:db8::ffff:1:2")}
+    assert keys == {"2001:db8::/64"}
+    assert peer_key(ipaddress.ip_address("2001:db8:0:1::1")) not in keys
+    assert peer_key(ipaddress.ip_address("192.0.2.1")) == "192.0.2.1"
+    assert peer_key(None) == peer_key(client_of(None, (), (), TRUSTED)) == UNKNOWN
+
+
+@pytest.mark.parametrize("text", ["", "proxy", "10.0.0.1/8", "10.0.0.0/33", "::/200"])
+def test_a_proxy_that_is_no_network_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ValueError, match=r"trusted_proxies: .* is neither an address nor a network"):
+        IngestSettings(trusted_proxies=(text,))
