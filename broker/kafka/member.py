@@ -5,7 +5,9 @@ The life of a partition here:
 1. assigned: delivery held back; a writer is started, which fences the former owner and settles what it left open; the
    committed offset is asked for; seek; delivery begins.
 2. commits through that writer. After a commit that failed otherwise than by a clean abort the writer is spent, and
-   commits are refused until `rewind`, which repeats the steps of 1 (if the group still knows this member).
+   commits are refused until `rewind`, which repeats the steps of 1 (if the group still knows this member). After one
+   that went well, but with a request that was not answered, the next commit is another writer's; it is started if the
+   group still knows this member, and used if the committed offset, asked for afterwards, is still this member's.
 3. revoked: delivery ends at once; whoever uses the member finishes and forgets; the writer is given up.
 
 Why no record can be committed twice: only the writer that was started last can commit, and whoever started it asked for
@@ -212,9 +214,7 @@ class KafkaMember:
             return await check(self._cluster, follow_up(positions)) if follow_up is not None else ()
 
         async with owned.lock:
-            writer = owned.writer
-            if writer is None or not writer.usable:
-                raise CommitFailed(f"partition {partition} of {self._topic} has to be rewound before it is committed")
+            writer = await self._writer_of(partition, owned)
             offset = GroupOffset(self._group, self._topic, partition, next_offset)
             try:
                 positions = await writer.write(outputs, None if follow_up is None else follow, offset)
@@ -223,6 +223,33 @@ class KafkaMember:
                 raise
             owned.committed = next_offset
             return positions
+
+    async def _writer_of(self, partition: int, owned: _Owned) -> Writer:
+        """The writer for the next transaction: another one where a request of the last one may still come late.
+
+        Raises:
+            BrokerError: there is none now; the partition has to be rewound.
+        """
+        writer = owned.writer
+        if writer is None or not writer.usable:
+            raise CommitFailed(f"partition {partition} of {self._topic} has to be rewound before it is committed")
+        if writer.answered:
+            return writer
+        if not await self._is_member():
+            raise CommitFailed(f"partition {partition} of {self._topic} may belong to another member now")
+        renewed = await Writer.start(self._config, self._transactional_id(partition))
+        self._start(writer.close())
+        owned.writer = renewed
+        try:
+            if await self._ask_committed(partition) != owned.committed:
+                raise CommitFailed(f"another member has committed partition {partition} of {self._topic} meanwhile")
+        except BaseException:
+            renewed.usable = False
+            raise
+        return renewed
+
+    def _transactional_id(self, partition: int) -> str:
+        return f"{self._group}-{self._topic}-{partition}"
 
     async def rewind(self, partition: int) -> None:
         """Deliver the partition again from the committed offset; nothing to do where it is not owned any more.
@@ -308,8 +335,8 @@ class KafkaMember:
         self._contact.require()
         if owned.writer is not None:
             spent, owned.writer = owned.writer, None
-            await spent.close()
-        writer = await Writer.start(self._config, f"{self._group}-{self._topic}-{partition}")
+            self._start(spent.close())  # which may take long; the next one of its name fences it
+        writer = await Writer.start(self._config, self._transactional_id(partition))
         try:
             owned.committed = await self._ask_committed(partition)
             offset = await self._goes_on_at(partition, owned.committed)

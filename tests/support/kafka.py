@@ -26,10 +26,10 @@ def kafka_for_tests() -> Iterator[str]:
 
 
 @contextmanager
-def own_kafka() -> Iterator[DevBroker]:
-    """A broker of one's own, that may be stopped and started."""
+def own_kafka(*, proxied: bool = False) -> Iterator[DevBroker]:
+    """A broker of one's own, that may be stopped and started; a `proxied` one can be reached through a proxy."""
     try:
-        starting = dev_kafka()
+        starting = dev_kafka(proxied=proxied)
         broker = starting.__enter__()
     except CannotStartKafka as error:
         if os.environ.get(REQUIRED) == "1":
