@@ -91,7 +91,7 @@ class Appender:
             if self._producer is None:
                 try:
                     options = self._config.producer()
-                    self._producer = await start_producer(options, self._config.request_timeout_s)
+                    self._producer = await start_producer(options, self._config.patience_s)
                 except (KafkaError, TimeoutError, OSError) as error:
                     raise broker_error(error, "starting to write") from error
             return self._producer

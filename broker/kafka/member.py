@@ -22,10 +22,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiokafka.errors as kafka
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.protocol.commit import OffsetCommitRequest
 
-from broker.kafka.clients import bounded, start_consumer, stop_consumer
+from broker.kafka.clients import Consumer, bounded, start_consumer, stop_consumer
 from broker.kafka.cluster import Cluster
 from broker.kafka.config import KafkaConfig
 from broker.kafka.contact import Contact
@@ -84,22 +84,22 @@ class KafkaMember:
         self._contact.require()
         await self._cluster.topic(self._topic)
         options = self._config.consumer()
-        # A request to join waits until the slowest member has let go.
-        options["request_timeout_ms"] = self._config.rebalance_timeout_ms + _REQUEST_MARGIN_MS
-        consumer = AIOKafkaConsumer(
-            **options,
-            group_id=self._group,
-            session_timeout_ms=self._config.session_timeout_ms,
-            heartbeat_interval_ms=self._config.session_timeout_ms // 4,
-            rebalance_timeout_ms=self._config.rebalance_timeout_ms,
-        )
+        options |= {
+            "group_id": self._group,
+            "session_timeout_ms": self._config.session_timeout_ms,
+            "heartbeat_interval_ms": self._config.session_timeout_ms // 4,
+            "rebalance_timeout_ms": self._config.rebalance_timeout_ms,
+            # A request to join waits until the slowest member has let go; nothing else may take so long.
+            "request_timeout_ms": self._config.rebalance_timeout_ms + _REQUEST_MARGIN_MS,
+        }
+        consumer = Consumer(options, silence_s=self._config.request_timeout_s)
         limit_s = (self._config.rebalance_timeout_ms + self._config.session_timeout_ms) / 1000 + _JOIN_MARGIN_S
         try:
-            await start_consumer(consumer, self._config.request_timeout_s)
+            await start_consumer(consumer, self._config.patience_s)
         except (kafka.KafkaError, TimeoutError, OSError) as error:
             raise broker_error(error, f"joining group {self._group}") from error
         self._consumer = consumer
-        self._feed = Feed(consumer, self._topic, self._contact, self._config.request_timeout_s)
+        self._feed = Feed(consumer, self._topic, self._contact, self._config.patience_s)
         try:
             consumer.subscribe([self._topic], listener=Listener(self._revoked, self._was_assigned))
             async with asyncio.timeout(limit_s):
@@ -351,7 +351,7 @@ class KafkaMember:
             return committed
         place = TopicPartition(self._topic, partition)
         try:
-            firsts = await bounded(self._consumer.beginning_offsets([place]), self._config.request_timeout_s)
+            firsts = await bounded(self._consumer.beginning_offsets([place]), self._config.patience_s)
         except (kafka.KafkaError, TimeoutError) as error:
             raise broker_error(error, f"asking where topic {self._topic} begins") from error
         return int(firsts[place])
@@ -359,7 +359,7 @@ class KafkaMember:
     async def _ask_committed(self, partition: int) -> int | None:
         place = TopicPartition(self._topic, partition)
         try:
-            found: int | None = await bounded(self._consumer.committed(place), self._config.request_timeout_s)
+            found: int | None = await bounded(self._consumer.committed(place), self._config.patience_s)
         except (kafka.KafkaError, TimeoutError) as error:
             raise broker_error(error, f"asking how far group {self._group} is") from error
         return found
@@ -392,7 +392,7 @@ class KafkaMember:
         """
         coordinator = self._consumer._coordinator  # noqa: SLF001 - as the docstring says
         try:
-            known = await bounded(coordinator._do_heartbeat(), self._config.request_timeout_s)  # noqa: SLF001
+            known = await bounded(coordinator._do_heartbeat(), self._config.patience_s)  # noqa: SLF001
         except (kafka.KafkaError, TimeoutError) as error:
             raise broker_error(error, f"asking whether group {self._group} knows this member") from error
         if known:

@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiokafka.errors as kafka
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from broker.kafka.clients import bounded, start_consumer, stop_consumer
+from broker.kafka.clients import Consumer, bounded, start_consumer, stop_consumer
 from broker.kafka.cluster import Cluster
 from broker.kafka.config import KafkaConfig
 from broker.kafka.contact import Contact
@@ -46,8 +46,8 @@ class KafkaReader:
             if not 0 <= partition < count:
                 raise BrokerError(f"topic {self._topic} has no partition {partition}")
         self._places = [TopicPartition(self._topic, partition) for partition in chosen]
-        limit_s = self._config.request_timeout_s
-        consumer = AIOKafkaConsumer(**self._config.consumer())
+        limit_s = self._config.patience_s
+        consumer = Consumer(self._config.consumer())
         try:
             consumer.assign(self._places)
             await start_consumer(consumer, limit_s)
