@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.faultrun import FAULTS, Call, FaultRun, call_differences, log_differences
+from bench.faultcheck import Call, call_differences, log_differences
+from bench.faultrun import FAULTS, FaultRun
 from picturematch.kafka_dev import DevBroker
 from tests.support.kafka import own_kafka
 
@@ -13,8 +14,8 @@ ANSWER = {"retcode": "1", "identity_id": "p1", "name": "P1", "score": 0.9}
 
 @pytest.fixture
 def broker() -> Iterator[DevBroker]:
-    """A broker of this test's own, since it is killed."""
-    with own_kafka() as own:
+    """A broker of this test's own, since it is killed, and is reached through a proxy."""
+    with own_kafka(proxied=True) as own:
         yield own
 
 
