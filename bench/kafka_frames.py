@@ -72,8 +72,8 @@ class Rule:
 
     Of the requests of `apis` whose transactional id contains `transactional_id`, the first `skip` pass; then it applies
     to a `share` of them (a probability), `times` times at most (None: without an end). `delay_ms`: between which times
-    what is late or slow is delivered; None: when the rule is released. A rule from the time of an earlier request on
-    does not see that request.
+    what is held, late or slow goes on; None: when the rule is released. `behind`: what is late waits first until the
+    next request of that kind, with the same transactional id, has passed.
     """
 
     apis: frozenset[int]
@@ -83,6 +83,7 @@ class Rule:
     times: int | None = 1
     share: float = 1.0
     delay_ms: tuple[float, float] | None = None
+    behind: Api | None = None
 
 
 def rule(act: Act, *apis: Api, **options: object) -> Rule:

@@ -17,6 +17,7 @@ from bench.kafka_frames import Act, Request, Rule, correlation_of, error_of, mat
 
 _CONNECT_S = 10.0
 _ANSWER_S = 30.0
+_BEHIND_S = 20.0
 
 
 class Applied:
@@ -25,9 +26,8 @@ class Applied:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.caught: list[Request] = []
-        self.late_errors: list[int | None] = []
-        """Kafka's error code in the broker's answer to each request that was delivered late; 0: it took effect."""
-        self.delivered = 0
+        self.late: list[tuple[Request, int | None]] = []
+        """What was delivered late, with the error code in the broker's answer: 0 for none; None where it never came."""
         self._passed = 0
         self._released = asyncio.Event()
 
@@ -92,6 +92,7 @@ class KafkaProxy:
         self.passed: list[tuple[str, Request]] = []
         """("request" or "answer", the request), in the order in which the proxy passed them on."""
         self.keep_passed = True
+        self._awaited: dict[tuple[int, str], asyncio.Event] = {}
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._front)
@@ -178,6 +179,8 @@ class KafkaProxy:
                     await applied.wait(self.chance)
             connection.pending[request.correlation] = (request, applied)
             self._note("request", request)
+            if awaited := self._awaited.pop((request.api_key, request.transactional_id), None):
+                awaited.set()
             with contextlib.suppress(OSError):
                 connection.broker.write(frame)
                 await connection.broker.drain()
@@ -202,6 +205,11 @@ class KafkaProxy:
             self.passed.append((what, request))
 
     async def _deliver_late(self, applied: Applied, request: Request) -> None:
+        if applied.rule.behind is not None:
+            awaited = self._awaited.setdefault((applied.rule.behind, request.transactional_id), asyncio.Event())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_BEHIND_S):
+                    await awaited.wait()
         await applied.wait(self.chance)
         try:
             async with asyncio.timeout(_CONNECT_S):
@@ -209,11 +217,10 @@ class KafkaProxy:
             writer.write(request.frame)
             async with asyncio.timeout(_ANSWER_S):
                 answer = await _frame(reader)
-            applied.late_errors.append(None if answer is None else error_of(request, answer))
+            applied.late.append((request, None if answer is None else error_of(request, answer)))
             writer.transport.abort()
         except (OSError, TimeoutError):
-            applied.late_errors.append(None)  # the broker is away: this one never arrives
-        applied.delivered += 1
+            applied.late.append((request, None))  # the broker is away: this one never arrives
 
 
 async def _frame(reader: asyncio.StreamReader) -> bytes | None:

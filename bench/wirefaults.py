@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections import Counter
+from typing import Any
 
-from bench.kafka_frames import TRANSACTIONAL, Act, Api, rule
+from bench.kafka_frames import TRANSACTIONAL, Act, Api, Rule, rule
 from bench.kafka_proxy import KafkaProxy
 
 LATE = "requests of a former transaction come late"
@@ -15,6 +16,8 @@ WIRE_FAULTS = (LATE, SLOW, SILENT)
 _LASTS_S = (4.0, 8.0)
 _LATE_SHARE = 0.1
 _LATE_MS = (2.0, 80.0)
+_MIDST_MS = (0.0, 40.0)
+_ENDS = (Api.END_TXN, Api.TXN_OFFSET_COMMIT)
 _SLOW_SHARE = 0.5
 _SLOW_MS = (50.0, 2500.0)
 _SILENT_SHARE = 0.7
@@ -38,18 +41,27 @@ class WireFaults:
             await self._silent()
 
     async def _late(self) -> None:
-        """The first copies are kept back and their connections reset; they arrive some milliseconds later."""
+        """The first copies are kept back and their connections reset or silent; they arrive some milliseconds later.
+
+        What ends a transaction, or moves the group's offset, arrives in the midst of the next transaction, whose own
+        requests are slow, so that there is time for it.
+        """
         rules = [
-            self._proxy.add(rule(act, api, share=_LATE_SHARE, times=None, delay_ms=_LATE_MS))
-            for act in (Act.LATE_AFTER_RESET, Act.LATE_AFTER_SILENCE)
-            for api in ((*TRANSACTIONAL, Api.PRODUCE) if act is Act.LATE_AFTER_RESET else (Api.END_TXN,))
+            *(
+                _late_one(Act.LATE_AFTER_RESET, api, behind=Api.ADD_PARTITIONS_TO_TXN, delay_ms=_MIDST_MS)
+                for api in _ENDS
+            ),
+            _late_one(Act.LATE_AFTER_SILENCE, Api.END_TXN, behind=Api.ADD_PARTITIONS_TO_TXN, delay_ms=_MIDST_MS),
+            *(_late_one(Act.LATE_AFTER_RESET, api, delay_ms=_LATE_MS) for api in (*TRANSACTIONAL, Api.PRODUCE)),
+            rule(Act.HOLD, Api.PRODUCE, Api.TXN_OFFSET_COMMIT, share=_SLOW_SHARE, times=None, delay_ms=_MIDST_MS),
         ]
+        applied = [self._proxy.add(each) for each in rules]
         await self._last()
-        for applied in rules:
-            self._proxy.remove(applied)
-        await asyncio.sleep(2 * _LATE_MS[1] / 1000)
-        for applied in rules:
-            for request, error in zip(applied.caught, applied.late_errors, strict=False):
+        for each in applied:
+            self._proxy.remove(each)
+        await asyncio.sleep(1.0)
+        for each in applied:
+            for request, error in each.late:
                 taken = "never arrived" if error is None else "refused" if error else "answered without an error"
                 if request.api_key == Api.PRODUCE:
                     taken = "delivered"
@@ -74,3 +86,7 @@ class WireFaults:
 
     async def _last(self) -> None:
         await asyncio.sleep(self._chance.uniform(*_LASTS_S))
+
+
+def _late_one(act: Act, api: Api, **options: Any) -> Rule:
+    return rule(act, api, share=_LATE_SHARE, times=None, **options)

@@ -6,12 +6,13 @@ and ends its transaction. During the next transaction, at a moment that the test
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from bench.kafka_frames import TRANSACTIONAL, Act, Api, rule
 from bench.kafka_proxy import Applied, KafkaProxy
-from broker.port import BrokerError, NewRecord
+from broker.port import Broker, BrokerError, NewRecord
 from picturematch.kafka_dev import DevBroker
 from tests.faults.broker.kafka_worker import Worker, log_of, readable, readable_once_settled, settled
 from tests.support.waiting import until
@@ -25,7 +26,7 @@ HOW_LOST = pytest.mark.parametrize("lost", [Act.LATE_AFTER_RESET, Act.LATE_AFTER
 
 async def deliver(late: Applied) -> None:
     late.release()
-    await until(lambda: late.delivered, LONG_S)
+    await until(lambda: late.late, LONG_S)
 
 
 @HOW_LOST
@@ -60,7 +61,7 @@ async def test_a_late_end_of_the_former_transaction_doubles_no_event(
             held.release()
             found = await readable_once_settled(proxied_kafka.bootstrap, events, 2)
         assert found == [b"0", b"1"], f"committed events: {found}; an event that is there twice is doubled"
-        assert set(late.late_errors) <= OLD_EPOCH, "the broker has to refuse what bears the former epoch"
+        assert {error for _, error in late.late} <= OLD_EPOCH, "the broker has to refuse what bears the former epoch"
 
 
 @HOW_LOST
@@ -98,12 +99,12 @@ async def test_a_late_end_of_a_former_joint_append_does_not_write_half_of_the_ne
         told = await appending
         found = [(value or b"")[:1] for value in await settled(proxied_kafka.bootstrap, events, 2.0)]
         assert (told, found) == ("written", [b"1", b"2", b"3", b"4"]), f"told {told!r}, and readable are {found}"
-        assert set(late.late_errors) <= OLD_EPOCH
+        assert {error for _, error in late.late} <= OLD_EPOCH
 
 
-async def append(broker: object, records: list[NewRecord]) -> str:
+async def append(broker: Broker, records: list[NewRecord]) -> str:
     try:
-        await broker.append(records)  # type: ignore[attr-defined]
+        await broker.append(records)
     except BrokerError as error:
         return str(error)
     return "written"
@@ -118,17 +119,16 @@ async def test_whatever_of_a_transaction_comes_late_by_chance_no_event_is_lost_o
     requests = [b"%d" % number for number in range(count)]
     proxy.chance.seed(seed)
     async with log_of(proxied_kafka.bootstrap, proxy.bootstrap, requests) as (broker, work, events):
-        apis = (*TRANSACTIONAL, Api.PRODUCE, Api.INIT_PRODUCER_ID)
-        for api in apis:
-            proxy.add(
-                rule(Act.LATE_AFTER_RESET, api, transactional_id=work, share=0.06, times=None, delay_ms=(1.0, 80.0))
-            )
-        proxy.add(
-            rule(Act.SLOW_ANSWER, Api.PRODUCE, transactional_id=work, share=0.3, times=None, delay_ms=(1.0, 40.0))
-        )
+        often: dict[str, Any] = {"transactional_id": work, "share": 0.06, "times": None}
+        for api in (*TRANSACTIONAL, Api.PRODUCE, Api.INIT_PRODUCER_ID):
+            proxy.add(rule(Act.LATE_AFTER_RESET, api, **often, delay_ms=(1.0, 80.0)))
+        for api in (Api.END_TXN, Api.TXN_OFFSET_COMMIT):
+            in_the_midst = {"behind": Api.ADD_PARTITIONS_TO_TXN, "delay_ms": (0.0, 40.0)}
+            proxy.add(rule(Act.LATE_AFTER_RESET, api, **often, **in_the_midst))
+        proxy.add(rule(Act.HOLD, Api.PRODUCE, **{**often, "share": 0.3}, delay_ms=(1.0, 40.0)))
         async with Worker(broker, work, events):
             await readable_once_settled(proxied_kafka.bootstrap, events, count, 200)
-        late = sum(each.delivered for each in proxy.rules)
+        late = sum(len(each.late) for each in proxy.rules)
         for each in list(proxy.rules):
             proxy.remove(each)
         async with Worker(broker, work, events):
