@@ -12,9 +12,10 @@ import pytest
 
 from bench.kafka_frames import TRANSACTIONAL, Act, Api, rule
 from bench.kafka_proxy import Applied, KafkaProxy
-from broker.port import Broker, BrokerError, NewRecord
+from broker.kafka import open_kafka
+from broker.port import Broker, BrokerError, NewRecord, Record
 from picturematch.kafka_dev import DevBroker
-from tests.faults.broker.kafka_worker import Worker, log_of, readable, readable_once_settled, settled
+from tests.faults.broker.kafka_worker import Worker, config_of, log_of, readable, readable_once_settled, settled
 from tests.support.waiting import until
 
 LONG_S = 60.0
@@ -108,6 +109,49 @@ async def append(broker: Broker, records: list[NewRecord]) -> str:
     except BrokerError as error:
         return str(error)
     return "written"
+
+
+@pytest.mark.parametrize("later", [1, 9])
+async def test_a_single_append_that_comes_late_as_well_is_written_once(
+    proxied_kafka: DevBroker, proxy: KafkaProxy, later: int
+) -> None:
+    """Without a transaction; brokers know the last few requests of a producer by their sequence numbers."""
+    async with log_of(proxied_kafka.bootstrap, proxy.bootstrap, []) as (broker, _, events):
+        late = proxy.add(rule(Act.LATE_AFTER_RESET, Api.PRODUCE))
+        for number in range(later):
+            await broker.append([NewRecord(events, b"key", b"%d" % number)])
+        await deliver(late)
+        await broker.append([NewRecord(events, b"key", b"last")])
+        found = await settled(proxied_kafka.bootstrap, events, 1.0)
+        assert found == [b"%d" % number for number in range(later)] + [b"last"]
+
+
+async def test_a_member_that_begins_a_new_epoch_after_it_was_given_up_commits_nothing(
+    proxied_kafka: DevBroker, proxy: KafkaProxy
+) -> None:
+    """It has to, because an answer was lost; while it does so, the group takes its partition away and goes on."""
+    limits = {"transaction_timeout_ms": 60_000}
+    async with log_of(proxied_kafka.bootstrap, proxy.bootstrap, [b"0", b"1"], **limits) as (broker, work, events):
+        proxy.add(rule(Act.LATE_AFTER_RESET, Api.END_TXN, transactional_id=work))
+        async with broker.member(work, f"group-{work}") as zombie:
+            held: list[Record] = []
+            async with asyncio.timeout(LONG_S):
+                while len(held) < 2:
+                    held += await zombie.fetch(2, 1.0)
+            await zombie.commit(0, held[0].offset + 1, [NewRecord(events, b"key", b"0")])
+            starting = proxy.add(rule(Act.HOLD, Api.INIT_PRODUCER_ID, transactional_id=work, times=None))
+            event = NewRecord(events, b"key", b"1")
+            committing = asyncio.create_task(zombie.commit(0, held[1].offset + 1, [event]))
+            await until(lambda: starting.caught, LONG_S)
+            beating = proxy.add(rule(Act.HOLD, Api.HEARTBEAT, times=None))
+            async with open_kafka(config_of(proxied_kafka.bootstrap)) as other, Worker(other, work, events) as heir:
+                await until(lambda: heir.committed == [b"1"], LONG_S)
+                starting.release()
+                with pytest.raises(BrokerError):
+                    await committing
+                beating.release()
+                found = await settled(proxied_kafka.bootstrap, events, 2.0)
+        assert found == [b"0", b"1"], f"committed events: {found}; an event that is there twice is doubled"
 
 
 @pytest.mark.timeout(300)
