@@ -61,7 +61,6 @@ class Connection:
         self.number = number
         self.client, self.broker = client, broker
         self.requests: Counter[int] = Counter()
-        self.client_id = ""
         self.silent = False
         self.pending: dict[int, tuple[Request, Applied | None]] = {}
 
@@ -164,7 +163,6 @@ class KafkaProxy:
         while (frame := await _frame(reader)) is not None:
             request = parse_request(connection.number, frame)
             connection.requests[request.api_key] += 1
-            connection.client_id = connection.client_id or request.client_id
             applied = next((each for each in self.rules if each.catches(request, self.chance)), None)
             if connection.silent:
                 continue

@@ -15,6 +15,7 @@ WIRE_FAULTS = (LATE, SLOW, SILENT)
 
 _LASTS_S = (4.0, 8.0)
 _LATE_SHARE = 0.1
+_LOST_SHARE = 0.03
 _LATE_MS = (2.0, 80.0)
 _MIDST_MS = (0.0, 40.0)
 _ENDS = (Api.END_TXN, Api.TXN_OFFSET_COMMIT)
@@ -53,6 +54,7 @@ class WireFaults:
             ),
             _late_one(Act.LATE_AFTER_SILENCE, Api.END_TXN, behind=Api.ADD_PARTITIONS_TO_TXN, delay_ms=_MIDST_MS),
             *(_late_one(Act.LATE_AFTER_RESET, api, delay_ms=_LATE_MS) for api in (*TRANSACTIONAL, Api.PRODUCE)),
+            rule(Act.LOSE_ANSWER, *TRANSACTIONAL, Api.PRODUCE, share=_LOST_SHARE, times=None),
             rule(Act.HOLD, Api.PRODUCE, Api.TXN_OFFSET_COMMIT, share=_SLOW_SHARE, times=None, delay_ms=_MIDST_MS),
         ]
         applied = [self._proxy.add(each) for each in rules]
@@ -61,6 +63,8 @@ class WireFaults:
             self._proxy.remove(each)
         await asyncio.sleep(1.0)
         for each in applied:
+            if each.rule.act is Act.LOSE_ANSWER:
+                self.counts["answers lost"] += len(each.caught)
             for request, error in each.late:
                 taken = "never arrived" if error is None else "refused" if error else "answered without an error"
                 if request.api_key == Api.PRODUCE:

@@ -268,7 +268,7 @@ class KafkaMember:
         async with owned.lock:
             if owned.leaving or self._owned.get(partition) is not owned:
                 return
-            if owned.writer is not None and owned.writer.usable:
+            if owned.writer is not None and owned.writer.usable and owned.writer.answered:
                 self._seek(partition, owned, await self._goes_on_at(partition, owned.committed))
                 return
             self._hold(partition)

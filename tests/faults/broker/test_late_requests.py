@@ -169,6 +169,7 @@ async def test_whatever_of_a_transaction_comes_late_by_chance_no_event_is_lost_o
         for api in (Api.END_TXN, Api.TXN_OFFSET_COMMIT):
             in_the_midst = {"behind": Api.ADD_PARTITIONS_TO_TXN, "delay_ms": (0.0, 40.0)}
             proxy.add(rule(Act.LATE_AFTER_RESET, api, **often, **in_the_midst))
+        proxy.add(rule(Act.LOSE_ANSWER, *TRANSACTIONAL, Api.PRODUCE, **{**often, "share": 0.03}))
         proxy.add(rule(Act.HOLD, Api.PRODUCE, **{**often, "share": 0.3}, delay_ms=(1.0, 40.0)))
         async with Worker(broker, work, events):
             await readable_once_settled(proxied_kafka.bootstrap, events, count, 200)
