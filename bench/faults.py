@@ -19,6 +19,8 @@ from rich.table import Table
 from bench.faultrun import EXPIRED, FAULTS, FaultRun, Report
 from picturematch.kafka_dev import DevBroker, dev_kafka
 
+_MOST_SENTENCES = 50
+
 
 @click.command(epilog="Example: python -m bench.faults --minutes 5 --seed 7")
 @click.option("--minutes", default=2.0, show_default=True, help="How long load and faults go on.")
@@ -57,8 +59,10 @@ def _print(report: Report) -> None:
         table.add_row(f"  {outcome}", str(count))
     table.add_row("promises broken", str(len(report.broken)))
     Console().print(table)
-    for sentence in report.broken:
+    for sentence in report.broken[:_MOST_SENTENCES]:
         click.echo(sentence)
+    if len(report.broken) > _MOST_SENTENCES:
+        click.echo(f"and {len(report.broken) - _MOST_SENTENCES} more")
 
 
 if __name__ == "__main__":
