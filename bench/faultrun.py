@@ -12,19 +12,27 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
-import pybase64
 
-from broker.port import Broker, Record, Start
+from bench.faultcheck import (
+    LATE_S,
+    Call,
+    call_differences,
+    committed_records,
+    delete_group,
+    log_differences,
+    unfinished,
+)
+from bench.kafka_proxy import KafkaProxy
+from bench.pictures import drawn_photo
+from bench.wirefaults import WIRE_FAULTS, WireFaults
 from engine.messages import decode_request
-from engine.vision.jpeg import encode_jpeg
-from engine.vision.standin import draw_face, draw_scene
 from ingest.client import MATCH_CALL, USERS_CALL
 from picturematch.kafka_dev import DevBroker
 from picturematch.logs import open_log
@@ -37,9 +45,11 @@ _PEOPLE = 4
 _FACES = 6
 _SESSION_TIMEOUT_MS = 4_000
 _STUCK_S = 120.0
-_LATE_S = 2.0
-"""What a call may take over its deadline before it counts as hanging: machines under faults are slow."""
+_REQUEST_TIMEOUT_MS = 3_000
+_SILENCE_S = 8.0
+"""How long silent connections are left alone: more than the roles' time limit for requests."""
 
+EXPIRED = "let the processors' group expire while all of them are away"
 FAULTS = (
     "kill a processor",
     "stop a processor past its session timeout and let it wake",
@@ -47,21 +57,12 @@ FAULTS = (
     "remove a processor",
     "kill an ingress",
     "restart the broker",
+    *WIRE_FAULTS,
 )
 
 
 class RunFailed(Exception):
     """The run could not be carried out; it says nothing about the promises."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One HTTP call: what came of it. `status` 0: no answer (the ingress was killed, or not there)."""
-
-    request_id: str
-    status: int
-    answer: Mapping[str, Any]
-    seconds: float
 
 
 @dataclass(slots=True)
@@ -70,6 +71,8 @@ class Report:
 
     seed: int
     faults: list[str] = field(default_factory=list)
+    wire: Counter[str] = field(default_factory=Counter)
+    """What the proxy did, in words, and how often."""
     calls: list[Call] = field(default_factory=list)
     requests: int = 0
     events: int = 0
@@ -134,22 +137,31 @@ class Role:
 
 
 class FaultRun:
-    """One run: two ingresses, two processors, a steady load, and faults by seed."""
+    """One run: two ingresses, two processors, a steady load, and faults by seed.
+
+    The roles reach the broker, which has to be a proxied one, through a proxy of this run's own.
+    """
 
     def __init__(self, broker: DevBroker, folder: Path, seed: int, say: Callable[[str], None]) -> None:
+        if broker.proxy is None:
+            raise RunFailed("the broker has no listener for clients that come through a proxy")
         self._dev, self._folder, self._say = broker, folder, say
+        self._proxy = KafkaProxy(broker.proxy.front, broker.proxy.behind, seed)
+        self._proxy.keep_passed = False
         # Two of them: how often the clients ask depends on the machine, and must not change which fault comes next.
         self._chance, self._clients_chance = random.Random(seed), random.Random(seed)
         self._prefix = f"faults-{seed}-{os.getpid()}"
         self._environment = {
-            "PICTUREMATCH_BROKER": f"kafka://{broker.bootstrap}",
+            "PICTUREMATCH_BROKER": f"kafka://{self._proxy.bootstrap}",
             "PICTUREMATCH_MODELS__KIND": "stand-in",
             "PICTUREMATCH_LOG__TOPIC_PREFIX": self._prefix,
             "PICTUREMATCH_INGEST__PORT": "0",
             "PICTUREMATCH_HEALTH__PORT": "0",
             "PICTUREMATCH_KAFKA__SESSION_TIMEOUT_MS": str(_SESSION_TIMEOUT_MS),
+            "PICTUREMATCH_KAFKA__REQUEST_TIMEOUT_MS": str(_REQUEST_TIMEOUT_MS),
         }
         self.settings: Settings = load_settings(None, self._environment)
+        self._wire = WireFaults(self._proxy, self._chance, _SILENCE_S)
         self._ingests: list[Role] = []
         self._processors: list[Role] = []
         self._loading = True
@@ -161,19 +173,20 @@ class FaultRun:
         Raises:
             RunFailed: a role could not be started.
         """
-        async with open_log(self.settings, "owner") as log:
-            await log.ensure_topics(self.settings.topic_specs)
-        try:
-            await asyncio.gather(*(self._add(self._ingests, "ingest") for _ in range(2)))
-            await asyncio.gather(*(self._add(self._processors, "process") for _ in range(2)))
-            await self._enrol()
-            load = [asyncio.create_task(self._post(number)) for number in range(_CLIENTS)]
-            await self._break(time.monotonic() + seconds, faults)
-            self._loading = False
-            await asyncio.gather(*load)
-            await self._check()
-        finally:
-            await asyncio.gather(*(role.end() for role in (*self._ingests, *self._processors)))
+        async with self._proxy:
+            async with open_log(self.settings, "owner") as log:
+                await log.ensure_topics(self.settings.topic_specs)
+            try:
+                await asyncio.gather(*(self._add(self._ingests, "ingest") for _ in range(2)))
+                await asyncio.gather(*(self._add(self._processors, "process") for _ in range(2)))
+                await self._enrol()
+                load = [asyncio.create_task(self._post(number)) for number in range(_CLIENTS)]
+                await self._break(time.monotonic() + seconds, faults)
+                self._loading = False
+                await asyncio.gather(*load)
+                await self._check()
+            finally:
+                await asyncio.gather(*(role.end() for role in (*self._ingests, *self._processors)))
         return self.report
 
     async def _add(self, roles: list[Role], name: str) -> None:
@@ -184,14 +197,14 @@ class FaultRun:
     async def _enrol(self) -> None:
         async with aiohttp.ClientSession() as session:
             for number in range(_PEOPLE):
-                body = {"identity_id": f"p{number}", "reg_photo": _photo(number), "info": {"name": f"P{number}"}}
+                body = {"identity_id": f"p{number}", "reg_photo": drawn_photo(number), "info": {"name": f"P{number}"}}
                 call = await self._call(session, USERS_CALL, body)
                 if call.status != 200:
                     raise RunFailed(f"enrolment was answered with HTTP status {call.status}: {call.answer}")
                 self.report.calls.append(call)
 
     async def _post(self, number: int) -> None:
-        photos = [_photo(face) for face in range(_FACES)]
+        photos = [drawn_photo(face) for face in range(_FACES)]
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
             count = 0
             while self._loading:
@@ -205,9 +218,7 @@ class FaultRun:
         ingress = self._clients_chance.choice(self._ingests)
         began = time.monotonic()
         request_id, status, answer = "", 0, {}
-        limit = aiohttp.ClientTimeout(
-            total=self.settings.ingest.deadline_s + self.settings.ingest.body_read_s + _LATE_S
-        )
+        limit = aiohttp.ClientTimeout(total=self.settings.ingest.deadline_s + self.settings.ingest.body_read_s + LATE_S)
         try:
             async with session.post(f"http://127.0.0.1:{ingress.port}{path}", json=body, timeout=limit) as response:
                 told = await response.read()
@@ -256,17 +267,24 @@ class FaultRun:
                 await asyncio.to_thread(self._chance.choice((self._dev.stop, self._dev.kill)))
                 await asyncio.sleep(self._chance.uniform(0.5, 3.0))
                 await asyncio.to_thread(self._dev.start)
+            case _ if fault in WIRE_FAULTS:
+                await self._wire.make(fault)
+            case _ if fault == EXPIRED:
+                await asyncio.gather(*(role.end(signal.SIGTERM) for role in self._processors))
+                await delete_group(self._dev.bootstrap, self.settings.topics.processors)
+                await asyncio.gather(*(role.start() for role in self._processors))
             case _:
                 raise RunFailed(f"there is no fault named {fault}")
 
     async def _check(self) -> None:
         """Wait until everything accepted is processed, then compare requests, events, answers and offsets."""
-        async with open_log(self.settings, "owner") as log:
-            if not await self._until_processed(log):
-                self.report.broken.append(f"requests were left unprocessed for {_STUCK_S:.0f} s")
-            requests = await read_all(log, self.settings.topics.requests)
-            events = [orjson.loads(record.value or b"") for record in await read_all(log, self.settings.topics.events)]
-        ids = [decode_request(record.value or b"").request_id for record in requests]
+        self.report.wire = self._wire.counts
+        topics = self.settings.topics
+        await asyncio.gather(*(role.end(signal.SIGTERM) for role in self._ingests))  # so that no request is added
+        if not await self._until_processed():
+            self.report.broken.append(f"requests were left unprocessed for {_STUCK_S:.0f} s")
+        ids = [decode_request(value).request_id for value in await self._values(topics.requests)]
+        events = [orjson.loads(value) for value in await self._values(topics.events)]
         self.report.requests, self.report.events = len(ids), len(events)
         self.report.outcomes = Counter(event["outcome"] for event in events)
         self.report.broken += log_differences(ids, events)
@@ -275,70 +293,23 @@ class FaultRun:
             event = by_id.get(call.request_id)
             self.report.broken += call_differences(call, event, self.settings.ingest.deadline_s)
 
-    async def _until_processed(self, log: Broker) -> bool:
+    async def _until_processed(self) -> bool:
+        """Whether the group's offsets came to stand at the ends."""
         topics = self.settings.topics
-        requests = len(await read_all(log, topics.requests))
         until_s = time.monotonic() + _STUCK_S
         while time.monotonic() < until_s:
-            if len(await read_all(log, topics.events)) >= requests and await self._committed(log):
+            left = await unfinished(
+                self._dev.bootstrap, topics.requests, self._partitions(topics.requests), topics.processors
+            )
+            if not left:
                 return True
             await asyncio.sleep(1.0)
         return False
 
-    async def _committed(self, log: Broker) -> bool:
-        """Whether the group's offsets stand at the ends; the processors are stopped for good to ask for them."""
-        await asyncio.gather(*(role.end(signal.SIGTERM) for role in (*self._ingests, *self._processors)))
-        topic = self.settings.topics.requests
-        async with log.member(topic, self.settings.topics.processors) as member:
-            left = await member.fetch(1, 3.0)
-        if left:
-            await self._add(self._processors, "process")
-        return not left
+    async def _values(self, topic: str) -> Sequence[bytes]:
+        """All that is committed there, by a client that is not ours and does not come through the proxy."""
+        found = await committed_records(self._dev.bootstrap, topic, self._partitions(topic))
+        return [record.value for record in found]
 
-
-def log_differences(ids: Sequence[str], events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Where the requests and the events of the log do not belong together, one sentence each."""
-    counted, asked = Counter(event["id"] for event in events), Counter(ids)
-    for what, wrong in (
-        ("requests stand in the log twice", [i for i, count in asked.items() if count > 1]),
-        ("requests have no event", sorted(asked.keys() - counted.keys())),
-        ("requests have more than one event", [i for i, count in counted.items() if count > 1]),
-        ("events have no request", sorted(counted.keys() - asked.keys())),
-    ):
-        if wrong:
-            yield f"{len(wrong)} {what}, {wrong[0]} among them"
-
-
-def call_differences(call: Call, event: Mapping[str, Any] | None, deadline_s: float) -> Iterator[str]:
-    """What a call was answered against its event, one sentence for each thing that is wrong."""
-    if call.status and call.seconds > deadline_s + _LATE_S:
-        yield f"call {call.request_id} took {call.seconds:.1f} s, its deadline is {deadline_s:g} s"
-    if call.status not in (0, 200) and "error" not in call.answer:
-        yield f"call {call.request_id} ended with HTTP status {call.status} and no error"
-    if call.status == 200 and event is None:
-        yield f"call {call.request_id} was answered and has no event"
-    elif event is not None and "retcode" in call.answer:
-        told = {name: call.answer[name] for name in ("retcode", "identity_id", "name", "score")}
-        if told != {name: event[name] for name in told}:
-            yield f"the answer to call {call.request_id} is not its event"
-    elif event is not None and 400 <= call.status < 500 and _error_code(call.answer) != _error_code(event):
-        yield f"the error that call {call.request_id} got is not that of its event"
-
-
-def _error_code(told: Mapping[str, Any]) -> Any:
-    return (told.get("error") or {}).get("code")
-
-
-async def read_all(log: Broker, topic: str) -> Sequence[Record]:
-    """Every committed record of a topic."""
-    records: list[Record] = []
-    async with log.reader(topic, Start.EARLIEST) as reader:
-        ends = await log.end_offsets(topic)
-        while any(reader.positions().get(partition, 0) < end for partition, end in ends.items()):
-            records += await reader.fetch(1000, 0.5)
-    return records
-
-
-def _photo(seed: int) -> str:
-    picture = encode_jpeg(draw_scene(320, 240, [(draw_face(seed, 140), 40, 30)]), quality=95)
-    return pybase64.b64encode(picture).decode()
+    def _partitions(self, topic: str) -> int:
+        return next(spec.partitions for spec in self.settings.topic_specs if spec.name == topic)

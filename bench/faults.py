@@ -1,41 +1,56 @@
 """Whether the promises hold whatever dies: `python -m bench.faults --minutes 5 --seed 7`.
 
 Starts a Kafka broker, two ingresses and two processors, keeps them under load, and kills, stops, adds, removes and
-restarts them. Prints what was done and found; exit status 1 when a promise did not hold.
+restarts them; a proxy between them and the broker delivers requests late, slows commits down, and leaves connections
+open in silence. Prints what was done and found; exit status 1 when a promise did not hold.
 """
 
 import asyncio
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from bench.faultrun import FaultRun, Report
-from picturematch.kafka_dev import dev_kafka
+from bench.faultrun import EXPIRED, FAULTS, FaultRun, Report
+from picturematch.kafka_dev import DevBroker, dev_kafka
+
+_MOST_SENTENCES = 50
 
 
 @click.command(epilog="Example: python -m bench.faults --minutes 5 --seed 7")
 @click.option("--minutes", default=2.0, show_default=True, help="How long load and faults go on.")
 @click.option("--seed", type=int, help="Repeats the faults of an earlier run.  [default: from the clock]")
+@click.option("--only", multiple=True, type=click.Choice((*FAULTS, EXPIRED)), help="Only these; give it repeatedly.")
+@click.option("--expired-offsets/--no-expired-offsets", help=f"Also {EXPIRED}.")
 @click.pass_context
-def main(ctx: click.Context, minutes: float, seed: int | None) -> None:
+def main(ctx: click.Context, minutes: float, seed: int | None, only: tuple[str, ...], expired_offsets: bool) -> None:
     """Break things under load for a while and check every promise afterwards."""
     seed = int(time.time()) if seed is None else seed
     click.echo(f"seed {seed}")
-    with tempfile.TemporaryDirectory(prefix="picturematch-faults-") as folder, dev_kafka() as broker:
-        run = FaultRun(broker, Path(folder), seed, click.echo)
-        report = asyncio.run(run.run(minutes * 60))
+    faults = (*(only or FAULTS), *([EXPIRED] if expired_offsets else []))
+    with tempfile.TemporaryDirectory(prefix="picturematch-faults-") as folder, dev_kafka(proxied=True) as broker:
+        report = asyncio.run(_run(broker, Path(folder), seed, minutes * 60, faults))
     _print(report)
     ctx.exit(1 if report.broken else 0)
+
+
+async def _run(broker: DevBroker, folder: Path, seed: int, seconds: float, faults: Sequence[str]) -> Report:
+    return await FaultRun(broker, folder, seed, click.echo).run(seconds, faults)
 
 
 def _print(report: Report) -> None:
     table = Table(title=f"seed {report.seed}, {len(report.faults)} faults")
     table.add_column("what")
     table.add_column("how many", justify="right")
+    for fault, count in Counter(report.faults).most_common():
+        table.add_row(fault, str(count))
+    for done, count in sorted(report.wire.items()):
+        table.add_row(f"  {done}", str(count))
     for status, count in sorted(report.statuses().items()):
         table.add_row("calls without an answer" if status == 0 else f"calls answered with {status}", str(count))
     table.add_row("requests readable in the log", str(report.requests))
@@ -44,8 +59,10 @@ def _print(report: Report) -> None:
         table.add_row(f"  {outcome}", str(count))
     table.add_row("promises broken", str(len(report.broken)))
     Console().print(table)
-    for sentence in report.broken:
+    for sentence in report.broken[:_MOST_SENTENCES]:
         click.echo(sentence)
+    if len(report.broken) > _MOST_SENTENCES:
+        click.echo(f"and {len(report.broken) - _MOST_SENTENCES} more")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,10 +59,22 @@ class CannotStartKafka(Exception):
     """There is no way to start a broker here, or it did not start; the message says what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProxyPorts:
+    """A second listener, for clients that come through a proxy on this machine.
+
+    The broker listens on `behind` and tells whoever asks there to come to `front`, where the proxy has to listen.
+    """
+
+    front: int
+    behind: int
+
+
 class DevBroker(Protocol):
-    """A broker that was started here; `bootstrap` stays the same over `stop` and `start`."""
+    """A broker that was started here; `bootstrap` and `proxy` stay the same over `stop` and `start`."""
 
     bootstrap: str
+    proxy: ProxyPorts | None
 
     def start(self) -> None:
         """Start it on the data it had, and return once it answers."""
@@ -81,15 +94,18 @@ class DevBroker(Protocol):
 
 
 @contextmanager
-def dev_kafka(port: int = 0, folder: Path | None = None) -> Iterator[DevBroker]:
+def dev_kafka(port: int = 0, folder: Path | None = None, *, proxied: bool = False) -> Iterator[DevBroker]:
     """A running broker, stopped at the end. Port 0 takes a free one; without a folder its data is thrown away.
+
+    A `proxied` broker has a second listener, for clients that come through a proxy (`DevBroker.proxy`).
 
     Raises:
         CannotStartKafka: there is neither Docker nor Java, or it does not start.
     """
     port = port or _free_port()
+    proxy = ProxyPorts(_free_port(), _free_port()) if proxied else None
     with tempfile.TemporaryDirectory(prefix="picturematch-kafka-", ignore_cleanup_errors=True) as scratch:
-        broker = _docker_broker(port) or _java_broker(port, folder or Path(scratch))
+        broker = _docker_broker(port, proxy) or _java_broker(port, folder or Path(scratch), proxy)
         if broker is None:
             raise CannotStartKafka(HOW_TO_GET_ONE)
         try:
@@ -99,16 +115,20 @@ def dev_kafka(port: int = 0, folder: Path | None = None) -> Iterator[DevBroker]:
             broker.kill()
 
 
-def _settings(port: int, controller_port: int, host: str) -> dict[str, str]:
+def _settings(port: int, controller_port: int, host: str, proxy: ProxyPorts | None) -> dict[str, str]:
     """A broker that is its own controller, with everything in one copy and groups that begin at once."""
+    listens, tells = f"PLAINTEXT://{host}:{port}", f"PLAINTEXT://127.0.0.1:{port}"
+    if proxy is not None:
+        listens += f",PROXIED://{host}:{proxy.behind}"
+        tells += f",PROXIED://127.0.0.1:{proxy.front}"
     return {
         "node.id": "1",
         "process.roles": "broker,controller",
-        "listeners": f"PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listeners": f"{listens},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": tells,
         "controller.listener.names": "CONTROLLER",
         "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller_port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "auto.create.topics.enable": "false",
         "broker.heartbeat.interval.ms": "500",
         "broker.session.timeout.ms": "3000",  # how long a killed one is kept from coming back
@@ -134,8 +154,9 @@ def _settings(port: int, controller_port: int, host: str) -> dict[str, str]:
 class _JavaBroker:
     """Kafka in a JVM of its own."""
 
-    def __init__(self, java: str, jars: Path, folder: Path, port: int) -> None:
+    def __init__(self, java: str, jars: Path, folder: Path, port: int, proxy: ProxyPorts | None) -> None:
         self.bootstrap = f"127.0.0.1:{port}"
+        self.proxy = proxy
         self._port = port
         self._folder = folder
         self._java = [java, f"-Xmx{_HEAP_MB}m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
@@ -168,7 +189,9 @@ class _JavaBroker:
 
     def _format(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        settings = _settings(self._port, _free_port(), "127.0.0.1") | {"log.dirs": str(self._folder / "data")}
+        settings = _settings(self._port, _free_port(), "127.0.0.1", self.proxy) | {
+            "log.dirs": str(self._folder / "data")
+        }
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), "utf-8")
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         formatted = subprocess.run(  # noqa: S603 - as above
@@ -216,8 +239,9 @@ class _JavaBroker:
 class _DockerBroker:
     """Kafka in a container."""
 
-    def __init__(self, container: Any, port: int) -> None:
+    def __init__(self, container: Any, port: int, proxy: ProxyPorts | None) -> None:
         self.bootstrap = f"127.0.0.1:{port}"
+        self.proxy = proxy
         self._container = container
         self._port = port
         self._made = False
@@ -257,7 +281,7 @@ def _docker_listens() -> bool:
     return False
 
 
-def _docker_broker(port: int) -> DevBroker | None:
+def _docker_broker(port: int, proxy: ProxyPorts | None) -> DevBroker | None:
     if not _docker_listens():
         return None
     try:
@@ -268,19 +292,22 @@ def _docker_broker(port: int) -> DevBroker | None:
     except Exception:  # noqa: BLE001 - whatever is wrong with Docker, there is another way
         return None
     container = DockerContainer(_IMAGE).with_bind_ports(port, port)
-    for name, value in _settings(port, port + 1 if port < 65535 else port - 1, "0.0.0.0").items():  # noqa: S104 - inside the container
+    if proxy is not None:
+        container = container.with_bind_ports(proxy.behind, proxy.behind)
+    controller = port + 1 if port < 65535 else port - 1
+    for name, value in _settings(port, controller, "0.0.0.0", proxy).items():  # noqa: S104 - inside the container
         container.with_env("KAFKA_" + name.upper().replace(".", "_"), value)
-    return _DockerBroker(container, port)
+    return _DockerBroker(container, port, proxy)
 
 
-def _java_broker(port: int, folder: Path) -> DevBroker | None:
+def _java_broker(port: int, folder: Path, proxy: ProxyPorts | None) -> DevBroker | None:
     java, maven = shutil.which("java"), shutil.which("mvn")
     jars = user_cache_path("picturematch") / f"kafka-{KAFKA_VERSION}"
     if java is None or (maven is None and not jars.exists()):
         return None
     if not jars.exists() and maven is not None:
         _fetch_jars(maven, jars)
-    return _JavaBroker(java, jars, folder, port)
+    return _JavaBroker(java, jars, folder, port, proxy)
 
 
 def _fetch_jars(maven: str, jars: Path) -> None:

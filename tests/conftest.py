@@ -52,7 +52,7 @@ def kafka_bootstrap() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def _kafka_of_breakers() -> Iterator[DevBroker]:
-    with own_kafka() as broker:
+    with own_kafka(proxied=True) as broker:
         yield broker
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -29,6 +29,7 @@ class Appender:
         self._producer: Any = None
         self._starting = asyncio.Lock()
         self._writer: Writer | None = None
+        self._writers_name = f"{config.client_id}-append-{uuid.uuid4().hex}"
         self._one_transaction = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -78,12 +79,11 @@ class Appender:
 
     async def _transaction(self, records: Sequence[Checked]) -> Sequence[Position]:
         async with self._one_transaction:
-            if self._writer is not None and not self._writer.usable:
-                await self._writer.close()
+            if self._writer is not None and not (self._writer.usable and self._writer.answered):
+                self._keep(self._writer.close())
                 self._writer = None
             if self._writer is None:
-                name = f"{self._config.client_id}-append-{uuid.uuid4().hex}"
-                self._writer = await Writer.start(self._config, name)
+                self._writer = await Writer.start(self._config, self._writers_name)
             return await self._writer.write(records)
 
     async def _started(self) -> Any:
@@ -91,12 +91,15 @@ class Appender:
             if self._producer is None:
                 try:
                     options = self._config.producer()
-                    self._producer = await start_producer(options, self._config.request_timeout_s)
+                    self._producer = await start_producer(options, self._config.patience_s)
                 except (KafkaError, TimeoutError, OSError) as error:
                     raise broker_error(error, "starting to write") from error
             return self._producer
 
     def _retire(self, producer: Any) -> None:
-        task = asyncio.create_task(stop_producer(producer))
+        self._keep(stop_producer(producer))
+
+    def _keep(self, stopping: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(stopping)
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)

@@ -101,8 +101,8 @@ class Beats:
         if not self._contact.available:
             return
         if self._producer is None:
-            self._producer = await start_producer(self._config.fleeting(), self._config.request_timeout_s)
-        async with asyncio.timeout(self._config.request_timeout_s):
+            self._producer = await start_producer(self._config.fleeting(), self._config.patience_s)
+        async with asyncio.timeout(self._config.patience_s):
             await self._send()
 
     async def _send(self, *, leaves: bool = False) -> None:

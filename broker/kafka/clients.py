@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.producer import sender
 
 from broker.kafka.config import TRANSACTION_BACKOFF_MS
+from broker.kafka.requests import Requests
 
 T = TypeVar("T")
 
@@ -39,13 +40,32 @@ class _Batches(set[Any]):
         self.discard(batch)
 
 
-async def start_producer(options: dict[str, Any], limit_s: float) -> AIOKafkaProducer:
+class Producer(AIOKafkaProducer):  # type: ignore[misc] # the library is not typed
+    """The library's producer, whose `requests` are watched."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(**options)
+        self.requests = Requests(self.client)
+
+
+class Consumer(AIOKafkaConsumer):  # type: ignore[misc] # as above
+    """The library's consumer, whose connections are given up after `silence_s` seconds without an answer.
+
+    None: after the time limit that `options` have for requests.
+    """
+
+    def __init__(self, options: dict[str, Any], silence_s: float | None = None) -> None:
+        super().__init__(**options)
+        self.requests = Requests(self._client, silence_s)
+
+
+async def start_producer(options: dict[str, Any], limit_s: float) -> Producer:
     """A started producer; nothing is left of one that did not start.
 
     Raises:
         KafkaError, TimeoutError: it did not.
     """
-    producer = AIOKafkaProducer(**options)
+    producer = Producer(options)
     producer._message_accumulator._pending_batches = _Batches()  # noqa: SLF001 - see there
     await _start(producer.start(), lambda: stop_producer(producer), limit_s)
     return producer

@@ -19,6 +19,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from broker.kafka.clients import bounded
 from broker.kafka.config import KafkaConfig
 from broker.kafka.errors import broker_error
+from broker.kafka.requests import Requests
 from broker.kafka.topics import TopicState, configs_of, differences, in_sync_fits, state_of, unchangeable
 from broker.port import BrokerError, BrokerUnavailable, TopicSpec, UnknownPartition, UnknownTopic
 
@@ -42,8 +43,9 @@ class Cluster:
             BrokerError: it cannot be reached, or lets nobody in; the message says which.
         """
         self._client = AIOKafkaClient(**self._config.connection())
+        Requests(self._client)
         try:
-            await bounded(self._client.bootstrap(), self._config.request_timeout_s)
+            await bounded(self._client.bootstrap(), self._config.patience_s)
         except (kafka.KafkaError, TimeoutError, OSError) as error:
             await self._client.close()
             self._client = None
@@ -57,7 +59,7 @@ class Cluster:
         del options["retry_backoff_ms"]
         host, _, port = options.pop("bootstrap_servers").partition(",")[0].strip().rpartition(":")
         try:
-            connection = await bounded(create_conn(host, int(port), **options), self._config.request_timeout_s)
+            connection = await bounded(create_conn(host, int(port), **options), self._config.patience_s)
         except (kafka.KafkaError, TimeoutError, OSError, ValueError) as reason:
             found = broker_error(reason, "connecting")
             if not isinstance(found, BrokerUnavailable):
@@ -211,7 +213,7 @@ class Cluster:
             wanted = [(ConfigResourceType.BROKER, str(broker), [setting])]
             try:
                 asked = self._client.send(broker, DescribeConfigsRequest(wanted))
-                answer = await bounded(asked, self._config.request_timeout_s)
+                answer = await bounded(asked, self._config.patience_s)
             except (kafka.KafkaError, TimeoutError, OSError) as error:
                 raise broker_error(error, f"asking broker {broker} for {setting}") from error
             for code, _message, _kind, _name, entries in answer.resources:
@@ -261,7 +263,7 @@ class Cluster:
     async def _until_known(self, specs: Sequence[TopicSpec]) -> None:
         """A topic that was just created takes a moment to be known everywhere and to have leaders."""
         wanted = {spec.name: spec.partitions for spec in specs}
-        async with asyncio.timeout(self._config.request_timeout_s):
+        async with asyncio.timeout(self._config.patience_s):
             while True:
                 found = await self._metadata(list(wanted))
                 if all(name in found and found[name][0] == count for name, count in wanted.items()):
@@ -281,9 +283,9 @@ class Cluster:
             try:
                 if group is not None:
                     node = await bounded(
-                        client.coordinator_lookup(CoordinationType.GROUP, group), self._config.request_timeout_s
+                        client.coordinator_lookup(CoordinationType.GROUP, group), self._config.patience_s
                     )
-                return await bounded(client.send(node, request()), self._config.request_timeout_s)
+                return await bounded(client.send(node, request()), self._config.patience_s)
             except kafka.NotControllerError as error:
                 failed = error
                 await client.force_metadata_update()

@@ -14,6 +14,8 @@ _RETRY_BACKOFF_MS = 20
 TRANSACTION_BACKOFF_MS = 4
 """A transaction that begins while the last one is being completed is turned away for some milliseconds: try soon."""
 
+_PATIENCE_MARGIN_S = 2.0
+
 _FETCH_WAIT_MS = 250
 """A long poll keeps a partition that was just positioned or resumed waiting, so it must not be long."""
 
@@ -57,8 +59,17 @@ class KafkaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def request_timeout_s(self) -> float:
-        """`request_timeout_ms` in seconds."""
+        """`request_timeout_ms` in seconds: how long a connection may leave a request without an answer."""
         return self.request_timeout_ms / 1000
+
+    @property
+    def patience_s(self) -> float:
+        """How long anything may take that the library does for us.
+
+        More than a request, so that the library has closed a connection that is silent, and found another one, before
+        we ask again.
+        """
+        return self.request_timeout_s + _PATIENCE_MARGIN_S
 
     def connection(self) -> dict[str, Any]:
         """What every client of the library is given.

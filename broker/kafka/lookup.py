@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import aiokafka.errors as kafka
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from broker.kafka.clients import bounded, start_consumer, stop_consumer
+from broker.kafka.clients import Consumer, bounded, start_consumer, stop_consumer
 from broker.kafka.config import KafkaConfig
 from broker.kafka.errors import broker_error
 from broker.kafka.records import record_of
@@ -41,7 +41,7 @@ class Lookup:
         async with self._one_question:
             try:
                 consumer = await self._started("read_uncommitted")
-                ends = await bounded(consumer.end_offsets(places), self._config.request_timeout_s)
+                ends = await bounded(consumer.end_offsets(places), self._config.patience_s)
             except (kafka.KafkaError, TimeoutError, OSError) as error:
                 raise broker_error(error, f"asking where topic {topic} ends") from error
         return {place.partition: offset for place, offset in ends.items()}
@@ -54,7 +54,7 @@ class Lookup:
         """
         async with self._one_question:
             try:
-                return await bounded(self._read_at(position), self._config.request_timeout_s)
+                return await bounded(self._read_at(position), self._config.patience_s)
             except kafka.OffsetOutOfRangeError:
                 return None
             except (kafka.KafkaError, TimeoutError, OSError) as error:
@@ -80,9 +80,9 @@ class Lookup:
 
     async def _started(self, isolation: Isolation) -> Any:
         if isolation not in self._consumers:
-            consumer = AIOKafkaConsumer(**{**self._config.consumer(), "isolation_level": isolation})
+            consumer = Consumer({**self._config.consumer(), "isolation_level": isolation})
             try:
-                await start_consumer(consumer, self._config.request_timeout_s)
+                await start_consumer(consumer, self._config.patience_s)
             except (kafka.KafkaError, TimeoutError, OSError) as error:
                 raise BrokerUnavailable(f"Kafka cannot be reached now ({type(error).__name__})") from error
             self._consumers[isolation] = consumer

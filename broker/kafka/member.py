@@ -6,7 +6,9 @@ The life of a partition here:
    committed offset is asked for; where it is lost or does not fit the log, another place is found (broker.going_on) and
    committed; seek; delivery begins.
 2. commits through that writer. After a commit that failed otherwise than by a clean abort the writer is spent, and
-   commits are refused until `rewind`, which repeats the steps of 1 (if the group still knows this member).
+   commits are refused until `rewind`, which repeats the steps of 1 (if the group still knows this member). After one
+   that went well, but with a request that was not answered, the next commit is another writer's; it is started if the
+   group still knows this member, and used if the committed offset, asked for afterwards, is still this member's.
 3. revoked: delivery ends at once; whoever uses the member finishes and forgets; the writer is given up.
 
 Why no record can be committed twice: only the writer that was started last can commit, and whoever started it asked for
@@ -22,12 +24,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiokafka.errors as kafka
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.protocol.commit import OffsetCommitRequest
 
 from broker.going_on import Committed, time_of_commit
 from broker.kafka.beats import Beats
-from broker.kafka.clients import bounded, start_consumer, stop_consumer
+from broker.kafka.clients import Consumer, bounded, start_consumer, stop_consumer
 from broker.kafka.cluster import Cluster
 from broker.kafka.config import KafkaConfig
 from broker.kafka.contact import Contact
@@ -97,28 +99,28 @@ class KafkaMember:
         self._contact.require()
         await self._cluster.topic(self._topic)
         options = self._config.consumer()
-        # A request to join waits until the slowest member has let go.
-        options["request_timeout_ms"] = self._config.rebalance_timeout_ms + _REQUEST_MARGIN_MS
+        options |= {
+            "group_id": self._group,
+            "session_timeout_ms": self._config.session_timeout_ms,
+            "heartbeat_interval_ms": min(self._config.heartbeat_ms, self._config.session_timeout_ms // 4),
+            "rebalance_timeout_ms": self._config.rebalance_timeout_ms,
+            # A request to join waits until the slowest member has let go; nothing else may take so long.
+            "request_timeout_ms": self._config.rebalance_timeout_ms + _REQUEST_MARGIN_MS,
+        }
         if self._beats is not None:
             options["client_id"] = self._beats.client_id
-        consumer = AIOKafkaConsumer(
-            **options,
-            group_id=self._group,
-            session_timeout_ms=self._config.session_timeout_ms,
-            heartbeat_interval_ms=min(self._config.heartbeat_ms, self._config.session_timeout_ms // 4),
-            rebalance_timeout_ms=self._config.rebalance_timeout_ms,
-        )
+        consumer = Consumer(options, silence_s=self._config.request_timeout_s)
         limit_s = (self._config.rebalance_timeout_ms + self._config.session_timeout_ms) / 1000 + _JOIN_MARGIN_S
         try:
-            await start_consumer(consumer, self._config.request_timeout_s)
+            await start_consumer(consumer, self._config.patience_s)
         except (kafka.KafkaError, TimeoutError, OSError) as error:
             raise broker_error(error, f"joining group {self._group}") from error
         self._consumer = consumer
         if self._beats is not None:
             await self._beats.__aenter__()
-        limits = (self._topic, self._group, self._config.request_timeout_s)
+        limits = (self._topic, self._group, self._config.patience_s)
         self._places = Places(consumer, *limits, self._worked_on, self._on_skipped)
-        self._feed = Feed(consumer, self._topic, self._contact, self._config.request_timeout_s, self._left_behind)
+        self._feed = Feed(consumer, self._topic, self._contact, self._config.patience_s, self._left_behind)
         try:
             consumer.subscribe([self._topic], listener=Listener(self._revoked, self._was_assigned))
             await self._joined(limit_s)
@@ -237,9 +239,7 @@ class KafkaMember:
             return await check(self._cluster, follow_up(positions)) if follow_up is not None else ()
 
         async with owned.lock:
-            writer = owned.writer
-            if writer is None or not writer.usable:
-                raise CommitFailed(f"partition {partition} of {self._topic} has to be rewound before it is committed")
+            writer = await self._writer_of(partition, owned)
             committed = self._commit_of(partition, owned, next_offset)
             offset = group_offset(self._group, self._topic, partition, committed)
             try:
@@ -256,6 +256,33 @@ class KafkaMember:
     def _commit_of(self, partition: int, owned: Owned, next_offset: int) -> Committed:
         newest_ms = None if self._feed is None else self._feed.newest_ms.get(partition)
         return Committed(next_offset, time_of_commit(int(time.time() * 1000), newest_ms, owned.committed.time_ms))
+
+    async def _writer_of(self, partition: int, owned: Owned) -> Writer:
+        """The writer for the next transaction: another one where a request of the last one may still come late.
+
+        Raises:
+            BrokerError: there is none now; the partition has to be rewound.
+        """
+        writer = owned.writer
+        if writer is None or not writer.usable:
+            raise CommitFailed(f"partition {partition} of {self._topic} has to be rewound before it is committed")
+        if writer.answered:
+            return writer
+        if not await self._is_member():
+            raise CommitFailed(f"partition {partition} of {self._topic} may belong to another member now")
+        renewed = await Writer.start(self._config, self._transactional_id(partition))
+        self._start(writer.close())
+        owned.writer = renewed
+        try:
+            if (await self._places.committed(partition)).offset != owned.committed.offset:
+                raise CommitFailed(f"another member has committed partition {partition} of {self._topic} meanwhile")
+        except BaseException:
+            renewed.usable = False
+            raise
+        return renewed
+
+    def _transactional_id(self, partition: int) -> str:
+        return f"{self._group}-{self._topic}-{partition}"
 
     async def rewind(self, partition: int) -> None:
         """Deliver the partition again from the committed offset; nothing to do where it is not owned any more.
@@ -274,7 +301,7 @@ class KafkaMember:
         async with owned.lock:
             if owned.leaving or self._owned.get(partition) is not owned:
                 return
-            if owned.writer is not None and owned.writer.usable:
+            if owned.writer is not None and owned.writer.usable and owned.writer.answered:
                 self._seek(partition, owned)
                 return
             self._hold(partition)
@@ -341,8 +368,8 @@ class KafkaMember:
         self._contact.require()
         if owned.writer is not None:
             spent, owned.writer = owned.writer, None
-            await spent.close()
-        writer = await Writer.start(self._config, f"{self._group}-{self._topic}-{partition}")
+            self._start(spent.close())  # which may take long; the next one of its name fences it
+        writer = await Writer.start(self._config, self._transactional_id(partition))
         try:
             # Asked only now that nobody else can commit any more, and what others committed is readable.
             owned.committed = await self._places.committed(partition)
@@ -415,7 +442,7 @@ class KafkaMember:
         """
         coordinator = self._consumer._coordinator  # noqa: SLF001 - as the docstring says
         try:
-            known = await bounded(coordinator._do_heartbeat(), self._config.request_timeout_s)  # noqa: SLF001
+            known = await bounded(coordinator._do_heartbeat(), self._config.patience_s)  # noqa: SLF001
         except (kafka.KafkaError, TimeoutError) as error:
             raise broker_error(error, f"asking whether group {self._group} knows this member") from error
         if known:

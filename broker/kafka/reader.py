@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiokafka.errors as kafka
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from broker.kafka.clients import bounded, start_consumer, stop_consumer
+from broker.kafka.clients import Consumer, bounded, start_consumer, stop_consumer
 from broker.kafka.cluster import Cluster
 from broker.kafka.config import KafkaConfig
 from broker.kafka.contact import Contact
@@ -54,8 +54,8 @@ class KafkaReader:
         for partition in chosen:
             await self._cluster.topic(self._topic, partition)
         self._places = [TopicPartition(self._topic, partition) for partition in chosen]
-        limit_s = self._config.request_timeout_s
-        consumer = AIOKafkaConsumer(**self._config.consumer())
+        limit_s = self._config.patience_s
+        consumer = Consumer(self._config.consumer())
         try:
             consumer.assign(self._places)
             await start_consumer(consumer, limit_s)
@@ -146,7 +146,7 @@ class KafkaReader:
         """The log does not hold what is read next: go on at its first record, or behind the time of what was read."""
         place = TopicPartition(self._topic, partition)
         newest_ms = self._open().newest_ms.get(partition, self._opened_ms)
-        span = await span_of(self._consumer, place, newest_ms, self._config.request_timeout_s)
+        span = await span_of(self._consumer, place, newest_ms, self._config.patience_s)
         if span.first <= position <= span.end:
             return
         if position < span.first:

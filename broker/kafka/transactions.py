@@ -2,6 +2,13 @@
 
 A producer that failed in any way but a clean abort is not used again: its owner starts another of the same name, which
 makes the brokers finish or abort what the first left open.
+
+Nor is one that has sent a request which it saw no answer to, though its transaction went well. Such a request was sent
+again, and its first copy may arrive later. The library speaks the old protocol of transactions, in which a producer
+keeps its epoch, so the brokers would take what is late of one transaction for a part of the next: an EndTxn would
+commit it half done, a TxnOffsetCommit take the group's offset back. Of what bears a former epoch they take nothing.
+What if the request for the epoch itself, InitProducerId, comes late or twice? It gives the name another epoch, so the
+producer that was started is fenced: its transaction is aborted, never half done, and its owner starts another.
 """
 
 import asyncio
@@ -16,6 +23,7 @@ from broker.kafka.clients import bounded, start_producer, stop_producer
 from broker.kafka.config import KafkaConfig
 from broker.kafka.errors import FENCED, broker_error
 from broker.kafka.records import Checked, acknowledged, send
+from broker.kafka.requests import Requests
 from broker.port import BrokerUnavailable, Position
 
 _ABORT_LIMIT_S = 3.0
@@ -37,11 +45,14 @@ class GroupOffset:
 
 
 class Writer:
-    """A started producer. `usable` is False once it has to be replaced; `fenced` when another has taken its name."""
+    """A started producer. `usable` is False once it has failed; `fenced` when another has taken its name."""
 
-    def __init__(self, producer: Any, limit_s: float) -> None:
+    def __init__(self, producer: Any, limit_s: float, requests: Requests | None = None) -> None:
+        """Requests that were lost while the producer started do not matter: none of them can bear its epoch."""
         self._producer = producer
         self._limit_s = limit_s
+        self._requests = requests
+        self._lost_before = 0 if requests is None else requests.lost
         self.usable = True
         self.fenced = False
 
@@ -54,9 +65,16 @@ class Writer:
         """
         limit_s = config.transaction_timeout_ms / 1000
         try:
-            return cls(await start_producer(config.transactional(transactional_id), limit_s), limit_s)
+            producer = await start_producer(config.transactional(transactional_id), limit_s)
         except (KafkaError, TimeoutError, OSError) as error:
             raise broker_error(error, "starting a transactional producer") from error
+        return cls(producer, limit_s, producer.requests)
+
+    @property
+    def answered(self) -> bool:
+        """Whether every request was answered; if not, the next transaction has to be another writer's."""
+        found = self._requests
+        return found is None or (found.lost == self._lost_before and not found.under_way)
 
     async def close(self) -> None:
         """Stop the producer, bounded. A transaction that is under way is left to the next one of its name."""
@@ -72,7 +90,7 @@ class Writer:
             BrokerError: it was aborted; or, with BrokerUnavailable, it is not known whether it was committed.
             Exception: what `follow_up` raised; it was aborted.
         """
-        if not self.usable:
+        if not self.usable or not self.answered:
             raise BrokerUnavailable("the transactional producer is to be replaced")
         try:
             async with asyncio.timeout(self._limit_s):
@@ -96,13 +114,11 @@ class Writer:
     ) -> Sequence[Position]:
         await self._producer.begin_transaction()
         try:
-            if follow_up is None:
-                # The group's offset travels while the records do; the commit waits for both.
-                (positions, _) = await _all(self._send(outputs), self._send_offset(offset))
-            else:
-                positions = await self._send(outputs)
+            positions = await self._send(outputs)
+            if follow_up is not None:
                 positions += await self._send(await follow_up(tuple(positions)))
-                await self._send_offset(offset)
+            # Only now: the group must not go on behind records that may be missing, whatever ends the transaction.
+            await self._send_offset(offset)
         except BaseException:
             if not await self._abort_if_possible():
                 self.usable = False
@@ -111,14 +127,24 @@ class Writer:
         return positions
 
     async def _send(self, records: Sequence[Checked]) -> list[Position]:
-        sent = [await send(self._producer, record) for record in records]
-        done = await acknowledged(self._producer, records, sent)
-        positions = []
-        for found in done:
-            if isinstance(found, BaseException):
-                raise found
-            positions.append(Position(found.topic, found.partition, found.offset))
-        return positions
+        """All of them, to their ends: nothing may still be under way when the transaction is ended.
+
+        Raises:
+            PartitionGone: one of their partitions is gone.
+            BaseException: what went wrong; what the brokers said rather than the wrong state that it left behind.
+        """
+        sent: list[asyncio.Future[Any]] = []
+        failures: list[BaseException] = []
+        try:
+            for record in records:
+                sent.append(await send(self._producer, record))  # noqa: PERF401 - those before a failure are awaited
+        except (KafkaError, *_WRONG_STATE) as error:
+            failures.append(error)
+        done = await acknowledged(self._producer, records[: len(sent)], sent)
+        failures += [found for found in done if isinstance(found, BaseException)]
+        for failure in sorted(failures, key=lambda failure: isinstance(failure, _WRONG_STATE)):
+            raise failure
+        return [Position(found.topic, found.partition, found.offset) for found in map(asyncio.Future.result, sent)]
 
     async def _send_offset(self, offset: GroupOffset | None) -> None:
         if offset is not None:
@@ -132,16 +158,3 @@ class Writer:
         except (KafkaError, TimeoutError, *_WRONG_STATE):
             return False
         return True
-
-
-async def _all(first: Awaitable[list[Position]], second: Awaitable[None]) -> tuple[list[Position], None]:
-    """Both, to their ends: nothing of a transaction may still be under way when it is committed or aborted.
-
-    Raises:
-        BaseException: what went wrong; what the brokers said rather than the wrong state that it left behind.
-    """
-    done = await asyncio.gather(first, second, return_exceptions=True)
-    failures = [found for found in done if isinstance(found, BaseException)]
-    for failure in sorted(failures, key=lambda failure: isinstance(failure, _WRONG_STATE)):
-        raise failure
-    return done[0], None  # type: ignore[return-value]

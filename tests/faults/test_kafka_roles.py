@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.faultrun import FAULTS, Call, FaultRun, call_differences, log_differences
+from bench.faultcheck import Call, call_differences, log_differences
+from bench.faultrun import FAULTS, FaultRun
 from picturematch.kafka_dev import DevBroker
 
 ANSWER = {"retcode": "1", "identity_id": "p1", "name": "P1", "score": 0.9}

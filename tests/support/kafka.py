@@ -26,14 +26,14 @@ def kafka_for_tests() -> Iterator[str]:
 
 
 @contextmanager
-def own_kafka() -> Iterator[DevBroker]:
-    """A broker of one's own, that may be stopped and started.
+def own_kafka(*, proxied: bool = False) -> Iterator[DevBroker]:
+    """A broker of one's own, that may be stopped and started; a `proxied` one can be reached through a proxy.
 
     A test's broker lives for a moment: the quick compiler alone spares a third of what its start costs.
     """
     os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
     try:
-        starting = dev_kafka()
+        starting = dev_kafka(proxied=proxied)
         broker = starting.__enter__()
     except CannotStartKafka as error:
         if os.environ.get(REQUIRED) == "1":
