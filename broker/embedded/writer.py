@@ -128,6 +128,7 @@ class Writer:
         if self._closing:
             raise BrokerError("the log is closed: nothing can be written to it any more")
         future: asyncio.Future[T] = self._loop.create_future()
+        future.add_done_callback(_heed)
         self._jobs.put(_Job(run, alone, future))
         return future
 
@@ -306,3 +307,9 @@ class Writer:
                 outcome.future.set_result(outcome.value)
             else:
                 outcome.future.set_exception(outcome.error)
+
+
+def _heed(done: "asyncio.Future[Any]") -> None:
+    """Whoever submitted may have given up; asyncio would complain of an error that nobody waits for any more."""
+    if not done.cancelled():
+        done.exception()
