@@ -393,6 +393,7 @@ async def test_a_reader_passes_over_records_that_are_removed_while_it_reads(make
             assert [each.offset for each in found] == sorted({each.offset for each in found})
 
 
+@pytest.mark.slow
 async def test_a_member_that_searches_long_for_its_place_lets_its_partition_go_at_once(make: KafkaMake) -> None:
     asked, never = asyncio.Event(), asyncio.Event()
 
@@ -608,6 +609,7 @@ async def test_a_lost_broker_is_noticed_at_once_and_everything_goes_on_when_it_i
         once_each(await all_events(broker, events, 3), 3)
 
 
+@pytest.mark.slow
 async def test_restarts_of_the_broker_under_load_lose_and_double_nothing(kafka_to_break: DevBroker) -> None:
     make = KafkaMake(kafka_to_break.bootstrap)
     accepted: list[bytes] = []

@@ -65,6 +65,7 @@ async def test_nothing_is_answered_with_success_once_the_folder_is_gone(tmp_path
             await server.process.wait()
 
 
+@pytest.mark.slow
 async def test_under_load_nothing_answered_with_success_is_gone(tmp_path: Path) -> None:
     data = tmp_path / "data"
     gone = asyncio.Event()

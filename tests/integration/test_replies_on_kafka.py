@@ -68,6 +68,7 @@ async def test_a_processor_that_starts_afterwards_is_not_held_up_either(there):
     assert sorted((await there.events()).elements()) == ["behind", "nowhere"]
 
 
+@pytest.mark.slow
 async def test_without_the_replies_topic_requests_are_decided_all_the_same(there):
     async with there.processor():
         await ask(there, "before", 0)
@@ -109,7 +110,7 @@ async def until_answered(session: aiohttp.ClientSession) -> None:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("partitions", [1, 4])
+@pytest.mark.parametrize("partitions", [1, pytest.param(4, marks=pytest.mark.slow)])
 async def test_ingresses_find_a_partition_again_and_callers_get_answers(there, partitions):
     """Several ingresses, so that some of them read a partition that is gone."""
     async with AsyncExitStack() as stack:

@@ -26,6 +26,7 @@ def broker() -> Iterator[tuple[str, psutil.Process]]:
         yield own.bootstrap, java[0]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_an_enrolment_that_was_told_timeout_may_simply_be_sent_again(broker):
     bootstrap, process = broker

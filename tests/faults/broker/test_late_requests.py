@@ -22,7 +22,13 @@ LONG_S = 60.0
 OLD_EPOCH = {47, 90}
 """INVALID_PRODUCER_EPOCH and PRODUCER_FENCED."""
 
-HOW_LOST = pytest.mark.parametrize("lost", [Act.LATE_AFTER_RESET, Act.LATE_AFTER_SILENCE], ids=["reset", "silence"])
+HOW_LOST = pytest.mark.parametrize(
+    "lost",
+    [
+        pytest.param(Act.LATE_AFTER_RESET, id="reset"),
+        pytest.param(Act.LATE_AFTER_SILENCE, id="silence", marks=pytest.mark.slow),
+    ],
+)
 
 
 async def deliver(late: Applied) -> None:
@@ -155,7 +161,7 @@ async def test_a_member_that_begins_a_new_epoch_after_it_was_given_up_commits_no
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 async def test_whatever_of_a_transaction_comes_late_by_chance_no_event_is_lost_or_doubled(
     proxied_kafka: DevBroker, proxy: KafkaProxy, seed: int
 ) -> None:

@@ -48,11 +48,11 @@ async def first_success(what: str, work: Callable[[], Awaitable[Any]]) -> Any:
     "chosen",
     [
         pytest.param(lambda _: True, id="all"),
-        pytest.param(carried(Api.METADATA), id="metadata"),
-        pytest.param(carried(Api.LIST_OFFSETS), id="ends and places"),
-        pytest.param(carried(Api.FETCH), id="reading"),
-        pytest.param(carried(Api.PRODUCE, Api.INIT_PRODUCER_ID), id="writing"),
-        pytest.param(carried(Api.END_TXN), id="transactions"),
+        pytest.param(carried(Api.METADATA), id="metadata", marks=pytest.mark.slow),
+        pytest.param(carried(Api.LIST_OFFSETS), id="ends and places", marks=pytest.mark.slow),
+        pytest.param(carried(Api.FETCH), id="reading", marks=pytest.mark.slow),
+        pytest.param(carried(Api.PRODUCE, Api.INIT_PRODUCER_ID), id="writing", marks=pytest.mark.slow),
+        pytest.param(carried(Api.END_TXN), id="transactions", marks=pytest.mark.slow),
     ],
 )
 async def test_what_an_ingress_does_recovers_by_itself(
@@ -97,12 +97,12 @@ async def values_of(broker: Broker, reader: Reader, count: int) -> list[bytes | 
     "chosen",
     [
         pytest.param(lambda _: True, id="all"),
-        pytest.param(carried(Api.METADATA), id="metadata"),
-        pytest.param(carried(Api.FETCH), id="reading"),
-        pytest.param(carried(Api.HEARTBEAT, Api.OFFSET_FETCH, Api.JOIN_GROUP), id="group"),
-        pytest.param(carried(Api.PRODUCE), id="writing"),
-        pytest.param(carried(Api.END_TXN), id="transactions"),
-        pytest.param(carried(Api.HEARTBEAT, Api.END_TXN), id="group and transactions"),
+        pytest.param(carried(Api.METADATA), id="metadata", marks=pytest.mark.slow),
+        pytest.param(carried(Api.FETCH), id="reading", marks=pytest.mark.slow),
+        pytest.param(carried(Api.HEARTBEAT, Api.OFFSET_FETCH, Api.JOIN_GROUP), id="group", marks=pytest.mark.slow),
+        pytest.param(carried(Api.PRODUCE), id="writing", marks=pytest.mark.slow),
+        pytest.param(carried(Api.END_TXN), id="transactions", marks=pytest.mark.slow),
+        pytest.param(carried(Api.HEARTBEAT, Api.END_TXN), id="group and transactions", marks=pytest.mark.slow),
     ],
 )
 async def test_what_a_processor_does_recovers_by_itself(
