@@ -42,7 +42,7 @@ class KafkaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of topics that are created; None: three, or as many as there are brokers."""
     session_timeout_ms: Milliseconds = 10_000
     """A member that was silent so long is given up, and its partitions go to others."""
-    heartbeat_ms: Milliseconds = 300
+    heartbeat_ms: Milliseconds = 200
     """How often a member asks the group for news: a rebalance waits for the slowest."""
     rebalance_timeout_ms: Milliseconds = 30_000
     """How long members may take to finish what they hold before partitions are dealt again."""

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-BEAT_S = 0.25
+BEAT_S = 0.2
 """How often a member beats."""
 
 _MISSED_OWN_BEATS = 4
 """A member is missed only when so many of the observer's own beats have come back since: what holds up the topic, or
 the observer, holds those up too."""
 
-_LEAST_PATIENCE_S, _MOST_PATIENCE_S = 1.0, 3.0
+_LEAST_PATIENCE_S, _MOST_PATIENCE_S = 0.8, 3.0
 _PATIENCE_IN_GAPS = 4
 """A member whose beats come irregularly, on a machine that is busy, is given so many times its longest gap."""
 _GAP_FADES = 0.9

@@ -85,9 +85,9 @@ def test_a_member_that_left_is_not_missed_and_serves_no_more(topic):
 
 def test_a_member_that_was_silent_for_long_before_the_observer_came_is_missed_after_two_beats(topic):
     topic.presence.heard(Beat(GROUP, OTHER, (0,)), topic.now_s, topic.now_s - 10)
-    topic.beats(OWN, seconds=0.25)
+    topic.beats(OWN, seconds=BEAT_S)
     assert topic.silent() == frozenset()
-    topic.beats(OWN, seconds=0.25)
+    topic.beats(OWN, seconds=BEAT_S)
     assert topic.silent() == {OTHER}
 
 
