@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from bench.faultcheck import (
     unfinished,
 )
 from bench.kafka_proxy import KafkaProxy
+from bench.outages import without_answers
 from bench.pictures import drawn_photo
 from bench.wirefaults import WIRE_FAULTS, WireFaults
 from engine.messages import decode_request
@@ -49,7 +50,7 @@ _REQUEST_TIMEOUT_MS = 3_000
 _SILENCE_S = 8.0
 """How long silent connections are left alone: more than the roles' time limit for requests."""
 
-EXPIRED = "let the processors' group expire while all of them are away"
+_EXPIRED = "let the processors' group expire while all of them are away"
 FAULTS = (
     "kill a processor",
     "stop a processor past its session timeout and let it wake",
@@ -57,6 +58,7 @@ FAULTS = (
     "remove a processor",
     "kill an ingress",
     "restart the broker",
+    _EXPIRED,
     *WIRE_FAULTS,
 )
 
@@ -78,6 +80,14 @@ class Report:
     events: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+    answers_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Device -> when it got its answers, on a steady clock."""
+    began_s: float = 0.0
+    ended_s: float = 0.0
+
+    def outages_s(self) -> Sequence[float]:
+        """Of each device the longest time without an answer, in seconds, ascending."""
+        return sorted(without_answers(moments, self.began_s, self.ended_s) for moments in self.answers_s.values())
 
     def statuses(self) -> Mapping[int, int]:
         """HTTP status -> how many calls ended with it."""
@@ -181,8 +191,10 @@ class FaultRun:
                 await asyncio.gather(*(self._add(self._processors, "process") for _ in range(2)))
                 await self._enrol()
                 load = [asyncio.create_task(self._post(number)) for number in range(_CLIENTS)]
-                await self._break(time.monotonic() + seconds, faults)
+                self.report.began_s = time.monotonic()
+                await self._break(self.report.began_s + seconds, faults)
                 self._loading = False
+                self.report.ended_s = time.monotonic()
                 await asyncio.gather(*load)
                 await self._check()
             finally:
@@ -212,6 +224,8 @@ class FaultRun:
                 body = {"device_ip": f"10.0.{number}.{count % 7}", "rgb_image_base64": photos[count % _FACES]}
                 call = await self._call(session, MATCH_CALL, body)
                 self.report.calls.append(call)
+                if call.status == 200:
+                    self.report.answers_s[body["device_ip"]].append(time.monotonic())
                 await asyncio.sleep(0.02 if call.status == 200 else 0.1)
 
     async def _call(self, session: aiohttp.ClientSession, path: str, body: Mapping[str, Any]) -> Call:
@@ -269,7 +283,7 @@ class FaultRun:
                 await asyncio.to_thread(self._dev.start)
             case _ if fault in WIRE_FAULTS:
                 await self._wire.make(fault)
-            case _ if fault == EXPIRED:
+            case _ if fault == _EXPIRED:
                 await asyncio.gather(*(role.end(signal.SIGTERM) for role in self._processors))
                 await delete_group(self._dev.bootstrap, self.settings.topics.processors)
                 await asyncio.gather(*(role.start() for role in self._processors))

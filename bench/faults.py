@@ -6,6 +6,7 @@ open in silence. Prints what was done and found; exit status 1 when a promise di
 """
 
 import asyncio
+import statistics
 import tempfile
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench.faultrun import EXPIRED, FAULTS, FaultRun, Report
+from bench.faultrun import FAULTS, FaultRun, Report
 from picturematch.kafka_dev import DevBroker, dev_kafka
 
 _MOST_SENTENCES = 50
@@ -25,16 +26,14 @@ _MOST_SENTENCES = 50
 @click.command(epilog="Example: python -m bench.faults --minutes 5 --seed 7")
 @click.option("--minutes", default=2.0, show_default=True, help="How long load and faults go on.")
 @click.option("--seed", type=int, help="Repeats the faults of an earlier run.  [default: from the clock]")
-@click.option("--only", multiple=True, type=click.Choice((*FAULTS, EXPIRED)), help="Only these; give it repeatedly.")
-@click.option("--expired-offsets/--no-expired-offsets", help=f"Also {EXPIRED}.")
+@click.option("--only", multiple=True, type=click.Choice(FAULTS), help="Only these; give it repeatedly.")
 @click.pass_context
-def main(ctx: click.Context, minutes: float, seed: int | None, only: tuple[str, ...], expired_offsets: bool) -> None:
+def main(ctx: click.Context, minutes: float, seed: int | None, only: tuple[str, ...]) -> None:
     """Break things under load for a while and check every promise afterwards."""
     seed = int(time.time()) if seed is None else seed
     click.echo(f"seed {seed}")
-    faults = (*(only or FAULTS), *([EXPIRED] if expired_offsets else []))
     with tempfile.TemporaryDirectory(prefix="picturematch-faults-") as folder, dev_kafka(proxied=True) as broker:
-        report = asyncio.run(_run(broker, Path(folder), seed, minutes * 60, faults))
+        report = asyncio.run(_run(broker, Path(folder), seed, minutes * 60, only or FAULTS))
     _print(report)
     ctx.exit(1 if report.broken else 0)
 
@@ -57,6 +56,10 @@ def _print(report: Report) -> None:
     table.add_row("events", str(report.events))
     for outcome, count in report.outcomes.most_common():
         table.add_row(f"  {outcome}", str(count))
+    outages_s = report.outages_s()
+    if outages_s:
+        longest = f"{statistics.median(outages_s):.1f} / {outages_s[-1]:.1f}"
+        table.add_row("seconds without an answer, median / longest of the devices", longest)
     table.add_row("promises broken", str(len(report.broken)))
     Console().print(table)
     for sentence in report.broken[:_MOST_SENTENCES]:

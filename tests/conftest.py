@@ -10,7 +10,7 @@ _BROKERS = {"kafka_bootstrap", "kafka_to_break"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `pytest -n 2 --dist loadgroup`, one process has the Kafka brokers and begins with the tests that need one:
+    """With `pytest -n 3 --dist loadgroup`, one process has the Kafka brokers and begins with the tests that need one:
     they wait most of the time, and the other process computes meanwhile."""
     if not config.pluginmanager.hasplugin("xdist"):
         return
