@@ -13,7 +13,8 @@ from broker.port import BrokerUnavailable
 class Owned:
     """A partition of a member. `lock` is held by whatever must not meet: commit, rewind, take-over, catching up."""
 
-    def __init__(self) -> None:
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
         self.lock = asyncio.Lock()
         self.writer: Writer | None = None
         self.committed = Committed()
