@@ -20,6 +20,8 @@ class Owned:
         self.committed = Committed()
         self.going_on = 0
         """Where delivery begins as long as nothing is committed."""
+        self.lost_at: int | None = None
+        """The place that was to be read next and that the log does not hold, until another place is found."""
         self.paused = False
         self.leaving = False
         self.task: asyncio.Task[None] | None = None

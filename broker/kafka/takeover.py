@@ -21,6 +21,7 @@ from broker.kafka.membership import is_member
 from broker.kafka.owned import Owned, group_offset
 from broker.kafka.places import Places
 from broker.kafka.transactions import Writer
+from broker.outages import OutageLog
 from broker.port import BrokerError, CommitFailed
 
 _log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Takeover:
         self._topic, self._group = topic, group
         self._consumer, self._places, self._feed = consumer, places, feed
         self._start, self._delivering = start, delivering
+        self._outages = OutageLog(_log)
 
     async def keep_taking_over(self, owned: Owned) -> None:
         """Take the partition over, however often that has to be tried, unless it leaves before."""
@@ -58,8 +60,10 @@ class Takeover:
                 try:
                     await self._take_over(owned)
                 except BrokerError as error:
-                    _log.warning("%s cannot be taken over yet: %s", self._name(owned), error)
+                    if not owned.leaving:
+                        self._outages.failed(f"{self._name(owned)} cannot be taken over yet: {error}; trying again")
                 else:
+                    self._outages.recovered(f"partitions of {self._topic} can be taken over again")
                     return
             await asyncio.sleep(_RETRY_S)
 
@@ -137,19 +141,21 @@ class Takeover:
 
     def left_behind(self, owned: Owned, position: int) -> None:
         """The log does not hold what is read next, at `position`: find where to go on; nothing is delivered before."""
-        self._hold(owned)
-        self._start(self._keep_catching_up(owned, position))
+        if owned.lost_at is None:
+            owned.lost_at = position
+            self._hold(owned)
+            self._start(self._keep_catching_up(owned, position))
 
     async def _keep_catching_up(self, owned: Owned, position: int) -> None:
         while not owned.leaving:
             async with owned.lock:
-                if owned.writer is None or not owned.writer.usable:
+                if owned.lost_at != position or owned.writer is None or not owned.writer.usable:
                     return  # `rewind` has found, or finds, the place
                 try:
                     newest_ms = self._feed.newest_ms.get(owned.partition, owned.committed.time_ms)
                     found = await owned.find(self._places.going_on(owned.partition, Committed(position, newest_ms)))
                 except BrokerError as error:
-                    _log.warning("%s has no place to go on at yet: %s", self._name(owned), error)
+                    self._outages.failed(f"{self._name(owned)} has no place to go on at yet: {error}; trying again")
                 else:
                     # Not committed: what was delivered before is still being worked on.
                     self._seek(owned, found.offset)
@@ -170,11 +176,12 @@ class Takeover:
     def _seek(self, owned: Owned, offset: int) -> None:
         """Deliver from that offset on."""
         if not owned.leaving and self._place(owned) in self._consumer.assignment():
+            owned.lost_at = None
             self._consumer.seek(self._place(owned), offset)
             self._deliver(owned)
 
     def _deliver(self, owned: Owned) -> None:
-        ready = owned.writer is not None and owned.writer.usable
+        ready = owned.writer is not None and owned.writer.usable and owned.lost_at is None
         if ready and not owned.paused and not owned.leaving:
             self._consumer.resume(self._place(owned))
             self._feed.active.add(owned.partition)
