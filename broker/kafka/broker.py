@@ -206,7 +206,7 @@ class KafkaBroker:
         return Watch(group, partial(self.reader, self._members_topic))
 
     def available(self) -> bool:
-        """Whether a broker answered when last asked, half a second ago at most."""
+        """Whether a broker answered when last asked. One that is silent is waited for as long as any request."""
         return self._opened and self._contact.available
 
 
