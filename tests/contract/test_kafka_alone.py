@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Self
 
@@ -26,6 +26,7 @@ from broker.port import (
     Skipped,
     Start,
     TopicSpec,
+    UnknownPartition,
 )
 from picturematch.kafka_dev import DevBroker
 from tests.contract.kafka_make import KafkaMake, config_of, until_visible
@@ -500,6 +501,28 @@ async def test_a_take_over_that_fails_again_and_again_is_told_at_its_beginning_a
     assert len(lines) == 2, f"{len(lines)} lines of {asked - 1} failures"
     assert "the events cannot be read now" in lines[0]
     assert "again" in lines[1]
+
+
+@pytest.mark.parametrize("question", ["end_offsets", "read_at"])
+async def test_questions_to_a_topic_that_was_made_again_with_fewer_partitions_are_answered_again(
+    make, question
+) -> None:
+    async with open_kafka(config_of(make.bootstrap, request_timeout_ms=1000)) as broker:
+        work = make.topic("work")
+        await broker.ensure_topics([TopicSpec(work, 3)])
+        (place,) = await broker.append([record(work, b"old", partition=2)])
+        await make_again(make.bootstrap, work, 1)
+        asked = [await told(broker.end_offsets(work) if question == "end_offsets" else broker.read_at(place))]
+        asked += [await told(broker.end_offsets(work)), await told(broker.read_at(place))]
+        assert asked[1:] == [{0: 0}, UnknownPartition], f"the first answer was {asked[0]}"
+
+
+async def told(question: Awaitable[object]) -> object:
+    """The answer, or the kind of error."""
+    try:
+        return await question
+    except BrokerError as error:
+        return type(error)
 
 
 async def test_readers_say_how_many_records_were_removed_before_they_read_them(make, caplog) -> None:
