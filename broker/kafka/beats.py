@@ -58,10 +58,7 @@ class Beats:
     @property
     def client_id(self) -> str:
         """What the member calls itself in the group, so that others can find it there."""
-        return self._client_id(self._instance)
-
-    def _client_id(self, instance: str) -> str:
-        return f"{self._config.client_id}-{instance}"
+        return f"{self._config.client_id}{_ending(self._instance)}"
 
     async def __aenter__(self) -> Self:
         await self._watch.__aenter__()
@@ -124,7 +121,7 @@ class Beats:
 
     async def _evict(self, silent: frozenset[str]) -> None:
         try:
-            evicted = await self._cluster.evict(self._group, frozenset(map(self._client_id, silent)))
+            evicted = await self._cluster.evict(self._group, tuple(map(_ending, silent)))
         except BrokerError as error:
             self._outages.failed(f"group {self._group}: a silent member cannot be taken out now: {error}")
             await asyncio.sleep(_RETRY_S)
@@ -136,3 +133,8 @@ class Beats:
                 "group %s: taken out without a sign of life: %s; the partitions are dealt anew",
                 *(self._group, ", ".join(evicted)),
             )
+
+
+def _ending(instance: str) -> str:
+    """How the client id of that member ends; each process may have a setting of its own for what stands before."""
+    return f"-{instance}"

@@ -1,6 +1,6 @@
 """A member of a consumer group whose commits are transactions, and who is fenced from what it does not own any more.
 
-The life of a partition here:
+The life of a partition here (what is done for 1 and 2 is in broker.kafka.takeover):
 
 1. assigned: delivery held back; a writer is started, which fences the former owner and settles what it left open; the
    committed offset is asked for; where it is lost or does not fit the log, another place is found (broker.going_on) and
