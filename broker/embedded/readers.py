@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from broker.embedded.cursor import Cursor
 from broker.embedded.groups import GuestOffsets, group_lock
@@ -107,10 +107,11 @@ class EmbeddedMember:
         self._lock = group_lock(log.folder, topic, group)
         self._cursor: Cursor | None = None
         self._topic: Topic
-        self._under_way: defaultdict[int, set[asyncio.Future[Sequence[Position]]]] = defaultdict(set)
+        self._under_way: defaultdict[int, set[asyncio.Future[Any]]] = defaultdict(set)
         self._committed: dict[int, Committed] = {}
         self._starts: dict[int, int] = {}
-        self._unsure = False  # a commit failed, and may have been written all the same
+        self._unsure: set[int] = set()
+        """Partitions whose last commit failed, and may have been written all the same."""
 
     async def __aenter__(self) -> Self:
         await self._log.refresh()
@@ -219,17 +220,22 @@ class EmbeddedMember:
             transaction.save_group_offset(self._group, self._topic_name, partition, next_offset)
             return positions
 
-        def settle(done: "asyncio.Future[Sequence[Position]]") -> None:
-            self._under_way[partition].discard(done)
-            if done.exception() is None:
-                self._committed[partition] = Committed(next_offset)
-            else:
-                self._unsure = True
+        work = self._log.submit(run)
+        self._settle(partition, Committed(next_offset), work)
+        return await asyncio.shield(work)
 
-        future = self._log.submit(run)
-        self._under_way[partition].add(future)
-        future.add_done_callback(settle)
-        return await asyncio.shield(future)
+    def _settle(self, partition: int, committed: Committed, work: "asyncio.Future[Any]") -> None:
+        """Note what comes of a commit, also where its caller does not wait for it."""
+
+        def settled(done: "asyncio.Future[Any]") -> None:
+            self._under_way[partition].discard(done)
+            if not done.cancelled() and done.exception() is None:
+                self._committed[partition] = committed
+            else:
+                self._unsure.add(partition)
+
+        self._under_way[partition].add(work)
+        work.add_done_callback(settled)
 
     async def rewind(self, partition: int) -> None:
         """Deliver the partition again from the committed offset, once commits that were cancelled are settled."""
@@ -237,9 +243,12 @@ class EmbeddedMember:
         self._topic.shard(partition)
         if under_way := self._under_way[partition]:
             await asyncio.wait(tuple(under_way))
-        if self._unsure:
-            self._unsure = False
-            self._committed |= await self._stored()
+        if partition in self._unsure:
+            # Of this partition only: others may be committed, or rewound, while this is read.
+            stored = (await self._stored()).get(partition)
+            self._unsure.discard(partition)
+            if stored is not None:
+                self._committed[partition] = stored
         committed = self._committed.get(partition, Committed()).offset
         cursor.seek(partition, self._starts[partition] if committed is None else committed)
 
@@ -261,7 +270,6 @@ class GuestMember(EmbeddedMember):
         super().__init__(log, topic, group, worked_on, on_skipped)
         self._offsets: GuestOffsets | None = None
         self._newest_ms: dict[int, int] = {}
-        self._saving: set[asyncio.Future[None]] = set()
 
     async def _load(self) -> dict[int, Committed]:
         self._offsets = await asyncio.to_thread(GuestOffsets, self._log.folder, self._topic_name, self._group)
@@ -279,8 +287,9 @@ class GuestMember(EmbeddedMember):
         return records
 
     async def _release(self) -> None:
-        if self._saving:  # by callers that were cancelled; their threads still use the file
-            await asyncio.wait(self._saving)
+        saving = frozenset[asyncio.Future[Any]]().union(*self._under_way.values())
+        if saving:  # by callers that were cancelled; their threads still use the file
+            await asyncio.wait(saving)
         if self._offsets is not None:
             self._offsets.close()
             self._offsets = None
@@ -312,13 +321,6 @@ class GuestMember(EmbeddedMember):
         time_ms = time_of_commit(int(time.time() * 1000), self._newest_ms.get(partition), former.time_ms)
         committed = Committed(next_offset, time_ms)
         saving = asyncio.ensure_future(asyncio.to_thread(self._offsets.save, partition, committed))
-        self._saving.add(saving)
-
-        def settle(done: "asyncio.Future[None]") -> None:
-            self._saving.discard(done)
-            if done.exception() is None:
-                self._committed[partition] = committed
-
-        saving.add_done_callback(settle)
+        self._settle(partition, committed, saving)
         await asyncio.shield(saving)
         return ()

@@ -3,10 +3,10 @@
 A record's row id is its shard (one partition of one topic) in the high bits and its offset in the low ones, so one
 b-tree keeps every partition in offset order and needs no index.
 
-Every record has a checksum (`checksum`), which is looked at whenever it is read from the file. Retention removes
-from the front, up to `first_offset`. `timed_offset` and
-`timed_ms` say how far the times of a shard are in order, `damaged` which damaged records a later record of their key
-replaces, `seam` where offsets go on after a restored backup, and `clock` when the system's clock was last trusted.
+Every record has a checksum (`checksum`), which is looked at whenever it is read from the file. Retention removes from
+the front, up to `first_offset`. `timed_offset` and `timed_ms` say how far the times of a shard are in order, `damaged`
+which damaged records a later record of their key replaces, `seam` where offsets go on after a restored backup, and
+`clock` when the system's clock was last trusted.
 
 A shard's next offset is not written with every append: it is one more than its last record, or the floor that was
 stored in the same transaction that removed records, whichever is greater. So it survives an emptied partition.

@@ -8,7 +8,7 @@ from broker.embedded.checksum import record_checksum
 from broker.embedded.clocks import Reading
 from broker.embedded.records import is_whole
 from broker.embedded.rows import Topic
-from broker.embedded.store import OFFSET_BITS
+from broker.embedded.store import OFFSET_BITS, is_damage
 from broker.embedded.transaction import Transaction
 
 _CHUNK_BYTES = 1024 * 1024  # some 2 ms of deleting (overwriting with zeros), then the appends have their turn
@@ -19,6 +19,8 @@ _TIME_SLACK_MS = 60_000  # clocks are set by a little all the time; nobody's fac
 _VACUUM_PAGES = 256
 _SLACK_BYTES = 8 * 1024 * 1024  # free pages that are left for the records to come
 _SLACK_SHARE = 0.1
+_DAMAGED_AT = b"damaged/"  # with an offset, the name of a damaged record that has lost its key
+_PLACE_DIGITS = len(str((1 << OFFSET_BITS) - 1))
 TOMBSTONE_MS = 24 * 3600 * 1000  # so long a reader may stand still and still learn of a deletion
 
 
@@ -224,6 +226,8 @@ def compact(transaction: Transaction, topic: Topic, partition: int) -> Step:
     """Go through records not yet compacted and remove, for each, the older record of its key.
 
     A damaged record may have any key, so it replaces nothing; it goes once a later record of the key it shows comes.
+    One that shows no key goes with a tombstone under damaged/OFFSET, which stays: where the disk does not even let the
+    record be removed, whoever reads it has to find the tombstone behind it.
     """
     connection, shard = transaction.connection, topic.shards[partition]
     base = shard << OFFSET_BITS
@@ -242,9 +246,11 @@ def compact(transaction: Transaction, topic: Topic, partition: int) -> Step:
         timestamp_ms, _, key, _, value, row_id, size = row
         offset = row_id - base
         if is_whole(topic.spec.name, partition, offset, row[:5]):
-            superseded = _supersede(
-                connection, shard, key, offset, timestamp_ms + TOMBSTONE_MS if value is None else None
-            )
+            stands_for_ever = value is not None or key.startswith(_DAMAGED_AT)
+            expires_ms = None if stands_for_ever else timestamp_ms + TOMBSTONE_MS
+            superseded = _supersede(connection, shard, key, offset, expires_ms)
+            if value is None:
+                superseded += _without_key(connection, topic, partition, key)
             gone += [older for older, _ in superseded]
             removed_bytes += sum(_size(older_bytes, most_bytes) for _, older_bytes in superseded)
         elif isinstance(key, bytes):
@@ -278,6 +284,27 @@ def _supersede(
         (shard, key, offset, expires_ms),
     )
     return older
+
+
+def _without_key(connection: sqlite3.Connection, topic: Topic, partition: int, key: bytes) -> list[tuple[int, int]]:
+    """Offset and size of the damaged record without a key that this key names by its place, if it names one."""
+    place = key.removeprefix(_DAMAGED_AT)
+    if place == key or not place.isdigit() or len(place) > _PLACE_DIGITS:
+        return []
+    shard, offset = topic.shards[partition], int(place)
+    try:
+        row = connection.execute(
+            "SELECT timestamp_ms, checksum, key, headers, value, bytes FROM record WHERE id = ?",
+            (shard << OFFSET_BITS | offset,),
+        ).fetchone()
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return []
+    if row is None or isinstance(row[2], bytes) or is_whole(topic.spec.name, partition, offset, row[:5]):
+        return []
+    connection.execute("DELETE FROM latest WHERE shard_id = ? AND offset = ?", (shard, offset))
+    return [(offset, row[5])]
 
 
 def bury(transaction: Transaction, shard: int, below_offset: int) -> Step:

@@ -26,6 +26,7 @@ from broker.embedded.place import OWNERS_FILES, Place
 from broker.embedded.rows import Topics, end_offsets, load_topics
 from broker.embedded.store import broker_error, is_damage, open_writing
 from broker.embedded.transaction import Transaction
+from broker.futures import heed
 from broker.outages import OutageLog
 from broker.port import BrokerError, BrokerUnavailable, Record
 
@@ -128,7 +129,7 @@ class Writer:
         if self._closing:
             raise BrokerError("the log is closed: nothing can be written to it any more")
         future: asyncio.Future[T] = self._loop.create_future()
-        future.add_done_callback(_heed)
+        future.add_done_callback(heed)
         self._jobs.put(_Job(run, alone, future))
         return future
 
@@ -307,9 +308,3 @@ class Writer:
                 outcome.future.set_result(outcome.value)
             else:
                 outcome.future.set_exception(outcome.error)
-
-
-def _heed(done: "asyncio.Future[Any]") -> None:
-    """Whoever submitted may have given up; asyncio would complain of an error that nobody waits for any more."""
-    if not done.cancelled():
-        done.exception()

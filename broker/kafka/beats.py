@@ -19,6 +19,7 @@ from broker.kafka.config import KafkaConfig
 from broker.kafka.contact import Contact
 from broker.kafka.presence import BEAT_S, Beat, encode_beat
 from broker.kafka.watch import OpenReader, Watch
+from broker.outages import OutageLog
 from broker.port import BrokerError
 
 _log = logging.getLogger(__name__)
@@ -52,14 +53,12 @@ class Beats:
         self._due = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
         self._evicting: asyncio.Task[None] | None = None
+        self._outages = OutageLog(_log)
 
     @property
     def client_id(self) -> str:
         """What the member calls itself in the group, so that others can find it there."""
-        return self._client_id(self._instance)
-
-    def _client_id(self, instance: str) -> str:
-        return f"{self._config.client_id}-{instance}"
+        return f"{self._config.client_id}{_ending(self._instance)}"
 
     async def __aenter__(self) -> Self:
         await self._watch.__aenter__()
@@ -90,7 +89,7 @@ class Beats:
         while True:
             try:
                 await self._beat()
-            except (KafkaError, TimeoutError, OSError):
+            except (KafkaError, BrokerError, TimeoutError, OSError):
                 await self._drop_producer()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_S):
@@ -122,14 +121,20 @@ class Beats:
 
     async def _evict(self, silent: frozenset[str]) -> None:
         try:
-            evicted = await self._cluster.evict(self._group, frozenset(map(self._client_id, silent)))
+            evicted = await self._cluster.evict(self._group, tuple(map(_ending, silent)))
         except BrokerError as error:
-            _log.warning("group %s: a silent member cannot be taken out now: %s", self._group, error)
+            self._outages.failed(f"group {self._group}: a silent member cannot be taken out now: {error}")
             await asyncio.sleep(_RETRY_S)
             return
+        self._outages.recovered(f"group {self._group}: silent members can be taken out again")
         self._watch.forget(silent)
         if evicted:
             _log.warning(
                 "group %s: taken out without a sign of life: %s; the partitions are dealt anew",
                 *(self._group, ", ".join(evicted)),
             )
+
+
+def _ending(instance: str) -> str:
+    """How the client id of that member ends; each process may have a setting of its own for what stands before."""
+    return f"-{instance}"

@@ -1,8 +1,8 @@
 """The log on Apache Kafka, as the port wants it."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -158,14 +158,25 @@ class KafkaBroker:
         """Partition -> an offset behind all that is committed; see the port."""
         self._require_open()
         self._contact.require()
-        return await self._lookup.end_offsets(topic, (await self._cluster.topic(topic)).partitions)
+        async with self._looking_anew():
+            return await self._lookup.end_offsets(topic, (await self._cluster.topic(topic)).partitions)
 
     async def read_at(self, position: Position) -> Record | None:
         """The record at that place, or None."""
         self._require_open()
         self._contact.require()
-        await self._cluster.topic(position.topic, position.partition)
-        return await self._lookup.read_at(position)
+        async with self._looking_anew():
+            await self._cluster.topic(position.topic, position.partition)
+            return await self._lookup.read_at(position)
+
+    @asynccontextmanager
+    async def _looking_anew(self) -> AsyncIterator[None]:
+        """Of a partition that is gone the library says only that nobody answers: the next question looks topics up."""
+        try:
+            yield
+        except BrokerUnavailable:
+            self._cluster.forget()
+            raise
 
     def reader(
         self,
@@ -206,7 +217,7 @@ class KafkaBroker:
         return Watch(group, partial(self.reader, self._members_topic))
 
     def available(self) -> bool:
-        """Whether a broker answered when last asked, half a second ago at most."""
+        """Whether a broker answered when last asked. One that is silent is waited for as long as any request."""
         return self._opened and self._contact.available
 
 

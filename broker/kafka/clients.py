@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer import sender
 
+from broker.futures import heed
 from broker.kafka.config import TRANSACTION_BACKOFF_MS
 from broker.kafka.requests import Requests
 
@@ -92,8 +93,8 @@ def _look_at_errors(producer: AIOKafkaProducer) -> None:
     if producer._txn_manager is not None:  # noqa: SLF001
         left.append(producer._txn_manager.wait_for_transaction_end())  # noqa: SLF001
     for future in left:
-        if future is not None and future.done() and not future.cancelled():
-            future.exception()
+        if future is not None and future.done():
+            heed(future)
 
 
 async def start_consumer(consumer: AIOKafkaConsumer, limit_s: float) -> None:
@@ -149,4 +150,4 @@ async def _settled(future: "asyncio.Future[Any]", limit_s: float) -> None:
         with contextlib.suppress(Exception):
             future.result()
     elif not future.done():
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        future.add_done_callback(heed)

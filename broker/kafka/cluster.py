@@ -128,8 +128,8 @@ class Cluster:
             state_of(name, *found[name], {key: value for key, (value, _) in configs[name].items()}) for name in names
         ]
 
-    async def evict(self, group: str, client_ids: frozenset[str]) -> Sequence[str]:
-        """Take the members with these client ids out of the group; the ids of those that were in it.
+    async def evict(self, group: str, endings: tuple[str, ...]) -> Sequence[str]:
+        """Take the members out of the group whose client ids end so; the ids of those that were in it.
 
         Raises:
             BrokerUnavailable: the group cannot be asked now.
@@ -140,7 +140,7 @@ class Cluster:
             if kafka.for_code(code) is not kafka.NoError:
                 raise broker_error(kafka.for_code(code)(), f"looking at group {group}")
             for member_id, client_id, *_ in members:
-                if client_id in client_ids:
+                if client_id.endswith(endings):
                     await self._evict(group, member_id)
                     evicted.append(member_id)
         return evicted

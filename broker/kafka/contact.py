@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from broker.futures import heed
 from broker.port import BrokerError, BrokerUnavailable
 
 T = TypeVar("T")
@@ -60,13 +61,13 @@ class Contact:
             BrokerUnavailable: the brokers cannot be reached.
         """
         if self._lost is None or self._lost.done():
-            work.add_done_callback(_heed)
+            work.add_done_callback(heed)
             raise self._unavailable()
         try:
             await asyncio.wait((work, self._lost), return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not work.done():
-                work.add_done_callback(_heed)
+                work.add_done_callback(heed)
         if not work.done():
             raise self._unavailable()
         return work.result()
@@ -87,9 +88,3 @@ class Contact:
                 if not self.available:
                     _log.warning("the Kafka brokers at %s are within reach again", self._brokers)
                     self._lost = asyncio.get_running_loop().create_future()
-
-
-def _heed(done: "asyncio.Future[T]") -> None:
-    """An error that nobody waits for any more is not to be complained about."""
-    if not done.cancelled():
-        done.exception()

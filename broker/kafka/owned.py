@@ -13,12 +13,15 @@ from broker.port import BrokerUnavailable
 class Owned:
     """A partition of a member. `lock` is held by whatever must not meet: commit, rewind, take-over, catching up."""
 
-    def __init__(self) -> None:
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
         self.lock = asyncio.Lock()
         self.writer: Writer | None = None
         self.committed = Committed()
         self.going_on = 0
         """Where delivery begins as long as nothing is committed."""
+        self.lost_at: int | None = None
+        """The place that was to be read next and that the log does not hold, until another place is found."""
         self.paused = False
         self.leaving = False
         self.task: asyncio.Task[None] | None = None

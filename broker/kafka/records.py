@@ -7,6 +7,7 @@ from typing import Any
 
 import aiokafka.errors as kafka
 
+from broker.futures import heed
 from broker.kafka.cluster import Cluster
 from broker.kafka.topics import TopicState
 from broker.partitioner import partition_of
@@ -93,14 +94,8 @@ async def acknowledged(producer: Any, records: Sequence[Checked], sent: Sequence
                     raise _gone(producer, record)
     finally:
         for future in waiting:
-            future.add_done_callback(_heed)
+            future.add_done_callback(heed)
     return await asyncio.gather(*sent, return_exceptions=True)
-
-
-def _heed(done: "asyncio.Future[Any]") -> None:
-    """An error that nobody waits for any more is not to be complained about."""
-    if not done.cancelled():
-        done.exception()
 
 
 def _known(producer: Any, topic: str) -> set[int]:

@@ -10,6 +10,7 @@ from typing import Self
 
 from broker.kafka.presence import Presence, decode_beat
 from broker.kafka.reader import KafkaReader
+from broker.outages import OutageLog
 from broker.port import BrokerError
 
 _log = logging.getLogger(__name__)
@@ -69,18 +70,16 @@ class Watch:
         self._presence.forget(self._group, instances)
 
     async def _run(self) -> None:
-        readable = True
+        outages = OutageLog(_log)
         while True:
             try:
                 async with self._open_reader(time.time() - _HISTORY_S) as reader:
-                    readable = True
+                    outages.recovered("the members topic can be read again")
                     self._presence.excuse(asyncio.get_running_loop().time())
                     await self._read(reader)
             except BrokerError as error:
                 self._looked_s = None
-                if readable:
-                    _log.warning("the members topic cannot be read: %s; trying again", error)
-                readable = False
+                outages.failed(f"the members topic cannot be read: {error}; trying again")
                 await asyncio.sleep(_RETRY_S)
 
     async def _read(self, reader: KafkaReader) -> None:

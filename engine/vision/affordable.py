@@ -2,8 +2,8 @@
 
 Pixels alone do not bound the work. A JPEG may pass over them dozens of times, a PNG may have eight bytes for each of
 them, a lossless WebP a set of code tables for every sixteen. So each kind has a price, taken from measurements
-(bench.decode_cost), and no picture may be dearer than `MAX_JPEG_COST_NS` or
-`MAX_UNDECIMATED_COST_NS`; nor may a JPEG be dearer for its size than `MAX_SCANS_NS_PER_PIXEL`.
+(bench.decode_cost), and no picture may be dearer than `MAX_JPEG_COST_NS` or `MAX_UNDECIMATED_COST_NS`; nor may a JPEG
+be dearer for its size than `MAX_SCANS_NS_PER_PIXEL`.
 
 Nothing is unpacked here and all walks are linear in the bytes, so that it may run on an event loop.
 """

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Self
 
@@ -26,6 +26,7 @@ from broker.port import (
     Skipped,
     Start,
     TopicSpec,
+    UnknownPartition,
 )
 from picturematch.kafka_dev import DevBroker
 from tests.contract.kafka_make import KafkaMake, config_of, until_visible
@@ -451,6 +452,77 @@ async def test_a_member_goes_on_in_a_topic_that_was_made_again_beside_it(make, c
                 found += values(await member.fetch(100, SOON_S))
         assert found == [b"new %d" % number for number in range(4)]
         assert [line for line in caplog.messages if "is not of this log" in line]
+
+
+async def test_a_member_that_searches_for_its_place_delivers_nothing_before_it_has_one(make: KafkaMake) -> None:
+    """Whoever works ahead pauses and resumes all the time; that must not begin a second search, which would go back."""
+    searching, told = asyncio.Event(), list[Skipped]()
+
+    async def search(partition: int, first: int, end: int) -> int | None:
+        searching.set()
+        await asyncio.sleep(1.0)
+        return None
+
+    async with topics(make) as (broker, work, _), broker.member(work, f"group-{work}", search, told.append) as member:
+        for number in range(9):
+            await broker.append([record(work, b"old %d" % number)])
+        await fetch_count(member, 9)
+        await member.commit(0, 5)
+        await make_again(make.bootstrap, work, 1)
+        for number in range(4):
+            await broker.append([record(work, b"new %d" % number)])
+        async with asyncio.timeout(LONG_S):
+            while not searching.is_set():
+                assert await member.fetch(100, SOON_S) == ()
+        member.pause(0)
+        member.resume(0)
+        found: list[bytes | None] = []
+        for _ in range(20):
+            found += values(await member.fetch(100, SOON_S))
+        assert found == [b"new %d" % number for number in range(4)]
+        assert len(told) == 1, "what is skipped is told once"
+
+
+async def test_a_take_over_that_fails_again_and_again_is_told_at_its_beginning_and_its_end(make, caplog) -> None:
+    asked = 0
+
+    async def search(partition: int, first: int, end: int) -> int | None:
+        nonlocal asked
+        asked += 1
+        if asked < 10:
+            raise BrokerUnavailable("the events cannot be read now")
+        return None
+
+    async with topics(make) as (broker, work, _):
+        await broker.append([record(work, b"0")])
+        async with broker.member(work, f"group-{work}", search) as member:
+            assert values(await fetch_count(member, 1)) == [b"0"]
+    lines = [line for line in caplog.messages if "taken over" in line]
+    assert len(lines) == 2, f"{len(lines)} lines of {asked - 1} failures"
+    assert "the events cannot be read now" in lines[0]
+    assert "again" in lines[1]
+
+
+@pytest.mark.parametrize("question", ["end_offsets", "read_at"])
+async def test_questions_to_a_topic_that_was_made_again_with_fewer_partitions_are_answered_again(
+    make, question
+) -> None:
+    async with open_kafka(config_of(make.bootstrap, request_timeout_ms=1000)) as broker:
+        work = make.topic("work")
+        await broker.ensure_topics([TopicSpec(work, 3)])
+        (place,) = await broker.append([record(work, b"old", partition=2)])
+        await make_again(make.bootstrap, work, 1)
+        asked = [await told(broker.end_offsets(work) if question == "end_offsets" else broker.read_at(place))]
+        asked += [await told(broker.end_offsets(work)), await told(broker.read_at(place))]
+        assert asked[1:] == [{0: 0}, UnknownPartition], f"the first answer was {asked[0]}"
+
+
+async def told(question: Awaitable[object]) -> object:
+    """The answer, or the kind of error."""
+    try:
+        return await question
+    except BrokerError as error:
+        return type(error)
 
 
 async def test_readers_say_how_many_records_were_removed_before_they_read_them(make, caplog) -> None:

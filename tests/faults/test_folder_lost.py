@@ -3,6 +3,8 @@
 import asyncio
 import shutil
 import signal
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import orjson
 import pytest
 
 from broker.embedded import open_embedded
-from broker.port import BrokerInUse, BrokerUnavailable, NewRecord, TopicSpec
+from broker.port import BrokerInUse, BrokerUnavailable, NewRecord, Position, TopicSpec
 from engine.topics import Topics
-from tests.contract.suites import read_all, record, values
+from tests.contract.suites import fetch_count, read_all, record, values
 from tests.faults.broker.child import clock_ms
 from tests.faults.test_serve import MATCH, USERS, enrol_body, match_body, post, serving
 from tests.support.commands import run
+from tests.support.waiting import until
 
 TOPICS = Topics()
 LONG_S = 30.0
@@ -142,15 +145,46 @@ async def test_a_write_into_a_folder_that_goes_is_refused_and_comes_back_with_it
             with pytest.raises(BrokerUnavailable, match="moved"):
                 await broker.append([record("events", b"refused")])
             (tmp_path / "elsewhere").rename(data)
-            async with asyncio.timeout(LONG_S):
-                while not broker.available():  # noqa: ASYNC110 - another thread looks
-                    await asyncio.sleep(0.05)
+            await until(broker.available, LONG_S)
             await member.rewind(0)
             assert await member.committed(0) == 1, "it was written, so it must not be done again"
             assert values(await reader.fetch()) == [b"done"]
             await member.commit(0, 2, [record("events", b"next")])
     async with open_embedded(data, role="owner", clock_ms=clock_ms) as broker:
         assert values(await read_all(broker, "events")) == [b"done", b"next"]
+
+
+async def test_partitions_that_are_rewound_at_once_each_find_what_was_written(tmp_path: Path) -> None:
+    """Two commits in one transaction, written into a folder that goes before they are told."""
+    data, away = tmp_path / "data", tmp_path / "elsewhere"
+    begun, may_end = threading.Event(), threading.Event()
+
+    def hold(_: Sequence[Position]) -> Sequence[NewRecord]:
+        begun.set()
+        assert may_end.wait(LONG_S)
+        return ()
+
+    def move(_: Sequence[Position]) -> Sequence[NewRecord]:
+        data.rename(away)
+        return ()
+
+    async with open_embedded(data, role="owner", clock_ms=clock_ms) as broker:
+        await broker.ensure_topics([TopicSpec("work", 3)])
+        await broker.append([record("work", b"%d" % n, partition=n % 3) for n in range(6)])
+        async with broker.member("work", "group") as member:
+            holding = asyncio.create_task(member.commit(2, 1, (), hold))
+            await asyncio.to_thread(begun.wait, LONG_S)
+            commits = [asyncio.create_task(member.commit(0, 1, (), move)), asyncio.create_task(member.commit(1, 1))]
+            await asyncio.sleep(0)
+            may_end.set()
+            await holding
+            told = await asyncio.gather(*commits, return_exceptions=True)
+            assert [type(error) for error in told] == [BrokerUnavailable] * 2
+            away.rename(data)
+            await until(broker.available, LONG_S)
+            await asyncio.gather(*map(member.rewind, range(3)))
+            found = await fetch_count(member, 3)
+            assert sorted(values(found), key=bytes) == [b"3", b"4", b"5"], "what was committed was delivered again"
 
 
 @pytest.mark.parametrize("name", ["log.sqlite", "log.sqlite-wal"])
@@ -161,9 +195,7 @@ async def test_a_file_of_the_log_that_is_deleted_is_noticed(tmp_path: Path, name
         with pytest.raises(BrokerUnavailable, match=name):
             await broker.append([record("events")])
         (tmp_path / "aside").rename(tmp_path / name)
-        async with asyncio.timeout(LONG_S):
-            while not broker.available():  # noqa: ASYNC110 - another thread looks
-                await asyncio.sleep(0.05)
+        await until(broker.available, LONG_S)
         await broker.append([record("events", b"again")])
 
 
@@ -201,9 +233,7 @@ async def test_a_second_server_is_refused_whatever_happened_to_the_folder_or_its
 async def test_a_deleted_lock_file_is_made_again(tmp_path: Path) -> None:
     async with open_embedded(tmp_path, role="owner", clock_ms=clock_ms) as broker:
         (tmp_path / "log.lock").unlink()
-        async with asyncio.timeout(LONG_S):
-            while not (tmp_path / "log.lock").exists():  # noqa: ASYNC110 - another thread makes it
-                await asyncio.sleep(0.05)
+        await until((tmp_path / "log.lock").exists, LONG_S)
         assert broker.available()
         with pytest.raises(BrokerInUse):
             await open_embedded(tmp_path, role="owner", clock_ms=clock_ms).__aenter__()

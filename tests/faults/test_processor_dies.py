@@ -41,7 +41,9 @@ class Site:
         self.processors: list[Role] = []
 
     def role(self, name: str) -> Role:
-        return Role(name, self._environment, self._folder / f"{name}.log")
+        """Each has a client id of its own, as processes on several machines may have."""
+        own = {"PICTUREMATCH_KAFKA__CLIENT_ID": f"{name}-{uuid.uuid4().hex[:8]}"}
+        return Role(name, self._environment | own, self._folder / f"{name}.log")
 
     async def start(self, processors: int) -> None:
         settings = load_settings(None, self._environment)

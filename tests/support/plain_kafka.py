@@ -12,6 +12,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
+from tests.support.waiting import until_asked
+
 T = TypeVar("T")
 Offsets = Mapping[TopicPartition, OffsetAndMetadata]
 
@@ -89,13 +91,7 @@ async def forget_offsets(bootstrap: str, group: str) -> None:
     async def forgotten() -> bool:
         return await asyncio.to_thread(_delete_group, bootstrap, group) == 0  # not while its members are leaving
 
-    await _until(forgotten)
-
-
-async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(_PATIENCE_S):
-        while not await holds():  # noqa: ASYNC110 - another process's doing
-            await asyncio.sleep(0.2)
+    await until_asked(forgotten, _PATIENCE_S, 0.2)
 
 
 def _delete_group(bootstrap: str, group: str) -> int:
@@ -131,7 +127,7 @@ async def delete_topic(bootstrap: str, topic: str) -> None:
     async def gone() -> bool:
         return topic not in await administer(bootstrap, lambda admin: admin.list_topics())
 
-    await _until(gone)
+    await until_asked(gone, _PATIENCE_S, 0.2)
 
 
 async def make_topic(bootstrap: str, topic: str, partitions: int) -> None:
@@ -145,8 +141,8 @@ async def make_topic(bootstrap: str, topic: str, partitions: int) -> None:
     async def there() -> bool:
         return topic in await administer(bootstrap, lambda admin: admin.list_topics())
 
-    await _until(lambda: administer(bootstrap, create))
-    await _until(there)
+    await until_asked(lambda: administer(bootstrap, create), _PATIENCE_S, 0.2)
+    await until_asked(there, _PATIENCE_S, 0.2)
 
 
 async def make_again(bootstrap: str, topic: str, partitions: int) -> None:

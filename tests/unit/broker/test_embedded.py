@@ -8,7 +8,6 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from broker.port import (
 )
 from tests.contract.embedded_make import EmbeddedMake
 from tests.contract.suites import LONG_S, SOON_S, fetch_count, read_all, record, values
+from tests.support.waiting import until
 
 TOPIC = "events"
 
@@ -41,12 +41,6 @@ def make(tmp_path: Path) -> EmbeddedMake:
 async def write(broker: EmbeddedBroker, *contents: bytes) -> None:
     await broker.ensure_topics([TopicSpec(TOPIC, 1)])
     await broker.append([record(TOPIC, content) for content in contents])
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LONG_S):
-        while not holds():  # noqa: ASYNC110 - what is awaited happens in other threads
-            await asyncio.sleep(0.01)
 
 
 async def test_only_the_owner_of_the_files_may_read_them(make: EmbeddedMake) -> None:
@@ -220,7 +214,7 @@ class TestFaults:
                 await asyncio.sleep(0.1)
                 assert not broker.available()
                 await writer.submit_alone(lambda connection: connection.execute("PRAGMA max_page_count = 1000000"))
-                await until(broker.available)
+                await until(broker.available, LONG_S)
                 await member.commit(0, 1, [record(TOPIC, b"after")])
             assert values(await read_all(broker, TOPIC)) == [b"kept", b"after"]
 
@@ -369,7 +363,7 @@ class TestHousekeeping:
             for _ in range(60):
                 await broker.append([record(TOPIC, bytes(1_000_000))])
                 await asyncio.sleep(0.002)
-            await until(lambda: (make.folder / LOG_FILE).stat().st_size > 30_000_000)
+            await until(lambda: (make.folder / LOG_FILE).stat().st_size > 30_000_000, LONG_S)
             assert broker.available()
             assert [len(value or b"") for value in values(await read_all(broker, TOPIC))] == [1_000_000] * 60
 
@@ -378,7 +372,7 @@ class TestHousekeeping:
         async with opened as broker:
             await broker.ensure_topics([TopicSpec("requests", 1, retention_ms=10)])
             await broker.append([record("requests")])
-            await until(lambda: broker._log._recent.since(1, 0, 1, 1) is None)
+            await until(lambda: broker._log._recent.since(1, 0, 1, 1) is None, LONG_S)
             assert await broker.read_at(Position("requests", 0, 0)) is None
 
 
@@ -450,7 +444,7 @@ class TestGuests:
             await member.__aenter__()
             monkeypatch.setattr(GuestOffsets, "save", slow_save)
             committing = asyncio.create_task(member.commit(0, 1))
-            await until(begun.is_set)
+            await until(begun.is_set, LONG_S)
             committing.cancel()
             await asyncio.wait({committing})
             leaving = asyncio.create_task(member.__aexit__(None, None, None))
