@@ -39,6 +39,7 @@ from engine.messages import (
 )
 from engine.topics import Topics
 from ingest.server import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH, Ingress
+from tests.support.waiting import until
 
 Script = Callable[[Request], Awaitable[Answer | None]]
 
@@ -166,7 +167,7 @@ class ScriptedPeople:
         return [person for _, person in sorted(self.persons.items())][skip : skip + limit]
 
     async def reached(self, version: int, timeout_s: float) -> bool:
-        await eventually(lambda: self.version >= version, timeout_s)
+        await until(lambda: self.version >= version, timeout_s)
         return True
 
 
@@ -349,13 +350,6 @@ async def respond(site: Site, topics: Topics) -> None:
                 site.records.append(record)
                 site.requests.append(decode_request(record.value or b""))
                 group.create_task(one(record))
-
-
-async def eventually(condition: Callable[[], bool], timeout_s: float = 5) -> None:
-    """Wait until the condition holds; fail when it does not come true."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - conditions of all sorts, which tell nobody that they have come true
-            await asyncio.sleep(0.005)
 
 
 def noise(height: int, width: int) -> np.ndarray:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.wire.harness import Site, eventually
+from tests.support.waiting import until
+from tests.wire.harness import Site
 
 
 @contextmanager
@@ -33,7 +34,7 @@ async def test_clients_that_cannot_be_accepted_are_one_line_and_are_served_later
         client.setblocking(False)
     with no_more_files():
         await asyncio.gather(*(loop.sock_connect(client, ("127.0.0.1", site.ingress.port)) for client in clients))
-        await eventually(lambda: bool(caplog.records))
+        await until(lambda: bool(caplog.records))
     (line,) = caplog.records
     assert line.name == "ingest.accept"
     assert "Too many open files; raise the limit" in line.getMessage()

@@ -6,7 +6,8 @@ import orjson
 import pytest
 
 from ingest.server import MATCH_PATH, USERS_PATH
-from tests.wire.harness import HttpReply, Serving, Site, eventually, parse_replies
+from tests.support.waiting import until
+from tests.wire.harness import HttpReply, Serving, Site, parse_replies
 
 MATCH = MATCH_PATH.encode()
 HEAD = b"POST " + MATCH + b" HTTP/1.1\r\nHost: x\r\n"
@@ -219,13 +220,13 @@ async def test_too_many_connections_are_turned_away(serving: Serving) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", site.ingress.port)
         # One that is busy: an idle one would make way.
         writer.write(post(b" " * 1000)[:-1])
-        await eventually(lambda: site.metric("picturematch_http_held_bytes") == 999)
+        await until(lambda: site.metric("picturematch_http_held_bytes") == 999)
         for sent in (b"", post(b" " * 1_000_000)):
             (reply,) = await site.raw(sent)
             assert reply.code == 50380
             assert reply.headers["retry-after"] == "1"
         writer.close()
-        await eventually(lambda: site.metric("picturematch_http_connections") == 0)
+        await until(lambda: site.metric("picturematch_http_connections") == 0)
         assert (await site.match()).code == 200
 
 

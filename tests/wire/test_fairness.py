@@ -11,7 +11,8 @@ import pytest
 
 from engine.messages import Answer, Request
 from ingest.server import MATCH_PATH
-from tests.wire.harness import HttpReply, Serving, Site, answer_well, eventually, parse_replies
+from tests.support.waiting import until
+from tests.wire.harness import HttpReply, Serving, Site, answer_well, parse_replies
 
 GREEDY, HONEST = "127.0.0.2", "127.0.0.3"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -99,7 +100,7 @@ async def test_one_address_with_seventy_connections_takes_nobody_elses_answers(s
     async with serving(Workers()) as site:
         greedy, honest = Caller(site, GREEDY), Caller(site, HONEST)
         async with busy_with([greedy.for_ever] * 70):
-            await eventually(lambda: greedy.codes.total() >= 20, 30)
+            await until(lambda: greedy.codes.total() >= 20, 30)
             assert await matches_of(honest, 20) >= 19, f"honest: {honest.codes}, greedy: {greedy.codes}"
         assert greedy.codes[200] > 20, "what others leave is the greedy one's"
 
@@ -109,7 +110,7 @@ async def test_a_peer_alone_gets_everything(serving: Serving) -> None:
     async with serving(workers) as site:
         caller = Caller(site, HONEST)
         async with busy_with([caller.for_ever] * 12):
-            await eventually(lambda: workers.done >= 60, 60)
+            await until(lambda: workers.done >= 60, 60)
         assert caller.codes[200] >= 48
         assert set(caller.codes) == {200}, "twelve at a time can all be answered in time"
 
@@ -119,7 +120,7 @@ async def test_what_would_come_too_late_is_refused_instead_of_done_in_vain(servi
     async with serving(workers, deadline_ms=2500) as site:
         callers = [Caller(site, f"127.0.1.{number}") for number in range(1, 65)]
         async with busy_with([caller.for_ever for caller in callers]):
-            await eventually(lambda: workers.done >= 120, 60)
+            await until(lambda: workers.done >= 120, 60)
         codes = sum((caller.codes for caller in callers), Counter[int]())
         # Without a limit on what waits, nearly everything is done for callers who have been told TIMEOUT.
         assert codes[50480] <= 0.25 * workers.done, f"answers: {codes}, done by the processor: {workers.done}"
@@ -132,7 +133,7 @@ async def test_a_refusal_for_load_comes_before_the_body_and_says_when_to_try_aga
         greedy = Caller(site, GREEDY)
         assert await greedy.once() == 200
         async with busy_with([greedy.for_ever] * 20):
-            await eventually(lambda: site.metric("picturematch_http_shed_total", reason="wait") > 0)
+            await until(lambda: site.metric("picturematch_http_shed_total", reason="wait") > 0)
             head = f"POST {MATCH_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n".encode()
             for _ in range(50):
                 async with connected(site, GREEDY) as (reader, writer):
@@ -156,7 +157,7 @@ async def test_what_a_peer_claims_about_itself_counts_for_nothing(serving: Servi
         liars = [Caller(site, GREEDY, X_Forwarded_For=f"192.0.2.{number}") for number in range(70)]
         honest = Caller(site, HONEST)
         async with busy_with([liar.for_ever for liar in liars]):
-            await eventually(lambda: sum(liar.codes.total() for liar in liars) >= 20, 30)
+            await until(lambda: sum(liar.codes.total() for liar in liars) >= 20, 30)
             assert await matches_of(honest, 10) >= 9, f"honest: {honest.codes}"
 
 
@@ -170,7 +171,7 @@ async def test_behind_a_trusted_proxy_the_peer_is_the_client_that_it_names(servi
         ]
         honest = Caller(site, GREEDY, **{header: name.format("192.0.2.2")})
         async with busy_with([one.for_ever for one in greedy]):
-            await eventually(lambda: sum(one.codes.total() for one in greedy) >= 20, 30)
+            await until(lambda: sum(one.codes.total() for one in greedy) >= 20, 30)
             assert await matches_of(honest, 10) >= 9, f"honest: {honest.codes}"
 
 
@@ -184,7 +185,7 @@ async def test_one_address_cannot_take_the_memory_of_others_with_slow_bodies(ser
             _, writer = await stack.enter_async_context(connected(site, GREEDY))
             writer.write(head + b" " * 9_990)
         shed, held = "picturematch_http_shed_total", "picturematch_http_held_bytes"
-        await eventually(lambda: site.metric(shed, reason="memory") > 0 or site.metric(held) == 99_900)
+        await until(lambda: site.metric(shed, reason="memory") > 0 or site.metric(held) == 99_900)
         honest = Caller(site, HONEST)
         assert await honest.once() == 200
 
@@ -216,7 +217,7 @@ async def test_who_makes_way_in_the_middle_of_a_request_is_told_why(serving: Ser
             reader, writer = await stack.enter_async_context(connected(site, GREEDY))
             writer.write(half)
             readers.append(reader)
-            await eventually(lambda: site.metric("picturematch_http_connections") == number + 1)  # noqa: B023
+            await until(lambda: site.metric("picturematch_http_connections") == number + 1)  # noqa: B023
         assert await Caller(site, HONEST).once() == 200
         async with asyncio.timeout(10):
             (told,) = parse_replies(await readers[0].read())
@@ -238,7 +239,7 @@ async def test_a_request_that_is_being_served_is_not_cut_off_for_room(serving: S
     async with serving(Workers(seconds=1.0), max_connections=5) as site, AsyncExitStack() as stack:
         honest = Caller(site, GREEDY)
         call = asyncio.create_task(honest.once())
-        await eventually(lambda: len(site.requests) == 1)
+        await until(lambda: len(site.requests) == 1)
         for _ in range(20):
             await stack.enter_async_context(connected(site, GREEDY))
         assert await call == 200

@@ -11,7 +11,8 @@ import orjson
 from engine.messages import Answer, MatchAnswer, MatchRequest, Request
 from ingest.answer import _Sliced
 from ingest.server import MATCH_PATH
-from tests.wire.harness import Serving, Site, answer_well, eventually, parse_replies
+from tests.support.waiting import until
+from tests.wire.harness import Serving, Site, answer_well, parse_replies
 
 PHOTO_BYTES = 12_000_000
 """More than the system takes off the server's hands for a client that does not read."""
@@ -36,7 +37,7 @@ async def deaf_client(site: Site) -> AsyncIterator[tuple[asyncio.StreamReader, a
     body = orjson.dumps(site.body(need_register_photo=True))
     head = f"POST {MATCH_PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body)
-    await eventually(lambda: held(site) > ANSWER_BYTES)
+    await until(lambda: held(site) > ANSWER_BYTES)
     try:
         yield reader, writer
     finally:
@@ -57,7 +58,7 @@ async def test_an_answer_is_held_until_it_is_read_and_there_is_no_room_for_anoth
             assert (await site.match()).code == 200, "small answers are sent all the same"
             (late,) = parse_replies(await reader.read())
             assert len(late.json["reg_pic"]) == ANSWER_BYTES
-        await eventually(lambda: held(site) == 0)
+        await until(lambda: held(site) == 0)
         assert (await site.match(need_register_photo=True)).code == 200
 
 
@@ -65,13 +66,13 @@ async def test_the_answer_of_a_client_that_goes_away_is_held_no_more(serving: Se
     async with serving(answer_with_a_photo) as site:
         async with deaf_client(site):
             assert held(site) > ANSWER_BYTES
-        await eventually(lambda: held(site) == 0)
+        await until(lambda: held(site) == 0)
 
 
 async def test_the_answer_of_a_client_that_never_reads_is_given_up(serving: Serving) -> None:
     async with serving(answer_with_a_photo, write_s=0.3) as site, deaf_client(site):
-        await eventually(lambda: site.metric("picturematch_http_connections") == 0)
-        await eventually(lambda: held(site) == 0)
+        await until(lambda: site.metric("picturematch_http_connections") == 0)
+        await until(lambda: held(site) == 0)
         assert site.metric("picturematch_http_connections") == 0
 
 
@@ -79,7 +80,7 @@ async def test_a_connection_that_stays_open_keeps_nothing_of_its_last_answer(ser
     async with serving(answer_with_a_photo) as site:
         assert (await site.match(need_register_photo=True)).code == 200
         assert site.metric("picturematch_http_connections") == 1
-        await eventually(lambda: held(site) == 0)
+        await until(lambda: held(site) == 0)
         kept = [len(body._value) for body in gc.get_objects() if isinstance(body, _Sliced)]
         assert kept
         assert max(kept) < ANSWER_BYTES

@@ -12,7 +12,8 @@ from engine.errors import Code
 from engine.evidence import Attributes, CheckResult, FaceBox, LivenessResult
 from engine.messages import Answer, DebugInfo, Headers, MatchAnswer, MatchRequest, RefusedAnswer, Request
 from ingest.server import MATCH_PATH
-from tests.wire.harness import Serving, Site, answer_well, eventually
+from tests.support.waiting import until
+from tests.wire.harness import Serving, Site, answer_well
 
 
 async def test_a_match_is_answered_with_the_golden_json(site: Site) -> None:
@@ -272,7 +273,7 @@ async def test_no_answer_within_the_deadline_is_a_timeout_and_the_late_reply_is_
         reply = await site.match()
         assert reply.code == 50480
         released.set()
-        await eventually(lambda: site.metric("picturematch_replies_total", kind="late") == 1)
+        await until(lambda: site.metric("picturematch_replies_total", kind="late") == 1)
 
 
 async def test_a_log_that_hangs_is_a_timeout(serving: Serving) -> None:
@@ -290,9 +291,9 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(serving: Serving) -
         _, writer = await asyncio.open_connection("127.0.0.1", site.ingress.port)
         writer.write(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (MATCH_PATH.encode(), len(body)))
         writer.write(body)
-        await eventually(lambda: bool(site.requests))
+        await until(lambda: bool(site.requests))
         assert site.metric("picturematch_http_in_flight") == 1
         writer.transport.abort()
-        await eventually(lambda: site.metric("picturematch_http_in_flight") == 0)
+        await until(lambda: site.metric("picturematch_http_in_flight") == 0)
         assert site.metric("picturematch_http_held_bytes") == 0
         assert len(site.requests) == 1, "the request stays in the log"

@@ -10,7 +10,8 @@ import pytest
 
 from engine.messages import MatchRequest
 from ingest.paths import read_picture_file
-from tests.wire.harness import Serving, eventually
+from tests.support.waiting import until
+from tests.wire.harness import Serving
 
 
 @pytest.fixture
@@ -170,4 +171,4 @@ async def test_a_file_system_that_hangs_is_a_timeout(serving: Serving, monkeypat
     async with serving(deadline_ms=150) as hanging:
         assert (await hanging.match(image_file_path="/data/face.jpg")).code == 50480
         release.set()
-        await eventually(lambda: hanging.metric("picturematch_http_in_flight") == 0)
+        await until(lambda: hanging.metric("picturematch_http_in_flight") == 0)

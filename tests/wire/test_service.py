@@ -10,7 +10,8 @@ import pytest
 from broker.port import BrokerError, CommitFailed, RecordTooLarge
 from engine.messages import Answer, Request
 from ingest.server import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH, CannotListen
-from tests.wire.harness import HttpReply, Serving, Site, answer_well, eventually, parse_replies, unavailable
+from tests.support.waiting import until
+from tests.wire.harness import HttpReply, Serving, Site, answer_well, parse_replies, unavailable
 
 HEAD_ONLY = b"POST " + MATCH_PATH.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
 # Makes every client one of another machine.
@@ -29,7 +30,7 @@ async def test_the_request_beyond_the_limit_is_refused_at_once_and_before_its_bo
 
     async with serving(wait) as site, asyncio.TaskGroup() as group:
         calls = [group.create_task(site.match()) for _ in range(64)]
-        await eventually(lambda: site.metric("picturematch_http_in_flight") == 64)
+        await until(lambda: site.metric("picturematch_http_in_flight") == 64)
         (reply,) = await site.raw(HEAD_ONLY)
         assert reply.code == 50380
         assert reply.headers["retry-after"] == "1"
@@ -45,7 +46,7 @@ async def test_calls_whose_bodies_are_still_on_their_way_keep_nobody_else_out(se
         writers = [(await asyncio.open_connection("127.0.0.1", site.ingress.port))[1] for _ in range(3)]
         for writer in writers:
             writer.write(HEAD_ONLY + b" ")
-        await eventually(lambda: site.metric("picturematch_http_held_bytes") == 3)
+        await until(lambda: site.metric("picturematch_http_held_bytes") == 3)
         assert (await site.match()).code == 200
         for writer in writers:
             writer.close()
@@ -61,9 +62,9 @@ async def test_of_the_calls_that_arrive_together_those_beyond_the_limit_are_refu
     body = b" " * 999 + b"{"
     async with serving(wait, max_in_flight=1) as site, asyncio.TaskGroup() as group:
         late = group.create_task(site.raw(HEAD_ONLY + body[:1], body[1:], pause_s=0.3, half_close=True))
-        await eventually(lambda: site.metric("picturematch_http_held_bytes") == 1)
+        await until(lambda: site.metric("picturematch_http_held_bytes") == 1)
         first = group.create_task(site.match())
-        await eventually(lambda: len(site.requests) == 1)
+        await until(lambda: len(site.requests) == 1)
         (reply,) = await late
         assert reply.code == 50380
         assert "retry-after" in reply.headers
@@ -75,12 +76,12 @@ async def test_bodies_together_hold_a_bounded_memory(serving: Serving) -> None:
     async with serving(max_body_memory_bytes=30_000) as site:
         _, writer = await asyncio.open_connection("127.0.0.1", site.ingress.port)
         writer.write(HEAD_ONLY.replace(b"1000", b"20000") + b" " * 19_000)
-        await eventually(lambda: site.metric("picturematch_http_held_bytes") == 19_000)
+        await until(lambda: site.metric("picturematch_http_held_bytes") == 19_000)
         reply = await site.match_bytes(b" " * 2_000)
         assert reply.code == 50380
         assert site.metric("picturematch_http_shed_total", reason="memory") == 1
         writer.close()
-        await eventually(lambda: site.metric("picturematch_http_held_bytes") == 0)
+        await until(lambda: site.metric("picturematch_http_held_bytes") == 0)
         assert (await site.match()).code == 200
 
 
@@ -140,9 +141,9 @@ async def test_stopping_finishes_what_is_in_flight_and_takes_nothing_new(serving
     async with serving(wait) as site:
         _, idle = await asyncio.open_connection("127.0.0.1", site.ingress.port)
         call = asyncio.create_task(site.match())
-        await eventually(lambda: bool(site.requests))
+        await until(lambda: bool(site.requests))
         stopping = asyncio.create_task(site.ingress.drain())
-        await eventually(lambda: "the server is stopping" in site.ingress.not_ready())
+        await until(lambda: "the server is stopping" in site.ingress.not_ready())
         with pytest.raises(OSError, match="Connect"):
             await asyncio.open_connection("127.0.0.1", site.ingress.port)
         assert not stopping.done()
@@ -159,9 +160,9 @@ async def test_stopping_waits_for_a_body_that_is_on_its_way(site: Site) -> None:
     body = orjson.dumps(site.body())
     reader, writer = await asyncio.open_connection("127.0.0.1", site.ingress.port)
     writer.write(HEAD_ONLY.replace(b"1000", b"%d" % len(body)) + body[:100])
-    await eventually(lambda: site.metric("picturematch_http_held_bytes") == 100)
+    await until(lambda: site.metric("picturematch_http_held_bytes") == 100)
     stopping = asyncio.create_task(site.ingress.drain())
-    await eventually(lambda: "the server is stopping" in site.ingress.not_ready())
+    await until(lambda: "the server is stopping" in site.ingress.not_ready())
     writer.write(body[100:])
     async with asyncio.timeout(2):
         (reply,) = parse_replies(await reader.read())
@@ -174,7 +175,7 @@ async def test_stopping_answers_a_body_that_stalls(serving: Serving) -> None:
     async with serving(drain_s=1.2) as site:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.ingress.port)
         writer.write(HEAD_ONLY + b"{")
-        await eventually(lambda: site.metric("picturematch_http_held_bytes") == 1)
+        await until(lambda: site.metric("picturematch_http_held_bytes") == 1)
         await site.ingress.drain()
         (reply,) = parse_replies(await reader.read())
         assert reply.code == 50380
@@ -189,7 +190,7 @@ async def test_stopping_takes_no_longer_than_its_limit(serving: Serving) -> None
 
     async with serving(never, drain_s=0.2) as site:
         call = asyncio.create_task(site.match())
-        await eventually(lambda: bool(site.requests))
+        await until(lambda: bool(site.requests))
         async with asyncio.timeout(2):
             await site.ingress.drain()
         with pytest.raises(Exception, match=r"disconnected|reset|closed"):
@@ -205,7 +206,7 @@ async def test_stopping_twice_is_stopping_once(serving: Serving) -> None:
 
     async with serving(wait) as site:
         call = asyncio.create_task(site.match())
-        await eventually(lambda: bool(site.requests))
+        await until(lambda: bool(site.requests))
         both = [asyncio.create_task(site.ingress.drain()) for _ in range(2)]
         done, _ = await asyncio.wait(both, timeout=0.1)
         assert not done, "the second one waits for the first"

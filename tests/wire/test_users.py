@@ -8,7 +8,8 @@ import pytest
 
 from engine.messages import Answer, DeleteRequest, EnrolRequest, RefusedAnswer, Request
 from ingest.server import USERS_PATH
-from tests.wire.harness import HttpReply, Serving, Site, add_person, answer_well, eventually
+from tests.support.waiting import until
+from tests.wire.harness import HttpReply, Serving, Site, add_person, answer_well
 
 
 def enrolment(site: Site, **fields: Any) -> dict[str, Any]:
@@ -298,5 +299,5 @@ async def test_what_the_gallery_said_travels_with_later_requests(site: Site) -> 
     site.gallery_version = 42
     await site.users("POST", enrolment(site))
     await site.match()
-    await eventually(lambda: len(site.records) == 2)
+    await until(lambda: len(site.records) == 2)
     assert [record.header("gallery_version") for record in site.records] == [b"0", b"42"]

@@ -8,7 +8,6 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from broker.port import (
 )
 from tests.contract.embedded_make import EmbeddedMake
 from tests.contract.suites import LONG_S, SOON_S, fetch_count, read_all, record, values
+from tests.support.waiting import until
 
 TOPIC = "events"
 
@@ -41,12 +41,6 @@ def make(tmp_path: Path) -> EmbeddedMake:
 async def write(broker: EmbeddedBroker, *contents: bytes) -> None:
     await broker.ensure_topics([TopicSpec(TOPIC, 1)])
     await broker.append([record(TOPIC, content) for content in contents])
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LONG_S):
-        while not holds():  # noqa: ASYNC110 - what is awaited happens in other threads
-            await asyncio.sleep(0.01)
 
 
 async def test_only_the_owner_of_the_files_may_read_them(make: EmbeddedMake) -> None:

@@ -10,7 +10,8 @@ from engine.messages import Headers as Names
 from ingest.attendance import Attendance
 from ingest.correlator import Correlator, ReplyUndecodable
 from ingest.metrics import Metrics
-from tests.wire.harness import MemoryLog, eventually
+from tests.support.waiting import until
+from tests.wire.harness import MemoryLog
 
 TOPIC = "picturematch.replies"
 
@@ -82,7 +83,7 @@ async def test_late_unknown_and_repeated_replies_are_counted_and_dropped(
     await send(log, correlator, reply_to("answered"))
     await answered
     await send(log, correlator, reply_to("answered"))
-    await eventually(lambda: count(registry, "late") == 3)
+    await until(lambda: count(registry, "late") == 3)
     assert count(registry, "delivered") == 1
 
 
@@ -91,7 +92,7 @@ async def test_replies_to_other_instances_are_skipped_unread(
 ) -> None:
     future = correlator.expect("mine")
     await send(log, correlator, reply_to("mine"), **{Names.REPLY_INSTANCE: b"another", "value": b"unreadable"})
-    await eventually(lambda: count(registry, "foreign") == 1)
+    await until(lambda: count(registry, "foreign") == 1)
     assert not future.done()
     await send(log, correlator, reply_to("mine"))
     await future
@@ -142,7 +143,7 @@ async def test_a_reader_that_fails_is_opened_again_where_it_stood(
     log.fetch_error = BrokerUnavailable("gone")
     async with log.written:
         log.written.notify_all()
-    await eventually(lambda: not correlator.positioned)
+    await until(lambda: not correlator.positioned)
     missed = correlator.expect("missed")
     await send(log, correlator, reply_to("missed"))
     log.fetch_error = None
@@ -160,9 +161,9 @@ async def test_a_reader_that_does_not_even_close_is_replaced(
     log.fetch_error = BrokerUnavailable("gone")
     async with log.written:
         log.written.notify_all()
-    await eventually(lambda: "cannot be closed" in caplog.text)
+    await until(lambda: "cannot be closed" in caplog.text)
     log.close_error = log.fetch_error = None
-    await eventually(lambda: correlator.positioned)
+    await until(lambda: correlator.positioned)
     future = correlator.expect("after")
     await send(log, correlator, reply_to("after"))
     assert (await asyncio.wait_for(future, 5)).request_id == "after"
