@@ -273,7 +273,7 @@ class Ingress:
         expect = request.headers.get("Expect", "100-continue")
         if request.version >= HttpVersion11 and expect.strip().lower() != "100-continue":
             raise bad_request("only Expect: 100-continue is served")
-        self._authorise(request, None if client is None else str(client), route)
+        self._authorise(request, client, route)
         if not handlers:
             raise RequestRefused(Code.NOT_FOUND, "no such URL")
         handler = handlers.get(request.method)
@@ -299,12 +299,12 @@ class Ingress:
                 raise people_unreadable()
             return await handler(call)
 
-    def _authorise(self, request: BaseRequest, address: str | None, route: str) -> None:
+    def _authorise(self, request: BaseRequest, client: Address | None, route: str) -> None:
         """Let the call pass, or not; count the keys that were refused, and tell of them once a minute at most."""
         now_s = asyncio.get_running_loop().time()
         asked = Route(is_match=route == "match", holds_nothing=route not in _API_ROUTES)
         try:
-            authorise(self._settings, request.headers, address, asked, self._wrong_keys, now_s)
+            authorise(self._settings, request.headers, client, asked, self._wrong_keys, now_s)
         except NotLetIn as refusal:
             if refusal.wrong_key:
                 self._metrics.keys_refused.labels("wrong").inc()
@@ -312,7 +312,7 @@ class Ingress:
                 self._metrics.keys_refused.labels("unjudged").inc()
             if refusal.retry_after_s is not None and now_s - self._key_trouble_told_s >= _TELL_EVERY_S:
                 self._key_trouble_told_s = now_s
-                _log.warning("many wrong API keys come from %s; most of them are refused unjudged", address)
+                _log.warning("many wrong API keys come from %s; most of them are refused unjudged", peer_key(client))
             raise
 
     def _client(self, request: BaseRequest) -> Address | None:
