@@ -74,6 +74,7 @@ class Exchange:
             futures = [self._correlator.expect(request.request_id) for request in requests]
             try:
                 await self._append([self._record(request, call) for request in requests], call.wait_until)
+                self._correlator.sent(request.request_id for request in requests)
                 place.appended = True
                 remaining_s = call.wait_until - ANSWER_MARGIN_S - asyncio.get_running_loop().time()
                 await asyncio.wait(futures, timeout=max(remaining_s, 0))
@@ -88,7 +89,6 @@ class Exchange:
         try:
             async with asyncio.timeout_at(wait_until - ANSWER_MARGIN_S):
                 await self._broker.append(records)
-                self._attendance.sent(asyncio.get_running_loop().time())
         except TimeoutError:
             raise timed_out() from None
         except RecordTooLarge:

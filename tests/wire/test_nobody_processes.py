@@ -61,3 +61,11 @@ async def test_requests_that_never_entered_the_log_are_not_missed(serving: Servi
         site.log.append_error = None
         assert await reasons(site) == ""
         assert (await site.match()).code == 200
+
+
+async def test_a_reply_that_comes_before_the_append_is_confirmed_leaves_no_request_unanswered(serving: Serving) -> None:
+    async with serving(deadline_ms=900) as site:
+        site.log.append_lasts_s = 0.2
+        assert (await site.match()).code == 200
+        await asyncio.sleep(1.0)
+        assert await reasons(site) == ""
