@@ -73,6 +73,8 @@ class Exchange:
         async with self._admission.line.turn(call.peer, call.wait_until - ANSWER_MARGIN_S) as place:
             futures = [self._correlator.expect(request.request_id) for request in requests]
             try:
+                # Nobody may be left who processes, since the call was let into the line.
+                self.require_processor()
                 await self._append([self._record(request, call) for request in requests], call.wait_until)
                 self._correlator.sent(request.request_id for request in requests)
                 place.appended = True

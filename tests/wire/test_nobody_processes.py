@@ -4,6 +4,7 @@ import asyncio
 
 from broker.port import BrokerUnavailable
 from engine.messages import Answer, Request
+from tests.support.waiting import until
 from tests.wire.harness import Serving, Site, answer_well
 
 
@@ -69,3 +70,25 @@ async def test_a_reply_that_comes_before_the_append_is_confirmed_leaves_no_reque
         assert (await site.match()).code == 200
         await asyncio.sleep(1.0)
         assert await reasons(site) == ""
+
+
+async def test_calls_that_wait_for_their_turn_do_not_enter_the_log_when_nobody_processes_any_more(
+    serving: Serving,
+) -> None:
+    goes_on = asyncio.Event()
+
+    async def wait(request: Request) -> Answer | None:
+        await goes_on.wait()
+        return await answer_well(request)
+
+    async with serving(wait, deadline_ms=10_000) as site:
+        calls = [asyncio.create_task(site.match()) for _ in range(12)]
+        await until(lambda: len(site.requests) + site.metric("picturematch_http_waiting") == 12)
+        sent = len(site.requests)
+        assert sent < 12
+        site.log.is_served = False
+        goes_on.set()
+        codes = [(await call).code for call in calls]
+        assert (codes.count(200), codes.count(50380)) == (sent, 12 - sent)
+        assert len(site.requests) == sent
+        assert site.metric("picturematch_http_shed_total", reason="processor") == 12 - sent
