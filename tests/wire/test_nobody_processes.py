@@ -2,7 +2,9 @@
 
 import asyncio
 
-from broker.port import BrokerUnavailable
+import pytest
+
+from broker.port import BrokerError, BrokerInUse, BrokerUnavailable, UnknownTopic
 from engine.messages import Answer, Request
 from tests.support.waiting import until
 from tests.wire.harness import Serving, Site, answer_well
@@ -92,3 +94,16 @@ async def test_calls_that_wait_for_their_turn_do_not_enter_the_log_when_nobody_p
         assert (codes.count(200), codes.count(50380)) == (sent, 12 - sent)
         assert len(site.requests) == sent
         assert site.metric("picturematch_http_shed_total", reason="processor") == 12 - sent
+
+
+@pytest.mark.parametrize("error", [UnknownTopic("there is no topic picturematch.requests"), BrokerInUse("it is taken")])
+async def test_a_log_that_does_not_take_requests_is_told_to_callers_as_overload_and_to_the_operator_once(
+    serving: Serving, caplog: pytest.LogCaptureFixture, error: BrokerError
+) -> None:
+    async with serving() as site:
+        site.log.append_error = error
+        assert [(await site.match()).code for _ in range(3)] == [50380] * 3
+        site.log.append_error = None
+        assert (await site.match()).code == 200
+    told = [record.getMessage() for record in caplog.records if "requests can" in record.getMessage()]
+    assert told == [f"requests cannot be written ({error})", "requests can be written again"]
