@@ -11,6 +11,7 @@ import math
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
 from typing import Self, cast
@@ -150,6 +151,7 @@ class Ingress:
         self._metrics.connections.set_function(lambda: self._http.open_connections if self._http else 0)
         self._http: HttpServer | None = None
         self._listener: asyncio.Server | None = None
+        self._entered = AsyncExitStack()
         self._complaints: AcceptComplaints | None = None
         self._stopping = asyncio.Lock()
         self._address: tuple[str, int] = (settings.host, settings.port)
@@ -180,16 +182,13 @@ class Ingress:
         return reasons
 
     async def __aenter__(self) -> Self:
-        await self._watch.__aenter__()
-        await self._correlator.__aenter__()
-        try:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._watch)
+            await stack.enter_async_context(self._correlator)
             self._http = HttpServer(self._serve, self._settings, self._metrics)
             self._listener = await self._listen(self._http)
             self._complaints = AcceptComplaints(asyncio.get_running_loop())
-        except BaseException:
-            await self._correlator.__aexit__(None, None, None)
-            await self._watch.__aexit__(None, None, None)
-            raise
+            self._entered = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -222,8 +221,7 @@ class Ingress:
         http.release_idle()
         await http.wait_closed(stop_at)
         await http.shutdown(timeout=0.1)
-        await self._correlator.__aexit__(None, None, None)
-        await self._watch.__aexit__(None, None, None)
+        await self._entered.aclose()
         if self._complaints is not None:
             self._complaints.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
