@@ -61,6 +61,7 @@ _TAKING_S = 2.0
 _LOST_S = 1.0
 _JOIN_MARGIN_S = 10.0
 _REQUEST_MARGIN_MS = 5_000
+_METADATA_AGE_MS = 5_000
 
 MakeBeats = Callable[[str, Callable[[], Iterable[int]]], Beats]
 """The beats of a member of that group; the second argument tells the partitions that it serves."""
@@ -106,6 +107,8 @@ class KafkaMember:
             "rebalance_timeout_ms": self._config.rebalance_timeout_ms,
             # A request to join waits until the slowest member has let go; nothing else may take so long.
             "request_timeout_ms": self._config.rebalance_timeout_ms + _REQUEST_MARGIN_MS,
+            # A member without partitions asks for nothing that would fail: so it learns that there are some again.
+            "metadata_max_age_ms": _METADATA_AGE_MS,
         }
         if self._beats is not None:
             options["client_id"] = self._beats.client_id
