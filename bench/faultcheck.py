@@ -106,7 +106,9 @@ def call_differences(call: Call, event: Mapping[str, Any] | None, deadline_s: fl
     """What a call was answered against its event, one sentence for each thing that is wrong."""
     if call.status and call.seconds > deadline_s + LATE_S:
         yield f"call {call.request_id} took {call.seconds:.1f} s, its deadline is {deadline_s:g} s"
-    if call.status not in (0, 200) and "error" not in call.answer:
+    if call.status == 500:
+        yield f"call {call.request_id} was answered with HTTP status 500: {call.answer}"
+    elif call.status not in (0, 200) and "error" not in call.answer:
         yield f"call {call.request_id} ended with HTTP status {call.status} and no error"
     if call.status == 200 and event is None:
         yield f"call {call.request_id} was answered and has no event"

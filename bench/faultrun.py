@@ -7,11 +7,9 @@ stand-in networks, since it is the system that is tried, not the faces.
 import asyncio
 import os
 import random
-import re
 import signal
-import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from bench.command import Command, CommandFailed
 from bench.faultcheck import (
     LATE_S,
     Call,
@@ -30,7 +29,7 @@ from bench.faultcheck import (
     unfinished,
 )
 from bench.kafka_proxy import KafkaProxy
-from bench.outages import without_answers
+from bench.outages import worst_first
 from bench.pictures import drawn_photo
 from bench.wirefaults import WIRE_FAULTS, WireFaults
 from engine.messages import decode_request
@@ -39,9 +38,10 @@ from picturematch.kafka_dev import DevBroker
 from picturematch.logs import open_log
 from picturematch.settings import Settings, load_settings
 
-_LISTENS = re.compile(rb"listens on http://127.0.0.1:(\d+)")
 _START_S = 60.0
 _CLIENTS = 6
+_DEVICES = 7
+"""Of each client."""
 _PEOPLE = 4
 _FACES = 6
 _SESSION_TIMEOUT_MS = 4_000
@@ -80,27 +80,20 @@ class Report:
     events: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
-    answers_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Device -> when it got its answers, on a steady clock."""
-    began_s: float = 0.0
-    ended_s: float = 0.0
-
-    def outages_s(self) -> Sequence[float]:
-        """Of each device the longest time without an answer, in seconds, ascending."""
-        return sorted(without_answers(moments, self.began_s, self.ended_s) for moments in self.answers_s.values())
+    without_answers_s: Mapping[str, float] = field(default_factory=dict)
+    """Device -> the longest time without an answer 200 while faults were made; the longest first."""
 
     def statuses(self) -> Mapping[int, int]:
         """HTTP status -> how many calls ended with it."""
         return Counter(call.status for call in self.calls)
 
 
-class Role:
+class Role(Command):
     """A role as a process."""
 
     def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
+        super().__init__([name], environment, log)
         self.name = name
-        self._environment, self._log = environment, log
-        self._process: asyncio.subprocess.Process | None = None
         self.port = 0
 
     async def start(self) -> None:
@@ -109,41 +102,11 @@ class Role:
         Raises:
             RunFailed: it ended, or was not ready in time.
         """
-        with self._log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "picturematch", self.name),
-                env={**os.environ, **self._environment},
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-            )
+        await super().start()
         try:
-            async with asyncio.timeout(_START_S):
-                while not (found := _LISTENS.search(line := await self._out().readline())):
-                    if not line:
-                        raise RunFailed(f"{self.name} ended while it was starting; see {self._log}")
-        except TimeoutError:
-            raise RunFailed(f"{self.name} was not ready within {_START_S:.0f} s; see {self._log}") from None
-        self.port = int(found.group(1))
-
-    def _out(self) -> asyncio.StreamReader:
-        if self._process is None or self._process.stdout is None:
-            raise RunFailed(f"{self.name} was not started")
-        return self._process.stdout
-
-    def send(self, number: int) -> None:
-        """Send it a signal."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(number)
-
-    async def end(self, number: int = signal.SIGKILL) -> None:
-        """Send the signal and wait for its end; killed if that takes too long."""
-        self.send(number)
-        if self._process is not None:
-            try:
-                await asyncio.wait_for(self._process.wait(), 20)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
+            self.port = await self.listening(_START_S)
+        except CommandFailed as error:
+            raise RunFailed(str(error)) from None
 
 
 class FaultRun:
@@ -175,6 +138,7 @@ class FaultRun:
         self._ingests: list[Role] = []
         self._processors: list[Role] = []
         self._loading = True
+        self._answers_s: dict[str, list[float]] = {}
         self.report = Report(seed)
 
     async def run(self, seconds: float, faults: Sequence[str] = FAULTS) -> Report:
@@ -191,10 +155,10 @@ class FaultRun:
                 await asyncio.gather(*(self._add(self._processors, "process") for _ in range(2)))
                 await self._enrol()
                 load = [asyncio.create_task(self._post(number)) for number in range(_CLIENTS)]
-                self.report.began_s = time.monotonic()
-                await self._break(self.report.began_s + seconds, faults)
+                began_s = time.monotonic()
+                await self._break(began_s + seconds, faults)
+                self.report.without_answers_s = worst_first(self._answers_s, began_s, time.monotonic())
                 self._loading = False
-                self.report.ended_s = time.monotonic()
                 await asyncio.gather(*load)
                 await self._check()
             finally:
@@ -221,11 +185,13 @@ class FaultRun:
             count = 0
             while self._loading:
                 count += 1
-                body = {"device_ip": f"10.0.{number}.{count % 7}", "rgb_image_base64": photos[count % _FACES]}
+                device = f"10.0.{number}.{count % _DEVICES}"
+                answers_s = self._answers_s.setdefault(device, [])
+                body = {"device_ip": device, "rgb_image_base64": photos[count % _FACES]}
                 call = await self._call(session, MATCH_CALL, body)
                 self.report.calls.append(call)
                 if call.status == 200:
-                    self.report.answers_s[body["device_ip"]].append(time.monotonic())
+                    answers_s.append(time.monotonic())
                 await asyncio.sleep(0.02 if call.status == 200 else 0.1)
 
     async def _call(self, session: aiohttp.ClientSession, path: str, body: Mapping[str, Any]) -> Call:

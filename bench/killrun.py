@@ -4,11 +4,8 @@ A run is repeatable by its seed as far as moments and choices go; what stands wh
 """
 
 import asyncio
-import os
 import random
-import re
 import signal
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +16,7 @@ import aiohttp
 import orjson
 import pybase64
 
+from bench.command import Command
 from bench.killjudge import FileView, Told, differences, people_differences, sink_differences
 from engine.vision.jpeg import encode_jpeg
 from engine.vision.standin import draw_face, draw_scene
@@ -26,8 +24,8 @@ from ingest.client import MATCH_CALL, USERS_CALL
 
 _COMPARE_CALL = "/SophonMatch/api/compare"
 _FIQA_CALL = "/SophonFace/api/FIQA"
-_LISTENS = re.compile(rb"listens on http://127.0.0.1:(\d+)")
 _START_S = 120.0
+_STOP_S = 120.0
 _CALL_S = 60.0
 _SETTLED_S = 120.0
 _CLIENTS = 6
@@ -53,49 +51,6 @@ class KillReport:
     broken: list[str] = field(default_factory=list)
 
 
-class _Command:
-    """A `picturematch` command as a process; what it prints on standard error goes to a file."""
-
-    def __init__(self, folder: Path, *arguments: object) -> None:
-        self._arguments, self._errors = arguments, folder / f"{arguments[0]}.log"
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PICTUREMATCH_")}
-        with self._errors.open("ab") as errors:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "picturematch", *map(str, self._arguments)),
-                env={**kept, "PICTUREMATCH_MODELS__KIND": "stand-in"},
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-            )
-
-    async def port(self) -> int:
-        """Where it listens, once it does.
-
-        Raises:
-            RuntimeError: it ended before.
-        """
-        out = self._process.stdout if self._process is not None else None
-        while out is not None and (line := await asyncio.wait_for(out.readline(), _START_S)):
-            if found := _LISTENS.search(line):
-                return int(found.group(1))
-        raise RuntimeError(f"{self._arguments[0]} ended before it listened: {self._errors.read_text()[-2000:]}")
-
-    def send(self, number: int) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(number)
-
-    async def end(self, number: int | None = signal.SIGKILL) -> int:
-        """Send the signal, if one is given, and wait for the end; the exit status."""
-        if number is not None:
-            self.send(number)
-        if self._process is None:
-            return 0
-        await asyncio.wait_for(self._process.communicate(), _START_S)
-        return self._process.returncode or 0
-
-
 class KillRun:
     """One run in a folder of its own."""
 
@@ -104,10 +59,10 @@ class KillRun:
         # Two of them: how often the clients ask depends on the machine, and must not change which kill comes next.
         self._chance, self._clients_chance = random.Random(seed), random.Random(seed)
         data, self._out = folder / "data", folder / "out"
-        self._server = _Command(folder, "serve", "--data-folder", data, "--port", 0, "--log-level", "warning")
+        self._server = self._command("serve", "--data-folder", data, "--port", 0, "--log-level", "warning")
         carry = ("sink", "jsonl", "--data-folder", data, "--out", self._out, "--max-bytes", 200_000)
-        self._sink = _Command(folder, *carry)
-        self._last_sink = _Command(folder, *carry, "--idle-exit", "2s")
+        self._sink = self._command(*carry)
+        self._last_sink = self._command(*carry, "--idle-exit", "2s")
         self._view = FileView(data / "log.sqlite")
         self._photos = [_photo(seed) for seed in range(_FACES)]
         self._nobody = _encoded(encode_jpeg(draw_scene(320, 240), quality=95))
@@ -116,11 +71,14 @@ class KillRun:
         self._url = ""
         self.report = KillReport()
 
+    def _command(self, *arguments: object) -> Command:
+        return Command(arguments, {"PICTUREMATCH_MODELS__KIND": "stand-in"}, self._folder / f"{arguments[0]}.log")
+
     async def run(self, kills: int) -> KillReport:
         """So many kills, then quiet, then the last judgement.
 
         Raises:
-            RuntimeError: the server did not start again.
+            CommandFailed: the server did not start again.
         """
         try:
             for number in range(1, kills + 1):
@@ -143,7 +101,7 @@ class KillRun:
             await asyncio.sleep(self._chance.uniform(0.05, 2.0))
             await self._server.end()
             return
-        self._url = f"http://127.0.0.1:{await self._server.port()}"
+        self._url = f"http://127.0.0.1:{await self._server.listening(_START_S)}"
         await self._judge()
         clients = [asyncio.create_task(self._client(number)) for number in range(_CLIENTS)]
         if self.report.sink_kills == 0 or self._chance.random() < _SINK_DIES:
@@ -160,7 +118,7 @@ class KillRun:
     async def _settle(self) -> None:
         """Start once more, wait until all is processed and carried, and judge everything."""
         await self._server.start()
-        self._url = f"http://127.0.0.1:{await self._server.port()}"
+        self._url = f"http://127.0.0.1:{await self._server.listening(_START_S)}"
         for _ in range(int(_SETTLED_S)):
             await asyncio.to_thread(self._view.look)
             if not self._view.behind:
@@ -168,10 +126,11 @@ class KillRun:
             await asyncio.sleep(1.0)
         async with aiohttp.ClientSession() as session:
             there = {i for i in self._must_be if await self._is_there(session, i)}
-        await self._server.end(signal.SIGTERM)
+        if status := await self._server.end(signal.SIGTERM, _STOP_S):
+            self.report.broken.append(f"the server that was asked to stop ended with status {status}")
         await self._sink.end()
         await self._last_sink.start()
-        if status := await self._last_sink.end(None):
+        if status := await self._last_sink.end(None, _STOP_S):
             self.report.broken.append(f"the sink ended with status {status}")
         await asyncio.to_thread(self._view.look)
         lines = [line for path in sorted(self._out.glob("events-*")) for line in path.read_bytes().splitlines()]

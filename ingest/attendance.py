@@ -1,7 +1,9 @@
 """Whether anybody processes requests: told by requests that stay unanswered, and by the processors' signs of life.
 
 A processor that died is missed on an idle system too, by its signs of life; one that lives and answers nothing is found
-by its silence. Plain counters; the time is an argument, in seconds of any steady clock.
+by its silence. A reply can also be lost for good (its topic was made again), so the silence is forgotten when no
+request was sent for a while: a proxy that took this ingress out because it is not ready sends none that could end it.
+Plain counters; the time is an argument, in seconds of any steady clock.
 """
 
 from collections.abc import Callable
@@ -10,6 +12,8 @@ from typing import Literal
 _MOST_PATIENCE_S = 2.0
 _PATIENCE_OF_DEADLINE = 2 / 3
 _TRY_EVERY_S = 1.0
+_FORGOTTEN_AFTER_S = 30.0
+"""Without a request."""
 
 Absence = Literal["no processor is running", "requests stay unanswered"]
 
@@ -36,7 +40,7 @@ class Attendance:
             self._unanswered_since_s = now_s
 
     def answered(self, now_s: float, waiting: int) -> None:
-        """A reply came, whether or not its call still waits; `waiting` calls wait for theirs."""
+        """A reply came, whether or not its call still waits; `waiting` requests in the log wait for theirs."""
         self._unanswered_since_s = now_s if waiting else None
 
     def absence(self, now_s: float) -> Absence | None:
@@ -48,6 +52,8 @@ class Attendance:
         self._was_served = served
         if not served:
             return "no processor is running"
+        if self._sent_s is not None and now_s - self._sent_s > _FORGOTTEN_AFTER_S:
+            self._unanswered_since_s = None
         since_s = self._unanswered_since_s
         return "requests stay unanswered" if since_s is not None and now_s - since_s > self._patience_s else None
 

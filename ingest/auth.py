@@ -9,7 +9,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from multidict import MultiMapping
 
 from engine.errors import Code, RequestRefused
 from ingest.pages import has_foreign_host, is_foreign_page, is_page
+from ingest.peer import Address, is_within, networks, peer_key
 from ingest.settings import IngestSettings
 from ingest.wrong_keys import WrongKeys
 
@@ -40,18 +40,17 @@ class Route:
     holds_nothing: bool = False
 
 
-def is_trusted(settings: IngestSettings, address: str | None) -> bool:
+def is_trusted(settings: IngestSettings, address: Address | None) -> bool:
     """Whether callers from there need no key; unknown is not."""
-    parsed = _parsed(address)
-    if parsed is None or (settings.need_api_key_from_loopback and parsed.is_loopback):
+    if address is None or (settings.need_api_key_from_loopback and address.is_loopback):
         return False
-    return any(parsed in network for network in _networks(settings.trusted_networks))
+    return is_within(address, _networks(settings.trusted_networks))
 
 
 def authorise(
     settings: IngestSettings,
     headers: MultiMapping[str],
-    address: str | None,
+    address: Address | None,
     route: Route,
     wrong_keys: WrongKeys,
     now_s: float,
@@ -80,11 +79,11 @@ def authorise(
     # A browser sends the password of HTTP Basic along by itself, whichever page makes the call.
     if page is not None and key.is_password:
         raise NotLetIn(page)
-    _judge(settings, key.value, address, wrong_keys, now_s)
+    _judge(settings, key.value, peer_key(address), wrong_keys, now_s)
 
 
-def _judge(settings: IngestSettings, key: bytes, address: str | None, wrong_keys: WrongKeys, now_s: float) -> None:
-    wait_s = math.ceil(wrong_keys.wait_s(address, now_s))
+def _judge(settings: IngestSettings, key: bytes, peer: str, wrong_keys: WrongKeys, now_s: float) -> None:
+    wait_s = math.ceil(wrong_keys.wait_s(peer, now_s))
     if wait_s > 0:
         raise NotLetIn(
             f"too many wrong API keys came from this address; the next one is judged in {wait_s} s",
@@ -94,13 +93,13 @@ def _judge(settings: IngestSettings, key: bytes, address: str | None, wrong_keys
     offered = hashlib.sha256(key).digest()
     matches = [hmac.compare_digest(offered, hashlib.sha256(own.encode()).digest()) for own in settings.api_keys]
     if any(matches):
-        wrong_keys.right(address, now_s)
+        wrong_keys.right(peer, now_s)
         return
-    exhausted = wrong_keys.wrong(address, now_s)
+    exhausted = wrong_keys.wrong(peer, now_s)
     raise NotLetIn(
         "the API key is wrong",
         wrong_key=True,
-        retry_after_s=math.ceil(wrong_keys.wait_s(address, now_s)) if exhausted else None,
+        retry_after_s=math.ceil(wrong_keys.wait_s(peer, now_s)) if exhausted else None,
     )
 
 
@@ -155,15 +154,4 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _parsed(address: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        parsed = ipaddress.ip_address(address or "")
-    except ValueError:
-        return None
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return mapped or parsed
-
-
-@lru_cache(maxsize=8)
-def _networks(texts: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    return tuple(map(ipaddress.ip_network, texts))
+_networks = lru_cache(maxsize=8)(networks)

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -45,6 +45,7 @@ class Correlator:
         self._attendance = attendance
         self._metrics = metrics
         self._waiting: dict[str, asyncio.Future[Reply]] = {}
+        self._in_log: set[str] = set()
         self._positions: Mapping[int, int] | None = None
         self._task: asyncio.Task[None] | None = None
         self._outages = OutageLog(_log)
@@ -73,6 +74,7 @@ class Correlator:
         for future in self._waiting.values():
             future.cancel()
         self._waiting.clear()
+        self._in_log.clear()
 
     def expect(self, request_id: str) -> asyncio.Future[Reply]:
         """The future of the reply to that request; call it before the request is appended, and `forget` afterwards.
@@ -83,8 +85,16 @@ class Correlator:
         self._waiting[request_id] = future
         return future
 
+    def sent(self, request_ids: Iterable[str]) -> None:
+        """These requests stand in the log; of some the reply may have come before that was known."""
+        unanswered = [request_id for request_id in request_ids if request_id in self._waiting]
+        if unanswered:
+            self._in_log.update(unanswered)
+            self._attendance.sent(asyncio.get_running_loop().time())
+
     def forget(self, request_id: str) -> None:
         """Nobody waits for that reply any more."""
+        self._in_log.discard(request_id)
         future = self._waiting.pop(request_id, None)
         if future is not None and not future.done():
             future.cancel()
@@ -109,7 +119,8 @@ class Correlator:
     def _deliver(self, record: Record) -> None:
         request_id = (record.header(Headers.REQUEST_ID) or b"").decode("ascii", "replace")
         future = self._waiting.pop(request_id, None)
-        self._attendance.answered(asyncio.get_running_loop().time(), len(self._waiting))
+        self._in_log.discard(request_id)
+        self._attendance.answered(asyncio.get_running_loop().time(), len(self._in_log))
         if future is None or future.done():
             self._metrics.replies.labels("late").inc()
             return

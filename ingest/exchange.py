@@ -1,8 +1,10 @@
 """A request goes into the log, its reply comes back: the bridge between HTTP calls and the log."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
+from broker.outages import OutageLog
 from broker.port import Broker, BrokerError, NewRecord, RecordTooLarge
 from engine.errors import Code, Refusal, RequestRefused
 from engine.messages import Answer, Headers, RefusedAnswer, Reply, Request, encode
@@ -12,6 +14,8 @@ from ingest.attendance import Attendance
 from ingest.call import Call
 from ingest.correlator import Correlator, ReplyUndecodable
 from ingest.render import refused
+
+_log = logging.getLogger(__name__)
 
 # What remains of the deadline for the answer to get out when no reply came.
 ANSWER_MARGIN_S = 0.02
@@ -33,6 +37,7 @@ class Exchange:
         self._correlator = correlator
         self._admission = admission
         self._attendance = attendance
+        self._outages = OutageLog(_log)
 
     @property
     def gallery_version(self) -> int:
@@ -73,7 +78,10 @@ class Exchange:
         async with self._admission.line.turn(call.peer, call.wait_until - ANSWER_MARGIN_S) as place:
             futures = [self._correlator.expect(request.request_id) for request in requests]
             try:
+                # Nobody may be left who processes, since the call was let into the line.
+                self.require_processor()
                 await self._append([self._record(request, call) for request in requests], call.wait_until)
+                self._correlator.sent(request.request_id for request in requests)
                 place.appended = True
                 remaining_s = call.wait_until - ANSWER_MARGIN_S - asyncio.get_running_loop().time()
                 await asyncio.wait(futures, timeout=max(remaining_s, 0))
@@ -88,14 +96,14 @@ class Exchange:
         try:
             async with asyncio.timeout_at(wait_until - ANSWER_MARGIN_S):
                 await self._broker.append(records)
-                self._attendance.sent(asyncio.get_running_loop().time())
+            self._outages.recovered("requests can be written again")
         except TimeoutError:
             raise timed_out() from None
         except RecordTooLarge:
             raise RequestRefused(Code.PAYLOAD_TOO_LARGE, "the request is larger than the log takes") from None
         except BrokerError as error:
             if not error.retriable:
-                raise
+                self._outages.failed(f"requests cannot be written ({error})", logging.ERROR)
             raise self._admission.shed("log", "the log cannot be written now; try again") from None
 
     def _record(self, request: Request, call: Call) -> NewRecord:

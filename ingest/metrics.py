@@ -28,9 +28,9 @@ class Metrics:
         self.connections = Gauge("picturematch_http_connections", "Open connections.", registry=registry)
         self.shed = Counter(
             "picturematch_http_shed",
-            "Requests refused for want of room: wait (the answer is expected too late), turn (made way for another "
-            "peer), late (its turn did not come in time), in_flight, memory, "
-            "connections, log, draining.",
+            "Requests refused that can be sent again: wait (the answer is expected too late), turn (made way for "
+            "another peer), late (its turn did not come in time), in_flight, memory, connections, log, processor "
+            "(nobody processes requests), people (a record of them cannot be read), draining.",
             ("reason",),
             registry=registry,
         )

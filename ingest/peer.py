@@ -3,7 +3,8 @@
 The peer of a call is the address at the other end of its TCP connection. Where that is a trusted proxy, the peer is the
 address that the proxy names: in Forwarded (RFC 7239) or in X-Forwarded-For the rightmost address that is not itself a
 trusted proxy. Everything further left was written by whoever likes to. What cannot be read, and two headers that name
-different clients, name nobody: then the peer is the proxy itself.
+different clients, name nobody: then the client is unknown. It is not the proxy itself, whose address may be one that
+needs no key.
 """
 
 import ipaddress
@@ -14,7 +15,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 UNKNOWN = "unknown"
-"""The peer key of connections whose address is not known (a Unix socket)."""
+"""The peer key of all clients whose address is not known: of a Unix socket, or behind a proxy that names nobody."""
 
 _CLIENT_PREFIX_BITS = 64
 """One IPv6 customer owns at least so much: by single addresses one machine could be a billion peers."""
@@ -57,9 +58,13 @@ def client_of(
     connected: str | None, forwarded: Sequence[str], x_forwarded_for: Sequence[str], trusted: Sequence[Network]
 ) -> Address | None:
     """The address of the client: `connected` is the other end of the TCP connection, the sequences are the values of
-    the headers Forwarded and X-Forwarded-For in the order in which they came. None: it has no address."""
+    the headers Forwarded and X-Forwarded-For in the order in which they came. None: it is not known.
+
+    A proxy that sends neither header calls for itself. A loopback address is that of the proxy's machine, so it names
+    nobody here unless the proxy runs on this machine.
+    """
     peer = address_of(connected)
-    if peer is None or not _is_trusted(peer, trusted):
+    if peer is None or not is_within(peer, trusted) or not (forwarded or x_forwarded_for):
         return peer
     chains = []
     if forwarded:
@@ -68,7 +73,12 @@ def client_of(
         chains.append([_node(part) for part in ", ".join(x_forwarded_for).split(",")])
     named = {_last_untrusted(chain, trusted) for chain in chains}
     client = named.pop() if len(named) == 1 else None
-    return client or peer
+    return None if client is not None and client.is_loopback and not peer.is_loopback else client
+
+
+def is_within(address: Address, networks: Sequence[Network]) -> bool:
+    """Whether one of the networks holds that address."""
+    return any(address.version == network.version and address in network for network in networks)
 
 
 def peer_key(address: Address | None) -> str:
@@ -80,14 +90,10 @@ def peer_key(address: Address | None) -> str:
     return str(address)
 
 
-def _is_trusted(address: Address, trusted: Sequence[Network]) -> bool:
-    return any(address.version == network.version and address in network for network in trusted)
-
-
 def _last_untrusted(chain: Sequence[Address | None], trusted: Sequence[Network]) -> Address | None:
     """The client at the end of a chain of proxies; None where the chain breaks off before it."""
     for address in reversed(chain):
-        if address is None or not _is_trusted(address, trusted):
+        if address is None or not is_within(address, trusted):
             return address
     return chain[0] if chain else None
 

@@ -11,6 +11,7 @@ import math
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
 from typing import Self, cast
@@ -150,6 +151,7 @@ class Ingress:
         self._metrics.connections.set_function(lambda: self._http.open_connections if self._http else 0)
         self._http: HttpServer | None = None
         self._listener: asyncio.Server | None = None
+        self._entered = AsyncExitStack()
         self._complaints: AcceptComplaints | None = None
         self._stopping = asyncio.Lock()
         self._address: tuple[str, int] = (settings.host, settings.port)
@@ -180,16 +182,13 @@ class Ingress:
         return reasons
 
     async def __aenter__(self) -> Self:
-        await self._watch.__aenter__()
-        await self._correlator.__aenter__()
-        try:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._watch)
+            await stack.enter_async_context(self._correlator)
             self._http = HttpServer(self._serve, self._settings, self._metrics)
             self._listener = await self._listen(self._http)
             self._complaints = AcceptComplaints(asyncio.get_running_loop())
-        except BaseException:
-            await self._correlator.__aexit__(None, None, None)
-            await self._watch.__aexit__(None, None, None)
-            raise
+            self._entered = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -222,8 +221,7 @@ class Ingress:
         http.release_idle()
         await http.wait_closed(stop_at)
         await http.shutdown(timeout=0.1)
-        await self._correlator.__aexit__(None, None, None)
-        await self._watch.__aexit__(None, None, None)
+        await self._entered.aclose()
         if self._complaints is not None:
             self._complaints.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -273,7 +271,7 @@ class Ingress:
         expect = request.headers.get("Expect", "100-continue")
         if request.version >= HttpVersion11 and expect.strip().lower() != "100-continue":
             raise bad_request("only Expect: 100-continue is served")
-        self._authorise(request, None if client is None else str(client), route)
+        self._authorise(request, client, route)
         if not handlers:
             raise RequestRefused(Code.NOT_FOUND, "no such URL")
         handler = handlers.get(request.method)
@@ -299,12 +297,12 @@ class Ingress:
                 raise people_unreadable()
             return await handler(call)
 
-    def _authorise(self, request: BaseRequest, address: str | None, route: str) -> None:
+    def _authorise(self, request: BaseRequest, client: Address | None, route: str) -> None:
         """Let the call pass, or not; count the keys that were refused, and tell of them once a minute at most."""
         now_s = asyncio.get_running_loop().time()
         asked = Route(is_match=route == "match", holds_nothing=route not in _API_ROUTES)
         try:
-            authorise(self._settings, request.headers, address, asked, self._wrong_keys, now_s)
+            authorise(self._settings, request.headers, client, asked, self._wrong_keys, now_s)
         except NotLetIn as refusal:
             if refusal.wrong_key:
                 self._metrics.keys_refused.labels("wrong").inc()
@@ -312,7 +310,7 @@ class Ingress:
                 self._metrics.keys_refused.labels("unjudged").inc()
             if refusal.retry_after_s is not None and now_s - self._key_trouble_told_s >= _TELL_EVERY_S:
                 self._key_trouble_told_s = now_s
-                _log.warning("many wrong API keys come from %s; most of them are refused unjudged", address)
+                _log.warning("many wrong API keys come from %s; most of them are refused unjudged", peer_key(client))
             raise
 
     def _client(self, request: BaseRequest) -> Address | None:

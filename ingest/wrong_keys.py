@@ -1,12 +1,11 @@
 """Slows down whoever guesses API keys. Pure: the clock is an argument.
 
-Each address may send so many wrong keys at once, and so many a second from then on. An attempt beyond that is not
-judged, be it right or wrong, and costs nothing: a guesser learns no more by hurrying. Nothing waits here, so guessing
-holds no connection. An address from which a right key came within the last hour has a larger allowance, so that a
-stranger who shares it (behind one router) locks nobody out by guessing now and then.
+Each peer (`ingest.peer.peer_key`) may send so many wrong keys at once, and so many a second from then on. An attempt
+beyond that is not judged, be it right or wrong, and costs nothing: a guesser learns no more by hurrying. Nothing waits
+here, so guessing holds no connection. A peer from which a right key came within the last hour has a larger allowance,
+so that a stranger who shares its address (behind one router) locks nobody out by guessing now and then.
 """
 
-import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -34,7 +33,7 @@ class _Entry:
 
 
 class WrongKeys:
-    """Wrong keys by address, of at most `capacity` addresses: beyond, the one that was quiet longest is forgotten."""
+    """Wrong keys by peer, of at most `capacity` peers: beyond, the one that was quiet longest is forgotten."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
@@ -43,35 +42,34 @@ class WrongKeys:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def wait_s(self, address: str | None, now_s: float) -> float:
+    def wait_s(self, peer: str, now_s: float) -> float:
         """How many seconds from `now_s` (monotonic) until a key from there is judged; 0: now."""
-        entry = self._entries.get(_group(address))
+        entry = self._entries.get(peer)
         if entry is None:
             return 0.0
         allowance = _allowance(entry, now_s)
         return max(0.0, (_spent(entry, now_s) + 1 - allowance.burst) / allowance.per_second)
 
-    def right(self, address: str | None, now_s: float) -> None:
+    def right(self, peer: str, now_s: float) -> None:
         """A right key came from there."""
-        self._touched(address, now_s).proven_until_s = now_s + PROVEN_S
+        self._touched(peer, now_s).proven_until_s = now_s + PROVEN_S
 
-    def wrong(self, address: str | None, now_s: float) -> bool:
+    def wrong(self, peer: str, now_s: float) -> bool:
         """A wrong key came from there; whether it was the last one that is judged for now."""
-        self._touched(address, now_s).spent += 1
-        return self.wait_s(address, now_s) > 0
+        self._touched(peer, now_s).spent += 1
+        return self.wait_s(peer, now_s) > 0
 
-    def _touched(self, address: str | None, now_s: float) -> _Entry:
-        """The address's entry, brought up to now and moved to the end of the queue of those to be forgotten."""
-        group = _group(address)
-        entry = self._entries.get(group)
+    def _touched(self, peer: str, now_s: float) -> _Entry:
+        """The peer's entry, brought up to now and moved to the end of the queue of those to be forgotten."""
+        entry = self._entries.get(peer)
         if entry is None:
-            entry = self._entries[group] = _Entry(0.0, now_s, now_s)
+            entry = self._entries[peer] = _Entry(0.0, now_s, now_s)
             if len(self._entries) > self._capacity:
                 self._entries.popitem(last=False)
         else:
             entry.spent = _spent(entry, now_s)
             entry.at_s = now_s
-            self._entries.move_to_end(group)
+            self._entries.move_to_end(peer)
         return entry
 
 
@@ -81,16 +79,3 @@ def _allowance(entry: _Entry, now_s: float) -> Allowance:
 
 def _spent(entry: _Entry, now_s: float) -> float:
     return max(0.0, entry.spent - _allowance(entry, now_s).per_second * (now_s - entry.at_s))
-
-
-def _group(address: str | None) -> str:
-    """What counts as one address: of IPv6 the network of 64 bits, since a single machine owns all of it."""
-    try:
-        parsed = ipaddress.ip_address(address or "")
-    except ValueError:
-        return address or ""
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))

@@ -49,6 +49,7 @@ async def print_events(
     choice: Choice | None = None,
     limit: int | None = None,
     passed_over: Callable[[Record], None] = lambda _: None,
+    printed: Printed | None = None,
 ) -> Printed:
     """Write the chosen events, one line each, in the order of their writing, and return how many.
 
@@ -62,12 +63,13 @@ async def print_events(
         choice: None wants all.
         limit: End after so many lines.
         passed_over: Called with every record that cannot be read, whether it would have been chosen or not.
+        printed: What is returned, for whoever needs the counts of a run that is broken off.
     """
     choice = choice or Choice()
     start = Start.EARLIEST if since_s is None else since_s
     ends = dict(await broker.end_offsets(topic))
     begin = await positions(broker, topic, start)
-    printer = _Printer(choice, write, limit, passed_over)
+    printer = _Printer(choice, write, limit, passed_over, Printed() if printed is None else printed)
 
     async with aclosing(backlog(broker, topic, begin, ends)) as past:
         async for records in past:
@@ -91,9 +93,10 @@ class _Printer:
         write: Callable[[bytes], None],
         limit: int | None,
         passed_over: Callable[[Record], None],
+        printed: Printed,
     ) -> None:
         self._choice, self._write, self._limit, self._passed_over = choice, write, limit, passed_over
-        self.printed = Printed()
+        self.printed = printed
 
     def take(self, records: Sequence[Record]) -> bool:
         """Print what is chosen of these; whether that was the last."""

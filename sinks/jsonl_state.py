@@ -102,9 +102,11 @@ def foreign_partition(
     written: Written, ends: Mapping[int, int], there: Mapping[tuple[int, int], Record | None]
 ) -> int | None:
     """A partition of which the folder holds an event that the log does not have, or has another at its place; None when
-    they fit. An event that the log has removed since fits."""
+    they fit. An event fits that the log has removed since, and one whose record was damaged in the log since."""
     for partition, last in written.last.items():
         record = there.get((partition, last.offset))
-        if last.offset >= ends.get(partition, 0) or (record is not None and digest_of(line_of(record)) != last.digest):
+        if last.offset >= ends.get(partition, 0):
+            return partition
+        if record is not None and not record.damaged and digest_of(line_of(record)) != last.digest:
             return partition
     return None

@@ -12,6 +12,7 @@ from broker.port import BrokerUnavailable
 
 _JOIN_MARGIN_S = 10.0
 _REQUEST_MARGIN_MS = 5_000
+_METADATA_AGE_MS = 5_000
 
 
 async def start_member(config: KafkaConfig, group: str, client_id: str | None) -> Consumer:
@@ -28,6 +29,8 @@ async def start_member(config: KafkaConfig, group: str, client_id: str | None) -
         "rebalance_timeout_ms": config.rebalance_timeout_ms,
         # A request to join waits until the slowest member has let go; nothing else may take so long.
         "request_timeout_ms": config.rebalance_timeout_ms + _REQUEST_MARGIN_MS,
+        # A member without partitions asks for nothing that would fail: so it learns that there are some again.
+        "metadata_max_age_ms": _METADATA_AGE_MS,
     }
     if client_id is not None:
         options["client_id"] = client_id

@@ -1,6 +1,7 @@
 """picturematch events: what happened, as JSON lines."""
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -45,16 +46,16 @@ def command(
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     told = Printed()
-    try:
-        told = run(_events(settings, follow, since, Choice(kind, device), limit))
-    except KeyboardInterrupt:
-        return
+    with contextlib.suppress(KeyboardInterrupt):
+        run(_events(settings, follow, since, Choice(kind, device), limit, told))
     if told.unreadable:
         click.echo(f"{counted(told.unreadable, 'record')} passed over: see above", err=True)
         ctx.exit(1)
 
 
-async def _events(settings: Settings, follow: bool, since: float | None, choice: Choice, limit: int | None) -> Printed:
+async def _events(
+    settings: Settings, follow: bool, since: float | None, choice: Choice, limit: int | None, told: Printed
+) -> None:
     def write(lines: bytes) -> None:
         try:
             sys.stdout.buffer.write(lines)
@@ -74,7 +75,7 @@ async def _events(settings: Settings, follow: bool, since: float | None, choice:
 
     async with open_log(settings, "guest") as log:
         try:
-            return await print_events(
+            await print_events(
                 log,
                 settings.topics.events,
                 write,
@@ -84,7 +85,7 @@ async def _events(settings: Settings, follow: bool, since: float | None, choice:
                 choice=choice,
                 limit=limit,
                 passed_over=passed_over,
+                printed=told,
             )
         except BrokenPipeError:
             drop_stdout()
-            return Printed()

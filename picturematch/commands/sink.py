@@ -55,7 +55,7 @@ def jsonl(
     them, unless a process dies, or loses Kafka, between writing it and committing it; then it can stand in two.
 
     Exit status: 0 all were carried, 1 records are damaged in the log, 2 it could not be done. A damaged record's line
-    holds its place and nothing else.
+    holds its place and an empty `unreadable`.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     sink = JsonlSink(out, settings.topics.events, group, max_bytes=max_bytes, max_age_s=max_age, clock_s=time.time)

@@ -58,7 +58,8 @@ def test_the_checks_find_what_is_lost_doubled_and_foreign():
             ANSWER,
             ["the error that call a got is not that of its event"],
         ),
-        (Call("a", 500, {}, 0.1), None, ["call a ended with HTTP status 500 and no error"]),
+        (Call("a", 502, {}, 0.1), None, ["call a ended with HTTP status 502 and no error"]),
+        (Call("a", 500, {"error": {}}, 0.1), None, ["call a was answered with HTTP status 500: {'error': {}}"]),
     ],
 )
 def test_the_checks_find_an_answer_that_is_late_or_not_its_event(call, event, found):

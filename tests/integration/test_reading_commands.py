@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from broker.embedded import EmbeddedBroker, open_embedded
+from broker.port import NewRecord
+from engine.topics import Topics
 from ingest.capture_reader import CaptureReader
 from picturematch.__main__ import cli
 from tests.support.commands import ROOT, environment, finish, run, start
@@ -54,6 +56,21 @@ async def test_following_prints_at_once_and_ends_quietly_at_control_c(log: Embed
     process.send_signal(signal.SIGINT)
     ended = await finish(process)
     assert (ended.status, ended.out, ended.err) == (0, "", "")
+
+
+async def test_following_tells_at_control_c_that_records_were_passed_over(log: EmbeddedBroker, data: Path) -> None:
+    await log.append([NewRecord(Topics().events, b"10.0.0.1", b"no event")])
+    process = await start("events", "--data-folder", data, "--follow")
+    assert process.stdout is not None
+    for _ in range(5):
+        await process.stdout.readline()
+    await append_decided(log, match_request(10))
+    assert json.loads(await process.stdout.readline())["id"] == "r10"
+    process.send_signal(signal.SIGINT)
+    ended = await finish(process)
+    assert (ended.status, ended.out) == (1, "")
+    assert "is no event that can be read" in ended.err
+    assert "1 record passed over" in ended.err
 
 
 async def test_a_reader_that_goes_away_ends_it_quietly(log: EmbeddedBroker, data: Path) -> None:

@@ -1,5 +1,5 @@
-"""The replies topic made again, with fewer or more partitions, beside running roles: no request waits behind a reply
-that has no partition, and callers get answers again. Counted with the library's own clients."""
+"""The replies or the requests topic made again beside running roles: no request waits behind a reply that has no
+partition, and callers get answers again. Counted with the library's own clients."""
 
 import asyncio
 import io
@@ -126,3 +126,24 @@ async def test_ingresses_find_a_partition_again_and_callers_get_answers(there, p
         for task in unanswered:
             task.cancel()
         assert not unanswered, f"{len(unanswered)} of {len(sessions)} ingresses answer no call any more"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_without_the_requests_topic_calls_are_refused_and_answered_again_when_it_is_back(there):
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(run_system(there.settings, MODELS, ingest=False))
+        ingress = await stack.enter_async_context(run_system(there.settings, None))
+        session = await stack.enter_async_context(aiohttp.ClientSession(ingress.url))
+        assert await answered(session)
+        await delete_topic(there.bootstrap, there.topics.requests)
+        body = {"device_ip": "10.0.0.1", "rgb_image_base64": encoded(photo(1))}
+        codes = []
+        for _ in range(15):
+            async with session.post(MATCH, json=body) as answer:
+                codes.append((await answer.json()).get("error", {}).get("code"))
+            await asyncio.sleep(0.5)
+        assert set(codes) <= UNANSWERED, codes
+        await make_topic(there.bootstrap, there.topics.requests, there.settings.log.request_partitions)
+        async with asyncio.timeout(PATIENCE_S):
+            await until_answered(session)

@@ -53,6 +53,8 @@ class MemoryLog:
         self.is_served: bool | None = True
         self.append_error: BrokerError | None = None
         self.append_blocks = False
+        self.append_lasts_s = 0.0
+        """From the moment when a record can be read until its writer is told."""
         self.fetch_error: BrokerError | None = None
         self.close_error: Exception | None = None
         self.readers_opened = 0
@@ -77,6 +79,8 @@ class MemoryLog:
             places.append(record.position)
         async with self.written:
             self.written.notify_all()
+        if self.append_lasts_s:
+            await asyncio.sleep(self.append_lasts_s)
         return places
 
     async def read_at(self, position: Position) -> Record | None:

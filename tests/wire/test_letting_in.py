@@ -214,6 +214,44 @@ async def test_a_key_in_the_url_is_none(serving: Serving) -> None:
             assert (await site.call("GET", f"{USERS_PATH}?{query}")).code == 40180
 
 
+# Behind a proxy, which here is on this machine: its own address needs no key.
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "203.0.113.7"},
+        {"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=198.51.100.1"},
+        {"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=127.0.0.1"},
+        {"X-Forwarded-For": "203.0.113.7", "Forwarded": "nonsense"},
+        {"X-Forwarded-For": "127.0.0.1, 203.0.113.7"},
+        {"X-Forwarded-For": "nonsense, 127.0.0.1"},
+        {"X-Forwarded-For": ""},
+        {"Forwarded": "for=unknown"},
+        {"Forwarded": "for=_hidden"},
+    ],
+)
+async def test_behind_a_proxy_nobody_is_taken_for_the_proxy_by_what_it_writes(
+    serving: Serving, headers: dict[str, str]
+) -> None:
+    async with serving(**KEYS, trusted_proxies=("127.0.0.1",)) as site:
+        assert (await site.call("GET", USERS_PATH, headers=headers)).code == 40180
+        with_key = {**headers, "X-API-Key": "first-key"}
+        assert (await site.call("GET", USERS_PATH, headers=with_key)).code == 200
+        assert (await site.call("GET", USERS_PATH)).code == 200, "the proxy itself"
+        here = {"X-Forwarded-For": "127.0.0.1"}
+        assert (await site.call("GET", USERS_PATH, headers=here)).code == 200, "somebody on this machine"
+
+
+async def test_whoever_guesses_keys_behind_a_proxy_without_a_name_slows_nobody_who_has_one(serving: Serving) -> None:
+    async with serving(**KEYS, trusted_proxies=("127.0.0.1",)) as site:
+        for number in range(30):
+            told = await guess(site, number, **{"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=198.51.100.1"})
+        assert "retry-after" in told.headers
+        right = {"X-API-Key": "first-key", "X-Forwarded-For": "203.0.113.8"}
+        assert (await site.call("GET", USERS_PATH, headers=right)).code == 200
+
+
 # Content types.
 
 

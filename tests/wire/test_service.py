@@ -103,7 +103,7 @@ async def test_without_its_log_the_server_sheds_before_reading_the_body(site: Si
         (unavailable(), 50380),
         (CommitFailed("the transaction was aborted"), 50380),
         (RecordTooLarge("too large"), 41300),
-        (BrokerError("odd"), 50080),
+        (BrokerError("odd"), 50380),
     ],
 )
 async def test_an_append_that_fails_is_an_answer(site: Site, error: BrokerError, code: int) -> None:

@@ -82,3 +82,13 @@ def test_a_processor_that_has_come_back_gets_its_time(attendance, signs):
     assert attendance.absence(20.5) is None
     attendance.sent(21.0)
     assert attendance.absence(23.1) == "requests stay unanswered"
+
+
+def test_silence_is_forgotten_where_nobody_sends_a_request_any_more(attendance):
+    attendance.sent(10.0)
+    attendance.sent(20.0)
+    assert attendance.absence(49.9) == "requests stay unanswered"
+    assert attendance.absence(50.1) is None
+    attendance.sent(60.0)
+    assert attendance.absence(62.0) is None
+    assert attendance.absence(62.1) == "requests stay unanswered"

@@ -174,3 +174,27 @@ async def test_leaving_releases_whoever_still_waits(log: MemoryLog, registry: Co
         future = correlator.expect("never")
     assert future.cancelled()
     assert not correlator.positioned
+
+
+async def test_a_request_that_never_entered_the_log_is_not_missed(log: MemoryLog, registry: CollectorRegistry) -> None:
+    attendance = Attendance(3.0, lambda: True)
+    async with Correlator(log, TOPIC, Metrics(registry), attendance) as correlator:
+        answered = correlator.expect("first")
+        correlator.sent(["first"])
+        correlator.expect("second")
+        await send(log, correlator, reply_to("first"))
+        await answered
+        correlator.forget("second")
+        assert attendance.absence(asyncio.get_running_loop().time() + 10) is None
+
+
+async def test_a_request_whose_reply_is_still_to_come_is_missed(log: MemoryLog, registry: CollectorRegistry) -> None:
+    attendance = Attendance(3.0, lambda: True)
+    async with Correlator(log, TOPIC, Metrics(registry), attendance) as correlator:
+        answered = correlator.expect("first")
+        correlator.expect("second")
+        correlator.sent(["first", "second"])
+        await send(log, correlator, reply_to("first"))
+        await answered
+        correlator.forget("second")
+        assert attendance.absence(asyncio.get_running_loop().time() + 10) == "requests stay unanswered"

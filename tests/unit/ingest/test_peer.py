@@ -6,11 +6,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingest.peer import UNKNOWN, address_of, client_of, networks, peer_key
+from ingest.peer import UNKNOWN, address_of, client_of, is_within, networks, peer_key
 from ingest.settings import IngestSettings
 
 TRUSTED = networks(["10.0.0.0/8", "fd00::/8"])
 PROXY = "10.0.0.1"
+NOBODY = "None"
 
 
 def client(forwarded: tuple[str, ...] = (), x_forwarded_for: tuple[str, ...] = (), connected: str = PROXY) -> str:
@@ -32,11 +33,14 @@ def test_what_an_untrusted_peer_writes_is_not_read() -> None:
         ("2001:db8::1", "2001:db8::1"),
         ("[2001:db8::1]:80", "2001:db8::1"),
         ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("192.0.2.1, nonsense", PROXY),
+        ("192.0.2.1, nonsense", NOBODY),
         ("nonsense, 192.0.2.1", "192.0.2.1"),
-        ("", PROXY),
-        ("192.0.2.1,", PROXY),
-        ("[2001:db8::1", PROXY),
+        ("", NOBODY),
+        ("192.0.2.1,", NOBODY),
+        ("[2001:db8::1", NOBODY),
+        ("127.0.0.1", NOBODY),
+        ("::ffff:127.0.0.1", NOBODY),
+        ("::1", NOBODY),
     ],
 )
 def test_x_forwarded_for_names_the_rightmost_that_is_no_proxy(value: str, address: str) -> None:
@@ -52,13 +56,13 @@ def test_x_forwarded_for_names_the_rightmost_that_is_no_proxy(value: str, addres
         ('for="[2001:db8:1:2:3::1]:4711"', "2001:db8:1:2:3::1"),
         ('for=6.6.6.6, for="192.0.2.1" , for=10.2.2.2', "192.0.2.1"),
         ('by="a,b;for=6.6.6.6";for=192.0.2.1', "192.0.2.1"),
-        ("for=unknown", PROXY),
-        ("for=_hidden", PROXY),
-        ("proto=http", PROXY),
-        ("for=192.0.2.1;for=192.0.2.2", PROXY),
-        ('for="192.0.2.1', PROXY),
-        ("for=192.0.2.1, for", PROXY),
-        ("", PROXY),
+        ("for=unknown", NOBODY),
+        ("for=_hidden", NOBODY),
+        ("proto=http", NOBODY),
+        ("for=192.0.2.1;for=192.0.2.2", NOBODY),
+        ('for="192.0.2.1', NOBODY),
+        ("for=192.0.2.1, for", NOBODY),
+        ("", NOBODY),
     ],
 )
 def test_forwarded_names_the_rightmost_that_is_no_proxy(value: str, address: str) -> None:
@@ -70,21 +74,32 @@ def test_several_lines_of_a_header_are_one_list() -> None:
 
 
 def test_two_headers_that_disagree_name_nobody() -> None:
-    assert client(("for=6.6.6.6",), ("192.0.2.1",)) == PROXY
+    assert client(("for=6.6.6.6",), ("192.0.2.1",)) == NOBODY
     assert client(("for=192.0.2.1",), ("192.0.2.1",)) == "192.0.2.1"
 
 
 @given(st.lists(st.text(max_size=60), max_size=3), st.lists(st.text(max_size=60), max_size=3))
 @example([' \t,"\\"'], [":::::"])
-def test_whatever_is_written_there_is_some_client(forwarded: list[str], x_forwarded_for: list[str]) -> None:
-    assert client_of(PROXY, forwarded, x_forwarded_for, TRUSTED) is not None
+def test_whatever_is_written_the_client_is_not_the_proxy(forwarded: list[str], x_forwarded_for: list[str]) -> None:
+    named = client_of(PROXY, forwarded, x_forwarded_for, TRUSTED)
+    assert named != address_of(PROXY) or not (forwarded or x_forwarded_for)
+
+
+def test_a_proxy_that_names_nobody_at_all_calls_for_itself() -> None:
+    assert client() == PROXY
+
+
+def test_only_a_proxy_on_this_machine_names_this_machine() -> None:
+    here = networks(["127.0.0.1"])
+    assert client_of("127.0.0.1", (), ("127.0.0.9",), here) == address_of("127.0.0.9")
+    assert client_of("127.0.0.1", (), ("127.0.0.1",), here) == address_of("127.0.0.1")
 
 
 @given(st.ip_addresses(), st.lists(st.ip_addresses().map(str), max_size=4))
 def test_whatever_a_client_invents_the_proxy_has_the_last_word(address: ipaddress.IPv4Address, lies: list[str]) -> None:
     client = address_of(str(address))
     assert client is not None
-    if any(client.version == network.version and client in network for network in TRUSTED):
+    if client.is_loopback or is_within(client, TRUSTED):
         return
     assert client_of(PROXY, (), (", ".join([*lies, str(address)]),), TRUSTED) == client
 

@@ -8,6 +8,7 @@ import pytest
 from engine.errors import Code, RequestRefused
 from ingest.auth import is_trusted
 from ingest.fields import Fields, check_content_type, read_object
+from ingest.peer import address_of
 from ingest.pictures import decode_base64
 from ingest.render import refused
 from ingest.settings import IngestSettings
@@ -15,22 +16,22 @@ from ingest.settings import IngestSettings
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 def test_loopback_in_every_spelling_is_this_machine(peer: str) -> None:
-    assert is_trusted(IngestSettings(), peer)
-    assert not is_trusted(IngestSettings(need_api_key_from_loopback=True), peer)
+    assert is_trusted(IngestSettings(), address_of(peer))
+    assert not is_trusted(IngestSettings(need_api_key_from_loopback=True), address_of(peer))
 
 
 @pytest.mark.parametrize("peer", [None, "", "192.168.1.2", "::ffff:192.168.1.2", "fe80::1", "128.0.0.1", "localhost"])
 def test_anything_else_is_another_machine(peer: str | None) -> None:
-    assert not is_trusted(IngestSettings(), peer)
+    assert not is_trusted(IngestSettings(), address_of(peer))
 
 
 @pytest.mark.parametrize("peer", ["10.1.2.3", "::ffff:10.1.2.3", "fd00::1"])
 def test_trusted_networks_are_the_operator_s_to_name(peer: str) -> None:
     chosen = IngestSettings(trusted_networks=("10.0.0.0/8", "fd00::/64"), need_api_key_from_loopback=True)
-    assert is_trusted(chosen, peer)
-    assert not is_trusted(chosen, "127.0.0.1")
-    assert not is_trusted(chosen, "11.1.2.3")
-    assert not is_trusted(chosen, "fd00:0:0:1::1")
+    assert is_trusted(chosen, address_of(peer))
+    assert not is_trusted(chosen, address_of("127.0.0.1"))
+    assert not is_trusted(chosen, address_of("11.1.2.3"))
+    assert not is_trusted(chosen, address_of("fd00:0:0:1::1"))
 
 
 def test_unknown_settings_are_refused() -> None:

@@ -188,6 +188,18 @@ def test_a_folder_of_a_log_that_was_made_again_is_refused_and_of_one_that_was_sh
     assert written(tmp_path) == ["0-20", "0-21"]
 
 
+def test_a_folder_goes_on_when_the_log_has_damaged_the_record_of_its_last_line(tmp_path: Path) -> None:
+    first = files(tmp_path)
+    take(first)
+    write_all(first, [record(0), record(1)])
+    first.close()
+    second = files(tmp_path)
+    take(second, there=lambda partition, offset: Record("events", partition, offset, 0, None, b"", damaged=True))
+    write_all(second, [record(1), record(2)])
+    second.close()
+    assert written(tmp_path) == ["0-0", "0-1", "0-2"]
+
+
 def flipped(content: bytes, old: bytes, new: bytes) -> bytes:
     assert content.count(old) == 1
     return content.replace(old, new)
