@@ -13,6 +13,7 @@ from broker.kafka.errors import broker_error
 from broker.kafka.records import record_of
 from broker.port import BrokerError, Record
 
+_PLACE_S = 0.02
 _SLICE_S = 0.2
 """How long one wait is: a partition that is resumed meanwhile, or brokers that are lost, are noticed after it."""
 
@@ -80,6 +81,11 @@ class Feed:
         except kafka.OffsetOutOfRangeError as error:
             for place in error.args[0]:
                 await self._find_again(place)
+            return ()
+        except kafka.NoOffsetForPartitionError:
+            # The library looked for a committed offset of a partition that was just given to this member, and whose
+            # place is not set yet.
+            await asyncio.sleep(_PLACE_S)
             return ()
         except kafka.KafkaError as error:
             raise broker_error(error, f"reading topic {self._topic}") from error
