@@ -107,7 +107,10 @@ def _require_affordable_png(data: bytes) -> None:
     each = _PNG_PER_BYTE_INTERLACED if interlaced else _PNG_PER_BYTE
     cost_ns = each * total + _PNG_PER_PACKED_BYTE * len(data)
     if cost_ns > MAX_UNDECIMATED_COST_NS:
-        raise PictureTooLarge(int(total * MAX_UNDECIMATED_COST_NS / cost_ns), "bytes in its rows, unpacked")
+        share = MAX_UNDECIMATED_COST_NS / cost_ns
+        if each * total < _PNG_PER_PACKED_BYTE * len(data):
+            raise PictureTooLarge(int(len(data) * share), "bytes for a PNG of its size")
+        raise PictureTooLarge(int(total * share), "bytes in its rows, unpacked")
 
 
 def _require_affordable_webp(data: bytes, header: PictureHeader) -> None:
