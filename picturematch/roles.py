@@ -12,7 +12,7 @@ from picturematch.networks import install_missing
 from picturematch.open_files import room_for_connections
 from picturematch.options import UserError
 from picturematch.settings import Settings
-from picturematch.shell import run, stop_signal
+from picturematch.shell import run, say, stop_signal
 
 if TYPE_CHECKING:
     from picturematch.wiring import System
@@ -48,15 +48,13 @@ async def _run(settings: Settings, ingest: bool, process: bool) -> None:
     try:
         async with run_system(settings, models, ingest=ingest) as system:
             stop = stop_signal()
-            click.echo(
-                f"PictureMatch {__version__} listens on {system.url}; people enrolled: {len(system.people)}; {where}"
-            )
+            say(f"PictureMatch {__version__} listens on {system.url}; people enrolled: {len(system.people)}; {where}")
             await _until_stopped(system, stop)
-            click.echo("stopping: finishing what is in flight; a second signal kills")
+            say("stopping: finishing what is in flight; a second signal kills")
             await system.drain(settings.ingest.drain_limit_s)
     except CannotListen as error:
         raise UserError(str(error)) from error
-    click.echo("stopped")
+    say("stopped")
 
 
 async def _until_stopped(system: "System", stop: asyncio.Event) -> None:

@@ -82,6 +82,15 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def say(line: str) -> None:
+    """Print a line about the process's own work, which goes on where nobody can read that any more: the terminal is
+    gone (which is what SIGHUP tells), or the pipe was closed."""
+    try:
+        click.echo(printable(line))
+    except OSError:
+        drop_stdout()
+
+
 def drop_stdout() -> None:
     """Nobody reads standard output any more: let what is still buffered go nowhere, without a complaint."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -42,7 +42,8 @@ class _Layout:
 
 
 def plain_png(data: bytes) -> bytes:
-    """A PNG of the same picture without anything else in it: no metadata, no transparency of palettes.
+    """A PNG of the same picture without anything else in it: no metadata, no transparency of palettes. Its rows are
+    stored as they are, so that the file's own stream, which can be dear, is unpacked only once.
 
     Raises:
         PictureUnreadable: it is damaged, cut off, or not as the standard wants it.
@@ -57,8 +58,11 @@ def plain_png(data: bytes) -> bytes:
         parts = [_chunk(b"PLTE", palette[: 3 * colours].ljust(3 * colours, b"\x00"))]
     else:
         parts = []
-    picture = compressed[: _checked_length(compressed, layout)]
-    parts += [_chunk(b"IDAT", picture[place : place + _BLOCK_BYTES]) for place in range(0, len(picture), _BLOCK_BYTES)]
+    packer = zlib.compressobj(0)
+    for block in _unpacked(compressed, layout):
+        if stored := packer.compress(block):
+            parts.append(_chunk(b"IDAT", stored))
+    parts.append(_chunk(b"IDAT", packer.flush()))
     return b"".join((PNG_SIGNATURE, _chunk(b"IHDR", header), *parts, _chunk(b"IEND", b"")))
 
 
@@ -105,8 +109,8 @@ def _layout(header: bytes) -> _Layout:
     return _Layout(width, height, depth, colour, interlacing == 1)
 
 
-def _checked_length(compressed: bytes, layout: _Layout) -> int:
-    """How many of the bytes are the compressed picture, which is unpacked piece by piece and looked at."""
+def _unpacked(compressed: bytes, layout: _Layout) -> Iterator[bytes]:
+    """The rows, some at a time, each looked at. Bytes behind the end of the stream do no harm."""
     unpacker = zlib.decompressobj()
     packed = compressed
     try:
@@ -116,15 +120,13 @@ def _checked_length(compressed: bytes, layout: _Layout) -> int:
                 size = min(rows_per_block, rows - first) * stride
                 block = unpacker.decompress(packed, size)
                 packed = unpacker.unconsumed_tail
-                filters = np.frombuffer(block, np.uint8)[::stride]
-                if len(block) != size or filters.max() > _LAST_FILTER:
+                if len(block) != size or np.frombuffer(block, np.uint8)[::stride].max() > _LAST_FILTER:
                     raise PictureUnreadable
-        # At the stream's end zlib gives what follows as unused already; given again it would count twice.
+                yield block
         if not unpacker.eof and (unpacker.decompress(packed, 1) or not unpacker.eof):
             raise PictureUnreadable
     except zlib.error as error:
         raise PictureUnreadable from error
-    return len(compressed) - len(unpacker.unused_data)
 
 
 def _chunk(kind: bytes, payload: bytes) -> bytes:

@@ -8,7 +8,7 @@ from engine.capture import CaptureError
 from engine.text import printable
 from ingest.handmade import read_list
 from picturematch.options import UserError, config_option
-from picturematch.shell import counted
+from picturematch.shell import counted, say
 from sinks.capture_folder import CaptureFolder
 
 
@@ -45,4 +45,4 @@ def command(list_file: Path, pictures: Path | None, out: Path) -> None:
         raise UserError(printable(str(error))) from error
     except OSError as error:
         raise UserError(printable(f"{error.filename}: {error.strerror}")) from error
-    click.echo(f"{counted(count, 'request')} in {out}")
+    say(f"{counted(count, 'request')} in {out}")

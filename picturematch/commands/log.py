@@ -12,7 +12,7 @@ from broker.port import BrokerError
 from engine.text import printable
 from picturematch.options import UserError, config_option, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import counted, progress
+from picturematch.shell import counted, progress, say
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ def backup(ctx: click.Context, data_folder: Path | None, target: Path) -> None:
     folder = _embedded(settings_of(ctx, data_folder=data_folder))
     with progress("pages", None) as steps:
         _told(lambda: backup_log(folder, target, _stepping(steps.step)))
-    click.echo(f"{target} holds the log in {folder} ({target.stat().st_size} bytes)")
+    say(f"{target} holds the log in {folder} ({target.stat().st_size} bytes)")
 
 
 @command.command(epilog="Example: picturematch log restore /mnt/backup/log-monday.sqlite --replace")
@@ -104,9 +104,9 @@ def restore(ctx: click.Context, data_folder: Path | None, source: Path, replace:
     with progress("pages", None) as steps:
         copied = _stepping(steps.step)
         aside = _told(lambda: restore_log(source, folder, replace=replace, accept_damage=accept_damage, copied=copied))
-    click.echo(f"the log in {folder} is that of {source}")
+    say(f"the log in {folder} is that of {source}")
     if aside is not None:
-        click.echo(f"the former log is in {aside}; it holds faces, so delete it when you need it no more")
+        say(f"the former log is in {aside}; it holds faces, so delete it when you need it no more")
 
 
 @command.command(name="accept-clock", epilog="Example: picturematch log accept-clock")

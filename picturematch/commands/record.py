@@ -8,7 +8,7 @@ import click
 from picturematch.logs import damaged_records, open_log
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import Span, When, counted, run, stop_signal
+from picturematch.shell import Span, When, counted, run, say, stop_signal
 from sinks.capture_folder import CaptureFolder
 from sinks.record import Tally, Wanted, record
 
@@ -52,7 +52,7 @@ def command(
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     tally, damaged = run(_record(settings, out, Wanted(since, until, device), follow, wait))
     undecided = f", {tally.undecided} of them without a decision" if tally.undecided else ""
-    click.echo(f"{counted(tally.recorded, 'request')} recorded in {out}{undecided}")
+    say(f"{counted(tally.recorded, 'request')} recorded in {out}{undecided}")
     if damaged:
         click.echo(f"{counted(damaged, 'damaged record')} passed over: see above", err=True)
         ctx.exit(1)

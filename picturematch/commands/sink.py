@@ -8,7 +8,7 @@ import click
 from picturematch.logs import damaged_records, open_log
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import Span, counted, run, stop_signal
+from picturematch.shell import Span, counted, run, say, stop_signal
 from sinks.jsonl import JsonlSink
 from sinks.port import Sink
 from sinks.runner import reading_at, run_sink
@@ -60,7 +60,7 @@ def jsonl(
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     sink = JsonlSink(out, settings.topics.events, group, max_bytes=max_bytes, max_age_s=max_age, clock_s=time.time)
     count, damaged = run(_carry(settings, sink, group, idle_exit))
-    click.echo(f"{counted(count, 'event')} carried to {out}")
+    say(f"{counted(count, 'event')} carried to {out}")
     if damaged:
         click.echo(f"{counted(damaged, 'record')} of them damaged in the log: see above", err=True)
         ctx.exit(1)

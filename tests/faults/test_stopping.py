@@ -1,10 +1,14 @@
 """Stopping by real signals: what is in flight is finished, and nothing but sentences is printed."""
 
 import asyncio
+import os
 import re
 import signal
 import sqlite3
-from contextlib import closing
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 import aiohttp
 
@@ -13,7 +17,7 @@ from broker.embedded.store import LOG_FILE
 from broker.port import Broker
 from engine.topics import Topics
 from tests.faults.test_serve import MATCH, USERS, enrol_body, match_body, post, read_all, serving
-from tests.support.commands import finish, start
+from tests.support.commands import ROOT, environment, finish, start
 from tests.support.waiting import until
 
 TOPICS = Topics()
@@ -24,6 +28,31 @@ async def undecided(log: Broker) -> int:
     """How many requests have no event yet, as somebody beside the server reads it."""
     ends = [sum((await log.end_offsets(topic)).values()) for topic in (TOPICS.events, TOPICS.requests)]
     return ends[1] - ends[0]
+
+
+@asynccontextmanager
+async def on_terminal(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, str]]:
+    """A server that prints to a terminal, the terminal's other end, and where the server listens."""
+    ours, theirs = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "picturematch", "serve", "--port", "0", "--data-folder", str(folder)),
+        cwd=ROOT,
+        env={**environment(), "PICTUREMATCH_MODELS__KIND": "stand-in"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while not (found := re.search(rb"listens on (http://127.0.0.1:\d+)", said)):
+                said += await asyncio.to_thread(os.read, ours, 4096)
+        yield process, ours, found[1].decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def test_a_hang_up_is_a_signal_to_stop_like_any_other(tmp_path):
@@ -39,6 +68,21 @@ async def test_a_hang_up_is_a_signal_to_stop_like_any_other(tmp_path):
             await server.process.wait()
         assert server.process.returncode == 0
         assert "stopped" in await server.said()
+    assert {answer[0] for answer in answers if isinstance(answer, tuple)} <= {200, 503}
+    async with open_embedded(tmp_path, role="owner", clock_ms=lambda: 0) as broker:
+        assert len(await read_all(broker, TOPICS.events)) == len(await read_all(broker, TOPICS.requests))
+
+
+async def test_a_hang_up_because_the_terminal_is_gone_lets_calls_in_flight_finish(tmp_path):
+    async with on_terminal(tmp_path) as (process, terminal, url), aiohttp.ClientSession() as session:
+        await post(session, url + USERS, enrol_body("anna", 1))
+        in_flight = [asyncio.create_task(post(session, url + MATCH, match_body(1, f"10.0.0.{n}"))) for n in range(30)]
+        await until(lambda: any(task.done() for task in in_flight), PATIENCE_S, 0.001)
+        os.close(terminal)
+        process.send_signal(signal.SIGHUP)
+        answers = await asyncio.gather(*in_flight, return_exceptions=True)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await process.wait() == 0
     assert {answer[0] for answer in answers if isinstance(answer, tuple)} <= {200, 503}
     async with open_embedded(tmp_path, role="owner", clock_ms=lambda: 0) as broker:
         assert len(await read_all(broker, TOPICS.events)) == len(await read_all(broker, TOPICS.requests))

@@ -16,6 +16,7 @@ import simplejpeg
 from engine.errors import Code
 from tests.fuzz.recipe import UNREADABLE, Hostile
 from tests.support import jpegs, pictures
+from tests.support.deflate import empty_blocks
 from tests.support.jpegs import S420, S444, FlatJpeg, segment
 from tests.support.webp_lossless import webp_of_many_tables
 
@@ -46,6 +47,11 @@ def costly_others() -> Mapping[str, Make]:
         "png of 16 bits, grey and alpha": lambda w, h: Hostile(_flat_png(w, h, 16, _GREY_ALPHA, 4), "either"),
         "png in seven passes": lambda w, h: Hostile(_flat_png(w, h, 8, _RGBA, 4, True), "either"),
         "png of noise": lambda w, h: Hostile(pictures.encoded(_noise(w, h) & 0x0F, ".png"), "either"),
+        "png of nothing but code tables": lambda _w, _h: Hostile(_png_of_tables(8, 8, 5_500_000), "either"),
+        "png of as many code tables as the file may be long": lambda _w, _h: Hostile(
+            _png_of_tables(8, 8, 8_200_000), "either"
+        ),
+        "png of code tables behind the rows": lambda _w, _h: Hostile(_png_of_tables(2000, 2000, 4_100_000), "either"),
         "webp of noise": lambda _w, _h: Hostile(_noisy_webp(1600, 1200), "either"),
         "webp with a noise of alpha": lambda _w, _h: Hostile(_see_through_webp(1600, 1200), "either"),
         "webp with 65,536 sets of code tables": lambda w, h: Hostile(webp_of_many_tables(w, h), "either"),
@@ -231,6 +237,17 @@ def _photo(width: int, height: int) -> np.ndarray:
 @cache
 def _noise(width: int, height: int) -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def _png_of_tables(width: int, height: int, size: int) -> bytes:
+    """Behind the rows, deflate blocks that hold nothing but new code tables, so many bytes of them."""
+    packer = zlib.compressobj(wbits=-15)
+    rows = bytes(height * (1 + 3 * width))
+    picture = packer.compress(rows) + packer.flush(zlib.Z_FULL_FLUSH)
+    tables = b"\x78\x9c" + picture + empty_blocks(size) + b"\x03\x00" + struct.pack(">I", zlib.adler32(rows))
+    header = struct.pack(">IIBBBBB", width, height, 8, _RGB, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", tables), (b"IEND", b""))
+    return pictures.PNG_SIGNATURE + b"".join(pictures.png_chunk(*part) for part in parts)
 
 
 def _flat_png(width: int, height: int, depth: int, colour: int, filtering: int = 0, passes: bool = False) -> bytes:

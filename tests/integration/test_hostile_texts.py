@@ -95,6 +95,24 @@ def hostile_capture(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("how", RUNS)
+async def test_names_of_folders_are_escaped_where_work_is_reported(
+    how: Callable[..., Awaitable[Finished]], tmp_path: Path
+) -> None:
+    log, odd = tmp_path / "log", tmp_path / "out\u202e\x1b[31m"
+    async with serving(log):
+        pass
+
+    ended = [
+        await how("sink", "jsonl", "--data-folder", log, "--out", odd / "sink", "--idle-exit", "0.2s"),
+        await how("record", "--data-folder", log, "--out", odd / "record"),
+        await how("log", "backup", "--data-folder", log, tmp_path / "out\u202e.sqlite"),
+    ]
+
+    assert [finished.status for finished in ended] == [0, 0, 0]
+    assert hostile_characters("".join(finished.out + finished.err for finished in ended)) == ""
+
+
+@pytest.mark.parametrize("how", RUNS)
 @pytest.mark.parametrize("options", [(), ("--json",)])
 async def test_replay_escapes_what_the_capture_and_the_server_say(
     tmp_path: Path, options: tuple[str, ...], how: Callable[..., Awaitable[Finished]]
