@@ -69,6 +69,7 @@ async def test_a_processor_that_starts_afterwards_is_not_held_up_either(there):
     assert sorted((await there.events()).elements()) == ["behind", "nowhere"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_a_processor_whose_partitions_passed_on_and_came_back_meanwhile_is_not_held_up_either(there):
     """Its producers are new then and know the topic as it is, while it remembers the topic as it was."""
