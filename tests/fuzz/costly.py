@@ -6,7 +6,7 @@ The sizes are those of a test that takes seconds; bench.decode_cost makes them a
 import struct
 import zlib
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Literal
 
 import cv2
@@ -58,6 +58,21 @@ def costly_others() -> Mapping[str, Make]:
         "bmp of runs of one": lambda w, h: Hostile(_bmp_runs(w, h, b"\x01\x05" * w), "either"),
         "bmp of jumps": lambda w, h: Hostile(_bmp_runs(w, h, b"\x00\x02\x00\x00" * w), "either"),
     }
+
+
+def spoilt_late() -> Mapping[str, Callable[[int, int], tuple[bytes, bytes]]]:
+    """Name -> what makes, in a given size, a JPEG and the same with little of its data missing just before its end."""
+    kinds: Mapping[str, Callable[[int, int], bytes]] = {
+        "in one scan": ordinary,
+        "in many scans": lambda w, h: _progressive(w, h, 90),
+        "of the best quality": lambda w, h: pictures.encoded(_photo(w, h), ".jpg", cv2.IMWRITE_JPEG_QUALITY, 100),
+    }
+
+    def both(make: Callable[[int, int], bytes], width: int, height: int) -> tuple[bytes, bytes]:
+        whole = make(width, height)
+        return whole, whole[: len(whole) * 49 // 50].rstrip(b"\xff") + b"\xff\xd9"
+
+    return {name: partial(both, make) for name, make in kinds.items()}
 
 
 def _many_passes() -> dict[str, Make]:

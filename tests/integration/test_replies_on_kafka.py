@@ -15,6 +15,7 @@ from tests.integration.test_offsets_on_kafka import Installation, metric
 from tests.integration.test_roles_on_kafka import MATCH, create_topics, encoded
 from tests.support.faces import MODELS, photo
 from tests.support.plain_kafka import delete_topic, make_again, make_topic, send
+from tests.support.waiting import until_asked
 
 PATIENCE_S = 90.0
 PARTITION_OF_OLD = 3
@@ -66,6 +67,31 @@ async def test_a_processor_that_starts_afterwards_is_not_held_up_either(there):
         assert await there.decided()
         assert await metric(url, "picturematch_replies_left_out_total") == 1
     assert sorted((await there.events()).elements()) == ["behind", "nowhere"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_a_processor_whose_partitions_passed_on_and_came_back_meanwhile_is_not_held_up_either(there):
+    """Its producers are new then and know the topic as it is, while it remembers the topic as it was."""
+    async with there.processor() as url:
+        await ask(there, "before", PARTITION_OF_OLD)
+        assert await there.decided()
+        await make_again(there.bootstrap, there.topics.replies, 2)
+        there.change(PICTUREMATCH_LOG__REPLY_PARTITIONS="2")
+        async with there.processor() as other:
+
+            async def other_has_a_partition() -> bool:
+                await there.send(1)
+                await there.send(1, partition=1)
+                assert await there.decided(PATIENCE_S)
+                return await metric(other, "picturematch_events_total") > 0
+
+            await until_asked(other_has_a_partition, PATIENCE_S)
+        await ask(there, "nowhere", PARTITION_OF_OLD)
+        await ask(there, "beside", PARTITION_OF_OLD, request_partition=1)
+        done = await there.decided(PATIENCE_S)
+        assert done, f"these have events: {sorted(await there.events())}"
+        assert await metric(url, "picturematch_replies_left_out_total") == 2
 
 
 @pytest.mark.slow
