@@ -10,6 +10,7 @@ from tests.support.webp_lossless import webp_of_many_tables
 from tests.wire.harness import Serving, Site
 
 SIDE = 5600
+PHOTO = pictures.busy(160, 120)
 
 
 def in_empty_scans() -> bytes:
@@ -40,6 +41,7 @@ REFUSED = {
     "a progressive JPEG with arithmetic coding": (arithmetic(jpegs.ARITHMETIC_PROGRESSIVE), 40003),
     "a lossless JPEG": (arithmetic(0xC3), 40003),
     "a JPEG of fill bytes": (b"\xff\xd8" + b"\xff" * (512 << 10), 40003),
+    "a JPEG with more data than its size needs": (pictures.jpeg(PHOTO)[:-2] + bytes(200_000) + b"\xff\xd9", 40003),
     "a PNG of 16 bits": (pictures.png(3840, 2160, b"", depth=16, colour=6), 40007),
     "a PNG of 16 megapixels": (pictures.png(4000, 4000, b""), 40007),
     "a BMP of 16 megapixels": (pictures.bmp(4000, 4000, b""), 40007),
