@@ -47,11 +47,11 @@ def costly_others() -> Mapping[str, Make]:
         "png of 16 bits, grey and alpha": lambda w, h: Hostile(_flat_png(w, h, 16, _GREY_ALPHA, 4), "either"),
         "png in seven passes": lambda w, h: Hostile(_flat_png(w, h, 8, _RGBA, 4, True), "either"),
         "png of noise": lambda w, h: Hostile(pictures.encoded(_noise(w, h) & 0x0F, ".png"), "either"),
-        "png of nothing but code tables": lambda _w, _h: Hostile(_png_of_tables(8, 8, 5_500_000), "either"),
+        "png of nothing but code tables": lambda _w, _h: Hostile(_png_of_tables(8, 8, 4_500_000), "either"),
         "png of as many code tables as the file may be long": lambda _w, _h: Hostile(
             _png_of_tables(8, 8, 8_200_000), "either"
         ),
-        "png of code tables behind the rows": lambda _w, _h: Hostile(_png_of_tables(2000, 2000, 4_100_000), "either"),
+        "png of code tables behind the rows": lambda _w, _h: Hostile(_png_of_tables(2000, 2000, 3_300_000), "either"),
         "webp of noise": lambda _w, _h: Hostile(_noisy_webp(1600, 1200), "either"),
         "webp with a noise of alpha": lambda _w, _h: Hostile(_see_through_webp(1600, 1200), "either"),
         "webp with 65,536 sets of code tables": lambda w, h: Hostile(webp_of_many_tables(w, h), "either"),
