@@ -88,7 +88,7 @@ class Rule:
 
 def rule(act: Act, *apis: Api, **options: object) -> Rule:
     """`Rule` with its requests as arguments."""
-    return Rule(frozenset(apis), act, **options)  # type: ignore[arg-type]
+    return Rule(frozenset(apis), act, **options)  # type: ignore[arg-type] # the options are those of Rule
 
 
 def matches(found: Rule, request: Request) -> bool:

@@ -179,10 +179,10 @@ def in_use(folder: Path) -> bool:
 
 def _path_name(folder: Path) -> str:
     """A name for the path as this process sees it; processes with other mounts see other folders at the same path."""
-    root = os.stat("/")  # noqa: PTH116
+    root = Path("/").stat()
     mounts = 0
     with contextlib.suppress(OSError):
-        mounts = os.stat("/proc/self/ns/mnt").st_ino  # noqa: PTH116
+        mounts = Path("/proc/self/ns/mnt").stat().st_ino
     seen = f"{mounts} {root.st_dev} {root.st_ino} {folder.resolve()}"
     return hashlib.sha256(seen.encode("utf-8", "surrogateescape")).hexdigest()
 

@@ -69,7 +69,7 @@ def _is_at(path: str, file: FileId | None) -> bool:
 
 def _file_at(path: str) -> FileId | None:
     try:
-        found = os.stat(path)  # noqa: PTH116
+        found = os.stat(path)  # noqa: PTH116 - as above
     except OSError:
         return None
     return FileId(found.st_dev, found.st_ino)

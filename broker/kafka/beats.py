@@ -53,7 +53,7 @@ class Beats:
         self._due = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
         self._evicting: asyncio.Task[None] | None = None
-        self._outages = OutageLog(_log)
+        self._outages, self._beats_told = OutageLog(_log), OutageLog(_log)
 
     @property
     def client_id(self) -> str:
@@ -89,7 +89,8 @@ class Beats:
         while True:
             try:
                 await self._beat()
-            except (KafkaError, BrokerError, TimeoutError, OSError):
+            except Exception as error:  # noqa: BLE001 - a member that lives and does not beat would be taken for dead
+                self._beats_told.failed(f"group {self._group}: no sign of life can be given now: {error!r}")
                 await self._drop_producer()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_S):
@@ -103,6 +104,7 @@ class Beats:
             self._producer = await start_producer(self._config.fleeting(), self._config.patience_s)
         async with asyncio.timeout(self._config.patience_s):
             await self._send()
+        self._beats_told.recovered(f"group {self._group}: signs of life are given again")
 
     async def _send(self, *, leaves: bool = False) -> None:
         beat = Beat(self._group, self._instance, tuple(sorted(self._serves())), leaves)

@@ -78,7 +78,7 @@ async def stop_producer(producer: AIOKafkaProducer, limit_s: float = _STOP_LIMIT
     await _settled(stopping, limit_s)
     if not stopping.done():
         # The library has no way to give deliveries up: an idempotent batch is tried for ever.
-        producer._message_accumulator.fail_all(KafkaError("the producer was closed"))  # noqa: SLF001
+        producer._message_accumulator.fail_all(KafkaError("the producer was closed"))  # noqa: SLF001 - see above
         await _settled(asyncio.ensure_future(producer.client.close()), limit_s)
         await _settled(stopping, limit_s)
         if not stopping.done():

@@ -77,9 +77,10 @@ class Watch:
                     outages.recovered("the members topic can be read again")
                     self._presence.excuse(asyncio.get_running_loop().time())
                     await self._read(reader)
-            except BrokerError as error:
+            except Exception as error:  # noqa: BLE001 - whatever a reader dies of, the next one may live
                 self._looked_s = None
-                outages.failed(f"the members topic cannot be read: {error}; trying again")
+                reason = error if isinstance(error, BrokerError) else repr(error)
+                outages.failed(f"the members topic cannot be read: {reason}; trying again")
                 await asyncio.sleep(_RETRY_S)
 
     async def _read(self, reader: KafkaReader) -> None:

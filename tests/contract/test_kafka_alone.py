@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -711,3 +712,23 @@ async def test_restarts_of_the_broker_under_load_lose_and_double_nothing(kafka_t
             found = await all_events(broker, events, len(present))
         assert set(accepted) <= set(present)
         assert Counter(found) == Counter(present) == Counter(set(present))
+
+
+async def test_a_member_goes_on_beating_whatever_a_beat_failed_of(make: KafkaMake) -> None:
+    failures: list[Exception] = [RuntimeError("odd"), AssertionError("unrecognised")]
+
+    def serves() -> tuple[int, ...]:
+        if failures:
+            raise failures.pop()
+        return (0,)
+
+    async with open_kafka(config_of(make.bootstrap)) as broker:
+        topic = f"members-{uuid.uuid4().hex}"
+        await broker.ensure_topics([TopicSpec(topic, 1)])
+    async with (
+        open_kafka(config_of(make.bootstrap), members_topic=topic) as broker,
+        broker._beats(topic, "group", serves),
+        broker.watch("group") as watch,
+    ):
+        await until(lambda: watch.served() is True, LONG_S)
+    assert not failures

@@ -15,6 +15,7 @@ from bench.faultrun import Role
 from bench.pictures import drawn_photo
 from picturematch.logs import open_log
 from picturematch.settings import load_settings
+from tests.support.plain_kafka import delete_topic, make_topic
 from tests.support.waiting import until_asked
 
 MATCH, USERS = "/SophonMatch/api/PictureMatch", "/SophonFogSys/api/users"
@@ -28,7 +29,7 @@ class Site:
     """An ingress and processors as real processes; a client that asks as a device would."""
 
     def __init__(self, bootstrap: str, folder: Path) -> None:
-        self._environment = {
+        self.environment = {
             "PICTUREMATCH_BROKER": f"kafka://{bootstrap}",
             "PICTUREMATCH_MODELS__KIND": "stand-in",
             "PICTUREMATCH_LOG__TOPIC_PREFIX": f"dies-{uuid.uuid4().hex}",
@@ -43,10 +44,10 @@ class Site:
     def role(self, name: str) -> Role:
         """Each has a client id of its own, as processes on several machines may have."""
         own = {"PICTUREMATCH_KAFKA__CLIENT_ID": f"{name}-{uuid.uuid4().hex[:8]}"}
-        return Role(name, self._environment | own, self._folder / f"{name}.log")
+        return Role(name, self.environment | own, self._folder / f"{name}.log")
 
     async def start(self, processors: int) -> None:
-        settings = load_settings(None, self._environment)
+        settings = load_settings(None, self.environment)
         async with open_log(settings, "owner") as log:
             await log.ensure_topics(settings.topic_specs)
         self.processors = [self.role("process") for _ in range(processors)]
@@ -136,3 +137,27 @@ async def test_when_a_processor_lives_but_answers_nothing_calls_are_refused_unti
         site.processors[0].send(signal.SIGCONT)
     assert await answered_within(SOON_S, lambda: site.match("10.0.0.1"))
     await until_asked(site.is_ready, SOON_S)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_a_members_topic_that_is_made_again_leaves_the_processor_known(site: Site, kafka_bootstrap: str) -> None:
+    await site.start(processors=1)
+    topics = load_settings(None, site.environment).topics
+    await delete_topic(kafka_bootstrap, topics.members)
+    await asyncio.sleep(3)  # several beats that nobody can take
+    await make_topic(kafka_bootstrap, topics.members, 1)
+    await asyncio.sleep(3)  # longer than a sign of life counts
+
+    async def is_served() -> bool:
+        return await site.is_ready() and (await site.match("10.0.0.1"))[0] == 200
+
+    await until_asked(is_served, SOON_S)
+    await asyncio.sleep(3)
+    assert await is_served()
+    await site.processors[0].end(signal.SIGKILL)
+
+    async def says_so() -> bool:
+        return await site.not_ready_because() == "not ready: no processor is running"
+
+    await until_asked(says_so, SOON_S)
