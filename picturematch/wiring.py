@@ -4,6 +4,7 @@ Everything is an argument, so that tests can put a fake in anything's place.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -28,6 +29,8 @@ from picturematch.networks import store_of
 from picturematch.people_topic import PeopleTopic
 from picturematch.settings import Settings
 from processor.processor import Processor
+
+_READY_S, _LOOK_AGAIN_S = 3.0, 0.02
 
 
 def open_models(settings: Settings) -> ModelSet:
@@ -86,6 +89,14 @@ class System:
             await self.door.drain()
         if self.processor is not None:
             await self.processor.drain(max(0.0, ends - time.monotonic()))
+
+
+async def _until_ready(ingress: Ingress) -> None:
+    """The ingress hears of this process's own processor a moment after it has begun; other reasons may last."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_READY_S):
+            while ingress.not_ready():  # noqa: ASYNC110 - the reasons are those of several rooms
+                await asyncio.sleep(_LOOK_AGAIN_S)
 
 
 @asynccontextmanager
@@ -147,4 +158,6 @@ async def run_system(
         if processor is not None:
             await stack.enter_async_context(processor)
         starting.clear()
+        if processor is not None and isinstance(door, Ingress):
+            await _until_ready(door)
         yield System(broker, people, follower, door, processor)

@@ -40,6 +40,7 @@ class Watch:
     ) -> None:
         self._group, self._open_reader, self._looked = group, open_reader, looked
         self._presence = Presence(own)
+        self._opened_s = 0.0
         self._looked_s: float | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -56,10 +57,13 @@ class Watch:
                 await self._task
 
     def served(self) -> bool | None:
-        """Whether a member serves a partition; None where the topic cannot be read, or was not read yet."""
+        """Whether a member serves a partition; None where the topic cannot be read, or was not read for long enough to
+        miss anybody."""
         if self._looked_s is None:
             return None
-        return self._presence.served(self._group, self._looked_s, _SERVED_WITHIN_S)
+        if self._presence.served(self._group, self._looked_s, _SERVED_WITHIN_S):
+            return True
+        return None if self._looked_s - self._opened_s < _SERVED_WITHIN_S else False
 
     def silent(self) -> frozenset[str]:
         """The instances that are missed."""
@@ -75,7 +79,8 @@ class Watch:
             try:
                 async with self._open_reader(time.time() - _HISTORY_S) as reader:
                     outages.recovered("the members topic can be read again")
-                    self._presence.excuse(asyncio.get_running_loop().time())
+                    self._opened_s = asyncio.get_running_loop().time()
+                    self._presence.excuse(self._opened_s)
                     await self._read(reader)
             except Exception as error:  # noqa: BLE001 - whatever a reader dies of, the next one may live
                 self._looked_s = None

@@ -38,6 +38,14 @@ class ScriptedReader:
         return [Record("members", 0, 0, int(time.time() * 1000), None, beat)]
 
 
+class SilentReader(ScriptedReader):
+    """Reads an empty topic."""
+
+    async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
+        await asyncio.sleep(0.01)
+        return ()
+
+
 @pytest.mark.parametrize("failure", [BrokerUnavailable("away"), AssertionError("unrecognised"), RuntimeError("odd")])
 async def test_whatever_a_reader_of_the_members_dies_of_the_next_one_is_read(failure: Exception) -> None:
     failures: list[Exception | None] = [failure]
@@ -49,3 +57,13 @@ async def test_whatever_a_reader_of_the_members_dies_of_the_next_one_is_read(fai
         assert watch.served() is None
         await until(lambda: watch.served() is True)
     assert not failures
+
+
+async def test_nobody_is_missed_before_the_topic_was_read_for_long_enough() -> None:
+    def open_reader(since_s: float) -> Any:
+        return SilentReader(None)
+
+    async with Watch(GROUP, open_reader) as watch:
+        await asyncio.sleep(0.5)
+        assert watch.served() is None
+        await until(lambda: watch.served() is False)
