@@ -15,6 +15,7 @@ LARGE, AT_A_TIME = 48, 8
 MOST_KEPT = 1.6
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is told so on Linux only")
 def test_the_memory_of_large_pictures_is_given_back():
     # Just below the limit, and below 32 MB decoded: blocks of that size glibc learns to keep.
