@@ -7,6 +7,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY broker ./broker
+COPY capture ./capture
+COPY clients ./clients
+COPY contract ./contract
 COPY engine ./engine
 COPY ingest ./ingest
 COPY models ./models

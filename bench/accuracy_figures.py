@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.face_sets import Pair
 from bench.seen_set import QUALITIES, SeenSet
+from contract.vectors import Vector
 from engine.evaluation.curve import RATES, tells
 from engine.evaluation.folds import Fold, folded_accuracy
 from engine.evaluation.openset import (
@@ -26,7 +27,7 @@ from engine.evaluation.reject import RejectCurve, pair_quality, reject_curve
 from engine.evaluation.scores import EqualError, RocPoint, Scores, equal_error, roc, scores_of, wilson
 from engine.policy import Policy
 from engine.threshold import AppliedThreshold, search_threshold
-from engine.vision.ports import Embedder, ModelSet, Vector
+from engine.vision.ports import Embedder, ModelSet
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.vision.jpeg import encode_jpeg
+from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.ports import Box, Image
 from engine.vision.tensor import crop_around, resize
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
+from contract.messages import MatchRequest
 from engine.gallery.index import Gallery
 from engine.matching import decide_match
-from engine.messages import MatchRequest
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 

@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.overhead import DirectEngine
-from engine.errors import PictureRefused
+from contract.errors import PictureRefused
+from contract.messages import MatchRequest
+from contract.pictures.affordable import require_affordable
+from contract.pictures.headers import picture_header
 from engine.matching import decide_match
-from engine.messages import MatchRequest
 from engine.policy import Policy
-from engine.vision.affordable import require_affordable
-from engine.vision.decode import decode
-from engine.vision.headers import picture_header
+from engine.vision.decode.versions import decode
 from picturematch.networks import install_missing
 from picturematch.options import settings_of
 from picturematch.wiring import open_models

@@ -28,7 +28,7 @@ from bench.progress import progress
 from bench.scenes import empty_scenes, scenes
 from bench.stages import ALL_BUT_LIVENESS, DEFAULT, Spread, StageBench, spread_of
 from bench.yardstick import Yardstick
-from engine.vision.decode import decode
+from engine.vision.decode.versions import decode
 from models.store import ModelStore
 from picturematch.networks import install_missing
 from picturematch.options import settings_of

@@ -25,7 +25,7 @@ from rich.table import Table
 from bench.faultrun import Role
 from bench.outages import without_answers
 from bench.pictures import drawn_photo
-from ingest.client import MATCH_CALL, USERS_CALL
+from contract.http import MATCH_PATH, USERS_PATH
 from picturematch.kafka_dev import dev_kafka
 from picturematch.logs import open_log
 from picturematch.settings import load_settings
@@ -55,7 +55,7 @@ class _Doors:
     """Devices that ask one call after the other; the moments of their answers."""
 
     def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}{MATCH_CALL}"
+        self._url = f"http://127.0.0.1:{port}{MATCH_PATH}"
         self.answers: dict[str, list[float]] = {f"10.1.0.{number}": [] for number in range(_DOORS)}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -142,7 +142,7 @@ class _Run:
             await self._until(session, port, 503)
             self.found.noticed.append(time.monotonic() - killed_s)
             await asyncio.sleep(self._chance.uniform(0.0, 12.0))
-            url = f"http://127.0.0.1:{port}{MATCH_CALL}"
+            url = f"http://127.0.0.1:{port}{MATCH_PATH}"
             body = {"device_ip": "10.2.0.1", "rgb_image_base64": drawn_photo(0)}
             asked_s = time.monotonic()
             async with session.post(url, json=body) as answer:
@@ -175,7 +175,7 @@ async def _enrol(port: int) -> None:
     body = {"identity_id": "p0", "reg_photo": drawn_photo(0), "info": {"name": "P0"}}
     async with (
         aiohttp.ClientSession(raise_for_status=True) as session,
-        session.post(f"http://127.0.0.1:{port}{USERS_CALL}", json=body),
+        session.post(f"http://127.0.0.1:{port}{USERS_PATH}", json=body),
     ):
         pass
 

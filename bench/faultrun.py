@@ -32,8 +32,8 @@ from bench.kafka_proxy import KafkaProxy
 from bench.outages import worst_first
 from bench.pictures import drawn_photo
 from bench.wirefaults import WIRE_FAULTS, WireFaults
-from engine.messages import decode_request
-from ingest.client import MATCH_CALL, USERS_CALL
+from contract.http import MATCH_PATH, USERS_PATH
+from contract.messages import decode_request
 from picturematch.kafka_dev import DevBroker
 from picturematch.logs import open_log
 from picturematch.settings import Settings, load_settings
@@ -174,7 +174,7 @@ class FaultRun:
         async with aiohttp.ClientSession() as session:
             for number in range(_PEOPLE):
                 body = {"identity_id": f"p{number}", "reg_photo": drawn_photo(number), "info": {"name": f"P{number}"}}
-                call = await self._call(session, USERS_CALL, body)
+                call = await self._call(session, USERS_PATH, body)
                 if call.status != 200:
                     raise RunFailed(f"enrolment was answered with HTTP status {call.status}: {call.answer}")
                 self.report.calls.append(call)
@@ -188,7 +188,7 @@ class FaultRun:
                 device = f"10.0.{number}.{count % _DEVICES}"
                 answers_s = self._answers_s.setdefault(device, [])
                 body = {"device_ip": device, "rgb_image_base64": photos[count % _FACES]}
-                call = await self._call(session, MATCH_CALL, body)
+                call = await self._call(session, MATCH_PATH, body)
                 self.report.calls.append(call)
                 if call.status == 200:
                     answers_s.append(time.monotonic())

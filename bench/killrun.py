@@ -18,9 +18,9 @@ import pybase64
 
 from bench.command import Command
 from bench.killjudge import FileView, Told, differences, people_differences, sink_differences
-from engine.vision.jpeg import encode_jpeg
-from engine.vision.standin import draw_face, draw_scene
-from ingest.client import MATCH_CALL, USERS_CALL
+from contract.http import MATCH_PATH, USERS_PATH
+from engine.vision.decode.jpeg import encode_jpeg
+from engine.vision.networks.standin import draw_face, draw_scene
 
 _COMPARE_CALL = "/SophonMatch/api/compare"
 _FIQA_CALL = "/SophonFace/api/FIQA"
@@ -159,7 +159,7 @@ class KillRun:
 
     async def _is_there(self, session: aiohttp.ClientSession, identity_id: str) -> bool:
         for _ in range(100):
-            async with session.get(self._url + USERS_CALL, params={"identity_id": identity_id}) as response:
+            async with session.get(self._url + USERS_PATH, params={"identity_id": identity_id}) as response:
                 if response.status in (200, 404):
                     return response.status == 200
             await asyncio.sleep(0.1)  # overloaded
@@ -210,19 +210,19 @@ class KillRun:
         match kind:
             case "enrol":
                 body = {"identity_id": identity_id, "reg_photo": one, "info": {"name": identity_id.upper()}}
-                return "POST", USERS_CALL, body
+                return "POST", USERS_PATH, body
             case "delete":
-                return "DELETE", USERS_CALL, {"identity_id": identity_id}
+                return "DELETE", USERS_PATH, {"identity_id": identity_id}
             case "compare" | "compare unsaved":
                 pictures = {"face_image_base64": one, "card_image_base64": other}
                 return "POST", _COMPARE_CALL, {**pictures, "need_save": kind == "compare"}
             case "fiqa":
                 return "POST", _FIQA_CALL, {"image_base64_str": one}
             case "faceless":
-                return "POST", MATCH_CALL, {"device_ip": device, "rgb_image_base64": self._nobody}
+                return "POST", MATCH_PATH, {"device_ip": device, "rgb_image_base64": self._nobody}
             case "bad":
-                return "POST", MATCH_CALL, {"device_ip": device, "rgb_image_base64": one[:400]}
-        return "POST", MATCH_CALL, {"device_ip": device, "rgb_image_base64": one}
+                return "POST", MATCH_PATH, {"device_ip": device, "rgb_image_base64": one[:400]}
+        return "POST", MATCH_PATH, {"device_ip": device, "rgb_image_base64": one}
 
 
 def _photo(seed: int) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table
 from bench.face_sets import BadSet
 from bench.liveness_figures import Tally, in_order, judge
 from bench.liveness_set import LIVE, Case, labelled, labelled_case, made_from, photos_of
-from engine.errors import PictureRefused
+from contract.errors import PictureRefused
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 from models.errors import ModelError

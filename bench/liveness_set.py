@@ -14,7 +14,7 @@ import numpy as np
 from bench.attacks import COLOUR_ATTACKS
 from bench.face_sets import PHOTO_SUFFIXES, BadSet
 from bench.infrared_attacks import INFRARED_ATTACKS, simulated_infrared
-from engine.vision.decode import decode
+from engine.vision.decode.versions import decode
 from engine.vision.ports import Face, Image, ModelSet
 
 LIVE = "live"

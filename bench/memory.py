@@ -15,7 +15,7 @@ from bench.people import enrol_features, made_up_features
 from bench.pictures import bench_pictures
 from bench.scenes import scenes
 from bench.server import running_server
-from engine.vision.decode import decode
+from engine.vision.decode.versions import decode
 from picturematch.networks import install_missing, store_of
 from picturematch.options import settings_of
 from picturematch.settings import Settings

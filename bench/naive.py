@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from engine.vision.arcface import ArcFaceEmbedder
-from engine.vision.centerface import CenterFace, DetectorPolicy
-from engine.vision.headpose import BinnedHeadPose
+from engine.vision.networks.arcface import ArcFaceEmbedder
+from engine.vision.networks.centerface import CenterFace, DetectorPolicy
+from engine.vision.networks.headpose import BinnedHeadPose
 from models.manifest import Role
 from models.network import Network
 from models.store import ModelStore

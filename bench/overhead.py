@@ -21,10 +21,10 @@ from bench.load import LoadResult, match_call, run_load
 from bench.people import enrol_features, made_up_features
 from bench.pictures import bench_pictures
 from bench.server import running_server
+from contract.messages import FaceRecord, MatchRequest, PersonRecord, encode
 from engine.gallery.index import Gallery
 from engine.gallery.people import People, face_key, person_key
 from engine.matching import decide_match
-from engine.messages import FaceRecord, MatchRequest, PersonRecord, encode
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 from picturematch.logs import open_cluster

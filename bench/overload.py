@@ -36,7 +36,8 @@ from bench.load import match_call
 from bench.people import enrol_features, made_up_features
 from bench.pictures import bench_pictures
 from bench.server import Server, running_server
-from ingest.client import USERS_CALL, Client
+from clients.http import Client
+from contract.http import USERS_PATH
 from picturematch.options import settings_of
 from picturematch.settings import Settings
 
@@ -99,7 +100,7 @@ async def _enrol(server: Server, portrait: bytes) -> None:
     await enrol_features(server.url, made_up_features(_PEOPLE, _DIMENSION))
     async with Client(server.url, timeout_s=60) as client:
         photo = pybase64.b64encode(portrait).decode()
-        answer = await client.post(USERS_CALL, {"identity_id": "portrait", "reg_photo": photo, "fiqa_level": "no"})
+        answer = await client.post(USERS_PATH, {"identity_id": "portrait", "reg_photo": photo, "fiqa_level": "no"})
         if answer.http_status != 200:
             raise click.ClickException(f"the portrait could not be enrolled: {answer.error_text}")
 

@@ -4,8 +4,9 @@ import asyncio
 
 import numpy as np
 
-from engine.vision.ports import Vector
-from ingest.client import USERS_CALL, Client
+from clients.http import Client
+from contract.http import USERS_PATH
+from contract.vectors import Vector
 
 _AT_A_TIME = 32
 
@@ -27,7 +28,7 @@ async def enrol_features(url: str, features: Vector) -> None:
 
         async def enrol(number: int) -> None:
             body = {"identity_id": f"bench-{number}", "import_mode": True, "feature": features[number].tolist()}
-            answer = await client.post(USERS_CALL, {**body, "info": {"name": "bench"}})
+            answer = await client.post(USERS_PATH, {**body, "info": {"name": "bench"}})
             if answer.http_status != 200:
                 raise RuntimeError(f"enrolment failed: {answer.error_text}")
 

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pybase64
 
-from engine.vision.decode import decode
-from engine.vision.jpeg import encode_jpeg
-from engine.vision.standin import draw_face, draw_scene
+from engine.vision.decode.jpeg import encode_jpeg
+from engine.vision.decode.versions import decode
+from engine.vision.networks.standin import draw_face, draw_scene
 from picturematch.networks import install_missing
 from picturematch.settings import Settings
 

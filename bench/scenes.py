@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.vision.jpeg import encode_jpeg
+from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.ports import Face, Image
 
 FACE_SHARE = 0.25

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.face_sets import BadSet
+from contract.vectors import Vector
 from engine.evaluation.photos import FaceChoice
-from engine.vision.ports import ModelSet, Vector
+from engine.vision.ports import ModelSet
 from picturematch.photos import Unseen, see_all
 
 MAX_PIXELS = 32_000_000

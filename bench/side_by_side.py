@@ -19,10 +19,10 @@ from rich.table import Table
 from bench.face_sets import BadSet, Pair, draw_pairs, photos_of_people, read_pairs
 from bench.others.pipeline import Answer, Command, Pipeline, PipelineFailed
 from bench.progress import progress
+from contract.vectors import Vector
 from engine.evaluation.folds import folded_accuracy
 from engine.evaluation.photos import FaceChoice
 from engine.evaluation.scores import roc, scores_of
-from engine.vision.ports import Vector
 from picturematch.networks import install_missing
 from picturematch.options import settings_of
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from contract.messages import MatchRequest
 from engine.gallery.index import Gallery
 from engine.matching import MatchDecision, decide_match
-from engine.messages import MatchRequest
 from engine.policy import LivenessLimits, Policy, QualityLimits
 from engine.timing import Clock
 from engine.vision.ports import Face, HeadPose, Image, ModelSet, PoseNet

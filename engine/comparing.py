@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from engine.errors import Code, Refusal
+from contract.errors import Code, Refusal
+from contract.messages import CompareRequest
+from contract.terms import Outcome
 from engine.matching import NOTHING_SEEN, Findings, outcome_of, require_quality
-from engine.messages import CompareRequest
 from engine.policy import Policy
-from engine.terms import Outcome
 from engine.threshold import AppliedThreshold, comparison_threshold
 from engine.timing import Clock, StageTimer
 from engine.vision.finding import find_faces

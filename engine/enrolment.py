@@ -10,10 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec import structs
 
-from engine.errors import Code, PictureRefused, Refusal
-from engine.gallery.people import face_key, person_key, photo_key
-from engine.matching import require_quality
-from engine.messages import (
+from contract.errors import Code, PictureRefused, Refusal
+from contract.messages import (
     DeletedAnswer,
     DeleteRequest,
     EnrolRequest,
@@ -23,13 +21,16 @@ from engine.messages import (
     PhotoRecord,
     encode,
 )
+from contract.terms import DEFAULT_GROUP, Outcome
+from contract.vectors import Vector
+from engine.gallery.people import face_key, person_key, photo_key
+from engine.matching import require_quality
 from engine.policy import Policy
 from engine.repeated import NEW_PERSON_INFO, photo_digest, repeated_face, same_faces
-from engine.terms import DEFAULT_GROUP, Outcome
 from engine.timing import Clock, StageTimer
-from engine.vision.decode import Versions, as_jpeg
+from engine.vision.decode.versions import Versions, as_jpeg
 from engine.vision.finding import find_in_versions
-from engine.vision.ports import Check, ModelSet, Vector
+from engine.vision.ports import Check, ModelSet
 from engine.vision.quality import measure_quality, quality_score
 
 _MAX_PERSON_BYTES = 256 * 1024

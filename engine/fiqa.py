@@ -6,12 +6,12 @@ limits are within their limits. Low quality is an answer here, not an error.
 
 from dataclasses import dataclass, field, replace
 
-from engine.errors import Code, PictureRefused, Refusal
-from engine.evidence import MeasuredItem
+from contract.errors import Code, PictureRefused, Refusal
+from contract.findings import MeasuredItem
+from contract.messages import FiqaRequest
+from contract.terms import Outcome
 from engine.matching import NOTHING_SEEN, Findings, outcome_of
-from engine.messages import FiqaRequest
 from engine.policy import Policy
-from engine.terms import Outcome
 from engine.timing import Clock, StageTimer
 from engine.vision.finding import find_faces
 from engine.vision.ports import ModelSet

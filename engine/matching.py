@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from engine.errors import Code, PictureRefused, Refusal
-from engine.evidence import Attributes
+from contract.errors import Code, PictureRefused, Refusal
+from contract.findings import Attributes
+from contract.messages import MatchRequest, PersonRecord
+from contract.terms import DEFAULT_GROUP, LIVENESS_ORDER, PERSON_BLACKLIST, PERSON_EMPLOYEE, LivenessMode, Outcome
 from engine.gallery.index import Candidate, Gallery
-from engine.messages import MatchRequest, PersonRecord
 from engine.policy import Policy
-from engine.terms import DEFAULT_GROUP, LIVENESS_ORDER, PERSON_BLACKLIST, PERSON_EMPLOYEE, LivenessMode, Outcome
 from engine.threshold import AppliedThreshold, search_threshold
 from engine.timing import Clock, StageTimer
 from engine.vision.attributes import measure_attributes
-from engine.vision.decode import Versions
+from engine.vision.decode.versions import Versions
 from engine.vision.finding import find_in_versions, version_for
 from engine.vision.liveness import Liveness, check_liveness
 from engine.vision.ports import Box, Check, Embedding, Face, Image, ModelSet

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from engine.terms import LivenessMode, QualityLevel
+from contract.terms import LivenessMode, QualityLevel
 
 ScoreScale = Literal["raw", "percent"]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -53,9 +53,9 @@ class LivenessLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ir_size: Share = 0.6
     """The smaller of the two faces must have this share of the other's height, both relative to their pictures."""
     ir_same_person: Annotated[float, msgspec.Meta(ge=-1, le=1)] | None = None
-    """The cosine that both faces must reach; None takes it from the embedder (engine.vision.infrared)."""
+    """The cosine that both faces must reach; None takes it from the embedder (engine.vision.liveness.infrared)."""
     ir_copy: Share = 0.97
-    """The infrared face must be told by the colour one less than this (engine.vision.grey_copy)."""
+    """The infrared face must be told by the colour one less than this (engine.vision.liveness.grey_copy)."""
     ir_contrast: Share = 0.05
     """What the face's contrast, to its background and in itself, should reach."""
     ir_live: Share = 0.5

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from engine.messages import EnrolRequest, PersonRecord, PhotoRecord
-from engine.terms import DEFAULT_GROUP, PERSON_EMPLOYEE
-from engine.vision.ports import Vector
+from contract.messages import EnrolRequest, PersonRecord, PhotoRecord
+from contract.terms import DEFAULT_GROUP, PERSON_EMPLOYEE
+from contract.vectors import Vector
 
 NEW_PERSON_INFO: Mapping[str, Any] = {"type": PERSON_EMPLOYEE, "permission_ids": ["0"]}
 """What a new person's info has where the request says nothing else."""

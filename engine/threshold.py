@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from contract.terms import CompareLevel, ThresholdRule
 from engine.policy import Policy
-from engine.terms import CompareLevel, ThresholdRule
 from engine.vision.ports import Embedder
 from models.manifest import FmrPoint
 
@@ -28,7 +28,7 @@ HIGHEST_THRESHOLD = 0.95
 
 @dataclass(frozen=True, slots=True)
 class AppliedThreshold:
-    """A cosine threshold and why it is that: see engine.event.Threshold, whose fields these are."""
+    """A cosine threshold and why it is that: see contract.events.Threshold, whose fields these are."""
 
     cosine: float
     rule: ThresholdRule

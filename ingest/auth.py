@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from multidict import MultiMapping
 
-from engine.errors import Code, RequestRefused
+from contract.errors import Code, RequestRefused
 from ingest.pages import has_foreign_host, is_foreign_page, is_page
 from ingest.peer import Address, is_within, networks, peer_key
 from ingest.settings import IngestSettings

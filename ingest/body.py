@@ -8,7 +8,7 @@ from typing import cast
 from aiohttp.http import HttpVersion11
 from aiohttp.web import BaseRequest, RequestPayloadError
 
-from engine.errors import Code, RequestRefused
+from contract.errors import Code, RequestRefused
 from ingest.admission import Admission
 from ingest.fields import bad_request, check_content_type
 from ingest.http import Connection

@@ -18,7 +18,7 @@ import msgspec
 
 from broker.outages import OutageLog
 from broker.port import Broker, BrokerError, BrokerUnavailable, Reader, Record, Start, UnknownTopic
-from engine.messages import Headers, Reply, decode_reply
+from contract.messages import Headers, Reply, decode_reply
 from ingest.attendance import Attendance
 from ingest.metrics import Metrics
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from broker.outages import OutageLog
 from broker.port import Broker, BrokerError, NewRecord, RecordTooLarge
-from engine.errors import Code, Refusal, RequestRefused
-from engine.messages import Answer, Headers, RefusedAnswer, Reply, Request, encode
-from engine.topics import Topics, request_key
+from contract.errors import Code, Refusal, RequestRefused
+from contract.messages import Answer, Headers, RefusedAnswer, Reply, Request, encode
+from contract.topics import Topics, request_key
 from ingest.admission import Admission
 from ingest.attendance import Attendance
 from ingest.call import Call

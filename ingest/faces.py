@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
-from engine.errors import PictureRefused
-from engine.messages import CompareAnswer, FiqaAnswer, MatchAnswer, Request
+from contract.errors import PictureRefused
+from contract.messages import CompareAnswer, FiqaAnswer, MatchAnswer, Request
 from ingest.call import Call
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
 from ingest.metrics import Metrics

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import orjson
 
-from engine.errors import Code, RequestRefused
-from engine.terms import QualityLevel
-from engine.text import misleads
+from contract.errors import Code, RequestRefused
+from contract.terms import QualityLevel
+from contract.text import misleads
 
 BOM = b"\xef\xbb\xbf"
 _WHITE_SPACE = b" \t\r\n"
@@ -138,7 +138,7 @@ class Fields:
         return value
 
     def line(self, field: str, max_chars: int, min_chars: int = 0) -> str | None:
-        """A string of a bounded length, without the characters that mislead (engine.text).
+        """A string of a bounded length, without the characters that mislead (contract.text).
 
         Raises:
             RequestRefused: 40071.

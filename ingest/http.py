@@ -18,7 +18,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web import BaseRequest, Server, StreamResponse
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from engine.errors import Code
+from contract.errors import Code
 from ingest.answer import REQUEST_ID, WHEN_SENT, to_response
 from ingest.crowd import Crowd, State
 from ingest.metrics import Metrics

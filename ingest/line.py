@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from engine.errors import Code, RequestRefused
-from engine.messages import Reply
+from contract.errors import Code, RequestRefused
+from contract.messages import Reply
 from ingest.pace import Pace, Sent
 from ingest.turns import Turns
 

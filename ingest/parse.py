@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import cast
 
-from engine.errors import Code, RequestRefused
-from engine.messages import MatchRequest
-from engine.terms import LIVENESS_ORDER, LivenessMode
+from contract.errors import Code, RequestRefused
+from contract.messages import MatchRequest
+from contract.terms import LIVENESS_ORDER, LivenessMode
 from ingest.fields import Fields, param_error, read_object
 from ingest.numbers import compare_time
 

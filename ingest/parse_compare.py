@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from engine.messages import CompareRequest
-from engine.terms import CompareLevel
-from engine.text import misleads
+from contract.messages import CompareRequest
+from contract.terms import CompareLevel
+from contract.text import misleads
 from ingest.fields import MISLEADING, Fields, param_error, read_object
 from ingest.numbers import compare_time, number_of
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from engine.messages import FiqaRequest
+from contract.messages import FiqaRequest
 from ingest.fields import Fields, param_error, read_object
 from ingest.parse import Picture
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.errors import Code, RequestRefused
-from engine.messages import EnrolRequest
-from engine.text import misleads, steers
+from contract.errors import Code, RequestRefused
+from contract.messages import EnrolRequest
+from contract.text import misleads, steers
 from ingest.fields import MISLEADING, Fields, checked_scope_name, param_error, read_object
 
 ENROL_FIELDS = frozenset(

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.errors import Code, RequestRefused
+from contract.errors import Code, RequestRefused
 
 # PATH_MAX. Resolving takes time by the square of a path's length, and a body holds one of millions of characters.
 _MAX_PATH_CHARS = 4096

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pybase64
 
-from engine.errors import Code, PictureUnreadable, RequestRefused
-from engine.limits import MAX_UNDECIMATED_PIXELS
-from engine.vision.affordable import require_affordable
+from contract.errors import Code, PictureUnreadable, RequestRefused
+from contract.pictures.affordable import require_affordable
+from contract.pictures.limits import MAX_UNDECIMATED_PIXELS
 from ingest.parse import Picture
 from ingest.paths import path_refused, read_picture_file
 

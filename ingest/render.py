@@ -8,9 +8,9 @@ import msgspec
 import orjson
 import pybase64
 
-from engine.errors import Code, Refusal, RequestRefused
-from engine.evidence import CheckResult, MeasuredItem
-from engine.messages import (
+from contract.errors import Code, Refusal, RequestRefused
+from contract.findings import CheckResult, MeasuredItem
+from contract.messages import (
     CompareAnswer,
     DeletedAnswer,
     FiqaAnswer,
@@ -19,14 +19,10 @@ from engine.messages import (
     PersonRecord,
     RefusedAnswer,
 )
-from engine.vision.quality.levels import CUT_SHARE, MASK
 
 _NOT_MEASURED = -1
 _DECIMALS = 4
 """More would be noise: another JPEG decoder already changes them."""
-
-UNCHANGED = "X-Unchanged"
-"""The header of an answer to an enrolment that only repeated what was so; its value is true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +112,9 @@ def detailed_scores(answer: FiqaAnswer) -> dict[str, Any]:
                 f"{angle}_angle": round(item.detail[angle], _DECIMALS) for angle in sorted(item.detail)
             }
         elif item.name == "partial":
-            scores["partial"], scores["partial_share"] = item.value > CUT_SHARE, value
+            scores["partial"], scores["partial_share"] = answer.cut, value
         elif item.name == "mask":
-            scores["mask"], scores["mouth_shown"] = int(item.value < MASK), value
+            scores["mask"], scores["mouth_shown"] = int(answer.masked), value
         elif item.name == "occlusion":
             scores["occlusion"] = [value]
         else:

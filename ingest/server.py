@@ -21,8 +21,9 @@ from aiohttp.web import BaseRequest, StreamResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from broker.port import Broker
-from engine.errors import Code, Refusal, RequestRefused
-from engine.topics import Topics
+from contract.errors import Code, Refusal, RequestRefused
+from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
+from contract.topics import Topics
 from ingest.accept import AcceptComplaints
 from ingest.admission import Admission
 from ingest.answer import to_response
@@ -45,11 +46,6 @@ from ingest.users import PeopleView, Reached, Users, people_unreadable
 from ingest.wrong_keys import WrongKeys
 
 _log = logging.getLogger(__name__)
-
-MATCH_PATH = "/SophonMatch/api/PictureMatch"
-COMPARE_PATH = "/SophonMatch/api/compare"
-FIQA_PATH = "/SophonFace/api/FIQA"
-USERS_PATH = "/SophonFogSys/api/users"
 
 # What must be admitted: the calls that cost more than a look at the server itself.
 _API_ROUTES = frozenset({"match", "compare", "fiqa", "users"})

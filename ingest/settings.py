@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from engine.limits import MAX_UNDECIMATED_PIXELS
+from contract.pictures.limits import MAX_UNDECIMATED_PIXELS
 from ingest.peer import networks
 
 MIB = 1024 * 1024

@@ -11,9 +11,10 @@ from typing import Protocol
 import msgspec
 
 from broker.port import Broker, BrokerError, Position
-from engine.errors import Code, Refusal, RequestRefused
-from engine.gallery.unreadable import UnreadableRecord, read_photo
-from engine.messages import DeletedAnswer, DeleteRequest, PersonAnswer, PersonRecord
+from contract.errors import Code, Refusal, RequestRefused
+from contract.http import GALLERY_VERSION_HEADER, UNCHANGED_HEADER
+from contract.messages import DeletedAnswer, DeleteRequest, PersonAnswer, PersonRecord
+from contract.people.unreadable import UnreadableRecord, read_photo
 from ingest.call import Call
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
 from ingest.line import Shed
@@ -21,7 +22,6 @@ from ingest.metrics import Metrics
 from ingest.parse_users import ListCall, parse_delete, parse_enrol, parse_list
 from ingest.pictures import PictureLimits, from_base64
 from ingest.render import (
-    UNCHANGED,
     Rendered,
     deleted_document,
     deleted_list_document,
@@ -29,8 +29,6 @@ from ingest.render import (
     person_document,
     success,
 )
-
-GALLERY_VERSION = "X-Gallery-Version"
 
 
 class PeopleView(Protocol):
@@ -176,7 +174,7 @@ class Users:
         if not isinstance(reply.answer, PersonAnswer):
             raise TypeError(f"an enrolment was answered with {type(reply.answer).__name__}")
         answer = reply.answer if request.need_bring_pic else msgspec.structs.replace(reply.answer, photo=None)
-        unchanged = ((UNCHANGED, "true"),) if answer.unchanged else ()
+        unchanged = ((UNCHANGED_HEADER, "true"),) if answer.unchanged else ()
         headers = (*_version_header(reply.gallery_version), *unchanged)
         return success(person_document(answer, update=update), headers)
 
@@ -221,4 +219,4 @@ class Users:
 
 
 def _version_header(version: int) -> tuple[tuple[str, str], ...]:
-    return ((GALLERY_VERSION, str(version)),)
+    return ((GALLERY_VERSION_HEADER, str(version)),)

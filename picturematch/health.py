@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from engine.errors import Code
+from contract.errors import Code
 from ingest.server import CannotListen
 from picturematch.settings import HealthSettings
 

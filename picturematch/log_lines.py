@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from engine.text import printable
+from contract.text import printable
 
 DATED = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _CONTINUED = "\n    "

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from engine.text import printable
+from contract.text import printable
 from models.errors import ModelError
 from models.manifest import load_manifest
 from models.progress import PlainLines, Reporter, TerminalBars

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from broker.port import Record
+from contract.people.unreadable import UnreadableRecord
 from engine.gallery.people import People
-from engine.gallery.unreadable import UnreadableRecord
 
 log = logging.getLogger(__name__)
 

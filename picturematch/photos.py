@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from engine.errors import Code, PictureRefused
+from clients.photo_file import UnusablePhoto, read_photo
+from contract.errors import Code, PictureRefused
 from engine.evaluation.photos import FaceChoice, SeenPhoto, see
 from engine.vision.ports import ModelSet
-from ingest.photo_file import UnusablePhoto, read_photo
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from platformdirs import user_cache_path, user_data_path
 
 from broker.kafka.config import KafkaConfig
 from broker.port import TopicSpec
+from contract.topics import Topics
 from engine.policy import Policy
-from engine.topics import Topics
 from ingest.settings import IngestSettings
 from processor.settings import ProcessorSettings
 

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from broker.port import BrokerError
-from engine.capture import CaptureError
-from engine.text import printable, printable_json
-from engine.when import parse_span, parse_when
-from ingest.errors import CannotRun
+from clients.errors import CannotRun
+from contract.capture import CaptureError
+from contract.text import printable, printable_json
+from contract.when import parse_span, parse_when
 from models.errors import ModelError
 from picturematch.options import UserError
 from sinks.port import SinkError

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from broker.port import Broker
 from broker.table import TableFollower
 from engine.gallery.people import People
-from engine.vision.build import build_model_set
+from engine.vision.networks.build import build_model_set
 from engine.vision.ports import Box, Face, ModelSet
 from ingest.server import Ingress
 from picturematch.health import HealthServer
@@ -43,7 +43,7 @@ def open_models(settings: Settings) -> ModelSet:
     cv2.setNumThreads(1)
     threadpool_limits(1)
     if settings.models.kind == "stand-in":
-        from engine.vision.standin import stand_in_models  # only tests ask for it
+        from engine.vision.networks.standin import stand_in_models  # only tests ask for it
 
         return stand_in_models()
     store = store_of(settings)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from broker.port import NewRecord, Position, Record
-from engine.messages import DeadLetter, Headers, RetryMark, decode_dead_letter, decode_request, encode
-from engine.topics import Topics
+from contract.messages import DeadLetter, Headers, RetryMark, decode_dead_letter, decode_request, encode
+from contract.topics import Topics
 from processor.envelope import envelope_of
 
 _NOT_SENT_AGAIN = frozenset(value for name, value in vars(Headers).items() if name.isupper())

@@ -21,8 +21,8 @@ from functools import partial
 import msgspec
 
 from broker.port import Broker, Position, Reader, Record
-from engine.messages import decode_request
-from engine.topics import Topics
+from contract.messages import decode_request
+from contract.topics import Topics
 from processor.envelope import envelope_of
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from broker.port import Headers as RecordHeaders
 from broker.port import NewRecord, Record
-from engine.messages import Effort, Headers, Reply, encode
+from contract.messages import Effort, Headers, Reply, encode
 
 
 @dataclass(frozen=True, slots=True)

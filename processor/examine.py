@@ -15,12 +15,8 @@ from typing import TypeVar
 import msgspec
 
 from broker.port import BrokerError, Record
-from engine.comparing import CompareDecision, decide_compare, refuse_compare
-from engine.enrolment import PreparedFace, prepare_face
-from engine.errors import Code, Refusal
-from engine.fiqa import FiqaDecision, decide_fiqa, refuse_fiqa
-from engine.matching import MatchDecision, decide_match, refuse_match
-from engine.messages import (
+from contract.errors import Code, Refusal
+from contract.messages import (
     CompareRequest,
     DeleteRequest,
     Effort,
@@ -30,6 +26,10 @@ from engine.messages import (
     PersonRequest,
     decode_request,
 )
+from engine.comparing import CompareDecision, decide_compare, refuse_compare
+from engine.enrolment import PreparedFace, prepare_face
+from engine.fiqa import FiqaDecision, decide_fiqa, refuse_fiqa
+from engine.matching import MatchDecision, decide_match, refuse_match
 from engine.policy import Policy
 from engine.report import shown_candidate
 from engine.vision.ports import ModelSet

@@ -16,9 +16,9 @@ from typing import Any
 
 from broker.outages import OutageLog
 from broker.port import BrokerError, GroupMember, NewRecord, Position, Record, RecordTooLarge, UnknownTopic
+from contract.errors import Refusal
+from contract.messages import EnrolRequest
 from engine.enrolment import EnrolmentDecision, decide_deletion, decide_enrolment
-from engine.errors import Refusal
-from engine.messages import EnrolRequest
 from engine.repeated import may_repeat, stored_digest
 from processor.examine import (
     EXPIRED,

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from broker.port import NewRecord, Position
+from contract.errors import Code, Refusal
+from contract.events import Event, EventKind, encode_event
+from contract.messages import Answer, DeadLetter, Reply, encode
+from contract.terms import Outcome
+from contract.topics import Topics
 from engine.enrolment import EnrolmentDecision
-from engine.errors import Code, Refusal
-from engine.event import Event, EventKind, encode_event
-from engine.messages import Answer, DeadLetter, Reply, encode
 from engine.policy import Policy
 from engine.report import (
     Circumstances,
@@ -27,8 +29,6 @@ from engine.report import (
     refused_answer,
     unreadable_event,
 )
-from engine.terms import Outcome
-from engine.topics import Topics
 from processor.examine import (
     Examined,
     ExaminedComparison,

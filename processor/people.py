@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from broker.port import Broker, BrokerUnavailable, Position
-from engine.errors import Code, Refusal
+from contract.errors import Code, Refusal
+from contract.messages import PhotoRecord
+from contract.people.unreadable import read_photo
 from engine.gallery.people import People
-from engine.gallery.unreadable import read_photo
-from engine.messages import PhotoRecord
 from processor.envelope import Envelope
 
 Reached = Callable[[int, float], Awaitable[bool]]

@@ -17,9 +17,9 @@ from prometheus_client import CollectorRegistry
 
 from broker.outages import OutageLog
 from broker.port import Broker, BrokerError, GroupMember, Record
+from contract.topics import Topics
 from engine.gallery.people import People
 from engine.policy import Policy
-from engine.topics import Topics
 from engine.vision.ports import ModelSet
 from processor.decided import Decided
 from processor.examine import Examiner

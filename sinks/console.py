@@ -9,7 +9,7 @@ from typing import Literal
 import orjson
 
 from broker.port import Broker, Record, Start
-from engine.text import printable_json
+from contract.text import printable_json
 from sinks.backlog import backlog, live, positions
 
 Kind = Literal["match", "people", "compare", "all"]

@@ -13,8 +13,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import psutil
 
+from contract.vectors import Vector
 from engine.evaluation.photos import FaceChoice
-from engine.vision.ports import Vector
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "UV_THREADPOOL_SIZE"), "1")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.vision.ports import Vector
+from contract.vectors import Vector
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.vectors import Vector
 from engine.evaluation.scores import Scores
-from engine.vision.ports import Vector
 
 NEVER = np.float32(-2.0)
 """The score of a search whose mate was not ranked first: below any threshold."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.vectors import Vector
 from engine.evaluation.scores import Scores
-from engine.vision.ports import Vector
 
 KEPT_IMPOSTORS = 60_000_000
 """Impostor scores that are held, the highest first: 240 MB, and 480 MB until all pairs are scored. All of 7,701 photos'

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from engine.errors import Code, PictureRefused
+from contract.errors import Code, PictureRefused
 from engine.timing import StageTimer
 from engine.vision.finding import find_faces
 from engine.vision.ports import Embedding, Face, Image, ModelSet

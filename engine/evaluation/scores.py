@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.vision.ports import Vector
+from contract.vectors import Vector
 
 Z_95 = 1.959964
 """Standard deviations that hold 95 % of a normal distribution."""

@@ -10,8 +10,8 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.messages import PersonRecord
-from engine.vision.ports import Vector
+from contract.messages import PersonRecord
+from contract.vectors import Vector
 
 FaceId = tuple[str, int]
 """identity_id and face number."""

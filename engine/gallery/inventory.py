@@ -6,8 +6,8 @@ It knows no embedder, so it cannot tell whether a vector has the length of the o
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from contract.people.unreadable import NotReadable, UnreadableRecord, key_of, parse_key, read_face, read_person
 from engine.gallery.people import Entry
-from engine.gallery.unreadable import NotReadable, UnreadableRecord, key_of, parse_key, read_face, read_person
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """The fold of the people topic: who is enrolled, and the gallery that their faces make.
 
-The topic is the only store; this is what it comes to. Records of one person (engine.messages: PersonRecord,
+The topic is the only store; this is what it comes to. Records of one person (contract.messages: PersonRecord,
 FaceRecord, PhotoRecord) stand under the keys person/ID, face/ID/N and photo/ID/N. A person's record decides: a face
 counts only while the person's record names it, so half of an enrolment is never searched.
 
@@ -14,8 +14,8 @@ from itertools import chain, islice
 from types import MappingProxyType
 from typing import Protocol
 
-from engine.gallery.index import FaceIndex, Gallery
-from engine.gallery.unreadable import (
+from contract.messages import PersonRecord
+from contract.people.unreadable import (
     NotReadable,
     PeopleKey,
     UnreadableRecord,
@@ -24,9 +24,9 @@ from engine.gallery.unreadable import (
     read_face,
     read_person,
 )
-from engine.messages import PersonRecord
-from engine.terms import DEFAULT_GROUP
-from engine.vision.ports import Vector
+from contract.terms import DEFAULT_GROUP
+from contract.vectors import Vector
+from engine.gallery.index import FaceIndex, Gallery
 
 
 class Entry(Protocol):

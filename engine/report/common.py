@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from engine.errors import Refusal
-from engine.event import ErrorInfo, Event, RequestPlace, Threshold
-from engine.evidence import CheckResult, FaceBox
-from engine.messages import RefusedAnswer
+from contract.errors import Refusal
+from contract.events import ErrorInfo, Event, RequestPlace, Threshold
+from contract.findings import CheckResult, FaceBox
+from contract.messages import RefusedAnswer
 from engine.policy import Policy
 from engine.score import to_wire
 from engine.threshold import AppliedThreshold

@@ -1,9 +1,9 @@
 """The answer to a comparison, and its event."""
 
+from contract.events import Event
+from contract.findings import CardFindings
+from contract.messages import CompareAnswer, CompareRequest, RefusedAnswer
 from engine.comparing import CompareDecision
-from engine.event import Event
-from engine.evidence import CardFindings
-from engine.messages import CompareAnswer, CompareRequest, RefusedAnswer
 from engine.policy import Policy
 from engine.report.common import (
     Circumstances,

@@ -1,9 +1,10 @@
 """The answer to a quality assessment, and its event."""
 
-from engine.event import Event
+from contract.events import Event
+from contract.messages import FiqaAnswer, FiqaRequest, RefusedAnswer
 from engine.fiqa import FiqaDecision
-from engine.messages import FiqaAnswer, FiqaRequest, RefusedAnswer
 from engine.report.common import Circumstances, check_results, error_info, face_box, refused_answer
+from engine.vision.quality.levels import CUT_SHARE, MASK
 
 
 def fiqa_answer(decision: FiqaDecision) -> FiqaAnswer | RefusedAnswer:
@@ -19,7 +20,16 @@ def fiqa_answer(decision: FiqaDecision) -> FiqaAnswer | RefusedAnswer:
         checks=check_results(decision.findings.quality),
         measured=decision.measured,
         quality_score=score,
+        cut=_value(decision, "partial") > CUT_SHARE,
+        masked=_value(decision, "mask", MASK) < MASK,
     )
+
+
+def _value(decision: FiqaDecision, name: str, absent: float = 0.0) -> float:
+    """The value of a measured item; `absent` where the item was not measured."""
+    values = {check.name: check.value for check in decision.findings.quality}
+    values |= {item.name: item.value for item in decision.measured}
+    return values.get(name, absent)
 
 
 def fiqa_event(request: FiqaRequest, decision: FiqaDecision, at: Circumstances, gallery_version: int) -> Event:

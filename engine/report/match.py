@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.event import Event, Scope
-from engine.evidence import LivenessResult
+from contract.events import Event, Scope
+from contract.findings import LivenessResult
+from contract.messages import DebugInfo, MatchAnswer, MatchRequest, PersonRecord, RefusedAnswer
+from contract.terms import DEFAULT_GROUP, STRANGER
 from engine.gallery.index import Candidate
 from engine.matching import MatchDecision, person_type
-from engine.messages import DebugInfo, MatchAnswer, MatchRequest, PersonRecord, RefusedAnswer
 from engine.policy import Policy
 from engine.report.common import (
     Circumstances,
@@ -19,7 +20,6 @@ from engine.report.common import (
     threshold_told,
 )
 from engine.score import to_wire
-from engine.terms import DEFAULT_GROUP, STRANGER
 from engine.vision.liveness import Liveness
 
 

@@ -1,12 +1,12 @@
 """The events of requests about people; their answers are part of the decision."""
 
+from contract.errors import Code, Refusal
+from contract.events import Event, Scope
+from contract.messages import EnrolRequest, PersonAnswer, PersonRequest
+from contract.terms import DEFAULT_GROUP, Outcome
 from engine.enrolment import EnrolmentDecision, PreparedFace
-from engine.errors import Code, Refusal
-from engine.event import Event, Scope
-from engine.messages import EnrolRequest, PersonAnswer, PersonRequest
 from engine.policy import Policy
 from engine.report.common import Circumstances, check_results, error_info, text_or_empty
-from engine.terms import DEFAULT_GROUP, Outcome
 
 
 def person_event(

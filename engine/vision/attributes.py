@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
-from engine.errors import PictureRefused
-from engine.evidence import Attributes
+from contract.errors import PictureRefused
+from contract.findings import Attributes
 from engine.vision.ports import Face, Image, ModelSet
 from engine.vision.quality.levels import MASK
 from engine.vision.quality.mouth import mouth_shows

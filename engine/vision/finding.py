@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from engine.timing import StageTimer
-from engine.vision.decode import Versions
+from engine.vision.decode.versions import Versions
 from engine.vision.ports import Box, Detector, Face, Image
 from engine.vision.tensor import resize
 from engine.vision.turned import quarter_turns, turn

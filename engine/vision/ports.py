@@ -7,12 +7,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.vectors import Vector
 from models.manifest import FmrPoint
 
 Image = NDArray[np.uint8]
 """A decoded picture: BGR, uint8, height x width x 3, C-contiguous, upright (EXIF orientation applied)."""
 
-Vector = NDArray[np.float32]
 """A float32 vector."""
 
 
@@ -96,7 +96,7 @@ class HeadPose:
 class Check:
     """One measured item of quality or liveness against its limit; `limit` is what the value was held against.
 
-    A `vote` does not decide alone (engine.vision.liveness). `detail`: the named values that `value` was made of.
+    A `vote` does not decide alone (engine.vision.liveness.rule). `detail`: the named values that `value` was made of.
     """
 
     name: str

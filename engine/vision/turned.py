@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from engine.vision.landmarks import CLOSE_SIDE, close_picture
+from engine.vision.networks.landmarks import CLOSE_SIDE, close_picture
 from engine.vision.ports import Detector, Face, Image
 from engine.vision.tensor import resize
 

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from clients.enrol_list import Entry, Unusable, find_entries
+from clients.errors import CannotRun
+from contract.terms import ThresholdRule
+from contract.text import printable
+from contract.vectors import Vector
 from engine.evaluation.curve import LEAST_PAIRS, identification_fpir
 from engine.evaluation.pairs import AllPairs, score_all_pairs
-from engine.terms import ThresholdRule
-from engine.text import printable
 from engine.threshold import search_threshold
-from engine.vision.ports import ModelSet, Vector
-from ingest.enrol_list import Entry, Unusable, find_entries
-from ingest.errors import CannotRun
+from engine.vision.ports import ModelSet
 from models.errors import ModelError
 from models.manifest import FmrPoint
 from picturematch.calibration import (

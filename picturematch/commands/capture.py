@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from engine.capture import CaptureError
-from engine.text import printable
-from ingest.handmade import read_list
+from capture.folder import CaptureFolder
+from capture.handmade import read_list
+from contract.capture import CaptureError
+from contract.text import printable
 from picturematch.options import UserError, config_option
 from picturematch.shell import counted, say
-from sinks.capture_folder import CaptureFolder
 
 
 @click.command(

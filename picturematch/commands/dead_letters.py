@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.port import Broker, BrokerInUse, Position, RecordTooLarge, Start
-from engine.text import printable
-from engine.topics import Topics
+from contract.text import printable
+from contract.topics import Topics
 from picturematch.logs import damaged_records, open_log
 from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings

@@ -15,10 +15,11 @@ import pybase64
 from rich.console import Console
 
 from broker.port import Start
-from engine.vision.decode import decode
-from engine.vision.jpeg import encode_jpeg
+from clients.http import Client, ServerAnswer
+from contract.http import MATCH_PATH, USERS_PATH
+from engine.vision.decode.jpeg import encode_jpeg
+from engine.vision.decode.versions import decode
 from engine.vision.ports import Image
-from ingest.client import MATCH_CALL, USERS_CALL, Client, ServerAnswer
 from ingest.settings import IngestSettings
 from picturematch.networks import install_missing
 from picturematch.options import config_option, settings_of
@@ -83,37 +84,37 @@ def _steps(portrait: Image, coffee: Image, dimension: int) -> Sequence[_Step]:
     return (
         _Step(
             "somebody else is enrolled, by feature",
-            USERS_CALL,
+            USERS_PATH,
             {"identity_id": "1001", "import_mode": True, "feature": somebody, "info": {"name": "Somebody Else"}},
             {"identity_id": "1001"},
         ),
         _Step(
             "a real face is a stranger",
-            MATCH_CALL,
+            MATCH_PATH,
             {"device_ip": _DEVICE, "rgb_image_base64": photo},
             {"retcode": "0", "name": "stranger"},
         ),
         _Step(
             "that face is enrolled",
-            USERS_CALL,
+            USERS_PATH,
             {"identity_id": "1002", "reg_photo": photo, "info": {"name": "Eileen Collins", "type": 5}},
             {"identity_id": "1002"},
         ),
         _Step(
             "an altered copy of it matches",
-            MATCH_CALL,
+            MATCH_PATH,
             {"device_ip": _DEVICE, "rgb_image_base64": _base64(_altered(portrait)), "compare_time": 1700000000.25},
             {"retcode": "1", "identity_id": "1002"},
         ),
         _Step(
             "a picture without a face",
-            MATCH_CALL,
+            MATCH_PATH,
             {"device_ip": _DEVICE, "rgb_image_base64": _base64(encode_jpeg(coffee))},
             {"code": 40004},
         ),
         _Step(
             "a picture that was cut off on its way",
-            MATCH_CALL,
+            MATCH_PATH,
             {"device_ip": _DEVICE, "rgb_image_base64": _base64(encode_jpeg(portrait)[:20_000])},
             {"code": 40003},
         ),

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from engine.terms import DEFAULT_GROUP, QualityLevel
-from ingest.client import Client
-from ingest.enrol import EnrolOptions, EnrolResult, Outcome, enrol
-from ingest.enrol_list import count_entries, find_entries
-from ingest.errors import CannotRun
+from clients.enrol import EnrolOptions, EnrolResult, Outcome, enrol
+from clients.enrol_list import count_entries, find_entries
+from clients.errors import CannotRun
+from clients.http import Client
+from contract.terms import DEFAULT_GROUP, QualityLevel
 from picturematch.options import config_option
 from picturematch.shell import counted, progress, run, server_options
 

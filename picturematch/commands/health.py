@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from engine.text import printable
+from contract.text import printable
 from picturematch.options import UserError, config_option
 
 _TIMEOUT_S = 3.0
@@ -33,7 +33,7 @@ def command(ctx: click.Context, url: str, api_key: str | None) -> None:
 
 
 def _why_not(url: str, api_key: str | None) -> str | None:
-    """None where the server is ready. Not through ingest.client: a check runs every few seconds and must be cheap."""
+    """None where the server is ready. Not through clients.http: a check runs every few seconds and must be cheap."""
     parts = urlsplit(url)
     kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}.get(parts.scheme)
     if kind is None or parts.hostname is None:

@@ -9,7 +9,7 @@ import click
 
 from broker.embedded import accept_clock, backup_log, check_log, in_use, record_count, restore_log
 from broker.port import BrokerError
-from engine.text import printable
+from contract.text import printable
 from picturematch.options import UserError, config_option, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import counted, progress, say

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from engine.text import printable
+from contract.text import printable
 from models.errors import ModelError
 from models.store import State, Status
 from picturematch.networks import reporter, store_of

@@ -8,8 +8,8 @@ import click
 import orjson
 
 from broker.port import Broker, BrokerInUse, NewRecord, Start
+from contract.people.unreadable import UnreadableRecord, printable_key
 from engine.gallery.inventory import Inventory
-from engine.gallery.unreadable import UnreadableRecord, printable_key
 from picturematch.logs import open_log
 from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
+from capture.folder import CaptureFolder
+from capture.record import Tally, Wanted, record
 from picturematch.logs import damaged_records, open_log
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import Span, When, counted, run, say, stop_signal
-from sinks.capture_folder import CaptureFolder
-from sinks.record import Tally, Wanted, record
 
 
 @click.command(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from ingest.capture_reader import CaptureReader
-from ingest.client import Client
-from ingest.compare import Difference
-from ingest.replay import LineResult, Rate, ReplayTally, replay
+from capture.differences import Difference
+from capture.reader import CaptureReader
+from capture.replay import LineResult, Rate, ReplayTally, replay
+from clients.http import Client
 from picturematch.options import UserError, config_option
 from picturematch.shell import Steps, echo_json, json_line, progress, run, server_options
 

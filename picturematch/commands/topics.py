@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from broker.kafka import TopicState
-from engine.text import printable
+from contract.text import printable
 from picturematch.logs import open_cluster
 from picturematch.options import broker_option, config_option, settings_of
 from picturematch.settings import Settings

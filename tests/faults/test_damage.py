@@ -15,8 +15,8 @@ import pytest
 
 from broker.embedded import EmbeddedBroker, open_embedded
 from broker.port import BrokerError, NewRecord, Record, TopicSpec
+from contract.topics import Topics
 from engine.gallery.inventory import Inventory
-from engine.topics import Topics
 from tests.contract.embedded_make import EmbeddedMake
 from tests.contract.suites import fetch_count, read_all, record, values
 from tests.faults.broker.child import clock_ms

@@ -14,7 +14,7 @@ import pytest
 
 from broker.embedded import open_embedded
 from broker.port import BrokerInUse, BrokerUnavailable, NewRecord, Position, TopicSpec
-from engine.topics import Topics
+from contract.topics import Topics
 from tests.contract.suites import fetch_count, read_all, record, values
 from tests.faults.broker.child import clock_ms
 from tests.faults.test_serve import MATCH, USERS, enrol_body, match_body, post, serving

@@ -17,8 +17,8 @@ import pytest
 
 from broker.embedded import open_embedded
 from broker.port import Broker, Record, Start
-from engine.messages import decode_request
-from engine.topics import Topics
+from contract.messages import decode_request
+from contract.topics import Topics
 from tests.support.commands import run, start
 from tests.support.faces import photo
 

@@ -15,7 +15,7 @@ import aiohttp
 from broker.embedded import open_embedded
 from broker.embedded.store import LOG_FILE
 from broker.port import Broker
-from engine.topics import Topics
+from contract.topics import Topics
 from tests.faults.test_serve import MATCH, USERS, enrol_body, match_body, post, read_all, serving
 from tests.support.commands import ROOT, environment, finish, start
 from tests.support.waiting import until

@@ -4,10 +4,10 @@ table. The corpus test, the property tests and the fuzz target all hold the code
 import numpy as np
 import pybase64
 
-from engine.errors import Code, PictureRefused, Refusal, RequestRefused
-from engine.vision.affordable import require_affordable
-from engine.vision.decode import REDUCTIONS, as_jpeg, decode, fitting_reduction
-from engine.vision.headers import PictureHeader, picture_header
+from contract.errors import Code, PictureRefused, Refusal, RequestRefused
+from contract.pictures.affordable import require_affordable
+from contract.pictures.headers import PictureHeader, picture_header
+from engine.vision.decode.versions import REDUCTIONS, as_jpeg, decode, fitting_reduction
 from engine.vision.ports import Image
 from ingest.pictures import PictureLimits, decode_base64, from_base64
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from engine.errors import Code
+from contract.errors import Code
 from tests.fuzz.recipe import UNREADABLE, Hostile
 from tests.support import jpegs, pictures
 from tests.support.deflate import empty_blocks

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.errors import Code
+from contract.errors import Code
 
 UNREADABLE = Code.IMAGE_ERROR
 TOO_LARGE = Code.IMAGE_SIZE_TOO_LARGE_ERROR

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import pytest
 
-from engine.errors import PictureRefused
-from engine.vision.decode import decode
+from contract.errors import PictureRefused
+from engine.vision.decode.versions import decode
 from tests.fuzz.contract import answer_to, text_is_answered
 from tests.fuzz.hostile import hostile_pictures
 from tests.fuzz.mutator import mutated

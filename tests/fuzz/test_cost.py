@@ -10,9 +10,9 @@ from functools import cache
 import cv2
 import pytest
 
-from engine.errors import Code, PictureRefused
-from engine.vision.affordable import require_affordable
-from engine.vision.decode import decode
+from contract.errors import Code, PictureRefused
+from contract.pictures.affordable import require_affordable
+from engine.vision.decode.versions import decode
 from tests.fuzz.costly import costly_jpegs, costly_others, ordinary, spoilt_late
 from tests.fuzz.recipe import Hostile
 from tests.support import pictures

@@ -8,7 +8,7 @@ import cv2
 import msgspec
 import pytest
 
-from engine.vision.standin import draw_face, draw_scene, stand_in_models
+from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
 from ingest.settings import IngestSettings
 from picturematch.settings import ModelSettings, Settings
 from picturematch.wiring import System, run_system

@@ -8,10 +8,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from engine.event import Event, decode_event
-from engine.topics import Topics
-from engine.vision.standin import draw_face, stand_in_models
-from ingest.server import COMPARE_PATH, FIQA_PATH, MATCH_PATH
+from contract.events import Event, decode_event
+from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH
+from contract.topics import Topics
+from engine.vision.networks.standin import draw_face, stand_in_models
 from ingest.settings import IngestSettings
 from picturematch.settings import ModelSettings, Settings
 from picturematch.wiring import System, run_system

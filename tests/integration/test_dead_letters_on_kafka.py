@@ -7,8 +7,8 @@ from typing import Any
 
 from broker.kafka import KafkaConfig, open_kafka
 from broker.port import NewRecord, Reader, Start
-from engine.messages import DeadLetter, Headers, decode_dead_letter
-from engine.topics import Topics
+from contract.messages import DeadLetter, Headers, decode_dead_letter
+from contract.topics import Topics
 from tests.support.commands import finish, run, start
 
 TOPICS = Topics()

@@ -8,11 +8,11 @@ from typing import Any
 import pybase64
 import pytest
 
-import ingest.enrol
-from ingest.client import Client
-from ingest.enrol import EnrolOptions, EnrolResult, Outcome, enrol
-from ingest.enrol_list import find_entries
-from ingest.errors import CannotRun
+import clients.enrol
+from clients.enrol import EnrolOptions, EnrolResult, Outcome, enrol
+from clients.enrol_list import find_entries
+from clients.errors import CannotRun
+from clients.http import Client
 from tests.support.commands import run
 from tests.support.records import jpeg
 from tests.support.scripted_server import Answer, Body, refusal, scripted_server
@@ -129,7 +129,7 @@ async def test_a_server_that_stays_busy_is_reported_and_the_next_entries_are_tri
     folder = photos(tmp_path, "1.jpg", "2.jpg")
     async with scripted_server(lambda body: DONE if body["identity_id"] == "2" else refusal(50380, "busy")) as server:
         results = await enrolled(folder, server.url, concurrency=1)
-        assert len(server.calls) == ingest.enrol.ATTEMPTS + 1
+        assert len(server.calls) == clients.enrol.ATTEMPTS + 1
     assert [(r.outcome, r.reason) for r in results] == [
         (Outcome.FAILED, "50380 OVERLOADED: busy"),
         (Outcome.ENROLLED, ""),
@@ -145,7 +145,7 @@ async def test_a_server_that_goes_away_ends_the_run(tmp_path: Path) -> None:
     ):
         with pytest.raises(CannotRun, match="does not answer any more"):
             await enrol(find_entries(folder), client, results.append, EnrolOptions(concurrency=1), no_sleep)
-    assert Counter(r.outcome for r in results) == {Outcome.ENROLLED: 3, Outcome.FAILED: ingest.enrol.GIVE_UP_AFTER - 1}
+    assert Counter(r.outcome for r in results) == {Outcome.ENROLLED: 3, Outcome.FAILED: clients.enrol.GIVE_UP_AFTER - 1}
 
 
 async def test_entries_of_one_person_keep_their_order_among_many_workers(tmp_path: Path) -> None:

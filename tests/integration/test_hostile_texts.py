@@ -16,11 +16,11 @@ import pytest
 
 from broker.embedded import open_embedded
 from broker.port import NewRecord
-from engine.capture import CapturedDecision, CapturedRequest, CaptureLine
-from engine.messages import Headers, encode
-from engine.topics import Topics
+from capture.folder import CaptureFolder
+from contract.capture import CapturedDecision, CapturedRequest, CaptureLine
+from contract.messages import Headers, encode
+from contract.topics import Topics
 from picturematch.settings import Settings
-from sinks.capture_folder import CaptureFolder
 from tests.faults.test_serve import MATCH, USERS, Server, serving
 from tests.integration.test_processor import running
 from tests.support.commands import Finished, finish, run

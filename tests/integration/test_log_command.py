@@ -10,7 +10,7 @@ import pytest
 
 from broker.embedded import EmbeddedBroker, open_embedded
 from broker.port import BrokerError, NewRecord, TopicSpec
-from engine.topics import Topics
+from contract.topics import Topics
 from tests.contract.embedded_make import EmbeddedMake
 from tests.contract.suites import fetch_count, read_all, record, values
 from tests.faults.broker.child import clock_ms

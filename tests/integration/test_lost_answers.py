@@ -9,11 +9,11 @@ import cv2
 import pytest
 from aiohttp import web
 
-from engine.topics import Topics
-from engine.vision.standin import draw_face, draw_scene, stand_in_models
-from ingest.client import Client
-from ingest.enrol import EnrolOptions, EnrolResult, Outcome, enrol
-from ingest.enrol_list import find_entries
+from clients.enrol import EnrolOptions, EnrolResult, Outcome, enrol
+from clients.enrol_list import find_entries
+from clients.http import Client
+from contract.topics import Topics
+from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
 from ingest.settings import IngestSettings
 from picturematch.settings import ModelSettings, Settings
 from picturematch.wiring import System, run_system

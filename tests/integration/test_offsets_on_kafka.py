@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from engine.messages import MatchRequest, encode
-from engine.topics import Topics
+from contract.messages import MatchRequest, encode
+from contract.topics import Topics
 from picturematch.settings import Settings, load_settings
 from picturematch.wiring import run_system
 from tests.integration.test_roles_on_kafka import create_topics, environment

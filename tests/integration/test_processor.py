@@ -26,9 +26,8 @@ from broker.port import (
     Start,
 )
 from broker.table import TableFollower
-from engine.errors import Code
-from engine.gallery.people import People
-from engine.messages import (
+from contract.errors import Code
+from contract.messages import (
     DeadLetter,
     DeleteRequest,
     EnrolRequest,
@@ -40,8 +39,9 @@ from engine.messages import (
     decode_reply,
     encode,
 )
+from contract.topics import Topics, request_key
+from engine.gallery.people import People
 from engine.policy import Policy
-from engine.topics import Topics, request_key
 from engine.vision.ports import ModelSet
 from picturematch.settings import LogSettings
 from processor.processor import Processor

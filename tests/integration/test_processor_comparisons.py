@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from broker.port import CommitFailed, NewRecord, RecordTooLarge
-from engine.errors import Code
-from engine.event import decode_event
-from engine.messages import CompareAnswer, CompareRequest, FiqaAnswer, FiqaRequest, Headers, RefusedAnswer, Reply
-from engine.topics import Topics
+from contract.errors import Code
+from contract.events import decode_event
+from contract.messages import CompareAnswer, CompareRequest, FiqaAnswer, FiqaRequest, Headers, RefusedAnswer, Reply
+from contract.topics import Topics
 from tests.integration.test_dead_letters import broken_on_333_rows, retried
 from tests.integration.test_processor import (
     DEADLINE_S,

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 
 from broker.embedded import EmbeddedBroker, open_embedded
 from broker.port import NewRecord
-from engine.topics import Topics
-from ingest.capture_reader import CaptureReader
+from capture.reader import CaptureReader
+from contract.topics import Topics
 from picturematch.__main__ import cli
 from tests.support.commands import ROOT, environment, finish, run, start
 from tests.support.records import append_decided, enrol_request, make_topics, match_request

@@ -10,14 +10,14 @@ import pytest
 
 from broker.embedded import EmbeddedBroker, open_embedded
 from broker.port import NewRecord
-from engine.capture import CaptureError, CaptureLine
-from engine.messages import CompareRequest, FiqaRequest, encode
-from engine.topics import request_key
-from ingest.capture_reader import CaptureReader
-from sinks.capture_folder import CaptureFolder
+from capture.folder import CaptureFolder
+from capture.reader import CaptureReader
+from capture.record import Tally, Wanted, record
+from contract.capture import CaptureError, CaptureLine
+from contract.messages import CompareRequest, FiqaRequest, encode
+from contract.topics import request_key
 from sinks.console import Choice, print_events
 from sinks.jsonl import JsonlSink
-from sinks.record import Tally, Wanted, record
 from sinks.runner import reading_at, run_sink
 from tests.support.records import (
     RECEIVED_S,

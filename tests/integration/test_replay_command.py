@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.capture import CapturedDecision, CapturedRequest, CaptureLine
-from ingest.capture_reader import CaptureReader
-from ingest.client import Client
-from ingest.errors import CannotRun
-from ingest.replay import GIVE_UP_AFTER, LineResult, replay
-from sinks.capture_folder import CaptureFolder
+from capture.folder import CaptureFolder
+from capture.reader import CaptureReader
+from capture.replay import GIVE_UP_AFTER, LineResult, replay
+from clients.errors import CannotRun
+from clients.http import Client
+from contract.capture import CapturedDecision, CapturedRequest, CaptureLine
 from tests.support.commands import run
 from tests.support.records import jpeg
 from tests.support.scripted_server import Answer, Body, refusal, scripted_server

@@ -18,9 +18,9 @@ from msgspec import structs
 from broker.embedded import open_embedded
 from broker.embedded.store import LOG_FILE
 from broker.port import Broker, GroupMember, NewRecord
-from engine.errors import Code
-from engine.messages import DeleteRequest, Headers, Request
-from engine.topics import Topics
+from contract.errors import Code
+from contract.messages import DeleteRequest, Headers, Request
+from contract.topics import Topics
 from tests.faults.test_serve import USERS, enrol_body, post, serving
 from tests.integration.test_processor import FailingBroker, Running, enrol, match, record_of, running
 from tests.support.faces import photo

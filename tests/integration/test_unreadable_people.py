@@ -19,11 +19,11 @@ from msgspec import structs
 
 from broker.embedded import open_embedded
 from broker.port import Broker, NewRecord, Start
+from contract.messages import EnrolRequest, Headers, MatchRequest, encode
+from contract.topics import Topics, request_key
 from engine.enrolment import decide_enrolment, prepare_face
 from engine.gallery.people import face_key, person_key, photo_key
-from engine.messages import EnrolRequest, Headers, MatchRequest, encode
 from engine.policy import Policy
-from engine.topics import Topics, request_key
 from picturematch.settings import load_settings
 from picturematch.wiring import run_system
 from tests.faults.test_serve import serving

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from engine.vision.build import build_model_set
-from engine.vision.decode import decode
+from engine.vision.decode.versions import decode
+from engine.vision.networks.build import build_model_set
 from engine.vision.ports import Image, ModelSet
 from models.errors import ModelError
 from models.store import ModelStore

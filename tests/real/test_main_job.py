@@ -8,7 +8,7 @@ import cv2
 import orjson
 import pytest
 
-from engine.vision.jpeg import encode_jpeg
+from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.ports import Image
 from models.store import ModelStore
 from picturematch.settings import load_settings

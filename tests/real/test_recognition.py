@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from contract.terms import QualityLevel
 from engine.policy import QualityLimits
-from engine.terms import QualityLevel
-from engine.vision.arcface import align
 from engine.vision.attributes import measure_attributes
-from engine.vision.decode import decode
-from engine.vision.jpeg import encode_jpeg
+from engine.vision.decode.jpeg import encode_jpeg
+from engine.vision.decode.versions import decode
+from engine.vision.networks.arcface import align
 from engine.vision.ports import Box, Face, Image, ModelSet
 from engine.vision.quality import measure_quality, quality_score
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from contract.messages import MatchRequest
 from engine.gallery.index import Gallery
 from engine.gallery.people import People
 from engine.matching import MatchDecision, decide_match
-from engine.messages import MatchRequest
 from engine.policy import Policy
 from engine.timing import StageTimer
+from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.finding import find_faces
-from engine.vision.jpeg import encode_jpeg
 from engine.vision.ports import Box, Face, Image, ModelSet
 from tests.support import pictures
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from engine.vision.jpeg import encode_jpeg
+from engine.vision.decode.jpeg import encode_jpeg
+from engine.vision.networks.standin import draw_face, draw_scene
 from engine.vision.ports import Image
-from engine.vision.standin import draw_face, draw_scene
 
 
 def portrait(seed: int, variant: int = 0) -> Image:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from contract.messages import EnrolRequest
 from engine.enrolment import EnrolmentDecision, decide_enrolment, prepare_face
 from engine.gallery.people import People
-from engine.messages import EnrolRequest
 from engine.policy import Policy
-from engine.vision.jpeg import encode_jpeg
+from engine.vision.decode.jpeg import encode_jpeg
+from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
 from engine.vision.ports import Image, ModelSet
-from engine.vision.standin import draw_face, draw_scene, stand_in_models
 
 MAX_PIXELS = 32_000_000
 MODELS: ModelSet = stand_in_models()

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 
 from broker.port import Broker, NewRecord, Position, TopicSpec
-from engine.errors import Code
-from engine.event import ErrorInfo, Event, RequestPlace, Threshold, encode_event
-from engine.messages import EnrolRequest, MatchRequest, encode
-from engine.topics import Topics, request_key
+from contract.errors import Code
+from contract.events import ErrorInfo, Event, RequestPlace, Threshold, encode_event
+from contract.messages import EnrolRequest, MatchRequest, encode
+from contract.topics import Topics, request_key
 
 TOPICS = Topics()
 RECEIVED_S = 1_700_000_000.0

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from contract.messages import FaceRecord, encode
 from engine.gallery.people import face_key, person_key
-from engine.messages import FaceRecord, encode
 from tests.support.faces import MODELS
 
 DIMENSION = MODELS.embedder.dimension

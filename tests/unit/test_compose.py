@@ -13,7 +13,7 @@ import jsonschema
 import orjson
 import pytest
 
-from engine.errors import Code
+from contract.errors import Code
 from picturematch.__main__ import cli
 from picturematch.kafka_dev import KAFKA_VERSION
 from picturematch.settings import Settings, load_settings
@@ -399,7 +399,7 @@ def test_what_is_copied_exists_enters_the_build_and_is_all_that_a_wheel_needs():
     "path",
     [
         *("data", "data/log.sqlite", ".env", ".git/config", ".venv/bin/python", "tests/conftest.py", "photo.jpg"),
-        *("notes.txt", "engine/__pycache__/x.pyc", "docs/models.md", "capture/requests.jsonl", "docker-compose.yml"),
+        *("notes.txt", "engine/__pycache__/x.pyc", "docs/models.md", "monday/requests.jsonl", "docker-compose.yml"),
     ],
 )
 def test_nothing_else_enters_the_build(path):

@@ -7,7 +7,7 @@ import msgspec
 import orjson
 import pytest
 
-from engine.event import event_schema
+from contract.events import event_schema
 from picturematch.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from engine.topics import Topics
+from contract.topics import Topics
 from ingest.server import Ingress
 from ingest.settings import IngestSettings
 from tests.wire.harness import MemoryLog, Script, ScriptedPeople, Serving, Site, answer_well, encoded, noise, respond

@@ -16,9 +16,9 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from broker.port import BrokerError, BrokerUnavailable, NewRecord, Position, Record, Start
-from engine.evidence import CheckResult, FaceBox, MeasuredItem
-from engine.gallery.unreadable import UnreadableRecord
-from engine.messages import (
+from contract.findings import CheckResult, FaceBox, MeasuredItem
+from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
+from contract.messages import (
     Answer,
     CompareAnswer,
     CompareRequest,
@@ -37,8 +37,9 @@ from engine.messages import (
     decode_request,
     encode,
 )
-from engine.topics import Topics
-from ingest.server import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH, Ingress
+from contract.people.unreadable import UnreadableRecord
+from contract.topics import Topics
+from ingest.server import Ingress
 from tests.support.waiting import until
 
 Script = Callable[[Request], Awaitable[Answer | None]]

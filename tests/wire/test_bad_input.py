@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.errors import RequestRefused
+from contract.errors import RequestRefused
+from contract.http import MATCH_PATH
 from ingest.parse import MATCH_FIELDS, parse_match
 from ingest.parse_compare import COMPARE_FIELDS, parse_compare
 from ingest.parse_fiqa import FIQA_FIELDS, parse_fiqa
 from ingest.parse_users import DELETE_FIELDS, ENROL_FIELDS, parse_delete, parse_enrol
-from ingest.server import MATCH_PATH
 from tests.wire.harness import Serving, Site, encoded, noise
 
 NOT_A_STRING: list[Any] = [1, 1.5, True, [], ["x"], {}, {"a": 1}]

@@ -5,7 +5,7 @@ import asyncio
 import orjson
 import pytest
 
-from ingest.server import MATCH_PATH, USERS_PATH
+from contract.http import MATCH_PATH, USERS_PATH
 from tests.support.waiting import until
 from tests.wire.harness import HttpReply, Serving, Site, parse_replies
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from engine.errors import Code
-from engine.messages import Answer, CompareRequest, Headers, RefusedAnswer, Request
-from ingest.server import COMPARE_PATH
+from contract.errors import Code
+from contract.http import COMPARE_PATH
+from contract.messages import Answer, CompareRequest, Headers, RefusedAnswer, Request
 from tests.wire.harness import HttpReply, Serving, Site, encoded, noise
 from tests.wire.test_bad_input import (
     NOT_A_BOOLEAN,

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import orjson
 import pytest
 
-from engine.messages import Answer, Request
-from ingest.server import MATCH_PATH
+from contract.http import MATCH_PATH
+from contract.messages import Answer, Request
 from tests.support.waiting import until
 from tests.wire.harness import HttpReply, Serving, Site, answer_well, parse_replies
 

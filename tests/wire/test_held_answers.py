@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import orjson
 
-from engine.messages import Answer, MatchAnswer, MatchRequest, Request
+from contract.http import MATCH_PATH
+from contract.messages import Answer, MatchAnswer, MatchRequest, Request
 from ingest.answer import _Sliced
-from ingest.server import MATCH_PATH
 from tests.support.waiting import until
 from tests.wire.harness import Serving, Site, answer_well, parse_replies
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ingest.server import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
+from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
 from tests.wire.harness import HttpReply, Serving, Site, add_person
 
 JSON = {"Content-Type": "application/json"}

@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
-from engine.errors import Code
-from engine.evidence import Attributes, CheckResult, FaceBox, LivenessResult
-from engine.messages import Answer, DebugInfo, Headers, MatchAnswer, MatchRequest, RefusedAnswer, Request
-from ingest.server import MATCH_PATH
+from contract.errors import Code
+from contract.findings import Attributes, CheckResult, FaceBox, LivenessResult
+from contract.http import MATCH_PATH
+from contract.messages import Answer, DebugInfo, Headers, MatchAnswer, MatchRequest, RefusedAnswer, Request
 from tests.support.waiting import until
 from tests.wire.harness import Serving, Site, answer_well
 

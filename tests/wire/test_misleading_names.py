@@ -7,7 +7,7 @@ from urllib.parse import quote
 import orjson
 import pytest
 
-from ingest.server import COMPARE_PATH, MATCH_PATH, USERS_PATH
+from contract.http import COMPARE_PATH, MATCH_PATH, USERS_PATH
 from tests.support.terminal import FRIENDLY
 from tests.wire.harness import HttpReply, Site, add_person
 

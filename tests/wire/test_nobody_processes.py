@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from broker.port import BrokerError, BrokerInUse, BrokerUnavailable, UnknownTopic
-from engine.messages import Answer, Request
+from contract.messages import Answer, Request
 from tests.support.waiting import until
 from tests.wire.harness import Serving, Site, answer_well
 

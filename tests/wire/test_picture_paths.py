@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.messages import MatchRequest
+from contract.messages import MatchRequest
 from ingest.paths import read_picture_file
 from tests.support.waiting import until
 from tests.wire.harness import Serving

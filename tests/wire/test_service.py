@@ -8,8 +8,9 @@ import orjson
 import pytest
 
 from broker.port import BrokerError, CommitFailed, RecordTooLarge
-from engine.messages import Answer, Request
-from ingest.server import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH, CannotListen
+from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
+from contract.messages import Answer, Request
+from ingest.server import CannotListen
 from tests.support.waiting import until
 from tests.wire.harness import HttpReply, Serving, Site, answer_well, parse_replies, unavailable
 

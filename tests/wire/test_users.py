@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine.messages import Answer, DeleteRequest, EnrolRequest, RefusedAnswer, Request
-from ingest.server import USERS_PATH
+from contract.http import USERS_PATH
+from contract.messages import Answer, DeleteRequest, EnrolRequest, RefusedAnswer, Request
 from tests.support.waiting import until
 from tests.wire.harness import HttpReply, Serving, Site, add_person, answer_well
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from engine.errors import PictureUnreadable
-from engine.vision.arcface import TEMPLATE, similarity
+from contract.errors import PictureUnreadable
+from engine.vision.networks.arcface import TEMPLATE, similarity
 from engine.vision.ports import Box, Face, Image, PoseNet
 from engine.vision.quality.mouth import MouthShown, mouth_shows
 from engine.vision.quality.sharpness import clarity

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from contract.terms import QualityLevel
 from engine.policy import QualityLimits
-from engine.terms import QualityLevel
 from engine.vision.ports import Check, Face, Image, PoseNet
 from engine.vision.quality.items import Measured, measure_items
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from engine.vision.arcface import align
+from engine.vision.networks.arcface import align
 from engine.vision.ports import Face, Image
 
 EYES = ((slice(44, 60), slice(28, 48)), (slice(44, 60), slice(64, 84)))

@@ -8,8 +8,8 @@ from click.testing import CliRunner, Result
 from bench import accuracy, plots
 from bench.face_sets import BadSet, draw_pairs, photos_of_people, read_pairs
 from engine.evaluation.photos import most_centred
-from engine.vision.jpeg import encode_jpeg
-from engine.vision.standin import detect, draw_face, draw_scene
+from engine.vision.decode.jpeg import encode_jpeg
+from engine.vision.networks.standin import detect, draw_face, draw_scene
 from tests.support.albums import album
 
 PEOPLE = {f"P{i:02d}": 2 if i < 24 else 1 for i in range(36)}

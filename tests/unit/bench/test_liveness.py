@@ -13,8 +13,8 @@ from bench.liveness_figures import Tally, in_order, judge
 from bench.liveness_set import Look, labelled, made_from, photos_of
 from engine.policy import Policy
 from engine.vision.liveness import Liveness
+from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
 from engine.vision.ports import Check
-from engine.vision.standin import draw_face, draw_scene, stand_in_models
 from tests.support.faces import photo, scene
 
 MODELS = stand_in_models()

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from bench.scenes import FACE_SHARE, empty_scenes, scenes
-from engine.vision.decode import decode
-from engine.vision.standin import detect, draw_face, draw_scene
+from engine.vision.decode.versions import decode
+from engine.vision.networks.standin import detect, draw_face, draw_scene
 
 PORTRAIT = draw_scene(300, 300, [(draw_face(1, 100), 90, 20)])
 

@@ -5,10 +5,10 @@ from itertools import count
 from bench.cores import CoreBench
 from bench.overhead import DirectEngine
 from bench.stages import ALL_BUT_LIVENESS, DEFAULT, StageBench, spread_of
-from engine.vision.jpeg import encode_jpeg
+from engine.vision.decode.jpeg import encode_jpeg
+from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
 from engine.vision.ports import Embedding, Face, Image
 from engine.vision.quality import items
-from engine.vision.standin import draw_face, draw_scene, stand_in_models
 
 MODELS = stand_in_models()
 GALLERY = DirectEngine(MODELS, [], 3).gallery

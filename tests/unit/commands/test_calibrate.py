@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from clients.photo_file import MAX_PICTURE_BYTES
 from engine.evaluation.scores import scores_of
 from engine.policy import Policy
 from engine.threshold import threshold_at
-from engine.vision.jpeg import encode_jpeg
+from engine.vision.decode.jpeg import encode_jpeg
+from engine.vision.networks.standin import draw_scene, stand_in_models
 from engine.vision.ports import ModelSet
-from engine.vision.standin import draw_scene, stand_in_models
-from ingest.photo_file import MAX_PICTURE_BYTES
 from models.errors import BadManifest
 from models.manifest import FmrPoint, load_manifest
 from picturematch.calibration import (

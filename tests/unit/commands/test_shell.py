@@ -9,8 +9,8 @@ from rich.progress import Progress
 
 import picturematch.shell
 from broker.port import BrokerUnavailable
-from engine.capture import CaptureError
-from ingest.errors import CannotRun
+from clients.errors import CannotRun
+from contract.capture import CaptureError
 from picturematch.options import UserError
 from picturematch.shell import Steps, progress, run
 from sinks.port import SinkError

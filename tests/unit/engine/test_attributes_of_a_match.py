@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from engine.errors import PictureUnreadable
+from contract.errors import PictureUnreadable
+from contract.messages import MatchRequest
 from engine.matching import MatchDecision, decide_match
-from engine.messages import MatchRequest
 from engine.policy import Policy
 from engine.report import Circumstances, match_event
 from engine.vision.ports import Face, Image, ModelSet

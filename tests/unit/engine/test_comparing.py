@@ -9,15 +9,15 @@ import numpy as np
 import orjson
 import pytest
 
+from contract.errors import Code, PictureUnreadable
+from contract.events import Event, encode_event, event_schema
+from contract.messages import CompareAnswer, CompareRequest, RefusedAnswer
 from engine.comparing import CompareDecision, decide_compare
-from engine.errors import Code, PictureUnreadable
-from engine.event import Event, encode_event, event_schema
-from engine.messages import CompareAnswer, CompareRequest, RefusedAnswer
 from engine.policy import Policy
 from engine.report import Circumstances, compare_answer, compare_event
 from engine.threshold import LEVEL_FMR
+from engine.vision.networks.standin import draw_face
 from engine.vision.ports import Embedding, Face, Image, ModelSet
-from engine.vision.standin import draw_face
 from models.manifest import FmrPoint
 from tests.support.faces import MAX_PIXELS, MODELS, photo, scene
 

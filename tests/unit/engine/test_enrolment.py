@@ -6,12 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from contract.errors import Code, Refusal
+from contract.messages import DeleteRequest, EnrolRequest, FaceRecord, PersonRecord
 from engine.enrolment import PreparedFace, decide_deletion, decide_enrolment, prepare_face
-from engine.errors import Code, Refusal
-from engine.messages import DeleteRequest, EnrolRequest, FaceRecord, PersonRecord
 from engine.policy import Policy
 from engine.report import Circumstances, person_event
-from engine.vision.standin import stand_in_models
+from engine.vision.networks.standin import stand_in_models
 from tests.support.faces import MAX_PIXELS, photo
 
 MODELS = stand_in_models()

@@ -7,14 +7,14 @@ import jsonschema
 import orjson
 import pytest
 
-from engine.errors import Code, PictureUnreadable
-from engine.event import Event, encode_event, event_schema
+from contract.errors import Code, PictureUnreadable
+from contract.events import Event, encode_event, event_schema
+from contract.messages import FiqaAnswer, FiqaRequest, RefusedAnswer
 from engine.fiqa import decide_fiqa
-from engine.messages import FiqaAnswer, FiqaRequest, RefusedAnswer
 from engine.policy import Policy, QualityLimits
 from engine.report import Circumstances, fiqa_answer, fiqa_event
+from engine.vision.networks.standin import draw_face
 from engine.vision.ports import Embedding, Face, Image
-from engine.vision.standin import draw_face
 from tests.support.faces import MAX_PIXELS, MODELS, photo, scene
 
 ITEMS = {"face_size", "headpose", "partial", "brightness", "clarity"}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.messages import FaceRecord, PersonRecord, PhotoRecord, encode
 from engine.gallery.people import People, face_key, person_key, photo_key
-from engine.messages import FaceRecord, PersonRecord, PhotoRecord, encode
 
 DIMENSION = 16
 MODEL = "model+1"

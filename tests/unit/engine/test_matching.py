@@ -8,16 +8,16 @@ import numpy as np
 import orjson
 import pytest
 
-from engine.errors import Code
-from engine.event import encode_event, event_schema
+from contract.errors import Code
+from contract.events import encode_event, event_schema
+from contract.messages import MatchAnswer, MatchRequest, RefusedAnswer
 from engine.matching import MatchDecision, decide_match
-from engine.messages import MatchAnswer, MatchRequest, RefusedAnswer
 from engine.policy import LivenessLimits, Policy
 from engine.report import Circumstances, cloud_event_headers, match_answer, match_event
-from engine.vision.decode import fitting_reduction
+from engine.vision.decode.jpeg import encode_jpeg
+from engine.vision.decode.versions import fitting_reduction
 from engine.vision.finding import LEAST_SIDE
-from engine.vision.jpeg import encode_jpeg
-from engine.vision.standin import draw_face, draw_scene
+from engine.vision.networks.standin import draw_face, draw_scene
 from tests.support.faces import MAX_PIXELS, MODELS, Enrolled, photo, scene
 
 

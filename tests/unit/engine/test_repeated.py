@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.messages import EnrolRequest, PersonRecord, PhotoRecord
+from contract.messages import EnrolRequest, PersonRecord, PhotoRecord
 from engine.repeated import may_repeat, photo_digest, repeated_face, stored_digest
 
 PHOTO, OTHER = b"the photo", b"another file of the same face"

@@ -12,7 +12,7 @@ from engine.threshold import (
     search_threshold,
     threshold_at,
 )
-from engine.vision.standin import StandInEmbedder
+from engine.vision.networks.standin import StandInEmbedder
 from models.manifest import FmrPoint, default_manifest
 
 CURVE = (

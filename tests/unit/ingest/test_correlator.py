@@ -5,8 +5,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from broker.port import BrokerUnavailable, Headers, NewRecord
-from engine.messages import DeletedAnswer, Reply, encode
-from engine.messages import Headers as Names
+from contract.messages import DeletedAnswer, Reply, encode
+from contract.messages import Headers as Names
 from ingest.attendance import Attendance
 from ingest.correlator import Correlator, ReplyUndecodable
 from ingest.metrics import Metrics

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from engine.errors import Code, RequestRefused
+from contract.errors import Code, RequestRefused
 from ingest.numbers import compare_time
 
 

@@ -5,7 +5,7 @@ import base64
 import msgspec
 import pytest
 
-from engine.errors import Code, RequestRefused
+from contract.errors import Code, RequestRefused
 from ingest.auth import is_trusted
 from ingest.fields import Fields, check_content_type, read_object
 from ingest.peer import address_of
@@ -70,7 +70,7 @@ def test_a_body_that_arrives_while_the_server_stops_still_has_its_deadline() -> 
 
 
 def test_a_refusal_of_a_newer_processor_is_an_internal_error() -> None:
-    from engine.messages import RefusedAnswer
+    from contract.messages import RefusedAnswer
 
     assert refused(RefusedAnswer(code=40099, message="new")).code is Code.INTERNAL_ERROR
 

@@ -7,9 +7,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.policy import LivenessLimits
-from engine.vision.infrared import infrared_checks
-from engine.vision.liveness_rgb import RgbLiveness
-from engine.vision.standin import draw_face, draw_scene, stand_in_models
+from engine.vision.liveness.infrared import infrared_checks
+from engine.vision.networks.liveness_rgb import RgbLiveness
+from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
 from models.manifest import Manifest, load_manifest
 from models.store import ModelStore
 

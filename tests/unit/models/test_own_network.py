@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.vision.arcface import TEMPLATE, ArcFaceEmbedder
+from engine.vision.networks.arcface import TEMPLATE, ArcFaceEmbedder
 from engine.vision.ports import Box, Face
 from models.errors import DamagedModel, NotInstalled
 from models.manifest import Manifest, load_manifest

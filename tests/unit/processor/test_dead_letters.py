@@ -2,8 +2,8 @@ import msgspec
 import pytest
 
 from broker.port import NewRecord, Position, Record
-from engine.messages import DeadLetter, Headers, MatchRequest, RetryMark, decode_dead_letter, decode_request, encode
-from engine.topics import Topics
+from contract.messages import DeadLetter, Headers, MatchRequest, RetryMark, decode_dead_letter, decode_request, encode
+from contract.topics import Topics
 from processor.dead_letters import Register, retry
 from processor.envelope import envelope_of
 from tests.support.records import match_request

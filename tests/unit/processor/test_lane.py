@@ -7,10 +7,10 @@ import orjson
 import pytest
 
 from broker.port import FollowUp, NewRecord, Position, Record
+from contract.messages import EnrolRequest, PersonRecord, encode
+from contract.topics import Topics
 from engine.gallery.people import People, person_key
-from engine.messages import EnrolRequest, PersonRecord, encode
 from engine.policy import Policy
-from engine.topics import Topics
 from processor.envelope import Envelope
 from processor.examine import Examined, ExaminedPerson, Failure, Unreadable
 from processor.lane import Lane, LaneHooks

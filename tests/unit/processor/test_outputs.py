@@ -3,13 +3,13 @@
 import pytest
 
 from broker.port import Record
+from contract.events import decode_event
+from contract.messages import CompareRequest, FiqaRequest
+from contract.topics import Topics
 from engine.comparing import decide_compare
-from engine.event import decode_event
 from engine.fiqa import decide_fiqa
-from engine.messages import CompareRequest, FiqaRequest
 from engine.policy import Policy
 from engine.report import common
-from engine.topics import Topics
 from processor.envelope import Envelope, ReplyAddress
 from processor.examine import ExaminedComparison, ExaminedFiqa, Failure
 from processor.outputs import Emission, Emitter

@@ -5,12 +5,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from engine.evidence import Attributes
-from engine.vision.arcface import TEMPLATE
+from contract.findings import Attributes
 from engine.vision.attributes import age_class, measure_attributes
+from engine.vision.networks.arcface import TEMPLATE
+from engine.vision.networks.ssrnet import SsrNet, stagewise
+from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
 from engine.vision.ports import Box, Face
-from engine.vision.ssrnet import SsrNet, stagewise
-from engine.vision.standin import draw_face, draw_scene, stand_in_models
 from models.manifest import InputSpec, NetworkEntry, default_manifest
 from tests.support import pictures
 

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from engine.vision.build import build_model_set
-from engine.vision.liveness_rgb import RgbLiveness
+from engine.vision.networks.build import build_model_set
+from engine.vision.networks.liveness_rgb import RgbLiveness
 from engine.vision.tensor import Run, Tensor
 from models.errors import NotInstalled
 from models.manifest import REQUIRED_ROLES, Manifest, Role, default_manifest

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from engine.errors import PictureTooLarge, PictureUnreadable
-from engine.vision.decode import as_jpeg, decode
+from contract.errors import PictureTooLarge, PictureUnreadable
+from engine.vision.decode.versions import as_jpeg, decode
 from engine.vision.ports import Image
 from tests.support import pictures
 
@@ -209,7 +209,7 @@ def test_a_photo_stays_the_jpeg_it_was_and_others_become_one():
 
 def test_native_libraries_print_nothing_about_a_truncated_picture():
     script = (
-        "import sys\nfrom engine.vision.decode import decode\nfrom engine.errors import PictureUnreadable\n"
+        "import sys\nfrom engine.vision.decode.versions import decode\nfrom contract.errors import PictureUnreadable\n"
         "data = sys.stdin.buffer.read()\n"
         "try:\n    decode(data, 10**6)\nexcept PictureUnreadable:\n    print('unreadable')\n"
     )

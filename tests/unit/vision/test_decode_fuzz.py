@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import PictureRefused
-from engine.vision.decode import decode
+from contract.errors import PictureRefused
+from engine.vision.decode.versions import decode
 from tests.fuzz.contract import answer_to
 from tests.support import pictures
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from engine.errors import PictureUnreadable
+from contract.errors import PictureUnreadable
 from engine.timing import StageTimer
-from engine.vision.centerface import DetectorPolicy
-from engine.vision.decode import REDUCTIONS, decode, fitting_reduction
+from engine.vision.decode.versions import REDUCTIONS, decode, fitting_reduction
 from engine.vision.finding import ENOUGH, LEAST_SIDE, find_faces
+from engine.vision.networks.centerface import DetectorPolicy
 from engine.vision.ports import Box, Face, Image
 from tests.support import pictures
 

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.errors import PictureUnreadable
+from contract.errors import PictureUnreadable
 from engine.policy import LivenessLimits
 from engine.threshold import threshold_at
-from engine.vision.grey_copy import likeness
-from engine.vision.infrared import (
+from engine.vision.liveness.grey_copy import likeness
+from engine.vision.liveness.infrared import (
     LOOSE_FMR,
     LOOSE_SHARE,
     colour_spread,
@@ -20,8 +20,8 @@ from engine.vision.infrared import (
     overlap,
     size_ratio,
 )
+from engine.vision.networks.standin import StandInEmbedder, detect, draw_face, draw_scene, stand_in_models
 from engine.vision.ports import Box, Check, Embedding, Face, Image, ModelSet
-from engine.vision.standin import StandInEmbedder, detect, draw_face, draw_scene, stand_in_models
 from models.manifest import FmrPoint
 from tests.support import pictures
 

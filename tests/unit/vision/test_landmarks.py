@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from engine.vision.landmarks import CLOSE_SIDE, refine_landmarks
+from engine.vision.networks.landmarks import CLOSE_SIDE, refine_landmarks
 from engine.vision.ports import Box, Face, Image
 
 TRUTH = np.array([[40, 45], [60, 45], [50, 58], [43, 70], [57, 70]], np.float32)

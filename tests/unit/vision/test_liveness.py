@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from engine.policy import LivenessLimits, Policy
-from engine.vision.frame import frame_closure
 from engine.vision.liveness import Liveness, check_liveness
-from engine.vision.moire import moire_peak
+from engine.vision.liveness.frame import frame_closure
+from engine.vision.liveness.moire import moire_peak
+from engine.vision.networks.standin import detect, draw_face, draw_scene, stand_in_models
 from engine.vision.ports import Box, Check, Image
-from engine.vision.standin import detect, draw_face, draw_scene, stand_in_models
 
 MODELS = stand_in_models()
 LIMITS = LivenessLimits()

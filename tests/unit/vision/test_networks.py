@@ -7,11 +7,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from engine.errors import PictureUnreadable
-from engine.vision.arcface import TEMPLATE, ArcFaceEmbedder, align, similarity
-from engine.vision.centerface import CenterFace, DetectorPolicy, suppress
-from engine.vision.headpose import BinnedHeadPose, expected_angle
-from engine.vision.liveness_rgb import RgbLiveness
+from contract.errors import PictureUnreadable
+from engine.vision.networks.arcface import TEMPLATE, ArcFaceEmbedder, align, similarity
+from engine.vision.networks.centerface import CenterFace, DetectorPolicy, suppress
+from engine.vision.networks.headpose import BinnedHeadPose, expected_angle
+from engine.vision.networks.liveness_rgb import RgbLiveness
 from engine.vision.ports import Box, Face
 from engine.vision.tensor import crop_around, resize, to_tensor
 from models.manifest import InputSpec, default_manifest

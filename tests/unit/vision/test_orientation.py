@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from engine.vision.decode import decode
+from engine.vision.decode.versions import decode
 from engine.vision.ports import Image
 from tests.support import pictures
 

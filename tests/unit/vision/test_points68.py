@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from engine.vision.points68 import POINTS, SixtyEightPoints
+from engine.vision.networks.points68 import POINTS, SixtyEightPoints
 from engine.vision.ports import Box
 from models.manifest import default_manifest
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from engine.policy import QualityLimits
-from engine.vision.arcface import TEMPLATE
+from engine.vision.networks.arcface import TEMPLATE
 from engine.vision.ports import Box, Embedding, Face, HeadPose, Image
 from engine.vision.quality import clarity, cut_share, measure_all, measure_quality, quality_score
 from engine.vision.tensor import share_outside

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.vision.decode import decode
+from engine.vision.decode.versions import decode
+from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
 from engine.vision.ports import Embedding, Image
-from engine.vision.standin import draw_face, draw_scene, stand_in_models
 from tests.support import pictures
 
 MODELS = stand_in_models()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from engine.timing import StageTimer
+from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.finding import find_faces
-from engine.vision.jpeg import encode_jpeg
 from engine.vision.ports import Box, Face, Image
 from engine.vision.turned import quarter_turns, turn
 

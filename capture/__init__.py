@@ -1,0 +1,1 @@
+"""Captures: recorded requests kept as a folder, sent again to a server and compared."""

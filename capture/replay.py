@@ -1,0 +1,162 @@
+"""Posts a capture again, as its devices did, and tells what differs."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pybase64
+
+from capture.differences import Difference, differences, is_refusal_to_work
+from capture.reader import CaptureReader
+from clients.errors import CannotRun
+from clients.http import Client, NoAnswer, all_or_first_error
+from contract.capture import CaptureError, CaptureLine, body_fields
+from contract.http import MATCH_PATH
+
+Rate = Literal["as-recorded", "max"]
+GIVE_UP_AFTER = 20
+"""So many lines in a row without an answer end the run: the server is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineResult:
+    """What became of one line. `trouble`: why it could not be posted or was not decided; else `differences`, where
+    None means that the line holds nothing to compare with."""
+
+    number: int
+    request_id: str
+    differences: tuple[Difference, ...] | None = None
+    trouble: str | None = None
+
+
+@dataclass(slots=True)
+class ReplayTally:
+    """Lines by what became of them."""
+
+    same: int = 0
+    different: int = 0
+    not_compared: int = 0
+    could_not_run: int = 0
+
+    def add(self, result: LineResult) -> None:
+        """Count one line."""
+        if result.trouble is not None:
+            self.could_not_run += 1
+        elif result.differences is None:
+            self.not_compared += 1
+        elif result.differences:
+            self.different += 1
+        else:
+            self.same += 1
+
+    @property
+    def lines(self) -> int:
+        """How many lines were counted."""
+        return self.same + self.different + self.not_compared + self.could_not_run
+
+    @property
+    def exit_status(self) -> int:
+        """0: all that was compared is the same; 1: something differs; 2: lines could not be run, or none compared."""
+        if self.could_not_run or not (self.same or self.different):
+            return 2
+        return 1 if self.different else 0
+
+
+async def replay(
+    capture: CaptureReader,
+    client: Client,
+    report: Callable[[LineResult], None],
+    *,
+    concurrency: int = 4,
+    score_tolerance: float = 1e-3,
+    rate: Rate = "max",
+) -> None:
+    """Post every line and report on it, as answers come.
+
+    Args:
+        capture: What to post.
+        client: An entered client.
+        report: Called once per line.
+        concurrency: Calls at a time; 1 keeps the order of the capture.
+        score_tolerance: Scores nearer than this are the same.
+        rate: as-recorded keeps the times between the requests (where they were recorded); max waits for nothing.
+
+    Raises:
+        CannotRun: no server, no key, or the server has gone away.
+        CaptureError: the capture has changed meanwhile.
+    """
+    run = _Run(capture, client, report, score_tolerance, rate)
+    with closing(capture.lines()) as lines:
+        await all_or_first_error(*(run.work(lines) for _ in range(concurrency)))
+
+
+class _Run:
+    """What the workers of one replay share."""
+
+    def __init__(
+        self,
+        capture: CaptureReader,
+        client: Client,
+        report: Callable[[LineResult], None],
+        score_tolerance: float,
+        rate: Rate,
+    ) -> None:
+        self._capture = capture
+        self._client = client
+        self._report = report
+        self._score_tolerance = score_tolerance
+        self._pace = _Pace() if rate == "as-recorded" else None
+        self._answered = False
+        self._unanswered_in_a_row = 0
+
+    async def work(self, lines: Iterator[tuple[int, CaptureLine]]) -> None:
+        """Post lines until there are no more; the workers take them from one iterator, in order."""
+        for number, line in lines:
+            if self._pace is not None and line.received_time is not None:
+                await self._pace.wait(line.received_time)
+            self._report(await self._one(number, line))
+
+    async def _one(self, number: int, line: CaptureLine) -> LineResult:
+        try:
+            body = await asyncio.to_thread(_body, self._capture, line)
+        except CaptureError as error:
+            return LineResult(number, line.request_id, trouble=str(error))
+        try:
+            answer = await self._client.post(MATCH_PATH, body)
+        except NoAnswer as error:
+            self._unanswered_in_a_row += 1
+            if not self._answered and not error.reached:
+                raise CannotRun(f"{error}; start one with: picturematch serve") from error
+            if self._unanswered_in_a_row >= GIVE_UP_AFTER:
+                raise CannotRun(f"{GIVE_UP_AFTER} requests in a row got no answer, the last: {error}") from error
+            return LineResult(number, line.request_id, trouble=str(error))
+        self._answered = True
+        self._unanswered_in_a_row = 0
+        if is_refusal_to_work(answer):
+            return LineResult(number, line.request_id, trouble=f"the server did not decide ({answer.error_text})")
+        return LineResult(number, line.request_id, differences(line, answer, self._score_tolerance))
+
+
+class _Pace:
+    """Keeps the times between requests as they were recorded."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, float] | None = None
+
+    async def wait(self, recorded_s: float) -> None:
+        """Return when a request recorded at that time is due."""
+        if self._first is None:
+            self._first = (recorded_s, time.monotonic())
+        first_s, began_s = self._first
+        await asyncio.sleep(max(0.0, began_s + recorded_s - first_s - time.monotonic()))
+
+
+def _body(capture: CaptureReader, line: CaptureLine) -> dict[str, Any]:
+    body = body_fields(line.request)
+    body["rgb_image_base64"] = pybase64.b64encode_as_string(capture.picture(line.request.picture))
+    if line.request.ir_picture is not None:
+        body["ir_image_base64"] = pybase64.b64encode_as_string(capture.picture(line.request.ir_picture))
+    return body

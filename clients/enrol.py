@@ -1,0 +1,192 @@
+"""Enrols people at a running server: every entry is posted, tried again while the server is busy, and reported on.
+
+What one person's entries become, in their order:
+
+- the first: a new person; one who is enrolled already is left as they are (with `update`: replaced by it);
+- the following: further faces.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import pybase64
+
+from clients.enrol_list import Entry, Found, Unusable
+from clients.errors import CannotRun
+from clients.http import Client, NoAnswer, ServerAnswer, all_or_first_error
+from clients.photo_file import UnusablePhoto, read_photo
+from contract.errors import Code
+from contract.http import USERS_PATH
+from contract.terms import DEFAULT_GROUP, QualityLevel
+
+ATTEMPTS = 6
+FIRST_DELAY_S = 0.25
+LONGEST_DELAY_S = 10.0
+GIVE_UP_AFTER = 5
+"""So many entries in a row without any answer, each tried ATTEMPTS times, end the run: the server is gone."""
+_WAITING_PER_WORKER = 4
+
+
+class Outcome(Enum):
+    """What became of an entry."""
+
+    ENROLLED = "enrolled"
+    UPDATED = "updated"
+    FACE_ADDED = "face added"
+    UNCHANGED = "already enrolled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolResult:
+    """One entry's report; `reason` is a sentence where it failed."""
+
+    where: str
+    outcome: Outcome
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolOptions:
+    """How to enrol. `quality_level` None leaves it to the server."""
+
+    group_name: str = DEFAULT_GROUP
+    quality_level: QualityLevel | None = None
+    update: bool = False
+    concurrency: int = 4
+
+
+async def enrol(
+    entries: Iterable[Found],
+    client: Client,
+    report: Callable[[EnrolResult], None],
+    options: EnrolOptions,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Post all entries; each is reported once. Entries of one person keep their order.
+
+    Args:
+        entries: What to enrol; read as it is needed.
+        client: An entered client.
+        report: Called once per entry.
+        options: How.
+        sleep: What waits between attempts.
+
+    Raises:
+        CannotRun: no server, no key, or the server has gone away; what was not reported was not enrolled.
+    """
+    run = _Run(client, report, options, sleep)
+    queues = [asyncio.Queue[Entry | None](_WAITING_PER_WORKER) for _ in range(options.concurrency)]
+
+    async def hand_out() -> None:
+        for entry in entries:
+            if isinstance(entry, Unusable):
+                report(EnrolResult(entry.where, Outcome.FAILED, entry.reason))
+            else:
+                await queues[hash(entry.identity_id) % len(queues)].put(entry)
+        for queue in queues:
+            await queue.put(None)
+
+    await all_or_first_error(hand_out(), *(run.work(queue) for queue in queues))
+
+
+class _Run:
+    """What the workers of one run share. All entries of a person come to the same worker."""
+
+    def __init__(
+        self,
+        client: Client,
+        report: Callable[[EnrolResult], None],
+        options: EnrolOptions,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._client = client
+        self._report = report
+        self._options = options
+        self._sleep = sleep
+        self._enrolled: set[str] = set()
+        self._left_alone: set[str] = set()
+        self._unanswered_in_a_row = 0
+        self._answered = False
+
+    async def work(self, queue: "asyncio.Queue[Entry | None]") -> None:
+        while (entry := await queue.get()) is not None:
+            self._report(await self._one(entry))
+
+    async def _one(self, entry: Entry) -> EnrolResult:
+        person = entry.identity_id
+        if person in self._left_alone:
+            return EnrolResult(entry.where, Outcome.UNCHANGED)
+        first = person not in self._enrolled
+        try:
+            body = await asyncio.to_thread(_body, entry, self._options, first)
+        except OSError as error:
+            return EnrolResult(entry.where, Outcome.FAILED, f"the photo cannot be read: {error.strerror or error}")
+        except UnusablePhoto as error:
+            return EnrolResult(entry.where, Outcome.FAILED, str(error))
+        try:
+            answer, doubtful = await self._post(body)
+        except NoAnswer as error:
+            self._note_silence(error)
+            return EnrolResult(entry.where, Outcome.FAILED, f"{error} ({ATTEMPTS} attempts)")
+        if first and (answer.unchanged or answer.code == Code.IDENTITY_EXSIT_ERROR):
+            # after an attempt without an answer it is most likely this very entry that is found enrolled
+            (self._enrolled if doubtful else self._left_alone).add(person)
+            return EnrolResult(entry.where, Outcome.ENROLLED if doubtful else Outcome.UNCHANGED)
+        if answer.http_status != 200 or answer.code is not None:
+            return EnrolResult(entry.where, Outcome.FAILED, answer.error_text)
+        self._enrolled.add(person)
+        if not first:
+            return EnrolResult(entry.where, Outcome.FACE_ADDED)
+        return EnrolResult(entry.where, Outcome.UPDATED if self._options.update else Outcome.ENROLLED)
+
+    async def _post(self, body: dict[str, Any]) -> tuple[ServerAnswer, bool]:
+        """The answer, and whether an earlier attempt may have been carried out. Raises NoAnswer."""
+        doubtful = False
+        for attempt in range(ATTEMPTS):
+            last = attempt + 1 == ATTEMPTS
+            delay_s = min(FIRST_DELAY_S * 2**attempt, LONGEST_DELAY_S) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
+            try:
+                answer = await self._client.post(USERS_PATH, body)
+            except NoAnswer as error:
+                if last:
+                    raise
+                doubtful = doubtful or error.reached
+            else:
+                self._answered = True
+                self._unanswered_in_a_row = 0
+                if last or not answer.is_busy:
+                    return answer, doubtful
+                doubtful = doubtful or answer.code == Code.TIMEOUT
+                delay_s = min(max(delay_s, answer.retry_after_s or 0.0), LONGEST_DELAY_S)
+            await self._sleep(delay_s)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _note_silence(self, error: NoAnswer) -> None:
+        self._unanswered_in_a_row += 1
+        if not self._answered and not error.reached:
+            raise CannotRun(f"{error}; start one with: picturematch serve") from error
+        if self._unanswered_in_a_row >= GIVE_UP_AFTER:
+            raise CannotRun(f"the server does not answer any more: {error}; run the same command again") from error
+
+
+def _body(entry: Entry, options: EnrolOptions, first: bool) -> dict[str, Any]:
+    """The body of the users call. Raises OSError and UnusablePhoto."""
+    body: dict[str, Any] = {
+        "group_name": entry.group_name or options.group_name,
+        "identity_id": entry.identity_id,
+        "info": entry.info,
+        "ignore_exist": options.update or not first,
+        "support_single_face": options.update and first,
+    }
+    if options.quality_level is not None:
+        body["fiqa_level"] = options.quality_level
+    if entry.photo is not None:
+        body["reg_photo"] = pybase64.b64encode_as_string(read_photo(entry.photo))
+    if entry.feature is not None:
+        body |= {"import_mode": True, "feature": entry.feature}
+    return body

@@ -1,0 +1,160 @@
+"""What is to be enrolled: a folder of photos, or a CSV or JSONL list. What cannot be used is an entry as well."""
+
+import csv
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from clients.errors import CannotRun
+
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+_OWN_COLUMNS = frozenset({"path", "identity_id", "group_name", "feature", "info"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One face of one person: a `photo` or a `feature`. `where` says in which file or line it was found; `info` goes
+    to the server as it is; `group_name` None leaves the group to the caller."""
+
+    where: str
+    identity_id: str
+    photo: Path | None = None
+    feature: tuple[float, ...] | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+    group_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Something that cannot be enrolled, and why."""
+
+    where: str
+    reason: str
+
+
+Found = Entry | Unusable
+
+
+def find_entries(path: Path) -> Iterator[Found]:
+    """Everything that `path` holds, in order: a folder by name, a list by line.
+
+    Folder: the stem of a photo is identity_id and name; the name of a sub-folder is, for every photo in it. List: the
+    columns path, identity_id, name (default identity_id), type, group_name; all others go to info. A line of a JSONL
+    list may hold `feature`, a list of numbers, instead of path, and an object `info`. Paths are relative to the list.
+
+    Raises:
+        CannotRun: it is neither, or is not a list as a whole.
+    """
+    if path.is_dir():
+        return _folder(path)
+    if not path.is_file():
+        raise CannotRun(f"{path} does not exist")
+    if path.suffix.lower() == ".csv":
+        return _csv_list(path)
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return _jsonl_list(path)
+    raise CannotRun(f"{path} is neither a folder, nor a list whose name ends in .csv or .jsonl")
+
+
+def count_entries(path: Path) -> int:
+    """How many entries there are. Raises CannotRun."""
+    if path.is_file() and path.suffix.lower() in (".jsonl", ".ndjson"):
+        with path.open("rb") as lines:  # features are long: not parsed twice
+            return sum(1 for line in lines if line.strip())
+    return sum(1 for _ in find_entries(path))
+
+
+def _folder(folder: Path) -> Iterator[Found]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            photos = [photo for photo in sorted(path.iterdir()) if not photo.name.startswith(".")]
+            if not photos:
+                yield Unusable(path.name, "the folder is empty")
+            for photo in photos:
+                yield _photo(photo, f"{path.name}/{photo.name}", path.name)
+        else:
+            yield _photo(path, path.name, path.stem)
+
+
+def _photo(path: Path, where: str, name: str) -> Found:
+    if path.is_dir():
+        return Unusable(where, "folders inside a person's folder are not read")
+    if path.suffix.lower() not in PHOTO_SUFFIXES:
+        return Unusable(where, f"not a photo: the name ends in none of {', '.join(sorted(PHOTO_SUFFIXES))}")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return Unusable(where, "the name is not UTF-8")
+    # some systems store names decomposed: the same person must not become another one there
+    identity_id = unicodedata.normalize("NFC", name)
+    return Entry(where, identity_id, photo=path, info={"name": identity_id})
+
+
+def _csv_list(path: Path) -> Iterator[Found]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, strict=True)
+            missing = [column for column in ("path", "identity_id") if column not in (rows.fieldnames or ())]
+            if missing:
+                raise CannotRun(f"{path} needs a first line with at least the columns path and identity_id")
+            for row in rows:
+                where = f"{path.name} line {rows.line_num}"
+                if None in row:
+                    yield Unusable(where, "more cells than columns")
+                    continue
+                cells: dict[str, Any] = {k: v.strip() for k, v in row.items() if v is not None and v.strip()}
+                if cells.get("type", "0").isdecimal() and len(cells.get("type", "0")) < 10:
+                    cells |= {"type": int(cells["type"])} if "type" in cells else {}
+                    yield _entry(where, cells, path.parent)
+                else:
+                    yield Unusable(where, "type must be a number")
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise CannotRun(f"{path} is not a CSV file in UTF-8: {error}") from error
+
+
+def _jsonl_list(path: Path) -> Iterator[Found]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            where = f"{path.name} line {number}"
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                row = None
+            if isinstance(row, dict):
+                yield _entry(where, {k: v for k, v in row.items() if v is not None}, path.parent)
+            else:
+                yield Unusable(where, "not a JSON object")
+
+
+def _entry(where: str, row: dict[str, Any], folder: Path) -> Found:
+    """The entry of a list's row, whose empty cells are left out."""
+    photo, identity_id, group_name = row.get("path"), row.get("identity_id"), row.get("group_name")
+    feature, info = row.get("feature"), row.get("info", {})
+    if not isinstance(identity_id, str) or not identity_id:
+        return Unusable(where, "identity_id must be a text that is not empty")
+    if (photo is None) == (feature is None):
+        return Unusable(where, "either path or feature is needed")
+    if not isinstance(photo, str | None) or not isinstance(group_name, str | None) or not isinstance(info, dict):
+        return Unusable(where, "path and group_name must be texts, info an object")
+    if feature is not None and not _is_vector(feature):
+        return Unusable(where, "feature must be a list of numbers")
+    return Entry(
+        where,
+        identity_id,
+        photo=None if photo is None else folder / photo,
+        feature=None if feature is None else tuple(feature),
+        info={"name": identity_id} | info | {k: v for k, v in row.items() if k not in _OWN_COLUMNS},
+        group_name=group_name,
+    )
+
+
+def _is_vector(feature: object) -> bool:
+    return isinstance(feature, list) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in feature)

@@ -1,0 +1,147 @@
+"""Calls a running server from outside, as a device or a back end does. Shared by replay and enrolment."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from clients.errors import CannotRun
+from contract.errors import Code
+from contract.http import UNCHANGED_HEADER
+
+
+class NoAnswer(Exception):
+    """This call got no usable answer; the message says why. `reached`: the server may have got the request."""
+
+    def __init__(self, reason: str, *, reached: bool) -> None:
+        super().__init__(reason)
+        self.reached = reached
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAnswer:
+    """A JSON answer; `code` and `message` are set where it is an error of the wire's table. `unchanged`: an
+    enrolment only repeated what was so."""
+
+    http_status: int
+    fields: Mapping[str, Any]
+    code: int | None = None
+    message: str = ""
+    retry_after_s: float | None = None
+    unchanged: bool = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the same call may succeed later (overloaded, or no answer within the server's deadline)."""
+        return self.http_status in (503, 504)
+
+    @property
+    def error_text(self) -> str:
+        """Code, name and message of an error, for people."""
+        return f"{code_name(self.code)}: {self.message}" if self.code else f"HTTP {self.http_status}"
+
+
+def code_name(code: int | None) -> str:
+    """The code of an error with the wire's name of it, where it has one."""
+    try:
+        return f"{code} {Code(code or 0).name}"
+    except ValueError:
+        return str(code)
+
+
+class Client:
+    """An HTTP client for one server; enter it before use.
+
+    Args:
+        url: Where the server listens, http or https; may have a path.
+        api_key: Sent as X-API-Key.
+        timeout_s: For one call, all told.
+
+    Raises:
+        CannotRun: the URL is not one.
+    """
+
+    def __init__(self, url: str, *, api_key: str | None = None, timeout_s: float = 10.0) -> None:
+        try:
+            parsed = URL(url)
+        except ValueError:
+            parsed = URL()
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise CannotRun("the URL must look like http://127.0.0.1:5555")
+        self.url = url.rstrip("/")
+        self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": api_key} if api_key else {})
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=self._timeout)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def post(self, call: str, body: Mapping[str, Any]) -> ServerAnswer:
+        """Post a JSON body.
+
+        Raises:
+            NoAnswer: no connection, no answer in time, or a gateway's error.
+            CannotRun: the server wants a key, or is not one of ours.
+        """
+        if self._session is None:
+            raise RuntimeError("enter the client before use")
+        try:
+            async with self._session.post(
+                self.url + call, data=orjson.dumps(body), headers=self._headers, allow_redirects=False
+            ) as response:
+                answer = self._understood(response.status, await response.read(), response.headers.get("Retry-After"))
+                return replace(answer, unchanged=response.headers.get(UNCHANGED_HEADER) == "true")
+        except aiohttp.ClientConnectorError as error:
+            raise NoAnswer(f"no server can be reached at {self.url}", reached=False) from error
+        except TimeoutError as error:
+            raise NoAnswer(f"no answer within {self._timeout.total:g} s", reached=True) from error
+        except aiohttp.ClientError as error:
+            raise NoAnswer(f"the connection broke ({type(error).__name__})", reached=True) from error
+
+    def _understood(self, status: int, data: bytes, retry_after: str | None) -> ServerAnswer:
+        try:
+            fields = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            fields = None
+        if not isinstance(fields, dict):
+            if status >= 500:
+                raise NoAnswer(f"HTTP {status} without a JSON answer", reached=True)
+            raise CannotRun(f"{self.url} did not answer as a PictureMatch server does (HTTP {status}); check the URL")
+        error = fields.get("error")
+        error = error if isinstance(error, dict) else {}
+        code = error.get("code") if isinstance(error.get("code"), int) else None
+        if status == 401 or code == Code.UNAUTHORIZED:
+            raise CannotRun(
+                f"the server lets this call in with an API key only: give --api-key or set PICTUREMATCH_API_KEY"
+                f" (it says: {error.get('message', 'nothing')})"
+            )
+        if code == Code.NOT_FOUND or (status == 404 and code is None):
+            raise CannotRun(f"the server at {self.url} does not know this call; check the URL")
+        return ServerAnswer(status, fields, code, str(error.get("message", "")), _seconds(retry_after))
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text and text.isascii() and text.isdigit() else None
+
+
+async def all_or_first_error(*work: Awaitable[None]) -> None:
+    """Wait for all; the first error ends the others and is raised as it is."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The headers of encoded pictures, read from untrusted bytes without decoding, and the price of decoding them."""

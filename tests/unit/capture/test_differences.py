@@ -1,0 +1,86 @@
+from typing import Any
+
+import msgspec
+import pytest
+
+from capture.differences import Difference, differences, is_refusal_to_work
+from clients.http import ServerAnswer
+from contract.capture import CapturedDecision, CapturedRequest, CaptureLine
+
+MATCHED = CapturedDecision(
+    outcome="matched", gallery_version=1, models={}, retcode="1", identity_id="7", score=0.75, threshold=0.48
+)
+NO_FACE = CapturedDecision(outcome="no_face", gallery_version=1, models={}, error_code=40004)
+
+
+def line(decision: CapturedDecision | None = None, expected: str | None = None) -> CaptureLine:
+    return CaptureLine(
+        request_id="r",
+        request=CapturedRequest(picture="0" * 64),
+        decision=decision,
+        expected_identity_id=expected,
+    )
+
+
+def answer(**changes: Any) -> ServerAnswer:
+    return ServerAnswer(200, {"retcode": "1", "identity_id": "7", "name": "x", "score": 0.7504} | changes)
+
+
+def error(code: int) -> ServerAnswer:
+    return ServerAnswer(code // 100, {"error": {}}, code, "because")
+
+
+def test_the_same_decision_and_a_score_within_the_tolerance_are_no_difference() -> None:
+    assert differences(line(MATCHED), answer(), 1e-3) == ()
+    assert differences(line(NO_FACE), error(40004), 1e-3) == ()
+
+
+@pytest.mark.parametrize(
+    ("now", "found"),
+    [
+        (answer(score=0.7), [Difference("score", 0.75, 0.7)]),
+        (answer(score=None), [Difference("score", 0.75, None)]),
+        (answer(score="0.75"), [Difference("score", 0.75, None)]),
+        (answer(identity_id="8"), [Difference("identity_id", "7", "8")]),
+        (
+            answer(retcode="0", identity_id="", score=0.3),
+            [Difference("retcode", "1", "0"), Difference("identity_id", "7", ""), Difference("score", 0.75, 0.3)],
+        ),
+        (error(40004), [Difference("error", None, "40004 NO_FACE")]),
+        (error(49999), [Difference("error", None, "49999")]),
+    ],
+)
+def test_what_differs_from_the_recorded_decision_is_named(now: ServerAnswer, found: list[Difference]) -> None:
+    assert differences(line(MATCHED), now, 1e-3) == tuple(found)
+
+
+def test_an_error_that_became_another_or_none_differs() -> None:
+    assert differences(line(NO_FACE), error(40003), 1) == (Difference("error", "40004 NO_FACE", "40003 IMAGE_ERROR"),)
+    assert differences(line(NO_FACE), answer(), 1) == (Difference("error", "40004 NO_FACE", None),)
+
+
+def test_the_expected_identity_counts_where_nothing_was_decided() -> None:
+    assert differences(line(expected="7"), answer(), 0) == ()
+    assert differences(line(expected="9"), answer(), 0) == (Difference("identity_id", "9", "7"),)
+    assert differences(line(expected=""), answer(retcode="0", identity_id=""), 0) == ()
+    assert differences(line(expected=""), answer(), 0) == (Difference("identity_id", "", "7"),)
+    assert differences(line(expected="7"), error(40004), 0) == (Difference("error", None, "40004 NO_FACE"),)
+    assert differences(line(MATCHED, expected="9"), answer(), 1e-3) == ()
+
+
+def test_a_person_of_the_blacklist_is_recognised_although_the_gate_stays_shut() -> None:
+    assert differences(line(expected="7"), answer(retcode="0"), 0) == ()
+
+
+def test_what_was_never_decided_is_not_compared() -> None:
+    assert differences(line(), answer(), 0) is None
+    expired = msgspec.structs.replace(NO_FACE, outcome="expired", error_code=50480)
+    assert differences(line(expired), answer(), 0) is None
+
+
+def test_a_server_that_did_not_decide_is_told_from_one_that_refused_the_picture() -> None:
+    assert is_refusal_to_work(error(50380))
+    assert is_refusal_to_work(error(50480))
+    assert is_refusal_to_work(ServerAnswer(200, {"hello": 1}))
+    assert not is_refusal_to_work(error(40004))
+    assert not is_refusal_to_work(answer())

@@ -1,0 +1,127 @@
+import errno
+import stat
+from pathlib import Path
+
+import pytest
+
+from capture.folder import CaptureFolder
+from capture.reader import CaptureReader
+from contract.capture import CaptureError, line_of
+from contract.events import RequestPlace
+from contract.messages import MatchRequest
+from tests.support.records import match_request
+
+
+def keep(folder: CaptureFolder, request: MatchRequest, offset: int) -> None:
+    sha256 = folder.keep_picture(request.image)
+    place = RequestPlace(topic="requests", partition=0, offset=offset, sha256=sha256)
+    folder.append([line_of(request, place, None)])
+
+
+def offsets(folder: CaptureFolder) -> dict[int, int]:
+    return {partition: line.place.offset for partition, line in folder.last_lines.items() if line.place is not None}
+
+
+def test_what_is_written_is_read_and_private(tmp_path: Path) -> None:
+    out = tmp_path / "a" / "capture"
+    request = match_request(1)
+    with CaptureFolder(out) as folder:
+        keep(folder, request, 4)
+        keep(folder, request, 5)
+
+    reader = CaptureReader(out)
+    lines = [line for _, line in reader.lines()]
+    assert reader.count == len(lines) == 2
+    assert reader.picture(lines[0].request.picture) == request.image
+    assert len(list((out / "pictures").iterdir())) == 1
+    assert {stat.S_IMODE(p.stat().st_mode) for p in out.rglob("*") if p.is_file()} == {0o600}
+    assert {stat.S_IMODE(p.stat().st_mode) for p in (out, out / "pictures")} == {0o700}
+
+
+def test_a_capture_is_continued_after_its_last_request(tmp_path: Path) -> None:
+    with CaptureFolder(tmp_path) as folder:
+        assert folder.last_lines == {}
+        keep(folder, match_request(1), 4)
+    with CaptureFolder(tmp_path) as folder:
+        assert offsets(folder) == {0: 4}
+        keep(folder, match_request(2), 9)
+    assert CaptureReader(tmp_path).count == 2
+
+
+def test_what_a_crash_left_half_is_removed(tmp_path: Path) -> None:
+    with CaptureFolder(tmp_path) as folder:
+        keep(folder, match_request(1), 4)
+        keep(folder, match_request(2), 5)
+    requests = tmp_path / "requests.jsonl"
+    requests.write_bytes(requests.read_bytes()[:-20])
+    (tmp_path / "pictures" / "abc.half").write_bytes(b"half")
+    with CaptureFolder(tmp_path) as folder:
+        assert offsets(folder) == {0: 4}
+    assert CaptureReader(tmp_path).count == 1
+    assert not list(tmp_path.rglob("*.half"))
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(CaptureError, match="not empty and not a capture"), CaptureFolder(tmp_path):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_capture_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "capture.json").write_text('{"format": "picturematch-capture", "version": 9}')
+    with pytest.raises(CaptureError, match="version 9"), CaptureFolder(tmp_path):
+        pass
+
+
+def test_a_capture_has_one_writer(tmp_path: Path) -> None:
+    with (
+        CaptureFolder(tmp_path),
+        pytest.raises(CaptureError, match="another process writes"),
+        CaptureFolder(tmp_path),
+    ):
+        pass
+
+
+def test_a_reader_says_what_is_missing_or_damaged(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="is not a folder"):
+        CaptureReader(tmp_path / "none")
+    with pytest.raises(CaptureError, match=r"no capture\.json"):
+        CaptureReader(tmp_path)
+    with CaptureFolder(tmp_path) as folder:
+        keep(folder, match_request(1), 4)
+    (picture,) = (tmp_path / "pictures").iterdir()
+    reader = CaptureReader(tmp_path)
+    picture.write_bytes(b"another")
+    with pytest.raises(CaptureError, match="damaged"):
+        reader.picture(picture.stem)
+    picture.unlink()
+    with pytest.raises(CaptureError, match=r"line 1 of requests\.jsonl: pictures/\w+\.jpg is missing"):
+        CaptureReader(tmp_path)
+    (tmp_path / "requests.jsonl").unlink()
+    with pytest.raises(CaptureError, match=r"no requests\.jsonl"):
+        CaptureReader(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["os.write", "os.fsync", "os.open"])
+def test_a_full_disk_is_told_with_the_folder_and_the_way_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with CaptureFolder(tmp_path) as folder:
+        keep(folder, match_request(1), 4)
+        monkeypatch.setattr(f"capture.folder.{place}", full)
+        with pytest.raises(CaptureError) as error:
+            keep(folder, match_request(2), 5)
+        monkeypatch.undo()
+        keep(folder, match_request(3), 6)
+    assert str(error.value).startswith(f"{tmp_path} cannot be written (No space left on device): free some space")
+    assert [line.request_id for _, line in CaptureReader(tmp_path).lines()] == ["r1", "r3"]
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(CaptureError, match=r"file/out cannot be written .*choose another folder"):
+        CaptureFolder(tmp_path / "file" / "out").__enter__()

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from capture.handmade import read_list
+from contract.capture import CaptureError
+from tests.support.records import jpeg
+
+
+def listed(folder: Path, *rows: str, header: str = "path,device_ip,compare_time,expected_identity_id") -> Path:
+    path = folder / "list.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_a_list_becomes_requests_in_its_order(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for number, name in enumerate(("a.jpg", "sub/b.jpg")):
+        (tmp_path / name).write_bytes(jpeg(number))
+    path = listed(
+        tmp_path, "a.jpg,10.0.0.1,1700000000.5,7", "sub/b.jpg,10.0.0.2,2023-11-14T22:13:20Z,-", "a.jpg,gate,,"
+    )
+    first, second, third = read_list(path, tmp_path)
+
+    assert (first.picture, second.picture, third.picture) == (jpeg(0), jpeg(1), jpeg(0))
+    assert [r.line.request_id for r in (first, second, third)] == ["handmade-1", "handmade-2", "handmade-3"]
+    assert [r.line.request.device_ip for r in (first, second, third)] == ["10.0.0.1", "10.0.0.2", "gate"]
+    assert [r.line.request.compare_time for r in (first, second, third)] == [1_700_000_000.5, 1_700_000_000.0, None]
+    assert [r.line.expected_identity_id for r in (first, second, third)] == ["7", "", None]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("../secret.jpg,10.0.0.1,,", "names no file inside"),
+        ("out.jpg,10.0.0.1,,", "names no file inside"),
+        ("none.jpg,10.0.0.1,,", "names no file inside"),
+        (",10.0.0.1,,", "names no file inside"),
+        ("sub,10.0.0.1,,", "names no file inside"),
+        ("text.jpg,10.0.0.1,,", "not a JPEG, PNG, WebP or BMP"),
+        ("a.jpg,,,", "device_ip is empty"),
+        ("a.jpg,10.0.0.1,yesterday,", "compare_time is not a time"),
+        ("a.jpg,10.0.0.1,10m,", "compare_time is not a time"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named_with_its_reason(tmp_path: Path, row: str, reason: str) -> None:
+    pictures = tmp_path / "pictures"
+    (pictures / "sub").mkdir(parents=True)
+    (tmp_path / "secret.jpg").write_bytes(jpeg(1))
+    (pictures / "out.jpg").symlink_to(tmp_path / "secret.jpg")
+    (pictures / "a.jpg").write_bytes(jpeg(1))
+    (pictures / "text.jpg").write_bytes(b"hello")
+    path = listed(tmp_path, "a.jpg,10.0.0.1,,", row)
+    with pytest.raises(CaptureError, match=rf"line 3 of .*{reason}"):
+        list(read_list(path, pictures))
+
+
+def test_a_file_that_is_no_such_list_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="needs a first line with the columns"):
+        list(read_list(listed(tmp_path, header="photo,ip"), tmp_path))
+    (tmp_path / "latin.csv").write_bytes(b"path,device_ip\n\xff,x\n")
+    with pytest.raises(CaptureError, match="not a CSV file in UTF-8"):
+        list(read_list(tmp_path / "latin.csv", tmp_path))

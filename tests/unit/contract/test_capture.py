@@ -1,0 +1,115 @@
+import json
+
+import pytest
+
+from broker.port import Position
+from contract.capture import (
+    CaptureError,
+    CaptureLine,
+    body_fields,
+    check_manifest,
+    decision_of,
+    format_line,
+    format_manifest,
+    last_lines,
+    line_of,
+    parse_lines,
+    picture_sha256,
+)
+from contract.events import RequestPlace
+from contract.messages import MatchRequest
+from tests.support.records import event_of, match_request, no_face
+
+PLACE = RequestPlace(topic="requests", partition=1, offset=12)
+
+
+def test_a_line_that_was_written_is_read_as_it_was() -> None:
+    request = match_request(1)
+    decision = decision_of(event_of(request, Position("requests", 1, 12)))
+    line = line_of(request, PLACE, decision)
+
+    assert list(parse_lines([format_line(line)])) == [(1, line)]
+    assert line.decision is not None
+    assert (line.decision.retcode, line.decision.identity_id, line.decision.score) == ("1", "7", 0.75)
+    assert line.request.picture == picture_sha256(request.image)
+
+
+def test_an_error_is_kept_by_its_code() -> None:
+    request = match_request(1)
+    assert decision_of(event_of(request, Position("requests", 1, 12), **no_face())).error_code == 40004
+
+
+def test_the_body_holds_what_the_device_sent_and_nothing_it_did_not() -> None:
+    request = MatchRequest(
+        request_id="r",
+        device_ip="10.0.0.1",
+        image=b"x",
+        ir_image=b"y",
+        compare_time_s=12.5,
+        received_time_s=13.0,
+        need_register_photo=True,
+        liveness_mode="liveness_rgb_ir",
+        grab_fiqa_info={"yaw": 3},
+    )
+    assert body_fields(line_of(request, PLACE, None).request) == {
+        "device_ip": "10.0.0.1",
+        "compare_time": 12.5,
+        "need_register_photo": True,
+        "liveness_mode": "liveness_rgb_ir",
+        "grab_fiqa_info": {"yaw": 3},
+    }
+
+
+def test_fields_of_a_newer_program_are_ignored() -> None:
+    data = json.loads(format_line(line_of(match_request(1), PLACE, None))) | {"new": 1}
+    data["request"]["newer"] = [2]
+    assert next(parse_lines([json.dumps(data).encode()]))[1].request_id == "r1"
+
+
+def test_empty_lines_count_but_hold_nothing() -> None:
+    line = format_line(line_of(match_request(1), PLACE, None))
+    assert [number for number, _ in parse_lines([b"\n", line, b"  \n", line])] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"{",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"request_id": "1", "request": {"picture": "../../etc/passwd"}}',
+        b'{"request_id": "1", "request": {"picture": "' + b"a" * 64 + b'\\n"}}',
+        b'{"request_id": "1", "request": {"picture": "' + b"A" * 64 + b'"}}',
+    ],
+)
+def test_a_line_that_is_none_is_named_by_its_number(bad: bytes) -> None:
+    good = format_line(line_of(match_request(1), PLACE, None))
+    with pytest.raises(CaptureError, match=r"line 2 of requests\.jsonl"):
+        list(parse_lines([good, bad]))
+
+
+def test_a_manifest_is_that_of_a_capture_of_this_version() -> None:
+    check_manifest(format_manifest())
+    with pytest.raises(CaptureError, match="format version 2"):
+        check_manifest(b'{"format": "picturematch-capture", "version": 2}')
+    for bad in (b"", b"{}", b'{"format": "other", "version": 1}', b"\xff"):
+        with pytest.raises(CaptureError, match="not that of a capture"):
+            check_manifest(bad)
+
+
+def lines_at(*places: tuple[int, int]) -> list[tuple[int, CaptureLine]]:
+    """Lines, with their numbers, of requests at these partitions and offsets."""
+    named = [RequestPlace(topic="requests", partition=partition, offset=offset) for partition, offset in places]
+    return [(n, line_of(match_request(n), place, None)) for n, place in enumerate(named, start=1)]
+
+
+def test_a_capture_goes_on_after_the_last_line_of_each_partition() -> None:
+    lines = lines_at((0, 4), (1, 9), (0, 7))
+    assert last_lines(lines) == {0: lines[2][1], 1: lines[1][1]}
+
+
+def test_a_capture_whose_places_do_not_grow_is_damaged() -> None:
+    with pytest.raises(CaptureError, match=r"line 3 of requests\.jsonl or one before it is damaged"):
+        last_lines(lines_at((0, 4), (1, 9), (0, 4)))
