@@ -1,16 +1,17 @@
 """The refusals: every answer that is not a success, as facts.
 
-One tree, because every refusal becomes the same JSON error (docs/interface.md, "Errors")::
+A Refusal is a value with the facts code, status and HTTP status; its message is the sentence that a device gets. One
+tree of exceptions raises it, since every refusal becomes the same JSON error (docs/interface.md, "Errors")::
 
-    Refusal                     facts: code, status, http_status; the message is the sentence a device gets
-    ├── RequestRefused          told from the request alone: refused at the edge, makes no event
-    └── PictureRefused          told from a picture's content
-        ├── PictureUnreadable   40003, not a picture we serve, truncated, not to be had
-        └── PictureTooLarge     40007, dimensions over the limit, told from the header
+    Refused                     facts: refusal
+    └── PictureRefused          the content of a picture is the reason
+        ├── PictureUnreadable   40003, not a picture we serve, truncated, or not available
+        └── PictureTooLarge     40007, dimensions over the limit, according to the header
 
 The HTTP status is code // 100. Nothing of the input is echoed in a message.
 """
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 
@@ -49,13 +50,12 @@ class Code(IntEnum):
         return self.value // 100
 
 
-class Refusal(Exception):
+@dataclass(frozen=True, slots=True)
+class Refusal:
     """An answer that is not a success; `message` is one sentence for whoever sent the request."""
 
-    def __init__(self, code: Code, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+    code: Code
+    message: str
 
     @property
     def status(self) -> str:
@@ -67,24 +67,38 @@ class Refusal(Exception):
         """The status of the HTTP answer."""
         return self.code.http_status
 
-    def about(self, field: str) -> "Refusal":
-        """The same refusal, saying which field of several it is about."""
-        return Refusal(self.code, f"{field}: {self.message}")
 
-    def afresh(self) -> "Refusal":
-        """The same refusal, never raised yet: to be kept as a value, or raised by who keeps it.
+class Refused(Exception):
+    """A request is refused; `refusal` is the value to keep.
 
-        A raised one holds the frames it came through, and they hold pictures; kept in one of those frames, it makes
-        a ring that stays in memory until the collector comes by.
-        """
-        return Refusal(self.code, self.message)
+    The exception itself is not kept: it refers to the frames that it passed through, and they refer to pictures.
+    """
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(code, message)
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> "Refused":
+        """The exception that raises a refusal which was kept as a value."""
+        return Refused(refusal.code, refusal.message)
+
+    @property
+    def code(self) -> Code:
+        """The code of the error table."""
+        return self.refusal.code
+
+    @property
+    def message(self) -> str:
+        """One sentence for whoever sent the request."""
+        return self.refusal.message
+
+    def about(self, field: str) -> "Refused":
+        """The same refusal with the name of the field that it is about, where there are several."""
+        return Refused(self.code, f"{field}: {self.message}")
 
 
-class RequestRefused(Refusal):
-    """Refused before it entered the log."""
-
-
-class PictureRefused(Refusal):
+class PictureRefused(Refused):
     """A picture that cannot be used."""
 
 

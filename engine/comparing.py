@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from contract.errors import Code, Refusal
+from contract.errors import Code, Refusal, Refused
 from contract.messages import CompareRequest
 from contract.terms import Outcome
 from engine.matching import NOTHING_SEEN, Findings, outcome_of, require_quality
@@ -51,8 +51,8 @@ def decide_compare(
         face.require_quality()
         card.find(request.card_image, max_pixels)
         cosine = float(face.embed().vector @ card.embed().vector)
-    except Refusal as refusal:
-        refused = refuse_compare(refusal.afresh(), request, models)
+    except Refused as error:
+        refused = refuse_compare(error.refusal, request, models)
         return replace(refused, face=face.seen, card=card.seen, timings_ms=timer.timings_ms)
     threshold = comparison_threshold(request.level, models.embedder)
     outcome: Outcome = "same" if cosine >= threshold.cosine else "different"
@@ -81,13 +81,13 @@ class _Look:
         """Find the largest face and measure its quality.
 
         Raises:
-            Refusal: the picture cannot be read, or holds no face.
+            Refused: the picture cannot be read, or holds no face.
         """
         with self._naming_it():
             image, faces = find_faces(picture, self._models.detector, max_pixels, self._timer)
             self.seen = Findings(faces=len(faces))
             if not faces:
-                raise Refusal(Code.NO_FACE, "no face found in the picture")
+                raise Refused(Code.NO_FACE, "no face found in the picture")
         with self._timer.stage("quality"):
             checks = measure_quality(image, faces[0], self._level, self._policy.custom_quality, self._models.pose)
         self.seen = replace(self.seen, face=faces[0], quality=tuple(checks))
@@ -102,7 +102,7 @@ class _Look:
         """The embedding of the face that was found.
 
         Raises:
-            Refusal: it has none that can be used.
+            Refused: it has none that can be used.
         """
         if self._found is None:
             raise RuntimeError("find the face first")
@@ -116,5 +116,5 @@ class _Look:
     def _naming_it(self) -> Iterator[None]:
         try:
             yield
-        except Refusal as refusal:
-            raise refusal.about(self._name) from None
+        except Refused as error:
+            raise error.about(self._name) from None

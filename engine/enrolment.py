@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec import structs
 
-from contract.errors import Code, PictureRefused, Refusal
+from contract.errors import Code, PictureRefused, Refused
 from contract.messages import (
     DeletedAnswer,
     DeleteRequest,
@@ -65,7 +65,7 @@ def prepare_face(
     """The face that the request brings (None: it brings none), and milliseconds per stage.
 
     Raises:
-        Refusal: the photo or the feature cannot be enrolled.
+        Refused: the photo or the feature cannot be enrolled.
     """
     timer = StageTimer(clock)
     if request.feature is not None:
@@ -109,7 +109,7 @@ def decide_enrolment(
     face was enrolled with; of the faces that `may_repeat` names at least.
 
     Raises:
-        Refusal: the group is unknown, the person exists, or does not, or there is no room.
+        Refused: the group is unknown, the person exists, or does not, or there is no room.
     """
     if person is not None:
         repeated = repeated_face(request, face.vector if face else None, person, vectors, digests or {})
@@ -129,7 +129,7 @@ def decide_enrolment(
             records += _face_records(request, added, face, model)
         faces = (added,) if request.support_single_face else tuple(dict.fromkeys((*kept, added)))
         if len(faces) > policy.max_faces_per_person:
-            raise Refusal(
+            raise Refused(
                 Code.PARAM_ERROR, "this person has as many faces as allowed; set support_single_face to replace them"
             )
     changed = PersonRecord(
@@ -141,7 +141,7 @@ def decide_enrolment(
     )
     value = encode(changed)
     if len(value) > _MAX_PERSON_BYTES:
-        raise Refusal(Code.PARAM_ERROR, "info is too large together with what it has already; delete the person first")
+        raise Refused(Code.PARAM_ERROR, "info is too large together with what it has already; delete the person first")
     records.append((person_key(request.identity_id), value))
     records += _tombstones(request.identity_id, [n for n in kept if n not in faces])
     answer = _answer(request, face, changed, added)
@@ -155,13 +155,13 @@ def decide_deletion(
     then everything under them goes, whoever that was.
 
     Raises:
-        Refusal: there is none of that id.
+        Refused: there is none of that id.
     """
     if hidden:
         everything = tuple((key, None) for key in hidden)
         return EnrolmentDecision("deleted", everything, DeletedAnswer(identity_id=request.identity_id))
     if person is None:
-        raise Refusal(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
+        raise Refused(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
     records = ((person_key(person.identity_id), None), *_tombstones(person.identity_id, person.faces))
     return EnrolmentDecision("deleted", records, DeletedAnswer(identity_id=person.identity_id))
 
@@ -170,15 +170,15 @@ def _require_allowed(
     request: EnrolRequest, face: PreparedFace | None, person: PersonRecord | None, people_count: int, policy: Policy
 ) -> None:
     if any(name != DEFAULT_GROUP for name in request.group_names or ()):
-        raise Refusal(Code.GROUP_NAME_ERROR, f"no such group: in this version there is only {DEFAULT_GROUP}")
+        raise Refused(Code.GROUP_NAME_ERROR, f"no such group: in this version there is only {DEFAULT_GROUP}")
     if request.update and person is None:
-        raise Refusal(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
+        raise Refused(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
     if person is not None and not (request.update or request.ignore_exist):
-        raise Refusal(Code.IDENTITY_EXSIT_ERROR, "this identity_id is enrolled already; set ignore_exist to change it")
+        raise Refused(Code.IDENTITY_EXSIT_ERROR, "this identity_id is enrolled already; set ignore_exist to change it")
     if person is None and people_count >= policy.max_people:
-        raise Refusal(Code.GROUP_LEN_ERROR, "the group is full; remove people or raise the limit in the settings")
+        raise Refused(Code.GROUP_LEN_ERROR, "the group is full; remove people or raise the limit in the settings")
     if person is None and face is None:
-        raise Refusal(Code.PARAM_ERROR, "reg_photo is needed to enrol a person, or import_mode with feature")
+        raise Refused(Code.PARAM_ERROR, "reg_photo is needed to enrol a person, or import_mode with feature")
 
 
 def _answer(request: EnrolRequest, face: PreparedFace | None, person: PersonRecord, number: int | None) -> PersonAnswer:
@@ -212,11 +212,11 @@ def _tombstones(identity_id: str, numbers: Sequence[int]) -> list[KeyedValue]:
 
 def _imported(feature: Sequence[float], dimension: int) -> Vector:
     if len(feature) != dimension:
-        raise Refusal(Code.BAD_FEATURE_ERROR, f"feature must have {dimension} numbers")
+        raise Refused(Code.BAD_FEATURE_ERROR, f"feature must have {dimension} numbers")
     with np.errstate(over="ignore"):
         vector = np.asarray(feature, dtype=np.float64)
         norm = float(np.linalg.norm(vector))
     if not np.isfinite(norm) or norm == 0.0:
-        raise Refusal(Code.BAD_FEATURE_ERROR, "feature must be finite numbers that are not all zero")
+        raise Refused(Code.BAD_FEATURE_ERROR, "feature must be finite numbers that are not all zero")
     unit: Vector = (vector / norm).astype(np.float32)
     return unit

@@ -6,7 +6,7 @@ limits are within their limits. Low quality is an answer here, not an error.
 
 from dataclasses import dataclass, field, replace
 
-from contract.errors import Code, PictureRefused, Refusal
+from contract.errors import Code, PictureRefused, Refusal, Refused
 from contract.findings import MeasuredItem
 from contract.messages import FiqaRequest
 from contract.terms import Outcome
@@ -57,8 +57,8 @@ def decide_fiqa(request: FiqaRequest, models: ModelSet, policy: Policy, max_pixe
         seen, measured = replace(seen, quality=tuple(checks)), tuple(map(_told, others))
         with timer.stage("embed"):
             embedding = models.embedder(image, face)
-    except Refusal as refusal:
-        refused = refuse_fiqa(refusal.afresh())
+    except Refused as error:
+        refused = refuse_fiqa(error.refusal)
         return replace(refused, findings=seen, measured=measured, timings_ms=timer.timings_ms)
     seen = replace(seen, quality_score=quality_score(image, face, embedding))
     return FiqaDecision("measured", seen, measured, timings_ms=timer.timings_ms)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from contract.errors import Code, PictureRefused, Refusal
+from contract.errors import Code, PictureRefused, Refusal, Refused
 from contract.findings import Attributes
 from contract.messages import MatchRequest, PersonRecord
 from contract.terms import DEFAULT_GROUP, LIVENESS_ORDER, PERSON_BLACKLIST, PERSON_EMPLOYEE, LivenessMode, Outcome
@@ -80,9 +80,9 @@ def decide_match(
     try:
         _check_scope(request, policy)
         candidate = look.find(gallery, max_pixels)
-    except Refusal as refusal:
+    except Refused as error:
         return replace(
-            refuse_match(refusal.afresh(), gallery, models, policy), findings=look.seen, timings_ms=timer.timings_ms
+            refuse_match(error.refusal, gallery, models, policy), findings=look.seen, timings_ms=timer.timings_ms
         )
     threshold = search_threshold(policy, models.embedder, gallery.size)
     outcome = _outcome(candidate, threshold.cosine, policy)
@@ -129,7 +129,7 @@ class _Look:
         """The gallery's best candidate for the picture's largest face.
 
         Raises:
-            Refusal: a step ended the matter.
+            Refused: a step ended the matter.
         """
         versions = Versions(self._request.image, max_pixels)
         image, faces = find_in_versions(versions, self._models.detector, self._timer)
@@ -144,13 +144,13 @@ class _Look:
         self._check_quality(image, face)
         self._check_liveness(image, face, versions, max_pixels)
         if gallery.size == 0:
-            raise Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that was to be searched")
+            raise Refused(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that was to be searched")
         probe = self._embed(image, face)
         self.seen = replace(self.seen, quality_score=quality_score(image, face, probe))
         with self._timer.stage("search"):
             candidate = gallery.best(probe.vector)
         if candidate is None:
-            raise Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that was to be searched")
+            raise Refused(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that was to be searched")
         if self._request.with_attribute:
             with self._timer.stage("attributes"):
                 self.seen = replace(self.seen, attributes=measure_attributes(image, face, self._models))
@@ -179,7 +179,7 @@ class _Look:
         self.seen = replace(self.seen, liveness=liveness)
         if not liveness.passed:
             failed = ", ".join(liveness.failed)
-            raise Refusal(Code.LIVENESS_DETECT_FAIL, f"the face was not accepted as live: {failed}")
+            raise Refused(Code.LIVENESS_DETECT_FAIL, f"the face was not accepted as live: {failed}")
 
     def _original(self, image: Image, face: Face, versions: Versions) -> tuple[Image, Box]:
         """The picture with all its pixels, and the face's box there: a screen's pixel grid is lost in a smaller one."""
@@ -193,12 +193,12 @@ class _Look:
 
     def _infrared(self, max_pixels: int, face_share: float) -> Image:
         if self._request.ir_image is None:
-            raise Refusal(Code.PARAM_ERROR, "ir_image_base64 is needed: this site checks liveness with an IR picture")
+            raise Refused(Code.PARAM_ERROR, "ir_image_base64 is needed: this site checks liveness with an IR picture")
         try:
             with self._timer.stage("decode"):
                 return version_for(Versions(self._request.ir_image, max_pixels), face_share)
-        except PictureRefused as refusal:
-            raise refusal.about("ir_image_base64") from None
+        except PictureRefused as error:
+            raise error.about("ir_image_base64") from None
 
     def _embed(self, image: Image, face: Face) -> Embedding:
         if self._probe is None:
@@ -209,12 +209,12 @@ class _Look:
 
 def _check_scope(request: MatchRequest, policy: Policy) -> None:
     if request.group_name not in (None, DEFAULT_GROUP) or request.permission_name is not None:
-        raise Refusal(
+        raise Refused(
             Code.GROUP_NAME_ERROR,
             f"no such group or permission: in this version there is only the group {DEFAULT_GROUP}, and no permission",
         )
     if request.group_name is None and policy.unknown_device == "reject":
-        raise Refusal(Code.DEVICE_ID_NOT_FOUND, "this device is not registered")
+        raise Refused(Code.DEVICE_ID_NOT_FOUND, "this device is not registered")
 
 
 def _outcome(candidate: Candidate, threshold: float, policy: Policy) -> Outcome:

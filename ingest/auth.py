@@ -15,14 +15,14 @@ from functools import lru_cache
 
 from multidict import MultiMapping
 
-from contract.errors import Code, RequestRefused
+from contract.errors import Code, Refused
 from ingest.pages import has_foreign_host, is_foreign_page, is_page
 from ingest.peer import Address, is_within, networks, peer_key
 from ingest.settings import IngestSettings
 from ingest.wrong_keys import WrongKeys
 
 
-class NotLetIn(RequestRefused):
+class NotLetIn(Refused):
     """40180. `wrong_key`: a key was judged and found wrong; `retry_after_s`: no key from there is judged before."""
 
     def __init__(self, message: str, *, wrong_key: bool = False, retry_after_s: int | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import cast
 from aiohttp.http import HttpVersion11
 from aiohttp.web import BaseRequest, RequestPayloadError
 
-from contract.errors import Code, RequestRefused
+from contract.errors import Code, Refused
 from ingest.admission import Admission
 from ingest.fields import bad_request, check_content_type
 from ingest.http import Connection
@@ -36,7 +36,7 @@ class BodyTime:
         """Wait for one body inside.
 
         Raises:
-            RequestRefused: 40000 for a body that took too long, or Shed where only the stop cut its time short.
+            Refused: 40000 for a body that took too long, or Shed where only the stop cut its time short.
         """
         own = asyncio.get_running_loop().time() + self._each_s
         waiting = asyncio.timeout_at(own if self._last is None else min(own, self._last))
@@ -66,7 +66,7 @@ async def read_body(
     JSON where `typeless_is_json` says so.
 
     Raises:
-        RequestRefused: 40000, 40001, 41300, or what `hold` and `time` raise.
+        Refused: 40000, 40001, 41300, or what `hold` and `time` raise.
     """
     _check_head(request, settings, typeless_is_json)
     body = bytearray()
@@ -107,5 +107,5 @@ async def _continue(request: BaseRequest) -> None:
         request.writer.output_size = 0
 
 
-def _too_large(settings: IngestSettings) -> RequestRefused:
-    return RequestRefused(Code.PAYLOAD_TOO_LARGE, f"the body is larger than {settings.max_body_bytes} bytes")
+def _too_large(settings: IngestSettings) -> Refused:
+    return Refused(Code.PAYLOAD_TOO_LARGE, f"the body is larger than {settings.max_body_bytes} bytes")

@@ -75,7 +75,7 @@ class Call:
         """The whole body.
 
         Raises:
-            RequestRefused: the row of the error table; of these Shed, when the server is full by now.
+            Refused: the row of the error table; of these Shed, when the server is full by now.
         """
         body = await read_body(
             self.request, self.settings, self.held.take, self.body_time, typeless_is_json=self.typeless_is_json

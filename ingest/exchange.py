@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from broker.outages import OutageLog
 from broker.port import Broker, BrokerError, NewRecord, RecordTooLarge
-from contract.errors import Code, Refusal, RequestRefused
+from contract.errors import Code, Refusal, Refused
 from contract.messages import Answer, Headers, RefusedAnswer, Reply, Request, encode
 from contract.topics import Topics, request_key
 from ingest.admission import Admission
@@ -21,9 +21,9 @@ _log = logging.getLogger(__name__)
 ANSWER_MARGIN_S = 0.02
 
 
-def timed_out() -> RequestRefused:
+def timed_out() -> Refused:
     """50480."""
-    return RequestRefused(Code.TIMEOUT, "no answer within the deadline; try again")
+    return Refused(Code.TIMEOUT, "no answer within the deadline; try again")
 
 
 class Exchange:
@@ -61,11 +61,11 @@ class Exchange:
         """The reply to the one request that a call makes.
 
         Raises:
-            Refusal: the processor's, or 50480, 50380, 41300.
+            Refused: the processor's, or 50480, 50380, 41300.
         """
         (outcome,) = await self.ask_all(call, (request,))
         if isinstance(outcome, Refusal):
-            raise outcome.afresh()
+            raise Refused.of(outcome)
         return outcome
 
     async def ask_all(self, call: Call, requests: Sequence[Request]) -> Sequence[Reply | Refusal]:
@@ -73,7 +73,7 @@ class Exchange:
         has come, or none.
 
         Raises:
-            Refusal: 50380, 41300 or 50480: it is not known to be in the log.
+            Refused: 50380, 41300 or 50480: it is not known to be in the log.
         """
         async with self._admission.line.turn(call.peer, call.wait_until - ANSWER_MARGIN_S) as place:
             futures = [self._correlator.expect(request.request_id) for request in requests]
@@ -100,7 +100,7 @@ class Exchange:
         except TimeoutError:
             raise timed_out() from None
         except RecordTooLarge:
-            raise RequestRefused(Code.PAYLOAD_TOO_LARGE, "the request is larger than the log takes") from None
+            raise Refused(Code.PAYLOAD_TOO_LARGE, "the request is larger than the log takes") from None
         except BrokerError as error:
             if not error.retriable:
                 self._outages.failed(f"requests cannot be written ({error})", logging.ERROR)
@@ -124,11 +124,11 @@ def _last_reply(futures: Sequence[asyncio.Future[Reply]]) -> Reply | None:
 
 def _outcome(future: asyncio.Future[Reply]) -> Reply | Refusal:
     if not future.done() or future.cancelled():
-        return timed_out()
+        return timed_out().refusal
     failure = future.exception()
     if failure is not None:
         if isinstance(failure, ReplyUndecodable):
-            return RequestRefused(Code.INTERNAL_ERROR, "the reply could not be read")
+            return Refusal(Code.INTERNAL_ERROR, "the reply could not be read")
         raise failure
     reply = future.result()
     answer: Answer = reply.answer

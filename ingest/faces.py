@@ -86,8 +86,8 @@ class Faces:
         """A picture of which there are two, so that a refusal has to say which."""
         try:
             return from_base64(text, field, self._limits)
-        except PictureRefused as refusal:
-            raise refusal.about(field) from None
+        except PictureRefused as error:
+            raise error.about(field) from None
 
     async def _answer(self, call: Call, request: Request, kind: type[A]) -> A:
         reply = await self._exchange.ask(call, request)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import orjson
 
-from contract.errors import Code, RequestRefused
+from contract.errors import Code, Refused
 from contract.terms import QualityLevel
 from contract.text import misleads
 
@@ -24,19 +24,19 @@ MAX_FREE_OBJECT_BYTES = 64 * 1024
 MAX_FREE_OBJECT_DEPTH = 16
 
 
-def bad_request(message: str) -> RequestRefused:
+def bad_request(message: str) -> Refused:
     """40000."""
-    return RequestRefused(Code.BAD_REQUEST, message)
+    return Refused(Code.BAD_REQUEST, message)
 
 
-def param_error(message: str) -> RequestRefused:
+def param_error(message: str) -> Refused:
     """40071; the message names the field."""
-    return RequestRefused(Code.PARAM_ERROR, message)
+    return Refused(Code.PARAM_ERROR, message)
 
 
-def group_error(message: str) -> RequestRefused:
+def group_error(message: str) -> Refused:
     """40012."""
-    return RequestRefused(Code.GROUP_NAME_ERROR, message)
+    return Refused(Code.GROUP_NAME_ERROR, message)
 
 
 def check_content_type(content_type: str | None, *, typeless_is_json: bool) -> None:
@@ -44,41 +44,37 @@ def check_content_type(content_type: str | None, *, typeless_is_json: bool) -> N
     post a body without one, so no call that changes people takes it.
 
     Raises:
-        RequestRefused: 40001.
+        Refused: 40001.
     """
     if content_type is None or not content_type.strip():
         if typeless_is_json:
             return
-        raise RequestRefused(
-            Code.UNSUPPORT_CONTENT_TYPE, "the content type is missing: set Content-Type: application/json"
-        )
+        raise Refused(Code.UNSUPPORT_CONTENT_TYPE, "the content type is missing: set Content-Type: application/json")
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
     is_json = media_type in {"application/json", "text/json"} or (
         media_type.startswith("application/") and media_type.endswith("+json")
     )
     if not is_json:
         hint = " (with curl -d, add -H 'Content-Type: application/json')" if "urlencoded" in media_type else ""
-        raise RequestRefused(
-            Code.UNSUPPORT_CONTENT_TYPE, f"the body must be JSON: set Content-Type: application/json{hint}"
-        )
+        raise Refused(Code.UNSUPPORT_CONTENT_TYPE, f"the body must be JSON: set Content-Type: application/json{hint}")
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "charset" and value.strip().strip("\"'") not in {"utf-8", "utf8", "us-ascii"}:
-            raise RequestRefused(Code.UNSUPPORT_CONTENT_TYPE, "the body must be JSON in UTF-8")
+            raise Refused(Code.UNSUPPORT_CONTENT_TYPE, "the body must be JSON in UTF-8")
 
 
 def read_object(body: bytes | bytearray, max_values: int) -> dict[str, Any]:
     """The JSON object of a body. A UTF-8 byte order mark before it is skipped.
 
     Raises:
-        RequestRefused: 40002 for an empty body, 40000 for anything that is not a JSON object of at most about
+        Refused: 40002 for an empty body, 40000 for anything that is not a JSON object of at most about
             `max_values` values.
     """
     if body.startswith(BOM):
         body = body[len(BOM) :]
     # A picture of megabytes must not be copied to learn that it is not empty.
     if not body or (not body[:64].strip(_WHITE_SPACE) and not body.strip(_WHITE_SPACE)):
-        raise RequestRefused(Code.EMPTY_REQUEST_JSON, "the body is empty; send a JSON object")
+        raise Refused(Code.EMPTY_REQUEST_JSON, "the body is empty; send a JSON object")
     # Each value beyond the first needs a comma (nesting is limited by the parser), and base64 holds none.
     if body.count(b",") > max_values:
         raise bad_request("the body holds more values than any request needs")
@@ -117,20 +113,20 @@ class Fields:
         """A boolean; absent is false.
 
         Raises:
-            RequestRefused: 40005.
+            Refused: 40005.
         """
         value = self._values.get(field)
         if value is None:
             return False
         if not isinstance(value, bool):
-            raise RequestRefused(Code.BOOLEAN_ARGUMENT_ERROR, f"{self.name(field)} must be true or false")
+            raise Refused(Code.BOOLEAN_ARGUMENT_ERROR, f"{self.name(field)} must be true or false")
         return value
 
     def text(self, field: str) -> str | None:
         """A string of any content.
 
         Raises:
-            RequestRefused: 40071.
+            Refused: 40071.
         """
         value = self._values.get(field)
         if value is not None and not isinstance(value, str):
@@ -141,7 +137,7 @@ class Fields:
         """A string of a bounded length, without the characters that mislead (contract.text).
 
         Raises:
-            RequestRefused: 40071.
+            Refused: 40071.
         """
         value = self.text(field)
         if value is None:
@@ -156,7 +152,7 @@ class Fields:
         """One of the strings.
 
         Raises:
-            RequestRefused: 40071.
+            Refused: 40071.
         """
         value = self.text(field)
         if value is not None and value not in options:
@@ -167,7 +163,7 @@ class Fields:
         """A quality level.
 
         Raises:
-            RequestRefused: 40071.
+            Refused: 40071.
         """
         return cast("QualityLevel | None", self.choice(field, QUALITY_LEVELS))
 
@@ -175,7 +171,7 @@ class Fields:
         """A whole number within the limits; 80.0 is one.
 
         Raises:
-            RequestRefused: 40071.
+            Refused: 40071.
         """
         value = self._values.get(field)
         if value is None:
@@ -190,7 +186,7 @@ class Fields:
         """An object that is kept as it came, bounded in size and depth.
 
         Raises:
-            RequestRefused: 40071.
+            Refused: 40071.
         """
         value = self._values.get(field)
         if value is None:
@@ -207,7 +203,7 @@ class Fields:
         """The name of one group or permission, without the blanks around it.
 
         Raises:
-            RequestRefused: 40012 for a malformed one, 40071 when it is not a string.
+            Refused: 40012 for a malformed one, 40071 when it is not a string.
         """
         value = self.text(field)
         return None if value is None else checked_scope_name(value, self.name(field))
@@ -216,7 +212,7 @@ class Fields:
         """Several names, comma-separated.
 
         Raises:
-            RequestRefused: 40012 for a malformed or repeated one, 40071 when it is not a string.
+            Refused: 40012 for a malformed or repeated one, 40071 when it is not a string.
         """
         value = self.text(field)
         if value is None:
@@ -231,7 +227,7 @@ def checked_scope_name(text: str, field: str) -> str:
     """One group or permission name, stripped.
 
     Raises:
-        RequestRefused: 40012.
+        Refused: 40012.
     """
     name = text.strip()
     if not name:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from contract.errors import Code, RequestRefused
+from contract.errors import Code, Refused
 from contract.messages import Reply
 from ingest.pace import Pace, Sent
 from ingest.turns import Turns
@@ -16,7 +16,7 @@ _LATEST_SHARE = 0.5
 """Of the deadline: the most that is kept for the log when a call waits, whatever the last answers took."""
 
 
-class Shed(RequestRefused):
+class Shed(Refused):
     """Refused for want of room; `reason` is a metric's label."""
 
     def __init__(self, reason: str, message: str) -> None:

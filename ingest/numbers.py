@@ -30,7 +30,7 @@ def compare_time(value: Any, received_time_s: float) -> tuple[float, str | None]
     """Seconds since the epoch, and the value as it was sent where it had to be normalised.
 
     Raises:
-        RequestRefused: 40071.
+        Refused: 40071.
     """
     if value is None:
         return received_time_s, None

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import cast
 
-from contract.errors import Code, RequestRefused
+from contract.errors import Code, Refused
 from contract.messages import MatchRequest
 from contract.terms import LIVENESS_ORDER, LivenessMode
 from ingest.fields import Fields, param_error, read_object
@@ -63,7 +63,7 @@ def parse_match(body: bytes | bytearray, *, request_id: str, received_time_s: fl
     """Check a PictureMatch body against every rule that it alone can tell (docs/interface.md).
 
     Raises:
-        RequestRefused: the row of the error table.
+        Refused: the row of the error table.
     """
     fields = Fields(read_object(body, max_values))
     path = fields.text("image_file_path")
@@ -100,7 +100,7 @@ def parse_match(body: bytes | bytearray, *, request_id: str, received_time_s: fl
     else:
         raise param_error("a picture is needed: rgb_image_base64 or image_file_path")
     if ir_base64 == "":
-        raise RequestRefused(Code.IMAGE_ERROR, "ir_image_base64 is empty")
+        raise Refused(Code.IMAGE_ERROR, "ir_image_base64 is empty")
     ir = None if ir_base64 is None else Picture("ir_image_base64", base64=ir_base64)
     return MatchCall(request, rgb, ir, fields.unknown(MATCH_FIELDS))
 

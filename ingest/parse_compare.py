@@ -40,7 +40,7 @@ def parse_compare(body: bytes | bytearray, *, request_id: str, received_time_s: 
     """Check a compare body against every rule that it alone can tell (docs/interface.md).
 
     Raises:
-        RequestRefused: the row of the error table.
+        Refused: the row of the error table.
     """
     fields = Fields(read_object(body, max_values))
     face, card = fields.text("face_image_base64"), fields.text("card_image_base64")

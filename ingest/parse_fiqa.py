@@ -22,7 +22,7 @@ def parse_fiqa(body: bytes | bytearray, *, request_id: str, received_time_s: flo
     """Check a FIQA body against every rule that it alone can tell (docs/interface.md).
 
     Raises:
-        RequestRefused: the row of the error table.
+        Refused: the row of the error table.
     """
     fields = Fields(read_object(body, max_values))
     path, base64 = fields.text("image_path"), fields.text("image_base64_str")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.errors import Code, RequestRefused
+from contract.errors import Code, Refused
 from contract.messages import EnrolRequest
 from contract.text import misleads, steers
 from ingest.fields import MISLEADING, Fields, checked_scope_name, param_error, read_object
@@ -73,7 +73,7 @@ def parse_enrol(
     """Check the body of a POST (`update` False) or a PUT.
 
     Raises:
-        RequestRefused: the row of the error table.
+        Refused: the row of the error table.
     """
     fields = Fields(read_object(body, max_values))
     identity_id = checked_identity_id(fields.raw("identity_id"))
@@ -108,7 +108,7 @@ def parse_delete(body: bytes | bytearray, *, max_people: int, max_values: int) -
     """Check the body of a DELETE.
 
     Raises:
-        RequestRefused: the row of the error table.
+        Refused: the row of the error table.
     """
     fields = Fields(read_object(body, max_values))
     unknown = fields.unknown(DELETE_FIELDS)
@@ -127,12 +127,12 @@ def parse_list(query: Mapping[str, str]) -> ListCall:
     """Check the query of a GET.
 
     Raises:
-        RequestRefused: the row of the error table.
+        Refused: the row of the error table.
     """
     identity_id, group_name = query.get("identity_id"), query.get("group_name")
     with_photos = query.get("need_bring_pic", "true").lower()
     if with_photos not in {"true", "false"}:
-        raise RequestRefused(Code.BOOLEAN_ARGUMENT_ERROR, "need_bring_pic must be true or false")
+        raise Refused(Code.BOOLEAN_ARGUMENT_ERROR, "need_bring_pic must be true or false")
     return ListCall(
         identity_id=None if identity_id is None else checked_identity_id(identity_id, enrolled=True),
         group_name=None if group_name is None else checked_scope_name(group_name, "group_name"),
@@ -149,7 +149,7 @@ def checked_identity_id(value: Any, field: str = "identity_id", *, enrolled: boo
     direction of writing, and whoever is enrolled can be looked up and deleted.
 
     Raises:
-        RequestRefused: 40071.
+        Refused: 40071.
     """
     if value is None:
         raise param_error(f"{field} is needed")
@@ -163,9 +163,7 @@ def checked_identity_id(value: Any, field: str = "identity_id", *, enrolled: boo
 def _feature(value: Any) -> tuple[float, ...] | None:
     if value is None:
         return None
-    error = RequestRefused(
-        Code.BAD_FEATURE_ERROR, f"feature must be a list of 1 to {MAX_FEATURE_LENGTH} finite numbers"
-    )
+    error = Refused(Code.BAD_FEATURE_ERROR, f"feature must be a list of 1 to {MAX_FEATURE_LENGTH} finite numbers")
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_FEATURE_LENGTH:
         raise error
     if any(isinstance(item, bool) or not isinstance(item, int | float) for item in value):

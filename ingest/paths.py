@@ -10,7 +10,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from contract.errors import Code, RequestRefused
+from contract.errors import Code, Refused
 
 # PATH_MAX. Resolving takes time by the square of a path's length, and a body holds one of millions of characters.
 _MAX_PATH_CHARS = 4096
@@ -23,16 +23,16 @@ _FOLDER = _PASS | os.O_DIRECTORY
 PATH_FIELD = "image_file_path"
 
 
-def path_refused(field: str = PATH_FIELD) -> RequestRefused:
+def path_refused(field: str = PATH_FIELD) -> Refused:
     """The one refusal of all failures of the path in that field."""
-    return RequestRefused(Code.IMAGE_ERROR, f"{field} does not name a picture that may be read")
+    return Refused(Code.IMAGE_ERROR, f"{field} does not name a picture that may be read")
 
 
 def read_picture_file(path: str, roots: Sequence[str], max_bytes: int, field: str = PATH_FIELD) -> bytes:
     """The content of a picture file under one of the roots. Blocks; call it in a thread.
 
     Raises:
-        RequestRefused: 40003, with one message for all reasons.
+        Refused: 40003, with one message for all reasons.
     """
     try:
         if len(path) > _MAX_PATH_CHARS or not path.startswith("/") or "\x00" in path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pybase64
 
-from contract.errors import Code, PictureUnreadable, RequestRefused
+from contract.errors import Code, PictureUnreadable, Refused
 from contract.pictures.affordable import require_affordable
 from contract.pictures.limits import MAX_UNDECIMATED_PIXELS
 from ingest.parse import Picture
@@ -35,7 +35,7 @@ def decode_base64(text: str, field: str, max_bytes: int) -> bytes:
     """The bytes of a base64 text: with or without a data-URL prefix, line breaks and padding; standard alphabet only.
 
     Raises:
-        RequestRefused: 40003, or 41300 when the picture is larger than `max_bytes`, told before decoding.
+        Refused: 40003, or 41300 when the picture is larger than `max_bytes`, told before decoding.
     """
     text = text.lstrip(" \n\r\t")
     if text[:5].lower() == "data:":
@@ -49,7 +49,7 @@ def decode_base64(text: str, field: str, max_bytes: int) -> bytes:
     length = len(text.rstrip("=")) if text.endswith("=") else len(text)
     padding = len(text) - length
     if length * 3 // 4 > max_bytes:
-        raise RequestRefused(Code.PAYLOAD_TOO_LARGE, f"the picture in {field} is larger than {max_bytes} bytes")
+        raise Refused(Code.PAYLOAD_TOO_LARGE, f"the picture in {field} is larger than {max_bytes} bytes")
     missing = -length % 4
     if length == 0 or missing == 3 or padding not in {0, missing}:
         raise _bad_base64(field)
@@ -64,7 +64,7 @@ def from_base64(text: str, field: str, limits: PictureLimits) -> bytes:
     """A checked picture out of a base64 field.
 
     Raises:
-        Refusal: the row of the error table.
+        Refused: the row of the error table.
     """
     data = decode_base64(text, field, limits.max_bytes)
     limits.check(data)
@@ -75,7 +75,7 @@ async def fetch_picture(picture: Picture, limits: PictureLimits, threads: Execut
     """The checked bytes of a picture, wherever they come from.
 
     Raises:
-        Refusal: the row of the error table.
+        Refused: the row of the error table.
     """
     if picture.path is None:
         return from_base64(picture.base64 or "", picture.field, limits)
@@ -90,5 +90,5 @@ async def fetch_picture(picture: Picture, limits: PictureLimits, threads: Execut
     return data
 
 
-def _bad_base64(field: str) -> RequestRefused:
-    return RequestRefused(Code.IMAGE_ERROR, f"{field} is not valid base64")
+def _bad_base64(field: str) -> Refused:
+    return Refused(Code.IMAGE_ERROR, f"{field} is not valid base64")

@@ -8,7 +8,7 @@ import msgspec
 import orjson
 import pybase64
 
-from contract.errors import Code, Refusal, RequestRefused
+from contract.errors import Code, Refusal
 from contract.findings import CheckResult, MeasuredItem
 from contract.messages import (
     CompareAnswer,
@@ -53,9 +53,9 @@ def error(code: Code, message: str, headers: tuple[tuple[str, str], ...] = ()) -
 def refused(answer: RefusedAnswer) -> Refusal:
     """The refusal that a processor answered. A code newer than this server becomes 50080, not a crash."""
     try:
-        return RequestRefused(Code(answer.code), answer.message)
+        return Refusal(Code(answer.code), answer.message)
     except ValueError:
-        return RequestRefused(Code.INTERNAL_ERROR, answer.message)
+        return Refusal(Code.INTERNAL_ERROR, answer.message)
 
 
 def match_document(answer: MatchAnswer) -> dict[str, Any]:

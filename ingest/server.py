@@ -21,7 +21,7 @@ from aiohttp.web import BaseRequest, StreamResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from broker.port import Broker
-from contract.errors import Code, Refusal, RequestRefused
+from contract.errors import Code, Refused
 from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
 from contract.topics import Topics
 from ingest.accept import AcceptComplaints
@@ -247,8 +247,8 @@ class Ingress:
             if len(rendered.body) > _SMALL_ANSWER_BYTES:
                 self._admission.hold(peer, len(rendered.body))
                 held_bytes = len(rendered.body)
-        except Refusal as refusal:
-            rendered = self._refuse(refusal, handlers)
+        except Refused as refused:
+            rendered = self._refuse(refused, handlers)
         except Exception as failure:  # noqa: BLE001 - a bug is an answer too; the log has its trace
             log_failure(request_id, failure)
             rendered = internal_error(request_id)
@@ -269,10 +269,10 @@ class Ingress:
             raise bad_request("only Expect: 100-continue is served")
         self._authorise(request, client, route)
         if not handlers:
-            raise RequestRefused(Code.NOT_FOUND, "no such URL")
+            raise Refused(Code.NOT_FOUND, "no such URL")
         handler = handlers.get(request.method)
         if handler is None:
-            raise RequestRefused(Code.METHOD_NOT_ALLOWED, f"this URL takes {', '.join(handlers)} only")
+            raise Refused(Code.METHOD_NOT_ALLOWED, f"this URL takes {', '.join(handlers)} only")
         peer, through_log = peer_key(client), request.method != "GET"
         with Held(self._admission, peer) as held:
             typeless_is_json = route in _TYPELESS_ROUTES
@@ -316,19 +316,19 @@ class Ingress:
         forwarded, forwarded_for = headers.getall("Forwarded", ()), headers.getall("X-Forwarded-For", ())
         return client_of(connected_from, forwarded, forwarded_for, self._trusted)
 
-    def _refuse(self, refusal: Refusal, handlers: Mapping[str, Handler]) -> Rendered:
+    def _refuse(self, refused: Refused, handlers: Mapping[str, Handler]) -> Rendered:
         headers: list[tuple[str, str]] = []
-        if isinstance(refusal, Shed):
-            self._metrics.shed.labels(refusal.reason).inc()
-        if refusal.code is Code.OVERLOADED:
+        if isinstance(refused, Shed):
+            self._metrics.shed.labels(refused.reason).inc()
+        if refused.code is Code.OVERLOADED:
             headers.append(("Retry-After", str(self._settings.retry_after_s)))
-        elif refusal.code is Code.METHOD_NOT_ALLOWED:
+        elif refused.code is Code.METHOD_NOT_ALLOWED:
             headers.append(("Allow", ", ".join(handlers)))
-        elif refusal.code is Code.UNAUTHORIZED:
+        elif refused.code is Code.UNAUTHORIZED:
             headers.append(("WWW-Authenticate", "Bearer"))
-        if isinstance(refusal, NotLetIn) and refusal.retry_after_s is not None:
-            headers.append(("Retry-After", str(refusal.retry_after_s)))
-        return error(refusal.code, refusal.message, tuple(headers))
+        if isinstance(refused, NotLetIn) and refused.retry_after_s is not None:
+            headers.append(("Retry-After", str(refused.retry_after_s)))
+        return error(refused.code, refused.message, tuple(headers))
 
     async def _healthz(self, call: Call) -> Rendered:
         return success({"alive": True})
@@ -336,7 +336,7 @@ class Ingress:
     async def _readyz(self, call: Call) -> Rendered:
         reasons = self.not_ready()
         if reasons:
-            raise RequestRefused(Code.OVERLOADED, f"not ready: {'; '.join(reasons)}")
+            raise Refused(Code.OVERLOADED, f"not ready: {'; '.join(reasons)}")
         return success({"ready": True})
 
     async def _metrics_page(self, call: Call) -> Rendered:

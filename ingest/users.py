@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from broker.port import Broker, BrokerError, Position
-from contract.errors import Code, Refusal, RequestRefused
+from contract.errors import Code, Refusal, Refused
 from contract.http import GALLERY_VERSION_HEADER, UNCHANGED_HEADER
 from contract.messages import DeletedAnswer, DeleteRequest, PersonAnswer, PersonRecord
 from contract.people.unreadable import UnreadableRecord, read_photo
@@ -127,7 +127,7 @@ class Users:
         outcomes = await self._exchange.ask_all(call, requests)
         failed = [(r.identity_id, o) for r, o in zip(requests, outcomes, strict=True) if isinstance(o, Refusal)]
         if len(failed) == len(requests):
-            raise failed[0][1].afresh()
+            raise Refused.of(failed[0][1])
         replies = [outcome for outcome in outcomes if not isinstance(outcome, Refusal)]
         headers = _version_header(max(reply.gallery_version for reply in replies))
         if not parsed.many:
@@ -182,10 +182,10 @@ class Users:
         if wanted.identity_id is not None:
             person = self._people.person(wanted.identity_id)
             if person is None:
-                raise RequestRefused(Code.ID_NOT_FOUND, "nobody of that identity_id is enrolled")
+                raise Refused(Code.ID_NOT_FOUND, "nobody of that identity_id is enrolled")
             return [person]
         if wanted.group_name is not None and not self._people.has_group(wanted.group_name):
-            raise RequestRefused(Code.GROUP_NAME_ERROR, "no group of that group_name exists")
+            raise Refused(Code.GROUP_NAME_ERROR, "no group of that group_name exists")
         return self._people.page(wanted.group_name, wanted.skip, wanted.limit)
 
     async def _with_photos(
@@ -211,7 +211,7 @@ class Users:
             try:
                 record = await self._broker.read_at(Position(self._people_topic, 0, offset))
             except BrokerError:
-                raise RequestRefused(Code.OVERLOADED, "the log cannot be read now; try again") from None
+                raise Refused(Code.OVERLOADED, "the log cannot be read now; try again") from None
             stored = read_photo(record.value) if record is not None and record.value is not None else None
             if stored is not None:
                 return stored.jpeg

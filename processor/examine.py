@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from broker.port import BrokerError, Record
-from contract.errors import Code, Refusal
+from contract.errors import Code, Refusal, Refused
 from contract.messages import (
     CompareRequest,
     DeleteRequest,
@@ -154,7 +154,7 @@ class Examiner:
 
         What became a dead letter stays one.
         """
-        expired = EXPIRED.afresh()
+        expired = EXPIRED
         if isinstance(examined, Unreadable) or examined.failure is not None:
             return examined
         if isinstance(examined, ExaminedMatch):
@@ -174,8 +174,8 @@ class Examiner:
                 lambda: decide_match(request, gallery, self._models, self._policy, self._max_pixels, time.perf_counter),
             )
             return ExaminedMatch(record, envelope, request, decision, await self._reg_pic(request, decision))
-        except Refusal as refusal:
-            return ExaminedMatch(record, envelope, request, self._refuse(refusal.afresh()))
+        except Refused as error:
+            return ExaminedMatch(record, envelope, request, self._refuse(error.refusal))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, this request still gets its event and answer
             internal, failure = _unexpected(envelope, "match", error)
             return ExaminedMatch(record, envelope, request, self._refuse(internal), failure=failure)
@@ -204,8 +204,8 @@ class Examiner:
         """What was decided, or refused; and why it is a dead letter, if it is."""
         try:
             return await self._in_pool(envelope, decide), None
-        except Refusal as refusal:
-            return refuse(refusal.afresh()), None
+        except Refused as error:
+            return refuse(error.refusal), None
         except Exception as error:  # noqa: BLE001 - whatever went wrong, this request still gets its answer
             internal, failure = _unexpected(envelope, stage, error)
             return refuse(internal), failure
@@ -219,8 +219,8 @@ class Examiner:
             return ExaminedPerson(record, envelope, request, refusal=expired)
         try:
             face, timings_ms = await self._in_pool(envelope, lambda: self._prepare(request))
-        except Refusal as refusal:
-            return ExaminedPerson(record, envelope, request, refusal=refusal.afresh())
+        except Refused as error:
+            return ExaminedPerson(record, envelope, request, refusal=error.refusal)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, this request still gets its event and answer
             internal, failure = _unexpected(envelope, "enrol", error)
             return ExaminedPerson(record, envelope, request, refusal=internal, failure=failure)
@@ -235,7 +235,7 @@ class Examiner:
         def unless_expired() -> T:
             # Asked at the moment a thread is free: work that nobody waits for any more is not inferred.
             if envelope.expired(self._clock()):
-                raise EXPIRED.afresh()
+                raise Refused.of(EXPIRED)
             began = time.perf_counter()
             try:
                 return work()
@@ -245,16 +245,16 @@ class Examiner:
         done = await asyncio.get_running_loop().run_in_executor(self._pool, unless_expired)
         if envelope.expired(self._clock()):
             # Whoever waited has been told TIMEOUT meanwhile; the event says the same.
-            raise EXPIRED.afresh()
+            raise Refused.of(EXPIRED)
         return done
 
     async def _wait_for_gallery(self, envelope: Envelope) -> None:
         access, wanted = self._access, envelope.gallery_version
         if wanted > access.people.version and not await access.reached(wanted, self._gallery_wait_s):
-            raise Refusal(Code.OVERLOADED, "the people enrolled last are not loaded yet; try again shortly")
+            raise Refused(Code.OVERLOADED, "the people enrolled last are not loaded yet; try again shortly")
         refusal = await access.complete(envelope)
         if refusal is not None:
-            raise refusal
+            raise Refused.of(refusal)
 
     async def _reg_pic(self, request: MatchRequest, decision: MatchDecision) -> bytes | None:
         shown = shown_candidate(request, decision, self._policy)

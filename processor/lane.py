@@ -16,7 +16,7 @@ from typing import Any
 
 from broker.outages import OutageLog
 from broker.port import BrokerError, GroupMember, NewRecord, Position, Record, RecordTooLarge, UnknownTopic
-from contract.errors import Refusal
+from contract.errors import Refusal, Refused
 from contract.messages import EnrolRequest
 from engine.enrolment import EnrolmentDecision, decide_deletion, decide_enrolment
 from engine.repeated import may_repeat, stored_digest
@@ -239,7 +239,7 @@ class Lane:
         try:
             positions = await self._member.commit(self._partition, next_offset, people, name_version)
         except _TooLate:
-            return await self._commit_without_records(examined, EXPIRED.afresh(), next_offset)
+            return await self._commit_without_records(examined, EXPIRED, next_offset)
         self._people_version = version_after(positions[: len(people)])
         return made[-1]
 
@@ -252,7 +252,7 @@ class Lane:
 
     async def _decide(self, examined: ExaminedPerson) -> EnrolmentDecision | Refusal:
         if examined.failure is None and self._expired(examined):
-            return EXPIRED.afresh()
+            return EXPIRED
         if examined.refusal is not None:
             return examined.refusal
         request = examined.request
@@ -274,8 +274,8 @@ class Lane:
                 self._emitter.policy,
                 digests,
             )
-        except Refusal as refusal:
-            return refusal.afresh()
+        except Refused as error:
+            return error.refusal
         except BrokerError:
             raise
         except Exception as error:

@@ -51,7 +51,7 @@ class PeopleAccess:
         """None once every record can be read; the refusal of a request whose sender waits, as long as one cannot."""
         while self.people.unreadable:
             if envelope.deadline_s is not None:
-                return _UNREADABLE.afresh()
+                return _UNREADABLE
             await self.reached(self.people.version + 1, _READ_WAIT_S)
         return None
 

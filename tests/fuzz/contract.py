@@ -4,7 +4,7 @@ table. The corpus test, the property tests and the fuzz target all hold the code
 import numpy as np
 import pybase64
 
-from contract.errors import Code, PictureRefused, Refusal, RequestRefused
+from contract.errors import Code, PictureRefused, Refused
 from contract.pictures.affordable import require_affordable
 from contract.pictures.headers import PictureHeader, picture_header
 from engine.vision.decode.versions import REDUCTIONS, as_jpeg, decode, fitting_reduction
@@ -37,11 +37,11 @@ def answer_to(data: bytes, max_pixels: int) -> Image | PictureRefused:
         image = decode(data, max_pixels)
     except PictureRefused as refusal:
         _require_table(refusal)
-        if isinstance(edge, Refusal):
+        if isinstance(edge, PictureRefused):
             require(refusal.code == edge.code, "the edge and the decoder refuse for different reasons")
         _require_not_kept(data, max_pixels)
         return refusal
-    if isinstance(edge, Refusal):
+    if isinstance(edge, PictureRefused):
         raise ContractBroken("the edge refuses what the decoder accepts")
     _require_promised(image, edge, max_pixels)
     _require_reduced(data, image, max_pixels)
@@ -53,7 +53,7 @@ def text_is_answered(text: str, max_bytes: int) -> None:
     """Hold the reading of base64 to its contract: bytes within the limit, or a refusal of the table."""
     try:
         data = decode_base64(text, "rgb_image_base64", max_bytes)
-    except RequestRefused as refusal:
+    except Refused as refusal:
         require(refusal.code in {Code.IMAGE_ERROR, Code.PAYLOAD_TOO_LARGE}, "a base64 refusal outside the table")
         return
     require(0 < len(data) <= max_bytes, "base64 of no bytes, or of more than the limit")
@@ -71,13 +71,13 @@ def _at_the_edge(data: bytes, max_pixels: int) -> PictureHeader | PictureRefused
             arrived = from_base64(pybase64.b64encode(data).decode(), "rgb_image_base64", limits)
             require(arrived == data, "base64 changed the picture")
             require(isinstance(answer, PictureHeader), "a field lets in what the header check refuses")
-        except Refusal as refusal:
-            require(isinstance(answer, Refusal) and answer.code == refusal.code, "a field refuses otherwise")
+        except Refused as refused:
+            require(isinstance(answer, PictureRefused) and answer.code == refused.code, "a field refuses otherwise")
     return answer
 
 
 def _require_table(refusal: PictureRefused) -> None:
-    require(refusal.code in _REFUSALS, f"a picture refused with {refusal.status}")
+    require(refusal.code in _REFUSALS, f"a picture refused with {refusal.code.name}")
     require(refusal.message.isprintable() and 10 < len(refusal.message) < 200, "a refusal that is not a sentence")
 
 

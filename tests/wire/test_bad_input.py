@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.errors import RequestRefused
+from contract.errors import Refused
 from contract.http import MATCH_PATH
 from ingest.parse import MATCH_FIELDS, parse_match
 from ingest.parse_compare import COMPARE_FIELDS, parse_compare
@@ -325,7 +325,7 @@ def outcome(parse: Callable[[bytes], object], body: bytes) -> int:
     """The code of a refusal, or 200; anything else that is raised gets through."""
     try:
         parse(body)
-    except RequestRefused as refusal:
+    except Refused as refusal:
         return int(refusal.code)
     return 200
 

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from contract.errors import Code, Refusal
+from contract.errors import Code, Refusal, Refused
 from contract.messages import DeleteRequest, EnrolRequest, FaceRecord, PersonRecord
 from engine.enrolment import PreparedFace, decide_deletion, decide_enrolment, prepare_face
 from engine.policy import Policy
@@ -46,7 +46,7 @@ def decide(asked, face=None, person=None, vectors=None, count=0, policy=None):
 
 
 def refusal_of(*args: Any, **kwargs: Any) -> Refusal:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Refused) as caught:
         decide(*args, **kwargs)
     return caught.value
 
@@ -159,7 +159,7 @@ def test_a_deletion_removes_person_faces_and_photos():
         ("face/p/2", True),
         ("photo/p/2", True),
     ]
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Refused) as caught:
         decide_deletion(asked, None)
     assert caught.value.code is Code.ID_NOT_FOUND
 
@@ -175,7 +175,7 @@ def test_an_imported_feature_is_brought_to_unit_length():
     ids=["empty", "all zero", "too long", "overflowing", "vanishing"],
 )
 def test_a_feature_that_is_no_direction_is_refused(feature):
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Refused) as caught:
         prepare_face(request(feature=feature), MODELS, Policy(), 1_000_000, lambda: 0.0)
     assert caught.value.code is Code.BAD_FEATURE_ERROR
 

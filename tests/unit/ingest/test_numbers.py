@@ -2,13 +2,13 @@ from typing import Any
 
 import pytest
 
-from contract.errors import Code, RequestRefused
+from contract.errors import Code, Refused
 from ingest.numbers import compare_time
 
 
 @pytest.mark.parametrize("sent", [1e18, 1e14, "1e18", -1, -0.5, True, "yesterday", []])
 def test_a_time_that_is_none_is_answered_with_both_bounds(sent: Any) -> None:
-    with pytest.raises(RequestRefused) as refused:
+    with pytest.raises(Refused) as refused:
         compare_time(sent, 1_700_000_000.0)
     assert refused.value.code is Code.PARAM_ERROR
     assert refused.value.message == (

@@ -5,7 +5,7 @@ import base64
 import msgspec
 import pytest
 
-from contract.errors import Code, RequestRefused
+from contract.errors import Code, Refused
 from ingest.auth import is_trusted
 from ingest.fields import Fields, check_content_type, read_object
 from ingest.peer import address_of
@@ -89,14 +89,14 @@ def test_null_is_absent() -> None:
 @pytest.mark.parametrize("missing", [None, "", " "])
 def test_a_missing_content_type_is_json_for_some_calls_only(missing: str | None) -> None:
     check_content_type(missing, typeless_is_json=True)
-    with pytest.raises(RequestRefused) as refusal:
+    with pytest.raises(Refused) as refusal:
         check_content_type(missing, typeless_is_json=False)
     assert refusal.value.code is Code.UNSUPPORT_CONTENT_TYPE
 
 
 def test_values_without_end_are_refused_before_they_cost_memory() -> None:
     body = b'{"a":[' + b"{}," * 1_000_000 + b"{}]}"
-    with pytest.raises(RequestRefused) as refusal:
+    with pytest.raises(Refused) as refusal:
         read_object(body, 20_000)
     assert refusal.value.code is Code.BAD_REQUEST
 
