@@ -257,7 +257,7 @@ async def test_an_older_format_is_refused_in_a_sentence(make: EmbeddedMake) -> N
     with sqlite3.connect(make.folder / LOG) as stranger:
         stranger.execute("PRAGMA user_version = 1")
     stranger.close()
-    with pytest.raises(BrokerError, match=r"has format 1, this version reads format 2.*another data folder"):
+    with pytest.raises(BrokerError, match=r"has format 1, this version reads format 3.*another data folder"):
         await make.open().__aenter__()
 
 
