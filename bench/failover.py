@@ -27,7 +27,7 @@ from bench.outages import without_answers
 from bench.pictures import drawn_photo
 from contract.http import MATCH_PATH, USERS_PATH
 from picturematch.kafka_dev import dev_kafka
-from picturematch.logs import open_log
+from picturematch.opening import open_broker
 from picturematch.settings import load_settings
 
 _DOORS = 24
@@ -105,7 +105,7 @@ class _Run:
 
     async def run(self, kills: int, stops: int) -> Found:
         settings = load_settings(None, self._environment)
-        async with open_log(settings, "owner") as log:
+        async with open_broker(settings, "owner") as log:
             await log.ensure_topics(settings.topic_specs)
         ingress, processors = self._role("ingest"), [self._role("process"), self._role("process")]
         try:

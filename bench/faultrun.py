@@ -35,7 +35,7 @@ from bench.wirefaults import WIRE_FAULTS, WireFaults
 from contract.http import MATCH_PATH, USERS_PATH
 from contract.messages import decode_request
 from picturematch.kafka_dev import DevBroker
-from picturematch.logs import open_log
+from picturematch.opening import open_broker
 from picturematch.settings import Settings, load_settings
 
 _START_S = 60.0
@@ -148,7 +148,7 @@ class FaultRun:
             RunFailed: a role could not be started.
         """
         async with self._proxy:
-            async with open_log(self.settings, "owner") as log:
+            async with open_broker(self.settings, "owner") as log:
                 await log.ensure_topics(self.settings.topic_specs)
             try:
                 await asyncio.gather(*(self._add(self._ingests, "ingest") for _ in range(2)))

@@ -27,7 +27,7 @@ from engine.gallery.people import People, face_key, person_key
 from engine.matching import decide_match
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
-from picturematch.logs import open_cluster
+from picturematch.opening import open_cluster
 from picturematch.options import broker_option, settings_of
 from picturematch.settings import Settings
 from picturematch.wiring import open_models

@@ -71,7 +71,11 @@ class UnknownPartition(UnknownTopic):
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """How a topic is kept. `retention_ms` and `retention_bytes` (per partition) of None mean for ever."""
+    """How a topic is kept. `retention_ms` and `retention_bytes` (per partition) of None mean for ever.
+
+    `min_compaction_lag_ms` is for compacted topics: a record that a newer one of its key replaced stays readable until
+    the newer one is older than this (0: until the next compaction). A tombstone stays for a day longer than that.
+    """
 
     name: str
     partitions: int
@@ -79,6 +83,7 @@ class TopicSpec:
     retention_bytes: int | None = None
     compacted: bool = False
     max_record_bytes: int = 32 * 1024 * 1024
+    min_compaction_lag_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import msgspec
 
+from broker.ordered import fetch_patiently, read_live, read_merged, start_offsets
 from broker.port import Broker, Position, Reader, Record, Start
 from capture.folder import CaptureFolder
 from contract.capture import CapturedDecision, CaptureError, CaptureLine, decision_of, line_of
 from contract.events import Event, RequestPlace, decode_event
 from contract.messages import MatchRequest, decode_request
 from contract.topics import Topics
-from sinks.backlog import backlog, fetch_patiently, live, positions
 
 _BATCH = 16  # pictures are large: so many requests are held per partition
 _EVENT_BATCH = 500
@@ -151,7 +151,7 @@ async def _begin(
             raise CaptureError("the capture was made from another log, or is damaged; record into another folder")
         goes_on[partition] = at + 1
     start = Start.EARLIEST if wanted.since_s is None else wanted.since_s
-    begin = await positions(broker, topics.requests, start)
+    begin = await start_offsets(broker, topics.requests, start)
     return {partition: max(at, goes_on.get(partition, 0)) for partition, at in begin.items()}
 
 
@@ -165,12 +165,12 @@ async def _is_there(broker: Broker, place: Position, line: CaptureLine) -> bool:
 async def _requests(
     broker: Broker, topics: Topics, begin: Mapping[int, int], ends: Mapping[int, int], follow: bool, stop: asyncio.Event
 ) -> AsyncGenerator[Sequence[Record]]:
-    async with aclosing(backlog(broker, topics.requests, begin, ends, batch=_BATCH)) as past:
+    async with aclosing(read_merged(broker, topics.requests, begin, ends, batch=_BATCH)) as past:
         async for batch in past:
             yield batch
     if follow:
         goes_on = {partition: max(end, begin[partition]) for partition, end in ends.items()}
-        async with aclosing(live(broker, topics.requests, goes_on, stop, batch=_BATCH)) as coming:
+        async with aclosing(read_live(broker, topics.requests, goes_on, stop, batch=_BATCH)) as coming:
             async for batch in coming:
                 yield batch
 

@@ -23,9 +23,9 @@ from engine.vision.ports import Box, Face, ModelSet
 from ingest.server import Ingress
 from picturematch.health import HealthServer
 from picturematch.log_metrics import watch_log
-from picturematch.logs import Clock, condition_of, open_log, require_topics
 from picturematch.memory import give_memory_back
 from picturematch.networks import store_of
+from picturematch.opening import Clock, condition_of, open_broker, require_topics
 from picturematch.people_topic import PeopleTopic
 from picturematch.settings import Settings
 from processor.processor import Processor
@@ -128,7 +128,7 @@ async def run_system(
         return [*starting, *unread, *lost, *([trouble] if trouble else []), *people_topic.not_ready()]
 
     async with AsyncExitStack() as stack:
-        broker = await stack.enter_async_context(open_log(settings, "owner", clock, patient=True))
+        broker = await stack.enter_async_context(open_broker(settings, "owner", clock, patient=True))
         watch_log(registry, lambda: condition_of(broker))
         reachable = broker.available()
         if reachable:

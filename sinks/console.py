@@ -8,9 +8,9 @@ from typing import Literal
 
 import orjson
 
+from broker.ordered import read_live, read_merged, start_offsets
 from broker.port import Broker, Record, Start
 from contract.text import printable_json
-from sinks.backlog import backlog, live, positions
 
 Kind = Literal["match", "people", "compare", "all"]
 _KINDS: Mapping[Kind, tuple[str, ...]] = {"match": ("match",), "people": ("enrol", "delete"), "compare": ("compare",)}
@@ -68,16 +68,16 @@ async def print_events(
     choice = choice or Choice()
     start = Start.EARLIEST if since_s is None else since_s
     ends = dict(await broker.end_offsets(topic))
-    begin = await positions(broker, topic, start)
+    begin = await start_offsets(broker, topic, start)
     printer = _Printer(choice, write, limit, passed_over, Printed() if printed is None else printed)
 
-    async with aclosing(backlog(broker, topic, begin, ends)) as past:
+    async with aclosing(read_merged(broker, topic, begin, ends)) as past:
         async for records in past:
             if printer.take(records) or stop.is_set():
                 return printer.printed
     if follow:
         goes_on = {partition: max(end, begin[partition]) for partition, end in ends.items()}
-        async with aclosing(live(broker, topic, goes_on, stop)) as coming:
+        async with aclosing(read_live(broker, topic, goes_on, stop)) as coming:
             async for records in coming:
                 if printer.take(records):
                     break

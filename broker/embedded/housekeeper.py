@@ -252,6 +252,8 @@ class Housekeeper:
         if self.doubt is None:
             await self._order_times(topic, partition)
         if topic.spec.compacted:
+            if self.doubt is not None and topic.spec.min_compaction_lag_ms:
+                return False
             removed = await self._repeat(partial(upkeep.compact, topic=topic, partition=partition))
             if self.doubt is not None:
                 return removed

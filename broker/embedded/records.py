@@ -64,7 +64,7 @@ def read_one(connection: sqlite3.Connection, topic: Topic, partition: int, offse
 def missing_latest(connection: sqlite3.Connection, topic: Topic, partition: int) -> list[Record]:
     """A damaged record for each latest record of a key that the file no longer has, in a compacted topic.
 
-    Gaps are ordinary there, so reading alone would pass over them. Only what was compacted before is known.
+    Gaps are ordinary in what was compacted, so reading alone would pass over them.
     """
     shard = topic.shard(partition)
     rows = connection.execute(
@@ -169,10 +169,13 @@ class _Shelf:
 
     def missing(self, gap: range, max_records: int) -> list[Record]:
         """A damaged record for each of the first offsets of a gap between records; none where a gap may be."""
-        if not gap or self._topic.spec.compacted:
+        if not gap:
             return []
+        # Compaction removes records only before the offset that it has come to, retention only from the front.
+        column = "cleaned_offset" if self._topic.spec.compacted else "first_offset"
         (first,) = self._connection.execute(
-            "SELECT first_offset FROM shard WHERE id = ?", (self._base >> OFFSET_BITS,)
+            f"SELECT {column} FROM shard WHERE id = ?",  # noqa: S608 - one of two constants
+            (self._base >> OFFSET_BITS,),
         ).fetchone()
         seam = self._connection.execute(
             "SELECT 1 FROM seam WHERE shard_id = ? AND offset = ?", (self._base >> OFFSET_BITS, gap.stop)

@@ -50,11 +50,14 @@ def load_topics(connection: sqlite3.Connection) -> dict[str, Topic]:
     for topic_id, shard in connection.execute("SELECT topic_id, id FROM shard ORDER BY topic_id, partition"):
         shards.setdefault(topic_id, []).append(shard)
     rows = connection.execute(
-        "SELECT id, name, partitions, retention_ms, retention_bytes, compacted, max_record_bytes FROM topic"
+        "SELECT id, name, partitions, retention_ms, retention_bytes, compacted, max_record_bytes, min_compaction_lag_ms"
+        " FROM topic"
     ).fetchall()
     return {
-        name: Topic(topic_id, TopicSpec(name, partitions, age, size, bool(compacted), most), tuple(shards[topic_id]))
-        for topic_id, name, partitions, age, size, compacted, most in rows
+        name: Topic(
+            topic_id, TopicSpec(name, partitions, age, size, bool(compacted), most, lag), tuple(shards[topic_id])
+        )
+        for topic_id, name, partitions, age, size, compacted, most, lag in rows
         if topic_id in shards
     }
 

@@ -22,7 +22,7 @@ from broker.port import BrokerError, BrokerUnavailable
 LOG_FILE = "log.sqlite"
 OFFSET_BITS = 40  # a million million records per partition, and room for eight million partitions
 _APPLICATION_ID = 0x504D4C67
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _PAGE_BYTES = 4096  # smallest write per small commit; 100 KB records were no faster with larger pages
 _BUSY_MS = 2_000  # only a stranger with a SQLite shell can hold the write lock; give it a moment
 _WAL_KEEP_BYTES = 64 * 1024 * 1024  # an overwritten WAL syncs faster than a growing one, so some of it is kept
@@ -35,7 +35,8 @@ CREATE TABLE topic (
     retention_ms INTEGER,
     retention_bytes INTEGER,
     compacted INTEGER NOT NULL,
-    max_record_bytes INTEGER NOT NULL
+    max_record_bytes INTEGER NOT NULL,
+    min_compaction_lag_ms INTEGER NOT NULL
 );
 CREATE TABLE shard (
     id INTEGER PRIMARY KEY,

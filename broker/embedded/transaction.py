@@ -133,12 +133,12 @@ def ensure_topic(connection: sqlite3.Connection, topics: Topics, spec: TopicSpec
     """
     if not spec.name or spec.partitions < 1:
         raise BrokerError(f"topic {spec.name!r} needs a name and at least one partition")
-    keep = (spec.retention_ms, spec.retention_bytes, spec.max_record_bytes)
+    keep = (spec.retention_ms, spec.retention_bytes, spec.max_record_bytes, spec.min_compaction_lag_ms)
     present = topics.get(spec.name)
     if present is None:
         topic_id = connection.execute(
-            "INSERT INTO topic (retention_ms, retention_bytes, max_record_bytes, name, partitions, compacted)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO topic (retention_ms, retention_bytes, max_record_bytes, min_compaction_lag_ms, name,"
+            " partitions, compacted) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (*keep, spec.name, spec.partitions, spec.compacted),
         ).lastrowid
         connection.executemany(
@@ -156,6 +156,7 @@ def ensure_topic(connection: sqlite3.Connection, topics: Topics, spec: TopicSpec
         raise BrokerError(f"topic {spec.name} is {kept}, and that cannot be changed: use a new data folder")
     if present.spec != spec:
         connection.execute(
-            "UPDATE topic SET retention_ms = ?, retention_bytes = ?, max_record_bytes = ? WHERE id = ?",
+            "UPDATE topic SET retention_ms = ?, retention_bytes = ?, max_record_bytes = ?, min_compaction_lag_ms = ?"
+            " WHERE id = ?",
             (*keep, present.id),
         )

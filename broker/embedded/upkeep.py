@@ -21,7 +21,7 @@ _SLACK_BYTES = 8 * 1024 * 1024  # free pages that are left for the records to co
 _SLACK_SHARE = 0.1
 _DAMAGED_AT = b"damaged/"  # with an offset, the name of a damaged record that has lost its key
 _PLACE_DIGITS = len(str((1 << OFFSET_BITS) - 1))
-TOMBSTONE_MS = 24 * 3600 * 1000  # so long a reader may stand still and still learn of a deletion
+TOMBSTONE_MS = 24 * 3600 * 1000  # a reader may pause for so long and still learn of a deletion
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def correct_times(transaction: Transaction, topic: Topic, partition: int, change
         )
         connection.execute(
             "UPDATE latest SET expires_ms = ? WHERE shard_id = ? AND key = ? AND offset = ? AND expires_ms NOT NULL",
-            (timestamp_ms + TOMBSTONE_MS, shard, row[2], offset),
+            (_buried_from_ms(topic, timestamp_ms), shard, row[2], offset),
         )
         transaction.removed[shard] = max(transaction.removed.get(shard, 0), offset)  # memory has the former time
         touched += _size(row[5], topic.spec.max_record_bytes)
@@ -223,7 +223,8 @@ def newest_ms(connection: sqlite3.Connection) -> int | None:
 
 
 def compact(transaction: Transaction, topic: Topic, partition: int) -> Step:
-    """Go through records not yet compacted and remove, for each, the older record of its key.
+    """Go through records not yet compacted, and older than the topic's lag, and remove, for each, the older record of
+    its key.
 
     A damaged record may have any key, so it replaces nothing; it goes once a later record of the key it shows comes.
     One that shows no key goes with a tombstone under damaged/OFFSET, which stays: where the disk does not even let the
@@ -234,7 +235,7 @@ def compact(transaction: Transaction, topic: Topic, partition: int) -> Step:
     (cleaned,) = connection.execute("SELECT cleaned_offset FROM shard WHERE id = ?", (shard,)).fetchone()
     gone: list[int] = []
     looked_at = looked_bytes = removed_bytes = 0
-    most_bytes = topic.spec.max_record_bytes
+    most_bytes, lag_ms = topic.spec.max_record_bytes, topic.spec.min_compaction_lag_ms
     while looked_at < _CHUNK_ROWS and max(looked_bytes, removed_bytes) < _CHUNK_BYTES:
         row = connection.execute(
             "SELECT timestamp_ms, checksum, key, headers, value, id, bytes FROM record WHERE id >= ? AND id < ?"
@@ -244,10 +245,12 @@ def compact(transaction: Transaction, topic: Topic, partition: int) -> Step:
         if row is None:
             break
         timestamp_ms, _, key, _, value, row_id, size = row
+        if lag_ms and _ms(timestamp_ms) > transaction.now_ms - lag_ms:
+            break
         offset = row_id - base
         if is_whole(topic.spec.name, partition, offset, row[:5]):
             stands_for_ever = value is not None or key.startswith(_DAMAGED_AT)
-            expires_ms = None if stands_for_ever else timestamp_ms + TOMBSTONE_MS
+            expires_ms = None if stands_for_ever else _buried_from_ms(topic, timestamp_ms)
             superseded = _supersede(connection, shard, key, offset, expires_ms)
             if value is None:
                 superseded += _without_key(connection, topic, partition, key)
@@ -264,6 +267,11 @@ def compact(transaction: Transaction, topic: Topic, partition: int) -> Step:
         transaction.remove(shard, gone)
     more = looked_at == _CHUNK_ROWS or max(looked_bytes, removed_bytes) >= _CHUNK_BYTES
     return Step(bool(gone), more, removed_bytes)
+
+
+def _buried_from_ms(topic: Topic, timestamp_ms: int) -> int:
+    """When a tombstone of that time may go: its key's older records are there until the lag has passed."""
+    return timestamp_ms + topic.spec.min_compaction_lag_ms + TOMBSTONE_MS
 
 
 def _supersede(

@@ -41,6 +41,7 @@ class TopicState:
     deleted: bool
     max_record_bytes: int
     min_in_sync: int
+    min_compaction_lag_ms: int
 
     @property
     def cleanup(self) -> str:
@@ -62,6 +63,7 @@ def state_of(name: str, partitions: int, replication: int, configs: Mapping[str,
         deleted,
         max(0, int(configs.get("max.message.bytes", 1024 * 1024)) - ROOM_BYTES),
         int(configs.get("min.insync.replicas", 1)),
+        int(configs.get("min.compaction.lag.ms", 0)) if compacted else 0,
     )
 
 
@@ -78,7 +80,8 @@ def configs_of(spec: TopicSpec, replication: int) -> dict[str, str]:
     """Kafka's settings for a topic that is kept so, with so many replicas.
 
     Kafka removes and compacts whole segments, never the one it writes to; so segments are made to end early enough that
-    retention means what it says to within a quarter, a day at most, and that a deleted person is gone within hours.
+    retention means what it says to within a quarter, a day at most, and that a deleted person is gone within hours of
+    the compaction lag. Kafka keeps a tombstone for delete.retention.ms from its first compaction on.
     """
     most_bytes = spec.max_record_bytes + ROOM_BYTES
     configs = {"max.message.bytes": str(most_bytes), "min.insync.replicas": str(least_in_sync(replication))}
@@ -86,7 +89,8 @@ def configs_of(spec: TopicSpec, replication: int) -> dict[str, str]:
         return configs | {
             "cleanup.policy": "compact",
             "min.cleanable.dirty.ratio": "0.1",
-            "max.compaction.lag.ms": str(_HOUR_MS),
+            "min.compaction.lag.ms": str(spec.min_compaction_lag_ms),
+            "max.compaction.lag.ms": str(_most_lag_ms(spec)),
             "delete.retention.ms": str(_DAY_MS),
             "segment.ms": str(_HOUR_MS),
         }
@@ -133,6 +137,7 @@ def losses(spec: TopicSpec, state: TopicState) -> Iterator[str]:
             f" takes no records: set min.insync.replicas to {least_in_sync(state.replication)}"
         )
     yield from _retention(spec, state, shorter=True)
+    yield from _lag(spec, state, shorter=True)
 
 
 def differences(spec: TopicSpec, state: TopicState) -> Iterator[str]:
@@ -146,6 +151,24 @@ def differences(spec: TopicSpec, state: TopicState) -> Iterator[str]:
             " with one broker"
         )
     yield from _retention(spec, state, shorter=False)
+    yield from _lag(spec, state, shorter=False)
+
+
+def _most_lag_ms(spec: TopicSpec) -> int:
+    """max.compaction.lag.ms, which Kafka wants no smaller than the least lag."""
+    return spec.min_compaction_lag_ms + _HOUR_MS
+
+
+def _lag(spec: TopicSpec, state: TopicState, *, shorter: bool) -> Iterator[str]:
+    """What is to be changed where replaced records go too early (`shorter`), or too late."""
+    found, wanted = state.min_compaction_lag_ms, spec.min_compaction_lag_ms
+    differs = found < wanted if shorter else found > wanted
+    if not (spec.compacted and state.compacted and differs):
+        return
+    yield (
+        f"topic {spec.name} has min.compaction.lag.ms={found}: set it to {wanted}, and max.compaction.lag.ms to"
+        f" {_most_lag_ms(spec)}"
+    )
 
 
 def _retention(spec: TopicSpec, state: TopicState, *, shorter: bool) -> Iterator[str]:

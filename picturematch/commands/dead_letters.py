@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from broker.ordered import read_merged
 from broker.port import Broker, BrokerInUse, Position, RecordTooLarge, Start
 from contract.text import printable
 from contract.topics import Topics
-from picturematch.logs import damaged_records, open_log
+from picturematch.opening import damaged_records, open_broker
 from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import When, drop_stdout, echo_json, run
 from processor.dead_letters import LetterSummary, Register, retry
-from sinks.backlog import backlog
 
 _BATCH = 4  # a letter holds a whole request
 _PLAIN_WIDTH = 400  # columns where there is no terminal: one line per letter
@@ -134,10 +134,10 @@ async def _register(settings: Settings, since_s: float | None = None) -> tuple[R
     """The letters, and how many records of the topic are damaged."""
     topic = settings.topics.dead_letters
     register = Register()
-    async with open_log(settings, "guest") as log:
+    async with open_broker(settings, "guest") as log:
         ends = dict(await log.end_offsets(topic))
         start = Start.EARLIEST if since_s is None else since_s
-        async with aclosing(backlog(log, topic, start, ends, batch=_BATCH)) as batches:
+        async with aclosing(read_merged(log, topic, start, ends, batch=_BATCH)) as batches:
             async for records in batches:
                 register.take(records)
         return register, damaged_records(log)
@@ -149,7 +149,7 @@ async def _retry(settings: Settings, chosen: Sequence[Position] | None, again: b
     places, refused = _may_be_sent(register, chosen, again)
     if places:
         try:
-            async with open_log(settings, "owner") as log:
+            async with open_broker(settings, "owner") as log:
                 refused += [not_sent for place in places if (not_sent := await _send(log, place, settings.topics))]
         except BrokerInUse as error:
             raise UserError(

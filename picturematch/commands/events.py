@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from broker.port import Record
-from picturematch.logs import open_log
+from picturematch.opening import open_broker
 from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import When, counted, drop_stdout, run
@@ -73,7 +73,7 @@ async def _events(
             place = f"topic {record.topic}, partition {record.partition}, offset {record.offset}"
             click.echo(f"the record at {place} is no event that can be read", err=True)
 
-    async with open_log(settings, "guest") as log:
+    async with open_broker(settings, "guest") as log:
         try:
             await print_events(
                 log,

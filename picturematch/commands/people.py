@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 import orjson
 
+from broker.ordered import read_merged
 from broker.port import Broker, BrokerInUse, NewRecord, Start
 from contract.people.unreadable import UnreadableRecord, printable_key
 from engine.gallery.inventory import Inventory
-from picturematch.logs import open_log
+from picturematch.opening import open_broker
 from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import counted, run
-from sinks.backlog import backlog
 
 _BATCH = 100
 
@@ -99,7 +99,7 @@ def repair(
 async def _repair(settings: Settings, offsets: Sequence[int] | None, readable: bool, yes: bool) -> list[str]:
     """Remove the chosen records (None: all that cannot be read); a sentence for each that was not removed."""
     try:
-        async with open_log(settings, "owner") as log:
+        async with open_broker(settings, "owner") as log:
             inventory = await _inventory(log, settings.topics.people)
             chosen, refused = _chosen(inventory, offsets, readable)
             if not chosen and not refused:
@@ -152,14 +152,14 @@ def _tell_others(keys: Sequence[bytes]) -> None:
 
 
 async def _inventory_beside(settings: Settings) -> Inventory:
-    async with open_log(settings, "guest") as log:
+    async with open_broker(settings, "guest") as log:
         return await _inventory(log, settings.topics.people)
 
 
 async def _inventory(log: Broker, topic: str) -> Inventory:
     inventory = Inventory()
     ends = dict(await log.end_offsets(topic))
-    async with aclosing(backlog(log, topic, Start.EARLIEST, ends, batch=_BATCH)) as batches:
+    async with aclosing(read_merged(log, topic, Start.EARLIEST, ends, batch=_BATCH)) as batches:
         async for records in batches:
             inventory.take(records)
     return inventory

@@ -7,7 +7,7 @@ import click
 
 from capture.folder import CaptureFolder
 from capture.record import Tally, Wanted, record
-from picturematch.logs import damaged_records, open_log
+from picturematch.opening import damaged_records, open_broker
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import Span, When, counted, run, say, stop_signal
@@ -61,7 +61,7 @@ def command(
 async def _record(settings: Settings, out: Path, wanted: Wanted, follow: bool, wait_s: float) -> tuple[Tally, int]:
     """What was recorded, and how many damaged records were passed over."""
     stop = stop_signal()
-    async with open_log(settings, "guest") as log:
+    async with open_broker(settings, "guest") as log:
         with CaptureFolder(out) as folder:
             tally = await record(
                 log, settings.topics, folder, stop, time.time, wanted=wanted, follow=follow, wait_s=wait_s

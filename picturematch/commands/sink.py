@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from picturematch.logs import damaged_records, open_log
+from picturematch.opening import damaged_records, open_broker
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import Span, counted, run, say, stop_signal
@@ -70,7 +70,7 @@ async def _carry(settings: Settings, sink: Sink, group: str, idle_exit_s: float 
     """How many records were carried, and how many of them are damaged."""
     stop = stop_signal()
     topic = settings.topics.events
-    async with open_log(settings, "guest") as log, log.member(topic, group) as member:
+    async with open_broker(settings, "guest") as log, log.member(topic, group) as member:
         ends = await log.end_offsets(topic)
         carried = await run_sink(sink, member, ends, stop, read_at=reading_at(log, topic), idle_exit_s=idle_exit_s)
         return carried, damaged_records(log)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from broker.kafka import TopicState
 from contract.text import printable
-from picturematch.logs import open_cluster
+from picturematch.opening import open_cluster
 from picturematch.options import broker_option, config_option, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import echo_json, run

@@ -48,6 +48,10 @@ class EmbeddedMake:
         """Put the wall clock on or back, while no time passes."""
         self._now_ms += ms
 
+    async def let_pass(self, broker: Broker, topic: str, ms: int) -> None:
+        self.elapse(ms)
+        await self.tidy(broker)
+
     async def tidy(self, broker: Broker) -> None:
         assert isinstance(broker, EmbeddedBroker)
         await broker.housekeep()

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from broker.kafka import KafkaBroker, KafkaConfig
 from broker.kafka.member import KafkaMember
-from broker.port import FollowUp, NewRecord, OnSkipped, Position, WorkedOn
+from broker.port import Broker, FollowUp, NewRecord, OnSkipped, Position, WorkedOn
 
 VISIBLE_S = 10.0
 
@@ -84,6 +86,26 @@ class KafkaMake:
 
     def open(self) -> KafkaBroker:
         return SettledBroker(config_of(self.bootstrap))
+
+    async def let_pass(self, broker: Broker, topic: str, ms: int) -> None:
+        """Segments end after a second here, and the cleaner looks every half second."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            (found,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+            ours = {entry[0]: entry[1] for entry in found.resources[0][4] if entry[3] == 1}
+            await admin.alter_configs(
+                [
+                    ConfigResource(ConfigResourceType.TOPIC, topic, ours | {"segment.ms": "1000"}),
+                    ConfigResource(ConfigResourceType.BROKER, "1", {"log.cleaner.backoff.ms": "500"}),
+                ]
+            )
+        finally:
+            await admin.close()
+        await asyncio.sleep(ms / 1000)
+        for turn in range(2):  # a segment ends as the next record comes
+            await broker.append([NewRecord(topic, b"filler-%d-%d" % (ms, turn), b"")])
+            await asyncio.sleep(1.2)
 
     def topic(self, name: str) -> str:
         return f"{name}-{self._test}"

@@ -57,6 +57,14 @@ class KeepingMake(Make, Protocol):
         ...
 
 
+class HistoryMake(Make, Protocol):
+    """A make under which time can pass with compaction at its end."""
+
+    async def let_pass(self, broker: Broker, topic: str, ms: int) -> None:
+        """Let so much time pass; then compaction has had its turn. May write records of other keys than the test's."""
+        ...
+
+
 def record(topic: str, value: bytes | None = b"v", key: bytes | None = None, partition: int | None = None) -> NewRecord:
     return NewRecord(topic, key, value, partition=partition)
 
@@ -624,6 +632,29 @@ class GroupContract:
                 await member.fetch()
 
 
+class HistoryContract:
+    """What a newer record of its key replaced, in a compacted topic with a lag."""
+
+    async def test_what_was_replaced_is_readable_within_the_lag_and_goes_after_it(self, make: HistoryMake) -> None:
+        lag_ms = 12_000
+        topic = make.topic("history")
+        async with make.open() as broker:
+            await broker.ensure_topics([TopicSpec(topic, 1, compacted=True, min_compaction_lag_ms=lag_ms)])
+            for key, value in ((b"a", b"1"), (b"b", b"1"), (b"a", b"2"), (b"b", None)):
+                await broker.append([record(topic, value, key)])
+            await make.let_pass(broker, topic, lag_ms // 3)
+            history = [(found.key, found.value) for found in await read_all(broker, topic)]
+            assert history[:4] == [(b"a", b"1"), (b"b", b"1"), (b"a", b"2"), (b"b", None)]
+            await make.let_pass(broker, topic, lag_ms)
+            async with asyncio.timeout(LONG_S):
+                while (history := [(each.key, each.value) for each in await read_all(broker, topic)])[0] == (
+                    b"a",
+                    b"1",
+                ):
+                    await make.let_pass(broker, topic, 0)
+            assert history[:2] == [(b"a", b"2"), (b"b", None)]
+
+
 class KeepingContract:
     """Retention and compaction, for makes whose clock and housekeeping a test can drive."""
 
@@ -760,6 +791,42 @@ class KeepingContract:
             await broker.append([record(topic, b"2", b"b")])
             await make.tidy(broker)
             assert [(each.key, each.value) for each in await read_all(broker, topic)] == [(b"a", b"1"), (b"b", b"2")]
+
+    async def test_the_lag_counts_from_the_record_that_replaced(self, make: KeepingMake) -> None:
+        async with make.open() as broker:
+            topic = make.topic("replaced-late")
+            await broker.ensure_topics([TopicSpec(topic, 1, compacted=True, min_compaction_lag_ms=DAY_MS)])
+            await broker.append([record(topic, b"1", b"a")])
+            make.elapse(10 * DAY_MS)
+            await make.tidy(broker)
+            await broker.append([record(topic, b"2", b"a")])
+            make.elapse(DAY_MS - 1)
+            await make.tidy(broker)
+            assert values(await read_all(broker, topic)) == [b"1", b"2"]
+            make.elapse(1)
+            await make.tidy(broker)
+            assert values(await read_all(broker, topic)) == [b"2"]
+
+    async def test_a_tombstone_stays_for_a_day_longer_than_the_lag(self, make: KeepingMake) -> None:
+        async with make.open() as broker:
+            topic = make.topic("tombstones-late")
+            await broker.ensure_topics([TopicSpec(topic, 1, compacted=True, min_compaction_lag_ms=7 * DAY_MS)])
+            await broker.append([record(topic, b"1", b"a"), record(topic, None, b"a")])
+            for days, left in ((6, [b"1", None]), (1, [None]), (1, [])):
+                make.elapse(days * DAY_MS)
+                await make.tidy(broker)
+                assert values(await read_all(broker, topic)) == left
+
+    async def test_a_changed_lag_is_taken_over(self, make: KeepingMake) -> None:
+        async with make.open() as broker:
+            topic = make.topic("lag-changed")
+            await broker.ensure_topics([TopicSpec(topic, 1, compacted=True, min_compaction_lag_ms=7 * DAY_MS)])
+            await broker.append([record(topic, b"1", b"a"), record(topic, b"2", b"a")])
+            await make.tidy(broker)
+            assert values(await read_all(broker, topic)) == [b"1", b"2"]
+            await broker.ensure_topics([TopicSpec(topic, 1, compacted=True)])
+            await make.tidy(broker)
+            assert values(await read_all(broker, topic)) == [b"2"]
 
     async def test_a_slow_follower_still_ends_with_the_right_table(self, make: KeepingMake) -> None:
         async with make.open() as broker:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.embedded_make import EmbeddedMake
-from tests.contract.suites import GroupContract, KeepingContract, LogContract, ReaderContract
+from tests.contract.suites import GroupContract, HistoryContract, KeepingContract, LogContract, ReaderContract
 
 
 @pytest.fixture
@@ -20,6 +20,10 @@ class TestReader(ReaderContract):
 
 
 class TestGroup(GroupContract):
+    pass
+
+
+class TestHistory(HistoryContract):
     pass
 
 

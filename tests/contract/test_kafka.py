@@ -2,13 +2,13 @@
 
 The keeping of records is Kafka's own affair and follows Kafka's clock, in steps of minutes; so `KeepingContract`, which
 drives a clock and asks for housekeeping, is the embedded make's. What it says about readers and groups that meet
-removed records is tested in test_kafka_alone.py, by removing records.
+removed records is tested in test_kafka_alone.py, by removing records. `HistoryContract` runs on both, at Kafka's pace.
 """
 
 import pytest
 
 from tests.contract.kafka_make import KafkaMake
-from tests.contract.suites import GroupContract, LogContract, ReaderContract
+from tests.contract.suites import GroupContract, HistoryContract, LogContract, ReaderContract
 
 
 @pytest.fixture
@@ -17,6 +17,10 @@ def make(kafka_bootstrap: str) -> KafkaMake:
 
 
 class TestLog(LogContract):
+    pass
+
+
+class TestHistory(HistoryContract):
     pass
 
 

@@ -593,6 +593,19 @@ async def test_changed_retention_and_limits_are_taken_over_and_settings_of_other
         assert (await configs_of_topic(make.bootstrap, topic))["max.compaction.lag.ms"] == "777000"
 
 
+async def test_a_compaction_lag_is_checked_and_given_to_a_topic_that_exists(make: KafkaMake) -> None:
+    async with open_kafka(config_of(make.bootstrap)) as broker:
+        topic = make.topic("lag")
+        await broker.ensure_topics([TopicSpec(topic, 1, compacted=True)])
+        wanted = [TopicSpec(topic, 1, compacted=True, min_compaction_lag_ms=7 * DAY_MS)]
+        (told,) = await broker.topic_losses(wanted)
+        assert f"min.compaction.lag.ms=0: set it to {7 * DAY_MS}" in told
+        await broker.ensure_topics(wanted)
+        assert await broker.check_topics(wanted) == []
+        await broker.ensure_topics([TopicSpec(topic, 1, compacted=True)])
+        assert await broker.check_topics([TopicSpec(topic, 1, compacted=True)]) == []
+
+
 async def test_min_insync_replicas_is_set_told_and_put_right(make: KafkaMake) -> None:
     async with open_kafka(config_of(make.bootstrap)) as broker:
         spec = TopicSpec(make.topic("in-sync"), 1, DAY_MS)

@@ -18,7 +18,7 @@ from broker.port import BrokerError, NewRecord, Record, TopicSpec
 from contract.topics import Topics
 from engine.gallery.inventory import Inventory
 from tests.contract.embedded_make import EmbeddedMake
-from tests.contract.suites import fetch_count, read_all, record, values
+from tests.contract.suites import DAY_MS, fetch_count, read_all, record, values
 from tests.faults.broker.child import clock_ms
 from tests.faults.test_serve import MATCH, USERS, enrol_body, match_body, post, serving
 from tests.faults.test_serve import read_all as read_topic
@@ -257,7 +257,7 @@ async def test_an_older_format_is_refused_in_a_sentence(make: EmbeddedMake) -> N
     with sqlite3.connect(make.folder / LOG) as stranger:
         stranger.execute("PRAGMA user_version = 1")
     stranger.close()
-    with pytest.raises(BrokerError, match=r"has format 1, this version reads format 2.*another data folder"):
+    with pytest.raises(BrokerError, match=r"has format 1, this version reads format 3.*another data folder"):
         await make.open().__aenter__()
 
 
@@ -325,6 +325,18 @@ async def test_people_that_a_damaged_page_hides_are_named_at_the_start_and_by_th
     for key in hidden:
         assert any(f"key '{key.decode()}'" in each.getMessage() for each in caplog.records)
         assert key.decode() in checked.err
+
+
+async def test_a_person_who_is_missing_where_nothing_was_compacted_yet_is_damage(make: EmbeddedMake) -> None:
+    async with make.open() as broker:
+        await broker.ensure_topics([TopicSpec("people", 1, compacted=True, min_compaction_lag_ms=DAY_MS)])
+        await broker.append([record("people", b"face %d" % n, b"person/%d" % n) for n in range(9)])
+        await broker.housekeep()
+    with sqlite3.connect(make.folder / LOG) as stranger:
+        stranger.execute("DELETE FROM record WHERE value = ?", (b"face 4",))
+    stranger.close()
+    async with make.open() as broker:
+        assert [(each.offset, each.damaged) for each in await read_all(broker, "people")][4] == (4, True)
 
 
 async def test_a_person_without_a_key_who_was_looked_after_hides_nobody_again(make: EmbeddedMake) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from bench.faultrun import Role
 from bench.pictures import drawn_photo
-from picturematch.logs import open_log
+from picturematch.opening import open_broker
 from picturematch.settings import load_settings
 from tests.support.plain_kafka import delete_topic, make_topic
 from tests.support.waiting import until_asked
@@ -48,7 +48,7 @@ class Site:
 
     async def start(self, processors: int) -> None:
         settings = load_settings(None, self.environment)
-        async with open_log(settings, "owner") as log:
+        async with open_broker(settings, "owner") as log:
             await log.ensure_topics(settings.topic_specs)
         self.processors = [self.role("process") for _ in range(processors)]
         await asyncio.gather(self.ingress.start(), *(role.start() for role in self.processors))

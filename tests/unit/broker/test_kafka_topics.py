@@ -62,6 +62,24 @@ def test_what_would_lose_or_refuse_records_is_a_loss(configs: Mapping[str, str],
     assert list(differences(LOG, found)) == [loss]
 
 
+HISTORY = TopicSpec("history", 1, compacted=True, min_compaction_lag_ms=7_000)
+
+
+def test_a_shorter_history_is_a_loss_and_a_longer_one_a_difference() -> None:
+    (told,) = losses(HISTORY, state(HISTORY, {"min.compaction.lag.ms": "6999"}))
+    assert "has min.compaction.lag.ms=6999: set it to 7000, and max.compaction.lag.ms to 3607000" in told
+    longer = state(HISTORY, {"min.compaction.lag.ms": "7001"})
+    assert list(losses(HISTORY, longer)) == []
+    assert len(list(differences(HISTORY, longer))) == 1
+    assert list(differences(HISTORY, state(HISTORY, {"min.compaction.lag.ms": "7000"}))) == []
+
+
+def test_kafka_is_asked_for_a_greatest_lag_above_the_least() -> None:
+    configs = configs_of(HISTORY, 1)
+    assert configs["min.compaction.lag.ms"] == "7000"
+    assert int(configs["max.compaction.lag.ms"]) > 7000
+
+
 @pytest.mark.parametrize("configs", [{"retention.ms": "1001"}, {"retention.ms": "-1"}, {"retention.bytes": "-1"}])
 def test_a_longer_retention_is_a_difference_and_no_loss(configs: Mapping[str, str]) -> None:
     found = state(LOG, configs)

@@ -4,8 +4,8 @@ from typing import Any, Self
 
 import pytest
 
+from broker.ordered import read_live
 from broker.port import BrokerError, BrokerUnavailable, Record
-from sinks.backlog import live
 
 RECORDS = [Record("events", 0, offset, 0, None, b"{}") for offset in range(2)]
 
@@ -42,7 +42,7 @@ class ScriptedLog:
 
 async def followed(log: ScriptedLog, count: int, stop: asyncio.Event) -> list[Record]:
     found: list[Record] = []
-    async for records in live(log, "events", {0: 0}, stop):  # type: ignore[arg-type]
+    async for records in read_live(log, "events", {0: 0}, stop):  # type: ignore[arg-type]
         found += records
         if len(found) == count:
             stop.set()
@@ -52,7 +52,7 @@ async def followed(log: ScriptedLog, count: int, stop: asyncio.Event) -> list[Re
 async def test_a_log_that_is_lost_is_waited_for_and_each_outage_is_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("sinks.backlog._RETRY_S", 0.001)
+    monkeypatch.setattr("broker.ordered._RETRY_S", 0.001)
     gone = BrokerUnavailable("gone")
     log = ScriptedLog(gone, gone, RECORDS[:1], gone, gone, RECORDS[1:])
     assert await followed(log, 2, asyncio.Event()) == RECORDS

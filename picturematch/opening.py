@@ -1,4 +1,4 @@
-"""Opens the log that the settings name; the one place that knows both makes."""
+"""Opens the log that the settings name; the one module that imports both adapters."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.2
 
 
-def open_log(
+def open_broker(
     settings: Settings, role: Role, clock: Clock = time.time, *, patient: bool = False
 ) -> AbstractAsyncContextManager[Broker]:
     """The log, not yet entered. On the embedded one the owner writes and guests read beside it; on Kafka all are alike.
