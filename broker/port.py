@@ -179,8 +179,8 @@ OnSkipped = Callable[[Skipped], None]
 """Told, once each time, that a group is not given some records. Must be quick."""
 
 FollowUp = Callable[[Sequence[Position]], Sequence[NewRecord]]
-"""Given where the first outputs of a transaction stand, the outputs that name those places. Must be quick and pure:
-it may be called again when a transaction is tried again."""
+"""Given the positions of the records of one step of a transaction, the records of the next step, which may name those
+positions. Must be quick and pure: it may be called again when a transaction is tried again."""
 
 OnRevoked = Callable[[frozenset[int]], Awaitable[None]]
 """Given partitions that pass to another member, finish or forget all work on them, within a few seconds."""
@@ -255,11 +255,12 @@ class GroupMember(_Owner, Protocol):
         partition: int,
         next_offset: int,
         outputs: Sequence[NewRecord] = (),
-        follow_up: FollowUp | None = None,
+        *then: FollowUp,
     ) -> Sequence[Position]:
-        """One transaction: `outputs`, then `follow_up(their positions)`, and the group's new offset.
+        """One transaction of several steps: `outputs`, then what each of `then` returns, and the group's new offset.
 
-        Returns the positions of all that was written once it is durable. One commit per partition at a time.
+        Each of `then` gets the positions of the records of the step before it. Returns the positions of everything that
+        was written, in order, once it is durable. One commit per partition at a time.
 
         Raises:
             CommitFailed: nothing was written; delivery stands where it stood until `rewind`.

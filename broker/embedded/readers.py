@@ -203,20 +203,21 @@ class EmbeddedMember:
         partition: int,
         next_offset: int,
         outputs: Sequence[NewRecord] = (),
-        follow_up: FollowUp | None = None,
+        *then: FollowUp,
     ) -> Sequence[Position]:
         """One transaction; see the port.
 
         Cancelled, it may still be written; `committed` tells. A smaller offset than before is taken; one beyond
         the end, an unknown topic and a record too large are refused: nothing is written, delivery goes on.
-        `follow_up` runs in the writing thread.
+        `then` runs in the writing thread.
         """
         self._open()
 
         def run(transaction: Transaction) -> Sequence[Position]:
-            positions = [record.position for record in transaction.append(outputs)]
-            if follow_up is not None:
-                positions += [record.position for record in transaction.append(follow_up(tuple(positions)))]
+            positions = step = [record.position for record in transaction.append(outputs)]
+            for follow_up in then:
+                step = [record.position for record in transaction.append(follow_up(tuple(step)))]
+                positions = positions + step
             transaction.save_group_offset(self._group, self._topic_name, partition, next_offset)
             return positions
 
@@ -300,11 +301,11 @@ class GuestMember(EmbeddedMember):
         partition: int,
         next_offset: int,
         outputs: Sequence[NewRecord] = (),
-        follow_up: FollowUp | None = None,
+        *then: FollowUp,
     ) -> Sequence[Position]:
         """Store where the group goes on."""
         self._open()
-        if outputs or follow_up is not None:
+        if outputs or then:
             raise BrokerError(
                 f"group {self._group} only reads the log in {self._log.folder};"
                 " records are written by the server that owns the folder"

@@ -18,6 +18,7 @@ the committed offset afterwards. Whether the group's own view is up to date does
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -205,7 +206,7 @@ class KafkaMember:
         partition: int,
         next_offset: int,
         outputs: Sequence[NewRecord] = (),
-        follow_up: FollowUp | None = None,
+        *then: FollowUp,
     ) -> Sequence[Position]:
         """One transaction; see the port. Cancelled or out of reach, it may still be written; after `rewind`,
         `committed` tells.
@@ -215,7 +216,7 @@ class KafkaMember:
         owned = self._owned.get(partition)
         if owned is None:
             raise CommitFailed(f"partition {partition} of {self._topic} belongs to another member now")
-        work = self._start(self._commit(owned, next_offset, checked, follow_up))
+        work = self._start(self._commit(owned, next_offset, checked, then))
         return await self._contact.unless_lost(work)
 
     async def _commit(
@@ -223,17 +224,17 @@ class KafkaMember:
         owned: Owned,
         next_offset: int,
         outputs: Sequence[Checked],
-        follow_up: FollowUp | None,
+        then: Sequence[FollowUp],
     ) -> Sequence[Position]:
-        async def follow(positions: Sequence[Position]) -> Sequence[Checked]:
-            return await check(self._cluster, follow_up(positions)) if follow_up is not None else ()
+        async def checked(follow_up: FollowUp, positions: Sequence[Position]) -> Sequence[Checked]:
+            return await check(self._cluster, follow_up(positions))
 
         async with owned.lock:
             writer = await self._takeover.writer_of(owned)
             committed = self._takeover.commit_of(owned, next_offset)
             offset = group_offset(self._group, self._topic, owned.partition, committed)
             try:
-                positions = await writer.write(outputs, None if follow_up is None else follow, offset)
+                positions = await writer.write(outputs, [partial(checked, follow_up) for follow_up in then], offset)
             except RecordTooLarge:
                 self._cluster.forget()  # so that the next try finds the limit of now before it sends
                 raise

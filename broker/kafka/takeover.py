@@ -80,7 +80,7 @@ class Takeover:
             if found.skip is not None:
                 # So that it is not searched for, and told, again.
                 moved = self.commit_of(owned, found.offset)
-                await writer.write((), None, group_offset(self._group, self._topic, owned.partition, moved))
+                await writer.write((), (), group_offset(self._group, self._topic, owned.partition, moved))
                 owned.committed = moved
         except BaseException:
             self._start(writer.close())

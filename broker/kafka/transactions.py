@@ -82,19 +82,19 @@ class Writer:
         await stop_producer(self._producer)
 
     async def write(
-        self, outputs: Sequence[Checked], follow_up: FollowUp | None = None, offset: GroupOffset | None = None
+        self, outputs: Sequence[Checked], then: Sequence[FollowUp] = (), offset: GroupOffset | None = None
     ) -> Sequence[Position]:
         """One transaction; the places of everything written.
 
         Raises:
             BrokerError: it was aborted; or, with BrokerUnavailable, it is not known whether it was committed.
-            Exception: what `follow_up` raised; it was aborted.
+            Exception: what one of `then` raised; it was aborted.
         """
         if not self.usable or not self.answered:
             raise BrokerUnavailable("the transactional producer is to be replaced")
         try:
             async with asyncio.timeout(self._limit_s):
-                return await self._write(outputs, follow_up, offset)
+                return await self._write(outputs, then, offset)
         except TimeoutError as error:
             self.usable = False
             raise broker_error(error, "a transaction") from error
@@ -110,13 +110,14 @@ class Writer:
             raise
 
     async def _write(
-        self, outputs: Sequence[Checked], follow_up: FollowUp | None, offset: GroupOffset | None
+        self, outputs: Sequence[Checked], then: Sequence[FollowUp], offset: GroupOffset | None
     ) -> Sequence[Position]:
         await self._producer.begin_transaction()
         try:
-            positions = await self._send(outputs)
-            if follow_up is not None:
-                positions += await self._send(await follow_up(tuple(positions)))
+            positions = step = await self._send(outputs)
+            for follow_up in then:
+                step = await self._send(await follow_up(tuple(step)))
+                positions = positions + step
             # Only now: the group must not go on behind records that may be missing, whatever ends the transaction.
             await self._send_offset(offset)
         except BaseException:

@@ -70,9 +70,9 @@ class SettledMember(KafkaMember):
         partition: int,
         next_offset: int,
         outputs: Sequence[NewRecord] = (),
-        follow_up: FollowUp | None = None,
+        *then: FollowUp,
     ) -> Sequence[Position]:
-        positions = await super().commit(partition, next_offset, outputs, follow_up)
+        positions = await super().commit(partition, next_offset, outputs, *then)
         await until_visible(self._broker, positions)
         return positions
 

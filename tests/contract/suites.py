@@ -506,6 +506,43 @@ class GroupContract:
                 assert [place.topic for place in places] == [people, people, replies]
                 assert values(await read_all(broker, replies)) == [b"version %d" % (places[1].offset + 1)]
 
+    async def test_each_step_of_a_commit_learns_where_the_step_before_it_stands(self, make: Make) -> None:
+        async with make.open() as broker:
+            topic, photos, people, replies = (make.topic(name) for name in ("work", "photos", "people", "replies"))
+            await broker.ensure_topics([TopicSpec(name, 1) for name in (topic, photos, people, replies)])
+            await broker.append([record(topic), record(people)])
+            async with broker.member(topic, "group") as member:
+                (work,) = await fetch_count(member, 1)
+
+                def person(positions: Sequence[Position]) -> Sequence[NewRecord]:
+                    assert [place.topic for place in positions] == [photos]
+                    return [record(people, b"photo at %d" % positions[0].offset)]
+
+                def reply(positions: Sequence[Position]) -> Sequence[NewRecord]:
+                    assert [place.topic for place in positions] == [people]
+                    return [record(replies, b"version %d" % (positions[0].offset + 1))]
+
+                places = await member.commit(0, work.offset + 1, [record(photos)], person, reply)
+                assert [place.topic for place in places] == [photos, people, replies]
+                assert values(await read_all(broker, people))[1:] == [b"photo at %d" % places[0].offset]
+                assert values(await read_all(broker, replies)) == [b"version %d" % (places[1].offset + 1)]
+
+    async def test_a_step_that_fails_leaves_nothing_of_the_steps_before_it(self, make: Make) -> None:
+        async with make.open() as broker:
+            topic, people = make.topic("work"), make.topic("people")
+            await broker.ensure_topics([TopicSpec(topic, 1), TopicSpec(people, 1)])
+            await broker.append([record(topic)])
+            async with broker.member(topic, "group") as member:
+                (work,) = await fetch_count(member, 1)
+
+                def fail(_: Sequence[Position]) -> Sequence[NewRecord]:
+                    raise LookupError
+
+                with pytest.raises(LookupError):
+                    await member.commit(0, work.offset + 1, [record(people)], lambda _: [record(people)], fail)
+                await member.commit(0, work.offset + 1, [record(people, b"only")])
+                assert values(await read_all(broker, people)) == [b"only"]
+
     async def test_a_refused_commit_leaves_nothing_behind(self, make: Make) -> None:
         async with make.open() as broker:
             topic, events, small = make.topic("work"), make.topic("events"), make.topic("small")

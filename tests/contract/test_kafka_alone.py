@@ -340,7 +340,7 @@ async def test_what_was_committed_lies_below_the_end_though_another_transaction_
             return ()
 
         writer = await Writer.start(config_of(make.bootstrap), make.topic("writer"))
-        open_transaction = asyncio.create_task(writer.write([Checked(record(events, b"1"), 0)], follow_up))
+        open_transaction = asyncio.create_task(writer.write([Checked(record(events, b"1"), 0)], [follow_up]))
         try:
             await asyncio.wait_for(begun.wait(), LONG_S)
             (position,) = await broker.append([record(events, b"2")])

@@ -29,11 +29,16 @@ class Member:
         self.next_offsets: list[int] = []
 
     async def commit(
-        self, partition: int, next_offset: int, outputs: Sequence[NewRecord] = (), follow_up: FollowUp | None = None
+        self, partition: int, next_offset: int, outputs: Sequence[NewRecord] = (), *then: FollowUp
     ) -> Sequence[Position]:
         self.next_offsets.append(next_offset)
-        positions = [Position(new.topic, 0, number) for number, new in enumerate(outputs)]
-        self.written += [*outputs, *(follow_up(positions) if follow_up else ())]
+        positions = step = [Position(new.topic, 0, number) for number, new in enumerate(outputs)]
+        self.written += outputs
+        for follow_up in then:
+            made = follow_up(step)
+            step = [Position(new.topic, 0, number) for number, new in enumerate(made)]
+            positions = positions + step
+            self.written += made
         return positions
 
 
