@@ -263,7 +263,8 @@ class FaultRun:
         await asyncio.gather(*(role.end(signal.SIGTERM) for role in self._ingests))  # so that no request is added
         if not await self._until_processed():
             self.report.broken.append(f"requests were left unprocessed for {_STUCK_S:.0f} s")
-        ids = [decode_request(value).request_id for value in await self._values(topics.requests)]
+        asked = [*await self._values(topics.requests), *await self._values(topics.admin)]
+        ids = [decode_request(value).request_id for value in asked]
         events = [orjson.loads(value) for value in await self._values(topics.events)]
         self.report.requests, self.report.events = len(ids), len(events)
         self.report.outcomes = Counter(event["outcome"] for event in events)
@@ -274,14 +275,15 @@ class FaultRun:
             self.report.broken += call_differences(call, event, self.settings.ingest.deadline_s)
 
     async def _until_processed(self) -> bool:
-        """Whether the group's offsets came to stand at the ends."""
+        """Whether the offsets of both groups reached the ends."""
         topics = self.settings.topics
         until_s = time.monotonic() + _STUCK_S
         while time.monotonic() < until_s:
-            left = await unfinished(
-                self._dev.bootstrap, topics.requests, self._partitions(topics.requests), topics.processors
-            )
-            if not left:
+            groups = ((topics.requests, topics.processors), (topics.admin, topics.admins))
+            left = [
+                await unfinished(self._dev.bootstrap, topic, self._partitions(topic), group) for topic, group in groups
+            ]
+            if not any(left):
                 return True
             await asyncio.sleep(1.0)
         return False

@@ -59,13 +59,13 @@ class FileView:
                 self._read(connection, name.removeprefix(self._prefix + "."), shard, partition)
             committed = dict(
                 connection.execute(
-                    "SELECT shard_id, next_offset FROM group_offset WHERE group_name = ?",
-                    (f"{self._prefix}-processor",),
+                    "SELECT shard_id, next_offset FROM group_offset WHERE group_name IN (?, ?)",
+                    (f"{self._prefix}-processor", f"{self._prefix}-admin"),
                 ).fetchall()
             )
             shards = connection.execute(
-                "SELECT shard.id FROM shard JOIN topic ON topic.id = topic_id WHERE name = ?",
-                (f"{self._prefix}.requests",),
+                "SELECT shard.id FROM shard JOIN topic ON topic.id = topic_id WHERE name IN (?, ?)",
+                (f"{self._prefix}.requests", f"{self._prefix}.admin"),
             ).fetchall()
             ends = {shard: self._seen.get(shard, -1) + 1 for (shard,) in shards}
             self.behind = sum(end - committed.get(shard, 0) for shard, end in ends.items())
@@ -92,7 +92,7 @@ class FileView:
         for offset, key, value in rows:
             self._seen[shard] = offset
             match topic:
-                case "requests":
+                case "requests" | "admin":
                     self.requests.append(_asked(value))
                 case "events":
                     event = orjson.loads(value)

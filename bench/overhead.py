@@ -21,9 +21,11 @@ from bench.load import LoadResult, match_call, run_load
 from bench.people import enrol_features, made_up_features
 from bench.pictures import bench_pictures
 from bench.server import running_server
-from contract.messages import FaceRecord, MatchRequest, PersonRecord, encode
+from contract.messages import MatchRequest, encode
+from contract.people.keys import face_key, person_key
+from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from engine.gallery.index import Gallery
-from engine.gallery.people import People, face_key, person_key
+from engine.gallery.people import People
 from engine.matching import decide_match
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
@@ -124,10 +126,10 @@ class _Entry:
 
 def _person(number: int, vector: np.ndarray, model: str) -> Sequence[_Entry]:
     name = f"bench-{number}"
-    face = FaceRecord(identity_id=name, number=0, vector=vector.tobytes(), model=model, has_photo=False)
+    face = FaceRecord(identity_id=name, number=0, embedder=model, templates={WHOLE_FACE: vector.tobytes()})
     person = PersonRecord(identity_id=name, group_names=("default_group",), info={}, faces=(0,), next_face=1)
     return (
-        _Entry(face_key(name, 0), encode(face), 2 * number),
+        _Entry(face_key(name, 0, model), encode(face), 2 * number),
         _Entry(person_key(name), encode(person), 2 * number + 1),
     )
 

@@ -1,11 +1,11 @@
-"""The wire types of the log: what stands in the requests, replies, people and dead-letters topics.
-Events: contract.events.
+"""The wire types of the log: the values of the requests, replies and dead-letters topics.
+Events: contract.events; records about people: contract.people.records.
 
 All are MessagePack maps; pictures stay raw bytes. Unknown fields are ignored when reading, so that a newer writer does
 not break an older reader; a field is never given another meaning.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -53,6 +53,13 @@ class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=
     with_debug_info: bool = False
     grab_fiqa_info: dict[str, Any] | None = None
 
+    administrative: ClassVar[bool] = False
+
+    @property
+    def key(self) -> bytes:
+        """Key of the request and of its event: the device, else the group."""
+        return (self.device_ip or self.group_name or "").encode()
+
 
 class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=True):
     """Add or change a person (docs/interface.md, POST and PUT of users).
@@ -75,6 +82,13 @@ class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=
     create_no_exit_permission: bool = False
     quality_level: QualityLevel | None = None
 
+    administrative: ClassVar[bool] = True
+
+    @property
+    def key(self) -> bytes:
+        """Key of the request and of its event: the person."""
+        return self.identity_id.encode()
+
 
 class DeleteRequest(Message, tag="delete", tag_field="kind", frozen=True, kw_only=True):
     """Remove a person with all faces and photos."""
@@ -82,6 +96,13 @@ class DeleteRequest(Message, tag="delete", tag_field="kind", frozen=True, kw_onl
     request_id: str
     identity_id: str
     received_time_s: float
+
+    administrative: ClassVar[bool] = True
+
+    @property
+    def key(self) -> bytes:
+        """Key of the request and of its event: the person."""
+        return self.identity_id.encode()
 
 
 class CompareRequest(Message, tag="compare", tag_field="kind", frozen=True, kw_only=True):
@@ -100,6 +121,13 @@ class CompareRequest(Message, tag="compare", tag_field="kind", frozen=True, kw_o
     need_save: bool = False
     identity_info: dict[str, Any] | None = None
 
+    administrative: ClassVar[bool] = False
+
+    @property
+    def key(self) -> bytes:
+        """Key of the request and of its event: its own id."""
+        return self.request_id.encode()
+
 
 class FiqaRequest(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=True):
     """How good is this picture? One call of FIQA (face image quality assessment, docs/interface.md)."""
@@ -109,9 +137,18 @@ class FiqaRequest(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=Tr
     received_time_s: float
     quality_level: QualityLevel = "high"
 
+    administrative: ClassVar[bool] = False
+
+    @property
+    def key(self) -> bytes:
+        """Key of the request and of its event: its own id."""
+        return self.request_id.encode()
+
 
 PersonRequest = EnrolRequest | DeleteRequest
 Request = MatchRequest | CompareRequest | FiqaRequest | PersonRequest
+"""What the requests topic and the admin topic carry: administrative requests go to the admin topic, whose requests are
+decided in one order."""
 
 
 class DebugInfo(Message, frozen=True, kw_only=True):
@@ -208,36 +245,6 @@ class Reply(Message, frozen=True, kw_only=True):
     answer: Answer
     gallery_version: int
     effort: Effort | None = None
-
-
-class PersonRecord(Message, frozen=True, kw_only=True):
-    """people topic, key person/ID. `faces`: the numbers N of this person's face/ID/N records."""
-
-    identity_id: str
-    group_names: tuple[str, ...]
-    info: dict[str, Any]
-    faces: tuple[int, ...]
-    next_face: int
-
-
-class FaceRecord(Message, frozen=True, kw_only=True):
-    """people topic, key face/ID/N: one embedding (little-endian float32 bytes, unit length) and its model."""
-
-    identity_id: str
-    number: int
-    vector: bytes
-    model: str
-    has_photo: bool
-
-
-class PhotoRecord(Message, frozen=True, kw_only=True):
-    """people topic, key photo/ID/N: the enrolled photo, a JPEG. `sent_sha256`: of the file that was sent, where that
-    was another one."""
-
-    identity_id: str
-    number: int
-    jpeg: bytes
-    sent_sha256: bytes | None = None
 
 
 class DeadLetter(Message, tag="letter", tag_field="kind", frozen=True, kw_only=True):

@@ -1,45 +1,41 @@
-"""The topics of the system, by role, and how a record's key is made from what it is about."""
+"""The topics of the system, by role, and the consumer groups."""
 
 from dataclasses import dataclass
 from typing import Self
 
-from contract.messages import DeleteRequest, EnrolRequest, MatchRequest, Request
-
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The names of the topics, and of the group that the processors form. `members` is on Kafka only."""
+    """The names of the topics, and of the groups that processors form: `processors` consumes `requests`, `admins`
+    consumes `admin`. The topic `members` is on Kafka only."""
 
     requests: str = "picturematch.requests"
+    admin: str = "picturematch.admin"
     replies: str = "picturematch.replies"
     events: str = "picturematch.events"
     people: str = "picturematch.people"
+    photos: str = "picturematch.photos"
     dead_letters: str = "picturematch.dead-letters"
     members: str = "picturematch.members"
     processors: str = "picturematch-processor"
+    admins: str = "picturematch-admin"
+
+    def of_requests(self, *, administrative: bool) -> str:
+        """The topic of requests of that kind."""
+        return self.admin if administrative else self.requests
 
     @classmethod
     def of(cls, prefix: str) -> Self:
         """The names of one installation among several on the same brokers."""
         return cls(
             requests=f"{prefix}.requests",
+            admin=f"{prefix}.admin",
             replies=f"{prefix}.replies",
             events=f"{prefix}.events",
             people=f"{prefix}.people",
+            photos=f"{prefix}.photos",
             dead_letters=f"{prefix}.dead-letters",
             members=f"{prefix}.members",
             processors=f"{prefix}-processor",
+            admins=f"{prefix}-admin",
         )
-
-
-def request_key(request: Request) -> bytes:
-    """Key of a request and of its event: the device (else the group) of a match, the person of an enrolment, else the
-    request's own id.
-
-    Requests about one person share a key, so they are decided one after the other.
-    """
-    if isinstance(request, MatchRequest):
-        return (request.device_ip or request.group_name or "").encode()
-    if isinstance(request, EnrolRequest | DeleteRequest):
-        return request.identity_id.encode()
-    return request.request_id.encode()

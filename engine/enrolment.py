@@ -4,29 +4,23 @@ Two steps, because the first is slow and needs no order, and the second is quick
 about the same person: `prepare_face` (networks) and `decide_enrolment` / `decide_deletion` (values).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 from msgspec import structs
 
 from contract.errors import Code, PictureRefused, Refused
-from contract.messages import (
-    DeletedAnswer,
-    DeleteRequest,
-    EnrolRequest,
-    FaceRecord,
-    PersonAnswer,
-    PersonRecord,
-    PhotoRecord,
-    encode,
-)
+from contract.messages import DeletedAnswer, DeleteRequest, EnrolRequest, PersonAnswer, encode
+from contract.people.keys import FaceKey, face_key, parse_key, person_key, photo_key
+from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord, PhotoRecord, PhotoReference
 from contract.terms import DEFAULT_GROUP, Outcome
 from contract.vectors import Vector
-from engine.gallery.people import face_key, person_key, photo_key
+from engine.gallery.people import KnownPerson
 from engine.matching import require_quality
 from engine.policy import Policy
-from engine.repeated import NEW_PERSON_INFO, photo_digest, repeated_face, same_faces
+from engine.repeated import NEW_PERSON_INFO, repeated_face, same_faces
 from engine.timing import Clock, StageTimer
 from engine.vision.decode.versions import Versions, as_jpeg
 from engine.vision.finding import find_in_versions
@@ -37,26 +31,62 @@ _MAX_PERSON_BYTES = 256 * 1024
 """Of a person's record: changes add to `info`, which every process keeps and every answer carries."""
 
 KeyedValue = tuple[bytes, bytes | None]
-"""Key and value of a people record; None deletes."""
+"""Key and value of a record of a compacted topic; None deletes."""
+
+PhotoPlace = tuple[int, int]
+"""Partition and offset of a record of the photos topic."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedFace:
-    """A face ready to be enrolled: its unit vector and, if it came as a photo, that photo as a JPEG and its quality."""
+    """A face ready to be enrolled: its unit vector and, if it came as a photo, that photo as a JPEG and its quality.
+
+    `sha256` is that of the JPEG, `sent_sha256` that of the file that was sent.
+    """
 
     vector: Vector
-    jpeg: bytes | None
+    jpeg: bytes | None = None
+    sha256: bytes | None = None
+    sent_sha256: bytes | None = None
     quality: tuple[Check, ...] = ()
     quality_score: float | None = None
 
+    @classmethod
+    def of(cls, vector: Vector, sent: bytes | None, jpeg: bytes | None) -> "PreparedFace":
+        """The face with the digests of its photo."""
+        sent_sha256 = None if sent is None else sha256(sent).digest()
+        return cls(vector, jpeg, sent_sha256 if jpeg == sent or jpeg is None else sha256(jpeg).digest(), sent_sha256)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class EnrolmentDecision:
-    """What becomes of the people topic, in the order of writing, and what the sender is told."""
+    """What becomes of the photos topic and the people topic, and the answer to the sender.
+
+    `photos` are written first, in this order; `people_records` then gives the records of the people topic. `after` is
+    the person as those records leave it: what the next decision about this person builds on.
+    """
 
     outcome: Outcome
-    records: tuple[KeyedValue, ...]
     answer: PersonAnswer | DeletedAnswer
+    after: KnownPerson
+    photos: tuple[KeyedValue, ...] = ()
+    face: FaceRecord | None = None
+    others: tuple[KeyedValue, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is written about people."""
+        return bool(self.face or self.others)
+
+    def people_records(self, places: Sequence[PhotoPlace] = ()) -> tuple[KeyedValue, ...]:
+        """The records of the people topic, in the order of writing. `places`: where `photos` were written."""
+        face = self.face
+        if face is None:
+            return self.others
+        if face.photo is not None:
+            partition, offset = places[0]
+            face = structs.replace(face, photo=structs.replace(face.photo, partition=partition, offset=offset))
+        return ((face_key(face.identity_id, face.number, face.embedder), encode(face)), *self.others)
 
 
 def prepare_face(
@@ -71,7 +101,7 @@ def prepare_face(
     if request.feature is not None:
         vector = _imported(request.feature, models.embedder.dimension)
         jpeg = as_jpeg(request.photo, max_pixels) if request.photo is not None else None
-        return PreparedFace(vector, jpeg), timer.timings_ms
+        return PreparedFace.of(vector, request.photo, jpeg), timer.timings_ms
     if request.photo is None:
         return None, timer.timings_ms
     versions = Versions(request.photo, max_pixels)
@@ -89,81 +119,81 @@ def prepare_face(
     with timer.stage("embed"):
         embedding = models.embedder(image, faces[0])
     score = quality_score(image, faces[0], embedding)
-    return PreparedFace(embedding.vector, versions.as_jpeg(), checks, score), timer.timings_ms
+    prepared = PreparedFace.of(embedding.vector, request.photo, versions.as_jpeg())
+    return replace(prepared, quality=checks, quality_score=score), timer.timings_ms
 
 
 def decide_enrolment(
     request: EnrolRequest,
     face: PreparedFace | None,
-    person: PersonRecord | None,
-    vectors: Mapping[int, Vector],
+    known: KnownPerson,
     people_count: int,
-    model: str,
+    embedder: str,
     policy: Policy,
-    digests: Mapping[int, bytes] | None = None,
 ) -> EnrolmentDecision:
     """Create or change a person; or nothing, where the request only repeats what is so (engine.repeated).
 
-    `person` and `vectors` (face number -> embedding) are what is enrolled under that identity_id now, `people_count`
-    how many people there are, `model` the embedder's identity. `digests`: face number -> sha256 of the photo that the
-    face was enrolled with; of the faces that `may_repeat` names at least.
+    `known` is who is enrolled under that identity_id now, `people_count` how many people there are, `embedder` the
+    identity of the embedder in use.
 
     Raises:
         Refused: the group is unknown, the person exists, or does not, or there is no room.
     """
-    if person is not None:
-        repeated = repeated_face(request, face.vector if face else None, person, vectors, digests or {})
+    person = known.record
+    if person is not None and face is not None:
+        repeated = repeated_face(request, face.vector, face.sent_sha256, known)
         if repeated is not None:
             answer = structs.replace(_answer(request, face, person, repeated), unchanged=True)
-            return EnrolmentDecision("enrolled", (), answer)
+            return EnrolmentDecision("enrolled", answer, known)
     _require_allowed(request, face, person, people_count, policy)
 
-    kept = person.faces if person else ()
-    number = person.next_face if person else 0
-    faces, added = kept, None
-    records: list[KeyedValue] = []
-    if face is not None:
-        added = next(same_faces(face.vector, vectors), None)
-        if added is None:
-            added, number = number, number + 1
-            records += _face_records(request, added, face, model)
-        faces = (added,) if request.support_single_face else tuple(dict.fromkeys((*kept, added)))
-        if len(faces) > policy.max_faces_per_person:
-            raise Refused(
-                Code.PARAM_ERROR, "this person has as many faces as allowed; set support_single_face to replace them"
-            )
+    number = next(same_faces(face.vector, known.vectors), None) if face is not None else None
+    new = _new_face(request, face, person, embedder) if face is not None and number is None else None
+    shown = new.number if new else number
+    faces = _faces(request, person, shown)
+    if len(faces) > policy.max_faces_per_person:
+        raise Refused(
+            Code.PARAM_ERROR, "this person has as many faces as allowed; set support_single_face to replace them"
+        )
     changed = PersonRecord(
         identity_id=request.identity_id,
         group_names=request.group_names or (person.group_names if person else (DEFAULT_GROUP,)),
         info={**(person.info if person else NEW_PERSON_INFO), **(request.info or {})},
         faces=faces,
-        next_face=number,
+        next_face=new.number + 1 if new else (person.next_face if person else 0),
     )
     value = encode(changed)
     if len(value) > _MAX_PERSON_BYTES:
         raise Refused(Code.PARAM_ERROR, "info is too large together with what it has already; delete the person first")
-    records.append((person_key(request.identity_id), value))
-    records += _tombstones(request.identity_id, [n for n in kept if n not in faces])
-    answer = _answer(request, face, changed, added)
-    return EnrolmentDecision("enrolled" if person is None else "updated", tuple(records), answer)
+    dropped = [n for n in (person.faces if person else ()) if n not in faces]
+    return EnrolmentDecision(
+        "enrolled" if person is None else "updated",
+        _answer(request, face, changed, shown),
+        _after(known, changed, new, face),
+        (*_photo_records(new, face), *_deleted_photos(request.identity_id, dropped, known)),
+        new,
+        ((person_key(request.identity_id), value), *_deleted_faces(request.identity_id, dropped, known)),
+    )
 
 
-def decide_deletion(
-    request: DeleteRequest, person: PersonRecord | None, hidden: Sequence[bytes] = ()
-) -> EnrolmentDecision:
-    """Remove a person. `hidden`: all keys of the people topic that are about somebody whose records cannot all be read;
-    then everything under them goes, whoever that was.
+def decide_deletion(request: DeleteRequest, known: KnownPerson, hidden: Sequence[bytes] = ()) -> EnrolmentDecision:
+    """Remove a person with all faces and photos. `hidden`: all keys of the people topic that are about somebody whose
+    records cannot all be read; then everything under them is deleted, whoever that was.
 
     Raises:
         Refused: there is none of that id.
     """
+    identity_id, person = request.identity_id, known.record
+    answer = DeletedAnswer(identity_id=identity_id)
     if hidden:
-        everything = tuple((key, None) for key in hidden)
-        return EnrolmentDecision("deleted", everything, DeletedAnswer(identity_id=request.identity_id))
+        numbers = {key.number for key in map(parse_key, hidden) if isinstance(key, FaceKey)}
+        photos: tuple[KeyedValue, ...] = tuple((photo_key(identity_id, number), None) for number in sorted(numbers))
+        return EnrolmentDecision("deleted", answer, KnownPerson(), photos, others=tuple((key, None) for key in hidden))
     if person is None:
         raise Refused(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
-    records = ((person_key(person.identity_id), None), *_tombstones(person.identity_id, person.faces))
-    return EnrolmentDecision("deleted", records, DeletedAnswer(identity_id=person.identity_id))
+    others = ((person_key(identity_id), None), *_deleted_faces(identity_id, person.faces, known))
+    photos = tuple(_deleted_photos(identity_id, person.faces, known))
+    return EnrolmentDecision("deleted", answer, KnownPerson(), photos, others=others)
 
 
 def _require_allowed(
@@ -191,23 +221,54 @@ def _answer(request: EnrolRequest, face: PreparedFace | None, person: PersonReco
     )
 
 
-def _face_records(request: EnrolRequest, number: int, face: PreparedFace, model: str) -> list[KeyedValue]:
-    identity_id = request.identity_id
-    records: list[KeyedValue] = []
-    if face.jpeg is not None:
-        sent = photo_digest(request.photo) if request.photo not in (None, face.jpeg) else None
-        photo = PhotoRecord(identity_id=identity_id, number=number, jpeg=face.jpeg, sent_sha256=sent)
-        records.append((photo_key(identity_id, number), encode(photo)))
-    vector = face.vector.astype("<f4").tobytes()
-    record = FaceRecord(
-        identity_id=identity_id, number=number, vector=vector, model=model, has_photo=face.jpeg is not None
+def _new_face(request: EnrolRequest, face: PreparedFace, person: PersonRecord | None, embedder: str) -> FaceRecord:
+    photo = None
+    if face.sha256 is not None:
+        sent = face.sent_sha256 if face.sent_sha256 != face.sha256 else None
+        photo = PhotoReference(sha256=face.sha256, sent_sha256=sent, partition=0, offset=0)
+    return FaceRecord(
+        identity_id=request.identity_id,
+        number=person.next_face if person else 0,
+        embedder=embedder,
+        templates={WHOLE_FACE: face.vector.astype("<f4").tobytes()},
+        photo=photo,
     )
-    records.append((face_key(identity_id, number), encode(record)))
-    return records
 
 
-def _tombstones(identity_id: str, numbers: Sequence[int]) -> list[KeyedValue]:
-    return [(key(identity_id, number), None) for number in numbers for key in (face_key, photo_key)]
+def _faces(request: EnrolRequest, person: PersonRecord | None, shown: int | None) -> tuple[int, ...]:
+    kept = person.faces if person else ()
+    if shown is None:
+        return kept
+    return (shown,) if request.support_single_face else tuple(dict.fromkeys((*kept, shown)))
+
+
+def _after(known: KnownPerson, person: PersonRecord, new: FaceRecord | None, face: PreparedFace | None) -> KnownPerson:
+    vectors, embedders, photos = dict(known.vectors), dict(known.embedders), dict(known.photos)
+    if new is not None and face is not None:
+        vectors[new.number] = face.vector
+        embedders[new.number] = (new.embedder,)
+        if new.photo is not None:
+            photos[new.number] = new.photo
+    return KnownPerson(
+        person,
+        {n: vector for n, vector in vectors.items() if n in person.faces},
+        {n: names for n, names in embedders.items() if n in person.faces},
+        {n: photo for n, photo in photos.items() if n in person.faces},
+    )
+
+
+def _photo_records(new: FaceRecord | None, face: PreparedFace | None) -> Iterator[KeyedValue]:
+    if new is not None and face is not None and face.jpeg is not None:
+        photo = PhotoRecord(identity_id=new.identity_id, number=new.number, jpeg=face.jpeg)
+        yield photo_key(new.identity_id, new.number), encode(photo)
+
+
+def _deleted_photos(identity_id: str, numbers: Sequence[int], known: KnownPerson) -> Iterator[KeyedValue]:
+    return ((photo_key(identity_id, number), None) for number in numbers if number in known.photos)
+
+
+def _deleted_faces(identity_id: str, numbers: Sequence[int], known: KnownPerson) -> Iterator[KeyedValue]:
+    return ((face_key(identity_id, n, name), None) for n in numbers for name in known.embedders.get(n, ()))
 
 
 def _imported(feature: Sequence[float], dimension: int) -> Vector:

@@ -10,7 +10,8 @@ from functools import partial
 
 from contract.errors import Code, PictureRefused, Refusal, Refused
 from contract.findings import Attributes
-from contract.messages import MatchRequest, PersonRecord
+from contract.messages import MatchRequest
+from contract.people.records import PersonRecord
 from contract.terms import DEFAULT_GROUP, LIVENESS_ORDER, PERSON_BLACKLIST, PERSON_EMPLOYEE, LivenessMode, Outcome
 from engine.gallery.index import Candidate, Gallery
 from engine.policy import Policy

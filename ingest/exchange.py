@@ -8,7 +8,7 @@ from broker.outages import OutageLog
 from broker.port import Broker, BrokerError, NewRecord, RecordTooLarge
 from contract.errors import Code, Refusal, Refused
 from contract.messages import Answer, Headers, RefusedAnswer, Reply, Request, encode
-from contract.topics import Topics, request_key
+from contract.topics import Topics
 from ingest.admission import Admission
 from ingest.attendance import Attendance
 from ingest.call import Call
@@ -113,7 +113,8 @@ class Exchange:
             (Headers.DEADLINE_MS, b"%d" % (int(call.received_time_s * 1000) + call.settings.deadline_ms)),
             (Headers.GALLERY_VERSION, b"%d" % self._correlator.gallery_version),
         )
-        return NewRecord(self._topics.requests, request_key(request), encode(request), headers)
+        topic = self._topics.of_requests(administrative=request.administrative)
+        return NewRecord(topic, request.key, encode(request), headers)
 
 
 def _last_reply(futures: Sequence[asyncio.Future[Reply]]) -> Reply | None:

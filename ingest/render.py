@@ -10,15 +10,8 @@ import pybase64
 
 from contract.errors import Code, Refusal
 from contract.findings import CheckResult, MeasuredItem
-from contract.messages import (
-    CompareAnswer,
-    DeletedAnswer,
-    FiqaAnswer,
-    MatchAnswer,
-    PersonAnswer,
-    PersonRecord,
-    RefusedAnswer,
-)
+from contract.messages import CompareAnswer, DeletedAnswer, FiqaAnswer, MatchAnswer, PersonAnswer, RefusedAnswer
+from contract.people.records import PersonRecord
 
 _NOT_MEASURED = -1
 _DECIMALS = 4

@@ -20,6 +20,7 @@ from aiohttp.http import HttpVersion11
 from aiohttp.web import BaseRequest, StreamResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from broker.keyed import KeyedReader
 from broker.port import Broker
 from contract.errors import Code, Refused
 from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
@@ -117,8 +118,7 @@ class Ingress:
         self._threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="picture-file")
         faces = Faces(self._exchange, limits, self._metrics, self._threads)
         users = Users(
-            broker=broker,
-            people_topic=topics.people,
+            photos=KeyedReader(broker, topics.photos),
             people=people,
             reached=reached,
             exchange=self._exchange,

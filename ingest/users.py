@@ -6,15 +6,19 @@ process has read of it.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
-from broker.port import Broker, BrokerError, Position
+from broker.keyed import KeyedReader
+from broker.port import BrokerError
 from contract.errors import Code, Refusal, Refused
 from contract.http import GALLERY_VERSION_HEADER, UNCHANGED_HEADER
-from contract.messages import DeletedAnswer, DeleteRequest, PersonAnswer, PersonRecord
-from contract.people.unreadable import UnreadableRecord, read_photo
+from contract.messages import DeletedAnswer, DeleteRequest, PersonAnswer
+from contract.people.keys import photo_key
+from contract.people.records import PersonRecord, PhotoReference, photo_of
+from contract.people.unreadable import UnreadableRecord
 from ingest.call import Call
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
 from ingest.line import Shed
@@ -32,7 +36,7 @@ from ingest.render import (
 
 
 class PeopleView(Protocol):
-    """Everybody enrolled, as of `version` (engine.gallery.people.People is one)."""
+    """Everybody enrolled, as of `version` (contract.people.directory.Directory is one)."""
 
     @property
     def version(self) -> int:
@@ -52,8 +56,8 @@ class PeopleView(Protocol):
         """The person of that id."""
         ...
 
-    def photo_offset(self, identity_id: str, number: int) -> int | None:
-        """Where in the people topic (partition 0) the photo of that face stands."""
+    def photo(self, identity_id: str, number: int) -> PhotoReference | None:
+        """The photo that the face was enrolled with."""
         ...
 
     def has_group(self, name: str) -> bool:
@@ -80,16 +84,14 @@ class Users:
     def __init__(
         self,
         *,
-        broker: Broker,
-        people_topic: str,
+        photos: KeyedReader,
         people: PeopleView,
         reached: Reached,
         exchange: Exchange,
         limits: PictureLimits,
         metrics: Metrics,
     ) -> None:
-        self._broker = broker
-        self._people_topic = people_topic
+        self._photos = photos
         self._people = people
         self._reached = reached
         self._exchange = exchange
@@ -205,16 +207,16 @@ class Users:
 
     async def _photo(self, person: PersonRecord) -> bytes:
         for number in reversed(person.faces):
-            offset = self._people.photo_offset(person.identity_id, number)
-            if offset is None:
+            found = self._people.photo(person.identity_id, number)
+            if found is None:
                 continue
+            key = photo_key(person.identity_id, number)
             try:
-                record = await self._broker.read_at(Position(self._people_topic, 0, offset))
+                jpeg = await self._photos.read(key, found.partition, found.offset, partial(photo_of, reference=found))
             except BrokerError:
                 raise Refused(Code.OVERLOADED, "the log cannot be read now; try again") from None
-            stored = read_photo(record.value) if record is not None and record.value is not None else None
-            if stored is not None:
-                return stored.jpeg
+            if jpeg is not None:
+                return jpeg
         return b""
 
 

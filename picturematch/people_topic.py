@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from broker.port import Record
+from contract.people.directory import Directory
 from contract.people.unreadable import UnreadableRecord
-from engine.gallery.people import People
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ _TOLD_AT_MOST = 20
 class PeopleTopic:
     """Applies the topic's records to `people`, and tells what of them cannot be read."""
 
-    def __init__(self, people: People, topic: str) -> None:
+    def __init__(self, people: Directory, topic: str) -> None:
         self._people, self._topic = people, topic
 
     def take(self, records: Sequence[Record]) -> None:

@@ -56,12 +56,16 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Per partition."""
     replies_retention_ms: Milliseconds = 10 * 60 * 1000
     dead_letters_retention_ms: Milliseconds = 30 * _DAY_MS
+    people_history_ms: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """How long a record about people is kept that a newer one replaced or deleted; 0: not at all, None: as long as
+    requests, so that a request can be replayed against the gallery of then."""
     max_record_bytes: Bytes = 32 * _MIB
     """Larger than the body limit of the ingress, or requests would be refused by the log."""
 
     def topic_specs(self, topics: Topics) -> tuple[TopicSpec, ...]:
         """The topics of every log; the events have as many partitions as the requests, since they share their keys."""
         size = self.max_record_bytes
+        history_ms = self.requests_retention_ms if self.people_history_ms is None else self.people_history_ms
         return (
             TopicSpec(
                 topics.requests,
@@ -78,7 +82,17 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 max_record_bytes=size,
             ),
             TopicSpec(topics.replies, self.reply_partitions, self.replies_retention_ms, max_record_bytes=size),
-            TopicSpec(topics.people, 1, compacted=True, max_record_bytes=size),
+            TopicSpec(
+                topics.admin, 1, self.requests_retention_ms, self.requests_retention_bytes, max_record_bytes=size
+            ),
+            TopicSpec(
+                topics.people,
+                1,
+                compacted=True,
+                max_record_bytes=size,
+                min_compaction_lag_ms=history_ms,
+            ),
+            TopicSpec(topics.photos, self.request_partitions, compacted=True, max_record_bytes=size),
             TopicSpec(topics.dead_letters, 1, self.dead_letters_retention_ms, max_record_bytes=2 * size),
         )
 

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from broker.port import Broker
 from broker.table import TableFollower
+from contract.people.directory import Directory
 from engine.gallery.people import People
 from engine.vision.networks.build import build_model_set
 from engine.vision.ports import Box, Face, ModelSet
@@ -65,7 +66,7 @@ class System:
     """The running roles of one process. `door` is what listens: the ingress, or a processor's health server."""
 
     broker: Broker
-    people: People
+    people: Directory
     follower: TableFollower
     door: Ingress | HealthServer
     processor: Processor | None
@@ -116,8 +117,9 @@ async def run_system(
     give_memory_back()
     registry = CollectorRegistry()
     topics = settings.topics
-    # An ingress searches nobody, so it keeps no faces.
-    people = People(models.embedder.dimension, models.embedder_identity) if models else People(0, None)
+    # An ingress searches nobody, so it keeps no embeddings.
+    gallery = None if models is None else People(models.embedder.dimension, models.embedder_identity)
+    people = Directory() if gallery is None else gallery
     people_topic = PeopleTopic(people, topics.people)
     starting = ["the process is starting"]
 
@@ -135,11 +137,11 @@ async def run_system(
             await require_topics(broker, settings.topic_specs)
         follower = await stack.enter_async_context(TableFollower(broker, topics.people, people_topic.take))
         processor: Processor | None = None
-        if models is not None:
+        if models is not None and gallery is not None:
             processor = Processor(
                 broker,
                 topics,
-                people,
+                gallery,
                 follower.reached,
                 models,
                 settings.matching,

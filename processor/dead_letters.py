@@ -90,9 +90,10 @@ def retry(record: Record, request_id: str, topics: Topics) -> tuple[NewRecord, N
         (Headers.RETRY_OF, envelope_of(_original(letter), topics.replies).request_id.encode()),
         (Headers.ATTEMPT, str(letter.attempt + 1).encode()),
     )
+    topic = topics.of_requests(administrative=letter.topic == topics.admin)
     mark = RetryMark(partition=record.partition, offset=record.offset, request_id=request_id)
     return (
-        NewRecord(topics.requests, letter.key, _renamed(letter.value, request_id), headers),
+        NewRecord(topic, letter.key, _renamed(letter.value, request_id), headers),
         NewRecord(topics.dead_letters, record.key, encode(mark), partition=record.partition),
     )
 

@@ -83,8 +83,9 @@ class _Scan:
 class Decided:
     """See `broker.port.WorkedOn`. Partitions that are asked about at the same time share one pass over the events."""
 
-    def __init__(self, broker: Broker, topics: Topics) -> None:
-        self._broker, self._topics = broker, topics
+    def __init__(self, broker: Broker, topics: Topics, requests: str) -> None:
+        """`requests` is the topic whose requests are asked about."""
+        self._broker, self._topics, self._requests = broker, topics, requests
         self._wanted: dict[int, float] = {}
         self._one_scan = asyncio.Lock()
         self._scan: _Scan | None = None
@@ -115,7 +116,7 @@ class Decided:
 
     async def _oldest(self, partition: int, first: int, end: int) -> float | None:
         """When the first request was written, less what clocks may be apart; None where there is no request."""
-        async with self._broker.reader(self._topics.requests, {partition: first}, [partition]) as reader:
+        async with self._broker.reader(self._requests, {partition: first}, [partition]) as reader:
             while reader.positions()[partition] < end:
                 for record in await reader.fetch(1, _POLL_S):
                     return max(0.0, record.timestamp_ms / 1000.0 - _CLOCKS_APART_S)
@@ -126,7 +127,7 @@ class Decided:
         scan = self._scan
         if scan is None or since_s < scan.since_s or kept > scan.kept:
             scan = self._scan = _Scan(since_s, kept)
-        requests = await self._broker.end_offsets(self._topics.requests)
+        requests = await self._broker.end_offsets(self._requests)
         ends = await self._broker.end_offsets(self._topics.events)
         start = scan.since_s if scan.read_to is None else scan.read_to
         async with self._broker.reader(self._topics.events, start) as reader:
@@ -138,7 +139,7 @@ class Decided:
         tell_at = loop.time() + _TELL_S
         scan.read_to = dict(reader.positions())
         while left := sum(max(0, end - scan.read_to[partition]) for partition, end in ends.items()):
-            scan.fold(await reader.fetch(_BATCH, _POLL_S), self._topics.requests, requests)
+            scan.fold(await reader.fetch(_BATCH, _POLL_S), self._requests, requests)
             scan.read_to = dict(reader.positions())
             if loop.time() >= tell_at:
                 log.warning("looking for the last requests that have their events: about %d events to read", left)
@@ -160,7 +161,7 @@ class Decided:
         return best, sure
 
     async def _bears(self, partition: int, offset: int, request_id: str) -> bool:
-        record = await self._broker.read_at(Position(self._topics.requests, partition, offset))
+        record = await self._broker.read_at(Position(self._requests, partition, offset))
         if record is None:
             return False
         if envelope_of(record, self._topics.replies).request_id == request_id:

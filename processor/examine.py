@@ -4,11 +4,9 @@ Matches, comparisons and quality assessments are decided here; of enrolments onl
 whether a person may be added is decided in the order of the log (processor.lane).
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -35,6 +33,7 @@ from engine.report import shown_candidate
 from engine.vision.ports import ModelSet
 from processor.envelope import Envelope, envelope_of
 from processor.people import PeopleAccess
+from processor.pool import MatchingPool
 
 T = TypeVar("T")
 
@@ -112,24 +111,29 @@ EXPIRED = Refusal(Code.TIMEOUT, "the answer was not ready within the deadline")
 
 
 class Examiner:
-    """Examines records on a pool of matching threads; never raises for what a record holds."""
+    """Examines the records of one topic on a pool of matching threads; never raises for what a record contains.
+
+    `administrative`: the topic is the admin topic, whose requests do not take the turn of others in the pool.
+    """
 
     def __init__(
         self,
         access: PeopleAccess,
         models: ModelSet,
         policy: Policy,
-        pool: Executor,
+        pool: MatchingPool,
         clock: Callable[[], float],
         *,
         replies_topic: str,
         max_pixels: int,
         gallery_wait_s: float,
+        administrative: bool = False,
     ) -> None:
         self._access = access
         self._models, self._policy, self._pool, self._clock = models, policy, pool, clock
         self._replies_topic = replies_topic
         self._max_pixels, self._gallery_wait_s = max_pixels, gallery_wait_s
+        self._administrative = administrative
 
     async def __call__(self, record: Record) -> Examined:
         """All that can be known about a record without knowing what the records before it come to."""
@@ -141,6 +145,8 @@ class Examiner:
             request = decode_request(record.value or b"")
         except msgspec.DecodeError:
             return Unreadable(record, envelope, Failure("decode", "the record is not a request"))
+        if request.administrative is not self._administrative:
+            return Unreadable(record, envelope, Failure("decode", "the request belongs in another topic"))
         if isinstance(request, MatchRequest):
             return await self._match(record, envelope, request)
         if isinstance(request, CompareRequest):
@@ -242,7 +248,7 @@ class Examiner:
             finally:
                 envelope.spent.effort = Effort(waited_s=began - asked, worked_s=time.perf_counter() - began)
 
-        done = await asyncio.get_running_loop().run_in_executor(self._pool, unless_expired)
+        done = await self._pool.run(unless_expired, urgent=not self._administrative)
         if envelope.expired(self._clock()):
             # Whoever waited has been told TIMEOUT meanwhile; the event says the same.
             raise Refused.of(EXPIRED)
@@ -268,7 +274,7 @@ class Examiner:
                 log.warning("request %s: the enrolled photo could not be read: %s", request.request_id, error)
                 return None
             if stored is not None:
-                return stored.jpeg
+                return stored
         return None
 
 

@@ -1,9 +1,8 @@
 """One partition of the requests: examined in parallel, decided and committed in the log's order.
 
 Invariants: results leave in offset order; a commit covers a run of finished records from the front; at most one commit
-is under way; after a failed commit everything in the lane is forgotten and delivered again; a person is decided about
-only when everything that was decided before is in the fold, whoever had the partition then; what nobody waits for any
-more when its turn to be committed comes is recorded as expired, and enrols nobody.
+is under way; after a failed commit everything in the lane is forgotten and delivered again; what nobody waits for any
+more when its turn to be committed comes is recorded as expired.
 """
 
 import asyncio
@@ -11,32 +10,29 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import accumulate, islice, takewhile
 from typing import Any
 
 from broker.outages import OutageLog
-from broker.port import BrokerError, GroupMember, NewRecord, Position, Record, RecordTooLarge, UnknownTopic
-from contract.errors import Refusal, Refused
-from contract.messages import EnrolRequest
-from engine.enrolment import EnrolmentDecision, decide_deletion, decide_enrolment
-from engine.repeated import may_repeat, stored_digest
+from broker.port import BrokerError, GroupMember, Record, RecordTooLarge, UnknownTopic
 from processor.examine import (
-    EXPIRED,
     Examined,
     ExaminedComparison,
     ExaminedFiqa,
     ExaminedMatch,
-    ExaminedPerson,
     Failure,
     Unreadable,
 )
-from processor.outputs import Emission, Emitter, version_after
+from processor.outputs import Emission, Emitter
 from processor.people import PeopleAccess
 
 log = logging.getLogger(__name__)
 
 _COMMITTED_TOGETHER = 64
 """Results in one transaction: enough that the commits of a long queue cost little, few enough to stay small."""
+
+_COMMITTED_BYTES = 16 * 1024 * 1024
+"""Of the requests whose results are in one transaction; a single one may be larger."""
 
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.05, 2.0
 
@@ -53,12 +49,8 @@ class LaneHooks:
     """Shared by all lanes, so that a log that cannot be written is not told by each of them."""
 
 
-class _NotMade(Exception):
-    """What follows from a request about a person could not be made; nothing of it is in the log."""
-
-
-class _TooLate(Exception):
-    """The deadline passed while the records of a person were being written; nothing of them is in the log."""
+class NotMade(Exception):
+    """What follows from a request could not be made; nothing of it is in the log."""
 
 
 class Lane:
@@ -72,13 +64,12 @@ class Lane:
         expire: Callable[[Examined], Examined],
         emitter: Emitter,
         access: PeopleAccess,
-        model: str,
         hooks: LaneHooks,
         commit_wait_s: float = 0.0,
     ) -> None:
         self._partition, self._member = partition, member
         self._examine, self._expire, self._emitter = examine, expire, emitter
-        self._access, self._people, self._model = access, access.people, model
+        self._access, self._people = access, access.people
         self._hooks, self._commit_wait_s = hooks, commit_wait_s
         self._queue: deque[asyncio.Task[Examined]] = deque()
         self._filled = asyncio.Event()
@@ -86,7 +77,6 @@ class Lane:
         self._idle.set()
         self._reply_partitions: int | None = None  # None: no reply is left out
         self._replies_missed = False
-        self._people_version: int | None = None  # not known where another lane may have decided last
 
     def put(self, record: Record) -> None:
         """Take a fetched record; records come in offset order."""
@@ -125,17 +115,16 @@ class Lane:
             self._forget()
 
     async def _finished(self) -> list[Examined]:
-        """What can be committed together: one request about a person, or a run of others."""
+        """What can be committed together: finished results from the front, as many as one transaction may have."""
         while not self._queue:
             self._idle.set()
             self._filled.clear()
             await self._filled.wait()
-        first = await self._queue[0]
-        if isinstance(first, ExaminedPerson):
-            return [first]
+        await self._queue[0]
         await self._gather_more()
-        done = (task.result() for task in takewhile(asyncio.Task.done, self._queue))
-        return list(islice(takewhile(lambda e: not isinstance(e, ExaminedPerson), done), _COMMITTED_TOGETHER))
+        done = [task.result() for task in islice(takewhile(asyncio.Task.done, self._queue), _COMMITTED_TOGETHER)]
+        sizes = accumulate(len(examined.record.value or b"") for examined in done)
+        return done[: max(1, sum(size <= _COMMITTED_BYTES for size in sizes))]
 
     async def _gather_more(self) -> None:
         """Wait a moment for what is on its way behind a finished result; a lane without a backlog never waits.
@@ -173,7 +162,7 @@ class Lane:
     async def _commit_or_instead(self, batch: Sequence[Examined]) -> int:
         try:
             made = await self._commit_together(batch)
-        except (RecordTooLarge, _NotMade) as error:
+        except (RecordTooLarge, NotMade) as error:
             if len(batch) > 1:
                 return await self._commit_or_instead(batch[:1])
             # It would fail for ever, and with it everything behind it.
@@ -188,8 +177,6 @@ class Lane:
 
     async def _commit_together(self, batch: Sequence[Examined]) -> list[Emission]:
         next_offset = batch[-1].record.offset + 1
-        if isinstance(batch[0], ExaminedPerson):
-            return [await self._commit_person(batch[0], next_offset)]
         made = [self._emission(self._expire(e) if self._expired(e) else e) for e in batch]
         await self._member.commit(self._partition, next_offset, [record for one in made for record in one.records])
         return made
@@ -219,92 +206,9 @@ class Lane:
             return emission
         return emission.without_replies(self._emitter.topics.replies, self._reply_partitions)
 
-    async def _commit_person(self, examined: ExaminedPerson, next_offset: int) -> Emission:
-        if self._people_version is None:
-            self._people_version = await self._access.end()
-        await self._access.read_up_to(self._people_version)
-        decision = await self._decide(examined)
-        if isinstance(decision, Refusal) or not decision.records:
-            return await self._commit_without_records(examined, decision, next_offset)
-
-        made: list[Emission] = []
-
-        def name_version(positions: Sequence[Position]) -> Sequence[NewRecord]:
-            if self._expired(examined):  # the log was slow to take the records; its sender has been told TIMEOUT
-                raise _TooLate
-            made.append(self._person_emission(examined, decision, version_after(positions)))
-            return made[-1].records
-
-        people = self._emitter.people(decision)
-        try:
-            positions = await self._member.commit(self._partition, next_offset, people, name_version)
-        except _TooLate:
-            return await self._commit_without_records(examined, EXPIRED, next_offset)
-        self._people_version = version_after(positions[: len(people)])
-        return made[-1]
-
-    async def _commit_without_records(
-        self, examined: ExaminedPerson, decision: EnrolmentDecision | Refusal, next_offset: int
-    ) -> Emission:
-        made = self._person_emission(examined, decision, self._people.version)
-        await self._member.commit(self._partition, next_offset, made.records)
-        return made
-
-    async def _decide(self, examined: ExaminedPerson) -> EnrolmentDecision | Refusal:
-        if examined.failure is None and self._expired(examined):
-            return EXPIRED
-        if examined.refusal is not None:
-            return examined.refusal
-        request = examined.request
-        hidden = not isinstance(request, EnrolRequest) and self._people.hides(request.identity_id)
-        if not hidden and (refusal := await self._access.complete(examined.envelope)) is not None:
-            return refusal
-        try:
-            digests = await self._digests(examined)
-            person = self._people.person(request.identity_id)
-            if not isinstance(request, EnrolRequest):
-                return decide_deletion(request, person, self._people.keys_of(request.identity_id) if hidden else ())
-            return decide_enrolment(
-                request,
-                examined.face,
-                person,
-                self._people.vectors(request.identity_id),
-                len(self._people),
-                self._model,
-                self._emitter.policy,
-                digests,
-            )
-        except Refused as error:
-            return error.refusal
-        except BrokerError:
-            raise
-        except Exception as error:
-            raise _NotMade(type(error).__name__) from error
-
-    async def _digests(self, examined: ExaminedPerson) -> dict[int, bytes]:
-        """Face number -> sha256 of the photo that was sent, of the faces that the request may repeat."""
-        request, digests = examined.request, dict[int, bytes]()
-        if not isinstance(request, EnrolRequest) or request.photo is None:
-            return digests
-        person, vectors = self._people.person(request.identity_id), self._people.vectors(request.identity_id)
-        vector = examined.face.vector if examined.face else None
-        for number in may_repeat(request, vector, person, vectors):
-            photo = await self._access.photo(request.identity_id, number)
-            if photo is not None:
-                digests[number] = stored_digest(photo)
-        return digests
-
-    def _person_emission(
-        self, examined: ExaminedPerson, decision: EnrolmentDecision | Refusal, version: int
-    ) -> Emission:
-        try:
-            return self._sendable(self._emitter.of_person(examined, decision, version))
-        except Exception as error:
-            raise _NotMade(type(error).__name__) from error
-
     async def _start_over(self, pause_s: float) -> None:
         """Forget what was taken and have it delivered again, after a pause."""
-        self._people_version = None  # the commit may have been written all the same
+        self._forget_decisions()
         self._member.pause(self._partition)
         await asyncio.sleep(pause_s)
         while True:
@@ -318,6 +222,9 @@ class Lane:
                 await asyncio.sleep(_RETRY_MOST_S)
         self._forget()
         self._member.resume(self._partition)
+
+    def _forget_decisions(self) -> None:
+        """Called before records are delivered again: the commit that failed may have been written all the same."""
 
     def _drop(self, count: int) -> None:
         for _ in range(count):

@@ -109,9 +109,14 @@ class Emitter:
         answer = refused_answer(decision) if isinstance(decision, Refusal) else decision.answer
         return self._with_event(done, event, answer, gallery_version)
 
-    def people(self, decision: EnrolmentDecision) -> tuple[NewRecord, ...]:
-        """The people records of a decision."""
-        return tuple(NewRecord(self.topics.people, key, value, partition=0) for key, value in decision.records)
+    def photos(self, decision: EnrolmentDecision) -> tuple[NewRecord, ...]:
+        """The records of the photos topic."""
+        return tuple(NewRecord(self.topics.photos, key, value) for key, value in decision.photos)
+
+    def people(self, decision: EnrolmentDecision, photos: Sequence[Position]) -> tuple[NewRecord, ...]:
+        """The records of the people topic. `photos`: where the decision's records of the photos topic were written."""
+        records = decision.people_records([(place.partition, place.offset) for place in photos])
+        return tuple(NewRecord(self.topics.people, key, value, partition=0) for key, value in records)
 
     def _with_event(self, done: Examined, event: Event, answer: Answer, gallery_version: int) -> Emission:
         records = (

@@ -7,11 +7,13 @@ the device hears it; a request without a deadline (a dead letter sent again) wai
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
-from broker.port import Broker, BrokerUnavailable, Position
+from broker.keyed import KeyedReader
+from broker.port import Broker, BrokerUnavailable
 from contract.errors import Code, Refusal
-from contract.messages import PhotoRecord
-from contract.people.unreadable import read_photo
+from contract.people.keys import photo_key
+from contract.people.records import photo_of
 from engine.gallery.people import People
 from processor.envelope import Envelope
 
@@ -31,6 +33,7 @@ class PeopleAccess:
 
     broker: Broker
     topic: str
+    photos: KeyedReader
     people: People
     reached: Reached
 
@@ -55,12 +58,14 @@ class PeopleAccess:
             await self.reached(self.people.version + 1, _READ_WAIT_S)
         return None
 
-    async def photo(self, identity_id: str, number: int) -> PhotoRecord | None:
-        """The photo that the face was enrolled with; None where there is none, or none that can be read.
+    async def photo(self, identity_id: str, number: int) -> bytes | None:
+        """The JPEG that the face was enrolled with; None where there is none, or none that can be read.
 
         Raises:
             BrokerError: the log cannot be read.
         """
-        offset = self.people.photo_offset(identity_id, number)
-        stored = None if offset is None else await self.broker.read_at(Position(self.topic, 0, offset))
-        return read_photo(stored.value) if stored is not None and stored.value is not None else None
+        found = self.people.photo(identity_id, number)
+        if found is None:
+            return None
+        key = photo_key(identity_id, number)
+        return await self.photos.read(key, found.partition, found.offset, partial(photo_of, reference=found))

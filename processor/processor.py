@@ -7,38 +7,37 @@ leave the group; stop the threads. What was not committed is delivered again to 
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from prometheus_client import CollectorRegistry
 
+from broker.keyed import KeyedReader
 from broker.outages import OutageLog
-from broker.port import Broker, BrokerError, GroupMember, Record
+from broker.port import Broker, GroupMember
 from contract.topics import Topics
 from engine.gallery.people import People
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
+from processor.admin_lane import AdminLane
 from processor.decided import Decided
 from processor.examine import Examiner
+from processor.intake import Intake, wait_until_idle
 from processor.lane import Lane, LaneHooks
 from processor.metrics import ProcessorMetrics
 from processor.outputs import Emitter
 from processor.people import PeopleAccess, Reached
+from processor.pool import MatchingPool
 from processor.settings import ProcessorSettings
 
 log = logging.getLogger(__name__)
 
-_FETCH_WAIT_S = 1.0
-_RETRY_S = 0.5
-_HANDOVER_S = 5.0
-"""How long partitions that pass to another member may keep their lanes; the group waits that long with everything."""
-
 
 class Processor:
-    """One member of the processor group.
+    """One member of the two processor groups: that of the requests, and that of the admin topic.
 
     `people` is the fold that the caller keeps reading the people topic into; `reached` waits for it. `clock` tells
     epoch seconds. `max_pixels` bounds what is decoded.
@@ -60,37 +59,64 @@ class Processor:
         self._broker, self._topics, self._people = broker, topics, people
         self._metrics = ProcessorMetrics(registry)
         workers = settings.workers or os.cpu_count() or 1
-        self._capacity = self._room = workers * settings.queued_per_worker
-        self._freed = asyncio.Event()
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="match")
-        self._access = PeopleAccess(broker, topics.people, people, reached)
-        self._examine = Examiner(
-            self._access,
-            models,
-            policy,
-            self._pool,
-            clock,
-            replies_topic=topics.replies,
-            max_pixels=max_pixels,
-            gallery_wait_s=settings.gallery_wait_ms / 1000.0,
-        )
+        self._clock, self._settings, self._max_pixels = clock, settings, max_pixels
+        self._models, self._policy = models, policy
+        self._pool = MatchingPool(workers)
+        self._access = PeopleAccess(broker, topics.people, KeyedReader(broker, topics.photos), people, reached)
         self._emitter = Emitter(topics, policy, dict(models.identities), settings.event_source, clock)
-        self._model = models.embedder_identity
-        self._hooks = LaneHooks(self._metrics.committed, self._left, self._metrics.commit_failed)
-        self._commit_wait_s = settings.commit_wait_ms / 1000.0
-        self._lanes: dict[int, Lane] = {}
-        self._running: dict[int, asyncio.Task[None]] = {}
+        self._lane_outages = OutageLog(log)
+        self._outstanding = dict.fromkeys((topics.requests, topics.admin), 0)
+        capacity = workers * settings.queued_per_worker
+        self._intakes = [
+            self._intake(topics.requests, topics.processors, Lane, capacity, administrative=False),
+            self._intake(topics.admin, topics.admins, AdminLane, capacity, administrative=True),
+        ]
         self._tasks: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
+
+    def _intake(self, topic: str, group: str, kind: type[Lane], capacity: int, *, administrative: bool) -> Intake:
+        examine = Examiner(
+            self._access,
+            self._models,
+            self._policy,
+            self._pool,
+            self._clock,
+            replies_topic=self._topics.replies,
+            max_pixels=self._max_pixels,
+            gallery_wait_s=self._settings.gallery_wait_ms / 1000.0,
+            administrative=administrative,
+        )
+        wait_s = self._settings.commit_wait_ms / 1000.0
+        decided = Decided(self._broker, self._topics, topic)
+
+        def new_lane(partition: int, member: GroupMember, left: Callable[[int], None]) -> Lane:
+            hooks = LaneHooks(self._metrics.committed, left, self._metrics.commit_failed, self._lane_outages)
+            return kind(partition, member, examine, examine.expire, self._emitter, self._access, hooks, wait_s)
+
+        return Intake(
+            topic,
+            lambda: self._broker.member(topic, group, decided, self._metrics.skipped),
+            new_lane,
+            self._start,
+            capacity,
+            partial(self._measure, topic),
+        )
+
+    def _measure(self, topic: str, outstanding: int) -> None:
+        self._outstanding[topic] = outstanding
+        self._metrics.outstanding.set(sum(self._outstanding.values()))
+        self._metrics.people.set(len(self._people))
+        self._metrics.foreign_faces.set(self._people.foreign_faces)
 
     async def __aenter__(self) -> Self:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as stack:
-            stack.callback(self._pool.shutdown, wait=True, cancel_futures=True)
-            member = await self._join(stack)
+            stack.callback(self._pool.shutdown)
+            for intake in self._intakes:
+                await intake.join(stack.enter_async_context)
             stack.push_async_callback(self._cancel_tasks)
-            member.on_revoked(self._hand_over)
-            self._pull = self._start(self._fetch(member))
+            for intake in self._intakes:
+                intake.start()
             self._stack = stack.pop_all()
         return self
 
@@ -98,23 +124,6 @@ class Processor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
-
-    async def _join(self, stack: AsyncExitStack) -> GroupMember:
-        outages = OutageLog(log)
-        while True:
-            try:
-                member = self._broker.member(
-                    self._topics.requests,
-                    self._topics.processors,
-                    Decided(self._broker, self._topics),
-                    self._metrics.skipped,
-                )
-                return await stack.enter_async_context(member)
-            except BrokerError as error:
-                if not error.retriable:
-                    raise
-                outages.failed(f"the group cannot be joined: {error}; trying again")
-                await asyncio.sleep(_RETRY_S)
 
     async def failed(self) -> None:
         """Wait until the processor cannot go on.
@@ -126,68 +135,10 @@ class Processor:
 
     async def drain(self, deadline_s: float) -> None:
         """Fetch no more, and wait at most `deadline_s` seconds until what was fetched is committed."""
-        self._pull.cancel()
-        await _wait_until_idle(self._lanes.values(), deadline_s, unless=self._failed)
-
-    async def _fetch(self, member: GroupMember) -> None:
-        outages = OutageLog(log)
-        while True:
-            while self._room <= 0:
-                self._freed.clear()
-                await self._freed.wait()
-            try:
-                records = await member.fetch(self._room, _FETCH_WAIT_S)
-            except BrokerError as error:
-                if not error.retriable:
-                    raise
-                outages.failed(f"requests cannot be read: {error}; trying again")
-                await asyncio.sleep(_RETRY_S)
-                continue
-            outages.recovered("requests can be read again")
-            for record in records:
-                self._room -= 1
-                self._lane(member, record).put(record)
-            self._metrics.outstanding.set(self._capacity - self._room)
-            self._metrics.people.set(len(self._people))
-            self._metrics.foreign_faces.set(self._people.foreign_faces)
-
-    def _lane(self, member: GroupMember, record: Record) -> Lane:
-        lane = self._lanes.get(record.partition)
-        if lane is None:
-            lane = self._lanes[record.partition] = Lane(
-                record.partition,
-                member,
-                self._examine,
-                self._examine.expire,
-                self._emitter,
-                self._access,
-                self._model,
-                self._hooks,
-                self._commit_wait_s,
-            )
-            self._running[record.partition] = self._start(lane.run())
-        return lane
-
-    async def _hand_over(self, partitions: frozenset[int]) -> None:
-        """Let the lanes of these partitions commit what they can within the limit, then forget them.
-
-        What they had not committed is delivered again to whoever has the partition next; here, into a new lane.
-        """
-        gone = partitions & self._lanes.keys()
-        if not gone:
-            return
-        await _wait_until_idle([self._lanes[partition] for partition in gone], _HANDOVER_S)
-        ended = []
-        for partition in gone:
-            del self._lanes[partition]
-            ended.append(self._running.pop(partition))
-            ended[-1].cancel()
-        await asyncio.gather(*ended, return_exceptions=True)
-
-    def _left(self, count: int) -> None:
-        self._room += count
-        self._freed.set()
-        self._metrics.outstanding.set(self._capacity - self._room)
+        for intake in self._intakes:
+            intake.stop()
+        waits = [intake.idle for intake in self._intakes]
+        await wait_until_idle(waits, deadline_s, unless=self._failed)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -207,20 +158,3 @@ class Processor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._failed.cancel()
-
-
-async def _wait_until_idle(
-    lanes: Iterable[Lane], limit_s: float, *, unless: "asyncio.Future[None] | None" = None
-) -> None:
-    """Return when the lanes, which get nothing more, have committed what they took; when `limit_s` seconds have passed;
-    or when `unless` is done."""
-
-    async def each_in_turn(waited_for: Sequence[Lane]) -> None:
-        for lane in waited_for:
-            await lane.idle()
-
-    # A task and no gathering future: a gathering future that is cancelled and not awaited reports that as an error.
-    idle = asyncio.create_task(each_in_turn(tuple(lanes)))
-    ends: list[asyncio.Future[None]] = [idle] if unless is None else [idle, unless]
-    await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-    idle.cancel()

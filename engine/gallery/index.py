@@ -10,7 +10,7 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.messages import PersonRecord
+from contract.people.records import PersonRecord
 from contract.vectors import Vector
 
 FaceId = tuple[str, int]

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from contract.events import Event, Scope
 from contract.findings import LivenessResult
-from contract.messages import DebugInfo, MatchAnswer, MatchRequest, PersonRecord, RefusedAnswer
+from contract.messages import DebugInfo, MatchAnswer, MatchRequest, RefusedAnswer
+from contract.people.records import PersonRecord
 from contract.terms import DEFAULT_GROUP, STRANGER
 from engine.gallery.index import Candidate
 from engine.matching import MatchDecision, person_type

@@ -9,8 +9,9 @@ import orjson
 
 from broker.ordered import read_merged
 from broker.port import Broker, BrokerInUse, NewRecord, Start
-from contract.people.unreadable import UnreadableRecord, printable_key
-from engine.gallery.inventory import Inventory
+from contract.people.inventory import Inventory
+from contract.people.keys import printable_key
+from contract.people.unreadable import UnreadableRecord
 from picturematch.opening import open_broker
 from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings
@@ -81,7 +82,7 @@ def repair(
 ) -> None:
     """Remove records that cannot be read, by a tombstone of their very key; OFFSET is what check prints.
 
-    With a person's record go the faces and photos of that person. Enrol the person again afterwards. On Kafka every
+    With a person's record go the faces of that person. Enrol the person again afterwards. On Kafka every
     process goes on by itself; on the embedded log the server must be stopped meanwhile (on both, DELETE of
     /SophonFogSys/api/users removes a person whose record cannot be read, and needs no stop).
 
@@ -147,8 +148,7 @@ def _chosen(
 
 def _tell_others(keys: Sequence[bytes]) -> None:
     if keys:
-        faces = sum(key.startswith(b"face/") for key in keys)
-        click.echo(f"with it go {counted(faces, 'face')} and {counted(len(keys) - faces, 'photo')} of that person")
+        click.echo(f"with it {'goes' if len(keys) == 1 else 'go'} {counted(len(keys), 'face')} of that person")
 
 
 async def _inventory_beside(settings: Settings) -> Inventory:

@@ -15,8 +15,8 @@ import pytest
 
 from broker.embedded import EmbeddedBroker, open_embedded
 from broker.port import BrokerError, NewRecord, Record, TopicSpec
+from contract.people.inventory import Inventory
 from contract.topics import Topics
-from engine.gallery.inventory import Inventory
 from tests.contract.embedded_make import EmbeddedMake
 from tests.contract.suites import DAY_MS, fetch_count, read_all, record, values
 from tests.faults.broker.child import clock_ms

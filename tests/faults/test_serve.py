@@ -86,6 +86,10 @@ async def read_all(broker: Broker, topic: str) -> list[Record]:
     return records
 
 
+async def all_requests(broker: Broker) -> list[Record]:
+    return [*await read_all(broker, TOPICS.requests), *await read_all(broker, TOPICS.admin)]
+
+
 async def test_after_kills_under_load_every_accepted_request_has_one_event_equal_to_its_answer(tmp_path):
     seed = 20260101
     chance = random.Random(seed)
@@ -122,7 +126,7 @@ async def test_after_kills_under_load_every_accepted_request_has_one_event_equal
         assert server.process.returncode == 0
 
     async with open_embedded(tmp_path, role="owner", clock_ms=lambda: 0) as broker:
-        requests = [decode_request(record.value).request_id for record in await read_all(broker, TOPICS.requests)]
+        requests = [decode_request(record.value).request_id for record in await all_requests(broker)]
         events = [orjson.loads(record.value) for record in await read_all(broker, TOPICS.events)]
         assert len(requests) == len(set(requests))
         assert sorted(event["id"] for event in events) == sorted(requests)
@@ -131,9 +135,10 @@ async def test_after_kills_under_load_every_accepted_request_has_one_event_equal
         for request_id, answer in answered.items():
             told = {name: by_id[request_id][name] for name in ("retcode", "identity_id", "name", "score")}
             assert told == {name: answer[name] for name in told}
-        ends = await broker.end_offsets(TOPICS.requests)
-        async with broker.member(TOPICS.requests, TOPICS.processors) as member:
-            assert {p: await member.committed(p) or 0 for p in ends} == dict(ends)
+        for topic, group in ((TOPICS.requests, TOPICS.processors), (TOPICS.admin, TOPICS.admins)):
+            ends = await broker.end_offsets(topic)
+            async with broker.member(topic, group) as member:
+                assert {p: await member.committed(p) or 0 for p in ends} == dict(ends)
 
 
 async def test_the_people_are_there_again_after_a_kill(tmp_path):
@@ -169,7 +174,7 @@ async def test_the_first_signal_answers_what_is_in_flight_and_takes_nothing_more
     async with open_embedded(tmp_path, role="owner", clock_ms=lambda: 0) as broker:
         events = {orjson.loads(record.value)["id"] for record in await read_all(broker, TOPICS.events)}
         assert answered <= events
-        assert len(events) == len(await read_all(broker, TOPICS.requests))
+        assert len(events) == len(await all_requests(broker))
 
 
 async def test_a_second_signal_kills_at_once_whatever_is_in_flight(tmp_path):

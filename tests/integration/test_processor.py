@@ -39,7 +39,7 @@ from contract.messages import (
     decode_reply,
     encode,
 )
-from contract.topics import Topics, request_key
+from contract.topics import Topics
 from engine.gallery.people import People
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
@@ -92,7 +92,8 @@ def record_of(request: Request, **headers: bytes) -> NewRecord:
         Headers.DEADLINE_MS: str(int((time.time() + DEADLINE_S) * 1000)).encode(),
         **headers,
     }
-    return NewRecord(TOPICS.requests, request_key(request), encode(request), tuple(told.items()))
+    topic = TOPICS.of_requests(administrative=request.administrative)
+    return NewRecord(topic, request.key, encode(request), tuple(told.items()))
 
 
 async def read_all(broker: Broker, topic: str) -> Sequence[Record]:
@@ -386,8 +387,8 @@ class LostBroker(FailingBroker):
 
 
 async def test_an_outage_of_the_log_is_told_once_and_so_is_its_end(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("processor.processor._RETRY_S", 0.01)
-    monkeypatch.setattr("processor.processor._FETCH_WAIT_S", 0.05)
+    monkeypatch.setattr("processor.intake._RETRY_S", 0.01)
+    monkeypatch.setattr("processor.intake._FETCH_WAIT_S", 0.05)
     brokers: list[LostBroker] = []
 
     def wrap(broker: Broker) -> LostBroker:
@@ -400,8 +401,11 @@ async def test_an_outage_of_the_log_is_told_once_and_so_is_its_end(tmp_path, mon
         brokers[0].is_lost = False
         await system.send(match(1))
         await system.wait_for(1)
-    told = [message for message in caplog.messages if message.startswith("requests can")]
-    assert told == ["requests cannot be read: away; trying again", "requests can be read again"]
+    told = [message for message in caplog.messages if message.startswith(f"topic {TOPICS.requests} can")]
+    assert told == [
+        f"topic {TOPICS.requests} cannot be read: away; trying again",
+        f"topic {TOPICS.requests} can be read again",
+    ]
 
 
 class NarrowBroker(FailingBroker):
@@ -411,13 +415,17 @@ class NarrowBroker(FailingBroker):
         member = self._broker.member(topic, group, *asked)
         commit = member.commit
 
-        async def narrow(partition: int, offset: int, outputs: Sequence[NewRecord], *more: Any) -> Any:
+        def checked(outputs: Sequence[NewRecord]) -> Sequence[NewRecord]:
             for record in outputs:
                 if record.key == b"person/big" or (
                     b'"id":"m3"' in (record.value or b"") and b'"match"' in record.value
                 ):
                     raise RecordTooLarge("a record is over the limit")
-            return await commit(partition, offset, outputs, *more)
+            return outputs
+
+        async def narrow(partition: int, offset: int, outputs: Sequence[NewRecord], *then: Any) -> Any:
+            steps = [lambda positions, step=step: checked(step(positions)) for step in then]
+            return await commit(partition, offset, checked(outputs), *steps)
 
         member.commit = narrow
         return member
@@ -437,7 +445,7 @@ async def test_what_the_log_has_no_room_for_is_a_dead_letter_and_holds_nothing_u
         assert len(await read_all(system.broker, TOPICS.events)) == 8
 
 
-@pytest.mark.parametrize("step", ["decide_deletion", "Emitter.of_person"])
+@pytest.mark.parametrize("step", ["admin_lane.decide_deletion", "outputs.Emitter.of_person"])
 async def test_a_person_who_cannot_be_decided_about_is_a_dead_letter_and_holds_nothing_up(tmp_path, monkeypatch, step):
     def broken(*_: object) -> None:
         raise RuntimeError("broken rule")
@@ -446,7 +454,7 @@ async def test_a_person_who_cannot_be_decided_about_is_a_dead_letter_and_holds_n
         await system.send(enrol("e1", "anna", 1))
         await system.wait_for(1)
         with monkeypatch.context() as patch:
-            patch.setattr(f"processor.lane.{step}", broken)
+            patch.setattr(f"processor.{step}", broken)
             await system.send(DeleteRequest(request_id="d1", identity_id="anna", received_time_s=1.0))
             await system.wait_for(2)
         await system.send(enrol("e2", "anna", 1, update=True))
@@ -460,7 +468,10 @@ class RevokingBroker(FailingBroker):
     """A log whose group takes partitions away and gives them back, as one with several members does."""
 
     def member(self, topic: str, group: str, *asked: Any) -> GroupMember:
-        self.only = super().member(topic, group, *asked)
+        member = super().member(topic, group, *asked)
+        if topic != TOPICS.requests:
+            return member
+        self.only = member
         self.only.on_revoked = lambda forget: setattr(self, "forget", forget)
         return self.only
 
@@ -474,7 +485,7 @@ class RevokingBroker(FailingBroker):
 
 
 async def test_work_on_partitions_that_pass_on_is_finished_or_forgotten_and_done_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("processor.processor._HANDOVER_S", 0.05)
+    monkeypatch.setattr("processor.intake._HANDOVER_S", 0.05)
     brokers: list[RevokingBroker] = []
 
     def wrap(broker: Broker) -> RevokingBroker:

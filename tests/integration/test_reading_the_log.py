@@ -15,7 +15,6 @@ from capture.reader import CaptureReader
 from capture.record import Tally, Wanted, record
 from contract.capture import CaptureError, CaptureLine
 from contract.messages import CompareRequest, FiqaRequest, encode
-from contract.topics import request_key
 from sinks.console import Choice, print_events
 from sinks.jsonl import JsonlSink
 from sinks.runner import reading_at, run_sink
@@ -155,7 +154,7 @@ async def test_a_recording_passes_over_all_that_is_no_match_and_waits_for_nothin
         request_id="c1", face_image=b"jpeg", card_image=b"jpeg", compare_time_s=RECEIVED_S, received_time_s=RECEIVED_S
     )
     one = FiqaRequest(request_id="q1", image=b"jpeg", received_time_s=RECEIVED_S)
-    await log.append([NewRecord(TOPICS.requests, request_key(r), encode(r)) for r in (two, one)])
+    await log.append([NewRecord(TOPICS.requests, r.key, encode(r)) for r in (two, one)])
     await fill(log, clock, 2)
     tally, lines = await captured(log, tmp_path / "capture")
     assert (tally.recorded, tally.undecided) == (2, 0)

@@ -20,9 +20,10 @@ from msgspec import structs
 from broker.embedded import open_embedded
 from broker.port import Broker, NewRecord, Start
 from contract.messages import EnrolRequest, Headers, MatchRequest, encode
-from contract.topics import Topics, request_key
+from contract.people.keys import face_key, person_key, photo_key
+from contract.topics import Topics
 from engine.enrolment import decide_enrolment, prepare_face
-from engine.gallery.people import face_key, person_key, photo_key
+from engine.gallery.people import KnownPerson
 from engine.policy import Policy
 from picturematch.settings import load_settings
 from picturematch.wiring import run_system
@@ -30,7 +31,7 @@ from tests.faults.test_serve import serving
 from tests.integration.test_roles_on_kafka import create_topics, encoded, environment, post
 from tests.support.commands import run
 from tests.support.faces import MAX_PIXELS, MODELS, photo
-from tests.support.unreadable import UNREADABLE
+from tests.support.unreadable import MODEL, UNREADABLE
 
 MATCH, USERS = "/SophonMatch/api/PictureMatch", "/SophonFogSys/api/users"
 COMPARE = "/SophonMatch/api/compare"
@@ -136,7 +137,8 @@ def enrolled(identity_id: str, seed: int) -> list[tuple[bytes, bytes | None]]:
     """The records that an enrolment writes."""
     asked = EnrolRequest(request_id="r", identity_id=identity_id, received_time_s=0.0, photo=photo(seed))
     face, _ = prepare_face(asked, MODELS, Policy(), MAX_PIXELS, lambda: 0.0)
-    return list(decide_enrolment(asked, face, None, {}, 0, MODELS.embedder_identity, Policy()).records)
+    decision = decide_enrolment(asked, face, KnownPerson(), 0, MODELS.embedder_identity, Policy())
+    return list(decision.people_records([(0, 0)]))
 
 
 @pytest.mark.timeout(300)
@@ -254,7 +256,8 @@ async def test_what_somebody_waits_for_is_refused_and_what_has_no_deadline_waits
             for request in (asked, change):
                 told = ((Headers.REQUEST_ID, f"{request.request_id}{suffix}".encode()), *headers)
                 sent = structs.replace(request, request_id=request.request_id + suffix)
-                await site.broker.append([NewRecord(site.topics.requests, request_key(sent), encode(sent), told)])
+                topic = site.topics.of_requests(administrative=sent.administrative)
+                await site.broker.append([NewRecord(topic, sent.key, encode(sent), told)])
 
         in_time = str(int((time.time() + PATIENCE_S) * 1000)).encode()
         await accept((Headers.DEADLINE_MS, in_time), suffix="-in-time")
@@ -291,7 +294,7 @@ async def test_the_command_on_kafka_removes_it_beside_the_running_roles(kafka_bo
         assert all("key person/anna" in told and "xff" not in told for told in await site.wait_ready(False))
         done = await run("people", "repair", "--all", "--yes", **site.environment)
         assert (done.status, done.err) == (0, "")
-        assert "with it go 1 face and 1 photo of that person" in done.out
+        assert "with it goes 1 face of that person" in done.out
         await site.wait_ready()
         assert (await site.enrol("anna", 1))[0] == 200
         assert (await site.match(1))[1]["identity_id"] == "anna"
@@ -303,7 +306,7 @@ async def test_the_command_on_kafka_removes_it_beside_the_running_roles(kafka_bo
 async def test_the_server_on_the_embedded_log_stays_up_and_the_command_repairs_it(tmp_path):
     async with open_embedded(tmp_path, role="owner", clock_ms=lambda: int(time.time() * 1000)) as log:
         await log.ensure_topics(load_settings(None, {}).topic_specs)
-        people = [*enrolled("anna", 1), *enrolled("bert", 2), (face_key("anna", 0), GARBAGE), (b"\xff", GARBAGE)]
+        people = [*enrolled("anna", 1), *enrolled("bert", 2), (face_key("anna", 0, MODEL), GARBAGE), (b"\xff", GARBAGE)]
         await log.append([NewRecord(Topics().people, key, value) for key, value in people])
     options = ("--data-folder", tmp_path)
     async with serving(tmp_path) as server:
@@ -313,14 +316,14 @@ async def test_the_server_on_the_embedded_log_stays_up_and_the_command_repairs_i
             for part in (
                 "topic picturematch.people",
                 "partition 0",
-                "offset 6",
+                "offset 4",
                 "key face/anna/0",
-                "offset 7",
+                "offset 5",
                 "key \\xff",
             ):
                 assert part in asked.err
         beside = await run("people", "check", "--json", *options)
-        assert [orjson.loads(line)["offset"] for line in beside.out.splitlines()] == [6, 7]
+        assert [orjson.loads(line)["offset"] for line in beside.out.splitlines()] == [4, 5]
         busy = await run("people", "repair", "--all", "--yes", *options)
         assert busy.status == 2
         assert "stop the server" in busy.err
@@ -330,14 +333,14 @@ async def test_the_server_on_the_embedded_log_stays_up_and_the_command_repairs_i
     assert "Traceback" not in printed
     assert (
         sum(
-            "topic picturematch.people, partition 0, offset 6, key face/anna/0" in line for line in printed.splitlines()
+            "topic picturematch.people, partition 0, offset 4, key face/anna/0" in line for line in printed.splitlines()
         )
         == 1
     )
-    wrong = await run("people", "repair", 5, "--yes", *options)
+    wrong = await run("people", "repair", 3, "--yes", *options)
     assert wrong.status == 1
     assert "key person/bert" in wrong.err
-    done = await run("people", "repair", 6, 7, "--yes", *options)
+    done = await run("people", "repair", 4, 5, "--yes", *options)
     assert (done.status, done.err) == (0, "")
     assert (await run("people", "check", *options)).status == 0
     async with serving(tmp_path) as server, aiohttp.ClientSession(server.url) as session:
@@ -347,10 +350,12 @@ async def test_the_server_on_the_embedded_log_stays_up_and_the_command_repairs_i
 
 
 async def test_a_photo_that_cannot_be_read_is_missing_and_no_error(tmp_path):
-    async with embedded_site(tmp_path, [*enrolled("anna", 1), (photo_key("anna", 0), GARBAGE)]) as site:
+    async with embedded_site(tmp_path, enrolled("anna", 1)) as site:
         await site.wait_ready()
+        await site.broker.append([NewRecord(site.topics.photos, photo_key("anna", 0), GARBAGE)])
         fields = {"device_ip": "10.0.0.1", "rgb_image_base64": encoded(photo(1)), "need_register_photo": True}
         status, answer = await post(site.session, MATCH, **fields)
         assert (status, answer["identity_id"]) == (200, "anna")
+        assert "reg_pic" not in answer
         async with site.session.get(USERS, params={"identity_id": "anna", "need_bring_pic": "true"}) as listed:
             assert listed.status == 200

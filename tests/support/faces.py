@@ -51,11 +51,9 @@ class Enrolled:
         """Enrol the face of that seed."""
         asked = EnrolRequest(request_id="r", identity_id=identity_id, received_time_s=0.0, photo=photo(seed), **fields)
         face, _ = prepare_face(asked, MODELS, self.policy, MAX_PIXELS, lambda: 0.0)
-        person, vectors = self.people.person(identity_id), self.people.vectors(identity_id)
-        decision = decide_enrolment(
-            asked, face, person, vectors, len(self.people), MODELS.embedder_identity, self.policy
-        )
-        self.write(decision.records)
+        known = self.people.known(identity_id)
+        decision = decide_enrolment(asked, face, known, len(self.people), MODELS.embedder_identity, self.policy)
+        self.write(decision.people_records([(0, 0)] * len(decision.photos)))
         return decision
 
     def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> None:

@@ -7,7 +7,7 @@ from broker.port import Broker, NewRecord, Position, TopicSpec
 from contract.errors import Code
 from contract.events import ErrorInfo, Event, RequestPlace, Threshold, encode_event
 from contract.messages import EnrolRequest, MatchRequest, encode
-from contract.topics import Topics, request_key
+from contract.topics import Topics
 
 TOPICS = Topics()
 RECEIVED_S = 1_700_000_000.0
@@ -62,11 +62,14 @@ def no_face() -> dict[str, object]:
 
 
 async def make_topics(log: Broker, partitions: int = 2) -> None:
-    await log.ensure_topics([TopicSpec(TOPICS.requests, partitions), TopicSpec(TOPICS.events, partitions)])
+    await log.ensure_topics(
+        [TopicSpec(TOPICS.requests, partitions), TopicSpec(TOPICS.admin, 1), TopicSpec(TOPICS.events, partitions)]
+    )
 
 
 async def append_request(log: Broker, request: MatchRequest | EnrolRequest) -> Position:
-    (place,) = await log.append([NewRecord(TOPICS.requests, request_key(request), encode(request))])
+    topic = TOPICS.of_requests(administrative=request.administrative)
+    (place,) = await log.append([NewRecord(topic, request.key, encode(request))])
     return place
 
 

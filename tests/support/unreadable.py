@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from contract.messages import FaceRecord, encode
-from engine.gallery.people import face_key, person_key
+from contract.messages import encode
+from contract.people.keys import face_key, person_key
+from contract.people.records import FaceRecord
 from tests.support.faces import MODELS
 
 DIMENSION = MODELS.embedder.dimension
@@ -24,7 +25,7 @@ def _person(**changes: Any) -> bytes:
 
 def _face(vector: np.ndarray | bytes, **changes: Any) -> bytes:
     data = vector if isinstance(vector, bytes) else vector.astype("<f4").tobytes()
-    fields = {"identity_id": "anna", "number": 0, "vector": data, "model": MODEL, "has_photo": False}
+    fields = {"identity_id": "anna", "number": 0, "embedder": MODEL, "templates": {"whole": data}}
     return encode(FaceRecord(**{**fields, **changes}))
 
 
@@ -33,7 +34,7 @@ def _unit(length: int) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-ANNA, FACE = person_key("anna"), face_key("anna", 0)
+ANNA, FACE = person_key("anna"), face_key("anna", 0, MODEL)
 _NESTED = msgspec.msgpack.encode({"a": 7}).replace(b"\x81\xa1a\x07", b"\x81\xa1a" * 100_000 + b"\x07")
 
 UNREADABLE: dict[str, tuple[bytes, bytes]] = {
@@ -58,13 +59,16 @@ UNREADABLE: dict[str, tuple[bytes, bytes]] = {
     "a vector that is not finite": (FACE, _face(np.full(DIMENSION, np.nan))),
     "an infinite vector": (FACE, _face(np.full(DIMENSION, np.inf))),
     "a vector of length two": (FACE, _face(2 * _unit(DIMENSION))),
-    "a foreign vector cut within a number": (FACE, _face(b"\x00\x00\x00\x00\x01", model="another")),
+    "a foreign vector cut within a number": (
+        face_key("anna", 0, "another"),
+        _face(b"\x00\x00\x00\x00\x01", embedder="another"),
+    ),
     "a key that is not UTF-8": (b"person/\xff\xfe", _person()),
     "a key of another kind": (b"group/1", _map(name="g")),
     "a key without a name": (b"person/", _person(identity_id="")),
-    "a face's key without a number": (b"face/anna", _face(_unit(DIMENSION))),
-    "a face's key with a word": (b"face/anna/zero", _face(_unit(DIMENSION))),
-    "a face's key with another zero": (b"face/anna/00", _face(_unit(DIMENSION))),
+    "a face's key without a number": (b"face/anna/m", _face(_unit(DIMENSION))),
+    "a face's key with a word": (b"face/anna/zero/m", _face(_unit(DIMENSION))),
+    "a face's key with another zero": (b"face/anna/00/m", _face(_unit(DIMENSION))),
     "a photo's key without a number": (b"photo/anna/", _map(identity_id="anna", number=0, jpeg=b"")),
     "an empty key": (b"", _person()),
     "a key for a terminal": (b"person/\x1b[2J\xe2\x80\xae\xc2\x9b", b"\xc1"),

@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,13 +31,13 @@ from contract.messages import (
     MatchAnswer,
     MatchRequest,
     PersonAnswer,
-    PersonRecord,
-    PhotoRecord,
     Reply,
     Request,
     decode_request,
     encode,
 )
+from contract.people.keys import photo_key
+from contract.people.records import PersonRecord, PhotoRecord, PhotoReference
 from contract.people.unreadable import UnreadableRecord
 from contract.topics import Topics
 from ingest.server import Ingress
@@ -153,7 +154,7 @@ class ScriptedPeople:
     def __init__(self) -> None:
         self.version = 0
         self.persons: dict[str, PersonRecord] = {}
-        self.photos: dict[tuple[str, int], int] = {}
+        self.photos: dict[tuple[str, int], PhotoReference] = {}
         self.unreadable: dict[bytes, UnreadableRecord] = {}
 
     def hides(self, identity_id: str) -> bool:
@@ -162,7 +163,7 @@ class ScriptedPeople:
     def person(self, identity_id: str) -> PersonRecord | None:
         return self.persons.get(identity_id)
 
-    def photo_offset(self, identity_id: str, number: int) -> int | None:
+    def photo(self, identity_id: str, number: int) -> PhotoReference | None:
         return self.photos.get((identity_id, number))
 
     def has_group(self, name: str) -> bool:
@@ -349,12 +350,17 @@ async def respond(site: Site, topics: Topics) -> None:
         partition = int(record.header(Headers.REPLY_PARTITION) or b"0")
         await site.log.append([NewRecord(topics.replies, None, encode(reply), headers, partition)])
 
-    async with asyncio.TaskGroup() as group, site.log.reader(topics.requests) as reader:
-        while True:
-            for record in await reader.fetch():
-                site.records.append(record)
-                site.requests.append(decode_request(record.value or b""))
-                group.create_task(one(record))
+    async def follow(topic: str) -> None:
+        async with asyncio.TaskGroup() as group, site.log.reader(topic) as reader:
+            while True:
+                for record in await reader.fetch():
+                    site.records.append(record)
+                    site.requests.append(decode_request(record.value or b""))
+                    group.create_task(one(record))
+
+    async with asyncio.TaskGroup() as both:
+        both.create_task(follow(topics.requests))
+        both.create_task(follow(topics.admin))
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -378,8 +384,9 @@ def add_person(site: Site, identity_id: str, photo: bytes | None = None) -> None
         identity_id=identity_id, group_names=("default_group",), info=info, faces=(0,), next_face=1
     )
     if photo is not None:
-        topic = Topics().people
+        topic = Topics().photos
         log = site.log.logs[topic, 0]
         value = encode(PhotoRecord(identity_id=identity_id, number=0, jpeg=photo))
-        site.people.photos[identity_id, 0] = len(log)
-        log.append(Record(topic, 0, len(log), 0, None, value))
+        digest = sha256(photo).digest()
+        site.people.photos[identity_id, 0] = PhotoReference(sha256=digest, partition=0, offset=len(log))
+        log.append(Record(topic, 0, len(log), 0, photo_key(identity_id, 0), value))

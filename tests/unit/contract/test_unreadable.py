@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.people.unreadable import UnreadableRecord, printable_key
-from engine.gallery.inventory import Inventory
-from engine.gallery.people import People, face_key, person_key, photo_key
+from contract.people.directory import Directory
+from contract.people.inventory import Inventory
+from contract.people.keys import face_key, person_key, printable_key
+from contract.people.unreadable import UnreadableRecord
+from engine.gallery.people import People
 from tests.support.faces import MODELS, Enrolled, Entry
-from tests.support.unreadable import ANNA, UNREADABLE
+from tests.support.unreadable import ANNA, MODEL, UNREADABLE
 
 
 def unreadable(enrolled: Enrolled) -> Mapping[bytes, UnreadableRecord]:
@@ -39,7 +41,7 @@ def test_what_cannot_be_read_is_remembered_until_its_key_is_written_again(key: b
 def test_a_fold_without_faces_and_the_inventory_find_the_same_but_for_the_embedders_length(
     key: bytes, value: bytes
 ) -> None:
-    people, inventory = People(0, None), Inventory()
+    people, inventory = Directory(), Inventory()
     people.apply([Entry(key, value, 7)])
     inventory.take([Entry(key, value, 7)])
     told = [str(record) for record in people.unreadable.values()]
@@ -52,7 +54,7 @@ def test_a_fold_without_faces_and_the_inventory_find_the_same_but_for_the_embedd
 
 def test_a_record_that_can_be_read_replaces_one_that_cannot() -> None:
     enrolled = Enrolled()
-    enrolled.write([(ANNA, b"\xc1"), (face_key("anna", 0), b"\xc1")])
+    enrolled.write([(ANNA, b"\xc1"), (face_key("anna", 0, MODEL), b"\xc1")])
     assert enrolled.people.hides("anna")
     assert not enrolled.people.hides("ann")
     enrolled.enrol("anna", 1)
@@ -85,18 +87,13 @@ def test_a_damaged_record_that_lost_its_key_hides_somebody_until_a_tombstone_nam
     assert not inventory.unreadable()
 
 
-def test_a_photo_that_cannot_be_read_hides_nobody() -> None:
-    enrolled = Enrolled()
-    enrolled.enrol("anna", 1)
-    enrolled.write([(photo_key("anna", 0), b"\xc1")])
-    assert not unreadable(enrolled)
-
-
 @given(key=st.binary(max_size=300), value=st.one_of(st.none(), st.binary(max_size=60)))
 @settings(max_examples=300)
 def test_no_record_whatever_stops_the_fold(key: bytes, value: bytes | None) -> None:
     people = People(4, "model")
-    people.apply([Entry(key, value, 0), Entry(b"person/" + key, value, 1), Entry(b"face/" + key + b"/0", value, 2)])
+    people.apply(
+        [Entry(key, value, 0), Entry(b"person/" + key, value, 1), Entry(b"face/" + key + b"/0/model", value, 2)]
+    )
     assert people.version == 3
     for record in people.unreadable.values():
         assert str(record).isprintable()
@@ -119,7 +116,7 @@ def test_a_key_is_shown_without_what_would_steer_a_terminal(key: bytes, shown: s
     assert printable_key(key) == shown
 
 
-def test_with_a_person_go_the_faces_and_photos_and_nobody_elses() -> None:
+def test_with_a_person_go_the_faces_and_nobody_elses() -> None:
     enrolled, inventory = Enrolled(), Inventory()
 
     def write(*records: tuple[bytes, Any]) -> None:
@@ -128,15 +125,15 @@ def test_with_a_person_go_the_faces_and_photos_and_nobody_elses() -> None:
         inventory.take([Entry(key, value, first + n) for n, (key, value) in enumerate(records)])
 
     for identity_id in ("anna", "anna/0", "ann"):
-        write(*enrolled.enrol(identity_id, 1).records)
-    write((ANNA, b"\xc1"), (face_key("anna", 5), b"\xc1"))
-    wanted = {ANNA, face_key("anna", 0), photo_key("anna", 0), face_key("anna", 5)}
+        write(*enrolled.enrol(identity_id, 1).people_records([(0, 0)]))
+    write((ANNA, b"\xc1"), (face_key("anna", 5, MODEL), b"\xc1"))
+    wanted = {ANNA, face_key("anna", 0, MODEL), face_key("anna", 5, MODEL)}
     assert set(enrolled.people.keys_of("anna")) == wanted
     assert set(inventory.keys_to_remove(ANNA)) == wanted
     assert inventory.keys_to_remove(ANNA)[0] == ANNA
-    assert inventory.keys_to_remove(face_key("anna", 5)) == [face_key("anna", 5)]
+    assert inventory.keys_to_remove(face_key("anna", 5, MODEL)) == [face_key("anna", 5, MODEL)]
     assert inventory.keys_to_remove(b"\xff") == [b"\xff"]
     assert inventory.key_at(enrolled.people.version - 2) == person_key("anna")
-    assert inventory.key_at(3) == photo_key("anna", 0)
-    assert inventory.key_at(0) is None  # a later record of its key replaced it
+    assert inventory.key_at(2) == face_key("anna", 0, MODEL)
+    assert inventory.key_at(3) is None  # a later record of its key replaced it
     assert inventory.key_at(10_000) is None

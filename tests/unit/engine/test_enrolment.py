@@ -1,5 +1,6 @@
 """Who may be enrolled, changed and removed, and what the people topic gets for it."""
 
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 
 from contract.errors import Code, Refusal, Refused
-from contract.messages import DeleteRequest, EnrolRequest, FaceRecord, PersonRecord
+from contract.messages import DeleteRequest, EnrolRequest
+from contract.people.records import FaceRecord, PersonRecord, PhotoReference, photo_of
 from engine.enrolment import PreparedFace, decide_deletion, decide_enrolment, prepare_face
+from engine.gallery.people import KnownPerson
 from engine.policy import Policy
 from engine.report import Circumstances, person_event
 from engine.vision.networks.standin import stand_in_models
@@ -28,7 +31,7 @@ def request(**fields: Any) -> EnrolRequest:
 
 
 def prepared(seed: int, jpeg: bytes | None = b"jpeg") -> PreparedFace:
-    return PreparedFace(unit(seed), jpeg)
+    return PreparedFace.of(unit(seed), jpeg, jpeg)
 
 
 def enrolled(*faces: int, **info: Any) -> PersonRecord:
@@ -41,23 +44,35 @@ def enrolled(*faces: int, **info: Any) -> PersonRecord:
     )
 
 
+def known(person: PersonRecord | None, vectors: dict[int, np.ndarray] | None = None) -> KnownPerson:
+    numbers = person.faces if person else ()
+    photos = {n: PhotoReference(sha256=b"%d" % n, partition=0, offset=n) for n in numbers}
+    return KnownPerson(person, vectors or {}, dict.fromkeys(numbers, ("model+1",)), photos)
+
+
 def decide(asked, face=None, person=None, vectors=None, count=0, policy=None):
-    return decide_enrolment(asked, face, person, vectors or {}, count, "model+1", policy or Policy())
+    return decide_enrolment(asked, face, known(person, vectors), count, "model+1", policy or Policy())
 
 
 def refusal_of(*args: Any, **kwargs: Any) -> Refusal:
     with pytest.raises(Refused) as caught:
         decide(*args, **kwargs)
-    return caught.value
+    return caught.value.refusal
 
 
 def keys(decision) -> list[tuple[str, bool]]:
-    return [(key.decode(), value is None) for key, value in decision.records]
+    places = [(0, 5)] * len(decision.photos)
+    return [(key.decode(), value is None) for key, value in (*decision.photos, *decision.people_records(places))]
+
+
+def person_of(decision) -> PersonRecord:
+    records = dict(decision.people_records([(0, 5)] * len(decision.photos)))
+    return msgspec.msgpack.decode(records[b"person/p"], type=PersonRecord)
 
 
 def test_a_new_person_gets_photo_face_and_person_in_that_order():
     decision = decide(request(info={"name": "N"}), prepared(1))
-    assert keys(decision) == [("photo/p/0", False), ("face/p/0", False), ("person/p", False)]
+    assert keys(decision) == [("photo/p/0", False), ("face/p/0/model%2B1", False), ("person/p", False)]
     assert decision.outcome == "enrolled"
     assert decision.answer.info == {"type": 1, "permission_ids": ["0"], "name": "N"}
     assert decision.answer.image_id == "0"
@@ -65,10 +80,23 @@ def test_a_new_person_gets_photo_face_and_person_in_that_order():
 
 def test_a_face_record_holds_the_unit_vector_and_its_model():
     decision = decide(request(), prepared(1, jpeg=None))
-    record = msgspec.msgpack.decode(decision.records[0][1], type=FaceRecord)
-    assert record.model == "model+1"
-    assert not record.has_photo
-    np.testing.assert_array_equal(np.frombuffer(record.vector, "<f4"), unit(1))
+    record = msgspec.msgpack.decode(decision.people_records()[0][1], type=FaceRecord)
+    assert record.embedder == "model+1"
+    assert record.photo is None
+    np.testing.assert_array_equal(np.frombuffer(record.templates["whole"], "<f4"), unit(1))
+
+
+def test_a_face_record_names_its_photo_by_digest_and_by_the_place_where_it_was_written():
+    decision = decide(request(photo=b"png"), PreparedFace.of(unit(1), b"png", b"jpeg"))
+    ((key, value),) = decision.photos
+    assert key == b"photo/p/0"
+    record = msgspec.msgpack.decode(decision.people_records([(3, 17)])[0][1], type=FaceRecord)
+    assert (record.photo.partition, record.photo.offset) == (3, 17)
+    assert record.photo.digest == sha256(b"png").digest()
+    assert photo_of(value, record.photo) == b"jpeg"
+    other = decide(request(photo=b"x"), PreparedFace.of(unit(1), b"x", b"x")).photos[0][1]
+    assert photo_of(other, record.photo) is None, "the photo of another hash"
+    assert photo_of(b"\xc1", record.photo) is None
 
 
 def test_an_identity_that_exists_is_refused_unless_it_may_be_changed():
@@ -82,8 +110,8 @@ def test_changing_somebody_unknown_is_refused():
 
 def test_a_second_photo_adds_a_face():
     decision = decide(request(ignore_exist=True), prepared(2), enrolled(0), {0: unit(1)})
-    assert keys(decision) == [("photo/p/1", False), ("face/p/1", False), ("person/p", False)]
-    assert msgspec.msgpack.decode(decision.records[-1][1], type=PersonRecord).faces == (0, 1)
+    assert keys(decision) == [("photo/p/1", False), ("face/p/1/model%2B1", False), ("person/p", False)]
+    assert person_of(decision).faces == (0, 1)
 
 
 def test_the_same_face_sent_again_is_not_added_twice():
@@ -94,14 +122,17 @@ def test_the_same_face_sent_again_is_not_added_twice():
 
 def test_support_single_face_drops_the_older_ones():
     decision = decide(request(ignore_exist=True, support_single_face=True), prepared(3), enrolled(0, 1))
-    assert keys(decision)[2:] == [
-        ("person/p", False),
-        ("face/p/0", True),
+    assert keys(decision) == [
+        ("photo/p/2", False),
         ("photo/p/0", True),
-        ("face/p/1", True),
         ("photo/p/1", True),
+        ("face/p/2/model%2B1", False),
+        ("person/p", False),
+        ("face/p/0/model%2B1", True),
+        ("face/p/1/model%2B1", True),
     ]
-    assert msgspec.msgpack.decode(decision.records[2][1], type=PersonRecord).faces == (2,)
+    assert person_of(decision).faces == (2,)
+    assert set(decision.after.vectors) == {2}
 
 
 def test_a_face_number_is_never_used_again():
@@ -113,7 +144,7 @@ def test_a_face_number_is_never_used_again():
 def test_a_change_without_a_photo_keeps_the_faces_and_merges_the_info():
     decision = decide(request(update=True, info={"name": "new"}), None, enrolled(0, name="old", floor=3))
     assert keys(decision) == [("person/p", False)]
-    changed = msgspec.msgpack.decode(decision.records[0][1], type=PersonRecord)
+    changed = person_of(decision)
     assert changed.faces == (0,)
     assert changed.info == {"type": 1, "permission_ids": ["0"], "name": "new", "floor": 3}
 
@@ -151,16 +182,17 @@ def test_the_photo_comes_back_only_when_asked_for():
 
 def test_a_deletion_removes_person_faces_and_photos():
     asked = DeleteRequest(request_id="r", identity_id="p", received_time_s=1.0)
-    decision = decide_deletion(asked, enrolled(0, 2))
+    decision = decide_deletion(asked, known(enrolled(0, 2)))
     assert keys(decision) == [
-        ("person/p", True),
-        ("face/p/0", True),
         ("photo/p/0", True),
-        ("face/p/2", True),
         ("photo/p/2", True),
+        ("person/p", True),
+        ("face/p/0/model%2B1", True),
+        ("face/p/2/model%2B1", True),
     ]
+    assert decision.after.record is None
     with pytest.raises(Refused) as caught:
-        decide_deletion(asked, None)
+        decide_deletion(asked, KnownPerson())
     assert caught.value.code is Code.ID_NOT_FOUND
 
 

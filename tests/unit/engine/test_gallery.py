@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.messages import FaceRecord, PersonRecord, PhotoRecord, encode
-from engine.gallery.people import People, face_key, person_key, photo_key
+from contract.messages import encode
+from contract.people.keys import face_key, person_key
+from contract.people.records import FaceRecord, PersonRecord, PhotoReference
+from engine.gallery.people import People
 
 DIMENSION = 16
 MODEL = "model+1"
@@ -39,10 +41,9 @@ def person(identity_id: str, *faces: int, name: str = "") -> tuple[bytes, bytes]
 
 
 def face(identity_id: str, number: int, vector: np.ndarray, model: str = MODEL) -> tuple[bytes, bytes]:
-    record = FaceRecord(
-        identity_id=identity_id, number=number, vector=vector.astype("<f4").tobytes(), model=model, has_photo=False
-    )
-    return face_key(identity_id, number), encode(record)
+    templates = {"whole": vector.astype("<f4").tobytes()}
+    record = FaceRecord(identity_id=identity_id, number=number, embedder=model, templates=templates)
+    return face_key(identity_id, number, model), encode(record)
 
 
 class Topic:
@@ -98,7 +99,7 @@ def test_a_deleted_person_is_found_no_more_and_a_gallery_taken_before_still_find
     topic.enrol("gone", 1)
     topic.enrol("stays", 2)
     before = topic.people.gallery()
-    topic.write((person_key("gone"), None), (face_key("gone", 0), None))
+    topic.write((person_key("gone"), None), (face_key("gone", 0, MODEL), None))
     assert before.best(unit(1)).person.identity_id == "gone"
     after = topic.people.gallery()
     assert after.best(unit(1)).person.identity_id == "stays"
@@ -126,18 +127,29 @@ def test_faces_of_another_embedder_are_counted_and_not_searched(topic):
     assert topic.people.gallery().size == 0
     assert topic.people.foreign_faces == 1
     topic.write(face("p", 0, unit(1)))
-    assert topic.people.gallery().size == 1
+    assert topic.people.gallery().size == 1, "both embedders have their place"
+    assert topic.people.foreign_faces == 1
+    assert topic.people.known("p").embedders == {0: ("other+1", MODEL)}
+    topic.write((face_key("p", 0, "other+1"), None))
     assert topic.people.foreign_faces == 0
+    assert topic.people.gallery().size == 1
 
 
-def test_the_place_of_a_photo_follows_the_topic(topic):
-    photo = PhotoRecord(identity_id="p", number=0, jpeg=b"...")
-    topic.write((photo_key("p", 0), encode(photo)), person("p"))
-    assert topic.people.photo_offset("p", 0) == 0
-    topic.write((photo_key("p", 0), encode(photo)))
-    assert topic.people.photo_offset("p", 0) == 2
-    topic.write((photo_key("p", 0), None))
-    assert topic.people.photo_offset("p", 0) is None
+def test_the_photo_of_a_face_is_the_one_that_its_record_names(topic):
+    def with_photo(offset: int) -> tuple[bytes, bytes]:
+        photo = PhotoReference(sha256=b"digest", partition=1, offset=offset)
+        templates = {"whole": unit(1).astype("<f4").tobytes()}
+        return face_key("p", 0, MODEL), encode(
+            FaceRecord(identity_id="p", number=0, embedder=MODEL, templates=templates, photo=photo)
+        )
+
+    topic.write(with_photo(3), person("p", 0))
+    assert topic.people.photo("p", 0).offset == 3
+    topic.write(with_photo(8))
+    assert topic.people.photo("p", 0).offset == 8
+    assert topic.people.photo("p", 1) is None
+    topic.write((face_key("p", 0, MODEL), None))
+    assert topic.people.photo("p", 0) is None
 
 
 def test_pages_come_in_order_of_identity_and_do_not_overlap(topic):
@@ -162,7 +174,7 @@ def test_many_removed_faces_leave_the_others_in_place(topic):
         topic.enrol(f"p{seed:04}", seed)
     held = topic.people.gallery()
     for seed in range(0, 2500, 2):
-        topic.write((person_key(f"p{seed:04}"), None), (face_key(f"p{seed:04}", 0), None))
+        topic.write((person_key(f"p{seed:04}"), None), (face_key(f"p{seed:04}", 0, MODEL), None))
     gallery = topic.people.gallery()
     assert gallery.size == 1250
     assert len(gallery.vectors) < 2500
@@ -189,14 +201,14 @@ def test_the_fold_agrees_with_looking_at_the_latest_value_of_every_key(steps):
             record = person(who, *range(number))
             named[who] = tuple(range(number))
         elif what == "drop":
-            record = (face_key(who, number), None)
+            record = (face_key(who, number, MODEL), None)
         else:
             record = (person_key(who), None)
             named.pop(who, None)
         latest[record[0]] = record[1]
         topic.write(record)
         topic.people.gallery()
-    expected = sum(latest.get(face_key(who, n)) is not None for who, numbers in named.items() for n in numbers)
+    expected = sum(latest.get(face_key(who, n, MODEL)) is not None for who, numbers in named.items() for n in numbers)
     gallery = topic.people.gallery()
     assert gallery.size == expected
     assert len(topic.people) == len(named)

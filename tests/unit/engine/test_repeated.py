@@ -1,12 +1,15 @@
 """What makes an enrolment the same as one before."""
 
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import pytest
 
-from contract.messages import EnrolRequest, PersonRecord, PhotoRecord
-from engine.repeated import may_repeat, photo_digest, repeated_face, stored_digest
+from contract.messages import EnrolRequest
+from contract.people.records import PersonRecord, PhotoReference
+from engine.gallery.people import KnownPerson
+from engine.repeated import repeated_face
 
 PHOTO, OTHER = b"the photo", b"another file of the same face"
 INFO = {"type": 1, "permission_ids": ["0"], "name": "N", "floor": 2}
@@ -29,13 +32,22 @@ def asked(**changes: Any) -> EnrolRequest:
     return EnrolRequest(request_id="r", identity_id="p", received_time_s=1.0, **{**fields, **changes})
 
 
+def digest(photo: bytes | None) -> bytes | None:
+    return None if photo is None else sha256(photo).digest()
+
+
+def reference(photo: bytes) -> PhotoReference:
+    return PhotoReference(sha256=sha256(photo).digest(), partition=0, offset=0)
+
+
 VECTORS = {3: unit(3), 7: unit(7)}
-DIGESTS = {3: photo_digest(OTHER), 7: photo_digest(PHOTO)}
+PHOTOS = {3: reference(OTHER), 7: reference(PHOTO)}
 FEATURE = {"photo": None, "feature": (0.0,)}
 
 
 def repeated(request: EnrolRequest, vector: Any = VECTORS[7], who: PersonRecord | None = None) -> int | None:
-    return repeated_face(request, vector, who or person(), VECTORS, DIGESTS)
+    known = KnownPerson(who or person(), VECTORS, {}, PHOTOS)
+    return repeated_face(request, vector, digest(request.photo), known)
 
 
 def test_the_same_photo_groups_and_info_are_the_same_enrolment_in_whatever_order() -> None:
@@ -91,10 +103,11 @@ def test_a_feature_is_the_same_only_number_by_number() -> None:
 
 
 def test_somebody_who_is_not_enrolled_repeats_nothing() -> None:
-    assert may_repeat(asked(), VECTORS[7], None, {}) == []
+    assert repeated_face(asked(), VECTORS[7], digest(PHOTO), KnownPerson()) is None
 
 
-def test_the_photo_of_a_record_is_told_by_the_file_that_was_sent() -> None:
-    assert stored_digest(PhotoRecord(identity_id="p", number=0, jpeg=PHOTO)) == photo_digest(PHOTO)
-    converted = PhotoRecord(identity_id="p", number=0, jpeg=b"jpeg", sent_sha256=photo_digest(PHOTO))
-    assert stored_digest(converted) == photo_digest(PHOTO)
+def test_a_photo_that_was_converted_is_compared_by_the_file_that_was_sent() -> None:
+    converted = PhotoReference(sha256=b"of the JPEG", sent_sha256=digest(PHOTO), partition=0, offset=0)
+    known = KnownPerson(person(), VECTORS, {}, {7: converted})
+    assert repeated_face(asked(), VECTORS[7], digest(PHOTO), known) == 7
+    assert repeated_face(asked(), VECTORS[7], b"of the JPEG", known) is None

@@ -29,7 +29,7 @@ class Log:
         await self.broker.append([NewRecord(TOPICS.events, b"k", encode_event(event), partition=partition)])
 
     async def decided(self, partition: int = 1, first: int = 0, end: int = 10) -> int | None:
-        return await Decided(self.broker, TOPICS)(partition, first, end)
+        return await Decided(self.broker, TOPICS, TOPICS.requests)(partition, first, end)
 
 
 @pytest.fixture
@@ -81,5 +81,5 @@ async def test_partitions_that_are_asked_about_together_are_told_apart(log):
     at_zero = event_of(log.requests[0], Position(TOPICS.requests, 0, 1))
     await log.broker.append([NewRecord(TOPICS.events, b"k", encode_event(at_zero), partition=2)])
     await log.event(4, 2)
-    decided = Decided(log.broker, TOPICS)
+    decided = Decided(log.broker, TOPICS, TOPICS.requests)
     assert await asyncio.gather(decided(0, 0, 2), decided(1, 0, 10)) == [2, 5]

@@ -7,10 +7,13 @@ import orjson
 import pytest
 
 from broker.port import FollowUp, NewRecord, Position, Record
-from contract.messages import EnrolRequest, PersonRecord, encode
+from contract.messages import EnrolRequest, encode
+from contract.people.keys import person_key
+from contract.people.records import PersonRecord
 from contract.topics import Topics
-from engine.gallery.people import People, person_key
+from engine.gallery.people import People
 from engine.policy import Policy
+from processor.admin_lane import AdminLane
 from processor.envelope import Envelope
 from processor.examine import Examined, ExaminedPerson, Failure, Unreadable
 from processor.lane import Lane, LaneHooks
@@ -62,10 +65,10 @@ async def test_people_that_an_earlier_owner_of_the_partition_enrolled_are_read_b
         request = EnrolRequest(request_id="e2", identity_id="anna", received_time_s=1.0)
         return ExaminedPerson(record, Envelope("e2", None, None, 0), request)
 
-    emitter = Emitter(TOPICS, Policy(), {}, "/test", lambda: 2.0)
+    emitter = Emitter(TOPICS, Policy(), {"embedder": "model"}, "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: done.set(), lambda _: None, lambda: None)
-    access = PeopleAccess(Log(), TOPICS.people, people, reached)  # type: ignore[arg-type]
-    lane = Lane(0, member, examine, unchanged, emitter, access, "model", hooks)  # type: ignore[arg-type]
+    access = PeopleAccess(Log(), TOPICS.people, None, people, reached)  # type: ignore[arg-type]
+    lane = AdminLane(0, member, examine, unchanged, emitter, access, hooks)  # type: ignore[arg-type]
     running = asyncio.create_task(lane.run())
     lane.put(Record(TOPICS.requests, 0, 0, 0, b"anna", b""))
     async with asyncio.timeout(5):
@@ -91,8 +94,8 @@ async def test_a_finished_result_waits_a_moment_for_those_behind_it(wait_s: floa
 
     emitter = Emitter(TOPICS, Policy(), {}, "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: committed.release(), lambda _: None, lambda: None)
-    access = PeopleAccess(None, TOPICS.people, people, never)  # type: ignore[arg-type]
-    lane = Lane(0, member, examine, unchanged, emitter, access, "model", hooks, wait_s)  # type: ignore[arg-type]
+    access = PeopleAccess(None, TOPICS.people, None, people, never)  # type: ignore[arg-type]
+    lane = Lane(0, member, examine, unchanged, emitter, access, hooks, wait_s)  # type: ignore[arg-type]
     running = asyncio.create_task(lane.run())
     for offset in range(3):
         lane.put(Record(TOPICS.requests, 0, offset, 0, b"k", b""))

@@ -6,8 +6,9 @@ It knows no embedder, so it cannot tell whether a vector has the length of the o
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from contract.people.unreadable import NotReadable, UnreadableRecord, key_of, parse_key, read_face, read_person
-from engine.gallery.people import Entry
+from contract.people.directory import Entry
+from contract.people.keys import NotReadable, PersonKey, key_of, parse_key
+from contract.people.unreadable import UnreadableRecord, read_face, read_person
 
 
 @dataclass(slots=True)
@@ -39,13 +40,13 @@ class Inventory:
         return next((key for key, (last, _) in self._last.items() if last == offset), None)
 
     def keys_to_remove(self, key: bytes) -> Sequence[bytes]:
-        """What goes with a record that is removed: its own key, and of a person also the faces and photos, which nobody
-        would ever remove otherwise."""
+        """What goes with a record that is removed: its own key, and of a person also the faces, which nobody would ever
+        remove otherwise."""
         try:
             named = parse_key(key)
         except NotReadable:
             return [key]
-        if named.kind != "person":
+        if not isinstance(named, PersonKey):
             return [key]
         return [key, *(other for other in self._last if other != key and _is_about(other, named.identity_id))]
 
@@ -60,10 +61,10 @@ def _is_about(key: bytes, identity_id: str) -> bool:
 def _why_not_readable(key: bytes, value: bytes) -> str | None:
     try:
         named = parse_key(key)
-        if named.kind == "person":
+        if isinstance(named, PersonKey):
             read_person(named, value)
-        elif named.kind == "face":
-            read_face(named, value, model=None, dimension=0)
+        else:
+            read_face(named, value, embedder=None, dimension=0)
     except NotReadable as error:
         return str(error)
     return None
