@@ -1,6 +1,5 @@
 """Writes a capture (contract.capture) into a folder: private, resumable, each picture once."""
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from contract.capture import (
     picture_file,
     picture_sha256,
 )
+from contract.files import HALF_WRITTEN, half_written, sync_folder, try_lock
 from sinks.port import cannot_be_written
 
 
@@ -71,14 +71,8 @@ class CaptureFolder:
         path = self._folder / picture_file(sha256)
         if path.exists():
             return sha256
-        half = path.with_suffix(".half")
-        with self._writing():
-            descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(picture)
-                file.flush()
-                os.fsync(file.fileno())
-            half.replace(path)
+        with self._writing(), half_written(path, picture) as half:
+            Path(half).replace(path)  # its name is durable once a line that names it is appended
         return sha256
 
     def append(self, lines: Sequence[CaptureLine]) -> None:
@@ -86,7 +80,7 @@ class CaptureFolder:
         if self._lines is None:
             raise ValueError("the capture folder is not open")
         with self._writing():
-            _sync_folder(self._folder / PICTURES_FOLDER)
+            sync_folder(self._folder / PICTURES_FOLDER)
             size = os.fstat(self._lines).st_size
             left = memoryview(b"".join(map(format_line, lines)))
             try:
@@ -106,10 +100,8 @@ class CaptureFolder:
 
     def _open(self) -> None:
         self._lock = os.open(self._folder / MANIFEST_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CaptureError(f"another process writes to {self._folder}; stop it or choose another") from error
+        if not try_lock(self._lock):
+            raise CaptureError(f"another process writes to {self._folder}; stop it or choose another")
         manifest = os.pread(self._lock, 65536, 0)
         if manifest:
             check_manifest(manifest)
@@ -118,14 +110,14 @@ class CaptureFolder:
             os.fsync(self._lock)
         pictures = self._folder / PICTURES_FOLDER
         pictures.mkdir(mode=0o700, exist_ok=True)
-        for half in pictures.glob("*.half"):
+        for half in pictures.glob(HALF_WRITTEN):
             half.unlink()
         requests = self._folder / REQUESTS_FILE
         self._lines = os.open(requests, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         _cut_half_line(requests, self._lines)
         with requests.open("rb") as lines:
             self._last = last_lines(parse_lines(lines))
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
 
 def _cut_half_line(path: Path, descriptor: int) -> None:
@@ -136,11 +128,3 @@ def _cut_half_line(path: Path, descriptor: int) -> None:
             if line.endswith(b"\n"):
                 good += len(line)
     os.ftruncate(descriptor, good)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

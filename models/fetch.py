@@ -144,10 +144,7 @@ def _run(
 def _end(client: subprocess.Popen[bytes]) -> None:
     if client.poll() is not None:
         return
-    if sys.platform == "win32":
-        client.kill()
-    else:
-        os.killpg(client.pid, signal.SIGKILL)
+    os.killpg(client.pid, signal.SIGKILL)
     client.wait()
 
 

@@ -1,12 +1,11 @@
 """A lock between processes, held by the operating system: it ends with its holder, however that ends."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
+from contract.files import try_lock
 from models.errors import FetchFailed
 
 _POLL_S = 0.2
@@ -22,7 +21,7 @@ def exclusive(path: Path, timeout_s: float, waiting: Callable[[], None]) -> Iter
     deadline_s = time.monotonic() + timeout_s
     told = False
     with path.open("a+b") as file:
-        while not _try_lock(file):
+        while not try_lock(file.fileno()):
             if not told:
                 waiting()
                 told = True
@@ -31,24 +30,3 @@ def exclusive(path: Path, timeout_s: float, waiting: Callable[[], None]) -> Iter
             time.sleep(_POLL_S)
         # Closing the file gives the lock back.
         yield
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True

@@ -11,7 +11,6 @@ Layout of the cache folder::
 Every file is written under another name, flushed, and moved into place: what has its name is complete.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from contract.files import HALF_WRITTEN, write_whole
 from models.archives import find_in_folder, read_members
 from models.errors import DamagedModel, FetchFailed, ModelError, NotInstalled
 from models.fetch import fetch_command, fetch_package
@@ -249,7 +249,7 @@ class ModelStore:
                 # Whoever left them is gone: the lock is ours.
                 for left_over in self._dir.glob("fetching-*"):
                     shutil.rmtree(left_over, ignore_errors=True)
-                for left_over in (*self._dir.rglob(".writing-*"), *self._damaged_sources()):
+                for left_over in (*self._dir.rglob(HALF_WRITTEN), *self._damaged_sources()):
                     left_over.unlink(missing_ok=True)
                 yield
         except OSError as error:
@@ -314,14 +314,4 @@ def _holds(path: Path, sha256: str) -> bool:
 def _write(path: Path, data: bytes) -> None:
     """Put the bytes under that name, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, data, mode=0o644)

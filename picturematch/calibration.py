@@ -1,7 +1,5 @@
 """A curve of false match rates measured on the operator's photos: the trade-off, and the manifest that keeps it."""
 
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from contract.files import half_written, sync_folder
 from engine.evaluation.curve import LEAST_PAIRS, RATES, extended_curve, measured_curve, tells
 from engine.evaluation.scores import Scores
 from engine.policy import Policy
@@ -154,8 +153,8 @@ def write_fragment(file: Path, fragment: str) -> Manifest:
         OSError: it cannot be written.
     """
     with _extended(file, fragment) as (temporary, manifest):
-        temporary.chmod(file.stat().st_mode & 0o777 if file.exists() else 0o644)
         temporary.replace(file)
+        sync_folder(file.parent)
     return manifest
 
 
@@ -164,18 +163,11 @@ def _extended(file: Path, fragment: str) -> Iterator[tuple[Path, Manifest]]:
     """The manifest `file` with the fragment, as a file beside it that goes at the end unless it was moved."""
     before = file.read_text("utf-8") if file.exists() else ""
     text = f"{before.rstrip()}\n\n{fragment}" if before.strip() else fragment
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
+    mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
+    with half_written(file, text.encode(), mode=mode) as half:
         try:
-            manifest = load_manifest(temporary)
+            manifest = load_manifest(Path(half))
         except BadManifest as error:
-            reason = str(error).replace(str(temporary), str(file))
+            reason = str(error).replace(half, str(file))
             raise BadManifest(f"{file} cannot take the curve: with it, {reason}") from error
-        yield temporary, manifest
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield Path(half), manifest

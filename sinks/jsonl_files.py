@@ -10,7 +10,6 @@ Invariants:
   partitions were committed; and what stands behind that in the last file was not committed, so it may be cut.
 """
 
-import fcntl
 import logging
 import os
 import re
@@ -21,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from broker.port import Record
+from contract.files import sync_folder, try_lock, write_whole
 from sinks.jsonl_lines import Place, line_of, place_of
 from sinks.jsonl_state import Written, decode_written, encode_written, foreign_partition, keep_of_tail
 from sinks.port import SinkError
@@ -29,7 +29,6 @@ _log = logging.getLogger(__name__)
 
 OWNER_FILE = "sink.json"
 STATE_FILE = "written.json"
-_HALF_FILE = "written.half"
 _NAME = re.compile(r"events-(\d{8,})-(\d{8}T\d{6})Z\.jsonl", re.ASCII)
 
 
@@ -156,10 +155,8 @@ class JsonlFiles:
         if not path.exists() and any(self._folder.iterdir()):
             raise SinkError(f"{self._folder} is not empty and not a folder of this sink; choose an empty one")
         self._lock = os.open(OWNER_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self._dir)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SinkError(f"another process writes to {self._folder}; stop it or choose another folder") from error
+        if not try_lock(self._lock):
+            raise SinkError(f"another process writes to {self._folder}; stop it or choose another folder")
         note = os.pread(self._lock, 65536, 0)
         if not note.endswith(b"\n"):  # new, or cut off by a crash before anything else was written
             os.ftruncate(self._lock, 0)
@@ -256,14 +253,7 @@ class JsonlFiles:
 
     def _save(self, written: Written) -> None:
         """Replace the note; durable when it returns."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        descriptor = os.open(_HALF_FILE, flags, 0o600, dir_fd=self._dir)
-        with os.fdopen(descriptor, "wb") as half:
-            half.write(encode_written(written))
-            half.flush()
-            os.fsync(descriptor)
-        os.replace(_HALF_FILE, STATE_FILE, src_dir_fd=self._dir, dst_dir_fd=self._dir)
-        self._sync_folder()
+        write_whole(STATE_FILE, encode_written(written), folder=self._dir)
         self._durable = written
 
     def _is_at_its_name(self) -> bool:
@@ -293,4 +283,4 @@ class JsonlFiles:
 
     def _sync_folder(self) -> None:
         assert self._dir is not None  # noqa: S101 - the folder is open, for mypy
-        os.fsync(self._dir)
+        sync_folder(self._dir)

@@ -10,7 +10,6 @@ in the folder (`picturematch log accept-clock` makes it).
 import asyncio
 import contextlib
 import logging
-import os
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +26,7 @@ from broker.embedded.store import open_checkpointing
 from broker.embedded.writer import Writer
 from broker.outages import OutageLog
 from broker.port import BrokerError, BrokerUnavailable
+from contract.files import write_whole
 
 _CHECKPOINT_BYTES = 16 * 1024 * 1024
 _WAL_MOST_BYTES = 128 * 1024 * 1024
@@ -305,11 +305,7 @@ def accept_clock(folder: Path, wall_ms: int) -> None:
         BrokerError: the folder cannot be written.
     """
     try:
-        descriptor = os.open(folder / _ACCEPTED_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        try:
-            os.write(descriptor, b"%d\n" % wall_ms)
-        finally:
-            os.close(descriptor)
+        write_whole(folder / _ACCEPTED_FILE, b"%d\n" % wall_ms)
     except OSError as error:
         raise BrokerError(f"{folder / _ACCEPTED_FILE} cannot be written: {remedy(error)}") from error
 

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from broker.port import BrokerError, BrokerInUse
+from contract.files import is_locked, try_lock
 
 
 class FileLock:
@@ -38,12 +39,10 @@ class FileLock:
         except OSError as error:
             raise BrokerError(f"{self._path} cannot be opened: {remedy(error)}") from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(fd)
-            raise BrokerInUse(self._in_use.format(process=holder)) from error
-        try:
+            if not try_lock(fd):
+                holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+                os.close(fd)
+                raise BrokerInUse(self._in_use.format(process=holder))
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
@@ -169,12 +168,9 @@ def in_use(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return is_locked(fd)
     finally:
         os.close(fd)
-    return False
 
 
 def _path_name(folder: Path) -> str:

@@ -107,7 +107,7 @@ def test_a_reader_says_what_is_missing_or_damaged(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_with_the_folder_and_the_way_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    def full(*_: object) -> int:
+    def full(*_: object, **_how: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with CaptureFolder(tmp_path) as folder:

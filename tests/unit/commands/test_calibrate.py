@@ -3,7 +3,6 @@ import errno
 import json
 import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -197,10 +196,10 @@ def test_a_manifest_that_cannot_take_a_curve_is_refused_before_the_work(
 
 
 def test_a_folder_that_takes_no_file_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def refuse(**_where: object) -> None:
-        raise OSError(errno.EROFS, "Read-only file system", "/somewhere/.own.toml-x")
+    def refuse(*_where: object, **_how: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "/somewhere/own.toml.half")
 
-    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr("picturematch.calibration.half_written", refuse)
     with pytest.raises(BadManifest) as refused:
         require_writable(tmp_path / "own.toml", IDENTITY)
     assert str(refused.value) == f"{tmp_path / 'own.toml'} cannot be written: Read-only file system; name another file"

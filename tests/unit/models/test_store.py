@@ -195,12 +195,14 @@ def test_an_interrupted_fetch_leaves_nothing_half_and_the_next_one_completes(tmp
 
     (tmp_path / "fetching-killed").mkdir()
     (tmp_path / "prepared").mkdir()
-    (tmp_path / "prepared" / ".writing-killed").write_bytes(b"half")
+    (tmp_path / "prepared" / "killed.half").write_bytes(b"half")
     fetches.meanwhile = lambda: None
     store.install()
 
     assert store.verify()[0].state is State.READY
-    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(("fetching-", ".writing-"))]
+    assert not [
+        path for path in tmp_path.rglob("*") if path.name.startswith("fetching-") or path.name.endswith(".half")
+    ]
 
 
 def test_two_installations_at_once_fetch_once(tmp_path: Path, fetches: Fetches):
