@@ -20,6 +20,7 @@ class TestLog(LogContract):
     pass
 
 
+@pytest.mark.slow
 class TestHistory(HistoryContract):
     pass
 
