@@ -32,6 +32,9 @@ class Admission:
         self.max_held_bytes = max_held_bytes
         self.draining = False
         self.line = Line(max(1, int(max_in_flight * _LOG_SHARE)), deadline_s)
+        """In front of the requests topic."""
+        self.admin_line = Line(max(1, int(max_in_flight * _LOG_SHARE)), deadline_s)
+        """In front of the admin topic: another lane decides there, and an import must hold up no door."""
         self._longest_s = _PATIENCE * deadline_s
         self._in_flight: Counter[str] = Counter()
         self._held: Counter[str] = Counter()
@@ -46,9 +49,10 @@ class Admission:
         """Bytes of bodies and answers that are held now."""
         return self._held.total()
 
-    def require_room(self, peer: str, size: int = 0, *, log_available: bool, through_log: bool = True) -> None:
+    def require_room(self, peer: str, size: int = 0, *, log_available: bool, line: Line | None) -> None:
         """Ask for a place without taking it: a call whose body is still on its way must keep nobody else out. `size`:
-        the bytes of its body, as far as it tells them. `through_log`: it will wait for its turn there.
+        the bytes of its body, as far as it tells them. `line`: the one that it will wait in; None: it does not go
+        through the log.
 
         Raises:
             Shed: the server is stopping, full, or without its log.
@@ -57,11 +61,12 @@ class Admission:
             raise self.shed("draining", "the server is stopping; try again")
         if not log_available:
             raise self.shed("log", "the log cannot be reached now; try again")
-        self._is_crowded(peer, through_log=through_log)
+        self._makes_way(peer, line)
         self._require_memory(peer, size)
 
-    def enter(self, peer: str, *, through_log: bool = True) -> None:
-        """Let one call in, which has arrived completely; a server that is stopping still finishes it.
+    def enter(self, peer: str, line: Line | None) -> None:
+        """Let one call in, which has arrived completely; a server that is stopping still finishes it. `line`: the one
+        that it will wait in; None: it does not go through the log.
 
         When all places are taken, or the line is as long as it may be, the newest waiting call of the peer that has
         most makes way, if that peer has more than three times as many in flight as this one will have.
@@ -69,8 +74,9 @@ class Admission:
         Raises:
             Shed: the server is full.
         """
-        if self._is_crowded(peer, through_log=through_log):
-            self.line.push_out("turn", "too many requests from one address at a time; try again")
+        crowded = self._makes_way(peer, line)
+        if crowded is not None:
+            crowded.push_out("turn", "too many requests from one address at a time; try again")
         self._in_flight[peer] += 1
 
     def leave(self, peer: str) -> None:
@@ -94,30 +100,36 @@ class Admission:
         """A refusal for want of room."""
         return Shed(reason, message)
 
-    def _is_crowded(self, peer: str, *, through_log: bool) -> bool:
-        """Whether another call must make way for one of that peer; False: there is room.
+    def line_of(self, *, administrative: bool) -> Line:
+        """The line in front of the topic of such requests."""
+        return self.admin_line if administrative else self.line
+
+    def _makes_way(self, peer: str, line: Line | None) -> Line | None:
+        """The line in which another call must make way for one of that peer; None: there is room.
 
         Raises:
             Shed: there is none, and nobody who would make way.
         """
-        too_late = through_log and self._comes_too_late(peer)
+        too_late = line is not None and self._comes_too_late(peer, line)
         if not too_late and self.in_flight < self.max_in_flight:
-            return False
-        largest = self.line.largest()
-        if largest is not None and self._in_flight[largest] > _CROWDING * (self._in_flight[peer] + 1):
-            return True
-        if too_late:
-            self.line.turned_away()
+            return None
+        lines = (line,) if too_late and line is not None else (self.line, self.admin_line)
+        largest = [(self._in_flight[found], each) for each in lines if (found := each.largest()) is not None]
+        most, crowded = max(largest, key=lambda pair: pair[0], default=(0, self.line))
+        if most > _CROWDING * (self._in_flight[peer] + 1):
+            return crowded
+        if too_late and line is not None:
+            line.turned_away()
             raise self.shed("wait", "too many requests at a time: the answer would come too late; try again")
         raise self.shed("in_flight", "too many requests at a time; try again")
 
-    def _comes_too_late(self, peer: str) -> bool:
-        answer_s = self.line.answer_s
+    def _comes_too_late(self, peer: str, line: Line) -> bool:
+        answer_s = line.answer_s
         if not self._in_flight[peer]:
             # Slow answers to others are no reason to refuse who has nothing under way: only a call that is let in can
             # tell that they are no longer slow.
             answer_s = min(answer_s, self._longest_s / 2)
-        return self.line.wait_s(peer) + answer_s > self._longest_s
+        return line.wait_s(peer) + answer_s > self._longest_s
 
     def _require_memory(self, peer: str, size: int) -> None:
         free = self.max_held_bytes - self.held_bytes - size

@@ -10,6 +10,7 @@ from aiohttp.web import BaseRequest
 
 from ingest.admission import Admission
 from ingest.body import BodyTime, read_body
+from ingest.line import Line
 from ingest.settings import IngestSettings
 
 
@@ -33,13 +34,14 @@ class Held:
             self._admission.leave(self._peer)
             self._placed = False
 
-    def place(self, *, through_log: bool) -> None:
-        """Take a place among the calls in flight. `through_log`: the call will wait for its turn there.
+    def place(self, line: Line | None) -> None:
+        """Take a place among the calls in flight. `line`: the one that the call will wait in, if it goes through the
+        log.
 
         Raises:
             Shed: there is none.
         """
-        self._admission.enter(self._peer, through_log=through_log)
+        self._admission.enter(self._peer, line)
         self._placed = True
 
     def take(self, size: int) -> None:
@@ -67,6 +69,7 @@ class Call:
     clock: Callable[[], float]
     held: Held
     body_time: BodyTime
+    line: Line | None
     typeless_is_json: bool = False
     received_time_s: float = 0.0
     wait_until: float = field(default=0.0)
@@ -83,12 +86,12 @@ class Call:
         self.arrived()
         return body
 
-    def arrived(self, *, through_log: bool = True) -> None:
+    def arrived(self) -> None:
         """The request is here: from now on it takes a place, and its deadline counts.
 
         Raises:
             Shed: there is no place.
         """
-        self.held.place(through_log=through_log)
+        self.held.place(self.line)
         self.received_time_s = self.clock()
         self.wait_until = asyncio.get_running_loop().time() + self.settings.deadline_s

@@ -75,7 +75,8 @@ class Exchange:
         Raises:
             Refused: 50380, 41300 or 50480: it is not known to be in the log.
         """
-        async with self._admission.line.turn(call.peer, call.wait_until - ANSWER_MARGIN_S) as place:
+        line = self._admission.line_of(administrative=requests[0].administrative)
+        async with line.turn(call.peer, call.wait_until - ANSWER_MARGIN_S) as place:
             futures = [self._correlator.expect(request.request_id) for request in requests]
             try:
                 # Nobody may be left who processes, since the call was let into the line.

@@ -139,8 +139,9 @@ class Ingress:
         }
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
         line = self._admission.line
-        self._metrics.waiting.set_function(lambda: line.length)
-        self._metrics.in_log.set_function(lambda: line.in_log)
+        admin_line = self._admission.admin_line
+        self._metrics.waiting.set_function(lambda: line.length + admin_line.length)
+        self._metrics.in_log.set_function(lambda: line.in_log + admin_line.in_log)
         self._metrics.log_limit.set_function(lambda: line.limit)
         self._metrics.expected_s.set_function(lambda: line.wait_s("") + line.answer_s)
         self._metrics.held_bytes.set_function(lambda: self._admission.held_bytes)
@@ -273,10 +274,13 @@ class Ingress:
         handler = handlers.get(request.method)
         if handler is None:
             raise Refused(Code.METHOD_NOT_ALLOWED, f"this URL takes {', '.join(handlers)} only")
-        peer, through_log = peer_key(client), request.method != "GET"
+        peer = peer_key(client)
+        line = None if request.method == "GET" else self._admission.line_of(administrative=route == "users")
         with Held(self._admission, peer) as held:
             typeless_is_json = route in _TYPELESS_ROUTES
-            call = Call(request, request_id, peer, self._settings, self._clock, held, self._body_time, typeless_is_json)
+            call = Call(
+                request, request_id, peer, self._settings, self._clock, held, self._body_time, line, typeless_is_json
+            )
             if route not in _API_ROUTES:
                 return await handler(call)
             # A body that is too large gets its own refusal, which says so.
@@ -285,9 +289,9 @@ class Ingress:
                 peer,
                 size if size <= self._settings.max_body_bytes else 0,
                 log_available=self._exchange.available(),
-                through_log=through_log,
+                line=line,
             )
-            if through_log:
+            if line is not None:
                 self._exchange.require_processor()
             if (route, request.method) in _PEOPLE_CALLS and self._people.unreadable:
                 raise people_unreadable()

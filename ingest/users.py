@@ -145,7 +145,7 @@ class Users:
 
         Whoever changed people through this ingress sees the change.
         """
-        call.arrived(through_log=False)
+        call.arrived()
         wanted = parse_list(call.request.rel_url.query)
         try:
             async with asyncio.timeout_at(call.wait_until - ANSWER_MARGIN_S):

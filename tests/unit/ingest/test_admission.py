@@ -23,7 +23,7 @@ REPLY = Reply(
 def refused(admission: Admission, peer: str) -> str | None:
     """The reason why a call of that peer does not come in; None: it does."""
     try:
-        admission.require_room(peer, log_available=True)
+        admission.require_room(peer, log_available=True, line=admission.line)
     except Shed as shed:
         return shed.reason
     return None
@@ -33,13 +33,13 @@ def test_as_many_as_may_come_in_and_the_next_after_one_has_left() -> None:
     admission = Admission(2, 100, 3.0)
     for _ in range(2):
         assert refused(admission, "a") is None
-        admission.enter("a")
+        admission.enter("a", admission.line)
     assert refused(admission, "a") == "in_flight"
     with pytest.raises(Shed) as shed:
-        admission.enter("a")
+        admission.enter("a", admission.line)
     assert shed.value.code is Code.OVERLOADED
     admission.leave("a")
-    admission.enter("a")
+    admission.enter("a", admission.line)
     assert admission.in_flight == 2
 
 
@@ -48,7 +48,7 @@ def test_it_says_why_it_lets_nobody_in(draining: bool, available: bool, reason: 
     admission = Admission(2, 100, 3.0)
     admission.draining = draining
     with pytest.raises(Shed) as shed:
-        admission.require_room("a", log_available=available)
+        admission.require_room("a", log_available=available, line=admission.line)
     assert shed.value.reason == reason
     assert admission.in_flight == 0
 
@@ -57,7 +57,7 @@ async def waiting_calls(admission: Admission, stack: AsyncExitStack, peers: list
     """A call of each peer, in this order; each holds its place in the log until it is cancelled."""
 
     async def call(peer: str) -> None:
-        admission.enter(peer)
+        admission.enter(peer, admission.line)
         try:
             async with admission.line.turn(peer, asyncio.get_running_loop().time() + 60):
                 await asyncio.Event().wait()
@@ -186,3 +186,22 @@ def test_whatever_others_hold_there_is_room_for_one_who_comes(asked: list[tuple[
     free = 100_000 - admission.held_bytes
     assert free > 0
     admission.hold("newcomer", 2 * free // 3)
+
+
+async def test_what_waits_for_the_admin_topic_keeps_no_match_waiting() -> None:
+    admission = Admission(max_in_flight=400, max_held_bytes=1000, deadline_s=3.0)
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        for _ in range(admission.admin_line.limit):
+            admission.enter("importer", admission.admin_line)
+            await stack.enter_async_context(admission.admin_line.turn("importer", loop.time() + 60))
+        waiting = asyncio.ensure_future(
+            stack.enter_async_context(admission.admin_line.turn("importer", loop.time() + 60))
+        )
+        await asyncio.sleep(0)
+        assert admission.admin_line.length == 1
+        admission.enter("door", admission.line)
+        async with asyncio.timeout(1), admission.line.turn("door", loop.time() + 60):
+            assert admission.line.in_log == 1
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
