@@ -21,8 +21,7 @@ from contract.capture import (
     picture_file,
     picture_sha256,
 )
-from contract.files import HALF_WRITTEN, half_written, sync_folder, try_lock
-from sinks.port import cannot_be_written
+from contract.files import HALF_WRITTEN, cannot_be_written, half_written, sync_folder, try_lock
 
 
 class CaptureFolder:

@@ -4,6 +4,7 @@ Locks are the kernel's (flock): they end with their holder, however that ends. A
 file that it locks, and the files locked here have contents.
 """
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -74,3 +75,12 @@ def half_written(path: Path | str, data: bytes, *, mode: int = 0o600, folder: in
     finally:
         with suppress(FileNotFoundError):  # it took the name
             os.unlink(half, dir_fd=folder)
+
+
+def cannot_be_written(folder: Path, error: OSError) -> str:
+    """The sentence for a folder that refuses what is written to it."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        way_out = "free some space on its disk and run the same command again: it goes on where it was"
+    else:
+        way_out = "put that right or choose another folder"
+    return f"{folder} cannot be written ({error.strerror or error}): {way_out}"

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from broker.port import Record
+from contract.files import cannot_be_written
 from sinks.jsonl_files import JsonlFiles
-from sinks.port import ReadAt, SinkError, Standing, cannot_be_written
+from sinks.port import ReadAt, SinkError, Standing
 
 T = TypeVar("T")
 

@@ -1,9 +1,7 @@
 """The port of a sink: a destination of events. One file per destination; `sinks.runner` drives them all."""
 
-import errno
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from broker.port import Record
@@ -11,15 +9,6 @@ from broker.port import Record
 
 class SinkError(Exception):
     """A destination that cannot be used; the message is a sentence for the user."""
-
-
-def cannot_be_written(folder: Path, error: OSError) -> str:
-    """The sentence for a folder that refuses what is written to it."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        way_out = "free some space on its disk and run the same command again: it goes on where it was"
-    else:
-        way_out = "put that right or choose another folder"
-    return f"{folder} cannot be written ({error.strerror or error}): {way_out}"
 
 
 class SinkBusy(Exception):
