@@ -2,23 +2,27 @@
 
 Whoever refers to a record of such a topic names its key and, as a hint, its position. A position cannot be relied on: a
 restored or mirrored topic has other offsets. So what is found at the position is checked, and where it is another
-record, the key's partition is read from its start. The positions that are found on the way are remembered.
+record, the key's partition is searched. The search reads each record of a partition once: the offsets of all keys that
+it passes are kept (about 200 bytes each), and the next search goes on where the last one stopped. A search takes a
+second at most, so that a large topic holds up nobody; what it did not reach is found by a later one.
 """
 
 import asyncio
-from collections import OrderedDict
+import logging
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TypeVar
 
 from broker.partitioner import partition_of
-from broker.port import Broker, Position, Record, UnknownPartition
+from broker.port import Broker, Position, Start, UnknownPartition
 
 T = TypeVar("T")
 
-_REMEMBERED = 100_000
-"""Positions, about 200 bytes each."""
+_log = logging.getLogger(__name__)
+
+_SEARCH_S = 1.0
 _BATCH = 50
-_WAIT_S = 0.5
+_WAIT_S = 0.2
 _LARGE_BYTES = 64 * 1024
 """Values from this size on are checked in a thread: the check may hash all of them."""
 
@@ -26,13 +30,16 @@ _LARGE_BYTES = 64 * 1024
 class KeyedReader:
     """Reads from one topic. All methods are called on one event loop."""
 
-    def __init__(self, broker: Broker, topic: str) -> None:
-        self._broker, self._topic = broker, topic
-        self._found: OrderedDict[bytes, Position] = OrderedDict()
+    def __init__(self, broker: Broker, topic: str, search_s: float = _SEARCH_S) -> None:
+        """`search_s` is how long one call may search, in seconds."""
+        self._broker, self._topic, self._search_s = broker, topic, search_s
+        self._offsets: defaultdict[int, dict[bytes, int]] = defaultdict(dict)
+        self._searched_to: dict[int, int] = {}
         self._searching = asyncio.Lock()
 
     async def read(self, key: bytes, partition: int, offset: int, accept: Callable[[bytes], T | None]) -> T | None:
-        """What `accept` makes of the key's value; None where the topic has no value of this key that it accepts.
+        """What `accept` makes of the key's value; None where the topic has no value of this key that it accepts, or
+        where none was found in time.
 
         Args:
             key: the key.
@@ -43,13 +50,19 @@ class KeyedReader:
         Raises:
             BrokerError: the log cannot be read.
         """
-        for position in (Position(self._topic, partition, offset), self._found.get(key)):
-            found = None if position is None else await self._read_at(position, key, accept)
-            if found is not None:
-                return found
-        async with self._searching:
-            position = await self._search(key)
-        return None if position is None else await self._read_at(position, key, accept)
+        found = await self._read_at(Position(self._topic, partition, offset), key, accept)
+        if found is not None:
+            return found
+        home = partition_of(key, await self._broker.partitions(self._topic))
+        known = self._offsets[home].get(key)
+        if known is not None:
+            found = await self._read_at(Position(self._topic, home, known), key, accept)
+        if found is None:
+            await self._search(home)
+            newest = self._offsets[home].get(key)
+            if newest is not None and newest != known:
+                found = await self._read_at(Position(self._topic, home, newest), key, accept)
+        return found
 
     async def _read_at(self, position: Position, key: bytes, accept: Callable[[bytes], T | None]) -> T | None:
         try:
@@ -62,22 +75,27 @@ class KeyedReader:
             return accept(record.value)
         return await asyncio.to_thread(accept, record.value)
 
-    async def _search(self, key: bytes) -> Position | None:
-        """The position of the key's last record."""
-        partition = partition_of(key, await self._broker.partitions(self._topic))
-        end = (await self._broker.end_offsets(self._topic)).get(partition, 0)
-        last: Position | None = None
-        async with self._broker.reader(self._topic, partitions=[partition]) as reader:
-            while reader.positions()[partition] < end:
-                for record in await reader.fetch(_BATCH, _WAIT_S):
-                    self._remember(record)
-                    last = record.position if record.key == key else last
-        return last
-
-    def _remember(self, record: Record) -> None:
-        if record.key is None:
-            return
-        self._found[record.key] = record.position
-        self._found.move_to_end(record.key)
-        if len(self._found) > _REMEMBERED:
-            self._found.popitem(last=False)
+    async def _search(self, partition: int) -> None:
+        """Keep the offsets of the keys from where the last search stopped, as far as the time allows."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._search_s
+        async with self._searching:
+            end = (await self._broker.end_offsets(self._topic)).get(partition, 0)
+            begin = self._searched_to.get(partition)
+            if begin is not None and begin >= end:
+                return
+            start = Start.EARLIEST if begin is None else {partition: begin}
+            async with self._broker.reader(self._topic, start, [partition]) as reader:
+                while (at := reader.positions()[partition]) < end:
+                    for record in await reader.fetch(_BATCH, _WAIT_S):
+                        if record.key is not None:
+                            self._offsets[partition][record.key] = record.offset
+                    at = self._searched_to[partition] = reader.positions()[partition]
+                    if loop.time() >= until:
+                        break
+        if at < end:
+            _log.warning(
+                "topic %s: a position did not fit (was the topic restored?); partition %d is searched, %d offsets are"
+                " left for later searches",
+                *(self._topic, partition, end - at),
+            )

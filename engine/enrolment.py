@@ -54,8 +54,10 @@ class PreparedFace:
     @classmethod
     def of(cls, vector: Vector, sent: bytes | None, jpeg: bytes | None) -> "PreparedFace":
         """The face with the digests of its photo."""
-        sent_sha256 = None if sent is None else sha256(sent).digest()
-        return cls(vector, jpeg, sent_sha256 if jpeg == sent or jpeg is None else sha256(jpeg).digest(), sent_sha256)
+        if sent is None or jpeg is None:
+            return cls(vector)
+        sent_sha256 = sha256(sent).digest()
+        return cls(vector, jpeg, sent_sha256 if jpeg == sent else sha256(jpeg).digest(), sent_sha256)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -110,16 +110,16 @@ class Admission:
         Raises:
             Shed: there is none, and nobody who would make way.
         """
-        too_late = line is not None and self._comes_too_late(peer, line)
-        if not too_late and self.in_flight < self.max_in_flight:
+        late_in = line if line is not None and self._comes_too_late(peer, line) else None
+        if late_in is None and self.in_flight < self.max_in_flight:
             return None
-        lines = (line,) if too_late and line is not None else (self.line, self.admin_line)
-        largest = [(self._in_flight[found], each) for each in lines if (found := each.largest()) is not None]
-        most, crowded = max(largest, key=lambda pair: pair[0], default=(0, self.line))
+        lines = (self.line, self.admin_line) if late_in is None else (late_in,)
+        waiting = [(self._in_flight[found], each) for each in lines if (found := each.largest()) is not None]
+        most, crowded = max(waiting, key=lambda pair: pair[0], default=(0, None))
         if most > _CROWDING * (self._in_flight[peer] + 1):
             return crowded
-        if too_late and line is not None:
-            line.turned_away()
+        if late_in is not None:
+            late_in.turned_away()
             raise self.shed("wait", "too many requests at a time: the answer would come too late; try again")
         raise self.shed("in_flight", "too many requests at a time; try again")
 

@@ -75,8 +75,9 @@ class Exchange:
         Raises:
             Refused: 50380, 41300 or 50480: it is not known to be in the log.
         """
-        line = self._admission.line_of(administrative=requests[0].administrative)
-        async with line.turn(call.peer, call.wait_until - ANSWER_MARGIN_S) as place:
+        if call.line is None:
+            raise RuntimeError("a call that waits in no line has sent a request")
+        async with call.line.turn(call.peer, call.wait_until - ANSWER_MARGIN_S) as place:
             futures = [self._correlator.expect(request.request_id) for request in requests]
             try:
                 # Nobody may be left who processes, since the call was let into the line.

@@ -9,16 +9,17 @@ replies, which name the gallery version that has the records.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from broker.port import BrokerError, NewRecord, Position
+from broker.port import NewRecord, Position
 from contract.errors import Refusal, Refused
-from contract.messages import EnrolRequest
-from engine.enrolment import EnrolmentDecision, decide_deletion, decide_enrolment
+from contract.messages import EnrolRequest, PersonRequest
+from engine.enrolment import EnrolmentDecision, PreparedFace, decide_deletion, decide_enrolment
 from engine.gallery.people import KnownPerson, People
-from processor.examine import EXPIRED, Examined, ExaminedPerson
+from processor.examine import EXPIRED, Examined, ExaminedPerson, Failure
 from processor.lane import Lane, NotMade
 from processor.outputs import Emission, version_after
+from processor.people import UNREADABLE
 
 
 class _TooLate(Exception):
@@ -82,18 +83,18 @@ class AdminLane(Lane):
             self._read_first = await self._access.end()
         await self._access.read_up_to(self._read_first)
         while True:
-            decided = await self._decide_all(batch)
+            decided = self._decide_all(batch)
             try:
                 return await self._write(decided)
             except _TooLate:
                 continue  # what came too late is decided as expired now
 
-    async def _decide_all(self, batch: Sequence[Examined]) -> list[_Decided]:
+    def _decide_all(self, batch: Sequence[Examined]) -> list[_Decided]:
         pending = PendingPeople(self._people)
         decided = []
         for examined in batch:
             if isinstance(examined, ExaminedPerson):
-                decided.append(_Decided(examined, await self._decide(examined, pending)))
+                decided.append(self._decide(examined, pending))
                 if (change := decided[-1].change) is not None:
                     pending.decided(examined.request.identity_id, change.after)
             else:
@@ -135,25 +136,31 @@ class AdminLane(Lane):
             await self._member.commit(self._partition, next_offset, outcomes(()))
         return emissions
 
-    async def _decide(self, examined: ExaminedPerson, pending: PendingPeople) -> EnrolmentDecision | Refusal:
+    def _decide(self, examined: ExaminedPerson, pending: PendingPeople) -> _Decided:
         if examined.failure is None and self._expired(examined):
-            return EXPIRED
+            return _Decided(examined, EXPIRED)
         if examined.refusal is not None:
-            return examined.refusal
+            return _Decided(examined, examined.refusal)
         request = examined.request
         hidden = () if isinstance(request, EnrolRequest) else pending.hidden_keys(request.identity_id)
-        if not hidden and (refusal := await self._access.complete(examined.envelope)) is not None:
-            return refusal
+        if self._people.unreadable and not hidden:
+            if examined.envelope.deadline_s is None:
+                stage = "enrol" if isinstance(request, EnrolRequest) else "delete"
+                examined = replace(examined, failure=Failure(stage, "a record of the people cannot be read"))
+            return _Decided(examined, UNREADABLE)
+        return _Decided(examined, self._decision(request, examined.face, pending, hidden))
+
+    def _decision(
+        self, request: PersonRequest, face: PreparedFace | None, pending: PendingPeople, hidden: Sequence[bytes]
+    ) -> EnrolmentDecision | Refusal:
+        known = pending.known(request.identity_id)
         try:
-            known = pending.known(request.identity_id)
             if not isinstance(request, EnrolRequest):
                 return decide_deletion(request, known, hidden)
             embedder, policy = self._emitter.models["embedder"], self._emitter.policy
-            return decide_enrolment(request, examined.face, known, len(pending), embedder, policy)
+            return decide_enrolment(request, face, known, len(pending), embedder, policy)
         except Refused as refused:
             return refused.refusal
-        except BrokerError:
-            raise
         except Exception as error:
             raise NotMade(type(error).__name__) from error
 

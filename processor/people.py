@@ -2,7 +2,9 @@
 
 Nobody decides against people of whom a record cannot be read: a match might miss the one person it must find, and an
 enrolment might write over a person it cannot see. A call that somebody waits for is refused at once with 50380, so that
-the device hears it; a request without a deadline (a dead letter sent again) waits, since nobody would send it again.
+the device hears it. Of the requests without a deadline (dead letters sent again) a match waits, since nobody would send
+it again; a request about people becomes a dead letter once more, since the deletion of the very person may stand behind
+it in the order of the admin topic.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,7 +26,7 @@ _READ_WAIT_S = 30.0
 """How long a decision about a person waits for the records of the one before; they are committed, so it is a matter of
 reading them."""
 
-_UNREADABLE = Refusal(Code.OVERLOADED, "a record of the enrolled people cannot be read; the operator must replace it")
+UNREADABLE = Refusal(Code.OVERLOADED, "a record of the enrolled people cannot be read; the operator must replace it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class PeopleAccess:
         """None once every record can be read; the refusal of a request whose sender waits, as long as one cannot."""
         while self.people.unreadable:
             if envelope.deadline_s is not None:
-                return _UNREADABLE
+                return UNREADABLE
             await self.reached(self.people.version + 1, _READ_WAIT_S)
         return None
 

@@ -10,8 +10,9 @@ import orjson
 from broker.ordered import read_merged
 from broker.port import Broker, BrokerInUse, NewRecord, Start
 from contract.people.inventory import Inventory
-from contract.people.keys import printable_key
+from contract.people.keys import FaceKey, parse_key, photo_key, printable_key
 from contract.people.unreadable import UnreadableRecord
+from contract.topics import Topics
 from picturematch.opening import open_broker
 from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings
@@ -82,7 +83,7 @@ def repair(
 ) -> None:
     """Remove records that cannot be read, by a tombstone of their very key; OFFSET is what check prints.
 
-    With a person's record go the faces of that person. Enrol the person again afterwards. On Kafka every
+    With a person's record go the faces and photos of that person. Enrol the person again afterwards. On Kafka every
     process goes on by itself; on the embedded log the server must be stopped meanwhile (on both, DELETE of
     /SophonFogSys/api/users removes a person whose record cannot be read, and needs no stop).
 
@@ -112,7 +113,7 @@ async def _repair(settings: Settings, offsets: Sequence[int] | None, readable: b
                 if not (yes or click.confirm("Remove it?")):
                     refused.append(f"offset {record.offset}: it was not removed")
                     continue
-                await log.append([NewRecord(settings.topics.people, key, None, partition=0) for key in keys])
+                await log.append(_tombstones(settings.topics, keys))
                 click.echo(f"offset {record.offset}: removed")
             return refused
     except BrokerInUse as error:
@@ -146,9 +147,21 @@ def _chosen(
     return chosen, refused
 
 
+def _tombstones(topics: Topics, keys: Sequence[bytes]) -> list[NewRecord]:
+    """Deletes these records of the people topic; with the record of a person also the photos of the faces."""
+    deleted = [NewRecord(topics.people, key, None, partition=0) for key in keys]
+    if len(keys) > 1:
+        faces = [face for face in map(parse_key, keys[1:]) if isinstance(face, FaceKey)]
+        photos = {photo_key(face.identity_id, face.number) for face in faces}
+        deleted += [NewRecord(topics.photos, photo, None) for photo in sorted(photos)]
+    return deleted
+
+
 def _tell_others(keys: Sequence[bytes]) -> None:
     if keys:
-        click.echo(f"with it {'goes' if len(keys) == 1 else 'go'} {counted(len(keys), 'face')} of that person")
+        click.echo(
+            f"with it {'goes' if len(keys) == 1 else 'go'} {counted(len(keys), 'face')} of that person, photos too"
+        )
 
 
 async def _inventory_beside(settings: Settings) -> Inventory:

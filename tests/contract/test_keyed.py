@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,20 +52,55 @@ async def test_what_is_not_accepted_is_not_returned_and_neither_is_what_was_dele
     assert await reader.read(b"never written", 0, 0, accepting(b"1")) is None
 
 
-async def test_one_search_remembers_the_positions_of_all_keys_that_it_passes(log: Broker, monkeypatch) -> None:
+def counting(log: Broker, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of records that each fetch of a search returned."""
+    fetched: list[int] = []
+    reader = log.reader
+
+    def counted(*args: Any) -> Any:
+        made = reader(*args)
+        fetch = made.fetch
+
+        async def counting_fetch(*limits: Any) -> Any:
+            records = await fetch(*limits)
+            fetched.append(len(records))
+            return records
+
+        made.fetch = counting_fetch
+        return made
+
+    monkeypatch.setattr(log, "reader", counted)
+    return fetched
+
+
+async def test_every_record_is_passed_once_however_many_keys_are_searched(log: Broker, monkeypatch) -> None:
     await write(log, *((b"key-%d" % n, b"%d" % n) for n in range(30)))
-    searches = []
-    search = KeyedReader._search
-
-    async def counted(self: KeyedReader, key: bytes) -> Position | None:
-        searches.append(key)
-        return await search(self, key)
-
-    monkeypatch.setattr(KeyedReader, "_search", counted)
+    fetched = counting(log, monkeypatch)
     reader = KeyedReader(log, "photos")
     for n in range(30):
         assert await reader.read(b"key-%d" % n, 0, 10_000, accepting(b"%d" % n)) == b"%d" % n
-    assert len(searches) == PARTITIONS
+    assert sum(fetched) == 30
+    for _ in range(10):
+        assert await reader.read(b"key-1", 0, 10_000, accepting(b"another")) is None
+        assert await reader.read(b"no such key", 0, 10_000, accepting(b"another")) is None
+    assert sum(fetched) == 30, "what is not there costs no further pass"
+    await write(log, (b"key-1", b"newer"))
+    assert await reader.read(b"key-1", 0, 10_000, accepting(b"newer")) == b"newer"
+    assert sum(fetched) == 31
+
+
+async def test_a_search_that_ran_out_of_time_goes_on_where_it_stopped(log: Broker, monkeypatch, caplog) -> None:
+    places = await write(log, *((b"key-%d" % n, b"%d" % n) for n in range(600)))
+    last = next(n for n in range(599, 0, -1) if places[n].partition == 0)
+    fetched = counting(log, monkeypatch)
+    reader = KeyedReader(log, "photos", search_s=0.0)
+    reads = 0
+    while await reader.read(b"key-%d" % last, 1, 10_000, accepting(b"%d" % last)) is None:
+        reads += 1
+        assert reads < 20
+    assert reads > 1
+    assert sum(fetched) == sum(place.partition == 0 for place in places)
+    assert "offsets are left" in caplog.text
 
 
 async def test_a_large_value_is_checked_too(log: Broker) -> None:

@@ -18,8 +18,8 @@ from aiokafka import AIOKafkaProducer
 from msgspec import structs
 
 from broker.embedded import open_embedded
-from broker.port import Broker, NewRecord, Start
-from contract.messages import EnrolRequest, Headers, MatchRequest, encode
+from broker.port import Broker, NewRecord, Record, Start
+from contract.messages import EnrolRequest, Headers, MatchRequest, decode_dead_letter, encode
 from contract.people.keys import face_key, person_key, photo_key
 from contract.topics import Topics
 from engine.enrolment import decide_enrolment, prepare_face
@@ -72,11 +72,14 @@ class Site:
         return await post(self.session, USERS, identity_id=identity_id, reg_photo=encoded(photo(seed)))
 
     async def events(self) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
-        async with self.broker.reader(self.topics.events, Start.EARLIEST) as reader:
+        events = [orjson.loads(record.value or b"") for record in await self.records(self.topics.events)]
+        return {event["id"]: event for event in events}
+
+    async def records(self, topic: str) -> list[Record]:
+        found: list[Record] = []
+        async with self.broker.reader(topic, Start.EARLIEST) as reader:
             while records := await reader.fetch(1000, 0.5):
-                events = [orjson.loads(record.value or b"") for record in records]
-                found.update((event["id"], event) for event in events)
+                found += records
         return found
 
 
@@ -245,7 +248,23 @@ async def test_requests_that_were_accepted_before_are_refused_and_recorded_so(tm
 
 
 @pytest.mark.timeout(300)
-async def test_what_somebody_waits_for_is_refused_and_what_has_no_deadline_waits_for_the_repair(tmp_path):
+async def test_a_request_about_people_that_nobody_waits_for_does_not_stand_before_the_call_that_repairs(tmp_path):
+    async with embedded_site(tmp_path, [*enrolled("anna", 1), (person_key("bert"), GARBAGE)]) as site:
+        change = EnrolRequest(request_id="change", identity_id="carla", received_time_s=1.0, photo=photo(3))
+        headers = ((Headers.REQUEST_ID, b"change"),)
+        await site.broker.append([NewRecord(site.topics.admin, change.key, encode(change), headers)])
+        await asyncio.sleep(0.5)
+        async with site.session.delete(USERS, json={"identity_id": "bert"}) as deleted:
+            assert deleted.status == 200, await deleted.text()
+        await site.wait_ready()
+        assert (await site.events())["change"]["error"]["code"] == 50380
+        records = await site.records(site.topics.dead_letters)
+        (letter,) = [decode_dead_letter(record.value or b"") for record in records]
+        assert (letter.stage, letter.topic) == ("enrol", site.topics.admin)
+
+
+@pytest.mark.timeout(300)
+async def test_what_somebody_waits_for_is_refused_and_a_match_without_a_deadline_waits_for_the_repair(tmp_path):
     async with embedded_site(tmp_path, [*enrolled("anna", 1), (person_key("bert"), GARBAGE)]) as site:
         asked = MatchRequest(
             request_id="again", device_ip="10.0.0.1", image=photo(1), compare_time_s=1.0, received_time_s=1.0
@@ -267,18 +286,19 @@ async def test_what_somebody_waits_for_is_refused_and_what_has_no_deadline_waits
         assert {event["error"]["code"] for event in events.values()} == {50380}
         await accept()
         await asyncio.sleep(1.0)
-        assert len(await site.events()) == 2
+        assert set(await site.events()) == {"again-in-time", "change-in-time", "change"}
         await site.write((person_key("bert"), None))
         async with asyncio.timeout(PATIENCE_S):
             while len(events := await site.events()) < 4:
                 pass
-        assert (events["again"]["outcome"], events["change"]["outcome"]) == ("matched", "enrolled")
+        assert (events["again"]["outcome"], events["change"]["outcome"]) == ("matched", "refused")
 
 
 @pytest.mark.timeout(300)
 async def test_the_command_on_kafka_removes_it_beside_the_running_roles(kafka_bootstrap):
     bad = b"person/\xff\x1b"
     async with kafka_site(kafka_bootstrap, [*enrolled("anna", 1), (bad, GARBAGE), (ANNA, GARBAGE)]) as site:
+        await site.broker.append([NewRecord(site.topics.photos, photo_key("anna", 0), b"a photo")])
         await site.wait_ready(False)
         shown = await run("people", "check", **site.environment)
         assert shown.status == 1
@@ -294,7 +314,9 @@ async def test_the_command_on_kafka_removes_it_beside_the_running_roles(kafka_bo
         assert all("key person/anna" in told and "xff" not in told for told in await site.wait_ready(False))
         done = await run("people", "repair", "--all", "--yes", **site.environment)
         assert (done.status, done.err) == (0, "")
-        assert "with it goes 1 face of that person" in done.out
+        assert "with it goes 1 face of that person, photos too" in done.out
+        photos = {record.key: record.value for record in await site.records(site.topics.photos)}
+        assert photos[photo_key("anna", 0)] is None
         await site.wait_ready()
         assert (await site.enrol("anna", 1))[0] == 200
         assert (await site.match(1))[1]["identity_id"] == "anna"
