@@ -17,6 +17,7 @@ from engine.policy import Policy
 from picturematch.settings import LogSettings
 from tests.integration.test_processor import as_reply, enrol, match, read_all, record_of, running
 from tests.support.faces import photo
+from tests.support.waiting import until
 
 TOPICS = Topics()
 
@@ -38,7 +39,7 @@ async def test_the_limit_of_people_holds_within_one_transaction(tmp_path: Path) 
         events = {event["id"]: event for event in await system.wait_for(12)}
         assert [events[f"e{n}"]["outcome"] for n in range(12)] == ["enrolled"] * 5 + ["refused"] * 7
         assert events["e11"]["error"]["code"] == Code.GROUP_LEN_ERROR
-        assert len(system.people) == 5
+        await until(lambda: len(system.people) == 5)
 
 
 async def test_each_answer_names_the_version_that_has_its_own_records(tmp_path: Path) -> None:
