@@ -198,7 +198,8 @@ class _JavaBroker:
             [
                 *self._java,
                 *("kafka.tools.StorageTool", "format", "--standalone"),
-                *("-t", cluster, "-c", str(self._properties)),
+                # An id may begin with a dash, which must not be read as an option.
+                *(f"--cluster-id={cluster}", "-c", str(self._properties)),
             ],
             capture_output=True,
             text=True,
