@@ -136,6 +136,8 @@ def _settings(port: int, controller_port: int, host: str, proxy: ProxyPorts | No
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "1000",
         "log.initial.task.delay.ms": "1000",
+        "log.cleaner.backoff.ms": "500",
+        "log.cleaner.dedupe.buffer.size": "16777216",  # the usual 128 MiB are a third of the heap
         "num.network.threads": "2",
         "num.io.threads": "4",
         "offsets.retention.minutes": "20160",  # longer than requests are kept

@@ -88,18 +88,13 @@ class KafkaMake:
         return SettledBroker(config_of(self.bootstrap))
 
     async def let_pass(self, broker: Broker, topic: str, ms: int) -> None:
-        """Segments end after a second here, and the cleaner looks every half second."""
+        """Segments end after a second here; the cleaner of the development broker looks every half second."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
         try:
             (found,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
             ours = {entry[0]: entry[1] for entry in found.resources[0][4] if entry[3] == 1}
-            await admin.alter_configs(
-                [
-                    ConfigResource(ConfigResourceType.TOPIC, topic, ours | {"segment.ms": "1000"}),
-                    ConfigResource(ConfigResourceType.BROKER, "1", {"log.cleaner.backoff.ms": "500"}),
-                ]
-            )
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, ours | {"segment.ms": "1000"})])
         finally:
             await admin.close()
         await asyncio.sleep(ms / 1000)
