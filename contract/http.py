@@ -6,7 +6,7 @@ FIQA_PATH = "/SophonFace/api/FIQA"
 USERS_PATH = "/SophonFogSys/api/users"
 
 GALLERY_VERSION_HEADER = "X-Gallery-Version"
-"""The gallery version that an answer about people is true of."""
+"""The header that contains the gallery version to which an answer about people refers."""
 
 UNCHANGED_HEADER = "X-Unchanged"
-"""The header of an answer to an enrolment that repeated an earlier one; its value is true."""
+"""The header, with the value true, of the answer to an enrolment that repeated an earlier enrolment."""

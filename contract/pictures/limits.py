@@ -1,4 +1,4 @@
-"""Limits of pictures that settings may lower and nobody may raise."""
+"""Limits of pictures that settings may lower but not raise."""
 
 MAX_UNDECIMATED_PIXELS = 8_300_000
-"""Of a PNG, WebP or BMP, which cannot be decoded smaller than they are: a screen of 3840 x 2160."""
+"""The most pixels of a PNG, WebP or BMP, which cannot be decoded at a smaller size: a screen of 3840 x 2160."""

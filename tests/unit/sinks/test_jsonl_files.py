@@ -401,5 +401,5 @@ async def test_a_full_disk_is_told_with_the_folder_and_the_way_on(
     await sink.close()
     assert str(error.value) == (
         f"{tmp_path} cannot be written (No space left on device): "
-        "free some space on its disk and run the same command again: it goes on where it was"
+        "free some space on its disk and run the same command again: the command continues where it stopped"
     )
