@@ -1,6 +1,7 @@
-"""The calls: one module per kind. Everything that lists kinds, outcomes, stages or event types takes them from here.
+"""The calls: one module per kind of call. All lists of kinds, outcomes, stages and event types come from this package.
 
-To add a kind: its request and answer in contract.messages, its module here, and its instance in `CALLS`.
+To add a kind, define its request and answer in contract.messages, write its module in this package, and add its
+instance to `CALLS`.
 """
 
 from collections.abc import Mapping
@@ -25,11 +26,11 @@ EVENT_KINDS: tuple[str, ...] = tuple(call.kind for call in CALLS)
 OUTCOMES: tuple[str, ...] = tuple(dict.fromkeys(outcome for call in CALLS for outcome in call.outcomes))
 
 STAGES: tuple[str, ...] = ("decode", *(call.kind for call in CALLS if call is not UNREADABLE), "emit")
-"""Where a request can become a dead letter: while its record is read, in its call, or while its event is made."""
+"""The stages at which a request can become a dead letter: decoding its record, its call, or writing its event."""
 
 
 def call_of(request: Request) -> Call[Any, Any]:
-    """The call that a request asks for."""
+    """Return the call of a request's kind."""
     return KINDS[type(request)]
 
 
