@@ -26,7 +26,7 @@ def test_only_regular_files_are_read(tmp_path: Path, name: str) -> None:
 def test_a_fifo_that_takes_a_photos_place_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "fifo.jpg")
     monkeypatch.setattr(Path, "is_file", lambda _self: True)
-    with pytest.raises(UnusablePhoto, match="is not a file"):
+    with pytest.raises(UnusablePhoto, match="is not a regular file"):
         read_photo(tmp_path / "fifo.jpg")
 
 
