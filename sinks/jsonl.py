@@ -9,7 +9,7 @@ from typing import TypeVar
 from broker.port import Record
 from contract.files import cannot_be_written
 from sinks.jsonl_files import JsonlFiles
-from sinks.port import ReadAt, SinkError, Standing
+from sinks.port import PartitionOffsets, ReadAt, SinkError
 
 T = TypeVar("T")
 
@@ -43,17 +43,17 @@ class JsonlSink:
         self._files = JsonlFiles(folder, topic, group, max_bytes, max_age_s)
         self._clock_s = clock_s
 
-    async def setup(self, standings: Mapping[int, Standing], read_at: ReadAt) -> None:
+    async def setup(self, offsets: Mapping[int, PartitionOffsets], read_at: ReadAt) -> None:
         """Open the folder; warn where the group has written events to another folder before.
 
         Raises:
             SinkError: the folder cannot be used.
         """
         places = await self._do(self._files.open)
-        there = {place: await read_at(*place) for place in places if place[0] in standings}
-        ends = {partition: standing.end for partition, standing in standings.items()}
+        there = {place: await read_at(*place) for place in places if place[0] in offsets}
+        ends = {partition: known.end for partition, known in offsets.items()}
         await self._do(lambda: self._files.settle(ends, there))
-        if self._files.is_new and any(standing.committed for standing in standings.values()):
+        if self._files.is_new and any(known.committed for known in offsets.values()):
             _log.warning(
                 "group %s has written events to another folder before: only later events are written to %s; "
                 "to write all events here, choose a new group: --group NAME",

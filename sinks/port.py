@@ -23,7 +23,7 @@ class SinkBusy(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PartitionOffsets:
     """The offsets of a partition: the group's `committed` one (None before the first commit) and the topic's `end`."""
 
     committed: int | None
@@ -44,7 +44,7 @@ class Sink(Protocol):
     receiver, which then recognises them.
     """
 
-    async def setup(self, standings: Mapping[int, Standing], read_at: ReadAt) -> None:
+    async def setup(self, offsets: Mapping[int, PartitionOffsets], read_at: ReadAt) -> None:
         """Prepare the destination; called once, before all other methods, with every partition of the topic.
 
         With `read_at` a sink compares its own records with those of the log.

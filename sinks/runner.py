@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from broker.port import Broker, BrokerError, GroupMember, Position, Record
-from sinks.port import ReadAt, Sink, SinkBusy, Standing
+from sinks.port import PartitionOffsets, ReadAt, Sink, SinkBusy
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ async def run_sink(
     pending = _Pending()
     member.on_revoked(pending.wait_until_none)
     try:
-        await sink.setup({p: Standing(await member.committed(p), end) for p, end in ends.items()}, read_at)
+        await sink.setup({p: PartitionOffsets(await member.committed(p), end) for p, end in ends.items()}, read_at)
         while not stop.is_set():
             records = await _fetch(pending, member, max_batch, idle_exit_s, stop)
             if records is None:

@@ -38,7 +38,7 @@ _COMPONENTS = (1, 3, 4)
 _NOT_SENT = -1
 
 # Nanoseconds on one core of the machine that docs/measurements.md names, measured by bench.decode_cost. On another
-# machine only their ratios hold; both limits in contract.pictures.affordable are in the same unit.
+# machine only their ratios are valid; both limits in contract.pictures.affordable are in the same unit.
 _PER_SCAN, _PER_BLOCK, _PER_BLOCK_DIRECT, _PER_BLOCK_REFINED = 4_000.0, 6.0, 20.0, 36.0
 _PER_BYTE, _PER_COEFFICIENT = 30.0, 5.0
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import PictureUnreadable
-from engine.vision.place import place
 from engine.vision.ports import Embedding, Face, Image
+from engine.vision.scaling import scale_to_unit
 from engine.vision.tensor import Run, to_tensor
 from models.manifest import NetworkEntry
 
@@ -106,7 +106,7 @@ class ArcFaceEmbedder:
         norm = float(np.linalg.norm(raw.astype(np.float64)))
         if not (np.isfinite(norm) and norm > 1e-6):
             raise PictureUnreadable("the face in the picture gives no usable features; send a clearer picture")
-        strength = None if self._norm_typical is None else place(norm, self._norm_typical)
+        strength = None if self._norm_typical is None else scale_to_unit(norm, self._norm_typical)
         return Embedding((raw / norm).astype(np.float32), norm, strength)
 
     def _raw(self, aligned: Image) -> NDArray[np.float32]:

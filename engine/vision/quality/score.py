@@ -7,9 +7,9 @@ vectors for inputs that they do not recognise as a face. Lengths differ between 
 scaled length.
 """
 
-from engine.vision.place import place
 from engine.vision.ports import Embedding, Face, Image
 from engine.vision.quality.sharpness import clarity
+from engine.vision.scaling import scale_to_unit
 
 STRENGTH_WEIGHT, CONFIDENCE_WEIGHT, SHARPNESS_WEIGHT = 4.0, 2.0, 1.0
 
@@ -24,8 +24,8 @@ more does not help."""
 def quality_score(image: Image, face: Face, embedding: Embedding) -> float:
     """Return one number, 0..1, that predicts how well the face can be recognised at all."""
     parts = [
-        (CONFIDENCE_WEIGHT, place(face.confidence, CONFIDENCE_RANGE)),
-        (SHARPNESS_WEIGHT, place(clarity(image, face.box), SHARPNESS_RANGE)),
+        (CONFIDENCE_WEIGHT, scale_to_unit(face.confidence, CONFIDENCE_RANGE)),
+        (SHARPNESS_WEIGHT, scale_to_unit(clarity(image, face.box), SHARPNESS_RANGE)),
     ]
     if embedding.strength is not None:
         parts.append((STRENGTH_WEIGHT, embedding.strength))

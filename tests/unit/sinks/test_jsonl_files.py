@@ -12,7 +12,7 @@ from broker.port import Record
 from sinks.jsonl import JsonlSink
 from sinks.jsonl_files import JsonlFiles
 from sinks.jsonl_lines import line_of
-from sinks.port import SinkError, Standing
+from sinks.port import PartitionOffsets, SinkError
 
 NOW_S = 1_700_000_000.0
 ENDS = {0: 1000, 1: 1000, 2: 1000}
@@ -393,7 +393,7 @@ async def test_a_full_disk_is_told_with_the_folder_and_the_way_on(
     async def nothing_there(partition: int, offset: int) -> Record | None:
         return None
 
-    await sink.setup({partition: Standing(0, end) for partition, end in ENDS.items()}, nothing_there)
+    await sink.setup({partition: PartitionOffsets(0, end) for partition, end in ENDS.items()}, nothing_there)
     monkeypatch.setattr("sinks.jsonl_files.os.write", full)
     with pytest.raises(SinkError) as error:
         await sink.add([record(0)])
