@@ -15,6 +15,8 @@ _COMMANDS = (
     "demo",
     "models",
     "enrol",
+    "match",
+    "compare",
     "calibrate",
     "events",
     "sink",
@@ -24,6 +26,7 @@ _COMMANDS = (
     "dead-letters",
     "people",
     "health",
+    "config",
     "log",
     "kafka-dev",
 )
