@@ -24,6 +24,7 @@ from broker.keyed import KeyedReader
 from broker.port import Broker
 from contract.errors import Code, Refused
 from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
+from contract.operator_error import OperatorError
 from contract.topics import Topics
 from ingest.accept import AcceptComplaints
 from ingest.admission import Admission
@@ -66,7 +67,7 @@ _TELL_EVERY_S = 60.0
 Handler = Callable[[Call], Awaitable[Rendered]]
 
 
-class CannotListen(Exception):
+class CannotListen(OperatorError):
     """The address cannot be listened on; the message says what to do."""
 
 

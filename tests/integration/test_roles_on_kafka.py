@@ -15,7 +15,8 @@ import pytest
 from broker.kafka import open_kafka
 from broker.port import NewRecord
 from picturematch.settings import load_settings
-from picturematch.wiring import System, run_system
+from picturematch.system import System
+from picturematch.wiring import run_system
 from tests.support.commands import run
 from tests.support.faces import MODELS, photo
 from tests.support.plain_kafka import broker_setting, configs_of_topic, set_configs
