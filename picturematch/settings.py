@@ -15,7 +15,7 @@ import msgspec
 import msgspec.inspect
 from platformdirs import user_cache_path, user_data_path
 
-from broker.kafka.config import KafkaConfig
+from broker.kafka.config import KafkaConfig, KafkaSettings
 from broker.port import TopicSpec
 from contract.topics import Topics
 from engine.policy import Policy
@@ -127,7 +127,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     processor: ProcessorSettings = ProcessorSettings()
     log: LogSettings = LogSettings()
     models: ModelSettings = ModelSettings()
-    kafka: KafkaConfig = KafkaConfig()
+    kafka: KafkaSettings = KafkaSettings()
     health: HealthSettings = HealthSettings()
 
     @property
@@ -146,7 +146,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The connection to Kafka, or None where the log is the embedded one."""
         if self.broker == _EMBEDDED:
             return None
-        return msgspec.structs.replace(self.kafka, bootstrap=self.broker.removeprefix(_KAFKA))
+        return KafkaConfig.of(self.kafka, self.broker.removeprefix(_KAFKA))
 
 
 _NOT_SETTINGS = {"API_KEY", "CONFIG", "REQUIRE_CHROMIUM", "REQUIRE_KAFKA", "REQUIRE_MODELS", "URL"}
