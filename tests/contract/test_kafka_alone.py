@@ -29,9 +29,9 @@ from broker.port import (
     TopicSpec,
     UnknownPartition,
 )
-from picturematch.kafka_dev import DevBroker
 from tests.contract.kafka_make import KafkaMake, config_of, until_visible
 from tests.contract.suites import LONG_S, SOON_S, fetch_count, read_all, record, values
+from tests.support.kafka_dev import DevBroker
 from tests.support.plain_kafka import configs_of_topic, make_again, remove_before, set_configs
 from tests.support.waiting import until
 
