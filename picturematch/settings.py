@@ -17,6 +17,7 @@ from platformdirs import user_cache_path, user_data_path
 
 from broker.kafka.config import KafkaConfig, KafkaSettings
 from broker.port import TopicSpec
+from contract.pictures.limits import PictureSettings
 from contract.topics import Topics
 from engine.policy import Policy
 from ingest.settings import IngestSettings
@@ -123,6 +124,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_folder: Path = user_data_path("picturematch")
     """Folder of the embedded log."""
     ingest: IngestSettings = IngestSettings()
+    pictures: PictureSettings = PictureSettings()
     matching: Policy = Policy()
     processor: ProcessorSettings = ProcessorSettings()
     log: LogSettings = LogSettings()

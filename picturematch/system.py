@@ -135,7 +135,17 @@ async def run_roles(
         deciding = None if role is None else role.processor(broker, follower.reached, clock, registry)
         listener: Ingress | HealthServer = HealthServer(settings.health, not_ready, registry)
         if ingest:
-            listener = Ingress(settings.ingest, broker, topics, people, follower.reached, clock, not_ready, registry)
+            listener = Ingress(
+                settings.ingest,
+                settings.pictures,
+                broker,
+                topics,
+                people,
+                follower.reached,
+                clock,
+                not_ready,
+                registry,
+            )
         await stack.enter_async_context(listener)
         if not reachable:
             await require_topics(broker, settings.topic_specs)

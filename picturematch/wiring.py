@@ -68,7 +68,7 @@ class NetworkRole:
             self._settings.processor,
             clock,
             registry,
-            self._settings.ingest.max_pixels,
+            self._settings.pictures.max_pixels,
         )
 
 

@@ -98,7 +98,7 @@ async def test_people_are_enrolled_in_time_in_every_partition_also_after_a_take_
 async def test_a_picture_at_the_limit_passes_and_one_over_it_is_refused_at_the_ingress(kafka_bootstrap):
     given = environment(kafka_bootstrap)
     await create_topics(given)
-    limit = load_settings(None, given).ingest.max_picture_bytes
+    limit = load_settings(None, given).pictures.max_bytes
     whole = photo(1) + bytes(limit - len(photo(1)))  # what follows a JPEG's end is no part of the picture
     async with roles(given) as (ingress, _, session):
         await post(session, USERS, identity_id="a", reg_photo=encoded(photo(1)), info={"name": "A"})
