@@ -212,8 +212,8 @@ async def get(site: Site, query: str = "") -> HttpReply:
 
 
 async def test_a_get_lists_people_with_their_photos(site: Site) -> None:
-    add_person(site, "7", site.picture)
-    add_person(site, "8")
+    await add_person(site, "7", site.picture)
+    await add_person(site, "8")
     reply = await get(site)
     assert reply.code == 200
     assert reply.headers["x-gallery-version"] == "0"
@@ -235,7 +235,7 @@ async def test_a_get_lists_people_with_their_photos(site: Site) -> None:
 
 async def test_a_get_is_paged_and_scoped(site: Site) -> None:
     for number in range(30):
-        add_person(site, f"{number:02}")
+        await add_person(site, f"{number:02}")
 
     async def ids(query: str) -> list[str]:
         return [person["identity_id"] for person in (await get(site, query)).json["data"]["identities_list"]]
@@ -274,7 +274,7 @@ async def test_a_query_against_the_rules_is_refused(site: Site, query: str, code
 async def test_photos_are_listed_up_to_a_bound_of_bytes(serving: Serving) -> None:
     async with serving(max_listed_photo_bytes=10_000) as site:
         for name in "abc":
-            add_person(site, name, b"\xff" * 4_000)
+            await add_person(site, name, b"\xff" * 4_000)
         photos = [person["reg_photo"] for person in (await get(site)).json["data"]["identities_list"]]
         assert [len(photo) for photo in photos] == [5336, 5336, 0]
         without = (await get(site, "?need_bring_pic=false")).json["data"]["identities_list"]
