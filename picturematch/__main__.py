@@ -28,7 +28,6 @@ _COMMANDS = (
     "health",
     "config",
     "log",
-    "kafka-dev",
 )
 
 
