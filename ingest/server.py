@@ -26,6 +26,8 @@ from broker.port import Broker
 from contract.calls.dialects import Dialect
 from contract.errors import Code, Refused
 from contract.http import MATCH_PATH
+from contract.operator_error import OperatorError
+from contract.pictures.limits import PictureSettings
 from contract.topics import Topics
 from ingest.accept import AcceptComplaints
 from ingest.admission import Admission
@@ -63,7 +65,7 @@ Methods = Mapping[str, Binding]
 """The calls of a URL."""
 
 
-class CannotListen(Exception):
+class CannotListen(OperatorError):
     """The address cannot be listened on; the message says what to do."""
 
 
@@ -74,6 +76,7 @@ class Ingress:
 
     Args:
         settings: limits and addresses.
+        pictures: limits of pictures.
         broker: an open log whose topics exist.
         topics: their names.
         people: everybody enrolled, for GET of users.
@@ -86,6 +89,7 @@ class Ingress:
     def __init__(
         self,
         settings: IngestSettings,
+        pictures: PictureSettings,
         broker: Broker,
         topics: Topics,
         people: PeopleView,
@@ -100,7 +104,7 @@ class Ingress:
         self._readiness = readiness
         self._metrics = Metrics(registry)
         limits = PictureLimits(
-            settings.max_picture_bytes, settings.max_pixels, settings.image_roots, settings.max_pixels_undecimated
+            pictures.max_bytes, pictures.max_pixels, settings.image_roots, pictures.max_pixels_undecimated
         )
         self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes, settings.deadline_s)
         self._trusted = networks(settings.trusted_proxies)

@@ -15,6 +15,8 @@ _COMMANDS = (
     "demo",
     "models",
     "enrol",
+    "match",
+    "compare",
     "calibrate",
     "events",
     "sink",
@@ -24,8 +26,8 @@ _COMMANDS = (
     "dead-letters",
     "people",
     "health",
+    "config",
     "log",
-    "kafka-dev",
 )
 
 

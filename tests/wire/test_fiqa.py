@@ -10,6 +10,7 @@ from contract.errors import Code
 from contract.findings import CheckResult, FaceBox, FaceQuality
 from contract.http import FIQA_V6_PATH
 from contract.messages import Answer, FiqaAnswer, FiqaRequest, RefusedAnswer, Request
+from contract.pictures.limits import PictureSettings
 from tests.wire.harness import Serving, Site
 from tests.wire.test_bad_input import NOT_A_STRING, broken_pictures
 
@@ -177,9 +178,9 @@ async def test_broken_pictures_get_their_row_before_the_log(site: Site) -> None:
 
 
 async def test_a_picture_over_the_limit_is_refused(serving: Serving) -> None:
-    async with serving(max_picture_bytes=100, max_pixels=1000) as site:
+    async with serving(pictures=PictureSettings(max_bytes=100, max_pixels=1000)) as site:
         assert (await site.fiqa()).code == 41300
-    async with serving(max_pixels=1000) as site:
+    async with serving(pictures=PictureSettings(max_pixels=1000)) as site:
         assert (await site.fiqa()).code == 40007
 
 

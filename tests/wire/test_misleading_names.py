@@ -90,7 +90,7 @@ async def test_names_of_all_scripts_are_welcome(site: Site) -> None:
 
 async def test_whoever_is_enrolled_under_a_turned_id_can_be_looked_up_and_deleted(site: Site) -> None:
     turned = "666\u202e666"
-    add_person(site, turned, b"photo")
+    await add_person(site, turned, b"photo")
     site.people.version = site.gallery_version
     looked_up = await site.call("GET", f"{USERS_PATH}?identity_id={quote(turned)}")
     assert looked_up.json["data"]["identities_list"][0]["identity_id"] == turned

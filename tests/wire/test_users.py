@@ -8,6 +8,7 @@ import pytest
 
 from contract.http import USERS_PATH
 from contract.messages import Answer, DeleteRequest, EnrolRequest, RefusedAnswer, Request
+from contract.pictures.limits import PictureSettings
 from tests.support.waiting import until
 from tests.wire.harness import HttpReply, Serving, Site, add_person, answer_well
 
@@ -170,7 +171,7 @@ async def test_a_field_against_the_rules_is_named(site: Site, fields: dict[str, 
 
 
 async def test_a_photo_with_too_many_pixels_is_refused(serving: Serving) -> None:
-    async with serving(max_pixels=1000) as site:
+    async with serving(pictures=PictureSettings(max_pixels=1000)) as site:
         assert (await site.users("POST", enrolment(site))).code == 40007
 
 
@@ -233,8 +234,8 @@ async def get(site: Site, query: str = "") -> HttpReply:
 
 
 async def test_a_get_lists_people_with_their_photos(site: Site) -> None:
-    add_person(site, "7", site.picture)
-    add_person(site, "8")
+    await add_person(site, "7", site.picture)
+    await add_person(site, "8")
     reply = await get(site)
     assert reply.code == 200
     assert reply.headers["x-gallery-version"] == "0"
@@ -261,7 +262,7 @@ async def test_a_get_lists_people_with_their_photos(site: Site) -> None:
 
 async def test_a_get_is_paged_and_scoped(site: Site) -> None:
     for number in range(30):
-        add_person(site, f"{number:02}")
+        await add_person(site, f"{number:02}")
 
     async def ids(query: str) -> list[str]:
         return [person["identity_id"] for person in (await get(site, query)).json["data"]["identities_list"]]
@@ -305,7 +306,7 @@ async def test_a_query_against_the_rules_is_refused(site: Site, query: str, code
 async def test_photos_are_listed_up_to_a_bound_of_bytes(serving: Serving) -> None:
     async with serving(max_listed_photo_bytes=10_000) as site:
         for name in "abc":
-            add_person(site, name, b"\xff" * 4_000)
+            await add_person(site, name, b"\xff" * 4_000)
         photos = [person["reg_photo"] for person in (await get(site)).json["data"]["identities_list"]]
         assert [len(photo) for photo in photos] == [5336, 5336, 0]
         without = (await get(site, "?need_bring_pic=false")).json["data"]["identities_list"]
