@@ -53,7 +53,7 @@ class ServerAnswer:
 def code_name(code: int | None) -> str:
     """The code of an error with the wire's name of it, where it has one."""
     try:
-        return f"{code} {Code(code or 0).name}"
+        return f"{code} {Code(code or 0).status}"
     except ValueError:
         return str(code)
 

@@ -115,7 +115,7 @@ async def answer_well(request: Request) -> Answer | None:
             quality_score=0.5,
         )
         return FiqaAnswer(faces=(largest,))
-    return DeletedAnswer(identity_id=request.identity_id)
+    return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
 
 
 @dataclass(slots=True)
