@@ -58,6 +58,8 @@ class Reservation:
 class Call:
     """What a handler gets: the HTTP request, its id, its peer (ingest.peer), and from `arrived` on its times.
 
+    `replay_of`: the id of the request that this call replays.
+
     The deadline counts from the arrival of the whole request, body included; the body has a limit of its own.
     """
 
@@ -69,6 +71,7 @@ class Call:
     reservation: Reservation
     body_time: BodyTime
     line: Line | None
+    replay_of: str | None = None
     received_time_s: float = 0.0
     wait_until: float = field(default=0.0)
 
