@@ -74,7 +74,7 @@ def declaration_of(request: Request) -> Declaration:
 
 
 def refuse_some() -> Script:
-    """What a processor says: to each second request of a call one of the refusals that the call is declared to have."""
+    """A processor that answers each second request of a call with a declared refusal."""
     counts: Counter[str] = Counter()
 
     async def answer(request: Request) -> Answer | None:
