@@ -1,6 +1,8 @@
 """The command line: `picturematch COMMAND`, or `python -m picturematch COMMAND`."""
 
+import signal
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -17,6 +19,7 @@ _COMMANDS = (
     "enrol",
     "match",
     "compare",
+    "fiqa",
     "calibrate",
     "events",
     "sink",
@@ -30,6 +33,8 @@ _COMMANDS = (
     "log",
 )
 
+_INTERRUPTED = 128 + signal.SIGINT
+
 
 class _Commands(click.Group):
     """Imports a command's module only when it is asked for, so that the others need not wait for it."""
@@ -42,6 +47,12 @@ class _Commands(click.Group):
             return None
         command: click.Command = import_module(f"picturematch.commands.{cmd_name.replace('-', '_')}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(_INTERRUPTED)  # click's own 1 is an answer of many commands
 
 
 @click.command(

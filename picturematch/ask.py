@@ -1,84 +1,72 @@
 """One call of a picture, from the command line to a running server: `match`, `compare` and `fiqa` share it."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+import msgspec
 import pybase64
 
-from clients.errors import CannotRun
-from clients.http import Client, NoAnswer, ServerAnswer
-from clients.photo_file import MAX_PICTURE_BYTES, UnusablePhoto, read_photo
+from clients.http import ask
+from clients.picture_file import UnusablePicture, read_picture, read_picture_from
 from contract.text import printable
+from picturematch.options import UserError
 from picturematch.shell import echo_json, run
 
-_STDIN = Path("-")
+T = TypeVar("T")
 
-YES, NO, FAILED = 0, 1, 2
-"""Exit statuses: the answer is yes, the answer is no, there is no answer."""
+STANDARD_INPUT = "-"
+
+picture_file = click.Path(allow_dash=True)
+"""A picture on the command line: a file, or - for standard input."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the server's answer as one line of JSON.")
 
 
-def picture_argument(name: str) -> Callable[[Any], Any]:
-    """A picture file; - is standard input."""
-    return click.argument(name, type=click.Path(path_type=Path, allow_dash=True))
-
-
-def encoded(file: Path) -> str:
-    """The file as base64.
+def encoded(*files: str) -> list[str]:
+    """The content of each `picture_file` as base64.
 
     Raises:
-        CannotRun: the file cannot be read, or is too large.
+        UserError: a file cannot be read or is too large, or two are to come from standard input.
     """
+    if files.count(STANDARD_INPUT) > 1:
+        raise UserError("only one of the pictures can come from standard input; give the other one as a file")
+    return [pybase64.b64encode_as_string(_content(file)) for file in files]
+
+
+def _content(file: str) -> bytes:
     try:
-        if file == _STDIN:
-            data = sys.stdin.buffer.read(MAX_PICTURE_BYTES + 1)
-            if len(data) > MAX_PICTURE_BYTES:
-                raise UnusablePhoto(f"the picture is larger than {MAX_PICTURE_BYTES} bytes")
-        else:
-            data = read_photo(file)
-    except UnusablePhoto as error:
-        raise CannotRun(f"{file}: {error}") from error
-    return pybase64.b64encode(data).decode()
+        return read_picture_from(sys.stdin.buffer) if file == STANDARD_INPUT else read_picture(Path(file))
+    except UnusablePicture as error:
+        raise UserError(f"{file}: {error}") from error
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror or error}") from error
 
 
-def ask(
-    url: str,
-    api_key: str | None,
-    call: str,
-    body: Callable[[], Mapping[str, Any]],
-    *,
-    as_json: bool,
-    lines: Callable[[Mapping[str, Any]], list[str]],
-    is_yes: Callable[[Mapping[str, Any]], bool],
-) -> int:
-    """Make the call and print the answer; returns the exit status.
-
-    `lines` makes the readable form of a success, `is_yes` its exit status. An error of the server is one line on
-    standard error.
+def answer_of(call: str, body: Mapping[str, Any], shape: type[T], url: str, api_key: str | None, as_json: bool) -> T:
+    """The success of the call; `as_json` prints whatever the server answers. Fields of `body` that are None are left
+    out.
 
     Raises:
-        UserError: a file or the server cannot be used.
+        UserError: the answer is an error or not of that shape, or there is none.
     """
-
-    async def work() -> ServerAnswer:
-        async with Client(url, api_key=api_key) as client:
-            try:
-                return await client.post(call, body())
-            except NoAnswer as error:
-                raise CannotRun(f"{error}; is the server running, and is --url right?") from error
-
-    answer = run(work())
+    given = {name: value for name, value in body.items() if value is not None}
+    answer = run(ask(url, api_key, call, given))
     if as_json:
         echo_json(answer.fields)
     if answer.http_status != 200:
-        if not as_json:
-            click.echo(printable(answer.error_text), err=True)
-        return FAILED
+        raise UserError(answer.error_text)
+    try:
+        return msgspec.convert(answer.fields, shape)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{url} did not answer as a PictureMatch server does ({error}); check the URL") from error
+
+
+def finish(ctx: click.Context, lines: list[str], *, is_yes: bool, as_json: bool) -> None:
+    """Print the answer in words, unless it was printed as JSON, and exit: 0 the answer is yes, 1 it is no."""
     if not as_json:
-        for line in lines(answer.fields):
+        for line in lines:
             click.echo(printable(line))
-    return YES if is_yes(answer.fields) else NO
+    ctx.exit(0 if is_yes else 1)

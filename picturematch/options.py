@@ -81,6 +81,25 @@ def log_level_option(function: F) -> F:
     return click.option("--log-level", type=levels, default="info", show_default=True)(function)
 
 
+def server_options(function: F) -> F:
+    """--url and --api-key, for commands that call a running server."""
+    for option in (
+        click.option(
+            "--api-key", envvar="PICTUREMATCH_API_KEY", show_envvar=True, help="Key that the server asks for."
+        ),
+        click.option(
+            "--url",
+            envvar="PICTUREMATCH_URL",
+            show_envvar=True,
+            default="http://127.0.0.1:5555",
+            show_default=True,
+            help="The running server.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def settings_of(ctx: click.Context, **overrides: Any) -> Settings:
     """The settings in force; `overrides` are given as section__field, None for what was not given.
 

@@ -1,54 +1,59 @@
 """picturematch compare: whether two pictures show one person, by a running server."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 
 import click
+import msgspec
 
 from contract.http import COMPARE_PATH
-from picturematch.ask import ask, encoded, json_option, picture_argument
-from picturematch.options import UserError, config_option
-from picturematch.shell import server_options
+from contract.terms import CompareLevel
+from picturematch.ask import answer_of, encoded, finish, json_option, picture_file
+from picturematch.options import config_option, server_options
 
 
-@click.command(epilog="Example: picturematch compare face.jpg card.jpg --level high")
+class _Answer(msgspec.Struct):
+    retcode: Literal["0", "1"]
+    score: float
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  picturematch compare face.jpg card.jpg --level high
+  picturematch compare - card.jpg --json < face.jpg"""
+)
 @config_option
-@picture_argument("face")
-@picture_argument("card")
+@click.argument("face", type=picture_file)
+@click.argument("card", type=picture_file)
 @server_options
 @click.option(
     "--level",
-    type=click.Choice(["low", "middle", "high"]),
+    type=click.Choice(get_args(CompareLevel)),
     default="middle",
     show_default=True,
-    help="False match rate: low 1e-2, middle 1e-3, high 1e-4.",
+    help="False match rate: high 1e-4, middle 1e-3, low 1e-2.",
 )
 @click.option("--save", is_flag=True, help="Leave an event; without it the comparison leaves none.")
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, face: Path, card: Path, url: str, api_key: str | None, level: str, save: bool, as_json: bool
+    ctx: click.Context, face: str, card: str, url: str, api_key: str | None, level: str, save: bool, as_json: bool
 ) -> None:
     """Compare the largest face of FACE, a camera's picture, with the largest face of CARD. One of them may be -,
     standard input.
 
-    Exit status: 0 one person, 1 two people, 2 an error.
+    Both pictures stay in the log as long as requests do.
+
+    Exit status: 0 one person, 1 two people, 2 an error, such as no face.
     """
-    if str(face) == str(card) == "-":
-        raise UserError("only one of the two pictures can come from standard input; give the other one as a file")
-
-    def body() -> Mapping[str, Any]:
-        pictures = {"face_image_base64": encoded(face), "card_image_base64": encoded(card)}
-        return {**pictures, "threshold": level, "need_save": save}
-
-    ctx.exit(ask(url, api_key, COMPARE_PATH, body, as_json=as_json, lines=_lines, is_yes=_is_same))
-
-
-def _is_same(answer: Mapping[str, Any]) -> bool:
-    return answer.get("retcode") == "1"
-
-
-def _lines(answer: Mapping[str, Any]) -> list[str]:
-    word = "one person" if _is_same(answer) else "two people"
-    return [f"{word}, score {answer.get('score')}"]
+    face_base64, card_base64 = encoded(face, card)
+    body = {
+        "face_image_base64": face_base64,
+        "card_image_base64": card_base64,
+        "threshold": level,
+        "need_save": save,
+    }
+    answer = answer_of(COMPARE_PATH, body, _Answer, url, api_key, as_json)
+    is_same = answer.retcode == "1"
+    words = "one person" if is_same else "two people"
+    finish(ctx, [f"{words}, score {answer.score}"], is_yes=is_same, as_json=as_json)
