@@ -48,7 +48,7 @@ class Reservation:
         """Reserve more bytes.
 
         Raises:
-            Shed: all calls together hold too much.
+            Shed: all calls together reserve too much.
         """
         self._admission.hold(self._peer, size)
         self._size += size

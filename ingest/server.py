@@ -285,7 +285,7 @@ class Ingress:
             return await binding.handle(call, self._services)
 
     def _require_served(self, call: Call, binding: Binding) -> None:
-        """Return if the call has a chance of being served, as far as its head tells."""
+        """Return if the call has a chance of being served, judged by its head alone."""
         # A body that is too large gets its own refusal, which says so.
         size = call.request.content_length or 0
         self._admission.require_room(
