@@ -40,7 +40,7 @@ def main(ctx: click.Context, pictures: Path | None, rounds: int) -> None:
     settings = settings_of(ctx)
     install_missing(settings)
     models = open_models(settings)
-    context = Context(models, Policy(), settings.ingest.max_pixels, time.perf_counter)
+    context = Context(models, Policy(), settings.pictures.max_pixels, time.perf_counter)
     gallery = DirectEngine(models, [], 1000).gallery
     picture = bench_pictures(settings, pictures)[0]
     request = MatchRequest(request_id="0" * 32, device_ip="d", image=picture, compare_time_s=0.0, received_time_s=0.0)

@@ -1,5 +1,7 @@
-"""The error of the clients of a running server. This module imports nothing, so that every command may catch it."""
+"""The error of the clients of a running server."""
+
+from contract.operator_error import OperatorError
 
 
-class CannotRun(Exception):
+class CannotRun(OperatorError):
     """The whole run cannot succeed; the message is a sentence for the user, which includes what to do."""

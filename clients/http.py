@@ -1,4 +1,4 @@
-"""The HTTP client of a running server, which replay and enrolment use."""
+"""The HTTP client with which commands call a running server, as a device or a back end does."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping
@@ -12,7 +12,7 @@ from yarl import URL
 
 from clients.errors import CannotRun
 from contract.errors import Code
-from contract.http import UNCHANGED_HEADER
+from contract.http import REPLAY_OF_HEADER, UNCHANGED_HEADER
 
 
 class NoAnswer(Exception):
@@ -21,6 +21,10 @@ class NoAnswer(Exception):
     def __init__(self, reason: str, *, reached: bool) -> None:
         super().__init__(reason)
         self.reached = reached
+
+    def final(self) -> CannotRun:
+        """The end of a run that has had no other answer."""
+        return CannotRun(f"{self}" if self.reached else f"{self}; start one with: picturematch serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class ServerAnswer:
 def code_name(code: int | None) -> str:
     """Return an error code, with its name on the wire where it is in the error table."""
     try:
-        return f"{code} {Code(code or 0).name}"
+        return f"{code} {Code(code or 0).status}"
     except ValueError:
         return str(code)
 
@@ -91,8 +95,10 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
-    async def post(self, call: str, body: Mapping[str, Any]) -> ServerAnswer:
+    async def post(self, call: str, body: Mapping[str, Any], replay_of: str | None = None) -> ServerAnswer:
         """Post a JSON body to the path `call` and return the answer.
+
+        `replay_of`: the id of an earlier request, which marks the call as a replay of that request.
 
         Raises:
             NoAnswer: there was no connection, no answer in time, or only an error of a gateway.
@@ -100,9 +106,10 @@ class Client:
         """
         if self._session is None:
             raise RuntimeError("enter the client before use")
+        marks = {} if replay_of is None else {REPLAY_OF_HEADER: replay_of}
         try:
             async with self._session.post(
-                self.url + call, data=orjson.dumps(body), headers=self._headers, allow_redirects=False
+                self.url + call, data=orjson.dumps(body), headers=self._headers | marks, allow_redirects=False
             ) as response:
                 answer = self._understood(response.status, await response.read(), response.headers.get("Retry-After"))
                 return replace(answer, unchanged=response.headers.get(UNCHANGED_HEADER) == "true")
@@ -137,6 +144,20 @@ class Client:
 
 def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isascii() and text.isdigit() else None
+
+
+async def ask(url: str, api_key: str | None, call: str, body: Mapping[str, Any]) -> ServerAnswer:
+    """Make one call to the server at `url` and return the answer.
+
+    Raises:
+        CannotRun: the URL is not valid, there is no answer, the server demands an API key, or it is not a PictureMatch
+            server.
+    """
+    async with Client(url, api_key=api_key) as client:
+        try:
+            return await client.post(call, body)
+        except NoAnswer as error:
+            raise error.final() from error
 
 
 async def all_or_first_error(*work: Awaitable[None]) -> None:

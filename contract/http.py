@@ -1,8 +1,11 @@
 """The HTTP interface as servers and clients name it: paths of the calls, and headers of the answers."""
 
+import re
+
 MATCH_PATH = "/SophonMatch/api/PictureMatch"
 COMPARE_PATH = "/SophonMatch/api/compare"
 FIQA_PATH = "/SophonFace/api/FIQA"
+FIQA_V6_PATH = "/sophon/v2/face/fiqa"
 USERS_PATH = "/SophonFogSys/api/users"
 
 GALLERY_VERSION_HEADER = "X-Gallery-Version"
@@ -10,3 +13,13 @@ GALLERY_VERSION_HEADER = "X-Gallery-Version"
 
 UNCHANGED_HEADER = "X-Unchanged"
 """The header, with the value true, of the answer to an enrolment that repeated an earlier enrolment."""
+
+REPLAY_OF_HEADER = "X-Replay-Of"
+"""The header of a call that replays an earlier request; its value is the id of that request. Administrators only."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def is_request_id(text: str) -> bool:
+    """Return whether a text may be a request id: 1 to 128 letters, digits, dots, colons, hyphens, underscores."""
+    return _REQUEST_ID.fullmatch(text) is not None

@@ -240,7 +240,7 @@ class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_on
     @property
     def status(self) -> str:
         """The name of the code on the wire."""
-        return Code(self.code).name
+        return Code(self.code).status
 
 
 Answer = MatchAnswer | CompareAnswer | FiqaAnswer | PersonAnswer | DeletedAnswer | RefusedAnswer

@@ -9,8 +9,10 @@
     └── DamagedModel        a file has another sha256 than expected, or is not a usable network
 """
 
+from contract.operator_error import OperatorError
 
-class ModelError(Exception):
+
+class ModelError(OperatorError):
     """An error about networks that the operator can correct."""
 
 

@@ -1,4 +1,5 @@
-"""The calls: one module per kind of call. All lists of kinds, outcomes, stages and event types come from this package.
+"""The calls: one module per kind of call. Lists of outcomes come from this package, kinds and stages from
+contract.kinds.
 
 To add a kind, define its request and answer in contract.messages, write its module in this package, and add its
 instance to `CALLS`.
@@ -22,11 +23,8 @@ CALLS: tuple[Call[Any, Any], ...] = (MatchCall(), EnrolCall(), DeleteCall(), Com
 
 KINDS: Mapping[type, Call[Any, Any]] = {call.request_type: call for call in CALLS}
 
-EVENT_KINDS: tuple[str, ...] = tuple(call.kind for call in CALLS)
 OUTCOMES: tuple[str, ...] = tuple(dict.fromkeys(outcome for call in CALLS for outcome in call.outcomes))
-
-STAGES: tuple[str, ...] = ("decode", *(call.kind for call in CALLS if call is not UNREADABLE), "emit")
-"""The stages at which a request can become a dead letter: decoding its record, its call, or writing its event."""
+"""All outcomes of events of this version."""
 
 
 def call_of(request: Request) -> Call[Any, Any]:
@@ -34,4 +32,4 @@ def call_of(request: Request) -> Call[Any, Any]:
     return KINDS[type(request)]
 
 
-__all__ = ["CALLS", "EVENT_KINDS", "KINDS", "OUTCOMES", "STAGES", "UNREADABLE", "Call", "Change", "Query", "call_of"]
+__all__ = ["CALLS", "KINDS", "OUTCOMES", "UNREADABLE", "Call", "Change", "Query", "call_of"]

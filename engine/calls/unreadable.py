@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from contract.errors import Code, Refusal
 from contract.events import Event
+from contract.kinds import UNREADABLE_KIND
 from contract.messages import Answer
 from engine.calls.call import Query
 from engine.calls.reporting import Circumstances
@@ -39,7 +40,7 @@ UNREADABLE_DECISION = UnreadableDecision()
 class UnreadableCall(Query[UnreadableRequest, UnreadableDecision]):
     """The kind of call that answers unreadable records with an error."""
 
-    kind = "unreadable"
+    kind = UNREADABLE_KIND
     event_type = "picturematch.unreadable.v1"
     outcomes = ("error",)
     request_type = UnreadableRequest

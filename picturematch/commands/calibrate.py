@@ -135,8 +135,6 @@ def command(
         raise UserError(printable(str(error))) from error
     except OSError as error:
         raise UserError(printable(f"{error.filename or path}: {error.strerror or error}")) from error
-    except KeyboardInterrupt:
-        ctx.exit(130)
 
 
 def _see(path: Path, models: ModelSet, settings: Settings, threads: int | None, verbose: bool) -> _Seen:
@@ -160,7 +158,7 @@ def _see(path: Path, models: ModelSet, settings: Settings, threads: int | None, 
                 lose(entry.where, entry.reason if isinstance(entry, Unusable) else "has no photo", "not usable")
         if not photos:
             raise CannotRun(f"{path} holds no photo of anybody")
-        looks = see_all([photo for _, photo in photos], models, "largest", settings.ingest.max_pixels, threads)
+        looks = see_all([photo for _, photo in photos], models, "largest", settings.pictures.max_pixels, threads)
         for (entry, _), look in zip(photos, looks, strict=True):
             steps.step()
             if isinstance(look, Unseen):
