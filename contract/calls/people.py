@@ -104,6 +104,7 @@ _PERSON = (
     Field("fiqa_level", QUALITY_LEVEL, "Quality level of the photo; absent: the setting `enrolment_quality`."),
 )
 _PHOTO_ERRORS = (
+    Code.NOT_FOUND,
     Code.NO_FACE,
     Code.LOW_QUALITY_ERROR,
     Code.ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR,

@@ -144,7 +144,7 @@ def _require_allowed(
     request: EnrolRequest, face: PreparedFace | None, person: PersonRecord | None, people_count: int, policy: Policy
 ) -> None:
     if any(name != DEFAULT_GROUP for name in request.group_names or ()):
-        raise Refused(Code.GROUP_NAME_ERROR, f"no such group: in this version there is only {DEFAULT_GROUP}")
+        raise Refused(Code.NOT_FOUND, f"no such group: in this version there is only {DEFAULT_GROUP}")
     if request.update and person is None:
         raise Refused(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
     if person is not None and not (request.update or request.ignore_exist):
