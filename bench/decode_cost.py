@@ -42,10 +42,10 @@ def main(ctx: click.Context, runs: int, only: str) -> None:
     install_missing(settings)
     models = open_models(settings)
     gallery = DirectEngine(models, [], 100).gallery
-    limit = settings.ingest.max_pixels
+    limit = settings.pictures.max_pixels
 
     def look(data: bytes) -> None:
-        require_affordable(data, limit, settings.ingest.max_pixels_undecimated)
+        require_affordable(data, limit, settings.pictures.max_pixels_undecimated)
         request = MatchRequest(request_id="r", device_ip="d", image=data, compare_time_s=0.0, received_time_s=0.0)
         decide_match(request, gallery, models, Policy(), limit, time.perf_counter)
 
@@ -55,7 +55,7 @@ def main(ctx: click.Context, runs: int, only: str) -> None:
     worst_look, worst_ratio = 0.0, 0.0
     for name, make, (width, height) in _pictures(only):
         data = make(width, height).data
-        if len(data) > settings.ingest.max_picture_bytes:
+        if len(data) > settings.pictures.max_bytes:
             continue
         check_ms = _best_ms(partial(require_affordable, data, limit), runs)
         decode_ms = _best_ms(partial(decode, data, limit), runs)

@@ -34,9 +34,9 @@ from bench.pictures import drawn_photo
 from bench.wirefaults import WIRE_FAULTS, WireFaults
 from contract.http import MATCH_PATH, USERS_PATH
 from contract.messages import decode_request
-from picturematch.kafka_dev import DevBroker
 from picturematch.opening import open_broker
 from picturematch.settings import Settings, load_settings
+from tests.support.kafka_dev import DevBroker
 
 _START_S = 60.0
 _CLIENTS = 6

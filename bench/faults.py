@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.faultrun import FAULTS, FaultRun, Report
-from picturematch.kafka_dev import DevBroker, dev_kafka
+from tests.support.kafka_dev import DevBroker, dev_kafka
 
 _MOST_SENTENCES = 50
 

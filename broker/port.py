@@ -27,10 +27,12 @@ from enum import Enum
 from types import TracebackType
 from typing import ClassVar, Protocol, Self
 
+from contract.operator_error import OperatorError
+
 Headers = tuple[tuple[str, bytes], ...]
 
 
-class BrokerError(Exception):
+class BrokerError(OperatorError):
     """Something the log could not do; the message is a sentence for the user."""
 
     retriable: ClassVar[bool] = False

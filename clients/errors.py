@@ -1,5 +1,7 @@
-"""What the clients of a running server raise. Imports nothing, so that every command may catch it."""
+"""What the clients of a running server raise."""
+
+from contract.operator_error import OperatorError
 
 
-class CannotRun(Exception):
+class CannotRun(OperatorError):
     """The whole run is pointless; the message is a sentence that says what to do."""

@@ -18,6 +18,7 @@ import msgspec
 
 from contract.events import Event, RequestPlace
 from contract.messages import MatchRequest
+from contract.operator_error import OperatorError
 from contract.terms import LivenessMode, Message, Outcome
 
 FORMAT: Literal["picturematch-capture"] = "picturematch-capture"
@@ -31,7 +32,7 @@ PICTURES_FOLDER = "pictures"
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
-class CaptureError(Exception):
+class CaptureError(OperatorError):
     """A capture that cannot be read or written; the message is a sentence for the user."""
 
 

@@ -24,6 +24,8 @@ from broker.keyed import KeyedReader
 from broker.port import Broker
 from contract.errors import Code, Refused
 from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
+from contract.operator_error import OperatorError
+from contract.pictures.limits import PictureSettings
 from contract.topics import Topics
 from ingest.accept import AcceptComplaints
 from ingest.admission import Admission
@@ -66,7 +68,7 @@ _TELL_EVERY_S = 60.0
 Handler = Callable[[Call], Awaitable[Rendered]]
 
 
-class CannotListen(Exception):
+class CannotListen(OperatorError):
     """The address cannot be listened on; the message says what to do."""
 
 
@@ -77,6 +79,7 @@ class Ingress:
 
     Args:
         settings: limits and addresses.
+        pictures: limits of pictures.
         broker: an open log whose topics exist.
         topics: their names.
         people: everybody enrolled, for GET of users.
@@ -89,6 +92,7 @@ class Ingress:
     def __init__(
         self,
         settings: IngestSettings,
+        pictures: PictureSettings,
         broker: Broker,
         topics: Topics,
         people: PeopleView,
@@ -104,7 +108,7 @@ class Ingress:
         self._readiness = readiness
         self._metrics = Metrics(registry)
         limits = PictureLimits(
-            settings.max_picture_bytes, settings.max_pixels, settings.image_roots, settings.max_pixels_undecimated
+            pictures.max_bytes, pictures.max_pixels, settings.image_roots, pictures.max_pixels_undecimated
         )
         self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes, settings.deadline_s)
         self._trusted = networks(settings.trusted_proxies)

@@ -9,8 +9,10 @@
     └── DamagedModel        a file is not what its sha256 says, or not a usable network
 """
 
+from contract.operator_error import OperatorError
 
-class ModelError(Exception):
+
+class ModelError(OperatorError):
     """Something about the networks that the operator can put right."""
 
 

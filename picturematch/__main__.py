@@ -25,7 +25,6 @@ _COMMANDS = (
     "people",
     "health",
     "log",
-    "kafka-dev",
 )
 
 

@@ -15,8 +15,9 @@ import msgspec
 import msgspec.inspect
 from platformdirs import user_cache_path, user_data_path
 
-from broker.kafka.config import KafkaConfig
+from broker.kafka.config import KafkaConfig, KafkaSettings
 from broker.port import TopicSpec
+from contract.pictures.limits import PictureSettings
 from contract.topics import Topics
 from engine.policy import Policy
 from ingest.settings import IngestSettings
@@ -123,11 +124,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_folder: Path = user_data_path("picturematch")
     """Folder of the embedded log."""
     ingest: IngestSettings = IngestSettings()
+    pictures: PictureSettings = PictureSettings()
     matching: Policy = Policy()
     processor: ProcessorSettings = ProcessorSettings()
     log: LogSettings = LogSettings()
     models: ModelSettings = ModelSettings()
-    kafka: KafkaConfig = KafkaConfig()
+    kafka: KafkaSettings = KafkaSettings()
     health: HealthSettings = HealthSettings()
 
     @property
@@ -146,7 +148,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The connection to Kafka, or None where the log is the embedded one."""
         if self.broker == _EMBEDDED:
             return None
-        return msgspec.structs.replace(self.kafka, bootstrap=self.broker.removeprefix(_KAFKA))
+        return KafkaConfig.of(self.kafka, self.broker.removeprefix(_KAFKA))
 
 
 _NOT_SETTINGS = {"API_KEY", "CONFIG", "REQUIRE_CHROMIUM", "REQUIRE_KAFKA", "REQUIRE_MODELS", "URL"}

@@ -14,14 +14,10 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from broker.port import BrokerError
-from clients.errors import CannotRun
-from contract.capture import CaptureError
+from contract.operator_error import OperatorError
 from contract.text import printable, printable_json
 from contract.when import parse_span, parse_when
-from models.errors import ModelError
 from picturematch.options import UserError
-from sinks.port import SinkError
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,11 +30,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end; what the user can put right becomes one sentence and exit status 2.
 
     Raises:
-        UserError: the log, the networks, a folder, a capture or a server cannot be used.
+        UserError: the log, an address, the networks, a folder, a capture or a server cannot be used.
     """
     try:
         return asyncio.run(work)
-    except (BrokerError, SinkError, CaptureError, CannotRun, ModelError) as error:
+    except OperatorError as error:
         raise UserError(printable(str(error))) from error
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from broker.port import Record
+from contract.operator_error import OperatorError
 
 
-class SinkError(Exception):
+class SinkError(OperatorError):
     """A destination that cannot be used; the message is a sentence for the user."""
 
 

@@ -51,7 +51,7 @@ class KafkaBroker:
         self._opened = False
 
     async def __aenter__(self) -> Self:
-        tune_library()
+        tune_library(self._config.client_log_level)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._cluster.close)
             found = await self._find()

@@ -23,13 +23,14 @@ _STOP_LIMIT_S = 3.0
 _CUT_SHORT_S = 0.5
 
 
-def tune_library() -> None:
-    """Set what the library has no options for.
+def tune_library(log_level: str) -> None:
+    """Set what the library has no options for, in the whole process: from which level on its own lines are logged, and
+    how soon it tries again to begin a transaction.
 
-    At DEBUG it logs keys and values; of an outage it logs many lines a second, where we log one. And a transaction that
-    begins while the last one is being completed, which takes a few milliseconds, would be held up by twenty.
+    A transaction that begins while the last one is being completed, which takes a few milliseconds, would otherwise be
+    held up by twenty.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("aiokafka").setLevel(log_level.upper())
     sender.BACKOFF_OVERRIDE = TRANSACTION_BACKOFF_MS / 1000
 
 

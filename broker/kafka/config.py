@@ -2,7 +2,7 @@
 
 import ssl
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
@@ -24,10 +24,9 @@ _PARTITION_FETCH_BYTES = 8 * 1024 * 1024
 """A single record beyond these still arrives: brokers always send the first batch whole."""
 
 
-class KafkaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The connection. `bootstrap` is "host:port,host:port". It never shows its password."""
+class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the brokers are spoken to, whichever they are. It never shows its password."""
 
-    bootstrap: str = ""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     username: str | None = None
@@ -53,9 +52,23 @@ class KafkaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often the brokers are asked whether they are there."""
     max_request_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 96 * 1024 * 1024
     """The brokers' own limit, socket.request.max.bytes, is 100 MiB unless it was changed."""
+    client_log_level: Literal["critical", "error", "warning", "info"] = "critical"
+    """From which level on the client library's own lines are logged. Of an outage it logs many a second, where we log
+    one. There is no debug: its lines hold keys and values of records."""
 
     def __repr__(self) -> str:
-        return f"KafkaConfig(bootstrap={self.bootstrap!r}, security_protocol={self.security_protocol!r})"
+        return f"{type(self).__name__}(security_protocol={self.security_protocol!r})"
+
+
+class KafkaConfig(KafkaSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The connection. `bootstrap` is "host:port,host:port"."""
+
+    bootstrap: str
+
+    @classmethod
+    def of(cls, settings: KafkaSettings, bootstrap: str) -> Self:
+        """A connection to these brokers."""
+        return cls(bootstrap=bootstrap, **msgspec.structs.asdict(settings))
 
     @property
     def request_timeout_s(self) -> float:

@@ -160,7 +160,7 @@ def _see(path: Path, models: ModelSet, settings: Settings, threads: int | None, 
                 lose(entry.where, entry.reason if isinstance(entry, Unusable) else "has no photo", "not usable")
         if not photos:
             raise CannotRun(f"{path} holds no photo of anybody")
-        looks = see_all([photo for _, photo in photos], models, "largest", settings.ingest.max_pixels, threads)
+        looks = see_all([photo for _, photo in photos], models, "largest", settings.pictures.max_pixels, threads)
         for (entry, _), look in zip(photos, looks, strict=True):
             steps.step()
             if isinstance(look, Unseen):

@@ -25,7 +25,8 @@ from picturematch.networks import install_missing
 from picturematch.options import config_option, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import echo_json, run
-from picturematch.wiring import System, open_models, run_system
+from picturematch.system import System
+from picturematch.wiring import open_models, run_system
 
 _DEVICE = "192.168.1.22"
 _MAX_PIXELS = 32_000_000

@@ -14,7 +14,8 @@ from contract.topics import Topics
 from engine.vision.networks.standin import draw_face, stand_in_models
 from ingest.settings import IngestSettings
 from picturematch.settings import ModelSettings, Settings
-from picturematch.wiring import System, run_system
+from picturematch.system import System
+from picturematch.wiring import run_system
 from tests.integration.test_processor import read_all
 from tests.support.faces import photo, scene
 

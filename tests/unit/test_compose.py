@@ -15,9 +15,9 @@ import pytest
 
 from contract.errors import Code
 from picturematch.__main__ import cli
-from picturematch.kafka_dev import KAFKA_VERSION
 from picturematch.settings import Settings, load_settings
 from tests.support.deployment import KEY, ROOT, compose, in_build_context, stages
+from tests.support.kafka_dev import KAFKA_VERSION
 
 FILE = compose(PICTUREMATCH_API_KEY=KEY)
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from contract.errors import Refused
 from contract.http import MATCH_PATH
+from contract.pictures.limits import PictureSettings
 from ingest.parse import MATCH_FIELDS, parse_match
 from ingest.parse_compare import COMPARE_FIELDS, parse_compare
 from ingest.parse_fiqa import FIQA_FIELDS, parse_fiqa
@@ -262,7 +263,7 @@ async def test_what_is_not_base64_is_refused(site: Site, text: str) -> None:
 
 
 async def test_a_picture_over_the_limit_is_refused_before_it_is_decoded(serving: Serving) -> None:
-    async with serving(max_picture_bytes=10_000) as site:
+    async with serving(pictures=PictureSettings(max_bytes=10_000)) as site:
         assert (await site.match(rgb_image_base64="A" * 13_332)).code == 40003, "9,999 bytes, but no picture"
         assert (await site.match(rgb_image_base64="A" * 13_336)).code == 41300
 

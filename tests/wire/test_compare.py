@@ -10,6 +10,7 @@ import pytest
 from contract.errors import Code
 from contract.http import COMPARE_PATH
 from contract.messages import Answer, CompareRequest, Headers, RefusedAnswer, Request
+from contract.pictures.limits import PictureSettings
 from tests.wire.harness import HttpReply, Serving, Site, encoded, noise
 from tests.wire.test_bad_input import (
     NOT_A_BOOLEAN,
@@ -197,7 +198,7 @@ async def test_two_pictures_of_the_largest_size_fit_into_one_body(site: Site) ->
 
 
 async def test_a_picture_with_too_many_pixels_is_refused_by_name(serving: Serving) -> None:
-    async with serving(max_pixels=2000) as site:
+    async with serving(pictures=PictureSettings(max_pixels=2000)) as site:
         small = base64.b64encode(encoded(".jpg", noise(40, 40))).decode()
         reply = await site.compare(face_image_base64=small)
         assert reply.code == 40007

@@ -9,6 +9,7 @@ import pytest
 from contract.errors import Code
 from contract.findings import CheckResult, FaceBox
 from contract.messages import Answer, FiqaAnswer, FiqaRequest, RefusedAnswer, Request
+from contract.pictures.limits import PictureSettings
 from tests.wire.harness import Serving, Site
 from tests.wire.test_bad_input import NOT_A_STRING, broken_pictures
 
@@ -113,9 +114,9 @@ async def test_broken_pictures_get_their_row_before_the_log(site: Site) -> None:
 
 
 async def test_a_picture_over_the_limit_is_refused(serving: Serving) -> None:
-    async with serving(max_picture_bytes=100, max_pixels=1000) as site:
+    async with serving(pictures=PictureSettings(max_bytes=100, max_pixels=1000)) as site:
         assert (await site.fiqa()).code == 41300
-    async with serving(max_pixels=1000) as site:
+    async with serving(pictures=PictureSettings(max_pixels=1000)) as site:
         assert (await site.fiqa()).code == 40007
 
 

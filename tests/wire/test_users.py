@@ -8,6 +8,7 @@ import pytest
 
 from contract.http import USERS_PATH
 from contract.messages import Answer, DeleteRequest, EnrolRequest, RefusedAnswer, Request
+from contract.pictures.limits import PictureSettings
 from tests.support.waiting import until
 from tests.wire.harness import HttpReply, Serving, Site, add_person, answer_well
 
@@ -151,7 +152,7 @@ async def test_a_field_against_the_rules_is_named(site: Site, fields: dict[str, 
 
 
 async def test_a_photo_with_too_many_pixels_is_refused(serving: Serving) -> None:
-    async with serving(max_pixels=1000) as site:
+    async with serving(pictures=PictureSettings(max_pixels=1000)) as site:
         assert (await site.users("POST", enrolment(site))).code == 40007
 
 

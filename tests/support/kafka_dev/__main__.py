@@ -1,23 +1,23 @@
-"""picturematch kafka-dev: a Kafka broker for a developer's machine."""
+"""The command line: `python -m tests.support.kafka_dev`."""
 
 import asyncio
 from pathlib import Path
 
 import click
 
-from picturematch.kafka_dev import CannotStartKafka, dev_kafka
 from picturematch.options import UserError
 from picturematch.shell import stop_signal
+from tests.support.kafka_dev import CannotStartKafka, dev_kafka
 
 
-@click.command(name="kafka-dev", epilog="Example: picturematch kafka-dev --port 9092")
+@click.command(epilog="Example: python -m tests.support.kafka_dev --port 9092")
 @click.option("--port", type=click.IntRange(0, 65535), default=9092, show_default=True, help="0 takes a free one.")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where it keeps its data and goes on from.  [default: thrown away at the end]",
 )
-def command(port: int, folder: Path | None) -> None:
+def main(port: int, folder: Path | None) -> None:
     """Run a single Kafka broker on this machine, for development and tests.
 
     Uses a Docker engine, or Java 17 and Maven. It listens on the loopback interface only, without passwords, and stops
@@ -34,3 +34,7 @@ def command(port: int, folder: Path | None) -> None:
 
 async def _until_stopped() -> None:
     await stop_signal().wait()
+
+
+if __name__ == "__main__":
+    main()
