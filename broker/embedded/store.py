@@ -106,8 +106,7 @@ def open_writing(folder: Path) -> sqlite3.Connection:
         connection = _connect(path, "rw")
         try:
             # Deleted pictures must be gone from the file, and their space given back in small steps.
-            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            _shape(connection)
             connection.execute("PRAGMA secure_delete = ON")
             if not _is_ours(connection, folder):
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -156,6 +155,36 @@ def open_file(path: Path) -> sqlite3.Connection:
     """A connection to a database at any path that cannot write. Raises OSError and sqlite3.Error."""
     path.stat()
     return _connect(path, "ro")
+
+
+def create_file(path: Path) -> sqlite3.Connection:
+    """A connection to a new, empty log at any path: one file, readable by its owner only, without a WAL beside it.
+
+    Nothing is durable until the file is synced, and a file that was broken off is of no use.
+
+    Raises:
+        BrokerError: it cannot be made, or something is there already.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+        connection = _connect(path, "rw")
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute("PRAGMA synchronous = OFF")
+        _shape(connection)
+        _create(connection)
+    except FileExistsError as error:
+        raise BrokerError(f"{path} is there already: name a new file") from error
+    except OSError as error:
+        raise BrokerError(f"{path} cannot be made ({error.strerror})") from error
+    except sqlite3.Error as error:
+        raise opening_error(error, path.parent) from error
+    return connection
+
+
+def _shape(connection: sqlite3.Connection) -> None:
+    """Set what has to be set before the first page is written."""
+    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
 
 
 def check_is_log(connection: sqlite3.Connection, path: Path) -> None:

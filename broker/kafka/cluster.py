@@ -1,7 +1,7 @@
 """Questions to the cluster itself: which topics there are, how they are kept; and changing that."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
+from broker.backup import GroupOffset
 from broker.kafka.clients import bounded
 from broker.kafka.config import KafkaConfig
 from broker.kafka.errors import broker_error
@@ -153,6 +154,28 @@ class Cluster:
         doing = f"taking a member out of group {group}"
         answer = await self._ask(leave, doing)
         _require_done(answer.to_object(), doing, kafka.UnknownMemberIdError)
+
+    async def group_offsets(self, topics: Collection[str]) -> Sequence[GroupOffset]:
+        """Where groups go on in these topics, of all groups that have committed there."""
+        doing = "asking how far groups are"
+        found = []
+        for group, *_ in await self._ask(lambda: self._admin.list_consumer_groups(), doing):
+            offsets = await self._ask(partial(self._admin.list_consumer_group_offsets, group), doing)
+            found += [
+                GroupOffset(group, place.topic, place.partition, at.offset)
+                for place, at in offsets.items()
+                if place.topic in topics and at.offset >= 0
+            ]
+        return found
+
+    async def has_members(self, group: str) -> bool:
+        """Whether a process is a member of the group now."""
+        doing = f"looking at group {group}"
+        answers = await self._ask(lambda: self._admin.describe_consumer_groups([group]), doing)
+        groups = [found for answer in answers for found in answer.to_object()["groups"]]
+        for found in groups:
+            _require_done(found, doing)
+        return any(found["members"] for found in groups)
 
     async def ensure(self, specs: Sequence[TopicSpec]) -> None:
         """See `broker.port.Broker.ensure_topics`."""
