@@ -19,7 +19,8 @@ from contract.errors import PictureRefused
 from contract.messages import MatchRequest
 from contract.pictures.affordable import require_affordable
 from contract.pictures.headers import picture_header
-from engine.matching import decide_match
+from engine.calls.match import MatchCall
+from engine.context import Context
 from engine.policy import Policy
 from engine.vision.decode.versions import decode
 from picturematch.networks import install_missing
@@ -47,7 +48,7 @@ def main(ctx: click.Context, runs: int, only: str) -> None:
     def look(data: bytes) -> None:
         require_affordable(data, limit, settings.pictures.max_pixels_undecimated)
         request = MatchRequest(request_id="r", device_ip="d", image=data, compare_time_s=0.0, received_time_s=0.0)
-        decide_match(request, gallery, models, Policy(), limit, time.perf_counter)
+        MatchCall().decide(request, gallery, Context(models, Policy(), limit, time.perf_counter))
 
     table = Table(title="milliseconds of processor time on one core")
     for column in ("picture", "size", "bytes", "answer", "check", "decode", "ratio", "look"):

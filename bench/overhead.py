@@ -24,9 +24,10 @@ from bench.server import running_server
 from contract.messages import MatchRequest, encode
 from contract.people.keys import face_key, person_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
-from engine.gallery.index import Gallery
+from engine.calls.match import MatchCall
+from engine.context import Context
 from engine.gallery.people import People
-from engine.matching import decide_match
+from engine.gallery.port import Gallery
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 from picturematch.opening import open_cluster
@@ -105,7 +106,9 @@ class DirectEngine:
 
         def one(request: MatchRequest) -> tuple[float, bool]:
             began = time.perf_counter()
-            decision = decide_match(request, gallery, self._models, Policy(), _MAX_PIXELS, time.perf_counter)
+            decision = MatchCall().decide(
+                request, gallery, Context(self._models, Policy(), _MAX_PIXELS, time.perf_counter)
+            )
             return (time.perf_counter() - began) * 1000.0, decision.refusal is not None
 
         began = time.perf_counter()

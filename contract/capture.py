@@ -19,7 +19,7 @@ import msgspec
 from contract.events import Event, RequestPlace
 from contract.messages import MatchRequest
 from contract.operator_error import OperatorError
-from contract.terms import LivenessMode, Message, Outcome
+from contract.terms import LivenessMode, Message
 
 FORMAT: Literal["picturematch-capture"] = "picturematch-capture"
 VERSION = 1
@@ -68,7 +68,7 @@ class CapturedRequest(Message, frozen=True, kw_only=True, omit_defaults=True):
 class CapturedDecision(Message, frozen=True, kw_only=True):
     """What was decided about it then. `score` and `threshold` are on the wire's scale."""
 
-    outcome: Outcome
+    outcome: str
     gallery_version: int
     models: dict[str, str]
     retcode: Literal["0", "1"] | None = None

@@ -11,7 +11,7 @@ import msgspec
 
 from contract.codec import decode_with
 from contract.findings import Attributes, CardFindings, CheckResult, FaceBox, LivenessResult
-from contract.terms import Message, Outcome, ThresholdRule
+from contract.terms import Message, ThresholdRule
 
 
 class ErrorInfo(Message, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class Threshold(Message, frozen=True, kw_only=True):
     faces: int | None = None
 
 
-class Scope(Message, frozen=True, kw_only=True):
+class EventScope(Message, frozen=True, kw_only=True):
     """Whose people were searched."""
 
     group_name: str
@@ -56,21 +56,20 @@ class RequestPlace(Message, frozen=True, kw_only=True):
     sha256: str | None = None
 
 
-EventKind = Literal["match", "enrol", "delete", "compare", "fiqa", "unreadable"]
-
-
 class Event(Message, frozen=True, kw_only=True):
     """What happened to one accepted request; docs/event.schema.json is made from this.
 
-    `id` is the request's id; `retry_of` is that of the request it sends again, if it does. Times are seconds since the
-    epoch: `compare_time` is the device's, `received_time` the ingress's, `processed_time` the decision's.
+    `id` is the request's id; `retry_of` is that of the request it sends again, `replay_of` that of the request it
+    replays, if it does. `kind` and `outcome` are open: a reader accepts words that it does not know. Times are
+    seconds since the epoch: `compare_time` is the device's, `received_time` the ingress's, `processed_time` the
+    decision's.
     `identity_info` is filled only where the operator asks for it (of a comparison: what its sender gave).
     `quality_score`, 0..1, predicts how far the face can be recognised at all. `card` is a comparison's second picture.
     """
 
     id: str
-    kind: EventKind
-    outcome: Outcome
+    kind: str
+    outcome: str
     compare_time: float
     received_time: float
     processed_time: float
@@ -87,7 +86,7 @@ class Event(Message, frozen=True, kw_only=True):
     score: float | None = None
     threshold: Threshold | None = None
     error: ErrorInfo | None = None
-    scope: Scope | None = None
+    scope: EventScope | None = None
     faces: int | None = None
     face: FaceBox | None = None
     quality: tuple[CheckResult, ...] = ()
@@ -98,6 +97,7 @@ class Event(Message, frozen=True, kw_only=True):
     grab_fiqa_info: dict[str, Any] | None = None
     timings_ms: dict[str, float] = msgspec.field(default_factory=dict)
     retry_of: str | None = None
+    replay_of: str | None = None
 
 
 _event_encoder = msgspec.json.Encoder()

@@ -71,3 +71,17 @@ class CardFindings(Message, frozen=True, kw_only=True):
     face: FaceBox | None = None
     quality: tuple[CheckResult, ...] = ()
     quality_score: float | None = None
+
+
+class FaceQuality(Message, frozen=True, kw_only=True):
+    """The quality of one face: whether it passes its level, and each item: `checks` those with a limit at that level,
+    `measured` the others. `quality_score` 0..1. `cut`: the face reaches beyond the picture; `masked`: the mouth is
+    covered; both False where the item was not measured."""
+
+    passed: bool
+    face: FaceBox
+    checks: tuple[CheckResult, ...]
+    measured: tuple[MeasuredItem, ...] = ()
+    quality_score: float
+    cut: bool = False
+    masked: bool = False

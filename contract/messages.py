@@ -11,7 +11,7 @@ import msgspec
 
 from contract.codec import decode_with
 from contract.errors import Code
-from contract.findings import Attributes, CheckResult, FaceBox, LivenessResult, MeasuredItem
+from contract.findings import Attributes, CheckResult, FaceBox, FaceQuality, LivenessResult
 from contract.terms import CompareLevel, LivenessMode, Message, QualityLevel
 
 
@@ -28,6 +28,8 @@ class Headers:
     """Decimal ASCII: the gallery the sender has seen; a processor never searches an older one."""
     RETRY_OF = "retry_of"
     """Id of the request that this one sends again, after it became a dead letter."""
+    REPLAY_OF = "replay_of"
+    """Id of the request that this one replays: its event and its reply carry it on."""
     ATTEMPT = "attempt"
     """Decimal ASCII: how many times the request has been sent with this one; absent means 1."""
 
@@ -65,7 +67,8 @@ class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=
     """Add or change a person (docs/interface.md, POST and PUT of users).
 
     `update` True is a PUT: the person must exist, absent fields stay as they are. Else a POST: the person must not
-    exist unless `ignore_exist`. A photo or a feature adds a face; `support_single_face` drops the older ones.
+    exist unless `ignore_exist`, and needs a face unless `need_bring_pic` is False. A photo or a feature adds a face;
+    `support_single_face` drops the older ones.
     """
 
     request_id: str
@@ -78,7 +81,7 @@ class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=
     info: dict[str, Any] | None = None
     ignore_exist: bool = False
     support_single_face: bool = False
-    need_bring_pic: bool = False
+    need_bring_pic: bool = True
     create_no_exit_permission: bool = False
     quality_level: QualityLevel | None = None
 
@@ -119,6 +122,7 @@ class CompareRequest(Message, tag="compare", tag_field="kind", frozen=True, kw_o
     level: CompareLevel = "middle"
     quality_level: QualityLevel | None = None
     need_save: bool = False
+    with_debug_info: bool = False
     identity_info: dict[str, Any] | None = None
 
     administrative: ClassVar[bool] = False
@@ -175,30 +179,31 @@ class MatchAnswer(Message, tag="match", tag_field="kind", frozen=True, kw_only=T
     attributes: Attributes | None = None
 
 
+class CompareDebug(Message, frozen=True, kw_only=True):
+    """What with_debug_info adds to the answer of a comparison, by picture; `timings_ms` are those of both together."""
+
+    face: DebugInfo
+    card: DebugInfo
+
+
 class CompareAnswer(Message, tag="compare", tag_field="kind", frozen=True, kw_only=True):
     """The success of a CompareRequest: retcode "1" for one person. `score` is on the wire's scale."""
 
     retcode: Literal["0", "1"]
     score: float
+    debug: CompareDebug | None = None
 
 
 class FiqaAnswer(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a FiqaRequest: whether the largest face passes its level, and each item: `checks` those with a
-    limit at that level, `measured` the others. `quality_score` 0..1. `cut`: the face reaches beyond the picture;
-    `masked`: the mouth is covered; both False where the item was not measured."""
+    """The success of a FiqaRequest: the quality of each face, the largest first."""
 
-    passed: bool
-    face: FaceBox
-    checks: tuple[CheckResult, ...]
-    measured: tuple[MeasuredItem, ...] = ()
-    quality_score: float
-    cut: bool = False
-    masked: bool = False
+    faces: tuple[FaceQuality, ...]
 
 
 class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only=True):
     """The success of an EnrolRequest. `image_id` names the face that was added, if one was. `unchanged`: the request
-    only repeated what was so (engine.repeated), and `image_id` names the face it repeated."""
+    only repeated what was so (engine.calls.repeated), and `image_id` names the face it repeated. A change without
+    a face names the face that was added last."""
 
     identity_id: str
     group_names: tuple[str, ...]
@@ -209,9 +214,10 @@ class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only
 
 
 class DeletedAnswer(Message, tag="deleted", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a DeleteRequest."""
+    """The success of a DeleteRequest. `group_names`: the groups that the person was in, as far as they were known."""
 
     identity_id: str
+    group_names: tuple[str, ...] = ()
 
 
 class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_only=True):
@@ -245,6 +251,7 @@ class Reply(Message, frozen=True, kw_only=True):
     answer: Answer
     gallery_version: int
     effort: Effort | None = None
+    replay_of: str | None = None
 
 
 class DeadLetter(Message, tag="letter", tag_field="kind", frozen=True, kw_only=True):

@@ -15,6 +15,8 @@ class Topics:
     events: str = "picturematch.events"
     people: str = "picturematch.people"
     photos: str = "picturematch.photos"
+    evidence: str = "picturematch.evidence"
+    configs: str = "picturematch.configs"
     dead_letters: str = "picturematch.dead-letters"
     members: str = "picturematch.members"
     processors: str = "picturematch-processor"
@@ -34,6 +36,8 @@ class Topics:
             events=f"{prefix}.events",
             people=f"{prefix}.people",
             photos=f"{prefix}.photos",
+            evidence=f"{prefix}.evidence",
+            configs=f"{prefix}.configs",
             dead_letters=f"{prefix}.dead-letters",
             members=f"{prefix}.members",
             processors=f"{prefix}-processor",

@@ -109,15 +109,15 @@ class Fields:
         """The value as it came; None when absent."""
         return self._values.get(field)
 
-    def flag(self, field: str) -> bool:
-        """A boolean; absent is false.
+    def flag(self, field: str, *, default: bool = False) -> bool:
+        """A boolean; absent is `default`.
 
         Raises:
             Refused: 40005.
         """
         value = self._values.get(field)
         if value is None:
-            return False
+            return default
         if not isinstance(value, bool):
             raise Refused(Code.BOOLEAN_ARGUMENT_ERROR, f"{self.name(field)} must be true or false")
         return value

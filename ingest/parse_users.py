@@ -97,7 +97,7 @@ def parse_enrol(
         info=_info(fields.free_object("info")),
         ignore_exist=fields.flag("ignore_exist"),
         support_single_face=fields.flag("support_single_face"),
-        need_bring_pic=fields.flag("need_bring_pic"),
+        need_bring_pic=fields.flag("need_bring_pic", default=True),
         create_no_exit_permission=fields.flag("create_no_exit_permission"),
         quality_level=fields.quality_level("fiqa_level"),
     )

@@ -9,7 +9,7 @@ import orjson
 import pybase64
 
 from contract.errors import Code, Refusal
-from contract.findings import CheckResult, MeasuredItem
+from contract.findings import CheckResult, FaceQuality, MeasuredItem
 from contract.messages import CompareAnswer, DeletedAnswer, FiqaAnswer, MatchAnswer, PersonAnswer, RefusedAnswer
 from contract.people.records import PersonRecord
 
@@ -76,21 +76,22 @@ def compare_document(answer: CompareAnswer) -> dict[str, Any]:
 
 def fiqa_document(answer: FiqaAnswer) -> dict[str, Any]:
     """The success of a FIQA. The names are the vendor's; the values are in our units (docs/interface.md)."""
-    face = answer.face
+    largest = answer.faces[0]
+    face = largest.face
     corners = (face.x, face.y, face.x + face.width, face.y + face.height)
     return {
-        "fiqa_result": answer.passed,
+        "fiqa_result": largest.passed,
         "detailed_result": {
             "bbox": [round(corner) for corner in corners],
-            "passed_items": [check.name for check in answer.checks if check.passed],
-            "failed_items": [check.name for check in answer.checks if not check.passed],
-            "detailed_scores": detailed_scores(answer),
-            "quality_score": round(answer.quality_score, _DECIMALS),
+            "passed_items": [check.name for check in largest.checks if check.passed],
+            "failed_items": [check.name for check in largest.checks if not check.passed],
+            "detailed_scores": detailed_scores(largest),
+            "quality_score": round(largest.quality_score, _DECIMALS),
         },
     }
 
 
-def detailed_scores(answer: FiqaAnswer) -> dict[str, Any]:
+def detailed_scores(answer: FaceQuality) -> dict[str, Any]:
     """Each measured item by name; mask (1 worn, 0 not) is -1 and occlusion empty where nothing measures them.
 
     The vendor's `partial` and `mask` are verdicts. Our item mask tells how much of a mouth shows, so that less is

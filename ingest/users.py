@@ -175,7 +175,7 @@ class Users:
         reply = await self._exchange.ask(call, request)
         if not isinstance(reply.answer, PersonAnswer):
             raise TypeError(f"an enrolment was answered with {type(reply.answer).__name__}")
-        answer = reply.answer if request.need_bring_pic else msgspec.structs.replace(reply.answer, photo=None)
+        answer = reply.answer
         unchanged = ((UNCHANGED_HEADER, "true"),) if answer.unchanged else ()
         headers = (*_version_header(reply.gallery_version), *unchanged)
         return success(person_document(answer, update=update), headers)

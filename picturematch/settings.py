@@ -94,6 +94,14 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 min_compaction_lag_ms=history_ms,
             ),
             TopicSpec(topics.photos, self.request_partitions, compacted=True, max_record_bytes=size),
+            TopicSpec(
+                topics.evidence,
+                self.request_partitions,
+                self.requests_retention_ms,
+                self.requests_retention_bytes,
+                max_record_bytes=size,
+            ),
+            TopicSpec(topics.configs, 1, compacted=True, max_record_bytes=size),
             TopicSpec(topics.dead_letters, 1, self.dead_letters_retention_ms, max_record_bytes=2 * size),
         )
 

@@ -92,6 +92,11 @@ class Directory:
         """How many faces another embedder made than the one in use."""
         return self._faces_of.total() - self._faces_of[self._embedder or ""]
 
+    @property
+    def faces_count(self) -> int:
+        """How many records of faces there are, whichever embedder made them."""
+        return len(self._faces)
+
     def hides(self, identity_id: str) -> bool:
         """Whether a record about this person cannot be read."""
         return any(record.identity_id == identity_id for record in self._unreadable.values())

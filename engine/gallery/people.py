@@ -8,7 +8,8 @@ from contract.people.keys import FaceKey
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
 from contract.people.unreadable import UnreadableRecord
 from contract.vectors import Vector
-from engine.gallery.index import FaceIndex, Gallery
+from engine.gallery.exact import ExactIndex
+from engine.gallery.port import FaceIndex, Gallery
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +35,7 @@ class People(Directory):
 
     def __init__(self, dimension: int, embedder: str) -> None:
         super().__init__(embedder, dimension)
-        self._index = FaceIndex(dimension)
+        self._index: FaceIndex = ExactIndex(dimension)
         self._snapshot: Gallery | None = None
 
     def apply(self, entries: Iterable[Entry]) -> Sequence[UnreadableRecord]:

@@ -89,8 +89,8 @@ def list_(
         _print_json(shown) if as_json else _print_table(shown)
     except BrokenPipeError:
         drop_stdout()
-    if register.strangers:
-        click.echo(f"{register.strangers} records of the topic are no dead letters", err=True)
+    if register.unreadable:
+        click.echo(f"{register.unreadable} records of the topic are no dead letters", err=True)
     if damaged:
         ctx.exit(1)
 

@@ -17,7 +17,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from broker.port import BrokerError, BrokerUnavailable, NewRecord, Position, Record, Start
-from contract.findings import CheckResult, FaceBox, MeasuredItem
+from contract.findings import CheckResult, FaceBox, FaceQuality, MeasuredItem
 from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
 from contract.messages import (
     Answer,
@@ -199,7 +199,7 @@ async def answer_well(request: Request) -> Answer | None:
     if isinstance(request, CompareRequest):
         return CompareAnswer(retcode="1", score=0.75)
     if isinstance(request, FiqaRequest):
-        return FiqaAnswer(
+        largest = FaceQuality(
             passed=False,
             face=FaceBox(x=10.4, y=20.6, width=100.0, height=120.5, confidence=0.99),
             checks=(
@@ -217,6 +217,7 @@ async def answer_well(request: Request) -> Answer | None:
             measured=(MeasuredItem(name="clarity", value=350.5),),
             quality_score=0.5,
         )
+        return FiqaAnswer(faces=(largest,))
     return DeletedAnswer(identity_id=request.identity_id)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contract.errors import Code
-from contract.findings import CheckResult, FaceBox
+from contract.findings import CheckResult, FaceBox, FaceQuality
 from contract.messages import Answer, FiqaAnswer, FiqaRequest, RefusedAnswer, Request
 from contract.pictures.limits import PictureSettings
 from tests.wire.harness import Serving, Site
@@ -55,9 +55,10 @@ async def test_what_is_measured_of_mask_and_occlusion_takes_the_place_of_the_unk
             for name, value in (("mask", shown), ("occlusion", 0.25), ("partial", 0.4))
         ]
         face = FaceBox(x=-3.6, y=0.0, width=50.0, height=50.0, confidence=1.0)
-        return FiqaAnswer(
+        largest = FaceQuality(
             passed=False, face=face, checks=tuple(checks), quality_score=0.25, cut=True, masked=bool(worn)
         )
+        return FiqaAnswer(faces=(largest,))
 
     async with serving(masked) as site:
         detail = (await site.fiqa()).json["detailed_result"]

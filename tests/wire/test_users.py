@@ -28,7 +28,7 @@ async def test_a_post_enrols_and_answers_the_golden_json(site: Site) -> None:
         "data": {
             "identity_id": "666666",
             "group_name": "default_group,staff",
-            "reg_photo": "",
+            "reg_photo": site.picture_base64,
             "info": {"name": "Ada", "room": 7},
         }
     }

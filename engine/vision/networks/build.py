@@ -6,7 +6,7 @@ from engine.vision.networks.arcface import ArcFaceEmbedder
 from engine.vision.networks.centerface import CenterFace
 from engine.vision.networks.headpose import BinnedHeadPose
 from engine.vision.networks.landmarks import refine_landmarks
-from engine.vision.networks.liveness_rgb import RgbLiveness
+from engine.vision.networks.live import LivenessNetwork
 from engine.vision.networks.points68 import SixtyEightPoints
 from engine.vision.networks.ssrnet import SsrNet
 from engine.vision.ports import Face, Image, ModelSet
@@ -52,10 +52,10 @@ def build_model_set(
     return ModelSet(
         detector=detector,
         embedder=ArcFaceEmbedder(open_network("embedder"), manifest.embedder_of(identity("embedder")), refine),
-        liveness=RgbLiveness(open_network("liveness"), manifest.network("liveness")),
+        liveness=LivenessNetwork(open_network("liveness"), manifest.network("liveness")),
         pose=BinnedHeadPose(open_network("pose"), manifest.network("pose")),
         identities=tuple((role, identity(role)) for role in (*REQUIRED_ROLES, *optional)),
-        infrared_liveness=RgbLiveness(optional["infrared_liveness"], manifest.network("infrared_liveness"))
+        infrared_liveness=LivenessNetwork(optional["infrared_liveness"], manifest.network("infrared_liveness"))
         if "infrared_liveness" in optional
         else None,
         age=SsrNet(optional["age"], manifest.network("age"), OLDEST) if "age" in optional else None,

@@ -7,7 +7,7 @@ opposite but differ by three degrees.
 
 import numpy as np
 
-from engine.vision.networks.liveness_rgb import softmax
+from engine.vision.networks.live import softmax
 from engine.vision.ports import Face, HeadPose, Image
 from engine.vision.tensor import Run, crop_around, resize, to_tensor
 from models.manifest import NetworkEntry

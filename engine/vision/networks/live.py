@@ -19,7 +19,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-class RgbLiveness:
+class LivenessNetwork:
     """The probability that a face is live."""
 
     def __init__(self, run: Run, entry: NetworkEntry) -> None:
