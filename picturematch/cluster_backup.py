@@ -125,6 +125,9 @@ def _own_names(file: LogFileReader, settings: Settings) -> Mapping[str, str]:
 
 
 async def _require_nothing_there(cluster: KafkaBroker, topics: Topics, names: Iterable[str]) -> None:
+    for group in (topics.processors, topics.admins):
+        if await cluster.has_members(group):
+            raise BrokerError("processors run on these topics: stop all roles, restore, and start them again")
     for name in names:
         async with cluster.reader(name) as reader:
             ends = await cluster.end_offsets(name)
@@ -133,9 +136,6 @@ async def _require_nothing_there(cluster: KafkaBroker, topics: Topics, names: It
                     f"topic {name} holds records: a backup is restored into empty topics only, so delete them, or take"
                     " others (log.topic_prefix)"
                 )
-    for group in (topics.processors, topics.admins):
-        if await cluster.has_members(group):
-            raise BrokerError("processors run on these topics: stop all roles, restore, and start them again")
 
 
 async def _restore(

@@ -264,5 +264,5 @@ async def test_what_cannot_be_restored_is_refused_in_one_sentence_and_leaves_eve
         assert "stop all roles" in sentence(await other.restore(copy))
     async with open_kafka(other.settings.kafka_config) as cluster:
         for spec in other.settings.topic_specs:
-            if spec.name != other.topics.members:
+            if spec.name not in (other.topics.members, other.topics.configs):  # a processor writes there as it starts
                 assert set((await cluster.end_offsets(spec.name)).values()) == {0}
