@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from clients.photo_file import UnusablePhoto, read_photo
+from clients.picture_file import UnusablePicture, read_picture
 from contract.capture import CapturedRequest, CaptureError, CaptureLine, picture_sha256
 from contract.errors import PictureRefused
 from contract.pictures.headers import picture_header
@@ -78,9 +78,9 @@ def _picture(where: str, name: str, root: Path) -> bytes:
     if not name or not path.is_relative_to(root) or not path.is_file():
         raise CaptureError(f"{where}: the path names no file inside {root}")
     try:
-        data = read_photo(path)
+        data = read_picture(path)
         picture_header(data)
-    except UnusablePhoto as error:
+    except UnusablePicture as error:
         raise CaptureError(f"{where}: {error}") from error
     except PictureRefused as error:
         raise CaptureError(f"{where}: {error.message}") from error

@@ -129,7 +129,7 @@ class _Run:
         except NoAnswer as error:
             self._unanswered_in_a_row += 1
             if not self._answered and not error.reached:
-                raise CannotRun(f"{error}; start one with: picturematch serve") from error
+                raise error.final() from error
             if self._unanswered_in_a_row >= GIVE_UP_AFTER:
                 raise CannotRun(f"{GIVE_UP_AFTER} requests in a row got no answer, the last: {error}") from error
             return LineResult(number, line.request_id, trouble=str(error))

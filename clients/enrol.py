@@ -18,7 +18,7 @@ import pybase64
 from clients.enrol_list import Entry, Found, Unusable
 from clients.errors import CannotRun
 from clients.http import Client, NoAnswer, ServerAnswer, all_or_first_error
-from clients.photo_file import UnusablePhoto, read_photo
+from clients.picture_file import UnusablePicture, read_picture
 from contract.errors import Code
 from contract.http import USERS_PATH
 from contract.terms import DEFAULT_GROUP, QualityLevel
@@ -126,7 +126,7 @@ class _Run:
             body = await asyncio.to_thread(_body, entry, self._options, first)
         except OSError as error:
             return EnrolResult(entry.where, Outcome.FAILED, f"the photo cannot be read: {error.strerror or error}")
-        except UnusablePhoto as error:
+        except UnusablePicture as error:
             return EnrolResult(entry.where, Outcome.FAILED, str(error))
         try:
             answer, doubtful = await self._post(body)
@@ -169,13 +169,13 @@ class _Run:
     def _note_silence(self, error: NoAnswer) -> None:
         self._unanswered_in_a_row += 1
         if not self._answered and not error.reached:
-            raise CannotRun(f"{error}; start one with: picturematch serve") from error
+            raise error.final() from error
         if self._unanswered_in_a_row >= GIVE_UP_AFTER:
             raise CannotRun(f"the server does not answer any more: {error}; run the same command again") from error
 
 
 def _body(entry: Entry, options: EnrolOptions, first: bool) -> dict[str, Any]:
-    """The body of the users call. Raises OSError and UnusablePhoto."""
+    """The body of the users call. Raises OSError and UnusablePicture."""
     body: dict[str, Any] = {
         "group_name": entry.group_name or options.group_name,
         "identity_id": entry.identity_id,
@@ -186,7 +186,7 @@ def _body(entry: Entry, options: EnrolOptions, first: bool) -> dict[str, Any]:
     if options.quality_level is not None:
         body["fiqa_level"] = options.quality_level
     if entry.photo is not None:
-        body["reg_photo"] = pybase64.b64encode_as_string(read_photo(entry.photo))
+        body["reg_photo"] = pybase64.b64encode_as_string(read_picture(entry.photo))
     if entry.feature is not None:
         body |= {"import_mode": True, "feature": entry.feature}
     return body

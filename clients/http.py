@@ -1,4 +1,4 @@
-"""Calls a running server from outside, as a device or a back end does. Shared by replay and enrolment."""
+"""Calls a running server from outside, as a device or a back end does."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping
@@ -21,6 +21,10 @@ class NoAnswer(Exception):
     def __init__(self, reason: str, *, reached: bool) -> None:
         super().__init__(reason)
         self.reached = reached
+
+    def final(self) -> CannotRun:
+        """The end of a run that has had no other answer."""
+        return CannotRun(f"{self}" if self.reached else f"{self}; start one with: picturematch serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class ServerAnswer:
 def code_name(code: int | None) -> str:
     """The code of an error with the wire's name of it, where it has one."""
     try:
-        return f"{code} {Code(code or 0).name}"
+        return f"{code} {Code(code or 0).status}"
     except ValueError:
         return str(code)
 
@@ -134,6 +138,19 @@ class Client:
 
 def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isascii() and text.isdigit() else None
+
+
+async def ask(url: str, api_key: str | None, call: str, body: Mapping[str, Any]) -> ServerAnswer:
+    """Make one call.
+
+    Raises:
+        CannotRun: the URL is not one, there is no answer, the server wants a key, or is not one of ours.
+    """
+    async with Client(url, api_key=api_key) as client:
+        try:
+            return await client.post(call, body)
+        except NoAnswer as error:
+            raise error.final() from error
 
 
 async def all_or_first_error(*work: Awaitable[None]) -> None:

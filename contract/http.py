@@ -3,6 +3,7 @@
 MATCH_PATH = "/SophonMatch/api/PictureMatch"
 COMPARE_PATH = "/SophonMatch/api/compare"
 FIQA_PATH = "/SophonFace/api/FIQA"
+FIQA_V6_PATH = "/sophon/v2/face/fiqa"
 USERS_PATH = "/SophonFogSys/api/users"
 
 GALLERY_VERSION_HEADER = "X-Gallery-Version"

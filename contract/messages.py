@@ -229,7 +229,7 @@ class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_on
     @property
     def status(self) -> str:
         """The wire's name of the code."""
-        return Code(self.code).name
+        return Code(self.code).status
 
 
 Answer = MatchAnswer | CompareAnswer | FiqaAnswer | PersonAnswer | DeletedAnswer | RefusedAnswer

@@ -92,3 +92,4 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_people: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
     """People in the default group; more are refused with GROUP_LEN_ERROR."""
     max_faces_per_person: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+    """Faces that one person may have; a further one is refused with PARAM_ERROR."""

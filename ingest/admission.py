@@ -34,7 +34,7 @@ class Admission:
         self.line = Line(max(1, int(max_in_flight * _LOG_SHARE)), deadline_s)
         """In front of the requests topic."""
         self.admin_line = Line(max(1, int(max_in_flight * _LOG_SHARE)), deadline_s)
-        """In front of the admin topic: another lane decides there, and an import must hold up no door."""
+        """In front of the admin topic: another lane decides there, and an import must delay no match."""
         self._longest_s = _PATIENCE * deadline_s
         self._in_flight: Counter[str] = Counter()
         self._held: Counter[str] = Counter()

@@ -1,7 +1,7 @@
 """What the commands have in common: where settings come from, and how a user's mistake is told."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from contract.text import printable
-from picturematch.settings import Settings, SettingsError, load_settings
+from picturematch.settings import Settings, SettingsError, load_settings, settings_sources
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,6 +81,25 @@ def log_level_option(function: F) -> F:
     return click.option("--log-level", type=levels, default="info", show_default=True)(function)
 
 
+def server_options(function: F) -> F:
+    """--url and --api-key, for commands that call a running server."""
+    for option in (
+        click.option(
+            "--api-key", envvar="PICTUREMATCH_API_KEY", show_envvar=True, help="Key that the server asks for."
+        ),
+        click.option(
+            "--url",
+            envvar="PICTUREMATCH_URL",
+            show_envvar=True,
+            default="http://127.0.0.1:5555",
+            show_default=True,
+            help="The running server.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def settings_of(ctx: click.Context, **overrides: Any) -> Settings:
     """The settings in force; `overrides` are given as section__field, None for what was not given.
 
@@ -92,3 +111,8 @@ def settings_of(ctx: click.Context, **overrides: Any) -> Settings:
         return load_settings(ctx.meta.get(_CONFIG), os.environ, named)
     except SettingsError as error:
         raise UserError(str(error)) from error
+
+
+def sources_of(ctx: click.Context) -> Mapping[str, str]:
+    """Where each setting was given that is not its default (picturematch.settings.settings_sources)."""
+    return settings_sources(ctx.meta.get(_CONFIG), os.environ)

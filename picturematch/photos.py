@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from clients.photo_file import UnusablePhoto, read_photo
+from clients.picture_file import UnusablePicture, read_picture
 from contract.errors import Code, PictureRefused
 from engine.evaluation.photos import FaceChoice, SeenPhoto, see
 from engine.vision.ports import ModelSet
@@ -36,10 +36,10 @@ def see_all(
 
     def one(path: Path) -> SeenPhoto | Unseen:
         try:
-            return see(read_photo(path), models, choice, max_pixels)
+            return see(read_picture(path), models, choice, max_pixels)
         except PictureRefused as refusal:
             return Unseen(refusal.message, refusal.code is Code.NO_FACE)
-        except UnusablePhoto as error:
+        except UnusablePicture as error:
             return Unseen(str(error), no_face=False)
         except OSError as error:
             return Unseen(f"cannot be read: {error.strerror or error}", no_face=False)

@@ -48,15 +48,21 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     topic_prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "picturematch"
     """Tells several installations on the same Kafka apart."""
     request_partitions: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 8
+    """Partitions of requests, events, photos and evidence; no more processors can share the work."""
     reply_partitions: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 4
+    """Partitions of replies; best one or more per ingress."""
     requests_retention_ms: Milliseconds = 7 * _DAY_MS
+    """How long requests, with their pictures, and evidence are kept."""
     requests_retention_bytes: Bytes = 2 * _GIB
     """Per partition."""
     events_retention_ms: Milliseconds = 365 * _DAY_MS
+    """How long events are kept."""
     events_retention_bytes: Bytes = 1 * _GIB
     """Per partition."""
     replies_retention_ms: Milliseconds = 10 * 60 * 1000
+    """How long replies are kept; an ingress reads them within seconds."""
     dead_letters_retention_ms: Milliseconds = 30 * _DAY_MS
+    """How long dead letters, with their pictures, are kept."""
     people_history_ms: Annotated[int, msgspec.Meta(ge=0)] | None = None
     """How long a record about people is kept that a newer one replaced or deleted; 0: not at all, None: as long as
     requests, so that a request can be replayed against the gallery of then."""
@@ -121,7 +127,9 @@ class HealthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a processor without an ingress tells how it is: /healthz, /readyz and /metrics."""
 
     host: str = "127.0.0.1"
+    """Address to listen on; these calls need no key, so keep it inside."""
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 5556
+    """Port to listen on; 0 lets the system choose one."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -171,13 +179,9 @@ def load_settings(
     Raises:
         SettingsError: a setting is unknown or wrong.
     """
-    merged: dict[str, Any] = {}
-    if file is not None:
-        merged = _read_file(file)
-    for name, text in environment.items():
-        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in _NOT_SETTINGS:
-            path = name.removeprefix(_PREFIX).lower().split(_SECTION_SEPARATOR)
-            _put(merged, path, _value(text), name)
+    merged = _read_file(file) if file is not None else {}
+    for name, path in _variables(environment):
+        _put(merged, path, _value(environment[name]), name)
     for name, value in (overrides or {}).items():
         if value is not None:
             _put(merged, name.split("."), value, name)
@@ -188,6 +192,35 @@ def load_settings(
     if settings.log.max_record_bytes < settings.ingest.max_body_bytes:
         raise SettingsError("log.max_record_bytes must be at least ingest.max_body_bytes, or requests would be lost")
     return settings
+
+
+def settings_sources(file: Path | None, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Where each setting is given that is not its default: "section.field", or the table that it is in -> the source.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    values = _read_file(file) if file is not None else {}
+    sources = dict.fromkeys(_paths(values), f"settings file {file}")
+    return sources | {".".join(path): f"environment variable {name}" for name, path in _variables(environment)}
+
+
+def _variables(environment: Mapping[str, str]) -> Sequence[tuple[str, list[str]]]:
+    """The variables that are settings, each with the path of its setting."""
+    names = (name for name in environment if name.startswith(_PREFIX))
+    return [
+        (name, name.removeprefix(_PREFIX).lower().split(_SECTION_SEPARATOR))
+        for name in names
+        if name.removeprefix(_PREFIX) not in _NOT_SETTINGS
+    ]
+
+
+def _paths(tree: Mapping[str, Any]) -> Sequence[str]:
+    """The paths of all values in nested tables."""
+    found: list[str] = []
+    for name, value in tree.items():
+        found += [f"{name}.{inner}" for inner in _paths(value)] if isinstance(value, dict) else [name]
+    return found
 
 
 def _what_is_wrong(error: msgspec.ValidationError, given: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -20,7 +20,6 @@ from contract.when import parse_span, parse_when
 from picturematch.options import UserError
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 _PLAIN_PROGRESS_EVERY_S = 5.0
 _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
@@ -118,25 +117,6 @@ class Span(click.ParamType[float]):
             return value if isinstance(value, float) else parse_span(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-
-
-def server_options(function: F) -> F:
-    """--url and --api-key, for commands that call a running server."""
-    for option in (
-        click.option(
-            "--api-key", envvar="PICTUREMATCH_API_KEY", show_envvar=True, help="Key that the server asks for."
-        ),
-        click.option(
-            "--url",
-            envvar="PICTUREMATCH_URL",
-            show_envvar=True,
-            default="http://127.0.0.1:5555",
-            show_default=True,
-            help="The running server.",
-        ),
-    ):
-        function = option(function)
-    return function
 
 
 class Steps:

@@ -4,16 +4,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal
 
 import orjson
 
 from broker.ordered import read_live, read_merged, start_offsets
 from broker.port import Broker, Record, Start
 from contract.text import printable_json
-
-Kind = Literal["match", "people", "compare", "all"]
-_KINDS: Mapping[Kind, tuple[str, ...]] = {"match": ("match",), "people": ("enrol", "delete"), "compare": ("compare",)}
 
 
 @dataclass(slots=True)
@@ -26,14 +22,14 @@ class Printed:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which events are wanted: `kind` all, or one device's, which must be a match then."""
+    """Which events are wanted: of some kinds (none: of every kind), and of one device, whose events are matches."""
 
-    kind: Kind = "all"
+    kinds: frozenset[str] = frozenset()
     device_ip: str | None = None
 
     def wants(self, event: Mapping[str, object]) -> bool:
         """Whether it is one of them."""
-        if self.kind != "all" and event.get("kind") not in _KINDS[self.kind]:
+        if self.kinds and event.get("kind") not in self.kinds:
             return False
         return self.device_ip is None or event.get("device_ip") == self.device_ip
 

@@ -28,15 +28,21 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the brokers are spoken to, whichever they are. It never shows its password."""
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """Whether connections are encrypted (SSL) and authenticated (SASL)."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """How the user name and the password are proved, with a SASL security_protocol."""
     username: str | None = None
+    """The user name at the brokers, for SASL."""
     password: str | None = None
+    """The password at the brokers, for SASL; best given as the variable PICTUREMATCH_KAFKA__PASSWORD."""
     ca_file: Path | None = None
     """Certificates that brokers are checked against; None: those of the system."""
     cert_file: Path | None = None
     """The client's own certificate, with `key_file`; None: it shows none."""
     key_file: Path | None = None
+    """The private key of `cert_file`."""
     client_id: str = "picturematch"
+    """The name by which the brokers' logs and quotas know this installation."""
     replication_factor: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Of topics that are created; None: three, or as many as there are brokers."""
     session_timeout_ms: Milliseconds = 10_000
@@ -48,6 +54,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transaction_timeout_ms: Milliseconds = 15_000
     """A transaction that was left open blocks the readers of its topics so long at most."""
     request_timeout_ms: Milliseconds = 10_000
+    """A connection that leaves a request without an answer for so long is closed and replaced."""
     probe_ms: Milliseconds = 500
     """How often the brokers are asked whether they are there."""
     max_request_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 96 * 1024 * 1024

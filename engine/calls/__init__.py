@@ -1,4 +1,4 @@
-"""The calls: one module per kind. Everything that lists kinds, outcomes, stages or event types takes them from here.
+"""The calls: one module per kind. Kinds and stages follow from the request types (contract.kinds), outcomes from here.
 
 To add a kind: its request and answer in contract.messages, its module here, and its instance in `CALLS`.
 """
@@ -21,11 +21,8 @@ CALLS: tuple[Call[Any, Any], ...] = (MatchCall(), EnrolCall(), DeleteCall(), Com
 
 KINDS: Mapping[type, Call[Any, Any]] = {call.request_type: call for call in CALLS}
 
-EVENT_KINDS: tuple[str, ...] = tuple(call.kind for call in CALLS)
 OUTCOMES: tuple[str, ...] = tuple(dict.fromkeys(outcome for call in CALLS for outcome in call.outcomes))
-
-STAGES: tuple[str, ...] = ("decode", *(call.kind for call in CALLS if call is not UNREADABLE), "emit")
-"""Where a request can become a dead letter: while its record is read, in its call, or while its event is made."""
+"""The outcomes that events of this version have."""
 
 
 def call_of(request: Request) -> Call[Any, Any]:
@@ -33,4 +30,4 @@ def call_of(request: Request) -> Call[Any, Any]:
     return KINDS[type(request)]
 
 
-__all__ = ["CALLS", "EVENT_KINDS", "KINDS", "OUTCOMES", "STAGES", "UNREADABLE", "Call", "Change", "Query", "call_of"]
+__all__ = ["CALLS", "KINDS", "OUTCOMES", "UNREADABLE", "Call", "Change", "Query", "call_of"]

@@ -14,6 +14,7 @@ from msgspec import structs
 from contract.errors import Refusal
 from contract.events import Event
 from contract.findings import CardFindings
+from contract.kinds import kind_of
 from contract.messages import CompareAnswer, CompareDebug, CompareRequest
 from engine.calls.call import Query
 from engine.calls.reporting import (
@@ -54,7 +55,7 @@ class CompareDecision:
 class CompareCall(Query[CompareRequest, CompareDecision]):
     """Compare."""
 
-    kind = "compare"
+    kind = kind_of(CompareRequest)
     event_type = "picturematch.compare.v1"
     outcomes = (*get_args(Compared), *PICTURE_OUTCOMES)
     request_type = CompareRequest

@@ -2,6 +2,7 @@
 
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
+from contract.kinds import kind_of
 from contract.messages import Answer, DeletedAnswer, DeleteRequest
 from contract.people.keys import FaceKey, parse_key, person_key, photo_key
 from engine.calls.call import Change
@@ -25,7 +26,7 @@ from engine.gallery.port import Gallery
 class DeleteCall(Change[DeleteRequest]):
     """Delete."""
 
-    kind = "delete"
+    kind = kind_of(DeleteRequest)
     event_type = "picturematch.person.v1"
     outcomes = ("deleted", "refused", "expired")
     request_type = DeleteRequest

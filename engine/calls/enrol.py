@@ -11,6 +11,7 @@ import numpy as np
 
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
+from contract.kinds import kind_of
 from contract.messages import Answer, EnrolRequest, PersonAnswer, encode
 from contract.people.keys import person_key, photo_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord, PhotoRecord
@@ -46,7 +47,7 @@ _MAX_PERSON_BYTES = 256 * 1024
 class EnrolCall(Change[EnrolRequest]):
     """Enrol."""
 
-    kind = "enrol"
+    kind = kind_of(EnrolRequest)
     event_type = "picturematch.person.v1"
     outcomes = ("enrolled", "updated", "refused", "expired")
     request_type = EnrolRequest

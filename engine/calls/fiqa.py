@@ -12,6 +12,7 @@ from msgspec import structs
 from contract.errors import Refusal
 from contract.events import Event
 from contract.findings import FaceQuality, MeasuredItem
+from contract.kinds import kind_of
 from contract.messages import FiqaAnswer, FiqaRequest
 from engine.calls.call import Query
 from engine.calls.reporting import PICTURE_OUTCOMES, Circumstances, check_results, face_box, outcome_of
@@ -37,7 +38,7 @@ class FiqaDecision:
 class FiqaCall(Query[FiqaRequest, FiqaDecision]):
     """FIQA."""
 
-    kind = "fiqa"
+    kind = kind_of(FiqaRequest)
     event_type = "picturematch.fiqa.v1"
     outcomes = ("measured", *PICTURE_OUTCOMES)
     request_type = FiqaRequest

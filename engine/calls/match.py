@@ -10,6 +10,7 @@ from msgspec import structs
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event, EventScope
 from contract.evidence import Evidence, EvidenceCandidate
+from contract.kinds import kind_of
 from contract.messages import MatchAnswer, MatchRequest
 from contract.people.records import PersonRecord
 from contract.terms import (
@@ -84,7 +85,7 @@ class _Shown:
 class MatchCall(Query[MatchRequest, MatchDecision]):
     """PictureMatch."""
 
-    kind = "match"
+    kind = kind_of(MatchRequest)
     event_type = "picturematch.match.v1"
     outcomes = (*get_args(Found), "spoof", "empty_group", *PICTURE_OUTCOMES)
     request_type = MatchRequest

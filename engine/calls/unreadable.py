@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from contract.errors import Code, Refusal
 from contract.events import Event
+from contract.kinds import UNREADABLE_KIND
 from contract.messages import Answer
 from engine.calls.call import Query
 from engine.calls.reporting import Circumstances
@@ -36,7 +37,7 @@ UNREADABLE_DECISION = UnreadableDecision()
 class UnreadableCall(Query[UnreadableRequest, UnreadableDecision]):
     """The call of a record that is no request."""
 
-    kind = "unreadable"
+    kind = UNREADABLE_KIND
     event_type = "picturematch.unreadable.v1"
     outcomes = ("error",)
     request_type = UnreadableRequest

@@ -135,8 +135,6 @@ def command(
         raise UserError(printable(str(error))) from error
     except OSError as error:
         raise UserError(printable(f"{error.filename or path}: {error.strerror or error}")) from error
-    except KeyboardInterrupt:
-        ctx.exit(130)
 
 
 def _see(path: Path, models: ModelSet, settings: Settings, threads: int | None, verbose: bool) -> _Seen:

@@ -10,8 +10,8 @@ from clients.enrol_list import count_entries, find_entries
 from clients.errors import CannotRun
 from clients.http import Client
 from contract.terms import DEFAULT_GROUP, QualityLevel
-from picturematch.options import config_option
-from picturematch.shell import counted, progress, run, server_options
+from picturematch.options import config_option, server_options
+from picturematch.shell import counted, progress, run
 
 
 @click.command(
@@ -74,8 +74,6 @@ def command(
 
     try:
         run(post())
-    except KeyboardInterrupt:
-        ctx.exit(130)
     finally:
         if counts:
             click.echo(", ".join(_said(outcome, counts[outcome]) for outcome in Outcome))

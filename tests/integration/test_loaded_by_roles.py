@@ -109,4 +109,4 @@ async def test_an_ingress_loads_neither_opencv_nor_an_inference_runtime_and_a_pr
         assert {name for name in of_ingress if name.split(".")[0] in ROOMS_OF_THE_PROCESSOR | HEAVY_LIBRARIES} == (
             SETTINGS_OF_THE_PROCESSOR
         )
-        assert {"cv2", "onnxruntime", "processor.processor", "models.store", "engine.matching"} <= of_processor
+        assert {"cv2", "onnxruntime", "processor.processor", "models.store", "engine.look"} <= of_processor

@@ -1,27 +1,26 @@
 """The list of the calls: what is derived from it, and that each call keeps to what the list says."""
 
-import typing
-
 from contract import messages
-from engine.calls import CALLS, EVENT_KINDS, KINDS, OUTCOMES, STAGES, UNREADABLE, Change, Query, call_of
+from contract.kinds import EVENT_KINDS, PEOPLE_KINDS, REQUEST_TYPES, STAGES
+from engine.calls import CALLS, KINDS, OUTCOMES, UNREADABLE, Change, Query, call_of
 from engine.calls.unreadable import UnreadableRequest
-
-REQUESTS = [t for part in typing.get_args(messages.Request) for t in (typing.get_args(part) or (part,))]
 
 
 def test_every_request_type_has_its_call() -> None:
-    assert set(REQUESTS) | {UnreadableRequest} == set(KINDS)
+    assert set(REQUEST_TYPES) | {UnreadableRequest} == set(KINDS)
 
 
 def test_a_request_is_administrative_where_its_call_changes_people() -> None:
-    for request_type in REQUESTS:
+    for request_type in REQUEST_TYPES:
         call = KINDS[request_type]
         assert request_type.administrative is isinstance(call, Change)
         assert request_type.administrative is not isinstance(call, Query)
 
 
 def test_kinds_are_named_once_and_stages_follow_them() -> None:
+    assert sorted(EVENT_KINDS) == sorted(call.kind for call in CALLS)
     assert len(set(EVENT_KINDS)) == len(CALLS)
+    assert set(PEOPLE_KINDS) == {call.kind for call in CALLS if isinstance(call, Change)}
     assert set(STAGES) == {*EVENT_KINDS, "decode", "emit"} - {UNREADABLE.kind}
     assert {"matched", "spoof", "same", "measured", "deleted", "expired", "error"} <= set(OUTCOMES)
 

@@ -2,14 +2,14 @@ from typing import Any
 
 import pytest
 
+from contract.calls.rules import MOMENT
 from contract.errors import Code, Refused
-from ingest.numbers import compare_time
 
 
 @pytest.mark.parametrize("sent", [1e18, 1e14, "1e18", -1, -0.5, True, "yesterday", []])
 def test_a_time_that_is_none_is_answered_with_both_bounds(sent: Any) -> None:
     with pytest.raises(Refused) as refused:
-        compare_time(sent, 1_700_000_000.0)
+        MOMENT.check(sent, "compare_time")
     assert refused.value.code is Code.PARAM_ERROR
     assert refused.value.message == (
         "compare_time must be seconds since the epoch, a number from 0 to below 1e+11 (or milliseconds, below 1e+14)"
@@ -17,6 +17,6 @@ def test_a_time_that_is_none_is_answered_with_both_bounds(sent: Any) -> None:
 
 
 def test_the_bounds_are_those_of_the_message() -> None:
-    assert compare_time(0, 5.0) == (0.0, None)
-    assert compare_time(99_999_999_999.5, 5.0) == (99_999_999_999.5, None)
-    assert compare_time(99_999_999_999_999, 5.0) == (99_999_999_999.999, "99999999999999")
+    assert MOMENT.check(0, "compare_time") == (0.0, None)
+    assert MOMENT.check(99_999_999_999.5, "compare_time") == (99_999_999_999.5, None)
+    assert MOMENT.check(99_999_999_999_999, "compare_time") == (99_999_999_999.999, "99999999999999")

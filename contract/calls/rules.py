@@ -1,0 +1,256 @@
+"""What the value of a field may be: a rule checks a value, and describes it as a JSON Schema.
+
+A rule gets a value as JSON has it, but never null, since null is an absent field. Its messages name the field and
+repeat nothing of the value. Pure.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from contract.errors import Code, Refused
+from contract.terms import CompareLevel
+from contract.text import misleads
+
+MISLEADING = "control characters, line separators or characters that turn the direction of writing"
+MAX_FREE_OBJECT_BYTES = 64 * 1024
+# MessagePack and JSON writers recurse; far below what any of them bears.
+MAX_FREE_OBJECT_DEPTH = 16
+# No embedder in use makes longer vectors; the right length is the processor's to judge.
+MAX_FEATURE_LENGTH = 8192
+# Epoch seconds reach this in the year 5138, epoch milliseconds did in 1973.
+MILLISECONDS_FROM = 1e11
+# As milliseconds the year 5138 again: no clock is that wrong.
+ABSURD_TIME = 1e14
+MAX_NUMBER_CHARS = 64
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+# The vendor's cosines of these levels. They are its own network's; here they are other names of the levels.
+_LEVELS_BY_FIGURE: Mapping[float, CompareLevel] = {0.275: "high", 0.225: "middle", 0.175: "low"}
+_LEVELS_BY_WORD: Mapping[str, CompareLevel] = {level: level for level in _LEVELS_BY_FIGURE.values()}
+
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """The type of a field and what its values may be.
+
+    Attributes:
+        word: the type, as documents name it.
+        check: `check(value, field)` is the value as the system uses it; raises Refused with one of `codes`.
+        schema: the values that are taken, as a JSON Schema.
+        codes: what `check`, or whoever uses the value before the log, refuses with.
+        empty_is_absent: whether the empty string is an absent field.
+        of_query: the value that a text of a URL's query stands for.
+    """
+
+    word: str
+    check: Callable[[Any, str], Any]
+    schema: Schema
+    codes: tuple[Code, ...] = (Code.PARAM_ERROR,)
+    empty_is_absent: bool = True
+    of_query: Callable[[str], Any] = str
+
+
+def param_error(message: str) -> Refused:
+    """40071; the message names the field."""
+    return Refused(Code.PARAM_ERROR, message)
+
+
+def string(value: Any, field: str) -> str:
+    """The value, which is a string of any content.
+
+    Raises:
+        Refused: 40071.
+    """
+    if not isinstance(value, str):
+        raise param_error(f"{field} must be a string")
+    return value
+
+
+def whole(low: int, high: int) -> Rule:
+    """A whole number within limits; 80.0 is one."""
+
+    def check(value: Any, field: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+            raise param_error(f"{field} must be a whole number")
+        if not low <= value <= high:
+            raise param_error(f"{field} must be from {low} to {high}")
+        return int(value)
+
+    def of_query(text: str) -> Any:
+        return int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(high)) else text
+
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return Rule(word="int", check=check, schema=schema, of_query=of_query)
+
+
+def line(max_chars: int) -> Rule:
+    """A string of a bounded length, without the characters that mislead (contract.text)."""
+
+    def check(value: Any, field: str) -> str:
+        text = string(value, field)
+        if len(text) > max_chars:
+            raise param_error(f"{field} must have at most {max_chars} characters")
+        if misleads(text):
+            raise param_error(f"{field} must not hold {MISLEADING}")
+        return text
+
+    return Rule(word="string", check=check, schema={"type": "string", "maxLength": max_chars})
+
+
+def choice(*options: str) -> Rule:
+    """One of these strings."""
+
+    def check(value: Any, field: str) -> str:
+        if string(value, field) not in options:
+            raise param_error(f"{field} must be one of {', '.join(options)}")
+        return str(value)
+
+    return Rule(word="string", check=check, schema={"type": "string", "enum": list(options)})
+
+
+def free_object(**known: Rule) -> Rule:
+    """An object that is kept as it came, bounded in size and depth; `known`: names in it that have rules."""
+
+    def check(value: Any, field: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise param_error(f"{field} must be an object")
+        if not _within_depth(value, MAX_FREE_OBJECT_DEPTH):
+            raise param_error(f"{field} is nested too deeply")
+        if len(orjson.dumps(value)) > MAX_FREE_OBJECT_BYTES:
+            raise param_error(f"{field} is larger than {MAX_FREE_OBJECT_BYTES} bytes")
+        checked = {
+            name: rule.check(value[name], f"{field}.{name}")
+            for name, rule in known.items()
+            if value.get(name) is not None
+        }
+        return {**checked, **{name: item for name, item in value.items() if name not in known}}
+
+    codes = dict.fromkeys(code for rule in known.values() for code in rule.codes)
+    properties = {name: rule.schema for name, rule in known.items()}
+    return Rule(
+        word="object",
+        check=check,
+        schema={"type": "object", **({"properties": properties} if properties else {})},
+        codes=tuple({Code.PARAM_ERROR: None, **codes}),
+        empty_is_absent=False,
+    )
+
+
+def _flag(value: Any, field: str) -> bool:
+    if not isinstance(value, bool):
+        raise Refused(Code.BOOLEAN_ARGUMENT_ERROR, f"{field} must be true or false")
+    return value
+
+
+def _picture(value: Any, field: str) -> str:
+    if value == "":
+        raise Refused(Code.IMAGE_ERROR, f"{field} is empty")
+    return string(value, field)
+
+
+def _moment(value: Any, field: str) -> tuple[float, str | None]:
+    number = _number(value)
+    if number is None or not 0 <= number < ABSURD_TIME:
+        raise param_error(
+            f"{field} must be seconds since the epoch, a number from 0 to below {MILLISECONDS_FROM:.0e}"
+            f" (or milliseconds, below {ABSURD_TIME:.0e})"
+        )
+    raw = value.strip() if isinstance(value, str) else None
+    if number >= MILLISECONDS_FROM:
+        return number / 1000, raw or repr(value)
+    # Adding zero turns a minus zero into zero.
+    return number + 0.0, raw
+
+
+def _comparison_level(value: Any, field: str) -> CompareLevel:
+    level = _LEVELS_BY_WORD.get(value) if isinstance(value, str) else None
+    level = level or _LEVELS_BY_FIGURE.get(_number(value) or 0.0)
+    if level is None:
+        figures = ", ".join(f"{name} ({figure})" for figure, name in _LEVELS_BY_FIGURE.items())
+        raise param_error(f"{field} must be one of {figures}: the word, or the figure that stands for it")
+    return level
+
+
+def _feature(value: Any, field: str) -> tuple[float, ...]:
+    error = Refused(Code.BAD_FEATURE_ERROR, f"{field} must be a list of 1 to {MAX_FEATURE_LENGTH} finite numbers")
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_FEATURE_LENGTH:
+        raise error
+    if any(isinstance(item, bool) or not isinstance(item, int | float) for item in value):
+        raise error
+    feature = tuple(map(float, value))
+    if not all(map(math.isfinite, feature)):
+        raise error
+    return feature
+
+
+def _plain(value: Any, field: str) -> Any:
+    if isinstance(value, str) and misleads(value):
+        raise param_error(f"{field} must not hold {MISLEADING}")
+    return value
+
+
+def _number(value: Any) -> float | None:
+    """A number, or a decimal number as text; None for anything else, booleans included."""
+    if isinstance(value, str):
+        text = value.strip()
+        return float(text) if len(text) <= MAX_NUMBER_CHARS and _NUMBER.fullmatch(text) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value)
+
+
+def _within_depth(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return True
+    return False
+
+
+FLAG = Rule(
+    word="boolean",
+    check=_flag,
+    schema={"type": "boolean"},
+    codes=(Code.BOOLEAN_ARGUMENT_ERROR,),
+    empty_is_absent=False,
+    of_query=lambda text: {"true": True, "false": False}.get(text.lower(), text),
+)
+PICTURE = Rule(
+    word="string",
+    check=_picture,
+    schema={"type": "string", "contentEncoding": "base64", "contentMediaType": "image/jpeg"},
+    codes=(Code.PARAM_ERROR, Code.IMAGE_ERROR, Code.IMAGE_SIZE_TOO_LARGE_ERROR, Code.PAYLOAD_TOO_LARGE),
+)
+"""A picture as base64; the text is decoded and the picture checked by who uses it."""
+PICTURE_PATH = Rule(word="string", check=string, schema={"type": "string"}, codes=PICTURE.codes)
+"""The path of a picture under one of `ingest.image_roots`; the file is read and checked by who uses it."""
+MOMENT = Rule(word="number", check=_moment, schema={"type": ["number", "string"], "minimum": 0})
+"""A time in seconds since the epoch; numeric strings and milliseconds are normalised. Checked, it is the seconds, and
+the value as it was sent where it had to be normalised, else None."""
+COMPARISON_LEVEL = Rule(
+    word="string or number", check=_comparison_level, schema={"enum": [*_LEVELS_BY_WORD, *_LEVELS_BY_FIGURE]}
+)
+"""A level of a comparison by its word, or by the vendor's figure that is another name of it."""
+FEATURE = Rule(
+    word="list of number",
+    check=_feature,
+    schema={"type": "array", "items": {"type": "number"}, "minItems": 1, "maxItems": MAX_FEATURE_LENGTH},
+    codes=(Code.BAD_FEATURE_ERROR,),
+    empty_is_absent=False,
+)
+"""An embedding that is imported."""
+PLAIN = Rule(word="any", check=_plain, schema={}, empty_is_absent=False)
+"""Anything; where it is a string, it holds no characters that mislead."""
