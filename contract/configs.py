@@ -13,6 +13,9 @@ from typing import Any
 
 import msgspec
 
+CHECKPOINT_KEYS = b"checkpoint/"
+"""What the keys of checkpoints begin with."""
+
 _ID_DIGITS = 16
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -52,7 +55,7 @@ def model_set_record(identities: Mapping[str, str]) -> ConfigRecord:
 def checkpoint_record(checkpoint: Checkpoint) -> ConfigRecord:
     """The checkpoint of its day; a later one of the same day replaces it."""
     day = datetime.fromtimestamp(checkpoint.time, UTC).date().isoformat()
-    return ConfigRecord(day, f"checkpoint/{day}".encode(), _encoder.encode(checkpoint))
+    return ConfigRecord(day, CHECKPOINT_KEYS + day.encode(), _encoder.encode(checkpoint))
 
 
 def _named_by_content(kind: str, content: Mapping[str, Any]) -> ConfigRecord:

@@ -14,6 +14,7 @@ from broker.backup import GroupOffset, Translation, copy_topics
 from broker.embedded import LOG_FILE, LogFileReader, LogFileWriter, open_embedded, verify_backup
 from broker.kafka import KafkaBroker, Restorer
 from broker.port import BrokerError, Record, TopicSpec
+from contract.configs import CHECKPOINT_KEYS
 from contract.topics import Topics
 from picturematch.opening import open_cluster
 from picturematch.settings import Settings
@@ -152,7 +153,8 @@ async def _restore(
                 of_groups = [place for place in places if (place.topic, place.partition) == (there, partition)]
                 translation = Translation(place.offset for place in of_groups)
                 for records in file.records(there, partition):
-                    damaged += await _write(restorer, records, here, translation)
+                    kept = [record for record in records if not (here == topics.configs and _is_checkpoint(record))]
+                    damaged += await _write(restorer, kept, here, translation)
                     copied(len(records))
                 end = (await cluster.end_offsets(here))[partition]
                 found = translation.ended(end)
@@ -161,6 +163,11 @@ async def _restore(
         for group, of_group in offsets.items():
             await restorer.commit(group, of_group)
     return damaged
+
+
+def _is_checkpoint(record: Record) -> bool:
+    """A checkpoint names an offset, which would be of another record here."""
+    return record.key is not None and record.key.startswith(CHECKPOINT_KEYS)
 
 
 async def _write(restorer: Restorer, records: Sequence[Record], topic: str, translation: Translation) -> int:

@@ -162,6 +162,22 @@ async def test_people_their_photos_and_what_is_undecided_survive_a_restore_into_
     assert at.offset != third.offset
 
 
+async def kinds_of_configs(installation: Installation) -> set[bytes]:
+    records = await read_committed(installation.bootstrap, installation.topics.configs)
+    return {each.key.partition(b"/")[0] for each in records}
+
+
+async def test_configurations_are_restored_and_checkpoints_of_other_offsets_are_not(
+    there: Installation, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.sqlite"
+    whole(await there.back_up(copy))
+    other = Installation(there.bootstrap)
+    whole(await other.restore(copy))
+    assert await kinds_of_configs(there) == {b"policy", b"model-set", b"checkpoint"}
+    assert await kinds_of_configs(other) == {b"policy", b"model-set"}
+
+
 async def test_a_request_whose_event_is_in_the_backup_is_not_decided_again_though_its_group_was_behind(
     there: Installation, tmp_path: Path
 ) -> None:
