@@ -1,6 +1,7 @@
 """The calls: one module per kind. Kinds and stages follow from the request types (contract.kinds), outcomes from here.
 
-To add a kind: its request and answer in contract.messages, its module here, and its instance in `CALLS`.
+To add a kind, define its request and answer in contract.messages, write its module in this package, and add its
+instance to `CALLS`.
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ OUTCOMES: tuple[str, ...] = tuple(dict.fromkeys(outcome for call in CALLS for ou
 
 
 def call_of(request: Request) -> Call[Any, Any]:
-    """The call that a request asks for."""
+    """Return the call of a request's kind."""
     return KINDS[type(request)]
 
 

@@ -88,6 +88,14 @@ async def test_a_comparison_says_whether_two_pictures_show_one_person(files: Pat
     assert (different.status, different.out[:11]) == (1, "two people,")
 
 
+async def test_the_quality_of_a_picture_is_printed_item_by_item(files: Path, url: str) -> None:
+    good = await run("fiqa", files / "anna.jpg", "--url", url, "--level", "low")
+    small = await run("fiqa", files / "small.jpg", "--url", url)
+    assert (good.status, good.out[:14]) == (0, "face 1 passes;")
+    assert small.status == 1
+    assert small.out.split(";")[0].startswith("face 1 fails face_size")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
