@@ -19,6 +19,7 @@ _COMMANDS = (
     "enrol",
     "match",
     "compare",
+    "fiqa",
     "calibrate",
     "events",
     "sink",
