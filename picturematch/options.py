@@ -106,13 +106,16 @@ def settings_of(ctx: click.Context, **overrides: Any) -> Settings:
     Raises:
         UserError: a setting is wrong.
     """
-    named = {name.replace("__", "."): value for name, value in overrides.items()}
     try:
-        return load_settings(ctx.meta.get(_CONFIG), os.environ, named)
+        return load_settings(ctx.meta.get(_CONFIG), os.environ, _named(overrides))
     except SettingsError as error:
         raise UserError(str(error)) from error
 
 
-def sources_of(ctx: click.Context) -> Mapping[str, str]:
-    """Where each setting was given that is not its default (picturematch.settings.settings_sources)."""
-    return settings_sources(ctx.meta.get(_CONFIG), os.environ)
+def sources_of(ctx: click.Context, **overrides: Any) -> Mapping[str, str]:
+    """Where each setting was given that is not its default; `overrides` as for `settings_of`, which comes first."""
+    return settings_sources(ctx.meta.get(_CONFIG), os.environ, _named(overrides))
+
+
+def _named(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name.replace("__", "."): value for name, value in overrides.items()}
