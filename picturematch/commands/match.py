@@ -21,7 +21,10 @@ Examples:
 @click.option("--device-ip", default="127.0.0.1", show_default=True, help="Device that the event names.")
 @click.option("--ir", type=picture_file, help="Infrared picture; it turns infrared liveness on.")
 @click.option(
-    "--liveness", type=click.Choice(LIVENESS_ORDER), help="Checks against pictures of faces.  [default: the server's]"
+    "--liveness",
+    type=click.Choice(LIVENESS_ORDER),
+    show_default="the server's",
+    help="Checks against pictures of faces.",
 )
 @json_option
 @click.pass_context
