@@ -14,7 +14,7 @@ from capture.reader import CaptureReader
 from clients.errors import CannotRun
 from clients.http import Client, NoAnswer, all_or_first_error
 from contract.capture import CaptureError, CaptureLine, body_fields
-from contract.http import MATCH_PATH
+from contract.http import MATCH_PATH, is_request_id
 
 Rate = Literal["as-recorded", "max"]
 GIVE_UP_AFTER = 20
@@ -125,7 +125,9 @@ class _Run:
         except CaptureError as error:
             return LineResult(number, line.request_id, trouble=str(error))
         try:
-            answer = await self._client.post(MATCH_PATH, body)
+            recorded = line.decision is not None and is_request_id(line.request_id)
+            original = line.request_id if recorded else None
+            answer = await self._client.post(MATCH_PATH, body, original)
         except NoAnswer as error:
             self._unanswered_in_a_row += 1
             if not self._answered and not error.reached:

@@ -12,7 +12,7 @@ from yarl import URL
 
 from clients.errors import CannotRun
 from contract.errors import Code
-from contract.http import UNCHANGED_HEADER
+from contract.http import REPLAY_OF_HEADER, UNCHANGED_HEADER
 
 
 class NoAnswer(Exception):
@@ -92,8 +92,8 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
-    async def post(self, call: str, body: Mapping[str, Any]) -> ServerAnswer:
-        """Post a JSON body.
+    async def post(self, call: str, body: Mapping[str, Any], replay_of: str | None = None) -> ServerAnswer:
+        """Post a JSON body. `replay_of`: the id of the request that the call replays, which marks it as a replay.
 
         Raises:
             NoAnswer: no connection, no answer in time, or a gateway's error.
@@ -101,9 +101,10 @@ class Client:
         """
         if self._session is None:
             raise RuntimeError("enter the client before use")
+        marks = {} if replay_of is None else {REPLAY_OF_HEADER: replay_of}
         try:
             async with self._session.post(
-                self.url + call, data=orjson.dumps(body), headers=self._headers, allow_redirects=False
+                self.url + call, data=orjson.dumps(body), headers=self._headers | marks, allow_redirects=False
             ) as response:
                 answer = self._understood(response.status, await response.read(), response.headers.get("Retry-After"))
                 return replace(answer, unchanged=response.headers.get(UNCHANGED_HEADER) == "true")

@@ -54,7 +54,7 @@ class Code(IntEnum):
     FOG_NOT_FOUND = 40491, "below /SophonFogSys: a group or another object is unknown; of people it is 40401"
     METHOD_NOT_ALLOWED = 40580, "the URL takes other methods only"
     PAYLOAD_TOO_LARGE = 41300, "a body or a picture over the limit"
-    INTERNAL_ERROR = 50080, "the message holds the request id"
+    INTERNAL_ERROR = 50080, "the message contains the request id"
     OVERLOADED = 50380, "with Retry-After; the call cannot be done in time or at all now: see Overload"
     TIMEOUT = 50480, "no answer within the deadline; as a rule nothing was done, see Events"
 

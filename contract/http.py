@@ -1,5 +1,7 @@
 """The HTTP interface as servers and clients name it: paths of the calls, and headers of the answers."""
 
+import re
+
 MATCH_PATH = "/SophonMatch/api/PictureMatch"
 COMPARE_PATH = "/SophonMatch/api/compare"
 FIQA_PATH = "/SophonFace/api/FIQA"
@@ -11,3 +13,13 @@ GALLERY_VERSION_HEADER = "X-Gallery-Version"
 
 UNCHANGED_HEADER = "X-Unchanged"
 """The header of an answer to an enrolment that repeated an earlier one; its value is true."""
+
+REPLAY_OF_HEADER = "X-Replay-Of"
+"""The header of a call that replays an earlier request: its value is that request's id. For administrators only."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def is_request_id(text: str) -> bool:
+    """Whether the text may be the id of a request: 1 to 128 letters, digits, dots, colons, hyphens, underscores."""
+    return _REQUEST_ID.fullmatch(text) is not None

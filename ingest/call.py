@@ -48,7 +48,7 @@ class Reservation:
         """Reserve more bytes.
 
         Raises:
-            Shed: all calls together hold too much.
+            Shed: all calls together reserve too much.
         """
         self._admission.hold(self._peer, size)
         self._size += size
@@ -57,6 +57,8 @@ class Reservation:
 @dataclass(slots=True)
 class Call:
     """What a handler gets: the HTTP request, its id, its peer (ingest.peer), and from `arrived` on its times.
+
+    `replay_of`: the id of the request that this call replays.
 
     The deadline counts from the arrival of the whole request, body included; the body has a limit of its own.
     """
@@ -69,6 +71,7 @@ class Call:
     reservation: Reservation
     body_time: BodyTime
     line: Line | None
+    replay_of: str | None = None
     received_time_s: float = 0.0
     wait_until: float = field(default=0.0)
 

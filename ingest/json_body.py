@@ -53,9 +53,9 @@ def read_object(body: bytes | bytearray, max_values: int) -> dict[str, Any]:
     # A picture of megabytes must not be copied to learn that it is not empty.
     if not body or (not body[:64].strip(_WHITE_SPACE) and not body.strip(_WHITE_SPACE)):
         raise Refused(Code.EMPTY_REQUEST_JSON, "the body is empty; send a JSON object")
-    # Each value beyond the first needs a comma (nesting is limited by the parser), and base64 holds none.
+    # Each value beyond the first needs a comma (nesting is limited by the parser), and base64 contains none.
     if body.count(b",") > max_values:
-        raise bad_request("the body holds more values than any request needs")
+        raise bad_request("the body contains more values than any request needs")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""From what a request says about a picture to its checked bytes, as the camera made them."""
+"""From the fields of a call to the checked bytes of its pictures, as the camera made them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def decode_base64(text: str, field: str, max_bytes: int) -> bytes:
     or URL-safe alphabet.
 
     Raises:
-        Refused: 40003, or 41300 when the picture is larger than `max_bytes`, told before decoding.
+        Refused: 40003, or 41300 when the picture is larger than `max_bytes`, found before decoding.
     """
     text = text.lstrip(" \n\r\t")
     if text[:5].lower() == "data:":
@@ -115,7 +115,7 @@ async def fetch_picture(
     try:
         limits.check(data)
     except PictureUnreadable:
-        # Another message would tell that a file exists which is none of ours to show.
+        # Another message would reveal that there is a file which must not be shown.
         raise path_refused(named_by) from None
     return data
 

@@ -25,7 +25,7 @@ from broker.keyed import KeyedReader
 from broker.port import Broker
 from contract.calls.dialects import Dialect
 from contract.errors import Code, Refused
-from contract.http import MATCH_PATH
+from contract.http import MATCH_PATH, REPLAY_OF_HEADER, is_request_id
 from contract.operator_error import OperatorError
 from contract.pictures.limits import PictureSettings
 from contract.topics import Topics
@@ -269,13 +269,23 @@ class Ingress:
         peer = peer_key(client)
         line = None if request.method == "GET" else self._admission.line_of(administrative=binding.administrative)
         with Reservation(self._admission, peer) as reservation:
-            call = Call(request, request_id, peer, self._settings, self._clock, reservation, self._body_time, line)
+            call = Call(
+                request,
+                request_id,
+                peer,
+                self._settings,
+                self._clock,
+                reservation,
+                self._body_time,
+                line,
+                _replay_of(request),
+            )
             if not binding.is_page:
                 self._require_served(call, binding)
             return await binding.handle(call, self._services)
 
     def _require_served(self, call: Call, binding: Binding) -> None:
-        """Return if the call has a chance of being served, as far as its head tells."""
+        """Return if the call has a chance of being served, judged by its head alone."""
         # A body that is too large gets its own refusal, which says so.
         size = call.request.content_length or 0
         self._admission.require_room(
@@ -293,7 +303,9 @@ class Ingress:
         """Let the call pass, or not; count the keys that were refused, and tell of them once a minute at most."""
         now_s = asyncio.get_running_loop().time()
         asked = Route(
-            is_match=any(binding.declaration.path == MATCH_PATH for binding in methods.values()),
+            # Devices replay nothing, so a replay is let in as an administrator's call.
+            is_match=REPLAY_OF_HEADER not in request.headers
+            and any(binding.declaration.path == MATCH_PATH for binding in methods.values()),
             holds_nothing=all(binding.is_page for binding in methods.values()),
         )
         try:
@@ -340,3 +352,15 @@ def _routes() -> Mapping[str, Methods]:
 
 
 _ROUTES = _routes()
+
+
+def _replay_of(request: BaseRequest) -> str | None:
+    """The id of the request that a call replays.
+
+    Raises:
+        Refused: the header is not the id of a request.
+    """
+    text = request.headers.get(REPLAY_OF_HEADER)
+    if text is not None and not is_request_id(text):
+        raise bad_request(f"{REPLAY_OF_HEADER} must be the id of a request: at most 128 letters, digits and . _ : -")
+    return text

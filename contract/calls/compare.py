@@ -48,7 +48,9 @@ COMPARE = Declaration(
             " level are measured and recorded in the event, and refuse nothing.",
         ),
         flag("need_save", "An event is written."),
-        flag("with_debug_info", "The answer carries `debug_info`: for `face` and `card` each what PictureMatch says."),
+        flag(
+            "with_debug_info", "The answer carries `debug_info`: what PictureMatch gives, for `face` and `card` each."
+        ),
         COMPARE_TIME,
         Field(
             "identity_info",

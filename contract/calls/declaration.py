@@ -26,7 +26,7 @@ class Field:
         rule: its type and what its values may be.
         words: what it is for, in Markdown.
         required: whether it must be there.
-        default: its value where it is absent; None: absent is a case of its own, which `words` tell of.
+        default: its value where it is absent; None: absent is a case of its own, which `words` explain.
         example: a value as it may be sent; None: none is shown.
         only_with: an earlier boolean field; while that is false, this one is not looked at.
     """
@@ -66,7 +66,7 @@ class Declaration:
         answers: of a success.
         errors: the codes beside those of the rules and of every call of the kind.
         headers: name -> words, of a success.
-        dialect: how errors are told.
+        dialect: how errors are written.
         typeless_is_json: whether a body without a content type is taken for JSON. Pages of any origin may post such a
             body, so no call that changes anything does.
     """

@@ -1,4 +1,4 @@
-"""The vendor's dialects of an error: one refusal, told as each family of calls does. Pure."""
+"""The vendor's dialects of an error: how each family of calls writes a refusal. Pure."""
 
 from enum import Enum
 
@@ -8,7 +8,7 @@ from contract.errors import Code, Refusal
 
 
 class ErrorDetail(Struct, frozen=True, kw_only=True):
-    """What went wrong, as the calls of version 5 say it: `code` // 100 is the HTTP status."""
+    """What went wrong, as the calls of version 5 write it: `code` // 100 is the HTTP status."""
 
     code: int
     message: str
@@ -22,7 +22,7 @@ class ErrorAnswer(Struct, frozen=True, kw_only=True):
 
 
 class NamedErrorDetail(Struct, frozen=True, kw_only=True):
-    """What went wrong, as the calls of version 6 say it: `code` is a name."""
+    """What went wrong, as the calls of version 6 write it: `code` is a name."""
 
     code: str
     message: str

@@ -73,8 +73,8 @@ MATCH = Declaration(
         flag("need_keep_info", "Names the best candidate below the threshold too; needs `matching.allow_keep_info`."),
         flag(
             "with_attribute",
-            "The answer carries `attributes`: age_years, age_class, sex, mask, glasses; null where no network tells, or"
-            " can tell it of this face. Never part of the decision.",
+            "The answer carries `attributes`: age_years, age_class, sex, mask, glasses; null where no network computes"
+            " them, or not of this face. Never part of the decision.",
         ),
         flag(
             "with_debug_info",

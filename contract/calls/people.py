@@ -16,7 +16,7 @@ MAX_NAME_CHARS = 255
 MAX_LISTED = 1000
 MAX_SKIP = 1_000_000_000
 REMOVED = "have remove from group success"
-"""What the vendor's servers say of somebody who was removed."""
+"""The message of the vendor's servers about somebody who was removed."""
 
 
 class EnrolledPerson(Struct, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ _INFO = {"info": {**_INFO_SENT, "user_id": "666666"}}
 _SHOWN_INFO = {"info": {**_INFO["info"], "image_id": "0"}}
 _WHO, _GROUPS, _JPEG = {"identity_id": "666666"}, {"group_name": ["default_group"]}, "/9j/4AAQSkZJRg=="
 _LISTED = {**_WHO, **_GROUPS, "reg_photo": _JPEG, **_SHOWN_INFO}
-_VERSION = {GALLERY_VERSION_HEADER: "The gallery that holds the change."}
+_VERSION = {GALLERY_VERSION_HEADER: "The gallery that contains the change."}
 _IDENTITY_ID = Field("identity_id", IDENTITY_ID, "Who it is: 1..64 characters.", required=True, example="666666")
 _PERSON = (
     flag("import_mode", "A `feature` is imported instead of computed from the photo."),
@@ -151,7 +151,7 @@ LIST = Declaration(
         Field("group_name", SCOPE_NAME, "The people of this group."),
         Field("limit", whole(1, MAX_LISTED), "Most people of the page.", default=10),
         Field("skip_num", whole(0, MAX_SKIP), "How many people before the page.", default=0),
-        flag("need_bring_pic", "Photos come with the people.", default=True),
+        flag("need_bring_pic", "The answer carries `reg_photo`; false leaves it empty.", default=True),
     ),
     answers=(Answer(Data[PeoplePage], {"data": {"identities_list": [_LISTED]}}),),
     errors=(Code.ID_NOT_FOUND, Code.NOT_FOUND),

@@ -46,7 +46,7 @@ class Rule:
         schema: the values that are taken, as a JSON Schema.
         codes: what `check`, or whoever uses the value before the log, refuses with.
         empty_is_absent: whether the empty string is an absent field.
-        of_query: the value that a text of a URL's query stands for.
+        of_query: from the text in a URL's query to the value.
     """
 
     word: str
@@ -98,7 +98,7 @@ def line(max_chars: int) -> Rule:
         if len(text) > max_chars:
             raise param_error(f"{field} must have at most {max_chars} characters")
         if misleads(text):
-            raise param_error(f"{field} must not hold {MISLEADING}")
+            raise param_error(f"{field} must not contain {MISLEADING}")
         return text
 
     return Rule(word="string", check=check, schema={"type": "string", "maxLength": max_chars})
@@ -174,7 +174,7 @@ def _comparison_level(value: Any, field: str) -> CompareLevel:
     level = level or _LEVELS_BY_FIGURE.get(_number(value) or 0.0)
     if level is None:
         figures = ", ".join(f"{name} ({figure})" for figure, name in _LEVELS_BY_FIGURE.items())
-        raise param_error(f"{field} must be one of {figures}: the word, or the figure that stands for it")
+        raise param_error(f"{field} must be one of {figures}: the word or its figure")
     return level
 
 
@@ -192,7 +192,7 @@ def _feature(value: Any, field: str) -> tuple[float, ...]:
 
 def _plain(value: Any, field: str) -> Any:
     if isinstance(value, str) and misleads(value):
-        raise param_error(f"{field} must not hold {MISLEADING}")
+        raise param_error(f"{field} must not contain {MISLEADING}")
     return value
 
 
@@ -253,4 +253,4 @@ FEATURE = Rule(
 )
 """An embedding that is imported."""
 PLAIN = Rule(word="any", check=_plain, schema={}, empty_is_absent=False)
-"""Anything; where it is a string, it holds no characters that mislead."""
+"""Anything; where it is a string, it contains no characters that mislead."""

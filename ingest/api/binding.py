@@ -84,10 +84,10 @@ class Binding:
 
     Attributes:
         declaration: what is called.
-        handle: makes the answer; raises Refused.
+        handle: computes the answer; raises Refused.
         administrative: its requests go to the admin topic.
         needs_people: it is answered from the people, so not while a record of them cannot be read.
-        is_page: it is a look at the server itself, which holds nothing of anybody and is never full.
+        is_page: it is a page about the server itself: it contains nothing of anybody and is never refused for load.
     """
 
     declaration: Declaration

@@ -107,7 +107,7 @@ async def _remove_several(call: Call, services: Services, identity_ids: Sequence
 
 
 async def _list(call: Call, services: Services) -> Rendered:
-    """Whoever changed people through this ingress sees the change."""
+    """The people as of the newest change that was made through this ingress, or a newer one."""
     call.arrived()
     sent = call.request.rel_url.query
     services.metrics.unknown_fields.inc(LIST.unknown(sent))

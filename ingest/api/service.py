@@ -1,4 +1,4 @@
-"""The pages that tell of the server itself."""
+"""The pages about the server itself."""
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from contract.messages import (
     Request,
 )
 from ingest.api.listing import DECLARATIONS
-from tests.wire.harness import Serving, Site, add_person, answer_well
+from tests.wire.harness import Script, Serving, Site, add_person, answer_well
 
 CHECKS = (
     "not_a_server_error",
@@ -72,12 +73,19 @@ def declaration_of(request: Request) -> Declaration:
     return next(each for each in DECLARATIONS if each.route == routes[type(request)])
 
 
-async def refuse_some(request: Request) -> Answer | None:
-    """What a processor says: now and then a refusal that the call is declared to have."""
-    chance, codes = int(request.request_id[:6], 16), declaration_of(request).errors
-    if chance % 4:
-        return await answer_well(request)
-    return RefusedAnswer(code=int(codes[chance // 4 % len(codes)]), message="because")
+def refuse_some() -> Script:
+    """A processor that answers each second request of a call with a declared refusal."""
+    counts: Counter[str] = Counter()
+
+    async def answer(request: Request) -> Answer | None:
+        declaration = declaration_of(request)
+        counts[declaration.summary] += 1
+        count, codes = counts[declaration.summary], declaration.errors
+        if count % 2:
+            return await answer_well(request)
+        return RefusedAnswer(code=int(codes[count // 2 % len(codes)]), message="because")
+
+    return answer
 
 
 async def schemathesis(folder: Path, location: str, *options: str) -> tuple[int, str]:
@@ -93,7 +101,7 @@ async def schemathesis(folder: Path, location: str, *options: str) -> tuple[int,
 async def test_the_running_server_answers_nothing_that_the_document_does_not_describe(
     serving: Serving, tmp_path: Path
 ) -> None:
-    async with serving(refuse_some, deadline_ms=60_000) as site:
+    async with serving(refuse_some(), deadline_ms=60_000) as site:
         await add_person(site, "666666", site.picture)
         site.people.version = site.gallery_version
         code, printed = await schemathesis(

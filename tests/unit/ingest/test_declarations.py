@@ -9,12 +9,12 @@ from contract.calls.declaration import Declaration
 from contract.calls.dialects import Dialect
 from contract.errors import Code, Refusal
 from ingest.api.listing import DECLARATIONS
-from tests.support import interface
+from tests.support import interface_document as interface
 
 
 def test_the_document_has_every_call_as_it_is_declared() -> None:
     text = interface.DOCUMENT.read_text()
-    assert text == interface.current(text), "run python -m tests.support.interface"
+    assert text == interface.current(text), "run python -m tests.support.interface_document"
 
 
 def test_every_call_and_the_error_table_have_their_place_in_the_document() -> None:

@@ -1,7 +1,7 @@
 """The parts of docs/interface.md that are made from the declarations.
 
 Such a part is between a marker that names a call (or "errors") and the next end marker.
-`python -m tests.support.interface` brings the document up to date.
+`python -m tests.support.interface_document` brings the document up to date.
 """
 
 import json
