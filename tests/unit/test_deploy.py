@@ -53,6 +53,18 @@ def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
     assert faults == []
 
 
+@pytest.mark.skipif(not SYSTEMD_ANALYZE, reason="systemd-analyze is not installed")
+def test_systemd_rates_the_unit_as_well_guarded() -> None:
+    checked = subprocess.run(
+        [SYSTEMD_ANALYZE, "security", "--offline=true", "--threshold=20", str(DEPLOY / "picturematch.service")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert checked.returncode == 0, checked.stdout[-300:]
+
+
 def _unit() -> dict[str, list[str]]:
     found: dict[str, list[Any]] = {}
     for line in (DEPLOY / "picturematch.service").read_text().splitlines():
