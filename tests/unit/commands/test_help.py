@@ -136,6 +136,19 @@ def test_every_kind_of_event_and_every_stage_can_be_chosen() -> None:
     assert choices("dead-letters list", "stage") == set(STAGES)
 
 
+def test_the_shell_completes_commands_options_and_choices() -> None:
+    def completed(line: str) -> set[str]:
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+        printed = CliRunner().invoke(
+            cli, prog_name="picturematch", env={"_PICTUREMATCH_COMPLETE": "bash_complete", **words}
+        )
+        return {found.partition(",")[2] for found in printed.output.splitlines()}
+
+    assert completed("picturematch dead-") == {"dead-letters"}
+    assert {"--since", "--stage"} <= completed("picturematch dead-letters list --")
+    assert completed("picturematch dead-letters list --stage ") == set(STAGES)
+
+
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 IN_BLOCKS = [
     pytest.param(call, id=f"{document.name}: {call}")
