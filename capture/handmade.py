@@ -1,4 +1,4 @@
-"""Hand-made captures: a CSV list of pictures, and whom each should be recognised as."""
+"""Hand-made captures: a CSV list of pictures and of the person whom the server should recognise in each."""
 
 import csv
 from collections.abc import Iterator
@@ -12,28 +12,29 @@ from contract.pictures.headers import picture_header
 from contract.when import parse_when
 
 COLUMNS = ("path", "device_ip", "compare_time", "expected_identity_id")
-"""The columns of the list; the last two may be missing. `-` as the identity expects a stranger, empty nothing."""
+"""The columns of the list; the last two may be missing. The expected identity `-` means a stranger, an empty one no
+expectation."""
 
 STRANGER_MARK = "-"
 
 
 @dataclass(frozen=True, slots=True)
 class HandmadeRequest:
-    """A line for the capture, and the bytes of its picture."""
+    """A line for the capture, and the bytes of the line's picture."""
 
     line: CaptureLine
     picture: bytes
 
 
 def read_list(path: Path, pictures: Path) -> Iterator[HandmadeRequest]:
-    """The requests that a CSV file lists, in its order.
+    """Yield the requests that a CSV file lists, in the file's order.
 
     Args:
-        path: The list: UTF-8, a header line, COLUMNS. Times are epoch seconds or ISO 8601.
-        pictures: The folder that its paths are relative to; none leads out of it.
+        path: The CSV file in UTF-8, with a first line that names COLUMNS. Times are epoch seconds or ISO 8601.
+        pictures: The folder to which the paths in the list are relative; no path may lead out of it.
 
     Raises:
-        CaptureError: a row cannot be used; the message says which and why, and nothing of the list is to be trusted.
+        CaptureError: a row cannot be used; the message names the row and the reason. The caller discards all requests.
     """
     root = pictures.resolve()
     try:

@@ -1,8 +1,9 @@
-"""The configs topic: what events and evidence name by an id, and a daily checkpoint of the gallery.
+"""The configs topic: the policies and model sets that evidence names by an id, and a daily checkpoint of the gallery.
 
-Compacted, one partition, JSON. Keys: policy/ID (the settings of the engine), model-set/ID (role -> identity of the
-network), checkpoint/DAY (a UTC date). An id is the beginning of the sha256 of the value, so the same settings have the
-same id on every processor, and a record never changes.
+The topic is compacted, has one partition, and its values are JSON. Keys: policy/ID (the settings of the engine),
+model-set/ID (role -> identity of the network), checkpoint/DAY (a UTC date). The ID of a policy or model set is the
+beginning of the sha256 of its value, so the same settings have the same ID on every processor, and the record under an
+ID never changes.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ _encoder = msgspec.json.Encoder(order="sorted")
 
 @dataclass(frozen=True, slots=True)
 class ConfigRecord:
-    """A record of the configs topic; `id` is the part of the key that others name."""
+    """A record of the configs topic; evidence refers to a policy or model set by its `id`, the last part of the key."""
 
     id: str
     key: bytes
@@ -28,9 +29,9 @@ class ConfigRecord:
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the people topic was at that time (epoch seconds), and what its fold came to.
+    """The gallery at `time` (epoch seconds): its version, and the numbers of people and faces.
 
-    Who reads the people topic up to `gallery_version` must find as many people and faces.
+    The people topic, read up to `gallery_version`, must contain exactly these numbers of people and faces.
     """
 
     time: float
@@ -40,17 +41,17 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def policy_record(settings: Mapping[str, Any]) -> ConfigRecord:
-    """The settings of the engine, as plain values."""
+    """Return the record of a policy: the settings of the engine, as plain values."""
     return _named_by_content("policy", settings)
 
 
 def model_set_record(identities: Mapping[str, str]) -> ConfigRecord:
-    """The networks: role -> identity."""
+    """Return the record of a model set. `identities`: role of a network -> identity of the network."""
     return _named_by_content("model-set", identities)
 
 
 def checkpoint_record(checkpoint: Checkpoint) -> ConfigRecord:
-    """The checkpoint of its day; a later one of the same day replaces it."""
+    """Return the record of a checkpoint, keyed by its UTC date: a later checkpoint of the same date replaces it."""
     day = datetime.fromtimestamp(checkpoint.time, UTC).date().isoformat()
     return ConfigRecord(day, f"checkpoint/{day}".encode(), _encoder.encode(checkpoint))
 

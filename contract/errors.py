@@ -1,14 +1,15 @@
-"""The refusals: every answer that is not a success, as facts.
+"""The refusals: every answer that is not a success.
 
-A Refusal is a value with the facts code, status and HTTP status; its message is the sentence that a device gets. One
-tree of exceptions raises it, since every refusal becomes the same JSON error (docs/interface.md, "Errors")::
+A Refusal is a value with a code, a status and an HTTP status; its message is the sentence that the device receives.
+The exceptions that carry a refusal form one tree, since every refusal becomes the same JSON error
+(docs/interface.md, "Errors")::
 
-    Refused                     facts: refusal
+    Refused                     has the refusal as an attribute
     └── PictureRefused          the content of a picture is the reason
-        ├── PictureUnreadable   40003, not a picture we serve, truncated, or not available
-        └── PictureTooLarge     40007, dimensions over the limit, according to the header
+        ├── PictureUnreadable   40003: the picture is of a kind that is not served, is damaged, or is not available
+        └── PictureTooLarge     40007: the header of the picture declares more pixels than the limit
 
-The HTTP status is code // 100. Nothing of the input is echoed in a message.
+The HTTP status is code // 100. No message repeats any part of the input.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Self
 
 
 class Code(IntEnum):
-    """The error table: `when` is the case that a code answers; `status` has the vendor's own spellings.
+    """The error table: `when` describes the cases of a code; `status` is its name on the wire, as the vendor spells it.
 
     The calls below /SophonFogSys have numbers of their own for two of the statuses (contract.calls.dialects).
     """
@@ -25,7 +26,7 @@ class Code(IntEnum):
     when: str
 
     def __new__(cls, number: int, when: str = "") -> Self:
-        """A row of the table."""
+        """Create a row of the table."""
         code = int.__new__(cls, number)
         code._value_, code.when = number, when
         return code
@@ -60,12 +61,12 @@ class Code(IntEnum):
 
     @property
     def status(self) -> str:
-        """The wire's name of the code."""
+        """The name of the code on the wire."""
         return self.name.removeprefix("FOG_")
 
     @property
     def http_status(self) -> int:
-        """The status of the HTTP answer."""
+        """The status code of the HTTP answer."""
         return self.value // 100
 
 
@@ -78,19 +79,19 @@ class Refusal:
 
     @property
     def status(self) -> str:
-        """The wire's name of the code."""
+        """The name of the code on the wire."""
         return self.code.status
 
     @property
     def http_status(self) -> int:
-        """The status of the HTTP answer."""
+        """The status code of the HTTP answer."""
         return self.code.http_status
 
 
 class Refused(Exception):
-    """A request is refused; `refusal` is the value to keep.
+    """A request is refused; code that stores a refusal stores the value `refusal`.
 
-    The exception itself is not kept: it refers to the frames that it passed through, and they refer to pictures.
+    The exception itself is never stored, because its traceback refers to stack frames, and these refer to pictures.
     """
 
     def __init__(self, code: Code, message: str) -> None:
@@ -99,7 +100,7 @@ class Refused(Exception):
 
     @classmethod
     def of(cls, refusal: Refusal) -> "Refused":
-        """The exception that raises a refusal which was kept as a value."""
+        """Return an exception for a refusal that was stored as a value."""
         return Refused(refusal.code, refusal.message)
 
     @property
@@ -113,7 +114,7 @@ class Refused(Exception):
         return self.refusal.message
 
     def about(self, field: str) -> "Refused":
-        """The same refusal with the name of the field that it is about, where there are several."""
+        """Return the same refusal with the name of the refused field before its message."""
         return Refused(self.code, f"{field}: {self.message}")
 
 
@@ -122,14 +123,14 @@ class PictureRefused(Refused):
 
 
 class PictureUnreadable(PictureRefused):
-    """Not a JPEG, PNG, WebP or BMP, or a damaged one."""
+    """A picture is not a JPEG, PNG, WebP or BMP file, or is damaged."""
 
     def __init__(self, message: str = "the picture is not a complete JPEG, PNG, WebP or BMP file") -> None:
         super().__init__(Code.IMAGE_ERROR, message)
 
 
 class PictureTooLarge(PictureRefused):
-    """More than `limit` `pixels`: in the whole picture, or on one side."""
+    """A picture is larger than `limit`, which is counted in the unit that `pixels` names."""
 
     def __init__(self, limit: int, pixels: str = "pixels") -> None:
         super().__init__(

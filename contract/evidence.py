@@ -1,7 +1,7 @@
-"""The evidence topic: why a match was decided so. One record per match, under the id of its event.
+"""The evidence topic: the values from which each match was decided. One record per match, keyed by the id of its event.
 
-It is biometric: it has the embedding of the face that was presented. It is kept as long as the requests, which have the
-picture itself.
+Evidence is biometric: a record contains the embedding of the face that was presented. The topic has the retention of
+the requests topic, which contains the picture itself.
 """
 
 import msgspec
@@ -12,7 +12,7 @@ from contract.terms import Message
 
 
 class EvidenceCandidate(Message, frozen=True, kw_only=True):
-    """A person whom the search found near, the number of the nearest face, and the cosine, -1..1."""
+    """A candidate of the search: the person, the number of that person's nearest face, and its cosine, -1..1."""
 
     identity_id: str
     number: int
@@ -20,12 +20,11 @@ class EvidenceCandidate(Message, frozen=True, kw_only=True):
 
 
 class Evidence(Message, tag="evidence", tag_field="kind", frozen=True, kw_only=True):
-    """What one match was decided from. MessagePack; unknown fields are ignored when reading.
+    """The values from which one match was decided, as MessagePack; a reader ignores unknown fields.
 
-    `embedding`: the probe's unit vector as little-endian IEEE 754 half-precision numbers, made by the
-    network `embedder`.
-    `candidates`: the nearest people of the scope, the nearest first. `threshold`: the cosine that was applied. `policy`
-    and `model_set` are ids of records in the configs topic.
+    `embedding`: the probe's unit vector, as little-endian IEEE 754 half-precision numbers, which the network `embedder`
+    computed. `candidates`: the nearest people of the scope, the nearest first. `threshold`: the cosine that was
+    applied. `policy` and `model_set` are ids of records in the configs topic. `decided_time`: seconds since the epoch.
     """
 
     event_id: str
@@ -51,9 +50,9 @@ _decoder = msgspec.msgpack.Decoder(Evidence)
 
 
 def decode_evidence(data: bytes) -> Evidence:
-    """A record of the evidence topic.
+    """Return the evidence that a record of the evidence topic contains.
 
     Raises:
-        msgspec.DecodeError: it is not one.
+        msgspec.DecodeError: the bytes are not evidence.
     """
     return decode_with(_decoder, data)

@@ -1,4 +1,4 @@
-"""The topics of the system, by role, and the consumer groups."""
+"""The names of the topics and of the consumer groups."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -6,8 +6,11 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The names of the topics, and of the groups that processors form: `processors` consumes `requests`, `admins`
-    consumes `admin`. The topic `members` is on Kafka only."""
+    """The names of the topics and of the two consumer groups of the processors.
+
+    The group `processors` consumes the topic `requests`, the group `admins` the topic `admin`. The topic `members`
+    exists on Kafka only.
+    """
 
     requests: str = "picturematch.requests"
     admin: str = "picturematch.admin"
@@ -23,12 +26,12 @@ class Topics:
     admins: str = "picturematch-admin"
 
     def of_requests(self, *, administrative: bool) -> str:
-        """The topic of requests of that kind."""
+        """Return the topic to which administrative requests, or all other requests, are written."""
         return self.admin if administrative else self.requests
 
     @classmethod
     def of(cls, prefix: str) -> Self:
-        """The names of one installation among several on the same brokers."""
+        """Return names that begin with `prefix`, for an installation that shares its brokers with others."""
         return cls(
             requests=f"{prefix}.requests",
             admin=f"{prefix}.admin",

@@ -1,4 +1,4 @@
-"""What every decision needs besides its request: the networks, the operator's policy, and a clock."""
+"""The values that every decision needs besides its request: the networks, the operator's policy, and a clock."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from engine.vision.ports import ModelSet
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`max_pixels` bounds what is decoded of a picture; `clock` (seconds) times the stages."""
+    """The networks, the policy, the most pixels of a picture that is decoded, and the clock that times the stages."""
 
     models: ModelSet
     policy: Policy

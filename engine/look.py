@@ -1,7 +1,7 @@
-"""One look at a picture: from its bytes to findings and an embedding. It needs no gallery and no request.
+"""One look at a picture: from its bytes to findings and an embedding, without a gallery and without a request.
 
-The stages, each of which can end the look with a refusal: decode, detect, quality, liveness, embed. Attributes, where
-they are wanted, are guessed last.
+The stages are decode, detect, quality, liveness and embed; each stage can end the look with a refusal. Attributes,
+where they are wanted, are estimated last.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,10 @@ from engine.vision.turned import turn
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was found in a picture about one face before the look ended; what was not reached is None or empty.
+    """The findings about one face of a picture; the findings of stages that the look did not reach are None or empty.
 
-    `faces`: how many the picture has. `quality`: the items with a limit; `measured`: the others, where they are wanted.
+    `faces`: the number of faces in the picture. `quality`: the items that have a limit. `measured`: the other items,
+    where `Wanted.all_items` is set.
     """
 
     faces: int | None = None
@@ -43,11 +44,12 @@ NOTHING_FOUND = Findings()
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a look is for. Liveness, and refusing low quality, concern the largest face of at least `min_face_size`.
+    """The parameters of a look. Liveness is checked, and low quality refused, for the largest face only.
 
-    `field`: the name of the picture's request field, which every refusal then begins with. `infrared`: the picture of
-    the second lens. `all_items`: the items of quality without a limit are measured too. `most_faces`: so many faces are
-    measured, the largest first. `as_jpeg`: the picture is wanted as a JPEG.
+    `field`: the name of the picture's request field, which is put before the message of every refusal.
+    `min_face_size`: smaller faces (shorter side in pixels of the picture as sent) do not count as the largest face.
+    `infrared`: the picture of the second lens. `all_items`: items of quality without a limit are measured too.
+    `most_faces`: the most faces that are measured, the largest first. `as_jpeg`: the picture is returned as a JPEG too.
     """
 
     field: str | None = None
@@ -64,9 +66,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """What came of a look: the findings about the largest face, and its embedding, or the refusal that ended the look.
+    """The result of a look: the findings about the largest face, and its embedding or the refusal that ended the look.
 
-    `further`: the findings about the other faces that were measured. `timings_ms`: milliseconds per stage.
+    `further`: the findings about the other measured faces. `jpeg`: the picture as a JPEG, where that was wanted.
+    `timings_ms`: milliseconds per stage.
     """
 
     findings: Findings
@@ -77,7 +80,7 @@ class Look:
 
 
 def look(picture: bytes, wanted: Wanted, context: Context) -> Look:
-    """Look at one picture; whatever its bytes are, it ends in findings or a refusal."""
+    """Look at one picture; whatever its bytes are, the result has an embedding or a refusal, and no error is raised."""
     looking = _Looking(picture, wanted, context)
     ended: Embedding | Refusal
     try:
@@ -88,13 +91,13 @@ def look(picture: bytes, wanted: Wanted, context: Context) -> Look:
 
 
 def total_ms(*looks: Look) -> dict[str, float]:
-    """Milliseconds per stage of several looks together."""
+    """Return the milliseconds per stage of several looks together."""
     stages = dict.fromkeys(stage for one in looks for stage in one.timings_ms)
     return {stage: round(sum(one.timings_ms.get(stage, 0.0) for one in looks), 3) for stage in stages}
 
 
 class _Looking:
-    """The stages in order, and what each has found."""
+    """Runs the stages in order and collects their findings."""
 
     def __init__(self, picture: bytes, wanted: Wanted, context: Context) -> None:
         self._wanted, self._models, self._policy = wanted, context.models, context.policy
@@ -105,7 +108,7 @@ class _Looking:
         self._jpeg: bytes | None = None
 
     def run(self) -> Embedding:
-        """The embedding of the largest face, after all stages that are wanted.
+        """Run all wanted stages and return the embedding of the largest face.
 
         Raises:
             Refused: a stage ended the look.
@@ -131,7 +134,7 @@ class _Looking:
         return embedding
 
     def result(self, ended: Embedding | Refusal) -> Look:
-        """What came of the stages that were made."""
+        """Return the findings of all stages that were run."""
         return Look(self._found, ended, tuple(self._further), self._jpeg, self._timer.timings_ms)
 
     def _largest(self, faces: Sequence[Face]) -> Face:
@@ -160,7 +163,7 @@ class _Looking:
         return replace(found, quality_score=quality_score(image, face, embedding))
 
     def _check_liveness(self, image: Image, face: Face) -> None:
-        # Both lenses are in one device, so its infrared picture lies as the colour one does.
+        # Both lenses are in one device, so the infrared picture is turned by the same angle as the colour picture.
         infrared: Image | None = None
         if self._wanted.liveness == "liveness_rgb_ir":
             share = face.box.shorter_side / max(image.shape[:2])
@@ -175,7 +178,7 @@ class _Looking:
             raise Refused(Code.LIVENESS_DETECT_FAIL, f"the face was not accepted as live: {failed}")
 
     def _original(self, image: Image, face: Face) -> tuple[Image, Box]:
-        """The picture with all its pixels, and the face's box there: a screen's pixel grid is lost in a smaller one."""
+        """Return the image at full size, and the face's box in it: a screen's pixel grid is lost in a smaller image."""
         if face.reduction == 1:
             return image, face.box
         with self._timer.stage("decode"):

@@ -1,7 +1,7 @@
-"""What a kind of call is: the whole of what is decided, answered and recorded about its requests.
+"""The interface of a kind of call: everything that is decided, answered and recorded about requests of that kind.
 
-Each kind is one module of this room. A query is decided by itself, for many requests at once; a change of the people is
-decided in the order of the admin topic, and what is slow about it is prepared before its turn.
+Each kind is one module of engine.calls. Queries are decided independently of each other, many at once. Changes of
+people are decided one after the other, in the order of the admin topic; the slow part of a change is prepared earlier.
 """
 
 from abc import ABC, abstractmethod
@@ -19,16 +19,16 @@ from engine.gallery.port import FaceId, Gallery
 
 
 class Decision(Protocol):
-    """What every decision has: its outcome, the refusal where the answer is an error, and milliseconds per stage."""
+    """The attributes that the decisions of all kinds have."""
 
     @property
     def outcome(self) -> str:
-        """One of the call's outcomes."""
+        """The outcome: one of `Call.outcomes`."""
         ...
 
     @property
     def refusal(self) -> Refusal | None:
-        """The error that is answered."""
+        """The refusal that is the answer; None where the answer is a success."""
         ...
 
     @property
@@ -42,8 +42,11 @@ D = TypeVar("D", bound=Decision)
 
 
 class Call(ABC, Generic[R, D]):
-    """One kind of call. `kind` names it in events, metrics and dead letters; `event_type` is its events' CloudEvents
-    type; `outcomes` are those that its events can have."""
+    """One kind of call.
+
+    `kind`: the name of the kind in events, metrics and dead letters. `event_type`: the CloudEvents type of its events.
+    `outcomes`: all outcomes that its events can have.
+    """
 
     kind: ClassVar[str]
     event_type: ClassVar[str]
@@ -52,40 +55,43 @@ class Call(ABC, Generic[R, D]):
 
     @abstractmethod
     def refuse(self, request: R, refusal: Refusal, gallery: Gallery, context: Context) -> D:
-        """The decision about a request whose answer is that error."""
+        """Return the decision that answers a request with that refusal."""
 
     @abstractmethod
     def answer(self, request: R, decision: D, context: Context, photo: bytes | None) -> Answer:
-        """The success that the caller gets. `photo`: the enrolled JPEG that was asked for, if there is one."""
+        """Return the answer to a request that succeeded. `photo`: the requested photo as a JPEG, or None."""
 
     @abstractmethod
     def event(self, request: R, decision: D, context: Context, at: Circumstances) -> Event:
-        """What happened, for everybody else."""
+        """Return the event that records the decision."""
 
     def pictures(self, request: R) -> Sequence[bytes]:
-        """The pictures whose sha256 the event gives, in the order of `Circumstances.digests`."""
+        """Return the pictures whose sha256 the event contains, in the order of `Circumstances.digests`."""
         return ()
 
     def leaves_event(self, request: R) -> bool:
-        """Whether an event is written although nothing went wrong."""
+        """Return whether a decided request leaves an event; a request that becomes a dead letter always does."""
         return True
 
 
 class Query(Call[R, D]):
-    """A call that is decided by itself. `searches`: it needs the people that its sender has seen enrolled."""
+    """A call whose requests are decided independently of each other.
+
+    `searches`: the call searches the gallery, which must be at least at the gallery version that the sender knows.
+    """
 
     searches: ClassVar[bool] = False
 
     @abstractmethod
     def decide(self, request: R, gallery: Gallery, context: Context) -> D:
-        """Decide one request; whatever a caller can send ends in a decision."""
+        """Return the decision about one request; no request that a client can send raises an error."""
 
     def photos(self, request: R, decision: D, context: Context) -> Sequence[FaceId]:
-        """The faces whose enrolled photo the answer shows; the first that has one is taken."""
+        """Return the faces whose photo the answer may contain: it contains that of the first face that has a photo."""
         return ()
 
     def evidence(self, request: R, decision: D, context: Context, at: Circumstances) -> Evidence | None:
-        """Why it was decided so, where that is kept."""
+        """Return the evidence of the decision; None where the call keeps none."""
         return None
 
 
@@ -93,23 +99,23 @@ class Change(Call[R, PersonDecision]):
     """A call that changes people."""
 
     def takes_long(self, request: R) -> bool:
-        """Whether there is anything to prepare, which then takes a thread."""
+        """Return whether the request needs to be prepared, which takes a thread of the pool."""
         return False
 
     def prepare(self, request: R, context: Context) -> Prepared:
-        """What needs no order, and may take long: it runs for many requests at once."""
+        """Return the results of the slow part, which does not depend on other requests and runs for many at once."""
         return NOTHING_PREPARED
 
     @abstractmethod
     def change(self, request: R, prepared: Prepared, people: PeopleNow, context: Context) -> PersonDecision:
-        """Decide one request against the people as every decision before left them.
+        """Return the decision about one request, based on the people after all earlier decisions.
 
         Raises:
-            Refused: nothing is changed.
+            Refused: the request is refused and changes nothing.
         """
 
     def decide(self, request: R, prepared: Prepared, people: PeopleNow, context: Context) -> PersonDecision:
-        """Decide one request; whatever a caller can send ends in a decision."""
+        """Return the decision about one request; no request that a client can send raises an error."""
         if prepared.refusal is not None:
             return refuse_change(prepared.refusal, prepared)
         try:

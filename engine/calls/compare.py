@@ -1,7 +1,7 @@
-"""Compare: are these two one person? Of each of two pictures the largest face counts.
+"""Compare: do two pictures show the same person? The largest face of each picture is compared.
 
-The quality level holds for the face picture, which a camera took; the card's items are measured and reported, and
-refuse nothing: a card's photo is what it is.
+The quality level applies to the face picture, which a camera took. The quality of the card picture is measured and
+reported but refuses nothing, because the photo on a card cannot be taken again.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ Compared = Literal["same", "different"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompareDecision:
-    """What was decided about two pictures, and all that it was decided from.
+    """The decision about two pictures, and the findings that it is based on.
 
     `cosine` is None and `refusal` is set where the answer is an error.
     """
@@ -53,7 +53,7 @@ class CompareDecision:
 
 
 class CompareCall(Query[CompareRequest, CompareDecision]):
-    """Compare."""
+    """The kind of call that compares two pictures."""
 
     kind = kind_of(CompareRequest)
     event_type = "picturematch.compare.v1"
@@ -61,7 +61,7 @@ class CompareCall(Query[CompareRequest, CompareDecision]):
     request_type = CompareRequest
 
     def decide(self, request: CompareRequest, gallery: Gallery, context: Context) -> CompareDecision:
-        """Compare two pictures; whatever a caller can send ends in a decision."""
+        """Compare two pictures; no request that a client can send raises an error."""
         wanted = Wanted("face_image_base64", quality_level=request.quality_level or context.policy.match_quality)
         face = look(request.face_image, wanted, context)
         if isinstance(face.embedding, Refusal):
@@ -78,22 +78,22 @@ class CompareCall(Query[CompareRequest, CompareDecision]):
         return found(CompareDecision(outcome, threshold, cosine))
 
     def refuse(self, request: CompareRequest, refusal: Refusal, gallery: Gallery, context: Context) -> CompareDecision:
-        """The decision about a request whose answer is that error."""
+        """Return the decision that answers a request with that refusal."""
         threshold = comparison_threshold(request.level, context.models.embedder)
         return CompareDecision(outcome_of(refusal), threshold, refusal=refusal)
 
     def leaves_event(self, request: CompareRequest) -> bool:
-        """Only where the caller asks for one."""
+        """Return whether the request asks for an event (need_save)."""
         return request.need_save
 
     def pictures(self, request: CompareRequest) -> Sequence[bytes]:
-        """The face picture, then the card's."""
+        """Return the face picture and the card picture."""
         return request.face_image, request.card_image
 
     def answer(
         self, request: CompareRequest, decision: CompareDecision, context: Context, photo: bytes | None
     ) -> CompareAnswer:
-        """What the caller gets."""
+        """Return the answer to a request that succeeded."""
         debug = None
         if request.with_debug_info:
             face, card = (debug_info(found, decision.timings_ms) for found in (decision.face, decision.card))
@@ -105,7 +105,7 @@ class CompareCall(Query[CompareRequest, CompareDecision]):
         )
 
     def event(self, request: CompareRequest, decision: CompareDecision, context: Context, at: Circumstances) -> Event:
-        """What happened, for everybody else."""
+        """Return the event that records the decision."""
         answer = None if decision.refusal is not None else self.answer(request, decision, context, None)
         found, card, info = decision.face, decision.card, request.identity_info
         return structs.replace(

@@ -1,4 +1,4 @@
-"""Delete: remove a person with all faces and photos (DELETE of users)."""
+"""Delete: delete a person with all faces and photos (DELETE of users)."""
 
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
@@ -24,7 +24,7 @@ from engine.gallery.port import Gallery
 
 
 class DeleteCall(Change[DeleteRequest]):
-    """Delete."""
+    """The kind of call that deletes a person."""
 
     kind = kind_of(DeleteRequest)
     event_type = "picturematch.person.v1"
@@ -32,10 +32,10 @@ class DeleteCall(Change[DeleteRequest]):
     request_type = DeleteRequest
 
     def change(self, request: DeleteRequest, prepared: Prepared, people: PeopleNow, context: Context) -> PersonDecision:
-        """Remove a person. Of one whose records cannot all be read, everything is deleted, whoever that was.
+        """Delete a person. Where a record about that person cannot be read, all records about the person are deleted.
 
         Raises:
-            Refused: there is none of that id, or a record about somebody else cannot be read.
+            Refused: nobody is enrolled under that id, or a record about somebody else cannot be read.
         """
         identity_id = request.identity_id
         hidden = people.hidden_keys(identity_id)
@@ -61,13 +61,13 @@ class DeleteCall(Change[DeleteRequest]):
         )
 
     def refuse(self, request: DeleteRequest, refusal: Refusal, gallery: Gallery, context: Context) -> PersonDecision:
-        """The decision about a request whose answer is that error."""
+        """Return the decision that answers a request with that refusal."""
         return refuse_change(refusal, NOTHING_PREPARED)
 
     def answer(self, request: DeleteRequest, decision: PersonDecision, context: Context, photo: bytes | None) -> Answer:
-        """What the caller gets."""
+        """Return the answer to a request that succeeded."""
         return decision.require_answer()
 
     def event(self, request: DeleteRequest, decision: PersonDecision, context: Context, at: Circumstances) -> Event:
-        """What happened, for everybody else."""
+        """Return the event that records the decision."""
         return person_event(self.kind, request, decision, context, at)

@@ -1,7 +1,7 @@
-"""Enrol: add a person, or change one (POST and PUT of users).
+"""Enrol: add or change a person (POST and PUT of users).
 
-The slow part needs no order: `EnrolCall.prepare` makes the face ready. The decision is quick, and is based on every
-earlier decision about the same person.
+The slow part, `EnrolCall.prepare`, decodes and embeds the face and does not depend on other requests. The decision,
+`EnrolCall.change`, is quick and depends on all earlier decisions about the same person.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,11 +41,11 @@ from engine.policy import Policy
 from engine.vision.decode.versions import as_jpeg
 
 _MAX_PERSON_BYTES = 256 * 1024
-"""Of a person's record: changes add to `info`, which every process keeps and every answer carries."""
+"""The most bytes of a person's record: changes add to `info`, which every process keeps in memory."""
 
 
 class EnrolCall(Change[EnrolRequest]):
-    """Enrol."""
+    """The kind of call that adds or changes a person."""
 
     kind = kind_of(EnrolRequest)
     event_type = "picturematch.person.v1"
@@ -53,11 +53,11 @@ class EnrolCall(Change[EnrolRequest]):
     request_type = EnrolRequest
 
     def takes_long(self, request: EnrolRequest) -> bool:
-        """Where it brings a face."""
+        """Return whether the request contains a face: a photo or a feature."""
         return request.feature is not None or request.photo is not None
 
     def prepare(self, request: EnrolRequest, context: Context) -> Prepared:
-        """The face that the request brings, ready to be enrolled."""
+        """Return the request's face with its embedding, or the refusal of that face."""
         if request.feature is not None:
             try:
                 vector = _imported(request.feature, context.models.embedder.dimension)
@@ -76,10 +76,11 @@ class EnrolCall(Change[EnrolRequest]):
         return Prepared(face, found.findings, timings_ms=found.timings_ms)
 
     def change(self, request: EnrolRequest, prepared: Prepared, people: PeopleNow, context: Context) -> PersonDecision:
-        """Create or change a person; or nothing, where the request only repeats what is so (engine.calls.repeated).
+        """Create or change a person; a request that repeats an earlier one changes nothing (engine.calls.repeated).
 
         Raises:
-            Refused: the group is unknown, the person exists, or does not, or there is no room.
+            Refused: the group is unknown, a new person exists already, a person to be changed does not exist, or a
+                limit is reached.
         """
         if people.unreadable:
             raise Refused.of(PEOPLE_UNREADABLE)
@@ -100,7 +101,7 @@ class EnrolCall(Change[EnrolRequest]):
         value = encode(changed)
         if len(value) > _MAX_PERSON_BYTES:
             raise Refused(
-                Code.PARAM_ERROR, "info is too large together with what it has already; delete the person first"
+                Code.PARAM_ERROR, "info is too large together with the person's present info; delete the person first"
             )
         dropped = [n for n in (person.faces if person else ()) if n not in changed.faces]
         return PersonDecision(
@@ -115,24 +116,24 @@ class EnrolCall(Change[EnrolRequest]):
         )
 
     def refuse(self, request: EnrolRequest, refusal: Refusal, gallery: Gallery, context: Context) -> PersonDecision:
-        """The decision about a request whose answer is that error."""
+        """Return the decision that answers a request with that refusal."""
         return refuse_change(refusal, NOTHING_PREPARED)
 
     def pictures(self, request: EnrolRequest) -> Sequence[bytes]:
-        """The photo."""
+        """Return the photo, if the request contains one."""
         return () if request.photo is None else (request.photo,)
 
     def answer(self, request: EnrolRequest, decision: PersonDecision, context: Context, photo: bytes | None) -> Answer:
-        """What the caller gets."""
+        """Return the answer to a request that succeeded."""
         return decision.require_answer()
 
     def event(self, request: EnrolRequest, decision: PersonDecision, context: Context, at: Circumstances) -> Event:
-        """What happened, for everybody else."""
+        """Return the event that records the decision."""
         return person_event(self.kind, request, decision, context, at)
 
 
 def _refusal_of_photo(refusal: Refusal, findings: Findings) -> Refusal:
-    """The refusal of a photo: a face that is too small has a code of its own."""
+    """Return the refusal of a photo: where the face is too small, the code is that of too small faces."""
     too_small = any(check.name == "face_size" and not check.passed for check in findings.quality)
     if refusal.code is Code.LOW_QUALITY_ERROR and too_small:
         return Refusal(Code.ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR, "the face in the photo is too small to be enrolled")
@@ -143,7 +144,7 @@ def _require_allowed(
     request: EnrolRequest, face: PreparedFace | None, person: PersonRecord | None, people_count: int, policy: Policy
 ) -> None:
     if any(name != DEFAULT_GROUP for name in request.group_names or ()):
-        raise Refused(Code.GROUP_NAME_ERROR, f"no such group: in this version there is only {DEFAULT_GROUP}")
+        raise Refused(Code.NOT_FOUND, f"no such group: in this version there is only {DEFAULT_GROUP}")
     if request.update and person is None:
         raise Refused(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
     if person is not None and not (request.update or request.ignore_exist):

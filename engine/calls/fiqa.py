@@ -1,7 +1,7 @@
-"""FIQA, face image quality assessment: how good is this picture for recognition?
+"""FIQA, face image quality assessment: how good is a picture for recognition?
 
-Of the largest faces every item that can be measured, and whether those that the level limits are within their limits.
-Low quality is an answer here, not an error.
+Every item of quality is measured on the largest faces, and items that have a limit at the requested level are compared
+with that limit. Low quality is reported in the answer and is not an error.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ from engine.look import Findings, Wanted, look
 from engine.vision.quality.levels import CUT_SHARE, MASK
 
 MOST_FACES = 10
-"""Faces of one picture that are measured, so that the cost of a picture has a bound."""
+"""The most faces of one picture that are measured, so that the cost of a picture is bounded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FiqaDecision:
-    """What was measured, of each face, the largest first; `refusal` is set where the answer is an error."""
+    """The findings about each measured face, the largest first; `refusal` is set where the answer is an error."""
 
     outcome: str
     faces: tuple[Findings, ...] = ()
@@ -36,7 +36,7 @@ class FiqaDecision:
 
 
 class FiqaCall(Query[FiqaRequest, FiqaDecision]):
-    """FIQA."""
+    """The kind of call that measures the quality of a picture."""
 
     kind = kind_of(FiqaRequest)
     event_type = "picturematch.fiqa.v1"
@@ -44,7 +44,7 @@ class FiqaCall(Query[FiqaRequest, FiqaDecision]):
     request_type = FiqaRequest
 
     def decide(self, request: FiqaRequest, gallery: Gallery, context: Context) -> FiqaDecision:
-        """Measure one picture; whatever a caller can send ends in a decision."""
+        """Measure one picture; no request that a client can send raises an error."""
         wanted = Wanted(
             quality_level=request.quality_level, refuse_low_quality=False, all_items=True, most_faces=MOST_FACES
         )
@@ -55,23 +55,23 @@ class FiqaCall(Query[FiqaRequest, FiqaDecision]):
         return FiqaDecision("measured", faces, timings_ms=found.timings_ms)
 
     def refuse(self, request: FiqaRequest, refusal: Refusal, gallery: Gallery, context: Context) -> FiqaDecision:
-        """The decision about a request whose answer is that error."""
+        """Return the decision that answers a request with that refusal."""
         return FiqaDecision(outcome_of(refusal), refusal=refusal)
 
     def leaves_event(self, request: FiqaRequest) -> bool:
-        """Never, as long as all goes well."""
+        """Return False: a measurement leaves no event, unless it becomes a dead letter."""
         return False
 
     def pictures(self, request: FiqaRequest) -> Sequence[bytes]:
-        """The picture."""
+        """Return the picture."""
         return (request.image,)
 
     def answer(self, request: FiqaRequest, decision: FiqaDecision, context: Context, photo: bytes | None) -> FiqaAnswer:
-        """What the caller gets."""
+        """Return the answer to a request that succeeded."""
         return FiqaAnswer(faces=tuple(map(_face_quality, decision.faces)))
 
     def event(self, request: FiqaRequest, decision: FiqaDecision, context: Context, at: Circumstances) -> Event:
-        """What happened, for everybody else: of the largest face."""
+        """Return the event that records the decision, with the findings about the largest face."""
         found = decision.faces[0] if decision.faces else Findings()
         return structs.replace(
             at.event(self.kind, request, decision.outcome, decision.refusal),
@@ -101,7 +101,7 @@ def _face_quality(found: Findings) -> FaceQuality:
 
 
 def _value(found: Findings, name: str, absent: float = 0.0) -> float:
-    """The value of a measured item; `absent` where the item was not measured."""
+    """Return the value of an item; `absent` where the item was not measured."""
     values = {item.name: item.value for item in found.measured}
     values |= {check.name: check.value for check in found.quality}
     return values.get(name, absent)

@@ -1,4 +1,4 @@
-"""PictureMatch: who is this? The largest face of a picture is compared with the gallery."""
+"""PictureMatch: who is the person in a picture? The largest face of the picture is compared with the gallery."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -46,15 +46,16 @@ from engine.timing import StageTimer
 Found = Literal["matched", "blacklisted", "stranger"]
 
 _CANDIDATES = 5
-"""People whose nearness the evidence keeps."""
+"""The most candidates that the evidence contains."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchDecision:
-    """What was decided about one request, and all that it was decided from.
+    """The decision about one request, and the findings that it is based on.
 
-    `candidates` are the nearest people of the scope, whether or not the first reached `threshold`; `probe` is the unit
-    vector that was compared, if the picture got so far. `refusal` is set where the answer is an error.
+    `candidates` are the nearest people of the scope, whether or not the first one reached `threshold`. `probe` is the
+    unit vector that was compared; None where the look at the picture ended with a refusal. `refusal` is set where the
+    answer is an error.
     """
 
     outcome: str
@@ -67,7 +68,7 @@ class MatchDecision:
 
     @property
     def candidate(self) -> Candidate | None:
-        """The nearest person."""
+        """The nearest candidate; None where nobody was compared."""
         return self.candidates[0] if self.candidates else None
 
 
@@ -83,7 +84,7 @@ class _Shown:
 
 
 class MatchCall(Query[MatchRequest, MatchDecision]):
-    """PictureMatch."""
+    """The kind of call that searches the gallery for the person in a picture."""
 
     kind = kind_of(MatchRequest)
     event_type = "picturematch.match.v1"
@@ -92,7 +93,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
     searches = True
 
     def decide(self, request: MatchRequest, gallery: Gallery, context: Context) -> MatchDecision:
-        """Match one request; whatever a device can send ends in a decision."""
+        """Match one request; no request that a device can send raises an error."""
         policy = context.policy
         try:
             scope = resolve_scope(request, policy)
@@ -117,16 +118,16 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         )
 
     def refuse(self, request: MatchRequest, refusal: Refusal, gallery: Gallery, context: Context) -> MatchDecision:
-        """The decision about a request whose answer is that error."""
+        """Return the decision that answers a request with that refusal."""
         threshold = search_threshold(context.policy, context.models.embedder, gallery.count(Scope()))
         return MatchDecision(outcome_of(refusal), threshold, refusal=refusal)
 
     def pictures(self, request: MatchRequest) -> Sequence[bytes]:
-        """The picture; that of the infrared lens is not named in events."""
+        """Return the picture; events do not contain the sha256 of the infrared picture."""
         return (request.image,)
 
     def photos(self, request: MatchRequest, decision: MatchDecision, context: Context) -> Sequence[FaceId]:
-        """The face that was recognised, then the person's others."""
+        """Return the recognised face and then the other faces of that person, where the request asks for a photo."""
         shown = _shown_candidate(request, decision, context.policy)
         if shown is None or not request.need_register_photo:
             return ()
@@ -136,7 +137,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
     def answer(
         self, request: MatchRequest, decision: MatchDecision, context: Context, photo: bytes | None
     ) -> MatchAnswer:
-        """What the device gets."""
+        """Return the answer to a request that succeeded."""
         shown = _shown(request, decision, context.policy)
         return MatchAnswer(
             retcode=shown.retcode,
@@ -150,7 +151,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         )
 
     def event(self, request: MatchRequest, decision: MatchDecision, context: Context, at: Circumstances) -> Event:
-        """What happened, for everybody else."""
+        """Return the event that records the decision."""
         policy, found = context.policy, decision.findings
         shown = None if decision.refusal is not None else _shown(request, decision, policy)
         candidate = _shown_candidate(request, decision, policy)
@@ -180,7 +181,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
     def evidence(
         self, request: MatchRequest, decision: MatchDecision, context: Context, at: Circumstances
     ) -> Evidence | None:
-        """Why it was decided so; None where no face was compared."""
+        """Return the evidence of the decision; None where no face was compared."""
         if decision.probe is None:
             return None
         found = decision.findings
@@ -208,11 +209,12 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         )
 
 
-_NOBODY = Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that was to be searched")
+_NOBODY = Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that the request searches")
 
 
 def applied_liveness(request: MatchRequest, policy: Policy) -> LivenessMode:
-    """The strictest of what the request asks for, the site's floor, and what an infrared picture implies."""
+    """Return the strictest of three modes: the requested mode, the policy's least mode, and liveness_rgb_ir where the
+    request contains an infrared picture."""
     wanted = [request.liveness_mode, policy.liveness_floor]
     if request.ir_image is not None:
         wanted.append("liveness_rgb_ir")
@@ -220,7 +222,7 @@ def applied_liveness(request: MatchRequest, policy: Policy) -> LivenessMode:
 
 
 def person_type(person: PersonRecord) -> int:
-    """The wire's info.type: 1 employee, 2 visitor, 3 blacklist, 4 stranger, 5 VIP."""
+    """Return the type of a person (info.type): 1 employee, 2 visitor, 3 blacklist, 4 stranger, 5 VIP."""
     kind = person.info.get("type", PERSON_EMPLOYEE)
     return kind if isinstance(kind, int) else PERSON_EMPLOYEE
 
@@ -244,7 +246,7 @@ def _outcome(candidate: Candidate, threshold: float, policy: Policy) -> Found:
 
 
 def _shown_candidate(request: MatchRequest, decision: MatchDecision, policy: Policy) -> Candidate | None:
-    """The candidate who may be named: a recognised one, or the nearest one where need_keep_info is allowed."""
+    """Return the candidate whom the answer may name: the recognised one, or the nearest one with need_keep_info."""
     if decision.outcome in ("matched", "blacklisted") or (request.need_keep_info and policy.allow_keep_info):
         return decision.candidate
     return None

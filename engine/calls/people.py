@@ -1,4 +1,4 @@
-"""What the calls that change people have in common: a face made ready, the decision, and its event."""
+"""The common parts of the calls that change people: the prepared face, the decision, and the event of the decision."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ from engine.gallery.people import KnownPerson
 from engine.look import NOTHING_FOUND, Findings
 
 KeyedValue = tuple[bytes, bytes | None]
-"""Key and value of a record of a compacted topic; None deletes."""
+"""The key and the value of a record of a compacted topic; the value None deletes the key."""
 
 PhotoPlace = tuple[int, int]
-"""Partition and offset of a record of the photos topic."""
+"""The partition and the offset of a record of the photos topic."""
 
 PEOPLE_UNREADABLE = Refusal(
     Code.OVERLOADED, "a record of the enrolled people cannot be read; the operator must replace it"
@@ -31,32 +31,32 @@ PEOPLE_UNREADABLE = Refusal(
 
 
 class PeopleNow(Protocol):
-    """The people as every decision before this one left them."""
+    """The people after all earlier decisions, including those that are not committed yet."""
 
     @property
     def count(self) -> int:
-        """How many people there are."""
+        """The number of enrolled people."""
         ...
 
     @property
     def unreadable(self) -> bool:
-        """Whether a record about somebody cannot be read, so that a person may be missing."""
+        """Whether a record of the people topic cannot be read, so that a person may be missing."""
         ...
 
     def known(self, identity_id: str) -> KnownPerson:
-        """Everything that a decision about this person needs to know."""
+        """Return everything that a decision about this person needs."""
         ...
 
     def hidden_keys(self, identity_id: str) -> Sequence[bytes]:
-        """All keys about a person of whom a record cannot be read; none where every record can be read."""
+        """Return all keys of a person of whom a record cannot be read; empty where every record can be read."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedFace:
-    """A face ready to be enrolled: its unit vector and, if it came as a photo, that photo as a JPEG.
+    """A face that is ready to be enrolled: its unit vector and, where the request contains a photo, that as a JPEG.
 
-    `sha256` is that of the JPEG, `sent_sha256` that of the file that was sent.
+    `sha256` is the hash of the JPEG, `sent_sha256` the hash of the file that was sent.
     """
 
     vector: Vector
@@ -66,7 +66,7 @@ class PreparedFace:
 
     @classmethod
     def of(cls, vector: Vector, sent: bytes | None, jpeg: bytes | None) -> "PreparedFace":
-        """The face with the digests of its photo."""
+        """Return a prepared face with the hashes of its photo."""
         if sent is None or jpeg is None:
             return cls(vector)
         sent_sha256 = sha256(sent).digest()
@@ -74,7 +74,7 @@ class PreparedFace:
 
     @property
     def photo(self) -> PhotoReference | None:
-        """How the face's record names the photo, before it has a place in the log."""
+        """The reference to the photo, with partition 0 and offset 0 because the photo is not written yet."""
         if self.sha256 is None:
             return None
         sent = self.sent_sha256 if self.sent_sha256 != self.sha256 else None
@@ -83,7 +83,7 @@ class PreparedFace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """What could be done about a request before its turn. `refusal`: the face that it brings cannot be enrolled."""
+    """The prepared part of a request. `refusal`: the face in the request cannot be enrolled, for that reason."""
 
     face: PreparedFace | None = None
     findings: Findings = NOTHING_FOUND
@@ -96,11 +96,11 @@ NOTHING_PREPARED = Prepared()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonDecision:
-    """What becomes of the photos topic and the people topic, and the answer to the sender.
+    """The decision about a request that changes people: the records to write, and the answer.
 
-    `photos` are written first, in this order; `people_records` then gives the records of the people topic. `after` is
-    the person as those records leave it: what the next decision about this person builds on. With a `refusal` nothing
-    is written about people, and there is no answer.
+    `photos` are the records of the photos topic, which are written first, in this order; `people_records` then returns
+    the records of the people topic: `face`, and then `others`. `after` is the person after these records, on which the
+    next decision about this person is based. Where `refusal` is set no such records are written, and `answer` is None.
     """
 
     outcome: str
@@ -115,7 +115,7 @@ class PersonDecision:
     timings_ms: dict[str, float] = field(default_factory=dict)
 
     def require_answer(self) -> PersonAnswer | DeletedAnswer:
-        """The answer.
+        """Return the answer.
 
         Raises:
             ValueError: the request was refused.
@@ -126,11 +126,11 @@ class PersonDecision:
 
     @property
     def changes(self) -> bool:
-        """Whether anything is written about people."""
+        """Whether any record of the people topic is written."""
         return bool(self.face or self.others)
 
     def people_records(self, places: Sequence[PhotoPlace] = ()) -> tuple[KeyedValue, ...]:
-        """The records of the people topic, in the order of writing. `places`: where `photos` were written."""
+        """Return the records of the people topic, in the order of writing. `places`: the places of the photos."""
         face = self.face
         if face is None:
             return self.others
@@ -141,7 +141,7 @@ class PersonDecision:
 
 
 def refuse_change(refusal: Refusal, prepared: Prepared) -> PersonDecision:
-    """The decision about a request whose answer is that error."""
+    """Return the decision that answers a request with that refusal."""
     outcome = "expired" if refusal.code is Code.TIMEOUT else "refused"
     return PersonDecision(outcome, refusal=refusal, findings=prepared.findings, timings_ms=prepared.timings_ms)
 
@@ -149,7 +149,7 @@ def refuse_change(refusal: Refusal, prepared: Prepared) -> PersonDecision:
 def person_event(
     kind: str, request: PersonRequest, decision: PersonDecision, context: Context, at: Circumstances
 ) -> Event:
-    """What happened to a request about a person. The gallery version is the one that holds its records."""
+    """Return the event of a request that changes people; its gallery version contains the records that it wrote."""
     info = decision.answer.info if isinstance(decision.answer, PersonAnswer) else {}
     return structs.replace(
         at.event(kind, request, decision.outcome, decision.refusal),
@@ -164,10 +164,10 @@ def person_event(
 
 
 def deleted_photos(identity_id: str, numbers: Sequence[int], known: KnownPerson) -> Iterator[KeyedValue]:
-    """The records that delete the photos of these faces."""
+    """Return the records that delete the photos of the numbered faces."""
     return ((photo_key(identity_id, number), None) for number in numbers if number in known.photos)
 
 
 def deleted_faces(identity_id: str, numbers: Sequence[int], known: KnownPerson) -> Iterator[KeyedValue]:
-    """The records that delete these faces, of every embedder."""
+    """Return the records that delete the numbered faces of every embedder."""
     return ((face_key(identity_id, n, name), None) for n in numbers for name in known.embedders.get(n, ()))

@@ -1,8 +1,8 @@
-"""Whether an enrolment asks for what is so already: the same call again, from a sender who never got the answer. Pure.
+"""Decides whether an enrolment repeats an earlier one, whose sender may not have received the answer. Pure.
 
-Whoever is told TIMEOUT cannot know whether the person was enrolled; so the same call again must not be an error. What
-makes it the same is what it would enrol: the photo (by its sha256, as it was sent) or the feature (the very vector),
-the groups as a set, and the info that a new person would get, value by value and type by type.
+A client that receives TIMEOUT cannot know whether the person was enrolled, so sending the same call again must not be
+an error. Two enrolments are the same if they would enrol the same: the photo (by the sha256 of the file that was sent)
+or the feature (by the exact vector), the groups as a set, and the info of a new person, by values and types.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,26 +17,26 @@ from contract.vectors import Vector
 from engine.gallery.people import KnownPerson
 
 NEW_PERSON_INFO: Mapping[str, Any] = {"type": PERSON_EMPLOYEE, "permission_ids": ["0"]}
-"""What a new person's info has where the request says nothing else."""
+"""The default values in the info of a new person."""
 
 _SAME_FACE_COSINE = 0.9999
-"""A face as near as this to one the person has is that face, sent again."""
+"""Two embeddings with at least this cosine are of the same picture of a face, sent twice."""
 
 _in_order = msgspec.msgpack.Encoder(order="sorted")
 
 
 def same_faces(vector: Vector, vectors: Mapping[int, Vector]) -> Iterator[int]:
-    """The numbers of the faces that this vector is, but for rounding."""
+    """Return the numbers of the faces whose embedding equals this vector, apart from rounding."""
     return (number for number, other in vectors.items() if float(other @ vector) >= _SAME_FACE_COSINE)
 
 
 def repeated_face(
     request: EnrolRequest, vector: Vector | None, sent_sha256: bytes | None, known: KnownPerson
 ) -> int | None:
-    """The number of the face that the request enrolled before; None where it is no repetition.
+    """Return the number of the face that an earlier, equal request enrolled; None where the request repeats none.
 
-    `vector`: the embedding of the face it brings; `sent_sha256`: of the photo as it was sent. Only faces that can be
-    searched can be recognised as the same.
+    `vector`: the embedding of the request's face. `sent_sha256`: the hash of the photo as it was sent. Only a face with
+    an embedding of the embedder in use can be found to be repeated.
     """
     person = known.record
     if person is None or vector is None or request.update or request.ignore_exist:

@@ -1,7 +1,7 @@
-"""What the answers and events of all calls are made of.
+"""The common parts of the answers and events of all calls.
 
-Events are CloudEvents in Kafka's binary content mode (CloudEvents 1.0.2 and its Kafka protocol binding): attributes as
-`ce_` headers, the JSON as the value.
+Events are CloudEvents in Kafka's binary content mode (CloudEvents 1.0.2 and its Kafka protocol binding): the attributes
+are `ce_` headers of the record, and the JSON is its value.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from engine.threshold import AppliedThreshold
 from engine.vision.liveness import Liveness
 from engine.vision.ports import Check, Face
 
-_LAST_EXPRESSIBLE_S = 253_402_300_799.0  # the year 9999, the end of RFC 3339
+_LAST_EXPRESSIBLE_S = 253_402_300_799.0  # the last second of the year 9999, the last that RFC 3339 can express
 
 _OUTCOMES: dict[Code, str] = {
     Code.IMAGE_ERROR: "image_error",
@@ -33,7 +33,7 @@ _OUTCOMES: dict[Code, str] = {
     Code.TIMEOUT: "expired",
 }
 PICTURE_OUTCOMES = ("image_error", "no_face", "low_quality", "expired", "error")
-"""The outcomes of a refusal of any call that looks at a picture."""
+"""The outcomes of refusals that every call with a picture has."""
 
 
 class _Received(Protocol):
@@ -46,10 +46,13 @@ class _Received(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What an event has beside the decision: where the request is in the log, when it was decided, at which version of
-    the gallery and with which networks (role -> identity), which request it sends again, and which it replays.
+    """The circumstances of a decision that its event records.
 
-    `digests`: sha256 (hex) of the request's pictures. `policy` and `model_set`: their ids in the configs topic.
+    `topic`, `partition` and `offset`: the place of the request in the log. `processed_time_s`: the time of the decision
+    in epoch seconds. `gallery_version`: the version that was searched, or that contains the records of a change.
+    `models`: role of a network -> identity of the network. `digests`: the sha256 (hex) of the request's pictures.
+    `retry_of` and `replay_of`: the id of the request that this request sends again, or that it replays. `policy` and
+    `model_set`: the ids of both in the configs topic.
     """
 
     topic: str
@@ -65,7 +68,7 @@ class Circumstances:
     model_set: str = ""
 
     def event(self, kind: str, request: _Received, outcome: str, refusal: Refusal | None) -> Event:
-        """What the events of all kinds have in common; the first picture is the one that the event is about."""
+        """Return an event with the fields that all kinds have; its sha256 is that of the request's first picture."""
         return Event(
             id=request.request_id,
             kind=kind,
@@ -88,17 +91,17 @@ class Circumstances:
 
 
 def outcome_of(refusal: Refusal) -> str:
-    """What an event calls a request whose answer is that error."""
+    """Return the outcome in the event of a request that was answered with that refusal."""
     return _OUTCOMES.get(refusal.code, "error")
 
 
 def refused_answer(refusal: Refusal) -> RefusedAnswer:
-    """An error of the table as an answer."""
+    """Return a refusal as an answer."""
     return RefusedAnswer(code=int(refusal.code), message=refusal.message)
 
 
 def cloud_event_headers(event: Event, event_type: str, source: str) -> tuple[tuple[str, bytes], ...]:
-    """The record headers of an event. `source` is the URI-reference of this installation."""
+    """Return the record headers of an event. `source` is the URI-reference of the installation."""
     occurred = datetime.fromtimestamp(min(event.compare_time, _LAST_EXPRESSIBLE_S), UTC)
     attributes = {
         "ce_specversion": "1.0",
@@ -112,22 +115,22 @@ def cloud_event_headers(event: Event, event_type: str, source: str) -> tuple[tup
 
 
 def picture_digest(picture: bytes) -> str:
-    """The sha256 of a picture's bytes, in hex."""
+    """Return the sha256 of a picture's bytes, in hex."""
     return sha256(picture).hexdigest()
 
 
 def text_or_empty(value: object) -> str:
-    """A string as it is, anything else as the empty string."""
+    """Return a string unchanged, and the empty string for any other value."""
     return value if isinstance(value, str) else ""
 
 
 def error_info(refusal: Refusal) -> ErrorInfo:
-    """A refusal as events give it."""
+    """Return a refusal as events contain it."""
     return ErrorInfo(code=int(refusal.code), status=refusal.status, message=refusal.message)
 
 
 def check_results(checks: Sequence[Check]) -> tuple[CheckResult, ...]:
-    """Measured items as answers and events give them."""
+    """Return checks as answers and events contain them."""
     return tuple(
         CheckResult(name=c.name, value=c.value, limit=c.limit, passed=c.passed, vote=c.vote, detail=dict(c.detail))
         for c in checks
@@ -135,14 +138,14 @@ def check_results(checks: Sequence[Check]) -> tuple[CheckResult, ...]:
 
 
 def liveness_result(liveness: Liveness | None) -> LivenessResult | None:
-    """The checks of liveness as answers and events give them."""
+    """Return the liveness of a face as answers and events contain it."""
     if liveness is None:
         return None
     return LivenessResult(mode=liveness.mode, passed=liveness.passed, checks=check_results(liveness.checks))
 
 
 def wire_threshold(applied: AppliedThreshold, policy: Policy) -> Threshold:
-    """The applied threshold on the wire's scale."""
+    """Return the applied threshold on the wire's scale, as events contain it."""
     return Threshold(
         value=to_wire(applied.cosine, applied.cosine, policy.score_scale),
         cosine=round(applied.cosine, 6),
@@ -154,7 +157,7 @@ def wire_threshold(applied: AppliedThreshold, policy: Policy) -> Threshold:
 
 
 def face_box(face: Face | None) -> FaceBox | None:
-    """Where a face is in the picture as sent, in tenths of a pixel."""
+    """Return the box of a face in pixels of the picture as sent, rounded to tenths of a pixel."""
     if face is None:
         return None
     box = face.sent_box
@@ -170,7 +173,7 @@ def face_box(face: Face | None) -> FaceBox | None:
 
 
 def debug_info(findings: Findings, timings_ms: dict[str, float]) -> DebugInfo:
-    """The findings about one picture as with_debug_info adds them to an answer."""
+    """Return the findings about one picture as with_debug_info adds them to an answer."""
     return DebugInfo(
         faces=findings.faces or 0,
         face=face_box(findings.face),

@@ -1,4 +1,7 @@
-"""A record that is no request, or whose event could not be made: it is answered with an error and leaves an event."""
+"""The call of a record that contains no request, or of a request whose event could not be written.
+
+The waiting client is answered with an error, and an event records that.
+"""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +19,7 @@ _REFUSAL = Refusal(Code.INTERNAL_ERROR, "the request could not be read back from
 
 @dataclass(frozen=True, slots=True)
 class UnreadableRequest:
-    """What is known of such a record: the id in its headers, and when it was written (epoch seconds)."""
+    """The known values of an unreadable record: the request id in its headers, and its time (epoch seconds)."""
 
     request_id: str
     received_time_s: float
@@ -24,7 +27,7 @@ class UnreadableRequest:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableDecision:
-    """Always the same error."""
+    """The decision about an unreadable record, which is always the same error."""
 
     outcome: str = "error"
     refusal: Refusal = _REFUSAL
@@ -35,7 +38,7 @@ UNREADABLE_DECISION = UnreadableDecision()
 
 
 class UnreadableCall(Query[UnreadableRequest, UnreadableDecision]):
-    """The call of a record that is no request."""
+    """The kind of call that answers unreadable records with an error."""
 
     kind = UNREADABLE_KIND
     event_type = "picturematch.unreadable.v1"
@@ -43,19 +46,19 @@ class UnreadableCall(Query[UnreadableRequest, UnreadableDecision]):
     request_type = UnreadableRequest
 
     def decide(self, request: UnreadableRequest, gallery: Gallery, context: Context) -> UnreadableDecision:
-        """The error."""
+        """Return the error."""
         return UNREADABLE_DECISION
 
     def refuse(
         self, request: UnreadableRequest, refusal: Refusal, gallery: Gallery, context: Context
     ) -> UnreadableDecision:
-        """The error; no other is more true."""
+        """Return the error; the given refusal is ignored, because the request is unknown."""
         return UNREADABLE_DECISION
 
     def answer(
         self, request: UnreadableRequest, decision: UnreadableDecision, context: Context, photo: bytes | None
     ) -> Answer:
-        """There is no success.
+        """Raise an error, because no unreadable record succeeds.
 
         Raises:
             ValueError: always.
@@ -65,5 +68,5 @@ class UnreadableCall(Query[UnreadableRequest, UnreadableDecision]):
     def event(
         self, request: UnreadableRequest, decision: UnreadableDecision, context: Context, at: Circumstances
     ) -> Event:
-        """What happened, for everybody else."""
+        """Return the event that records the decision."""
         return at.event(self.kind, request, decision.outcome, decision.refusal)

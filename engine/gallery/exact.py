@@ -1,7 +1,7 @@
 """Exact search: every face of the scope is compared with the probe.
 
-The index grows in place; an `ExactGallery` is a view of it that stays as it was, because rows it can see are copied
-before they are changed.
+The index grows in place. An `ExactGallery` is an immutable view of the index: the index copies the arrays before it
+changes a row that belongs to a view.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,17 +22,20 @@ A = TypeVar("A", bound=np.generic)
 
 _FIRST_CAPACITY = 256
 _DEAD_ROWS_KEPT = 1024
-"""Fewer dead rows than this are not worth moving the others for."""
+"""The most rows of removed faces that are kept; moving the other rows for so few is not worth the time."""
 
 _BLOCK = 256
-"""Rows whose greatest cosine is looked at first: the best rows of a gallery lie in the blocks with the best maxima."""
+"""The number of rows of a block. The highest cosine of each block is computed first: the best rows of a gallery lie in
+the blocks with the highest maxima."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExactGallery:
-    """The gallery at `version` (engine.gallery.port.Gallery). `vectors`: rows x dimension float32, unit length.
+    """The gallery at `version` (engine.gallery.port.Gallery).
 
-    `members`: by group, which rows are faces of its people.
+    `vectors`: rows x dimension float32, each row of unit length. `members`: by group, a mask of the rows that are faces
+    of people in that group. `owners`: by row, the person, or None for a face that is not searched. `numbers`: by row,
+    the face number.
     """
 
     version: int
@@ -42,12 +45,12 @@ class ExactGallery:
     numbers: list[int]
 
     def count(self, scope: Scope) -> int:
-        """How many faces a search in that scope compares."""
+        """Return the number of faces that a search in that scope compares."""
         mask = self.members.get(scope.group_name)
         return 0 if mask is None else int(np.count_nonzero(mask))
 
     def best(self, probe: Vector, scope: Scope, most: int = 1) -> Sequence[Candidate]:
-        """The `most` people nearest to a unit vector, each once; fewer where there are not so many."""
+        """Return the `most` people nearest to a unit vector, each once; fewer where the scope has fewer people."""
         cosines = self._cosines(probe, scope)
         faces = most
         while True:
@@ -55,10 +58,10 @@ class ExactGallery:
             candidates = self._people(rows, cosines)
             if len(candidates) >= most or len(rows) < faces or faces >= len(cosines):
                 return candidates[:most]
-            faces *= 4  # several of the nearest faces are of one person
+            faces *= 4  # several of the nearest faces belong to the same person
 
     def above(self, probe: Vector, scope: Scope, cosine: float) -> Sequence[Candidate]:
-        """Every person with a face at least that near to a unit vector, each once."""
+        """Return every person who has a face with at least that cosine to a unit vector, each once."""
         cosines = self._cosines(probe, scope)
         return self._people(np.flatnonzero(cosines >= cosine), cosines)
 
@@ -82,7 +85,7 @@ class ExactGallery:
 
 
 class ExactIndex:
-    """The rows behind the galleries (engine.gallery.port.FaceIndex)."""
+    """The rows of all faces, of which the galleries are views (engine.gallery.port.FaceIndex)."""
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
@@ -91,10 +94,10 @@ class ExactIndex:
         self._owners: list[PersonRecord | None] = []
         self._numbers: list[int] = []
         self._rows: dict[FaceId, int] = {}
-        self._seen = 0  # rows that a snapshot may be looking at
+        self._shared_rows = 0  # the number of first rows that a snapshot may share with this index
 
     def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
-        """Add a face; without an owner it is kept but not searched."""
+        """Add a face; a face without an owner is stored but not searched."""
         row = len(self._owners)
         if row == len(self._vectors):
             self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
@@ -106,14 +109,14 @@ class ExactIndex:
         self._own(row, owner)
 
     def assign(self, face: FaceId, owner: PersonRecord | None) -> None:
-        """Give the face to a person's present record, or (None) take it out of the search."""
+        """Assign a face to the present record of its person; None excludes the face from searches."""
         row = self._rows.get(face)
         if row is not None:
-            self._copy_what_is_seen(row)
+            self._copy_if_shared(row)
             self._own(row, owner)
 
     def remove(self, face: FaceId) -> None:
-        """Forget the face, if it is there."""
+        """Remove a face from the index; an unknown face is ignored."""
         self.assign(face, None)
         self._rows.pop(face, None)
         dead = len(self._owners) - len(self._rows)
@@ -121,13 +124,13 @@ class ExactIndex:
             self._compact()
 
     def vector(self, face: FaceId) -> Vector | None:
-        """The face's embedding."""
+        """Return the embedding of a face, or None for an unknown face."""
         row = self._rows.get(face)
         return None if row is None else self._vectors[row].copy()
 
     def snapshot(self, version: int) -> ExactGallery:
-        """The gallery as it is now."""
-        rows = self._seen = len(self._owners)
+        """Return a view of the index as it is now; later changes of the index do not affect the view."""
+        rows = self._shared_rows = len(self._owners)
         members = {group: mask[:rows] for group, mask in self._members.items()}
         return ExactGallery(version, self._vectors[:rows], members, self._owners, self._numbers)
 
@@ -140,12 +143,12 @@ class ExactIndex:
         for group, mask in self._members.items():
             mask[row] = group in groups
 
-    def _copy_what_is_seen(self, row: int) -> None:
-        if row < self._seen:
+    def _copy_if_shared(self, row: int) -> None:
+        if row < self._shared_rows:
             self._members = {group: mask.copy() for group, mask in self._members.items()}
             self._owners = self._owners.copy()
             self._numbers = self._numbers.copy()
-            self._seen = 0
+            self._shared_rows = 0
 
     def _compact(self) -> None:
         kept = np.zeros(len(self._owners), np.bool_)
@@ -158,11 +161,11 @@ class ExactIndex:
         self._owners = list(compress(self._owners, kept))
         self._numbers = list(compress(self._numbers, kept))
         self._rows = {face: int(moved_to[row]) for face, row in self._rows.items()}
-        self._seen = 0
+        self._shared_rows = 0
 
 
 def _highest(cosines: NDArray[np.float32], most: int) -> NDArray[np.intp]:
-    """The rows of the `most` highest cosines, and of all that equal the least of them; none of -inf."""
+    """Return the rows of the `most` highest cosines and of all that equal the lowest of these, without -inf."""
     rows: NDArray[np.intp] = np.arange(len(cosines))
     if len(cosines) > most * _BLOCK:
         starts = np.arange(0, len(cosines), _BLOCK)

@@ -6,9 +6,7 @@ from engine.gallery.people import KnownPerson, People
 
 
 class PendingPeople:
-    """The people as the decisions of one transaction leave them, one after the other.
-
-    It is an engine.calls.people.PeopleNow."""
+    """The people after each decision of one transaction; implements engine.calls.people.PeopleNow."""
 
     def __init__(self, people: People) -> None:
         self._people = people
@@ -17,27 +15,29 @@ class PendingPeople:
 
     @property
     def count(self) -> int:
-        """How many people there are."""
+        """The number of enrolled people."""
         return self._count
 
     @property
     def unreadable(self) -> bool:
-        """Whether a record about somebody cannot be read, so that a person may be missing."""
+        """Whether a record of the people topic cannot be read, so that a person may be missing."""
         return bool(self._people.unreadable)
 
     def known(self, identity_id: str) -> KnownPerson:
-        """Everything that a decision about this person needs to know."""
+        """Return everything that a decision about this person needs."""
         return self._decided.get(identity_id) or self._people.known(identity_id)
 
     def hidden_keys(self, identity_id: str) -> Sequence[bytes]:
-        """All keys about a person of whom a record cannot be read; none where every record can be read, or where a
-        decision before this one has replaced them."""
+        """Return all keys of a person of whom a record cannot be read.
+
+        Empty: every record of the person can be read, or an earlier decision of this transaction has replaced them.
+        """
         if identity_id in self._decided or not self._people.hides(identity_id):
             return ()
         return self._people.keys_of(identity_id)
 
     def decided(self, identity_id: str, after: KnownPerson) -> None:
-        """The person is as `after` now."""
+        """Record that a decision leaves the person as `after`."""
         before = self.known(identity_id)
         self._count += (after.record is not None) - (before.record is not None)
         self._decided[identity_id] = after

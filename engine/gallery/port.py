@@ -1,4 +1,4 @@
-"""The search port: what a decision asks of a gallery, whatever index is behind it."""
+"""The search port: the interface between decisions and any index that searches the gallery."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +9,22 @@ from contract.terms import DEFAULT_GROUP
 from contract.vectors import Vector
 
 FaceId = tuple[str, int]
-"""identity_id and face number."""
+"""The identity_id of a person and the number of one of the person's faces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose faces a search compares: the people of a group. Resolved once per request (engine.gallery.scope)."""
+    """The people whose faces a search compares: those of a group.
+
+    A scope is resolved once per request (engine.gallery.scope).
+    """
 
     group_name: str = DEFAULT_GROUP
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A person of the gallery, the number of that person's face nearest to the probe, and its cosine, -1..1."""
+    """A person of the gallery, the number of the person's face nearest to the probe, and its cosine, -1..1."""
 
     person: PersonRecord
     number: int
@@ -29,46 +32,48 @@ class Candidate:
 
 
 class Gallery(Protocol):
-    """The faces enrolled at one version of the people topic. A value: later changes do not touch it, and any thread may
-    search it. Candidates are ordered: the higher cosine first, then the smaller identity_id."""
+    """The faces enrolled at one version of the people topic: a value that never changes and that any thread may search.
+
+    Candidates are ordered by falling cosine, then by rising identity_id.
+    """
 
     @property
     def version(self) -> int:
-        """The offset of the people topic behind the last record that is in the gallery."""
+        """The offset in the people topic behind the last record that the gallery contains."""
         ...
 
     def count(self, scope: Scope) -> int:
-        """How many faces a search in that scope compares."""
+        """Return the number of faces that a search in that scope compares."""
         ...
 
     def best(self, probe: Vector, scope: Scope, most: int = 1) -> Sequence[Candidate]:
-        """The `most` people nearest to a unit vector, each once; fewer where there are not so many."""
+        """Return the `most` people nearest to a unit vector, each once; fewer where the scope has fewer people."""
         ...
 
     def above(self, probe: Vector, scope: Scope, cosine: float) -> Sequence[Candidate]:
-        """Every person with a face at least that near to a unit vector, each once."""
+        """Return every person who has a face with at least that cosine to a unit vector, each once."""
         ...
 
 
 class FaceIndex(Protocol):
-    """What the fold of the people keeps the embeddings in; one thread changes it."""
+    """The index in which the fold of the people topic stores embeddings; only one thread may change it."""
 
     def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
-        """Add a face; without an owner it is kept but not searched."""
+        """Add a face; a face without an owner is stored but not searched."""
         ...
 
     def assign(self, face: FaceId, owner: PersonRecord | None) -> None:
-        """Give the face to a person's present record, or (None) take it out of the search."""
+        """Assign a face to the present record of its person; None excludes the face from searches."""
         ...
 
     def remove(self, face: FaceId) -> None:
-        """Forget the face, if it is there."""
+        """Remove a face from the index; an unknown face is ignored."""
         ...
 
     def vector(self, face: FaceId) -> Vector | None:
-        """The face's embedding."""
+        """Return the embedding of a face, or None for an unknown face."""
         ...
 
     def snapshot(self, version: int) -> Gallery:
-        """The gallery as it is now."""
+        """Return the gallery as it is now."""
         ...

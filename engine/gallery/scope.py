@@ -1,4 +1,4 @@
-"""From what a request names to the scope of its search."""
+"""Resolves the group, permission and device of a request to the scope of its search."""
 
 from contract.errors import Code, Refused
 from contract.messages import MatchRequest
@@ -8,7 +8,7 @@ from engine.policy import Policy
 
 
 def resolve_scope(request: MatchRequest, policy: Policy) -> Scope:
-    """Whose faces the search of that request compares.
+    """Return the scope of the search of a request.
 
     Raises:
         Refused: the group, the permission or the device does not exist.

@@ -79,7 +79,7 @@ async def test_a_picture_may_come_from_standard_input(files: Path, url: str) -> 
 
 async def test_nothing_on_standard_input_is_no_picture() -> None:
     finished = await piped(b"", "match", "-")
-    assert (finished.status, finished.err) == (2, "picturematch: -: there is no picture: nothing came\n")
+    assert (finished.status, finished.err) == (2, "picturematch: -: there is no picture: the input is empty\n")
 
 
 async def test_a_comparison_says_whether_two_pictures_show_one_person(files: Path, url: str) -> None:

@@ -188,7 +188,7 @@ def test_a_person_has_a_bounded_number_of_faces():
 @pytest.mark.parametrize("update", [False, True])
 def test_an_unknown_group_is_told_before_anything_about_the_person(person, update):
     refusal = refusal_of(request(group_names=("default_group", "nowhere"), update=update), prepared(1), person)
-    assert refusal.code is Code.GROUP_NAME_ERROR
+    assert refusal.code is Code.NOT_FOUND
     assert "only default_group" in refusal.message
 
 

@@ -120,7 +120,7 @@ def test_an_embedding_that_says_nothing_is_an_answer(value: float):
 
 def test_an_embedder_of_another_dimension_than_its_manifest_says_is_refused():
     embedder = ArcFaceEmbedder(lambda _: (np.ones((1, 128), np.float32),), MANIFEST.network("embedder"))
-    with pytest.raises(ValueError, match="128 numbers, its manifest says 512"):
+    with pytest.raises(ValueError, match="128 numbers, but its manifest names 512"):
         embedder(pictures.colours(), ANY_FACE)
 
 
