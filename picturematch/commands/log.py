@@ -11,17 +11,11 @@ from broker.embedded import accept_clock, backup_log, check_log, in_use, record_
 from broker.port import BrokerError
 from contract.text import printable
 from picturematch.cluster_backup import back_up_cluster, restore_cluster
-from picturematch.options import UserError, config_option, log_options, settings_of
+from picturematch.options import UserError, config_option, data_folder_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import counted, progress, run, say
 
 T = TypeVar("T")
-
-_folder_option = click.option(
-    "--data-folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the embedded log.  [default: the setting data_folder]",
-)
 
 
 @click.group(epilog="Example: picturematch log check")
@@ -40,7 +34,7 @@ Examples:
   picturematch log check --data-folder /srv/picturematch"""
 )
 @config_option
-@_folder_option
+@data_folder_option
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Name so many findings.")
 @click.pass_context
 def check(ctx: click.Context, data_folder: Path | None, limit: int) -> None:
@@ -153,7 +147,7 @@ def restore(
 
 @command.command(name="accept-clock", epilog="Example: picturematch log accept-clock")
 @config_option
-@_folder_option
+@data_folder_option
 @click.pass_context
 def accept_clock_(ctx: click.Context, data_folder: Path | None) -> None:
     """Say that the system's clock is right, where the server doubts it and removes nothing for its age.
