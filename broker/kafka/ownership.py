@@ -144,7 +144,7 @@ class Owned:
 
     def out_of_range(self, turn: int, position: int, now_ms: int) -> None:
         """The log does not contain what is to be read next: deliver nothing before another place is found."""
-        if self.delivers and turn >= self._placed_at:
+        if self.delivers and turn >= self._placed_at and position >= self._next:
             self.phase, self._lost_at = Phase.LOST, position
             self._give(ev.Pause(self.key.partition))
             self._go_on(now_ms)
@@ -347,8 +347,12 @@ class Owned:
         self._give(ev.Pause(self.key.partition))
 
     def _fail(self, error: Exception) -> None:
+        """What was asked for failed; so do the commits that wait behind it, which would pass over its records."""
         request, self._request = self._request, None
         self._end_request(request, error)
+        for behind in [behind for behind in self._waiting if isinstance(behind, ev.CommitAsked)]:
+            self._waiting.remove(behind)
+            self._end_request(behind, self._to_be_rewound())
 
     def _end_request(self, request: ev.Request | None, error: Exception | None) -> None:
         if request is not None:
