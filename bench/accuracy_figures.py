@@ -10,7 +10,7 @@ import numpy as np
 from bench.face_sets import Pair
 from bench.seen_set import QUALITIES, SeenSet
 from contract.vectors import Vector
-from engine.evaluation.curve import RATES, tells
+from engine.evaluation.curve import RATES, is_measurable
 from engine.evaluation.folds import Fold, folded_accuracy
 from engine.evaluation.openset import (
     OpenSetAt,
@@ -212,7 +212,7 @@ def of_all_pairs(scores: Scores) -> OfAllPairs:
             threshold = scores.threshold_at_fmr(fmr)
             missed = scores.false_non_matches(threshold)
             interval = wilson(missed, genuine)
-            rows.append(CurveRow(fmr, threshold, missed / genuine, interval, tells(scores.impostor_count, fmr)))
+            rows.append(CurveRow(fmr, threshold, missed / genuine, interval, is_measurable(scores.impostor_count, fmr)))
     both = genuine and scores.impostor_count
     return OfAllPairs(genuine, scores.impostor_count, equal_error(scores) if both else None, tuple(rows))
 

@@ -10,8 +10,9 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from contract.messages import MatchRequest
-from engine.gallery.index import Gallery
-from engine.matching import decide_match
+from engine.calls.match import MatchCall
+from engine.context import Context
+from engine.gallery.port import Gallery
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 
@@ -45,7 +46,7 @@ class CoreBench:
         """Seconds that one picture took, less those in which the thread had no core."""
         request = MatchRequest(request_id="r", device_ip="d", image=jpeg, compare_time_s=0.0, received_time_s=0.0)
         waited_s, began = _waited_for_a_core_s(), time.perf_counter()
-        decide_match(request, self._gallery, self._models, Policy(), self._max_pixels, time.perf_counter)
+        MatchCall().decide(request, self._gallery, Context(self._models, Policy(), self._max_pixels, time.perf_counter))
         spent_s, waits_s = time.perf_counter() - began, _waited_for_a_core_s()
         return None if waited_s is None or waits_s is None else spent_s - (waits_s - waited_s)
 

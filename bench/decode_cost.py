@@ -19,7 +19,8 @@ from contract.errors import PictureRefused
 from contract.messages import MatchRequest
 from contract.pictures.affordable import require_affordable
 from contract.pictures.headers import picture_header
-from engine.matching import decide_match
+from engine.calls.match import MatchCall
+from engine.context import Context
 from engine.policy import Policy
 from engine.vision.decode.versions import decode
 from picturematch.networks import install_missing
@@ -42,12 +43,12 @@ def main(ctx: click.Context, runs: int, only: str) -> None:
     install_missing(settings)
     models = open_models(settings)
     gallery = DirectEngine(models, [], 100).gallery
-    limit = settings.ingest.max_pixels
+    limit = settings.pictures.max_pixels
 
     def look(data: bytes) -> None:
-        require_affordable(data, limit, settings.ingest.max_pixels_undecimated)
+        require_affordable(data, limit, settings.pictures.max_pixels_undecimated)
         request = MatchRequest(request_id="r", device_ip="d", image=data, compare_time_s=0.0, received_time_s=0.0)
-        decide_match(request, gallery, models, Policy(), limit, time.perf_counter)
+        MatchCall().decide(request, gallery, Context(models, Policy(), limit, time.perf_counter))
 
     table = Table(title="milliseconds of processor time on one core")
     for column in ("picture", "size", "bytes", "answer", "check", "decode", "ratio", "look"):
@@ -55,7 +56,7 @@ def main(ctx: click.Context, runs: int, only: str) -> None:
     worst_look, worst_ratio = 0.0, 0.0
     for name, make, (width, height) in _pictures(only):
         data = make(width, height).data
-        if len(data) > settings.ingest.max_picture_bytes:
+        if len(data) > settings.pictures.max_bytes:
             continue
         check_ms = _best_ms(partial(require_affordable, data, limit), runs)
         decode_ms = _best_ms(partial(decode, data, limit), runs)

@@ -129,7 +129,7 @@ class _Run:
 
     def __init__(self, settings: Settings, store: ModelStore, people: int, clock: str, folder: Path | None) -> None:
         models = open_models(settings)
-        max_pixels = settings.ingest.max_pixels
+        max_pixels = settings.pictures.max_pixels
         self._clock_name = clock
         self._clock = time.thread_time if clock == "cpu" else time.perf_counter
         self._yardstick = Yardstick()
@@ -182,7 +182,7 @@ class _Run:
 def _groups(settings: Settings, store: ModelStore, folder: Path | None) -> Sequence[_Group]:
     if folder is not None:
         return [_Group(folder.name, bench_pictures(settings, folder))]
-    portrait = decode(store.sample("astronaut.png").read_bytes(), settings.ingest.max_pixels)
+    portrait = decode(store.sample("astronaut.png").read_bytes(), settings.pictures.max_pixels)
     face = open_models(settings).detector(portrait)[0]
     shown = [_Group(f"{width}x{height}", scenes(portrait, face, width, height, _DISTINCT)) for width, height in SIZES]
     empty = [

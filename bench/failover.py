@@ -26,9 +26,9 @@ from bench.faultrun import Role
 from bench.outages import without_answers
 from bench.pictures import drawn_photo
 from contract.http import MATCH_PATH, USERS_PATH
-from picturematch.kafka_dev import dev_kafka
 from picturematch.opening import open_broker
 from picturematch.settings import load_settings
+from tests.support.kafka_dev import dev_kafka
 
 _DOORS = 24
 _PAUSE_S = 0.4

@@ -1,6 +1,6 @@
 """A proxy between Kafka clients and a broker that understands the protocol's frames and does harm by rule.
 
-It stands before a broker that tells its clients to come here (`picturematch.kafka_dev.ProxyPorts`), and changes no
+It stands before a broker that tells its clients to come here (`tests.support.kafka_dev.ProxyPorts`), and changes no
 byte: it holds, delays and loses whole frames, resets connections, or leaves them open in silence.
 """
 

@@ -59,7 +59,7 @@ def main(ctx: click.Context, requests: int, first: int, large: int, concurrency:
 
 def _large_pictures(settings: Settings) -> list[bytes]:
     portrait = decode(
-        install_missing(settings, samples=True).sample("astronaut.png").read_bytes(), settings.ingest.max_pixels
+        install_missing(settings, samples=True).sample("astronaut.png").read_bytes(), settings.pictures.max_pixels
     )
     face = open_models(settings).detector(portrait)[0]
     return scenes(portrait, face, *_LARGE, _DISTINCT)

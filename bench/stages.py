@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from contract.messages import MatchRequest
-from engine.gallery.index import Gallery
-from engine.matching import MatchDecision, decide_match
+from engine.calls.match import MatchCall, MatchDecision
+from engine.context import Context
+from engine.gallery.port import Gallery
 from engine.policy import LivenessLimits, Policy, QualityLimits
 from engine.timing import Clock
 from engine.vision.ports import Face, HeadPose, Image, ModelSet, PoseNet
@@ -100,7 +101,9 @@ class StageBench:
             liveness_mode="liveness_rgb" if liveness else "liveness_off",
         )
         began = self._clock()
-        decision = decide_match(request, self._gallery, self._models, policy, self._max_pixels, self._clock)
+        decision = MatchCall().decide(
+            request, self._gallery, Context(self._models, policy, self._max_pixels, self._clock)
+        )
         whole_ms = (self._clock() - began) * 1000.0
         return decision, {**decision.timings_ms, "": whole_ms}
 

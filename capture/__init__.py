@@ -1,1 +1,1 @@
-"""Captures: recorded requests kept as a folder, sent again to a server and compared."""
+"""Captures: folders of recorded requests, which can be sent to a server again and compared with its answers."""

@@ -1,4 +1,4 @@
-"""Compares what a server answers now with what was decided then. Pure."""
+"""Compares the answers of a server with the decisions in a capture. Pure."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from contract.errors import Code
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that is not as it was. `then` and `now` are None where there was none."""
+    """One value that differs: `then` in the capture, `now` in the answer; None where the value is absent."""
 
     what: str
     then: str | float | None
@@ -17,10 +17,10 @@ class Difference:
 
 
 def differences(line: CaptureLine, answer: ServerAnswer, score_tolerance: float) -> tuple[Difference, ...] | None:
-    """What differs; empty: the same; None: the line holds nothing to compare with.
+    """Return the differences between a captured line and the answer.
 
-    A recorded decision is compared by error code, retcode, identity and score; without one the expected identity is.
-    What expired then was never decided.
+    A recorded decision is compared by error code, retcode, identity and score; without a recorded decision, or where
+    the request expired, the expected identity is compared. Empty: nothing differs. None: the line contains neither.
     """
     if line.decision is not None and line.decision.outcome != "expired":
         return _from_decision(line.decision, answer, score_tolerance)
@@ -57,6 +57,7 @@ def _error(code: int | None) -> str | None:
 
 
 def is_refusal_to_work(answer: ServerAnswer) -> bool:
-    """Whether the server did not decide at all: overloaded, out of time, or not a device's success or error."""
+    """Return whether the server did not decide: it was overloaded, or the deadline passed, or the answer is neither a
+    success nor an error of PictureMatch."""
     known = answer.code is not None or "retcode" in answer.fields
     return answer.is_busy or answer.code in (Code.OVERLOADED, Code.TIMEOUT) or not known

@@ -1,4 +1,4 @@
-"""Writes a capture (contract.capture) into a folder: private, resumable, each picture once."""
+"""Writes a capture (contract.capture) into a private folder, which can be continued; each picture is stored once."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,12 +25,13 @@ from contract.files import HALF_WRITTEN, cannot_be_written, half_written, sync_f
 
 
 class CaptureFolder:
-    """A capture that is being written: a new one, or one that is continued. Synchronous; one process at a time.
+    """A capture that is being written, which is new or continued. Synchronous; only one process may write to it.
 
-    Pictures are complete before the line that names them, so that a crash leaves a readable capture behind.
+    Pictures are complete before the line that names them is written, so that a capture is readable also after a crash.
 
     Raises:
-        CaptureError: the folder is something else, another process writes to it, or it cannot be written.
+        CaptureError: the folder contains something else than a capture, another process writes to it, or it cannot be
+            written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,21 +62,21 @@ class CaptureFolder:
 
     @property
     def last_lines(self) -> Mapping[int, CaptureLine]:
-        """Partition of the requests topic -> the last line of it, behind which this capture goes on."""
+        """Partition of the requests topic -> the partition's last captured line, after which recording continues."""
         return self._last
 
     def keep_picture(self, picture: bytes) -> str:
-        """Store a picture unless it is there, and return its sha256 (hex)."""
+        """Store a picture, unless it is stored already, and return its sha256 (hex)."""
         sha256 = picture_sha256(picture)
         path = self._folder / picture_file(sha256)
         if path.exists():
             return sha256
         with self._writing(), half_written(path, picture) as half:
-            Path(half).replace(path)  # its name is durable once a line that names it is appended
+            Path(half).replace(path)  # `append` makes the name durable before it writes a line that names the picture
         return sha256
 
     def append(self, lines: Sequence[CaptureLine]) -> None:
-        """Add lines whose pictures are kept; they are durable when this returns."""
+        """Append lines whose pictures are stored; the lines are durable when this method returns."""
         if self._lines is None:
             raise ValueError("the capture folder is not open")
         with self._writing():
@@ -100,7 +101,7 @@ class CaptureFolder:
     def _open(self) -> None:
         self._lock = os.open(self._folder / MANIFEST_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         if not try_lock(self._lock):
-            raise CaptureError(f"another process writes to {self._folder}; stop it or choose another")
+            raise CaptureError(f"another process writes to {self._folder}; stop it or choose another folder")
         manifest = os.pread(self._lock, 65536, 0)
         if manifest:
             check_manifest(manifest)
@@ -120,7 +121,7 @@ class CaptureFolder:
 
 
 def _cut_half_line(path: Path, descriptor: int) -> None:
-    """Remove what a crash left of a line; its request is recorded again."""
+    """Remove an incomplete last line, which a crash left; its request is recorded again."""
     good = 0
     with path.open("rb") as lines:
         for line in lines:

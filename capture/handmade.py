@@ -1,39 +1,40 @@
-"""Hand-made captures: a CSV list of pictures, and whom each should be recognised as."""
+"""Hand-made captures: a CSV list of pictures and of the person whom the server should recognise in each."""
 
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from clients.photo_file import UnusablePhoto, read_photo
+from clients.picture_file import UnusablePicture, read_picture
 from contract.capture import CapturedRequest, CaptureError, CaptureLine, picture_sha256
 from contract.errors import PictureRefused
 from contract.pictures.headers import picture_header
 from contract.when import parse_when
 
 COLUMNS = ("path", "device_ip", "compare_time", "expected_identity_id")
-"""The columns of the list; the last two may be missing. `-` as the identity expects a stranger, empty nothing."""
+"""The columns of the list; the last two may be missing. The expected identity `-` means a stranger, an empty one no
+expectation."""
 
 STRANGER_MARK = "-"
 
 
 @dataclass(frozen=True, slots=True)
 class HandmadeRequest:
-    """A line for the capture, and the bytes of its picture."""
+    """A line for the capture, and the bytes of the line's picture."""
 
     line: CaptureLine
     picture: bytes
 
 
 def read_list(path: Path, pictures: Path) -> Iterator[HandmadeRequest]:
-    """The requests that a CSV file lists, in its order.
+    """Yield the requests that a CSV file lists, in the file's order.
 
     Args:
-        path: The list: UTF-8, a header line, COLUMNS. Times are epoch seconds or ISO 8601.
-        pictures: The folder that its paths are relative to; none leads out of it.
+        path: The CSV file in UTF-8, with a first line that names COLUMNS. Times are epoch seconds or ISO 8601.
+        pictures: The folder to which the paths in the list are relative; no path may lead out of it.
 
     Raises:
-        CaptureError: a row cannot be used; the message says which and why, and nothing of the list is to be trusted.
+        CaptureError: a row cannot be used; the message names the row and the reason. The caller discards all requests.
     """
     root = pictures.resolve()
     try:
@@ -78,9 +79,9 @@ def _picture(where: str, name: str, root: Path) -> bytes:
     if not name or not path.is_relative_to(root) or not path.is_file():
         raise CaptureError(f"{where}: the path names no file inside {root}")
     try:
-        data = read_photo(path)
+        data = read_picture(path)
         picture_header(data)
-    except UnusablePhoto as error:
+    except UnusablePicture as error:
         raise CaptureError(f"{where}: {error}") from error
     except PictureRefused as error:
         raise CaptureError(f"{where}: {error.message}") from error

@@ -16,10 +16,10 @@ from contract.capture import (
 
 
 class CaptureReader:
-    """A capture that is complete enough to be posted: every line is readable, every picture there. Synchronous.
+    """A capture that is complete enough to be posted: every line is readable, every picture is present. Synchronous.
 
     Raises:
-        CaptureError: when made: it is not; the message says what is wrong, and in which line.
+        CaptureError: the constructor found that the capture is not complete; the message names the fault and the line.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,7 +38,11 @@ class CaptureReader:
                     raise CaptureError(f"line {number} of {REQUESTS_FILE}: {picture_file(sha256)} is missing")
 
     def lines(self) -> Generator[tuple[int, CaptureLine]]:
-        """The lines in order, with their numbers from 1. Raises CaptureError."""
+        """Yield the lines in order, with their numbers, counted from 1.
+
+        Raises:
+            CaptureError: a line cannot be read.
+        """
         try:
             with (self._folder / REQUESTS_FILE).open("rb") as lines:
                 yield from parse_lines(lines)
@@ -46,10 +50,10 @@ class CaptureReader:
             raise CaptureError(f"{self._folder} has no {REQUESTS_FILE}") from error
 
     def picture(self, sha256: str) -> bytes:
-        """The bytes of a picture.
+        """Return the bytes of the picture with that sha256 (hex).
 
         Raises:
-            CaptureError: it is not to be had any more, or is another.
+            CaptureError: the picture's file cannot be read, or contains another picture.
         """
         try:
             data = (self._folder / picture_file(sha256)).read_bytes()

@@ -1,7 +1,8 @@
-"""Records match requests from the log into a capture: each with its pictures and the decision of then.
+"""Records match requests from the log into a capture, each with its pictures and with the decision about it.
 
-Requests are read batch by batch; a batch's events are read before the next batch, so that lines stand in request order
-and nothing piles up. What was not written when it ends is recorded when the same capture is continued.
+Requests are read in batches, and the events of a batch are read before the next batch, so that the lines are in the
+order of the requests and few requests are in memory. Requests that were not written when recording ends are recorded
+when the same capture is continued.
 """
 
 import asyncio
@@ -20,15 +21,18 @@ from contract.events import Event, RequestPlace, decode_event
 from contract.messages import MatchRequest, decode_request
 from contract.topics import Topics
 
-_BATCH = 16  # pictures are large: so many requests are held per partition
+_BATCH = 16  # the most requests in memory per partition, since pictures are large
 _EVENT_BATCH = 500
 _POLL_S = 0.2
-_CLOCK_SLACK_S = 60.0  # an event follows its request, but a clock that was set back may date it earlier
+_CLOCK_SLACK_S = 60.0  # after a clock was set back, an event may have an earlier timestamp than its request
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which requests are recorded: written from `since_s` until `until_s` (epoch seconds), and of `device_ip`."""
+    """Which requests are recorded: those written from `since_s` until `until_s` (epoch seconds) and of `device_ip`.
+
+    None means no such restriction.
+    """
 
     since_s: float | None = None
     until_s: float | None = None
@@ -37,16 +41,16 @@ class Wanted:
 
 @dataclass(slots=True)
 class Tally:
-    """How many requests were recorded, and how many of them without a decision."""
+    """The number of recorded requests, and the number of those among them that have no decision."""
 
     recorded: int = 0
     undecided: int = 0
 
 
 class Join:
-    """Requests and events meet here by request id. Knows no clock and no log.
+    """Joins requests and events by request id, without a clock and without a log.
 
-    Events may run ahead of the requests; those of requests that were passed over are dropped.
+    Events may be read before their requests; events of requests that were read and not taken are dropped.
     """
 
     def __init__(self) -> None:
@@ -59,22 +63,26 @@ class Join:
         return len(self._waiting)
 
     def take(self, line: CaptureLine, give_up_s: float) -> None:
-        """A request that is to be recorded; without its event it counts as undecided from `give_up_s` on."""
+        """Add a request to be recorded; from the time `give_up_s` on it may be recorded without a decision."""
         self._waiting.append((line, give_up_s))
         self._ids.add(line.request_id)
 
     def pass_by(self, partition: int, offset: int) -> None:
-        """All requests of that partition up to that offset were seen."""
+        """Note that all requests of that partition up to and including that offset were read."""
         self._passed[partition] = offset + 1
 
     def decide(self, event: Event) -> None:
-        """An event; the first of a request counts."""
+        """Add an event; only the first event of a request counts."""
         ahead = event.request.offset >= self._passed.get(event.request.partition, 0)
         if event.kind == "match" and (ahead or event.id in self._ids):
             self._decisions.setdefault(event.id, decision_of(event))
 
     def ready(self, give_up_before_s: float | None) -> list[CaptureLine]:
-        """The lines at the front that are decided, or given up before that time (None: none is given up)."""
+        """Remove and return the first lines, up to the first line that still waits for its event.
+
+        A line waits while it has no decision, unless its `give_up_s` is at most `give_up_before_s`; where that is None,
+        every line without a decision waits.
+        """
         lines = []
         while self._waiting:
             line, give_up_s = self._waiting[0]
@@ -99,17 +107,17 @@ async def record(
     follow: bool = False,
     wait_s: float = 10.0,
 ) -> Tally:
-    """Record until the requests that are there now are done; with `follow` until `stop` or `wanted.until_s`.
+    """Record the requests that the log contains now; with `follow`, continue until `stop` or `wanted.until_s`.
 
     Args:
         broker: The open log.
-        topics: Its topics.
-        folder: The entered capture; one that holds requests of this log is continued after the last of them.
-        stop: Set it to end soon.
-        clock_s: Seconds since the epoch, the log's clock.
-        wanted: None wants all match requests.
-        follow: Go on with the requests that come.
-        wait_s: How old a request may grow before it is recorded without a decision.
+        topics: The topics of the log.
+        folder: The entered capture; a capture that has requests of this log is continued after the last of them.
+        stop: The event that ends recording at the next batch.
+        clock_s: Returns the seconds since the epoch by the log's clock.
+        wanted: The requests to record; None means all match requests.
+        follow: Whether to record the requests that are written later, too.
+        wait_s: The age in seconds from which on a request is recorded without a decision.
 
     Raises:
         CaptureError: the capture was made from another log.
@@ -143,20 +151,24 @@ async def record(
 async def _begin(
     broker: Broker, topics: Topics, folder: CaptureFolder, wanted: Wanted, ends: Mapping[int, int]
 ) -> dict[int, int]:
-    """Partition -> the first request to look at."""
-    goes_on: dict[int, int] = {}
+    """Return, by partition, the offset of the first request to read.
+
+    Raises:
+        CaptureError: the capture was made from another log.
+    """
+    next_offsets: dict[int, int] = {}
     for partition, line in folder.last_lines.items():
         at = line.place.offset if line.place is not None else 0
         if at >= ends.get(partition, 0) or not await _is_there(broker, Position(topics.requests, partition, at), line):
             raise CaptureError("the capture was made from another log, or is damaged; record into another folder")
-        goes_on[partition] = at + 1
+        next_offsets[partition] = at + 1
     start = Start.EARLIEST if wanted.since_s is None else wanted.since_s
     begin = await start_offsets(broker, topics.requests, start)
-    return {partition: max(at, goes_on.get(partition, 0)) for partition, at in begin.items()}
+    return {partition: max(at, next_offsets.get(partition, 0)) for partition, at in begin.items()}
 
 
 async def _is_there(broker: Broker, place: Position, line: CaptureLine) -> bool:
-    """Whether the request of that line stands at that place; or may have, until the log removed it."""
+    """Return whether the log has the line's request at that place, or has removed the record from that place."""
     record = await broker.read_at(place)
     request = None if record is None else _match_request(record)
     return record is None or (request is not None and request.request_id == line.request_id)
@@ -169,14 +181,14 @@ async def _requests(
         async for batch in past:
             yield batch
     if follow:
-        goes_on = {partition: max(end, begin[partition]) for partition, end in ends.items()}
-        async with aclosing(read_live(broker, topics.requests, goes_on, stop, batch=_BATCH)) as coming:
-            async for batch in coming:
+        live_from = {partition: max(end, begin[partition]) for partition, end in ends.items()}
+        async with aclosing(read_live(broker, topics.requests, live_from, stop, batch=_BATCH)) as live:
+            async for batch in live:
                 yield batch
 
 
 def _keep(folder: CaptureFolder, records: Iterable[Record], device_ip: str | None) -> list[tuple[CaptureLine, float]]:
-    """Store the pictures of these requests; the lines, with the time of writing (epoch seconds) of each."""
+    """Store the pictures of the match requests; return each request's line and time of writing (epoch seconds)."""
     lines = []
     for record in records:
         request = _match_request(record)
@@ -194,7 +206,7 @@ def _match_request(record: Record) -> MatchRequest | None:
     try:
         request = decode_request(record.value or b"")
     except msgspec.DecodeError:
-        return None  # what cannot be read was never a match; the processor has put it aside
+        return None  # an unreadable record was never matched: the processor has made it a dead letter
     return request if isinstance(request, MatchRequest) else None
 
 
@@ -208,9 +220,9 @@ async def _settle(
     *,
     patient: bool,
 ) -> None:
-    """Read events until every request that waits is decided or given up, and write the lines.
+    """Read events until no request waits for its event any more, and append the lines to the capture.
 
-    `patient`: a log that is lost is waited for, instead of being an error.
+    `patient`: wait while the log cannot be reached, instead of raising its error.
     """
     ready = join.ready(None)
     while True:
@@ -229,5 +241,5 @@ async def _settle(
                 join.decide(decode_event(record.value or b""))
             except msgspec.DecodeError:
                 continue
-        # only what the whole topic does not hold is given up
+        # A request is recorded without a decision only after all present events were read.
         ready = join.ready(None if records or stop.is_set() else clock_s())

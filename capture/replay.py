@@ -1,4 +1,4 @@
-"""Posts a capture again, as its devices did, and tells what differs."""
+"""Posts the requests of a capture to a server, as their devices did, and reports what differs."""
 
 import asyncio
 import time
@@ -14,17 +14,20 @@ from capture.reader import CaptureReader
 from clients.errors import CannotRun
 from clients.http import Client, NoAnswer, all_or_first_error
 from contract.capture import CaptureError, CaptureLine, body_fields
-from contract.http import MATCH_PATH
+from contract.http import MATCH_PATH, is_request_id
 
 Rate = Literal["as-recorded", "max"]
 GIVE_UP_AFTER = 20
-"""So many lines in a row without an answer end the run: the server is gone."""
+"""The number of lines in a row without an answer after which the replay ends, because the server is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineResult:
-    """What became of one line. `trouble`: why it could not be posted or was not decided; else `differences`, where
-    None means that the line holds nothing to compare with."""
+    """The result of one line.
+
+    `trouble`: the reason why the line could not be posted or was not decided. `differences`: where `trouble` is None,
+    the differences; None means that the line contains nothing to compare with.
+    """
 
     number: int
     request_id: str
@@ -34,7 +37,7 @@ class LineResult:
 
 @dataclass(slots=True)
 class ReplayTally:
-    """Lines by what became of them."""
+    """The numbers of lines by result."""
 
     same: int = 0
     different: int = 0
@@ -42,7 +45,7 @@ class ReplayTally:
     could_not_run: int = 0
 
     def add(self, result: LineResult) -> None:
-        """Count one line."""
+        """Count the result of one line."""
         if result.trouble is not None:
             self.could_not_run += 1
         elif result.differences is None:
@@ -54,12 +57,13 @@ class ReplayTally:
 
     @property
     def lines(self) -> int:
-        """How many lines were counted."""
+        """The number of all counted lines."""
         return self.same + self.different + self.not_compared + self.could_not_run
 
     @property
     def exit_status(self) -> int:
-        """0: all that was compared is the same; 1: something differs; 2: lines could not be run, or none compared."""
+        """The exit status of the command: 0 if all compared lines are the same, 1 if a line differs, 2 if a line could
+        not be run or no line was compared."""
         if self.could_not_run or not (self.same or self.different):
             return 2
         return 1 if self.different else 0
@@ -74,19 +78,19 @@ async def replay(
     score_tolerance: float = 1e-3,
     rate: Rate = "max",
 ) -> None:
-    """Post every line and report on it, as answers come.
+    """Post every line and report its result as soon as the server answers.
 
     Args:
-        capture: What to post.
-        client: An entered client.
+        capture: The capture to post.
+        client: The entered client of the server.
         report: Called once per line.
-        concurrency: Calls at a time; 1 keeps the order of the capture.
-        score_tolerance: Scores nearer than this are the same.
-        rate: as-recorded keeps the times between the requests (where they were recorded); max waits for nothing.
+        concurrency: The number of calls at a time; 1 keeps the order of the capture.
+        score_tolerance: Scores that differ by at most this count as the same.
+        rate: `as-recorded` keeps the recorded times between requests; `max` posts without waiting.
 
     Raises:
-        CannotRun: no server, no key, or the server has gone away.
-        CaptureError: the capture has changed meanwhile.
+        CannotRun: no server can be reached, the server demands an API key, or it does not answer any more.
+        CaptureError: the capture was changed during the replay.
     """
     run = _Run(capture, client, report, score_tolerance, rate)
     with closing(capture.lines()) as lines:
@@ -94,7 +98,7 @@ async def replay(
 
 
 class _Run:
-    """What the workers of one replay share."""
+    """The state that the workers of one replay share."""
 
     def __init__(
         self,
@@ -113,7 +117,7 @@ class _Run:
         self._unanswered_in_a_row = 0
 
     async def work(self, lines: Iterator[tuple[int, CaptureLine]]) -> None:
-        """Post lines until there are no more; the workers take them from one iterator, in order."""
+        """Post lines until the iterator ends; all workers take lines from the same iterator, in order."""
         for number, line in lines:
             if self._pace is not None and line.received_time is not None:
                 await self._pace.wait(line.received_time)
@@ -125,13 +129,15 @@ class _Run:
         except CaptureError as error:
             return LineResult(number, line.request_id, trouble=str(error))
         try:
-            answer = await self._client.post(MATCH_PATH, body)
+            recorded = line.decision is not None and is_request_id(line.request_id)
+            original = line.request_id if recorded else None
+            answer = await self._client.post(MATCH_PATH, body, original)
         except NoAnswer as error:
             self._unanswered_in_a_row += 1
             if not self._answered and not error.reached:
-                raise CannotRun(f"{error}; start one with: picturematch serve") from error
+                raise error.final() from error
             if self._unanswered_in_a_row >= GIVE_UP_AFTER:
-                raise CannotRun(f"{GIVE_UP_AFTER} requests in a row got no answer, the last: {error}") from error
+                raise CannotRun(f"{GIVE_UP_AFTER} requests in a row had no answer; the last error: {error}") from error
             return LineResult(number, line.request_id, trouble=str(error))
         self._answered = True
         self._unanswered_in_a_row = 0
@@ -141,13 +147,13 @@ class _Run:
 
 
 class _Pace:
-    """Keeps the times between requests as they were recorded."""
+    """Delays requests so that the times between them are as recorded."""
 
     def __init__(self) -> None:
         self._first: tuple[float, float] | None = None
 
     async def wait(self, recorded_s: float) -> None:
-        """Return when a request recorded at that time is due."""
+        """Wait until a request that was recorded at that time (epoch seconds) is due."""
         if self._first is None:
             self._first = (recorded_s, time.monotonic())
         first_s, began_s = self._first

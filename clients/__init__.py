@@ -1,1 +1,1 @@
-"""Programs that call a running server: the HTTP client and the enrolment of many people."""
+"""Clients of a running server: the HTTP client, and the enrolment of many people."""

@@ -1,9 +1,9 @@
-"""Enrols people at a running server: every entry is posted, tried again while the server is busy, and reported on.
+"""Enrols people at a running server: posts every entry, tries again while the server is busy, and reports the result.
 
-What one person's entries become, in their order:
+The entries of one person are posted in their order:
 
-- the first: a new person; one who is enrolled already is left as they are (with `update`: replaced by it);
-- the following: further faces.
+- The first entry enrols a new person. A person who is enrolled already is left unchanged, or is replaced with `update`.
+- Each further entry adds a face.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import pybase64
 from clients.enrol_list import Entry, Found, Unusable
 from clients.errors import CannotRun
 from clients.http import Client, NoAnswer, ServerAnswer, all_or_first_error
-from clients.photo_file import UnusablePhoto, read_photo
+from clients.picture_file import UnusablePicture, read_picture
 from contract.errors import Code
 from contract.http import USERS_PATH
 from contract.terms import DEFAULT_GROUP, QualityLevel
@@ -27,12 +27,13 @@ ATTEMPTS = 6
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 10.0
 GIVE_UP_AFTER = 5
-"""So many entries in a row without any answer, each tried ATTEMPTS times, end the run: the server is gone."""
+"""The number of entries in a row without an answer, each tried ATTEMPTS times, after which the run ends, because the
+server is gone."""
 _WAITING_PER_WORKER = 4
 
 
 class Outcome(Enum):
-    """What became of an entry."""
+    """The result of one entry."""
 
     ENROLLED = "enrolled"
     UPDATED = "updated"
@@ -43,7 +44,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EnrolResult:
-    """One entry's report; `reason` is a sentence where it failed."""
+    """The report about one entry; `reason` is a sentence where the entry failed, else empty."""
 
     where: str
     outcome: Outcome
@@ -52,7 +53,7 @@ class EnrolResult:
 
 @dataclass(frozen=True, slots=True)
 class EnrolOptions:
-    """How to enrol. `quality_level` None leaves it to the server."""
+    """The options of an enrolment. `quality_level` None means the server's own level."""
 
     group_name: str = DEFAULT_GROUP
     quality_level: QualityLevel | None = None
@@ -67,17 +68,18 @@ async def enrol(
     options: EnrolOptions,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Post all entries; each is reported once. Entries of one person keep their order.
+    """Post all entries and report each once; entries of one person keep their order.
 
     Args:
-        entries: What to enrol; read as it is needed.
-        client: An entered client.
+        entries: The entries to enrol, which are read as they are needed.
+        client: The entered client of the server.
         report: Called once per entry.
-        options: How.
-        sleep: What waits between attempts.
+        options: The options of the enrolment.
+        sleep: Waits that many seconds between attempts.
 
     Raises:
-        CannotRun: no server, no key, or the server has gone away; what was not reported was not enrolled.
+        CannotRun: no server can be reached, the server demands an API key, or it does not answer any more. Entries that
+            were not reported were not enrolled.
     """
     run = _Run(client, report, options, sleep)
     queues = [asyncio.Queue[Entry | None](_WAITING_PER_WORKER) for _ in range(options.concurrency)]
@@ -95,7 +97,7 @@ async def enrol(
 
 
 class _Run:
-    """What the workers of one run share. All entries of a person come to the same worker."""
+    """The state that the workers of one enrolment share; all entries of a person go to the same worker."""
 
     def __init__(
         self,
@@ -126,7 +128,7 @@ class _Run:
             body = await asyncio.to_thread(_body, entry, self._options, first)
         except OSError as error:
             return EnrolResult(entry.where, Outcome.FAILED, f"the photo cannot be read: {error.strerror or error}")
-        except UnusablePhoto as error:
+        except UnusablePicture as error:
             return EnrolResult(entry.where, Outcome.FAILED, str(error))
         try:
             answer, doubtful = await self._post(body)
@@ -134,7 +136,7 @@ class _Run:
             self._note_silence(error)
             return EnrolResult(entry.where, Outcome.FAILED, f"{error} ({ATTEMPTS} attempts)")
         if first and (answer.unchanged or answer.code == Code.IDENTITY_EXSIT_ERROR):
-            # after an attempt without an answer it is most likely this very entry that is found enrolled
+            # After an earlier attempt without an answer, the enrolled person is most likely from this same entry.
             (self._enrolled if doubtful else self._left_alone).add(person)
             return EnrolResult(entry.where, Outcome.ENROLLED if doubtful else Outcome.UNCHANGED)
         if answer.http_status != 200 or answer.code is not None:
@@ -145,7 +147,11 @@ class _Run:
         return EnrolResult(entry.where, Outcome.UPDATED if self._options.update else Outcome.ENROLLED)
 
     async def _post(self, body: dict[str, Any]) -> tuple[ServerAnswer, bool]:
-        """The answer, and whether an earlier attempt may have been carried out. Raises NoAnswer."""
+        """Return the answer, and whether an earlier attempt without an answer may have enrolled the person.
+
+        Raises:
+            NoAnswer: the last attempt had no answer.
+        """
         doubtful = False
         for attempt in range(ATTEMPTS):
             last = attempt + 1 == ATTEMPTS
@@ -169,13 +175,18 @@ class _Run:
     def _note_silence(self, error: NoAnswer) -> None:
         self._unanswered_in_a_row += 1
         if not self._answered and not error.reached:
-            raise CannotRun(f"{error}; start one with: picturematch serve") from error
+            raise error.final() from error
         if self._unanswered_in_a_row >= GIVE_UP_AFTER:
             raise CannotRun(f"the server does not answer any more: {error}; run the same command again") from error
 
 
 def _body(entry: Entry, options: EnrolOptions, first: bool) -> dict[str, Any]:
-    """The body of the users call. Raises OSError and UnusablePhoto."""
+    """Return the body of the users call for an entry.
+
+    Raises:
+        OSError: the photo cannot be read.
+        UnusablePicture: the photo is missing, is no regular file, or is too large.
+    """
     body: dict[str, Any] = {
         "group_name": entry.group_name or options.group_name,
         "identity_id": entry.identity_id,
@@ -186,7 +197,7 @@ def _body(entry: Entry, options: EnrolOptions, first: bool) -> dict[str, Any]:
     if options.quality_level is not None:
         body["fiqa_level"] = options.quality_level
     if entry.photo is not None:
-        body["reg_photo"] = pybase64.b64encode_as_string(read_photo(entry.photo))
+        body["reg_photo"] = pybase64.b64encode_as_string(read_picture(entry.photo))
     if entry.feature is not None:
         body |= {"import_mode": True, "feature": entry.feature}
     return body

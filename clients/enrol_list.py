@@ -1,4 +1,4 @@
-"""What is to be enrolled: a folder of photos, or a CSV or JSONL list. What cannot be used is an entry as well."""
+"""Reads the people to enrol from a folder of photos or from a CSV or JSONL list; unusable entries are reported too."""
 
 import csv
 import unicodedata
@@ -17,8 +17,11 @@ _OWN_COLUMNS = frozenset({"path", "identity_id", "group_name", "feature", "info"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One face of one person: a `photo` or a `feature`. `where` says in which file or line it was found; `info` goes
-    to the server as it is; `group_name` None leaves the group to the caller."""
+    """One face of one person: a `photo` or a `feature`.
+
+    `where`: the file or line of the entry. `info`: sent to the server unchanged. `group_name` None means the group of
+    the command's options.
+    """
 
     where: str
     identity_id: str
@@ -30,7 +33,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """Something that cannot be enrolled, and why."""
+    """An entry that cannot be enrolled, and the reason."""
 
     where: str
     reason: str
@@ -40,14 +43,15 @@ Found = Entry | Unusable
 
 
 def find_entries(path: Path) -> Iterator[Found]:
-    """Everything that `path` holds, in order: a folder by name, a list by line.
+    """Return all entries of a folder, in the order of their names, or of a list, in the order of its lines.
 
-    Folder: the stem of a photo is identity_id and name; the name of a sub-folder is, for every photo in it. List: the
-    columns path, identity_id, name (default identity_id), type, group_name; all others go to info. A line of a JSONL
-    list may hold `feature`, a list of numbers, instead of path, and an object `info`. Paths are relative to the list.
+    Folder: the stem of a photo's name is the person's identity_id and name; in a sub-folder, the sub-folder's name
+    is. List: the columns are path, identity_id, name (default identity_id), type and group_name; all other columns
+    are added to info. A line of a JSONL list may contain `feature`, a list of numbers, instead of path, and an object
+    `info`. Paths are relative to the list.
 
     Raises:
-        CannotRun: it is neither, or is not a list as a whole.
+        CannotRun: `path` is neither a folder nor a list, or the list cannot be read.
     """
     if path.is_dir():
         return _folder(path)
@@ -61,9 +65,13 @@ def find_entries(path: Path) -> Iterator[Found]:
 
 
 def count_entries(path: Path) -> int:
-    """How many entries there are. Raises CannotRun."""
+    """Return the number of entries.
+
+    Raises:
+        CannotRun: `path` is neither a folder nor a list, or the list cannot be read.
+    """
     if path.is_file() and path.suffix.lower() in (".jsonl", ".ndjson"):
-        with path.open("rb") as lines:  # features are long: not parsed twice
+        with path.open("rb") as lines:  # the lines are only counted, because features are long and slow to parse
             return sum(1 for line in lines if line.strip())
     return sum(1 for _ in find_entries(path))
 
@@ -91,7 +99,7 @@ def _photo(path: Path, where: str, name: str) -> Found:
         name.encode()
     except UnicodeEncodeError:
         return Unusable(where, "the name is not UTF-8")
-    # some systems store names decomposed: the same person must not become another one there
+    # Some file systems store names decomposed; with another normal form the same person would have another id.
     identity_id = unicodedata.normalize("NFC", name)
     return Entry(where, identity_id, photo=path, info={"name": identity_id})
 
@@ -135,7 +143,7 @@ def _jsonl_list(path: Path) -> Iterator[Found]:
 
 
 def _entry(where: str, row: dict[str, Any], folder: Path) -> Found:
-    """The entry of a list's row, whose empty cells are left out."""
+    """Return the entry of a row, from which empty cells were removed."""
     photo, identity_id, group_name = row.get("path"), row.get("identity_id"), row.get("group_name")
     feature, info = row.get("feature"), row.get("info", {})
     if not isinstance(identity_id, str) or not identity_id:

@@ -1,5 +1,7 @@
-"""What the clients of a running server raise. Imports nothing, so that every command may catch it."""
+"""The error of the clients of a running server."""
+
+from contract.operator_error import OperatorError
 
 
-class CannotRun(Exception):
-    """The whole run is pointless; the message is a sentence that says what to do."""
+class CannotRun(OperatorError):
+    """The whole run cannot succeed; the message is a sentence for the user, which includes what to do."""

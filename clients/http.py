@@ -1,4 +1,4 @@
-"""Calls a running server from outside, as a device or a back end does. Shared by replay and enrolment."""
+"""The HTTP client with which commands call a running server, as a device or a back end does."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping
@@ -12,21 +12,28 @@ from yarl import URL
 
 from clients.errors import CannotRun
 from contract.errors import Code
-from contract.http import UNCHANGED_HEADER
+from contract.http import REPLAY_OF_HEADER, UNCHANGED_HEADER
 
 
 class NoAnswer(Exception):
-    """This call got no usable answer; the message says why. `reached`: the server may have got the request."""
+    """A call had no usable answer; the message is the reason. `reached`: the server may have received the request."""
 
     def __init__(self, reason: str, *, reached: bool) -> None:
         super().__init__(reason)
         self.reached = reached
 
+    def final(self) -> CannotRun:
+        """The end of a run that has had no other answer."""
+        return CannotRun(f"{self}" if self.reached else f"{self}; start one with: picturematch serve")
+
 
 @dataclass(frozen=True, slots=True)
 class ServerAnswer:
-    """A JSON answer; `code` and `message` are set where it is an error of the wire's table. `unchanged`: an
-    enrolment only repeated what was so."""
+    """A JSON answer of the server.
+
+    `code` and `message` are set where the answer is an error of the error table. `unchanged`: the request was an
+    enrolment that repeated an earlier one.
+    """
 
     http_status: int
     fields: Mapping[str, Any]
@@ -37,33 +44,33 @@ class ServerAnswer:
 
     @property
     def is_busy(self) -> bool:
-        """Whether the same call may succeed later (overloaded, or no answer within the server's deadline)."""
+        """Whether the same call may succeed later: the server was overloaded, or its deadline passed."""
         return self.http_status in (503, 504)
 
     @property
     def error_text(self) -> str:
-        """Code, name and message of an error, for people."""
+        """The code, name and message of an error, as text for the user."""
         return f"{code_name(self.code)}: {self.message}" if self.code else f"HTTP {self.http_status}"
 
 
 def code_name(code: int | None) -> str:
-    """The code of an error with the wire's name of it, where it has one."""
+    """Return an error code, with its name on the wire where it is in the error table."""
     try:
-        return f"{code} {Code(code or 0).name}"
+        return f"{code} {Code(code or 0).status}"
     except ValueError:
         return str(code)
 
 
 class Client:
-    """An HTTP client for one server; enter it before use.
+    """An HTTP client of one server, which must be entered (`async with`) before use.
 
     Args:
-        url: Where the server listens, http or https; may have a path.
+        url: The URL of the server, http or https; it may have a path.
         api_key: Sent as X-API-Key.
-        timeout_s: For one call, all told.
+        timeout_s: The time limit of one whole call.
 
     Raises:
-        CannotRun: the URL is not one.
+        CannotRun: the URL is not valid.
     """
 
     def __init__(self, url: str, *, api_key: str | None = None, timeout_s: float = 10.0) -> None:
@@ -88,18 +95,21 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
-    async def post(self, call: str, body: Mapping[str, Any]) -> ServerAnswer:
-        """Post a JSON body.
+    async def post(self, call: str, body: Mapping[str, Any], replay_of: str | None = None) -> ServerAnswer:
+        """Post a JSON body to the path `call` and return the answer.
+
+        `replay_of`: the id of an earlier request, which marks the call as a replay of that request.
 
         Raises:
-            NoAnswer: no connection, no answer in time, or a gateway's error.
-            CannotRun: the server wants a key, or is not one of ours.
+            NoAnswer: there was no connection, no answer in time, or only an error of a gateway.
+            CannotRun: the server demands an API key, or is not a PictureMatch server.
         """
         if self._session is None:
             raise RuntimeError("enter the client before use")
+        marks = {} if replay_of is None else {REPLAY_OF_HEADER: replay_of}
         try:
             async with self._session.post(
-                self.url + call, data=orjson.dumps(body), headers=self._headers, allow_redirects=False
+                self.url + call, data=orjson.dumps(body), headers=self._headers | marks, allow_redirects=False
             ) as response:
                 answer = self._understood(response.status, await response.read(), response.headers.get("Retry-After"))
                 return replace(answer, unchanged=response.headers.get(UNCHANGED_HEADER) == "true")
@@ -124,8 +134,8 @@ class Client:
         code = error.get("code") if isinstance(error.get("code"), int) else None
         if status == 401 or code == Code.UNAUTHORIZED:
             raise CannotRun(
-                f"the server lets this call in with an API key only: give --api-key or set PICTUREMATCH_API_KEY"
-                f" (it says: {error.get('message', 'nothing')})"
+                f"the server accepts this call with an API key only: give --api-key or set PICTUREMATCH_API_KEY"
+                f" (the server's message: {error.get('message', 'none')})"
             )
         if code == Code.NOT_FOUND or (status == 404 and code is None):
             raise CannotRun(f"the server at {self.url} does not know this call; check the URL")
@@ -136,8 +146,22 @@ def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isascii() and text.isdigit() else None
 
 
+async def ask(url: str, api_key: str | None, call: str, body: Mapping[str, Any]) -> ServerAnswer:
+    """Make one call to the server at `url` and return the answer.
+
+    Raises:
+        CannotRun: the URL is not valid, there is no answer, the server demands an API key, or it is not a PictureMatch
+            server.
+    """
+    async with Client(url, api_key=api_key) as client:
+        try:
+            return await client.post(call, body)
+        except NoAnswer as error:
+            raise error.final() from error
+
+
 async def all_or_first_error(*work: Awaitable[None]) -> None:
-    """Wait for all; the first error ends the others and is raised as it is."""
+    """Wait for all; the first error cancels the others and is raised unchanged."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         await asyncio.gather(*tasks)

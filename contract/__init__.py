@@ -1,4 +1,5 @@
-"""What travels between the rooms: messages, events, findings, terms, topics, errors, captures and picture headers.
+"""The contract: the values that travel between the rooms (messages, events, findings, topics, errors, captures), and
+readers of picture headers.
 
 This room imports no other room.
 """

@@ -6,8 +6,9 @@ A capture is::
     requests.jsonl            one JSON object (a CaptureLine) per request, in request order
     pictures/<sha256>.jpg     each picture once, the bytes as they were posted
 
-Here are its values and how they are read and written as bytes; files are the caller's affair. Unknown fields are
-ignored, so that an older program reads what a newer one has added; another meaning needs another version.
+This module defines the values of a capture and converts them to and from bytes; the caller reads and writes the files.
+Unknown fields are ignored, so that an older program can read a capture to which a newer program has added fields; a
+field that changes its meaning needs a new format version.
 """
 
 import hashlib
@@ -18,7 +19,8 @@ import msgspec
 
 from contract.events import Event, RequestPlace
 from contract.messages import MatchRequest
-from contract.terms import LivenessMode, Message, Outcome
+from contract.operator_error import OperatorError
+from contract.terms import LivenessMode, Message
 
 FORMAT: Literal["picturematch-capture"] = "picturematch-capture"
 VERSION = 1
@@ -27,25 +29,25 @@ MANIFEST_FILE = "capture.json"
 REQUESTS_FILE = "requests.jsonl"
 PICTURES_FOLDER = "pictures"
 
-# \Z, since $ would let a newline through into a file name
+# The pattern ends in \Z, because $ would allow a newline at the end of a file name.
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
-class CaptureError(Exception):
+class CaptureError(OperatorError):
     """A capture that cannot be read or written; the message is a sentence for the user."""
 
 
 class CaptureManifest(Message, frozen=True, kw_only=True):
-    """What capture.json holds."""
+    """The contents of capture.json."""
 
     format: str
     version: int
 
 
 class CapturedRequest(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """One PictureMatch call; the fields are those of the device's body, the pictures by their sha256 (hex).
+    """One PictureMatch call: the fields of the device's body, with the sha256 (hex) in place of each picture.
 
-    `compare_time` is in seconds since the epoch; None: the time of posting.
+    `compare_time` is in seconds since the epoch; None means the time at which the request is posted.
     """
 
     picture: Sha256
@@ -65,9 +67,9 @@ class CapturedRequest(Message, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CapturedDecision(Message, frozen=True, kw_only=True):
-    """What was decided about it then. `score` and `threshold` are on the wire's scale."""
+    """The decision that was recorded for a captured request. `score` and `threshold` are on the wire's scale."""
 
-    outcome: Outcome
+    outcome: str
     gallery_version: int
     models: dict[str, str]
     retcode: Literal["0", "1"] | None = None
@@ -80,9 +82,9 @@ class CapturedDecision(Message, frozen=True, kw_only=True):
 class CaptureLine(Message, frozen=True, kw_only=True):
     """One line of requests.jsonl.
 
-    `place` and `received_time` (seconds since the epoch) are those of the log; a hand-made capture has neither.
-    `decision` is None when none was seen. `expected_identity_id` is what a hand-made capture expects: an identity,
-    or "" for a stranger, or None for no expectation.
+    `place` and `received_time` (seconds since the epoch) come from the log; a hand-made capture has neither.
+    `decision` is None when the log contained no decision for the request. `expected_identity_id` is the outcome that a
+    hand-made capture expects: an identity, or "" for a stranger, or None for no expectation.
     """
 
     request_id: str
@@ -99,17 +101,17 @@ _manifest_decoder = msgspec.json.Decoder(CaptureManifest)
 
 
 def picture_sha256(picture: bytes) -> str:
-    """The name of a picture: the sha256 of its bytes, in hex."""
+    """Return the name of a picture in a capture: the sha256 of the picture's bytes, in hex."""
     return hashlib.sha256(picture).hexdigest()
 
 
 def picture_file(sha256: str) -> str:
-    """Where a picture stands inside the capture's folder."""
+    """Return the path of a picture's file, relative to the capture's folder."""
     return f"{PICTURES_FOLDER}/{sha256}.jpg"
 
 
 def line_of(request: MatchRequest, place: RequestPlace, decision: CapturedDecision | None) -> CaptureLine:
-    """The line of a request that was read from the log. `place` holds where it stands."""
+    """Return the capture line of a request that was read from the log at `place`."""
     return CaptureLine(
         request_id=request.request_id,
         place=place,
@@ -135,7 +137,7 @@ def line_of(request: MatchRequest, place: RequestPlace, decision: CapturedDecisi
 
 
 def decision_of(event: Event) -> CapturedDecision:
-    """What an event says was decided."""
+    """Return the decision that an event records."""
     return CapturedDecision(
         outcome=event.outcome,
         gallery_version=event.gallery_version,
@@ -149,7 +151,7 @@ def decision_of(event: Event) -> CapturedDecision:
 
 
 def body_fields(request: CapturedRequest) -> dict[str, Any]:
-    """The fields of the device's body, all but the pictures; those with their default value are left out."""
+    """Return the fields of the device's body except the pictures and except fields that have their default value."""
     fields: dict[str, Any] = msgspec.to_builtins(request)
     del fields["picture"]
     fields.pop("ir_picture", None)
@@ -157,39 +159,39 @@ def body_fields(request: CapturedRequest) -> dict[str, Any]:
 
 
 def format_manifest() -> bytes:
-    """The bytes of capture.json."""
+    """Return the bytes of capture.json."""
     return _encoder.encode(CaptureManifest(format=FORMAT, version=VERSION)) + b"\n"
 
 
 def check_manifest(data: bytes) -> None:
-    """Make sure that these bytes of a capture.json tell of a capture that can be read here.
+    """Check that the bytes of a capture.json name the format and the version that this program reads.
 
     Raises:
-        CaptureError: they do not.
+        CaptureError: the bytes are no manifest of a capture, or name another format version.
     """
     try:
         manifest = _manifest_decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CaptureError(f"{MANIFEST_FILE} is not that of a capture: {error}") from error
+        raise CaptureError(f"{MANIFEST_FILE} is not the manifest of a capture: {error}") from error
     if manifest.format != FORMAT:
-        raise CaptureError(f"{MANIFEST_FILE} is not that of a capture: its format is not {FORMAT}")
+        raise CaptureError(f"{MANIFEST_FILE} is not the manifest of a capture: its format is not {FORMAT}")
     if manifest.version != VERSION:
         raise CaptureError(
             f"the capture has format version {manifest.version} and this program reads version {VERSION}; "
-            "use the release that made it"
+            "use the release that recorded the capture"
         )
 
 
 def format_line(line: CaptureLine) -> bytes:
-    """One line of requests.jsonl, with its newline."""
+    """Return a capture line as one line of requests.jsonl, including the newline."""
     return _encoder.encode(line) + b"\n"
 
 
 def parse_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, CaptureLine]]:
-    """The lines of a requests.jsonl, each with its number from 1; empty ones are passed over.
+    """Yield the lines of a requests.jsonl, each with its number, counted from 1; empty lines are skipped.
 
     Raises:
-        CaptureError: a line is not one of a capture; the message says which.
+        CaptureError: a line is no capture line; the message names the line's number.
     """
     for number, data in enumerate(lines, start=1):
         if not data.strip():
@@ -201,10 +203,10 @@ def parse_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, CaptureLine]]:
 
 
 def last_lines(lines: Iterable[tuple[int, CaptureLine]]) -> Mapping[int, CaptureLine]:
-    """Partition of the requests topic -> the last line of it, from lines with their numbers.
+    """Return, by partition of the requests topic, the last of the numbered lines that names that partition.
 
     Raises:
-        CaptureError: the places of a partition do not grow from line to line, so one of them is damaged.
+        CaptureError: the offsets of a partition do not rise from line to line, so a line is damaged.
     """
     last: dict[int, CaptureLine] = {}
     for number, line in lines:
@@ -213,8 +215,8 @@ def last_lines(lines: Iterable[tuple[int, CaptureLine]]) -> Mapping[int, Capture
         before = last.get(line.place.partition)
         if before is not None and before.place is not None and line.place.offset <= before.place.offset:
             raise CaptureError(
-                f"line {number} of {REQUESTS_FILE} or one before it is damaged: it names offset {line.place.offset} of "
-                f"partition {line.place.partition} behind offset {before.place.offset}"
+                f"line {number} of {REQUESTS_FILE} or an earlier line is damaged: partition {line.place.partition} has "
+                f"offset {line.place.offset} after offset {before.place.offset}"
             )
         last[line.place.partition] = line
     return last

@@ -1,4 +1,4 @@
-"""Reading what may be anything: one error for whatever is wrong with it."""
+"""Decoding of bytes that may contain anything: every fault is reported as one kind of error."""
 
 from typing import TypeVar
 
@@ -8,12 +8,12 @@ T = TypeVar("T")
 
 
 def decode_with(decoder: msgspec.msgpack.Decoder[T] | msgspec.json.Decoder[T], data: bytes) -> T:
-    """What the decoder makes of the bytes.
+    """Decode the bytes.
 
     Raises:
-        msgspec.DecodeError: they are nothing of its type.
+        msgspec.DecodeError: the bytes do not contain a value of the decoder's type.
     """
     try:
         return decoder.decode(data)
     except (UnicodeDecodeError, RecursionError) as error:
-        raise msgspec.DecodeError("text that is not UTF-8, or values nested too deeply") from error
+        raise msgspec.DecodeError("the bytes contain text that is not UTF-8, or values nested too deeply") from error

@@ -1,52 +1,72 @@
-"""The refusals: every answer that is not a success, as facts.
+"""The refusals: every answer that is not a success.
 
-A Refusal is a value with the facts code, status and HTTP status; its message is the sentence that a device gets. One
-tree of exceptions raises it, since every refusal becomes the same JSON error (docs/interface.md, "Errors")::
+A Refusal is a value with a code, a status and an HTTP status; its message is the sentence that the device receives.
+The exceptions that carry a refusal form one tree, since every refusal becomes the same JSON error
+(docs/interface.md, "Errors")::
 
-    Refused                     facts: refusal
+    Refused                     has the refusal as an attribute
     └── PictureRefused          the content of a picture is the reason
-        ├── PictureUnreadable   40003, not a picture we serve, truncated, or not available
-        └── PictureTooLarge     40007, dimensions over the limit, according to the header
+        ├── PictureUnreadable   40003: the picture is of a kind that is not served, is damaged, or is not available
+        └── PictureTooLarge     40007: the header of the picture declares more pixels than the limit
 
-The HTTP status is code // 100. Nothing of the input is echoed in a message.
+The HTTP status is code // 100. No message repeats any part of the input.
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Self
 
 
 class Code(IntEnum):
-    """The error table; names are the wire's `status`, the vendor's own spellings included."""
+    """The error table: `when` describes the cases of a code; `status` is its name on the wire, as the vendor spells it.
 
-    BAD_REQUEST = 40000
-    UNSUPPORT_CONTENT_TYPE = 40001
-    EMPTY_REQUEST_JSON = 40002
-    IMAGE_ERROR = 40003
-    NO_FACE = 40004
-    BOOLEAN_ARGUMENT_ERROR = 40005
-    LOW_QUALITY_ERROR = 40006
-    IMAGE_SIZE_TOO_LARGE_ERROR = 40007
-    EMPTY_GROUP_ERROR = 40008
-    ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR = 40009
-    BAD_FEATURE_ERROR = 40010
-    IDENTITY_EXSIT_ERROR = 40011
-    GROUP_NAME_ERROR = 40012
-    GROUP_LEN_ERROR = 40015
-    PARAM_ERROR = 40071
-    LIVENESS_DETECT_FAIL = 40080
-    UNAUTHORIZED = 40180
-    NOT_FOUND = 40400
-    ID_NOT_FOUND = 40401
-    DEVICE_ID_NOT_FOUND = 40480
-    METHOD_NOT_ALLOWED = 40580
-    PAYLOAD_TOO_LARGE = 41300
-    INTERNAL_ERROR = 50080
-    OVERLOADED = 50380
-    TIMEOUT = 50480
+    The calls below /SophonFogSys have numbers of their own for two of the statuses (contract.calls.dialects).
+    """
+
+    when: str
+
+    def __new__(cls, number: int, when: str = "") -> Self:
+        """Create a row of the table."""
+        code = int.__new__(cls, number)
+        code._value_, code.when = number, when
+        return code
+
+    BAD_REQUEST = 40000, "not JSON, no object, not HTTP; a body that does not arrive; an encoding that is not served"
+    UNSUPPORT_CONTENT_TYPE = 40001, "not JSON; a missing content type, except where the call takes it for JSON"
+    EMPTY_REQUEST_JSON = 40002, "empty body"
+    IMAGE_ERROR = 40003, "bad base64; no whole picture, or a JPEG of a kind or in scans not read; any path not usable"
+    NO_FACE = 40004, "no face was found"
+    BOOLEAN_ARGUMENT_ERROR = 40005, "a boolean field holds something else"
+    LOW_QUALITY_ERROR = 40006, "the message names the items"
+    IMAGE_SIZE_TOO_LARGE_ERROR = 40007, "pixels over the limit of the picture's kind, or more work than it may make"
+    EMPTY_GROUP_ERROR = 40008, "nobody is enrolled"
+    ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR = 40009, "the face of an enrolment photo is too small"
+    BAD_FEATURE_ERROR = 40010, "a feature of the wrong length, or not finite"
+    IDENTITY_EXSIT_ERROR = 40011, "the identity exists, not just as asked for, and `ignore_exist` is not set"
+    GROUP_NAME_ERROR = 40012, "malformed group or permission name, or an unknown one"
+    GROUP_LEN_ERROR = 40015, "the group is full"
+    PARAM_ERROR = 40071, "a field is missing, of the wrong type or out of range; the message names it"
+    LIVENESS_DETECT_FAIL = 40080, "the message names the checks"
+    FOG_PARAM_ERROR = 40091, "40071 of the calls below /SophonFogSys"
+    UNAUTHORIZED = 40180, "no key or a wrong one; a foreign page or host name; with Retry-After: too many wrong keys"
+    NOT_FOUND = 40400, "unknown URL"
+    ID_NOT_FOUND = 40401, "unknown identity"
+    DEVICE_ID_NOT_FOUND = 40480, "`matching.unknown_device` is reject"
+    FOG_NOT_FOUND = 40491, "below /SophonFogSys: a group or another object is unknown; of people it is 40401"
+    METHOD_NOT_ALLOWED = 40580, "the URL takes other methods only"
+    PAYLOAD_TOO_LARGE = 41300, "a body or a picture over the limit"
+    INTERNAL_ERROR = 50080, "the message contains the request id"
+    OVERLOADED = 50380, "with Retry-After; the call cannot be done in time or at all now: see Overload"
+    TIMEOUT = 50480, "no answer within the deadline; as a rule nothing was done, see Events"
+
+    @property
+    def status(self) -> str:
+        """The name of the code on the wire."""
+        return self.name.removeprefix("FOG_")
 
     @property
     def http_status(self) -> int:
-        """The status of the HTTP answer."""
+        """The status code of the HTTP answer."""
         return self.value // 100
 
 
@@ -59,19 +79,19 @@ class Refusal:
 
     @property
     def status(self) -> str:
-        """The wire's name of the code."""
-        return self.code.name
+        """The name of the code on the wire."""
+        return self.code.status
 
     @property
     def http_status(self) -> int:
-        """The status of the HTTP answer."""
+        """The status code of the HTTP answer."""
         return self.code.http_status
 
 
 class Refused(Exception):
-    """A request is refused; `refusal` is the value to keep.
+    """A request is refused; code that stores a refusal stores the value `refusal`.
 
-    The exception itself is not kept: it refers to the frames that it passed through, and they refer to pictures.
+    The exception itself is never stored, because its traceback refers to stack frames, and these refer to pictures.
     """
 
     def __init__(self, code: Code, message: str) -> None:
@@ -80,7 +100,7 @@ class Refused(Exception):
 
     @classmethod
     def of(cls, refusal: Refusal) -> "Refused":
-        """The exception that raises a refusal which was kept as a value."""
+        """Return an exception for a refusal that was stored as a value."""
         return Refused(refusal.code, refusal.message)
 
     @property
@@ -94,7 +114,7 @@ class Refused(Exception):
         return self.refusal.message
 
     def about(self, field: str) -> "Refused":
-        """The same refusal with the name of the field that it is about, where there are several."""
+        """Return the same refusal with the name of the refused field before its message."""
         return Refused(self.code, f"{field}: {self.message}")
 
 
@@ -103,14 +123,14 @@ class PictureRefused(Refused):
 
 
 class PictureUnreadable(PictureRefused):
-    """Not a JPEG, PNG, WebP or BMP, or a damaged one."""
+    """A picture is not a JPEG, PNG, WebP or BMP file, or is damaged."""
 
     def __init__(self, message: str = "the picture is not a complete JPEG, PNG, WebP or BMP file") -> None:
         super().__init__(Code.IMAGE_ERROR, message)
 
 
 class PictureTooLarge(PictureRefused):
-    """More than `limit` `pixels`: in the whole picture, or on one side."""
+    """A picture is larger than `limit`, which is counted in the unit that `pixels` names."""
 
     def __init__(self, limit: int, pixels: str = "pixels") -> None:
         super().__init__(

@@ -1,7 +1,7 @@
 """The events topic: what happened to each accepted request, as JSON.
 
-Unknown fields are ignored when reading, so that a newer writer does not break an older reader; a field is never given
-another meaning.
+A reader ignores unknown fields, so that a newer writer does not break an older reader; a field never changes its
+meaning.
 """
 
 from inspect import cleandoc
@@ -11,11 +11,11 @@ import msgspec
 
 from contract.codec import decode_with
 from contract.findings import Attributes, CardFindings, CheckResult, FaceBox, LivenessResult
-from contract.terms import Message, Outcome, ThresholdRule
+from contract.terms import Message, ThresholdRule
 
 
 class ErrorInfo(Message, frozen=True, kw_only=True):
-    """An error of the table, as it was answered."""
+    """An error of the error table, as the answer to the request contained it."""
 
     code: int
     status: str
@@ -23,13 +23,14 @@ class ErrorInfo(Message, frozen=True, kw_only=True):
 
 
 class Threshold(Message, frozen=True, kw_only=True):
-    """The threshold that was applied, on the wire's scale, and the rule it came from.
+    """The threshold that was applied, on the wire's scale (`value`), and the rule from which it was computed.
 
-    `setting`: the operator fixed it. `target_fpir`: it holds the false positive identification rate of a search among
-    `faces` enrolled faces at `target_fpir`, by the embedder's curve of false match rates at `fmr`. `floor`: the same
-    would have given a lower one than the floor for a false match rate of 1e-5. `model`: the embedder has no curve.
-    `level`: that of a 1:1 comparison. `cosine` is the threshold on the networks' own scale; `fmr` the rate that was
-    wanted: no threshold above .95 is taken for it.
+    Rule `setting`: the operator fixed the threshold. `target_fpir`: a search among `faces` enrolled faces has the
+    false positive identification rate `target_fpir`, according to the embedder's curve of false match rates at the
+    rate `fmr`. `floor`: the rule `target_fpir` would have given a threshold below the floor, which is the threshold
+    for a false match rate of 1e-5. `model`: the embedder has no curve, so its default threshold applies. `level`: the
+    threshold of a level of 1:1 comparison. `cosine` is the threshold on the networks' own scale, -1..1. `fmr` is the
+    false match rate that was wanted; the threshold computed from it is at most .95.
     """
 
     value: float
@@ -40,15 +41,15 @@ class Threshold(Message, frozen=True, kw_only=True):
     faces: int | None = None
 
 
-class Scope(Message, frozen=True, kw_only=True):
-    """Whose people were searched."""
+class EventScope(Message, frozen=True, kw_only=True):
+    """The scope that was searched: the people of a group, restricted by a permission where one is named."""
 
     group_name: str
     permission_name: str | None = None
 
 
 class RequestPlace(Message, frozen=True, kw_only=True):
-    """Where the request stands in the log, and the sha256 (hex) of its picture."""
+    """The place of the request in the log, and the sha256 (hex) of the request's picture."""
 
     topic: str
     partition: int
@@ -56,21 +57,21 @@ class RequestPlace(Message, frozen=True, kw_only=True):
     sha256: str | None = None
 
 
-EventKind = Literal["match", "enrol", "delete", "compare", "fiqa", "unreadable"]
-
-
 class Event(Message, frozen=True, kw_only=True):
-    """What happened to one accepted request; docs/event.schema.json is made from this.
+    """What happened to one accepted request; docs/event.schema.json is generated from this class.
 
-    `id` is the request's id; `retry_of` is that of the request it sends again, if it does. Times are seconds since the
-    epoch: `compare_time` is the device's, `received_time` the ingress's, `processed_time` the decision's.
-    `identity_info` is filled only where the operator asks for it (of a comparison: what its sender gave).
-    `quality_score`, 0..1, predicts how far the face can be recognised at all. `card` is a comparison's second picture.
+    `id` is the id of the request. `retry_of` is the id of the earlier request that this request sends again, and
+    `replay_of` the id of the request that this request replays; null where it does neither. `kind` and `outcome` are
+    open: a reader accepts words that it does not know. Times are seconds since the epoch: the device set
+    `compare_time`, the ingress set `received_time`, and the processor set `processed_time` when it decided.
+    `identity_info` is present only where the operator switched it on; the event of a comparison has the identity_info
+    that the request contained. `quality_score`, 0..1, predicts how well the face can be recognised at all. `card`
+    describes the second picture of a comparison.
     """
 
     id: str
-    kind: EventKind
-    outcome: Outcome
+    kind: str
+    outcome: str
     compare_time: float
     received_time: float
     processed_time: float
@@ -87,7 +88,7 @@ class Event(Message, frozen=True, kw_only=True):
     score: float | None = None
     threshold: Threshold | None = None
     error: ErrorInfo | None = None
-    scope: Scope | None = None
+    scope: EventScope | None = None
     faces: int | None = None
     face: FaceBox | None = None
     quality: tuple[CheckResult, ...] = ()
@@ -98,6 +99,7 @@ class Event(Message, frozen=True, kw_only=True):
     grab_fiqa_info: dict[str, Any] | None = None
     timings_ms: dict[str, float] = msgspec.field(default_factory=dict)
     retry_of: str | None = None
+    replay_of: str | None = None
 
 
 _event_encoder = msgspec.json.Encoder()
@@ -105,27 +107,27 @@ _event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def encode_event(event: Event) -> bytes:
-    """An event as JSON."""
+    """Return an event as JSON."""
     return _event_encoder.encode(event)
 
 
 def event_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of an event; docs/event.schema.json holds it."""
+    """Return the JSON Schema (2020-12) of an event, which docs/event.schema.json contains."""
     schema = msgspec.json.schema(Event)
     for definition in schema["$defs"].values():
         definition["description"] = cleandoc(definition["description"])
         for field in definition["properties"].values():
             for alternatives in ("enum", "anyOf"):
-                # The library gives these in the order of a set, which changes from run to run.
+                # msgspec returns the alternatives in the order of a set, which differs between runs.
                 if alternatives in field:
                     field[alternatives].sort(key=str)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "PictureMatch event", **schema}
 
 
 def decode_event(data: bytes) -> Event:
-    """A record of the events topic.
+    """Return the event that a record of the events topic contains.
 
     Raises:
-        msgspec.DecodeError: it is not one.
+        msgspec.DecodeError: the bytes are not an event.
     """
     return decode_with(_event_decoder, data)

@@ -1,7 +1,7 @@
-"""Locks on files and files that are written whole: what every room that keeps files needs.
+"""Locks on files, and files that are written atomically: shared by every room that writes files.
 
-Locks are the kernel's (flock): they end with their holder, however that ends. A library for lock files would empty the
-file that it locks, and the files locked here have contents.
+The locks are locks of the kernel (flock): a lock ends when its process ends, also when the process is killed. A library
+for lock files would empty the file that it locks, but the files that PictureMatch locks have contents.
 """
 
 import errno
@@ -13,16 +13,19 @@ from pathlib import Path
 
 _HALF = ".half"
 HALF_WRITTEN = f"*{_HALF}"
-"""Pattern of the names of files that a crash left half written."""
+"""Pattern of the names of files that a process did not finish writing because it crashed."""
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock an open file for this process alone; False where another process has it locked. Closing gives it back."""
+    """Lock an open file for this process alone; return False where another process has locked the file.
+
+    Closing the file ends the lock.
+    """
     return _lock(descriptor, fcntl.LOCK_EX)
 
 
 def is_locked(descriptor: int) -> bool:
-    """Whether another process has the open file locked. The caller closes the file at once."""
+    """Return whether another process has locked the open file. The caller closes the file at once."""
     return not _lock(descriptor, fcntl.LOCK_SH)
 
 
@@ -47,9 +50,9 @@ def sync_folder(folder: Path | int) -> None:
 
 
 def write_whole(path: Path | str, data: bytes, *, mode: int = 0o600, folder: int | None = None) -> None:
-    """Put the bytes under that name, durable, in place of what it named before; after a crash it is one of both.
+    """Replace the file's contents by the bytes, durably; after a crash the file has either the old or the new contents.
 
-    `folder` is the open descriptor that a relative `path` is looked up in.
+    A relative `path` is resolved in `folder`, the open descriptor of a folder, where that is given.
     """
     with half_written(path, data, mode=mode, folder=folder) as half:
         os.replace(half, path, src_dir_fd=folder, dst_dir_fd=folder)
@@ -58,9 +61,10 @@ def write_whole(path: Path | str, data: bytes, *, mode: int = 0o600, folder: int
 
 @contextmanager
 def half_written(path: Path | str, data: bytes, *, mode: int = 0o600, folder: int | None = None) -> Iterator[str]:
-    """The bytes, durable, in a file beside `path`, for a look at it before it takes the name; removed if it did not.
+    """Write the bytes, durably, to a temporary file beside `path` and yield the temporary file's name.
 
-    One process at a time may write a name.
+    The caller may check the file and then rename it to `path`; a temporary file that was not renamed is removed on
+    leaving. Only one process at a time may write a given `path`.
     """
     half = f"{path}{_HALF}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
@@ -73,14 +77,14 @@ def half_written(path: Path | str, data: bytes, *, mode: int = 0o600, folder: in
             os.fsync(file.fileno())
         yield half
     finally:
-        with suppress(FileNotFoundError):  # it took the name
+        with suppress(FileNotFoundError):  # the caller renamed the file
             os.unlink(half, dir_fd=folder)
 
 
 def cannot_be_written(folder: Path, error: OSError) -> str:
-    """The sentence for a folder that refuses what is written to it."""
+    """Return the sentence for the user about a folder to which a file could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        way_out = "free some space on its disk and run the same command again: it goes on where it was"
+        way_out = "free some space on its disk and run the same command again: the command continues where it stopped"
     else:
-        way_out = "put that right or choose another folder"
+        way_out = "correct that or choose another folder"
     return f"{folder} cannot be written ({error.strerror or error}): {way_out}"

@@ -1,4 +1,4 @@
-"""What was measured in a picture, as answers and events tell it."""
+"""The findings: what was measured in a picture, as answers, events and evidence contain it."""
 
 from typing import Literal
 
@@ -8,9 +8,10 @@ from contract.terms import LivenessMode, Message
 
 
 class CheckResult(Message, frozen=True, kw_only=True):
-    """One measured item of quality or liveness: what was measured, against what, and the verdict.
+    """One measured item of quality or liveness: the measured value, the limit, and whether the value passed.
 
-    `vote`: the item alone does not decide; docs/liveness.md has the rule. `detail`: the values it was made of.
+    `vote`: the item does not decide alone, but votes by the rule in docs/liveness.md. `detail`: the values from which
+    `value` was computed.
     """
 
     name: str
@@ -22,7 +23,7 @@ class CheckResult(Message, frozen=True, kw_only=True):
 
 
 class MeasuredItem(Message, frozen=True, kw_only=True):
-    """One measured item of quality that was held against no limit; `detail`: the values it was made of."""
+    """One measured item of quality that has no limit. `detail`: the values from which `value` was computed."""
 
     name: str
     value: float
@@ -30,7 +31,7 @@ class MeasuredItem(Message, frozen=True, kw_only=True):
 
 
 class LivenessResult(Message, frozen=True, kw_only=True):
-    """The liveness part of a decision. `mode` is the one that was applied, not the one asked for."""
+    """The liveness part of a decision. `mode` is the mode that was applied, which may differ from the requested one."""
 
     mode: LivenessMode
     passed: bool
@@ -38,10 +39,10 @@ class LivenessResult(Message, frozen=True, kw_only=True):
 
 
 class FaceBox(Message, frozen=True, kw_only=True):
-    """Where the matched face is, in pixels of the upright picture.
+    """The position and size of the face, in pixels of the upright picture.
 
-    `turned_degrees`: how far the picture was turned against the clock because its faces lay so, and its file did not
-    say it.
+    `turned_degrees`: the angle by which the picture was turned counterclockwise, because its faces did not appear
+    upright and the picture's file declared no orientation.
     """
 
     x: float
@@ -53,8 +54,11 @@ class FaceBox(Message, frozen=True, kw_only=True):
 
 
 class Attributes(Message, frozen=True, kw_only=True):
-    """What is guessed about a person (with_attribute). null: nothing that is installed can tell. Never part of the
-    decision. Classes: child below 13 years, youth below 25, adult below 60, senior."""
+    """The estimated attributes of a person (with_attribute), which never influence the decision.
+
+    null: no installed network estimates that attribute. Age classes: child below 13 years, youth below 25, adult below
+    60, senior from 60 on.
+    """
 
     age_years: float | None = None
     age_class: Literal["child", "youth", "adult", "senior"] | None = None
@@ -64,10 +68,27 @@ class Attributes(Message, frozen=True, kw_only=True):
 
 
 class CardFindings(Message, frozen=True, kw_only=True):
-    """What was seen in the second picture of a comparison; `sha256` (hex) is that of its bytes."""
+    """What was measured in the second picture of a comparison. `sha256` (hex) is the hash of that picture's bytes."""
 
     sha256: str
     faces: int | None = None
     face: FaceBox | None = None
     quality: tuple[CheckResult, ...] = ()
     quality_score: float | None = None
+
+
+class FaceQuality(Message, frozen=True, kw_only=True):
+    """The quality of one face, and whether the face passes the quality level.
+
+    `checks`: the items that have a limit at that level. `measured`: the items that have none. `quality_score`: 0..1.
+    `cut`: the face extends beyond the picture's edge. `masked`: the mouth is covered. Both are false where the item was
+    not measured.
+    """
+
+    passed: bool
+    face: FaceBox
+    checks: tuple[CheckResult, ...]
+    measured: tuple[MeasuredItem, ...] = ()
+    quality_score: float
+    cut: bool = False
+    masked: bool = False

@@ -1,12 +1,25 @@
 """The HTTP interface as servers and clients name it: paths of the calls, and headers of the answers."""
 
+import re
+
 MATCH_PATH = "/SophonMatch/api/PictureMatch"
 COMPARE_PATH = "/SophonMatch/api/compare"
 FIQA_PATH = "/SophonFace/api/FIQA"
+FIQA_V6_PATH = "/sophon/v2/face/fiqa"
 USERS_PATH = "/SophonFogSys/api/users"
 
 GALLERY_VERSION_HEADER = "X-Gallery-Version"
-"""The gallery version that an answer about people is true of."""
+"""The header that contains the gallery version to which an answer about people refers."""
 
 UNCHANGED_HEADER = "X-Unchanged"
-"""The header of an answer to an enrolment that repeated an earlier one; its value is true."""
+"""The header, with the value true, of the answer to an enrolment that repeated an earlier enrolment."""
+
+REPLAY_OF_HEADER = "X-Replay-Of"
+"""The header of a call that replays an earlier request; its value is the id of that request. Administrators only."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def is_request_id(text: str) -> bool:
+    """Return whether a text may be a request id: 1 to 128 letters, digits, dots, colons, hyphens, underscores."""
+    return _REQUEST_ID.fullmatch(text) is not None

@@ -1,8 +1,8 @@
-"""The wire types of the log: the values of the requests, replies and dead-letters topics.
-Events: contract.events; records about people: contract.people.records.
+"""The wire types of the log: the values of the requests, admin, replies and dead-letters topics.
 
-All are MessagePack maps; pictures stay raw bytes. Unknown fields are ignored when reading, so that a newer writer does
-not break an older reader; a field is never given another meaning.
+Events are defined in contract.events, records about people in contract.people.records. All messages are MessagePack
+maps in which pictures stay raw bytes. A reader ignores unknown fields, so that a newer writer does not break an older
+reader; a field never changes its meaning.
 """
 
 from typing import Any, ClassVar, Literal
@@ -11,7 +11,7 @@ import msgspec
 
 from contract.codec import decode_with
 from contract.errors import Code
-from contract.findings import Attributes, CheckResult, FaceBox, LivenessResult, MeasuredItem
+from contract.findings import Attributes, CheckResult, FaceBox, FaceQuality, LivenessResult
 from contract.terms import CompareLevel, LivenessMode, Message, QualityLevel
 
 
@@ -23,17 +23,19 @@ class Headers:
     REPLY_PARTITION = "reply_partition"
     REPLY_INSTANCE = "reply_instance"
     DEADLINE_MS = "deadline_ms"
-    """Absolute, epoch milliseconds, decimal ASCII: after it nobody waits any more."""
+    """The absolute time, in epoch milliseconds as decimal ASCII, after which no client waits for the answer."""
     GALLERY_VERSION = "gallery_version"
-    """Decimal ASCII: the gallery the sender has seen; a processor never searches an older one."""
+    """The newest gallery version that the sender knows, in decimal ASCII; a processor never searches an older one."""
     RETRY_OF = "retry_of"
-    """Id of the request that this one sends again, after it became a dead letter."""
+    """The id of the request that became a dead letter and that this request sends again."""
+    REPLAY_OF = "replay_of"
+    """The id of the request that this request replays; the event and the reply repeat it."""
     ATTEMPT = "attempt"
-    """Decimal ASCII: how many times the request has been sent with this one; absent means 1."""
+    """How many times the request has been sent, including this time, in decimal ASCII; absent means 1."""
 
 
 class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=True):
-    """Who is this? One PictureMatch call, with what its body told (docs/interface.md)."""
+    """Who is the person in this picture? One PictureMatch call, with the fields of its body (docs/interface.md)."""
 
     request_id: str
     device_ip: str | None
@@ -57,15 +59,16 @@ class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=
 
     @property
     def key(self) -> bytes:
-        """Key of the request and of its event: the device, else the group."""
+        """The key of the request's record and of its event: the device, else the group."""
         return (self.device_ip or self.group_name or "").encode()
 
 
 class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=True):
     """Add or change a person (docs/interface.md, POST and PUT of users).
 
-    `update` True is a PUT: the person must exist, absent fields stay as they are. Else a POST: the person must not
-    exist unless `ignore_exist`. A photo or a feature adds a face; `support_single_face` drops the older ones.
+    `update` True means a PUT: the person must exist, and absent fields leave the person's values unchanged. `update`
+    False means a POST: the person must not exist unless `ignore_exist` is True, and a photo or feature is required
+    unless `need_bring_pic` is False. A photo or a feature adds a face; `support_single_face` removes the older faces.
     """
 
     request_id: str
@@ -78,7 +81,7 @@ class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=
     info: dict[str, Any] | None = None
     ignore_exist: bool = False
     support_single_face: bool = False
-    need_bring_pic: bool = False
+    need_bring_pic: bool = True
     create_no_exit_permission: bool = False
     quality_level: QualityLevel | None = None
 
@@ -86,12 +89,12 @@ class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=
 
     @property
     def key(self) -> bytes:
-        """Key of the request and of its event: the person."""
+        """The key of the request's record and of its event: the person."""
         return self.identity_id.encode()
 
 
 class DeleteRequest(Message, tag="delete", tag_field="kind", frozen=True, kw_only=True):
-    """Remove a person with all faces and photos."""
+    """Delete a person with all faces and photos."""
 
     request_id: str
     identity_id: str
@@ -101,13 +104,15 @@ class DeleteRequest(Message, tag="delete", tag_field="kind", frozen=True, kw_onl
 
     @property
     def key(self) -> bytes:
-        """Key of the request and of its event: the person."""
+        """The key of the request's record and of its event: the person."""
         return self.identity_id.encode()
 
 
 class CompareRequest(Message, tag="compare", tag_field="kind", frozen=True, kw_only=True):
-    """Are these two one person? One call of compare (docs/interface.md): the face of `face_image` against that of
-    `card_image`. Only with `need_save` an event is written, and only then there is `identity_info`, which goes into it.
+    """Do two pictures show the same person? One call of compare (docs/interface.md).
+
+    The face of `face_image` is compared with the face of `card_image`. An event is written only where `need_save` is
+    True; `identity_info` is present only then, and is copied into the event.
     """
 
     request_id: str
@@ -119,13 +124,14 @@ class CompareRequest(Message, tag="compare", tag_field="kind", frozen=True, kw_o
     level: CompareLevel = "middle"
     quality_level: QualityLevel | None = None
     need_save: bool = False
+    with_debug_info: bool = False
     identity_info: dict[str, Any] | None = None
 
     administrative: ClassVar[bool] = False
 
     @property
     def key(self) -> bytes:
-        """Key of the request and of its event: its own id."""
+        """The key of the request's record and of its event: the request's id."""
         return self.request_id.encode()
 
 
@@ -141,18 +147,18 @@ class FiqaRequest(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=Tr
 
     @property
     def key(self) -> bytes:
-        """Key of the request and of its event: its own id."""
+        """The key of the request's record and of its event: the request's id."""
         return self.request_id.encode()
 
 
 PersonRequest = EnrolRequest | DeleteRequest
 Request = MatchRequest | CompareRequest | FiqaRequest | PersonRequest
-"""What the requests topic and the admin topic carry: administrative requests go to the admin topic, whose requests are
-decided in one order."""
+"""The requests: administrative requests are written to the admin topic, which has one partition and therefore one order
+of decisions; all others to the requests topic."""
 
 
 class DebugInfo(Message, frozen=True, kw_only=True):
-    """What with_debug_info adds to an answer."""
+    """The values that with_debug_info adds to an answer."""
 
     faces: int
     face: FaceBox | None
@@ -175,30 +181,37 @@ class MatchAnswer(Message, tag="match", tag_field="kind", frozen=True, kw_only=T
     attributes: Attributes | None = None
 
 
+class CompareDebug(Message, frozen=True, kw_only=True):
+    """The values that with_debug_info adds to the answer of a comparison, for each picture.
+
+    Each `timings_ms` covers both pictures together.
+    """
+
+    face: DebugInfo
+    card: DebugInfo
+
+
 class CompareAnswer(Message, tag="compare", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a CompareRequest: retcode "1" for one person. `score` is on the wire's scale."""
+    """The success of a CompareRequest: retcode "1" means the same person. `score` is on the wire's scale."""
 
     retcode: Literal["0", "1"]
     score: float
+    debug: CompareDebug | None = None
 
 
 class FiqaAnswer(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a FiqaRequest: whether the largest face passes its level, and each item: `checks` those with a
-    limit at that level, `measured` the others. `quality_score` 0..1. `cut`: the face reaches beyond the picture;
-    `masked`: the mouth is covered; both False where the item was not measured."""
+    """The success of a FiqaRequest: the quality of each face, the largest face first."""
 
-    passed: bool
-    face: FaceBox
-    checks: tuple[CheckResult, ...]
-    measured: tuple[MeasuredItem, ...] = ()
-    quality_score: float
-    cut: bool = False
-    masked: bool = False
+    faces: tuple[FaceQuality, ...]
 
 
 class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only=True):
-    """The success of an EnrolRequest. `image_id` names the face that was added, if one was. `unchanged`: the request
-    only repeated what was so (engine.repeated), and `image_id` names the face it repeated."""
+    """The success of an EnrolRequest.
+
+    `image_id` names the face that the request added; where a request changed the person without a face, it names the
+    face that was added last. `unchanged`: the request repeated what was already enrolled (engine.calls.repeated), and
+    `image_id` names the repeated face.
+    """
 
     identity_id: str
     group_names: tuple[str, ...]
@@ -209,47 +222,57 @@ class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only
 
 
 class DeletedAnswer(Message, tag="deleted", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a DeleteRequest."""
+    """The success of a DeleteRequest.
+
+    `group_names`: the groups of the deleted person; empty where the person's record could not be read.
+    """
 
     identity_id: str
+    group_names: tuple[str, ...] = ()
 
 
 class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_only=True):
-    """The request was processed and the answer is an error of the table."""
+    """The request was processed, and the answer is an error of the error table."""
 
     code: int
     message: str
 
     @property
     def status(self) -> str:
-        """The wire's name of the code."""
-        return Code(self.code).name
+        """The name of the code on the wire."""
+        return Code(self.code).status
 
 
 Answer = MatchAnswer | CompareAnswer | FiqaAnswer | PersonAnswer | DeletedAnswer | RefusedAnswer
 
 
 class Effort(Message, frozen=True, kw_only=True):
-    """Seconds that a request waited at its processor for a matching thread, and seconds that it took there."""
+    """Seconds for which a request waited in its processor for a matching thread, and seconds for which it used one."""
 
     waited_s: float
     worked_s: float
 
 
 class Reply(Message, frozen=True, kw_only=True):
-    """What a processor tells the ingress that waits. `gallery_version`: the people topic's offset after the records
-    that this request wrote (enrolment), else the version that was searched. `effort`: absent where the request took no
-    matching thread; from it an ingress learns how many requests keep the processors busy (ingest.pace)."""
+    """The reply of a processor to the ingress that waits for it.
+
+    `gallery_version`: the offset in the people topic behind the records that the request wrote (administration), else
+    the version that was searched. `effort`: absent where the request used no matching thread; the ingress computes from
+    it how many requests keep the processors busy (ingest.pace).
+    """
 
     request_id: str
     answer: Answer
     gallery_version: int
     effort: Effort | None = None
+    replay_of: str | None = None
 
 
 class DeadLetter(Message, tag="letter", tag_field="kind", frozen=True, kw_only=True):
-    """What the dead-letters topic keeps about a record that could not be processed; the record's own value, key and
-    headers are kept as they were. `attempt` counts from 1."""
+    """A record that could not be processed, as the dead-letters topic contains it.
+
+    `value`, `key` and `headers` are those of the record, unchanged. `attempt` counts from 1.
+    """
 
     topic: str
     partition: int
@@ -265,7 +288,7 @@ class DeadLetter(Message, tag="letter", tag_field="kind", frozen=True, kw_only=T
 
 
 class RetryMark(Message, tag="retry", tag_field="kind", frozen=True, kw_only=True):
-    """Stands in the dead-letters topic behind a letter: the letter at that place was sent again as this request."""
+    """A record of the dead-letters topic: the letter at `partition` and `offset` was sent again as `request_id`."""
 
     partition: int
     offset: int
@@ -279,32 +302,32 @@ _letter_decoder: msgspec.msgpack.Decoder[DeadLetter | RetryMark] = msgspec.msgpa
 
 
 def encode(message: Message) -> bytes:
-    """A message as MessagePack."""
+    """Return a message as MessagePack."""
     return _encoder.encode(message)
 
 
 def decode_request(data: bytes) -> Request:
-    """A record of the requests topic.
+    """Return the request that a record of the requests or admin topic contains.
 
     Raises:
-        msgspec.DecodeError: it is not one.
+        msgspec.DecodeError: the bytes are not a request.
     """
     return decode_with(_request_decoder, data)
 
 
 def decode_reply(data: bytes) -> Reply:
-    """A record of the replies topic.
+    """Return the reply that a record of the replies topic contains.
 
     Raises:
-        msgspec.DecodeError: it is not one.
+        msgspec.DecodeError: the bytes are not a reply.
     """
     return decode_with(_reply_decoder, data)
 
 
 def decode_dead_letter(data: bytes) -> DeadLetter | RetryMark:
-    """A record of the dead-letters topic.
+    """Return the dead letter or the retry mark that a record of the dead-letters topic contains.
 
     Raises:
-        msgspec.DecodeError: it is neither.
+        msgspec.DecodeError: the bytes are neither a dead letter nor a retry mark.
     """
     return decode_with(_letter_decoder, data)

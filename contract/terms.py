@@ -1,4 +1,4 @@
-"""The words that requests, answers and events share: names, modes, levels and outcomes."""
+"""The words that requests, answers and events share: names, modes and levels."""
 
 from typing import Literal
 
@@ -14,26 +14,6 @@ CompareLevel = Literal["high", "middle", "low"]
 ThresholdRule = Literal["setting", "target_fpir", "floor", "model", "level"]
 
 PERSON_EMPLOYEE, PERSON_VISITOR, PERSON_BLACKLIST, PERSON_STRANGER, PERSON_VIP = 1, 2, 3, 4, 5
-
-Outcome = Literal[
-    "matched",
-    "blacklisted",
-    "stranger",
-    "no_face",
-    "low_quality",
-    "spoof",
-    "image_error",
-    "empty_group",
-    "expired",
-    "error",
-    "enrolled",
-    "updated",
-    "deleted",
-    "refused",
-    "same",
-    "different",
-    "measured",
-]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

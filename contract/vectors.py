@@ -1,7 +1,7 @@
-"""Embeddings as arrays."""
+"""The type of embeddings as arrays."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
-"""An embedding: one dimension, float32, of unit length."""
+"""An embedding: a one-dimensional float32 array of unit length."""

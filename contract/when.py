@@ -1,4 +1,4 @@
-"""Times as people write them: epoch seconds, ISO 8601, or a while ago."""
+"""Parses times and spans of time as people write them: epoch seconds, ISO 8601, or a span before the present."""
 
 import math
 import re
@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 
 _AGO = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])", re.ASCII)
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_LATEST_S = 253402300800.0  # the year 10000, where datetime ends
+_LATEST_S = 253402300800.0  # the beginning of the year 10000, which datetime cannot represent
 
 WAYS = "epoch seconds, ISO 8601 (UTC where no zone is given), or 30s, 10m, 2h, 1d ago"
 
 
 def parse_when(text: str, now_s: float | None = None) -> float:
-    """Seconds since the epoch. `now_s` is what "10m" is counted back from; without it only absolute times are taken.
+    """Return the time that the text names, in seconds since the epoch.
+
+    A span such as "10m" is subtracted from `now_s`; where `now_s` is None only absolute times are accepted.
 
     >>> parse_when("1700000000.5")
     1700000000.5
@@ -22,7 +24,7 @@ def parse_when(text: str, now_s: float | None = None) -> float:
     400.0
 
     Raises:
-        ValueError: it is none of these, with a sentence that says what is understood.
+        ValueError: the text is not a time; the message lists the accepted forms.
     """
     text = text.strip()
     if now_s is not None and (ago := _AGO.fullmatch(text.removesuffix("ago").rstrip())):
@@ -35,13 +37,13 @@ def parse_when(text: str, now_s: float | None = None) -> float:
 
 
 def parse_span(text: str) -> float:
-    """Seconds: a number of them, or one with a unit (s, m, h, d, w).
+    """Return a span of time in seconds, from a number of seconds or a number with a unit (s, m, h, d, w).
 
     >>> parse_span("90"), parse_span("1.5h")
     (90.0, 5400.0)
 
     Raises:
-        ValueError: it is neither, with a sentence that says what is understood.
+        ValueError: the text is not a span of time; the message lists the accepted forms.
     """
     span = _AGO.fullmatch(text.strip()) or _AGO.fullmatch(text.strip() + "s")
     if span is None:

@@ -1,1 +1,1 @@
-"""Face matching, pure: values and functions. No network, no asyncio, no wall clock, no environment."""
+"""Face matching as pure functions over values: no network access, no asyncio, no wall clock, no environment."""

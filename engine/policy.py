@@ -1,4 +1,4 @@
-"""What the operator decides about matching and enrolling: a value handed to the decisions."""
+"""The policy: the operator's settings of matching and enrolling, as a value that is passed to the decisions."""
 
 from typing import Annotated, Literal
 
@@ -15,71 +15,74 @@ class QualityLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The limits of the level `custom`; an item without a limit (None) is not measured."""
 
     face_size_px: Annotated[float, msgspec.Meta(ge=0)] | None = 60.0
-    """The shorter side of the face box must be greater."""
+    """The shorter side of the face box must be greater than this number of pixels."""
     headpose_degrees: Annotated[float, msgspec.Meta(ge=0)] | None = 120.0
-    """The sum of the absolute head angles may reach this."""
+    """The sum of the absolute head angles must be at most this number of degrees."""
     partial: Share | None = None
-    """The share of the face box outside the picture may reach this."""
+    """The share of the face outside the picture, 0..1, must be at most this value."""
     brightness: tuple[GreyValue, GreyValue] | None = None
-    """The mean grey value (0..255) of the face must lie between these."""
+    """The mean grey value (0..255) of the face must lie between these two values."""
     clarity: Share | None = None
-    """The sharpness of the face, 0..1, must reach this."""
+    """The sharpness of the face, 0..1, must be at least this value."""
     mask: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    """How much of a mouth shows must reach this; made so that 1 is where a face mask begins."""
+    """The visibility of the mouth must be at least this value; below 1 a face mask covers the mouth."""
 
     def __post_init__(self) -> None:
-        """Refuse limits that no face can keep.
+        """Refuse limits that no face can meet.
 
         Raises:
-            ValueError: the message says which.
+            ValueError: the message names the limit.
         """
         if self.brightness is not None and not self.brightness[0] < self.brightness[1]:
             raise ValueError("brightness must be two grey values, the low one below the high one")
 
 
 class LivenessLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The limits of the liveness checks other than `rgb_live`, each named as its check; docs/liveness.md says where
-    they come from."""
+    """The limits of the liveness checks other than `rgb_live`, each named as its check; docs/liveness.md gives their
+    sources."""
 
     rgb_moire: Annotated[float, msgspec.Meta(ge=0)] = 15.0
-    """The strongest periodic pattern on the face must stand out by fewer decibels."""
+    """The strongest periodic pattern on the face must exceed its surroundings in the spectrum by fewer decibels."""
     rgb_frame: Share = 0.8
-    """Less than this share of the weakest side of a frame around the head may be there."""
+    """The weakest side of a frame around the head must be present to less than this share."""
     ir_monochrome: Annotated[float, msgspec.Meta(ge=0, le=255)] = 12.0
-    """The colours of the infrared picture may differ by this, in grey values."""
+    """The colour channels of the infrared picture must differ by at most this number of grey values."""
     ir_face: Share = 0.2
-    """The faces of both pictures must overlap by this (intersection over union of places relative to the pictures). Two
-    lenses side by side see a near face shifted by up to half its width (0.33) and at a somewhat different size."""
+    """The face boxes of both pictures, relative to their pictures, must have at least this intersection over union.
+    With two lenses side by side, a near face is shifted by up to half its width (0.33) and differs somewhat in size."""
     ir_size: Share = 0.6
-    """The smaller of the two faces must have this share of the other's height, both relative to their pictures."""
+    """The smaller face must have at least this share of the larger one's height, both relative to their pictures."""
     ir_same_person: Annotated[float, msgspec.Meta(ge=-1, le=1)] | None = None
-    """The cosine that both faces must reach; None takes it from the embedder (engine.vision.liveness.infrared)."""
+    """The cosine of both faces must be at least this value; None computes the value from the embedder's curve
+    (engine.vision.liveness.infrared)."""
     ir_copy: Share = 0.97
-    """The infrared face must be told by the colour one less than this (engine.vision.liveness.grey_copy)."""
+    """The infrared face must be predictable from the colour face to less than this correlation
+    (engine.vision.liveness.grey_copy)."""
     ir_contrast: Share = 0.05
-    """What the face's contrast, to its background and in itself, should reach."""
+    """A vote: the contrast of the face to its background, and within the face, is at least this value."""
     ir_live: Share = 0.5
-    """The live probability of the infrared picture that should be reached (must, by a network made for infrared)."""
+    """The live probability of the infrared picture is at least this value: a vote, unless a network made for infrared
+    pictures computes it; then it must pass."""
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings of the engine; the same for every request."""
+    """The settings of the engine, which are the same for every request."""
 
     threshold: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] | None = None
-    """Cosine threshold for 1:N; None takes the one for `target_fpir`."""
+    """The cosine threshold for 1:N; None computes the threshold from `target_fpir`."""
     target_fpir: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 0.01
-    """The share of strangers that a search may take for somebody, at the present size of what is searched."""
+    """The share of strangers for whom a search may report an enrolled person, at the present size of the scope."""
     score_scale: ScoreScale = "raw"
     """raw: cosine; percent: the vendor's 0..100, on which the threshold is 82."""
     liveness_floor: LivenessMode = "liveness_off"
-    """A request can raise liveness above this, never lower it."""
+    """The least liveness mode; a request can ask for a stricter mode, but not for a weaker one."""
     liveness_threshold: Share = 0.5
-    """The live probability that the RGB network must reach."""
+    """The live probability that the RGB network must return at least."""
     liveness_limits: LivenessLimits = LivenessLimits()
     match_quality: QualityLevel = "no"
-    """Quality level of a PictureMatch."""
+    """The quality level of a PictureMatch."""
     enrolment_quality: QualityLevel = "low"
-    """Quality level of an enrolment that names none."""
+    """The quality level of an enrolment that names none."""
     custom_quality: QualityLimits = QualityLimits()
     blacklist_opens: bool = False
     """True: a recognised person of type 3 gets retcode "1"."""
@@ -88,7 +91,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event_identity_info: bool = False
     """True: events carry the person's identity_info."""
     unknown_device: Literal["accept", "reject"] = "accept"
-    """What an unregistered device_ip gets: the default group, or DEVICE_ID_NOT_FOUND."""
+    """Whether requests of an unregistered device_ip search the default group, or are refused as DEVICE_ID_NOT_FOUND."""
     max_people: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
-    """People in the default group; more are refused with GROUP_LEN_ERROR."""
+    """The most people in the default group; further enrolments are refused with GROUP_LEN_ERROR."""
     max_faces_per_person: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+    """Faces that one person may have; a further one is refused with PARAM_ERROR."""

@@ -6,9 +6,9 @@ _PERCENT_AT_THRESHOLD = 82.0
 
 
 def to_wire(cosine: float, threshold: float, scale: ScoreScale) -> float:
-    """A cosine on the wire's scale, rounded to what a float32 cosine can tell.
+    """Return a cosine on the wire's scale, rounded to the precision of a float32 cosine.
 
-    raw is the cosine itself; percent is piecewise linear through (0, 0), (threshold, 82) and (1, 100).
+    `raw` is the cosine itself; `percent` is piecewise linear through (0, 0), (threshold, 82) and (1, 100).
     `threshold` is the cosine threshold, between 0 and 1 exclusive.
     """
     if scale == "raw":

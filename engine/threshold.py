@@ -1,8 +1,8 @@
-"""The threshold of a search, from what the operator wants and how many it searches.
+"""Computes the threshold of a search from the operator's policy and the number of faces that the search compares.
 
-Among N enrolled faces each comparison can go wrong, so the false positive identification rate (FPIR) of a search is
-about N times the false match rate (FMR) of one comparison (ISO/IEC 19795-1; Jain, Ross, Nandakumar, Introduction to
-Biometrics, 1.3). The embedder's curve tells at which threshold an FMR is kept.
+Among N enrolled faces each comparison can be a false match, so the false positive identification rate (FPIR) of a
+search is about N times the false match rate (FMR) of one comparison (ISO/IEC 19795-1; Jain, Ross, Nandakumar,
+Introduction to Biometrics, 1.3). The embedder's curve gives the threshold for each FMR.
 """
 
 import math
@@ -16,19 +16,19 @@ from engine.vision.ports import Embedder
 from models.manifest import FmrPoint
 
 FLOOR_FMR = 1e-5
-"""However few people are enrolled, a search never takes a threshold below the one of this rate."""
+"""The false match rate of the lowest threshold that a search uses, however few people are enrolled."""
 
 LEVEL_FMR: dict[CompareLevel, float] = {"high": 1e-4, "middle": 1e-3, "low": 1e-2}
-"""What the levels of a 1:1 comparison mean: false match rates, so that they hold for any embedder. The vendor's figures
-(.275, .225, .175) are cosines of its own network."""
+"""The levels of a 1:1 comparison, defined as false match rates so that they apply to any embedder. The vendor's figures
+(.275, .225, .175) are cosines of the vendor's own network."""
 
 HIGHEST_THRESHOLD = 0.95
-"""Two photos of one person seldom come nearer to each other; a curve is not followed further."""
+"""The highest threshold that is computed from a curve: two photos of one person seldom have a higher cosine."""
 
 
 @dataclass(frozen=True, slots=True)
 class AppliedThreshold:
-    """A cosine threshold and why it is that: see contract.events.Threshold, whose fields these are."""
+    """A cosine threshold and the rule from which it was computed; contract.events.Threshold explains the fields."""
 
     cosine: float
     rule: ThresholdRule
@@ -38,7 +38,7 @@ class AppliedThreshold:
 
 
 def search_threshold(policy: Policy, embedder: Embedder, faces: int) -> AppliedThreshold:
-    """The threshold of a search among `faces` enrolled faces."""
+    """Return the threshold of a search among `faces` enrolled faces."""
     if policy.threshold is not None:
         return AppliedThreshold(policy.threshold, "setting")
     if not embedder.fmr_curve:
@@ -50,7 +50,7 @@ def search_threshold(policy: Policy, embedder: Embedder, faces: int) -> AppliedT
 
 
 def comparison_threshold(level: CompareLevel, embedder: Embedder) -> AppliedThreshold:
-    """The threshold of a 1:1 comparison at that level. Without a curve every level takes the embedder's own."""
+    """Return the threshold of a 1:1 comparison at that level; without a curve, the embedder's default threshold."""
     if not embedder.fmr_curve:
         return AppliedThreshold(embedder.threshold, "model")
     fmr = LEVEL_FMR[level]
@@ -58,11 +58,11 @@ def comparison_threshold(level: CompareLevel, embedder: Embedder) -> AppliedThre
 
 
 def threshold_at(curve: Sequence[FmrPoint], fmr: float) -> float:
-    """The cosine threshold at which the curve has that false match rate, at most `HIGHEST_THRESHOLD`.
+    """Return the cosine threshold at which the curve has that false match rate, at most `HIGHEST_THRESHOLD`.
 
-    Between points it is linear in the logarithm of the rate. Before the first point the first stretch goes on; beyond
-    the last the flatter of the last two: the tail of scores narrows from decade to decade, and where a curve widens at
-    its end, a few wrong labels among its pairs have done it.
+    Between points the threshold is linear in the logarithm of the rate. Before the first point the first segment is
+    extended. Behind the last point the flatter of the last two segments is extended: thresholds rise less with each
+    decade of the rate, and where a curve becomes steeper at its end, a few pairs with wrong labels are the cause.
 
     Raises:
         ValueError: the curve has less than two points.
@@ -79,5 +79,5 @@ def threshold_at(curve: Sequence[FmrPoint], fmr: float) -> float:
 
 
 def _rise(left: FmrPoint, right: FmrPoint) -> float:
-    """How much the threshold rises while the rate falls to an e-th."""
+    """Return by how much the threshold rises while the rate falls by a factor of e."""
     return (right.threshold - left.threshold) / (math.log(left.fmr) - math.log(right.fmr))

@@ -1,18 +1,18 @@
-"""How long each step of a decision took; the clock is the caller's."""
+"""Measures how long each stage of a decision takes, with a clock that the caller provides."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 Clock = Callable[[], float]
-"""Seconds from any fixed moment, never going back."""
+"""A function that returns the seconds since any fixed moment and never goes back."""
 
 
 @dataclass(slots=True)
 class StageTimer:
-    """Collects milliseconds per named stage; a stage timed twice adds up.
+    """Collects milliseconds per named stage; the times of a stage that is run several times are added.
 
-    Each millisecond counts once: what a stage inside another takes is its own alone.
+    Each millisecond counts once: the time of a stage inside another stage counts for the inner stage only.
     """
 
     clock: Clock
@@ -21,7 +21,7 @@ class StageTimer:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what happens inside, errors included."""
+        """Time the block inside the `with` statement, also where it raises an error."""
         before_s, self._inner_s = self._inner_s, 0.0
         began_s = self.clock()
         try:

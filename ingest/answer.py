@@ -37,17 +37,12 @@ class _Sliced(Payload):
         self._value = b""
 
 
-def to_response(
-    rendered: Rendered,
-    request_id: str,
-    content_type: str = "application/json",
-    when_sent: Callable[[], None] | None = None,
-) -> Response:
+def to_response(rendered: Rendered, request_id: str, when_sent: Callable[[], None] | None = None) -> Response:
     """The HTTP answer."""
     response = Response(
-        body=_Sliced(rendered.body, content_type),
+        body=_Sliced(rendered.body, rendered.content_type),
         status=rendered.http_status,
-        headers={"Content-Type": content_type, "Server": "PictureMatch", REQUEST_ID: request_id},
+        headers={"Content-Type": rendered.content_type, "Server": "PictureMatch", REQUEST_ID: request_id},
     )
     response.headers.extend(rendered.headers)
     if when_sent is not None:

@@ -10,8 +10,8 @@ from aiohttp.web import BaseRequest, RequestPayloadError
 
 from contract.errors import Code, Refused
 from ingest.admission import Admission
-from ingest.fields import bad_request, check_content_type
 from ingest.http import Connection
+from ingest.json_body import bad_request, check_content_type
 from ingest.settings import IngestSettings
 
 

@@ -14,8 +14,8 @@ from ingest.line import Line
 from ingest.settings import IngestSettings
 
 
-class Held:
-    """The place and the bytes that one call of a peer holds; gives them back when left."""
+class Reservation:
+    """The place and the bytes that are reserved for one call of a peer; left, it gives them back."""
 
     def __init__(self, admission: Admission, peer: str) -> None:
         self._admission, self._peer = admission, peer
@@ -45,10 +45,10 @@ class Held:
         self._placed = True
 
     def take(self, size: int) -> None:
-        """Hold more.
+        """Reserve more bytes.
 
         Raises:
-            Shed: all calls together hold too much.
+            Shed: all calls together reserve too much.
         """
         self._admission.hold(self._peer, size)
         self._size += size
@@ -56,8 +56,9 @@ class Held:
 
 @dataclass(slots=True)
 class Call:
-    """What a handler gets: the HTTP request, its id, its peer (ingest.peer), whether a body without a content type is
-    JSON here, and from `arrived` on its times.
+    """What a handler gets: the HTTP request, its id, its peer (ingest.peer), and from `arrived` on its times.
+
+    `replay_of`: the id of the request that this call replays.
 
     The deadline counts from the arrival of the whole request, body included; the body has a limit of its own.
     """
@@ -67,21 +68,21 @@ class Call:
     peer: str
     settings: IngestSettings
     clock: Callable[[], float]
-    held: Held
+    reservation: Reservation
     body_time: BodyTime
     line: Line | None
-    typeless_is_json: bool = False
+    replay_of: str | None = None
     received_time_s: float = 0.0
     wait_until: float = field(default=0.0)
 
-    async def body(self) -> bytearray:
-        """The whole body.
+    async def body(self, *, typeless_is_json: bool) -> bytearray:
+        """The whole body. `typeless_is_json`: it is JSON without a content type as well.
 
         Raises:
             Refused: the row of the error table; of these Shed, when the server is full by now.
         """
         body = await read_body(
-            self.request, self.settings, self.held.take, self.body_time, typeless_is_json=self.typeless_is_json
+            self.request, self.settings, self.reservation.take, self.body_time, typeless_is_json=typeless_is_json
         )
         self.arrived()
         return body
@@ -92,6 +93,6 @@ class Call:
         Raises:
             Shed: there is no place.
         """
-        self.held.place(self.line)
+        self.reservation.place(self.line)
         self.received_time_s = self.clock()
         self.wait_until = asyncio.get_running_loop().time() + self.settings.deadline_s

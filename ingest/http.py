@@ -18,12 +18,12 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web import BaseRequest, Server, StreamResponse
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from contract.errors import Code
+from contract.errors import Code, Refusal
 from ingest.answer import REQUEST_ID, WHEN_SENT, to_response
 from ingest.crowd import Crowd, State
 from ingest.metrics import Metrics
 from ingest.peer import address_of, peer_key
-from ingest.render import Rendered, error
+from ingest.render import error
 from ingest.settings import IngestSettings
 
 _log = logging.getLogger(__name__)
@@ -51,9 +51,9 @@ def log_failure(request_id: str, failure: BaseException) -> None:
     _log.error("request %s failed with %s\n%s", request_id, type(failure).__name__, trace)
 
 
-def internal_error(request_id: str) -> Rendered:
-    """The answer to a request that met a bug."""
-    return error(Code.INTERNAL_ERROR, f"internal error; the log has it under request id {request_id}")
+def internal_error(request_id: str) -> Refusal:
+    """The refusal of a request that met a bug."""
+    return Refusal(Code.INTERNAL_ERROR, f"internal error; the log has it under request id {request_id}")
 
 
 class HttpServer(Server):
@@ -251,13 +251,13 @@ class Connection(RequestHandler):
         if status >= 500:
             if exc is not None:
                 log_failure(request_id, exc)
-            rendered = internal_error(request_id)
+            rendered = error(internal_error(request_id))
         elif isinstance(exc, HeadStalled):
-            rendered = error(Code.BAD_REQUEST, "the head of the request did not arrive completely in time")
+            rendered = error(Refusal(Code.BAD_REQUEST, "the head of the request did not arrive completely in time"))
         elif isinstance(exc, LineTooLong):
-            rendered = error(Code.BAD_REQUEST, "the request line or a header is too long")
+            rendered = error(Refusal(Code.BAD_REQUEST, "the request line or a header is too long"))
         else:
-            rendered = error(Code.BAD_REQUEST, "this is not a valid HTTP request")
+            rendered = error(Refusal(Code.BAD_REQUEST, "this is not a valid HTTP request"))
         self._metrics.requests.labels("unknown", str(rendered.code)).inc()
         response = to_response(rendered, request_id)
         response.headers["Connection"] = "close"
@@ -382,7 +382,7 @@ class Connection(RequestHandler):
 
     def _full(self) -> bytes:
         """A whole HTTP answer, for a client that never becomes a connection."""
-        body = error(Code.OVERLOADED, "too many connections; try again").body
+        body = error(Refusal(Code.OVERLOADED, "too many connections; try again")).body
         head = (
             "HTTP/1.1 503 Service Unavailable\r\nServer: PictureMatch\r\nContent-Type: application/json\r\n"
             f"{REQUEST_ID}: {new_request_id()}\r\nRetry-After: {self._settings.retry_after_s}\r\n"

@@ -1,4 +1,4 @@
-"""From what a request says about a picture to its checked bytes, as the camera made them."""
+"""From the fields of a call to the checked bytes of its pictures, as the camera made them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,14 +7,29 @@ from dataclasses import dataclass
 
 import pybase64
 
-from contract.errors import Code, PictureUnreadable, Refused
+from contract.calls.declaration import Values
+from contract.errors import Code, PictureRefused, PictureUnreadable, Refused
 from contract.pictures.affordable import require_affordable
 from contract.pictures.limits import MAX_UNDECIMATED_PIXELS
-from ingest.parse import Picture
 from ingest.paths import path_refused, read_picture_file
 
 # Generous for "data:image/jpeg;charset=utf-8;base64,".
 _MAX_PREFIX_CHARS = 256
+_STANDARD_ALPHABET = str.maketrans("-_", "+/")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureField:
+    """Which field has a picture in base64, which attribute of the request the picture becomes, and which field, if any,
+    names a file instead: it wins."""
+
+    name: str
+    attribute: str
+    path: str | None = None
+
+    def is_in(self, values: Values) -> bool:
+        """Whether the picture was sent, the one way or the other."""
+        return values[self.name] is not None or (self.path is not None and values[self.path] is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +47,11 @@ class PictureLimits:
 
 
 def decode_base64(text: str, field: str, max_bytes: int) -> bytes:
-    """The bytes of a base64 text: with or without a data-URL prefix, line breaks and padding; standard alphabet only.
+    """The bytes of a base64 text: with or without a data-URL prefix, line breaks and padding; standard
+    or URL-safe alphabet.
 
     Raises:
-        Refused: 40003, or 41300 when the picture is larger than `max_bytes`, told before decoding.
+        Refused: 40003, or 41300 when the picture is larger than `max_bytes`, found before decoding.
     """
     text = text.lstrip(" \n\r\t")
     if text[:5].lower() == "data:":
@@ -45,6 +61,8 @@ def decode_base64(text: str, field: str, max_bytes: int) -> bytes:
         text = text[comma + 1 :]
     for line_break in "\n\r\t":
         text = text.replace(line_break, "")
+    if "-" in text or "_" in text:
+        text = text.translate(_STANDARD_ALPHABET)
     text = text.strip(" ")
     length = len(text.rstrip("=")) if text.endswith("=") else len(text)
     padding = len(text) - length
@@ -71,22 +89,34 @@ def from_base64(text: str, field: str, limits: PictureLimits) -> bytes:
     return data
 
 
-async def fetch_picture(picture: Picture, limits: PictureLimits, threads: Executor) -> bytes:
-    """The checked bytes of a picture, wherever they come from.
+def to_base64(data: bytes) -> str:
+    """A picture as the wire has it."""
+    return pybase64.b64encode_as_string(data)
+
+
+async def fetch_picture(
+    field: PictureField, values: Values, limits: PictureLimits, threads: Executor, *, is_one_of_several: bool
+) -> bytes:
+    """The checked bytes of a picture that was sent. A refusal names the field of one of several.
 
     Raises:
         Refused: the row of the error table.
     """
-    if picture.path is None:
-        return from_base64(picture.base64 or "", picture.field, limits)
+    path = None if field.path is None else values[field.path]
+    if path is None:
+        try:
+            return from_base64(values[field.name], field.name, limits)
+        except PictureRefused as refusal:
+            raise (refusal.about(field.name) if is_one_of_several else refusal) from None
+    named_by = field.path or ""
     data = await asyncio.get_running_loop().run_in_executor(
-        threads, read_picture_file, picture.path, limits.roots, limits.max_bytes, picture.field
+        threads, read_picture_file, path, limits.roots, limits.max_bytes, named_by
     )
     try:
         limits.check(data)
     except PictureUnreadable:
-        # Another message would tell that a file exists which is none of ours to show.
-        raise path_refused(picture.field) from None
+        # Another message would reveal that there is a file which must not be shown.
+        raise path_refused(named_by) from None
     return data
 
 

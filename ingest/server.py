@@ -9,7 +9,8 @@ import asyncio
 import logging
 import math
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
@@ -18,43 +19,40 @@ from typing import Self, cast
 
 from aiohttp.http import HttpVersion11
 from aiohttp.web import BaseRequest, StreamResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 
 from broker.keyed import KeyedReader
 from broker.port import Broker
+from contract.calls.dialects import Dialect
 from contract.errors import Code, Refused
-from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
+from contract.http import MATCH_PATH, REPLAY_OF_HEADER, is_request_id
+from contract.operator_error import OperatorError
+from contract.pictures.limits import PictureSettings
 from contract.topics import Topics
 from ingest.accept import AcceptComplaints
 from ingest.admission import Admission
 from ingest.answer import to_response
+from ingest.api.binding import Binding, PeopleView, Reached, Services
+from ingest.api.listing import BINDINGS, DECLARATIONS
+from ingest.api.people import people_unreadable
 from ingest.attendance import Attendance
 from ingest.auth import NotLetIn, Route, authorise
 from ingest.body import BodyTime
-from ingest.call import Call, Held
+from ingest.call import Call, Reservation
 from ingest.correlator import Correlator
 from ingest.exchange import Exchange
-from ingest.faces import Faces
-from ingest.fields import bad_request
 from ingest.http import Connection, HttpServer, internal_error, log_failure, new_request_id
+from ingest.json_body import bad_request
 from ingest.line import Shed
 from ingest.metrics import Metrics
+from ingest.openapi import openapi_document
 from ingest.peer import Address, client_of, networks, peer_key
 from ingest.pictures import PictureLimits
-from ingest.render import Rendered, error, success
+from ingest.render import Rendered, error
 from ingest.settings import IngestSettings
-from ingest.users import PeopleView, Reached, Users, people_unreadable
 from ingest.wrong_keys import WrongKeys
 
 _log = logging.getLogger(__name__)
-
-# What must be admitted: the calls that cost more than a look at the server itself.
-_API_ROUTES = frozenset({"match", "compare", "fiqa", "users"})
-# Their bodies are JSON where no content type is told: older devices tell none.
-_TYPELESS_ROUTES = frozenset({"match", "compare", "fiqa"})
-
-# Calls that are answered from the people. DELETE looks for itself, since it can remove what cannot be read.
-_PEOPLE_CALLS = frozenset({("match", "POST"), ("users", "GET"), ("users", "POST"), ("users", "PUT")})
 
 # Files are read in threads of their own, so that a hanging network file system holds up nothing else.
 _FILE_THREADS = 4
@@ -63,10 +61,11 @@ _BACKLOG = 512
 _SMALL_ANSWER_BYTES = 64 * 1024
 _TELL_EVERY_S = 60.0
 
-Handler = Callable[[Call], Awaitable[Rendered]]
+Methods = Mapping[str, Binding]
+"""The calls of a URL."""
 
 
-class CannotListen(Exception):
+class CannotListen(OperatorError):
     """The address cannot be listened on; the message says what to do."""
 
 
@@ -77,6 +76,7 @@ class Ingress:
 
     Args:
         settings: limits and addresses.
+        pictures: limits of pictures.
         broker: an open log whose topics exist.
         topics: their names.
         people: everybody enrolled, for GET of users.
@@ -89,6 +89,7 @@ class Ingress:
     def __init__(
         self,
         settings: IngestSettings,
+        pictures: PictureSettings,
         broker: Broker,
         topics: Topics,
         people: PeopleView,
@@ -100,11 +101,10 @@ class Ingress:
         self._settings = settings
         self._broker = broker
         self._clock = clock
-        self._people = people
         self._readiness = readiness
         self._metrics = Metrics(registry)
         limits = PictureLimits(
-            settings.max_picture_bytes, settings.max_pixels, settings.image_roots, settings.max_pixels_undecimated
+            pictures.max_bytes, pictures.max_pixels, settings.image_roots, pictures.max_pixels_undecimated
         )
         self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes, settings.deadline_s)
         self._trusted = networks(settings.trusted_proxies)
@@ -116,27 +116,17 @@ class Ingress:
         self._wrong_keys = WrongKeys()
         self._key_trouble_told_s = -math.inf
         self._threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="picture-file")
-        faces = Faces(self._exchange, limits, self._metrics, self._threads)
-        users = Users(
-            photos=KeyedReader(broker, topics.photos),
-            people=people,
-            reached=reached,
+        self._services = Services(
             exchange=self._exchange,
             limits=limits,
             metrics=self._metrics,
+            threads=self._threads,
+            photos=KeyedReader(broker, topics.photos),
+            people=people,
+            reached=reached,
+            not_ready=self.not_ready,
+            openapi=openapi_document(DECLARATIONS),
         )
-        self._routes: Mapping[str, tuple[str, Mapping[str, Handler]]] = {
-            MATCH_PATH: ("match", {"POST": faces.match}),
-            COMPARE_PATH: ("compare", {"POST": faces.compare}),
-            FIQA_PATH: ("fiqa", {"POST": faces.fiqa}),
-            USERS_PATH: (
-                "users",
-                {"POST": users.post, "GET": users.get, "PUT": users.put, "DELETE": users.delete},
-            ),
-            "/healthz": ("healthz", {"GET": self._healthz, "HEAD": self._healthz}),
-            "/readyz": ("readyz", {"GET": self._readyz, "HEAD": self._readyz}),
-            "/metrics": ("metrics", {"GET": self._metrics_page, "HEAD": self._metrics_page}),
-        }
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
         line = self._admission.line
         admin_line = self._admission.admin_line
@@ -239,68 +229,85 @@ class Ingress:
         """Every HTTP request that could be parsed comes through here."""
         started = asyncio.get_running_loop().time()
         request_id = new_request_id()
-        route, handlers = self._routes.get(request.rel_url.raw_path, ("unknown", {}))
+        methods = _ROUTES.get(request.rel_url.raw_path, {})
+        known = next(iter(methods.values()), None)
+        dialect = known.declaration.dialect if known else Dialect.V5
+        route = known.declaration.route if known else "unknown"
         client = self._client(request)
         peer = peer_key(client)
         held_bytes = 0
         try:
-            rendered = await self._answer(request, request_id, client, route, handlers)
+            rendered = await self._answer(request, request_id, client, methods)
             if len(rendered.body) > _SMALL_ANSWER_BYTES:
                 self._admission.hold(peer, len(rendered.body))
                 held_bytes = len(rendered.body)
         except Refused as refused:
-            rendered = self._refuse(refused, handlers)
+            rendered = self._refuse(refused, methods, dialect)
         except Exception as failure:  # noqa: BLE001 - a bug is an answer too; the log has its trace
             log_failure(request_id, failure)
-            rendered = internal_error(request_id)
+            rendered = error(internal_error(request_id), dialect)
         self._metrics.requests.labels(route, str(rendered.code)).inc()
         self._metrics.latency_s.labels(route).observe(asyncio.get_running_loop().time() - started)
-        content_type = CONTENT_TYPE_LATEST if route == "metrics" and rendered.code == 200 else "application/json"
-        response = to_response(rendered, request_id, content_type, partial(self._admission.release, peer, held_bytes))
+        response = to_response(rendered, request_id, partial(self._admission.release, peer, held_bytes))
         if self._admission.draining or not request.content.is_eof():
             # What is left of an unread body would be taken for the next request.
             response.force_close()
         return response
 
     async def _answer(
-        self, request: BaseRequest, request_id: str, client: Address | None, route: str, handlers: Mapping[str, Handler]
+        self, request: BaseRequest, request_id: str, client: Address | None, methods: Methods
     ) -> Rendered:
         expect = request.headers.get("Expect", "100-continue")
         if request.version >= HttpVersion11 and expect.strip().lower() != "100-continue":
             raise bad_request("only Expect: 100-continue is served")
-        self._authorise(request, client, route)
-        if not handlers:
+        self._authorise(request, client, methods)
+        if not methods:
             raise Refused(Code.NOT_FOUND, "no such URL")
-        handler = handlers.get(request.method)
-        if handler is None:
-            raise Refused(Code.METHOD_NOT_ALLOWED, f"this URL takes {', '.join(handlers)} only")
+        binding = methods.get(request.method)
+        if binding is None:
+            raise Refused(Code.METHOD_NOT_ALLOWED, f"this URL takes {', '.join(methods)} only")
         peer = peer_key(client)
-        line = None if request.method == "GET" else self._admission.line_of(administrative=route == "users")
-        with Held(self._admission, peer) as held:
-            typeless_is_json = route in _TYPELESS_ROUTES
+        line = None if request.method == "GET" else self._admission.line_of(administrative=binding.administrative)
+        with Reservation(self._admission, peer) as reservation:
             call = Call(
-                request, request_id, peer, self._settings, self._clock, held, self._body_time, line, typeless_is_json
-            )
-            if route not in _API_ROUTES:
-                return await handler(call)
-            # A body that is too large gets its own refusal, which says so.
-            size = request.content_length or 0
-            self._admission.require_room(
+                request,
+                request_id,
                 peer,
-                size if size <= self._settings.max_body_bytes else 0,
-                log_available=self._exchange.available(),
-                line=line,
+                self._settings,
+                self._clock,
+                reservation,
+                self._body_time,
+                line,
+                _replay_of(request),
             )
-            if line is not None:
-                self._exchange.require_processor()
-            if (route, request.method) in _PEOPLE_CALLS and self._people.unreadable:
-                raise people_unreadable()
-            return await handler(call)
+            if not binding.is_page:
+                self._require_served(call, binding)
+            return await binding.handle(call, self._services)
 
-    def _authorise(self, request: BaseRequest, client: Address | None, route: str) -> None:
+    def _require_served(self, call: Call, binding: Binding) -> None:
+        """Return if the call has a chance of being served, judged by its head alone."""
+        # A body that is too large gets its own refusal, which says so.
+        size = call.request.content_length or 0
+        self._admission.require_room(
+            call.peer,
+            size if size <= self._settings.max_body_bytes else 0,
+            log_available=self._exchange.available(),
+            line=call.line,
+        )
+        if call.line is not None:
+            self._exchange.require_processor()
+        if binding.needs_people and self._services.people.unreadable:
+            raise people_unreadable()
+
+    def _authorise(self, request: BaseRequest, client: Address | None, methods: Methods) -> None:
         """Let the call pass, or not; count the keys that were refused, and tell of them once a minute at most."""
         now_s = asyncio.get_running_loop().time()
-        asked = Route(is_match=route == "match", holds_nothing=route not in _API_ROUTES)
+        asked = Route(
+            # Devices replay nothing, so a replay is let in as an administrator's call.
+            is_match=REPLAY_OF_HEADER not in request.headers
+            and any(binding.declaration.path == MATCH_PATH for binding in methods.values()),
+            holds_nothing=all(binding.is_page for binding in methods.values()),
+        )
         try:
             authorise(self._settings, request.headers, client, asked, self._wrong_keys, now_s)
         except NotLetIn as refusal:
@@ -320,28 +327,40 @@ class Ingress:
         forwarded, forwarded_for = headers.getall("Forwarded", ()), headers.getall("X-Forwarded-For", ())
         return client_of(connected_from, forwarded, forwarded_for, self._trusted)
 
-    def _refuse(self, refused: Refused, handlers: Mapping[str, Handler]) -> Rendered:
+    def _refuse(self, refused: Refused, methods: Methods, dialect: Dialect) -> Rendered:
         headers: list[tuple[str, str]] = []
         if isinstance(refused, Shed):
             self._metrics.shed.labels(refused.reason).inc()
         if refused.code is Code.OVERLOADED:
             headers.append(("Retry-After", str(self._settings.retry_after_s)))
         elif refused.code is Code.METHOD_NOT_ALLOWED:
-            headers.append(("Allow", ", ".join(handlers)))
+            headers.append(("Allow", ", ".join(methods)))
         elif refused.code is Code.UNAUTHORIZED:
             headers.append(("WWW-Authenticate", "Bearer"))
         if isinstance(refused, NotLetIn) and refused.retry_after_s is not None:
             headers.append(("Retry-After", str(refused.retry_after_s)))
-        return error(refused.code, refused.message, tuple(headers))
+        return error(refused.refusal, dialect, tuple(headers))
 
-    async def _healthz(self, call: Call) -> Rendered:
-        return success({"alive": True})
 
-    async def _readyz(self, call: Call) -> Rendered:
-        reasons = self.not_ready()
-        if reasons:
-            raise Refused(Code.OVERLOADED, f"not ready: {'; '.join(reasons)}")
-        return success({"ready": True})
+def _routes() -> Mapping[str, Methods]:
+    routes: defaultdict[str, dict[str, Binding]] = defaultdict(dict)
+    for binding in BINDINGS:
+        routes[binding.declaration.path][binding.declaration.method] = binding
+        if binding.is_page:
+            routes[binding.declaration.path]["HEAD"] = binding
+    return routes
 
-    async def _metrics_page(self, call: Call) -> Rendered:
-        return Rendered(generate_latest(self._metrics.registry))
+
+_ROUTES = _routes()
+
+
+def _replay_of(request: BaseRequest) -> str | None:
+    """The id of the request that a call replays.
+
+    Raises:
+        Refused: the header is not the id of a request.
+    """
+    text = request.headers.get(REPLAY_OF_HEADER)
+    if text is not None and not is_request_id(text):
+        raise bad_request(f"{REPLAY_OF_HEADER} must be the id of a request: at most 128 letters, digits and . _ : -")
+    return text

@@ -6,7 +6,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from contract.pictures.limits import MAX_UNDECIMATED_PIXELS
 from ingest.peer import networks
 
 MIB = 1024 * 1024
@@ -26,12 +25,6 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Port to listen on; 0 lets the system choose one."""
     image_roots: tuple[str, ...] = ("/data",)
     """Folders that image_file_path may name files in; empty forbids it altogether."""
-    max_picture_bytes: Count = 8 * MIB
-    """Largest picture, in bytes as a JPEG (not as base64)."""
-    max_pixels: Count = 32_000_000
-    """Largest picture, width x height, told from its header before anything is decoded."""
-    max_pixels_undecimated: Annotated[int, Meta(ge=1, le=MAX_UNDECIMATED_PIXELS)] = MAX_UNDECIMATED_PIXELS
-    """Largest PNG, WebP or BMP, which cannot be decoded smaller than it is."""
     max_body_bytes: Count = 24 * MIB
     """Largest request body."""
     max_json_values: Count = 20_000

@@ -1,1 +1,1 @@
-"""The networks: a typed manifest, fetch, verify, prepare, and the one place where ONNX Runtime is opened."""
+"""The networks: their typed manifest, their cache (fetch, verify, prepare), and the only import of ONNX Runtime."""

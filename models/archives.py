@@ -1,6 +1,6 @@
-"""Members of package archives (.whl, .zip, .tgz, .tar.gz), taken out by their exact name and checked by sha256.
+"""Reads members of package archives (.whl, .zip, .tgz, .tar.gz) by their exact names, and finds files by their sha256.
 
-Nothing is ever unpacked to a path that an archive names; a member is bytes until its sha256 is right.
+Nothing is ever unpacked to a path that an archive names: a member stays in memory until its sha256 was checked.
 """
 
 import tarfile
@@ -13,11 +13,12 @@ from typing import IO
 from models.prepare import sha256_of
 
 MAX_MEMBER_BYTES = 1 << 30
-"""An archive that claims more would fill the memory; the largest network in use is a few dozen megabytes."""
+"""The most bytes of a member that are read, so that no archive fills the memory; the largest network in use has a few
+dozen megabytes."""
 
 
 def read_members(archive: Path, names: Iterable[str]) -> Mapping[str, bytes]:
-    """Name -> contents of those of `names` that the archive holds; empty where it is no archive or a broken one."""
+    """Return name -> contents for those of `names` that the archive contains; empty if it is no intact archive."""
     wanted = frozenset(names)
     try:
         if zipfile.is_zipfile(archive):
@@ -30,11 +31,11 @@ def read_members(archive: Path, names: Iterable[str]) -> Mapping[str, bytes]:
 
 
 def find_in_folder(folder: Path, wanted: Mapping[str, str]) -> Mapping[str, bytes]:
-    """sha256 -> contents, for those files that lie in the folder: by themselves under any name, or in an archive.
+    """Return sha256 -> contents for those wanted files that the folder contains, as files of any name or in archives.
 
     Args:
-        folder: where to look; its sub-folders are left alone.
-        wanted: sha256 -> the member's name inside its package.
+        folder: the folder to search, without its sub-folders.
+        wanted: sha256 of a file -> the file's name inside its package.
     """
     found: dict[str, bytes] = {}
     for path in sorted(entry for entry in folder.iterdir() if entry.is_file()):

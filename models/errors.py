@@ -1,30 +1,32 @@
-"""What can go wrong with networks; every message is one sentence for the operator that says what to do.
+"""The errors about networks; every message is one sentence for the operator, which includes what to do.
 
 ::
 
     ModelError
     ├── BadManifest         a manifest cannot be read, or contradicts itself
     ├── FetchFailed         a package could not be fetched (no network, no client, wrong contents)
-    ├── NotInstalled        a network is asked for that is not in the cache
-    └── DamagedModel        a file is not what its sha256 says, or not a usable network
+    ├── NotInstalled        a network is needed that is not in the cache
+    └── DamagedModel        a file has another sha256 than expected, or is not a usable network
 """
 
+from contract.operator_error import OperatorError
 
-class ModelError(Exception):
-    """Something about the networks that the operator can put right."""
+
+class ModelError(OperatorError):
+    """An error about networks that the operator can correct."""
 
 
 class BadManifest(ModelError):
-    """The manifest cannot be used."""
+    """A manifest cannot be used."""
 
 
 class FetchFailed(ModelError):
-    """A package did not arrive."""
+    """A package could not be fetched."""
 
 
 class NotInstalled(ModelError):
-    """The network is not in the cache."""
+    """A network is not in the cache."""
 
 
 class DamagedModel(ModelError):
-    """A file that is not what it should be."""
+    """A file of a network is damaged or not usable."""

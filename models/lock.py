@@ -1,4 +1,4 @@
-"""A lock between processes, held by the operating system: it ends with its holder, however that ends."""
+"""A lock between processes by the operating system: it ends when its process ends, also when that is killed."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,20 +13,20 @@ _POLL_S = 0.2
 
 @contextmanager
 def exclusive(path: Path, timeout_s: float, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock file at `path`; `waiting` is called once if another process holds it.
+    """Lock the file at `path` for the block; `waiting` is called once if another process has locked the file.
 
     Raises:
-        FetchFailed: the other process still held it after `timeout_s`.
+        FetchFailed: another process has still locked the file after `timeout_s` seconds.
     """
     deadline_s = time.monotonic() + timeout_s
-    told = False
+    reported = False
     with path.open("a+b") as file:
         while not try_lock(file.fileno()):
-            if not told:
+            if not reported:
                 waiting()
-                told = True
+                reported = True
             if time.monotonic() > deadline_s:
                 raise FetchFailed("another process has been installing networks for too long; end it and try again")
             time.sleep(_POLL_S)
-        # Closing the file gives the lock back.
+        # Closing the file ends the lock.
         yield

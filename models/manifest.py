@@ -1,8 +1,8 @@
-"""The manifest: which networks there are, where each comes from and how it wants to be fed.
+"""The manifest: the list of networks, with the source and the input format of each.
 
-Typed; unknown keys are refused. The project's own manifest lies beside this file. An operator's manifest has the same
-form; each of its networks replaces the one of the same role. Such a network may name a local `file` (relative to the
-manifest) instead of a package::
+The manifest is typed, and unknown keys are refused. The manifest of this release lies beside this file. An operator's
+manifest has the same form; each of its networks replaces the network of the same role. Such a network may name a local
+`file` (relative to the manifest) instead of a package::
 
     [[networks]]
     role = "embedder"
@@ -18,11 +18,11 @@ manifest) instead of a package::
     mean = [127.5, 127.5, 127.5]
     divisor = [127.5, 127.5, 127.5]
 
-and it may give an embedder, its own or this release's, the curve of false match rates that `picturematch calibrate`
-measured on the operator's photos::
+An operator's manifest may also contain a curve of false match rates for an embedder (the operator's own or that of this
+release), which `picturematch calibrate` measured on the operator's photos::
 
     [[curves]]
-    embedder = "87aa...3581-r3"    # the identity that it was measured with
+    embedder = "87aa...3581-r3"    # the identity of the embedder with which the curve was measured
     measured_on = "..."
     fmr_curve = [{ fmr = 1e-3, threshold = 0.31 }, { fmr = 1e-5, threshold = 0.45 }]
 """
@@ -51,7 +51,7 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Package(_Strict, frozen=True, kw_only=True):
-    """A registry package. `size_bytes` is what the archive weighs, about: it serves the progress line only."""
+    """A package of a registry. `size_bytes`: the approximate size of its archive, which only the progress line uses."""
 
     ecosystem: Literal["pypi", "npm"]
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9@][A-Za-z0-9@/._-]{0,199}$")]
@@ -62,13 +62,13 @@ class Package(_Strict, frozen=True, kw_only=True):
 
 
 class InputSpec(_Strict, frozen=True, kw_only=True):
-    """How a network wants its picture: (pixel - mean) / divisor per channel, pixels 0..255, channels in `colour` order;
-    of a grey picture, which has one channel, the first mean and divisor count.
+    """The input of a network: (pixel - mean) / divisor per channel, pixels 0..255, channels in the order `colour`.
 
-    `shape` is given where the file fixes sides that the network does not need fixed: names stand for dynamic axes.
-    `box_scale` is how much of the face box's surroundings is fed (1 = the box alone; of age and sex, which see the
-    aligned face: 1 = as the embedder sees it); the embedder ignores it. With `square` the box is made a square of its
-    longer side first, so that the face keeps its proportions where the network's input is a square.
+    For grey input, which has one channel, the first mean and divisor apply. `shape` is present where the network's file
+    fixes sides without need; names in it mean dynamic axes. `box_scale`: the factor by which the face box is enlarged
+    (1 = the box alone); for age and sex, whose input is an aligned face, the factor relative to the embedder's input.
+    The embedder ignores `box_scale`. `square`: the box is extended to a square of its longer side first, so that the
+    face keeps its proportions where the network's input is a square.
     """
 
     colour: Literal["rgb", "bgr", "grey"]
@@ -83,22 +83,25 @@ class InputSpec(_Strict, frozen=True, kw_only=True):
 
 
 class FmrPoint(_Strict, frozen=True, kw_only=True):
-    """A point of an embedder's curve: pairs of different people reach the cosine `threshold` at the rate `fmr` (false
-    match rate, ISO/IEC 19795-1)."""
+    """A point of an embedder's curve: the share `fmr` of pairs of different people has at least the cosine `threshold`.
+
+    `fmr` is the false match rate of ISO/IEC 19795-1.
+    """
 
     fmr: Annotated[float, msgspec.Meta(gt=0, lt=1)]
     threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 
 class NetworkEntry(_Strict, frozen=True, kw_only=True):
-    """One network: its role, its source, its input.
+    """One network: its role, its source and its input.
 
-    `dimension`, `threshold` (for 1:N where there is no curve), `mirrored` (embed the mirror image as well and take the
-    mean), `norm_typical` (length of the vectors of faces that fail to match, and of good photos; without it the length
-    says nothing about quality) and `fmr_curve` (falling rates, rising thresholds) belong to embedders; the `_from`
-    texts name the data that were measured on.
+    `outputs`: the names of the outputs that are read, in order; empty means all, in the file's order.
 
-    `outputs` names the outputs that are read, in order; empty means all, in the file's order.
+    Further fields of embedders: `dimension`; `threshold`, the cosine threshold for 1:N, used where there is no curve;
+    `mirrored`, whether the embedding is the mean of those of the face and of its mirror image; `norm_typical`, the
+    typical lengths of the vectors of faces that fail to match and of good photos (None: the length is not used to
+    predict quality); `fmr_curve`, with falling rates and rising thresholds; `threshold_from` and `fmr_curve_from`, the
+    names of the data on which both were measured.
     """
 
     role: Role
@@ -120,7 +123,7 @@ class NetworkEntry(_Strict, frozen=True, kw_only=True):
 
 
 class SampleEntry(_Strict, frozen=True, kw_only=True):
-    """A freely usable picture for the demo and the tests; fetched only when asked for."""
+    """A freely usable picture for the demo and the tests, which is fetched only where samples are installed too."""
 
     name: Name
     package: str
@@ -130,9 +133,9 @@ class SampleEntry(_Strict, frozen=True, kw_only=True):
 
 
 class CurveEntry(_Strict, frozen=True, kw_only=True):
-    """A curve measured on the operator's own photos, in place of the one that comes with the embedder.
+    """A curve that was measured on the operator's own photos, and that replaces the curve of the embedder's entry.
 
-    `embedder` is the identity it was measured with: to any other network its thresholds mean nothing.
+    `embedder` is the identity of the embedder with which the curve was measured; its thresholds are valid for no other.
     """
 
     embedder: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}-r[0-9]{1,4}$")]
@@ -141,7 +144,7 @@ class CurveEntry(_Strict, frozen=True, kw_only=True):
 
 
 class Manifest(_Strict, frozen=True, kw_only=True):
-    """Everything that can be installed."""
+    """All packages, networks, samples and curves of an installation."""
 
     packages: dict[str, Package] = {}
     networks: tuple[NetworkEntry, ...] = ()
@@ -149,14 +152,14 @@ class Manifest(_Strict, frozen=True, kw_only=True):
     curves: tuple[CurveEntry, ...] = ()
 
     def offers(self, role: Role) -> bool:
-        """Whether there is a network of that role."""
+        """Return whether the manifest has a network of that role."""
         return any(entry.role == role for entry in self.networks)
 
     def network(self, role: Role) -> NetworkEntry:
-        """The network of that role.
+        """Return the network of that role.
 
         Raises:
-            BadManifest: there is none.
+            BadManifest: the manifest has no network of that role.
         """
         for entry in self.networks:
             if entry.role == role:
@@ -164,10 +167,10 @@ class Manifest(_Strict, frozen=True, kw_only=True):
         raise BadManifest(f"the manifest has no network for the role {role}; add a [[networks]] entry with it")
 
     def embedder_of(self, identity: str) -> NetworkEntry:
-        """The embedder, which has that identity, with the curve that the operator measured with it, if any.
+        """Return the embedder, whose identity is `identity`, with the operator's curve for it where there is one.
 
         Raises:
-            BadManifest: there is no embedder, or the curves were measured with others.
+            BadManifest: the manifest has no embedder, or all its curves were measured with other embedders.
         """
         entry = self.network("embedder")
         if not self.curves:
@@ -176,23 +179,23 @@ class Manifest(_Strict, frozen=True, kw_only=True):
             if curve.embedder == identity:
                 return msgspec.structs.replace(entry, fmr_curve=curve.fmr_curve, fmr_curve_from=curve.measured_on)
         raise BadManifest(
-            f"the manifest's [[curves]] were measured with another embedder than {entry.name} as it is installed; "
-            "take them out, then measure anew: picturematch calibrate PHOTOS"
+            f"the manifest's [[curves]] were measured with another embedder than the installed {entry.name}; "
+            "remove them, then measure again: picturematch calibrate PHOTOS"
         )
 
 
 def is_needed(entry: NetworkEntry) -> bool:
-    """Whether the engine does not start without that network: its role is required, or the operator brings it."""
+    """Return whether the engine needs that network to start: its role is required, or it is the operator's own file."""
     return entry.role in REQUIRED_ROLES or entry.file is not None
 
 
 def default_manifest() -> Manifest:
-    """The manifest of this release."""
+    """Return the manifest of this release."""
     return _read(Path(__file__).with_name("manifest.toml"))
 
 
 def load_manifest(own: Path | None = None) -> Manifest:
-    """This release's manifest, with the networks of the operator's own file in place of those of the same role.
+    """Return the manifest of this release, in which the networks of the manifest `own` replace those of the same role.
 
     Raises:
         BadManifest: a file cannot be read or is not a manifest; the message names the file and the field.
@@ -239,7 +242,7 @@ def _check(manifest: Manifest, path: Path) -> None:
     measured_with = [curve.embedder for curve in manifest.curves]
     for curve in manifest.curves:
         if measured_with.count(curve.embedder) > 1:
-            raise BadManifest(f"the manifest {path} is not valid: two [[curves]] are of one embedder; keep one")
+            raise BadManifest(f"the manifest {path} is not valid: two [[curves]] are of the same embedder; keep one")
         if not _in_order(curve.fmr_curve):
             raise BadManifest(f"the manifest {path} is not valid: a [[curves]] entry {_OUT_OF_ORDER}")
 
@@ -262,7 +265,7 @@ def _input_problem(entry: NetworkEntry) -> str | None:
     if entry.norm_typical is not None and not 0 <= entry.norm_typical[0] < entry.norm_typical[1] < math.inf:
         return "has a norm_typical that is not two rising lengths"
     if len(entry.fmr_curve) == 1:
-        return "has an fmr_curve of one point, which tells nothing of other rates; give two or more, or none"
+        return "has an fmr_curve of one point; give two or more points, or none"
     if not _in_order(entry.fmr_curve):
         return _OUT_OF_ORDER
     if entry.role != "detector" and (entry.input.width is None or entry.input.height is None):

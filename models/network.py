@@ -1,10 +1,11 @@
-"""The one place that opens ONNX Runtime.
+"""Opens networks with ONNX Runtime, which is imported in this module only.
 
-One thread per call: a pool of workers, one per core, each running a whole picture, has more throughput than all cores
-on one picture. Spinning is off, because threads of several networks that spin slow each other several times over.
+Each call of a network uses one thread: a pool of threads, one per core, that each process a whole picture has more
+throughput than all cores on one picture. Spinning is switched off, because spinning threads of several networks slow
+each other down several times.
 
-Its telemetry is off: from version 1.29 on it reports to its maker and keeps an identifier of the machine, unless a
-variable says no before it is imported.
+The telemetry of ONNX Runtime is switched off: from version 1.29 on it reports to its maker and stores an identifier of
+the machine, unless an environment variable forbids that before the import.
 """
 
 import os
@@ -14,28 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime as ort  # below the variable, which it reads as it is imported
+import onnxruntime as ort  # after the variable is set, since the import reads it
 
 from models.errors import DamagedModel
 
 Tensor = NDArray[np.float32]
 
 LOG_FATAL_ONLY = 4
-"""ONNX Runtime's severity: what goes wrong arrives as an exception; nothing else is of use to an operator."""
+"""The severity from which on ONNX Runtime logs: errors are raised as exceptions, and its other messages are useless to
+an operator."""
 
 
 class Network:
-    """An open network with one input. Calls are thread-safe and deterministic."""
+    """An open network with one input; calls are thread-safe and deterministic."""
 
     def __init__(self, prepared: bytes, outputs: Sequence[str] = ()) -> None:
         """Open the network.
 
         Args:
-            prepared: what `models.prepare.prepare` returned.
-            outputs: names of the outputs to read, in order; empty means all.
+            prepared: the bytes that `models.prepare.prepare` returned.
+            outputs: the names of the outputs to read, in order; empty means all.
 
         Raises:
-            DamagedModel: ONNX Runtime refuses it, or an output of that name does not exist.
+            DamagedModel: ONNX Runtime cannot open the network, or the network lacks one of the outputs.
         """
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
@@ -59,10 +61,10 @@ class Network:
         self._run_options.log_severity_level = LOG_FATAL_ONLY
 
     def __call__(self, tensor: Tensor) -> tuple[Tensor, ...]:
-        """The outputs for one input tensor.
+        """Return the outputs for one input tensor.
 
         Raises:
-            DamagedModel: the network does not take a tensor of this shape.
+            DamagedModel: the network does not accept a tensor of this shape.
         """
         try:
             return tuple(self._session.run(self._outputs, {self._input: tensor}, self._run_options))

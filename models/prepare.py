@@ -1,11 +1,12 @@
-"""Preparing a network once, so that it runs well: a pure function from the source's bytes to the prepared bytes.
+"""Prepares a network once for fast execution: a pure function from the source's bytes to the prepared bytes.
 
-- Shapes that the file fixes without need become dynamic (the manifest says which).
-- Initialisers leave the graph's inputs: ONNX Runtime can then fold and fuse them, and stops warning about each.
+- Shapes that the file fixes without need become dynamic (`input.shape` in the manifest lists them).
+- Initialisers are removed from the graph's inputs: ONNX Runtime can then fold and fuse them, and no longer warns about
+  each of them.
 - Denormal weights become zero: arithmetic on denormal floats is many times slower on most processors, and weights
   below 1e-30 contribute nothing to a float32 sum.
-- PReLU of channels becomes the same function from parts that ONNX Runtime runs in its blocked layout; a PReLU has it
-  turn every tensor back and forth, which costs more than the convolutions between.
+- A PReLU of channels is replaced by operations that ONNX Runtime runs in its blocked layout. A PReLU would make ONNX
+  Runtime convert every tensor from and to that layout, which costs more than the convolutions between.
 """
 
 import hashlib
@@ -20,33 +21,37 @@ from onnx import numpy_helper
 from models.errors import DamagedModel
 
 RECIPE_VERSION = 3
-"""Raised whenever the preparation changes its result, or the engine what it makes of it: vectors of faces that were
-aligned or averaged in another way are not compared with each other."""
+"""The version of the preparation. It is increased whenever the preparation changes its result, or the engine its use of
+that result: vectors of faces that were aligned or averaged in another way must not be compared with each other."""
 
 SMALLEST_WEIGHT = 1e-30
-"""Smaller magnitudes become zero. Far above float32's denormals (1.2e-38), so that products with small activations do
-not become denormal either; far below anything that a sum with ordinary weights could notice."""
+"""The least magnitude of a weight; smaller weights become zero. It lies far above float32's denormals (1.2e-38), so
+that products with small activations do not become denormal, and far below any weight that changes a float32 sum."""
 
 
 LARGEST_ABSORBED_SLOPE = 0.999
-"""From a slope of 1 on, one minus it is no positive factor; just below, dividing by it would lose digits."""
+"""The greatest slope that is absorbed: from a slope of 1 on, 1 - slope is not positive, and just below 1, dividing by
+1 - slope would lose digits."""
 
 
 def identity_of(source_sha256: str) -> str:
-    """A network's identity: its source and the recipe. (Prepared bytes are not canonical, so their hash is none.)"""
+    """Return a network's identity: the hash of its source and the version of the preparation.
+
+    The hash of the prepared bytes is not used, because these bytes are not canonical.
+    """
     return f"{source_sha256}-r{RECIPE_VERSION}"
 
 
 def sha256_of(data: bytes) -> str:
-    """The sha256 in hexadecimal."""
+    """Return the sha256 of the bytes in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def prepare(source: bytes, shape: Sequence[int | str] | None = None) -> bytes:
-    """The prepared network; `shape` is the manifest's `input.shape`.
+    """Return the prepared network; `shape` is `input.shape` of the manifest.
 
     Raises:
-        DamagedModel: the bytes are not an ONNX network with one picture input.
+        DamagedModel: the bytes are not an ONNX network with exactly one input.
     """
     try:
         model = onnx.load_model_from_string(source)
@@ -57,13 +62,13 @@ def prepare(source: bytes, shape: Sequence[int | str] | None = None) -> bytes:
             _make_dynamic(model.graph, shape)
         _expand_prelus(model.graph)
         _flush_denormals(model.graph)
-        # Stale intermediate shapes would contradict the dynamic ones; the runtime infers its own.
+        # The old intermediate shapes would contradict the dynamic ones; ONNX Runtime infers new ones.
         del model.graph.value_info[:]
         onnx.checker.check_model(model)
         return bytes(model.SerializeToString())
     except DamagedModel:
         raise
-    except Exception as error:  # onnx, protobuf and numpy each have their own errors for a broken file
+    except Exception as error:  # onnx, protobuf and numpy each have their own errors for a damaged file
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DamagedModel(f"the file is not a usable ONNX network: {reason}") from error
 
@@ -79,7 +84,7 @@ def _make_dynamic(graph: onnx.GraphProto, shape: Sequence[int | str]) -> None:
     _set_shape(graph.input[0], shape)
     for output in graph.output:
         dims = output.type.tensor_type.shape.dim
-        # The channels stay; the axes that follow the input's dynamic ones are left to the runtime.
+        # The channels stay; ONNX Runtime infers the axes that depend on the input's dynamic axes.
         kept: list[int | str] = [
             dim.dim_value if isinstance(wanted, int) else f"{output.name}_{wanted}"
             for dim, wanted in zip(dims, shape, strict=False)
@@ -100,10 +105,10 @@ def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int | str]) -> None:
 
 
 def _expand_prelus(graph: onnx.GraphProto) -> None:
-    """PReLU(x) = slope * x + (1 - slope) * ReLU(x), each product a 1 x 1 convolution of every channel by itself.
+    """Replace each PReLU(x) by slope * x + (1 - slope) * ReLU(x), with depthwise 1 x 1 convolutions as products.
 
-    Where x comes from a convolution that nothing else reads, that convolution yields (1 - slope) * x instead, which
-    saves one of the two products: ReLU and positive factors change places.
+    Where x is the output of a convolution that no other node reads, that convolution is changed to output
+    (1 - slope) * x instead. This saves one of the two products, because ReLU commutes with positive factors.
     """
     weights = {tensor.name: tensor for tensor in graph.initializer}
     sources = _convolutions_of_one_reader(graph, weights)
@@ -125,7 +130,7 @@ def _expand_prelus(graph: onnx.GraphProto) -> None:
 
 
 def _is_channel_prelu(node: onnx.NodeProto, weights: Mapping[str, onnx.TensorProto]) -> bool:
-    """Whether it is a PReLU of pictures with a slope for each channel; others stay as they are."""
+    """Return whether the node is a PReLU of images with a slope for each channel; other PReLUs are not replaced."""
     if node.op_type != "PRelu" or node.input[1] not in weights:
         return False
     slope = weights[node.input[1]]
@@ -135,7 +140,7 @@ def _is_channel_prelu(node: onnx.NodeProto, weights: Mapping[str, onnx.TensorPro
 def _convolutions_of_one_reader(
     graph: onnx.GraphProto, weights: Mapping[str, onnx.TensorProto]
 ) -> Mapping[str, onnx.NodeProto]:
-    """Output -> convolution, of those whose output is read once and whose weights are theirs alone."""
+    """Return output -> convolution, for convolutions whose output and weights are each read by one node only."""
     reads = Counter(name for node in graph.node for name in node.input) + Counter(value.name for value in graph.output)
     return {
         node.output[0]: node

@@ -1,4 +1,4 @@
-"""What an operator sees while packages arrive: one line per package, with what has arrived."""
+"""Reports to the operator, while packages are fetched, how much of each package has arrived."""
 
 import time
 from types import TracebackType
@@ -12,61 +12,61 @@ _PLAIN_INTERVAL_S = 5.0
 
 
 class Reporter(Protocol):
-    """Told of what happens, from one thread."""
+    """Receives the progress of an installation; all calls are from one thread."""
 
     def note(self, sentence: str) -> None:
-        """Something worth a line."""
+        """Report a sentence."""
         ...
 
     def arrived(self, package: str, size_bytes: int, about_bytes: int) -> None:
-        """So much of the package is here; `about_bytes` is what it weighs, roughly."""
+        """Report that `size_bytes` of a package have arrived; `about_bytes` is the package's approximate size."""
         ...
 
     def finished(self, package: str, size_bytes: int) -> None:
-        """The package is here."""
+        """Report that a package is complete."""
         ...
 
 
 class Silent:
-    """Says nothing."""
+    """A reporter that ignores all reports."""
 
     def note(self, sentence: str) -> None:
-        """Nothing."""
+        """Ignore the sentence."""
 
     def arrived(self, package: str, size_bytes: int, about_bytes: int) -> None:
-        """Nothing."""
+        """Ignore the progress."""
 
     def finished(self, package: str, size_bytes: int) -> None:
-        """Nothing."""
+        """Ignore the completion."""
 
 
 class PlainLines:
-    """Lines for a log file or a pipe: when a package begins, every few seconds, when it is there."""
+    """A reporter for a log file or a pipe: a line when a package begins, every few seconds, and when it is complete."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._told_at_s: dict[str, float] = {}
+        self._reported_at_s: dict[str, float] = {}
 
     def note(self, sentence: str) -> None:
-        """One line."""
+        """Write the sentence as a line."""
         self._stream.write(sentence + "\n")
         self._stream.flush()
 
     def arrived(self, package: str, size_bytes: int, about_bytes: int) -> None:
-        """One line, unless the last one is recent."""
+        """Write a line, unless the package's last line is only a few seconds old."""
         now_s = time.monotonic()
-        if now_s - self._told_at_s.get(package, -_PLAIN_INTERVAL_S) < _PLAIN_INTERVAL_S:
+        if now_s - self._reported_at_s.get(package, -_PLAIN_INTERVAL_S) < _PLAIN_INTERVAL_S:
             return
-        self._told_at_s[package] = now_s
+        self._reported_at_s[package] = now_s
         self.note(f"{package}: {_megabytes(size_bytes)} of about {_megabytes(about_bytes)} MB")
 
     def finished(self, package: str, size_bytes: int) -> None:
-        """One line."""
+        """Write a line."""
         self.note(f"{package}: {_megabytes(size_bytes)} MB, complete")
 
 
 class TerminalBars:
-    """Bars on a terminal. Use as a context manager, so that the cursor comes back."""
+    """A reporter with progress bars on a terminal; as a context manager it restores the cursor at the end."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -84,12 +84,12 @@ class TerminalBars:
         self._progress.stop()
 
     def note(self, sentence: str) -> None:
-        """A line above the bars."""
+        """Print the sentence above the bars."""
         self._progress.console.print(sentence, markup=False, highlight=False)
 
     def arrived(self, package: str, size_bytes: int, about_bytes: int) -> None:
         """Move the package's bar."""
-        # The weight is a rough one: a bar that seems full before it is would mislead.
+        # The size is approximate, and a bar that is full before the package is complete would mislead.
         self._progress.update(self._task(package), completed=size_bytes, total=max(about_bytes, size_bytes + 1))
 
     def finished(self, package: str, size_bytes: int) -> None:

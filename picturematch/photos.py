@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from clients.photo_file import UnusablePhoto, read_photo
+from clients.picture_file import UnusablePicture, read_picture
 from contract.errors import Code, PictureRefused
-from engine.evaluation.photos import FaceChoice, SeenPhoto, see
+from engine.evaluation.photos import FaceChoice, MeasuredPhoto, measure_photo
 from engine.vision.ports import ModelSet
 
 
@@ -23,7 +23,7 @@ class Unseen:
 
 def see_all(
     photos: Sequence[Path], models: ModelSet, choice: FaceChoice, max_pixels: int, threads: int | None = None
-) -> Iterator[SeenPhoto | Unseen]:
+) -> Iterator[MeasuredPhoto | Unseen]:
     """See the photos, in their order; what cannot be seen is an answer.
 
     Args:
@@ -34,12 +34,12 @@ def see_all(
         threads: how many at a time; None for one per core.
     """
 
-    def one(path: Path) -> SeenPhoto | Unseen:
+    def one(path: Path) -> MeasuredPhoto | Unseen:
         try:
-            return see(read_photo(path), models, choice, max_pixels)
+            return measure_photo(read_picture(path), models, choice, max_pixels)
         except PictureRefused as refusal:
             return Unseen(refusal.message, refusal.code is Code.NO_FACE)
-        except UnusablePhoto as error:
+        except UnusablePicture as error:
             return Unseen(str(error), no_face=False)
         except OSError as error:
             return Unseen(f"cannot be read: {error.strerror or error}", no_face=False)
@@ -50,11 +50,11 @@ def see_all(
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Path], SeenPhoto | Unseen], photos: Sequence[Path], ahead: int
-) -> Iterator[SeenPhoto | Unseen]:
+    pool: ThreadPoolExecutor, work: Callable[[Path], MeasuredPhoto | Unseen], photos: Sequence[Path], ahead: int
+) -> Iterator[MeasuredPhoto | Unseen]:
     # A map would hand every photo to the pool at once; bounded, an interrupted command ends soon.
     left = iter(photos)
-    waiting: list[Future[SeenPhoto | Unseen]] = [pool.submit(work, path) for path in islice(left, ahead)]
+    waiting: list[Future[MeasuredPhoto | Unseen]] = [pool.submit(work, path) for path in islice(left, ahead)]
     try:
         while waiting:
             yield waiting.pop(0).result()

@@ -8,14 +8,13 @@ import msgspec
 
 from picturematch import __version__
 from picturematch.log_lines import DATED, log_to_stderr
-from picturematch.networks import install_missing
 from picturematch.open_files import room_for_connections
 from picturematch.options import UserError
 from picturematch.settings import Settings
 from picturematch.shell import run, say, stop_signal
 
 if TYPE_CHECKING:
-    from picturematch.wiring import System
+    from picturematch.system import ProcessorRole, System
 
 
 def run_role(settings: Settings, log_level: str, *, ingest: bool, process: bool, kafka_only: str | None = None) -> None:
@@ -32,29 +31,33 @@ def run_role(settings: Settings, log_level: str, *, ingest: bool, process: bool,
         )
     log_to_stderr(log_level, DATED)
     if process and settings.models.kind == "networks":
+        from picturematch.networks import install_missing  # an ingress needs none of what it imports
+
         install_missing(settings)
     run(_run(_with_room(settings) if ingest else settings, ingest, process))
 
 
 async def _run(settings: Settings, ingest: bool, process: bool) -> None:
-    # Imported here, since the networks' libraries take a second to load and --help needs none of them.
-    from ingest.server import CannotListen
-    from picturematch.wiring import open_models, run_system
+    from picturematch.system import run_roles  # --help need not wait for the server's libraries
 
-    models = await asyncio.to_thread(open_models, settings) if process else None
-    if process and settings.models.kind == "stand-in":
-        click.echo("WARNING: stand-in models: this server recognises drawings, not people", err=True)
+    role = await asyncio.to_thread(_open_role, settings) if process else None
     where = f"data folder {settings.data_folder}" if settings.kafka_config is None else settings.broker
-    try:
-        async with run_system(settings, models, ingest=ingest) as system:
-            stop = stop_signal()
-            say(f"PictureMatch {__version__} listens on {system.url}; people enrolled: {len(system.people)}; {where}")
-            await _until_stopped(system, stop)
-            say("stopping: finishing what is in flight; a second signal kills")
-            await system.drain(settings.ingest.drain_limit_s)
-    except CannotListen as error:
-        raise UserError(str(error)) from error
+    async with run_roles(settings, role, ingest=ingest) as system:
+        stop = stop_signal()
+        say(f"PictureMatch {__version__} listens on {system.url}; people enrolled: {len(system.people)}; {where}")
+        await _until_stopped(system, stop)
+        say("stopping: finishing what is in flight; a second signal kills")
+        await system.drain(settings.ingest.drain_limit_s)
     say("stopped")
+
+
+def _open_role(settings: Settings) -> "ProcessorRole":
+    from picturematch.wiring import NetworkRole, open_models  # an ingress must load none of the networks' libraries
+
+    role = NetworkRole(settings, open_models(settings))
+    if settings.models.kind == "stand-in":
+        click.echo("WARNING: stand-in models: this server recognises drawings, not people", err=True)
+    return role
 
 
 async def _until_stopped(system: "System", stop: asyncio.Event) -> None:

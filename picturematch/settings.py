@@ -7,7 +7,7 @@ are ["a", "b"]) and, where it is none, as text. What is unknown or out of range 
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,8 +15,9 @@ import msgspec
 import msgspec.inspect
 from platformdirs import user_cache_path, user_data_path
 
-from broker.kafka.config import KafkaConfig
+from broker.kafka.config import KafkaConfig, KafkaSettings
 from broker.port import TopicSpec
+from contract.pictures.limits import PictureSettings
 from contract.topics import Topics
 from engine.policy import Policy
 from ingest.settings import IngestSettings
@@ -47,15 +48,21 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     topic_prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "picturematch"
     """Tells several installations on the same Kafka apart."""
     request_partitions: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 8
+    """Partitions of requests, events, photos and evidence; no more processors can share the work."""
     reply_partitions: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 4
+    """Partitions of replies; best one or more per ingress."""
     requests_retention_ms: Milliseconds = 7 * _DAY_MS
+    """How long requests, with their pictures, and evidence are kept."""
     requests_retention_bytes: Bytes = 2 * _GIB
     """Per partition."""
     events_retention_ms: Milliseconds = 365 * _DAY_MS
+    """How long events are kept."""
     events_retention_bytes: Bytes = 1 * _GIB
     """Per partition."""
     replies_retention_ms: Milliseconds = 10 * 60 * 1000
+    """How long replies are kept; an ingress reads them within seconds."""
     dead_letters_retention_ms: Milliseconds = 30 * _DAY_MS
+    """How long dead letters, with their pictures, are kept."""
     people_history_ms: Annotated[int, msgspec.Meta(ge=0)] | None = None
     """How long a record about people is kept that a newer one replaced or deleted; 0: not at all, None: as long as
     requests, so that a request can be replayed against the gallery of then."""
@@ -93,6 +100,14 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 min_compaction_lag_ms=history_ms,
             ),
             TopicSpec(topics.photos, self.request_partitions, compacted=True, max_record_bytes=size),
+            TopicSpec(
+                topics.evidence,
+                self.request_partitions,
+                self.requests_retention_ms,
+                self.requests_retention_bytes,
+                max_record_bytes=size,
+            ),
+            TopicSpec(topics.configs, 1, compacted=True, max_record_bytes=size),
             TopicSpec(topics.dead_letters, 1, self.dead_letters_retention_ms, max_record_bytes=2 * size),
         )
 
@@ -112,7 +127,9 @@ class HealthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a processor without an ingress tells how it is: /healthz, /readyz and /metrics."""
 
     host: str = "127.0.0.1"
+    """Address to listen on; these calls need no key, so keep it inside."""
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 5556
+    """Port to listen on; 0 lets the system choose one."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,11 +140,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_folder: Path = user_data_path("picturematch")
     """Folder of the embedded log."""
     ingest: IngestSettings = IngestSettings()
+    pictures: PictureSettings = PictureSettings()
     matching: Policy = Policy()
     processor: ProcessorSettings = ProcessorSettings()
     log: LogSettings = LogSettings()
     models: ModelSettings = ModelSettings()
-    kafka: KafkaConfig = KafkaConfig()
+    kafka: KafkaSettings = KafkaSettings()
     health: HealthSettings = HealthSettings()
 
     @property
@@ -146,10 +164,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The connection to Kafka, or None where the log is the embedded one."""
         if self.broker == _EMBEDDED:
             return None
-        return msgspec.structs.replace(self.kafka, bootstrap=self.broker.removeprefix(_KAFKA))
+        return KafkaConfig.of(self.kafka, self.broker.removeprefix(_KAFKA))
 
 
-_NOT_SETTINGS = {"API_KEY", "CONFIG", "REQUIRE_CHROMIUM", "REQUIRE_KAFKA", "REQUIRE_MODELS", "URL"}
+_NOT_SETTINGS = {"API_KEY", "CONFIG", "REQUIRE_CHROMIUM", "REQUIRE_KAFKA", "REQUIRE_MODELS", "REQUIRE_SERVICES", "URL"}
 """Variables with our prefix that are read elsewhere."""
 
 
@@ -162,15 +180,8 @@ def load_settings(
         SettingsError: a setting is unknown or wrong.
     """
     merged: dict[str, Any] = {}
-    if file is not None:
-        merged = _read_file(file)
-    for name, text in environment.items():
-        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in _NOT_SETTINGS:
-            path = name.removeprefix(_PREFIX).lower().split(_SECTION_SEPARATOR)
-            _put(merged, path, _value(text), name)
-    for name, value in (overrides or {}).items():
-        if value is not None:
-            _put(merged, name.split("."), value, name)
+    for source, path, value in _given(file, environment, overrides or {}):
+        _put(merged, path, value, source)
     try:
         settings = msgspec.convert(merged, Settings, dec_hook=_path)
     except msgspec.ValidationError as error:
@@ -178,6 +189,47 @@ def load_settings(
     if settings.log.max_record_bytes < settings.ingest.max_body_bytes:
         raise SettingsError("log.max_record_bytes must be at least ingest.max_body_bytes, or requests would be lost")
     return settings
+
+
+def settings_sources(
+    file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any]
+) -> Mapping[str, str]:
+    """Where each setting is given that is not its default: "section.field" -> the source, in words.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    sources: dict[str, str] = {}
+    for source, path, value in _given(file, environment, overrides):
+        place = ".".join(path)
+        for replaced in [name for name in sources if f"{name}.".startswith(f"{place}.")]:
+            del sources[replaced]
+        sources |= dict.fromkeys(_places(place, value), source)
+    return sources
+
+
+def _given(
+    file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any]
+) -> Iterator[tuple[str, list[str], Any]]:
+    """Source, path and value of what is given; a later value, which can be a table, replaces an earlier one."""
+    for name, value in (_read_file(file) if file is not None else {}).items():
+        yield f"settings file {file}", [name], value
+    for name, text in environment.items():
+        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in _NOT_SETTINGS:
+            path = name.removeprefix(_PREFIX).lower().split(_SECTION_SEPARATOR)
+            yield f"environment variable {name}", path, _value(text)
+    for name, value in overrides.items():
+        if value is not None:
+            yield "command line", name.split("."), value
+
+
+def _places(place: str, value: Any) -> Iterator[str]:
+    """The paths of all values that are no tables."""
+    if not isinstance(value, dict):
+        yield place
+        return
+    for name, inner in value.items():
+        yield from _places(f"{place}.{name}", inner)
 
 
 def _what_is_wrong(error: msgspec.ValidationError, given: Mapping[str, Any]) -> str:
@@ -210,11 +262,11 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise SettingsError(f"the settings file {file} is not valid TOML: {error}") from error
 
 
-def _put(tree: dict[str, Any], path: list[str], value: Any, name: str) -> None:
+def _put(tree: dict[str, Any], path: list[str], value: Any, source: str) -> None:
     for part in path[:-1]:
         tree = tree.setdefault(part, {})
         if not isinstance(tree, dict):
-            raise SettingsError(f"{name}: {part} is a setting, not a section")
+            raise SettingsError(f"{source}: {part} is a setting, not a section")
     tree[path[-1]] = value
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -14,17 +14,12 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from broker.port import BrokerError
-from clients.errors import CannotRun
-from contract.capture import CaptureError
+from contract.operator_error import OperatorError
 from contract.text import printable, printable_json
 from contract.when import parse_span, parse_when
-from models.errors import ModelError
 from picturematch.options import UserError
-from sinks.port import SinkError
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 _PLAIN_PROGRESS_EVERY_S = 5.0
 _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
@@ -34,11 +29,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end; what the user can put right becomes one sentence and exit status 2.
 
     Raises:
-        UserError: the log, the networks, a folder, a capture or a server cannot be used.
+        UserError: the log, an address, the networks, a folder, a capture or a server cannot be used.
     """
     try:
         return asyncio.run(work)
-    except (BrokerError, SinkError, CaptureError, CannotRun, ModelError) as error:
+    except OperatorError as error:
         raise UserError(printable(str(error))) from error
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -122,25 +117,6 @@ class Span(click.ParamType[float]):
             return value if isinstance(value, float) else parse_span(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-
-
-def server_options(function: F) -> F:
-    """--url and --api-key, for commands that call a running server."""
-    for option in (
-        click.option(
-            "--api-key", envvar="PICTUREMATCH_API_KEY", show_envvar=True, help="Key that the server asks for."
-        ),
-        click.option(
-            "--url",
-            envvar="PICTUREMATCH_URL",
-            show_envvar=True,
-            default="http://127.0.0.1:5555",
-            show_default=True,
-            help="The running server.",
-        ),
-    ):
-        function = option(function)
-    return function
 
 
 class Steps:

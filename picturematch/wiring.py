@@ -1,14 +1,10 @@
-"""The composition root: opens the log, the networks and the roles, and hands each what it needs.
+"""What a process that decides requests needs beside the log: the opened networks, the gallery, the processor.
 
-Everything is an argument, so that tests can put a fake in anything's place.
+Imports OpenCV and the inference runtime; a process with an ingress alone uses `system` without this.
 """
 
-import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
 
 import cv2
 import numpy as np
@@ -16,22 +12,14 @@ from prometheus_client import CollectorRegistry
 from threadpoolctl import threadpool_limits
 
 from broker.port import Broker
-from broker.table import TableFollower
-from contract.people.directory import Directory
 from engine.gallery.people import People
 from engine.vision.networks.build import build_model_set
 from engine.vision.ports import Box, Face, ModelSet
-from ingest.server import Ingress
-from picturematch.health import HealthServer
-from picturematch.log_metrics import watch_log
-from picturematch.memory import give_memory_back
 from picturematch.networks import store_of
-from picturematch.opening import Clock, condition_of, open_broker, require_topics
-from picturematch.people_topic import PeopleTopic
+from picturematch.opening import Clock
 from picturematch.settings import Settings
+from picturematch.system import Reached, System, run_roles
 from processor.processor import Processor
-
-_READY_S, _LOOK_AGAIN_S = 3.0, 0.02
 
 
 def open_models(settings: Settings) -> ModelSet:
@@ -61,105 +49,32 @@ def _warm_up(models: ModelSet) -> None:
     models.embedder(image, face)
 
 
-@dataclass(frozen=True, slots=True)
-class System:
-    """The running roles of one process. `door` is what listens: the ingress, or a processor's health server."""
+class NetworkRole:
+    """The `ProcessorRole` over these networks, with a gallery of its own."""
 
-    broker: Broker
-    people: Directory
-    follower: TableFollower
-    door: Ingress | HealthServer
-    processor: Processor | None
+    def __init__(self, settings: Settings, models: ModelSet) -> None:
+        self._settings, self._models = settings, models
+        self.people = People(models.embedder.dimension, models.embedder_identity)
 
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return self.door.url
-
-    async def failed(self) -> None:
-        """Return never; raise what keeps the process from going on."""
-        watched = [self.follower.failure()]
-        if self.processor is not None:
-            watched.append(self.processor.failed())
-        await asyncio.gather(*watched)
-
-    async def drain(self, deadline_s: float) -> None:
-        """Stop accepting, then finish what is in flight; both within one deadline of `deadline_s` seconds."""
-        ends = time.monotonic() + deadline_s
-        if isinstance(self.door, Ingress):
-            await self.door.drain()
-        if self.processor is not None:
-            await self.processor.drain(max(0.0, ends - time.monotonic()))
+    def processor(self, broker: Broker, reached: Reached, clock: Clock, registry: CollectorRegistry) -> Processor:
+        """See `ProcessorRole.processor`."""
+        return Processor(
+            broker,
+            self._settings.topics,
+            self.people,
+            reached,
+            self._models,
+            self._settings.matching,
+            self._settings.processor,
+            clock,
+            registry,
+            self._settings.pictures.max_pixels,
+        )
 
 
-async def _until_ready(ingress: Ingress) -> None:
-    """The ingress hears of this process's own processor a moment after it has begun; other reasons may last."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_READY_S):
-            while ingress.not_ready():  # noqa: ASYNC110 - the reasons are those of several rooms
-                await asyncio.sleep(_LOOK_AGAIN_S)
-
-
-@asynccontextmanager
-async def run_system(
+def run_system(
     settings: Settings, models: ModelSet | None, *, ingest: bool = True, clock: Clock = time.time
-) -> AsyncIterator[System]:
-    """The roles of one process: an ingress unless `ingest` is False, a processor unless `models` is None.
-
-    It listens, not ready, while the log is waited for and the people are read; entered, it is ready, unless a record of
-    the people cannot be read: then it becomes ready once a later record of that key arrives. The order of closing is
-    the reverse of opening: processor, server, people, log.
-
-    Raises (on entering):
-        BrokerError: the log cannot be opened, or its topics would lose data; the message says what to change.
-        CannotListen: the address is taken.
-    """
-    give_memory_back()
-    registry = CollectorRegistry()
-    topics = settings.topics
-    # An ingress searches nobody, so it keeps no embeddings.
-    gallery = None if models is None else People(models.embedder.dimension, models.embedder_identity)
-    people = Directory() if gallery is None else gallery
-    people_topic = PeopleTopic(people, topics.people)
-    starting = ["the process is starting"]
-
-    def not_ready() -> list[str]:
-        unread = [] if follower.healthy else ["the people cannot be read"]
-        lost = [] if ingest or broker.available() else ["the log cannot be reached"]
-        trouble = condition_of(broker).trouble
-        return [*starting, *unread, *lost, *([trouble] if trouble else []), *people_topic.not_ready()]
-
-    async with AsyncExitStack() as stack:
-        broker = await stack.enter_async_context(open_broker(settings, "owner", clock, patient=True))
-        watch_log(registry, lambda: condition_of(broker))
-        reachable = broker.available()
-        if reachable:
-            await require_topics(broker, settings.topic_specs)
-        follower = await stack.enter_async_context(TableFollower(broker, topics.people, people_topic.take))
-        processor: Processor | None = None
-        if models is not None and gallery is not None:
-            processor = Processor(
-                broker,
-                topics,
-                gallery,
-                follower.reached,
-                models,
-                settings.matching,
-                settings.processor,
-                clock,
-                registry,
-                settings.ingest.max_pixels,
-            )
-        door: Ingress | HealthServer = HealthServer(settings.health, not_ready, registry)
-        if ingest:
-            door = Ingress(settings.ingest, broker, topics, people, follower.reached, clock, not_ready, registry)
-        await stack.enter_async_context(door)
-        if not reachable:
-            await require_topics(broker, settings.topic_specs)
-        await follower.caught_up()
-        if processor is not None:
-            await stack.enter_async_context(processor)
-        starting.clear()
-        if processor is not None and isinstance(door, Ingress):
-            await _until_ready(door)
-        yield System(broker, people, follower, door, processor)
+) -> AbstractAsyncContextManager[System]:
+    """`run_roles` with a processor over these networks; without a processor where `models` is None."""
+    role = None if models is None else NetworkRole(settings, models)
+    return run_roles(settings, role, ingest=ingest, clock=clock)

@@ -42,10 +42,10 @@ class LetterSummary:
 class Register:
     """The letters of a topic, folded from its records in the order of each partition.
 
-    `strangers` counts records that are neither letter nor mark.
+    `unreadable` counts records that are neither letter nor mark.
     """
 
-    strangers: int = 0
+    unreadable: int = 0
     _letters: dict[Position, LetterSummary] = field(default_factory=dict)
 
     def take(self, records: Iterable[Record]) -> None:
@@ -57,7 +57,7 @@ class Register:
             elif message is not None:
                 self._mark(Position(record.topic, message.partition, message.offset), message.request_id)
             else:
-                self.strangers += 1
+                self.unreadable += 1
 
     def letters(self) -> Sequence[LetterSummary]:
         """All letters, oldest first."""

@@ -35,6 +35,7 @@ class Envelope:
     gallery_version: int
     retry_of: str | None = None
     attempt: int = 1
+    replay_of: str | None = None
     spent: Spent = field(default_factory=Spent, compare=False)
 
     def expired(self, now_s: float) -> bool:
@@ -63,6 +64,7 @@ def envelope_of(record: Record, replies_topic: str) -> Envelope:
         gallery_version=_number(record.header(Headers.GALLERY_VERSION)) or 0,
         retry_of=_text(record.header(Headers.RETRY_OF)) or None,
         attempt=_number(record.header(Headers.ATTEMPT)) or 1,
+        replay_of=_text(record.header(Headers.REPLAY_OF)) or None,
     )
 
 

@@ -1,4 +1,4 @@
-"""One partition of the requests: examined in parallel, decided and committed in the log's order.
+"""One partition of the requests: processed in parallel, decided and committed in the log's order.
 
 Invariants: results leave in offset order; a commit covers a run of finished records from the front; at most one commit
 is under way; after a failed commit everything in the lane is forgotten and delivered again; what nobody waits for any
@@ -15,16 +15,10 @@ from typing import Any
 
 from broker.outages import OutageLog
 from broker.port import BrokerError, GroupMember, Record, RecordTooLarge, UnknownTopic
-from processor.examine import (
-    Examined,
-    ExaminedComparison,
-    ExaminedFiqa,
-    ExaminedMatch,
-    Failure,
-    Unreadable,
-)
+from engine.calls.unreadable import UNREADABLE_DECISION
 from processor.outputs import Emission, Emitter
 from processor.people import PeopleAccess
+from processor.processing import Failure, Processed, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -60,18 +54,18 @@ class Lane:
         self,
         partition: int,
         member: GroupMember,
-        examine: Callable[[Record], Coroutine[Any, Any, Examined]],
-        expire: Callable[[Examined], Examined],
+        process: Callable[[Record], Coroutine[Any, Any, Processed]],
+        expire: Callable[[Processed], Processed],
         emitter: Emitter,
         access: PeopleAccess,
         hooks: LaneHooks,
         commit_wait_s: float = 0.0,
     ) -> None:
         self._partition, self._member = partition, member
-        self._examine, self._expire, self._emitter = examine, expire, emitter
+        self._process, self._expire, self._emitter = process, expire, emitter
         self._access, self._people = access, access.people
         self._hooks, self._commit_wait_s = hooks, commit_wait_s
-        self._queue: deque[asyncio.Task[Examined]] = deque()
+        self._queue: deque[asyncio.Task[Processed]] = deque()
         self._filled = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -80,7 +74,7 @@ class Lane:
 
     def put(self, record: Record) -> None:
         """Take a fetched record; records come in offset order."""
-        self._queue.append(asyncio.create_task(self._examine(record)))
+        self._queue.append(asyncio.create_task(self._process(record)))
         self._filled.set()
         self._idle.clear()
 
@@ -114,7 +108,7 @@ class Lane:
         finally:
             self._forget()
 
-    async def _finished(self) -> list[Examined]:
+    async def _finished(self) -> list[Processed]:
         """What can be committed together: finished results from the front, as many as one transaction may have."""
         while not self._queue:
             self._idle.set()
@@ -123,7 +117,7 @@ class Lane:
         await self._queue[0]
         await self._gather_more()
         done = [task.result() for task in islice(takewhile(asyncio.Task.done, self._queue), _COMMITTED_TOGETHER)]
-        sizes = accumulate(len(examined.record.value or b"") for examined in done)
+        sizes = accumulate(len(processed.record.value or b"") for processed in done)
         return done[: max(1, sum(size <= _COMMITTED_BYTES for size in sizes))]
 
     async def _gather_more(self) -> None:
@@ -140,7 +134,7 @@ class Lane:
                 return
             await asyncio.wait((unfinished,), timeout=left_s)
 
-    async def _commit(self, batch: Sequence[Examined]) -> int:
+    async def _commit(self, batch: Sequence[Processed]) -> int:
         """How many of them, from the front, are committed now; without replies that have no partition any more."""
         self._reply_partitions = None
         while True:
@@ -159,7 +153,7 @@ class Lane:
                     )
                     self._replies_missed = True
 
-    async def _commit_or_instead(self, batch: Sequence[Examined]) -> int:
+    async def _commit_or_instead(self, batch: Sequence[Processed]) -> int:
         try:
             made = await self._commit_together(batch)
         except (RecordTooLarge, NotMade) as error:
@@ -175,31 +169,28 @@ class Lane:
             self._hooks.committed(emission)
         return len(batch)
 
-    async def _commit_together(self, batch: Sequence[Examined]) -> list[Emission]:
+    async def _commit_together(self, batch: Sequence[Processed]) -> list[Emission]:
         next_offset = batch[-1].record.offset + 1
         made = [self._emission(self._expire(e) if self._expired(e) else e) for e in batch]
         await self._member.commit(self._partition, next_offset, [record for one in made for record in one.records])
         return made
 
-    def _expired(self, examined: Examined) -> bool:
-        return examined.envelope.expired(self._emitter.clock())
+    def _expired(self, processed: Processed) -> bool:
+        return processed.envelope.expired(self._emitter.clock())
 
-    def _emission(self, examined: Examined) -> Emission:
-        try:
-            if isinstance(examined, ExaminedMatch):
-                return self._sendable(self._emitter.of_match(examined))
-            if isinstance(examined, ExaminedComparison):
-                return self._sendable(self._emitter.of_comparison(examined, self._people.version))
-            if isinstance(examined, ExaminedFiqa):
-                return self._sendable(self._emitter.of_fiqa(examined, self._people.version))
-        except Exception:
-            log.exception("request %s: its event could not be made", examined.envelope.request_id)
-        return self._instead(examined, "the event could not be made")
+    def _emission(self, processed: Processed) -> Emission:
+        if processed.decision is not None:
+            try:
+                return self._sendable(self._emitter.of(processed, processed.decision, processed.gallery_version))
+            except Exception:
+                log.exception("request %s: its event could not be made", processed.envelope.request_id)
+        return self._instead(processed, "the event could not be made")
 
-    def _instead(self, examined: Examined, reason: str) -> Emission:
+    def _instead(self, processed: Processed, reason: str) -> Emission:
         """Event, error and dead letter of what cannot have its own."""
-        dead = Unreadable(examined.record, examined.envelope, examined.failure or Failure("emit", reason))
-        return self._sendable(self._emitter.of_unreadable(dead, self._people.version))
+        failure = processed.failure or Failure("emit", reason)
+        dead = unreadable(processed.record, processed.envelope, failure)
+        return self._sendable(self._emitter.of(dead, UNREADABLE_DECISION, self._people.version))
 
     def _sendable(self, emission: Emission) -> Emission:
         if self._reply_partitions is None:

@@ -13,9 +13,10 @@ from functools import partial
 
 from broker.keyed import KeyedReader
 from broker.port import Broker, BrokerUnavailable
-from contract.errors import Code, Refusal
+from contract.errors import Refusal
 from contract.people.keys import photo_key
 from contract.people.records import photo_of
+from engine.calls.people import PEOPLE_UNREADABLE
 from engine.gallery.people import People
 from processor.envelope import Envelope
 
@@ -25,8 +26,6 @@ Reached = Callable[[int, float], Awaitable[bool]]
 _READ_WAIT_S = 30.0
 """How long a decision about a person waits for the records of the one before; they are committed, so it is a matter of
 reading them."""
-
-UNREADABLE = Refusal(Code.OVERLOADED, "a record of the enrolled people cannot be read; the operator must replace it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class PeopleAccess:
         """None once every record can be read; the refusal of a request whose sender waits, as long as one cannot."""
         while self.people.unreadable:
             if envelope.deadline_s is not None:
-                return UNREADABLE
+                return PEOPLE_UNREADABLE
             await self.reached(self.people.version + 1, _READ_WAIT_S)
         return None
 

@@ -7,30 +7,35 @@ leave the group; stop the threads. What was not committed is delivered again to 
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from broker.keyed import KeyedReader
 from broker.outages import OutageLog
 from broker.port import Broker, GroupMember
+from contract.configs import model_set_record, policy_record
 from contract.topics import Topics
+from engine.context import Context
 from engine.gallery.people import People
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 from processor.admin_lane import AdminLane
+from processor.configs import keep_checkpoints, write_configs
 from processor.decided import Decided
-from processor.examine import Examiner
 from processor.intake import Intake, wait_until_idle
 from processor.lane import Lane, LaneHooks
 from processor.metrics import ProcessorMetrics
-from processor.outputs import Emitter
+from processor.outputs import Emitter, Ids
 from processor.people import PeopleAccess, Reached
 from processor.pool import MatchingPool
+from processor.processing import Processing
 from processor.settings import ProcessorSettings
 
 log = logging.getLogger(__name__)
@@ -59,11 +64,14 @@ class Processor:
         self._broker, self._topics, self._people = broker, topics, people
         self._metrics = ProcessorMetrics(registry)
         workers = settings.workers or os.cpu_count() or 1
-        self._clock, self._settings, self._max_pixels = clock, settings, max_pixels
-        self._models, self._policy = models, policy
+        self._clock, self._settings = clock, settings
+        self._context = Context(models, policy, max_pixels, time.perf_counter)
         self._pool = MatchingPool(workers)
         self._access = PeopleAccess(broker, topics.people, KeyedReader(broker, topics.photos), people, reached)
-        self._emitter = Emitter(topics, policy, dict(models.identities), settings.event_source, clock)
+        identities = dict(models.identities)
+        self._configs = policy_record(msgspec.to_builtins(policy)), model_set_record(identities)
+        ids = Ids(identities, *(record.id for record in self._configs))
+        self._emitter = Emitter(topics, self._context, ids, settings.event_source, clock, settings.evidence)
         self._lane_outages = OutageLog(log)
         self._outstanding = dict.fromkeys((topics.requests, topics.admin), 0)
         capacity = workers * settings.queued_per_worker
@@ -75,14 +83,12 @@ class Processor:
         self._stack = AsyncExitStack()
 
     def _intake(self, topic: str, group: str, kind: type[Lane], capacity: int, *, administrative: bool) -> Intake:
-        examine = Examiner(
+        process = Processing(
             self._access,
-            self._models,
-            self._policy,
+            self._context,
             self._pool,
             self._clock,
             replies_topic=self._topics.replies,
-            max_pixels=self._max_pixels,
             gallery_wait_s=self._settings.gallery_wait_ms / 1000.0,
             administrative=administrative,
         )
@@ -91,7 +97,7 @@ class Processor:
 
         def new_lane(partition: int, member: GroupMember, left: Callable[[int], None]) -> Lane:
             hooks = LaneHooks(self._metrics.committed, left, self._metrics.commit_failed, self._lane_outages)
-            return kind(partition, member, examine, examine.expire, self._emitter, self._access, hooks, wait_s)
+            return kind(partition, member, process, process.expire, self._emitter, self._access, hooks, wait_s)
 
         return Intake(
             topic,
@@ -112,11 +118,13 @@ class Processor:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as stack:
             stack.callback(self._pool.shutdown)
+            await write_configs(self._broker, self._topics.configs, self._configs)
             for intake in self._intakes:
                 await intake.join(stack.enter_async_context)
             stack.push_async_callback(self._cancel_tasks)
             for intake in self._intakes:
                 intake.start()
+            self._start(keep_checkpoints(self._broker, self._topics.configs, self._people, self._clock))
             self._stack = stack.pop_all()
         return self
 

@@ -16,5 +16,7 @@ class ProcessorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """How long a finished result waits for those behind it in its partition, so that a backlog shares transactions."""
     gallery_wait_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 1000
     """How long a request waits for people that its sender has seen enrolled; after it, OVERLOADED."""
+    evidence: bool = True
+    """Whether each match leaves evidence: the embedding of the probe, the nearest people, the findings."""
     event_source: str = "/picturematch"
     """CloudEvents source of the events: a URI-reference naming this installation."""

@@ -1,1 +1,1 @@
-"""What goes out: readers of the events topic, one module per destination."""
+"""The sinks: readers of the events topic, one module per destination."""

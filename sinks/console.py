@@ -1,10 +1,9 @@
-"""Events as JSON lines on a stream: what `picturematch events` prints."""
+"""Writes events as JSON lines to a stream, for the command `picturematch events`."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal
 
 import orjson
 
@@ -12,13 +11,10 @@ from broker.ordered import read_live, read_merged, start_offsets
 from broker.port import Broker, Record, Start
 from contract.text import printable_json
 
-Kind = Literal["match", "people", "compare", "all"]
-_KINDS: Mapping[Kind, tuple[str, ...]] = {"match": ("match",), "people": ("enrol", "delete"), "compare": ("compare",)}
-
 
 @dataclass(slots=True)
 class Printed:
-    """How many events were printed, and how many records were passed over because they cannot be read."""
+    """The number of printed events, and the number of records that were skipped because they cannot be read."""
 
     events: int = 0
     unreadable: int = 0
@@ -26,14 +22,17 @@ class Printed:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which events are wanted: `kind` all, or one device's, which must be a match then."""
+    """Which events are printed: those of some kinds (empty: all kinds), and those of one device (None: all devices).
 
-    kind: Kind = "all"
+    Only matches name a device.
+    """
+
+    kinds: frozenset[str] = frozenset()
     device_ip: str | None = None
 
     def wants(self, event: Mapping[str, object]) -> bool:
-        """Whether it is one of them."""
-        if self.kind != "all" and event.get("kind") not in _KINDS[self.kind]:
+        """Return whether the event is chosen."""
+        if self.kinds and event.get("kind") not in self.kinds:
             return False
         return self.device_ip is None or event.get("device_ip") == self.device_ip
 
@@ -51,19 +50,19 @@ async def print_events(
     passed_over: Callable[[Record], None] = lambda _: None,
     printed: Printed | None = None,
 ) -> Printed:
-    """Write the chosen events, one line each, in the order of their writing, and return how many.
+    """Write the chosen events, one line each, in the order in which they were appended, and return the counts.
 
     Args:
         broker: The open log.
         topic: The events topic.
-        write: Takes whole lines, once per batch.
-        stop: Set it to end at the next batch.
-        since_s: Written then or later, in epoch seconds; None from the first.
-        follow: Go on with those that come; otherwise end where the topic ends at the start.
-        choice: None wants all.
-        limit: End after so many lines.
+        write: Called with whole lines, once per batch.
+        stop: The event that ends the function at the next batch.
+        since_s: The earliest time of writing, in epoch seconds; None begins at the first event.
+        follow: Whether to continue with later events; otherwise the function ends at the topic's present end.
+        choice: The events to write; None means all.
+        limit: The number of lines after which the function ends.
         passed_over: Called with every record that cannot be read, whether it would have been chosen or not.
-        printed: What is returned, for whoever needs the counts of a run that is broken off.
+        printed: The counts to update and return, for a caller that needs them also after an interruption.
     """
     choice = choice or Choice()
     start = Start.EARLIEST if since_s is None else since_s
@@ -76,16 +75,16 @@ async def print_events(
             if printer.take(records) or stop.is_set():
                 return printer.printed
     if follow:
-        goes_on = {partition: max(end, begin[partition]) for partition, end in ends.items()}
-        async with aclosing(read_live(broker, topic, goes_on, stop)) as coming:
-            async for records in coming:
+        live_from = {partition: max(end, begin[partition]) for partition, end in ends.items()}
+        async with aclosing(read_live(broker, topic, live_from, stop)) as live:
+            async for records in live:
                 if printer.take(records):
                     break
     return printer.printed
 
 
 class _Printer:
-    """Prints the chosen events of what it is given, and counts."""
+    """Prints the chosen events of the given records, and counts them."""
 
     def __init__(
         self,
@@ -99,7 +98,7 @@ class _Printer:
         self.printed = printed
 
     def take(self, records: Sequence[Record]) -> bool:
-        """Print what is chosen of these; whether that was the last."""
+        """Print the chosen events of the records; return whether the limit is reached."""
         lines = [line for record in records if (line := self._chosen(record)) is not None]
         if lines:
             self._write(b"".join(lines))
@@ -123,7 +122,7 @@ class _Printer:
 
 
 def _event(record: Record) -> Mapping[str, object] | None:
-    """The event, or None where the record holds none that can be read."""
+    """Return the event that a record contains, or None where the record contains no readable event."""
     try:
         event = orjson.loads((record.value or b"").strip())
     except orjson.JSONDecodeError:
@@ -132,6 +131,6 @@ def _event(record: Record) -> Mapping[str, object] | None:
 
 
 def _line(record: Record, event: Mapping[str, object]) -> bytes:
-    """The event's JSON as it stands, fit for a terminal."""
+    """Return the event's JSON, unchanged except for characters that a terminal must not receive, as one line."""
     value = (record.value or b"").strip()
     return printable_json(orjson.dumps(event) if b"\n" in value or b"\r" in value else value) + b"\n"

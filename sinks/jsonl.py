@@ -1,4 +1,4 @@
-"""The JSON lines sink: events in rotating files, each exactly once."""
+"""The JSON lines sink: writes each event exactly once to rotating files."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from typing import TypeVar
 from broker.port import Record
 from contract.files import cannot_be_written
 from sinks.jsonl_files import JsonlFiles
-from sinks.port import ReadAt, SinkError, Standing
+from sinks.port import PartitionOffsets, ReadAt, SinkError
 
 T = TypeVar("T")
 
@@ -17,15 +17,15 @@ _log = logging.getLogger(__name__)
 
 
 class JsonlSink:
-    """A `sinks.port.Sink` that writes to a folder; `sinks.jsonl_files` says how the files stand.
+    """A `sinks.port.Sink` that writes to a folder; `sinks.jsonl_files` describes the files.
 
     Args:
-        folder: Made when missing (0700); files are 0600.
+        folder: The folder, which is created (mode 0700) when it is missing; files have the mode 0600.
         topic: The topic that is read.
-        group: The consumer group; a folder belongs to one.
-        max_bytes: A file grows no larger than this, or than one batch.
-        max_age_s: A file that is older gets no more lines.
-        clock_s: Seconds since the epoch, for the age of files.
+        group: The consumer group; a folder belongs to one group.
+        max_bytes: The most bytes of a file, unless a single batch is larger.
+        max_age_s: The age of a file in seconds from which on no lines are added to it.
+        clock_s: Returns the seconds since the epoch, from which the age of files is computed.
     """
 
     def __init__(
@@ -43,34 +43,46 @@ class JsonlSink:
         self._files = JsonlFiles(folder, topic, group, max_bytes, max_age_s)
         self._clock_s = clock_s
 
-    async def setup(self, standings: Mapping[int, Standing], read_at: ReadAt) -> None:
-        """Take the folder; say so when it gets only what the group has not carried elsewhere. Raises SinkError."""
+    async def setup(self, offsets: Mapping[int, PartitionOffsets], read_at: ReadAt) -> None:
+        """Open the folder; warn where the group has written events to another folder before.
+
+        Raises:
+            SinkError: the folder cannot be used.
+        """
         places = await self._do(self._files.open)
-        there = {place: await read_at(*place) for place in places if place[0] in standings}
-        ends = {partition: standing.end for partition, standing in standings.items()}
+        there = {place: await read_at(*place) for place in places if place[0] in offsets}
+        ends = {partition: known.end for partition, known in offsets.items()}
         await self._do(lambda: self._files.settle(ends, there))
-        if self._files.is_new and any(standing.committed for standing in standings.values()):
+        if self._files.is_new and any(known.committed for known in offsets.values()):
             _log.warning(
-                "group %s has carried events to another folder before: %s gets only those that follow; "
-                "to have all of them here, take a group of its own: --group NAME",
+                "group %s has written events to another folder before: only later events are written to %s; "
+                "to write all events here, choose a new group: --group NAME",
                 self._group,
                 self._folder,
             )
 
     async def add(self, records: Sequence[Record]) -> None:
-        """Write the records that the files do not hold yet. Raises SinkError."""
+        """Write the records that the files do not contain yet.
+
+        Raises:
+            SinkError: the folder cannot be written.
+        """
         await self._do(lambda: self._files.write(records, self._clock_s()))
 
     async def flush(self) -> None:
-        """Make them durable. Raises SinkError."""
+        """Make all added records durable.
+
+        Raises:
+            SinkError: the folder cannot be written, or was moved or deleted.
+        """
         await self._do(self._files.sync)
 
     async def close(self) -> None:
-        """Let the folder go."""
+        """Close the files and unlock the folder."""
         self._files.close()
 
     async def _do(self, work: Callable[[], T]) -> T:
-        """Run file work beside the event loop, which has the log to attend to."""
+        """Run work on files in a thread, so that the event loop stays free for the log."""
         try:
             return await asyncio.to_thread(work)
         except OSError as error:

@@ -1,13 +1,15 @@
-"""The files of the JSON lines sink: synchronous, one owner, one line per record whatever happens.
+"""The files of the JSON lines sink: synchronous, with one owner, and with exactly one line per record after any crash.
 
 Invariants:
 
-- Every file but the last is finished and never touched again. Files are named `events-<number>-<UTC time>.jsonl`,
-  numbers grow.
-- A line carries its place in the log (`place`), and per partition places grow from line to line, over all files.
-- `written.json` tells how far the folder is (`sinks.jsonl_state`). It is replaced after the lines that it tells of are
-  durable, and is durable itself before the group commits. What it tells of is therefore never written again, whichever
-  partitions were committed; and what stands behind that in the last file was not committed, so it may be cut.
+- Every file but the last is finished and never changed again. Files are named `events-<number>-<UTC time>.jsonl`, with
+  rising numbers.
+- A line contains its place in the log (`place`), and the offsets of each partition rise from line to line, over all
+  files.
+- `written.json` records the state of the folder (`sinks.jsonl_state`): the last file, its size, and the last line of
+  each partition. It is replaced after these lines are durable, and is durable itself before the group commits. The
+  lines that it covers are therefore never written again, whichever partitions were committed. Any later lines in the
+  last file were not committed, so they may be cut off.
 """
 
 import logging
@@ -39,7 +41,7 @@ class _Owner(msgspec.Struct, frozen=True):
 
 
 class JsonlFiles:
-    """Owns a folder of rotating files. Call `open`, then `settle`, and `close` last; nothing here is thread-safe."""
+    """Owns a folder of rotating files. Call `open`, then `settle`, and `close` last; no method is thread-safe."""
 
     def __init__(self, folder: Path, topic: str, group: str, max_bytes: int, max_age_s: float) -> None:
         self._folder = folder
@@ -58,14 +60,14 @@ class JsonlFiles:
 
     @property
     def is_new(self) -> bool:
-        """Whether the folder was taken for the first time."""
+        """Whether the folder was used for the first time."""
         return self._is_new
 
     def open(self) -> Sequence[tuple[int, int]]:
-        """Take the folder, and return the places (partition, offset) at which `settle` wants the log's records.
+        """Open the folder, and return the places (partition, offset) for which `settle` needs the log's records.
 
         Raises:
-            SinkError: the folder is another's, or in use.
+            SinkError: the folder belongs to another sink, topic or group, or another process writes to it.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._dir = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -79,19 +81,19 @@ class JsonlFiles:
         return [*lasts, *((place.partition, place.offset) for place in in_tail)]
 
     def settle(self, ends: Mapping[int, int], there: Mapping[tuple[int, int], Record | None]) -> None:
-        """Keep of what a crash left what the log has too, and cut the rest; it is delivered again.
+        """Keep the uncommitted lines that equal the log's records, and cut off the rest, which is delivered again.
 
         Args:
             ends: Partition -> end offset of the topic.
-            there: What the log has at the places that `open` asked for.
+            there: The log's records at the places that `open` returned.
 
         Raises:
-            SinkError: the folder holds events of another log.
+            SinkError: the folder contains events of another log.
         """
         if foreign_partition(self._written, ends, there) is not None:
             raise SinkError(
-                f"{self._folder} holds events that the log does not have; it belongs to another data folder, "
-                "so choose another folder for this one"
+                f"{self._folder} contains events that the log does not have; it belongs to another data folder, "
+                "so choose another folder for these events"
             )
         kept = keep_of_tail(self._written, self._tail, ends, there)
         cut = self._tail[kept.lines :]
@@ -100,7 +102,7 @@ class JsonlFiles:
             os.ftruncate(self._file, kept.written.size)
             if whole := sum(line.endswith(b"\n") for line in cut):
                 _log.warning(
-                    "%d lines at the end of %s were written before a crash and are not what the log has; "
+                    "%d lines at the end of %s were written before a crash and differ from the log; "
                     "they are cut off, and their events are written again",
                     whole,
                     self._folder / self._name,
@@ -111,12 +113,12 @@ class JsonlFiles:
         """Append the records that are not written yet. They are durable only after `sync`.
 
         Raises:
-            SinkError: the folder is gone.
+            SinkError: the folder was moved or deleted.
         """
         lines = [
             (Place(record.topic, record.partition, record.offset), line_of(record))
             for record in records
-            if not self._written.holds(record.partition, record.offset)
+            if not self._written.contains(record.partition, record.offset)
         ]
         if not lines:
             return
@@ -131,7 +133,7 @@ class JsonlFiles:
         """Make everything written durable.
 
         Raises:
-            SinkError: the folder or its last file is gone, so what was written is too.
+            SinkError: the folder or its last file was moved or deleted, and the written lines with it.
         """
         if self._file is not None and self._written != self._durable:
             try:
@@ -144,7 +146,7 @@ class JsonlFiles:
             self._save(self._written)
 
     def close(self) -> None:
-        """Close the files and let the folder go."""
+        """Close the files and unlock the folder."""
         for descriptor in (self._file, self._lock, self._dir):
             if descriptor is not None:
                 os.close(descriptor)
@@ -153,7 +155,7 @@ class JsonlFiles:
     def _own(self) -> None:
         path = self._folder / OWNER_FILE
         if not path.exists() and any(self._folder.iterdir()):
-            raise SinkError(f"{self._folder} is not empty and not a folder of this sink; choose an empty one")
+            raise SinkError(f"{self._folder} is not empty and not a folder of this sink; choose an empty folder")
         self._lock = os.open(OWNER_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self._dir)
         if not try_lock(self._lock):
             raise SinkError(f"another process writes to {self._folder}; stop it or choose another folder")
@@ -171,41 +173,41 @@ class JsonlFiles:
             raise SinkError(f"{path} cannot be read; choose another folder") from error
         if owner != self._owner:
             raise SinkError(
-                f"{self._folder} holds the events of topic {owner.topic} for group {owner.group}; "
+                f"{self._folder} contains the events of topic {owner.topic} for group {owner.group}; "
                 "choose another folder, or that group"
             )
 
     def _files(self) -> list[tuple[int, str, str]]:
-        """(number, name, UTC time of its beginning) of every file, by number."""
+        """Return (number, name, UTC time of creation) of every file, sorted by number."""
         return sorted((int(m[1]), m[0], m[2]) for path in self._folder.iterdir() if (m := _NAME.fullmatch(path.name)))
 
     def _state(self, files: Sequence[tuple[int, str, str]]) -> Written:
-        """How far the folder is, as it noted; read off all its files where there is no note, or one that is wrong."""
+        """Return the state of the folder from `written.json`, or from all files where that is missing or wrong."""
         note = self._folder / STATE_FILE
         try:
             written = decode_written(note.read_bytes())
         except FileNotFoundError:
-            return self._read_off(files)
+            return self._read_files(files)
         if written is None:
-            _log.warning("%s is damaged; it is made again from the files beside it", note)
-            return self._read_off(files)
+            _log.warning("%s is damaged; it is written again from the other files of the folder", note)
+            return self._read_files(files)
         short = [name for number, name, _ in files if number == written.file and self._size(name) < written.size]
         if short:
-            _log.warning("%s is shorter than it was: lines are gone from its end", self._folder / short[0])
-            return self._read_off(files)
+            _log.warning("%s is shorter than it was: lines at its end are lost", self._folder / short[0])
+            return self._read_files(files)
         return written
 
     def _size(self, name: str) -> int:
         return os.stat(name, dir_fd=self._dir).st_size
 
-    def _read_off(self, files: Sequence[tuple[int, str, str]]) -> Written:
+    def _read_files(self, files: Sequence[tuple[int, str, str]]) -> Written:
         written = Written()
         for number, name, _ in files:
             written = Written(number, 0, written.last)
             with (self._folder / name).open("rb") as lines:
                 for count, line in enumerate(lines, start=1):
                     place = place_of(line)
-                    if place is not None and not written.holds(place.partition, place.offset):
+                    if place is not None and not written.contains(place.partition, place.offset):
                         written = written.with_lines([(place, line)])
                     elif line.endswith(b"\n"):
                         _log.warning("line %d of %s is damaged", count, self._folder / name)
@@ -213,9 +215,9 @@ class JsonlFiles:
         return written
 
     def _take_up(self, number: int, name: str, begun: str) -> None:
-        """Go on in the last file, and read what stands in it behind what was noted."""
+        """Open the last file for appending, and read its lines behind those that `written.json` covers."""
         if number < self._written.file:
-            return  # the last file was taken away; the next one gets the number after it
+            return  # the last file was removed; the next file has the number after it
         start = self._written.size if number == self._written.file else 0
         self._file, self._name = os.open(name, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW, dir_fd=self._dir), name
         with (self._folder / name).open("rb") as lines:
@@ -229,7 +231,7 @@ class JsonlFiles:
         return size > 0 and (size + coming_bytes > self._max_bytes or now_s - self._begun_s >= self._max_age_s)
 
     def _begin(self, now_s: float) -> None:
-        self.sync()  # so that only the last file can hold what is not noted
+        self.sync()  # so that only the last file can contain lines that `written.json` does not cover
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -248,23 +250,23 @@ class JsonlFiles:
             while left:
                 left = left[os.write(self._file, left) :]
         except OSError:
-            os.ftruncate(self._file, self._written.size)  # a full disk must leave no half line behind
+            os.ftruncate(self._file, self._written.size)  # a full disk must not leave an incomplete line
             raise
 
     def _save(self, written: Written) -> None:
-        """Replace the note; durable when it returns."""
+        """Replace `written.json`, durably."""
         write_whole(STATE_FILE, encode_written(written), folder=self._dir)
         self._durable = written
 
     def _is_at_its_name(self) -> bool:
-        assert self._file is not None  # noqa: S101 - asked about an open file only, for mypy
+        assert self._file is not None  # noqa: S101 - called with an open file only, for mypy
         try:
             return os.path.samestat(os.stat(self._name, dir_fd=self._dir), os.fstat(self._file))
         except FileNotFoundError:
             return False
 
     def _require_in_place(self) -> None:
-        """Nothing may be committed that was written to files which nobody can find."""
+        """Raise SinkError where the folder or the last file was moved or deleted: its lines must not be committed."""
         assert self._lock is not None  # noqa: S101 - the folder is owned, for mypy
         try:
             in_place = os.path.samestat((self._folder / OWNER_FILE).stat(), os.fstat(self._lock))
@@ -273,12 +275,12 @@ class JsonlFiles:
         if not in_place:
             raise SinkError(
                 f"{self._folder} was moved, deleted or unmounted while events were written to it: put it back and run "
-                "the same command again, or choose another folder; what was not committed is written there again"
+                "the same command again, or choose another folder; uncommitted events are written there again"
             )
         if self._file is not None and os.fstat(self._file).st_nlink == 0:
             raise SinkError(
                 f"{self._folder / self._name} was deleted while events were written to it: run the same command again, "
-                "and what was not committed is written to another file"
+                "and uncommitted events are written to another file"
             )
 
     def _sync_folder(self) -> None:

@@ -1,4 +1,4 @@
-"""The lines of the JSON lines sink: an event with its place in the log. Pure."""
+"""The lines of the JSON lines sink: each is an event with its place in the log. Pure."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ from broker.port import Record
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where in the log a line's event stands."""
+    """The place in the log of a line's event."""
 
     topic: str
     partition: int
@@ -25,9 +25,9 @@ _line_decoder = msgspec.json.Decoder(_Line)
 
 
 def line_of(record: Record) -> bytes:
-    """A record's line: the event's own JSON with `place` set before it.
+    """Return the line of a record: the event's own JSON with `place` as the first field.
 
-    A value that is no JSON object is kept as base64 under `unreadable`: a sink passes on what it was given.
+    A value that is no JSON object is written as base64 in the field `unreadable`, because a sink drops no record.
     """
     place = orjson.dumps({"topic": record.topic, "partition": record.partition, "offset": record.offset})
     value = (record.value or b"").strip()
@@ -40,13 +40,13 @@ def line_of(record: Record) -> bytes:
     elif b"\n" in value or b"\r" in value:
         rest = orjson.dumps(event)[1:]
     else:
-        # spliced, not written anew: numbers keep every digit they came with
+        # The event's bytes are copied, not encoded again, so that numbers keep all their digits.
         rest = value[1:].lstrip()
     return b'{"place":' + place + (b"" if rest.startswith(b"}") else b",") + rest + b"\n"
 
 
 def place_of(line: bytes) -> Place | None:
-    """The place that a line names; None for half a line, and for one that this sink did not write."""
+    """Return the place that a line names; None for an incomplete line, and for one that this sink did not write."""
     if not line.endswith(b"\n"):
         return None
     try:
@@ -56,5 +56,5 @@ def place_of(line: bytes) -> Place | None:
 
 
 def digest_of(line: bytes) -> str:
-    """What tells one line from another: 32 hexadecimal digits."""
+    """Return the digest by which lines are compared: 32 hexadecimal digits."""
     return hashlib.sha256(line).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What the folder of a JSON lines sink knows of itself, and what that makes of the lines a crash left behind. Pure."""
+"""The recorded state of a JSON lines sink's folder, and the decision which lines to keep after a crash. Pure."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,27 +11,27 @@ from sinks.jsonl_lines import Place, digest_of, line_of, place_of
 
 
 class Last(msgspec.Struct, frozen=True):
-    """The last line of a partition: the offset of its event, and the line's digest."""
+    """The last line of a partition: the offset of the line's event, and the line's digest."""
 
     offset: int
     digest: str
 
 
 class Written(msgspec.Struct, frozen=True):
-    """How far a folder is: the number of its last file, how many bytes of that file are durable, and per partition the
-    last line that stands in this file or in one before it."""
+    """The state of a folder: the number of its last file, the number of durable bytes in that file, and by partition
+    the last line in this file or an earlier one."""
 
     file: int = 0
     size: int = 0
     last: dict[int, Last] = msgspec.field(default_factory=dict)
 
-    def holds(self, partition: int, offset: int) -> bool:
-        """Whether the event at that place stands in the files."""
+    def contains(self, partition: int, offset: int) -> bool:
+        """Return whether the files contain the event at that place."""
         last = self.last.get(partition)
         return last is not None and offset <= last.offset
 
     def with_lines(self, lines: Iterable[tuple[Place, bytes]]) -> "Written":
-        """The same after these lines were appended to the last file."""
+        """Return the state after these lines were appended to the last file."""
         size, last = self.size, dict(self.last)
         for place, line in lines:
             size += len(line)
@@ -45,13 +45,13 @@ class _Sealed(msgspec.Struct, frozen=True):
 
 
 def encode_written(written: Written) -> bytes:
-    """As a file's content, with its own checksum."""
+    """Return the contents of `written.json`, which include a checksum."""
     body = msgspec.json.encode(written)
     return msgspec.json.encode(_Sealed(hashlib.sha256(body).hexdigest(), msgspec.Raw(body))) + b"\n"
 
 
 def decode_written(content: bytes) -> Written | None:
-    """What `encode_written` wrote; None when a byte of it is another."""
+    """Return the state that `encode_written` encoded; None where the contents were changed."""
     try:
         sealed = msgspec.json.decode(content, type=_Sealed)
         body = bytes(sealed.written)
@@ -62,7 +62,7 @@ def decode_written(content: bytes) -> Written | None:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How many lines of a tail are kept, and how far the folder is with them."""
+    """The number of lines of a tail that are kept, and the state of the folder including them."""
 
     lines: int
     written: Written
@@ -71,15 +71,15 @@ class Kept:
 def keep_of_tail(
     written: Written, tail: Sequence[bytes], ends: Mapping[int, int], there: Mapping[tuple[int, int], Record | None]
 ) -> Kept:
-    """Which lines behind the durable part are kept: all before the first one that is not exactly the next of its
-    partition as the log has it.
+    """Decide which lines behind the durable part are kept: all before the first line that differs from the log.
 
-    No line of the tail is committed, so what is cut off is delivered again. A line that is damaged must not be
-    believed: its place would have other events taken as written.
+    A line differs unless it is exactly the line of the log's record at its place, and its place follows those of the
+    earlier lines. No line of the tail is committed, so lines that are cut off are delivered again. A damaged line must
+    not be kept, because with its place other events would count as written.
 
     Args:
-        written: The durable part.
-        tail: The lines behind it, the last one perhaps half.
+        written: The state of the durable part.
+        tail: The lines behind the durable part; the last one may be incomplete.
         ends: Partition -> end offset of the topic.
         there: (partition, offset) -> the log's record, for every place that the tail names.
     """
@@ -88,7 +88,7 @@ def keep_of_tail(
         if (
             place is None
             or place.offset >= ends.get(place.partition, 0)
-            or written.holds(place.partition, place.offset)
+            or written.contains(place.partition, place.offset)
         ):
             return Kept(number, written)
         record = there.get((place.partition, place.offset))
@@ -101,8 +101,11 @@ def keep_of_tail(
 def foreign_partition(
     written: Written, ends: Mapping[int, int], there: Mapping[tuple[int, int], Record | None]
 ) -> int | None:
-    """A partition of which the folder holds an event that the log does not have, or has another at its place; None when
-    they fit. An event fits that the log has removed since, and one whose record was damaged in the log since."""
+    """Return a partition whose last event in the folder differs from the log; None where all events may be of the log.
+
+    An event differs if its offset lies behind the log's end, or if the log has another event at its place. Events that
+    the log has removed since, and events whose record was damaged in the log since, do not differ.
+    """
     for partition, last in written.last.items():
         record = there.get((partition, last.offset))
         if last.offset >= ends.get(partition, 0):

@@ -1,19 +1,22 @@
-"""The port of a sink: a destination of events. One file per destination; `sinks.runner` drives them all."""
+"""The port of a sink, which is a destination of events. Each is one module; `sinks.runner` runs all of them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from broker.port import Record
+from contract.operator_error import OperatorError
 
 
-class SinkError(Exception):
-    """A destination that cannot be used; the message is a sentence for the user."""
+class SinkError(OperatorError):
+    """A destination cannot be used; the message is a sentence for the user."""
 
 
 class SinkBusy(Exception):
-    """The destination asks to be left alone for `retry_after_s` seconds; raised by `Sink.flush` only, which is then
-    called again. What was added stays added."""
+    """The destination cannot accept records for `retry_after_s` seconds.
+
+    Only `Sink.flush` raises this error, and the runner calls `flush` again later. Added records stay added.
+    """
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(f"busy for {retry_after_s} s")
@@ -21,30 +24,31 @@ class SinkBusy(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How far a partition is: the group's `committed` offset (None before the first) and the topic's `end`."""
+class PartitionOffsets:
+    """The offsets of a partition: the group's `committed` one (None before the first commit) and the topic's `end`."""
 
     committed: int | None
     end: int
 
 
 ReadAt = Callable[[int, int], Awaitable[Record | None]]
-"""Given partition and offset, the topic's record at that place, or None where there is none (any more)."""
+"""A function that returns the topic's record at a partition and offset, or None where the topic has no record there or
+has removed it."""
 
 
 class Sink(Protocol):
     """A destination of records.
 
     The log delivers at least once: after a crash between `flush` and the commit the same records are added again.
-    Partitions are committed one by one, so a crash can leave any of them committed and the others not.
-    A sink that can tell (by partition and offset) leaves them out; another passes on the event's id, so that its
-    receiver can.
+    Partitions are committed one by one, so after a crash any of them may be committed and the others not. A sink that
+    can recognise repeated records (by partition and offset) leaves them out; another sink sends the event's id to its
+    receiver, which then recognises them.
     """
 
-    async def setup(self, standings: Mapping[int, Standing], read_at: ReadAt) -> None:
-        """Called once before all else, with every partition of the topic.
+    async def setup(self, offsets: Mapping[int, PartitionOffsets], read_at: ReadAt) -> None:
+        """Prepare the destination; called once, before all other methods, with every partition of the topic.
 
-        `read_at` lets a sink compare what it holds with what the log has.
+        With `read_at` a sink compares its own records with those of the log.
 
         Raises:
             SinkError: the destination cannot be used.
@@ -52,18 +56,18 @@ class Sink(Protocol):
         ...
 
     async def add(self, records: Sequence[Record]) -> None:
-        """Take these records, per partition in offset order."""
+        """Add records, which are in offset order within each partition."""
         ...
 
     async def flush(self) -> None:
-        """Return once everything added is durable at the destination.
+        """Return when all added records are durable at the destination.
 
         Raises:
-            SinkBusy: not now; call it again.
-            SinkError: it cannot be had; nothing of it is committed.
+            SinkBusy: the destination is busy; the runner calls `flush` again later.
+            SinkError: the records cannot be made durable; the runner commits none of them.
         """
         ...
 
     async def close(self) -> None:
-        """Give back what is held. Nothing is flushed here."""
+        """Release all resources, without flushing."""
         ...

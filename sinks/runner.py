@@ -1,15 +1,15 @@
-"""Drives one sink: reads as a member of a consumer group, adds, and checkpoints.
+"""Runs one sink: reads records as a member of a consumer group, adds them to the sink, and makes checkpoints.
 
-The order of a checkpoint, which makes sure that no event is lost:
+A checkpoint has two steps, whose order prevents that an event is lost:
 
-1. `sink.flush()`: everything added is durable at the destination. If this fails, nothing is committed.
-2. The group's offsets are committed, partition by partition. If this fails, or the process dies before it, the same
-   records are delivered again, and the sink recognises them or its receiver does.
+1. `sink.flush()` makes all added records durable at the destination. If it fails, nothing is committed.
+2. The group's offsets are committed, partition by partition. If a commit fails, or the process dies before it, the same
+   records are delivered again, and the sink or its receiver recognises them.
 
-Partitions pass to another member of the group only when what was delivered of them is checkpointed: the other one
-writes elsewhere, and does not see what stands here already.
+A partition passes to another member of the group only when its delivered records are checkpointed, because the other
+member writes to another destination and cannot recognise records that were written to this one.
 
-The order of a stop: delivery ends, what was delivered is checkpointed, the sink is closed.
+At a stop, delivery ends, the delivered records are checkpointed, and the sink is closed.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from broker.port import Broker, BrokerError, GroupMember, Position, Record
-from sinks.port import ReadAt, Sink, SinkBusy, Standing
+from sinks.port import PartitionOffsets, ReadAt, Sink, SinkBusy
 
 _log = logging.getLogger(__name__)
 
@@ -26,31 +26,31 @@ _RETRY_FIRST_S, _RETRY_MOST_S = 0.1, 5.0
 _AFTER_FAILED_COMMIT_S = 1.0
 
 
-class _Hand:
-    """Whether records were delivered that are not checkpointed yet."""
+class _Pending:
+    """Whether delivered records are pending, which means that they are not checkpointed yet."""
 
     def __init__(self) -> None:
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._none = asyncio.Event()
+        self._none.set()
 
     async def fetch(self, member: GroupMember, max_records: int, timeout_s: float | None) -> Sequence[Record]:
-        """The next records, which are in hand from the moment they are delivered."""
+        """Return the next records, which are pending as soon as they are delivered."""
         records = await member.fetch(max_records, timeout_s)
         if records:
-            self._empty.clear()
+            self._none.clear()
         return records
 
-    def put_down(self) -> None:
-        """They are committed, or will be delivered again."""
-        self._empty.set()
+    def clear(self) -> None:
+        """Note that all delivered records are committed or will be delivered again."""
+        self._none.set()
 
-    async def emptied(self, _: frozenset[int]) -> None:
-        """Wait until nothing is in hand; see `broker.port.OnRevoked`."""
-        await self._empty.wait()
+    async def wait_until_none(self, _: frozenset[int]) -> None:
+        """Wait until no records are pending; a `broker.port.OnRevoked`."""
+        await self._none.wait()
 
 
 def reading_at(broker: Broker, topic: str) -> ReadAt:
-    """What a sink looks records of this topic up with."""
+    """Return the function with which a sink reads single records of the topic."""
 
     def read_at(partition: int, offset: int) -> Awaitable[Record | None]:
         return broker.read_at(Position(topic, partition, offset))
@@ -68,59 +68,59 @@ async def run_sink(
     max_batch: int = 500,
     idle_exit_s: float | None = None,
 ) -> int:
-    """Carry records to the sink until `stop` is set, or nothing has come for `idle_exit_s`.
+    """Deliver records to the sink until `stop` is set, or until no record has arrived for `idle_exit_s`.
 
     Args:
-        sink: The destination; it is closed on every way out.
+        sink: The destination, which is closed when the function ends in any way.
         member: An entered member of the sink's group.
         ends: Partition -> end offset of the topic.
-        stop: Set it to drain and return.
+        stop: The event that ends the function after a last checkpoint.
         read_at: Reads one record of the topic.
-        max_batch: Records per checkpoint, at most.
-        idle_exit_s: None runs until stopped.
+        max_batch: The most records per checkpoint.
+        idle_exit_s: The seconds without records after which the function ends; None runs until `stop`.
 
     Returns:
-        How many records were delivered and committed.
+        The number of records that were delivered and committed.
 
     Raises:
         SinkError: the destination cannot be used.
-        BrokerError: the log cannot be read, and trying again will not help.
+        BrokerError: the log cannot be read, and another attempt would not help.
     """
     delivered = 0
-    told: str | None = None
-    hand = _Hand()
-    member.on_revoked(hand.emptied)
+    logged: str | None = None
+    pending = _Pending()
+    member.on_revoked(pending.wait_until_none)
     try:
-        await sink.setup({p: Standing(await member.committed(p), end) for p, end in ends.items()}, read_at)
+        await sink.setup({p: PartitionOffsets(await member.committed(p), end) for p, end in ends.items()}, read_at)
         while not stop.is_set():
-            records = await _fetch(hand, member, max_batch, idle_exit_s, stop)
+            records = await _fetch(pending, member, max_batch, idle_exit_s, stop)
             if records is None:
                 break
             await sink.add(records)
             if not await _flushed(sink, stop):
                 break
             failure = await _commit(member, records, stop)
-            hand.put_down()
+            pending.clear()
             if failure is None:
                 delivered += len(records)
-                told = None
+                logged = None
             else:
-                if told != (told := str(failure)):
-                    _log.warning("%s", told)
+                if logged != (logged := str(failure)):
+                    _log.warning("%s", logged)
                 await _pause(_AFTER_FAILED_COMMIT_S, stop)
     finally:
-        hand.put_down()
+        pending.clear()
         await sink.close()
     return delivered
 
 
 async def _fetch(
-    hand: _Hand, member: GroupMember, max_batch: int, idle_exit_s: float | None, stop: asyncio.Event
+    pending: _Pending, member: GroupMember, max_batch: int, idle_exit_s: float | None, stop: asyncio.Event
 ) -> Sequence[Record] | None:
-    """The next records, or None when it is time to go."""
+    """Return the next records, or None when the runner is to end."""
     delay_s = _RETRY_FIRST_S
     while True:
-        fetching = asyncio.ensure_future(hand.fetch(member, max_batch, idle_exit_s))
+        fetching = asyncio.ensure_future(pending.fetch(member, max_batch, idle_exit_s))
         try:
             if not await _before(fetching, stop):
                 return None
@@ -136,7 +136,7 @@ async def _fetch(
 
 
 async def _flushed(sink: Sink, stop: asyncio.Event) -> bool:
-    """Flush, waiting as the sink asks; False when it was still busy at the stop."""
+    """Flush the sink, and wait while it is busy; return False where `stop` was set before the sink was flushed."""
     while True:
         try:
             await sink.flush()
@@ -148,7 +148,7 @@ async def _flushed(sink: Sink, stop: asyncio.Event) -> bool:
 
 
 async def _commit(member: GroupMember, records: Sequence[Record], stop: asyncio.Event) -> BrokerError | None:
-    """Commit what these records reach; why a partition was not committed and is to be delivered again, if one was."""
+    """Commit the offsets behind these records; rewind each partition whose commit failed, and return the last error."""
     failure: BrokerError | None = None
     for partition, offset in {record.partition: record.offset for record in records}.items():
         try:
@@ -160,8 +160,8 @@ async def _commit(member: GroupMember, records: Sequence[Record], stop: asyncio.
             failure = error
             if partition not in member.assignment():
                 _log.warning(
-                    "partition %d passed to another process of the group before offset %d was committed: events that "
-                    "were just written here stand there too",
+                    "partition %d passed to another process of the group before offset %d was committed: that process "
+                    "writes the same events again to its own destination",
                     partition,
                     offset,
                 )
@@ -169,7 +169,7 @@ async def _commit(member: GroupMember, records: Sequence[Record], stop: asyncio.
 
 
 async def _rewind(member: GroupMember, partition: int, stop: asyncio.Event) -> None:
-    """Have the partition delivered again as soon as the log can be reached, unless it is time to go before that."""
+    """Rewind the partition, so that its records are delivered again; retry until that succeeds or `stop` is set."""
     delay_s = _RETRY_FIRST_S
     while True:
         try:
@@ -183,7 +183,7 @@ async def _rewind(member: GroupMember, partition: int, stop: asyncio.Event) -> N
 
 
 async def _before(fetching: "asyncio.Future[Sequence[Record]]", stop: asyncio.Event) -> bool:
-    """Wait for either; True when the fetch came first. Otherwise it is cancelled, which loses no record."""
+    """Wait for the fetch or for `stop`; return whether the fetch ended. Else it is cancelled, which loses no record."""
     stopping = asyncio.ensure_future(stop.wait())
     both: list[asyncio.Future[Any]] = [fetching, stopping]
     try:
@@ -191,14 +191,14 @@ async def _before(fetching: "asyncio.Future[Sequence[Record]]", stop: asyncio.Ev
         return fetching.done()
     finally:
         stopping.cancel()
-        fetching.cancel()  # does nothing to one that is done
+        fetching.cancel()  # has no effect on a fetch that has ended
         await asyncio.wait(both)
         if not fetching.cancelled():
-            fetching.exception()  # looked at here, since nobody may ask for it any more
+            fetching.exception()  # retrieved here, because the caller may not, and asyncio would log an error
 
 
 async def _pause(seconds: float, stop: asyncio.Event) -> bool:
-    """Sleep; True as soon as it is time to stop."""
+    """Sleep for that many seconds; return True as soon as `stop` is set, else False."""
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:

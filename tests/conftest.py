@@ -2,9 +2,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from picturematch.kafka_dev import DevBroker
 from tests.support import chromium
 from tests.support.kafka import kafka_for_tests, missing, own_kafka
+from tests.support.kafka_dev import DevBroker
 
 _BROKERS = {"kafka_bootstrap", "kafka_to_break"}
 

@@ -24,7 +24,7 @@ def main() -> None:
         asked = json.loads(line)
         data = Path(asked["path"]).read_bytes()
         wall_s, cpu_s = time.perf_counter(), time.process_time()
-        embedding = embed(data, models, settings.ingest.max_pixels, asked["face"])
+        embedding = embed(data, models, settings.pictures.max_pixels, asked["face"])
         wall_ms, cpu_ms = (time.perf_counter() - wall_s) * 1000.0, (time.process_time() - cpu_s) * 1000.0
         print(json.dumps({"embedding": embedding, "wall_ms": wall_ms, "cpu_ms": cpu_ms}), flush=True)
 

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer import sender
 
-from broker.futures import heed
+from broker.futures import retrieve_error
 from broker.kafka.config import TRANSACTION_BACKOFF_MS
 from broker.kafka.requests import Requests
 
@@ -23,13 +23,14 @@ _STOP_LIMIT_S = 3.0
 _CUT_SHORT_S = 0.5
 
 
-def tune_library() -> None:
-    """Set what the library has no options for.
+def tune_library(log_level: str) -> None:
+    """Set what the library has no options for, in the whole process: from which level on its own lines are logged, and
+    how soon it tries again to begin a transaction.
 
-    At DEBUG it logs keys and values; of an outage it logs many lines a second, where we log one. And a transaction that
-    begins while the last one is being completed, which takes a few milliseconds, would be held up by twenty.
+    A transaction that begins while the last one is being completed, which takes a few milliseconds, would otherwise be
+    held up by twenty.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("aiokafka").setLevel(log_level.upper())
     sender.BACKOFF_OVERRIDE = TRANSACTION_BACKOFF_MS / 1000
 
 
@@ -94,7 +95,7 @@ def _look_at_errors(producer: AIOKafkaProducer) -> None:
         left.append(producer._txn_manager.wait_for_transaction_end())  # noqa: SLF001
     for future in left:
         if future is not None and future.done():
-            heed(future)
+            retrieve_error(future)
 
 
 async def start_consumer(consumer: AIOKafkaConsumer, limit_s: float) -> None:
@@ -150,4 +151,4 @@ async def _settled(future: "asyncio.Future[Any]", limit_s: float) -> None:
         with contextlib.suppress(Exception):
             future.result()
     elif not future.done():
-        future.add_done_callback(heed)
+        future.add_done_callback(retrieve_error)

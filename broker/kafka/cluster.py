@@ -1,21 +1,18 @@
 """Questions to the cluster itself: which topics there are, how they are kept; and changing that."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import aiokafka.errors as kafka
-from aiokafka.admin.config_resource import ConfigResourceType
-from aiokafka.client import AIOKafkaClient, CoordinationType
-from aiokafka.protocol.admin import (
-    AlterConfigsRequest,
-    CreateTopicsRequest,
-    DescribeConfigsRequest,
-    DescribeGroupsRequest,
-)
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
+from broker.backup import GroupOffset
 from broker.kafka.clients import bounded
 from broker.kafka.config import KafkaConfig
 from broker.kafka.errors import broker_error
@@ -26,13 +23,27 @@ from broker.port import BrokerError, BrokerUnavailable, TopicSpec, UnknownPartit
 _MOST_REPLICAS = 3
 _DYNAMIC_TOPIC_CONFIG = 1
 _TRIES = 3
+_NO_LEADER = kafka.LeaderNotAvailableError
+_NO_COORDINATOR = (
+    kafka.GroupCoordinatorNotAvailableError,
+    kafka.GroupLoadInProgressError,
+    kafka.NotCoordinatorForGroupError,
+)
+_COORDINATOR_PAUSE_S = 0.1
+
+T = TypeVar("T")
 
 
 class Cluster:
-    """One client for metadata and administration. Topics are looked up once and remembered."""
+    """One client for metadata and administration. Topics are looked up once and remembered.
+
+    Two requests are made by hand: the library's client has none that takes another member out of a group, and its
+    question for topics makes those that are missing, where the brokers are set so.
+    """
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
+        self._admin: Any = None
         self._client: Any = None
         self._known: dict[str, TopicState] = {}
 
@@ -42,17 +53,18 @@ class Cluster:
         Raises:
             BrokerError: it cannot be reached, or lets nobody in; the message says which.
         """
-        self._client = AIOKafkaClient(**self._config.connection())
-        Requests(self._client)
+        admin = AIOKafkaAdminClient(**self._config.connection())
+        client = admin._client  # noqa: SLF001 - for the two requests by hand, and to watch all of them
+        Requests(client)
         try:
-            await bounded(self._client.bootstrap(), self._config.patience_s)
+            await bounded(admin.start(), self._config.patience_s)
         except (kafka.KafkaError, TimeoutError, OSError) as error:
-            await self._client.close()
-            self._client = None
+            await admin.close()
             raise await self._why_not(error) from error
+        self._admin, self._client = admin, client
 
     async def _why_not(self, error: BaseException) -> BrokerError:
-        """The library tells only that it failed; ask one broker by hand for the reason."""
+        """The library reports only that it failed; ask one broker by hand for the reason."""
         from aiokafka.conn import create_conn  # for this rare case only
 
         options = self._config.connection()
@@ -74,9 +86,9 @@ class Cluster:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        if self._admin is not None:
+            await self._admin.close()
+            self._admin = self._client = None
 
     async def ping(self) -> None:
         """Ask for nothing in particular; find the cluster first, if it was not found yet.
@@ -86,7 +98,7 @@ class Cluster:
         """
         if self._client is None:
             await self.open()
-        await self._ask(lambda: MetadataRequest([], False), "probing")
+        await self._ask(lambda: self._send(MetadataRequest([], False)), "probing")
 
     async def topic(self, name: str, partition: int | None = None) -> TopicState:
         """The topic as it was when it was first looked up, since `forget`.
@@ -124,9 +136,7 @@ class Cluster:
             if name not in found:
                 raise UnknownTopic(f"topic {name} does not exist in Kafka: create the topics first", name)
         configs = await self._configs(names)
-        return [
-            state_of(name, *found[name], {key: value for key, (value, _) in configs[name].items()}) for name in names
-        ]
+        return [state_of(name, *found[name], _values(configs[name])) for name in names]
 
     async def evict(self, group: str, endings: tuple[str, ...]) -> Sequence[str]:
         """Take the members out of the group whose client ids end so; the ids of those that were in it.
@@ -134,22 +144,57 @@ class Cluster:
         Raises:
             BrokerUnavailable: the group cannot be asked now.
         """
-        answer = await self._ask(lambda: DescribeGroupsRequest([group]), "looking at a group", group=group)
+        doing = f"looking at group {group}"
         evicted = []
-        for code, _name, _state, _kind, _protocol, members, *_ in answer.groups:
-            if kafka.for_code(code) is not kafka.NoError:
-                raise broker_error(kafka.for_code(code)(), f"looking at group {group}")
-            for member_id, client_id, *_ in members:
-                if client_id.endswith(endings):
-                    await self._evict(group, member_id)
-                    evicted.append(member_id)
+        for answer in await self._ask(lambda: self._admin.describe_consumer_groups([group]), doing):
+            for found in answer.to_object()["groups"]:
+                _require_done(found, doing)
+                for member in found["members"]:
+                    if member["client_id"].endswith(endings):
+                        await self._evict(group, member["member_id"])
+                        evicted.append(member["member_id"])
         return evicted
 
     async def _evict(self, group: str, member_id: str) -> None:
-        answer = await self._ask(lambda: LeaveGroupRequest(group, member_id), "taking a member out", group=group)
-        error = kafka.for_code(answer.error_code)
-        if error not in (kafka.NoError, kafka.UnknownMemberIdError):
-            raise broker_error(error(), f"taking a member out of group {group}")
+        async def leave() -> Any:
+            coordinator = await self._admin.find_coordinator(group)
+            return await self._client.send(coordinator, LeaveGroupRequest(group, member_id))
+
+        doing = f"taking a member out of group {group}"
+        answer = await self._ask(leave, doing)
+        _require_done(answer.to_object(), doing, kafka.UnknownMemberIdError)
+
+    async def group_offsets(self, topics: Collection[str]) -> Sequence[GroupOffset]:
+        """Where groups go on in these topics, of all groups that have committed there."""
+        doing = "asking how far groups are"
+        found = []
+        for group, *_ in await self._ask(lambda: self._admin.list_consumer_groups(), doing):
+            offsets = await self._ask_coordinator(partial(self._offsets_of, group, doing), doing)
+            found += [
+                GroupOffset(group, place.topic, place.partition, at.offset)
+                for place, at in offsets.items()
+                if place.topic in topics and at.offset >= 0
+            ]
+        return found
+
+    async def _offsets_of(self, group: str, doing: str) -> Mapping[Any, Any]:
+        found: Mapping[Any, Any] = await self._ask(
+            partial(self._admin.list_consumer_group_offsets, group), doing, tries=1
+        )
+        return found
+
+    async def has_members(self, group: str) -> bool:
+        """Whether a process is a member of the group now."""
+        doing = f"looking at group {group}"
+
+        async def described() -> bool:
+            answers = await self._ask(lambda: self._admin.describe_consumer_groups([group]), doing, tries=1)
+            groups = [found for answer in answers for found in answer.to_object()["groups"]]
+            for found in groups:
+                _require_done(found, doing)
+            return any(found["members"] for found in groups)
+
+        return await self._ask_coordinator(described, doing)
 
     async def ensure(self, specs: Sequence[TopicSpec]) -> None:
         """See `broker.port.Broker.ensure_topics`."""
@@ -166,7 +211,7 @@ class Cluster:
         for name, (partitions, replication) in present.items():
             self._known.pop(name, None)
             spec = wanted[name]
-            state = state_of(name, partitions, replication, {key: value for key, (value, _) in configs[name].items()})
+            state = state_of(name, partitions, replication, _values(configs[name]))
             reason = unchangeable(spec, state)
             if reason is not None:
                 raise BrokerError(reason)
@@ -176,89 +221,78 @@ class Cluster:
 
     async def _metadata(self, names: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Name -> partitions and replicas, of those that exist."""
-        answer = await self._ask(lambda: MetadataRequest(list(names), False), "asking for topics")
+        answer = await self._ask(lambda: self._send(MetadataRequest(list(names), False)), "asking for topics")
         found = {}
-        for code, name, _internal, partitions in answer.topics:
-            error = kafka.for_code(code)
-            if error is kafka.NoError:
-                found[name] = (len(partitions), min((len(partition[3]) for partition in partitions), default=0))
-            elif error not in (kafka.UnknownTopicOrPartitionError, kafka.LeaderNotAvailableError):
-                raise broker_error(error(), f"topic {name}")
+        for topic in answer.to_object()["topics"]:
+            _require_done(topic, f"topic {topic['topic']}", kafka.UnknownTopicOrPartitionError, _NO_LEADER)
+            if not topic["error_code"]:
+                replicas = [len(partition["replicas"]) for partition in topic["partitions"]]
+                found[topic["topic"]] = (len(replicas), min(replicas, default=0))
         return found
 
-    async def _configs(self, names: Sequence[str]) -> dict[str, dict[str, tuple[str, int]]]:
-        """Name -> setting -> its value and where it comes from."""
-        if not names:
-            return {}
-        wanted = [(ConfigResourceType.TOPIC, name, None) for name in names]
-        answer = await self._ask(lambda: DescribeConfigsRequest(wanted), "asking how topics are kept")
-        found = {}
-        for code, _message, _kind, name, entries in answer.resources:
-            error = kafka.for_code(code)
-            if error is not kafka.NoError:
-                raise broker_error(error(), f"how topic {name} is kept")
-            found[name] = {entry[0]: (entry[1], entry[3]) for entry in entries if entry[1] is not None}
-        return found
+    async def _configs(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Name -> setting -> its entry (`config_value`, `config_source`), of the settings that have a value."""
+        wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        found = await self._ask(lambda: self._admin.describe_configs(wanted), "asking how topics are kept")
+        return _described(found, "asking how topics are kept")
 
     async def broker_settings(self, setting: str) -> Mapping[int, str]:
-        """Broker -> its value of a setting, of those brokers that tell it.
+        """Broker -> its value of a setting, of those brokers that give it.
 
         Raises:
             BrokerError: a broker does not answer, or does not allow this user to ask.
         """
-        if self._client is None:
-            raise BrokerUnavailable(f"the Kafka brokers at {self._config.bootstrap} have not been reached yet")
-        found: dict[int, str] = {}
-        for broker in sorted(node.nodeId for node in self._client.cluster.brokers()):
-            wanted = [(ConfigResourceType.BROKER, str(broker), [setting])]
-            try:
-                asked = self._client.send(broker, DescribeConfigsRequest(wanted))
-                answer = await bounded(asked, self._config.patience_s)
-            except (kafka.KafkaError, TimeoutError, OSError) as error:
-                raise broker_error(error, f"asking broker {broker} for {setting}") from error
-            for code, _message, _kind, _name, entries in answer.resources:
-                refused = kafka.for_code(code)
-                if refused is not kafka.NoError:
-                    raise broker_error(refused(), f"asking broker {broker} for {setting}")
-                found.update((broker, entry[1]) for entry in entries if entry[0] == setting and entry[1] is not None)
-        return found
+        values = {}
+        for node in sorted(node.nodeId for node in self._reached().cluster.brokers()):
+            doing = f"asking broker {node} for {setting}"
+            wanted = ConfigResource(ConfigResourceType.BROKER, str(node), {setting: None})
+            found = await self._ask(partial(self._admin.describe_configs, [wanted]), doing, tries=1)
+            entries = _described(found, doing)[str(node)]
+            if setting in entries:
+                values[node] = entries[setting]["config_value"]
+        return values
 
     async def _create(self, specs: Sequence[TopicSpec]) -> None:
         brokers = len(self._client.cluster.brokers())
         replication = self._config.replication_factor or max(1, min(_MOST_REPLICAS, brokers))
-        topics: list[Any] = [
-            (spec.name, spec.partitions, replication, [], list(configs_of(spec, replication).items())) for spec in specs
+        topics = [
+            NewTopic(spec.name, spec.partitions, replication, topic_configs=configs_of(spec, replication))
+            for spec in specs
         ]
-        answer = await self._ask(
-            lambda: CreateTopicsRequest(topics, self._config.request_timeout_ms, False), "creating topics", control=True
-        )
-        for name, code, *message in answer.topic_errors:
-            error = kafka.for_code(code)
-            if error in (kafka.NoError, kafka.TopicAlreadyExistsError):
-                continue
+
+        async def create() -> Any:
+            if self._client.cluster.controller is None:  # the library's client takes for granted that there is one
+                await self._client.force_metadata_update()
+                raise kafka.NodeNotReadyError("the brokers have no controller now")
+            return await self._admin.create_topics(topics)
+
+        answer = await self._ask(create, "creating topics")
+        for topic in answer.to_object()["topic_errors"]:
+            name, error = topic["topic"], kafka.for_code(topic["error_code"])
             if error is kafka.InvalidReplicationFactorError:
                 raise BrokerError(
                     f"topic {name} cannot be created with {replication} replicas: set replication_factor to"
                     f" the number of brokers at most ({brokers})"
                 )
             if error in (kafka.InvalidConfigurationError, kafka.InvalidTopicError, kafka.PolicyViolationError):
-                raise BrokerError(f"topic {name} cannot be created in Kafka: {(message or [''])[0]}")
-            raise broker_error(error(), f"creating topic {name}")
+                raise BrokerError(f"topic {name} cannot be created in Kafka: {topic.get('error_message') or ''}")
+            _require_done(topic, f"creating topic {name}", kafka.TopicAlreadyExistsError)
 
-    async def _alter(self, spec: TopicSpec, state: TopicState, present: Mapping[str, tuple[str, int]]) -> None:
+    async def _alter(self, spec: TopicSpec, state: TopicState, present: Mapping[str, Any]) -> None:
         """The request replaces all settings of a topic, so those that others have made are sent along."""
-        kept = {name: value for name, (value, source) in present.items() if source == _DYNAMIC_TOPIC_CONFIG}
+        kept = {
+            name: entry["config_value"]
+            for name, entry in present.items()
+            if entry["config_source"] == _DYNAMIC_TOPIC_CONFIG
+        }
         ours = configs_of(spec, state.replication)
         if in_sync_fits(state):
             del ours["min.insync.replicas"]
-        wanted = list((kept | ours).items())
-        answer = await self._ask(
-            lambda: AlterConfigsRequest([(ConfigResourceType.TOPIC, spec.name, wanted)]), "changing how topics are kept"
-        )
-        for code, _message, _kind, name in answer.resources:
-            error = kafka.for_code(code)
-            if error is not kafka.NoError:
-                raise broker_error(error(), f"changing topic {name}")
+        wanted = ConfigResource(ConfigResourceType.TOPIC, spec.name, kept | ours)
+        doing = f"changing topic {spec.name}"
+        for answer in await self._ask(lambda: self._admin.alter_configs([wanted]), doing):
+            for topic in answer.to_object()["resources"]:
+                _require_done(topic, doing)
 
     async def _until_known(self, specs: Sequence[TopicSpec]) -> None:
         """A topic that was just created takes a moment to be known everywhere and to have leaders."""
@@ -270,29 +304,66 @@ class Cluster:
                     return
                 await asyncio.sleep(0.05)
 
-    async def _ask(self, request: Any, doing: str, *, control: bool = False, group: str | None = None) -> Any:
-        """Any broker's answer, the controller's, or that of the group's coordinator; another try where one broker of
-        several is down."""
-        if self._client is None:
-            raise BrokerUnavailable(f"the Kafka brokers at {self._config.bootstrap} have not been reached yet")
-        failed: BaseException = kafka.NoBrokersAvailable()
-        for _ in range(_TRIES):
-            client = self._client
-            controller = client.cluster.controller
-            node = controller.nodeId if control and controller is not None else client.get_random_node()
+    async def _send(self, request: Any) -> Any:
+        """Any broker's answer."""
+        return await self._client.send(self._client.get_random_node(), request)
+
+    async def _ask_coordinator(self, question: Callable[[], Awaitable[T]], doing: str) -> T:
+        """The answer to a question about a group. A new cluster makes what groups need when it is first asked for."""
+        deadline_s = time.monotonic() + self._config.patience_s
+        while True:
             try:
-                if group is not None:
-                    node = await bounded(
-                        client.coordinator_lookup(CoordinationType.GROUP, group), self._config.patience_s
-                    )
-                return await bounded(client.send(node, request()), self._config.patience_s)
-            except kafka.NotControllerError as error:
-                failed = error
-                await client.force_metadata_update()
+                return await question()
+            except (kafka.KafkaError, BrokerUnavailable) as error:
+                if not isinstance(error.__cause__ or error, _NO_COORDINATOR) or time.monotonic() > deadline_s:
+                    raise broker_error(error, doing) from error
+            await asyncio.sleep(_COORDINATOR_PAUSE_S)
+
+    async def _ask(self, question: Callable[[], Awaitable[Any]], doing: str, tries: int = _TRIES) -> Any:
+        """The answer to a question; asked again where one broker of several is down."""
+        self._reached()
+        failed: BaseException = kafka.NoBrokersAvailable()
+        for _ in range(tries):
+            try:
+                async with asyncio.timeout(self._config.patience_s):
+                    return await question()
             except (kafka.KafkaError, TimeoutError, OSError) as error:
                 failed = error
         raise broker_error(failed, doing) from failed
 
+    def _reached(self) -> Any:
+        """The library's client.
+
+        Raises:
+            BrokerUnavailable: the brokers have not been reached yet.
+        """
+        if self._client is None:
+            raise BrokerUnavailable(f"the Kafka brokers at {self._config.bootstrap} have not been reached yet")
+        return self._client
+
 
 def _lacks(topic: TopicState, partition: int | None) -> bool:
     return partition is not None and not 0 <= partition < topic.partitions
+
+
+def _require_done(part: Mapping[str, Any], doing: str, *passed_over: type[kafka.KafkaError]) -> None:
+    """Raise the port's error for what the brokers report of one part of a request, unless it may be passed over."""
+    error = kafka.for_code(part["error_code"])
+    if error is not kafka.NoError and error not in passed_over:
+        failed = error()
+        raise broker_error(failed, doing) from failed
+
+
+def _described(answers: Sequence[Any], doing: str) -> dict[str, dict[str, Any]]:
+    """Name of what was asked for -> setting -> its entry, of the settings that have a value."""
+    found = {}
+    for answer in answers:
+        for resource in answer.to_object()["resources"]:
+            _require_done(resource, f"{doing}: {resource['resource_name']}")
+            entries = (entry for entry in resource["config_entries"] if entry["config_value"] is not None)
+            found[resource["resource_name"]] = {entry["config_names"]: entry for entry in entries}
+    return found
+
+
+def _values(entries: Mapping[str, Any]) -> dict[str, str]:
+    return {name: entry["config_value"] for name, entry in entries.items()}

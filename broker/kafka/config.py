@@ -2,7 +2,7 @@
 
 import ssl
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
@@ -24,20 +24,25 @@ _PARTITION_FETCH_BYTES = 8 * 1024 * 1024
 """A single record beyond these still arrives: brokers always send the first batch whole."""
 
 
-class KafkaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The connection. `bootstrap` is "host:port,host:port". It never shows its password."""
+class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the brokers are spoken to, whichever they are. It never shows its password."""
 
-    bootstrap: str = ""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """Whether connections are encrypted (SSL) and authenticated (SASL)."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """How the user name and the password are proved, with a SASL security_protocol."""
     username: str | None = None
+    """The user name at the brokers, for SASL."""
     password: str | None = None
+    """The password at the brokers, for SASL; best given as the variable PICTUREMATCH_KAFKA__PASSWORD."""
     ca_file: Path | None = None
     """Certificates that brokers are checked against; None: those of the system."""
     cert_file: Path | None = None
     """The client's own certificate, with `key_file`; None: it shows none."""
     key_file: Path | None = None
+    """The private key of `cert_file`."""
     client_id: str = "picturematch"
+    """The name by which the brokers' logs and quotas know this installation."""
     replication_factor: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Of topics that are created; None: three, or as many as there are brokers."""
     session_timeout_ms: Milliseconds = 10_000
@@ -49,13 +54,28 @@ class KafkaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transaction_timeout_ms: Milliseconds = 15_000
     """A transaction that was left open blocks the readers of its topics so long at most."""
     request_timeout_ms: Milliseconds = 10_000
+    """A connection that leaves a request without an answer for so long is closed and replaced."""
     probe_ms: Milliseconds = 500
     """How often the brokers are asked whether they are there."""
     max_request_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 96 * 1024 * 1024
     """The brokers' own limit, socket.request.max.bytes, is 100 MiB unless it was changed."""
+    client_log_level: Literal["critical", "error", "warning", "info"] = "critical"
+    """From which level on the client library's own lines are logged. Of an outage it logs many a second, where we log
+    one. There is no debug: its lines hold keys and values of records."""
 
     def __repr__(self) -> str:
-        return f"KafkaConfig(bootstrap={self.bootstrap!r}, security_protocol={self.security_protocol!r})"
+        return f"{type(self).__name__}(security_protocol={self.security_protocol!r})"
+
+
+class KafkaConfig(KafkaSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The connection. `bootstrap` is "host:port,host:port"."""
+
+    bootstrap: str
+
+    @classmethod
+    def of(cls, settings: KafkaSettings, bootstrap: str) -> Self:
+        """A connection to these brokers."""
+        return cls(bootstrap=bootstrap, **msgspec.structs.asdict(settings))
 
     @property
     def request_timeout_s(self) -> float:

@@ -1,1 +1,1 @@
-"""The records of the people topic: their keys, how they are read, and who they say is enrolled."""
+"""The records of the people topic: their keys, their decoding, and the fold that lists who is enrolled."""

@@ -1,11 +1,11 @@
 """The fold of the people topic without embeddings: who is enrolled, with which faces and photos.
 
-The topic is the only store, and this is what it comes to. Records of one person (contract.people.records) have the keys
-person/ID and face/ID/N/EMBEDDER. A person's record decides: a face counts only while the person's record names it, so
-half of an enrolment is never used.
+The people topic is the only store of people; the fold is its contents in memory. The records of one person
+(contract.people.records) have the keys person/ID and face/ID/N/EMBEDDER. A face counts only while the record of its
+person names the face, so half of an enrolment is never used.
 
-A record that cannot be read is remembered under its key until a later record of that key replaces it. As long as there
-is one, the fold may lack a person, and no decision should be based on it: see `Directory.unreadable`.
+The fold remembers an unreadable record under its key until a later record of that key replaces it. As long as the fold
+remembers one, it may lack a person, and no decision should be based on the fold: see `Directory.unreadable`.
 """
 
 from collections import Counter
@@ -23,33 +23,33 @@ from contract.vectors import Vector
 
 
 class Entry(Protocol):
-    """A record of the people topic, as any log gives it."""
+    """A record of the people topic, as either adapter of the log returns it."""
 
     @property
     def key(self) -> bytes | None:
-        """person/ID or face/ID/N/EMBEDDER."""
+        """The key: person/ID or face/ID/N/EMBEDDER."""
         ...
 
     @property
     def value(self) -> bytes | None:
-        """The MessagePack record; None deletes the key."""
+        """The record as MessagePack; None deletes the key."""
         ...
 
     @property
     def offset(self) -> int:
-        """Its offset in the topic's only partition."""
+        """The record's offset in the topic's only partition."""
         ...
 
     @property
     def damaged(self) -> bool:
-        """Whether the log no longer has what was written there; its key may be lost too."""
+        """Whether the log has lost the record's value, and perhaps also its key."""
         ...
 
 
 class Directory:
-    """Everybody enrolled, as of `version`, the offset behind the last record that was applied.
+    """Everybody who is enrolled at `version`, which is the offset behind the last record that was applied.
 
-    `embedder` is the identity of the embedder in use and `dimension` the length of its vectors, where there is one.
+    `embedder` is the identity of the embedder in use (or None), `dimension` the length of its vectors (or 0).
     """
 
     def __init__(self, embedder: str | None = None, dimension: int = 0) -> None:
@@ -63,9 +63,9 @@ class Directory:
         self._ordered = True
 
     def apply(self, entries: Iterable[Entry]) -> Sequence[UnreadableRecord]:
-        """Fold more of the topic, in offset order; returns the records that could not be read.
+        """Apply the next records of the topic, in offset order; return those that could not be read.
 
-        A tombstone deletes whatever was known under its key, also what could not be read.
+        A tombstone deletes the record of its key, also an unreadable one.
         """
         found: list[UnreadableRecord] = []
         for entry in entries:
@@ -83,21 +83,28 @@ class Directory:
 
     @property
     def unreadable(self) -> Mapping[bytes, UnreadableRecord]:
-        """By key, the records that cannot be read and that no later record has replaced: the people they are about are
-        missing here, or are as they were before."""
+        """The unreadable records that no later record has replaced, by key.
+
+        The people whom these records are about are missing from the directory or have outdated values.
+        """
         return MappingProxyType(self._unreadable)
 
     @property
     def foreign_faces(self) -> int:
-        """How many faces another embedder made than the one in use."""
+        """The number of faces that another embedder computed than the embedder in use."""
         return self._faces_of.total() - self._faces_of[self._embedder or ""]
 
+    @property
+    def faces_count(self) -> int:
+        """The number of face records of all embedders."""
+        return len(self._faces)
+
     def hides(self, identity_id: str) -> bool:
-        """Whether a record about this person cannot be read."""
+        """Return whether a record about this person cannot be read."""
         return any(record.identity_id == identity_id for record in self._unreadable.values())
 
     def keys_of(self, identity_id: str) -> Sequence[bytes]:
-        """Every key of the topic that is about this person, readable or not; reads through everybody's faces."""
+        """Return every key of this person, also those of unreadable records; the time is linear in all faces."""
         faces = [face_key(*_parts(face)) for face in self._faces if face.identity_id == identity_id]
         hidden = [key for key, record in self._unreadable.items() if record.identity_id == identity_id]
         return sorted({person_key(identity_id), *faces, *hidden})
@@ -106,26 +113,27 @@ class Directory:
         return len(self._persons)
 
     def person(self, identity_id: str) -> PersonRecord | None:
-        """The person of that id."""
+        """Return the record of the person with that id, or None."""
         return self._persons.get(identity_id)
 
     def embedders(self, identity_id: str, number: int) -> tuple[str, ...]:
-        """The identities of the embedders that have a record of that face."""
+        """Return the identities of the embedders by which that face has a record."""
         return tuple(e for e in self._faces_of if FaceKey(identity_id, number, e) in self._faces)
 
     def photo(self, identity_id: str, number: int) -> PhotoReference | None:
-        """The photo that the face was enrolled with."""
+        """Return the reference to the photo with which the face was enrolled, or None."""
         references = (self._faces[FaceKey(identity_id, number, e)] for e in self.embedders(identity_id, number))
         return next((reference for reference in references if reference is not None), None)
 
     def has_group(self, name: str) -> bool:
-        """Whether a group of that name exists."""
+        """Return whether a group of that name exists."""
         return name == DEFAULT_GROUP
 
     def page(self, group_name: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
-        """People of a group (None: of all), by identity_id, from number `skip` on."""
+        """Return at most `limit` people of a group (None: of all groups), sorted by identity_id, without the first
+        `skip`."""
         if not self._ordered:
-            # An almost sorted list sorts in about one pass, so the order is kept only as far as somebody asks for it.
+            # Sorting an almost sorted list takes about one pass, so the list is sorted only when a page is read.
             known = (i for i in self._order if i in self._persons)
             self._order = sorted(dict.fromkeys(chain(known, self._persons)))
             self._ordered = True
@@ -138,7 +146,7 @@ class Directory:
         if entry.key is None:
             raise NotReadable("it has no key")
         if entry.value is None:
-            with suppress(NotReadable):  # under another key there is nothing of ours
+            with suppress(NotReadable):  # a key that names no person and no face has nothing to remove
                 self._remove(parse_key(entry.key))
             return
         key = parse_key(entry.key)

@@ -1,6 +1,7 @@
-"""Which record stands last under every key of the people topic, and which of them cannot be read. Pure.
+"""The inventory of the people topic: the last record of every key, and which of these records cannot be read. Pure.
 
-It knows no embedder, so it cannot tell whether a vector has the length of the one in use; a server can.
+The inventory knows no embedder, so it cannot check that a vector has the length of the embedder in use; a running
+processor checks that.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,14 +14,17 @@ from contract.people.unreadable import UnreadableRecord, read_face, read_person
 
 @dataclass(slots=True)
 class Inventory:
-    """Folded from the topic's records in offset order. `keyless` are records without a key: a compacted topic has no
-    place for them, nothing can replace them, and everybody skips them."""
+    """The last record of every key, from the topic's records in offset order.
+
+    `keyless`: the records without a key, which do not belong into a compacted topic. No later record can replace them,
+    and every reader skips them.
+    """
 
     keyless: list[UnreadableRecord] = field(default_factory=list)
     _last: dict[bytes, tuple[int, str | None]] = field(default_factory=dict)
 
     def take(self, entries: Iterable[Entry]) -> None:
-        """Fold the records that follow."""
+        """Apply the next records of the topic, in offset order."""
         for entry in entries:
             key = key_of(entry.key, entry.offset, damaged=entry.damaged)
             if key is None:
@@ -31,17 +35,18 @@ class Inventory:
                 self._last[key] = (entry.offset, _why_not_readable(key, entry.value))
 
     def unreadable(self) -> Sequence[UnreadableRecord]:
-        """What cannot be read and no later record replaced, in offset order."""
+        """Return the unreadable records that no later record has replaced, in offset order."""
         found = (UnreadableRecord(offset, key, why) for key, (offset, why) in self._last.items() if why is not None)
         return sorted(found, key=lambda record: record.offset)
 
     def key_at(self, offset: int) -> bytes | None:
-        """The key whose last record stands there; None where there is none, or a later record replaced it."""
+        """Return the key of the record at that offset; None where no record has that offset, or a later one replaced
+        it."""
         return next((key for key, (last, _) in self._last.items() if last == offset), None)
 
     def keys_to_remove(self, key: bytes) -> Sequence[bytes]:
-        """What goes with a record that is removed: its own key, and of a person also the faces, which nobody would ever
-        remove otherwise."""
+        """Return the keys to delete in order to remove the record of a key: that key, and for a person's key also the
+        keys of the person's faces, which nothing else would remove."""
         try:
             named = parse_key(key)
         except NotReadable:

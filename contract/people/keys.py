@@ -7,19 +7,19 @@ _SHOWN_CHARACTERS = 200
 
 
 class NotReadable(Exception):
-    """A record is not one of the people topic; the message names the reason, and nothing of the record's contents."""
+    """A record of the people topic cannot be read; the message names the reason but no part of the record's value."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonKey:
-    """person/ID."""
+    """The key person/ID."""
 
     identity_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class FaceKey:
-    """face/ID/N/EMBEDDER: the Nth face of a person as one embedder sees it; `embedder` is its identity."""
+    """The key face/ID/N/EMBEDDER: the Nth face of a person, embedded by one embedder; `embedder` is its identity."""
 
     identity_id: str
     number: int
@@ -30,25 +30,25 @@ PeopleKey = PersonKey | FaceKey
 
 
 def person_key(identity_id: str) -> bytes:
-    """Key of a person's record."""
+    """Return the key of a person's record."""
     return f"person/{identity_id}".encode()
 
 
 def face_key(identity_id: str, number: int, embedder: str) -> bytes:
-    """Key of what an embedder made of a person's Nth face."""
+    """Return the key of the record that contains an embedder's templates of a person's face number `number`."""
     return f"face/{identity_id}/{number}/{quote(embedder, safe='')}".encode()
 
 
 def photo_key(identity_id: str, number: int) -> bytes:
-    """Key, in the photos topic, of the photo that a person's Nth face was enrolled with."""
+    """Return the key, in the photos topic, of the photo with which a person's face number `number` was enrolled."""
     return f"photo/{identity_id}/{number}".encode()
 
 
 def parse_key(key: bytes) -> PeopleKey:
-    """What a key of the people topic names.
+    """Return the person or face that a key of the people topic names.
 
     Raises:
-        NotReadable: it is not a key of the people topic.
+        NotReadable: the bytes are not a key of the people topic.
     """
     try:
         kind, _, name = key.decode().partition("/")
@@ -62,17 +62,20 @@ def parse_key(key: bytes) -> PeopleKey:
     canonical = number.isascii() and number.isdigit() and len(number) < 19 and str(int(number)) == number
     if kind == "face" and identity_id and canonical and quoted and quote(embedder, safe="") == quoted:
         return FaceKey(identity_id, int(number), embedder)
-    raise NotReadable("the key is none of the people topic's")
+    raise NotReadable("the key is not a key of the people topic")
 
 
 def key_of(key: bytes | None, offset: int, *, damaged: bool) -> bytes | None:
-    """The key under which a record is remembered: its own; of a damaged record that lost its key damaged/OFFSET, since
-    the record hides an unknown person until a tombstone of that name confirms that the person was enrolled again."""
+    """Return the key under which a record is remembered.
+
+    That is the record's own key, or damaged/OFFSET for a damaged record that lost its key: such a record hides an
+    unknown person until a tombstone with that key confirms that the person was enrolled again.
+    """
     return b"damaged/%d" % offset if key is None and damaged else key
 
 
 def printable_key(key: bytes) -> str:
-    """A key for logs and terminals: whatever is not printable is escaped, and a long key is cut."""
+    """Return a key as text for logs and terminals: characters that are not printable are escaped, a long key is cut."""
     text = key.decode("utf-8", "backslashreplace")
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:_SHOWN_CHARACTERS])
     return shown + "..." if len(text) > _SHOWN_CHARACTERS else shown

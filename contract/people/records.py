@@ -1,7 +1,7 @@
 """The values of the people topic and of the photos topic.
 
-Both topics are compacted. The people topic is read to its end by every process, so it holds no pictures; nobody follows
-the photos topic, and a face's record names its photo. Unknown fields are ignored when reading.
+Both topics are compacted. Every process reads the people topic to its end, so that topic contains no pictures. No
+process follows the photos topic; the record of a face names the face's photo. A reader ignores unknown fields.
 """
 
 from hashlib import sha256
@@ -13,11 +13,14 @@ from contract.codec import decode_with
 from contract.terms import Message
 
 WHOLE_FACE = "whole"
-"""The kind of template that is made of a face which nothing covers."""
+"""The kind of template that is computed from a face which nothing covers."""
 
 
 class PersonRecord(Message, frozen=True, kw_only=True):
-    """people topic, key person/ID. `faces`: the numbers N of this person's face/ID/N/EMBEDDER records."""
+    """A person: a record of the people topic with the key person/ID.
+
+    `faces`: the numbers N of this person's face/ID/N/EMBEDDER records. `next_face`: the number of the next face.
+    """
 
     identity_id: str
     group_names: tuple[str, ...]
@@ -27,10 +30,11 @@ class PersonRecord(Message, frozen=True, kw_only=True):
 
 
 class PhotoReference(Message, frozen=True, kw_only=True):
-    """Which photo a face was enrolled with: the one under the key photo/ID/N whose JPEG has this `sha256`.
+    """A reference to the photo with which a face was enrolled: the photo under the key photo/ID/N with this `sha256`.
 
-    `sent_sha256`: of the file that was sent, where that file was no JPEG. `partition` and `offset` are where the photo
-    was written in the photos topic: only a hint, since a restored or mirrored topic has other offsets.
+    `sha256` is the hash of the JPEG. `sent_sha256` is the hash of the file that was sent, where that file was not the
+    JPEG. `partition` and `offset` are the place in the photos topic at which the photo was written; they are only a
+    hint, since a restored or mirrored topic has other offsets.
     """
 
     sha256: bytes
@@ -40,15 +44,15 @@ class PhotoReference(Message, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> bytes:
-        """sha256 of the file that was sent."""
+        """The sha256 of the file that was sent."""
         return self.sent_sha256 or self.sha256
 
 
 class FaceRecord(Message, frozen=True, kw_only=True):
-    """people topic, key face/ID/N/EMBEDDER: what one embedder made of one face.
+    """A face, embedded by one embedder: a record of the people topic with the key face/ID/N/EMBEDDER.
 
-    `templates`: kind of template -> embedding, as little-endian float32 bytes of unit length. `embedder`: the identity
-    of the embedder; embeddings of different embedders are never compared.
+    `templates`: kind of template -> embedding, a vector of unit length as little-endian float32 bytes. `embedder`: the
+    identity of the embedder; embeddings of different embedders are never compared.
     """
 
     identity_id: str
@@ -59,7 +63,10 @@ class FaceRecord(Message, frozen=True, kw_only=True):
 
 
 class PhotoRecord(Message, frozen=True, kw_only=True):
-    """photos topic, key photo/ID/N: the photo that the person's Nth face was enrolled with, a JPEG."""
+    """A photo, as a JPEG: a record of the photos topic with the key photo/ID/N.
+
+    The Nth face of the person was enrolled with this photo.
+    """
 
     identity_id: str
     number: int
@@ -70,7 +77,10 @@ _photo_decoder = msgspec.msgpack.Decoder(PhotoRecord)
 
 
 def photo_of(value: bytes, reference: PhotoReference) -> bytes | None:
-    """The JPEG of a record of the photos topic; None where the record holds another photo, or cannot be read."""
+    """Return the JPEG that a record of the photos topic contains.
+
+    None: the record contains another photo than `reference` names, or cannot be read.
+    """
     try:
         jpeg = decode_with(_photo_decoder, value).jpeg
     except msgspec.DecodeError:

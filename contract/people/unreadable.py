@@ -1,7 +1,7 @@
-"""Reading one record of the people topic, or naming the reason why it cannot be read. Pure.
+"""Decodes one record of the people topic, or names the reason why the record cannot be read. Pure.
 
-A record that cannot be read leaves a hole: what it contains about a person is not known. The fold keeps the hole until
-a later record of the same key fills it (contract.people.directory).
+What an unreadable record contains about a person is unknown. The fold (contract.people.directory) therefore remembers
+the record until a later record of the same key replaces it.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.vectors import Vector
 
 _UNIT_LENGTH_OFF = 1e-2
-"""An embedding is of unit length, but for rounding; a vector further off is none, and would beat every true one."""
+"""An embedding has unit length, apart from rounding. A vector with a larger error is damaged: the product of a long
+vector with the probe would be higher than that of every true match."""
 
 _person_decoder = msgspec.msgpack.Decoder(PersonRecord)
 _face_decoder = msgspec.msgpack.Decoder(FaceRecord)
@@ -24,7 +25,10 @@ _face_decoder = msgspec.msgpack.Decoder(FaceRecord)
 
 @dataclass(frozen=True, slots=True)
 class UnreadableRecord:
-    """A record of the people topic (partition 0) that cannot be read. Without a key no later record replaces it."""
+    """A record of the people topic (partition 0) that cannot be read.
+
+    `key` is None for a record without a key, which no later record can replace.
+    """
 
     offset: int
     key: bytes | None
@@ -32,7 +36,7 @@ class UnreadableRecord:
 
     @property
     def identity_id(self) -> str | None:
-        """The person whom the record is about, where its key names one."""
+        """The id of the person whom the record is about; None where the record's key names no person."""
         try:
             return parse_key(self.key or b"").identity_id
         except NotReadable:
@@ -44,10 +48,11 @@ class UnreadableRecord:
 
 
 def read_person(key: PersonKey, value: bytes) -> PersonRecord:
-    """The person of a record under that key.
+    """Return the person whose record has this key and value.
 
     Raises:
-        NotReadable: it is none, another person's, or its info cannot be written as JSON.
+        NotReadable: the value is not a person's record, is another person's record, or has an info that cannot be
+            written as JSON.
     """
     try:
         person = decode_with(_person_decoder, value)
@@ -58,17 +63,18 @@ def read_person(key: PersonKey, value: bytes) -> PersonRecord:
     try:
         orjson.dumps(person.info)
     except TypeError:
-        raise NotReadable("the info of the person has values that JSON cannot tell") from None
+        raise NotReadable("the info of the person contains values that JSON cannot represent") from None
     return person
 
 
 def read_face(key: FaceKey, value: bytes, embedder: str | None, dimension: int) -> tuple[FaceRecord, Vector]:
-    """The face of a record under that key, and the embedding of the whole face, which is of unit length.
+    """Return the face whose record has this key and value, and the embedding of the whole face, of unit length.
 
-    The length of a vector is known of the embedder in use only: `embedder` (its identity) and `dimension`.
+    `embedder` is the identity of the embedder in use, and `dimension` the length of its vectors; the lengths of other
+    embedders' vectors are unknown and not checked.
 
     Raises:
-        NotReadable: it is none, another's, or one of its vectors is damaged.
+        NotReadable: the value is not a face's record, is another face's record, or has a damaged vector.
     """
     try:
         face = decode_with(_face_decoder, value)
@@ -85,12 +91,12 @@ def read_face(key: FaceKey, value: bytes, embedder: str | None, dimension: int) 
 
 def _vector(data: bytes, dimension: int | None) -> Vector:
     if not data or len(data) % 4:
-        raise NotReadable("the vector has a wrong length")
+        raise NotReadable("the embedding has a wrong number of values")
     vector: Vector = np.frombuffer(data, dtype="<f4")
     if dimension is not None and vector.shape != (dimension,):
-        raise NotReadable("the vector has a wrong length")
+        raise NotReadable("the embedding has a wrong number of values")
     with np.errstate(over="ignore", invalid="ignore"):
         norm = float(np.linalg.norm(vector.astype(np.float64)))
     if not abs(norm - 1.0) <= _UNIT_LENGTH_OFF:
-        raise NotReadable("the vector is not of unit length")
+        raise NotReadable("the embedding is not of unit length")
     return vector

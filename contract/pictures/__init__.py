@@ -1,1 +1,1 @@
-"""The headers of encoded pictures, read from untrusted bytes without decoding, and the price of decoding them."""
+"""The headers of encoded pictures, read from untrusted bytes without decoding, and the estimated cost of decoding."""

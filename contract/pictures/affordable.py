@@ -1,11 +1,12 @@
-"""Whether a picture may be decoded at all: its kind, its size, and about what decoding it costs, told from its headers.
+"""Decides whether a picture may be decoded, from its kind, its size and the cost of decoding that its headers imply.
 
-Pixels alone do not bound the work. A JPEG may pass over them dozens of times, a PNG may have eight bytes for each of
-them, a lossless WebP a set of code tables for every sixteen. So each kind has a price, taken from measurements
-(bench.decode_cost), and no picture may be dearer than `MAX_JPEG_COST_NS` or `MAX_UNDECIMATED_COST_NS`; nor may a JPEG
-be dearer for its size than `MAX_SCANS_NS_PER_PIXEL`.
+The number of pixels alone does not bound the work. A JPEG may have dozens of scans over all pixels, a PNG may have
+eight bytes for each pixel, a lossless WebP a set of code tables for every sixteen pixels. So the cost of decoding is
+estimated for each kind by a formula fitted to measurements (bench.decode_cost). No picture may cost more than
+`MAX_JPEG_COST_NS` or `MAX_UNDECIMATED_COST_NS`, and the scans of a JPEG may not cost more than `MAX_SCANS_NS_PER_PIXEL`
+times its pixels.
 
-Nothing is unpacked here and all walks are linear in the bytes, so that it may run on an event loop.
+This module decompresses nothing, and its time is linear in the number of bytes, so that it may run on an event loop.
 """
 
 from dataclasses import dataclass
@@ -18,60 +19,60 @@ from contract.pictures.png import row_bytes
 from contract.pictures.webp import LOSSLESS, webp_picture
 
 MAX_LOSSLESS_WEBP_PIXELS = 640 * 480
-"""Of a lossless WebP: it may bring code tables for every 4 x 4 pixels, and how many it brings stands behind data that
-would have to be unpacked to be passed over."""
+"""The most pixels of a lossless WebP: the file may contain code tables for every 4 x 4 pixels, and their number lies
+behind data that could only be skipped by decompressing it."""
 
 MAX_JPEG_COST_NS = 215e6
-"""Of decoding a JPEG that is sent in several scans, on the machine that docs/measurements.md names. A look for faces
-where nobody is takes nearly as long again, and both together stay below half a second."""
+"""The highest cost of decoding a JPEG that has several scans, on the machine that docs/measurements.md names. Searching
+a picture without faces takes nearly as long again, and both together stay below half a second."""
 
 MAX_UNDECIMATED_COST_NS = 200e6
-"""Of decoding a PNG or a WebP."""
+"""The highest cost of decoding a PNG or a WebP."""
 
 MAX_SCANS_NS_PER_PIXEL = 14.0
-"""Of the scans of a JPEG alone, without making pixels of them. A whole ordinary JPEG takes 2 to 3, the scans of a good
-progressive one 5 to 10."""
+"""The highest cost of reading the scans of a JPEG, without converting them to pixels. Decoding an ordinary JPEG costs 2
+to 3 ns per pixel in all, reading the scans of a good progressive JPEG 5 to 10."""
 
 MAX_DATA_BYTES_PER_PIXEL = 3
-"""Of a JPEG; one of the best quality has between one and two."""
+"""The most bytes per pixel in the scans of a JPEG; a JPEG of the best quality has between one and two."""
 
 _SMALL_NS, _SMALL_BYTES = 1e6, 65_536
-"""What a small picture may cost and weigh in any case: less is lost in the noise of everything else."""
+"""The cost and the number of bytes that every picture may have, however few its pixels: less is negligible."""
 
 _JPEG_PER_PIXEL = 2.5
 _PNG_PER_BYTE, _PNG_PER_BYTE_INTERLACED, _PNG_PER_PACKED_BYTE = 4.2, 5.5, 44.0
-# The stream of a PNG may bring new code tables every thirty bytes, and no data for them, which costs five times as much
-# as an ordinary one. That cannot be told without unpacking, so every PNG is priced half as if it did.
+# The stream of a PNG may contain new code tables every thirty bytes and no data for them, which costs five times as
+# much as an ordinary stream. Only decompression could show that, so every PNG is charged half of that extra cost.
 _WEBP_PER_PIXEL, _WEBP_PER_BYTE = 5.0, 48.0
 
 
 @dataclass(frozen=True, slots=True)
 class Affordable:
-    """A picture that may be decoded: its header and, of a JPEG, how it is built."""
+    """A picture that may be decoded: its header and, for a JPEG, the layout of its scans."""
 
     header: PictureHeader
     layout: Layout | None = None
 
     @property
     def in_one_pass(self) -> bool:
-        """Whether decoding it smaller saves most of the work: a JPEG of one scan."""
+        """Whether the picture is a JPEG of one scan, so that decoding it at a smaller size saves most of the work."""
         return self.layout is not None and len(self.layout.scans) == 1
 
 
 def require_affordable(
     data: bytes, max_pixels: int, max_undecimated_pixels: int = MAX_UNDECIMATED_PIXELS
 ) -> Affordable:
-    """What its headers tell of a picture that may be decoded.
+    """Return the header (and the layout of a JPEG) of a picture that may be decoded.
 
     Args:
-        data: a whole file.
-        max_pixels: the limit, in pixels of the picture as sent.
-        max_undecimated_pixels: the same for a PNG, WebP or BMP; of both the lower one counts.
+        data: the bytes of a whole file.
+        max_pixels: the most pixels of the picture as sent.
+        max_undecimated_pixels: the most pixels of a PNG, WebP or BMP; the lower of both limits applies.
 
     Raises:
-        PictureUnreadable: not a picture we serve, damaged as far as the headers tell, or a JPEG whose scans are too
-            many or too dear for its size.
-        PictureTooLarge: too many pixels, too long a side, or more work than a picture may make.
+        PictureUnreadable: the picture is of a kind that is not served, or its headers are damaged, or it is a JPEG
+            whose scans are too many or too costly for its size.
+        PictureTooLarge: the picture has too many pixels or too long a side, or decoding it costs too much.
     """
     header = require_pixels(data, max_pixels)
     if header.kind is Kind.JPEG:

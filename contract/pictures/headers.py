@@ -1,8 +1,8 @@
-"""What a picture says of itself, read from untrusted bytes without decoding: fast enough for an event loop.
+"""Reads the kind and size of a picture from untrusted bytes without decoding them: fast enough for an event loop.
 
-Header and decoder must agree, or a lying header would get past the pixel limit. So the walk through a JPEG follows
-libjpeg's own rules (stray bytes are skipped, a second frame header is an error), a WebP's canvas must be its frame's
-size, and `engine.vision.decode.jpeg` gives libjpeg no more room than was checked.
+The size read here and the size that the decoder uses must agree, or a forged header would evade the pixel limit. So a
+JPEG is parsed by libjpeg's own rules (stray bytes are skipped, a second frame header is an error), a WebP's canvas must
+be of its frame's size, and `engine.vision.decode.jpeg` gives libjpeg a buffer of the checked size only.
 """
 
 import re
@@ -14,21 +14,23 @@ from enum import Enum
 from contract.errors import PictureTooLarge, PictureUnreadable
 
 MAX_JPEG_SEGMENTS = 512
-"""Real files have a few dozen, and those with long profiles one for every 64 KiB."""
+"""The most segments of a JPEG. Real files have a few dozen; a long colour profile takes one for every 64 KiB."""
 
 MAX_SEGMENTS = 4096
-"""PNG or WebP chunks before the dimensions; real files have a few dozen."""
+"""The most chunks of a WebP; a PNG may have 16 times as many. Real files have a few dozen."""
 
 MAX_STRAY_BYTES = 65_536
-"""Bytes between a JPEG's segments that belong to none; some cameras leave a few."""
+"""The most bytes of a JPEG that lie between segments and belong to none; some cameras write a few."""
 
 MAX_SIDE = 65_500
-"""libjpeg's own limit: a photo that is kept becomes a JPEG, whatever it came as."""
+"""The most pixels on one side of a picture. This is libjpeg's own limit: every photo is stored as a JPEG, whatever the
+kind of the file that was sent."""
 
 _SOI, _EOI, _SOS, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 UNSERVED_FRAMES = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
-"""Lossless, differential and arithmetic JPEG: no camera writes it, and it costs libjpeg many times the work."""
+"""The markers of lossless, differential and arithmetic JPEG frames: no camera writes them, and decoding them costs
+libjpeg many times the work."""
 
 _SERVED_DEPTH = 8
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -49,7 +51,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
-    """Kind and size as stored (before EXIF orientation), in pixels."""
+    """The kind of a picture and its size as stored (before EXIF orientation), in pixels."""
 
     kind: Kind
     width: int
@@ -62,10 +64,10 @@ class PictureHeader:
 
 
 def picture_header(data: bytes) -> PictureHeader:
-    """Kind and dimensions, from the first bytes.
+    """Return the kind and size of a picture, from the beginning of its bytes.
 
     Raises:
-        PictureUnreadable: not a picture we serve, or its header is damaged.
+        PictureUnreadable: the picture is of a kind that is not served, or its header is damaged.
     """
     if data.startswith(b"\xff\xd8\xff"):
         header = _jpeg_header(data)
@@ -83,11 +85,11 @@ def picture_header(data: bytes) -> PictureHeader:
 
 
 def require_pixels(data: bytes, max_pixels: int) -> PictureHeader:
-    """The header of a picture within the limit.
+    """Return the header of a picture of at most `max_pixels`.
 
     Raises:
-        PictureUnreadable: as `picture_header`.
-        PictureTooLarge: more than `max_pixels`, or than `MAX_SIDE` on a side.
+        PictureUnreadable: the picture is of a kind that is not served, or its header is damaged.
+        PictureTooLarge: the picture has more than `max_pixels`, or a side of more than `MAX_SIDE` pixels.
     """
     header = picture_header(data)
     if max(header.width, header.height) > MAX_SIDE:
@@ -99,7 +101,7 @@ def require_pixels(data: bytes, max_pixels: int) -> PictureHeader:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One JPEG segment: its marker code and where its payload lies in the file."""
+    """One JPEG segment: its marker code, and the offsets in the file at which its payload starts and ends."""
 
     marker: int
     start: int
@@ -107,10 +109,10 @@ class Segment:
 
 
 def jpeg_segments(data: bytes, start: int = 2) -> Iterator[Segment]:
-    """The segments from `start` up to and including the first start of scan.
+    """Yield the segments from the offset `start` up to and including the first start of scan.
 
     Raises:
-        PictureUnreadable: the file ends before that, or is not built as a JPEG.
+        PictureUnreadable: the file ends before a start of scan, or does not have the structure of a JPEG.
     """
     place, stray = start, 0
     for _ in range(MAX_JPEG_SEGMENTS):
@@ -135,7 +137,7 @@ def jpeg_segments(data: bytes, start: int = 2) -> Iterator[Segment]:
 
 
 def unserved_jpeg() -> PictureUnreadable:
-    """The refusal of a JPEG of a rare kind."""
+    """Return the refusal of a JPEG of a kind that is not served."""
     return PictureUnreadable(
         "the JPEG is of a kind that is not read (arithmetic, lossless or not of 8 bits); save it as a baseline JPEG"
     )
@@ -172,13 +174,13 @@ def _png_header(data: bytes) -> PictureHeader:
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Type and payload of each chunk up to and including IEND, every checksum checked.
+    """Yield the type and payload of each chunk up to and including IEND; the checksum of each chunk is checked.
 
     Raises:
         PictureUnreadable: the file ends before IEND, or a checksum is wrong.
     """
     place = len(PNG_SIGNATURE)
-    # libpng reads as many chunks as there are; the limit only keeps a file of empty ones from costing seconds.
+    # libpng reads any number of chunks; the limit prevents that a file of empty chunks costs seconds.
     for _ in range(16 * MAX_SEGMENTS):
         length = int.from_bytes(data[place : place + 4], "big")
         end = place + 12 + length
@@ -195,10 +197,10 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Type and payload of each chunk of the file.
+    """Yield the type and payload of each chunk of a WebP file.
 
     Raises:
-        PictureUnreadable: a chunk, or the file, ends too early.
+        PictureUnreadable: the file is shorter than its header declares, or a chunk extends beyond the file's end.
     """
     size = 8 + int.from_bytes(data[4:8], "little")
     if size > len(data):
@@ -207,10 +209,10 @@ def webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def riff_chunks(data: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Type and payload of each chunk between `start` and `size`, at most `MAX_SEGMENTS`.
+    """Yield the type and payload of each chunk between the offsets `start` and `size`, at most `MAX_SEGMENTS` chunks.
 
     Raises:
-        PictureUnreadable: a chunk ends too late.
+        PictureUnreadable: a chunk extends beyond `size`.
     """
     place = start
     for _ in range(MAX_SEGMENTS):
@@ -260,5 +262,5 @@ def _bmp_header(data: bytes) -> PictureHeader:
     if size < _BMP_INFO_HEADER:
         raise PictureUnreadable
     width = int.from_bytes(data[18:22], "little", signed=True)
-    # A negative height is a picture stored from the top down.
+    # A negative height means that the rows are stored from the top down.
     return PictureHeader(Kind.BMP, width, abs(int.from_bytes(data[22:26], "little", signed=True)))

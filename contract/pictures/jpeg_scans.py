@@ -1,10 +1,11 @@
-"""The scans of a JPEG, read without decoding: what each sends, whether they send the whole picture, what they cost.
+"""Parses the scans of a JPEG without decoding them: their contents, their completeness and the cost of decoding them.
 
-A baseline JPEG is usually one scan. A progressive one sends each coefficient in several, and each of them is a pass
-over all blocks of the picture, whether or not there is anything in it: a file of four kilobytes can ask for seconds of
-work. So the passes are counted and priced before libjpeg sees the file. Cut between two scans such a file decodes
-without a warning, only coarser, so what the scan headers promise is ticked off here. So are restart markers: libjpeg
-skips all that stands before a missing one, and calls it by the name of harmless padding.
+A baseline JPEG usually has one scan. A progressive JPEG sends each coefficient in several scans, and libjpeg walks over
+all blocks of the picture for each scan, even for an empty one: a file of four kilobytes can cause seconds of work. So
+the scans are counted and their cost is estimated before libjpeg decodes the file. A progressive JPEG that was cut off
+between two scans decodes without a warning, only coarser; so this module checks from the scan headers that every
+coefficient was sent. It also counts the restart markers: libjpeg skips all data before a missing restart marker, and
+its warning is the same as for harmless padding.
 """
 
 from collections.abc import Sequence
@@ -17,13 +18,14 @@ from contract.errors import PictureUnreadable
 from contract.pictures.headers import MAX_JPEG_SEGMENTS, UNSERVED_FRAMES, Segment, jpeg_segments, unserved_jpeg
 
 MAX_SCANS = 32
-"""Encoders write about ten, even the thorough ones."""
+"""The most scans of a JPEG; even thorough encoders write about ten."""
 
 MAX_TABLE_BYTES = 65_536
-"""Of all Huffman and quantisation tables; an encoder that writes new ones for each scan needs a tenth of it."""
+"""The most bytes of all Huffman and quantisation tables together; an encoder that writes new tables for each scan needs
+a tenth of that."""
 
 Places = NDArray[np.intp]
-"""Where in a file something stands, rising."""
+"""Offsets in a file, in rising order."""
 
 _SOS, _DHT, _DQT, _DRI = 0xDA, 0xC4, 0xDB, 0xDD
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
@@ -35,15 +37,15 @@ _BLOCK_SIDE = 8
 _COMPONENTS = (1, 3, 4)
 _NOT_SENT = -1
 
-# Nanoseconds on one core of the machine that docs/measurements.md names, from bench.decode_cost; only their ratios and
-# the two budgets that are made of them matter.
+# Nanoseconds on one core of the machine that docs/measurements.md names, measured by bench.decode_cost. On another
+# machine only their ratios are valid; both limits in contract.pictures.affordable are in the same unit.
 _PER_SCAN, _PER_BLOCK, _PER_BLOCK_DIRECT, _PER_BLOCK_REFINED = 4_000.0, 6.0, 20.0, 36.0
 _PER_BYTE, _PER_COEFFICIENT = 30.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One colour plane: its number, and how finely it is sampled across and down, as a share of the finest."""
+    """One colour plane: its number, and its sampling factors across and down, relative to those of the other planes."""
 
     number: int
     across: int
@@ -52,8 +54,11 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """One pass: its header and data in the file, its components, the coefficients first..last that it sends, and the
-    bits of them that were left out before (`before`, 0 where they come for the first time) and still are (`after`)."""
+    """One scan: its header and the end of its data in the file, its components, and the coefficients first..last.
+
+    `before`: how many low bits of the coefficients the earlier scans left out; 0 where this scan is the first to send
+    them. `after`: how many low bits are still missing after this scan.
+    """
 
     header: Segment
     data_end: int
@@ -66,10 +71,11 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a JPEG is built.
+    """The structure of a JPEG.
 
-    `segments`: all before the last scan's data, in order, the scans' headers among them. `complete`: every coefficient
-    of every component is sent to full precision. `ended`: an end marker follows. `cost_ns`: about what the passes take.
+    `segments`: all segments before the last scan's data, in order, including the scans' headers. `complete`: the scans
+    send every coefficient of every component to full precision. `ended`: an end marker follows the last scan.
+    `cost_ns`: the estimated cost of reading the scans, in nanoseconds.
     """
 
     width: int
@@ -83,21 +89,21 @@ class Layout:
 
     @property
     def data_bytes(self) -> int:
-        """Of all scans."""
+        """The number of bytes of the data of all scans."""
         return sum(scan.data_end - scan.header.end for scan in self.scans)
 
 
 def read_layout(data: bytes) -> Layout:
-    """The layout of the file up to its end marker, or to its last byte where that is missing.
+    """Return the layout of a JPEG file up to its end marker, or up to its last byte where the end marker is missing.
 
     Raises:
-        PictureUnreadable: libjpeg would not decode it without a complaint, or it is of a kind that is not served.
+        PictureUnreadable: libjpeg would warn about the file or refuse it, or the JPEG is of a kind that is not served.
     """
     return _Walk(data).layout()
 
 
 class _Walk:
-    """One walk through a file; what was read so far."""
+    """The state of the parser: everything that was read from the file up to the present place."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -200,14 +206,15 @@ class _Walk:
         for number in scan.components:
             bits = self._bits_left_out[number]
             if self._progressive:
-                # Anything else libjpeg calls an inconsistent progression, and we call it damage.
+                # libjpeg warns about any other order of scans as an inconsistent progression; here that means damage.
                 direct_first = scan.first == 0 or bits[0] != _NOT_SENT
                 as_left = all(max(left, 0) == scan.before for left in bits[scan.first : scan.last + 1])
                 self._consistent = self._consistent and direct_first and as_left
             bits[scan.first : scan.last + 1] = [scan.after] * (scan.last - scan.first + 1)
 
     def _units(self, numbers: Sequence[int]) -> int:
-        """What restart intervals are counted in: blocks of a single component, else the smallest common pieces."""
+        """Return the number of units in which restart intervals are counted: the blocks of a single component, else
+        the minimum coded units of several components."""
         if len(numbers) == 1:
             return self._blocks(self._components[numbers[0]])
         across, down = self._finest()
@@ -244,7 +251,7 @@ def _per_block(scan: Scan) -> float:
 
 
 def _require_progressive(first: int, last: int, before: int, after: int, components: int) -> None:
-    """Raise unless libjpeg takes a progressive scan of these coefficients."""
+    """Raise PictureUnreadable unless libjpeg accepts a progressive scan of these coefficients and bits."""
     direct = first == 0 and last == 0
     alternating = 0 < first <= last <= _LAST_COEFFICIENT and components == 1
     if not (direct or alternating) or after > _MOST_BITS_LEFT_OUT or (before and after != before - 1):
@@ -252,8 +259,8 @@ def _require_progressive(first: int, last: int, before: int, after: int, compone
 
 
 def _markers(data: bytes) -> tuple[Places, Places]:
-    """Where restart markers stand, and where the markers that end a scan do (all but fill bytes, stuffed zeros and
-    restarts): by whole arrays, because a file may consist of nothing else."""
+    """Return the offsets of the restart markers, and those of the markers that end a scan, which are all markers except
+    fill bytes, stuffed zeros and restart markers. Works on whole arrays, because a file may consist of markers only."""
     values = np.frombuffer(data, np.uint8)
     code = values[1:]
     marked = values[:-1] == 0xFF

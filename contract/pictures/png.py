@@ -1,7 +1,7 @@
-"""Makes sure of a PNG before it is decoded.
+"""Checks a PNG before it is decoded, and removes everything from it that is not needed to decode it.
 
-libpng prints what it does not like about a file to the process's standard error, which is the operator's terminal. So
-it gets nothing to complain of: only the chunks that make the picture, once they are known to be whole and right.
+libpng prints its warnings about a file to the process's standard error, which is the operator's terminal. So libpng is
+given only the chunks that contain the picture, after these have been checked.
 """
 
 import struct
@@ -18,14 +18,14 @@ _DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PALETTE = 3
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""Of each pass the first column and row, and the steps between columns and rows."""
+"""The seven interlaced passes: first column, first row, step between columns, step between rows."""
 _LAST_FILTER = 4
 _BLOCK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What IHDR says, known to be allowed."""
+    """The fields of an IHDR chunk, checked against the values that the standard allows."""
 
     width: int
     height: int
@@ -34,7 +34,7 @@ class _Layout:
     interlaced: bool
 
     def passes(self) -> Iterator[tuple[int, int]]:
-        """Rows, and bytes per row with its filter byte, of each pass over the picture."""
+        """Yield, for each pass over the picture, the number of rows and the bytes per row including the filter byte."""
         for left, top, right, down in _ADAM7 if self.interlaced else ((0, 0, 1, 1),):
             columns, rows = -((left - self.width) // right), -((top - self.height) // down)
             if columns > 0 and rows > 0:
@@ -42,11 +42,13 @@ class _Layout:
 
 
 def plain_png(data: bytes) -> bytes:
-    """A PNG of the same picture without anything else in it: no metadata, no transparency of palettes. Its rows are
-    stored as they are, so that the file's own stream, which can be dear, is unpacked only once.
+    """Return a PNG of the same picture without metadata and without transparency of the palette.
+
+    Its rows are stored uncompressed, so that the stream of the original file, which can be costly, is decompressed only
+    once.
 
     Raises:
-        PictureUnreadable: it is damaged, cut off, or not as the standard wants it.
+        PictureUnreadable: the PNG is damaged, cut off, or violates the standard.
     """
     header, palette, compressed = _critical(data)
     layout = _layout(header)
@@ -54,7 +56,7 @@ def plain_png(data: bytes) -> bytes:
         colours = 1 << layout.depth
         if palette is None or len(palette) % 3 or not 0 < len(palette) <= 768:
             raise PictureUnreadable
-        # Pixels that name no colour of a short palette are black, as libpng has them.
+        # Pixels whose index lies beyond a short palette are black, as libpng decodes them.
         parts = [_chunk(b"PLTE", palette[: 3 * colours].ljust(3 * colours, b"\x00"))]
     else:
         parts = []
@@ -67,17 +69,17 @@ def plain_png(data: bytes) -> bytes:
 
 
 def row_bytes(data: bytes) -> tuple[int, bool]:
-    """How many bytes the rows of a PNG are, unpacked, as its header says; and whether they come in seven passes.
+    """Return the number of bytes of a PNG's decompressed rows, computed from its header, and whether it is interlaced.
 
     Raises:
-        PictureUnreadable: the header is not as the standard wants it.
+        PictureUnreadable: the header violates the standard.
     """
     layout = _layout(data[16:29])
     return sum(rows * stride for rows, stride in layout.passes()), layout.interlaced
 
 
 def _critical(data: bytes) -> tuple[bytes, bytes | None, bytes]:
-    """The payloads of IHDR and PLTE, and those of the first run of IDAT together."""
+    """Return the payload of IHDR, that of PLTE or None, and the joined payloads of the first run of IDAT chunks."""
     header: bytes | None = None
     palette: bytes | None = None
     pieces: list[bytes] = []
@@ -110,7 +112,7 @@ def _layout(header: bytes) -> _Layout:
 
 
 def _unpacked(compressed: bytes, layout: _Layout) -> Iterator[bytes]:
-    """The rows, some at a time, each looked at. Bytes behind the end of the stream do no harm."""
+    """Yield blocks of decompressed rows, with their filter bytes checked. Bytes behind the stream's end are ignored."""
     unpacker = zlib.decompressobj()
     packed = compressed
     try:

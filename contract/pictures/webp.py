@@ -1,6 +1,7 @@
-"""Of a WebP the one chunk that is its picture, or its first frame.
+"""Extracts from a WebP the one chunk that contains the picture, or the first frame of an animation.
 
-The decoder gets nothing else. Transparency is dropped anyway, and unpacking it costs as much as a second picture.
+The decoder is given nothing else. Transparency is dropped anyway, and decoding it would cost as much as a second
+picture.
 """
 
 from contract.errors import PictureUnreadable
@@ -14,10 +15,10 @@ _FRAME_PLACE, _FRAME_SIZE = slice(0, 6), slice(6, 12)
 
 
 def webp_picture(data: bytes) -> tuple[bytes, bytes]:
-    """Type (`LOSSY` or `LOSSLESS`) and payload of the chunk that is the picture.
+    """Return the type (`LOSSY` or `LOSSLESS`) and payload of the chunk that contains the picture.
 
     Raises:
-        PictureUnreadable: there is none, or the first frame of a moving picture does not fill its canvas.
+        PictureUnreadable: no chunk contains a picture, or the first frame of an animation does not fill the canvas.
     """
     canvas = b""
     for kind, payload in webp_chunks(data):
@@ -36,10 +37,10 @@ def webp_picture(data: bytes) -> tuple[bytes, bytes]:
 
 
 def plain_webp(data: bytes) -> bytes:
-    """A WebP of the same picture without anything else in it: no metadata, no transparency, no further frames.
+    """Return a WebP of the same picture without metadata, transparency and further frames.
 
     Raises:
-        PictureUnreadable: as `webp_picture`.
+        PictureUnreadable: no chunk contains a picture, or the first frame of an animation does not fill the canvas.
     """
     kind, payload = webp_picture(data)
     body = b"WEBP" + kind + len(payload).to_bytes(4, "little") + payload + b"\x00" * (len(payload) & 1)

@@ -1,8 +1,12 @@
 """Figures of recognition from scores: pure functions over arrays, for the benchmarks and `picturematch calibrate`.
 
-scores: rates and thresholds of genuine and impostor scores; pairs: the scores of all pairs among many vectors; folds:
-the accuracy of a verification protocol; curve: an embedder's curve of false match rates; openset: searches for people
-who are enrolled and for strangers; reject: does a quality score predict failures?
+scores   rates and thresholds of genuine and impostor scores
+pairs    the scores of all pairs among many vectors
+folds    the accuracy of a verification protocol
+curve    an embedder's curve of false match rates
+openset  searches for enrolled people and for strangers
+reject   how well a quality score predicts failures
+photos   the embedding and quality of one photo
 
-Everywhere a score is a cosine, and a pair matches when its score is at least the threshold.
+In every module a score is a cosine, and a pair matches when its score is at least the threshold.
 """

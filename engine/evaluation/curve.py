@@ -1,4 +1,4 @@
-"""An embedder's curve of false match rates from scores, with the rates only that the scores can tell."""
+"""Computes an embedder's curve of false match rates from scores, only for rates that so many scores can measure."""
 
 from collections.abc import Sequence
 
@@ -9,28 +9,30 @@ from models.manifest import FmrPoint
 RATES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 LEAST_FALSE_MATCHES = 10
-"""A rate is told only where it allows so many false matches: then it is known to within about 60 % (95 %, as if pairs
-were independent), which moves the threshold by about .02. Doddington's rule of 30 asks for more: give more photos."""
+"""A rate is measured only where it allows at least so many false matches: the rate is then known to within about 60 %
+(with 95 % confidence, as if pairs were independent), which moves the threshold by about .02. Doddington's rule of 30
+false matches would need more photos."""
 
 LEAST_PAIRS = 10_000
-"""Fewer pairs of different people tell nothing rarer than 1e-2, which is no start for a search's threshold."""
+"""The fewest pairs of different people for a curve: fewer measure no rate below 1e-2, and the threshold of a search
+cannot be computed from that rate."""
 
 
-def tells(impostor_count: int, fmr: float) -> bool:
-    """Whether so many impostor scores can tell that rate."""
-    # a hair less, so that 1e-5 of a million counts as ten
+def is_measurable(impostor_count: int, fmr: float) -> bool:
+    """Return whether so many impostor scores are enough to measure that false match rate."""
+    # The tolerance makes 1e-5 of a million count as ten in spite of rounding.
     return fmr * impostor_count >= LEAST_FALSE_MATCHES * (1 - 1e-9)
 
 
 def measured_curve(scores: Scores, rates: Sequence[float] = RATES) -> tuple[FmrPoint, ...]:
-    """The thresholds at those of the rates that the impostors can tell, the highest rate first.
+    """Return the thresholds at the measurable rates among `rates`, the highest rate first.
 
-    Thresholds rise strictly; a rate whose threshold does not (scores that tie) or that only 1 satisfies (the same photo
-    under two names) ends the curve.
+    Thresholds rise strictly. The curve ends before a rate whose threshold is not higher than the last one (scores that
+    tie), or that needs the threshold 1 (the same photo under two names).
     """
     points: list[FmrPoint] = []
     for rate in sorted(rates, reverse=True):
-        if not tells(scores.impostor_count, rate):
+        if not is_measurable(scores.impostor_count, rate):
             break
         threshold = _rounded_up(scores.threshold_at_fmr(rate))
         if not -1 < threshold < 1 or (points and threshold <= points[-1].threshold):
@@ -42,10 +44,11 @@ def measured_curve(scores: Scores, rates: Sequence[float] = RATES) -> tuple[FmrP
 def extended_curve(
     measured: Sequence[FmrPoint], reference: Sequence[FmrPoint], rates: Sequence[float] = RATES
 ) -> tuple[FmrPoint, ...]:
-    """The measured curve, followed by what cannot be told of it but is needed for searches.
+    """Return the measured curve, continued to the lower rates that searches need but that were not measurable.
 
-    Rarer rates go on with the reference's rises from where the measured curve ends, and never below the reference
-    itself: what was not measured is no reason to be more lenient. Without a reference the last stretch goes on.
+    Beyond its end the curve rises as the reference curve does, and is never below the reference: an unmeasured
+    threshold must not be more lenient than the reference. Where there is no reference, the curve's last segment is
+    extended.
 
     Raises:
         ValueError: fewer than two points were measured.
@@ -66,12 +69,14 @@ def extended_curve(
 
 
 def identification_fpir(fmr: float, faces: int) -> float:
-    """The share of strangers taken for one of `faces` people at that false match rate, as if comparisons were
-    independent: 1 - (1 - FMR)^N, about N x FMR."""
+    """Return the share of strangers who match one of `faces` enrolled faces at that false match rate.
+
+    Comparisons count as independent: 1 - (1 - FMR)^N, about N x FMR.
+    """
     return float(1.0 - (1.0 - fmr) ** faces)
 
 
 def _rounded_up(threshold: float) -> float:
-    """To six places, never below: a threshold just above a score would let that score through."""
+    """Return the threshold rounded up to six decimal places: rounding down could let a score just below it match."""
     nearest = round(threshold, 6)
     return nearest if nearest >= threshold else round(nearest + 1e-6, 6)

@@ -1,6 +1,6 @@
-"""The accuracy of 1:1 verification over folds: the threshold is chosen on the other folds, as in the LFW protocol.
+"""The accuracy of 1:1 verification over folds: the threshold of a fold is chosen on the other folds (LFW protocol).
 
-Huang, Ramesh, Berg, Learned-Miller: Labeled Faces in the Wild (2007). With two folds each takes the other's threshold.
+Huang, Ramesh, Berg, Learned-Miller: Labeled Faces in the Wild (2007).
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from contract.vectors import Vector
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One fold: its pairs, the threshold from the others, and the share of its pairs that were told right."""
+    """One fold: its number of pairs, the threshold from the other folds, and the share of pairs decided correctly."""
 
     number: int
     pairs: int
@@ -23,7 +23,7 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class FoldedAccuracy:
-    """The mean accuracy over the folds, with its standard error (the protocol's: deviation / sqrt(folds))."""
+    """The mean accuracy over the folds, and its standard error as the protocol defines it: deviation / sqrt(folds)."""
 
     accuracy: float
     standard_error: float
@@ -31,9 +31,10 @@ class FoldedAccuracy:
 
 
 def best_threshold(scores: Vector, same: NDArray[np.bool_]) -> tuple[float, float]:
-    """The threshold that tells most pairs right, and the share it does; of several the middle one.
+    """Return the threshold that decides the most pairs correctly, and the share of pairs that it decides correctly.
 
-    Thresholds lie half-way between neighbouring scores, or just beyond the ends.
+    Of several such thresholds the middle one is returned. Thresholds lie half-way between neighbouring scores, or just
+    beyond the lowest and the highest score.
 
     Raises:
         ValueError: there is no pair.
@@ -43,7 +44,7 @@ def best_threshold(scores: Vector, same: NDArray[np.bool_]) -> tuple[float, floa
     values, group = np.unique(scores.astype(np.float64), return_inverse=True)
     impostors = np.bincount(group, weights=~same, minlength=len(values))
     genuine = np.bincount(group, weights=same, minlength=len(values))
-    # at cut i the lowest i values are refused
+    # At cut i the lowest i values do not match.
     right = np.concatenate([[0.0], np.cumsum(impostors)]) + genuine.sum() - np.concatenate([[0.0], np.cumsum(genuine)])
     cuts = np.concatenate([[values[0] - 1e-6], (values[1:] + values[:-1]) / 2, [values[-1] + 1e-6]])
     best = np.flatnonzero(right == right.max())
@@ -52,12 +53,12 @@ def best_threshold(scores: Vector, same: NDArray[np.bool_]) -> tuple[float, floa
 
 
 def folded_accuracy(scores: Vector, same: NDArray[np.bool_], folds: NDArray[np.int64]) -> FoldedAccuracy:
-    """The accuracy over the folds.
+    """Return the accuracy over the folds.
 
     Args:
-        scores: of the pairs, n float32.
-        same: whether a pair is of one person, n bool.
-        folds: the fold of each pair, n int64.
+        scores: the score of each pair, n float32.
+        same: whether each pair is of one person, n bool.
+        folds: the number of each pair's fold, n int64.
 
     Raises:
         ValueError: there are fewer than two folds.
@@ -65,11 +66,11 @@ def folded_accuracy(scores: Vector, same: NDArray[np.bool_], folds: NDArray[np.i
     numbers = np.unique(folds)
     if len(numbers) < 2:
         raise ValueError("the threshold of a fold comes from the others: at least two folds are needed")
-    told = []
+    measured = []
     for number in numbers:
         mine = folds == number
         threshold, _ = best_threshold(scores[~mine], same[~mine])
         right = (scores[mine] >= threshold) == same[mine]
-        told.append(Fold(int(number), int(mine.sum()), threshold, float(right.mean())))
-    accuracies = np.array([fold.accuracy for fold in told])
-    return FoldedAccuracy(float(accuracies.mean()), float(accuracies.std() / np.sqrt(len(told))), tuple(told))
+        measured.append(Fold(int(number), int(mine.sum()), threshold, float(right.mean())))
+    accuracies = np.array([fold.accuracy for fold in measured])
+    return FoldedAccuracy(float(accuracies.mean()), float(accuracies.std() / np.sqrt(len(measured))), tuple(measured))

@@ -14,17 +14,19 @@ from contract.vectors import Vector
 from engine.evaluation.scores import Scores
 
 NEVER = np.float32(-2.0)
-"""The score of a search whose mate was not ranked first: below any threshold."""
+"""The score of a search in which the enrolled person was not ranked first: below any threshold."""
 
 LEAST_STRANGER_SHARE = 0.25
-"""Strangers are people with one photo; where they are fewer than this share of all people, others join them."""
+"""The least share of strangers among all people. Strangers are people with one photo; where these are too few, people
+with several photos are drawn to be strangers too."""
 
 _BLOCK_SEARCHES = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Rows of vectors: one per enrolled person; one probe of each of them in the same order; one per stranger."""
+    """Numbers of rows of the vectors: `gallery` has one row per enrolled person, `probes` another row of each of these
+    people in the same order, `strangers` one row per stranger."""
 
     gallery: NDArray[np.int64]
     probes: NDArray[np.int64]
@@ -33,8 +35,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class OpenSetPoint:
-    """FNIR at an FPIR over the splits: means and standard deviations; `threshold` and `false_positives` (strangers let
-    in) are means too."""
+    """The FNIR at a given FPIR: mean and standard deviation over the splits.
+
+    `threshold` and `false_positives` (the number of strangers who reach the threshold) are means over the splits.
+    """
 
     fpir: float
     threshold: float
@@ -45,7 +49,7 @@ class OpenSetPoint:
 
 @dataclass(frozen=True, slots=True)
 class OpenSetAt:
-    """What comes of one threshold: FPIR and FNIR, means and standard deviations over the splits."""
+    """FPIR and FNIR at a given threshold: means and standard deviations over the splits."""
 
     threshold: float
     fpir: float
@@ -55,13 +59,14 @@ class OpenSetAt:
 
 
 def draw_split(people: NDArray[np.int64], seed: int) -> Split:
-    """A gallery, its probes and strangers, drawn by that seed.
+    """Return a gallery, its probes and strangers, drawn at random with that seed.
 
-    Whoever has several photos is enrolled with one and searched for with another; whoever has one is a stranger. Where
-    strangers are too few, people with several photos are drawn to be strangers.
+    `people` gives the number of the person in each row. A person with several photos is enrolled with one photo and
+    searched for with another; a person with one photo is a stranger. Where strangers are too few, people with several
+    photos are drawn to be strangers.
 
     Raises:
-        ValueError: nobody could be enrolled or nobody would be a stranger.
+        ValueError: nobody could be enrolled, or nobody would be a stranger.
     """
     chance = np.random.default_rng(seed)
     shuffled = chance.permutation(len(people))
@@ -77,15 +82,16 @@ def draw_split(people: NDArray[np.int64], seed: int) -> Split:
     gallery, strangers = one_of_each[enrolled], one_of_each[~enrolled]
     if not len(gallery) or not len(strangers):
         raise ValueError("an open set needs people with several photos, and others who are strangers")
-    # both are in the order of the people's numbers
+    # The gallery and the probes are both in the order of the people's numbers.
     probes = shuffled[left][second]
     return Split(gallery, probes[np.isin(several, people[gallery])], strangers)
 
 
 def search(vectors: Vector, split: Split) -> Scores:
-    """The searches of a split: genuine are the mates' scores (`NEVER` where not first), impostor the strangers' best.
+    """Return the scores of the searches of a split, whose FNMR and FMR are the FNIR and FPIR of the split.
 
-    FNMR and FMR of what is returned are the split's FNIR and FPIR.
+    Genuine scores: the score of the enrolled person in each search, or `NEVER` where that person was not ranked first.
+    Impostor scores: the highest score of each search by a stranger.
     """
     gallery = vectors[split.gallery]
     mates = np.empty(len(split.probes), np.float32)
@@ -103,20 +109,20 @@ def search(vectors: Vector, split: Split) -> Scores:
 
 
 def at_fpir(searches: list[Scores], fpir: float) -> OpenSetPoint:
-    """FNIR at that FPIR over the splits, each with its own threshold."""
+    """Return the FNIR at that FPIR over the splits, each with its own threshold."""
     thresholds = [scores.threshold_at_fmr(fpir) for scores in searches]
     fnirs = np.array([s.fnmr(t) for s, t in zip(searches, thresholds, strict=True)])
-    let_in = np.mean([s.false_matches(t) for s, t in zip(searches, thresholds, strict=True)])
-    return OpenSetPoint(fpir, float(np.mean(thresholds)), float(fnirs.mean()), float(fnirs.std()), float(let_in))
+    positives = np.mean([s.false_matches(t) for s, t in zip(searches, thresholds, strict=True)])
+    return OpenSetPoint(fpir, float(np.mean(thresholds)), float(fnirs.mean()), float(fnirs.std()), float(positives))
 
 
 def at_threshold(searches: list[Scores], threshold: float) -> OpenSetAt:
-    """FPIR and FNIR at that threshold over the splits."""
+    """Return the FPIR and FNIR at that threshold over the splits."""
     fpirs = np.array([scores.fmr(threshold) for scores in searches])
     fnirs = np.array([scores.fnmr(threshold) for scores in searches])
     return OpenSetAt(threshold, float(fpirs.mean()), float(fpirs.std()), float(fnirs.mean()), float(fnirs.std()))
 
 
 def rank_one_misses(searches: list[Scores]) -> float:
-    """The mean share of searches in which the enrolled person was not first, whatever the threshold."""
+    """Return the mean share of searches in which the enrolled person was not ranked first, whatever the threshold."""
     return float(np.mean([np.mean(scores.genuine <= NEVER) for scores in searches]))

@@ -1,4 +1,4 @@
-"""The scores of all pairs among many vectors, in blocks, so that millions of pairs need little memory."""
+"""Computes the scores of all pairs among many vectors, in blocks, so that millions of pairs need little memory."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from contract.vectors import Vector
 from engine.evaluation.scores import Scores
 
 KEPT_IMPOSTORS = 60_000_000
-"""Impostor scores that are held, the highest first: 240 MB, and 480 MB until all pairs are scored. All of 7,701 photos'
-29.6 million fit, in 118 MB."""
+"""The most impostor scores that are kept, highest first. They take 240 MB, and 480 MB until all pairs are scored. All
+29.6 million scores of 7,701 photos fit, in 118 MB."""
 
 BINS = 400
-"""Bins of the histograms over the cosines -1..1."""
+"""The number of bins of the histograms over the cosines -1..1."""
 
 HISTOGRAM_EDGES: NDArray[np.float64] = np.linspace(-1.0, 1.0, BINS + 1)
 
 _BLOCK_SCORES = 2_000_000
-"""Scores computed at a time: 8 MB as float32."""
+"""The most scores computed at a time: 8 MB as float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A pair of vectors of different people with a high score; numbers of rows."""
+    """A pair of vectors of different people with a high score. `first` and `second` are the numbers of their rows."""
 
     first: int
     second: int
@@ -33,14 +33,14 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AllPairs:
-    """What all pairs came to.
+    """The scores of all pairs.
 
     Attributes:
-        scores: of pairs of one person (genuine) and of different people (impostor).
-        genuine_pairs: n x 2 int64 rows, and their scores in the same order, n float32.
-        genuine_scores: see `genuine_pairs`.
-        suspects: the highest impostor pairs, highest first.
-        impostor_histogram: counts of all impostor scores per bin of `HISTOGRAM_EDGES`, int64.
+        scores: the sorted scores of pairs of one person (genuine) and of different people (impostor).
+        genuine_pairs: the numbers of both rows of each genuine pair, n x 2 int64.
+        genuine_scores: the scores in the order of `genuine_pairs`, n float32.
+        suspects: the impostor pairs with the highest scores, the highest first.
+        impostor_histogram: the number of impostor scores in each bin of `HISTOGRAM_EDGES`, int64.
     """
 
     scores: Scores
@@ -62,10 +62,10 @@ def score_all_pairs(
 
     Args:
         vectors: n x dimension unit vectors, float32.
-        people: whose vector each row is, n int64.
-        suspects: how many of the highest impostor pairs are named.
-        kept: how many impostor scores are held at most, 1 or more; twice as many while pairs are scored.
-        block_done: told after each block of rows how many it had.
+        people: the number of the person in each row, n int64.
+        suspects: how many of the highest impostor pairs are returned.
+        kept: the most impostor scores that are kept, at least 1; twice as many are in memory while pairs are scored.
+        block_done: called after each block with the number of its rows.
     """
     tail, top = _Tail(kept, len(vectors) * (len(vectors) - 1) // 2), _Top(suspects)
     histogram = np.zeros(BINS, np.int64)
@@ -95,41 +95,41 @@ def score_all_pairs(
 
 
 class _Tail:
-    """The highest `kept` of many scores, `most` at most, gathered in one array: parts that are put together at the end
-    would be held twice."""
+    """Collects the highest `kept` of at most `most` scores in one array; concatenating separate parts at the end would
+    take twice the memory."""
 
     def __init__(self, kept: int, most: int) -> None:
         self._kept = kept
         self._room = np.empty(min(2 * kept, most), np.float32)
-        self._held = 0
+        self._filled = 0
         self.count = 0
 
     def add(self, scores: Vector) -> None:
         self.count += len(scores)
-        if self._held + len(scores) > len(self._room):
+        if self._filled + len(scores) > len(self._room):
             self._cut()
             scores = np.partition(scores, -self._kept)[-self._kept :] if len(scores) > self._kept else scores
-        self._room[self._held : self._held + len(scores)] = scores
-        self._held += len(scores)
+        self._room[self._filled : self._filled + len(scores)] = scores
+        self._filled += len(scores)
 
     def _cut(self) -> None:
-        if self._held > self._kept:
-            held = self._room[: self._held]
-            held.partition(self._held - self._kept)
-            self._room[: self._kept] = held[-self._kept :]
-            self._held = self._kept
+        if self._filled > self._kept:
+            filled = self._room[: self._filled]
+            filled.partition(self._filled - self._kept)
+            self._room[: self._kept] = filled[-self._kept :]
+            self._filled = self._kept
 
     def ascending(self) -> Vector:
-        """The scores in order; nothing can be added any more."""
+        """Return the kept scores in ascending order; no scores may be added afterwards."""
         self._cut()
-        # No other array shares this memory: what lies beyond the scores is given back.
-        self._room.resize(self._held, refcheck=False)
+        # No other array shares this memory, so the unused part behind the scores can be freed.
+        self._room.resize(self._filled, refcheck=False)
         self._room.sort()
         return self._room
 
 
 class _Top:
-    """The few highest impostor pairs, with their rows."""
+    """Collects the `size` impostor pairs with the highest scores."""
 
     def __init__(self, size: int) -> None:
         self._size = size

@@ -1,4 +1,4 @@
-"""One photo of a person, seen by the engine: the face that counts, its vector, and what its quality is told from."""
+"""Measures one photo of a person: the embedding of the face that counts, and the values that predict its quality."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,17 @@ from engine.vision.ports import Embedding, Face, Image, ModelSet
 from engine.vision.quality import clarity, quality_score
 
 FaceChoice = Literal["largest", "centred"]
-"""Which of several faces counts: the largest, as in a match; or the one in the middle, whom a verification set's
-label means."""
+"""Which of several faces counts: the largest, as in a match; or the most central one, to which the labels of
+verification sets refer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SeenPhoto:
-    """The face that counts. `quality` is the engine's own score; the others are what it can be made of: the detector's
-    confidence, the sharpness, the embedding's norm. `faces`: how many the photo shows."""
+class MeasuredPhoto:
+    """The measurements of the face that counts, and the number of faces in the photo.
+
+    `quality`: the engine's quality score. `confidence`: the confidence of the detector. `sharpness`: the item clarity.
+    All three are 0..1.
+    """
 
     embedding: Embedding
     confidence: float
@@ -29,25 +32,27 @@ class SeenPhoto:
     faces: int
 
 
-def see(photo: bytes, models: ModelSet, choice: FaceChoice, max_pixels: int) -> SeenPhoto:
-    """See one photo.
+def measure_photo(photo: bytes, models: ModelSet, choice: FaceChoice, max_pixels: int) -> MeasuredPhoto:
+    """Return the measurements of one photo.
 
     Raises:
-        PictureRefused: it cannot be decoded, or shows no usable face.
+        PictureRefused: the photo cannot be decoded, or no usable face was found in it.
     """
     image, faces = find_faces(photo, models.detector, max_pixels, StageTimer(clock=lambda: 0.0))
     if not faces:
         raise PictureRefused(Code.NO_FACE, "no face found in the picture")
     face = faces[0] if choice == "largest" else most_centred(image, faces)
     embedding = models.embedder(image, face)
-    return SeenPhoto(
+    return MeasuredPhoto(
         embedding, face.confidence, clarity(image, face.box), quality_score(image, face, embedding), len(faces)
     )
 
 
 def most_centred(image: Image, faces: Sequence[Face]) -> Face:
-    """The face nearest to the picture's middle, counted in widths of the face: small ones in the background do not
-    win for being there."""
+    """Return the face with the smallest distance from the image's middle, measured in widths of the face.
+
+    The measure prevents that a small face in the background is preferred for lying nearer to the middle.
+    """
     middle = np.array([image.shape[1], image.shape[0]]) / 2
 
     def distance(face: Face) -> float:

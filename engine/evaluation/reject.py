@@ -1,7 +1,8 @@
-"""Does a quality score predict failures? The error-versus-reject curve.
+"""The error-versus-reject curve, which measures how well a quality score predicts failures to match.
 
-Grother, Tabassi: Performance of biometric quality measures (IEEE PAMI 29, 2007): when the genuine pairs of the lowest
-quality are rejected, how much of the FNMR at a fixed threshold remains? A pair's quality is that of its worse photo.
+The curve gives the FNMR at a fixed threshold that remains when the genuine pairs of the lowest quality are rejected.
+The quality of a pair is that of its worse photo. Grother, Tabassi: Performance of biometric quality measures (IEEE PAMI
+29, 2007).
 """
 
 from collections.abc import Sequence
@@ -15,14 +16,14 @@ from contract.vectors import Vector
 
 @dataclass(frozen=True, slots=True)
 class RejectCurve:
-    """FNMR after rejecting those shares of pairs, and how well quality ranks failures below successes.
+    """The FNMR that remains after rejecting shares of the pairs, and how well quality ranks failures below successes.
 
     Attributes:
-        rejected: shares of pairs, 0..1.
-        fnmr: what remains at each.
-        best_fnmr: what a score that knew the failures would leave.
-        auc: the chance that a failed pair has the lower quality of a failed and a successful one; .5 tells nothing.
-            None where there are no failures or nothing else.
+        rejected: the rejected shares of pairs, 0..1.
+        fnmr: the remaining FNMR for each rejected share.
+        best_fnmr: the remaining FNMR for each rejected share if a perfect score rejected failures first.
+        auc: the probability that of a failed and a successful pair the failed one has the lower quality; .5 means that
+            quality does not predict failures. None where no pair failed, or all did.
     """
 
     rejected: tuple[float, ...]
@@ -32,7 +33,7 @@ class RejectCurve:
 
 
 def pair_quality(quality: NDArray[np.float64], pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The lower quality of each pair of rows (n x 2)."""
+    """Return the lower quality of each pair of rows (`pairs`: n x 2)."""
     lower: NDArray[np.float64] = quality[pairs].min(axis=1)
     return lower
 
@@ -40,12 +41,12 @@ def pair_quality(quality: NDArray[np.float64], pairs: NDArray[np.int64]) -> NDAr
 def reject_curve(
     scores: Vector, quality: NDArray[np.float64], threshold: float, rejected: Sequence[float]
 ) -> RejectCurve:
-    """The curve for genuine pairs of those scores and qualities (both n).
+    """Return the curve for genuine pairs with these scores and qualities (both n).
 
-    Of pairs with one quality a share is rejected, whatever their order: a constant quality changes nothing.
+    Among pairs of equal quality, failures are rejected in proportion, so a constant quality leaves the FNMR unchanged.
 
     Raises:
-        ValueError: there is no pair, or a share is not in 0..1 exclusive of 1.
+        ValueError: there is no pair, or a share is not at least 0 and less than 1.
     """
     if not len(scores) or not all(0 <= share < 1 for share in rejected):
         raise ValueError("an error-versus-reject curve needs genuine pairs, and shares from 0 to less than 1")
@@ -66,7 +67,10 @@ def reject_curve(
 
 
 def failure_auc(quality: NDArray[np.float64], failed: NDArray[np.bool_]) -> float | None:
-    """The chance that a failure has lower quality than a success, ties counted half; None without one of the two."""
+    """Return the probability that a failure has a lower quality than a success, ties counted half.
+
+    None: there is no failure, or no success.
+    """
     lower, higher = quality[failed], np.sort(quality[~failed])
     if not len(lower) or not len(higher):
         return None

@@ -1,8 +1,9 @@
 """Rates of genuine and impostor scores at thresholds, and thresholds at rates.
 
 Terms of ISO/IEC 19795-1: the false match rate (FMR, also FAR) is the share of impostor scores at or above the
-threshold, the false non-match rate (FNMR) the share of genuine scores below it, TAR is 1 - FNMR, and the equal error
-rate (EER) is where the two meet. Rates are steps, so a threshold "at" a rate is the lowest that does not exceed it.
+threshold, the false non-match rate (FNMR) is the share of genuine scores below the threshold, the true accept rate
+(TAR) is 1 - FNMR, and the equal error rate (EER) is the rate at which FMR and FNMR are equal. Rates change in steps, so
+the threshold "at" a rate is the lowest threshold whose rate does not exceed that rate.
 """
 
 import math
@@ -15,15 +16,15 @@ import numpy as np
 from contract.vectors import Vector
 
 Z_95 = 1.959964
-"""Standard deviations that hold 95 % of a normal distribution."""
+"""The number of standard deviations on both sides of the mean that contain 95 % of a normal distribution."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
     """Genuine and impostor scores, each float32 and ascending.
 
-    `impostor_count` may exceed the impostors held: then `impostor` are the highest of so many, and rates that reach
-    below them cannot be told.
+    `impostor_count` may exceed the number of scores in `impostor`: these are then the highest of `impostor_count`
+    scores, and rates at thresholds below the lowest of them cannot be computed.
     """
 
     genuine: Vector
@@ -31,15 +32,19 @@ class Scores:
     impostor_count: int
 
     def fmr(self, threshold: float) -> float:
-        """The false match rate at that threshold.
+        """Return the false match rate at that threshold.
 
         Raises:
-            ValueError: there is no impostor score, or the threshold lies below those that are held.
+            ValueError: there is no impostor score, or the threshold lies below the lowest kept score.
         """
         return self.false_matches(threshold) / self.impostor_count
 
     def false_matches(self, threshold: float) -> int:
-        """How many impostor scores reach the threshold. Raises ValueError as `fmr`."""
+        """Return the number of impostor scores at or above the threshold.
+
+        Raises:
+            ValueError: there is no impostor score, or the threshold lies below the lowest kept score.
+        """
         if not self.impostor_count:
             raise ValueError("there is no impostor score")
         below = _below(self.impostor, threshold)
@@ -48,7 +53,7 @@ class Scores:
         return len(self.impostor) - below
 
     def fnmr(self, threshold: float) -> float:
-        """The false non-match rate at that threshold.
+        """Return the false non-match rate at that threshold.
 
         Raises:
             ValueError: there is no genuine score.
@@ -56,20 +61,24 @@ class Scores:
         return self.false_non_matches(threshold) / len(self.genuine)
 
     def false_non_matches(self, threshold: float) -> int:
-        """How many genuine scores miss the threshold. Raises ValueError as `fnmr`."""
+        """Return the number of genuine scores below the threshold.
+
+        Raises:
+            ValueError: there is no genuine score.
+        """
         if not len(self.genuine):
             raise ValueError("there is no genuine score")
         return _below(self.genuine, threshold)
 
     def threshold_at_fmr(self, fmr: float) -> float:
-        """The lowest threshold whose false match rate is at most `fmr`; -1 where every threshold's is.
+        """Return the lowest threshold whose false match rate is at most `fmr`; -1 where that is true of every one.
 
         Raises:
-            ValueError: there is no impostor score, or too few of them are held.
+            ValueError: there is no impostor score, or too few of them were kept.
         """
         if not self.impostor_count:
             raise ValueError("there is no impostor score")
-        # a hair more, so that 0.01 of 700 is seven although 0.01 * 700 is less in floating point
+        # The tolerance makes 0.01 of 700 seven, although 0.01 * 700 is less in floating point.
         allowed = math.floor(fmr * self.impostor_count * (1 + 1e-12))
         if allowed >= self.impostor_count:
             return -1.0
@@ -80,10 +89,10 @@ class Scores:
 
 
 def scores_of(genuine: Sequence[float] | Vector, impostor: Sequence[float] | Vector) -> Scores:
-    """The scores, sorted.
+    """Return the scores, sorted.
 
     Raises:
-        ValueError: one is not finite.
+        ValueError: a score is not finite.
     """
     kinds = [np.sort(np.asarray(values, np.float32)) for values in (genuine, impostor)]
     if not all(np.isfinite(values).all() for values in kinds):
@@ -93,17 +102,17 @@ def scores_of(genuine: Sequence[float] | Vector, impostor: Sequence[float] | Vec
 
 @dataclass(frozen=True, slots=True)
 class EqualError:
-    """Where FMR and FNMR are nearest to each other: `rate` is their mean there."""
+    """The threshold at which FMR and FNMR are nearest to each other; `rate` is the mean of both at that threshold."""
 
     rate: float
     threshold: float
 
 
 def equal_error(scores: Scores) -> EqualError:
-    """The equal error rate.
+    """Return the equal error rate.
 
     Raises:
-        ValueError: a kind of score is missing, or the rates meet below the impostors that are held.
+        ValueError: a kind of score is missing, or FMR and FNMR are equal only below the lowest kept impostor score.
     """
     lowest = -np.inf
     if len(scores.impostor) < scores.impostor_count:
@@ -120,8 +129,10 @@ def equal_error(scores: Scores) -> EqualError:
 
 
 def _around_crossing(scores: Scores, values: Vector) -> list[float]:
-    """The thresholds among `values`, and just above them, between which FNMR overtakes FMR: their difference never
-    falls, so it is found by halving."""
+    """Return the thresholds, at or just above values, between which FNMR becomes greater than FMR.
+
+    The difference FNMR - FMR never falls with the threshold, so bisection finds these thresholds.
+    """
 
     def difference(index: int) -> float:
         threshold = float(values[index])
@@ -134,7 +145,7 @@ def _around_crossing(scores: Scores, values: Vector) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class RocPoint:
-    """One point of the receiver operating characteristic; `fmr` is the rate asked for."""
+    """One point of the receiver operating characteristic; `fmr` is the requested false match rate."""
 
     fmr: float
     threshold: float
@@ -142,7 +153,7 @@ class RocPoint:
 
 
 def roc(scores: Scores, fmrs: Sequence[float]) -> tuple[RocPoint, ...]:
-    """The true accept rates at those false match rates, for those that the impostors can tell (one or more above)."""
+    """Return the true accept rates at those false match rates that allow at least one false match."""
     points = []
     for fmr in fmrs:
         if fmr * scores.impostor_count >= 1:
@@ -152,9 +163,9 @@ def roc(scores: Scores, fmrs: Sequence[float]) -> tuple[RocPoint, ...]:
 
 
 def wilson(errors: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a rate of `errors` in `count` independent trials (Wilson 1927).
+    """Return the 95 % confidence interval of a rate of `errors` in `count` independent trials (Wilson 1927).
 
-    Pairs that share a person are not independent, so for all pairs of a set it is narrower than the truth.
+    Pairs that share a person are not independent, so for all pairs of a set the interval is too narrow.
     """
     if not count:
         return 0.0, 1.0
@@ -165,7 +176,7 @@ def wilson(errors: int, count: int) -> tuple[float, float]:
 
 
 def _below(ascending: Vector, threshold: float) -> int:
-    """How many are below the threshold, which is not rounded onto a float32 neighbour."""
+    """Return how many scores are below the threshold, compared as float64 and not as the nearest float32."""
     nearest = np.float32(threshold)
     return int(np.searchsorted(ascending, nearest, side="left" if float(nearest) >= threshold else "right"))
 

@@ -1,1 +1,1 @@
-"""The people: the fold of the people topic, and the exact search over their embeddings."""
+"""The gallery: the fold of the people topic with embeddings, and the exact search over these embeddings."""

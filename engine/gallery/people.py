@@ -1,4 +1,4 @@
-"""The fold of the people topic with the embeddings of the embedder in use: the gallery."""
+"""The fold of the people topic with the embeddings of the embedder in use, from which galleries are taken."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,15 +8,16 @@ from contract.people.keys import FaceKey
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
 from contract.people.unreadable import UnreadableRecord
 from contract.vectors import Vector
-from engine.gallery.index import FaceIndex, Gallery
+from engine.gallery.exact import ExactIndex
+from engine.gallery.port import FaceIndex, Gallery
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KnownPerson:
-    """Everything that a decision about one person needs to know; `record` is None where there is no such person.
+    """Everything that a decision about one person needs; `record` is None where the person is not enrolled.
 
-    By face number: `vectors`, the embeddings that can be searched; `embedders`, the identities of those that have a
-    record of the face; `photos`, the photos that the faces were enrolled with.
+    By face number: `vectors`, the embeddings that can be searched; `embedders`, the identities of embedders with a
+    record of the face; `photos`, references to the photos with which the faces were enrolled.
     """
 
     record: PersonRecord | None = None
@@ -26,31 +27,31 @@ class KnownPerson:
 
 
 class People(Directory):
-    """Everybody enrolled, as of `version`. One thread applies and asks; `gallery()` may be searched by any thread.
+    """Everybody who is enrolled at `version`. Only one thread may use it; any thread may search a `gallery()` of it.
 
-    Faces of another embedder are kept and counted in `foreign_faces`, but not searched: their vectors mean something
-    else.
+    Faces of other embedders are stored and counted in `foreign_faces` but not searched, because embeddings of different
+    embedders cannot be compared.
     """
 
     def __init__(self, dimension: int, embedder: str) -> None:
         super().__init__(embedder, dimension)
-        self._index = FaceIndex(dimension)
+        self._index: FaceIndex = ExactIndex(dimension)
         self._snapshot: Gallery | None = None
 
     def apply(self, entries: Iterable[Entry]) -> Sequence[UnreadableRecord]:
-        """Fold more of the topic, in offset order; returns the records that could not be read."""
+        """Apply the next records of the topic, in offset order; return those that could not be read."""
         found = super().apply(entries)
         self._snapshot = None
         return found
 
     def gallery(self) -> Gallery:
-        """What can be searched now: a value that later changes do not touch."""
+        """Return the gallery at the present version: a value that later changes do not affect."""
         if self._snapshot is None:
             self._snapshot = self._index.snapshot(self.version)
         return self._snapshot
 
     def known(self, identity_id: str) -> KnownPerson:
-        """Everything that a decision about this person needs to know."""
+        """Return everything that a decision about this person needs."""
         person = self.person(identity_id)
         numbers = person.faces if person else ()
         vectors = {n: vector for n in numbers if (vector := self._index.vector((identity_id, n))) is not None}

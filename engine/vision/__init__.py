@@ -1,8 +1,8 @@
-"""Seeing: decode, detect, align, quality, liveness, embed. OpenCV is set up here, once for the room."""
+"""Computer vision: decode, detect, align, quality, liveness, embed. This module configures OpenCV for all of them."""
 
 import cv2
 
-# A pool of workers, one per core, runs whole pictures; threads inside OpenCV would only get in each other's way.
+# A pool of threads, one per core, processes one picture per thread; threads inside OpenCV would compete with these.
 cv2.setNumThreads(1)
-# A broken picture is an answer to its sender; OpenCV would print a line about each.
+# A damaged picture is reported in the answer to its sender; OpenCV would print a line about each one.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -1,4 +1,4 @@
-"""Attributes of a person, each where something that can tell it is at hand: guesses, never part of a decision."""
+"""Estimates attributes of a person where a network for them is installed; attributes never influence a decision."""
 
 import math
 from collections.abc import Callable
@@ -8,28 +8,28 @@ from contract.errors import PictureRefused
 from contract.findings import Attributes
 from engine.vision.ports import Face, Image, ModelSet
 from engine.vision.quality.levels import MASK
-from engine.vision.quality.mouth import mouth_shows
+from engine.vision.quality.mouth import measure_mouth
 from models.errors import DamagedModel
 
 AgeClass = Literal["child", "youth", "adult", "senior"]
 
 AGE_CLASSES: tuple[tuple[float, AgeClass], ...] = ((60, "senior"), (25, "adult"), (13, "youth"), (0, "child"))
-"""The least age in years of each class; our own division, since the wire gives none."""
+"""The least age in years of each class. The division is PictureMatch's own, since the wire defines none."""
 
 MALE_FROM = 0.7
-"""What the network must say for a person to be told male: it leans that way, and here it errs about as often with men
-as with women (docs/models.md)."""
+"""The least output of the network for which a person is reported as male. The network's outputs are biased upwards; at
+this value it errs about as often with men as with women (docs/models.md)."""
 
 
-_CANNOT_TELL = (PictureRefused, ValueError, ArithmeticError, DamagedModel)
-"""What comes of a face or of a network that is not fit for the guess; anything else is a fault of this program."""
+_ESTIMATE_FAILURES = (PictureRefused, ValueError, ArithmeticError, DamagedModel)
+"""The errors that an unsuitable face or network raises; any other error is a fault of this program."""
 
 
 def measure_attributes(image: Image, face: Face, models: ModelSet) -> Attributes:
-    """What can be guessed about that face; what no installed network tells, or can tell of it, is None."""
-    age = _told(models.age, image, face)
-    male = _told(models.sex, image, face)
-    mouth = _told(_mouth, image, face)
+    """Return the estimated attributes of a face; None for each that no installed network can estimate."""
+    age = _estimate(models.age, image, face)
+    male = _estimate(models.sex, image, face)
+    mouth = _estimate(_mouth, image, face)
     return Attributes(
         age_years=None if age is None else round(age, 1),
         age_class=None if age is None else age_class(age),
@@ -39,18 +39,18 @@ def measure_attributes(image: Image, face: Face, models: ModelSet) -> Attributes
 
 
 def age_class(age_years: float) -> AgeClass:
-    """The class of that age."""
+    """Return the class of an age in years."""
     return next((name for least, name in AGE_CLASSES if age_years >= least), "child")
 
 
 def _mouth(image: Image, face: Face) -> float:
-    return mouth_shows(image, face).value
+    return measure_mouth(image, face).value
 
 
-def _told(guess: Callable[[Image, Face], float] | None, image: Image, face: Face) -> float | None:
-    """The number that a network gives; None where it is not there, or fails, or gives none that is finite."""
+def _estimate(network: Callable[[Image, Face], float] | None, image: Image, face: Face) -> float | None:
+    """Return the number that a network estimates; None where the network is absent, fails, or returns no finite one."""
     try:
-        number = math.nan if guess is None else guess(image, face)
-    except _CANNOT_TELL:
+        number = math.nan if network is None else network(image, face)
+    except _ESTIMATE_FAILURES:
         return None
     return number if math.isfinite(number) else None

@@ -1,10 +1,10 @@
-"""From a picture file to its faces, decoding no more of a big photo than its faces need.
+"""Finds the faces of a picture, decoding the picture at the smallest size that its faces allow.
 
-A JPEG of one scan can be decoded at a half, a quarter or an eighth of its size for much less work. So faces are looked
-for in a small version first; where the largest turns out to be too small there, a larger version is taken. Where
-nothing is found, or hardly, the picture is looked at with a border around it, for a face larger than the picture.
-A full decode would find no more: the small version is as large as the detector's closest look. Pictures that lie on
-their side are turned upright.
+A JPEG of one scan can be decoded at a half, a quarter or an eighth of its size for much less work. So the detector
+searches a small version of the picture first; where the largest face in it is too small, a larger version is decoded.
+Decoding the whole picture would not find more faces, because the small version is as large as the largest image that
+the detector uses. Where no face is found with confidence, the detector also searches the picture with a border around
+it, for a face that is larger than the picture. Pictures that lie on their side are turned upright.
 """
 
 from collections.abc import Sequence
@@ -20,41 +20,41 @@ from engine.vision.tensor import resize
 from engine.vision.turned import quarter_turns, turn
 
 LEAST_SIDE = 1280
-"""Longer side, in pixels, of the smallest version that is looked at: the detector's closest look sees no more."""
+"""The longer side, in pixels, of the smallest version that is searched: the detector's largest image has this side."""
 
 ENOUGH = 112.0
-"""Shorter side of a face, in pixels, that a larger version would add nothing to: what embedders are fed."""
+"""The shorter side of a face, in pixels, from which on a larger version adds nothing: that of the embedders' input."""
 
 _MOST_PIXELS = 8_300_000
-"""Of a version that many checks look at as a whole, each of them at every pixel."""
+"""The most pixels of a version: many liveness checks read every pixel of it."""
 
 _BORDER_SHARE = 0.4
-"""Width of the border that such a picture is looked at with, as a share of its longer side."""
+"""The width of the border around a picture, as a share of the picture's longer side."""
 
 _BORDERED_SIDE = 256
-"""Longer side of that look, in pixels: a face as large as the picture is seen well enough."""
+"""The longer side, in pixels, of a picture with its border: enough for a face that is as large as the picture."""
 
 _FILLING_SHARE = 0.7
-"""Of a picture's width or height, what a face must fill for that look to count."""
+"""The share of a picture's width or height from which on a face counts as filling the picture."""
 
 _SURE = 0.85
-"""Confidence from which on a face that fills its picture needs no such look."""
+"""The confidence from which on a face that fills its picture is not searched for again with a border."""
 
 
 def find_faces(picture: bytes, detector: Detector, max_pixels: int, timer: StageTimer) -> tuple[Image, Sequence[Face]]:
-    """The decoded picture, perhaps smaller than it was sent, and its faces in that picture, largest first.
+    """Return the decoded image, perhaps smaller than the picture as sent, and the faces in that image, largest first.
 
     Raises:
-        PictureRefused: it is no picture that can be served.
+        PictureRefused: the picture cannot be decoded.
     """
     return find_in_versions(Versions(picture, max_pixels), detector, timer)
 
 
 def find_in_versions(versions: Versions, detector: Detector, timer: StageTimer) -> tuple[Image, Sequence[Face]]:
-    """The same of a picture whose sizes the caller needs as well.
+    """Return the decoded image and its faces, as `find_faces`, from versions that the caller uses further.
 
     Raises:
-        PictureRefused: it is no picture that can be served.
+        PictureRefused: the picture cannot be decoded.
     """
     with timer.stage("decode"):
         reduction = versions.fitting_reduction(LEAST_SIDE)
@@ -73,11 +73,13 @@ def find_in_versions(versions: Versions, detector: Detector, timer: StageTimer) 
 
 
 def version_for(versions: Versions, side_share: float) -> Image:
-    """The smallest version of a picture that is good enough for a face whose shorter side is that share of the
-    picture's longer one, and for finding it; but none of more than `_MOST_PIXELS` if there is a smaller one.
+    """Return the smallest version of a picture in which a face can be found and has enough pixels.
+
+    `side_share`: the shorter side of the face, as a share of the picture's longer side. A version of more than
+    `_MOST_PIXELS` is returned only where no smaller version exists.
 
     Raises:
-        PictureRefused: it is no picture that can be served.
+        PictureRefused: the picture cannot be decoded.
     """
     reduction = versions.fitting_reduction(LEAST_SIDE)
     while (
@@ -90,7 +92,7 @@ def version_for(versions: Versions, side_share: float) -> Image:
 
 
 def _upright(image: Image, faces: Sequence[Face], detector: Detector) -> tuple[Image, Sequence[Face]]:
-    """The picture and its faces, turned if its faces lie on their side and are found when it is turned."""
+    """Return the image and its faces; both are turned where the faces lie on their side and are found after turning."""
     turns = quarter_turns(image, faces, detector)
     if not turns:
         return image, faces
@@ -100,7 +102,7 @@ def _upright(image: Image, faces: Sequence[Face], detector: Detector) -> tuple[I
 
 
 def _reduction_for(face: Face, reduction: int) -> int:
-    """The largest reduction, at most the present one, that leaves the face big enough."""
+    """Return the largest reduction, at most the present one, that leaves the face large enough."""
     wanted, side = reduction, face.box.shorter_side
     while wanted > 1 and side < ENOUGH:
         wanted, side = wanted // 2, side * 2
@@ -121,7 +123,8 @@ def _fills(face: Face, image: Image) -> bool:
 
 
 def _filling_face(image: Image, detector: Detector) -> Sequence[Face]:
-    """The face that reaches over the picture's border, where there is one: detectors want to see what is around it."""
+    """Return the face that fills the image, if the image has one, found with a border around the image, because
+    detectors need surroundings around a face."""
     rows, columns = image.shape[:2]
     scale = min(1.0, _BORDERED_SIDE / (max(rows, columns) * (1 + 2 * _BORDER_SHARE)))
     width, height = max(1, int(columns * scale)), max(1, int(rows * scale))
@@ -134,7 +137,7 @@ def _filling_face(image: Image, detector: Detector) -> Sequence[Face]:
 
 
 def _moved(face: Face, shift: float, growth: tuple[float, float]) -> Face:
-    """The face shifted by as many pixels both ways, then enlarged (across, down)."""
+    """Return the face shifted by `shift` pixels across and down, and then enlarged by `growth` (across, down)."""
     box, (across, down) = face.box, growth
     moved = Box((box.x + shift) * across, (box.y + shift) * down, box.width * across, box.height * down)
     return replace(face, box=moved, landmarks=((face.landmarks + shift) * growth).astype(np.float32))

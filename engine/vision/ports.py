@@ -1,4 +1,4 @@
-"""The values that pass between the steps of the engine, and the ports that the networks fill."""
+"""The values that pass between the stages of the engine, and the interfaces that the networks implement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,10 @@ from models.manifest import FmrPoint
 Image = NDArray[np.uint8]
 """A decoded picture: BGR, uint8, height x width x 3, C-contiguous, upright (EXIF orientation applied)."""
 
-"""A float32 vector."""
-
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle in pixels; it may reach over the picture's border."""
+    """A rectangle in pixels, which may extend beyond the picture's border."""
 
     x: float
     y: float
@@ -32,24 +30,25 @@ class Box:
 
     @property
     def shorter_side(self) -> float:
-        """The wire's face size, in pixels (docs/interface.md, "Quality levels")."""
+        """The face size as the wire defines it, in pixels (docs/interface.md, "Quality levels")."""
         return min(self.width, self.height)
 
     @property
     def squared(self) -> "Box":
-        """The square of the longer side about the same middle."""
+        """A square box with the longer side and the same middle."""
         side = max(self.width, self.height)
         return Box(self.x + (self.width - side) / 2, self.y + (self.height - side) / 2, side, side)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """One detected face. `landmarks`: 5 x 2 float32 pixels (x, y): the eye on the picture's left, the other eye,
-    the nose tip, the mouth corner on the left, the other corner. Places count from the picture's upper left corner, so
-    that the first pixel's middle is at (0.5, 0.5).
+    """One detected face.
 
-    Box and landmarks lie in the picture as decoded and turned upright; `reduction` says how many times larger it was
-    sent, `quarter_turns` how often it was turned against the clock because its faces lay so, unsaid by its file.
+    `landmarks`: 5 x 2 float32 pixels (x, y): the eye on the picture's left, the other eye, the nose tip, the mouth
+    corner on the picture's left, the other corner. Coordinates count from the picture's upper left corner, so that the
+    first pixel's middle is at (0.5, 0.5). Box and landmarks refer to the image as decoded and turned upright.
+    `reduction`: how many times larger the picture was sent. `quarter_turns`: by how many quarter turns the picture was
+    turned counterclockwise because its faces were not upright, although its file declared no orientation.
     """
 
     box: Box
@@ -60,17 +59,17 @@ class Face:
 
     @property
     def sent_box(self) -> Box:
-        """The box in the picture as sent, but upright: what limits on sizes and answers are about."""
+        """The box in the upright picture at the size as sent, to which answers and limits of size refer."""
         factor = self.reduction
         return Box(self.box.x * factor, self.box.y * factor, self.box.width * factor, self.box.height * factor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
-    """A face as a unit vector (float32, the embedder's dimension); `norm` is its length before normalising.
+    """A face as a unit vector (float32, the embedder's dimension); `norm` is the vector's length before normalising.
 
-    `strength`: where the norm lies, 0..1, between what is typical of faces that fail to match and of good photos; None
-    where nobody measured that of the embedder.
+    `strength`: the norm on a scale of 0..1, from the typical norm of faces that fail to match to that of good photos;
+    None where these two norms were not measured for the embedder.
     """
 
     vector: Vector
@@ -80,7 +79,7 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class HeadPose:
-    """Angles of the head in degrees."""
+    """The angles of a head in degrees."""
 
     yaw: float
     pitch: float
@@ -88,15 +87,16 @@ class HeadPose:
 
     @property
     def sum_of_angles(self) -> float:
-        """What quality levels limit: the sum of the absolute angles."""
+        """The sum of the absolute angles, which quality levels limit."""
         return abs(self.yaw) + abs(self.pitch) + abs(self.roll)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One measured item of quality or liveness against its limit; `limit` is what the value was held against.
+    """One measured item of quality or liveness, its limit, and whether the value passed.
 
-    A `vote` does not decide alone (engine.vision.liveness.rule). `detail`: the named values that `value` was made of.
+    A `vote` does not decide alone (engine.vision.liveness.rule). `detail`: the named values from which `value` was
+    computed.
     """
 
     name: str
@@ -108,65 +108,65 @@ class Check:
 
 
 class Detector(Protocol):
-    """Finds faces."""
+    """A network that finds faces."""
 
     def __call__(self, image: Image) -> Sequence[Face]:
-        """All faces of the picture, largest box first; deterministic."""
+        """Return all faces of the image, the largest box first; equal images give equal faces."""
         ...
 
 
 class Embedder(Protocol):
-    """Turns a face into a vector whose cosine to another tells whether they are of one person."""
+    """A network that computes embeddings, whose cosine is high if two faces are of the same person."""
 
     @property
     def dimension(self) -> int:
-        """Length of the vectors."""
+        """The length of the vectors."""
         ...
 
     @property
     def threshold(self) -> float:
-        """The model's default cosine threshold for 1:N, where it has no curve."""
+        """The default cosine threshold for 1:N, which is used where `fmr_curve` is empty."""
         ...
 
     @property
     def fmr_curve(self) -> tuple[FmrPoint, ...]:
-        """Thresholds by false match rate, the highest rate first; empty where nobody measured them."""
+        """The thresholds by false match rate, the highest rate first; empty where none were measured."""
         ...
 
     def __call__(self, image: Image, face: Face) -> Embedding:
-        """The embedding of that face of the picture."""
+        """Return the embedding of a face in the image."""
         ...
 
 
 class LivenessNet(Protocol):
-    """Tells a live face from a picture of one, on the kind of picture it was made for (colour, or infrared)."""
+    """A network that distinguishes a live face from a picture of a face, in colour pictures or in infrared pictures."""
 
     def __call__(self, image: Image, face: Face) -> float:
-        """The probability, 0..1, that the face is live."""
+        """Return the probability, 0..1, that the face is live."""
         ...
 
 
 class PoseNet(Protocol):
-    """Measures where a head is turned."""
+    """A network that measures the pose of a head."""
 
     def __call__(self, image: Image, face: Face) -> HeadPose:
-        """The angles of that face's head."""
+        """Return the angles of the head of a face in the image."""
         ...
 
 
 class AttributeNet(Protocol):
-    """Guesses one number about a person: an age in years, or the probability of a sex."""
+    """A network that estimates one number about a person: an age in years, or the probability of a sex."""
 
     def __call__(self, image: Image, face: Face) -> float:
-        """The number for that face of the picture; not a finite one where it cannot be told."""
+        """Return the number for a face in the image; the number is not finite where it cannot be estimated."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSet:
-    """The networks of one engine; those that may be missing are None.
+    """The networks of one engine; optional networks that are not installed are None.
 
-    `identities`: role -> identity (source sha256 + recipe version). `age` gives years, `sex` the probability, 0..1,
+    `identities`: role -> identity (source sha256 + recipe version). `age` estimates years, `sex` the probability, 0..1,
     that a person is male.
     """
 
@@ -181,5 +181,5 @@ class ModelSet:
 
     @property
     def embedder_identity(self) -> str:
-        """Embeddings of different identities must never be compared."""
+        """The identity of the embedder; embeddings of embedders with different identities must never be compared."""
         return dict(self.identities)["embedder"]

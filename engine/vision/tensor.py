@@ -1,4 +1,4 @@
-"""From pixels to what a network is fed, as its manifest entry describes it."""
+"""Converts images to the input of a network, as the network's manifest entry describes it."""
 
 from collections.abc import Callable
 
@@ -12,11 +12,12 @@ from models.manifest import InputSpec
 Tensor = NDArray[np.float32]
 
 Run = Callable[[Tensor], tuple[Tensor, ...]]
-"""An open network: one input, its outputs in the manifest's order. `models.network.Network` is one."""
+"""An open network, for example a `models.network.Network`: a function from the input to the outputs, in the manifest's
+order."""
 
 
 def to_tensor(image: Image, spec: InputSpec) -> Tensor:
-    """The batch of one: colour order, mean, divisor and axes as `spec` wants them; the size is the picture's own."""
+    """Return the image as a batch of one, of the same size, with the colour order, mean, divisor and axes of `spec`."""
     if spec.colour == "grey":
         pixels = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)[:, :, np.newaxis]
     else:
@@ -32,7 +33,7 @@ def to_tensor(image: Image, spec: InputSpec) -> Tensor:
 
 
 def resize(image: Image, width: int, height: int) -> Image:
-    """The picture at that size: averaged when it shrinks, interpolated when it grows."""
+    """Return the image at that size: averaged where it shrinks, interpolated where it grows."""
     if image.shape[1] == width and image.shape[0] == height:
         return image
     shrinks = width * height < image.shape[0] * image.shape[1]
@@ -41,8 +42,11 @@ def resize(image: Image, width: int, height: int) -> Image:
 
 
 def crop_around(image: Image, box: Box, scale: float) -> Image:
-    """The box enlarged `scale` times about its centre and kept inside the picture: shifted where it would reach over
-    the border, made smaller (in its own proportions) where the picture is too small. At least one pixel."""
+    """Return the part of the image in the box, enlarged `scale` times about its centre; at least one pixel.
+
+    The enlarged box is shifted where it would extend beyond the border, and shrunk in its proportions where the image
+    is too small for it.
+    """
     rows, columns = image.shape[:2]
     width, height = max(box.width, 1.0), max(box.height, 1.0)
     scale = min(scale, columns / width, rows / height)
@@ -54,7 +58,7 @@ def crop_around(image: Image, box: Box, scale: float) -> Image:
 
 
 def share_outside(image: Image, box: Box) -> float:
-    """The share of the box, 0..1, that lies outside the picture."""
+    """Return the share of the box, 0..1, that lies outside the image."""
     rows, columns = image.shape[:2]
     width = min(box.x + box.width, columns) - max(box.x, 0.0)
     height = min(box.y + box.height, rows) - max(box.y, 0.0)

@@ -1,8 +1,8 @@
-"""Pictures that lie on their side or upside down, and whose file does not say so: from the faces they show.
+"""Recognises by their faces pictures that lie on their side or upside down without an orientation in their file.
 
-Detectors find turned faces too, with landmarks that fit an upright one, so such a face would be matched with nobody.
-Seen from close by, an upright face is found with more confidence than the same one turned, and that tells how a picture
-lies (docs/accuracy.md has the figures).
+Detectors find turned faces too, but with the landmarks of an upright face, so that such a face would match nobody. In a
+close picture, an upright face is found with more confidence than the same face turned; from this follows how the
+picture is turned (docs/accuracy.md has the figures).
 """
 
 from collections.abc import Sequence
@@ -15,28 +15,29 @@ from engine.vision.ports import Detector, Face, Image
 from engine.vision.tensor import resize
 
 SURE = 0.9
-"""Confidence in the whole picture from which on no closer look is taken: five of six upright faces have it, and hardly
-one of six turned ones."""
+"""The confidence in the whole picture from which on a face counts as upright without a close picture: five of six
+upright faces reach it, and hardly one of six turned faces."""
 
 UPRIGHT = 0.8
-"""Confidence from close by of an upright face: 95 of 100 have it."""
+"""The confidence in a close picture from which on a face counts as upright: 95 of 100 upright faces reach it."""
 
 LEAST = 0.75
-"""Confidence that a face must have once it is turned."""
+"""The least confidence in a face after turning."""
 
 SURER = 0.1
-"""How much more it must be than before."""
+"""The least gain of confidence by turning."""
 
 _TURNINGS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
 SMALL_SIDE = 256
-"""Longer side, in pixels, of the look at a picture in which no face was found at all."""
+"""The longer side, in pixels, to which a picture is shrunk in which no face was found at all."""
 
 
 def quarter_turns(image: Image, faces: Sequence[Face], detector: Detector) -> int:
-    """How many quarter turns (0..3, against the clock, as numpy.rot90 counts) bring the picture's faces upright.
+    """Return how many quarter turns (0..3, counterclockwise, as in numpy.rot90) turn the image's faces upright.
 
-    `faces` are those found in it as it is, largest first; a sure one means that it is upright.
+    `faces` are the faces found in the image as it is, the largest first; where the first has enough confidence, the
+    image is upright.
     """
     if faces and faces[0].confidence >= SURE:
         return 0
@@ -59,13 +60,13 @@ def quarter_turns(image: Image, faces: Sequence[Face], detector: Detector) -> in
 
 
 def turn(image: Image, turns: int) -> Image:
-    """The picture after so many quarter turns against the clock."""
+    """Return the image after that many quarter turns counterclockwise."""
     turning = _TURNINGS.get(turns % 4)
     return image if turning is None else np.asarray(cv2.rotate(image, turning), np.uint8)
 
 
 def _surest(image: Image, detector: Detector, *, middle: bool) -> float:
-    """The confidence of the surest face; of the one in the `middle` only, in a close picture."""
+    """Return the highest confidence of a face in the image, or of a face in its middle where `middle` is True."""
     faces = detector(image)
     return max((face.confidence for face in faces if not middle or _in_the_middle(face)), default=0.0)
 

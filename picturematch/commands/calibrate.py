@@ -77,7 +77,8 @@ Examples:
     "sizes",
     type=click.IntRange(1, 100_000_000),
     multiple=True,
-    help="Faces that a search goes through; may be given several times.  [default: the people of PATH]",
+    show_default="the people of PATH",
+    help="Faces that a search goes through; may be given several times.",
 )
 @click.option(
     "--write",
@@ -86,7 +87,7 @@ Examples:
     help="Add the curve to this manifest, or begin it; nothing that is in it is replaced.",
 )
 @click.option("--suspects", is_flag=True, help=f"Name the {_SUSPECTS} most similar pairs of different people.")
-@click.option("--threads", type=click.IntRange(1, 64), help="Photos at a time.  [default: one per core]")
+@click.option("--threads", type=click.IntRange(1, 64), show_default="one per core", help="Photos at a time.")
 @click.option("--verbose", is_flag=True, help="Name each photo that could not be used, and why.")
 @click.pass_context
 def command(
@@ -135,8 +136,6 @@ def command(
         raise UserError(printable(str(error))) from error
     except OSError as error:
         raise UserError(printable(f"{error.filename or path}: {error.strerror or error}")) from error
-    except KeyboardInterrupt:
-        ctx.exit(130)
 
 
 def _see(path: Path, models: ModelSet, settings: Settings, threads: int | None, verbose: bool) -> _Seen:
@@ -160,7 +159,7 @@ def _see(path: Path, models: ModelSet, settings: Settings, threads: int | None, 
                 lose(entry.where, entry.reason if isinstance(entry, Unusable) else "has no photo", "not usable")
         if not photos:
             raise CannotRun(f"{path} holds no photo of anybody")
-        looks = see_all([photo for _, photo in photos], models, "largest", settings.ingest.max_pixels, threads)
+        looks = see_all([photo for _, photo in photos], models, "largest", settings.pictures.max_pixels, threads)
         for (entry, _), look in zip(photos, looks, strict=True):
             steps.step()
             if isinstance(look, Unseen):

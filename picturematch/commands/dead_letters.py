@@ -16,6 +16,7 @@ from rich.text import Text
 
 from broker.ordered import read_merged
 from broker.port import Broker, BrokerInUse, Position, RecordTooLarge, Start
+from contract.kinds import STAGES
 from contract.text import printable
 from contract.topics import Topics
 from picturematch.opening import damaged_records, open_broker
@@ -63,7 +64,7 @@ Examples:
 @config_option
 @log_options
 @click.option("--since", type=When(), help="Written then or later: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.")
-@click.option("--stage", help="Only those that failed in this stage: decode, match, enrol or emit.")
+@click.option("--stage", type=click.Choice(STAGES), help="Only those that failed in this stage.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the newest so many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_context
@@ -89,8 +90,8 @@ def list_(
         _print_json(shown) if as_json else _print_table(shown)
     except BrokenPipeError:
         drop_stdout()
-    if register.strangers:
-        click.echo(f"{register.strangers} records of the topic are no dead letters", err=True)
+    if register.unreadable:
+        click.echo(f"{register.unreadable} records of the topic are no dead letters", err=True)
     if damaged:
         ctx.exit(1)
 

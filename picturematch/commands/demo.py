@@ -25,17 +25,17 @@ from picturematch.networks import install_missing
 from picturematch.options import config_option, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import echo_json, run
-from picturematch.wiring import System, open_models, run_system
+from picturematch.system import System
+from picturematch.wiring import open_models, run_system
 
 _DEVICE = "192.168.1.22"
-_MAX_PIXELS = 32_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One call, and what its answer must hold for the demo to have worked."""
+    """One call, a sentence about what it shows, and what its answer must contain for the demo to have worked."""
 
-    title: str
+    shows: str
     call: str
     body: Mapping[str, Any]
     expected: Mapping[str, Any]
@@ -54,7 +54,8 @@ def command(ctx: click.Context) -> None:
     settings = settings_of(ctx)
     store = install_missing(settings, samples=True)
     portrait, coffee = (
-        decode(store.sample(name).read_bytes(), _MAX_PIXELS) for name in ("astronaut.png", "coffee.png")
+        decode(store.sample(name).read_bytes(), settings.pictures.max_pixels)
+        for name in ("astronaut.png", "coffee.png")
     )
     with tempfile.TemporaryDirectory(prefix="picturematch-demo-") as folder:
         own = own_settings(settings, Path(folder))
@@ -83,37 +84,37 @@ def _steps(portrait: Image, coffee: Image, dimension: int) -> Sequence[_Step]:
     somebody = np.random.default_rng(1).normal(size=dimension).round(4).tolist()
     return (
         _Step(
-            "somebody else is enrolled, by feature",
+            "Somebody else is enrolled by a feature vector, so that the gallery is not empty.",
             USERS_PATH,
             {"identity_id": "1001", "import_mode": True, "feature": somebody, "info": {"name": "Somebody Else"}},
             {"identity_id": "1001"},
         ),
         _Step(
-            "a real face is a stranger",
+            "A real face is not enrolled yet, so the answer is a stranger (retcode 0).",
             MATCH_PATH,
             {"device_ip": _DEVICE, "rgb_image_base64": photo},
             {"retcode": "0", "name": "stranger"},
         ),
         _Step(
-            "that face is enrolled",
+            "That face is enrolled from its photo.",
             USERS_PATH,
             {"identity_id": "1002", "reg_photo": photo, "info": {"name": "Eileen Collins", "type": 5}},
             {"identity_id": "1002"},
         ),
         _Step(
-            "an altered copy of it matches",
+            "A tilted, cropped, darker copy of the photo matches the person (retcode 1).",
             MATCH_PATH,
             {"device_ip": _DEVICE, "rgb_image_base64": _base64(_altered(portrait)), "compare_time": 1700000000.25},
             {"retcode": "1", "identity_id": "1002"},
         ),
         _Step(
-            "a picture without a face",
+            "A picture without a face is refused with 40004.",
             MATCH_PATH,
             {"device_ip": _DEVICE, "rgb_image_base64": _base64(encode_jpeg(coffee))},
             {"code": 40004},
         ),
         _Step(
-            "a picture that was cut off on its way",
+            "A truncated picture is refused with 40003.",
             MATCH_PATH,
             {"device_ip": _DEVICE, "rgb_image_base64": _base64(encode_jpeg(portrait)[:20_000])},
             {"code": 40003},
@@ -135,7 +136,7 @@ def _base64(data: bytes) -> str:
 
 
 def _show_answer(step: _Step, answer: ServerAnswer) -> bool:
-    _print({"step": step.title, "http_status": answer.http_status, "answer": answer.fields})
+    _print({"step": step.shows, "http_status": answer.http_status, "answer": answer.fields})
     told = answer.fields.get("error") or answer.fields.get("data") or answer.fields
     return all(told.get(name) == value for name, value in step.expected.items())
 
@@ -146,6 +147,7 @@ async def _show_events(system: System, topic: str, steps: int) -> bool:
     async with system.broker.reader(topic, Start.EARLIEST) as reader:
         while records := await reader.fetch(timeout_s=0.5):
             events += [orjson.loads(record.value or b"null") for record in records]
+    _print({"step": "Every call has left exactly one event, whatever its answer was."})
     for event in sorted(events, key=lambda event: event["processed_time"]):
         _print({"event": event})
     return len(events) == steps

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -10,8 +11,8 @@ from clients.enrol_list import count_entries, find_entries
 from clients.errors import CannotRun
 from clients.http import Client
 from contract.terms import DEFAULT_GROUP, QualityLevel
-from picturematch.options import config_option
-from picturematch.shell import counted, progress, run, server_options
+from picturematch.options import config_option, server_options
+from picturematch.shell import counted, progress, run
 
 
 @click.command(
@@ -26,8 +27,9 @@ Examples:
 @click.option("--group", default=DEFAULT_GROUP, show_default=True, help="Group of those whose list names none.")
 @click.option(
     "--fiqa-level",
-    type=click.Choice(["high", "middle", "low", "custom", "no"]),
-    help="Quality that photos must have.  [default: the server's]",
+    type=click.Choice(get_args(QualityLevel)),
+    show_default="the server's",
+    help="Quality that photos must have.",
 )
 @click.option("--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="Calls at a time.")
 @click.option("--update", is_flag=True, help="Replace the faces and facts of those who are enrolled already.")
@@ -74,8 +76,6 @@ def command(
 
     try:
         run(post())
-    except KeyboardInterrupt:
-        ctx.exit(130)
     finally:
         if counts:
             click.echo(", ".join(_said(outcome, counts[outcome]) for outcome in Outcome))

@@ -8,11 +8,14 @@ from pathlib import Path
 import click
 
 from broker.port import Record
+from contract.kinds import EVENT_KINDS, PEOPLE_KINDS
 from picturematch.opening import open_broker
 from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import When, counted, drop_stdout, run
-from sinks.console import Choice, Kind, Printed, print_events
+from sinks.console import Choice, Printed, print_events
+
+_PEOPLE = "people"
 
 
 @click.command(
@@ -26,7 +29,14 @@ Examples:
 @click.option("--follow", "-f", is_flag=True, help="Go on with the events that come.")
 @click.option("--since", type=When(), help="From then on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.")
 @click.option("--device", metavar="IP", help="Only those of this device_ip.")
-@click.option("--kind", type=click.Choice(["match", "people", "compare", "all"]), default="all", show_default=True)
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice([*EVENT_KINDS, _PEOPLE]),
+    help=f"Only those of this kind; may be given several times. {_PEOPLE}: {', '.join(PEOPLE_KINDS)}.",
+    show_default="all",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="End after so many.")
 @click.pass_context
 def command(
@@ -36,7 +46,7 @@ def command(
     follow: bool,
     since: float | None,
     device: str | None,
-    kind: Kind,
+    kinds: tuple[str, ...],
     limit: int | None,
 ) -> None:
     """Print the events of a data folder, one JSON object per line, oldest first.
@@ -47,10 +57,15 @@ def command(
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     told = Printed()
     with contextlib.suppress(KeyboardInterrupt):
-        run(_events(settings, follow, since, Choice(kind, device), limit, told))
+        run(_events(settings, follow, since, Choice(_chosen(kinds), device), limit, told))
     if told.unreadable:
         click.echo(f"{counted(told.unreadable, 'record')} passed over: see above", err=True)
         ctx.exit(1)
+
+
+def _chosen(kinds: tuple[str, ...]) -> frozenset[str]:
+    people = PEOPLE_KINDS if _PEOPLE in kinds else ()
+    return frozenset({*kinds, *people} - {_PEOPLE})
 
 
 async def _events(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import click
 
 from contract.text import printable
-from picturematch.options import UserError, config_option
+from picturematch.options import UserError, config_option, server_options
 
 _TIMEOUT_S = 3.0
 _ANSWER_BYTES = 65_536
@@ -15,15 +15,7 @@ _ANSWER_BYTES = 65_536
 
 @click.command(epilog="Example: picturematch health --url http://127.0.0.1:5555")
 @config_option
-@click.option(
-    "--url",
-    envvar="PICTUREMATCH_URL",
-    show_envvar=True,
-    default="http://127.0.0.1:5555",
-    show_default=True,
-    help="The running server.",
-)
-@click.option("--api-key", envvar="PICTUREMATCH_API_KEY", show_envvar=True, help="Key that the server asks for.")
+@server_options
 @click.pass_context
 def command(ctx: click.Context, url: str, api_key: str | None) -> None:
     """Ask a server whether it is ready, and why not. Exit status: 0 ready, 1 not."""

@@ -8,8 +8,8 @@ from capture.differences import Difference
 from capture.reader import CaptureReader
 from capture.replay import LineResult, Rate, ReplayTally, replay
 from clients.http import Client
-from picturematch.options import UserError, config_option
-from picturematch.shell import Steps, echo_json, json_line, progress, run, server_options
+from picturematch.options import UserError, config_option, server_options
+from picturematch.shell import Steps, echo_json, json_line, progress, run
 
 
 @click.command(

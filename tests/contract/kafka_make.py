@@ -23,7 +23,7 @@ VISIBLE_S = 10.0
 def config_of(bootstrap: str, **changes: Any) -> KafkaConfig:
     """Limits as short as the broker allows, so that failures are quick."""
     limits = {"session_timeout_ms": 3000, "rebalance_timeout_ms": 6000, "transaction_timeout_ms": 8000}
-    return KafkaConfig(bootstrap, client_id=f"test-{uuid.uuid4().hex[:8]}", **{**limits, **changes})
+    return KafkaConfig(bootstrap=bootstrap, client_id=f"test-{uuid.uuid4().hex[:8]}", **{**limits, **changes})
 
 
 async def committed_end(broker: KafkaBroker, position: Position) -> int:

@@ -29,9 +29,9 @@ from broker.port import (
     TopicSpec,
     UnknownPartition,
 )
-from picturematch.kafka_dev import DevBroker
 from tests.contract.kafka_make import KafkaMake, config_of, until_visible
 from tests.contract.suites import LONG_S, SOON_S, fetch_count, read_all, record, values
+from tests.support.kafka_dev import DevBroker
 from tests.support.plain_kafka import configs_of_topic, make_again, remove_before, set_configs
 from tests.support.waiting import until
 
@@ -649,14 +649,24 @@ async def test_brokers_that_cannot_be_reached_are_told_in_a_sentence_within_boun
     assert time.monotonic() - started < LONG_S
 
 
+@pytest.mark.parametrize(("level", "logged"), [("critical", False), ("error", True)])
+async def test_the_client_library_logs_its_own_lines_from_the_level_that_is_set(
+    level: str, logged: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(BrokerUnavailable):
+        async with open_kafka(config_of("127.0.0.1:9", request_timeout_ms=1000, client_log_level=level)):
+            pass
+    assert any(record.name.startswith("aiokafka") for record in caplog.records) == logged
+
+
 async def test_a_password_is_needed_where_it_is_asked_for_and_is_never_shown() -> None:
-    config = KafkaConfig("127.0.0.1:9", security_protocol="SASL_SSL", username="anna", password="secret word")  # noqa: S106
+    config = KafkaConfig(bootstrap="127.0.0.1:9", security_protocol="SASL_SSL", username="anna", password="secret word")  # noqa: S106
     assert "secret word" not in repr(config)
     assert "secret word" not in str(Cluster(config).__dict__)
     with pytest.raises(BrokerError, match="password"):
-        KafkaConfig("127.0.0.1:9", security_protocol="SASL_PLAINTEXT").connection()
+        KafkaConfig(bootstrap="127.0.0.1:9", security_protocol="SASL_PLAINTEXT").connection()
     with pytest.raises(BrokerError, match="certificates"):
-        KafkaConfig("127.0.0.1:9", security_protocol="SSL", ca_file=__file__).connection()  # type: ignore[arg-type]
+        KafkaConfig(bootstrap="127.0.0.1:9", security_protocol="SSL", ca_file=__file__).connection()  # type: ignore[arg-type]
 
 
 async def test_a_lost_broker_is_noticed_at_once_and_everything_goes_on_when_it_is_back(

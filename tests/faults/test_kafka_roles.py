@@ -7,7 +7,7 @@ import pytest
 
 from bench.faultcheck import Call, call_differences, log_differences
 from bench.faultrun import FAULTS, FaultRun
-from picturematch.kafka_dev import DevBroker
+from tests.support.kafka_dev import DevBroker
 
 ANSWER = {"retcode": "1", "identity_id": "p1", "name": "P1", "score": 0.9}
 

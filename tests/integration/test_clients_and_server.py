@@ -11,7 +11,8 @@ import pytest
 from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
 from ingest.settings import IngestSettings
 from picturematch.settings import ModelSettings, Settings
-from picturematch.wiring import System, run_system
+from picturematch.system import System
+from picturematch.wiring import run_system
 from tests.support.commands import run
 
 

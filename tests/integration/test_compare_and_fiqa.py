@@ -9,12 +9,13 @@ import aiohttp
 import pytest
 
 from contract.events import Event, decode_event
-from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH
+from contract.http import COMPARE_PATH, FIQA_PATH, FIQA_V6_PATH, MATCH_PATH
 from contract.topics import Topics
 from engine.vision.networks.standin import draw_face, stand_in_models
 from ingest.settings import IngestSettings
 from picturematch.settings import ModelSettings, Settings
-from picturematch.wiring import System, run_system
+from picturematch.system import System
+from picturematch.wiring import run_system
 from tests.integration.test_processor import read_all
 from tests.support.faces import photo, scene
 
@@ -66,29 +67,42 @@ async def test_a_saved_comparison_leaves_the_event_that_its_answer_told_of(syste
 async def test_what_nobody_wanted_saved_leaves_no_event(system: System) -> None:
     assert (await compare(system, photo(1), photo(1)))["retcode"] == "1"
     assert (await compare(system, photo(1), scene()))["error"]["status"] == "NO_FACE"
-    assert "fiqa_result" in await ask(system, FIQA_PATH, image_base64_str=text(photo(1)))
+    assert "data" in await ask(system, FIQA_PATH, image_base64_str=text(photo(1)))
     empty = await ask(system, MATCH_PATH, rgb_image_base64=text(photo(1)), device_ip="10.0.0.1")
     assert empty["error"]["status"] == "EMPTY_GROUP_ERROR"
     assert [event.id for event in await events(system)] == [empty["id"]]
 
 
-async def test_the_quality_of_the_largest_face_is_told_item_by_item(system: System) -> None:
+async def test_the_quality_of_each_face_is_answered_item_by_item_the_largest_first(system: System) -> None:
     picture = scene(draw_face(1, 80), draw_face(2, 150, yaw=30))
     answer = await ask(system, FIQA_PATH, image_base64_str=text(picture), fiqa_level="middle")
-    assert answer["fiqa_result"] is True
-    detail = answer["detailed_result"]
-    assert detail["bbox"] == pytest.approx([120, 40, 270, 190], abs=4)
-    assert set(detail["passed_items"]) >= {"face_size", "headpose", "partial", "brightness"}
-    assert detail["failed_items"] == []
-    assert detail["detailed_scores"]["face_size"] == pytest.approx(150, abs=4)
-    assert "clarity" in detail["detailed_scores"], "measured, although the level has no limit for it"
-    assert 0 <= detail["quality_score"] <= 1
+    largest, smaller = answer["data"]
+    assert (largest["fiqa_result"], largest["fails"]) == (True, [])
+    assert largest["bbox"] == pytest.approx([120, 40, 270, 190], abs=4)
+    assert set(largest["success"]) >= {"face_size", "headpose", "partial", "brightness"}
+    assert largest["info"]["face_size"] == pytest.approx(150, abs=4)
+    assert smaller["info"]["face_size"] == pytest.approx(80, abs=4)
+    assert "clarity" in largest["info"], "measured, although the level has no limit for it"
+    assert 0 <= largest["score"] <= 1
+
+
+async def test_version_6_of_fiqa_is_about_the_largest_face(system: System) -> None:
+    picture = scene(draw_face(1, 80), draw_face(2, 150))
+    answer = await ask(system, FIQA_V6_PATH, image_base64_str=text(picture), fiqa_level="middle")
+    assert answer["detailed_result"]["detailed_scores"]["face_size"] == pytest.approx(150, abs=4)
+    nobody = await ask(system, FIQA_V6_PATH, image_base64_str=text(scene()))
+    assert nobody["error"]["code"] == "NO_FACE_ERROR"
+
+
+async def test_what_was_found_in_both_pictures_of_a_comparison_comes_when_asked_for(system: System) -> None:
+    answer = await compare(system, photo(1), photo(1), with_debug_info=True)
+    assert [answer["debug_info"][picture]["faces"] for picture in ("face", "card")] == [1, 1]
 
 
 async def test_low_quality_is_an_answer_to_fiqa_and_an_error_of_compare(system: System) -> None:
     small = photo(1, size=70)
-    answer = await ask(system, FIQA_PATH, image_base64_str=text(small))
-    assert (answer["fiqa_result"], answer["detailed_result"]["failed_items"]) == (False, ["face_size"])
+    (face,) = (await ask(system, FIQA_PATH, image_base64_str=text(small)))["data"]
+    assert (face["fiqa_result"], face["fails"]) == (False, ["face_size"])
     refused = await compare(system, small, photo(1), fiqa_level="high")
     assert refused["error"]["status"] == "LOW_QUALITY_ERROR"
     assert refused["error"]["message"].startswith("face_image_base64")

@@ -445,7 +445,7 @@ async def test_what_the_log_has_no_room_for_is_a_dead_letter_and_holds_nothing_u
         assert len(await read_all(system.broker, TOPICS.events)) == 8
 
 
-@pytest.mark.parametrize("step", ["admin_lane.decide_deletion", "outputs.Emitter.of_person"])
+@pytest.mark.parametrize("step", ["DeleteCall.change", "DeleteCall.event"])
 async def test_a_person_who_cannot_be_decided_about_is_a_dead_letter_and_holds_nothing_up(tmp_path, monkeypatch, step):
     def broken(*_: object) -> None:
         raise RuntimeError("broken rule")
@@ -454,7 +454,7 @@ async def test_a_person_who_cannot_be_decided_about_is_a_dead_letter_and_holds_n
         await system.send(enrol("e1", "anna", 1))
         await system.wait_for(1)
         with monkeypatch.context() as patch:
-            patch.setattr(f"processor.{step}", broken)
+            patch.setattr(f"engine.calls.delete.{step}", broken)
             await system.send(DeleteRequest(request_id="d1", identity_id="anna", received_time_s=1.0))
             await system.wait_for(2)
         await system.send(enrol("e2", "anna", 1, update=True))

@@ -116,7 +116,7 @@ async def test_a_second_folder_of_the_same_group_is_told_that_it_gets_only_what_
     assert (whole.out, whole.err) == (f"5 events carried to {first}\n", "")
     nothing = await run(*carry, second)
     assert (nothing.status, nothing.out) == (0, f"0 events carried to {second}\n")
-    assert nothing.err.startswith("group sink-jsonl has carried events to another folder before: ")
+    assert nothing.err.startswith("group sink-jsonl has written events to another folder before: ")
     assert "--group NAME" in nothing.err
     assert len(nothing.err.splitlines()) == 1
     again = await run(*carry, second)

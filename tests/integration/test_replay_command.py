@@ -140,7 +140,7 @@ async def test_a_server_that_goes_away_ends_the_run(tmp_path: Path) -> None:
         scripted_server(lambda _: MATCH if len(server.calls) == 1 else None) as server,
         Client(server.url) as client,
     ):
-        with pytest.raises(CannotRun, match="in a row got no answer"):
+        with pytest.raises(CannotRun, match="in a row had no answer"):
             await replay(reader, client, results.append, concurrency=1)
     assert len(results) == GIVE_UP_AFTER
 

@@ -15,7 +15,8 @@ import pytest
 from broker.kafka import open_kafka
 from broker.port import NewRecord
 from picturematch.settings import load_settings
-from picturematch.wiring import System, run_system
+from picturematch.system import System
+from picturematch.wiring import run_system
 from tests.support.commands import run
 from tests.support.faces import MODELS, photo
 from tests.support.plain_kafka import broker_setting, configs_of_topic, set_configs
@@ -97,7 +98,7 @@ async def test_people_are_enrolled_in_time_in_every_partition_also_after_a_take_
 async def test_a_picture_at_the_limit_passes_and_one_over_it_is_refused_at_the_ingress(kafka_bootstrap):
     given = environment(kafka_bootstrap)
     await create_topics(given)
-    limit = load_settings(None, given).ingest.max_picture_bytes
+    limit = load_settings(None, given).pictures.max_bytes
     whole = photo(1) + bytes(limit - len(photo(1)))  # what follows a JPEG's end is no part of the picture
     async with roles(given) as (ingress, _, session):
         await post(session, USERS, identity_id="a", reg_photo=encoded(photo(1)), info={"name": "A"})
@@ -129,7 +130,7 @@ async def test_a_role_refuses_topics_that_are_missing_or_would_lose_data_and_say
     assert (await run("topics", "create", **given)).status == 0
     assert (await run("topics", "check", **given)).status == 0
     described = await run("topics", "describe", "--json", **given)
-    assert described.out.count("max_record_bytes") == 8
+    assert described.out.count("max_record_bytes") == 10
 
 
 @pytest.mark.parametrize(("minutes_more", "status"), [(-1, 0), (0, 1), (60, 1)])

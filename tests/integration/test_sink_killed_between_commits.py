@@ -134,7 +134,7 @@ async def test_between_the_commits_on_kafka_no_kill_doubles_or_loses_an_event(
     kafka_bootstrap: str, tmp_path: Path, seed: int
 ) -> None:
     out, topic = tmp_path / "out", f"events-{uuid.uuid4().hex}"
-    async with open_kafka(KafkaConfig(kafka_bootstrap)) as log:
+    async with open_kafka(KafkaConfig(bootstrap=kafka_bootstrap)) as log:
         await log.ensure_topics([TopicSpec(topic, PARTITIONS)])
         await kill_often(log, f"kafka://{kafka_bootstrap}", topic, out, seed, kills=8)
     assert judge(places_in(out), await places_on_broker(kafka_bootstrap, topic)) == ""

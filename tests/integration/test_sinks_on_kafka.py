@@ -32,7 +32,7 @@ async def carry(broker: KafkaBroker, topic: str, folder: Path, stop: asyncio.Eve
 
 
 async def test_sinks_that_share_a_group_write_each_event_into_one_folder(kafka_bootstrap, tmp_path):
-    config = KafkaConfig(kafka_bootstrap, session_timeout_ms=3000, rebalance_timeout_ms=6000)
+    config = KafkaConfig(bootstrap=kafka_bootstrap, session_timeout_ms=3000, rebalance_timeout_ms=6000)
     topic = f"events-{uuid.uuid4().hex}"
     one, two = tmp_path / "one", tmp_path / "two"
     written = 0

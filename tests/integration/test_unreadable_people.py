@@ -22,15 +22,15 @@ from broker.port import Broker, NewRecord, Record, Start
 from contract.messages import EnrolRequest, Headers, MatchRequest, decode_dead_letter, encode
 from contract.people.keys import face_key, person_key, photo_key
 from contract.topics import Topics
-from engine.enrolment import decide_enrolment, prepare_face
-from engine.gallery.people import KnownPerson
-from engine.policy import Policy
+from engine.calls.enrol import EnrolCall
+from engine.gallery.pending import PendingPeople
+from engine.gallery.people import People
 from picturematch.settings import load_settings
 from picturematch.wiring import run_system
 from tests.faults.test_serve import serving
 from tests.integration.test_roles_on_kafka import create_topics, encoded, environment, post
 from tests.support.commands import run
-from tests.support.faces import MAX_PIXELS, MODELS, photo
+from tests.support.faces import MODELS, context, photo
 from tests.support.unreadable import MODEL, UNREADABLE
 
 MATCH, USERS = "/SophonMatch/api/PictureMatch", "/SophonFogSys/api/users"
@@ -139,8 +139,9 @@ def open_site(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., A
 def enrolled(identity_id: str, seed: int) -> list[tuple[bytes, bytes | None]]:
     """The records that an enrolment writes."""
     asked = EnrolRequest(request_id="r", identity_id=identity_id, received_time_s=0.0, photo=photo(seed))
-    face, _ = prepare_face(asked, MODELS, Policy(), MAX_PIXELS, lambda: 0.0)
-    decision = decide_enrolment(asked, face, KnownPerson(), 0, MODELS.embedder_identity, Policy())
+    call, given = EnrolCall(), context()
+    people = PendingPeople(People(MODELS.embedder.dimension, MODELS.embedder_identity))
+    decision = call.decide(asked, call.prepare(asked, given), people, given)
     return list(decision.people_records([(0, 0)]))
 
 

@@ -10,9 +10,9 @@ import pytest
 import simplejpeg
 
 from contract.messages import MatchRequest
-from engine.gallery.index import Gallery
+from engine.calls.match import MatchCall, MatchDecision
+from engine.context import Context
 from engine.gallery.people import People
-from engine.matching import MatchDecision, decide_match
 from engine.policy import Policy
 from engine.timing import StageTimer
 from engine.vision.decode.jpeg import encode_jpeg
@@ -79,8 +79,7 @@ def decided(models: ModelSet, picture: bytes, min_face_size: int = 0) -> MatchDe
         image=picture,
         min_face_size=min_face_size,
     )
-    gallery: Gallery = people.gallery()
-    return decide_match(request, gallery, models, Policy(), MAX_PIXELS, time.perf_counter)
+    return MatchCall().decide(request, people.gallery(), Context(models, Policy(), MAX_PIXELS, time.perf_counter))
 
 
 def test_the_largest_of_several_faces_is_taken(models: ModelSet, two_people: bytes, vector: np.ndarray):

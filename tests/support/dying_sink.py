@@ -70,7 +70,8 @@ async def carry(log: Broker, topic: str, group: str, out: Path, when: str, commi
 
 async def main(address: str, topic: str, group: str, out: str, when: str, commits: str) -> None:
     if address.startswith("kafka://"):
-        config = KafkaConfig(address.removeprefix("kafka://"), session_timeout_ms=SESSION_MS, rebalance_timeout_ms=6000)
+        bootstrap = address.removeprefix("kafka://")
+        config = KafkaConfig(bootstrap=bootstrap, session_timeout_ms=SESSION_MS, rebalance_timeout_ms=6000)
         async with open_kafka(config) as log:
             await carry(log, topic, group, Path(out), when, int(commits), KAFKA_IDLE_S)
     else:

@@ -5,8 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.messages import EnrolRequest
-from engine.enrolment import EnrolmentDecision, decide_enrolment, prepare_face
+from engine.calls import Call, Query
+from engine.calls.enrol import EnrolCall
+from engine.calls.people import PersonDecision
+from engine.calls.reporting import Circumstances, picture_digest, refused_answer
+from engine.context import Context
+from engine.gallery.pending import PendingPeople
 from engine.gallery.people import People
+from engine.gallery.port import Gallery
 from engine.policy import Policy
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
@@ -30,6 +36,25 @@ def photo(seed: int, size: int = 160, **drawn: Any) -> bytes:
     return scene(draw_face(seed, size, **drawn))
 
 
+def context(policy: Policy | None = None, models: ModelSet = MODELS, max_pixels: int = MAX_PIXELS) -> Context:
+    """What a decision needs, with a clock that stands still."""
+    return Context(models, policy or Policy(), max_pixels, lambda: 0.0)
+
+
+def circumstances(call: Call[Any, Any], request: Any, gallery_version: int = 12) -> Circumstances:
+    """Those of the request at offset 7 of partition 3."""
+    digests = tuple(map(picture_digest, call.pictures(request)))
+    models = dict(MODELS.identities)
+    return Circumstances("requests", 3, 7, 9.5, gallery_version, models, digests, policy="p1", model_set="m1")
+
+
+def outcome_of(call: Query[Any, Any], request: Any, gallery: Gallery, given: Context) -> tuple[Any, Any]:
+    """The answer to a query and its event."""
+    decision = call.decide(request, gallery, given)
+    answer = refused_answer(decision.refusal) if decision.refusal else call.answer(request, decision, given, None)
+    return answer, call.event(request, decision, given, circumstances(call, request))
+
+
 @dataclass(frozen=True)
 class Entry:
     """A record of the people topic."""
@@ -47,12 +72,11 @@ class Enrolled:
     people: People = field(default_factory=lambda: People(MODELS.embedder.dimension, MODELS.embedder_identity))
     policy: Policy = field(default_factory=Policy)
 
-    def enrol(self, identity_id: str, seed: int, **fields: Any) -> EnrolmentDecision:
+    def enrol(self, identity_id: str, seed: int, **fields: Any) -> PersonDecision:
         """Enrol the face of that seed."""
         asked = EnrolRequest(request_id="r", identity_id=identity_id, received_time_s=0.0, photo=photo(seed), **fields)
-        face, _ = prepare_face(asked, MODELS, self.policy, MAX_PIXELS, lambda: 0.0)
-        known = self.people.known(identity_id)
-        decision = decide_enrolment(asked, face, known, len(self.people), MODELS.embedder_identity, self.policy)
+        call, given = EnrolCall(), context(self.policy)
+        decision = call.decide(asked, call.prepare(asked, given), PendingPeople(self.people), given)
         self.write(decision.people_records([(0, 0)] * len(decision.photos)))
         return decision
 

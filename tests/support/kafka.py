@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from picturematch.kafka_dev import CannotStartKafka, DevBroker, dev_kafka, environment_bootstrap
+from tests.support.kafka_dev import CannotStartKafka, DevBroker, dev_kafka
 
 REQUIRED = "PICTUREMATCH_REQUIRE_KAFKA"
 
@@ -17,8 +17,7 @@ missing: list[str] = []
 @contextmanager
 def kafka_for_tests() -> Iterator[str]:
     """The address of a broker; without any, the tests that need it are skipped, or fail where one is required."""
-    named = environment_bootstrap(os.environ)
-    if named is not None:
+    if named := os.environ.get("KAFKA_BOOTSTRAP"):
         yield named
         return
     with own_kafka() as broker:

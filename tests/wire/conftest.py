@@ -12,25 +12,33 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
+from contract.pictures.limits import PictureSettings
 from contract.topics import Topics
 from ingest.server import Ingress
 from ingest.settings import IngestSettings
-from tests.wire.harness import MemoryLog, Script, ScriptedPeople, Serving, Site, answer_well, encoded, noise, respond
+from tests.support.faulty_log import faulty_log
+from tests.wire.harness import Script, ScriptedPeople, Serving, Site, answer_well, encoded, noise, respond
+
+_PICTURES = PictureSettings()
 
 
 @pytest.fixture
 def serving(tmp_path: Path, picture: bytes) -> Serving:
-    """`async with serving(script=..., ready=..., **settings) as site`."""
+    """`async with serving(script=..., ready=..., pictures=..., **settings of the ingress) as site`."""
 
     @asynccontextmanager
     async def open_site(
-        script: Script = answer_well, ready: Callable[[], Sequence[str]] = lambda: (), **settings: Any
+        script: Script = answer_well,
+        ready: Callable[[], Sequence[str]] = lambda: (),
+        pictures: PictureSettings = _PICTURES,
+        **settings: Any,
     ) -> AsyncIterator[Site]:
-        log, people, registry, topics = MemoryLog(), ScriptedPeople(), CollectorRegistry(), Topics()
+        people, registry, topics = ScriptedPeople(), CollectorRegistry(), Topics()
         chosen = IngestSettings(**{"port": 0, "image_roots": (str(tmp_path),), **settings})
         connector = aiohttp.TCPConnector(limit=0)
         async with (
-            Ingress(chosen, log, topics, people, people.reached, time.time, ready, registry) as ingress,
+            faulty_log() as log,
+            Ingress(chosen, pictures, log, topics, people, people.reached, time.time, ready, registry) as ingress,
             aiohttp.ClientSession(connector=connector) as session,
         ):
             site = Site(ingress, log, people, registry, session, picture, script)

@@ -1,23 +1,21 @@
-"""The server on a log in memory, with a scripted responder in the processor's place, driven through real sockets."""
+"""The server on an embedded log, with a scripted responder in the processor's place, driven through real sockets."""
 
 import asyncio
 import base64
 import contextlib
 import json
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 import cv2
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from broker.port import BrokerError, BrokerUnavailable, NewRecord, Position, Record, Start
-from contract.findings import CheckResult, FaceBox, MeasuredItem
+from broker.port import BrokerUnavailable, NewRecord, Record
+from contract.findings import CheckResult, FaceBox, FaceQuality, MeasuredItem
 from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
 from contract.messages import (
     Answer,
@@ -41,111 +39,10 @@ from contract.people.records import PersonRecord, PhotoRecord, PhotoReference
 from contract.people.unreadable import UnreadableRecord
 from contract.topics import Topics
 from ingest.server import Ingress
+from tests.support.faulty_log import FaultyLog
 from tests.support.waiting import until
 
 Script = Callable[[Request], Awaitable[Answer | None]]
-
-
-class MemoryLog:
-    """As much of broker.port.Broker as the server uses, with switches for its faults."""
-
-    def __init__(self) -> None:
-        self.logs: dict[tuple[str, int], list[Record]] = defaultdict(list)
-        self.is_available = True
-        self.is_served: bool | None = True
-        self.append_error: BrokerError | None = None
-        self.append_blocks = False
-        self.append_lasts_s = 0.0
-        """From the moment when a record can be read until its writer is told."""
-        self.fetch_error: BrokerError | None = None
-        self.close_error: Exception | None = None
-        self.readers_opened = 0
-        self.written = asyncio.Condition()
-
-    async def partitions(self, topic: str) -> int:
-        return 4 if topic == Topics().replies else 1
-
-    def available(self) -> bool:
-        return self.is_available
-
-    async def append(self, records: Sequence[NewRecord]) -> Sequence[Position]:
-        if self.append_blocks:
-            await asyncio.Event().wait()
-        if self.append_error is not None:
-            raise self.append_error
-        places = []
-        for new in records:
-            log = self.logs[new.topic, new.partition or 0]
-            record = Record(new.topic, new.partition or 0, len(log), 0, new.key, new.value, new.headers)
-            log.append(record)
-            places.append(record.position)
-        async with self.written:
-            self.written.notify_all()
-        if self.append_lasts_s:
-            await asyncio.sleep(self.append_lasts_s)
-        return places
-
-    async def read_at(self, position: Position) -> Record | None:
-        log = self.logs[position.topic, position.partition]
-        return log[position.offset] if position.offset < len(log) else None
-
-    def reader(
-        self, topic: str, start: Start | Mapping[int, int] = Start.EARLIEST, partitions: Sequence[int] | None = None
-    ) -> "MemoryReader":
-        self.readers_opened += 1
-        return MemoryReader(self, topic, (partitions or [0])[0], start)
-
-    def watch(self, group: str) -> "MemoryWatch":
-        return MemoryWatch(self)
-
-
-class MemoryWatch:
-    def __init__(self, log: MemoryLog) -> None:
-        self._log = log
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def served(self) -> bool | None:
-        return self._log.is_served
-
-
-class MemoryReader:
-    def __init__(self, log: MemoryLog, topic: str, partition: int, start: Start | Mapping[int, int]) -> None:
-        self._log, self._topic, self._partition, self._start = log, topic, partition, start
-        self._next = 0
-
-    async def __aenter__(self) -> Self:
-        if self._start is Start.LATEST:
-            self._next = len(self._log.logs[self._topic, self._partition])
-        elif not isinstance(self._start, Start):
-            self._next = self._start[self._partition]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._log.close_error is not None:
-            raise self._log.close_error
-
-    async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
-        log = self._log.logs[self._topic, self._partition]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s), self._log.written:
-                await self._log.written.wait_for(lambda: len(log) > self._next or self._log.fetch_error is not None)
-        if self._log.fetch_error is not None:
-            raise self._log.fetch_error
-        records = log[self._next : self._next + max_records]
-        self._next += len(records)
-        return records
-
-    def positions(self) -> Mapping[int, int]:
-        return {self._partition: self._next}
 
 
 class ScriptedPeople:
@@ -199,7 +96,7 @@ async def answer_well(request: Request) -> Answer | None:
     if isinstance(request, CompareRequest):
         return CompareAnswer(retcode="1", score=0.75)
     if isinstance(request, FiqaRequest):
-        return FiqaAnswer(
+        largest = FaceQuality(
             passed=False,
             face=FaceBox(x=10.4, y=20.6, width=100.0, height=120.5, confidence=0.99),
             checks=(
@@ -217,7 +114,8 @@ async def answer_well(request: Request) -> Answer | None:
             measured=(MeasuredItem(name="clarity", value=350.5),),
             quality_score=0.5,
         )
-    return DeletedAnswer(identity_id=request.identity_id)
+        return FiqaAnswer(faces=(largest,))
+    return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
 
 
 @dataclass(slots=True)
@@ -250,7 +148,7 @@ class HttpReply:
 @dataclass(slots=True)
 class Site:
     ingress: Ingress
-    log: MemoryLog
+    log: FaultyLog
     people: ScriptedPeople
     registry: CollectorRegistry
     session: aiohttp.ClientSession
@@ -377,16 +275,16 @@ def unavailable() -> BrokerUnavailable:
     return BrokerUnavailable("the disk is full")
 
 
-def add_person(site: Site, identity_id: str, photo: bytes | None = None) -> None:
+async def add_person(site: Site, identity_id: str, photo: bytes | None = None) -> None:
     """Put somebody into the people view, and the photo into the log."""
     info = {"name": identity_id, "type": 1, "permission_ids": ["0"]}
     site.people.persons[identity_id] = PersonRecord(
         identity_id=identity_id, group_names=("default_group",), info=info, faces=(0,), next_face=1
     )
     if photo is not None:
-        topic = Topics().photos
-        log = site.log.logs[topic, 0]
         value = encode(PhotoRecord(identity_id=identity_id, number=0, jpeg=photo))
+        (place,) = await site.log.append([NewRecord(Topics().photos, photo_key(identity_id, 0), value)])
         digest = sha256(photo).digest()
-        site.people.photos[identity_id, 0] = PhotoReference(sha256=digest, partition=0, offset=len(log))
-        log.append(Record(topic, 0, len(log), 0, photo_key(identity_id, 0), value))
+        site.people.photos[identity_id, 0] = PhotoReference(
+            sha256=digest, partition=place.partition, offset=place.offset
+        )

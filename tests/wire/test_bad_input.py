@@ -13,22 +13,20 @@ from hypothesis import strategies as st
 
 from contract.errors import Refused
 from contract.http import MATCH_PATH
-from ingest.parse import MATCH_FIELDS, parse_match
-from ingest.parse_compare import COMPARE_FIELDS, parse_compare
-from ingest.parse_fiqa import FIQA_FIELDS, parse_fiqa
-from ingest.parse_users import DELETE_FIELDS, ENROL_FIELDS, parse_delete, parse_enrol
+from contract.pictures.limits import PictureSettings
+from ingest.api.listing import DECLARATIONS
+from ingest.json_body import read_object
 from tests.wire.harness import Serving, Site, encoded, noise
 
 NOT_A_STRING: list[Any] = [1, 1.5, True, [], ["x"], {}, {"a": 1}]
 NOT_A_BOOLEAN: list[Any] = [0, 1, 1.5, "true", "", [], {}]
 NOT_AN_OBJECT: list[Any] = [1, 1.5, True, "x", "", [], [{}]]
-NOT_A_WHOLE_NUMBER: list[Any] = [1.5, -1, True, "80", "", [], {}, 10**9, 10**30, -(10**30)]
+NOT_A_WHOLE_NUMBER: list[Any] = [1.5, -1, True, "80", [], {}, 10**9, 10**30, -(10**30)]
 NOT_A_TIME: list[Any] = [
     True,
     False,
     -1,
     -0.5,
-    "",
     "now",
     "nan",
     "inf",
@@ -106,7 +104,6 @@ async def test_a_field_of_the_wrong_type_is_named(site: Site, field: str) -> Non
         ({"ir_image_base64": ""}, 40003, "ir_image_base64"),
         ({"ir_image_base64": "data:image/jpeg;base64,"}, 40003, "ir_image_base64"),
         ({"ir_image_base64": "not base64"}, 40003, "ir_image_base64"),
-        ({"group_name": ""}, 40012, "group_name"),
         ({"group_name": "  "}, 40012, "group_name"),
         ({"group_name": "a,b"}, 40012, "group_name"),
         ({"group_name": "g" * 65}, 40012, "group_name"),
@@ -248,7 +245,6 @@ async def test_the_four_kinds_of_picture_enter_the_log_as_they_are(site: Site, s
         "QUJDQ===",
         "QU=J",
         "QUI==",
-        "Q_-A",
         "QU JD",
         "ÄÖÜß",
         "data:image/jpeg;base64",
@@ -262,7 +258,7 @@ async def test_what_is_not_base64_is_refused(site: Site, text: str) -> None:
 
 
 async def test_a_picture_over_the_limit_is_refused_before_it_is_decoded(serving: Serving) -> None:
-    async with serving(max_picture_bytes=10_000) as site:
+    async with serving(pictures=PictureSettings(max_bytes=10_000)) as site:
         assert (await site.match(rgb_image_base64="A" * 13_332)).code == 40003, "9,999 bytes, but no picture"
         assert (await site.match(rgb_image_base64="A" * 13_336)).code == 41300
 
@@ -296,7 +292,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=8,
 )
-FIELDS = st.sampled_from(sorted(MATCH_FIELDS | ENROL_FIELDS | DELETE_FIELDS | COMPARE_FIELDS | FIQA_FIELDS))
+FIELDS = st.sampled_from(sorted({field.name for declaration in DECLARATIONS for field in declaration.fields}))
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -304,27 +300,17 @@ FIELDS = st.sampled_from(sorted(MATCH_FIELDS | ENROL_FIELDS | DELETE_FIELDS | CO
     bodies=st.lists(st.dictionaries(FIELDS, JSON, max_size=6), min_size=20, max_size=20), junk=st.binary(max_size=200)
 )
 def test_no_body_ever_ends_in_an_internal_error(bodies: list[dict[str, Any]], junk: bytes) -> None:
-    """At the level of the parsers, which are all that a body meets before the log."""
-    good = dict.fromkeys(
-        ("rgb_image_base64", "reg_photo", "face_image_base64", "card_image_base64", "image_base64_str"), "QUJD"
-    )
-    good |= {"device_ip": "gate", "identity_id": "7"}
-    parsers: list[Callable[[bytes], object]] = [
-        lambda body: parse_match(body, request_id="r", received_time_s=1.0, max_values=1000),
-        lambda body: parse_enrol(body, update=False, request_id="r", received_time_s=1.0, max_values=1000),
-        lambda body: parse_compare(body, request_id="r", received_time_s=1.0, max_values=1000),
-        lambda body: parse_fiqa(body, request_id="r", received_time_s=1.0, max_values=1000),
-        lambda body: parse_delete(body, max_people=10, max_values=1000),
-    ]
-    for body in [junk, *(orjson.dumps({**good, **fields}) for fields in bodies)]:
-        for parse in parsers:
-            assert outcome(parse, body) < 50000
+    """At the level of the declarations, which are all that a body meets before the log."""
+    for declaration in DECLARATIONS:
+        good = declaration.example()
+        for body in [junk, *(orjson.dumps({**good, **fields}) for fields in bodies)]:
+            assert outcome(lambda sent=body, call=declaration: call.read(read_object(sent, 1000))) < 50000
 
 
-def outcome(parse: Callable[[bytes], object], body: bytes) -> int:
+def outcome(parse: Callable[[], object]) -> int:
     """The code of a refusal, or 200; anything else that is raised gets through."""
     try:
-        parse(body)
+        parse()
     except Refused as refusal:
         return int(refusal.code)
     return 200

@@ -9,7 +9,17 @@ import pytest
 
 from contract.errors import Code
 from contract.http import COMPARE_PATH
-from contract.messages import Answer, CompareRequest, Headers, RefusedAnswer, Request
+from contract.messages import (
+    Answer,
+    CompareAnswer,
+    CompareDebug,
+    CompareRequest,
+    DebugInfo,
+    Headers,
+    RefusedAnswer,
+    Request,
+)
+from contract.pictures.limits import PictureSettings
 from tests.wire.harness import HttpReply, Serving, Site, encoded, noise
 from tests.wire.test_bad_input import (
     NOT_A_BOOLEAN,
@@ -61,14 +71,32 @@ async def test_the_log_holds_the_raw_pictures_and_everything_the_body_said(site:
     )
 
 
+async def test_what_was_found_in_both_pictures_comes_with_the_answer_when_asked_for(serving: Serving) -> None:
+    found = {"faces": 1, "face": None, "quality": (), "liveness": None, "quality_score": 0.5}
+
+    async def told(request: Request) -> Answer:
+        assert isinstance(request, CompareRequest)
+        debug = CompareDebug(
+            face=DebugInfo(**found, timings_ms={"decode": 1.5}), card=DebugInfo(**found, timings_ms={"decode": 1.5})
+        )
+        return CompareAnswer(retcode="1", score=0.75, debug=debug if request.with_debug_info else None)
+
+    async with serving(told) as site:
+        assert "debug_info" not in (await site.compare()).json
+        debug = (await site.compare(with_debug_info=True)).json["debug_info"]
+    assert list(debug) == ["face", "card"]
+    assert debug["card"] == {**found, "quality": [], "timings_ms": {"decode": 1.5}}
+
+
 async def test_whom_it_is_about_does_not_enter_the_log_unless_it_is_to_be_saved(site: Site) -> None:
     assert (await site.compare(need_save=False, identity_info={"name": "c4n4ry"})).code == 200
     assert the_request(site).identity_info is None
     assert b"c4n4ry" not in (site.records[0].value or b"")
 
 
-async def test_what_is_absent_or_null_has_its_default(site: Site) -> None:
-    absent = dict.fromkeys(("threshold", "fiqa_level", "need_save", "compare_time", "identity_info"))
+@pytest.mark.parametrize("text", [None, ""])
+async def test_what_is_absent_or_null_or_an_empty_text_has_its_default(site: Site, text: str | None) -> None:
+    absent = {"threshold": text, "fiqa_level": text, "need_save": None, "compare_time": text, "identity_info": None}
     assert (await site.compare(**absent)).code == 200
     request = the_request(site)
     assert (request.level, request.quality_level, request.need_save, request.identity_info) == (
@@ -108,7 +136,7 @@ async def test_a_threshold_is_a_level_or_the_figure_that_stands_for_it(site: Sit
     assert the_request(site).level == level
 
 
-@pytest.mark.parametrize("sent", ["", "HIGH", "best", 0, 0.2, 0.28, 1, "0.3", "nan", True, [], ["high"], {}, 10**30])
+@pytest.mark.parametrize("sent", ["HIGH", "best", 0, 0.2, 0.28, 1, "0.3", "nan", True, [], ["high"], {}, 10**30])
 async def test_any_other_threshold_is_refused_with_the_choices(site: Site, sent: Any) -> None:
     reply = await site.compare(threshold=sent)
     assert reply.code == 40071
@@ -138,7 +166,7 @@ async def test_compare_time_is_understood_as_that_of_picture_match(
     [
         ("face_image_base64", NOT_A_STRING, 40071),
         ("card_image_base64", NOT_A_STRING, 40071),
-        ("fiqa_level", [*NOT_A_STRING, "best", ""], 40071),
+        ("fiqa_level", [*NOT_A_STRING, "best"], 40071),
         ("need_save", NOT_A_BOOLEAN, 40005),
         ("compare_time", NOT_A_TIME, 40071),
         ("identity_info", [*NOT_AN_OBJECT, {"a": "x" * 70_000}], 40071),
@@ -197,7 +225,7 @@ async def test_two_pictures_of_the_largest_size_fit_into_one_body(site: Site) ->
 
 
 async def test_a_picture_with_too_many_pixels_is_refused_by_name(serving: Serving) -> None:
-    async with serving(max_pixels=2000) as site:
+    async with serving(pictures=PictureSettings(max_pixels=2000)) as site:
         small = base64.b64encode(encoded(".jpg", noise(40, 40))).decode()
         reply = await site.compare(face_image_base64=small)
         assert reply.code == 40007

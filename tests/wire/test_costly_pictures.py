@@ -4,6 +4,7 @@ import base64
 
 import pytest
 
+from contract.pictures.limits import PictureSettings
 from tests.support import jpegs, pictures
 from tests.support.jpegs import FlatJpeg
 from tests.support.webp_lossless import webp_of_many_tables
@@ -66,8 +67,8 @@ async def test_a_picture_that_asks_for_much_work_is_refused_before_the_log(name:
 
 async def test_the_limit_of_what_cannot_be_decoded_small_can_be_lowered(serving: Serving) -> None:
     text = base64.b64encode(pictures.encoded(pictures.busy(200, 100), ".png")).decode()
-    async with serving(max_pixels_undecimated=20_000) as site:
+    async with serving(pictures=PictureSettings(max_pixels_undecimated=20_000)) as site:
         assert (await site.match(rgb_image_base64=text)).code == 200
-    async with serving(max_pixels_undecimated=19_999) as site:
+    async with serving(pictures=PictureSettings(max_pixels_undecimated=19_999)) as site:
         assert (await site.match(rgb_image_base64=text)).code == 40007
         assert (await site.match()).code == 200, "a JPEG is not meant"

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from contract.errors import Code
-from contract.findings import CheckResult, FaceBox
+from contract.findings import CheckResult, FaceBox, FaceQuality
+from contract.http import FIQA_V6_PATH
 from contract.messages import Answer, FiqaAnswer, FiqaRequest, RefusedAnswer, Request
+from contract.pictures.limits import PictureSettings
 from tests.wire.harness import Serving, Site
 from tests.wire.test_bad_input import NOT_A_STRING, broken_pictures
 
@@ -19,29 +21,91 @@ def the_request(site: Site) -> FiqaRequest:
     return request
 
 
+SCORES = {
+    "mask": -1,
+    "occlusion": [],
+    "face_size": 100.0,
+    "headpose": {"pitch_angle": -2.0, "roll_angle": 3.0, "yaw_angle": 1.0},
+    "partial": False,
+    "partial_share": 0.02,
+    "brightness": 120.0,
+    "clarity": 350.5,
+}
+
+
 async def test_an_assessment_is_answered_with_the_golden_json(site: Site) -> None:
     reply = await site.fiqa()
     assert reply.code == 200
+    assert reply.json == {
+        "data": [
+            {
+                "bbox": [10, 21, 110, 141],
+                "success": ["headpose", "partial", "brightness"],
+                "fails": ["face_size"],
+                "fiqa_result": False,
+                "info": SCORES,
+                "score": 0.5,
+            }
+        ]
+    }
+    assert all(type(corner) is int for corner in reply.json["data"][0]["bbox"])
+
+
+async def test_the_same_asked_as_version_6_asks_it_has_that_version_s_shape(site: Site) -> None:
+    reply = await site.call("POST", FIQA_V6_PATH, json={"image_base64_str": site.picture_base64})
+    assert reply.status == 200
     assert reply.json == {
         "fiqa_result": False,
         "detailed_result": {
             "bbox": [10, 21, 110, 141],
             "passed_items": ["headpose", "partial", "brightness"],
             "failed_items": ["face_size"],
-            "detailed_scores": {
-                "mask": -1,
-                "occlusion": [],
-                "face_size": 100.0,
-                "headpose": {"pitch_angle": -2.0, "roll_angle": 3.0, "yaw_angle": 1.0},
-                "partial": False,
-                "partial_share": 0.02,
-                "brightness": 120.0,
-                "clarity": 350.5,
-            },
+            "detailed_scores": SCORES,
             "quality_score": 0.5,
         },
     }
-    assert all(type(corner) is int for corner in reply.json["detailed_result"]["bbox"])
+
+
+async def test_every_face_has_an_entry_and_version_6_hears_of_the_first(serving: Serving) -> None:
+    async def three(request: Request) -> Answer:
+        faces = (FaceBox(x=0.0, y=0.0, width=size, height=size, confidence=1.0) for size in (90.0, 60.0, 30.0))
+        return FiqaAnswer(
+            faces=tuple(FaceQuality(passed=True, face=face, checks=(), quality_score=0.5) for face in faces)
+        )
+
+    async with serving(three) as site:
+        data = (await site.fiqa()).json["data"]
+        assert [entry["bbox"][2] for entry in data] == [90, 60, 30]
+        first = await site.call("POST", FIQA_V6_PATH, json={"image_base64_str": site.picture_base64})
+        assert first.json["detailed_result"]["bbox"] == [0, 0, 90, 90]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "name"),
+    [
+        ({}, 400, "INVALID_ARGUMENTS"),
+        ({"image_base64_str": "!"}, 400, "IMAGE_DECODE_ERROR"),
+        ([], 400, "INVALID_REQUEST_JSON"),
+    ],
+)
+async def test_version_6_hears_the_name_of_what_went_wrong(site: Site, body: Any, status: int, name: str) -> None:
+    reply = await site.call("POST", FIQA_V6_PATH, json=body)
+    assert reply.status == status
+    assert list(reply.json["error"]) == ["code", "message"]
+    assert reply.json["error"]["code"] == name
+
+
+async def test_version_6_hears_the_name_of_a_processor_s_refusal(serving: Serving) -> None:
+    async def refuse(request: Request) -> Answer:
+        return RefusedAnswer(code=int(Code.NO_FACE), message="because")
+
+    async with serving(refuse) as site:
+        reply = await site.call("POST", FIQA_V6_PATH, json={"image_base64_str": site.picture_base64})
+    assert (reply.status, reply.json) == (400, {"error": {"code": "NO_FACE_ERROR", "message": "because"}})
+
+
+async def test_version_6_needs_a_content_type(site: Site) -> None:
+    assert (await site.call("POST", FIQA_V6_PATH, data=b"{}", headers={"Content-Type": ""})).status == 400
 
 
 @pytest.mark.parametrize(("shown", "worn"), [(0.9, 1), (1.0, 0), (1.4, 0)])
@@ -51,17 +115,18 @@ async def test_what_is_measured_of_mask_and_occlusion_takes_the_place_of_the_unk
     async def masked(request: Request) -> Answer:
         checks = [
             CheckResult(name=name, value=value, limit=0.5, passed=value <= 0.5)
-            for name, value in (("mask", shown), ("occlusion", 0.25), ("partial", 0.4))
+            for name, value in (("mask", shown), ("occlusion", 0.25), ("partial", 0.4), ("an item of tomorrow", 1.0))
         ]
         face = FaceBox(x=-3.6, y=0.0, width=50.0, height=50.0, confidence=1.0)
-        return FiqaAnswer(
+        largest = FaceQuality(
             passed=False, face=face, checks=tuple(checks), quality_score=0.25, cut=True, masked=bool(worn)
         )
+        return FiqaAnswer(faces=(largest,))
 
     async with serving(masked) as site:
-        detail = (await site.fiqa()).json["detailed_result"]
-    assert detail["bbox"] == [-4, 0, 46, 50]
-    assert detail["detailed_scores"] == {
+        (face,) = (await site.fiqa()).json["data"]
+    assert face["bbox"] == [-4, 0, 46, 50]
+    assert face["info"] == {
         "mask": worn,
         "mouth_shown": shown,
         "occlusion": [0.25],
@@ -82,7 +147,7 @@ async def test_the_log_holds_the_raw_picture_and_the_level(site: Site) -> None:
     assert site.records[0].key == request.request_id.encode()
 
 
-@pytest.mark.parametrize("level", [..., None])
+@pytest.mark.parametrize("level", [..., None, ""])
 async def test_without_a_level_the_high_one_counts(site: Site, level: Any) -> None:
     assert (await site.fiqa(fiqa_level=level)).code == 200
     assert the_request(site).quality_level == "high"
@@ -93,7 +158,7 @@ async def test_without_a_level_the_high_one_counts(site: Site, level: Any) -> No
     [
         ("image_base64_str", [*NOT_A_STRING, ..., None, ""]),
         ("image_path", NOT_A_STRING),
-        ("fiqa_level", [*NOT_A_STRING, "best", ""]),
+        ("fiqa_level", [*NOT_A_STRING, "best"]),
     ],
 )
 async def test_a_field_against_the_rules_is_named(site: Site, field: str, values: list[Any]) -> None:
@@ -113,9 +178,9 @@ async def test_broken_pictures_get_their_row_before_the_log(site: Site) -> None:
 
 
 async def test_a_picture_over_the_limit_is_refused(serving: Serving) -> None:
-    async with serving(max_picture_bytes=100, max_pixels=1000) as site:
+    async with serving(pictures=PictureSettings(max_bytes=100, max_pixels=1000)) as site:
         assert (await site.fiqa()).code == 41300
-    async with serving(max_pixels=1000) as site:
+    async with serving(pictures=PictureSettings(max_pixels=1000)) as site:
         assert (await site.fiqa()).code == 40007
 
 

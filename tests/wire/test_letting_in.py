@@ -62,7 +62,7 @@ def own(site: Site) -> str:
 )
 async def test_a_page_of_another_origin_is_refused_whatever_it_calls(site: Site, header: str) -> None:
     line = header.format(port=site.ingress.port)
-    add_person(site, "c4n4ry", b"photo")
+    await add_person(site, "c4n4ry", b"photo")
     for path in bodies(site):
         reply = await post_raw(site, path, f"Host: {own(site)}", "Content-Type: application/json", line)
         assert reply.code == 40180
@@ -150,7 +150,7 @@ async def test_the_password_that_a_browser_sends_by_itself_opens_nothing_to_fore
     ],
 )
 async def test_a_call_by_a_name_that_nobody_configured_reads_and_changes_nothing(site: Site, host: str) -> None:
-    add_person(site, "c4n4ry", b"photo")
+    await add_person(site, "c4n4ry", b"photo")
     line = f"Host: {host.format(port=site.ingress.port)}"
     for path in (USERS_PATH, COMPARE_PATH, FIQA_PATH):
         reply = await post_raw(site, path, line, "Content-Type: application/json")

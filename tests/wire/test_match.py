@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -83,7 +84,7 @@ async def test_each_refusal_of_the_processor_becomes_its_row_of_the_table(servin
     async with serving(refuse) as site:
         reply = await site.match()
     assert reply.code == code
-    assert reply.json == {"error": {"code": int(code), "message": "because", "status": code.name}}
+    assert reply.json == {"error": {"code": int(code), "message": "because", "status": code.status}}
     assert ("retry-after" in reply.headers) == (code is Code.OVERLOADED)
 
 
@@ -158,6 +159,24 @@ async def test_addresses_and_host_like_names_are_devices(site: Site, device_ip: 
     assert (await site.match(device_ip=device_ip)).code == 200
 
 
+async def test_blanks_around_an_address_do_not_count(site: Site) -> None:
+    assert (await site.match(device_ip=" 192.168.1.22\n")).code == 200
+    assert site.records[0].key == b"192.168.1.22"
+
+
+async def test_an_empty_text_of_an_optional_field_is_an_absent_one(site: Site) -> None:
+    names = ("group_name", "permission_name", "compare_time", "liveness_mode", "min_face_size", "image_file_path")
+    assert (await site.match(**dict.fromkeys(names, ""))).code == 200
+    (request,) = site.requests
+    assert isinstance(request, MatchRequest)
+    assert (request.group_name, request.permission_name, request.liveness_mode) == (None, None, "liveness_off")
+    assert (request.compare_time_s, request.min_face_size) == (request.received_time_s, 0)
+
+
+async def test_a_bare_question_mark_behind_the_path_is_no_part_of_it(site: Site) -> None:
+    assert (await site.call("POST", f"{MATCH_PATH}?", json=site.body())).code == 200
+
+
 @pytest.mark.parametrize(
     ("sent", "seconds", "raw"),
     [
@@ -189,9 +208,11 @@ async def test_without_compare_time_the_time_of_arrival_counts(site: Site) -> No
     "prefix", ["", "data:image/jpeg;base64,", "\n data:image/jpeg;base64,\n", "DATA:image/jpeg;charset=utf-8;BASE64,"]
 )
 @pytest.mark.parametrize("padded", [True, False])
-@pytest.mark.parametrize("broken_into_lines", [True, False])
-async def test_base64_comes_in_every_dress(site: Site, prefix: str, padded: bool, broken_into_lines: bool) -> None:
-    text = (base64.encodebytes if broken_into_lines else base64.b64encode)(site.picture).decode()
+@pytest.mark.parametrize("encode", [base64.encodebytes, base64.b64encode, base64.urlsafe_b64encode])
+async def test_base64_comes_in_every_dress(
+    site: Site, prefix: str, padded: bool, encode: Callable[[bytes], bytes]
+) -> None:
+    text = encode(site.picture).decode()
     if not padded:
         text = text.rstrip("=\n")
     assert (await site.match(rgb_image_base64=prefix + text)).code == 200

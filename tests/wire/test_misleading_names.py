@@ -31,8 +31,8 @@ async def test_of_an_enrolment(site: Site, character: str) -> None:
     bad = f"Ada{character}Byron"
     good: dict[str, Any] = {"identity_id": "1", "reg_photo": site.picture_base64}
     for method in ("POST", "PUT"):
-        await refused(await site.users(method, {**good, "identity_id": bad}), 40071, "identity_id")
-        await refused(await site.users(method, {**good, "info": {"name": bad}}), 40071, "info.name")
+        await refused(await site.users(method, {**good, "identity_id": bad}), 40091, "identity_id")
+        await refused(await site.users(method, {**good, "info": {"name": bad}}), 40091, "info.name")
         await refused(await site.users(method, {**good, "group_name": bad}), 40012, "group_name")
         await refused(await site.users(method, {**good, "group_name": f"staff,{bad}"}), 40012, "group_name")
         permitted = {**good, "info": {"permission_ids": ["0", bad]}}
@@ -90,14 +90,14 @@ async def test_names_of_all_scripts_are_welcome(site: Site) -> None:
 
 async def test_whoever_is_enrolled_under_a_turned_id_can_be_looked_up_and_deleted(site: Site) -> None:
     turned = "666\u202e666"
-    add_person(site, turned, b"photo")
+    await add_person(site, turned, b"photo")
     site.people.version = site.gallery_version
     looked_up = await site.call("GET", f"{USERS_PATH}?identity_id={quote(turned)}")
     assert looked_up.json["data"]["identities_list"][0]["identity_id"] == turned
     assert (await site.users("DELETE", {"identity_id": turned})).code == 200
     assert (await site.users("DELETE", {"identity_ids": [turned]})).code == 200
     for steering in ("6\x9b6", "6\x1b6", "6\x7f6"):
-        await refused(await site.users("DELETE", {"identity_id": steering}), 40071, "identity_id")
+        await refused(await site.users("DELETE", {"identity_id": steering}), 40091, "identity_id")
 
 
 async def test_other_texts_are_kept_as_they_came(site: Site) -> None:

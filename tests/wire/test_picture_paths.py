@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from contract.messages import MatchRequest
+from contract.pictures.limits import PictureSettings
 from ingest.paths import read_picture_file
 from tests.support.waiting import until
 from tests.wire.harness import Serving
@@ -99,7 +100,7 @@ async def test_every_failure_is_the_same_answer(serving: Serving, root: Path, pi
         "http://127.0.0.1/face.jpg",
         " ",
     ]
-    async with serving(image_roots=(str(root),), max_picture_bytes=40_000) as site:
+    async with serving(image_roots=(str(root),), pictures=PictureSettings(max_bytes=40_000)) as site:
         answers = {path: await site.match(image_file_path=path, rgb_image_base64=...) for path in paths}
         assert {path: reply.code for path, reply in answers.items()} == dict.fromkeys(paths, 40003)
         assert len({reply.body for reply in answers.values()}) == 1

@@ -117,10 +117,10 @@ async def test_an_append_that_fails_is_an_answer(site: Site, error: BrokerError,
 async def test_a_bug_is_answered_with_the_request_id_and_logged_without_the_request(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(body: bytearray, **kw: object) -> None:
+    def fail(body: bytearray, max_values: int) -> None:
         raise RuntimeError(body.decode())
 
-    monkeypatch.setattr("ingest.faces.parse_match", fail)
+    monkeypatch.setattr("ingest.api.binding.read_object", fail)
     reply = await site.match(device_ip="c4n4ry")
     assert reply.code == 50080
     assert reply.headers["x-request-id"] in reply.json["error"]["message"]

@@ -8,6 +8,7 @@ import pytest
 
 from contract.http import USERS_PATH
 from contract.messages import Answer, DeleteRequest, EnrolRequest, RefusedAnswer, Request
+from contract.pictures.limits import PictureSettings
 from tests.support.waiting import until
 from tests.wire.harness import HttpReply, Serving, Site, add_person, answer_well
 
@@ -27,8 +28,8 @@ async def test_a_post_enrols_and_answers_the_golden_json(site: Site) -> None:
         "data": {
             "identity_id": "666666",
             "group_name": "default_group,staff",
-            "reg_photo": "",
-            "info": {"name": "Ada", "room": 7},
+            "reg_photo": site.picture_base64,
+            "info": {"user_id": "666666", "name": "Ada", "room": 7},
         }
     }
     assert reply.headers["x-gallery-version"] == "7"
@@ -44,9 +45,24 @@ async def test_a_post_enrols_and_answers_the_golden_json(site: Site) -> None:
     assert site.records[0].key == b"666666"
 
 
-async def test_a_post_brings_the_photo_back_when_asked(site: Site) -> None:
-    reply = await site.users("POST", enrolment(site, need_bring_pic=True))
-    assert reply.json["data"]["reg_photo"] == site.picture_base64
+async def test_a_post_that_brings_no_picture_enrols_without_a_face(site: Site) -> None:
+    reply = await site.users("POST", enrolment(site, reg_photo=..., need_bring_pic=False))
+    assert (reply.code, reply.json["data"]["reg_photo"]) == (200, "")
+    (request,) = site.requests
+    assert isinstance(request, EnrolRequest)
+    assert (request.photo, request.need_bring_pic) == (None, False)
+
+
+async def test_an_empty_group_is_an_absent_one_and_a_feature_without_import_is_not_looked_at(site: Site) -> None:
+    assert (await site.users("POST", enrolment(site, group_name="", fiqa_level="", feature="none"))).code == 200
+    (request,) = site.requests
+    assert isinstance(request, EnrolRequest)
+    assert (request.group_names, request.quality_level, request.feature) == (None, None, None)
+
+
+async def test_a_user_id_of_the_back_end_s_own_is_kept(site: Site) -> None:
+    reply = await site.users("POST", enrolment(site, info={"user_id": "emp-4"}))
+    assert reply.json["data"]["info"] == {"user_id": "emp-4"}
 
 
 async def test_everything_that_a_post_says_reaches_the_log(site: Site) -> None:
@@ -84,7 +100,12 @@ async def test_a_put_changes_only_what_it_names(site: Site) -> None:
     reply = await site.users("PUT", {"identity_id": "666666", "reg_photo": "", "info": {"room": 8}})
     assert reply.code == 200
     assert reply.json == {
-        "data": {"identity_id": "666666", "image_id": "", "group_name": ["default_group"], "info": {"room": 8}}
+        "data": {
+            "identity_id": "666666",
+            "image_id": "",
+            "group_name": ["default_group"],
+            "info": {"user_id": "666666", "room": 8, "image_id": ""},
+        }
     }
     (request,) = site.requests
     assert isinstance(request, EnrolRequest)
@@ -99,23 +120,22 @@ async def test_a_put_with_a_photo_names_the_new_face(site: Site) -> None:
 @pytest.mark.parametrize(
     ("fields", "code", "named"),
     [
-        ({"identity_id": ...}, 40071, "identity_id"),
-        ({"identity_id": ""}, 40071, "identity_id"),
-        ({"identity_id": 666666}, 40071, "identity_id"),
-        ({"identity_id": "a/b"}, 40071, "identity_id"),
-        ({"identity_id": "a\nb"}, 40071, "identity_id"),
-        ({"identity_id": "a" * 65}, 40071, "identity_id"),
-        ({"group_name": ""}, 40012, "group_name"),
+        ({"identity_id": ...}, 40091, "identity_id"),
+        ({"identity_id": ""}, 40091, "identity_id"),
+        ({"identity_id": 666666}, 40091, "identity_id"),
+        ({"identity_id": "a/b"}, 40091, "identity_id"),
+        ({"identity_id": "a\nb"}, 40091, "identity_id"),
+        ({"identity_id": "a" * 65}, 40091, "identity_id"),
         ({"group_name": "a,,b"}, 40012, "group_name"),
         ({"group_name": "a, a"}, 40012, "group_name"),
-        ({"group_name": ["a"]}, 40071, "group_name"),
-        ({"reg_photo": ...}, 40071, "reg_photo"),
-        ({"reg_photo": ""}, 40071, "reg_photo"),
-        ({"reg_photo": 1}, 40071, "reg_photo"),
+        ({"group_name": ["a"]}, 40091, "group_name"),
+        ({"reg_photo": ...}, 40091, "reg_photo"),
+        ({"reg_photo": ""}, 40091, "reg_photo"),
+        ({"reg_photo": 1}, 40091, "reg_photo"),
         ({"reg_photo": "!"}, 40003, "reg_photo"),
         ({"reg_photo": "QUJD"}, 40003, ""),
-        ({"reg_photo": ..., "feature": [1.0]}, 40071, "import_mode"),
-        ({"import_mode": True}, 40071, "feature"),
+        ({"reg_photo": ..., "feature": [1.0]}, 40091, "import_mode"),
+        ({"import_mode": True}, 40091, "feature"),
         ({"import_mode": "true"}, 40005, "import_mode"),
         ({"import_mode": True, "feature": []}, 40010, "feature"),
         ({"import_mode": True, "feature": "1,2"}, 40010, "feature"),
@@ -127,20 +147,20 @@ async def test_a_put_with_a_photo_names_the_new_face(site: Site) -> None:
         ({"support_single_face": "no"}, 40005, "support_single_face"),
         ({"need_bring_pic": []}, 40005, "need_bring_pic"),
         ({"create_no_exit_permission": {}}, 40005, "create_no_exit_permission"),
-        ({"fiqa_level": "best"}, 40071, "fiqa_level"),
-        ({"fiqa_level": 1}, 40071, "fiqa_level"),
-        ({"info": []}, 40071, "info"),
-        ({"info": {"name": 1}}, 40071, "info.name"),
-        ({"info": {"name": "a" * 256}}, 40071, "info.name"),
-        ({"info": {"name": "a\x1bb"}}, 40071, "info.name"),
-        ({"info": {"type": 0}}, 40071, "info.type"),
-        ({"info": {"type": 6}}, 40071, "info.type"),
-        ({"info": {"type": True}}, 40071, "info.type"),
-        ({"info": {"type": "1"}}, 40071, "info.type"),
-        ({"info": {"permission_ids": "0"}}, 40071, "info.permission_ids"),
-        ({"info": {"permission_ids": [0]}}, 40071, "info.permission_ids"),
+        ({"fiqa_level": "best"}, 40091, "fiqa_level"),
+        ({"fiqa_level": 1}, 40091, "fiqa_level"),
+        ({"info": []}, 40091, "info"),
+        ({"info": {"name": 1}}, 40091, "info.name"),
+        ({"info": {"name": "a" * 256}}, 40091, "info.name"),
+        ({"info": {"name": "a\x1bb"}}, 40091, "info.name"),
+        ({"info": {"type": 0}}, 40091, "info.type"),
+        ({"info": {"type": 6}}, 40091, "info.type"),
+        ({"info": {"type": True}}, 40091, "info.type"),
+        ({"info": {"type": "1"}}, 40091, "info.type"),
+        ({"info": {"permission_ids": "0"}}, 40091, "info.permission_ids"),
+        ({"info": {"permission_ids": [0]}}, 40091, "info.permission_ids"),
         ({"info": {"permission_ids": ["a,b"]}}, 40012, "info.permission_ids"),
-        ({"info": {"free": "x" * 70_000}}, 40071, "info"),
+        ({"info": {"free": "x" * 70_000}}, 40091, "info"),
     ],
 )
 async def test_a_field_against_the_rules_is_named(site: Site, fields: dict[str, Any], code: int, named: str) -> None:
@@ -151,14 +171,16 @@ async def test_a_field_against_the_rules_is_named(site: Site, fields: dict[str, 
 
 
 async def test_a_photo_with_too_many_pixels_is_refused(serving: Serving) -> None:
-    async with serving(max_pixels=1000) as site:
+    async with serving(pictures=PictureSettings(max_pixels=1000)) as site:
         assert (await site.users("POST", enrolment(site))).code == 40007
 
 
 async def test_a_delete_of_one_person(site: Site) -> None:
     reply = await site.users("DELETE", {"identity_id": "7"})
     assert reply.code == 200
-    assert reply.json == {"data": {"identity_id": "7"}}
+    assert reply.json == {
+        "data": {"identity_id": "7", "group_name": ["default_group"], "message": "have remove from group success"}
+    }
     assert reply.headers["x-gallery-version"] == "7"
     (request,) = site.requests
     assert isinstance(request, DeleteRequest)
@@ -180,6 +202,7 @@ async def test_a_delete_of_a_list_is_one_request_each_and_goes_as_far_as_it_can(
                 "failed": [
                     {"identity_id": "8", "error": {"code": 40401, "message": "nobody", "status": "ID_NOT_FOUND"}}
                 ],
+                "message": "have remove from group success",
             }
         }
         assert [request.request_id for request in site.requests] == [
@@ -202,7 +225,7 @@ async def test_a_delete_of_a_list_is_one_request_each_and_goes_as_far_as_it_can(
     ids=range(7),
 )
 async def test_a_delete_that_names_nobody_is_refused(site: Site, body: Any) -> None:
-    assert (await site.users("DELETE", body)).code == 40071
+    assert (await site.users("DELETE", body)).code == 40091
     assert site.requests == []
 
 
@@ -211,12 +234,12 @@ async def get(site: Site, query: str = "") -> HttpReply:
 
 
 async def test_a_get_lists_people_with_their_photos(site: Site) -> None:
-    add_person(site, "7", site.picture)
-    add_person(site, "8")
+    await add_person(site, "7", site.picture)
+    await add_person(site, "8")
     reply = await get(site)
     assert reply.code == 200
     assert reply.headers["x-gallery-version"] == "0"
-    info = {"type": 1, "permission_ids": ["0"]}
+    info = {"type": 1, "permission_ids": ["0"], "image_id": "0"}
     assert reply.json == {
         "data": {
             "identities_list": [
@@ -224,9 +247,14 @@ async def test_a_get_lists_people_with_their_photos(site: Site) -> None:
                     "identity_id": "7",
                     "group_name": ["default_group"],
                     "reg_photo": base64.b64encode(site.picture).decode(),
-                    "info": {"name": "7", **info},
+                    "info": {"user_id": "7", "name": "7", **info},
                 },
-                {"identity_id": "8", "group_name": ["default_group"], "reg_photo": "", "info": {"name": "8", **info}},
+                {
+                    "identity_id": "8",
+                    "group_name": ["default_group"],
+                    "reg_photo": "",
+                    "info": {"user_id": "8", "name": "8", **info},
+                },
             ]
         }
     }
@@ -234,7 +262,7 @@ async def test_a_get_lists_people_with_their_photos(site: Site) -> None:
 
 async def test_a_get_is_paged_and_scoped(site: Site) -> None:
     for number in range(30):
-        add_person(site, f"{number:02}")
+        await add_person(site, f"{number:02}")
 
     async def ids(query: str) -> list[str]:
         return [person["identity_id"] for person in (await get(site, query)).json["data"]["identities_list"]]
@@ -242,26 +270,31 @@ async def test_a_get_is_paged_and_scoped(site: Site) -> None:
     assert await ids("") == [f"{number:02}" for number in range(10)]
     assert await ids("?limit=3&skip_num=28&group_name=default_group") == ["28", "29"]
     assert await ids("?identity_id=05") == ["05"]
+    assert await ids("?limit=&skip_num=&group_name=") == await ids("?")
+
+
+async def test_unknown_names_in_a_query_are_counted(site: Site) -> None:
+    assert (await get(site, "?identity=7&page=1")).code == 200
+    assert site.metric("picturematch_http_unknown_fields_total") == 2
 
 
 @pytest.mark.parametrize(
     ("query", "code"),
     [
         ("?identity_id=nobody", 40401),
-        ("?identity_id=", 40071),
-        ("?identity_id=a%2Fb", 40071),
-        ("?identity_id=%00", 40071),
-        ("?group_name=unknown", 40012),
+        ("?identity_id=", 40091),
+        ("?identity_id=a%2Fb", 40091),
+        ("?identity_id=%00", 40091),
+        ("?group_name=unknown", 40491),
         ("?group_name=a,b", 40012),
-        ("?group_name=", 40012),
-        ("?limit=0", 40071),
-        ("?limit=1001", 40071),
-        ("?limit=-1", 40071),
-        ("?limit=ten", 40071),
-        ("?limit=%EF%BC%91", 40071),
-        ("?limit=" + "9" * 5000, 40071),
-        ("?skip_num=-1", 40071),
-        ("?skip_num=1.5", 40071),
+        ("?limit=0", 40091),
+        ("?limit=1001", 40091),
+        ("?limit=-1", 40091),
+        ("?limit=ten", 40091),
+        ("?limit=%EF%BC%91", 40091),
+        ("?limit=" + "9" * 5000, 40091),
+        ("?skip_num=-1", 40091),
+        ("?skip_num=1.5", 40091),
         ("?need_bring_pic=maybe", 40005),
         ("?%ff=%ff&identity_id=%ed%a0%80", 40401),
     ],
@@ -273,7 +306,7 @@ async def test_a_query_against_the_rules_is_refused(site: Site, query: str, code
 async def test_photos_are_listed_up_to_a_bound_of_bytes(serving: Serving) -> None:
     async with serving(max_listed_photo_bytes=10_000) as site:
         for name in "abc":
-            add_person(site, name, b"\xff" * 4_000)
+            await add_person(site, name, b"\xff" * 4_000)
         photos = [person["reg_photo"] for person in (await get(site)).json["data"]["identities_list"]]
         assert [len(photo) for photo in photos] == [5336, 5336, 0]
         without = (await get(site, "?need_bring_pic=false")).json["data"]["identities_list"]

@@ -1,1 +1,1 @@
-"""From the bytes of a picture to an image: decoding at full or reduced size, and EXIF orientation."""
+"""Decoding of pictures to images at full or reduced size, upright according to their EXIF orientation."""

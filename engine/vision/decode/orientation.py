@@ -1,4 +1,4 @@
-"""EXIF orientation: how the camera was held, and the picture turned upright."""
+"""Reads the EXIF orientation of a picture and turns images upright by it."""
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ _MAX_ENTRIES = 512
 
 
 def stored_orientation(data: bytes, kind: Kind) -> int:
-    """The EXIF orientation, 1..8; 1 where there is none or it makes no sense."""
+    """Return the EXIF orientation of a picture, 1..8; 1 where the file has none or an invalid one."""
     try:
         exif = _exif(data, kind)
     except PictureUnreadable:
@@ -25,7 +25,7 @@ def stored_orientation(data: bytes, kind: Kind) -> int:
 
 
 def upright(image: Image, orientation: int) -> Image:
-    """The picture as it is meant to be seen; C-contiguous."""
+    """Return the image turned upright by its EXIF orientation; C-contiguous."""
     match orientation:
         case 2:
             turned = cv2.flip(image, 1)

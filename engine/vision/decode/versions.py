@@ -1,4 +1,4 @@
-"""From untrusted bytes to an upright picture; what decoding costs is bounded before anything is decoded."""
+"""Decodes untrusted bytes to upright images in several sizes; the cost is bounded before anything is decoded."""
 
 from functools import cached_property
 
@@ -15,32 +15,35 @@ from engine.vision.decode.orientation import stored_orientation, upright
 from engine.vision.ports import Image
 
 REDUCTIONS = (8, 4, 2)
-"""How many times smaller libjpeg can decode a picture at a fraction of the work."""
+"""The factors by which libjpeg can reduce a JPEG while decoding it, at a fraction of the work."""
 
 
 def decode(data: bytes, max_pixels: int, reduction: int = 1) -> Image:
-    """The picture: BGR, uint8, height x width x 3, C-contiguous, upright.
+    """Return the image: BGR, uint8, height x width x 3, C-contiguous, upright.
 
-    Greyscale, palettes, 16 bits and CMYK become BGR; transparency is dropped; of an animation the first frame is taken.
+    Greyscale, palettes, 16 bits and CMYK are converted to BGR; transparency is dropped; of an animation the first frame
+    is decoded.
 
     Args:
-        data: a JPEG, PNG, WebP or BMP file.
-        max_pixels: the limit, in pixels of the picture as sent.
-        reduction: one of `REDUCTIONS`, for a JPEG only: its sides become that many times shorter, rounded up.
+        data: the bytes of a JPEG, PNG, WebP or BMP file.
+        max_pixels: the most pixels of the picture as sent.
+        reduction: one of `REDUCTIONS`, for a JPEG only: each side is divided by it and rounded up.
 
     Raises:
-        PictureUnreadable: not a JPEG, PNG, WebP or BMP, or a damaged or truncated one.
-        PictureTooLarge: more than `max_pixels`, too long a side, or too much work, told from the headers.
+        PictureUnreadable: the bytes are not a JPEG, PNG, WebP or BMP file, or are damaged or cut off.
+        PictureTooLarge: according to its headers the picture has too many pixels or too long a side, or decoding it
+            costs too much.
     """
     affordable = require_affordable(data, max_pixels)
     return _upright(_as_stored(data, affordable, reduction), data, affordable)
 
 
 class Versions:
-    """A picture in several sizes, decoded as few times as its kind allows: a JPEG of one scan anew for each size, which
-    costs little; everything else once, as it was sent.
+    """A picture that can be decoded in several sizes, as few times as its kind allows.
 
-    Its headers are checked as it is first asked for anything: all raise what `decode` raises.
+    A JPEG of one scan is decoded again for each size, which costs little; any other picture is decoded once, at full
+    size, and then shrunk. The headers are checked at the first use of any method or property, so all of them raise the
+    errors of `decode`.
     """
 
     def __init__(self, data: bytes, max_pixels: int) -> None:
@@ -54,25 +57,25 @@ class Versions:
 
     @property
     def longer_side(self) -> int:
-        """Of the picture as sent, in pixels."""
+        """The longer side of the picture as sent, in pixels."""
         return max(self._affordable.header.width, self._affordable.header.height)
 
     @property
     def pixels(self) -> int:
-        """Of the picture as sent."""
+        """The number of pixels of the picture as sent."""
         return self._affordable.header.pixels
 
     def fitting_reduction(self, least_side: int) -> int:
-        """The largest reduction that leaves the picture's longer side at least `least_side` pixels; 1 for none."""
+        """Return the largest reduction that leaves the longer side at least `least_side` pixels; 1 means none."""
         if self._affordable.header.kind is not Kind.JPEG:
             return 1
         return next((reduction for reduction in REDUCTIONS if self.longer_side // reduction >= least_side), 1)
 
     def version(self, reduction: int = 1) -> Image:
-        """The picture as `decode` gives it. A JPEG of several scans is shrunk by averaging.
+        """Return the image as `decode` does; a picture that is not a JPEG of one scan is shrunk by averaging.
 
         Raises:
-            PictureRefused: as `decode`.
+            PictureRefused: the errors of `decode`.
         """
         if self._affordable.in_one_pass and reduction > 1:
             image = _as_stored(self._data, self._affordable, reduction)
@@ -84,10 +87,10 @@ class Versions:
         return _upright(image, self._data, self._affordable)
 
     def as_jpeg(self) -> bytes:
-        """The picture as a JPEG file: as it came if it is one, else encoded anew.
+        """Return the picture as a JPEG file: the file as sent if it is a JPEG, else an encoded one.
 
         Raises:
-            PictureRefused: as `decode`.
+            PictureRefused: the errors of `decode`.
         """
         if self._affordable.header.kind is not Kind.JPEG:
             return encode_jpeg(self.version())
@@ -97,19 +100,19 @@ class Versions:
 
 
 def fitting_reduction(data: bytes, max_pixels: int, least_side: int) -> int:
-    """The largest reduction that leaves the picture's longer side at least `least_side` pixels; 1 for none.
+    """Return the largest reduction that leaves the longer side at least `least_side` pixels; 1 means no reduction.
 
     Raises:
-        PictureRefused: as `decode`, as far as the headers tell.
+        PictureRefused: the errors of `decode` that follow from the headers.
     """
     return Versions(data, max_pixels).fitting_reduction(least_side)
 
 
 def as_jpeg(data: bytes, max_pixels: int) -> bytes:
-    """The picture as a JPEG file: as it came if it is one, else encoded anew.
+    """Return the picture as a JPEG file: the file as sent if it is a JPEG, else an encoded one.
 
     Raises:
-        PictureRefused: as `decode`.
+        PictureRefused: the errors of `decode`.
     """
     return Versions(data, max_pixels).as_jpeg()
 
@@ -145,7 +148,7 @@ def _decode_by_opencv(data: bytes) -> Image:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise PictureUnreadable from error
-    # OpenCV's types promise a picture; for a damaged one it is None all the same.
+    # OpenCV's type stub promises an array, but the result for a damaged picture is None.
     if not isinstance(image, np.ndarray):
         raise PictureUnreadable
     return np.asarray(image, np.uint8)

@@ -1,4 +1,4 @@
-"""Whether a live face is in front of the camera: the checks of a colour and an infrared picture, and their rule."""
+"""Liveness: the checks that a live face is in front of the camera, on colour and infrared pictures, and their rule."""
 
 from engine.vision.liveness.rule import UNMEASURED, Liveness, check_liveness
 

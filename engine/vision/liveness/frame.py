@@ -1,11 +1,12 @@
-"""A frame around a head: four straight edges that close, the lower one running across the body.
+"""Finds a frame around a head: four straight sides that close, of which the lower one runs across the body.
 
-A screen or a print that is held up has such a rim; so has a photo pasted into a scene. A door, a window or a picture
-behind a person has four sides too, but the person hides most of the lower one: so the lower side must also be there
-right below the face.
+A screen or a print that somebody holds up has such a frame, and so has a photo pasted into a scene. A door, a window or
+a picture behind a person has four sides too, but the person covers most of the lower side: so the lower side must also
+be present right below the face.
 
-Lines come from OpenCV's line segment detector (R. Grompone von Gioi et al., LSD: a Line Segment Detector, 2012); how
-much of a side is there is told from the colour gradient along it, which sees fainter edges once the line is known.
+OpenCV's line segment detector finds the lines (R. Grompone von Gioi et al., LSD: a Line Segment Detector, 2012). How
+much of a side is present is measured by the colour gradient along its line, which also shows edges that are too faint
+for the detector.
 """
 
 from collections.abc import Sequence
@@ -22,39 +23,43 @@ from engine.vision.tensor import resize
 Segments = NDArray[np.float64]
 
 _FACE_PX = 72.0
-"""Faces are brought to this width first: edges of a held picture stay, the texture of cloth and hair goes."""
+"""The width in pixels to which faces are scaled first: it keeps the edges of a picture and removes the texture of cloth
+and hair."""
 
 _SIDEWAYS, _UP, _DOWN = 3.0, 2.6, 3.4
-"""How far is looked from the middle of the face: to the sides in its widths, up and down in its heights."""
+"""The distances from the middle of the face up to which a frame is searched for: to the sides in widths of the face, up
+and down in heights of the face."""
 
 _SHORTEST = 0.3
-"""Of segments, in face widths."""
+"""The least length of a segment, in face widths."""
 
 _LONGEST = 12
-"""Lines kept per direction, through the longest segments; with more the time grows, and nothing else did."""
+"""The most lines per direction, through the longest segments; more lines took more time and found no more frames."""
 
 _CANDIDATES = 7
-"""Best covered lines per side that are combined with those of the others."""
+"""The number of best covered lines of each side that are combined with the lines of the other sides."""
 
 _NEAR_PX = 2.5
-"""A segment supports a line when its ends are no farther from it."""
+"""The greatest distance in pixels between a line and the ends of a segment that belongs to the line."""
 
 _EDGE, _ACROSS = 5.0, 0.9
-"""An edge's least slope, in grey values per pixel of any colour, and how exactly it runs along its line (cosine)."""
+"""The least gradient of an edge, in grey values per pixel of any colour, and the least cosine between the gradient and
+the line's normal."""
 
 _STEEPEST, _UNEQUAL = 0.45, 0.25
-"""How far a side may lean (tangent, about 24 degrees), and by how much the tangents of opposite sides may differ."""
+"""The greatest inclination of a side (a tangent, about 24 degrees), and the greatest difference between the tangents of
+opposite sides."""
 
 _ASIDE = 0.08
-"""A side is at least so far from the face, in its widths: hair and cheeks have edges of their own."""
+"""The least distance of a side from the face, in face widths: hair and cheeks have edges of their own."""
 
 _CORNER = 0.06
-"""Share of a side next to each corner that is not asked for: corners are round, and a thumb may cover one."""
+"""The share of a side next to each corner that need not be present: corners are round, and a thumb may cover one."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """across = slope * along + start; `covered[i]` counts the pixels of 0..i along it that have an edge."""
+    """The line across = slope * along + start; `covered[i]` is the number of pixels 0..i along it that have an edge."""
 
     slope: float
     start: float
@@ -64,7 +69,7 @@ class _Line:
         return self.slope * along + self.start
 
     def share(self, begin: float, end: float) -> float:
-        """The covered share between two places along it; 0 where they lie outside what was looked at."""
+        """Return the covered share between two places along the line; 0 where a place lies outside the image."""
         first, last = round(begin), round(end)
         if first < 0 or last >= len(self.covered) or last <= first:
             return 0.0
@@ -72,7 +77,7 @@ class _Line:
 
 
 def frame_closure(image: Image, box: Box) -> float:
-    """How far a frame around the head closes, 0..1: the covered share of its weakest side; 0 where there is none."""
+    """Return the covered share, 0..1, of the weakest side of the best frame around the head; 0 without a frame."""
     if box.shorter_side < 1:
         return 0.0
     view, face = _surroundings(image, box)
@@ -106,7 +111,7 @@ def _closure(left: _Line, right: _Line, top: _Line, bottom: _Line, face: Box) ->
 
 
 def _corner(upright: _Line, flat: _Line) -> tuple[float, float]:
-    """Where they cross: x = upright.slope * y + upright.start, y = flat.slope * x + flat.start."""
+    """Return the point (x, y) where x = upright.slope * y + upright.start and y = flat.slope * x + flat.start."""
     x = (upright.slope * flat.start + upright.start) / (1.0 - upright.slope * flat.slope)
     return x, flat.at(x)
 
@@ -117,7 +122,7 @@ def _inner(begin: float, end: float) -> tuple[float, float]:
 
 
 def _surroundings(image: Image, box: Box) -> tuple[Image, Box]:
-    """The head with what is around it, faces at `_FACE_PX`, and the face's box there."""
+    """Return the head with its surroundings, scaled so that the face is `_FACE_PX` wide, and the face's box in it."""
     rows, columns = image.shape[:2]
     x, y = box.x + box.width / 2, box.y + box.height / 2
     left, right = max(0, int(x - _SIDEWAYS * box.width)), min(columns, int(x + _SIDEWAYS * box.width) + 1)
@@ -129,18 +134,18 @@ def _surroundings(image: Image, box: Box) -> tuple[Image, Box]:
 
 
 def _segments(view: Image) -> Segments:
-    """Straight segments, n x 4 (x1, y1, x2, y2), those long enough."""
+    """Return the straight segments that are long enough, n x 4 (x1, y1, x2, y2)."""
     grey = cv2.cvtColor(np.ascontiguousarray(view), cv2.COLOR_BGR2GRAY)
-    # A detector is made for each call: it keeps state and must not be shared between threads.
+    # Each call creates a detector, because a detector has state and must not be shared between threads.
     found = cv2.createLineSegmentDetector().detect(grey)[0]
-    # Where there is none it gives None, whatever its stub says.
+    # Where the image has no segment the result is None, although the type stub excludes None.
     segments = np.asarray([] if found is None else found, np.float64).reshape(-1, 4)
     lengths = np.hypot(segments[:, 2] - segments[:, 0], segments[:, 3] - segments[:, 1])
     return np.asarray(segments[lengths >= _SHORTEST * _FACE_PX])
 
 
 def _gradient(view: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Grey values per pixel, to the right and downwards, of whichever colour changes most."""
+    """Return the gradient of the colour that changes most, in grey values per pixel, to the right and downwards."""
     smooth = cv2.GaussianBlur(view, (0, 0), 0.8).astype(np.float32)
     right, down = (cv2.Scharr(smooth, cv2.CV_32F, dx, 1 - dx, scale=1 / 32) for dx in (1, 0))
     strongest = np.argmax(right**2 + down**2, axis=2)[:, :, np.newaxis]
@@ -148,9 +153,9 @@ def _gradient(view: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def _lines(segments: Segments, along: NDArray[np.float32], across: NDArray[np.float32]) -> Sequence[_Line]:
-    """Lines through the segments (along, across, along, across) that run mostly along, the best covered first.
+    """Return lines through those segments (along, across, along, across) that run mostly along, the best covered first.
 
-    `along` and `across` are the gradient in these directions, indexed [across, along].
+    `along` and `across` are the components of the gradient in these directions, indexed [across, along].
     """
     steep = np.abs(segments[:, 3] - segments[:, 1]) > _STEEPEST * np.abs(segments[:, 2] - segments[:, 0])
     left = segments[~steep]
@@ -167,7 +172,7 @@ def _lines(segments: Segments, along: NDArray[np.float32], across: NDArray[np.fl
 
 
 def _edges(slope: float, start: float, along: NDArray[np.float32], across: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """At which places along the line there is an edge that runs with it, within two pixels."""
+    """Return, for each place along the line, whether an edge parallel to the line lies within two pixels."""
     rows, columns = along.shape
     place = np.arange(columns)
     found = np.zeros(columns, np.bool_)

@@ -1,13 +1,14 @@
-"""Is the infrared picture only a copy of the colour one, without its colours?
+"""Measures whether the infrared picture is only a grey copy of the colour picture.
 
-In infrared skin, lips, brows, irises and cloth reflect otherwise than in visible light, the lamp stands elsewhere, and
-the second lens sees the head from aside. So what one picture tells, the other tells only in part. A copy, however it
-was toned, scaled, shifted, blurred or compressed, is told by its original nearly wholly.
+In infrared light, skin, lips, brows, irises and cloth reflect otherwise than in visible light, the lamp is in another
+place, and the second lens is beside the first. So an infrared face can be predicted from the colour face only in part.
+A copy, however it was toned, scaled, shifted, blurred or compressed, can be predicted from its original almost
+completely.
 
-Both faces are brought onto the embedder's template by their landmarks, then the infrared one is moved until it fits
-best (landmarks are a pixel off or two). There the best tone curve is sought, from the colour to the infrared face, and
-what it makes of the colour face is correlated with the infrared one: `tone` as they are, `detail` without what changes
-slowly over the face.
+Both faces are aligned onto the embedder's template by their landmarks, and then the infrared face is moved until it
+fits best, because landmarks are off by a pixel or two. Then the best tone curve from the colour face to the infrared
+face is fitted, and the face that it predicts is correlated with the infrared face: `tone` compares them as they are,
+`detail` without the parts that change slowly over the face.
 """
 
 from dataclasses import dataclass, replace
@@ -24,28 +25,29 @@ from engine.vision.tensor import resize
 Plane = NDArray[np.float32]
 
 _FINE, _COARSE = 1.0, 5.0
-"""Standard deviations in template pixels between which detail lies: above noise and blocks, below lighting."""
+"""The standard deviations, in template pixels, of the two blurs between which detail lies: coarser than noise and
+compression blocks, finer than lighting."""
 
 _EDGE = 6
-"""Template pixels at the border that are left out, because the moved picture may not reach them."""
+"""The width, in template pixels, of the border that is left out, because the moved face may not cover it."""
 
 _STEPS, _ENOUGH = 40, 1e-4
-"""Of the search for the best fit: most iterations, and the gain at which it ends."""
+"""The most iterations of the search for the best fit, and the gain at which the search ends."""
 
 _FLATTEST = 1e-3
-"""Standard deviation, in grey values, below which a face has no detail to compare."""
+"""The standard deviation, in grey values, below which a face has no detail to compare."""
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How far the colour picture tells the infrared one; both are correlations, 0..1."""
+    """How well the infrared face can be predicted from the colour face: two correlations, 0..1."""
 
     detail: float
     tone: float
 
 
 def likeness(image: Image, face: Face, infrared: Image, infrared_face: Face) -> Likeness:
-    """How far `image` tells `infrared`, on the face.
+    """Return how well the face in `infrared` can be predicted from the face in `image`.
 
     Raises:
         PictureUnreadable: a face cannot be aligned.
@@ -56,15 +58,17 @@ def likeness(image: Image, face: Face, infrared: Image, infrared_face: Face) -> 
     inside = slice(_EDGE, TEMPLATE_SIDE - _EDGE)
     levels = colour.reshape(-1, 3).T / 255.0
     curve = np.concatenate([np.ones_like(levels[:1]), levels, levels**2, levels**3])
-    told = _told(curve, fitted.reshape(-1), inside)
-    detail = _correlation(_band(told)[inside, inside], _band(fitted)[inside, inside])
-    tone = _correlation(_smooth(told)[inside, inside], _smooth(fitted)[inside, inside])
+    predicted = _predicted(curve, fitted.reshape(-1), inside)
+    detail = _correlation(_band(predicted)[inside, inside], _band(fitted)[inside, inside])
+    tone = _correlation(_smooth(predicted)[inside, inside], _smooth(fitted)[inside, inside])
     return Likeness(detail, tone)
 
 
 def _near_template(image: Image, face: Face) -> tuple[Image, Face]:
-    """The face with its surroundings, shrunk by averaging to about the template's size: aligning takes single pixels,
-    and of a large face other ones in each picture."""
+    """Return the image and the face, shrunk by averaging until the face has about the template's size.
+
+    Aligning samples single pixels, and from a large face it would sample different ones in both pictures.
+    """
     scale = TEMPLATE_SIDE / max(face.box.height, 1.0)
     if scale >= 1:
         return image, face
@@ -74,8 +78,8 @@ def _near_template(image: Image, face: Face) -> tuple[Image, Face]:
     return small, replace(face, landmarks=face.landmarks * ratio)
 
 
-def _told(causes: NDArray[Any], effect: NDArray[Any], inside: slice) -> Plane:
-    """The best mix of `causes` (rows) for `effect` as a picture; only what lies inside is fitted."""
+def _predicted(causes: NDArray[Any], effect: NDArray[Any], inside: slice) -> Plane:
+    """Return the linear combination of `causes` (one per row) that is nearest to `effect` inside the border."""
     side = TEMPLATE_SIDE
     chosen = causes.reshape(-1, side, side)[:, inside, inside].reshape(len(causes), -1).astype(np.float64)
     mix = np.linalg.lstsq(chosen.T, effect.reshape(side, side)[inside, inside].reshape(-1), rcond=None)[0]
@@ -83,7 +87,7 @@ def _told(causes: NDArray[Any], effect: NDArray[Any], inside: slice) -> Plane:
 
 
 def _fitted(grey: Plane, target: Plane) -> Plane:
-    """`grey` moved (shift, turn, scale, shear) to where it correlates best with `target`; unmoved if nothing fits."""
+    """Return `grey` moved by the affine map that correlates best with `target`; unmoved where the search fails."""
     start = np.eye(2, 3, dtype=np.float32)
     ends = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _STEPS, _ENOUGH)
     try:
@@ -100,12 +104,12 @@ def _smooth(plane: Plane) -> Plane:
 
 
 def _band(plane: Plane) -> Plane:
-    """Detail between `_FINE` and `_COARSE`."""
+    """Return the detail of a plane between the blurs `_FINE` and `_COARSE`."""
     return _smooth(plane) - np.asarray(cv2.GaussianBlur(plane, (0, 0), _COARSE), np.float32)
 
 
 def _correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Pearson's, 0 where it is negative or a plane is flat."""
+    """Return Pearson's correlation, and 0 where it is negative or a plane is flat."""
     a, b = (plane.reshape(-1).astype(np.float64) - plane.mean(dtype=np.float64) for plane in (one, other))
     if min(a.std(), b.std()) < _FLATTEST:
         return 0.0

@@ -1,14 +1,14 @@
-"""Liveness from a second, infrared picture: checks that can be explained, each reported by name.
+"""Liveness checks on a second, infrared picture; each check can be explained and is reported by its name.
 
-    ir_monochrome   an infrared picture has no colours
-    ir_face         it holds a face where the colour picture does (a screen emits hardly any near infrared)
-    ir_size         of similar size
-    ir_same_person  whose embedding agrees loosely with the colour face's
-    ir_copy         and that is not the colour face made grey
-    ir_contrast     (a vote) face and background differ, and the face has structure: the lamp falls off with distance
-    ir_live         (a vote, unless by a network made for infrared) what a liveness network says of the picture
+    ir_monochrome   the infrared picture has no colours
+    ir_face         it contains a face where the colour picture does (a screen emits hardly any near infrared)
+    ir_size         the sizes of both faces are similar
+    ir_same_person  the embeddings of both faces have at least a low cosine
+    ir_copy         the infrared face is not a grey copy of the colour face
+    ir_contrast     (a vote) face and background differ, and the face has contrast: the lamp's light falls with distance
+    ir_live         (a vote, unless by a network for infrared pictures) a liveness network's probability is high enough
 
-Without a face where it should be, the checks that need one are not made: `ir_face` has refused already.
+Where the infrared picture has no face in that place, `ir_face` fails, and the checks that need a face are not made.
 """
 
 from collections.abc import Callable
@@ -25,22 +25,21 @@ from engine.vision.ports import Box, Check, Detector, Embedder, Embedding, Face,
 from engine.vision.tensor import crop_around, resize
 
 LOOSE_FMR = 5e-2
-"""A picture in another light costs some likeness, so `ir_same_person` asks for little: one in twenty others passes,
-which is enough against holding up two different people."""
+"""The false match rate of the limit of `ir_same_person`. Infrared light lowers the cosine of the same person, so the
+limit is low: one in twenty other people passes, which is enough to refuse pictures of two different people."""
 
 LOOSE_SHARE = 0.5
-"""What it asks for where the embedder has no curve: this share of the embedder's own threshold."""
+"""The limit of `ir_same_person` where the embedder has no curve, as a share of the embedder's threshold."""
 
 _SMALL_SIDE = 160
-"""Pictures are shrunk to this before their colours are looked at: it averages noise and compression away."""
+"""The longer side, in pixels, to which pictures are shrunk before their colours are measured: shrinking averages noise
+and compression away."""
 
 _MOST_COLOURED = 95.0
-"""Percentile of the pixels: a few coloured ones may be a status light."""
+"""The percentile of the pixels whose colour is measured: a few pixels with more colour may be a status light."""
 
-_AROUND = 2.0
-"""The background is what lies in the face box enlarged so, outside of it enlarged by `_HEAD`."""
-
-_HEAD = 1.4
+_AROUND, _HEAD = 2.0, 1.4
+"""The factors by which the face box is enlarged: the background lies inside the first box and outside the second."""
 
 
 def infrared_checks(
@@ -51,7 +50,7 @@ def infrared_checks(
     models: ModelSet,
     limits: LivenessLimits,
 ) -> list[Check]:
-    """All checks on the infrared picture; `embedding` gives that of the colour face."""
+    """Return all checks on the infrared picture. `embedding` returns the embedding of the colour face."""
     spread = colour_spread(infrared)
     other, overlap_share = matching_face(image, face, infrared, models.detector)
     checks = [
@@ -70,7 +69,7 @@ def infrared_checks(
 
 
 def matching_face(image: Image, face: Face, infrared: Image, detector: Detector) -> tuple[Face | None, float]:
-    """The infrared picture's face that overlaps `face` best, and by how much, 0..1; None where none does."""
+    """Return the infrared picture's face that overlaps `face` best, and the overlap, 0..1; (None, 0) for none."""
     wanted = _relative(face.box, image)
     overlaps = [(overlap(wanted, _relative(other.box, infrared)), other) for other in detector(infrared)]
     best, other = max(overlaps, key=lambda pair: pair[0], default=(0.0, None))
@@ -78,7 +77,7 @@ def matching_face(image: Image, face: Face, infrared: Image, detector: Detector)
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Intersection over union, 0..1."""
+    """Return the intersection over union of two boxes, 0..1."""
     width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
     height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
     shared = max(width, 0.0) * max(height, 0.0)
@@ -87,15 +86,16 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def size_ratio(one: Box, other: Box) -> float:
-    """The smaller height over the larger, 0..1."""
+    """Return the smaller height of two boxes divided by the larger, 0..1."""
     larger = max(one.height, other.height)
     return min(one.height, other.height) / larger if larger > 0 else 0.0
 
 
 def colour_spread(image: Image) -> float:
-    """How far the channels of the most coloured pixels lie apart, in grey values.
+    """Return the difference between the colour channels of the most coloured pixels, in grey values.
 
-    An even tint over the whole picture (each channel a straight line of brightness) does not count: cameras have one.
+    An even tint over the whole image (each channel is a linear function of brightness) does not count, because cameras
+    add one.
     """
     scale = min(1.0, _SMALL_SIDE / max(image.shape[:2]))
     small = resize(image, max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
@@ -106,8 +106,8 @@ def colour_spread(image: Image) -> float:
 
 
 def contrasts(image: Image, box: Box) -> tuple[float, float]:
-    """Of face and background the relative difference in brightness (Michelson, 0..1), and of the face its standard
-    deviation over its mean."""
+    """Return two contrasts: the relative difference in brightness between face and background (Michelson, 0..1), and
+    the standard deviation of the face's grey values divided by their mean."""
     face = crop_around(image, box, 0.8).mean(axis=2)
     x, y = _reach(box.x, box.width, image.shape[1]), _reach(box.y, box.height, image.shape[0])
     near = np.ascontiguousarray(image[y[0] : y[-1] + 1, x[0] : x[-1] + 1])
@@ -122,7 +122,7 @@ def contrasts(image: Image, box: Box) -> tuple[float, float]:
 
 
 def _reach(start: float, length: float, limit: int) -> NDArray[np.intp]:
-    """The pixels of a side that the background of a face may reach to; at least one."""
+    """Return the pixels along one axis that the face and its background cover; at least one."""
     middle, half = start + length / 2, max(length, 1.0) * _AROUND / 2
     first = min(max(int(middle - half), 0), limit - 1)
     return np.arange(first, max(first, min(int(middle + half) + 1, limit - 1)) + 1)
@@ -163,7 +163,7 @@ def _live(infrared: Image, other: Face, models: ModelSet, limit: float) -> Check
     if models.infrared_liveness is not None:
         probability = models.infrared_liveness(infrared, other)
         return Check("ir_live", probability, limit, probability >= limit)
-    # The colour network was made for other pictures, so its word is only a vote, and never sees a tint.
+    # The colour network was trained on colour pictures, so its result is only a vote, and any tint is removed first.
     grey = cv2.cvtColor(np.ascontiguousarray(infrared), cv2.COLOR_BGR2GRAY)
     probability = models.liveness(np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8), other)
     return Check("ir_live", probability, limit, probability >= limit, vote=True)

@@ -1,9 +1,9 @@
-"""Moire: the beat between a screen's pixel grid and the camera's, as a narrow peak in the spectrum of a face.
+"""Measures moire, the beat between a screen's pixel grid and the camera's, as a narrow peak in the spectrum of a face.
 
-Skin, hair and beards have broad spectra; a grid puts its power into single frequencies, the same all over the face. So
-the logarithms of the spectra of many tiles are averaged (what one tile alone has, a collar or a strand of hair, counts
-little) and the mean is compared with its own surroundings. Measured on the picture's own pixels: shrinking would blur
-the grid away.
+Skin, hair and beards have broad spectra; a pixel grid has its power at single frequencies, which are the same all over
+the face. So the logarithms of the spectra of many tiles are averaged (a collar or a strand of hair in a single tile
+counts little), and each frequency of the mean is compared with its neighbours. The picture must have all its pixels,
+because shrinking would blur the grid away.
 """
 
 import cv2
@@ -13,32 +13,33 @@ from numpy.typing import NDArray
 from engine.vision.ports import Box, Image
 
 _TILE = 64
-"""Pixels; the smallest face that is served has about this side."""
+"""The side of a tile in pixels; the smallest face that is served has about this side."""
 
 _MOST_TILES = 8
-"""Per direction; more change nothing."""
+"""The most tiles per direction; more tiles change nothing."""
 
 _REACH = 1.2
-"""How much of the face's surroundings is looked at; beyond are clothes, which may have a pattern."""
+"""The factor by which the face box is enlarged; beyond that lie clothes, which may have a pattern."""
 
 _LOWEST = 0.12
-"""Cycles per pixel; below, a face itself has structure."""
+"""The lowest frequency that is measured, in cycles per pixel; below it a face itself has structure."""
 
 _AROUND = 13
-"""Side of the surroundings in the spectrum that a peak is held against, in bins."""
+"""The side, in bins, of the neighbourhood in the spectrum with whose median a peak is compared."""
 
 _FLOOR = 30.0
-"""Added to the power of every bin (a tile of one grey value has none): about the rounding noise of 8 bits."""
+"""The power that is added to every bin (a tile of one grey value has none): about the rounding noise of 8 bits."""
 
 _STEPS_PER_NAT = 12.0
-"""The median is taken on 256 steps; a spectrum spans at most some 20 nats."""
+"""The resolution of the median, which works on 256 steps; a spectrum spans at most some 20 nats."""
 
 _DB_PER_NAT = 10.0 / np.log(10.0)
 _WINDOW = np.outer(np.hanning(_TILE), np.hanning(_TILE)).astype(np.float32)
 
 
 def _measurable_bins() -> NDArray[np.bool_]:
-    """Not the low frequencies, nor the axes: edges of the picture's own blocks and of frames lie there."""
+    """Return a mask of all bins except the low frequencies, and except those where the edges of compression blocks and
+    of frames lie: on the axes and beside them."""
     bins = np.arange(_TILE) - _TILE // 2
     y, x = np.meshgrid(bins, bins, indexing="ij")
     on_block_grid = ((np.abs(y) == 1) & (x % 8 == 0)) | ((np.abs(x) == 1) & (y % 8 == 0))
@@ -49,7 +50,10 @@ _MEASURABLE = _measurable_bins()
 
 
 def moire_peak(image: Image, box: Box) -> float | None:
-    """By how many decibels the strongest periodic pattern on the face stands out; None if the picture is too small."""
+    """Return by how many decibels the strongest periodic pattern on the face exceeds its neighbourhood in the spectrum.
+
+    None: the picture is smaller than a tile.
+    """
     grey = _face(image, box)
     if grey is None:
         return None
@@ -69,7 +73,7 @@ def _face(image: Image, box: Box) -> NDArray[np.float32] | None:
 
 
 def _span(start: float, length: float, limit: int) -> tuple[int, int]:
-    """The enlarged side of a box, at least a tile long, kept inside 0..limit."""
+    """Return the start and end of a box's enlarged side, at least a tile long and inside 0..limit."""
     wanted = max(length * _REACH, float(_TILE))
     begin = int(np.clip(start + (length - wanted) / 2, 0, limit - _TILE))
     end = int(np.clip(start + (length + wanted) / 2, begin + _TILE, limit))
@@ -77,7 +81,7 @@ def _span(start: float, length: float, limit: int) -> tuple[int, int]:
 
 
 def _mean_log_spectrum(grey: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean of log power over overlapping tiles, the middle is frequency 0."""
+    """Return the mean of the log power over overlapping tiles, with frequency 0 in the middle."""
     flat = grey - cv2.GaussianBlur(grey, (0, 0), 4)
     total = np.zeros((_TILE, _TILE))
     places = [(y, x) for y in _starts(grey.shape[0]) for x in _starts(grey.shape[1])]
@@ -88,7 +92,7 @@ def _mean_log_spectrum(grey: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _starts(length: int) -> NDArray[np.int_]:
-    """Where tiles begin along a side: half overlapping, evenly spread."""
+    """Return the offsets of the tiles along a side: they overlap by about half and are evenly spread."""
     spare = length - _TILE
     count = min(_MOST_TILES, 1 + -(-spare // (_TILE // 2)))
     return np.linspace(0, spare, count).astype(np.int_)

@@ -1,12 +1,12 @@
-"""Liveness: the checks of a mode, and the rule that makes one verdict of them.
+"""Makes the liveness checks of a mode, and decides from their results whether the face is live.
 
-The rule, for every mode: a face is live if and only if
+The rule is the same for every mode: a face is live if and only if
 
     1. at least one check was made that must pass,
     2. every check that must pass has passed, and
     3. of the checks that are votes, if there are any, at least half have passed.
 
-So it fails closed: what cannot be measured has not passed. Which checks there are, docs/liveness.md tells.
+So liveness fails closed: a check that cannot be measured has not passed. docs/liveness.md describes all checks.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,25 +20,25 @@ from engine.vision.liveness.moire import moire_peak
 from engine.vision.ports import Box, Check, Embedding, Face, Image, ModelSet
 
 UNMEASURED = (("measured", 0.0),)
-"""The detail of a check whose value could not be measured; its value is then the limit, and it has not passed."""
+"""The detail of a check whose value could not be measured; the value is then the limit, and the check fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """The checks that the applied mode made."""
+    """The results of the checks that the applied mode made."""
 
     mode: LivenessMode
     checks: tuple[Check, ...]
 
     @property
     def passed(self) -> bool:
-        """The rule (see the module)."""
+        """Whether the face is live, by the rule in this module's docstring."""
         required = [check.passed for check in self.checks if not check.vote]
         return bool(required) and all(required) and self._votes_pass
 
     @property
     def failed(self) -> Sequence[str]:
-        """Names of the checks that decided against it; empty where it passed."""
+        """The names of the checks because of which the face is not live; empty where it is live."""
         return [check.name for check in self.checks if not check.passed and not (check.vote and self._votes_pass)]
 
     @property
@@ -56,10 +56,10 @@ def check_liveness(
     policy: Policy,
     original: tuple[Image, Box] | None = None,
 ) -> Liveness:
-    """Make all checks: those on the colour picture, and with an `infrared` one those on both.
+    """Make all checks: those on the colour picture and, where `infrared` is given, those on the infrared picture.
 
-    `embedding` gives that of `face`; it is asked only where a check needs it. `original`: the colour picture with all
-    its pixels, and the face's box there, where `image` was decoded smaller than it was sent.
+    `embedding` returns the embedding of `face`; it is called only where a check needs it. `original`: the colour
+    picture with all its pixels and the face's box in it, where `image` was decoded at a smaller size.
     """
     probability = models.liveness(image, face)
     live = Check("rgb_live", probability, policy.liveness_threshold, probability >= policy.liveness_threshold)

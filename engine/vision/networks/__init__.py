@@ -1,1 +1,1 @@
-"""The networks: from an image to faces, landmarks, embeddings and probabilities, and the model set made of them."""
+"""The networks, which compute faces, landmarks, embeddings and probabilities from images, and the model set of them."""

@@ -1,4 +1,4 @@
-"""Puts opened networks together into the model set of an engine."""
+"""Builds the model set of an engine from opened networks."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from engine.vision.networks.arcface import ArcFaceEmbedder
 from engine.vision.networks.centerface import CenterFace
 from engine.vision.networks.headpose import BinnedHeadPose
 from engine.vision.networks.landmarks import refine_landmarks
-from engine.vision.networks.liveness_rgb import RgbLiveness
+from engine.vision.networks.live import LivenessNetwork
 from engine.vision.networks.points68 import SixtyEightPoints
 from engine.vision.networks.ssrnet import SsrNet
 from engine.vision.ports import Face, Image, ModelSet
@@ -15,21 +15,21 @@ from models.errors import NotInstalled
 from models.manifest import OPTIONAL_ROLES, REQUIRED_ROLES, Manifest, Role, is_needed
 
 OLDEST = 101.0
-"""Years at the upper end of the age network's range."""
+"""The upper end of the age network's range, in years."""
 
 
 def build_model_set(
     manifest: Manifest, open_network: Callable[[Role], Run], identity: Callable[[Role], str]
 ) -> ModelSet:
-    """The model set of that manifest. Networks that it can do without are left out where they are not installed.
+    """Return the model set of a manifest; optional networks that are not installed are left out.
 
     Args:
-        manifest: says how each network is fed.
+        manifest: defines the input of each network.
         open_network: opens the network of a role (`ModelStore.open`).
-        identity: tells the identity of a role's network (`ModelStore.identity`).
+        identity: returns the identity of a role's network (`ModelStore.identity`).
 
     Raises:
-        ModelError: a network cannot be opened, or the manifest's curves are of another embedder.
+        ModelError: a network cannot be opened, or the manifest's curves were measured with another embedder.
     """
     detector = CenterFace(open_network("detector"), manifest.network("detector"))
 
@@ -52,10 +52,10 @@ def build_model_set(
     return ModelSet(
         detector=detector,
         embedder=ArcFaceEmbedder(open_network("embedder"), manifest.embedder_of(identity("embedder")), refine),
-        liveness=RgbLiveness(open_network("liveness"), manifest.network("liveness")),
+        liveness=LivenessNetwork(open_network("liveness"), manifest.network("liveness")),
         pose=BinnedHeadPose(open_network("pose"), manifest.network("pose")),
         identities=tuple((role, identity(role)) for role in (*REQUIRED_ROLES, *optional)),
-        infrared_liveness=RgbLiveness(optional["infrared_liveness"], manifest.network("infrared_liveness"))
+        infrared_liveness=LivenessNetwork(optional["infrared_liveness"], manifest.network("infrared_liveness"))
         if "infrared_liveness" in optional
         else None,
         age=SsrNet(optional["age"], manifest.network("age"), OLDEST) if "age" in optional else None,

@@ -1,8 +1,8 @@
-"""The detector: CenterFace, a heat map of face centres at stride 4 with a size, an offset and five landmarks each.
+"""The detector CenterFace: a heat map of face centres at stride 4, with a size, an offset and five landmarks for each.
 
-A picture is looked at in rising resolutions (`LOOK_SIDES`) until its largest face is big enough there to be aligned
-well, or the picture has been seen at its own size. So a near face in a big photo costs as little as one in a small
-photo, and a far one is still found. The faces returned are those of the last look.
+The detector searches a picture at rising resolutions (`DetectorPolicy.look_sides`) until the largest face is large
+enough to be aligned well, or the picture's own resolution is reached. So a near face costs as little time in a large
+picture as in a small one, and a far face is still found. The faces of the last resolution that had any are returned.
 """
 
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from models.manifest import NetworkEntry
 
 STRIDE = 4
 SIDE_MULTIPLE = 32
-"""The network's deepest layer works at stride 32; other sides would not fit together again."""
+"""The factor of which both sides of the network's input must be multiples: its deepest layer has stride 32."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorPolicy:
-    """What counts as a face, and how closely a picture is looked at.
+    """The conditions for a face, and the resolutions at which a picture is searched.
 
     Attributes:
-        confidence: heat map value, 0..1, from which on a place is a face.
-        overlap: of two boxes with at least this intersection over union the weaker one is dropped.
-        look_sides: longer side in pixels of each look, rising.
-        look_pixels: most pixels of a look; a square picture is looked at a little smaller, for the work of an oblong.
-        enough: a look is the last one when its largest face has at least this shorter side, in the look's pixels.
+        confidence: the heat map value, 0..1, above which a place is a face.
+        overlap: of two boxes with at least this intersection over union, the one with less confidence is dropped.
+        look_sides: the longer side, in pixels, of the image at each resolution, rising.
+        look_pixels: the most pixels of the image; it bounds the work for square pictures to that for oblong ones.
+        enough: a resolution is the last one where the largest face has at least this shorter side, in its pixels.
     """
 
     confidence: float = 0.5
@@ -41,7 +41,7 @@ class DetectorPolicy:
 
 
 class CenterFace:
-    """Finds faces."""
+    """Finds the faces of an image."""
 
     def __init__(self, run: Run, entry: NetworkEntry, policy: DetectorPolicy | None = None) -> None:
         self._run = run
@@ -49,7 +49,7 @@ class CenterFace:
         self._policy = policy or DetectorPolicy()
 
     def __call__(self, image: Image) -> Sequence[Face]:
-        """All faces of the picture, largest box first; deterministic."""
+        """Return all faces of the image, the largest box first; equal images give equal faces."""
         rows, columns = image.shape[:2]
         faces: Sequence[Face] = ()
         closest = min(1.0, (self._policy.look_pixels / (rows * columns)) ** 0.5)
@@ -66,7 +66,7 @@ class CenterFace:
         small = _padded(resize(image, width, height))
         heat, log_size, offset, landmarks = self._run(to_tensor(small, self._spec))
         found = _peaks(heat[0, 0], log_size[0], offset[0], landmarks[0], self._policy)
-        # Sides are rounded to whole pixels, so the axes are scaled back each by its own factor.
+        # Sides are rounded to whole pixels, so each axis is scaled back by its own factor.
         back = np.array([columns / width, rows / height], np.float32)
         return [_face(box, confidence, points, back) for box, confidence, points in found]
 
@@ -81,12 +81,15 @@ def _padded(image: Image) -> Image:
 def _peaks(
     heat: Tensor, log_size: Tensor, offset: Tensor, landmarks: Tensor, policy: DetectorPolicy
 ) -> list[tuple[NDArray[np.float32], float, NDArray[np.float32]]]:
-    """(box as left, top, width, height; confidence; landmarks 5 x 2), in the look's pixels, largest box first."""
+    """Return (box as left, top, width, height; confidence; landmarks 5 x 2) of each face, the largest box first.
+
+    All are in pixels of the network's input.
+    """
     ys, xs = np.nonzero(heat > policy.confidence)
     if not len(ys):
         return []
     confidence = heat[ys, xs]
-    # Channels are (vertical, horizontal) in every map of this network.
+    # In every map of this network the channels are (vertical, horizontal).
     heights, widths = np.exp(log_size[:, ys, xs]) * STRIDE
     centre_y = (ys + offset[0, ys, xs] + 0.5) * STRIDE
     centre_x = (xs + offset[1, ys, xs] + 0.5) * STRIDE
@@ -102,7 +105,10 @@ def _peaks(
 
 
 def suppress(boxes: NDArray[np.float32], confidence: NDArray[np.float32], overlap: float) -> list[int]:
-    """Indexes of the boxes (left, top, width, height) that no stronger box overlaps by `overlap` or more."""
+    """Return the indexes of the boxes that no box of more confidence overlaps by `overlap` or more.
+
+    `boxes`: n x 4 (left, top, width, height). `overlap`: intersection over union.
+    """
     areas = boxes[:, 2] * boxes[:, 3]
     corners = boxes[:, :2] + boxes[:, 2:]
     left = np.argsort(-confidence, kind="stable")

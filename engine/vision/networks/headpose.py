@@ -1,30 +1,30 @@
-"""Head pose: three angles, each the expectation over bins of three degrees.
+"""The pose of a head: three angles, each of which is the expectation over bins of three degrees.
 
-Positive roll turns the head clockwise in the picture. The expectation is taken over the bins' middles: taken over their
-lower ends, as the angles are often read, yaw and roll of a face and of its mirror image would not be each other's
-opposite but differ by three degrees.
+Positive roll turns the head clockwise in the picture. The expectation uses the middles of the bins. With their lower
+ends, as other programs often compute it, yaw and roll of a face and of its mirror image would not be opposite numbers
+but differ from that by three degrees.
 """
 
 import numpy as np
 
-from engine.vision.networks.liveness_rgb import softmax
+from engine.vision.networks.live import softmax
 from engine.vision.ports import Face, HeadPose, Image
 from engine.vision.tensor import Run, crop_around, resize, to_tensor
 from models.manifest import NetworkEntry
 
 BIN_DEGREES = 3.0
 FIRST_MIDDLE_DEGREES = -97.5
-"""The middle of the first bin, which begins at -99."""
+"""The middle of the first bin, which begins at -99 degrees."""
 
 
 def expected_angle(logits: np.ndarray) -> float:
-    """Degrees: the mean of the bins' angles, weighted by their probabilities."""
+    """Return the mean of the bins' angles in degrees, weighted by the bins' probabilities."""
     probabilities = softmax(logits.reshape(-1))
     return float(probabilities @ (np.arange(probabilities.size) * BIN_DEGREES + FIRST_MIDDLE_DEGREES))
 
 
 class BinnedHeadPose:
-    """Measures where a head is turned; the network's outputs are yaw, pitch and roll."""
+    """Measures the angles of a head with a network whose outputs are yaw, pitch and roll."""
 
     def __init__(self, run: Run, entry: NetworkEntry) -> None:
         if not entry.input.width or not entry.input.height:
@@ -34,7 +34,7 @@ class BinnedHeadPose:
         self._size = (entry.input.width, entry.input.height)
 
     def __call__(self, image: Image, face: Face) -> HeadPose:
-        """The angles of that face's head."""
+        """Return the angles of the head of a face in the image."""
         box = face.box.squared if self._spec.square else face.box
         crop = crop_around(image, box, self._spec.box_scale)
         yaw, pitch, roll = self._run(to_tensor(resize(crop, *self._size), self._spec))[:3]

@@ -1,8 +1,8 @@
-"""Landmarks found again, by several looks at the same face: their mean is nearer to the truth than any of them.
+"""Refines the landmarks of a face: several estimates are averaged, and their mean is more exact than each of them.
 
-A detector's landmarks are noisy, and lean to one side. So a network made for landmarks, or else the detector, looks at
-a small picture of the face, and at its mirror image, where it leans the other way. Embeddings of one person come nearer
-to each other by it (docs/accuracy.md has the figures).
+A detector's landmarks are noisy and biased to one side. So a network for landmarks, or else the detector, estimates
+them again in a small picture of the face and in its mirror image, where the bias has the opposite direction. Refined
+landmarks raise the cosine of embeddings of one person (docs/accuracy.md has the figures).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,102 +16,107 @@ from engine.vision.ports import Box, Detector, Face, Image
 from engine.vision.tensor import resize, share_outside
 
 CLOSE_SIDE = 128
-"""Pixels of the close picture's side."""
+"""The side of a close picture, in pixels."""
 
 SURROUNDINGS = 2.0
-"""Its side in longer sides of the face box."""
+"""The side of a close picture, in longer sides of the face box."""
 
 MIRRORED = [1, 0, 2, 4, 3]
-"""Where each landmark of a mirror image belongs."""
+"""The order of the landmarks in a mirror image, in which left and right are exchanged."""
 
 FURTHEST = 0.25
-"""What lies further from where it is expected, as a share of the face (or of `CLOSE_SIDE`), is of something else. Of
-ordinary faces not one in a thousand has two opinions a fifth apart."""
+"""The greatest distance of an estimate from the expected place, as a share of the face (or of `CLOSE_SIDE`): a more
+distant estimate belongs to something else. Not one in a thousand ordinary faces has two estimates a fifth apart."""
 
 LARGEST_RATIO = 2.0
-"""So is one that is so much larger or smaller."""
+"""The greatest ratio between the widths of two boxes of the same face; a larger ratio means another face."""
 
 BOXES = (1.0, 1.15)
-"""How large a box the landmarks network is shown, in boxes of the detector."""
+"""The sizes of the boxes that are passed to the landmarks network, as factors of the detector's box."""
 
 MOST_CUT = 0.15
-"""Share of the face box outside the picture up to which a landmarks network is asked: it knows whole faces only."""
+"""The greatest share of the face box outside the picture for which the landmarks network is used: it was trained on
+whole faces only."""
 
 Points = Callable[[Image, Box], NDArray[np.float32] | None]
-"""Landmarks (5 x 2, pixels of the picture) of the face in a box. `engine.vision.networks.points68` is one."""
+"""A function that returns the landmarks (5 x 2, pixels of the image) of the face in a box, for example an
+`engine.vision.networks.points68.SixtyEightPoints`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClosePicture:
-    """A small square picture of a face. A point p of it lies at p * step + origin of the whole."""
+    """A small square image of a face. Its point p is the point p * step + origin of the whole image."""
 
     image: Image
     step: NDArray[np.float64]
     origin: NDArray[np.float64]
 
     def to_whole(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Points of the close picture in the whole one."""
+        """Return points of the close picture as points of the whole image."""
         return points * self.step + self.origin
 
     def to_close(self, box: Box) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Upper left corner and size (width, height) of a box of the whole, in the close picture."""
+        """Return the upper left corner and the size (width, height), in the close picture, of a box of the image."""
         return (np.array([box.x, box.y]) - self.origin) / self.step, np.array([box.width, box.height]) / self.step
 
 
 def refine_landmarks(image: Image, face: Face, detector: Detector, points: Points | None = None) -> Face:
-    """The face with better landmarks.
+    """Return the face with better landmarks.
 
-    `points` gives the landmarks of a face from its box: on the close picture and its mirror image, with two boxes each.
-    Their mean counts twice as much as the detector's. Where it cannot be asked, or all that it says is far off, the
-    detector looks at the close picture and its mirror image instead; where it finds nothing, the face stays as it is.
+    `points` estimates landmarks in the close picture and in its mirror image, with two boxes each. The mean of these
+    estimates counts twice as much as the detector's landmarks. Where `points` cannot be used, or all its estimates are
+    far off, the detector searches the close picture and its mirror image; where the detector finds no face in them, the
+    landmarks remain unchanged.
     """
     close = close_picture(image, face)
     if close is None:
         return face
     mirrored = np.ascontiguousarray(close.image[:, ::-1])
-    opinions = []
+    estimates = []
     if points is not None and share_outside(image, face.box) <= MOST_CUT:
-        opinions = _by_points(face, close, mirrored, points)
-    if opinions:
-        landmarks = (2 * np.mean(opinions, axis=0) + face.landmarks) / 3
+        estimates = _by_points(face, close, mirrored, points)
+    if estimates:
+        landmarks = (2 * np.mean(estimates, axis=0) + face.landmarks) / 3
     else:
         landmarks = _by_detector(face, close, mirrored, detector)
     return replace(face, landmarks=landmarks.astype(np.float32))
 
 
 def _by_detector(face: Face, close: ClosePicture, mirrored: Image, detector: Detector) -> NDArray[np.float64]:
-    opinions = [face.landmarks.astype(np.float64)]
+    estimates = [face.landmarks.astype(np.float64)]
     straight = _central(detector(close.image), face, close)
     if straight is not None:
-        opinions.append(close.to_whole(straight))
+        estimates.append(close.to_whole(straight))
     turned_round = _central(detector(mirrored), face, close)
     if turned_round is not None:
-        opinions.append(close.to_whole(_mirrored_back(turned_round)))
-    return np.asarray(np.mean(opinions, axis=0))
+        estimates.append(close.to_whole(_mirrored_back(turned_round)))
+    return np.asarray(np.mean(estimates, axis=0))
 
 
 def _by_points(face: Face, close: ClosePicture, mirrored: Image, points: Points) -> list[NDArray[np.float64]]:
     (left, top), (width, height) = close.to_close(face.box)
-    opinions = []
+    estimates = []
     for grown in BOXES:
         wide, high = grown * width, grown * height
         x, y = left - (wide - width) / 2, top - (high - height) / 2
         straight = points(close.image, Box(x, y, wide, high))
         turned_round = points(mirrored, Box(CLOSE_SIDE - x - wide, y, wide, high))
-        opinions += [] if straight is None else [close.to_whole(straight)]
-        opinions += [] if turned_round is None else [close.to_whole(_mirrored_back(turned_round))]
+        estimates += [] if straight is None else [close.to_whole(straight)]
+        estimates += [] if turned_round is None else [close.to_whole(_mirrored_back(turned_round))]
     furthest = FURTHEST * face.box.shorter_side
-    return [one for one in opinions if np.abs(one - face.landmarks).max() <= furthest]
+    return [one for one in estimates if np.abs(one - face.landmarks).max() <= furthest]
 
 
 def _mirrored_back(points: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Landmarks of the mirror image of a close picture, in the close picture itself."""
+    """Return landmarks of the mirror image of a close picture as landmarks of the close picture."""
     return np.asarray(np.array([CLOSE_SIDE, 0]) + points[MIRRORED].astype(np.float64) * np.array([-1, 1]))
 
 
 def close_picture(image: Image, face: Face) -> ClosePicture | None:
-    """The face with its surroundings, `CLOSE_SIDE` pixels wide and high, black where the picture ends; None where too
-    little of it lies in the picture."""
+    """Return the face with its surroundings, `CLOSE_SIDE` pixels wide and high, black beyond the image's border.
+
+    None: less than two pixels of it lie in the image.
+    """
     rows, columns = image.shape[:2]
     box = face.box
     side = SURROUNDINGS * max(box.width, box.height)
@@ -121,7 +126,7 @@ def close_picture(image: Image, face: Face) -> ClosePicture | None:
     if x1 - x0 < 2 or y1 - y0 < 2 or not side > 1:
         return None
     scale = CLOSE_SIDE / side
-    # Only what lies inside the picture is resized, however far the box reaches over the border.
+    # Only the part inside the image is resized, however far the box extends beyond the border.
     width = int(np.clip(round((x1 - x0) * scale), 1, CLOSE_SIDE))
     height = int(np.clip(round((y1 - y0) * scale), 1, CLOSE_SIDE))
     x = int(np.clip(round((x0 - left) * scale), 0, CLOSE_SIDE - width))
@@ -135,7 +140,7 @@ def close_picture(image: Image, face: Face) -> ClosePicture | None:
 
 
 def _central(faces: Sequence[Face], face: Face, close: ClosePicture) -> NDArray[np.float32] | None:
-    """The landmarks of the one among the close picture's faces that is `face`."""
+    """Return the landmarks of that face of the close picture which is `face`; None where no face is."""
     middle = CLOSE_SIDE / 2
 
     def distance(other: Face) -> float:

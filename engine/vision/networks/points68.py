@@ -1,4 +1,4 @@
-"""The 68 points of a face, as the iBUG 300-W set marks them (Sagonas et al., 2013), and the five that align it."""
+"""A landmarks network for the 68 points of the iBUG 300-W set (Sagonas et al., 2013), of which five align a face."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ _NOSE_TIP, _MOUTH_CORNER, _OTHER_CORNER = 30, 48, 54
 
 
 class SixtyEightPoints:
-    """Finds the points of a face in its box; the network tells them as shares of what it is shown."""
+    """Finds the points of a face in its box; the network's outputs are shares of the input's width and height."""
 
     def __init__(self, run: Run, entry: NetworkEntry) -> None:
         if not entry.input.width or not entry.input.height:
@@ -23,9 +23,9 @@ class SixtyEightPoints:
         self._size = (entry.input.width, entry.input.height)
 
     def __call__(self, image: Image, box: Box) -> NDArray[np.float32] | None:
-        """Eyes, nose tip and mouth corners (5 x 2, pixels of the picture, as `Face.landmarks`).
+        """Return eyes, nose tip and mouth corners (5 x 2, pixels of the image, in the order of `Face.landmarks`).
 
-        None where less than two pixels of the box lie in the picture.
+        None: less than two pixels of the box lie in the image.
 
         Raises:
             ValueError: the network's output is not 68 points.
@@ -40,7 +40,7 @@ class SixtyEightPoints:
         shown = resize(np.ascontiguousarray(image[y0:y1, x0:x1]), *self._size)
         shares = self._run(to_tensor(shown, self._spec))[0].reshape(-1)
         if shares.size != 2 * POINTS:
-            raise ValueError(f"the landmarks network gives {shares.size} numbers, not {2 * POINTS}")
+            raise ValueError(f"the landmarks network returns {shares.size} numbers, not {2 * POINTS}")
         points = shares.reshape(POINTS, 2) * np.array([x1 - x0, y1 - y0], np.float32) + np.array([x0, y0], np.float32)
         five = [
             points[_EYE].mean(axis=0),

@@ -1,11 +1,12 @@
-"""One number about a person, by a stagewise regression network: an age, or a sex.
+"""Estimates one number about a person, an age or a sex, with a stagewise regression network.
 
 SSR-Net (T.-Y. Yang, Y.-H. Huang, Y.-Y. Lin, P.-C. Hsiu, Y.-Y. Chuang, "SSR-Net: A Compact Soft Stagewise Regression
-Network for Age Estimation", IJCAI 2018) answers in stages, each refining the one before: a stage gives the
-probabilities of its bins, a shift of each bin's place, and by how much the bins' width is stretched.
+Network for Age Estimation", IJCAI 2018) computes the number in stages, each of which refines the one before. The
+outputs of a stage are the probabilities of its bins, a shift of each bin, and a stretch of the bins' width.
 
-The face is moved onto the ArcFace template as the embedder's is, with as much of its surroundings as the manifest says:
-measured on photos whose first names tell the sex, an upright box tells it far less well (docs/models.md).
+The face is aligned onto the ArcFace template, as for the embedder, with as much of its surroundings as the manifest
+defines. Measured on photos of people whose sex is known from their first names, an upright box has far more errors
+(docs/models.md).
 """
 
 import math
@@ -20,14 +21,15 @@ from models.manifest import NetworkEntry
 STAGES = 3
 
 FINER = 4
-"""The face is aligned this many times larger than it is fed, then averaged: small inputs would make a large face's
-skin a pattern."""
+"""The factor by which the aligned face is larger than the network's input, to which it is then averaged: sampling a
+large face at the small size of the input would turn its skin into a pattern."""
 
 
 def stagewise(outputs: tuple[Tensor, ...]) -> float:
-    """The number, where the network's whole range is 0..1 (it may lie a little outside); nan where they make none.
+    """Return the number that the outputs of the stages give, on the scale 0..1 of the network's range.
 
-    `outputs`: of each stage the probabilities of its bins, then of each stage the stretch, then of each the shifts.
+    The number may lie a little outside 0..1; it is nan where the outputs are not finite or give no number. `outputs`:
+    the probabilities of the bins of each stage, then the stretch of each stage, then the shifts of each stage.
     """
     bins, stretches, shifts = (
         [np.asarray(output, np.float64).reshape(-1) for output in outputs[first : first + STAGES]]
@@ -46,7 +48,7 @@ def stagewise(outputs: tuple[Tensor, ...]) -> float:
 
 
 class SsrNet:
-    """Guesses one number about a person, 0 to `largest`: the mean of the face's and of its mirror image's."""
+    """Estimates one number about a person, 0 to `largest`: the mean for the face and for its mirror image."""
 
     def __init__(self, run: Run, entry: NetworkEntry, largest: float) -> None:
         if not entry.input.width or not entry.input.height:
@@ -59,7 +61,7 @@ class SsrNet:
         self._largest = largest
 
     def __call__(self, image: Image, face: Face) -> float:
-        """The number for that face of the picture; nan where the network's outputs make none.
+        """Return the number for a face in the image; nan where the network's outputs give none.
 
         Raises:
             PictureUnreadable: the face cannot be aligned.

@@ -1,8 +1,9 @@
-"""Stand-in networks: deterministic, without weights, fast; they see drawn faces and nothing else. For tests.
+"""Stand-in networks for tests: deterministic, fast and without weights. They recognise only drawn faces.
 
-A drawn face is a square: a bright ring (which the detector looks for; it survives greyscale, JPEG and dimming), in it
-a strip of four grey cells (yaw, pitch, roll, live) and below the strip a pattern of grey cells, which is the identity.
-The embedding is that pattern, centred and normalised: lighting cancels out, and two seeds are nearly orthogonal.
+A drawn face is a square with a bright ring, which the detector finds also after conversion to grey, JPEG compression
+and dimming. Inside the ring are a strip of four grey cells, whose values encode yaw, pitch, roll and liveness, and
+below the strip a pattern of grey cells, which encodes the identity. The embedding is that pattern, centred and
+normalised, so that lighting cancels out; the embeddings of two seeds are nearly orthogonal.
 """
 
 from collections.abc import Sequence
@@ -15,13 +16,14 @@ from engine.vision.tensor import resize
 from models.manifest import FmrPoint
 
 GRID = 16
-"""Cells of the pattern per side; two random patterns have a cosine of 0 with a standard deviation of 1/16."""
+"""Cells per side of the pattern; the cosine of two random patterns is 0 with a standard deviation of 1/16.
+"""
 
 DIMENSION = GRID * GRID
 THRESHOLD = 0.5
 
 _UNITS = GRID + 8
-"""The face's side in cells: the ring takes two on each side, the strip the two above the pattern, two stay free."""
+"""The face's side in cells: the ring takes two cells on each side, the strip two above the pattern; two are free."""
 _RING, _STRIP = 2, 2
 _INSIDE = _UNITS - 2 * _RING
 _PATTERN_LEFT, _PATTERN_TOP = _RING + 2, _RING + _STRIP + 2
@@ -43,12 +45,14 @@ def draw_face(
     live: bool = True,
     infrared: bool = False,
 ) -> Image:
-    """A square picture of the face of that seed; angles in degrees, within -70..70. `infrared`: as another sensor sees
-    it, alike but no copy (cosine about .8)."""
+    """Return a square image of the drawn face of a seed; angles are in degrees, -70..70.
+
+    `infrared`: the image of another sensor, which is similar to the colour image but no copy (cosine about .8).
+    """
     cells = np.full((_UNITS, _UNITS), _BRIGHT, np.uint8)
     cells[_RING:-_RING, _RING:-_RING] = _MIDDLE
-    told = [_MIDDLE + angle / _DEGREES_PER_GREY for angle in (yaw, pitch, roll)] + [_LIGHTEST if live else _DARKEST]
-    for index, grey in enumerate(told):
+    strip = [_MIDDLE + angle / _DEGREES_PER_GREY for angle in (yaw, pitch, roll)] + [_LIGHTEST if live else _DARKEST]
+    for index, grey in enumerate(strip):
         left = _RING + index * _INSIDE // 4
         cells[_RING : _RING + _STRIP, left : left + _INSIDE // 4] = round(float(np.clip(grey, _DARKEST, _LIGHTEST)))
     chance = np.random.default_rng(seed)
@@ -61,7 +65,7 @@ def draw_face(
 
 
 def draw_scene(width: int, height: int, faces: Sequence[tuple[Image, int, int]] = ()) -> Image:
-    """A picture of that size with a plain gradient behind the faces, each given with its left and top in pixels."""
+    """Return an image of that size with the faces on a plain gradient; each face has its left and top in pixels."""
     slope = np.linspace(_BACKGROUND - 30, _BACKGROUND + 30, width).astype(np.uint8)
     scene = np.ascontiguousarray(np.broadcast_to(slope[np.newaxis, :, np.newaxis], (height, width, 3)))
     for face, left, top in faces:
@@ -70,7 +74,7 @@ def draw_scene(width: int, height: int, faces: Sequence[tuple[Image, int, int]] 
 
 
 def stand_in_models() -> ModelSet:
-    """The model set of the stand-ins."""
+    """Return the model set of the stand-in networks."""
     roles = ("detector", "embedder", "liveness", "pose", "age", "sex")
     return ModelSet(
         detector=detect,
@@ -84,14 +88,14 @@ def stand_in_models() -> ModelSet:
 
 
 def detect(image: Image) -> Sequence[Face]:
-    """All drawn faces, largest first."""
+    """Return all drawn faces of the image, the largest first."""
     shrink = min(1.0, _WORKING_SIDE / max(image.shape[:2]))
     small = resize(image, max(1, round(image.shape[1] * shrink)), max(1, round(image.shape[0] * shrink)))
     grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
     brightest = int(grey.max())
     if brightest - int(grey.min()) < 32:
         return ()
-    # Relative to the brightest, so that a dimmed picture is seen as well.
+    # The limit is relative to the brightest pixel, so that faces in a dimmed picture are found as well.
     _, bright = cv2.threshold(grey, int(0.87 * brightest), 255, cv2.THRESH_BINARY)
     outlines, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     ring_share = 1.0 - (_INSIDE / _UNITS) ** 2
@@ -106,14 +110,14 @@ def detect(image: Image) -> Sequence[Face]:
 
 
 class StandInEmbedder:
-    """The pattern as a vector."""
+    """Computes the embedding of a drawn face: its pattern as a unit vector."""
 
     dimension = DIMENSION
     threshold = THRESHOLD
     fmr_curve: tuple[FmrPoint, ...] = ()
 
     def __call__(self, image: Image, face: Face) -> Embedding:
-        """The embedding of that face of the picture."""
+        """Return the embedding of a drawn face in the image."""
         pattern = _pattern(image, face).reshape(-1)
         centred = pattern - pattern.mean()
         norm = float(np.linalg.norm(centred))
@@ -123,25 +127,25 @@ class StandInEmbedder:
 
 
 def live_probability(image: Image, face: Face) -> float:
-    """1 for a face drawn live, 0 for one drawn as a fake; in between only where the picture is spoilt."""
+    """Return 1 for a face drawn live and 0 for one drawn as a fake; between them only where the picture is spoilt."""
     share = (_strip(image, face.box)[3] - _DARKEST) / (_LIGHTEST - _DARKEST)
     return float(np.clip(2.0 * share - 0.5, 0.0, 1.0))
 
 
 def head_pose(image: Image, face: Face) -> HeadPose:
-    """The angles the face was drawn with, within a few degrees."""
+    """Return the angles with which the face was drawn, within a few degrees."""
     yaw, pitch, roll = ((value - _MIDDLE) * _DEGREES_PER_GREY for value in _strip(image, face.box)[:3])
     return HeadPose(yaw, pitch, roll)
 
 
 def age_years(image: Image, face: Face) -> float:
-    """10 to 80 years, by how light the pattern's first row is."""
+    """Return an age of 10 to 80 years, by the brightness of the pattern's first row."""
     row = _pattern(image, face)[0]
     return float(np.clip(45.0 + 2.0 * (row.mean() - _MIDDLE), 10.0, 80.0))
 
 
 def male_probability(image: Image, face: Face) -> float:
-    """1 where the left half of the pattern is lighter than the right, 0 where it is darker."""
+    """Return 1 where the left half of the pattern is lighter than the right half, 0 where it is darker."""
     left, right = np.hsplit(_pattern(image, face), 2)
     return float(np.clip(0.5 + (left.mean() - right.mean()) / 2.0, 0.0, 1.0))
 
@@ -153,7 +157,7 @@ def _face(box: Box) -> Face:
 
 
 def _cells(image: Image, box: Box) -> np.ndarray:
-    """The face as cells of mean grey: `_UNITS` x `_UNITS`, with the ring at 255 whatever the lighting."""
+    """Return the face as cells of mean grey, `_UNITS` x `_UNITS`, scaled so that the ring is 255 in any light."""
     rows, columns = image.shape[:2]
     left, top = max(0, round(box.x)), max(0, round(box.y))
     right, bottom = min(columns, round(box.x + box.width)), min(rows, round(box.y + box.height))

@@ -1,4 +1,4 @@
-"""The limits of each quality level (docs/interface.md), and measured items held against them."""
+"""The limits of each quality level (docs/interface.md), and the comparison of measured items with them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,16 +9,18 @@ from engine.vision.ports import Check, Face, Image, PoseNet
 from engine.vision.quality.items import Measured, measure_items
 
 CUT_SHARE = 0.1
-"""Share of a face outside the picture from which it counts as cut: boxes are a few percent off in any case."""
+"""The share of a face outside the picture above which the face counts as cut: boxes have an error of a few percent."""
 
 BRIGHTNESS = (30.0, 235.0)
-"""Mean grey value of a face: wide, so that it refuses the under- and overexposed, not dark or pale skin."""
+"""The limits of a face's mean grey value: wide, so that only under- and overexposed faces are refused, and neither dark
+nor pale skin."""
 
 CLARITY = 0.22
-"""Below it lie blurred faces only (docs/models.md); what is enrolled blurred spoils every later search."""
+"""The least clarity: only blurred faces have less (docs/models.md), and a blurred enrolled face spoils every later
+search."""
 
 MASK = 1.0
-"""The scale of the item mask is made so that a mouth shows from here on (engine.vision.quality.mouth)."""
+"""The least value of the item mask with which a mouth counts as visible (engine.vision.quality.mouth)."""
 
 LEVELS: dict[QualityLevel, QualityLimits] = {
     "high": QualityLimits(
@@ -31,36 +33,36 @@ LEVELS: dict[QualityLevel, QualityLimits] = {
 
 
 def limits_of(level: QualityLevel, custom: QualityLimits) -> QualityLimits:
-    """The limits of that level; `custom` are those of the level custom."""
+    """Return the limits of a level; `custom` are the limits of the level `custom`."""
     return custom if level == "custom" else LEVELS[level]
 
 
 def measure_quality(
     image: Image, face: Face, level: QualityLevel, custom: QualityLimits, pose: PoseNet
 ) -> Sequence[Check]:
-    """The items that `level` asks for, each held against its limit; only what has a limit is measured."""
+    """Return the items that have a limit at `level`, each with its limit; no other items are measured."""
     limits = limits_of(level, custom)
-    return hold(measure_items(image, face, pose, _limited(limits)), limits)
+    return compare_with_limits(measure_items(image, face, pose, _limited(limits)), limits)
 
 
 def measure_all(
     image: Image, face: Face, level: QualityLevel, custom: QualityLimits, pose: PoseNet
 ) -> tuple[Sequence[Check], Sequence[Measured]]:
-    """Every item that can be measured: those that `level` limits, held against their limits, and the others."""
+    """Return every item: those that have a limit at `level`, each with its limit, and the others."""
     limits = limits_of(level, custom)
     measured = measure_items(image, face, pose)
     limited = _limited(limits)
-    return hold(measured, limits), [item for item in measured if item.name not in limited]
+    return compare_with_limits(measured, limits), [item for item in measured if item.name not in limited]
 
 
-def hold(measured: Sequence[Measured], limits: QualityLimits) -> Sequence[Check]:
-    """Each measured item against its limit; items without a limit are left out."""
+def compare_with_limits(measured: Sequence[Measured], limits: QualityLimits) -> Sequence[Check]:
+    """Return each measured item with its limit and whether it passed; items without a limit are left out."""
     limited = _limited(limits)
-    return [_held(item, *limited[item.name]) for item in measured if item.name in limited]
+    return [_compared(item, *limited[item.name]) for item in measured if item.name in limited]
 
 
 def _limited(limits: QualityLimits) -> Mapping[str, tuple[float, float]]:
-    """Item -> what its value must reach at least, and at most; infinite where there is no bound on that side."""
+    """Return, by item, the least and the greatest value that passes; infinite where that side has no limit."""
     least = {"face_size": limits.face_size_px, "clarity": limits.clarity, "mask": limits.mask}
     most = {"headpose": limits.headpose_degrees, "partial": limits.partial}
     bounds = {name: (bound, math.inf) for name, bound in least.items() if bound is not None}
@@ -68,9 +70,9 @@ def _limited(limits: QualityLimits) -> Mapping[str, tuple[float, float]]:
     return bounds if limits.brightness is None else {**bounds, "brightness": limits.brightness}
 
 
-def _held(item: Measured, least: float, most: float) -> Check:
-    # One limit is reported: the one the value is nearer to missing, or has missed.
+def _compared(item: Measured, least: float, most: float) -> Check:
+    # Only one limit is reported: the one that the value violates or is nearer to.
     limit = least if item.value - least < most - item.value else most
-    # The wire wants a face larger than its limit; other limits may be reached.
+    # The wire demands a face larger than its limit; a value equal to any other limit passes.
     passed = item.value > least if item.name == "face_size" else least <= item.value <= most
     return Check(item.name, item.value, limit, passed, detail=item.detail)

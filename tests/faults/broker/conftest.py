@@ -3,8 +3,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from bench.kafka_proxy import KafkaProxy
-from picturematch.kafka_dev import DevBroker
 from tests.support.kafka import own_kafka
+from tests.support.kafka_dev import DevBroker
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ def config_of(bootstrap: str, **changes: Any) -> KafkaConfig:
         "transaction_timeout_ms": 12_000,
         "request_timeout_ms": 2000,
     }
-    return KafkaConfig(bootstrap, client_id=f"test-{uuid.uuid4().hex[:8]}", **{**limits, **changes})
+    return KafkaConfig(bootstrap=bootstrap, client_id=f"test-{uuid.uuid4().hex[:8]}", **{**limits, **changes})
 
 
 @asynccontextmanager

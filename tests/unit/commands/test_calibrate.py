@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from clients.photo_file import MAX_PICTURE_BYTES
+from clients.picture_file import MAX_PICTURE_BYTES
 from engine.evaluation.scores import scores_of
 from engine.policy import Policy
 from engine.threshold import threshold_at
@@ -215,9 +215,9 @@ def test_special_files_among_the_photos_are_left_out_with_their_reason(tmp_path:
     assert finished.exit_code == 1, finished.exception
     assert "2 photos of 2 people" in finished.stdout
     assert "left out: 3 not usable" in finished.stdout
-    assert "T0/f.jpg: the photo does not exist or is not a file" in finished.stderr
-    assert "zero.jpg: the photo does not exist or is not a file" in finished.stderr
-    assert f"T1/huge.jpg: the photo is larger than {MAX_PICTURE_BYTES} bytes" in finished.stderr
+    assert "T0/f.jpg: the picture does not exist or is not a file" in finished.stderr
+    assert "zero.jpg: the picture does not exist or is not a file" in finished.stderr
+    assert f"T1/huge.jpg: the picture is larger than {MAX_PICTURE_BYTES} bytes" in finished.stderr
 
 
 def test_where_no_rate_can_be_told_there_is_no_table(tmp_path: Path):

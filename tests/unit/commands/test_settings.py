@@ -19,6 +19,8 @@ def refusal(environment: dict[str, str], file: Path | None = None) -> str:
         ("MATCHING__SCORE_SCALE", "5", "matching.score_scale must be one of percent, raw, not 5"),
         ("MODELS__KIND", "", "models.kind must be one of networks, stand-in, not ''"),
         ("MATCHING__MATCH_QUALITY", "none", "must be one of custom, high, low, middle, no, not 'none'"),
+        # Its debug lines hold keys and values of records.
+        ("KAFKA__CLIENT_LOG_LEVEL", "debug", "must be one of critical, error, info, warning, not 'debug'"),
     ],
 )
 def test_a_choice_that_there_is_not_is_answered_with_those_there_are(name: str, text: str, sentence: str) -> None:
@@ -41,6 +43,7 @@ def test_a_choice_in_a_settings_file_is_answered_as_well(tmp_path: Path) -> None
         ("MATCHING__SCORE", "raw", "unknown field `score` - at `$.matching`"),
         ("MATCHING", "raw", "at `$.matching`"),
         ("SCORE", "raw", "unknown field `score`"),
+        ("KAFKA__BOOTSTRAP", "kafka:9092", "unknown field `bootstrap` - at `$.kafka`"),
         ("INGEST__API_KEYS", '["k"]', "at `$.ingest.api_keys[0]`"),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_manifest_is_that_of_a_capture_of_this_version() -> None:
     with pytest.raises(CaptureError, match="format version 2"):
         check_manifest(b'{"format": "picturematch-capture", "version": 2}')
     for bad in (b"", b"{}", b'{"format": "other", "version": 1}', b"\xff"):
-        with pytest.raises(CaptureError, match="not that of a capture"):
+        with pytest.raises(CaptureError, match="is not the manifest of a capture"):
             check_manifest(bad)
 
 
@@ -111,5 +111,5 @@ def test_a_capture_goes_on_after_the_last_line_of_each_partition() -> None:
 
 
 def test_a_capture_whose_places_do_not_grow_is_damaged() -> None:
-    with pytest.raises(CaptureError, match=r"line 3 of requests\.jsonl or one before it is damaged"):
+    with pytest.raises(CaptureError, match=r"line 3 of requests\.jsonl or an earlier line is damaged"):
         last_lines(lines_at((0, 4), (1, 9), (0, 4)))

@@ -6,12 +6,10 @@ import pytest
 
 from contract.errors import PictureUnreadable
 from contract.messages import MatchRequest
-from engine.matching import MatchDecision, decide_match
-from engine.policy import Policy
-from engine.report import Circumstances, match_event
+from engine.calls.match import MatchCall, MatchDecision
 from engine.vision.ports import Face, Image, ModelSet
 from models.errors import DamagedModel
-from tests.support.faces import MAX_PIXELS, MODELS, Enrolled, photo
+from tests.support.faces import MODELS, Enrolled, circumstances, context, photo
 
 
 @pytest.fixture
@@ -28,7 +26,7 @@ def request(**fields: bool) -> MatchRequest:
 
 
 def decide(asked: MatchRequest, gallery, models: ModelSet = MODELS) -> MatchDecision:
-    return decide_match(asked, gallery, models, Policy(), MAX_PIXELS, lambda: 0.0)
+    return MatchCall().decide(asked, gallery, context(models=models))
 
 
 def never(image: Image, face: Face) -> float:
@@ -38,7 +36,7 @@ def never(image: Image, face: Face) -> float:
 def test_attributes_are_told_in_the_event_when_they_are_asked_for(gallery):
     asked = request(with_attribute=True)
     decision = decide(asked, gallery)
-    event = match_event(asked, decision, Policy(), Circumstances("requests", 0, 0, 2.0, dict(MODELS.identities)))
+    event = MatchCall().event(asked, decision, context(), circumstances(MatchCall(), asked))
 
     assert event.attributes == decision.findings.attributes
     assert event.attributes is not None
@@ -89,8 +87,8 @@ def test_an_attribute_that_cannot_be_told_of_a_face_is_empty_and_the_match_goes_
     assert attributes.sex in ("male", "female")
 
 
-def test_attributes_are_guessed_when_the_search_is_done(gallery):
+def test_attributes_are_guessed_when_the_face_is_embedded(gallery):
     decision = decide(request(with_attribute=True), gallery)
 
     stages = list(decision.timings_ms)
-    assert stages.index("search") < stages.index("attributes")
+    assert stages.index("embed") < stages.index("attributes")

@@ -12,14 +12,13 @@ import pytest
 from contract.errors import Code, PictureUnreadable
 from contract.events import Event, encode_event, event_schema
 from contract.messages import CompareAnswer, CompareRequest, RefusedAnswer
-from engine.comparing import CompareDecision, decide_compare
+from engine.calls.compare import CompareCall, CompareDecision
 from engine.policy import Policy
-from engine.report import Circumstances, compare_answer, compare_event
 from engine.threshold import LEVEL_FMR
 from engine.vision.networks.standin import draw_face
 from engine.vision.ports import Embedding, Face, Image, ModelSet
 from models.manifest import FmrPoint
-from tests.support.faces import MAX_PIXELS, MODELS, photo, scene
+from tests.support.faces import MODELS, Enrolled, context, outcome_of, photo, scene
 
 HIGH, MIDDLE, LOW = LEVEL_FMR["high"], LEVEL_FMR["middle"], LEVEL_FMR["low"]
 CURVE = (FmrPoint(fmr=LOW, threshold=0.2), FmrPoint(fmr=MIDDLE, threshold=0.3), FmrPoint(fmr=HIGH, threshold=0.4))
@@ -64,17 +63,14 @@ def asked(**fields: Any) -> CompareRequest:
 
 
 def decide(request: CompareRequest, models: ModelSet = MODELS, policy: Policy | None = None) -> CompareDecision:
-    return decide_compare(request, models, policy or Policy(), MAX_PIXELS, lambda: 0.0)
+    return CompareCall().decide(request, Enrolled().people.gallery(), context(policy, models))
 
 
 def told(
     request: CompareRequest, models: ModelSet = MODELS, policy: Policy | None = None
 ) -> tuple[CompareAnswer | RefusedAnswer, Event]:
     """The answer and the event of one decision."""
-    policy = policy or Policy()
-    decision = decide(request, models, policy)
-    at = Circumstances("requests", 3, 7, 9.5, dict(models.identities))
-    return compare_answer(decision, policy), compare_event(request, decision, policy, at, 12)
+    return outcome_of(CompareCall(), request, Enrolled().people.gallery(), context(policy, models))
 
 
 def test_two_faces_of_one_person_are_the_same() -> None:
@@ -166,11 +162,11 @@ def test_a_face_without_features_is_refused_by_name_and_what_was_found_is_kept(f
     assert event.outcome == "image_error"
     assert event.quality != ()
     assert event.card is not None
-    assert event.card.quality != ()
+    assert (event.card.quality != ()) is (field == "card_image"), "a card is not looked at once the face is refused"
 
 
 def test_a_picture_over_the_limit_is_refused_by_name() -> None:
-    decision = decide_compare(asked(), MODELS, Policy(), 200_000, lambda: 0.0)
+    decision = CompareCall().decide(asked(), Enrolled().people.gallery(), context(max_pixels=200_000))
     assert decision.refusal is not None
     assert decision.refusal.code is Code.IMAGE_SIZE_TOO_LARGE_ERROR
     assert decision.refusal.message.startswith("face_image_base64: ")

@@ -1,5 +1,6 @@
 """Who may be enrolled, changed and removed, and what the people topic gets for it."""
 
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -7,17 +8,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from contract.errors import Code, Refusal, Refused
+from contract.errors import Code, Refusal
 from contract.messages import DeleteRequest, EnrolRequest
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference, photo_of
-from engine.enrolment import PreparedFace, decide_deletion, decide_enrolment, prepare_face
+from engine.calls.delete import DeleteCall
+from engine.calls.enrol import EnrolCall
+from engine.calls.people import PersonDecision, Prepared, PreparedFace
 from engine.gallery.people import KnownPerson
 from engine.policy import Policy
-from engine.report import Circumstances, person_event
-from engine.vision.networks.standin import stand_in_models
-from tests.support.faces import MAX_PIXELS, photo
+from tests.support.faces import MODELS, circumstances, context, photo
 
-MODELS = stand_in_models()
 DIMENSION = MODELS.embedder.dimension
 
 
@@ -50,14 +50,31 @@ def known(person: PersonRecord | None, vectors: dict[int, np.ndarray] | None = N
     return KnownPerson(person, vectors or {}, dict.fromkeys(numbers, ("model+1",)), photos)
 
 
-def decide(asked, face=None, person=None, vectors=None, count=0, policy=None):
-    return decide_enrolment(asked, face, known(person, vectors), count, "model+1", policy or Policy())
+@dataclass(frozen=True)
+class One:
+    """The people, of whom one is known."""
+
+    person: KnownPerson
+    count: int = 0
+    unreadable: bool = False
+
+    def known(self, identity_id: str) -> KnownPerson:
+        return self.person
+
+    def hidden_keys(self, identity_id: str) -> tuple[bytes, ...]:
+        return ()
+
+
+def decide(asked, face=None, person=None, vectors=None, count=0, policy=None) -> PersonDecision:
+    given = context(policy, replace(MODELS, identities=(("embedder", "model+1"),)))
+    return EnrolCall().decide(asked, Prepared(face), One(known(person, vectors), count), given)
 
 
 def refusal_of(*args: Any, **kwargs: Any) -> Refusal:
-    with pytest.raises(Refused) as caught:
-        decide(*args, **kwargs)
-    return caught.value.refusal
+    decision = decide(*args, **kwargs)
+    assert not decision.changes
+    assert decision.refusal is not None
+    return decision.refusal
 
 
 def keys(decision) -> list[tuple[str, bool]]:
@@ -171,18 +188,36 @@ def test_a_person_has_a_bounded_number_of_faces():
 @pytest.mark.parametrize("update", [False, True])
 def test_an_unknown_group_is_told_before_anything_about_the_person(person, update):
     refusal = refusal_of(request(group_names=("default_group", "nowhere"), update=update), prepared(1), person)
-    assert refusal.code is Code.GROUP_NAME_ERROR
+    assert refusal.code is Code.NOT_FOUND
     assert "only default_group" in refusal.message
 
 
-def test_the_photo_comes_back_only_when_asked_for():
-    assert decide(request(), prepared(1)).answer.photo is None
-    assert decide(request(need_bring_pic=True), prepared(1)).answer.photo == b"jpeg"
+def test_an_enrolment_brings_the_photo_back_and_a_change_does_not():
+    assert decide(request(), prepared(1)).answer.photo == b"jpeg"
+    assert decide(request(update=True), prepared(2), enrolled(0)).answer.photo is None
+
+
+def test_somebody_is_enrolled_without_a_photo_only_where_the_request_says_so():
+    assert refusal_of(request()).code is Code.PARAM_ERROR
+    decision = decide(request(need_bring_pic=False, info={"name": "N"}))
+    assert (decision.outcome, decision.answer.image_id) == ("enrolled", None)
+    assert person_of(decision).faces == ()
+
+
+def test_a_change_without_a_photo_names_the_face_that_was_added_last():
+    assert decide(request(update=True), None, enrolled(0, 3)).answer.image_id == "3"
+
+
+def test_people_of_whom_a_record_cannot_be_read_are_not_changed():
+    decision = EnrolCall().decide(request(), Prepared(prepared(1)), One(KnownPerson(), 0, True), context())
+    assert decision.refusal.code is Code.OVERLOADED
+    assert decision.outcome == "refused"
 
 
 def test_a_deletion_removes_person_faces_and_photos():
     asked = DeleteRequest(request_id="r", identity_id="p", received_time_s=1.0)
-    decision = decide_deletion(asked, known(enrolled(0, 2)))
+    decision = DeleteCall().decide(asked, Prepared(), One(known(enrolled(0, 2))), context())
+    assert decision.answer.group_names == ("default_group",)
     assert keys(decision) == [
         ("photo/p/0", True),
         ("photo/p/2", True),
@@ -191,14 +226,13 @@ def test_a_deletion_removes_person_faces_and_photos():
         ("face/p/2/model%2B1", True),
     ]
     assert decision.after.record is None
-    with pytest.raises(Refused) as caught:
-        decide_deletion(asked, KnownPerson())
-    assert caught.value.code is Code.ID_NOT_FOUND
+    nobody = DeleteCall().decide(asked, Prepared(), One(KnownPerson()), context())
+    assert nobody.refusal.code is Code.ID_NOT_FOUND
 
 
 def test_an_imported_feature_is_brought_to_unit_length():
-    face, _ = prepare_face(request(feature=tuple(7.0 * unit(1))), MODELS, Policy(), 1_000_000, lambda: 0.0)
-    np.testing.assert_allclose(face.vector, unit(1), atol=1e-6)
+    ready = EnrolCall().prepare(request(feature=tuple(7.0 * unit(1))), context())
+    np.testing.assert_allclose(ready.face.vector, unit(1), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -207,18 +241,25 @@ def test_an_imported_feature_is_brought_to_unit_length():
     ids=["empty", "all zero", "too long", "overflowing", "vanishing"],
 )
 def test_a_feature_that_is_no_direction_is_refused(feature):
-    with pytest.raises(Refused) as caught:
-        prepare_face(request(feature=feature), MODELS, Policy(), 1_000_000, lambda: 0.0)
-    assert caught.value.code is Code.BAD_FEATURE_ERROR
+    ready = EnrolCall().prepare(request(feature=feature), context())
+    assert ready.refusal.code is Code.BAD_FEATURE_ERROR
 
 
 def test_the_event_of_an_enrolment_tells_how_good_the_photo_is():
-    asked = request(photo=photo(1))
-    face, _ = prepare_face(asked, MODELS, Policy(), MAX_PIXELS, lambda: 0.0)
-    at = Circumstances("requests", 0, 0, 2.0, {})
+    asked, call, given = request(photo=photo(1)), EnrolCall(), context()
+    ready = call.prepare(asked, given)
+    decision = call.decide(asked, ready, One(KnownPerson()), given)
 
-    event = person_event(asked, decide(asked, face), face, Policy(), at, 3, {})
+    event = call.event(asked, decision, given, circumstances(call, asked, 3))
 
-    assert face is not None
-    assert 0 < face.quality_score == event.quality_score <= 1
+    assert 0 < ready.findings.quality_score == event.quality_score <= 1
     assert [check.name for check in event.quality] == ["face_size", "headpose"]
+    assert (event.request.sha256, event.gallery_version) == (sha256(asked.photo).hexdigest(), 3)
+
+
+def test_the_event_of_a_refused_photo_says_what_was_measured():
+    asked, call, given = request(photo=photo(1, size=40)), EnrolCall(), context()
+    decision = call.decide(asked, call.prepare(asked, given), One(KnownPerson()), given)
+    event = call.event(asked, decision, given, circumstances(call, asked))
+    assert event.error.status == "ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR"
+    assert {check.name: check.passed for check in event.quality}["face_size"] is False

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.evaluation.curve import extended_curve, identification_fpir, measured_curve, tells
+from engine.evaluation.curve import extended_curve, identification_fpir, is_measurable, measured_curve
 from engine.evaluation.openset import NEVER, at_fpir, at_threshold, draw_split, rank_one_misses, search
 from engine.evaluation.reject import failure_auc, pair_quality, reject_curve
 from engine.evaluation.scores import scores_of
@@ -25,8 +25,8 @@ def curve(*thresholds: float) -> list[FmrPoint]:
 
 
 def test_a_rate_is_told_only_with_ten_false_matches():
-    assert tells(1_000_000, 1e-5)
-    assert not tells(999_000, 1e-5)
+    assert is_measurable(1_000_000, 1e-5)
+    assert not is_measurable(999_000, 1e-5)
     impostor = np.random.default_rng(3).normal(0, 0.1, 20_000).astype(np.float32)
     told = measured_curve(scores_of([0.9], impostor))
     assert [point.fmr for point in told] == [1e-2, 1e-3]

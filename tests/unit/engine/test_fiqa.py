@@ -7,15 +7,15 @@ import jsonschema
 import orjson
 import pytest
 
-from contract.errors import Code, PictureUnreadable
+from contract.errors import Code, PictureUnreadable, Refusal
 from contract.events import Event, encode_event, event_schema
+from contract.findings import FaceQuality
 from contract.messages import FiqaAnswer, FiqaRequest, RefusedAnswer
-from engine.fiqa import decide_fiqa
+from engine.calls.fiqa import MOST_FACES, FiqaCall
 from engine.policy import Policy, QualityLimits
-from engine.report import Circumstances, fiqa_answer, fiqa_event
 from engine.vision.networks.standin import draw_face
 from engine.vision.ports import Embedding, Face, Image
-from tests.support.faces import MAX_PIXELS, MODELS, photo, scene
+from tests.support.faces import MODELS, Enrolled, context, outcome_of, photo, scene
 
 ITEMS = {"face_size", "headpose", "partial", "brightness", "clarity"}
 
@@ -23,15 +23,13 @@ ITEMS = {"face_size", "headpose", "partial", "brightness", "clarity"}
 def told(image: bytes, policy: Policy | None = None, **fields: Any) -> tuple[FiqaAnswer | RefusedAnswer, Event]:
     """The answer and the event of one decision."""
     request = FiqaRequest(request_id="q1", image=image, received_time_s=2.5, **fields)
-    decision = decide_fiqa(request, MODELS, policy or Policy(), MAX_PIXELS, lambda: 0.0)
-    at = Circumstances("requests", 3, 7, 9.5, dict(MODELS.identities))
-    return fiqa_answer(decision), fiqa_event(request, decision, at, 12)
+    return outcome_of(FiqaCall(), request, Enrolled().people.gallery(), context(policy))
 
 
-def measured(image: bytes, policy: Policy | None = None, **fields: Any) -> FiqaAnswer:
+def measured(image: bytes, policy: Policy | None = None, **fields: Any) -> FaceQuality:
     answer, _ = told(image, policy, **fields)
     assert isinstance(answer, FiqaAnswer)
-    return answer
+    return answer.faces[0]
 
 
 @pytest.mark.parametrize("level", ["high", "middle", "low", "custom", "no"])
@@ -100,15 +98,15 @@ class NoFeatures:
 
 def test_a_face_without_features_is_refused_and_what_was_found_is_kept() -> None:
     request = FiqaRequest(request_id="q1", image=photo(1), received_time_s=2.5, quality_level="middle")
-    decision = decide_fiqa(request, replace(MODELS, embedder=NoFeatures()), Policy(), MAX_PIXELS, lambda: 0.0)
-    answer = fiqa_answer(decision)
-    assert isinstance(answer, RefusedAnswer)
-    assert (answer.code, answer.message) == (Code.IMAGE_ERROR, "no usable features")
+    given = context(models=replace(MODELS, embedder=NoFeatures()))
+    decision = FiqaCall().decide(request, Enrolled().people.gallery(), given)
+    assert decision.refusal == Refusal(Code.IMAGE_ERROR, "no usable features")
     assert decision.outcome == "image_error"
-    assert decision.findings.faces == 1
-    assert decision.findings.face is not None
-    assert decision.findings.quality_score is None
-    names = {item.name for item in (*decision.findings.quality, *decision.measured)}
+    (found,) = decision.faces
+    assert found.faces == 1
+    assert found.face is not None
+    assert found.quality_score is None
+    names = {item.name for item in (*found.quality, *found.measured)}
     assert names >= ITEMS
     assert "embed" in decision.timings_ms
 
@@ -118,3 +116,14 @@ def test_every_event_is_as_its_published_schema_says(picture: bytes) -> None:
     _, event = told(picture)
     jsonschema.validate(orjson.loads(encode_event(event)), event_schema(), jsonschema.Draft202012Validator)
     assert (event.kind, event.compare_time, event.retcode) == ("fiqa", 2.5, None)
+
+
+def test_each_face_is_measured_the_largest_first_and_only_so_many() -> None:
+    picture = scene(*(draw_face(seed, 60 + 4 * seed) for seed in range(1, 13)), width=1600)
+    answer, event = told(picture, quality_level="no")
+    assert isinstance(answer, FiqaAnswer)
+    assert event.faces == 12
+    sizes = [min(face.face.width, face.face.height) for face in answer.faces]
+    assert len(sizes) == MOST_FACES
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(0 <= face.quality_score <= 1 for face in answer.faces)

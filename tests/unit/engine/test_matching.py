@@ -11,14 +11,14 @@ import pytest
 from contract.errors import Code
 from contract.events import encode_event, event_schema
 from contract.messages import MatchAnswer, MatchRequest, RefusedAnswer
-from engine.matching import MatchDecision, decide_match
+from engine.calls.match import MatchCall, MatchDecision
+from engine.calls.reporting import cloud_event_headers
 from engine.policy import LivenessLimits, Policy
-from engine.report import Circumstances, cloud_event_headers, match_answer, match_event
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.decode.versions import fitting_reduction
 from engine.vision.finding import LEAST_SIDE
 from engine.vision.networks.standin import draw_face, draw_scene
-from tests.support.faces import MAX_PIXELS, MODELS, Enrolled, photo, scene
+from tests.support.faces import MAX_PIXELS, MODELS, Enrolled, context, outcome_of, photo, scene
 
 
 @pytest.fixture
@@ -35,15 +35,12 @@ def asked(image: bytes, **fields: Any) -> MatchRequest:
 
 
 def decide(request: MatchRequest, gallery, policy: Policy | None = None, max_pixels: int = MAX_PIXELS) -> MatchDecision:
-    return decide_match(request, gallery, MODELS, policy or Policy(), max_pixels, lambda: 0.0)
+    return MatchCall().decide(request, gallery, context(policy, max_pixels=max_pixels))
 
 
 def told(request: MatchRequest, gallery, policy: Policy | None = None):
     """The answer and the event of one decision."""
-    policy = policy or Policy()
-    decision = decide(request, gallery, policy)
-    at = Circumstances("requests", 3, 7, 9.5, dict(MODELS.identities))
-    return match_answer(request, decision, policy, None), match_event(request, decision, policy, at)
+    return outcome_of(MatchCall(), request, gallery, context(policy))
 
 
 def test_an_enrolled_face_is_matched(gallery):
@@ -288,7 +285,7 @@ def test_every_event_is_as_its_published_schema_says(gallery, picture):
 @pytest.mark.parametrize("compare_time", [0.0, 1.5, 1_700_000_000.25, 99_999_999_999.0])
 def test_the_headers_of_an_event_are_a_cloud_events(gallery, compare_time):
     _, event = told(asked(photo(1), compare_time_s=compare_time), gallery)
-    headers = {name: value.decode() for name, value in cloud_event_headers(event, "/here")}
+    headers = {name: value.decode() for name, value in cloud_event_headers(event, MatchCall.event_type, "/here")}
     assert headers["ce_specversion"] == "1.0"
     assert headers["ce_id"] == "r1"
     assert headers["ce_source"] == "/here"

@@ -8,8 +8,8 @@ import pytest
 
 from contract.messages import EnrolRequest
 from contract.people.records import PersonRecord, PhotoReference
+from engine.calls.repeated import repeated_face
 from engine.gallery.people import KnownPerson
-from engine.repeated import repeated_face
 
 PHOTO, OTHER = b"the photo", b"another file of the same face"
 INFO = {"type": 1, "permission_ids": ["0"], "name": "N", "floor": 2}

@@ -10,15 +10,16 @@ from contract.messages import Headers as Names
 from ingest.attendance import Attendance
 from ingest.correlator import Correlator, ReplyUndecodable
 from ingest.metrics import Metrics
+from tests.support.faulty_log import FaultyLog, faulty_log
 from tests.support.waiting import until
-from tests.wire.harness import MemoryLog
 
 TOPIC = "picturematch.replies"
 
 
 @pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog()
+async def log() -> AsyncIterator[FaultyLog]:
+    async with faulty_log() as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-async def correlator(log: MemoryLog, registry: CollectorRegistry) -> AsyncIterator[Correlator]:
+async def correlator(log: FaultyLog, registry: CollectorRegistry) -> AsyncIterator[Correlator]:
     async with Correlator(log, TOPIC, Metrics(registry), Attendance(3.0, lambda: True)) as entered:
         yield entered
 
@@ -36,7 +37,7 @@ def reply_to(request_id: str, gallery_version: int = 1) -> Reply:
     return Reply(request_id=request_id, answer=DeletedAnswer(identity_id="7"), gallery_version=gallery_version)
 
 
-async def send(log: MemoryLog, correlator: Correlator, reply: Reply, **changes: bytes) -> None:
+async def send(log: FaultyLog, correlator: Correlator, reply: Reply, **changes: bytes) -> None:
     named = {
         Names.REQUEST_ID: reply.request_id.encode(),
         Names.REPLY_INSTANCE: correlator.instance.encode(),
@@ -52,7 +53,7 @@ def count(registry: CollectorRegistry, kind: str) -> float:
     return registry.get_sample_value("picturematch_replies_total", {"kind": kind}) or 0.0
 
 
-async def test_a_reply_reaches_the_call_that_waits_for_it(log: MemoryLog, correlator: Correlator) -> None:
+async def test_a_reply_reaches_the_call_that_waits_for_it(log: FaultyLog, correlator: Correlator) -> None:
     first, second = correlator.expect("first"), correlator.expect("second")
     await send(log, correlator, reply_to("second"))
     await send(log, correlator, reply_to("first"))
@@ -60,7 +61,7 @@ async def test_a_reply_reaches_the_call_that_waits_for_it(log: MemoryLog, correl
     assert (await second).request_id == "second"
 
 
-async def test_replies_from_before_the_start_are_not_read(log: MemoryLog, registry: CollectorRegistry) -> None:
+async def test_replies_from_before_the_start_are_not_read(log: FaultyLog, registry: CollectorRegistry) -> None:
     correlator = Correlator(log, TOPIC, Metrics(registry), Attendance(3.0, lambda: True))
     for partition in range(4):
         correlator.partition = partition
@@ -73,7 +74,7 @@ async def test_replies_from_before_the_start_are_not_read(log: MemoryLog, regist
 
 
 async def test_late_unknown_and_repeated_replies_are_counted_and_dropped(
-    log: MemoryLog, correlator: Correlator, registry: CollectorRegistry
+    log: FaultyLog, correlator: Correlator, registry: CollectorRegistry
 ) -> None:
     correlator.expect("late")
     correlator.forget("late")
@@ -88,7 +89,7 @@ async def test_late_unknown_and_repeated_replies_are_counted_and_dropped(
 
 
 async def test_replies_to_other_instances_are_skipped_unread(
-    log: MemoryLog, correlator: Correlator, registry: CollectorRegistry
+    log: FaultyLog, correlator: Correlator, registry: CollectorRegistry
 ) -> None:
     future = correlator.expect("mine")
     await send(log, correlator, reply_to("mine"), **{Names.REPLY_INSTANCE: b"another", "value": b"unreadable"})
@@ -99,7 +100,7 @@ async def test_replies_to_other_instances_are_skipped_unread(
 
 
 async def test_a_record_without_headers_is_nobodys(
-    log: MemoryLog, correlator: Correlator, registry: CollectorRegistry
+    log: FaultyLog, correlator: Correlator, registry: CollectorRegistry
 ) -> None:
     await log.append([NewRecord(TOPIC, None, None, (), correlator.partition)])
     mine = correlator.expect("mine")
@@ -114,7 +115,7 @@ async def test_a_record_without_headers_is_nobodys(
 
 
 async def test_a_reply_that_cannot_be_read_fails_its_call_only(
-    log: MemoryLog, correlator: Correlator, registry: CollectorRegistry
+    log: FaultyLog, correlator: Correlator, registry: CollectorRegistry
 ) -> None:
     bad, good = correlator.expect("bad"), correlator.expect("good")
     await send(log, correlator, reply_to("bad"), value=b"\xc1")
@@ -125,7 +126,7 @@ async def test_a_reply_that_cannot_be_read_fails_its_call_only(
     assert count(registry, "undecodable") == 1
 
 
-async def test_the_newest_gallery_is_kept(log: MemoryLog, correlator: Correlator) -> None:
+async def test_the_newest_gallery_is_kept(log: FaultyLog, correlator: Correlator) -> None:
     for version in (3, 9, 5):
         future = correlator.expect(str(version))
         await send(log, correlator, reply_to(str(version), version))
@@ -134,15 +135,14 @@ async def test_the_newest_gallery_is_kept(log: MemoryLog, correlator: Correlator
 
 
 async def test_a_reader_that_fails_is_opened_again_where_it_stood(
-    log: MemoryLog, correlator: Correlator, registry: CollectorRegistry
+    log: FaultyLog, correlator: Correlator, registry: CollectorRegistry
 ) -> None:
     assert correlator.positioned
     before = correlator.expect("before")
     await send(log, correlator, reply_to("before"))
     await before
     log.fetch_error = BrokerUnavailable("gone")
-    async with log.written:
-        log.written.notify_all()
+    await log.append([NewRecord(TOPIC, None, None, (), correlator.partition)])
     await until(lambda: not correlator.positioned)
     missed = correlator.expect("missed")
     await send(log, correlator, reply_to("missed"))
@@ -155,12 +155,11 @@ async def test_a_reader_that_fails_is_opened_again_where_it_stood(
 
 
 async def test_a_reader_that_does_not_even_close_is_replaced(
-    log: MemoryLog, correlator: Correlator, caplog: pytest.LogCaptureFixture
+    log: FaultyLog, correlator: Correlator, caplog: pytest.LogCaptureFixture
 ) -> None:
     log.close_error = RuntimeError("cannot be closed")
     log.fetch_error = BrokerUnavailable("gone")
-    async with log.written:
-        log.written.notify_all()
+    await log.append([NewRecord(TOPIC, None, None, (), correlator.partition)])
     await until(lambda: "cannot be closed" in caplog.text)
     log.close_error = log.fetch_error = None
     await until(lambda: correlator.positioned)
@@ -169,14 +168,14 @@ async def test_a_reader_that_does_not_even_close_is_replaced(
     assert (await asyncio.wait_for(future, 5)).request_id == "after"
 
 
-async def test_leaving_releases_whoever_still_waits(log: MemoryLog, registry: CollectorRegistry) -> None:
+async def test_leaving_releases_whoever_still_waits(log: FaultyLog, registry: CollectorRegistry) -> None:
     async with Correlator(log, TOPIC, Metrics(registry), Attendance(3.0, lambda: True)) as correlator:
         future = correlator.expect("never")
     assert future.cancelled()
     assert not correlator.positioned
 
 
-async def test_a_request_that_never_entered_the_log_is_not_missed(log: MemoryLog, registry: CollectorRegistry) -> None:
+async def test_a_request_that_never_entered_the_log_is_not_missed(log: FaultyLog, registry: CollectorRegistry) -> None:
     attendance = Attendance(3.0, lambda: True)
     async with Correlator(log, TOPIC, Metrics(registry), attendance) as correlator:
         answered = correlator.expect("first")
@@ -188,7 +187,7 @@ async def test_a_request_that_never_entered_the_log_is_not_missed(log: MemoryLog
         assert attendance.absence(asyncio.get_running_loop().time() + 10) is None
 
 
-async def test_a_request_whose_reply_is_still_to_come_is_missed(log: MemoryLog, registry: CollectorRegistry) -> None:
+async def test_a_request_whose_reply_is_still_to_come_is_missed(log: FaultyLog, registry: CollectorRegistry) -> None:
     attendance = Attendance(3.0, lambda: True)
     async with Correlator(log, TOPIC, Metrics(registry), attendance) as correlator:
         answered = correlator.expect("first")

@@ -7,7 +7,7 @@ import pytest
 
 from contract.errors import Code, Refused
 from ingest.auth import is_trusted
-from ingest.fields import Fields, check_content_type, read_object
+from ingest.json_body import check_content_type, read_object
 from ingest.peer import address_of
 from ingest.pictures import decode_base64
 from ingest.render import refused
@@ -75,17 +75,6 @@ def test_a_refusal_of_a_newer_processor_is_an_internal_error() -> None:
     assert refused(RefusedAnswer(code=40099, message="new")).code is Code.INTERNAL_ERROR
 
 
-def test_null_is_absent() -> None:
-    fields = Fields({"a": None})
-    assert (fields.flag("a"), fields.text("a"), fields.whole("a", 1, 2), fields.free_object("a")) == (
-        False,
-        None,
-        None,
-        None,
-    )
-    assert fields.scope_names("a") is None
-
-
 @pytest.mark.parametrize("missing", [None, "", " "])
 def test_a_missing_content_type_is_json_for_some_calls_only(missing: str | None) -> None:
     check_content_type(missing, typeless_is_json=True)
@@ -105,5 +94,6 @@ def test_values_without_end_are_refused_before_they_cost_memory() -> None:
 def test_base64_of_every_length_is_decoded(size: int) -> None:
     data = bytes(range(size))
     text = base64.b64encode(data).decode()
-    for dress in (text, text.rstrip("="), f"\n{text}\r\n", f"data:image/png;base64,{text}", "\n".join(text)):
+    url_safe = base64.urlsafe_b64encode(data).decode()
+    for dress in (url_safe, text, text.rstrip("="), f"\n{text}\r\n", f"data:image/png;base64,{text}", "\n".join(text)):
         assert decode_base64(dress, "field", 100) == data

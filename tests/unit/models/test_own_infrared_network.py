@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine.policy import LivenessLimits
 from engine.vision.liveness.infrared import infrared_checks
-from engine.vision.networks.liveness_rgb import RgbLiveness
+from engine.vision.networks.live import LivenessNetwork
 from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
 from models.manifest import Manifest, load_manifest
 from models.store import ModelStore
@@ -55,7 +55,7 @@ def test_an_operators_own_infrared_network_decides(tmp_path: Path, gain: float, 
     store = ModelStore(tmp_path / "cache", Manifest(networks=(entry,)))
     store.install()
     models = stand_in_models()
-    object.__setattr__(models, "infrared_liveness", RgbLiveness(store.open("infrared_liveness"), entry))
+    object.__setattr__(models, "infrared_liveness", LivenessNetwork(store.open("infrared_liveness"), entry))
     colour = draw_scene(640, 480, [(draw_face(1, 160), 200, 150)])
     infrared = draw_scene(640, 480, [(draw_face(1, 160, infrared=True), 200, 150)])
     face = models.detector(colour)[0]

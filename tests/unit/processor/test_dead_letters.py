@@ -102,7 +102,7 @@ def test_a_register_knows_which_letters_were_sent_again_and_as_what() -> None:
     register.take(written(retry(at(0, letter()), new, TOPICS)[1], 2) for new in ("new", "newer"))
     assert [found.retried_as for found in register.letters()] == [("new", "newer"), ()]
     assert register.letter(place(2)) is None
-    assert register.strangers == 0
+    assert register.unreadable == 0
 
 
 def test_a_letter_is_summed_up_without_its_bytes() -> None:
@@ -124,4 +124,4 @@ def test_letters_come_oldest_first_over_all_partitions() -> None:
 def test_strangers_and_marks_of_letters_that_are_gone_are_passed_over() -> None:
     register = Register()
     register.take([at(0, b"\xc1"), at(1, b""), at(2, RetryMark(partition=0, offset=99, request_id="x"))])
-    assert (list(register.letters()), register.strangers) == ([], 2)
+    assert (list(register.letters()), register.unreadable) == ([], 2)

@@ -11,14 +11,15 @@ from contract.messages import EnrolRequest, encode
 from contract.people.keys import person_key
 from contract.people.records import PersonRecord
 from contract.topics import Topics
+from engine.calls.enrol import EnrolCall
 from engine.gallery.people import People
-from engine.policy import Policy
 from processor.admin_lane import AdminLane
 from processor.envelope import Envelope
-from processor.examine import Examined, ExaminedPerson, Failure, Unreadable
 from processor.lane import Lane, LaneHooks
-from processor.outputs import Emitter
+from processor.outputs import Emitter, Ids
 from processor.people import PeopleAccess
+from processor.processing import Failure, Processed, unreadable
+from tests.support.faces import context
 
 TOPICS = Topics()
 ANNA = PersonRecord(identity_id="anna", group_names=("default_group",), info={}, faces=(0,), next_face=1)
@@ -45,8 +46,8 @@ class Member:
         return positions
 
 
-def unchanged(examined: Examined) -> Examined:
-    return examined
+def unchanged(processed: Processed) -> Processed:
+    return processed
 
 
 async def test_people_that_an_earlier_owner_of_the_partition_enrolled_are_read_before_the_next_is_decided() -> None:
@@ -61,14 +62,14 @@ async def test_people_that_an_earlier_owner_of_the_partition_enrolled_are_read_b
         async def end_offsets(self, topic: str) -> dict[int, int]:
             return {0: 7}
 
-    async def examine(record: Record) -> Examined:
+    async def process(record: Record) -> Processed:
         request = EnrolRequest(request_id="e2", identity_id="anna", received_time_s=1.0)
-        return ExaminedPerson(record, Envelope("e2", None, None, 0), request)
+        return Processed(record, Envelope("e2", None, None, 0), EnrolCall(), request)
 
-    emitter = Emitter(TOPICS, Policy(), {"embedder": "model"}, "/test", lambda: 2.0)
+    emitter = Emitter(TOPICS, context(), Ids({}, "p", "m"), "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: done.set(), lambda _: None, lambda: None)
     access = PeopleAccess(Log(), TOPICS.people, None, people, reached)  # type: ignore[arg-type]
-    lane = AdminLane(0, member, examine, unchanged, emitter, access, hooks)  # type: ignore[arg-type]
+    lane = AdminLane(0, member, process, unchanged, emitter, access, hooks)  # type: ignore[arg-type]
     running = asyncio.create_task(lane.run())
     lane.put(Record(TOPICS.requests, 0, 0, 0, b"anna", b""))
     async with asyncio.timeout(5):
@@ -84,18 +85,18 @@ async def test_a_finished_result_waits_a_moment_for_those_behind_it(wait_s: floa
     people, member, committed = People(4, "model"), Member(), asyncio.Semaphore(0)
     second = asyncio.Event()
 
-    async def examine(record: Record) -> Examined:
+    async def process(record: Record) -> Processed:
         if record.offset == 1:
             await second.wait()
-        return Unreadable(record, Envelope(f"r{record.offset}", None, None, 0), Failure("decode", "no request"))
+        return unreadable(record, Envelope(f"r{record.offset}", None, None, 0), Failure("decode", "no request"))
 
     async def never(*_: object) -> bool:
         raise AssertionError("nobody asks about people here")
 
-    emitter = Emitter(TOPICS, Policy(), {}, "/test", lambda: 2.0)
+    emitter = Emitter(TOPICS, context(), Ids({}, "p", "m"), "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: committed.release(), lambda _: None, lambda: None)
     access = PeopleAccess(None, TOPICS.people, None, people, never)  # type: ignore[arg-type]
-    lane = Lane(0, member, examine, unchanged, emitter, access, hooks, wait_s)  # type: ignore[arg-type]
+    lane = Lane(0, member, process, unchanged, emitter, access, hooks, wait_s)  # type: ignore[arg-type]
     running = asyncio.create_task(lane.run())
     for offset in range(3):
         lane.put(Record(TOPICS.requests, 0, offset, 0, b"k", b""))

@@ -1,19 +1,22 @@
 """What a processor writes about one request, and what it does not even compute."""
 
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 import pytest
 
 from broker.port import Record
 from contract.events import decode_event
-from contract.messages import CompareRequest, FiqaRequest
+from contract.evidence import decode_evidence
+from contract.messages import CompareRequest, FiqaRequest, MatchRequest, decode_reply
 from contract.topics import Topics
-from engine.comparing import decide_compare
-from engine.fiqa import decide_fiqa
-from engine.policy import Policy
-from engine.report import common
+from engine.calls import call_of
+from processor import processing
 from processor.envelope import Envelope, ReplyAddress
-from processor.examine import ExaminedComparison, ExaminedFiqa, Failure
-from processor.outputs import Emission, Emitter
-from tests.support.faces import MAX_PIXELS, MODELS, photo
+from processor.outputs import Emission, Emitter, Ids
+from processor.processing import Failure, Processed
+from tests.support.faces import MODELS, Enrolled, context, photo
 
 TOPICS = Topics()
 PICTURES = photo(1), photo(1, size=200)
@@ -24,40 +27,37 @@ LETTER = Failure("compare", "KeyError")
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The pictures of which a sha256 was made."""
     made: list[bytes] = []
-    original = common.sha256
+    original = processing.picture_digest
 
-    def counting(picture: bytes) -> object:
+    def counting(picture: bytes) -> str:
         made.append(picture)
         return original(picture)
 
-    monkeypatch.setattr(common, "sha256", counting)
+    monkeypatch.setattr(processing, "picture_digest", counting)
     return made
 
 
-def envelope(retry_of: str | None) -> Envelope:
-    return Envelope("r1", ReplyAddress(TOPICS.replies, 0, b"i"), None, 0, retry_of)
-
-
-def emitted(
-    kind: str, *, need_save: bool = False, failure: Failure | None = None, retry_of: str | None = None
-) -> Emission:
-    emitter = Emitter(TOPICS, Policy(), {}, "/test", lambda: 2.0)
-    record, came_in = Record(TOPICS.requests, 0, 0, 0, b"k", b""), envelope(retry_of)
+def asked(kind: str, **fields: Any) -> Any:
     if kind == "fiqa":
-        fiqa = FiqaRequest(request_id="r1", image=PICTURES[0], received_time_s=1.0)
-        measured = decide_fiqa(fiqa, MODELS, Policy(), MAX_PIXELS, lambda: 0.0)
-        return emitter.of_fiqa(ExaminedFiqa(record, came_in, fiqa, measured, failure), 5)
+        return FiqaRequest(request_id="r1", image=PICTURES[0], received_time_s=1.0)
+    required: dict[str, Any] = {"request_id": "r1", "compare_time_s": 1.0, "received_time_s": 1.0}
+    if kind == "match":
+        return MatchRequest(device_ip="10.0.0.1", image=PICTURES[0], **required, **fields)
     face, card = PICTURES
-    compare = CompareRequest(
-        request_id="r1",
-        face_image=face,
-        card_image=card,
-        compare_time_s=1.0,
-        received_time_s=1.0,
-        need_save=need_save,
-    )
-    compared = decide_compare(compare, MODELS, Policy(), MAX_PIXELS, lambda: 0.0)
-    return emitter.of_comparison(ExaminedComparison(record, came_in, compare, compared, failure), 5)
+    return CompareRequest(face_image=face, card_image=card, **required, **fields)
+
+
+def emitted(kind: str, *, evidence: bool = True, envelope: dict[str, Any] | None = None, **fields: Any) -> Emission:
+    """What follows from a request of that kind. `fields` with the names of `Processed` are its fields."""
+    processed_fields = {name: fields.pop(name) for name in ("failure", "digests") if name in fields}
+    request, enrolled = asked(kind, **fields), Enrolled()
+    enrolled.enrol("anna", 1)
+    gallery, given, call = enrolled.people.gallery(), context(), call_of(request)
+    decision = call.decide(request, gallery, given)  # type: ignore[attr-defined]
+    came_in = replace(Envelope("r1", ReplyAddress(TOPICS.replies, 0, b"i"), None, 0), **(envelope or {}))
+    record = Record(TOPICS.requests, 0, 0, 0, b"k", b"")
+    emitter = Emitter(TOPICS, given, Ids({}, "p1", "m1"), "/test", lambda: 2.0, evidence)
+    return emitter.of(Processed(record, came_in, call, request, decision, **processed_fields), decision, 5)
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("compare", "same"), ("fiqa", "measured")])
@@ -82,9 +82,45 @@ def test_a_saved_comparison_tells_the_hash_of_both_pictures(hashed: list[bytes])
 
 @pytest.mark.parametrize("kind", ["compare", "fiqa"])
 def test_what_would_be_lost_leaves_an_event_whoever_asked_for_none(kind: str) -> None:
-    failed, again = emitted(kind, failure=LETTER), emitted(kind, retry_of="r0")
+    failed, again = emitted(kind, failure=LETTER), emitted(kind, envelope={"retry_of": "r0"})
 
     assert [record.topic for record in failed.records] == [TOPICS.events, TOPICS.replies, TOPICS.dead_letters]
     assert [record.topic for record in again.records] == [TOPICS.events, TOPICS.replies]
     assert failed.kept
     assert again.kept
+
+
+def test_a_match_leaves_evidence_under_the_id_of_its_event() -> None:
+    emission = emitted("match")
+
+    assert [record.topic for record in emission.records] == [TOPICS.events, TOPICS.evidence, TOPICS.replies]
+    evidence = decode_evidence(emission.records[1].value or b"")
+    assert emission.records[1].key == b"r1"
+    assert (evidence.event_id, evidence.outcome, evidence.gallery_version) == ("r1", "matched", 5)
+    assert (evidence.policy, evidence.model_set, evidence.embedder) == ("p1", "m1", MODELS.embedder_identity)
+    (candidate,) = evidence.candidates
+    assert (candidate.identity_id, candidate.number) == ("anna", 0)
+    probe = np.frombuffer(evidence.embedding, "<f2").astype(np.float32)
+    assert len(probe) == MODELS.embedder.dimension
+    assert float(np.linalg.norm(probe)) == pytest.approx(1.0, abs=1e-3)
+    event = decode_event(emission.records[0].value or b"")
+    assert (evidence.faces, evidence.face, evidence.quality_score) == (event.faces, event.face, event.quality_score)
+
+
+def test_evidence_is_kept_only_where_the_operator_wants_it() -> None:
+    assert [record.topic for record in emitted("match", evidence=False).records] == [TOPICS.events, TOPICS.replies]
+
+
+def test_a_replayed_request_is_marked_in_its_event_and_in_its_reply() -> None:
+    emission = emitted("match", envelope={"replay_of": "r0"})
+
+    assert decode_event(emission.records[0].value or b"").replay_of == "r0"
+    assert decode_reply(emission.records[-1].value or b"").replay_of == "r0"
+    assert decode_event(emitted("match").records[0].value or b"").replay_of is None
+
+
+def test_digests_that_were_computed_in_a_matching_thread_are_not_computed_again(hashed: list[bytes]) -> None:
+    emission = emitted("match", digests=("ab" * 32,))
+
+    assert hashed == []
+    assert decode_event(emission.records[0].value or b"").request.sha256 == "ab" * 32

@@ -12,7 +12,7 @@ from broker.port import Record
 from sinks.jsonl import JsonlSink
 from sinks.jsonl_files import JsonlFiles
 from sinks.jsonl_lines import line_of
-from sinks.port import SinkError, Standing
+from sinks.port import PartitionOffsets, SinkError
 
 NOW_S = 1_700_000_000.0
 ENDS = {0: 1000, 1: 1000, 2: 1000}
@@ -147,7 +147,7 @@ def test_a_folder_belongs_to_one_group_and_topic(tmp_path: Path) -> None:
     first.close()
     for change in ({"group": "h"}, {"topic": "other"}):
         other = files(tmp_path, **change)
-        with pytest.raises(SinkError, match="holds the events of topic events for group g"):
+        with pytest.raises(SinkError, match="contains the events of topic events for group g"):
             take(other)
         other.close()
 
@@ -238,7 +238,7 @@ def test_a_damaged_line_that_is_not_committed_is_cut_off_and_written_again(
     first.close()
     assert sorted(written(tmp_path)) == sorted(f"{p}-{offset}" for offset in range(9) for p in (0, 1))
     (told,) = caplog.messages
-    assert told.startswith(f"2 lines at the end of {path} were written before a crash and are not what the log has")
+    assert told.startswith(f"2 lines at the end of {path} were written before a crash and differ from the log")
 
 
 @pytest.mark.parametrize("harm", ["none", "missing", "flipped", "half", "empty"])
@@ -393,7 +393,7 @@ async def test_a_full_disk_is_told_with_the_folder_and_the_way_on(
     async def nothing_there(partition: int, offset: int) -> Record | None:
         return None
 
-    await sink.setup({partition: Standing(0, end) for partition, end in ENDS.items()}, nothing_there)
+    await sink.setup({partition: PartitionOffsets(0, end) for partition, end in ENDS.items()}, nothing_there)
     monkeypatch.setattr("sinks.jsonl_files.os.write", full)
     with pytest.raises(SinkError) as error:
         await sink.add([record(0)])
@@ -401,5 +401,5 @@ async def test_a_full_disk_is_told_with_the_folder_and_the_way_on(
     await sink.close()
     assert str(error.value) == (
         f"{tmp_path} cannot be written (No space left on device): "
-        "free some space on its disk and run the same command again: it goes on where it was"
+        "free some space on its disk and run the same command again: the command continues where it stopped"
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from broker.port import BrokerInUse, BrokerUnavailable, CommitFailed, OnRevoked, Record
-from sinks.port import ReadAt, SinkBusy, SinkError, Standing
+from sinks.port import PartitionOffsets, ReadAt, SinkBusy, SinkError
 from sinks.runner import run_sink
 from tests.support.waiting import until
 
@@ -60,9 +60,9 @@ class TellingSink:
     def __init__(self, story: list[str]) -> None:
         self._story = story
         self.flush_errors: list[Exception] = []
-        self.standings: Mapping[int, Standing] = {}
+        self.standings: Mapping[int, PartitionOffsets] = {}
 
-    async def setup(self, standings: Mapping[int, Standing], read_at: ReadAt) -> None:
+    async def setup(self, standings: Mapping[int, PartitionOffsets], read_at: ReadAt) -> None:
         self.standings = standings
 
     async def add(self, records: Sequence[Record]) -> None:
@@ -96,7 +96,7 @@ async def test_a_checkpoint_flushes_before_it_commits() -> None:
 
     assert await run(sink, member) == 3
     assert story == ["add 0:5 1:2 0:6", "flush", "commit 0:7", "commit 1:3", "close"]
-    assert sink.standings == {0: Standing(5, 9), 1: Standing(None, 3)}
+    assert sink.standings == {0: PartitionOffsets(5, 9), 1: PartitionOffsets(None, 3)}
 
 
 async def test_nothing_is_committed_when_the_destination_fails() -> None:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from engine.vision.networks.build import build_model_set
-from engine.vision.networks.liveness_rgb import RgbLiveness
+from engine.vision.networks.live import LivenessNetwork
 from engine.vision.tensor import Run, Tensor
 from models.errors import NotInstalled
 from models.manifest import REQUIRED_ROLES, Manifest, Role, default_manifest
@@ -46,7 +46,7 @@ def test_a_network_for_infrared_liveness_is_opened_where_a_manifest_has_one():
 
     assert built().infrared_liveness is None
     models = built(msgspec.structs.replace(MANIFEST, networks=(*MANIFEST.networks, own)))
-    assert isinstance(models.infrared_liveness, RgbLiveness)
+    assert isinstance(models.infrared_liveness, LivenessNetwork)
     assert dict(models.identities)["infrared_liveness"] == "identity of infrared_liveness"
 
 

@@ -11,7 +11,7 @@ from contract.errors import PictureUnreadable
 from engine.vision.networks.arcface import TEMPLATE, ArcFaceEmbedder, align, similarity
 from engine.vision.networks.centerface import CenterFace, DetectorPolicy, suppress
 from engine.vision.networks.headpose import BinnedHeadPose, expected_angle
-from engine.vision.networks.liveness_rgb import RgbLiveness
+from engine.vision.networks.live import LivenessNetwork
 from engine.vision.ports import Box, Face
 from engine.vision.tensor import crop_around, resize, to_tensor
 from models.manifest import InputSpec, default_manifest
@@ -120,7 +120,7 @@ def test_an_embedding_that_says_nothing_is_an_answer(value: float):
 
 def test_an_embedder_of_another_dimension_than_its_manifest_says_is_refused():
     embedder = ArcFaceEmbedder(lambda _: (np.ones((1, 128), np.float32),), MANIFEST.network("embedder"))
-    with pytest.raises(ValueError, match="128 numbers, its manifest says 512"):
+    with pytest.raises(ValueError, match="128 numbers, but its manifest names 512"):
         embedder(pictures.colours(), ANY_FACE)
 
 
@@ -162,7 +162,9 @@ def test_liveness_is_the_probability_of_the_live_class():
         seen.append(tensor.shape)
         return (logits,)
 
-    assert RgbLiveness(run, MANIFEST.network("liveness"))(pictures.colours(), ANY_FACE) == pytest.approx(0.7, abs=1e-5)
+    assert LivenessNetwork(run, MANIFEST.network("liveness"))(pictures.colours(), ANY_FACE) == pytest.approx(
+        0.7, abs=1e-5
+    )
     assert seen == [(1, 3, 128, 128)]
 
 

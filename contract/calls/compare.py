@@ -1,0 +1,65 @@
+"""The declaration of compare: do two pictures show the same person?"""
+
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from contract.calls.declaration import Answer, Declaration, Field, flag
+from contract.calls.rules import COMPARISON_LEVEL, PICTURE, PLAIN, free_object
+from contract.calls.shared import COMPARE_TIME, EXAMPLE_PICTURE, QUALITY_LEVEL
+from contract.errors import Code
+from contract.http import COMPARE_PATH
+from contract.messages import CompareDebug
+
+
+class CompareResult(Struct, frozen=True, kw_only=True):
+    """The same person (retcode "1"), or two different people (retcode "0")."""
+
+    retcode: Literal["0", "1"]
+    score: float
+    debug_info: CompareDebug | UnsetType = UNSET
+
+
+COMPARE = Declaration(
+    method="POST",
+    path=COMPARE_PATH,
+    route="compare",
+    summary="Are these two one person? The face of a picture taken now against that of a card or document.",
+    fields=(
+        Field(
+            "face_image_base64",
+            PICTURE,
+            "The picture taken now; like `rgb_image_base64`. Its largest face counts.",
+            required=True,
+            example=EXAMPLE_PICTURE,
+        ),
+        Field("card_image_base64", PICTURE, "The card's, likewise.", required=True, example=EXAMPLE_PICTURE),
+        Field(
+            "threshold",
+            COMPARISON_LEVEL,
+            "The level. The figures are other names of the words, in the same order.",
+            default="middle",
+            example="high",
+        ),
+        Field(
+            "fiqa_level",
+            QUALITY_LEVEL,
+            "Quality level for the face picture; absent: the setting `matching.match_quality`. The card's items of that"
+            " level are measured and recorded in the event, and refuse nothing.",
+        ),
+        flag("need_save", "An event is written."),
+        flag(
+            "with_debug_info", "The answer carries `debug_info`: what PictureMatch gives, for `face` and `card` each."
+        ),
+        COMPARE_TIME,
+        Field(
+            "identity_info",
+            free_object(identity_id=PLAIN, name=PLAIN),
+            "Kept in the event as it came, at most 64 KiB; its `identity_id` and `name`, where they are strings, become"
+            " the event's.",
+        ),
+    ),
+    answers=(Answer(CompareResult, {"retcode": "1", "score": 0.7421}),),
+    errors=(Code.NO_FACE, Code.LOW_QUALITY_ERROR),
+    typeless_is_json=True,
+)

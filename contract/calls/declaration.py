@@ -1,0 +1,124 @@
+"""The declaration of an HTTP call, as a value. Pure.
+
+Parsing, the refusals that name a field, the count of unknown fields, the call's table in docs/interface.md and the
+call's part of /openapi.json are all derived from the declaration.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from contract.calls.dialects import Dialect
+from contract.calls.rules import FLAG, Rule, param_error
+from contract.errors import Code
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+Values = dict[str, Any]
+"""The name of a field -> the checked value, or the field's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a body or of a query.
+
+    Attributes:
+        name: the name in the body or query.
+        rule: the type of the field and its allowed values.
+        words: the purpose of the field, in Markdown.
+        required: whether the field must be present.
+        default: the value where the field is absent; None: absence has a meaning of its own, which `words` explains.
+        example: a value as it may be sent; None: the documents contain no example.
+        only_with: the name of an earlier boolean field; where that is false, this field is ignored.
+    """
+
+    name: str
+    rule: Rule
+    words: str
+    required: bool = False
+    default: Any = None
+    example: Any = None
+    only_with: str | None = None
+
+
+def flag(name: str, words: str, *, default: bool = False) -> Field:
+    """Return a boolean field."""
+    return Field(name, FLAG, words, default=default)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A form of a successful answer: the type of the JSON document (str: a page of text), and an example."""
+
+    shape: Any
+    example: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """The declaration of one call.
+
+    Attributes:
+        method, path: the method and path. The fields of a GET are in the query, those of other methods in a JSON body.
+        route: the label of the call in metrics.
+        summary: the purpose of the call in one sentence.
+        fields: the fields, in the order in which they are checked.
+        any_of: groups of names; at least one field of each group must be present.
+        answers: the forms of a successful answer.
+        errors: the codes that the call returns, except those of its rules and those of every call.
+        headers: the headers of a successful answer: name -> words.
+        dialect: the form of errors.
+        typeless_is_json: whether a body without a content type is read as JSON. Web pages of any origin can post such a
+            body, so this is false for every call that changes anything.
+    """
+
+    method: Method
+    path: str
+    route: str
+    summary: str
+    fields: tuple[Field, ...] = ()
+    any_of: tuple[tuple[str, ...], ...] = ()
+    answers: tuple[Answer, ...]
+    errors: tuple[Code, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    dialect: Dialect = Dialect.V5
+    typeless_is_json: bool = False
+
+    def read(self, sent: Mapping[str, Any]) -> Values:
+        """Return the checked values of the fields of a JSON object.
+
+        Raises:
+            Refused: a field is missing or has a value that its rule refuses; the message names the field.
+        """
+        values: Values = {}
+        for each in self.fields:
+            used = each.only_with is None or values[each.only_with]
+            values[each.name] = _value(each, sent.get(each.name) if used else None)
+        for names in self.any_of:
+            if all(values[name] is None for name in names):
+                raise param_error(f"{' or '.join(names)} is needed")
+        return values
+
+    def read_query(self, query: Mapping[str, str]) -> Values:
+        """Return the checked values of the fields of a URL's query.
+
+        Raises:
+            Refused: a field is missing or has a value that its rule refuses; the message names the field.
+        """
+        rules = {each.name: each.rule for each in self.fields}
+        return self.read({name: rules[name].of_query(text) for name, text in query.items() if name in rules})
+
+    def unknown(self, sent: Mapping[str, Any]) -> int:
+        """Return the number of sent fields that the call does not declare."""
+        return len(sent.keys() - {each.name for each in self.fields})
+
+    def example(self) -> dict[str, Any]:
+        """Return a body, or a query, with the examples of all fields that have one."""
+        return {each.name: each.example for each in self.fields if each.example is not None}
+
+
+def _value(declared: Field, sent: Any) -> Any:
+    if sent is None or (sent == "" and declared.rule.empty_is_absent):
+        if declared.required:
+            raise param_error(f"{declared.name} is needed")
+        return declared.default
+    return declared.rule.check(sent, declared.name)

@@ -1,0 +1,98 @@
+"""The declaration of PictureMatch: who is the person in a picture?"""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from contract.calls.declaration import Answer, Declaration, Field, flag
+from contract.calls.names import DEVICE, SCOPE_NAME
+from contract.calls.rules import PICTURE, PICTURE_PATH, choice, free_object, whole
+from contract.calls.shared import COMPARE_TIME, EXAMPLE_PICTURE
+from contract.errors import Code
+from contract.findings import Attributes
+from contract.http import MATCH_PATH
+from contract.messages import DebugInfo
+from contract.terms import LIVENESS_ORDER
+
+
+class MatchResult(Struct, frozen=True, kw_only=True):
+    """A match (retcode "1"), or none (retcode "0"), which is a success as well.
+
+    `reg_pic`, `attributes` and `debug_info` are present only where the request asks for them.
+    """
+
+    retcode: Literal["0", "1"]
+    identity_id: str
+    name: str
+    score: float
+    identity_info: dict[str, Any]
+    reg_pic: str | UnsetType = UNSET
+    attributes: Attributes | UnsetType = UNSET
+    debug_info: DebugInfo | UnsetType = UNSET
+
+
+_MATCHED = {"retcode": "1", "identity_id": "666666", "name": "Ada", "score": 0.8312, "identity_info": {"type": 1}}
+_STRANGER = {"retcode": "0", "identity_id": "", "name": "stranger", "score": 0.4512, "identity_info": {}}
+
+MATCH = Declaration(
+    method="POST",
+    path=MATCH_PATH,
+    route="match",
+    summary="Who is this? The face of a picture against everybody enrolled in the device's scope.",
+    fields=(
+        Field("image_file_path", PICTURE_PATH, "A file under `ingest.image_roots`; wins over `rgb_image_base64`."),
+        Field(
+            "rgb_image_base64",
+            PICTURE,
+            "JPEG (PNG, WebP and BMP are read too) in base64 of either alphabet, with or without a data-URL prefix,"
+            " line breaks and padding. Required unless `image_file_path` is sent.",
+            example=EXAMPLE_PICTURE,
+        ),
+        Field(
+            "ir_image_base64",
+            replace(PICTURE, empty_is_absent=False),
+            "Infrared picture; sending it turns infrared liveness on. An empty one is an error.",
+        ),
+        Field("group_name", SCOPE_NAME, "Scope. So far there is `default_group`."),
+        Field("permission_name", SCOPE_NAME, "Scope; only together with `group_name`. So far there is none."),
+        Field(
+            "device_ip",
+            DEVICE,
+            "An address or a host-like name, 1..255 characters; blanks around it do not count. Required unless"
+            " `group_name` is sent.",
+            example="192.168.1.22",
+        ),
+        COMPARE_TIME,
+        flag("need_register_photo", "The answer carries `reg_pic`."),
+        Field("min_face_size", whole(0, 65_535), "Smaller faces (shorter side, pixels) are ignored.", default=0),
+        Field(
+            "liveness_mode",
+            choice(*LIVENESS_ORDER),
+            "Can raise the site's floor, never lower it. With `ir_image_base64` it is always `liveness_rgb_ir`.",
+            default="liveness_off",
+        ),
+        flag("need_keep_info", "Names the best candidate below the threshold too; needs `matching.allow_keep_info`."),
+        flag(
+            "with_attribute",
+            "The answer carries `attributes`: age_years, age_class, sex, mask, glasses; null where no network computes"
+            " them, or not of this face. Never part of the decision.",
+        ),
+        flag(
+            "with_debug_info",
+            "The answer carries `debug_info`: faces, face box, quality items and quality_score, liveness checks,"
+            " milliseconds per stage, each counted once.",
+        ),
+        flag("support_stranger", "Understood; strangers are not enrolled in this version."),
+        Field(
+            "grab_fiqa_info", free_object(), "What the camera measured of the face; recorded in the event as it came."
+        ),
+    ),
+    any_of=(("device_ip", "group_name"), ("rgb_image_base64", "image_file_path")),
+    answers=(Answer(MatchResult, _MATCHED), Answer(MatchResult, _STRANGER)),
+    errors=(
+        *(Code.NO_FACE, Code.LOW_QUALITY_ERROR, Code.EMPTY_GROUP_ERROR),
+        *(Code.LIVENESS_DETECT_FAIL, Code.DEVICE_ID_NOT_FOUND),
+    ),
+    typeless_is_json=True,
+)

@@ -1,0 +1,35 @@
+"""The calls: one module per kind of call. Lists of outcomes come from this package, kinds and stages from
+contract.kinds.
+
+To add a kind, define its request and answer in contract.messages, write its module in this package, and add its
+instance to `CALLS`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from contract.messages import Request
+from engine.calls.call import Call, Change, Query
+from engine.calls.compare import CompareCall
+from engine.calls.delete import DeleteCall
+from engine.calls.enrol import EnrolCall
+from engine.calls.fiqa import FiqaCall
+from engine.calls.match import MatchCall
+from engine.calls.unreadable import UnreadableCall
+
+UNREADABLE = UnreadableCall()
+
+CALLS: tuple[Call[Any, Any], ...] = (MatchCall(), EnrolCall(), DeleteCall(), CompareCall(), FiqaCall(), UNREADABLE)
+
+KINDS: Mapping[type, Call[Any, Any]] = {call.request_type: call for call in CALLS}
+
+OUTCOMES: tuple[str, ...] = tuple(dict.fromkeys(outcome for call in CALLS for outcome in call.outcomes))
+"""All outcomes of events of this version."""
+
+
+def call_of(request: Request) -> Call[Any, Any]:
+    """Return the call of a request's kind."""
+    return KINDS[type(request)]
+
+
+__all__ = ["CALLS", "KINDS", "OUTCOMES", "UNREADABLE", "Call", "Change", "Query", "call_of"]

@@ -1,0 +1,238 @@
+"""Enrol: add or change a person (POST and PUT of users).
+
+The slow part, `EnrolCall.prepare`, decodes and embeds the face and does not depend on other requests. The decision,
+`EnrolCall.change`, is quick and depends on all earlier decisions about the same person.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from contract.errors import Code, Refusal, Refused
+from contract.events import Event
+from contract.kinds import kind_of
+from contract.messages import Answer, EnrolRequest, PersonAnswer, encode
+from contract.people.keys import person_key, photo_key
+from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord, PhotoRecord
+from contract.terms import DEFAULT_GROUP
+from contract.vectors import Vector
+from engine.calls.call import Change
+from engine.calls.people import (
+    NOTHING_PREPARED,
+    PEOPLE_UNREADABLE,
+    KeyedValue,
+    PeopleNow,
+    PersonDecision,
+    Prepared,
+    PreparedFace,
+    deleted_faces,
+    deleted_photos,
+    person_event,
+    refuse_change,
+)
+from engine.calls.repeated import NEW_PERSON_INFO, repeated_face, same_faces
+from engine.calls.reporting import Circumstances
+from engine.context import Context
+from engine.gallery.people import KnownPerson
+from engine.gallery.port import Gallery
+from engine.look import Findings, Wanted, look
+from engine.policy import Policy
+from engine.vision.decode.versions import as_jpeg
+
+_MAX_PERSON_BYTES = 256 * 1024
+"""The most bytes of a person's record: changes add to `info`, which every process keeps in memory."""
+
+
+class EnrolCall(Change[EnrolRequest]):
+    """The kind of call that adds or changes a person."""
+
+    kind = kind_of(EnrolRequest)
+    event_type = "picturematch.person.v1"
+    outcomes = ("enrolled", "updated", "refused", "expired")
+    request_type = EnrolRequest
+
+    def takes_long(self, request: EnrolRequest) -> bool:
+        """Return whether the request contains a face: a photo or a feature."""
+        return request.feature is not None or request.photo is not None
+
+    def prepare(self, request: EnrolRequest, context: Context) -> Prepared:
+        """Return the request's face with its embedding, or the refusal of that face."""
+        if request.feature is not None:
+            try:
+                vector = _imported(request.feature, context.models.embedder.dimension)
+                jpeg = as_jpeg(request.photo, context.max_pixels) if request.photo is not None else None
+            except Refused as refused:
+                return Prepared(refusal=refused.refusal)
+            return Prepared(PreparedFace.of(vector, request.photo, jpeg))
+        if request.photo is None:
+            return Prepared()
+        level = request.quality_level or context.policy.enrolment_quality
+        found = look(request.photo, Wanted(quality_level=level, as_jpeg=True), context)
+        if isinstance(found.embedding, Refusal):
+            refusal = _refusal_of_photo(found.embedding, found.findings)
+            return Prepared(None, found.findings, refusal, found.timings_ms)
+        face = PreparedFace.of(found.embedding.vector, request.photo, found.jpeg)
+        return Prepared(face, found.findings, timings_ms=found.timings_ms)
+
+    def change(self, request: EnrolRequest, prepared: Prepared, people: PeopleNow, context: Context) -> PersonDecision:
+        """Create or change a person; a request that repeats an earlier one changes nothing (engine.calls.repeated).
+
+        Raises:
+            Refused: the group is unknown, a new person exists already, a person to be changed does not exist, or a
+                limit is reached.
+        """
+        if people.unreadable:
+            raise Refused.of(PEOPLE_UNREADABLE)
+        face, known = prepared.face, people.known(request.identity_id)
+        person = known.record
+        found: Mapping[str, Any] = {"findings": prepared.findings, "timings_ms": prepared.timings_ms}
+        if person is not None and face is not None:
+            repeated = repeated_face(request, face.vector, face.sent_sha256, known)
+            if repeated is not None:
+                answer = _answer(request, face, person, repeated, unchanged=True)
+                return PersonDecision("enrolled", person.identity_id, answer, known, **found)
+        _require_allowed(request, face, person, people.count, context.policy)
+
+        number = next(same_faces(face.vector, known.vectors), None) if face is not None else None
+        new = _new_face(request, face, person, context) if face is not None and number is None else None
+        shown = new.number if new else number
+        changed = _changed_person(request, person, new, _faces(request, person, shown), context.policy)
+        value = encode(changed)
+        if len(value) > _MAX_PERSON_BYTES:
+            raise Refused(
+                Code.PARAM_ERROR, "info is too large together with the person's present info; delete the person first"
+            )
+        dropped = [n for n in (person.faces if person else ()) if n not in changed.faces]
+        return PersonDecision(
+            "enrolled" if person is None else "updated",
+            request.identity_id,
+            _answer(request, face, changed, shown),
+            _after(known, changed, new, face),
+            (*_photo_records(new, face), *deleted_photos(request.identity_id, dropped, known)),
+            new,
+            ((person_key(request.identity_id), value), *deleted_faces(request.identity_id, dropped, known)),
+            **found,
+        )
+
+    def refuse(self, request: EnrolRequest, refusal: Refusal, gallery: Gallery, context: Context) -> PersonDecision:
+        """Return the decision that answers a request with that refusal."""
+        return refuse_change(refusal, NOTHING_PREPARED)
+
+    def pictures(self, request: EnrolRequest) -> Sequence[bytes]:
+        """Return the photo, if the request contains one."""
+        return () if request.photo is None else (request.photo,)
+
+    def answer(self, request: EnrolRequest, decision: PersonDecision, context: Context, photo: bytes | None) -> Answer:
+        """Return the answer to a request that succeeded."""
+        return decision.require_answer()
+
+    def event(self, request: EnrolRequest, decision: PersonDecision, context: Context, at: Circumstances) -> Event:
+        """Return the event that records the decision."""
+        return person_event(self.kind, request, decision, context, at)
+
+
+def _refusal_of_photo(refusal: Refusal, findings: Findings) -> Refusal:
+    """Return the refusal of a photo: where the face is too small, the code is that of too small faces."""
+    too_small = any(check.name == "face_size" and not check.passed for check in findings.quality)
+    if refusal.code is Code.LOW_QUALITY_ERROR and too_small:
+        return Refusal(Code.ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR, "the face in the photo is too small to be enrolled")
+    return refusal
+
+
+def _require_allowed(
+    request: EnrolRequest, face: PreparedFace | None, person: PersonRecord | None, people_count: int, policy: Policy
+) -> None:
+    if any(name != DEFAULT_GROUP for name in request.group_names or ()):
+        raise Refused(Code.NOT_FOUND, f"no such group: in this version there is only {DEFAULT_GROUP}")
+    if request.update and person is None:
+        raise Refused(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
+    if person is not None and not (request.update or request.ignore_exist):
+        raise Refused(Code.IDENTITY_EXSIT_ERROR, "this identity_id is enrolled already; set ignore_exist to change it")
+    if person is None and people_count >= policy.max_people:
+        raise Refused(Code.GROUP_LEN_ERROR, "the group is full; remove people or raise the limit in the settings")
+    if person is None and face is None and request.need_bring_pic:
+        raise Refused(
+            Code.PARAM_ERROR,
+            "reg_photo is needed to enrol a person, or import_mode with feature; need_bring_pic false enrols without",
+        )
+
+
+def _answer(
+    request: EnrolRequest, face: PreparedFace | None, person: PersonRecord, number: int | None, unchanged: bool = False
+) -> PersonAnswer:
+    image = number if number is not None else next(reversed(person.faces), None)
+    return PersonAnswer(
+        identity_id=person.identity_id,
+        group_names=person.group_names,
+        info=person.info,
+        image_id=None if image is None else str(image),
+        photo=face.jpeg if face and not request.update else None,
+        unchanged=unchanged,
+    )
+
+
+def _changed_person(
+    request: EnrolRequest, person: PersonRecord | None, new: FaceRecord | None, faces: tuple[int, ...], policy: Policy
+) -> PersonRecord:
+    if len(faces) > policy.max_faces_per_person:
+        raise Refused(
+            Code.PARAM_ERROR, "this person has as many faces as allowed; set support_single_face to replace them"
+        )
+    return PersonRecord(
+        identity_id=request.identity_id,
+        group_names=request.group_names or (person.group_names if person else (DEFAULT_GROUP,)),
+        info={**(person.info if person else NEW_PERSON_INFO), **(request.info or {})},
+        faces=faces,
+        next_face=new.number + 1 if new else (person.next_face if person else 0),
+    )
+
+
+def _new_face(request: EnrolRequest, face: PreparedFace, person: PersonRecord | None, context: Context) -> FaceRecord:
+    return FaceRecord(
+        identity_id=request.identity_id,
+        number=person.next_face if person else 0,
+        embedder=context.models.embedder_identity,
+        templates={WHOLE_FACE: face.vector.astype("<f4").tobytes()},
+        photo=face.photo,
+    )
+
+
+def _faces(request: EnrolRequest, person: PersonRecord | None, shown: int | None) -> tuple[int, ...]:
+    kept = person.faces if person else ()
+    if shown is None:
+        return kept
+    return (shown,) if request.support_single_face else tuple(dict.fromkeys((*kept, shown)))
+
+
+def _after(known: KnownPerson, person: PersonRecord, new: FaceRecord | None, face: PreparedFace | None) -> KnownPerson:
+    vectors, embedders, photos = dict(known.vectors), dict(known.embedders), dict(known.photos)
+    if new is not None and face is not None:
+        vectors[new.number] = face.vector
+        embedders[new.number] = (new.embedder,)
+        if new.photo is not None:
+            photos[new.number] = new.photo
+    return KnownPerson(
+        person,
+        {n: vector for n, vector in vectors.items() if n in person.faces},
+        {n: names for n, names in embedders.items() if n in person.faces},
+        {n: photo for n, photo in photos.items() if n in person.faces},
+    )
+
+
+def _photo_records(new: FaceRecord | None, face: PreparedFace | None) -> Iterator[KeyedValue]:
+    if new is not None and face is not None and face.jpeg is not None:
+        photo = PhotoRecord(identity_id=new.identity_id, number=new.number, jpeg=face.jpeg)
+        yield photo_key(new.identity_id, new.number), encode(photo)
+
+
+def _imported(feature: Sequence[float], dimension: int) -> Vector:
+    if len(feature) != dimension:
+        raise Refused(Code.BAD_FEATURE_ERROR, f"feature must have {dimension} numbers")
+    with np.errstate(over="ignore"):
+        vector = np.asarray(feature, dtype=np.float64)
+        norm = float(np.linalg.norm(vector))
+    if not np.isfinite(norm) or norm == 0.0:
+        raise Refused(Code.BAD_FEATURE_ERROR, "feature must be finite numbers that are not all zero")
+    unit: Vector = (vector / norm).astype(np.float32)
+    return unit

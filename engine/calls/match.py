@@ -1,0 +1,264 @@
+"""PictureMatch: who is the person in a picture? The largest face of the picture is compared with the gallery."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from msgspec import structs
+
+from contract.errors import Code, Refusal, Refused
+from contract.events import Event, EventScope
+from contract.evidence import Evidence, EvidenceCandidate
+from contract.kinds import kind_of
+from contract.messages import MatchAnswer, MatchRequest
+from contract.people.records import PersonRecord
+from contract.terms import (
+    DEFAULT_GROUP,
+    LIVENESS_ORDER,
+    PERSON_BLACKLIST,
+    PERSON_EMPLOYEE,
+    STRANGER,
+    LivenessMode,
+)
+from contract.vectors import Vector
+from engine.calls.call import Query
+from engine.calls.reporting import (
+    PICTURE_OUTCOMES,
+    Circumstances,
+    check_results,
+    debug_info,
+    face_box,
+    liveness_result,
+    outcome_of,
+    text_or_empty,
+    wire_threshold,
+)
+from engine.context import Context
+from engine.gallery.port import Candidate, FaceId, Gallery, Scope
+from engine.gallery.scope import resolve_scope
+from engine.look import NOTHING_FOUND, Findings, Wanted, look
+from engine.policy import Policy
+from engine.score import to_wire
+from engine.threshold import AppliedThreshold, search_threshold
+from engine.timing import StageTimer
+
+Found = Literal["matched", "blacklisted", "stranger"]
+
+_CANDIDATES = 5
+"""The most candidates that the evidence contains."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatchDecision:
+    """The decision about one request, and the findings that it is based on.
+
+    `candidates` are the nearest people of the scope, whether or not the first one reached `threshold`. `probe` is the
+    unit vector that was compared; None where the look at the picture ended with a refusal. `refusal` is set where the
+    answer is an error.
+    """
+
+    outcome: str
+    threshold: AppliedThreshold
+    candidates: Sequence[Candidate] = ()
+    refusal: Refusal | None = None
+    findings: Findings = NOTHING_FOUND
+    probe: Vector | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The nearest candidate; None where nobody was compared."""
+        return self.candidates[0] if self.candidates else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """The part of a decision that is the same in the answer and in the event."""
+
+    retcode: Literal["0", "1"]
+    identity_id: str
+    name: str
+    info: dict[str, Any]
+    score: float
+
+
+class MatchCall(Query[MatchRequest, MatchDecision]):
+    """The kind of call that searches the gallery for the person in a picture."""
+
+    kind = kind_of(MatchRequest)
+    event_type = "picturematch.match.v1"
+    outcomes = (*get_args(Found), "spoof", "empty_group", *PICTURE_OUTCOMES)
+    request_type = MatchRequest
+    searches = True
+
+    def decide(self, request: MatchRequest, gallery: Gallery, context: Context) -> MatchDecision:
+        """Match one request; no request that a device can send raises an error."""
+        policy = context.policy
+        try:
+            scope = resolve_scope(request, policy)
+        except Refused as refused:
+            return self.refuse(request, refused.refusal, gallery, context)
+        found = look(request.image, _wanted(request, policy), context)
+        threshold = search_threshold(policy, context.models.embedder, gallery.count(scope))
+        if isinstance(found.embedding, Refusal):
+            decision = self.refuse(request, found.embedding, gallery, context)
+            return replace(decision, threshold=threshold, findings=found.findings, timings_ms=found.timings_ms)
+        timer = StageTimer(context.clock, dict(found.timings_ms))
+        with timer.stage("search"):
+            candidates = gallery.best(found.embedding.vector, scope, _CANDIDATES)
+        return MatchDecision(
+            _outcome(candidates[0], threshold.cosine, policy) if candidates else outcome_of(_NOBODY),
+            threshold,
+            candidates,
+            None if candidates else _NOBODY,
+            found.findings,
+            found.embedding.vector,
+            timer.timings_ms,
+        )
+
+    def refuse(self, request: MatchRequest, refusal: Refusal, gallery: Gallery, context: Context) -> MatchDecision:
+        """Return the decision that answers a request with that refusal."""
+        threshold = search_threshold(context.policy, context.models.embedder, gallery.count(Scope()))
+        return MatchDecision(outcome_of(refusal), threshold, refusal=refusal)
+
+    def pictures(self, request: MatchRequest) -> Sequence[bytes]:
+        """Return the picture; events do not contain the sha256 of the infrared picture."""
+        return (request.image,)
+
+    def photos(self, request: MatchRequest, decision: MatchDecision, context: Context) -> Sequence[FaceId]:
+        """Return the recognised face and then the other faces of that person, where the request asks for a photo."""
+        shown = _shown_candidate(request, decision, context.policy)
+        if shown is None or not request.need_register_photo:
+            return ()
+        numbers = dict.fromkeys((shown.number, *shown.person.faces))
+        return [(shown.person.identity_id, number) for number in numbers]
+
+    def answer(
+        self, request: MatchRequest, decision: MatchDecision, context: Context, photo: bytes | None
+    ) -> MatchAnswer:
+        """Return the answer to a request that succeeded."""
+        shown = _shown(request, decision, context.policy)
+        return MatchAnswer(
+            retcode=shown.retcode,
+            identity_id=shown.identity_id,
+            name=shown.name,
+            score=shown.score,
+            identity_info=shown.info,
+            reg_pic=photo,
+            debug=debug_info(decision.findings, decision.timings_ms) if request.with_debug_info else None,
+            attributes=decision.findings.attributes,
+        )
+
+    def event(self, request: MatchRequest, decision: MatchDecision, context: Context, at: Circumstances) -> Event:
+        """Return the event that records the decision."""
+        policy, found = context.policy, decision.findings
+        shown = None if decision.refusal is not None else _shown(request, decision, policy)
+        candidate = _shown_candidate(request, decision, policy)
+        return structs.replace(
+            at.event(self.kind, request, decision.outcome, decision.refusal),
+            compare_time=request.compare_time_s,
+            compare_time_raw=request.compare_time_raw,
+            device_ip=request.device_ip,
+            retcode=shown.retcode if shown else None,
+            identity_id=shown.identity_id if shown else "",
+            name=shown.name if shown else "",
+            person_type=person_type(candidate.person) if candidate else None,
+            identity_info=shown.info if shown and policy.event_identity_info else None,
+            score=shown.score if shown else None,
+            threshold=wire_threshold(decision.threshold, policy),
+            scope=EventScope(group_name=request.group_name or DEFAULT_GROUP, permission_name=request.permission_name),
+            faces=found.faces,
+            face=face_box(found.face),
+            quality=check_results(found.quality),
+            quality_score=found.quality_score,
+            liveness=liveness_result(found.liveness),
+            attributes=found.attributes,
+            grab_fiqa_info=request.grab_fiqa_info,
+            timings_ms=decision.timings_ms,
+        )
+
+    def evidence(
+        self, request: MatchRequest, decision: MatchDecision, context: Context, at: Circumstances
+    ) -> Evidence | None:
+        """Return the evidence of the decision; None where no face was compared."""
+        if decision.probe is None:
+            return None
+        found = decision.findings
+        return Evidence(
+            event_id=request.request_id,
+            outcome=decision.outcome,
+            decided_time=at.processed_time_s,
+            gallery_version=at.gallery_version,
+            policy=at.policy,
+            model_set=at.model_set,
+            embedder=context.models.embedder_identity,
+            embedding=decision.probe.astype(np.dtype("<f2")).tobytes(),
+            threshold=decision.threshold.cosine,
+            candidates=tuple(
+                EvidenceCandidate(identity_id=c.person.identity_id, number=c.number, cosine=round(c.cosine, 6))
+                for c in decision.candidates
+            ),
+            group_name=request.group_name or DEFAULT_GROUP,
+            permission_name=request.permission_name,
+            faces=found.faces,
+            face=face_box(found.face),
+            quality=check_results(found.quality),
+            quality_score=found.quality_score,
+            liveness=liveness_result(found.liveness),
+        )
+
+
+_NOBODY = Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that the request searches")
+
+
+def applied_liveness(request: MatchRequest, policy: Policy) -> LivenessMode:
+    """Return the strictest of three modes: the requested mode, the policy's least mode, and liveness_rgb_ir where the
+    request contains an infrared picture."""
+    wanted = [request.liveness_mode, policy.liveness_floor]
+    if request.ir_image is not None:
+        wanted.append("liveness_rgb_ir")
+    return max(wanted, key=LIVENESS_ORDER.index)
+
+
+def person_type(person: PersonRecord) -> int:
+    """Return the type of a person (info.type): 1 employee, 2 visitor, 3 blacklist, 4 stranger, 5 VIP."""
+    kind = person.info.get("type", PERSON_EMPLOYEE)
+    return kind if isinstance(kind, int) else PERSON_EMPLOYEE
+
+
+def _wanted(request: MatchRequest, policy: Policy) -> Wanted:
+    return Wanted(
+        min_face_size=request.min_face_size,
+        quality_level=policy.match_quality,
+        liveness=applied_liveness(request, policy),
+        infrared=request.ir_image,
+        attributes=request.with_attribute,
+    )
+
+
+def _outcome(candidate: Candidate, threshold: float, policy: Policy) -> Found:
+    if candidate.cosine < threshold:
+        return "stranger"
+    if person_type(candidate.person) == PERSON_BLACKLIST and not policy.blacklist_opens:
+        return "blacklisted"
+    return "matched"
+
+
+def _shown_candidate(request: MatchRequest, decision: MatchDecision, policy: Policy) -> Candidate | None:
+    """Return the candidate whom the answer may name: the recognised one, or the nearest one with need_keep_info."""
+    if decision.outcome in ("matched", "blacklisted") or (request.need_keep_info and policy.allow_keep_info):
+        return decision.candidate
+    return None
+
+
+def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _Shown:
+    shown = _shown_candidate(request, decision, policy)
+    cosine = decision.candidate.cosine if decision.candidate else 0.0
+    return _Shown(
+        retcode="1" if decision.outcome == "matched" else "0",
+        identity_id=shown.person.identity_id if shown else "",
+        name=text_or_empty(shown.person.info.get("name")) if shown else STRANGER,
+        info=shown.person.info if shown else {},
+        score=to_wire(cosine, decision.threshold.cosine, policy.score_scale),
+    )

@@ -1,0 +1,173 @@
+"""The common parts of the calls that change people: the prepared face, the decision, and the event of the decision."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Protocol
+
+from msgspec import structs
+
+from contract.errors import Code, Refusal
+from contract.events import Event, EventScope
+from contract.messages import DeletedAnswer, PersonAnswer, PersonRequest, encode
+from contract.people.keys import face_key, photo_key
+from contract.people.records import FaceRecord, PhotoReference
+from contract.terms import DEFAULT_GROUP
+from contract.vectors import Vector
+from engine.calls.reporting import Circumstances, check_results, text_or_empty
+from engine.context import Context
+from engine.gallery.people import KnownPerson
+from engine.look import NOTHING_FOUND, Findings
+
+KeyedValue = tuple[bytes, bytes | None]
+"""The key and the value of a record of a compacted topic; the value None deletes the key."""
+
+PhotoPlace = tuple[int, int]
+"""The partition and the offset of a record of the photos topic."""
+
+PEOPLE_UNREADABLE = Refusal(
+    Code.OVERLOADED, "a record of the enrolled people cannot be read; the operator must replace it"
+)
+
+
+class PeopleNow(Protocol):
+    """The people after all earlier decisions, including those that are not committed yet."""
+
+    @property
+    def count(self) -> int:
+        """The number of enrolled people."""
+        ...
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether a record of the people topic cannot be read, so that a person may be missing."""
+        ...
+
+    def known(self, identity_id: str) -> KnownPerson:
+        """Return everything that a decision about this person needs."""
+        ...
+
+    def hidden_keys(self, identity_id: str) -> Sequence[bytes]:
+        """Return all keys of a person of whom a record cannot be read; empty where every record can be read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedFace:
+    """A face that is ready to be enrolled: its unit vector and, where the request contains a photo, that as a JPEG.
+
+    `sha256` is the hash of the JPEG, `sent_sha256` the hash of the file that was sent.
+    """
+
+    vector: Vector
+    jpeg: bytes | None = None
+    sha256: bytes | None = None
+    sent_sha256: bytes | None = None
+
+    @classmethod
+    def of(cls, vector: Vector, sent: bytes | None, jpeg: bytes | None) -> "PreparedFace":
+        """Return a prepared face with the hashes of its photo."""
+        if sent is None or jpeg is None:
+            return cls(vector)
+        sent_sha256 = sha256(sent).digest()
+        return cls(vector, jpeg, sent_sha256 if jpeg == sent else sha256(jpeg).digest(), sent_sha256)
+
+    @property
+    def photo(self) -> PhotoReference | None:
+        """The reference to the photo, with partition 0 and offset 0 because the photo is not written yet."""
+        if self.sha256 is None:
+            return None
+        sent = self.sent_sha256 if self.sent_sha256 != self.sha256 else None
+        return PhotoReference(sha256=self.sha256, sent_sha256=sent, partition=0, offset=0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """The prepared part of a request. `refusal`: the face in the request cannot be enrolled, for that reason."""
+
+    face: PreparedFace | None = None
+    findings: Findings = NOTHING_FOUND
+    refusal: Refusal | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+NOTHING_PREPARED = Prepared()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonDecision:
+    """The decision about a request that changes people: the records to write, and the answer.
+
+    `photos` are the records of the photos topic, which are written first, in this order; `people_records` then returns
+    the records of the people topic: `face`, and then `others`. `after` is the person after these records, on which the
+    next decision about this person is based. Where `refusal` is set no such records are written, and `answer` is None.
+    """
+
+    outcome: str
+    identity_id: str = ""
+    answer: PersonAnswer | DeletedAnswer | None = None
+    after: KnownPerson = field(default_factory=KnownPerson)
+    photos: tuple[KeyedValue, ...] = ()
+    face: FaceRecord | None = None
+    others: tuple[KeyedValue, ...] = ()
+    refusal: Refusal | None = None
+    findings: Findings = NOTHING_FOUND
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    def require_answer(self) -> PersonAnswer | DeletedAnswer:
+        """Return the answer.
+
+        Raises:
+            ValueError: the request was refused.
+        """
+        if self.answer is None:
+            raise ValueError("a refused request has no answer of its own")
+        return self.answer
+
+    @property
+    def changes(self) -> bool:
+        """Whether any record of the people topic is written."""
+        return bool(self.face or self.others)
+
+    def people_records(self, places: Sequence[PhotoPlace] = ()) -> tuple[KeyedValue, ...]:
+        """Return the records of the people topic, in the order of writing. `places`: the places of the photos."""
+        face = self.face
+        if face is None:
+            return self.others
+        if face.photo is not None:
+            partition, offset = places[0]
+            face = structs.replace(face, photo=structs.replace(face.photo, partition=partition, offset=offset))
+        return ((face_key(face.identity_id, face.number, face.embedder), encode(face)), *self.others)
+
+
+def refuse_change(refusal: Refusal, prepared: Prepared) -> PersonDecision:
+    """Return the decision that answers a request with that refusal."""
+    outcome = "expired" if refusal.code is Code.TIMEOUT else "refused"
+    return PersonDecision(outcome, refusal=refusal, findings=prepared.findings, timings_ms=prepared.timings_ms)
+
+
+def person_event(
+    kind: str, request: PersonRequest, decision: PersonDecision, context: Context, at: Circumstances
+) -> Event:
+    """Return the event of a request that changes people; its gallery version contains the records that it wrote."""
+    info = decision.answer.info if isinstance(decision.answer, PersonAnswer) else {}
+    return structs.replace(
+        at.event(kind, request, decision.outcome, decision.refusal),
+        identity_id=request.identity_id,
+        name=text_or_empty(info.get("name")),
+        identity_info=info if info and context.policy.event_identity_info else None,
+        scope=EventScope(group_name=DEFAULT_GROUP),
+        quality=check_results(decision.findings.quality),
+        quality_score=decision.findings.quality_score,
+        timings_ms=decision.timings_ms,
+    )
+
+
+def deleted_photos(identity_id: str, numbers: Sequence[int], known: KnownPerson) -> Iterator[KeyedValue]:
+    """Return the records that delete the photos of the numbered faces."""
+    return ((photo_key(identity_id, number), None) for number in numbers if number in known.photos)
+
+
+def deleted_faces(identity_id: str, numbers: Sequence[int], known: KnownPerson) -> Iterator[KeyedValue]:
+    """Return the records that delete the numbered faces of every embedder."""
+    return ((face_key(identity_id, n, name), None) for n in numbers for name in known.embedders.get(n, ()))

@@ -1,0 +1,185 @@
+"""Exact search: every face of the scope is compared with the probe.
+
+The index grows in place. An `ExactGallery` is an immutable view of the index: the index copies the arrays before it
+changes a row that belongs to a view.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.people.records import PersonRecord
+from contract.vectors import Vector
+from engine.gallery.port import Candidate, FaceId, Scope
+
+Mask = NDArray[np.bool_]
+
+A = TypeVar("A", bound=np.generic)
+
+_FIRST_CAPACITY = 256
+_DEAD_ROWS_KEPT = 1024
+"""The most rows of removed faces that are kept; moving the other rows for so few is not worth the time."""
+
+_BLOCK = 256
+"""The number of rows of a block. The highest cosine of each block is computed first: the best rows of a gallery lie in
+the blocks with the highest maxima."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExactGallery:
+    """The gallery at `version` (engine.gallery.port.Gallery).
+
+    `vectors`: rows x dimension float32, each row of unit length. `members`: by group, a mask of the rows that are faces
+    of people in that group. `owners`: by row, the person, or None for a face that is not searched. `numbers`: by row,
+    the face number.
+    """
+
+    version: int
+    vectors: NDArray[np.float32]
+    members: Mapping[str, Mask]
+    owners: list[PersonRecord | None]
+    numbers: list[int]
+
+    def count(self, scope: Scope) -> int:
+        """Return the number of faces that a search in that scope compares."""
+        mask = self.members.get(scope.group_name)
+        return 0 if mask is None else int(np.count_nonzero(mask))
+
+    def best(self, probe: Vector, scope: Scope, most: int = 1) -> Sequence[Candidate]:
+        """Return the `most` people nearest to a unit vector, each once; fewer where the scope has fewer people."""
+        cosines = self._cosines(probe, scope)
+        faces = most
+        while True:
+            rows = _highest(cosines, faces)
+            candidates = self._people(rows, cosines)
+            if len(candidates) >= most or len(rows) < faces or faces >= len(cosines):
+                return candidates[:most]
+            faces *= 4  # several of the nearest faces belong to the same person
+
+    def above(self, probe: Vector, scope: Scope, cosine: float) -> Sequence[Candidate]:
+        """Return every person who has a face with at least that cosine to a unit vector, each once."""
+        cosines = self._cosines(probe, scope)
+        return self._people(np.flatnonzero(cosines >= cosine), cosines)
+
+    def _cosines(self, probe: Vector, scope: Scope) -> NDArray[np.float32]:
+        mask = self.members.get(scope.group_name)
+        if mask is None or not len(mask):
+            return np.empty(0, np.float32)
+        return np.where(mask, self.vectors @ probe, np.float32(-np.inf))
+
+    def _people(self, rows: NDArray[np.intp], cosines: NDArray[np.float32]) -> list[Candidate]:
+        found = [
+            Candidate(owner, self.numbers[row], float(np.clip(cosines[row], -1.0, 1.0)))
+            for row in rows
+            if (owner := self.owners[row]) is not None
+        ]
+        found.sort(key=lambda c: (-c.cosine, c.person.identity_id, c.number))
+        nearest: dict[str, Candidate] = {}
+        for candidate in found:
+            nearest.setdefault(candidate.person.identity_id, candidate)
+        return list(nearest.values())
+
+
+class ExactIndex:
+    """The rows of all faces, of which the galleries are views (engine.gallery.port.FaceIndex)."""
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+        self._vectors = np.zeros((_FIRST_CAPACITY, dimension), np.float32)
+        self._members: dict[str, Mask] = {}
+        self._owners: list[PersonRecord | None] = []
+        self._numbers: list[int] = []
+        self._rows: dict[FaceId, int] = {}
+        self._shared_rows = 0  # the number of first rows that a snapshot may share with this index
+
+    def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
+        """Add a face; a face without an owner is stored but not searched."""
+        row = len(self._owners)
+        if row == len(self._vectors):
+            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
+            self._members = {group: np.concatenate([m, np.zeros_like(m)]) for group, m in self._members.items()}
+        self._vectors[row] = vector
+        self._owners.append(None)
+        self._numbers.append(face[1])
+        self._rows[face] = row
+        self._own(row, owner)
+
+    def assign(self, face: FaceId, owner: PersonRecord | None) -> None:
+        """Assign a face to the present record of its person; None excludes the face from searches."""
+        row = self._rows.get(face)
+        if row is not None:
+            self._copy_if_shared(row)
+            self._own(row, owner)
+
+    def remove(self, face: FaceId) -> None:
+        """Remove a face from the index; an unknown face is ignored."""
+        self.assign(face, None)
+        self._rows.pop(face, None)
+        dead = len(self._owners) - len(self._rows)
+        if dead > _DEAD_ROWS_KEPT and dead > len(self._owners) // 4:
+            self._compact()
+
+    def vector(self, face: FaceId) -> Vector | None:
+        """Return the embedding of a face, or None for an unknown face."""
+        row = self._rows.get(face)
+        return None if row is None else self._vectors[row].copy()
+
+    def snapshot(self, version: int) -> ExactGallery:
+        """Return a view of the index as it is now; later changes of the index do not affect the view."""
+        rows = self._shared_rows = len(self._owners)
+        members = {group: mask[:rows] for group, mask in self._members.items()}
+        return ExactGallery(version, self._vectors[:rows], members, self._owners, self._numbers)
+
+    def _own(self, row: int, owner: PersonRecord | None) -> None:
+        self._owners[row] = owner
+        groups = owner.group_names if owner is not None else ()
+        for group in groups:
+            if group not in self._members:
+                self._members[group] = np.zeros(len(self._vectors), np.bool_)
+        for group, mask in self._members.items():
+            mask[row] = group in groups
+
+    def _copy_if_shared(self, row: int) -> None:
+        if row < self._shared_rows:
+            self._members = {group: mask.copy() for group, mask in self._members.items()}
+            self._owners = self._owners.copy()
+            self._numbers = self._numbers.copy()
+            self._shared_rows = 0
+
+    def _compact(self) -> None:
+        kept = np.zeros(len(self._owners), np.bool_)
+        kept[list(self._rows.values())] = True
+        moved_to = np.cumsum(kept) - 1
+        count = int(kept.sum())
+        capacity = max(_FIRST_CAPACITY, 2 * count)
+        self._vectors = _resized(self._vectors[: len(kept)][kept], capacity)
+        self._members = {group: _resized(m[: len(kept)][kept], capacity) for group, m in self._members.items()}
+        self._owners = list(compress(self._owners, kept))
+        self._numbers = list(compress(self._numbers, kept))
+        self._rows = {face: int(moved_to[row]) for face, row in self._rows.items()}
+        self._shared_rows = 0
+
+
+def _highest(cosines: NDArray[np.float32], most: int) -> NDArray[np.intp]:
+    """Return the rows of the `most` highest cosines and of all that equal the lowest of these, without -inf."""
+    rows: NDArray[np.intp] = np.arange(len(cosines))
+    if len(cosines) > most * _BLOCK:
+        starts = np.arange(0, len(cosines), _BLOCK)
+        maxima = np.maximum.reduceat(cosines, starts)
+        blocks = starts[maxima >= np.partition(maxima, -most)[-most]]
+        rows = (blocks[:, np.newaxis] + np.arange(_BLOCK)).ravel()
+        rows = rows[rows < len(cosines)]
+    values = cosines[rows]
+    if len(values) > most:
+        rows = rows[values >= np.partition(values, -most)[-most]]
+    return rows[np.isfinite(cosines[rows])]
+
+
+def _resized(array: NDArray[A], capacity: int) -> NDArray[A]:
+    resized = np.zeros((capacity, *array.shape[1:]), array.dtype)
+    resized[: len(array)] = array
+    return resized

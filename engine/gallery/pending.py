@@ -1,0 +1,43 @@
+"""The fold of the people topic plus the decisions that are not committed yet."""
+
+from collections.abc import Sequence
+
+from engine.gallery.people import KnownPerson, People
+
+
+class PendingPeople:
+    """The people after each decision of one transaction; implements engine.calls.people.PeopleNow."""
+
+    def __init__(self, people: People) -> None:
+        self._people = people
+        self._decided: dict[str, KnownPerson] = {}
+        self._count = len(people)
+
+    @property
+    def count(self) -> int:
+        """The number of enrolled people."""
+        return self._count
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether a record of the people topic cannot be read, so that a person may be missing."""
+        return bool(self._people.unreadable)
+
+    def known(self, identity_id: str) -> KnownPerson:
+        """Return everything that a decision about this person needs."""
+        return self._decided.get(identity_id) or self._people.known(identity_id)
+
+    def hidden_keys(self, identity_id: str) -> Sequence[bytes]:
+        """Return all keys of a person of whom a record cannot be read.
+
+        Empty: every record of the person can be read, or an earlier decision of this transaction has replaced them.
+        """
+        if identity_id in self._decided or not self._people.hides(identity_id):
+            return ()
+        return self._people.keys_of(identity_id)
+
+    def decided(self, identity_id: str, after: KnownPerson) -> None:
+        """Record that a decision leaves the person as `after`."""
+        before = self.known(identity_id)
+        self._count += (after.record is not None) - (before.record is not None)
+        self._decided[identity_id] = after

@@ -1,0 +1,79 @@
+"""The search port: the interface between decisions and any index that searches the gallery."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from contract.people.records import PersonRecord
+from contract.terms import DEFAULT_GROUP
+from contract.vectors import Vector
+
+FaceId = tuple[str, int]
+"""The identity_id of a person and the number of one of the person's faces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The people whose faces a search compares: those of a group.
+
+    A scope is resolved once per request (engine.gallery.scope).
+    """
+
+    group_name: str = DEFAULT_GROUP
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A person of the gallery, the number of the person's face nearest to the probe, and its cosine, -1..1."""
+
+    person: PersonRecord
+    number: int
+    cosine: float
+
+
+class Gallery(Protocol):
+    """The faces enrolled at one version of the people topic: a value that never changes and that any thread may search.
+
+    Candidates are ordered by falling cosine, then by rising identity_id.
+    """
+
+    @property
+    def version(self) -> int:
+        """The offset in the people topic behind the last record that the gallery contains."""
+        ...
+
+    def count(self, scope: Scope) -> int:
+        """Return the number of faces that a search in that scope compares."""
+        ...
+
+    def best(self, probe: Vector, scope: Scope, most: int = 1) -> Sequence[Candidate]:
+        """Return the `most` people nearest to a unit vector, each once; fewer where the scope has fewer people."""
+        ...
+
+    def above(self, probe: Vector, scope: Scope, cosine: float) -> Sequence[Candidate]:
+        """Return every person who has a face with at least that cosine to a unit vector, each once."""
+        ...
+
+
+class FaceIndex(Protocol):
+    """The index in which the fold of the people topic stores embeddings; only one thread may change it."""
+
+    def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
+        """Add a face; a face without an owner is stored but not searched."""
+        ...
+
+    def assign(self, face: FaceId, owner: PersonRecord | None) -> None:
+        """Assign a face to the present record of its person; None excludes the face from searches."""
+        ...
+
+    def remove(self, face: FaceId) -> None:
+        """Remove a face from the index; an unknown face is ignored."""
+        ...
+
+    def vector(self, face: FaceId) -> Vector | None:
+        """Return the embedding of a face, or None for an unknown face."""
+        ...
+
+    def snapshot(self, version: int) -> Gallery:
+        """Return the gallery as it is now."""
+        ...

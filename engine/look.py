@@ -1,0 +1,209 @@
+"""One look at a picture: from its bytes to findings and an embedding, without a gallery and without a request.
+
+The stages are decode, detect, quality, liveness and embed; each stage can end the look with a refusal. Attributes,
+where they are wanted, are estimated last.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from contract.errors import Code, PictureRefused, Refusal, Refused
+from contract.findings import Attributes
+from contract.terms import LivenessMode, QualityLevel
+from engine.context import Context
+from engine.timing import StageTimer
+from engine.vision.attributes import measure_attributes
+from engine.vision.decode.versions import Versions
+from engine.vision.finding import find_in_versions, version_for
+from engine.vision.liveness import Liveness, check_liveness
+from engine.vision.ports import Box, Check, Embedding, Face, Image
+from engine.vision.quality import Measured, measure_all, measure_quality, quality_score
+from engine.vision.turned import turn
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """The findings about one face of a picture; the findings of stages that the look did not reach are None or empty.
+
+    `faces`: the number of faces in the picture. `quality`: the items that have a limit. `measured`: the other items,
+    where `Wanted.all_items` is set.
+    """
+
+    faces: int | None = None
+    face: Face | None = None
+    quality: tuple[Check, ...] = ()
+    measured: tuple[Measured, ...] = ()
+    quality_score: float | None = None
+    liveness: Liveness | None = None
+    attributes: Attributes | None = None
+
+
+NOTHING_FOUND = Findings()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The parameters of a look. Liveness is checked, and low quality refused, for the largest face only.
+
+    `field`: the name of the picture's request field, which is put before the message of every refusal.
+    `min_face_size`: smaller faces (shorter side in pixels of the picture as sent) do not count as the largest face.
+    `infrared`: the picture of the second lens. `all_items`: items of quality without a limit are measured too.
+    `most_faces`: the most faces that are measured, the largest first. `as_jpeg`: the picture is returned as a JPEG too.
+    """
+
+    field: str | None = None
+    min_face_size: int = 0
+    quality_level: QualityLevel = "no"
+    refuse_low_quality: bool = True
+    all_items: bool = False
+    most_faces: int = 1
+    liveness: LivenessMode = "liveness_off"
+    infrared: bytes | None = None
+    attributes: bool = False
+    as_jpeg: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """The result of a look: the findings about the largest face, and its embedding or the refusal that ended the look.
+
+    `further`: the findings about the other measured faces. `jpeg`: the picture as a JPEG, where that was wanted.
+    `timings_ms`: milliseconds per stage.
+    """
+
+    findings: Findings
+    embedding: Embedding | Refusal
+    further: tuple[Findings, ...] = ()
+    jpeg: bytes | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+def look(picture: bytes, wanted: Wanted, context: Context) -> Look:
+    """Look at one picture; whatever its bytes are, the result has an embedding or a refusal, and no error is raised."""
+    looking = _Looking(picture, wanted, context)
+    ended: Embedding | Refusal
+    try:
+        ended = looking.run()
+    except Refused as refused:
+        ended = refused.refusal if wanted.field is None else refused.about(wanted.field).refusal
+    return looking.result(ended)
+
+
+def total_ms(*looks: Look) -> dict[str, float]:
+    """Return the milliseconds per stage of several looks together."""
+    stages = dict.fromkeys(stage for one in looks for stage in one.timings_ms)
+    return {stage: round(sum(one.timings_ms.get(stage, 0.0) for one in looks), 3) for stage in stages}
+
+
+class _Looking:
+    """Runs the stages in order and collects their findings."""
+
+    def __init__(self, picture: bytes, wanted: Wanted, context: Context) -> None:
+        self._wanted, self._models, self._policy = wanted, context.models, context.policy
+        self._max_pixels, self._timer = context.max_pixels, StageTimer(context.clock)
+        self._versions = Versions(picture, context.max_pixels)
+        self._found, self._further = NOTHING_FOUND, list[Findings]()
+        self._embedding: Embedding | None = None
+        self._jpeg: bytes | None = None
+
+    def run(self) -> Embedding:
+        """Run all wanted stages and return the embedding of the largest face.
+
+        Raises:
+            Refused: a stage ended the look.
+        """
+        wanted = self._wanted
+        image, faces = find_in_versions(self._versions, self._models.detector, self._timer)
+        self._found = Findings(faces=len(faces))
+        face = self._largest(faces)
+        self._found = self._measure(image, face)
+        if wanted.refuse_low_quality:
+            _require_quality(self._found.quality)
+        if wanted.liveness != "liveness_off":
+            self._check_liveness(image, face)
+        embedding = self._embed(image, face)
+        self._found = replace(self._found, quality_score=quality_score(image, face, embedding))
+        if wanted.attributes:
+            with self._timer.stage("attributes"):
+                self._found = replace(self._found, attributes=measure_attributes(image, face, self._models))
+        for other in faces[1 : wanted.most_faces]:
+            self._further.append(self._measure_further(image, other))
+        if wanted.as_jpeg:
+            self._jpeg = self._versions.as_jpeg()
+        return embedding
+
+    def result(self, ended: Embedding | Refusal) -> Look:
+        """Return the findings of all stages that were run."""
+        return Look(self._found, ended, tuple(self._further), self._jpeg, self._timer.timings_ms)
+
+    def _largest(self, faces: Sequence[Face]) -> Face:
+        face = next((face for face in faces if face.sent_box.shorter_side >= self._wanted.min_face_size), None)
+        if face is None:
+            raise PictureRefused(
+                Code.NO_FACE,
+                "no face of min_face_size found in the picture" if faces else "no face found in the picture",
+            )
+        return face
+
+    def _measure(self, image: Image, face: Face) -> Findings:
+        level, custom, pose = self._wanted.quality_level, self._policy.custom_quality, self._models.pose
+        others: Sequence[Measured] = ()
+        with self._timer.stage("quality"):
+            if self._wanted.all_items:
+                checks, others = measure_all(image, face, level, custom, pose)
+            else:
+                checks = measure_quality(image, face, level, custom, pose)
+        return Findings(self._found.faces, face, tuple(checks), tuple(others))
+
+    def _measure_further(self, image: Image, face: Face) -> Findings:
+        found = self._measure(image, face)
+        with self._timer.stage("embed"):
+            embedding = self._models.embedder(image, face)
+        return replace(found, quality_score=quality_score(image, face, embedding))
+
+    def _check_liveness(self, image: Image, face: Face) -> None:
+        # Both lenses are in one device, so the infrared picture is turned by the same angle as the colour picture.
+        infrared: Image | None = None
+        if self._wanted.liveness == "liveness_rgb_ir":
+            share = face.box.shorter_side / max(image.shape[:2])
+            infrared = turn(self._infrared(share), face.quarter_turns)
+        original = self._original(image, face)
+        embedding = partial(self._embed, image, face)
+        with self._timer.stage("liveness"):
+            liveness = check_liveness(image, face, infrared, embedding, self._models, self._policy, original)
+        self._found = replace(self._found, liveness=liveness)
+        if not liveness.passed:
+            failed = ", ".join(liveness.failed)
+            raise Refused(Code.LIVENESS_DETECT_FAIL, f"the face was not accepted as live: {failed}")
+
+    def _original(self, image: Image, face: Face) -> tuple[Image, Box]:
+        """Return the image at full size, and the face's box in it: a screen's pixel grid is lost in a smaller image."""
+        if face.reduction == 1:
+            return image, face.box
+        with self._timer.stage("decode"):
+            whole = turn(self._versions.version(), face.quarter_turns)
+        across, down = whole.shape[1] / image.shape[1], whole.shape[0] / image.shape[0]
+        box = face.box
+        return whole, Box(box.x * across, box.y * down, box.width * across, box.height * down)
+
+    def _infrared(self, face_share: float) -> Image:
+        if self._wanted.infrared is None:
+            raise Refused(Code.PARAM_ERROR, "ir_image_base64 is needed: this site checks liveness with an IR picture")
+        try:
+            with self._timer.stage("decode"):
+                return version_for(Versions(self._wanted.infrared, self._max_pixels), face_share)
+        except PictureRefused as error:
+            raise error.about("ir_image_base64") from None
+
+    def _embed(self, image: Image, face: Face) -> Embedding:
+        if self._embedding is None:
+            with self._timer.stage("embed"):
+                self._embedding = self._models.embedder(image, face)
+        return self._embedding
+
+
+def _require_quality(checks: Sequence[Check]) -> None:
+    failed = [check.name for check in checks if not check.passed]
+    if failed:
+        raise PictureRefused(Code.LOW_QUALITY_ERROR, f"the face's quality is too low: {', '.join(failed)}")

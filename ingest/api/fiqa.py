@@ -1,0 +1,79 @@
+"""FIQA, as versions 5 and 6 ask it."""
+
+from typing import Any
+
+import msgspec
+
+from contract.calls.declaration import Declaration, Values
+from contract.calls.fiqa import FIQA, FIQA_V6, AssessedFace, DetailedResult, FiqaResult, Scores
+from contract.calls.shared import Data
+from contract.findings import CheckResult, FaceQuality, MeasuredItem
+from contract.messages import FiqaAnswer, FiqaRequest
+from ingest.api.binding import Binding, Services, ask, request_of
+from ingest.call import Call
+from ingest.pictures import PictureField
+from ingest.render import Rendered, success
+
+_PICTURES = (PictureField("image_base64_str", "image", path="image_path"),)
+_NOT_MEASURED = -1
+_DECIMALS = 4
+"""More would be noise: another JPEG decoder already changes them."""
+
+
+def _request(call: Call, values: Values) -> FiqaRequest:
+    return request_of(FiqaRequest, call, values, image=b"", quality_level=values["fiqa_level"])
+
+
+async def _faces(call: Call, services: Services, declaration: Declaration) -> tuple[FaceQuality, ...]:
+    answer, _ = await ask(call, services, declaration, _request, _PICTURES, FiqaAnswer)
+    return answer.faces
+
+
+async def _fiqa(call: Call, services: Services) -> Rendered:
+    return success(Data([_assessed(face) for face in await _faces(call, services, FIQA)]))
+
+
+async def _fiqa_v6(call: Call, services: Services) -> Rendered:
+    largest = _assessed((await _faces(call, services, FIQA_V6))[0])
+    detail = DetailedResult(
+        bbox=largest.bbox,
+        passed_items=largest.success,
+        failed_items=largest.fails,
+        detailed_scores=largest.info,
+        quality_score=largest.score,
+    )
+    return success(FiqaResult(fiqa_result=largest.fiqa_result, detailed_result=detail))
+
+
+def _assessed(found: FaceQuality) -> AssessedFace:
+    face = found.face
+    return AssessedFace(
+        bbox=(round(face.x), round(face.y), round(face.x + face.width), round(face.y + face.height)),
+        success=[check.name for check in found.checks if check.passed],
+        fails=[check.name for check in found.checks if not check.passed],
+        fiqa_result=found.passed,
+        info=_scores(found),
+        score=round(found.quality_score, _DECIMALS),
+    )
+
+
+def _scores(found: FaceQuality) -> Scores:
+    """The vendor's `partial` and `mask` are verdicts. Our item mask is how much of a mouth shows, so that less is
+    worse; callers expect the opposite of that name."""
+    scores: dict[str, Any] = {"mask": _NOT_MEASURED, "occlusion": []}
+    items: tuple[CheckResult | MeasuredItem, ...] = (*found.checks, *found.measured)
+    for item in items:
+        value = round(item.value, _DECIMALS)
+        if item.name == "headpose":
+            scores["headpose"] = {f"{name}_angle": round(angle, _DECIMALS) for name, angle in item.detail.items()}
+        elif item.name == "partial":
+            scores["partial"], scores["partial_share"] = found.cut, value
+        elif item.name == "mask":
+            scores["mask"], scores["mouth_shown"] = int(found.masked), value
+        else:
+            scores[item.name] = [value] if item.name == "occlusion" else value
+    # An item that only a newer processor knows is left out.
+    return msgspec.convert(scores, Scores)
+
+
+CALLS = (Binding(declaration=FIQA, handle=_fiqa), Binding(declaration=FIQA_V6, handle=_fiqa_v6))

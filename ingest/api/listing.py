@@ -1,0 +1,6 @@
+"""All calls that the server knows."""
+
+from ingest.api import compare, fiqa, match, people, service
+
+BINDINGS = (*match.CALLS, *compare.CALLS, *fiqa.CALLS, *people.CALLS, *service.CALLS)
+DECLARATIONS = tuple(binding.declaration for binding in BINDINGS)

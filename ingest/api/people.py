@@ -1,0 +1,226 @@
+"""The people calls: POST, GET, PUT and DELETE of users.
+
+Changes are requests through the log like any other; the people topic is the only store, and GET answers from what this
+process has read of it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from broker.port import BrokerError
+from contract.calls.declaration import Values
+from contract.calls.people import (
+    CHANGE,
+    ENROL,
+    LIST,
+    REMOVE,
+    ChangedPerson,
+    EnrolledPerson,
+    Failed,
+    ListedPerson,
+    PeoplePage,
+    RemovedPeople,
+    RemovedPerson,
+)
+from contract.calls.rules import param_error
+from contract.calls.shared import Data
+from contract.errors import Code, Refusal, Refused
+from contract.http import GALLERY_VERSION_HEADER, UNCHANGED_HEADER
+from contract.messages import DeletedAnswer, DeleteRequest, EnrolRequest, PersonAnswer, Reply
+from contract.people.keys import photo_key
+from contract.people.records import PersonRecord, photo_of
+from ingest.api.binding import Binding, Services, ask, read_body, request_of
+from ingest.call import Call
+from ingest.exchange import ANSWER_MARGIN_S, timed_out
+from ingest.line import Shed
+from ingest.pictures import PictureField, to_base64
+from ingest.render import Headers, Rendered, success
+
+_PICTURES = (PictureField("reg_photo", "photo"),)
+
+
+def people_unreadable() -> Shed:
+    """50380: whoever decided now might miss somebody."""
+    return Shed("people", "a record of the enrolled people cannot be read; the operator must replace it")
+
+
+async def _enrol(call: Call, services: Services) -> Rendered:
+    answer, reply = await ask(call, services, ENROL, _enrolment, _PICTURES, PersonAnswer)
+    person = EnrolledPerson(
+        identity_id=answer.identity_id,
+        group_name=",".join(answer.group_names),
+        reg_photo=to_base64(answer.photo or b""),
+        info=_shown(answer.identity_id, answer.info),
+    )
+    return success(Data(person), _headers(answer, reply))
+
+
+async def _change(call: Call, services: Services) -> Rendered:
+    answer, reply = await ask(call, services, CHANGE, _changing, _PICTURES, PersonAnswer)
+    image_id = answer.image_id or ""
+    person = ChangedPerson(
+        identity_id=answer.identity_id,
+        image_id=image_id,
+        group_name=list(answer.group_names),
+        info=_shown(answer.identity_id, answer.info, image_id),
+    )
+    return success(Data(person), _headers(answer, reply))
+
+
+async def _remove(call: Call, services: Services) -> Rendered:
+    """A list is removed as far as it goes: the answer names who could not be removed and why. Only when nobody could be
+    is it the first of the refusals. Somebody whose record cannot be read can be removed as well."""
+    one, several = _wanted(await read_body(call, services, REMOVE), call.settings.max_delete)
+    people = services.people
+    if people.unreadable and not all(map(people.hides, (one,) if several is None else several)):
+        raise people_unreadable()
+    return await (_remove_one(call, services, one) if several is None else _remove_several(call, services, several))
+
+
+async def _remove_one(call: Call, services: Services, identity_id: str) -> Rendered:
+    request = request_of(DeleteRequest, call, {"identity_id": identity_id})
+    reply = await services.exchange.ask(call, request)
+    if not isinstance(reply.answer, DeletedAnswer):
+        raise TypeError(f"a delete was answered with {type(reply.answer).__name__}")
+    person = RemovedPerson(identity_id=identity_id, group_name=list(reply.answer.group_names))
+    return success(Data(person), _version_header(reply.gallery_version))
+
+
+async def _remove_several(call: Call, services: Services, identity_ids: Sequence[str]) -> Rendered:
+    requests = [
+        # Each request of the log has an id of its own.
+        request_of(DeleteRequest, call, {"identity_id": who}, request_id=f"{call.request_id}-{number}")
+        for number, who in enumerate(identity_ids, 1)
+    ]
+    outcomes = dict(zip(identity_ids, await services.exchange.ask_all(call, requests), strict=True))
+    failed = {who: outcome for who, outcome in outcomes.items() if isinstance(outcome, Refusal)}
+    versions = [outcome.gallery_version for outcome in outcomes.values() if isinstance(outcome, Reply)]
+    if not versions:
+        raise Refused.of(next(iter(failed.values())))
+    people = RemovedPeople(
+        identity_ids=[who for who in outcomes if who not in failed],
+        failed=[Failed(identity_id=who, error=REMOVE.dialect.detail(refusal)) for who, refusal in failed.items()],
+    )
+    return success(Data(people), _version_header(max(versions)))
+
+
+async def _list(call: Call, services: Services) -> Rendered:
+    """The people as of the newest change that was made through this ingress, or a newer one."""
+    call.arrived()
+    sent = call.request.rel_url.query
+    services.metrics.unknown_fields.inc(LIST.unknown(sent))
+    wanted = LIST.read_query(sent)
+    try:
+        async with asyncio.timeout_at(call.wait_until - ANSWER_MARGIN_S):
+            if not await services.reached(services.exchange.gallery_version, call.settings.deadline_s):
+                raise timed_out()
+            headers = _version_header(services.people.version)
+            people = _selected(services, wanted)
+            page = PeoplePage(identities_list=await _with_photos(call, services, people, wanted["need_bring_pic"]))
+    except TimeoutError:
+        raise timed_out() from None
+    return success(Data(page), headers)
+
+
+def _enrolment(call: Call, values: Values) -> EnrolRequest:
+    if values["need_bring_pic"] and values["reg_photo"] is None and values["feature"] is None:
+        raise param_error(
+            "reg_photo is needed, or import_mode with feature; need_bring_pic false enrols without a face"
+        )
+    return _person_request(call, values, update=False)
+
+
+def _changing(call: Call, values: Values) -> EnrolRequest:
+    return _person_request(call, values, update=True)
+
+
+def _person_request(call: Call, values: Values, *, update: bool) -> EnrolRequest:
+    if values["import_mode"] and values["feature"] is None:
+        raise param_error("import_mode needs feature")
+    names, level = values["group_name"], values["fiqa_level"]
+    return request_of(EnrolRequest, call, values, update=update, group_names=names, quality_level=level)
+
+
+def _wanted(values: Values, most: int) -> tuple[str, Sequence[str] | None]:
+    """One person, or several."""
+    one, several = values["identity_id"], values["identity_ids"]
+    if one is not None and several is not None:
+        raise param_error("either identity_id or identity_ids is needed, not both")
+    if several is not None and len(several) > most:
+        raise param_error(f"identity_ids must name at most {most} people")
+    return one, several
+
+
+def _selected(services: Services, wanted: Values) -> Sequence[PersonRecord]:
+    identity_id, group_name = wanted["identity_id"], wanted["group_name"]
+    if identity_id is not None:
+        person = services.people.person(identity_id)
+        if person is None:
+            raise Refused(Code.ID_NOT_FOUND, "nobody of that identity_id is enrolled")
+        return [person]
+    if group_name is not None and not services.people.has_group(group_name):
+        raise Refused(Code.NOT_FOUND, "no group of that group_name exists")
+    return services.people.page(group_name, wanted["skip_num"], wanted["limit"])
+
+
+async def _with_photos(
+    call: Call, services: Services, people: Sequence[PersonRecord], with_photos: bool
+) -> list[ListedPerson]:
+    """The people with their newest photos, as far as the limit on their bytes goes."""
+    listed: list[ListedPerson] = []
+    remaining = call.settings.max_listed_photo_bytes if with_photos else 0
+    for person in people:
+        photo = await _photo(services, person) if remaining else b""
+        if len(photo) > remaining:
+            photo, remaining = b"", 0
+        call.reservation.take(len(photo))
+        remaining -= len(photo)
+        newest = str(person.faces[-1]) if person.faces else ""
+        listed.append(
+            ListedPerson(
+                identity_id=person.identity_id,
+                group_name=list(person.group_names),
+                reg_photo=to_base64(photo),
+                info=_shown(person.identity_id, person.info, newest),
+            )
+        )
+    return listed
+
+
+async def _photo(services: Services, person: PersonRecord) -> bytes:
+    for number in reversed(person.faces):
+        found = services.people.photo(person.identity_id, number)
+        if found is None:
+            continue
+        key = photo_key(person.identity_id, number)
+        try:
+            jpeg = await services.photos.read(key, found.partition, found.offset, partial(photo_of, reference=found))
+        except BrokerError:
+            raise Refused(Code.OVERLOADED, "the log cannot be read now; try again") from None
+        if jpeg is not None:
+            return jpeg
+    return b""
+
+
+def _shown(identity_id: str, info: dict[str, Any], image_id: str | None = None) -> dict[str, Any]:
+    """The info of an answer: a user_id that was sent is kept."""
+    return {"user_id": identity_id, **info, **({} if image_id is None else {"image_id": image_id})}
+
+
+def _headers(answer: PersonAnswer, reply: Reply) -> Headers:
+    unchanged = ((UNCHANGED_HEADER, "true"),) if answer.unchanged else ()
+    return (*_version_header(reply.gallery_version), *unchanged)
+
+
+def _version_header(version: int) -> Headers:
+    return ((GALLERY_VERSION_HEADER, str(version)),)
+
+
+CALLS = (
+    Binding(declaration=ENROL, handle=_enrol, administrative=True, needs_people=True),
+    Binding(declaration=LIST, handle=_list, needs_people=True),
+    Binding(declaration=CHANGE, handle=_change, administrative=True, needs_people=True),
+    Binding(declaration=REMOVE, handle=_remove, administrative=True),
+)

@@ -1,0 +1,50 @@
+"""Writes what events and evidence name into the configs topic, and once a day how far the gallery is."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from broker.outages import OutageLog
+from broker.port import Broker, BrokerError, NewRecord
+from contract.configs import Checkpoint, ConfigRecord, checkpoint_record
+from contract.people.directory import Directory
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 2.0
+_DAY_S = 86_400.0
+
+
+async def write_configs(broker: Broker, topic: str, records: Sequence[ConfigRecord]) -> None:
+    """Write the records; tries again while the log cannot be written.
+
+    Raises:
+        BrokerError: they can never be written.
+    """
+    outages = OutageLog(log)
+    while True:
+        try:
+            await broker.append([NewRecord(topic, record.key, record.value, partition=0) for record in records])
+        except BrokerError as error:
+            if not error.retriable:
+                raise
+            outages.failed(f"topic {topic} cannot be written: {error}; trying again")
+            await asyncio.sleep(_RETRY_S)
+        else:
+            outages.recovered(f"topic {topic} is written again")
+            return
+
+
+async def keep_checkpoints(broker: Broker, topic: str, people: Directory, clock: Callable[[], float]) -> None:
+    """Write a checkpoint of the people now, and another at the beginning of every day (UTC), for ever.
+
+    Raises:
+        BrokerError: it can never be written.
+    """
+    while True:
+        now_s = clock()
+        checkpoint = Checkpoint(
+            time=now_s, gallery_version=people.version, people=len(people), faces=people.faces_count
+        )
+        await write_configs(broker, topic, [checkpoint_record(checkpoint)])
+        await asyncio.sleep(_DAY_S - now_s % _DAY_S + 1.0)

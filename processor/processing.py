@@ -1,0 +1,212 @@
+"""From a request record to what is known about it: the part that may run for many records at once.
+
+Queries are decided here. Of a change of the people only the slow part is prepared, because the decision is made in the
+order of the log (processor.admin_lane).
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from broker.port import BrokerError, Record
+from contract.errors import Code, Refusal, Refused
+from contract.messages import Effort, Request, decode_request
+from engine.calls import UNREADABLE, Call, Change, Query, call_of
+from engine.calls.call import Decision
+from engine.calls.people import NOTHING_PREPARED, Prepared
+from engine.calls.reporting import picture_digest
+from engine.calls.unreadable import UNREADABLE_DECISION, UnreadableRequest
+from engine.context import Context
+from engine.gallery.port import FaceId
+from processor.envelope import Envelope, envelope_of
+from processor.people import PeopleAccess
+from processor.pool import MatchingPool
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+EXPIRED = Refusal(Code.TIMEOUT, "the answer was not ready within the deadline")
+"""The answer to a request that nobody waits for any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a record is a dead letter: the stage it failed in and the error in words without its data."""
+
+    stage: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Processed:
+    """A request and what is known about it without knowing what the requests before it come to.
+
+    `decision` is None where the request is a change that is still to be decided, from `prepared`. `gallery_version` is
+    the one that the decision is based on; `photo` the enrolled JPEG that the answer shows; `digests` the sha256 (hex)
+    of the request's pictures, None where nobody computed them yet.
+    """
+
+    record: Record
+    envelope: Envelope
+    call: Call[Any, Any]
+    request: Request | UnreadableRequest
+    decision: Decision | None = None
+    prepared: Prepared = NOTHING_PREPARED
+    gallery_version: int = 0
+    photo: bytes | None = None
+    failure: Failure | None = None
+    digests: tuple[str, ...] | None = None
+
+    @property
+    def would_be_lost(self) -> bool:
+        """Whether an answer alone would leave no trace of what happened: after an unexpected error, and where nobody
+        waits for the answer to a dead letter that was sent again."""
+        return self.failure is not None or self.envelope.retry_of is not None
+
+    @property
+    def leaves_event(self) -> bool:
+        """Whether an event is written."""
+        return self.call.leaves_event(self.request) or self.would_be_lost
+
+
+def unreadable(record: Record, envelope: Envelope, failure: Failure) -> Processed:
+    """A record that is no request, or of whose request nothing can be made."""
+    request = UnreadableRequest(envelope.request_id, record.timestamp_ms / 1000.0)
+    return Processed(record, envelope, UNREADABLE, request, UNREADABLE_DECISION, failure=failure)
+
+
+class Processing:
+    """Processes the records of one topic on a pool of matching threads; never raises for what a record contains.
+
+    `administrative`: the topic is the admin topic, whose requests do not take the turn of others in the pool. `clock`:
+    epoch seconds.
+    """
+
+    def __init__(
+        self,
+        access: PeopleAccess,
+        context: Context,
+        pool: MatchingPool,
+        clock: Callable[[], float],
+        *,
+        replies_topic: str,
+        gallery_wait_s: float,
+        administrative: bool = False,
+    ) -> None:
+        self._access, self._context = access, context
+        self._pool, self._clock = pool, clock
+        self._replies_topic, self._gallery_wait_s = replies_topic, gallery_wait_s
+        self._administrative = administrative
+
+    async def __call__(self, record: Record) -> Processed:
+        """All that can be known about a record without knowing what the records before it come to."""
+        envelope = envelope_of(record, self._replies_topic)
+        if record.damaged:
+            log.error("request %s is damaged in the log; it becomes a dead letter", envelope.request_id)
+            return self._unreadable(record, envelope, "the record is damaged in the file of the log")
+        try:
+            request = decode_request(record.value or b"")
+        except msgspec.DecodeError:
+            return self._unreadable(record, envelope, "the record is not a request")
+        if request.administrative is not self._administrative:
+            return self._unreadable(record, envelope, "the request belongs in another topic")
+        call = call_of(request)
+        processed = Processed(record, envelope, call, request)
+        try:
+            if self._administrative:
+                return await self._prepare(processed)
+            return await self._query(processed)
+        except Refused as refused:
+            return self._refused(processed, refused.refusal)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, this request still gets its event and answer
+            internal, failure = _unexpected(envelope, call.kind, error)
+            return replace(self._refused(processed, internal), failure=failure)
+
+    def expire(self, processed: Processed) -> Processed:
+        """What is left of a query whose sender has been answered TIMEOUT meanwhile: the refusal that says so.
+
+        What became a dead letter stays one.
+        """
+        return processed if processed.failure is not None else self._refused(processed, EXPIRED)
+
+    async def _query(self, processed: Processed) -> Processed:
+        envelope, request = processed.envelope, processed.request
+        call = cast("Query[Any, Any]", processed.call)
+        if call.searches:
+            await self._wait_for_gallery(envelope)
+        gallery = self._access.people.gallery()
+        decision, digests = await self._in_pool(processed, lambda: call.decide(request, gallery, self._context))
+        photo = await self._photo(envelope, call.photos(request, decision, self._context))
+        return replace(processed, decision=decision, gallery_version=gallery.version, photo=photo, digests=digests)
+
+    async def _prepare(self, processed: Processed) -> Processed:
+        call = cast("Change[Any]", processed.call)
+        if not call.takes_long(processed.request):
+            return processed
+        prepared, digests = await self._in_pool(processed, lambda: call.prepare(processed.request, self._context))
+        return replace(processed, prepared=prepared, digests=digests)
+
+    def _refused(self, processed: Processed, refusal: Refusal) -> Processed:
+        gallery = self._access.people.gallery()
+        decision = processed.call.refuse(processed.request, refusal, gallery, self._context)
+        return replace(processed, decision=decision, gallery_version=gallery.version, photo=None)
+
+    def _unreadable(self, record: Record, envelope: Envelope, error: str) -> Processed:
+        return unreadable(record, envelope, Failure("decode", error))
+
+    async def _in_pool(self, processed: Processed, work: Callable[[], T]) -> tuple[T, tuple[str, ...] | None]:
+        """What `work` returns, and the digests of the pictures where an event is left."""
+        asked, envelope = time.perf_counter(), processed.envelope
+
+        def unless_expired() -> tuple[T, tuple[str, ...] | None]:
+            # Asked at the moment a thread is free: work that nobody waits for any more is not inferred.
+            if envelope.expired(self._clock()):
+                raise Refused.of(EXPIRED)
+            began = time.perf_counter()
+            try:
+                return work(), digests_of(processed) if processed.leaves_event else None
+            finally:
+                envelope.spent.effort = Effort(waited_s=began - asked, worked_s=time.perf_counter() - began)
+
+        done = await self._pool.run(unless_expired, urgent=not self._administrative)
+        if envelope.expired(self._clock()):
+            # Whoever waited has been answered TIMEOUT meanwhile; the event says the same.
+            raise Refused.of(EXPIRED)
+        return done
+
+    async def _wait_for_gallery(self, envelope: Envelope) -> None:
+        access, wanted = self._access, envelope.gallery_version
+        if wanted > access.people.version and not await access.reached(wanted, self._gallery_wait_s):
+            raise Refused(Code.OVERLOADED, "the people enrolled last are not loaded yet; try again shortly")
+        refusal = await access.complete(envelope)
+        if refusal is not None:
+            raise Refused.of(refusal)
+
+    async def _photo(self, envelope: Envelope, faces: Sequence[FaceId]) -> bytes | None:
+        for identity_id, number in faces:
+            try:
+                stored = await self._access.photo(identity_id, number)
+            except BrokerError as error:
+                log.warning("request %s: the enrolled photo could not be read: %s", envelope.request_id, error)
+                return None
+            if stored is not None:
+                return stored
+        return None
+
+
+def digests_of(processed: Processed) -> tuple[str, ...]:
+    """The sha256 (hex) of each picture of the request."""
+    return tuple(map(picture_digest, processed.call.pictures(processed.request)))
+
+
+def _unexpected(envelope: Envelope, stage: str, error: Exception) -> tuple[Refusal, Failure]:
+    log.error("request %s: unexpected error in stage %s", envelope.request_id, stage, exc_info=error)
+    refusal = Refusal(
+        Code.INTERNAL_ERROR, f"something went wrong here; ask the operator about request {envelope.request_id}"
+    )
+    return refusal, Failure(stage, type(error).__name__)

@@ -1,0 +1,61 @@
+"""What a running processor keeps beside the events: evidence, the configurations that it names, and checkpoints."""
+
+from hashlib import sha256
+
+import orjson
+
+from contract.configs import Checkpoint
+from contract.evidence import decode_evidence
+from contract.messages import Headers
+from contract.topics import Topics
+from engine.policy import Policy
+from tests.integration.test_processor import enrol, match, read_all, running
+from tests.support.faces import MODELS, photo
+
+TOPICS = Topics()
+
+
+async def test_every_match_that_compared_a_face_has_evidence_whose_configurations_can_be_read(tmp_path):
+    policy = Policy(threshold=0.7)
+    async with running(tmp_path, policy=policy) as system:
+        await system.send(enrol("e1", "anna", 1), enrol("e2", "ben", 2))
+        await system.wait_for(2)
+        await system.send(match(1, seed=1), match(2, seed=50), match(3, image=b"no picture"))
+        events = {event["id"]: event for event in await system.wait_for(5)}
+        records = await read_all(system.broker, TOPICS.evidence)
+        evidence = {record.key: decode_evidence(record.value or b"") for record in records}
+        configs = {record.key: record.value for record in await read_all(system.broker, TOPICS.configs)}
+
+    assert set(evidence) == {b"m1", b"m2"}, "the third was no picture, so there is no face to keep"
+    assert [candidate.identity_id for candidate in evidence[b"m1"].candidates] == ["anna", "ben"]
+    assert evidence[b"m1"].candidates[0].cosine >= evidence[b"m1"].threshold > evidence[b"m2"].candidates[0].cosine
+    for key, kept in evidence.items():
+        event = events[key.decode()]
+        assert (kept.outcome, kept.gallery_version) == (event["outcome"], event["gallery_version"])
+        settings = orjson.loads(configs[f"policy/{kept.policy}".encode()])
+        assert settings["threshold"] == policy.threshold
+        assert orjson.loads(configs[f"model-set/{kept.model_set}".encode()]) == dict(MODELS.identities)
+        value = configs[f"policy/{kept.policy}".encode()]
+        assert sha256(value).hexdigest().startswith(kept.policy)
+
+
+async def test_a_checkpoint_says_how_far_the_people_are(tmp_path):
+    async with running(tmp_path) as system:
+        await system.send(enrol("e1", "anna", 1))
+        await system.wait_for(1)
+        version = system.people.version
+    async with running(tmp_path) as system:
+        await system.send(match(1))
+        await system.wait_for(2)
+        records = await read_all(system.broker, TOPICS.configs)
+    checkpoints = [orjson.loads(record.value) for record in records if record.key.startswith(b"checkpoint/")]
+    last = Checkpoint(**checkpoints[-1])
+    assert (last.gallery_version, last.people, last.faces) == (version, 1, 1)
+
+
+async def test_a_replayed_request_is_marked_in_event_and_reply(tmp_path):
+    async with running(tmp_path) as system:
+        await system.send(match(1, image=photo(1)), **{Headers.REPLAY_OF: b"m0"})
+        (event,) = await system.wait_for(1)
+        assert event["replay_of"] == "m0"
+        assert system.replies["m1"].replay_of == "m0"
