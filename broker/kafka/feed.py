@@ -82,7 +82,7 @@ class Feed:
         turn = self._gate.turn()
         places = [TopicPartition(self._topic, partition) for partition in partitions]
         try:
-            # While a group is dealt partitions anew the library waits without a limit, whatever it is told.
+            # While a group is dealt partitions anew the library waits without a limit, whatever its timeout.
             async with asyncio.timeout(wait_s + _SLICE_S):
                 found = await self._consumer.getmany(*places, timeout_ms=int(wait_s * 1000), max_records=max_records)
         except TimeoutError:

@@ -48,7 +48,7 @@ _TAKING_S = 2.0
 _LOST_S = 1.0
 
 MakeBeats = Callable[[str, Callable[[], Iterable[int]]], Beats]
-"""The beats of a member of that group; the second argument tells the partitions that it serves."""
+"""The beats of a member of that group; the second argument returns the partitions that it serves."""
 
 
 class KafkaMember:

@@ -59,7 +59,7 @@ class MemberMachine:
         return self._numbers.last
 
     def committed(self, partition: int) -> tuple[bool, int | None]:
-        """Whether this member knows the group's offset in that partition, and the offset (None: no commit yet)."""
+        """Whether this member is sure of the group's offset in that partition; and the offset (None: no commit yet)."""
         owned = self._owned.get(partition)
         return (False, None) if owned is None or not owned.commits else (True, owned.committed.offset)
 
