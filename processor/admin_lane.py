@@ -1,4 +1,4 @@
-"""The lane of the admin topic: requests about people, decided in one order, committed many together.
+"""What the lane of the admin topic commits: requests about people, decided in one order, many in one transaction.
 
 A face is made ready in parallel, ahead of its turn. The decision is made in the order of the log, against the fold of
 the people topic plus what was decided before in the same transaction, whoever had the partition before. So no two
@@ -17,7 +17,7 @@ from engine.calls import Change
 from engine.calls.call import Decision
 from engine.calls.people import PEOPLE_UNREADABLE, PersonDecision
 from engine.gallery.pending import PendingPeople
-from processor.lane import Lane, NotMade
+from processor.commits import Commits, NotMade
 from processor.outputs import Emission, version_after
 from processor.processing import Failure, Processed
 
@@ -35,23 +35,24 @@ class _Decided:
     change: PersonDecision | None = None
 
 
-class AdminLane(Lane):
-    """The records of the admin topic's partition on their way from fetch to commit."""
+class AdminCommits(Commits):
+    """The commits of the admin topic's partition, whose records are decided when they are written."""
 
     _read_first: int | None = None
     """The gallery version to be read before a decision; None: not known, since another member may have decided last."""
 
-    def _forget_decisions(self) -> None:
+    def forget(self) -> None:
+        """The people topic is read to its end before the next decision."""
         self._read_first = None
 
-    async def _commit_together(self, batch: Sequence[Processed]) -> list[Emission]:
+    async def _write_together(self, batch: Sequence[Processed]) -> Sequence[Emission]:
         if self._read_first is None:
             self._read_first = await self._access.end()
         await self._access.read_up_to(self._read_first)
         while True:
             decided = self._decide_all(batch)
             try:
-                return await self._write(decided)
+                return await self._write_decided(decided)
             except _TooLate:
                 continue  # what came too late is decided as expired now
 
@@ -77,7 +78,7 @@ class AdminLane(Lane):
         pending.decided(decision.identity_id, decision.after)
         return _Decided(processed, decision, decision)
 
-    async def _write(self, decided: Sequence[_Decided]) -> list[Emission]:
+    async def _write_decided(self, decided: Sequence[_Decided]) -> list[Emission]:
         changes = [one.change for one in decided if one.change is not None]
         photos = [record for change in changes for record in self._emitter.photos(change)]
         read, written = self._people.version, 0

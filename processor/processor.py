@@ -26,7 +26,8 @@ from engine.context import Context
 from engine.gallery.people import People
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
-from processor.admin_lane import AdminLane
+from processor.admin_lane import AdminCommits
+from processor.commits import Commits
 from processor.configs import keep_checkpoints, write_configs
 from processor.decided import Decided
 from processor.intake import Intake, wait_until_idle
@@ -76,13 +77,13 @@ class Processor:
         self._outstanding = dict.fromkeys((topics.requests, topics.admin), 0)
         capacity = workers * settings.queued_per_worker
         self._intakes = [
-            self._intake(topics.requests, topics.processors, Lane, capacity, administrative=False),
-            self._intake(topics.admin, topics.admins, AdminLane, capacity, administrative=True),
+            self._intake(topics.requests, topics.processors, Commits, capacity, administrative=False),
+            self._intake(topics.admin, topics.admins, AdminCommits, capacity, administrative=True),
         ]
         self._tasks: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
 
-    def _intake(self, topic: str, group: str, kind: type[Lane], capacity: int, *, administrative: bool) -> Intake:
+    def _intake(self, topic: str, group: str, kind: type[Commits], capacity: int, *, administrative: bool) -> Intake:
         process = Processing(
             self._access,
             self._context,
@@ -97,7 +98,8 @@ class Processor:
 
         def new_lane(partition: int, member: GroupMember, left: Callable[[int], None]) -> Lane:
             hooks = LaneHooks(self._metrics.committed, left, self._metrics.commit_failed, self._lane_outages)
-            return kind(partition, member, process, process.expire, self._emitter, self._access, hooks, wait_s)
+            commits = kind(partition, member, process.expire, self._emitter, self._access)
+            return Lane(partition, member, process, commits, hooks, wait_s)
 
         return Intake(
             topic,

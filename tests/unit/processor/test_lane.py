@@ -13,7 +13,8 @@ from contract.people.records import PersonRecord
 from contract.topics import Topics
 from engine.calls.enrol import EnrolCall
 from engine.gallery.people import People
-from processor.admin_lane import AdminLane
+from processor.admin_lane import AdminCommits
+from processor.commits import Commits
 from processor.envelope import Envelope
 from processor.lane import Lane, LaneHooks
 from processor.outputs import Emitter, Ids
@@ -69,7 +70,8 @@ async def test_people_that_an_earlier_owner_of_the_partition_enrolled_are_read_b
     emitter = Emitter(TOPICS, context(), Ids({}, "p", "m"), "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: done.set(), lambda _: None, lambda: None)
     access = PeopleAccess(Log(), TOPICS.people, None, people, reached)  # type: ignore[arg-type]
-    lane = AdminLane(0, member, process, unchanged, emitter, access, hooks)  # type: ignore[arg-type]
+    commits = AdminCommits(0, member, unchanged, emitter, access)  # type: ignore[arg-type]
+    lane = Lane(0, member, process, commits, hooks)  # type: ignore[arg-type]
     running = asyncio.create_task(lane.run())
     lane.put(Record(TOPICS.requests, 0, 0, 0, b"anna", b""))
     async with asyncio.timeout(5):
@@ -96,7 +98,8 @@ async def test_a_finished_result_waits_a_moment_for_those_behind_it(wait_s: floa
     emitter = Emitter(TOPICS, context(), Ids({}, "p", "m"), "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: committed.release(), lambda _: None, lambda: None)
     access = PeopleAccess(None, TOPICS.people, None, people, never)  # type: ignore[arg-type]
-    lane = Lane(0, member, process, unchanged, emitter, access, hooks, wait_s)  # type: ignore[arg-type]
+    writer = Commits(0, member, unchanged, emitter, access)  # type: ignore[arg-type]
+    lane = Lane(0, member, process, writer, hooks, wait_s)  # type: ignore[arg-type]
     running = asyncio.create_task(lane.run())
     for offset in range(3):
         lane.put(Record(TOPICS.requests, 0, offset, 0, b"k", b""))

@@ -1,0 +1,94 @@
+"""From a commit that a lane asks for to one transaction of the log."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from broker.port import GroupMember
+from engine.calls.unreadable import UNREADABLE_DECISION
+from processor.lane_events import Commit
+from processor.outputs import Emission, Emitter
+from processor.people import PeopleAccess
+from processor.processing import Failure, Processed, unreadable
+
+log = logging.getLogger(__name__)
+
+
+class NotMade(Exception):
+    """What follows from a request could not be made; nothing of it is in the log."""
+
+
+class Commits:
+    """The commits of one partition, whose records were decided while they were processed.
+
+    What nobody waits for any more is written as expired; `expire` returns what is left of it.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        member: GroupMember,
+        expire: Callable[[Processed], Processed],
+        emitter: Emitter,
+        access: PeopleAccess,
+    ) -> None:
+        self._partition, self._member = partition, member
+        self._expire, self._emitter = expire, emitter
+        self._access, self._people = access, access.people
+        self._reply_partitions: int | None = None  # of the commit that is written now; None: no reply is left out
+
+    @property
+    def replies_topic(self) -> str:
+        """The topic whose partitions a commit may name as missing."""
+        return self._emitter.topics.replies
+
+    async def write(self, commit: Commit, batch: Sequence[Processed]) -> Sequence[Emission]:
+        """Write the results of `batch`, the processed records of the commit, and return what was written for each.
+
+        Raises:
+            RecordTooLarge, NotMade: the results cannot be written together, or never; nothing was written.
+            UnknownPartition: the replies topic does not have the partition of a reply; nothing was written.
+            BrokerError: the log cannot be written.
+        """
+        self._reply_partitions = commit.reply_partitions
+        if commit.instead is None:
+            return await self._write_together(batch)
+        (only,) = batch
+        error, request_id = commit.instead, only.envelope.request_id
+        log.error("request %s: its event could not be committed: %s", request_id, error, exc_info=error.__cause__)
+        instead = self._instead(only, "an output is larger than the log takes, or could not be made")
+        return await self._write_emissions(batch, [instead])
+
+    def forget(self) -> None:
+        """Forget what follows from the last commit: records are delivered again, and it is perhaps not written."""
+
+    async def _write_together(self, batch: Sequence[Processed]) -> Sequence[Emission]:
+        return await self._write_emissions(
+            batch, [self._emission(self._expire(one) if self._expired(one) else one) for one in batch]
+        )
+
+    async def _write_emissions(self, batch: Sequence[Processed], emissions: Sequence[Emission]) -> Sequence[Emission]:
+        records = [record for emission in emissions for record in emission.records]
+        await self._member.commit(self._partition, batch[-1].record.offset + 1, records)
+        return emissions
+
+    def _expired(self, processed: Processed) -> bool:
+        return processed.envelope.expired(self._emitter.clock())
+
+    def _emission(self, processed: Processed) -> Emission:
+        if processed.decision is not None:
+            try:
+                return self._sendable(self._emitter.of(processed, processed.decision, processed.gallery_version))
+            except Exception:
+                log.exception("request %s: its event could not be made", processed.envelope.request_id)
+        return self._instead(processed, "the event could not be made")
+
+    def _instead(self, processed: Processed, reason: str) -> Emission:
+        """Event, error and dead letter of what cannot have its own."""
+        failure = processed.failure or Failure("emit", reason)
+        dead = unreadable(processed.record, processed.envelope, failure)
+        return self._sendable(self._emitter.of(dead, UNREADABLE_DECISION, self._people.version))
+
+    def _sendable(self, emission: Emission) -> Emission:
+        if self._reply_partitions is None:
+            return emission
+        return emission.without_replies(self._emitter.topics.replies, self._reply_partitions)

@@ -1,0 +1,124 @@
+"""What happens to a lane, and what it asks for: the events and instructions of its machine (processor.lane_machine).
+
+A record is known by a number, which is never used twice; a record that is delivered again has another number. `Commit`
+and `Rewind` are questions: each is answered by `Done` or `Failed`. Every other instruction is carried out at once.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+# Events.
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """The log delivered a record; records come in offset order. `size`: bytes of its value."""
+
+    number: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The record is processed."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOver:
+    """The time of the `Wait` with this step has passed."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The commit is durable, or the log is rewound."""
+
+
+class Trouble(Enum):
+    """What follows from an error."""
+
+    RETRIABLE = auto()
+    """It can be tried again; whether a commit was written is known after a rewind only."""
+    UNWRITABLE = auto()
+    """A result of the commit is too large for the log, or could not be made; nothing was written."""
+    NO_REPLY_PARTITION = auto()
+    """A reply of the commit is for a partition that the replies topic does not have; nothing was written."""
+    FINAL = auto()
+    """It would fail for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The commit, the rewind, or (FINAL) the work on a record failed. `partitions`: of the replies topic."""
+
+    error: BaseException
+    trouble: Trouble
+    partitions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The lane ends: the partition passes to another member, or the processor ends."""
+
+
+Event = Put | Finished | TimeOver | Done | Failed | Dropped
+
+
+# Instructions.
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Write the results of these records, and the offset after the last of them, as one transaction.
+
+    `reply_partitions`: leave out replies to other partitions than these first ones (None: leave out none). `instead`:
+    write a dead letter instead of the results of the only record, because of this error.
+    """
+
+    numbers: tuple[int, ...]
+    reply_partitions: int | None = None
+    instead: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """Have the log deliver again from the committed offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The lane cannot go on: raise this error."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Report `TimeOver` with this step after so many seconds."""
+
+    step: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Have the log deliver nothing, and forget what was decided from commits: the last one is perhaps not written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Have the log deliver again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """These records leave the lane, committed or to be delivered again; end the work on them."""
+
+    numbers: tuple[int, ...]
+
+
+Question = Commit | Rewind | Stop
+Instruction = Question | Wait | Pause | Resume | Drop

@@ -1,0 +1,165 @@
+"""The lane of one partition as a pure state machine: events in, instructions out; no asyncio, no clock, no logging.
+
+Records are processed in parallel, and committed in the log's order. At most one of these is under way: a moment of
+waiting for results that can share a transaction, a commit, or a new start.
+
+- A commit takes finished records from the front, as many as one transaction may have.
+- A commit that cannot be written is tried with the first record alone. If that cannot be written either, a dead letter
+  is written instead: it would fail for ever, and with it everything behind it.
+- Replies whose partition does not exist are left out, until a commit has succeeded.
+- After a commit that failed otherwise, and may have been written all the same, the lane starts over: pause the
+  partition; wait, longer each time; rewind; forget every record; resume. Meanwhile no record is taken.
+"""
+
+from dataclasses import replace
+from enum import Enum, auto
+from itertools import accumulate, islice, takewhile
+
+from processor import lane_events as ev
+
+COMMITTED_TOGETHER = 64
+"""Results in one transaction: enough that the commits of a long queue cost little, few enough to stay small."""
+
+COMMITTED_BYTES = 16 * 1024 * 1024
+"""Of the requests whose results are in one transaction; a single one may be larger."""
+
+RETRY_FIRST_S, RETRY_MOST_S = 0.05, 2.0
+
+
+class _Phase(Enum):
+    """What is under way."""
+
+    NOTHING = auto()
+    GATHERING = auto()
+    COMMITTING = auto()
+    PAUSING = auto()
+    REWINDING = auto()
+    ENDED = auto()
+
+
+class LaneMachine:
+    """See the module. `gather_s`: how many seconds a finished result waits for those behind it; a transaction costs a
+    log about the same whatever it has, so a backlog goes faster in few."""
+
+    def __init__(self, gather_s: float) -> None:
+        self._gather_s = gather_s
+        self._sizes: dict[int, int] = {}  # of the records in the lane, in offset order
+        self._finished: set[int] = set()
+        self._phase = _Phase.NOTHING
+        self._commit = ev.Commit(())  # the last one
+        self._step = 0
+        self._retry_s = RETRY_FIRST_S
+        self._given: list[ev.Instruction] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything taken is committed or forgotten."""
+        return not self._sizes
+
+    def handle(self, event: ev.Event) -> list[ev.Instruction]:
+        """What is to be done now that this has happened."""
+        match event:
+            case ev.Put() if self._phase in (_Phase.PAUSING, _Phase.REWINDING, _Phase.ENDED):
+                self._give(ev.Drop((event.number,)))
+            case ev.Put():
+                self._sizes[event.number] = event.size
+            case ev.Finished() if event.number in self._sizes:
+                self._finished.add(event.number)
+            case ev.TimeOver() if event.step == self._step:
+                self._time_over()
+            case ev.Done():
+                self._done()
+            case ev.Failed():
+                self._failed(event)
+            case ev.Dropped():
+                self._end()
+        self._commit_more()
+        given, self._given = self._given, []
+        return given
+
+    def _commit_more(self) -> None:
+        if self._phase not in (_Phase.NOTHING, _Phase.GATHERING):
+            return
+        ready, more = self._ready()
+        if ready and not (more and self._gather_s > 0):
+            self._ask(_Phase.COMMITTING, ev.Commit(ready))
+        elif ready and self._phase is _Phase.NOTHING:
+            self._wait(_Phase.GATHERING, self._gather_s)
+
+    def _ready(self) -> tuple[tuple[int, ...], bool]:
+        """The finished records from the front that one transaction takes; whether it would take the next one as well,
+        which is not finished."""
+        front = tuple(islice(self._sizes, COMMITTED_TOGETHER))
+        finished = tuple(takewhile(self._finished.__contains__, front))
+        sizes = accumulate(self._sizes[number] for number in front[: len(finished) + 1])
+        fits = max(1, sum(size <= COMMITTED_BYTES for size in sizes))
+        return finished[:fits], len(finished) < fits
+
+    def _time_over(self) -> None:
+        if self._phase is _Phase.GATHERING:
+            self._ask(_Phase.COMMITTING, ev.Commit(self._ready()[0]))
+        elif self._phase is _Phase.PAUSING:
+            self._ask(_Phase.REWINDING, ev.Rewind())
+
+    def _done(self) -> None:
+        if self._phase is _Phase.COMMITTING:
+            self._drop(self._commit.numbers)
+            self._retry_s = RETRY_FIRST_S
+            self._phase = _Phase.NOTHING
+        elif self._phase is _Phase.REWINDING:
+            self._drop(tuple(self._sizes))
+            self._give(ev.Resume())
+            self._phase = _Phase.NOTHING
+
+    def _failed(self, event: ev.Failed) -> None:
+        match self._phase, event.trouble:
+            case _Phase.COMMITTING, ev.Trouble.RETRIABLE:
+                self._give(ev.Pause())
+                self._wait(_Phase.PAUSING, self._retry_s)
+                self._retry_s = min(2 * self._retry_s, RETRY_MOST_S)
+            case _Phase.REWINDING, ev.Trouble.RETRIABLE:
+                self._wait(_Phase.PAUSING, RETRY_MOST_S)
+            case _Phase.COMMITTING, _ if (commit := self._instead_of(self._commit, event)) is not None:
+                self._ask(_Phase.COMMITTING, commit)
+            case _Phase.ENDED, _:
+                pass
+            case _:
+                self._end()
+                self._give(ev.Stop(event.error))
+
+    @staticmethod
+    def _instead_of(failed: ev.Commit, event: ev.Failed) -> ev.Commit | None:
+        """What is to be tried instead, if there is something."""
+        known = failed.reply_partitions
+        match event.trouble:
+            case ev.Trouble.UNWRITABLE if len(failed.numbers) > 1:
+                return replace(failed, numbers=failed.numbers[:1])
+            case ev.Trouble.UNWRITABLE if failed.instead is None:
+                return replace(failed, instead=event.error)
+            case ev.Trouble.NO_REPLY_PARTITION if known is None or event.partitions < known:
+                return replace(failed, reply_partitions=event.partitions)
+        return None
+
+    def _end(self) -> None:
+        self._drop(tuple(self._sizes))
+        self._phase = _Phase.ENDED
+
+    def _drop(self, numbers: tuple[int, ...]) -> None:
+        for number in numbers:
+            del self._sizes[number]
+        self._finished.difference_update(numbers)
+        self._give(ev.Drop(numbers))
+
+    def _ask(self, phase: _Phase, question: ev.Commit | ev.Rewind) -> None:
+        self._phase = phase
+        if isinstance(question, ev.Commit):
+            self._commit = question
+        self._give(question)
+
+    def _wait(self, phase: _Phase, seconds: float) -> None:
+        self._phase = phase
+        self._step += 1
+        self._give(ev.Wait(self._step, seconds))
+
+    def _give(self, instruction: ev.Instruction) -> None:
+        self._given.append(instruction)
