@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class LaneHooks:
     """What a lane reports to its processor: what follows from a request was committed; so many records left the lane; a
-    commit failed."""
+    commit failed, and the lane starts over."""
 
     committed: Callable[[Emission], None]
     left: Callable[[int], None]
@@ -63,7 +63,8 @@ class Lane:
 
         def ended(task: asyncio.Task[Processed]) -> None:
             error = None if task.cancelled() else task.exception()
-            self._report(ev.Finished(number) if error is None else ev.Failed(error, ev.Trouble.FINAL))
+            dropped = number not in self._work
+            self._report(ev.Finished(number) if error is None or dropped else ev.Failed(error, ev.Trouble.FINAL))
 
         task.add_done_callback(ended)
         self._report(ev.Put(number, len(record.value or b"")))
@@ -88,10 +89,7 @@ class Lane:
         """Have the machine handle the event, and carry out what follows from it."""
         for instruction in self._machine.handle(event):
             self._carry_out(instruction)
-        if self._machine.idle:
-            self._idle.set()
-        else:
-            self._idle.clear()
+        (self._idle.set if self._machine.idle else self._idle.clear)()
 
     def _carry_out(self, instruction: ev.Instruction) -> None:
         match instruction:
@@ -101,6 +99,7 @@ class Lane:
                 loop = asyncio.get_running_loop()
                 loop.call_later(instruction.seconds, self._report, ev.TimeOver(instruction.step))
             case ev.Pause():
+                self._hooks.failed()
                 self._commits.forget()
                 self._member.pause(self._partition)
             case ev.Resume():
@@ -111,15 +110,18 @@ class Lane:
                 self._hooks.left(len(instruction.numbers))
 
     async def _answer(self, question: ev.Question) -> ev.Event:
-        match question:
-            case ev.Commit():
-                return await self._commit(question)
-            case ev.Rewind():
-                return await self._rewind()
-            case ev.Stop():
-                raise question.error
+        if isinstance(question, ev.Stop):
+            raise question.error
+        try:
+            if isinstance(question, ev.Rewind):
+                await self._member.rewind(self._partition)
+            else:
+                await self._commit(question)
+        except (BrokerError, NotMade) as error:
+            return self._failed(error)
+        return ev.Done()
 
-    async def _commit(self, commit: ev.Commit) -> ev.Event:
+    async def _commit(self, commit: ev.Commit) -> None:
         if commit.reply_partitions is not None and not self._replies_missed:
             self._replies_missed = True
             log.error(
@@ -127,31 +129,17 @@ class Lane:
                 " not have; whoever waits for them is answered TIMEOUT",
                 *(self._partition, commit.reply_partitions),
             )
-        try:
-            emissions = await self._commits.write(commit, [self._work[number].result() for number in commit.numbers])
-        except (RecordTooLarge, NotMade) as error:
-            return ev.Failed(error, ev.Trouble.UNWRITABLE)
-        except BrokerError as error:
-            if isinstance(error, UnknownTopic) and error.topic == self._commits.replies_topic:
-                return ev.Failed(error, ev.Trouble.NO_REPLY_PARTITION, error.partitions)
-            if error.retriable:
-                self._hooks.outages.failed(f"requests partition {self._partition}: {error}; trying again")
-                self._hooks.failed()
-            return ev.Failed(error, _trouble(error))
-        for emission in emissions:
+        for emission in await self._commits.write(commit, [self._work[number].result() for number in commit.numbers]):
             self._hooks.committed(emission)
         self._hooks.outages.recovered("requests are committed again")
-        return ev.Done()
 
-    async def _rewind(self) -> ev.Event:
-        try:
-            await self._member.rewind(self._partition)
-        except BrokerError as error:
-            if error.retriable:
-                self._hooks.outages.failed(f"requests partition {self._partition} cannot be rewound yet: {error}")
-            return ev.Failed(error, _trouble(error))
-        return ev.Done()
-
-
-def _trouble(error: BrokerError) -> ev.Trouble:
-    return ev.Trouble.RETRIABLE if error.retriable else ev.Trouble.FINAL
+    def _failed(self, error: BrokerError | NotMade) -> ev.Failed:
+        match error:
+            case RecordTooLarge() | NotMade():
+                return ev.Failed(error, ev.Trouble.UNWRITABLE)
+            case UnknownTopic() if error.topic == self._commits.replies_topic:
+                return ev.Failed(error, ev.Trouble.NO_REPLY_PARTITION, error.partitions)
+            case BrokerError(retriable=True):
+                self._hooks.outages.failed(f"requests partition {self._partition}: {error}; trying again")
+                return ev.Failed(error, ev.Trouble.RETRIABLE)
+        return ev.Failed(error, ev.Trouble.FINAL)

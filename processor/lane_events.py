@@ -105,7 +105,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Have the log deliver nothing, and forget what was decided from commits: the last one is perhaps not written."""
+    """A commit failed, and is perhaps written all the same: have the log deliver nothing, and rely on no commit."""
 
 
 @dataclass(frozen=True, slots=True)

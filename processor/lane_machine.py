@@ -17,13 +17,13 @@ from itertools import accumulate, islice, takewhile
 
 from processor import lane_events as ev
 
-COMMITTED_TOGETHER = 64
+_COMMITTED_TOGETHER = 64
 """Results in one transaction: enough that the commits of a long queue cost little, few enough to stay small."""
 
-COMMITTED_BYTES = 16 * 1024 * 1024
+_COMMITTED_BYTES = 16 * 1024 * 1024
 """Of the requests whose results are in one transaction; a single one may be larger."""
 
-RETRY_FIRST_S, RETRY_MOST_S = 0.05, 2.0
+_RETRY_FIRST_S, _RETRY_MOST_S = 0.05, 2.0
 
 
 class _Phase(Enum):
@@ -46,9 +46,9 @@ class LaneMachine:
         self._sizes: dict[int, int] = {}  # of the records in the lane, in offset order
         self._finished: set[int] = set()
         self._phase = _Phase.NOTHING
-        self._commit = ev.Commit(())  # the last one
+        self._last = ev.Commit(())  # the commit under way, if there is one
         self._step = 0
-        self._retry_s = RETRY_FIRST_S
+        self._retry_s = _RETRY_FIRST_S
         self._given: list[ev.Instruction] = []
 
     @property
@@ -61,6 +61,8 @@ class LaneMachine:
         match event:
             case ev.Put() if self._phase in (_Phase.PAUSING, _Phase.REWINDING, _Phase.ENDED):
                 self._give(ev.Drop((event.number,)))
+            case _ if self._phase is _Phase.ENDED:
+                pass
             case ev.Put():
                 self._sizes[event.number] = event.size
             case ev.Finished() if event.number in self._sizes:
@@ -82,53 +84,51 @@ class LaneMachine:
             return
         ready, more = self._ready()
         if ready and not (more and self._gather_s > 0):
-            self._ask(_Phase.COMMITTING, ev.Commit(ready))
+            self._commit(ev.Commit(ready))
         elif ready and self._phase is _Phase.NOTHING:
             self._wait(_Phase.GATHERING, self._gather_s)
 
     def _ready(self) -> tuple[tuple[int, ...], bool]:
         """The finished records from the front that one transaction takes; whether it would take the next one as well,
         which is not finished."""
-        front = tuple(islice(self._sizes, COMMITTED_TOGETHER))
+        front = tuple(islice(self._sizes, _COMMITTED_TOGETHER))
         finished = tuple(takewhile(self._finished.__contains__, front))
         sizes = accumulate(self._sizes[number] for number in front[: len(finished) + 1])
-        fits = max(1, sum(size <= COMMITTED_BYTES for size in sizes))
+        fits = max(1, sum(size <= _COMMITTED_BYTES for size in sizes))
         return finished[:fits], len(finished) < fits
 
     def _time_over(self) -> None:
         if self._phase is _Phase.GATHERING:
-            self._ask(_Phase.COMMITTING, ev.Commit(self._ready()[0]))
+            self._commit(ev.Commit(self._ready()[0]))
         elif self._phase is _Phase.PAUSING:
-            self._ask(_Phase.REWINDING, ev.Rewind())
+            self._phase = _Phase.REWINDING
+            self._give(ev.Rewind())
 
     def _done(self) -> None:
         if self._phase is _Phase.COMMITTING:
-            self._drop(self._commit.numbers)
-            self._retry_s = RETRY_FIRST_S
-            self._phase = _Phase.NOTHING
-        elif self._phase is _Phase.REWINDING:
+            self._drop(self._last.numbers)
+            self._retry_s = _RETRY_FIRST_S
+        else:
             self._drop(tuple(self._sizes))
             self._give(ev.Resume())
-            self._phase = _Phase.NOTHING
+        self._phase = _Phase.NOTHING
 
     def _failed(self, event: ev.Failed) -> None:
         match self._phase, event.trouble:
             case _Phase.COMMITTING, ev.Trouble.RETRIABLE:
                 self._give(ev.Pause())
                 self._wait(_Phase.PAUSING, self._retry_s)
-                self._retry_s = min(2 * self._retry_s, RETRY_MOST_S)
+                self._retry_s = min(2 * self._retry_s, _RETRY_MOST_S)
             case _Phase.REWINDING, ev.Trouble.RETRIABLE:
-                self._wait(_Phase.PAUSING, RETRY_MOST_S)
-            case _Phase.COMMITTING, _ if (commit := self._instead_of(self._commit, event)) is not None:
-                self._ask(_Phase.COMMITTING, commit)
-            case _Phase.ENDED, _:
-                pass
+                self._wait(_Phase.PAUSING, _RETRY_MOST_S)
+            case _Phase.COMMITTING, _ if (other := self._otherwise(self._last, event)) is not None:
+                self._commit(other)
             case _:
                 self._end()
                 self._give(ev.Stop(event.error))
 
     @staticmethod
-    def _instead_of(failed: ev.Commit, event: ev.Failed) -> ev.Commit | None:
+    def _otherwise(failed: ev.Commit, event: ev.Failed) -> ev.Commit | None:
         """What is to be tried instead, if there is something."""
         known = failed.reply_partitions
         match event.trouble:
@@ -150,11 +150,9 @@ class LaneMachine:
         self._finished.difference_update(numbers)
         self._give(ev.Drop(numbers))
 
-    def _ask(self, phase: _Phase, question: ev.Commit | ev.Rewind) -> None:
-        self._phase = phase
-        if isinstance(question, ev.Commit):
-            self._commit = question
-        self._give(question)
+    def _commit(self, commit: ev.Commit) -> None:
+        self._phase, self._last = _Phase.COMMITTING, commit
+        self._give(commit)
 
     def _wait(self, phase: _Phase, seconds: float) -> None:
         self._phase = phase
