@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import orjson
 import pytest
 
-from broker.port import FollowUp, NewRecord, Position, Record
+from broker.port import CommitFailed, FollowUp, NewRecord, Position, Record
 from contract.messages import EnrolRequest, encode
 from contract.people.keys import person_key
 from contract.people.records import PersonRecord
@@ -112,3 +112,74 @@ async def test_a_finished_result_waits_a_moment_for_those_behind_it(wait_s: floa
     running.cancel()
     await asyncio.wait([running])
     assert member.next_offsets == commits
+
+
+class FailingMember(Member):
+    """A group member whose first commit fails; it keeps what it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    async def commit(
+        self, partition: int, next_offset: int, outputs: Sequence[NewRecord] = (), *then: FollowUp
+    ) -> Sequence[Position]:
+        self.asked.append("commit")
+        if len(self.asked) == 1:
+            raise CommitFailed("aborted")
+        return await super().commit(partition, next_offset, outputs, *then)
+
+    def pause(self, partition: int) -> None:
+        self.asked.append("pause")
+
+    async def rewind(self, partition: int) -> None:
+        self.asked.append("rewind")
+
+    def resume(self, partition: int) -> None:
+        self.asked.append("resume")
+
+
+class Unread:
+    """Results that are written as dead letters; keeps whether it was asked to forget."""
+
+    def __init__(self, member: Member) -> None:
+        people = People(4, "model")
+        emitter = Emitter(TOPICS, context(), Ids({}, "p", "m"), "/test", lambda: 2.0)
+        access = PeopleAccess(None, TOPICS.people, None, people, None)  # type: ignore[arg-type]
+        self.commits = Commits(0, member, unchanged, emitter, access)  # type: ignore[arg-type]
+
+    async def process(self, record: Record) -> Processed:
+        if record.value == b"defect":
+            raise ZeroDivisionError
+        return unreadable(record, Envelope(f"r{record.offset}", None, None, 0), Failure("decode", "no request"))
+
+
+async def test_after_a_commit_that_failed_records_leave_between_the_rewind_and_the_resumption() -> None:
+    member = FailingMember()
+    unread = Unread(member)
+    hooks = LaneHooks(lambda _: None, lambda count: member.asked.append(f"{count} left"), lambda: None)
+    lane = Lane(0, member, unread.process, unread.commits, hooks)  # type: ignore[arg-type]
+    running = asyncio.create_task(lane.run())
+    async with asyncio.timeout(5):
+        lane.put(Record(TOPICS.requests, 0, 0, 0, b"k", b""))
+        await lane.idle()
+        lane.put(Record(TOPICS.requests, 0, 0, 0, b"k", b""))
+        await lane.idle()
+    running.cancel()
+    await asyncio.wait([running])
+    assert member.asked == ["commit", "pause", "rewind", "1 left", "resume", "commit", "1 left", "0 left"]
+    assert member.next_offsets == [1]
+
+
+async def test_a_lane_whose_work_fails_ends_with_that_error_and_is_idle() -> None:
+    member = FailingMember()
+    unread = Unread(member)
+    hooks = LaneHooks(lambda _: None, lambda count: member.asked.append(f"{count} left"), lambda: None)
+    lane = Lane(0, member, unread.process, unread.commits, hooks)  # type: ignore[arg-type]
+    for offset in range(2):
+        lane.put(Record(TOPICS.requests, 0, offset, 0, b"k", b"defect"))
+    async with asyncio.timeout(5):
+        with pytest.raises(ZeroDivisionError):
+            await lane.run()
+        await lane.idle()
+    assert member.asked == ["2 left"]

@@ -17,7 +17,7 @@ from processor.lane_machine import LaneMachine
 
 MIB = 1024 * 1024
 TOGETHER, TOGETHER_BYTES = 64, 16 * MIB
-SIZES = (1, 5 * MIB, 8 * MIB, TOGETHER_BYTES, TOGETHER_BYTES + 1)
+SIZES = (1, 1, 1, 1, 5 * MIB, 8 * MIB, TOGETHER_BYTES, TOGETHER_BYTES + 1)
 GATHER_S = 0.004
 ANSWERS = ("well", "well", "lost", "aborted", "unwritable", "no reply partition", "final")
 """How a commit is answered; one that is lost is written without anybody knowing."""
