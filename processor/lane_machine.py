@@ -11,7 +11,7 @@ waiting for results that can share a transaction, a commit, or a new start.
   partition; wait, longer each time; rewind; forget every record; resume. Meanwhile no record is taken.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import accumulate, islice, takewhile
 
@@ -37,14 +37,21 @@ class _Phase(Enum):
     ENDED = auto()
 
 
+@dataclass(slots=True)
+class _Entry:
+    """A record in the lane. `size`: bytes of its value."""
+
+    size: int
+    finished: bool = False
+
+
 class LaneMachine:
     """See the module. `gather_s`: how many seconds a finished result waits for those behind it; a transaction costs a
     log about the same whatever it has, so a backlog goes faster in few."""
 
     def __init__(self, gather_s: float) -> None:
         self._gather_s = gather_s
-        self._sizes: dict[int, int] = {}  # of the records in the lane, in offset order
-        self._finished: set[int] = set()
+        self._entries: dict[int, _Entry] = {}  # by number, in offset order
         self._phase = _Phase.NOTHING
         self._last = ev.Commit(())  # the commit under way, if there is one
         self._step = 0
@@ -54,7 +61,7 @@ class LaneMachine:
     @property
     def idle(self) -> bool:
         """Whether everything taken is committed or forgotten."""
-        return not self._sizes
+        return not self._entries
 
     def handle(self, event: ev.Event) -> list[ev.Instruction]:
         """What is to be done now that this has happened."""
@@ -64,9 +71,9 @@ class LaneMachine:
             case _ if self._phase is _Phase.ENDED:
                 pass
             case ev.Put():
-                self._sizes[event.number] = event.size
-            case ev.Finished() if event.number in self._sizes:
-                self._finished.add(event.number)
+                self._entries[event.number] = _Entry(event.size)
+            case ev.Finished() if event.number in self._entries:
+                self._entries[event.number].finished = True
             case ev.TimeOver() if event.step == self._step:
                 self._time_over()
             case ev.Done():
@@ -91,9 +98,9 @@ class LaneMachine:
     def _ready(self) -> tuple[tuple[int, ...], bool]:
         """The finished records from the front that one transaction takes; whether it would take the next one as well,
         which is not finished."""
-        front = tuple(islice(self._sizes, _COMMITTED_TOGETHER))
-        finished = tuple(takewhile(self._finished.__contains__, front))
-        sizes = accumulate(self._sizes[number] for number in front[: len(finished) + 1])
+        front = tuple(islice(self._entries, _COMMITTED_TOGETHER))
+        finished = tuple(takewhile(lambda number: self._entries[number].finished, front))
+        sizes = accumulate(self._entries[number].size for number in front[: len(finished) + 1])
         fits = max(1, sum(size <= _COMMITTED_BYTES for size in sizes))
         return finished[:fits], len(finished) < fits
 
@@ -109,7 +116,7 @@ class LaneMachine:
             self._drop(self._last.numbers)
             self._retry_s = _RETRY_FIRST_S
         else:
-            self._drop(tuple(self._sizes))
+            self._drop(tuple(self._entries))
             self._give(ev.Resume())
         self._phase = _Phase.NOTHING
 
@@ -141,13 +148,12 @@ class LaneMachine:
         return None
 
     def _end(self) -> None:
-        self._drop(tuple(self._sizes))
+        self._drop(tuple(self._entries))
         self._phase = _Phase.ENDED
 
     def _drop(self, numbers: tuple[int, ...]) -> None:
         for number in numbers:
-            del self._sizes[number]
-        self._finished.difference_update(numbers)
+            del self._entries[number]
         self._give(ev.Drop(numbers))
 
     def _commit(self, commit: ev.Commit) -> None:

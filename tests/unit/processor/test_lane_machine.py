@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 TOGETHER, TOGETHER_BYTES = 64, 16 * MIB
 SIZES = (1, 1, 1, 1, 5 * MIB, 8 * MIB, TOGETHER_BYTES, TOGETHER_BYTES + 1)
 GATHER_S = 0.004
-ANSWERS = ("well", "well", "lost", "aborted", "unwritable", "no reply partition", "final")
+ANSWERS = (*["well"] * 4, "lost", "aborted", "unwritable", "no reply partition", "final")
 """How a commit is answered; one that is lost is written without anybody knowing."""
 
 
@@ -87,6 +87,7 @@ class World(RuleBasedStateMachine):
                 assert isinstance(self.event, ev.Failed)
                 assert instruction.error is self.event.error
                 assert not self.stopped
+                assert not self.lane, "a lane stops that has records"
                 self.stopped = self.ended = True
 
     def check_commit(self, commit: ev.Commit) -> None:
@@ -199,9 +200,9 @@ class World(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(self.dropped[-70:]))
         assert not self.report(ev.Finished(number)), "a result that was dropped has a consequence"
 
-    @rule(rare=st.integers(0, 9))
+    @rule(rare=st.integers(0, 30))
     def work_fails_unexpectedly(self, rare: int) -> None:
-        if rare == 0 and not self.ended:
+        if rare == 7 and not self.ended:
             self.answered = None
             self.report(ev.Failed(RuntimeError("a defect"), ev.Trouble.FINAL))
             assert self.stopped
@@ -219,6 +220,10 @@ class World(RuleBasedStateMachine):
         assert bool(given) is in_force, "a wait ends that is not in force, or does not end"
         del self.timers[step]
 
+    def end_moment(self) -> None:
+        if self.timer is not None:
+            self.pass_time(self.timer.step)
+
     @precondition(lambda self: self.asked)
     @rule(how=st.sampled_from(ANSWERS), partitions=st.integers(0, 3))
     def answer(self, how: str = "well", partitions: int = 0) -> None:
@@ -232,6 +237,18 @@ class World(RuleBasedStateMachine):
         had_ended, given = self.ended, self.report(event)
         assert bool(given) is not had_ended, "a lane that has ended asks for something, or nothing follows"
         assert self.ended or not isinstance(event, ev.Failed) or event.trouble is not ev.Trouble.FINAL
+
+    @rule(how=st.lists(st.sampled_from(ANSWERS), min_size=2, max_size=8), partitions=st.integers(0, 3))
+    def answers_follow_one_another(self, how: list[str], partitions: int) -> None:
+        """To whatever is asked for a few records; each names one reply partition fewer than the one before."""
+        self.put(2)
+        for fewer, each in enumerate(how):
+            for number in self.unfinished()[:2]:
+                self.finish(number)
+            if self.asked is None:
+                self.end_moment()
+            if self.asked is not None:
+                self.answer(each, max(0, partitions - fewer))
 
     def write(self, commit: ev.Commit, how: str, partitions: int) -> ev.Event:
         offsets = list(range(self.done, self.done + len(commit.numbers)))
@@ -254,10 +271,10 @@ class World(RuleBasedStateMachine):
         self.pauses.clear()
         return ev.Done()
 
-    @rule(rare=st.integers(0, 4))
+    @rule(rare=st.integers(0, 15))
     def the_partition_passes_on(self, rare: int) -> None:
         """Its commit is broken off, perhaps after it was written."""
-        if rare == 0 and not self.ended:
+        if rare == 7 and not self.ended:
             self.answered = None
             self.report(ev.Dropped())
             assert self.ended
@@ -297,7 +314,7 @@ class World(RuleBasedStateMachine):
             if self.asked is not None:
                 self.answer("well")
             elif self.timer is not None:
-                self.pass_time(self.timer.step)
+                self.end_moment()
             elif self.unfinished():
                 self.finish(self.unfinished()[0])
             elif self.next < end:
@@ -377,6 +394,19 @@ def test_a_moment_ends_early_once_everything_behind_is_finished() -> None:
     assert commit_of(there).numbers == (1, 2)
 
 
+def test_a_moment_that_ended_early_ends_no_later_one() -> None:
+    there = world(GATHER_S)
+    there.put(3)
+    for number in (1, 2, 3):
+        there.finish(number)
+    there.answer()
+    there.put(2)
+    there.finish(4)
+    assert there.timer == ev.Wait(2, GATHER_S)
+    there.pass_time(1)
+    assert there.asked is None
+
+
 def test_each_pause_is_twice_as_long_up_to_two_seconds_until_a_commit_succeeds() -> None:
     there, pauses = world(), []
     for how in ["aborted"] * 8 + ["well", "aborted"]:
@@ -385,7 +415,7 @@ def test_each_pause_is_twice_as_long_up_to_two_seconds_until_a_commit_succeeds()
         there.answer(how)
         if there.timer is not None:
             pauses.append(there.timer.seconds)
-            there.pass_time(there.timer.step)
+            there.end_moment()
             there.answer()
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 0.05]
 
@@ -402,6 +432,16 @@ def test_a_log_that_cannot_be_rewound_yet_is_rewound_later() -> None:
         there.answer("lost")
         assert there.timer.seconds == 2.0
         assert there.lane
+
+
+def test_a_log_that_can_never_be_rewound_stops_the_lane() -> None:
+    there = world()
+    there.put()
+    there.finish(1)
+    there.answer("aborted")
+    there.end_moment()
+    there.answer("final")
+    assert there.stopped
 
 
 def test_a_dead_letter_is_written_for_the_first_alone_and_the_others_go_on() -> None:
@@ -437,16 +477,23 @@ def test_a_lane_whose_dead_letter_cannot_be_written_stops() -> None:
     assert there.stopped
 
 
-def test_replies_are_left_out_of_one_commit_and_of_what_is_tried_instead() -> None:
-    there = world()
-    there.put(3)
+@pytest.mark.parametrize("gather_s", [0.0, GATHER_S])
+def test_replies_are_left_out_of_one_commit_and_of_what_is_tried_instead(gather_s: float) -> None:
+    there, found = world(gather_s), []
+    there.put(4 if gather_s else 3)
     for number in (3, 2, 1):
         there.finish(number)
-    found = []
-    for how, partitions in [("no reply partition", 3), ("no reply partition", 2), ("unwritable", 0), ("well", 0)]:
+    there.end_moment()
+    for how, partitions in [
+        ("no reply partition", 3),
+        ("no reply partition", 2),
+        *[("unwritable", 0)] * 2,
+        ("well", 0),
+    ]:
         there.answer(how, partitions)
+        there.end_moment()
         found.append(commit_of(there).reply_partitions)
-    assert found == [3, 2, 2, None]
+    assert found == [3, 2, 2, 2, None]
 
 
 def test_a_reply_that_is_missing_though_it_was_left_out_stops_the_lane() -> None:
