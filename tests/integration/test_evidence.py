@@ -13,6 +13,7 @@ from engine.policy import Policy
 from processor import processing
 from tests.integration.test_processor import enrol, match, read_all, running
 from tests.support.faces import MODELS, photo
+from tests.support.waiting import until
 
 TOPICS = Topics()
 
@@ -45,6 +46,7 @@ async def test_a_checkpoint_says_how_far_the_people_are(tmp_path):
     async with running(tmp_path) as system:
         await system.send(enrol("e1", "anna", 1))
         await system.wait_for(1)
+        await until(lambda: len(system.people) == 1)
         version = system.people.version
     async with running(tmp_path) as system:
         await system.send(match(1))
