@@ -40,7 +40,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class GoingOn:
-    """The offset of the next record to be delivered, and the reason and offsets of skipped records, if there are any."""
+    """The offset of the next record to be delivered; the reason and offsets of skipped records, if there are any."""
 
     offset: int
     skip: Skip | None = None
