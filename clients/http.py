@@ -1,4 +1,4 @@
-"""The HTTP client of a running server, which replay and enrolment use."""
+"""The HTTP client with which commands call a running server, as a device or a back end does."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping
@@ -96,7 +96,9 @@ class Client:
             await self._session.close()
 
     async def post(self, call: str, body: Mapping[str, Any], replay_of: str | None = None) -> ServerAnswer:
-        """Post a JSON body. `replay_of`: the id of the request that the call replays, which marks it as a replay.
+        """Post a JSON body to the path `call` and return the answer.
+
+        `replay_of`: the id of an earlier request, which marks the call as a replay of that request.
 
         Raises:
             NoAnswer: there was no connection, no answer in time, or only an error of a gateway.
@@ -145,10 +147,11 @@ def _seconds(text: str | None) -> float | None:
 
 
 async def ask(url: str, api_key: str | None, call: str, body: Mapping[str, Any]) -> ServerAnswer:
-    """Make one call.
+    """Make one call to the server at `url` and return the answer.
 
     Raises:
-        CannotRun: the URL is not one, there is no answer, the server wants a key, or is not one of ours.
+        CannotRun: the URL is not valid, there is no answer, the server demands an API key, or it is not a PictureMatch
+            server.
     """
     async with Client(url, api_key=api_key) as client:
         try:

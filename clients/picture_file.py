@@ -1,4 +1,4 @@
-"""Reading a picture that an operator names: a regular file or standard input, and nothing beyond a limit."""
+"""Reads a picture that an operator names, from a regular file or from standard input, up to a limit."""
 
 import os
 import stat
@@ -6,42 +6,43 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAX_PICTURE_BYTES = 64 * 1024 * 1024
-"""Nothing is read beyond this; what a server takes is its own setting, and smaller."""
+"""The most bytes of a picture that are read; the limit of a server is a setting of that server, and smaller."""
 
 
 class UnusablePicture(ValueError):
-    """What is there is not read; the message says why."""
+    """The picture is not read; the message is the reason."""
 
 
 def read_picture(path: Path) -> bytes:
-    """The file's content. Links are followed; FIFOs, devices and sockets are never waited for.
+    """Return the contents of a file. Links are followed; the function never waits for FIFOs, devices and sockets.
 
     Raises:
-        UnusablePicture: it is not there, is not a regular file, or is larger than `MAX_PICTURE_BYTES`.
-        OSError: it cannot be read.
+        UnusablePicture: the file is missing, is not a regular file, or is larger than `MAX_PICTURE_BYTES`.
+        OSError: the file cannot be read.
     """
-    # Asked before opening, since opening a device may already do something; and after, since it may have changed.
+    # The kind is checked before opening, since opening a device may have effects, and again after opening, since the
+    # file may have been replaced in between.
     if not path.is_file():
         raise UnusablePicture("the picture does not exist or is not a file")
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
         facts = os.fstat(file.fileno())
         if not stat.S_ISREG(facts.st_mode):
-            raise UnusablePicture("the picture is not a file")
+            raise UnusablePicture("the picture is not a regular file")
         if facts.st_size > MAX_PICTURE_BYTES:
             raise _too_large()
         return file.read(facts.st_size)
 
 
 def read_picture_from(stream: BinaryIO) -> bytes:
-    """Everything that a stream has until its end, such as standard input.
+    """Return the bytes of a stream, such as standard input, up to its end.
 
     Raises:
-        UnusablePicture: it is empty, or has more than `MAX_PICTURE_BYTES`; no more than one byte beyond them is read.
-        OSError: it cannot be read.
+        UnusablePicture: the stream is empty or has more than `MAX_PICTURE_BYTES`, of which at most one more is read.
+        OSError: the stream cannot be read.
     """
     data = stream.read(MAX_PICTURE_BYTES + 1)
     if not data:
-        raise UnusablePicture("there is no picture: nothing came")
+        raise UnusablePicture("there is no picture: the input is empty")
     if len(data) > MAX_PICTURE_BYTES:
         raise _too_large()
     return data

@@ -18,7 +18,7 @@ from typing import Self
 
 
 class Code(IntEnum):
-    """The error table: `when` is the case that a code answers; `status` has the vendor's own spellings.
+    """The error table: `when` describes the cases of a code; `status` is its name on the wire, as the vendor spells it.
 
     The calls below /SophonFogSys have numbers of their own for two of the statuses (contract.calls.dialects).
     """
@@ -26,7 +26,7 @@ class Code(IntEnum):
     when: str
 
     def __new__(cls, number: int, when: str = "") -> Self:
-        """A row of the table."""
+        """Create a row of the table."""
         code = int.__new__(cls, number)
         code._value_, code.when = number, when
         return code

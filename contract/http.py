@@ -15,11 +15,11 @@ UNCHANGED_HEADER = "X-Unchanged"
 """The header, with the value true, of the answer to an enrolment that repeated an earlier enrolment."""
 
 REPLAY_OF_HEADER = "X-Replay-Of"
-"""The header of a call that replays an earlier request: its value is that request's id. For administrators only."""
+"""The header of a call that replays an earlier request; its value is the id of that request. Administrators only."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 def is_request_id(text: str) -> bool:
-    """Whether the text may be the id of a request: 1 to 128 letters, digits, dots, colons, hyphens, underscores."""
+    """Return whether a text may be a request id: 1 to 128 letters, digits, dots, colons, hyphens, underscores."""
     return _REQUEST_ID.fullmatch(text) is not None

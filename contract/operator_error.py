@@ -1,5 +1,5 @@
-"""The root of what a command answers with one sentence: something that whoever runs PictureMatch can put right."""
+"""The base class of all errors that the operator of PictureMatch can correct; commands print their messages."""
 
 
 class OperatorError(Exception):
-    """The message is one sentence, or one for each thing found, that says what is wrong and what to do."""
+    """An error that the operator can correct; the message is a sentence for each fault and what to do about it."""

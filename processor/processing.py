@@ -4,6 +4,7 @@ Only the slow part of a change, decoding and embedding, is done here, because th
 order of the log (processor.admin_lane).
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -130,10 +131,14 @@ class Processing:
                 return await self._prepare(processed)
             return await self._query(processed)
         except Refused as refused:
-            return self._refused(processed, refused.refusal)
+            ended = self._refused(processed, refused.refusal)
         except Exception as error:  # noqa: BLE001 - after any error the request still gets its event and answer
             internal, failure = _unexpected(envelope, call.kind, error)
-            return replace(self._refused(processed, internal), failure=failure)
+            ended = replace(self._refused(processed, internal), failure=failure)
+        if not ended.leaves_event or not call.pictures(request):
+            return ended
+        # Large pictures take milliseconds, which the event loop's other work must not wait for.
+        return replace(ended, digests=await asyncio.to_thread(digests_of, ended))
 
     def expire(self, processed: Processed) -> Processed:
         """Return the query refused as expired, because the ingress has answered TIMEOUT meanwhile.

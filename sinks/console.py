@@ -22,7 +22,7 @@ class Printed:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which events are printed: those of some kinds (none: of all), and those of one device (None: of all).
+    """Which events are printed: those of some kinds (empty: all kinds), and those of one device (None: all devices).
 
     Only matches name a device.
     """

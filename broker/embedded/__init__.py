@@ -14,20 +14,26 @@ The layers, each importing only those above it::
     folder, locks, place    rights on the folder, its owner, and whether its files are still at their paths
     clocks      whether the system's clock is trusted       upkeep      retention, compaction, shrinking the file
     wal         what SQLite will drop of a damaged WAL      check, backup   checking, copying and restoring a log
+    logfile     a log in a single file: backups of either adapter
     writer      the writing thread, group commit            tail        ends and newest records in memory
     reads       the reading threads                         cursor      the offsets of a reader or a member
     owner, guest    the log of the owner and of a guest
 """
 
-from broker.embedded.backup import backup_log, restore_log
+from broker.embedded.backup import backup_log, restore_log, verify_backup
 from broker.embedded.check import Progress, check_log, record_count
 from broker.embedded.housekeeper import accept_clock
 from broker.embedded.locks import in_use
+from broker.embedded.logfile import LogFileReader, LogFileWriter
 from broker.embedded.opening import Condition, EmbeddedBroker, Role, open_embedded
+from broker.embedded.store import LOG_FILE
 
 __all__ = [
+    "LOG_FILE",
     "Condition",
     "EmbeddedBroker",
+    "LogFileReader",
+    "LogFileWriter",
     "Progress",
     "Role",
     "accept_clock",
@@ -37,4 +43,5 @@ __all__ = [
     "open_embedded",
     "record_count",
     "restore_log",
+    "verify_backup",
 ]

@@ -1,1 +1,1 @@
-"""The declarations of the HTTP calls: fields, rules, answers and errors of each, as values."""
+"""The declarations of the HTTP calls: values that describe the fields, rules, answers and errors of each call."""

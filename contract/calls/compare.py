@@ -1,4 +1,4 @@
-"""compare: are these two one person?"""
+"""The declaration of compare: do two pictures show the same person?"""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ from contract.messages import CompareDebug
 
 
 class CompareResult(Struct, frozen=True, kw_only=True):
-    """One person (retcode "1"), or two (retcode "0")."""
+    """The same person (retcode "1"), or two different people (retcode "0")."""
 
     retcode: Literal["0", "1"]
     score: float

@@ -1,7 +1,7 @@
-"""The declaration of an HTTP call.
+"""The declaration of an HTTP call, as a value. Pure.
 
-Parsing, the refusals that name a field, the count of unknown fields, the call's table in docs/interface.md and its part
-of /openapi.json all come from it. Pure.
+Parsing, the refusals that name a field, the count of unknown fields, the call's table in docs/interface.md and the
+call's part of /openapi.json are all derived from the declaration.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from contract.errors import Code
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Values = dict[str, Any]
-"""Field's name -> checked value, or the field's default."""
+"""The name of a field -> the checked value, or the field's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,13 @@ class Field:
     """A field of a body or of a query.
 
     Attributes:
-        name: as it is sent.
-        rule: its type and what its values may be.
-        words: what it is for, in Markdown.
-        required: whether it must be there.
-        default: its value where it is absent; None: absent is a case of its own, which `words` explain.
-        example: a value as it may be sent; None: none is shown.
-        only_with: an earlier boolean field; while that is false, this one is not looked at.
+        name: the name in the body or query.
+        rule: the type of the field and its allowed values.
+        words: the purpose of the field, in Markdown.
+        required: whether the field must be present.
+        default: the value where the field is absent; None: absence has a meaning of its own, which `words` explains.
+        example: a value as it may be sent; None: the documents contain no example.
+        only_with: the name of an earlier boolean field; where that is false, this field is ignored.
     """
 
     name: str
@@ -41,13 +41,13 @@ class Field:
 
 
 def flag(name: str, words: str, *, default: bool = False) -> Field:
-    """A boolean field."""
+    """Return a boolean field."""
     return Field(name, FLAG, words, default=default)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A shape that a success has: the type of its JSON document and an example of it; str: a page of text."""
+    """A form of a successful answer: the type of the JSON document (str: a page of text), and an example."""
 
     shape: Any
     example: Any
@@ -55,20 +55,20 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """A call.
+    """The declaration of one call.
 
     Attributes:
-        method, path: what is called. The fields of a GET are in the query, those of other calls in a JSON body.
-        route: the label of its metrics.
-        summary: one sentence of what the call is for.
-        fields: in the order in which they are checked.
-        any_of: of each of these groups of fields one at least must be there.
-        answers: of a success.
-        errors: the codes beside those of the rules and of every call of the kind.
-        headers: name -> words, of a success.
-        dialect: how errors are written.
-        typeless_is_json: whether a body without a content type is taken for JSON. Pages of any origin may post such a
-            body, so no call that changes anything does.
+        method, path: the method and path. The fields of a GET are in the query, those of other methods in a JSON body.
+        route: the label of the call in metrics.
+        summary: the purpose of the call in one sentence.
+        fields: the fields, in the order in which they are checked.
+        any_of: groups of names; at least one field of each group must be present.
+        answers: the forms of a successful answer.
+        errors: the codes that the call returns, except those of its rules and those of every call.
+        headers: the headers of a successful answer: name -> words.
+        dialect: the form of errors.
+        typeless_is_json: whether a body without a content type is read as JSON. Web pages of any origin can post such a
+            body, so this is false for every call that changes anything.
     """
 
     method: Method
@@ -84,10 +84,10 @@ class Declaration:
     typeless_is_json: bool = False
 
     def read(self, sent: Mapping[str, Any]) -> Values:
-        """The checked values of the fields of a JSON object.
+        """Return the checked values of the fields of a JSON object.
 
         Raises:
-            Refused: the row of the error table; the message names the field.
+            Refused: a field is missing or has a value that its rule refuses; the message names the field.
         """
         values: Values = {}
         for each in self.fields:
@@ -99,20 +99,20 @@ class Declaration:
         return values
 
     def read_query(self, query: Mapping[str, str]) -> Values:
-        """The checked values of the fields of a URL's query.
+        """Return the checked values of the fields of a URL's query.
 
         Raises:
-            Refused: the row of the error table; the message names the field.
+            Refused: a field is missing or has a value that its rule refuses; the message names the field.
         """
         rules = {each.name: each.rule for each in self.fields}
         return self.read({name: rules[name].of_query(text) for name, text in query.items() if name in rules})
 
     def unknown(self, sent: Mapping[str, Any]) -> int:
-        """How many of the fields that were sent no rule knows."""
+        """Return the number of sent fields that the call does not declare."""
         return len(sent.keys() - {each.name for each in self.fields})
 
     def example(self) -> dict[str, Any]:
-        """A body, or a query, with all examples."""
+        """Return a body, or a query, with the examples of all fields that have one."""
         return {each.name: each.example for each in self.fields if each.example is not None}
 
 

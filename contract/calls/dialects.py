@@ -1,4 +1,4 @@
-"""The vendor's dialects of an error: how each family of calls writes a refusal. Pure."""
+"""The vendor's dialects: the form in which each family of calls returns a refusal. Pure."""
 
 from enum import Enum
 
@@ -8,7 +8,7 @@ from contract.errors import Code, Refusal
 
 
 class ErrorDetail(Struct, frozen=True, kw_only=True):
-    """What went wrong, as the calls of version 5 write it: `code` // 100 is the HTTP status."""
+    """An error as calls of version 5 return it; `code` // 100 is the HTTP status."""
 
     code: int
     message: str
@@ -16,49 +16,49 @@ class ErrorDetail(Struct, frozen=True, kw_only=True):
 
 
 class ErrorAnswer(Struct, frozen=True, kw_only=True):
-    """Every answer that is not a success."""
+    """Any answer of a call of version 5 that is not a success."""
 
     error: ErrorDetail
 
 
 class NamedErrorDetail(Struct, frozen=True, kw_only=True):
-    """What went wrong, as the calls of version 6 write it: `code` is a name."""
+    """An error as calls of version 6 return it; `code` is a name."""
 
     code: str
     message: str
 
 
 class NamedErrorAnswer(Struct, frozen=True, kw_only=True):
-    """Every answer of a call of version 6 that is not a success."""
+    """Any answer of a call of version 6 that is not a success."""
 
     error: NamedErrorDetail
 
 
 class Dialect(Enum):
-    """A family of calls that has its errors in common."""
+    """A family of calls whose errors have the same form."""
 
     V5 = "v5"
     FOG = "fog"
-    """Below /SophonFogSys: two statuses have numbers of their own."""
+    """The calls below /SophonFogSys, in which two statuses have numbers of their own."""
     V6 = "v6"
-    """Below /sophon/v2: names instead of numbers."""
+    """The calls below /sophon/v2, which have names instead of numbers."""
 
     @property
     def error_type(self) -> type[ErrorAnswer | NamedErrorAnswer]:
-        """The shape of an error."""
+        """The type of an error's JSON document."""
         return NamedErrorAnswer if self is Dialect.V6 else ErrorAnswer
 
     def code(self, code: Code) -> Code:
-        """The number that this family has for the code."""
+        """Return the code by which this family names the given code."""
         return _FOG_CODES.get(code, code) if self is Dialect.FOG else code
 
     def detail(self, refusal: Refusal) -> ErrorDetail:
-        """What went wrong, with a number."""
+        """Return the detail of a refusal with this family's number."""
         code = self.code(refusal.code)
         return ErrorDetail(code=int(code), message=refusal.message, status=code.status)
 
     def error(self, refusal: Refusal) -> ErrorAnswer | NamedErrorAnswer:
-        """The answer to a refused call."""
+        """Return the answer to a refused call."""
         if self is Dialect.V6:
             name = _V6_NAMES.get(refusal.code, refusal.code.status)
             return NamedErrorAnswer(error=NamedErrorDetail(code=name, message=refusal.message))

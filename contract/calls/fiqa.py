@@ -1,6 +1,6 @@
-"""FIQA, face image quality assessment: how good is this picture for recognition? As versions 5 and 6 ask it.
+"""The declarations of FIQA (face image quality assessment) in versions 5 and 6: how good is a picture for recognition?
 
-Names are the vendor's, values are in our units (docs/interface.md).
+The names are the vendor's; the values are in the units of PictureMatch (docs/interface.md).
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from contract.http import FIQA_PATH, FIQA_V6_PATH
 
 
 class HeadPose(Struct, frozen=True, kw_only=True):
-    """Degrees."""
+    """The angles of the head in degrees."""
 
     pitch_angle: float
     roll_angle: float
@@ -24,10 +24,10 @@ class HeadPose(Struct, frozen=True, kw_only=True):
 
 
 class Scores(Struct, frozen=True, kw_only=True):
-    """Every item that can be measured, those without a limit too, which neither pass nor fail.
+    """Every measured item, including items without a limit, which neither pass nor fail.
 
-    `partial` and `mask` (1 worn, 0 not, -1 not measured) are verdicts, `partial_share` and `mouth_shown` what they were
-    made of; `occlusion` is empty where nothing measures it.
+    `partial` and `mask` (1 worn, 0 not worn, -1 not measured) are verdicts, which follow from the values
+    `partial_share` and `mouth_shown`; `occlusion` is empty, because no network measures it.
     """
 
     mask: int
@@ -63,7 +63,7 @@ class DetailedResult(Struct, frozen=True, kw_only=True):
 
 
 class FiqaResult(Struct, frozen=True, kw_only=True):
-    """Whether the largest face passes the level, and why."""
+    """Whether the largest face passes the level, and the values from which that follows."""
 
     fiqa_result: bool
     detailed_result: DetailedResult

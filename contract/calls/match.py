@@ -1,4 +1,4 @@
-"""PictureMatch: who is this?"""
+"""The declaration of PictureMatch: who is the person in a picture?"""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -17,8 +17,10 @@ from contract.terms import LIVENESS_ORDER
 
 
 class MatchResult(Struct, frozen=True, kw_only=True):
-    """A match (retcode "1"), or not (retcode "0"), which is a success as well. `reg_pic`, `attributes` and `debug_info`
-    only where they were asked for."""
+    """A match (retcode "1"), or none (retcode "0"), which is a success as well.
+
+    `reg_pic`, `attributes` and `debug_info` are present only where the request asks for them.
+    """
 
     retcode: Literal["0", "1"]
     identity_id: str

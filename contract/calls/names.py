@@ -1,4 +1,4 @@
-"""Rules for what names a person, a device, a group or a permission. Pure."""
+"""The rules of the names of people, devices, groups and permissions. Pure."""
 
 import ipaddress
 import re
@@ -86,7 +86,7 @@ _NAME_SCHEMA = {"type": "string", "maxLength": MAX_SCOPE_NAME_CHARS, "pattern": 
 _ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_IDENTITY_CHARS, "pattern": "^[^/]*$"}
 
 SCOPE_NAME = Rule(word="string", check=_scope_name, schema=_NAME_SCHEMA, codes=_SCOPE_CODES)
-"""The name of one group or permission; blanks around it do not count."""
+"""The name of one group or permission; blanks around the name are removed."""
 GROUP_NAMES = Rule(word="string", check=_group_names, schema={"type": "string"}, codes=_SCOPE_CODES)
 """Several names of groups, comma-separated."""
 PERMISSION_IDS = Rule(
@@ -98,17 +98,17 @@ PERMISSION_IDS = Rule(
 )
 """Permissions; an empty list is the default permission."""
 IDENTITY_ID = Rule(word="string", check=_identity_id, schema=_ID_SCHEMA, empty_is_absent=False)
-"""Who is to be enrolled: 1 to 64 characters without "/", which divides the log's keys, and without those that
-mislead."""
+"""The identity_id of a person to be enrolled: 1 to 64 characters without "/", which separates the parts of the log's
+keys, and without misleading characters (contract.text)."""
 ENROLLED_ID = Rule(word="string", check=_enrolled_id, schema=_ID_SCHEMA, empty_is_absent=False)
-"""Who may be enrolled under it already. Former versions took characters that turn the direction of writing, and whoever
-is enrolled can be looked up and deleted."""
+"""The identity_id of a person who may be enrolled already. Earlier versions accepted characters that reverse the
+direction of writing, and these people must still be found and deleted."""
 ENROLLED_IDS = Rule(
     word="list of string",
     check=_enrolled_ids,
     schema={"type": "array", "items": _ID_SCHEMA, "minItems": 1},
     empty_is_absent=False,
 )
-"""Several of them; repeated ones count once."""
+"""Several identity_ids of people who may be enrolled already; repeated ones count once."""
 DEVICE = Rule(word="string", check=_device, schema={"type": "string", "maxLength": MAX_DEVICE_CHARS})
-"""An IPv4 or IPv6 address or a host-like name; blanks around it do not count."""
+"""An IPv4 or IPv6 address or a host-like name; blanks around the text are removed."""

@@ -1,4 +1,4 @@
-"""The people calls of version 5: enrol, change, list and remove people."""
+"""The declarations of the calls of version 5 that enrol, change, list and delete people."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ REMOVED = "have remove from group success"
 
 
 class EnrolledPerson(Struct, frozen=True, kw_only=True):
-    """A person after POST. `group_name`: comma-separated; `reg_photo`: a JPEG in base64, empty where none was sent."""
+    """A person after a POST. `group_name`: comma-separated; `reg_photo`: a JPEG in base64, empty if none was sent."""
 
     identity_id: str
     group_name: str
@@ -29,7 +29,7 @@ class EnrolledPerson(Struct, frozen=True, kw_only=True):
 
 
 class ChangedPerson(Struct, frozen=True, kw_only=True):
-    """A person after PUT. `image_id`: the newest photo, empty where there is none."""
+    """A person after a PUT. `image_id`: the name of the newest photo, empty where the person has none."""
 
     identity_id: str
     image_id: str
@@ -38,7 +38,7 @@ class ChangedPerson(Struct, frozen=True, kw_only=True):
 
 
 class ListedPerson(Struct, frozen=True, kw_only=True):
-    """A person of a list. `reg_photo`: the newest photo, as JPEG in base64."""
+    """A person in a list. `reg_photo`: the newest photo, a JPEG in base64."""
 
     identity_id: str
     group_name: list[str]
@@ -61,14 +61,14 @@ class RemovedPerson(Struct, frozen=True, kw_only=True):
 
 
 class Failed(Struct, frozen=True, kw_only=True):
-    """Somebody who could not be removed, and why."""
+    """A person who could not be removed, and the reason."""
 
     identity_id: str
     error: ErrorDetail
 
 
 class RemovedPeople(Struct, frozen=True, kw_only=True):
-    """Who was removed, and who was not."""
+    """The people who were removed, and those who could not be removed."""
 
     identity_ids: list[str]
     failed: list[Failed]

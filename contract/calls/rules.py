@@ -1,7 +1,7 @@
-"""What the value of a field may be: a rule checks a value, and describes it as a JSON Schema.
+"""The rules of fields: a rule checks the value of a field, and describes the allowed values as a JSON Schema. Pure.
 
-A rule gets a value as JSON has it, but never null, since null is an absent field. Its messages name the field and
-repeat nothing of the value. Pure.
+A rule checks any JSON value except null, since null means that the field is absent. The messages of a rule name the
+field and repeat no part of the value.
 """
 
 import math
@@ -20,16 +20,16 @@ MISLEADING = "control characters, line separators or characters that turn the di
 MAX_FREE_OBJECT_BYTES = 64 * 1024
 # MessagePack and JSON writers recurse; far below what any of them bears.
 MAX_FREE_OBJECT_DEPTH = 16
-# No embedder in use makes longer vectors; the right length is the processor's to judge.
+# No embedder in use has longer vectors; the processor checks the exact length.
 MAX_FEATURE_LENGTH = 8192
-# Epoch seconds reach this in the year 5138, epoch milliseconds did in 1973.
+# Larger numbers count as milliseconds: epoch seconds reach this number in the year 5138, milliseconds in 1973.
 MILLISECONDS_FROM = 1e11
-# As milliseconds the year 5138 again: no clock is that wrong.
+# Larger numbers are refused: as milliseconds this is the year 5138, and no clock is that wrong.
 ABSURD_TIME = 1e14
 MAX_NUMBER_CHARS = 64
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
-# The vendor's cosines of these levels. They are its own network's; here they are other names of the levels.
+# The vendor's cosines of these levels, which are valid for the vendor's network only; here they name the levels.
 _LEVELS_BY_FIGURE: Mapping[float, CompareLevel] = {0.275: "high", 0.225: "middle", 0.175: "low"}
 _LEVELS_BY_WORD: Mapping[str, CompareLevel] = {level: level for level in _LEVELS_BY_FIGURE.values()}
 
@@ -38,15 +38,16 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """The type of a field and what its values may be.
+    """The type and the allowed values of a field.
 
     Attributes:
-        word: the type, as documents name it.
-        check: `check(value, field)` is the value as the system uses it; raises Refused with one of `codes`.
-        schema: the values that are taken, as a JSON Schema.
-        codes: what `check`, or whoever uses the value before the log, refuses with.
-        empty_is_absent: whether the empty string is an absent field.
-        of_query: from the text in a URL's query to the value.
+        word: the name of the type in documents.
+        check: `check(value, field)` returns the value in the form that the system uses, or raises Refused with one of
+            `codes`.
+        schema: the allowed values as a JSON Schema.
+        codes: the codes with which `check`, or a later check of the value in the ingress, refuses.
+        empty_is_absent: whether the empty string means that the field is absent.
+        of_query: converts the text in a URL's query to a value for `check`.
     """
 
     word: str
@@ -58,15 +59,15 @@ class Rule:
 
 
 def param_error(message: str) -> Refused:
-    """40071; the message names the field."""
+    """Return the refusal 40071 with a message that names the field."""
     return Refused(Code.PARAM_ERROR, message)
 
 
 def string(value: Any, field: str) -> str:
-    """The value, which is a string of any content.
+    """Return the value if it is a string.
 
     Raises:
-        Refused: 40071.
+        Refused: 40071: the value is not a string.
     """
     if not isinstance(value, str):
         raise param_error(f"{field} must be a string")
@@ -74,7 +75,7 @@ def string(value: Any, field: str) -> str:
 
 
 def whole(low: int, high: int) -> Rule:
-    """A whole number within limits; 80.0 is one."""
+    """Return the rule of a whole number from `low` to `high`; 80.0 counts as a whole number."""
 
     def check(value: Any, field: str) -> int:
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
@@ -91,7 +92,7 @@ def whole(low: int, high: int) -> Rule:
 
 
 def line(max_chars: int) -> Rule:
-    """A string of a bounded length, without the characters that mislead (contract.text)."""
+    """Return the rule of a string of at most `max_chars` characters without misleading ones (contract.text)."""
 
     def check(value: Any, field: str) -> str:
         text = string(value, field)
@@ -105,7 +106,7 @@ def line(max_chars: int) -> Rule:
 
 
 def choice(*options: str) -> Rule:
-    """One of these strings."""
+    """Return the rule of a string that is one of the options."""
 
     def check(value: Any, field: str) -> str:
         if string(value, field) not in options:
@@ -116,7 +117,10 @@ def choice(*options: str) -> Rule:
 
 
 def free_object(**known: Rule) -> Rule:
-    """An object that is kept as it came, bounded in size and depth; `known`: names in it that have rules."""
+    """Return the rule of an object that is stored unchanged, bounded in size and depth.
+
+    `known`: the rules of those fields of the object that have one.
+    """
 
     def check(value: Any, field: str) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -165,7 +169,7 @@ def _moment(value: Any, field: str) -> tuple[float, str | None]:
     raw = value.strip() if isinstance(value, str) else None
     if number >= MILLISECONDS_FROM:
         return number / 1000, raw or repr(value)
-    # Adding zero turns a minus zero into zero.
+    # Adding zero converts minus zero to zero.
     return number + 0.0, raw
 
 
@@ -197,7 +201,7 @@ def _plain(value: Any, field: str) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    """A number, or a decimal number as text; None for anything else, booleans included."""
+    """Return a number, or the number in a decimal text; None for any other value, including booleans."""
     if isinstance(value, str):
         text = value.strip()
         return float(text) if len(text) <= MAX_NUMBER_CHARS and _NUMBER.fullmatch(text) else None
@@ -234,16 +238,16 @@ PICTURE = Rule(
     schema={"type": "string", "contentEncoding": "base64", "contentMediaType": "image/jpeg"},
     codes=(Code.PARAM_ERROR, Code.IMAGE_ERROR, Code.IMAGE_SIZE_TOO_LARGE_ERROR, Code.PAYLOAD_TOO_LARGE),
 )
-"""A picture as base64; the text is decoded and the picture checked by who uses it."""
+"""A picture as base64; the ingress decodes the text and checks the picture later."""
 PICTURE_PATH = Rule(word="string", check=string, schema={"type": "string"}, codes=PICTURE.codes)
-"""The path of a picture under one of `ingest.image_roots`; the file is read and checked by who uses it."""
+"""The path of a picture under one of `ingest.image_roots`; the ingress reads and checks the file later."""
 MOMENT = Rule(word="number", check=_moment, schema={"type": ["number", "string"], "minimum": 0})
-"""A time in seconds since the epoch; numeric strings and milliseconds are normalised. Checked, it is the seconds, and
-the value as it was sent where it had to be normalised, else None."""
+"""A time in seconds since the epoch; numeric strings and milliseconds are normalised. The checked value is a pair: the
+seconds, and the value as it was sent where it was normalised, else None."""
 COMPARISON_LEVEL = Rule(
     word="string or number", check=_comparison_level, schema={"enum": [*_LEVELS_BY_WORD, *_LEVELS_BY_FIGURE]}
 )
-"""A level of a comparison by its word, or by the vendor's figure that is another name of it."""
+"""A level of a comparison, by its word or by the vendor's figure for the level."""
 FEATURE = Rule(
     word="list of number",
     check=_feature,
@@ -251,6 +255,6 @@ FEATURE = Rule(
     codes=(Code.BAD_FEATURE_ERROR,),
     empty_is_absent=False,
 )
-"""An embedding that is imported."""
+"""An embedding that is imported instead of computed from a photo."""
 PLAIN = Rule(word="any", check=_plain, schema={}, empty_is_absent=False)
-"""Anything; where it is a string, it contains no characters that mislead."""
+"""Any value; a string must not contain misleading characters (contract.text)."""

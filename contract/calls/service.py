@@ -1,4 +1,4 @@
-"""The pages about the server itself."""
+"""The declarations of the pages about the server: health, metrics and the OpenAPI document."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class Alive(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True):
-    """Requests would be answered now."""
+    """The server answers requests."""
 
     ready: bool = True
 

@@ -21,6 +21,6 @@ QUALITY_LEVEL = choice("high", "middle", "low", "custom", "no")
 
 
 class Data(Struct, Generic[T], frozen=True):
-    """What calls of version 5 put around an answer."""
+    """The envelope of the answers of version 5."""
 
     data: T

@@ -1,4 +1,4 @@
-"""Limits of pictures: the settings that an ingress and a processor share, and the limit that settings cannot raise."""
+"""The limits of pictures: the settings that ingresses and processors share, and limits that no setting can raise."""
 
 from typing import Annotated
 
@@ -11,10 +11,10 @@ _Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class PictureSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Limits of every picture, checked against its header before it is decoded.
+    """The limits of every picture, which are compared with its header before anything is decoded.
 
-    An ingress refuses a picture over a limit. A processor applies `max_pixels` again, since another ingress may have
-    another limit.
+    An ingress refuses pictures over these limits. A processor applies `max_pixels` again, since other ingresses may
+    have other limits.
     """
 
     max_bytes: _Count = 8 * 1024 * 1024

@@ -1,4 +1,5 @@
-"""The calls: one module per kind. Kinds and stages follow from the request types (contract.kinds), outcomes from here.
+"""The calls: one module per kind of call. Lists of outcomes come from this package, kinds and stages from
+contract.kinds.
 
 To add a kind, define its request and answer in contract.messages, write its module in this package, and add its
 instance to `CALLS`.
@@ -23,7 +24,7 @@ CALLS: tuple[Call[Any, Any], ...] = (MatchCall(), EnrolCall(), DeleteCall(), Com
 KINDS: Mapping[type, Call[Any, Any]] = {call.request_type: call for call in CALLS}
 
 OUTCOMES: tuple[str, ...] = tuple(dict.fromkeys(outcome for call in CALLS for outcome in call.outcomes))
-"""The outcomes that events of this version have."""
+"""All outcomes of events of this version."""
 
 
 def call_of(request: Request) -> Call[Any, Any]:
