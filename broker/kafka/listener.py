@@ -1,4 +1,4 @@
-"""From the Kafka client's rebalance callbacks to plain partition numbers."""
+"""Passes the rebalances that the Kafka client reports on as plain partition numbers."""
 
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -15,9 +15,9 @@ class Listener(ConsumerRebalanceListener):  # type: ignore[misc] # the library i
         self._revoked, self._assigned = revoked, assigned
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Before they go to others."""
+        """Report partitions before they pass to other members."""
         await self._revoked(place.partition for place in revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Once they are this member's."""
+        """Report partitions once this member owns them."""
         await self._assigned(place.partition for place in assigned)

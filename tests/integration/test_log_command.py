@@ -127,7 +127,7 @@ async def test_a_backup_overwrites_nothing(make: EmbeddedMake, tmp_path: Path) -
         await write(broker, range(1))
     target = tmp_path / "there"
     target.write_text("mine")
-    assert "there already" in sentence(await run("log", "backup", target, "--data-folder", make.folder))
+    assert "exists already" in sentence(await run("log", "backup", target, "--data-folder", make.folder))
     assert target.read_text() == "mine"
     nowhere = tmp_path / "none" / "copy"
     assert "cannot be written" in sentence(await run("log", "backup", nowhere, "--data-folder", make.folder))
