@@ -10,7 +10,7 @@ from ingest.call import Call
 from ingest.pictures import PictureField
 from ingest.render import Rendered, success
 
-_PICTURES = (PictureField("face_image_base64", "face_image"), PictureField("card_image_base64", "card_image"))
+_PICTURES = (PictureField("face_image_base64", "face_picture"), PictureField("card_image_base64", "card_picture"))
 
 
 def _request(call: Call, values: Values) -> CompareRequest:
@@ -20,8 +20,8 @@ def _request(call: Call, values: Values) -> CompareRequest:
         CompareRequest,
         call,
         values,
-        face_image=b"",
-        card_image=b"",
+        face_picture=b"",
+        card_picture=b"",
         level=values["threshold"],
         quality_level=values["fiqa_level"],
         identity_info=info,

@@ -14,14 +14,14 @@ from ingest.call import Call
 from ingest.pictures import PictureField
 from ingest.render import Rendered, success
 
-_PICTURES = (PictureField("image_base64_str", "image", path="image_path"),)
+_PICTURES = (PictureField("image_base64_str", "picture", path="image_path"),)
 _NOT_MEASURED = -1
 _DECIMALS = 4
 """More would be noise: another JPEG decoder already changes them."""
 
 
 def _request(call: Call, values: Values) -> FiqaRequest:
-    return request_of(FiqaRequest, call, values, image=b"", quality_level=values["fiqa_level"])
+    return request_of(FiqaRequest, call, values, picture=b"", quality_level=values["fiqa_level"])
 
 
 async def _faces(call: Call, services: Services, declaration: Declaration) -> tuple[FaceQuality, ...]:
