@@ -5,7 +5,7 @@ Whether a call comes in is asked twice: at its head, before a byte of its body i
 
 from collections import Counter
 
-from ingest.line import Line, Shed
+from ingest.line import Line, Shed, ShedReason
 
 _PATIENCE = 0.6
 """Of the deadline: how long the last in the line may be expected to wait for its answer. The rest is for what is not
@@ -96,7 +96,7 @@ class Admission:
         """Those bytes are gone."""
         _take_off(self._held, peer, size)
 
-    def shed(self, reason: str, message: str) -> Shed:
+    def shed(self, reason: ShedReason, message: str) -> Shed:
         """A refusal for want of room."""
         return Shed(reason, message)
 

@@ -6,6 +6,7 @@ Here they can be taken in turns by peer (ingest.turns) and refused while it is s
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 from contract.errors import Code, Refused
 from contract.messages import Reply
@@ -16,10 +17,16 @@ _LATEST_SHARE = 0.5
 """Of the deadline: the most that is kept for the log when a call waits, whatever the last answers took."""
 
 
+ShedReason = Literal[
+    "wait", "turn", "late", "in_flight", "memory", "connections", "log", "processor", "people", "draining"
+]
+"""Why a request is refused that can be sent again; ingest.metrics has the words."""
+
+
 class Shed(Refused):
     """Refused for want of room; `reason` is a metric's label."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: ShedReason, message: str) -> None:
         super().__init__(Code.OVERLOADED, message)
         self.reason = reason
 
@@ -87,7 +94,7 @@ class Line:
         """A call was refused because its answer would come too late: there is more work than is let in."""
         self._turned_away = True
 
-    def push_out(self, reason: str, message: str) -> None:
+    def push_out(self, reason: ShedReason, message: str) -> None:
         """Refuse the newest waiting call of the peer that has most."""
         waiting = self._turns.push_out()
         if waiting is not None:
@@ -157,6 +164,6 @@ class Line:
             self.push_out("wait", "too many requests at a time; try again")
 
 
-def _refuse(waiting: Waiting, reason: str, message: str) -> None:
+def _refuse(waiting: Waiting, reason: ShedReason, message: str) -> None:
     if not waiting.done():
         waiting.set_exception(Shed(reason, message))

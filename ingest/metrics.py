@@ -1,6 +1,10 @@
 """What the server counts. Labels come from fixed lists only: a label made from input would be an attack on memory."""
 
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from ingest.line import ShedReason
 
 # Finer where the deadline (3 s) and the aim for the added latency (3 ms) lie.
 _LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 5, 10)
@@ -34,6 +38,8 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        for reason in get_args(ShedReason):
+            self.shed.labels(reason)  # shown as 0 from the start: an increase from nothing is none to Prometheus
         self.waiting = Gauge("picturematch_http_waiting", "Calls that wait for their turn.", registry=registry)
         self.in_log = Gauge("picturematch_http_in_log", "Calls whose requests are in the log.", registry=registry)
         self.log_limit = Gauge(
@@ -52,6 +58,8 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        for judged in ("wrong", "unjudged"):
+            self.keys_refused.labels(judged)
         self.unknown_fields = Counter(
             "picturematch_http_unknown_fields", "Fields of request bodies that no rule knows.", registry=registry
         )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from picturematch.settings import Settings, SettingsError, load_settings, settin
 F = TypeVar("F", bound=Callable[..., Any])
 
 _CONFIG = "picturematch.config"
+_BROKER = "kafka://HOST:PORT,..."
 
 
 class UserError(click.ClickException):
@@ -49,29 +51,54 @@ def config_option(function: F) -> F:
     )(function)
 
 
+def setting_default(path: str) -> str:
+    """What an option's help says of its default, where it overrides a setting ("section.field")."""
+    default = attrgetter(path)(Settings())
+    is_short = isinstance(default, str | int)
+    return f"the setting {path}, {default} unless changed" if is_short else f"the setting {path}"
+
+
 def log_options(function: F) -> F:
     """--broker and --data-folder, for commands that open the log."""
-    folder = click.option(
-        "--data-folder",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Folder of the embedded log.  [default: the setting data_folder]",
-    )
-    return broker_option(folder(function))
+    return broker_option(data_folder_option(function))
 
 
 def broker_option(function: F) -> F:
     """--broker, for commands that open the log."""
     return click.option(
         "--broker",
-        metavar="kafka://HOST:PORT,...",
-        help="The log: Kafka brokers, or `embedded`.  [default: the setting broker, which is embedded]",
+        metavar=_BROKER,
+        show_default=setting_default("broker"),
+        help="The log: Kafka brokers, or `embedded`.",
+    )(function)
+
+
+def data_folder_option(function: F) -> F:
+    """--data-folder, for commands that open the embedded log."""
+    return click.option(
+        "--data-folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        show_default=setting_default("data_folder"),
+        help="Folder of the embedded log.",
+    )(function)
+
+
+def kafka_option(function: F) -> F:
+    """--broker, for commands that are of no use on the embedded log."""
+    return click.option(
+        "--broker",
+        metavar=_BROKER,
+        show_default="the setting broker",
+        help="Kafka brokers; the embedded log will not do.",
     )(function)
 
 
 def listen_options(function: F) -> F:
     """--host and --port, for commands that take calls."""
-    host = click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-    port = click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 5555]")
+    host = click.option("--host", show_default=setting_default("ingest.host"), help="Address to listen on.")
+    port = click.option(
+        "--port", type=int, show_default=setting_default("ingest.port"), help="Port to listen on; 0 takes a free one."
+    )
     return host(port(function))
 
 
@@ -106,13 +133,16 @@ def settings_of(ctx: click.Context, **overrides: Any) -> Settings:
     Raises:
         UserError: a setting is wrong.
     """
-    named = {name.replace("__", "."): value for name, value in overrides.items()}
     try:
-        return load_settings(ctx.meta.get(_CONFIG), os.environ, named)
+        return load_settings(ctx.meta.get(_CONFIG), os.environ, _named(overrides))
     except SettingsError as error:
         raise UserError(str(error)) from error
 
 
-def sources_of(ctx: click.Context) -> Mapping[str, str]:
-    """Where each setting was given that is not its default (picturematch.settings.settings_sources)."""
-    return settings_sources(ctx.meta.get(_CONFIG), os.environ)
+def sources_of(ctx: click.Context, **overrides: Any) -> Mapping[str, str]:
+    """Where each setting was given that is not its default; `overrides` as for `settings_of`, which comes first."""
+    return settings_sources(ctx.meta.get(_CONFIG), os.environ, _named(overrides))
+
+
+def _named(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name.replace("__", "."): value for name, value in overrides.items()}

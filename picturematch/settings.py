@@ -7,7 +7,7 @@ are ["a", "b"]) and, where it is none, as text. What is unknown or out of range 
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -179,12 +179,9 @@ def load_settings(
     Raises:
         SettingsError: a setting is unknown or wrong.
     """
-    merged = _read_file(file) if file is not None else {}
-    for name, path in _variables(environment):
-        _put(merged, path, _value(environment[name]), name)
-    for name, value in (overrides or {}).items():
-        if value is not None:
-            _put(merged, name.split("."), value, name)
+    merged: dict[str, Any] = {}
+    for source, path, value in _given(file, environment, overrides or {}):
+        _put(merged, path, value, source)
     try:
         settings = msgspec.convert(merged, Settings, dec_hook=_path)
     except msgspec.ValidationError as error:
@@ -194,33 +191,45 @@ def load_settings(
     return settings
 
 
-def settings_sources(file: Path | None, environment: Mapping[str, str]) -> Mapping[str, str]:
-    """Where each setting is given that is not its default: "section.field", or the table that it is in -> the source.
+def settings_sources(
+    file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any]
+) -> Mapping[str, str]:
+    """Where each setting is given that is not its default: "section.field" -> the source, in words.
 
     Raises:
         SettingsError: the file cannot be read.
     """
-    values = _read_file(file) if file is not None else {}
-    sources = dict.fromkeys(_paths(values), f"settings file {file}")
-    return sources | {".".join(path): f"environment variable {name}" for name, path in _variables(environment)}
+    sources: dict[str, str] = {}
+    for source, path, value in _given(file, environment, overrides):
+        place = ".".join(path)
+        for replaced in [name for name in sources if f"{name}.".startswith(f"{place}.")]:
+            del sources[replaced]
+        sources |= dict.fromkeys(_places(place, value), source)
+    return sources
 
 
-def _variables(environment: Mapping[str, str]) -> Sequence[tuple[str, list[str]]]:
-    """The variables that are settings, each with the path of its setting."""
-    names = (name for name in environment if name.startswith(_PREFIX))
-    return [
-        (name, name.removeprefix(_PREFIX).lower().split(_SECTION_SEPARATOR))
-        for name in names
-        if name.removeprefix(_PREFIX) not in _NOT_SETTINGS
-    ]
+def _given(
+    file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any]
+) -> Iterator[tuple[str, list[str], Any]]:
+    """Source, path and value of what is given; a later value, which can be a table, replaces an earlier one."""
+    for name, value in (_read_file(file) if file is not None else {}).items():
+        yield f"settings file {file}", [name], value
+    for name, text in environment.items():
+        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in _NOT_SETTINGS:
+            path = name.removeprefix(_PREFIX).lower().split(_SECTION_SEPARATOR)
+            yield f"environment variable {name}", path, _value(text)
+    for name, value in overrides.items():
+        if value is not None:
+            yield "command line", name.split("."), value
 
 
-def _paths(tree: Mapping[str, Any]) -> Sequence[str]:
-    """The paths of all values in nested tables."""
-    found: list[str] = []
-    for name, value in tree.items():
-        found += [f"{name}.{inner}" for inner in _paths(value)] if isinstance(value, dict) else [name]
-    return found
+def _places(place: str, value: Any) -> Iterator[str]:
+    """The paths of all values that are no tables."""
+    if not isinstance(value, dict):
+        yield place
+        return
+    for name, inner in value.items():
+        yield from _places(f"{place}.{name}", inner)
 
 
 def _what_is_wrong(error: msgspec.ValidationError, given: Mapping[str, Any]) -> str:
@@ -253,11 +262,11 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise SettingsError(f"the settings file {file} is not valid TOML: {error}") from error
 
 
-def _put(tree: dict[str, Any], path: list[str], value: Any, name: str) -> None:
+def _put(tree: dict[str, Any], path: list[str], value: Any, source: str) -> None:
     for part in path[:-1]:
         tree = tree.setdefault(part, {})
         if not isinstance(tree, dict):
-            raise SettingsError(f"{name}: {part} is a setting, not a section")
+            raise SettingsError(f"{source}: {part} is a setting, not a section")
     tree[path[-1]] = value
 
 

@@ -14,7 +14,10 @@ import msgspec
 
 from picturematch.settings import Settings
 
-_SECRET = frozenset({"ingest.api_keys", "kafka.password"})
+DEFAULT = "default"
+"""The source of what nobody has given."""
+
+SECRETS = frozenset({"ingest.api_keys", "kafka.password"})
 _NOT_SET = "not set"
 _HIDDEN = "(hidden)"
 _WIDTH = 100
@@ -36,7 +39,17 @@ class Listed:
     @property
     def shown(self) -> str:
         """The value as it may be shown to anybody: of a secret only whether there is one."""
-        return _HIDDEN if self.path in _SECRET and self.value else self.toml
+        return _HIDDEN if self.is_hidden else self.toml
+
+    @property
+    def json(self) -> Any:
+        """The same as a value that JSON can hold; null for what is not set."""
+        return _HIDDEN if self.is_hidden else msgspec.to_builtins(self.value, enc_hook=str)
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it is a secret that is set."""
+        return self.path in SECRETS and bool(self.value)
 
 
 def list_settings(settings: Settings) -> Iterator[Listed]:
@@ -50,14 +63,7 @@ def list_settings(settings: Settings) -> Iterator[Listed]:
 def effective_lines(settings: Settings, sources: Mapping[str, str]) -> Iterator[str]:
     """`section.field = value  # source`, one line per setting. `sources`: path -> where it was given."""
     for setting in list_settings(settings):
-        yield f"{setting.path} = {setting.shown}  # {source_of(setting.path, sources)}"
-
-
-def source_of(path: str, sources: Mapping[str, str]) -> str:
-    """Where the setting was given: itself, or the table that it is in."""
-    parts = path.split(".")
-    given = (sources.get(".".join(parts[:length])) for length in range(len(parts), 0, -1))
-    return next((source for source in given if source is not None), "default")
+        yield f"{setting.path} = {setting.shown}  # {sources.get(setting.path, DEFAULT)}"
 
 
 def sample_lines(settings: Settings) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from broker.port import Skip, Skipped
+from engine.calls import CALLS
 from processor.outputs import Emission
 
 _STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -15,6 +16,9 @@ class ProcessorMetrics:
         self._events = Counter(
             "picturematch_events", "Events committed, by kind and outcome.", ("kind", "outcome"), registry=registry
         )
+        for call in CALLS:
+            for outcome in call.outcomes:
+                self._events.labels(call.kind, outcome)  # shown as 0: an increase from nothing is none to Prometheus
         self._answers_only = Counter(
             "picturematch_answers_without_event",
             "Comparisons and quality assessments that were answered and left no event, by kind and outcome.",
@@ -40,7 +44,7 @@ class ProcessorMetrics:
             registry=registry,
         )
         for reason in Skip:
-            self._skipped.labels(reason.value)  # so that they are shown from the start, as 0
+            self._skipped.labels(reason.value)
         self._replies_left_out = Counter(
             "picturematch_replies_left_out",
             "Replies that were not written, since the replies topic does not have their partition any more.",

@@ -77,7 +77,8 @@ Examples:
     "sizes",
     type=click.IntRange(1, 100_000_000),
     multiple=True,
-    help="Faces that a search goes through; may be given several times.  [default: the people of PATH]",
+    show_default="the people of PATH",
+    help="Faces that a search goes through; may be given several times.",
 )
 @click.option(
     "--write",
@@ -86,7 +87,7 @@ Examples:
     help="Add the curve to this manifest, or begin it; nothing that is in it is replaced.",
 )
 @click.option("--suspects", is_flag=True, help=f"Name the {_SUSPECTS} most similar pairs of different people.")
-@click.option("--threads", type=click.IntRange(1, 64), help="Photos at a time.  [default: one per core]")
+@click.option("--threads", type=click.IntRange(1, 64), show_default="one per core", help="Photos at a time.")
 @click.option("--verbose", is_flag=True, help="Name each photo that could not be used, and why.")
 @click.pass_context
 def command(

@@ -23,7 +23,8 @@ Example:
 @click.option(
     "--pictures",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
-    help="Folder that the list's paths are relative to.  [default: the list's own]",
+    show_default="the list's own",
+    help="Folder that the list's paths are relative to.",
 )
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new or empty folder.")
 def command(list_file: Path, pictures: Path | None, out: Path) -> None:

@@ -1,19 +1,14 @@
 """picturematch compare: whether two pictures show one person, by a running server."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import click
-import msgspec
 
+from contract.calls.compare import CompareResult
 from contract.http import COMPARE_PATH
 from contract.terms import CompareLevel
 from picturematch.ask import answer_of, encoded, finish, json_option, picture_file
 from picturematch.options import config_option, server_options
-
-
-class _Answer(msgspec.Struct):
-    retcode: Literal["0", "1"]
-    score: float
 
 
 @click.command(
@@ -53,7 +48,7 @@ def command(
         "threshold": level,
         "need_save": save,
     }
-    answer = answer_of(COMPARE_PATH, body, _Answer, url, api_key, as_json)
+    answer = answer_of(COMPARE_PATH, body, CompareResult, url, api_key, as_json)
     is_same = answer.retcode == "1"
     words = "one person" if is_same else "two people"
     finish(ctx, [f"{words}, score {answer.score}"], is_yes=is_same, as_json=as_json)

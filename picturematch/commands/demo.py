@@ -147,6 +147,7 @@ async def _show_events(system: System, topic: str, steps: int) -> bool:
     async with system.broker.reader(topic, Start.EARLIEST) as reader:
         while records := await reader.fetch(timeout_s=0.5):
             events += [orjson.loads(record.value or b"null") for record in records]
+    _print({"step": "Every call has left exactly one event, whatever its answer was."})
     for event in sorted(events, key=lambda event: event["processed_time"]):
         _print({"event": event})
     return len(events) == steps

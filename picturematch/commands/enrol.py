@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -26,8 +27,9 @@ Examples:
 @click.option("--group", default=DEFAULT_GROUP, show_default=True, help="Group of those whose list names none.")
 @click.option(
     "--fiqa-level",
-    type=click.Choice(["high", "middle", "low", "custom", "no"]),
-    help="Quality that photos must have.  [default: the server's]",
+    type=click.Choice(get_args(QualityLevel)),
+    show_default="the server's",
+    help="Quality that photos must have.",
 )
 @click.option("--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="Calls at a time.")
 @click.option("--update", is_flag=True, help="Replace the faces and facts of those who are enrolled already.")

@@ -34,7 +34,8 @@ Examples:
     "kinds",
     multiple=True,
     type=click.Choice([*EVENT_KINDS, _PEOPLE]),
-    help=f"Only those of this kind; may be given several times. {_PEOPLE}: {', '.join(PEOPLE_KINDS)}.  [default: all]",
+    help=f"Only those of this kind; may be given several times. {_PEOPLE}: {', '.join(PEOPLE_KINDS)}.",
+    show_default="all",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="End after so many.")
 @click.pass_context

@@ -2,13 +2,13 @@
 
 import click
 
-from picturematch.options import broker_option, config_option, listen_options, log_level_option, settings_of
+from picturematch.options import config_option, kafka_option, listen_options, log_level_option, settings_of
 from picturematch.roles import run_role
 
 
 @click.command(epilog="Example: picturematch ingest --broker kafka://kafka:9092 --host 0.0.0.0")
 @config_option
-@broker_option
+@kafka_option
 @listen_options
 @log_level_option
 @click.pass_context

@@ -10,17 +10,11 @@ import click
 from broker.embedded import accept_clock, backup_log, check_log, in_use, record_count, restore_log
 from broker.port import BrokerError
 from contract.text import printable
-from picturematch.options import UserError, config_option, settings_of
+from picturematch.options import UserError, config_option, data_folder_option, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import counted, progress, say
 
 T = TypeVar("T")
-
-_folder_option = click.option(
-    "--data-folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the embedded log.  [default: the setting data_folder]",
-)
 
 
 @click.group(epilog="Example: picturematch log check")
@@ -39,7 +33,7 @@ Examples:
   picturematch log check --data-folder /srv/picturematch"""
 )
 @config_option
-@_folder_option
+@data_folder_option
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Name so many findings.")
 @click.pass_context
 def check(ctx: click.Context, data_folder: Path | None, limit: int) -> None:
@@ -72,7 +66,7 @@ def check(ctx: click.Context, data_folder: Path | None, limit: int) -> None:
 
 @command.command(epilog="Example: picturematch log backup /mnt/backup/log-monday.sqlite")
 @config_option
-@_folder_option
+@data_folder_option
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path), metavar="DEST")
 @click.pass_context
 def backup(ctx: click.Context, data_folder: Path | None, target: Path) -> None:
@@ -89,7 +83,7 @@ def backup(ctx: click.Context, data_folder: Path | None, target: Path) -> None:
 
 @command.command(epilog="Example: picturematch log restore /mnt/backup/log-monday.sqlite --replace")
 @config_option
-@_folder_option
+@data_folder_option
 @click.argument("source", type=click.Path(dir_okay=False, exists=True, path_type=Path), metavar="SRC")
 @click.option("--replace", is_flag=True, help="Move a log that is there aside, into a folder beside it.")
 @click.option("--accept-damage", is_flag=True, help="Restore a damaged backup, too; its damaged records stay so.")
@@ -111,7 +105,7 @@ def restore(ctx: click.Context, data_folder: Path | None, source: Path, replace:
 
 @command.command(name="accept-clock", epilog="Example: picturematch log accept-clock")
 @config_option
-@_folder_option
+@data_folder_option
 @click.pass_context
 def accept_clock_(ctx: click.Context, data_folder: Path | None) -> None:
     """Say that the system's clock is right, where the server doubts it and removes nothing for its age.

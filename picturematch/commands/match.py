@@ -1,21 +1,12 @@
 """picturematch match: who is in a picture, by a running server."""
 
-from typing import Literal
-
 import click
-import msgspec
 
+from contract.calls.match import MatchResult
 from contract.http import MATCH_PATH
 from contract.terms import LIVENESS_ORDER
 from picturematch.ask import answer_of, encoded, finish, json_option, picture_file
 from picturematch.options import config_option, server_options
-
-
-class _Answer(msgspec.Struct):
-    retcode: Literal["0", "1"]
-    identity_id: str
-    name: str
-    score: float
 
 
 @click.command(
@@ -30,7 +21,10 @@ Examples:
 @click.option("--device-ip", default="127.0.0.1", show_default=True, help="Device that the event names.")
 @click.option("--ir", type=picture_file, help="Infrared picture; it turns infrared liveness on.")
 @click.option(
-    "--liveness", type=click.Choice(LIVENESS_ORDER), help="Checks against pictures of faces.  [default: the server's]"
+    "--liveness",
+    type=click.Choice(LIVENESS_ORDER),
+    show_default="the server's",
+    help="Checks against pictures of faces.",
 )
 @json_option
 @click.pass_context
@@ -57,11 +51,11 @@ def command(
         "ir_image_base64": infrared[0] if infrared else None,
         "liveness_mode": liveness,
     }
-    answer = answer_of(MATCH_PATH, body, _Answer, url, api_key, as_json)
+    answer = answer_of(MATCH_PATH, body, MatchResult, url, api_key, as_json)
     finish(ctx, [_in_words(answer)], is_yes=answer.retcode == "1", as_json=as_json)
 
 
-def _in_words(answer: _Answer) -> str:
+def _in_words(answer: MatchResult) -> str:
     if not answer.identity_id:
         return f"stranger; the nearest person scores {answer.score}"
     word = "matched" if answer.retcode == "1" else "recognised, and may not pass"

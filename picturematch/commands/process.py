@@ -2,15 +2,19 @@
 
 import click
 
-from picturematch.options import broker_option, config_option, log_level_option, settings_of
+from picturematch.options import config_option, kafka_option, log_level_option, setting_default, settings_of
 from picturematch.roles import run_role
 
 
 @click.command(epilog="Example: picturematch process --broker kafka://kafka:9092")
 @config_option
-@broker_option
-@click.option("--health-host", help="Address of /healthz, /readyz and /metrics.  [default: 127.0.0.1]")
-@click.option("--health-port", type=int, help="Port of these; 0 takes a free one.  [default: 5556]")
+@kafka_option
+@click.option(
+    "--health-host", show_default=setting_default("health.host"), help="Address of /healthz, /readyz and /metrics."
+)
+@click.option(
+    "--health-port", type=int, show_default=setting_default("health.port"), help="Their port; 0 takes a free one."
+)
 @log_level_option
 @click.pass_context
 def command(

@@ -11,7 +11,7 @@ from rich.table import Table
 from broker.kafka import TopicState
 from contract.text import printable
 from picturematch.opening import open_cluster
-from picturematch.options import broker_option, config_option, settings_of
+from picturematch.options import config_option, kafka_option, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import echo_json, run
 
@@ -24,8 +24,13 @@ def command() -> None:
 
 @command.command(epilog="Example: picturematch topics create --broker kafka://kafka:9092 --replication 3")
 @config_option
-@broker_option
-@click.option("--replication", type=click.IntRange(min=1), help="Replicas of new topics.  [default: 3 or all brokers]")
+@kafka_option
+@click.option(
+    "--replication",
+    type=click.IntRange(min=1),
+    show_default="the setting kafka.replication_factor, or 3, or all brokers where there are fewer",
+    help="Replicas of new topics.",
+)
 @click.pass_context
 def create(ctx: click.Context, broker: str | None, replication: int | None) -> None:
     """Create the topics that are missing, and give the others the retention and limits of the settings."""
@@ -41,7 +46,7 @@ def create(ctx: click.Context, broker: str | None, replication: int | None) -> N
 
 @command.command(epilog="Example: picturematch topics check --broker kafka://kafka:9092")
 @config_option
-@broker_option
+@kafka_option
 @click.pass_context
 def check(ctx: click.Context, broker: str | None) -> None:
     """Say what in the topics is not as the settings want it. Exit status: 0 nothing, 1 something.
@@ -68,7 +73,7 @@ def check(ctx: click.Context, broker: str | None) -> None:
 
 @command.command(epilog="Example: picturematch topics describe --json --broker kafka://kafka:9092")
 @config_option
-@broker_option
+@kafka_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_context
 def describe(ctx: click.Context, broker: str | None, as_json: bool) -> None:

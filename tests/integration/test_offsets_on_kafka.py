@@ -180,8 +180,9 @@ async def test_requests_of_a_log_that_ends_before_the_groups_offset_or_began_ane
 
 
 async def metric(url: str, name: str) -> float:
+    """The sum of the metric over all its labels, or over those that the name goes on with."""
     import aiohttp
 
     async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as answer:
         lines = (await answer.text()).splitlines()
-    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0.0)
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))

@@ -10,10 +10,11 @@ from pathlib import Path
 import pybase64
 import pytest
 
+from engine.vision.networks.standin import draw_face
 from picturematch.ask import encoded
 from tests.faults.test_serve import serving
 from tests.support.commands import ROOT, Finished, environment, finish, run, start
-from tests.support.faces import photo
+from tests.support.faces import photo, scene
 from tests.support.scripted_server import refusal, scripted_server
 
 
@@ -88,14 +89,6 @@ async def test_a_comparison_says_whether_two_pictures_show_one_person(files: Pat
     assert (different.status, different.out[:11]) == (1, "two people,")
 
 
-async def test_the_quality_of_a_picture_is_printed_item_by_item(files: Path, url: str) -> None:
-    good = await run("fiqa", files / "anna.jpg", "--url", url, "--level", "low")
-    small = await run("fiqa", files / "small.jpg", "--url", url)
-    assert (good.status, good.out[:14]) == (0, "face 1 passes;")
-    assert small.status == 1
-    assert small.out.split(";")[0].startswith("face 1 fails face_size")
-
-
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -129,7 +122,25 @@ async def test_an_error_is_a_sentence_and_with_json_the_answer_too() -> None:
     assert finished.err == "picturematch: 40004 NO_FACE: no face found in the picture\n"
 
 
-@pytest.mark.parametrize("arguments", [("match", "README.md"), ("compare", "README.md", "LICENSE")])
+async def test_fiqa_measures_each_face_and_its_status_is_that_of_the_largest(files: Path, url: str) -> None:
+    (files / "two.jpg").write_bytes(scene(draw_face(2, 60), draw_face(1, 160)))
+    passed = await run("fiqa", files / "two.jpg", "--url", url)
+    failed = await run("fiqa", files / "small.jpg", "--url", url)
+    without = await run("fiqa", files / "small.jpg", "--url", url, "--level", "no")
+    as_json = await run("fiqa", files / "two.jpg", "--url", url, "--json")
+
+    first, _, second, _ = passed.out.splitlines()
+    assert (passed.status, failed.status, without.status, as_json.status) == (0, 1, 0, 0)
+    assert first.startswith("face 1 passes; score ")
+    assert second.startswith("face 2 fails: face_size; score ")
+    assert failed.out.startswith("face 1 fails: face_size")
+    assert "measured: brightness " in failed.out
+    assert [face["fiqa_result"] for face in json.loads(as_json.out)["data"]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("match", "README.md"), ("compare", "README.md", "LICENSE"), ("fiqa", "README.md")]
+)
 async def test_what_is_not_the_answer_of_the_call_is_an_error_and_no_answer(arguments: tuple[str, ...]) -> None:
     async with scripted_server(lambda _: (200, {"status": "welcome"})) as server:
         finished = await run(*arguments, "--url", server.url)

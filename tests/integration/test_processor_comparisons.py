@@ -107,7 +107,7 @@ async def test_what_nobody_wanted_saved_is_answered_counted_and_leaves_no_event(
             labels = {"kind": kind, "outcome": outcome}
             name = "picturematch_answers_without_event_total"
             assert system.registry.get_sample_value(name, labels) == 1, (kind, outcome)
-            assert system.registry.get_sample_value("picturematch_events_total", labels) is None
+            assert system.registry.get_sample_value("picturematch_events_total", labels) == 0
 
 
 async def test_between_comparisons_matches_keep_their_events(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ async def test_the_demo_shows_the_whole_job_and_leaves_nothing_behind(tmp_path):
     assert outcomes == ["enrolled", "stranger", "enrolled", "matched", "no_face", "image_error"]
     assert [answer.get("retcode") for answer in answers] == [None, "0", None, "1", None, None]
     assert [answer["error"]["code"] for answer in answers[4:]] == [40004, 40003]
+    assert all(line["step"].endswith(".") for line in lines if "event" not in line)
     assert list(tmp_path.iterdir()) == []
 
 

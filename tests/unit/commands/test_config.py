@@ -1,6 +1,7 @@
 """`picturematch config`: what is in force, where it came from, and a file to begin with."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from picturematch.__main__ import cli
 from picturematch.settings import Settings, load_settings
-from picturematch.settings_listing import list_settings, sample_lines
+from picturematch.settings_listing import SECRETS, list_settings, sample_lines
 
 
 def printed(*arguments: str, **environment: str) -> Result:
@@ -38,10 +39,40 @@ def test_every_setting_comes_with_its_value_and_its_source(tmp_path: Path) -> No
     assert found["matching.threshold"] == ("not set", "default")
 
 
-def test_a_table_that_a_variable_gives_is_the_source_of_its_settings() -> None:
-    found = settings_of(printed(PICTUREMATCH_MATCHING__CUSTOM_QUALITY="{clarity = 0.3}"))
+def test_a_table_that_a_variable_gives_replaces_the_files_and_is_the_source_of_what_it_holds(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text("[matching.custom_quality]\nclarity = 0.2\nface_size_px = 90\n")
+    found = settings_of(printed("--config", str(file), PICTUREMATCH_MATCHING__CUSTOM_QUALITY="{clarity = 0.3}"))
     source = "environment variable PICTUREMATCH_MATCHING__CUSTOM_QUALITY"
     assert found["matching.custom_quality.clarity"] == ("0.3", source)
+    assert found["matching.custom_quality.face_size_px"] == ("60.0", "default")
+
+
+def test_an_option_of_the_command_line_comes_before_everything(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text(f'data_folder = "{tmp_path}"\n[ingest]\nport = 6000\n')
+    options = ("--config", str(file), "--port", "8000", "--broker", "kafka://gate:9092")
+    found = settings_of(printed(*options, PICTUREMATCH_INGEST__PORT="7000"))
+    assert found["ingest.port"] == ("8000", "command line")
+    assert found["broker"] == ('"kafka://gate:9092"', "command line")
+    assert found["data_folder"] == (f'"{tmp_path}"', f"settings file {file}")
+    assert found["ingest.host"][1] == "default"
+
+
+def test_json_has_the_values_themselves() -> None:
+    secret = " ".join(["correct", "horse"])
+    lines = map(json.loads, printed("--json", PICTUREMATCH_KAFKA__PASSWORD=secret).output.splitlines())
+    values = {line["setting"]: (line["value"], line["source"]) for line in lines}
+    assert values["ingest.port"] == (5555, "default")
+    assert values["ingest.trusted_networks"] == (["127.0.0.0/8", "::1/128"], "default")
+    assert values["matching.threshold"] == (None, "default")
+    assert values["kafka.password"] == ("(hidden)", "environment variable PICTUREMATCH_KAFKA__PASSWORD")
+
+
+def test_every_setting_whose_name_promises_a_secret_is_hidden() -> None:
+    names = {setting.path for setting in list_settings(Settings())}
+    promising = {name for name in names if re.search(r"password|secret|token|_keys?$|\.keys?$", name)}
+    assert promising == SECRETS
 
 
 def test_secrets_are_hidden_and_only_those_that_are_set() -> None:

@@ -1,23 +1,22 @@
-"""Every command's help: there is an example, and what an example uses exists."""
+"""Every command's help, and the documents: what they name exists, and the defaults that they give are the real ones."""
 
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from contract.kinds import EVENT_KINDS, STAGES
 from picturematch.__main__ import cli
 from picturematch.settings import Settings
+from picturematch.settings_listing import list_settings
 
-SETTING_OF_OPTION = {
-    ("serve", "host"): Settings().ingest.host,
-    ("serve", "port"): Settings().ingest.port,
-    ("ingest", "host"): Settings().ingest.host,
-    ("ingest", "port"): Settings().ingest.port,
-    ("process", "health_host"): Settings().health.host,
-    ("process", "health_port"): Settings().health.port,
-}
+ROOT = Path(__file__).parents[3]
+SETTINGS = {setting.path: setting.value for setting in list_settings(Settings())}
+SECTIONS = {path.partition(".")[0] for path in SETTINGS if "." in path}
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -37,27 +36,69 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 COMMANDS = dict(commands())
+OPTIONS = [(name, p) for name, command in COMMANDS.items() for p in command.params if isinstance(p, click.Option)]
 
 
-def examples(command: click.Command) -> list[str]:
-    """The calls of picturematch in its epilog, without what stands behind a pipe or a redirection."""
-    calls = re.findall(r"picturematch [^\n|>]+", command.epilog or "")
-    return [call.strip() for call in calls]
+def calls(text: str) -> list[str]:
+    """The calls of picturematch in lines of a shell, without what stands behind a pipe or a redirection."""
+    joined = text.replace("\\\n", " ")
+    return [
+        call.strip() for call in re.findall(r"(?:^|[\s|(/])(picturematch(?![.\w-])(?: [^\n|<>&)#]+)?)", joined, re.M)
+    ]
+
+
+def examples(name: str) -> list[str]:
+    return calls(COMMANDS[name].epilog or "")
+
+
+def names(words: list[str]) -> str:
+    """The command that those words call."""
+    return next(name for n in (2, 1) if (name := " ".join(words[:n])) in COMMANDS)
+
+
+def own_words(name: str) -> str:
+    """What the command says of itself and of its options."""
+    command = COMMANDS[name]
+    helps = [option.help or "" for option in command.params if isinstance(option, click.Option)]
+    return "\n".join([command.help or "", *helps])
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[click.Command]:
+    """The commands that are called from now on; none does anything, and paths need not exist."""
+    found: list[click.Command] = []
+    monkeypatch.setattr(click.Command, "invoke", lambda self, _: found.append(self))
+    monkeypatch.setattr(click.Path, "convert", lambda _self, value, _param, _ctx: value)
+    return found
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_there_is_an_example_of_the_command_itself(name: str) -> None:
-    assert any(call.startswith(f"picturematch {name.split()[0]}") for call in examples(COMMANDS[name]))
+    below = [other for other in COMMANDS if other.startswith(f"{name} ")]
+    assert {names(shlex.split(call)[1:]) for call in examples(name)} & {name, *below}
+
+
+@pytest.mark.parametrize("call", [call for name in COMMANDS for call in examples(name)])
+def test_an_example_is_a_call_that_the_command_takes(called: list[click.Command], call: str) -> None:
+    words = shlex.split(call)[1:]
+    cli.main(words, prog_name="picturematch", standalone_mode=False)
+    assert called[-1] is COMMANDS[names(words)]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_options_of_an_example_exist(name: str) -> None:
-    for call in examples(COMMANDS[name]):
-        words = shlex.split(call)[1:]
-        found = next(" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in COMMANDS)
-        known = {option for p in COMMANDS[found].params for option in (*p.opts, *p.secondary_opts)} | {"--help"}
-        group = {o for p in COMMANDS[found.split()[0]].params for o in p.opts}
-        assert {word for word in words if re.match(r"--?[a-z]", word)} <= known | group, call
+def test_the_help_is_printed(name: str) -> None:
+    printed = CliRunner().invoke(cli, [*name.split(), "--help"])
+    assert printed.exit_code == 0
+    assert f"Usage: cli {name} " in printed.output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options_settings_and_commands_that_a_help_text_names_exist(name: str) -> None:
+    text = own_words(name)
+    known = {option for p in COMMANDS[name].params for option in (*p.opts, *p.secondary_opts)}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) <= known
+    assert set(re.findall(rf"\b(?:{'|'.join(SECTIONS)})\.[a-z_]+\b(?!\.)", text)) <= set(SETTINGS)
+    assert set(re.findall(r"`picturematch ([a-z-]+)", text)) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -68,11 +109,71 @@ def test_every_option_is_described(name: str) -> None:
             assert described, f"{name}: {parameter.opts}"
 
 
-@pytest.mark.parametrize(
-    ("place", "value"), SETTING_OF_OPTION.items(), ids=lambda v: "-".join(v) if isinstance(v, tuple) else ""
-)
-def test_a_default_that_a_help_text_gives_is_that_of_the_setting(place: tuple[str, str], value: object) -> None:
-    command, option = place
-    (found,) = [p for p in COMMANDS[command].params if p.name == option]
-    assert isinstance(found, click.Option)
-    assert f"[default: {value}]" in (found.help or "")
+def test_a_default_that_is_a_setting_is_named_with_its_value_and_nothing_else_is_set() -> None:
+    named = [(name, option) for name, option in OPTIONS if str(option.show_default).startswith("the setting ")]
+    for name, option in named:
+        said = re.fullmatch(r"the setting ([\w.]+)(?:, (.*) unless changed|, or .*)?", str(option.show_default))
+        assert said is not None, (name, option.show_default)
+        assert said[1] in SETTINGS
+        assert said[2] in (None, str(SETTINGS[said[1]]))
+        assert option.to_info_dict()["default"] is None
+    assert {"serve", "ingest", "process", "topics create", "log check", "config"} <= {name for name, _ in named}
+
+
+def test_no_help_text_gives_a_default_that_nothing_checks() -> None:
+    assert [(name, option.opts) for name, option in OPTIONS if "default:" in (option.help or "")] == []
+
+
+def choices(name: str, option: str) -> set[str]:
+    """What the option of that command takes."""
+    (found,) = [p for p in COMMANDS[name].params if p.name == option]
+    assert isinstance(found.type, click.Choice)
+    return set(found.type.choices)
+
+
+def test_every_kind_of_event_and_every_stage_can_be_chosen() -> None:
+    assert choices("events", "kinds") == {*EVENT_KINDS, "people"}
+    assert choices("dead-letters list", "stage") == set(STAGES)
+
+
+def test_the_shell_completes_commands_options_and_choices() -> None:
+    def completed(line: str) -> set[str]:
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+        printed = CliRunner().invoke(
+            cli, prog_name="picturematch", env={"_PICTUREMATCH_COMPLETE": "bash_complete", **words}
+        )
+        return {found.partition(",")[2] for found in printed.output.splitlines()}
+
+    assert completed("picturematch dead-") == {"dead-letters"}
+    assert {"--since", "--stage"} <= completed("picturematch dead-letters list --")
+    assert completed("picturematch dead-letters list --stage ") == set(STAGES)
+
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+IN_BLOCKS = [
+    pytest.param(call, id=f"{document.name}: {call}")
+    for document in DOCUMENTS
+    for block in re.findall(r"^```sh\n(.*?)^```", document.read_text(), re.S | re.M)
+    for call in calls(block)
+    if call != "picturematch"
+]
+IN_LINES = [
+    pytest.param(call, id=f"{document.name}: {call}")
+    for document in DOCUMENTS
+    for call in re.findall(r"`picturematch ([^`]+)`", document.read_text())
+]
+
+
+@pytest.mark.parametrize("call", IN_BLOCKS)
+def test_a_call_in_a_document_is_one_that_the_command_takes(called: list[click.Command], call: str) -> None:
+    words = shlex.split(call)[1:]
+    cli.main(words, prog_name="picturematch", standalone_mode=False)
+    assert called[-1] is COMMANDS[names(words)]
+
+
+@pytest.mark.parametrize("call", IN_LINES)
+def test_commands_and_options_that_a_sentence_of_a_document_names_exist(call: str) -> None:
+    words = call.replace("…", "").split()
+    command = COMMANDS[names(words)]
+    known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)} | {"--help"}
+    assert {word for word in words if word.startswith("--")} <= known
