@@ -24,7 +24,7 @@ COMPARE = Declaration(
     method="POST",
     path=COMPARE_PATH,
     route="compare",
-    summary="Do two pictures show the same person? The face in a picture taken now is compared with that of a card.",
+    summary="Do two pictures show the same person? A face taken now is compared with that of a card or document.",
     fields=(
         Field(
             "face_image_base64",

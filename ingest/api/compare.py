@@ -1,4 +1,4 @@
-"""compare."""
+"""The handler of compare."""
 
 from msgspec import UNSET
 
@@ -14,7 +14,7 @@ _PICTURES = (PictureField("face_image_base64", "face_picture"), PictureField("ca
 
 
 def _request(call: Call, values: Values) -> CompareRequest:
-    # The info is for the event alone; without an event it does not even enter the log.
+    # The info is for the event only; where no event is written, the info is not written to the log at all.
     info = values["identity_info"] if values["need_save"] else None
     return request_of(
         CompareRequest,

@@ -1,4 +1,4 @@
-"""PictureMatch."""
+"""The handler of PictureMatch."""
 
 from msgspec import UNSET
 
