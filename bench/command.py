@@ -22,10 +22,13 @@ class Command:
         arguments: Of `picturematch`.
         environment: PICTUREMATCH_... variables; those of this process are not handed on.
         errors: File to which standard error is appended.
+        code: Folder whose sources run; None: these.
     """
 
-    def __init__(self, arguments: Sequence[object], environment: Mapping[str, str], errors: Path) -> None:
-        self._arguments, self._environment, self._errors = arguments, environment, errors
+    def __init__(
+        self, arguments: Sequence[object], environment: Mapping[str, str], errors: Path, code: Path | None = None
+    ) -> None:
+        self._arguments, self._environment, self._errors, self._code = arguments, environment, errors, code
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -35,6 +38,7 @@ class Command:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "picturematch", *map(str, self._arguments)),
                 env={**kept, **self._environment},
+                cwd=self._code,  # python -m looks there first
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
             )

@@ -5,6 +5,7 @@ stand-in networks, since it is the system that is tried, not the faces.
 """
 
 import asyncio
+import itertools
 import os
 import random
 import signal
@@ -91,8 +92,8 @@ class Report:
 class Role(Command):
     """A role as a process."""
 
-    def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
-        super().__init__([name], environment, log)
+    def __init__(self, name: str, environment: Mapping[str, str], log: Path, code: Path | None = None) -> None:
+        super().__init__([name], environment, log, code)
         self.name = name
         self.port = 0
 
@@ -112,13 +113,17 @@ class Role(Command):
 class FaultRun:
     """One run: two ingresses, two processors, a steady load, and faults by seed.
 
-    The roles reach the broker, which has to be a proxied one, through a proxy of this run's own.
+    The roles reach the broker, which has to be a proxied one, through a proxy of this run's own. With `beside`, a
+    folder with the sources of another version, every second ingress and every second processor is of that version.
     """
 
-    def __init__(self, broker: DevBroker, folder: Path, seed: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, broker: DevBroker, folder: Path, seed: int, say: Callable[[str], None], beside: Path | None = None
+    ) -> None:
         if broker.proxy is None:
             raise RunFailed("the broker has no listener for clients that come through a proxy")
         self._dev, self._folder, self._say = broker, folder, say
+        self._versions = itertools.cycle((beside, None))
         self._proxy = KafkaProxy(broker.proxy.front, broker.proxy.behind, seed)
         self._proxy.keep_passed = False
         # Two of them: how often the clients ask depends on the machine, and must not change which fault comes next.
@@ -166,7 +171,7 @@ class FaultRun:
         return self.report
 
     async def _add(self, roles: list[Role], name: str) -> None:
-        role = Role(name, self._environment, self._folder / f"{name}.log")
+        role = Role(name, self._environment, self._folder / f"{name}.log", next(self._versions))
         roles.append(role)
         await role.start()
 

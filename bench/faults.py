@@ -3,14 +3,14 @@
 Starts a Kafka broker, two ingresses and two processors, keeps them under load, and kills, stops, adds, removes and
 restarts them; a proxy between them and the broker delivers requests late, slows commits down, and leaves connections
 open in silence. Prints what was done and found, and how long each device was without answers; exit status 1 when a
-promise did not hold.
+promise did not hold. With --beside every second role is of another version:
+`python -m bench.faults --beside v0.1.0 --only "kill a processor"`.
 """
 
 import asyncio
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.faultrun import FAULTS, FaultRun, Report
-from tests.support.kafka_dev import DevBroker, dev_kafka
+from bench.versions import sources_of
+from tests.support.kafka_dev import dev_kafka
 
 _MOST_SENTENCES = 50
 
@@ -27,19 +28,18 @@ _MOST_SENTENCES = 50
 @click.option("--minutes", default=2.0, show_default=True, help="How long load and faults go on.")
 @click.option("--seed", type=int, help="Repeats the faults of an earlier run.  [default: from the clock]")
 @click.option("--only", multiple=True, type=click.Choice(FAULTS), help="Only these; give it repeatedly.")
+@click.option("--beside", metavar="REVISION", help="Of every two roles one is of this git revision.")
 @click.pass_context
-def main(ctx: click.Context, minutes: float, seed: int | None, only: tuple[str, ...]) -> None:
+def main(ctx: click.Context, minutes: float, seed: int | None, only: tuple[str, ...], beside: str | None) -> None:
     """Break things under load for a while and check every promise afterwards."""
     seed = int(time.time()) if seed is None else seed
     click.echo(f"seed {seed}")
     with tempfile.TemporaryDirectory(prefix="picturematch-faults-") as folder, dev_kafka(proxied=True) as broker:
-        report = asyncio.run(_run(broker, Path(folder), seed, minutes * 60, only or FAULTS))
+        other = None if beside is None else sources_of(beside, Path(folder) / "beside")
+        run = FaultRun(broker, Path(folder), seed, click.echo, other)
+        report = asyncio.run(run.run(minutes * 60, only or FAULTS))
     _print(report)
     ctx.exit(1 if report.broken else 0)
-
-
-async def _run(broker: DevBroker, folder: Path, seed: int, seconds: float, faults: Sequence[str]) -> Report:
-    return await FaultRun(broker, folder, seed, click.echo).run(seconds, faults)
 
 
 def _print(report: Report) -> None:

@@ -7,6 +7,7 @@ Example: python -m bench.import_beside_matches --pictures faces/ --pairs 5
 """
 
 import asyncio
+import os
 import statistics
 import time
 from collections import Counter
@@ -23,10 +24,11 @@ from rich.table import Table
 
 from bench.load import match_call, run_load
 from bench.people import enrol_features, made_up_features
-from bench.server import Server, running_server
+from bench.server import Server, log_environment, running_server
 from clients.enrol import EnrolOptions, Outcome, enrol
 from clients.enrol_list import Entry
 from clients.http import Client
+from picturematch.options import broker_option, settings_of
 
 _DIMENSION = 512
 
@@ -64,7 +66,9 @@ class Pair:
 @click.option("--pairs", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--seconds", type=click.FloatRange(min=2), default=20.0, show_default=True, help="Of each run.")
 @click.option("--rate", type=click.FloatRange(min=1), default=20.0, show_default=True, help="Matches a second.")
-def main(pictures: Path, pairs: int, seconds: float, rate: float) -> None:
+@broker_option
+@click.pass_context
+def main(ctx: click.Context, pictures: Path, pairs: int, seconds: float, rate: float, broker: str | None) -> None:
     """Run the pairs and print the medians."""
     photos = sorted(pictures.rglob("*.jpg"))[:50]
     if not photos:
@@ -72,7 +76,8 @@ def main(pictures: Path, pairs: int, seconds: float, rate: float) -> None:
     console = Console(width=110)
     done = []
     for number in range(pairs):
-        with running_server({}) as server:
+        settings = settings_of(ctx, broker=broker, log__topic_prefix=f"bench-{os.getpid()}-{number}")
+        with running_server(log_environment(settings)) as server:
             done.append(asyncio.run(_pair(server, photos, seconds, rate)))
         console.print(f"pair {number + 1}: p99 {done[-1].ratio(99):.2f} times that without an import")
     table = Table("matches", "p50 ms", "p99 ms", "refused", title=f"{rate:g} matches a second, median of {pairs} pairs")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import orjson
@@ -33,9 +34,10 @@ class LoadResult:
         return float(np.percentile(self.latencies_ms, share))
 
 
-def match_call(jpeg: bytes, device_ip: str) -> bytes:
-    """A whole PictureMatch request, ready to be sent."""
-    body = orjson.dumps({"device_ip": device_ip, "rgb_image_base64": pybase64.b64encode(jpeg).decode()})
+def match_call(jpeg: bytes, device_ip: str, **fields: Any) -> bytes:
+    """A whole PictureMatch request with further `fields`, ready to be sent."""
+    picture = pybase64.b64encode(jpeg).decode()
+    body = orjson.dumps({"device_ip": device_ip, "rgb_image_base64": picture, **fields})
     head = (
         "POST /SophonMatch/api/PictureMatch HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"

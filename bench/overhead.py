@@ -20,7 +20,7 @@ from rich.table import Table
 from bench.load import LoadResult, match_call, run_load
 from bench.people import enrol_features, made_up_features
 from bench.pictures import bench_pictures
-from bench.server import running_server
+from bench.server import log_environment, running_server
 from contract.messages import MatchRequest, encode
 from contract.people.keys import face_key, person_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
@@ -30,9 +30,7 @@ from engine.gallery.people import People
 from engine.gallery.port import Gallery
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
-from picturematch.opening import open_cluster
 from picturematch.options import broker_option, settings_of
-from picturematch.settings import Settings
 from picturematch.wiring import open_models
 
 CONCURRENCIES = (1, 8, 64)
@@ -52,10 +50,7 @@ def main(
     """Added latency and throughput of the whole system against the engine alone."""
     settings = settings_of(ctx, broker=broker, log__topic_prefix=f"bench-{os.getpid()}")
     environment = {"PICTUREMATCH_INGEST__DEADLINE_MS": "60000", "PICTUREMATCH_INGEST__DRAIN_S": "5"}
-    if settings.kafka_config is not None:
-        asyncio.run(_create_topics(settings))
-        environment["PICTUREMATCH_BROKER"] = settings.broker
-        environment["PICTUREMATCH_LOG__TOPIC_PREFIX"] = settings.log.topic_prefix
+    environment |= log_environment(settings)
     jpegs = bench_pictures(settings, pictures)
     models = open_models(settings)
     engine = DirectEngine(models, jpegs, people)
@@ -74,11 +69,6 @@ def main(
                 rows.setdefault(f"system, concurrency {concurrency}", []).append(load)
             rows.setdefault(f"engine, {cores} threads", []).append(engine.run(each, cores))
     _print(rows, cores, f"{len(jpegs)} pictures, {people} people, log {settings.broker}")
-
-
-async def _create_topics(settings: Settings) -> None:
-    async with open_cluster(settings) as cluster:
-        await cluster.ensure_topics(settings.topic_specs)
 
 
 class DirectEngine:

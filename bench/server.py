@@ -1,5 +1,6 @@
 """A `picturematch serve` of one's own for a benchmark: own data folder, free port, ended when done."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -9,7 +10,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from picturematch.opening import open_cluster
+from picturematch.settings import Settings
+
 _LISTENS = re.compile(rb"listens on http://[^:]+:(\d+)")
+
+
+def log_environment(settings: Settings) -> Mapping[str, str]:
+    """The variables by which a server uses the log of these settings, after its topics were created on Kafka; none for
+    the embedded log, since every server gets a data folder of its own."""
+    if settings.kafka_config is None:
+        return {}
+
+    async def create_topics() -> None:
+        async with open_cluster(settings) as cluster:
+            await cluster.ensure_topics(settings.topic_specs)
+
+    asyncio.run(create_topics())
+    return {"PICTUREMATCH_BROKER": settings.broker, "PICTUREMATCH_LOG__TOPIC_PREFIX": settings.log.topic_prefix}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""The log. One port (broker.port), one module per make of it; bytes only, it knows no faces."""
+"""The log: one port (broker.port) and two adapters, embedded and Kafka. Records are bytes; nothing here knows faces."""

@@ -1,10 +1,11 @@
 """Reads the value of one key of a compacted topic that nobody follows.
 
-Whoever refers to a record of such a topic names its key and, as a hint, its position. A position cannot be relied on: a
-restored or mirrored topic has other offsets. So what is found at the position is checked, and where it is another
-record, the key's partition is searched. The search reads each record of a partition once: the offsets of all keys that
-it passes are kept (about 200 bytes each), and the next search goes on where the last one stopped. A search takes a
-second at most, so that a large topic holds up nobody; what it did not reach is found by a later one.
+A reference to a record of such a topic consists of the record's key and, as a hint, the record's position. Positions
+are not reliable: a restored or mirrored topic has other offsets. So the record at the position is checked, and if it is
+another record, the partition of the key is searched. A search keeps the offset of every key that it reads (about 200
+bytes each), and the next search goes on where the last one stopped, so that each record of a partition is read once. A
+search takes one second at most, so that a large topic delays nobody; a later search finds the keys that an earlier
+search did not reach.
 """
 
 import asyncio
@@ -24,28 +25,30 @@ _SEARCH_S = 1.0
 _BATCH = 50
 _WAIT_S = 0.2
 _LARGE_BYTES = 64 * 1024
-"""Values from this size on are checked in a thread: the check may hash all of them."""
+"""Values of this size or more are checked in a thread, because the check may hash the whole value."""
 
 
 class KeyedReader:
-    """Reads from one topic. All methods are called on one event loop."""
+    """Reads values from one topic. All methods are called on one event loop."""
 
     def __init__(self, broker: Broker, topic: str, search_s: float = _SEARCH_S) -> None:
-        """`search_s` is how long one call may search, in seconds."""
+        """`search_s`: the limit of one search, in seconds."""
         self._broker, self._topic, self._search_s = broker, topic, search_s
         self._offsets: defaultdict[int, dict[bytes, int]] = defaultdict(dict)
         self._searched_to: dict[int, int] = {}
         self._searching = asyncio.Lock()
 
     async def read(self, key: bytes, partition: int, offset: int, accept: Callable[[bytes], T | None]) -> T | None:
-        """What `accept` makes of the key's value; None where the topic has no value of this key that it accepts, or
-        where none was found in time.
+        """Return the result of `accept` for the value of the key.
+
+        None: the topic has no value of the key for which `accept` returns a result, or none was found in time.
 
         Args:
             key: the key.
             partition: the partition of the hint.
             offset: the offset of the hint.
-            accept: returns None for a value that is not the one that is meant. May run in a thread.
+            accept: is called with a value of the key; returns None for a value that the reference does not mean. It may
+                run in a thread.
 
         Raises:
             BrokerError: the log cannot be read.
@@ -76,7 +79,7 @@ class KeyedReader:
         return await asyncio.to_thread(accept, record.value)
 
     async def _search(self, partition: int) -> None:
-        """Keep the offsets of the keys from where the last search stopped, as far as the time allows."""
+        """Read the partition from where the last search stopped until the time is over; keep the offset of each key."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._search_s
         async with self._searching:
@@ -95,7 +98,7 @@ class KeyedReader:
                         break
         if at < end:
             _log.warning(
-                "topic %s: a position did not fit (was the topic restored?); partition %d is searched, %d offsets are"
-                " left for later searches",
+                "topic %s: a position does not name the expected record (was the topic restored?); partition %d is"
+                " searched, %d offsets are left for later searches",
                 *(self._topic, partition, end - at),
             )

@@ -1,4 +1,4 @@
-"""Reads several partitions of a topic in one order: the records that are there, merged by their time, then new ones."""
+"""Reads several partitions of a topic in one order: records already written, merged by their time; then new records."""
 
 import asyncio
 import heapq
@@ -12,13 +12,13 @@ from broker.port import Broker, BrokerError, Reader, Record, Start
 
 _log = logging.getLogger(__name__)
 
-_POLL_S = 0.2  # the end of a partition may be a gap, which a reader passes only when a fetch has returned
+_POLL_S = 0.2  # the last offsets of a partition may have no records; a reader passes them only when a fetch returns
 _RETRY_S = 0.5
 
 
 @dataclass(slots=True)
 class _Partition:
-    """One partition that is read up to `end`."""
+    """A partition that is read up to the offset `end`, and its fetched records."""
 
     number: int
     end: int
@@ -26,7 +26,7 @@ class _Partition:
     waiting: deque[Record] = field(default_factory=deque)
 
     async def fill(self, max_records: int) -> bool:
-        """Fetch until a record waits; False when the partition is read up to its end."""
+        """Fetch until there is a record in `waiting`; return False once the partition is read up to `end`."""
         while not self.waiting and self.reader.positions()[self.number] < self.end:
             records = await self.reader.fetch(max_records, _POLL_S)
             self.waiting.extend(r for r in records if r.offset < self.end)
@@ -41,8 +41,10 @@ async def read_merged(
     *,
     batch: int = 100,
 ) -> AsyncGenerator[Sequence[Record]]:
-    """The records before `ends` (partition -> offset), merged by the time of their writing; within a partition in
-    offset order. At most `batch` records per partition are in memory."""
+    """Yield the records before `ends` (partition -> offset), merged by the time of their writing, in batches.
+
+    Within a partition records come in offset order. At most `batch` records per partition are in memory.
+    """
     async with AsyncExitStack() as stack:
         partitions = [
             _Partition(number, end, await stack.enter_async_context(broker.reader(topic, start, [number])))
@@ -68,9 +70,9 @@ async def read_merged(
 async def read_live(
     broker: Broker, topic: str, start: Start | Mapping[int, int] | float, stop: asyncio.Event, *, batch: int = 100
 ) -> AsyncGenerator[Sequence[Record]]:
-    """The records from `start` on as they are written, until `stop` is set; an empty batch when a moment passes.
+    """Yield the records from `start` on as they are written, until `stop` is set.
 
-    A log that is lost after the reader was entered is waited for.
+    After 0.2 s without a record an empty batch is yielded. While the log cannot be read, the generator waits.
     """
     async with broker.reader(topic, start) as reader:
         while not stop.is_set():
@@ -78,9 +80,9 @@ async def read_live(
 
 
 async def fetch_patiently(reader: Reader, max_records: int, stop: asyncio.Event) -> Sequence[Record]:
-    """The next records, none when a moment passed without or `stop` was set; a log that is lost is waited for.
+    """Return the next records; none if 0.2 s passed without a record or `stop` was set.
 
-    An outage is logged once.
+    While the log cannot be read now, the call waits and tries again; it logs an outage once.
 
     Raises:
         BrokerError: the log cannot be read, and trying again will not help.
@@ -93,7 +95,7 @@ async def fetch_patiently(reader: Reader, max_records: int, stop: asyncio.Event)
             if not error.retriable:
                 raise
             if not logged:
-                _log.warning("%s; waiting for it", error)
+                _log.warning("%s; reading is tried again until the log can be read", error)
             logged = True
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _RETRY_S)
@@ -101,6 +103,6 @@ async def fetch_patiently(reader: Reader, max_records: int, stop: asyncio.Event)
 
 
 async def start_offsets(broker: Broker, topic: str, start: Start | float) -> dict[int, int]:
-    """Partition -> the offset at which a reader that starts there begins."""
+    """Return partition -> the offset at which a reader with this `start` begins."""
     async with broker.reader(topic, start) as reader:
         return dict(reader.positions())

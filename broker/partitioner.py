@@ -1,7 +1,7 @@
-"""Which partition a key belongs to: the choice Kafka's own clients make, so keyed order is the same on every make.
+"""The partition of a key, as Kafka's own clients compute it, so that keyed order is the same on both adapters.
 
-MurmurHash2, 32 bits, seed 0x9747B28C, taken modulo the partitions after clearing the sign bit
-(Kafka protocol, default partitioner). It does not depend on the process, the machine or PYTHONHASHSEED.
+The partition is the MurmurHash2 of the key (32 bits, seed 0x9747B28C) without the sign bit, modulo the number of
+partitions (Kafka protocol, default partitioner). It does not depend on the process, the machine or PYTHONHASHSEED.
 """
 
 _SEED = 0x9747B28C
@@ -10,7 +10,7 @@ _WORD = 0xFFFFFFFF
 
 
 def murmur2(data: bytes) -> int:
-    """MurmurHash2 of `data` as an unsigned 32-bit number."""
+    """Return the MurmurHash2 of `data` as an unsigned 32-bit number."""
     whole = len(data) & ~3
     digest = _SEED ^ len(data)
     for at in range(0, whole, 4):
@@ -24,5 +24,5 @@ def murmur2(data: bytes) -> int:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of `key` in a topic of that many partitions."""
+    """Return the partition of `key` in a topic of so many partitions."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions

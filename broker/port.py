@@ -1,12 +1,12 @@
-"""The port of the log: what every make of it promises, and the values that cross it.
+"""The port of the log: the promises of every adapter, and the values that callers and adapters exchange.
 
-Invariants, checked for every make by the same contract tests:
+Invariants, checked for every adapter by the same contract tests:
 
 - A topic has a fixed number of partitions; a record with a key goes to the partition of that key, always the same.
 - Offsets grow within a partition and are never reused. They may have gaps.
-- What `append` or `commit` has returned for is durable, and readable within moments; anything else is either wholly
-  there or not at all.
-- Readers see committed records only, in offset order.
+- Records are durable when `append` or `commit` returns, and readable within moments. Where the call fails or is
+  cancelled, either all of its records are written or none.
+- Readers return committed records only, in offset order.
 - A record's timestamp is the time of its writing.
 - In a compacted topic the latest value of each key stays readable, whatever its age.
 
@@ -33,7 +33,7 @@ Headers = tuple[tuple[str, bytes], ...]
 
 
 class BrokerError(OperatorError):
-    """Something the log could not do; the message is a sentence for the user."""
+    """An operation of the log failed; the message is a sentence for the user."""
 
     retriable: ClassVar[bool] = False
 
@@ -45,13 +45,13 @@ class BrokerUnavailable(BrokerError):
 
 
 class CommitFailed(BrokerError):
-    """The transaction left nothing behind; `GroupMember.rewind` has its records delivered again."""
+    """The transaction wrote nothing; `GroupMember.rewind` delivers the partition again from the committed offset."""
 
     retriable = True
 
 
 class BrokerInUse(BrokerError):
-    """Somebody else owns what was to be opened."""
+    """Another process owns the data folder, or is the member of the group."""
 
 
 class RecordTooLarge(BrokerError):
@@ -59,7 +59,7 @@ class RecordTooLarge(BrokerError):
 
 
 class UnknownTopic(BrokerError):
-    """No topic of this name exists. `topic` is its name, `partitions` how many partitions there are: none."""
+    """No topic of the name `topic` exists; `partitions` is 0."""
 
     def __init__(self, message: str, topic: str = "", partitions: int = 0) -> None:
         super().__init__(message)
@@ -68,15 +68,16 @@ class UnknownTopic(BrokerError):
 
 
 class UnknownPartition(UnknownTopic):
-    """The topic has `partitions` partitions, and not the one that was named."""
+    """The topic has `partitions` partitions, and the requested partition is not one of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """How a topic is kept. `retention_ms` and `retention_bytes` (per partition) of None mean for ever.
+    """The specification of a topic.
 
-    `min_compaction_lag_ms` is for compacted topics: a record that a newer one of its key replaced stays readable until
-    the newer one is older than this (0: until the next compaction). A tombstone stays for a day longer than that.
+    `retention_ms` and `retention_bytes` (per partition) of None mean that records are kept for ever.
+    `min_compaction_lag_ms` is for compacted topics: a record that a newer record of its key has replaced stays readable
+    until the newer record is older than this (0: until the next compaction). A tombstone stays for a day longer.
     """
 
     name: str
@@ -90,9 +91,9 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
-    """A record to be written. A `value` of None deletes its key in a compacted topic (a tombstone).
+    """A record to be written. A `value` of None deletes the key in a compacted topic (a tombstone).
 
-    `partition` None lets the key choose; without a key the record goes to partition 0.
+    `partition` of None means the partition of the key; a record without a key then goes to partition 0.
     """
 
     topic: str
@@ -104,7 +105,7 @@ class NewRecord:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """The place of one record."""
+    """The position of one record."""
 
     topic: str
     partition: int
@@ -115,8 +116,8 @@ class Position:
 class Record:
     """A committed record as it was read.
 
-    `damaged`: the log's file no longer says what was written there. Such a record has a `value` that nothing decodes
-    from (empty, never None), no headers, and the key as it was read, which may be wrong.
+    `damaged`: the file of the log no longer contains what was written. A damaged record has an empty `value` (never
+    None), which no decoder accepts, no headers, and the key as it was read, which may be wrong.
     """
 
     topic: str
@@ -130,36 +131,36 @@ class Record:
 
     @property
     def position(self) -> Position:
-        """Where the record stands."""
+        """The position of the record."""
         return Position(self.topic, self.partition, self.offset)
 
     def header(self, name: str) -> bytes | None:
-        """The last header of that name, or None."""
+        """Return the value of the last header of that name, or None."""
         return next((value for key, value in reversed(self.headers) if key == name), None)
 
 
 class Start(Enum):
-    """Where a reader without committed offsets begins."""
+    """The offset at which a reader begins: the first, or the end."""
 
     EARLIEST = "earliest"
     LATEST = "latest"
 
 
 class Skip(Enum):
-    """Why a group is not given records of a partition that it has not committed."""
+    """The reason why a group skips records of a partition that it has not committed."""
 
     REMOVED = "removed"
-    """Retention, or an administrator, removed them before they were read."""
+    """Retention, or an administrator, removed the records before they were read."""
     WORKED_ON = "worked_on"
     """The group's offset is lost, and the records have been worked on."""
     OTHER_LOG = "other_log"
-    """The group's offset is another log's: the topic was made again, or lost its last records. The records are older
+    """The group's offset is another log's: the topic was created anew, or lost its last records. The records are older
     than the group's last commit, or have been worked on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Records that a group is not given: those from offset `first` to before `end`."""
+    """Records that a group skips: those from offset `first` to before `end`."""
 
     topic: str
     partition: int
@@ -169,23 +170,25 @@ class Skipped:
 
     @property
     def count(self) -> int:
-        """How many records that are. Offsets that hold the end of a transaction are counted with them."""
+        """The number of skipped offsets. On Kafka it includes offsets that mark the end of a transaction."""
         return self.end - self.first
 
 
 WorkedOn = Callable[[int, int, int], Awaitable[int | None]]
-"""Given a partition and its first and end offset: the offset behind the last record that was worked on, or None where
-none of them was. Asked only where the group's own offset does not tell. It may take long, and may be cancelled."""
+"""A function (partition, first offset, end offset) that returns the offset after the last record that was worked on.
+
+None: no record was worked on. It is called only where the group's offset is lost or another log's. It may take long,
+and may be cancelled."""
 
 OnSkipped = Callable[[Skipped], None]
-"""Told, once each time, that a group is not given some records. Must be quick."""
+"""Called once each time that a group skips records. It must be quick."""
 
 FollowUp = Callable[[Sequence[Position]], Sequence[NewRecord]]
-"""Given the positions of the records of one step of a transaction, the records of the next step, which may name those
-positions. Must be quick and pure: it may be called again when a transaction is tried again."""
+"""A function of the positions of the records of one step of a transaction; it returns the records of the next step,
+which may name those positions. It must be quick and pure: it is called again when a transaction is tried again."""
 
 OnRevoked = Callable[[frozenset[int]], Awaitable[None]]
-"""Given partitions that pass to another member, finish or forget all work on them, within a few seconds."""
+"""Called with partitions that pass to another member; it finishes or forgets all work on them within a few seconds."""
 
 
 class _Owner(Protocol):
@@ -197,51 +200,53 @@ class _Owner(Protocol):
 
 
 class Reader(_Owner, Protocol):
-    """Reads partitions of one topic by itself: no group, nothing is committed.
+    """Reads partitions of one topic without a consumer group; it commits nothing.
 
-    Entering the context positions it; from then on nothing appended later can be missed.
+    The reader is positioned when its context is entered; it returns every record that is appended after that.
     """
 
     async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
-        """The next records, per partition in offset order; waits for at least one.
+        """Wait for at least one record, and return the next records, per partition in offset order.
 
-        An empty answer means that `timeout_s` passed; the positions then stand at the ends seen last.
+        An empty result means that `timeout_s` passed; the positions are then the last known ends of the partitions.
         """
         ...
 
     def positions(self) -> Mapping[int, int]:
-        """Partition -> the offset that is read next (every record below it was delivered or is gone)."""
+        """Return partition -> the offset that is read next (every record below it was delivered or is removed)."""
         ...
 
 
 class GroupMember(_Owner, Protocol):
-    """A member of a consumer group: gets records of the partitions assigned to it and commits how far it is.
+    """A member of a consumer group: it delivers the records of its assigned partitions and commits offsets.
 
-    It goes on at the committed offset. Without one it begins behind the last record that was worked on, where the
-    member was given a way to ask, and at the earliest record otherwise. Where records from the committed offset on have
-    been removed, it goes on at the earliest one. Where the offset is not of this log (it lies beyond the end, or
-    records below it were written after its commit) it goes on behind the last record that was worked on, else at the
-    first one that was written after the commit. What is skipped by that is logged and told, with the number of records.
+    A member goes on from the committed offset. Without a committed offset it begins after the last record that was
+    worked on, if it has a `WorkedOn` that finds one, and otherwise at the earliest record. Where records from the
+    committed offset on have been removed, the member goes on at the earliest record. Where the offset is another log's
+    (it lies beyond the end, or records below it were written after the commit), the member goes on after the last
+    record that was worked on, or else at the first record that was written after the commit. Skipped records are
+    logged and reported to `OnSkipped`, with their number.
     """
 
     async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
-        """The next records of the assigned partitions that are not paused; see `Reader.fetch`."""
+        """Return the next records of the assigned partitions that are not paused; see `Reader.fetch`."""
         ...
 
     def assignment(self) -> frozenset[int]:
-        """The partitions this member owns now."""
+        """Return the partitions that this member owns now."""
         ...
 
     def on_revoked(self, forget: OnRevoked) -> None:
-        """Have `forget` awaited whenever partitions are taken away, while commits of them are still possible.
+        """Await `forget` whenever partitions are taken away, while they can still be committed.
 
-        Nothing of them is delivered from then on, until they are assigned again: then from the committed offset, which
-        may be to this member. When `forget` has returned, what was delivered before must not be committed any more.
+        From then on no record of these partitions is delivered until they are assigned again, perhaps to this member;
+        delivery then begins at the committed offset. Once `forget` has returned, records that were delivered before
+        must not be committed any more.
         """
         ...
 
     def pause(self, partition: int) -> None:
-        """Deliver nothing of this partition until `resume`. Of a partition that was taken away: nothing happens."""
+        """Deliver no record of this partition until `resume`; no effect if the partition was taken away."""
         ...
 
     def resume(self, partition: int) -> None:
@@ -249,7 +254,7 @@ class GroupMember(_Owner, Protocol):
         ...
 
     async def committed(self, partition: int) -> int | None:
-        """The offset that the group goes on from, or None before the first commit."""
+        """Return the offset from which the group goes on, or None before the first commit."""
         ...
 
     async def commit(
@@ -259,35 +264,35 @@ class GroupMember(_Owner, Protocol):
         outputs: Sequence[NewRecord] = (),
         *then: FollowUp,
     ) -> Sequence[Position]:
-        """One transaction of several steps: `outputs`, then what each of `then` returns, and the group's new offset.
+        """Write one transaction of several steps: `outputs`, the records of each of `then`, and the group's new offset.
 
-        Each of `then` gets the positions of the records of the step before it. Returns the positions of everything that
-        was written, in order, once it is durable. One commit per partition at a time.
+        Each of `then` gets the positions of the records of the step before it. The call returns the positions of all
+        written records, in order, once they are durable. One commit per partition may run at a time.
 
         Raises:
-            CommitFailed: nothing was written; delivery stands where it stood until `rewind`.
-            BrokerUnavailable: the log is out of reach. Whether it was written is not known until `rewind` has
-                succeeded: `committed` tells then.
+            CommitFailed: nothing was written; delivery stays where it is until `rewind`.
+            BrokerUnavailable: the log is out of reach. Whether the transaction was written is not known until `rewind`
+                has succeeded; then `committed` returns the offset in force.
         """
         ...
 
     async def rewind(self, partition: int) -> None:
-        """Have the partition delivered again from the offset that `committed` tells.
+        """Deliver the partition again from the committed offset; no effect if the partition was taken away.
 
-        Explicit, because whoever works ahead has to forget that work first: pause, rewind, forget, resume.
-        Of a partition that was taken away: nothing happens.
+        The caller rewinds, not the member, because a caller that works ahead must forget that work first: pause,
+        rewind, forget, resume.
 
         Raises:
-            BrokerUnavailable: not now; try again.
+            BrokerUnavailable: the log is out of reach; try again.
         """
         ...
 
 
 class Watch(_Owner, Protocol):
-    """Watches over the members of a group."""
+    """Observes whether the members of a group are alive."""
 
     def served(self) -> bool | None:
-        """Whether a member gave a sign of life lately and takes records; None where nobody can tell now."""
+        """Return whether a member gave a sign of life lately and takes records; None: not known now."""
         ...
 
 
@@ -295,7 +300,7 @@ class Broker(_Owner, Protocol):
     """One open log."""
 
     async def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
-        """Create the topics that are missing and take over changed retention; idempotent.
+        """Create the topics that are missing and change the retention of the others; idempotent.
 
         Raises:
             BrokerError: a topic exists with another number of partitions or another kind of clean-up.
@@ -303,23 +308,23 @@ class Broker(_Owner, Protocol):
         ...
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions the topic has; a number that was asked for before may be remembered."""
+        """Return the number of partitions of the topic; an adapter may remember a number that it looked up before."""
         ...
 
     async def append(self, records: Sequence[NewRecord]) -> Sequence[Position]:
-        """Write the records outside any group, all or none; returns once they are durable."""
+        """Write the records outside any group, all or none; return their positions once they are durable."""
         ...
 
     async def end_offsets(self, topic: str) -> Mapping[int, int]:
-        """Partition -> an offset above every record that was committed before the call.
+        """Return partition -> an offset above every record that was committed before the call.
 
-        It may lie beyond the last of them, where a transaction is under way or left nothing. Readers reach it: at once,
-        or when the transactions below it have ended, which their time limit makes sure of.
+        The offset may lie further behind the last record, where a transaction is under way or was aborted. Readers
+        reach the offset at once, or when the transactions below it have ended, at the latest by their time limit.
         """
         ...
 
     async def read_at(self, position: Position) -> Record | None:
-        """The record at that place, or None where there is none (any more)."""
+        """Return the record at the position, or None where there is none (any more)."""
         ...
 
     def reader(
@@ -328,22 +333,23 @@ class Broker(_Owner, Protocol):
         start: Start | Mapping[int, int] | float = Start.EARLIEST,
         partitions: Sequence[int] | None = None,
     ) -> Reader:
-        """A reader of these (default: all) partitions.
+        """Return a reader of these (default: all) partitions.
 
-        `start` is one of Start, partition -> offset, or a time in epoch seconds (records written then or later).
+        `start` is a `Start`, a mapping partition -> offset, or a time in epoch seconds: the reader then begins at the
+        first record that was written at that time or later.
         """
         ...
 
     def member(
         self, topic: str, group: str, worked_on: WorkedOn | None = None, on_skipped: OnSkipped | None = None
     ) -> GroupMember:
-        """A member of `group` on `topic`; `worked_on` and `on_skipped` as their types say."""
+        """Return a member of `group` on `topic`; see `WorkedOn` and `OnSkipped`."""
         ...
 
     def watch(self, group: str) -> Watch:
-        """Watches over the members of `group`, in whichever process they are."""
+        """Return a watch of the members of `group` in all processes."""
         ...
 
     def available(self) -> bool:
-        """Whether the log could be reached and written when last tried."""
+        """Return whether the last attempt to reach and write the log succeeded."""
         ...

@@ -1,7 +1,8 @@
-"""Follows a compacted topic from its start, so that its owner can hold the topic's table in memory.
+"""Follows a compacted topic from its start, so that the owner of the follower can keep the topic's table in memory.
 
-The follower hands records on in offset order and knows how far it is; what the table is made of is the owner's affair.
-A log out of reach is waited for; an error of `apply` is final, because a table with a hole in it must not be used.
+The follower passes records on in offset order and knows the offsets that it has read; the owner builds the table. While
+the log is out of reach the follower tries again. An error of `apply` ends the follower, because a table that lacks a
+record must not be used.
 """
 
 import asyncio
@@ -17,15 +18,15 @@ from broker.port import Broker, BrokerError, Reader, Record, Start
 _BATCH_RECORDS = 500
 _FIRST_BACKOFF_S = 0.1
 _LAST_BACKOFF_S = 5.0
-_LOOK_S = 0.2  # how long a fetch may wait for a record before the end is looked at: it may lie behind a gap
+_POLL_S = 0.2  # the last offsets of a partition may have no records; a reader passes them only when a fetch returns
 
 _log = logging.getLogger(__name__)
 
 
 class TableFollower:
-    """A task that reads `topic` and calls `apply` with every batch, on the event loop, while its context is open.
+    """A task that reads `topic` and calls `apply` with every batch, on the event loop, while the context is open.
 
-    Whoever enters it must heed its failure: `caught_up`, `reached`, `failure` and leaving raise what `apply` raised.
+    The owner must handle an error of `apply`: `caught_up`, `reached`, `failure` and the end of the context raise it.
     """
 
     def __init__(self, broker: Broker, topic: str, apply: Callable[[Sequence[Record]], None]) -> None:
@@ -59,7 +60,7 @@ class TableFollower:
 
     @property
     def version(self) -> int:
-        """The offset after the last record applied, of a topic with one partition; 0 before the first."""
+        """The offset after the last applied record of a topic with one partition; 0 before the first record."""
         return self._positions.get(0, 0)
 
     @property
@@ -68,12 +69,12 @@ class TableFollower:
         return self._healthy
 
     async def caught_up(self) -> None:
-        """Return once everything is applied that the topic held when the follower first reached it."""
+        """Return once every record is applied that was in the topic when the follower first reached the log."""
         while not self._caught_up:
             await self._next_move()
 
     async def reached(self, version: int, timeout_s: float) -> bool:
-        """Wait until the records below `version` are applied; False when the time has passed first."""
+        """Wait until the records below `version` are applied; return False if `timeout_s` passes before that."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while self.version < version:
@@ -81,7 +82,7 @@ class TableFollower:
         return self.version >= version
 
     async def failure(self) -> None:
-        """Return never; raise what ends the follower. For a task group that watches over it."""
+        """Never return; raise the error that ends the follower, for a task group that runs beside the follower."""
         while True:
             await self._next_move()
 
@@ -93,7 +94,7 @@ class TableFollower:
     async def _next_move(self) -> None:
         task = self._running()
         if task.done():
-            task.result()  # raises what ended it
+            task.result()  # raises the error that ended the task
             raise BrokerError(f"the follower of {self._topic} has been closed")
         await self._moved.wait()
 
@@ -123,7 +124,7 @@ class TableFollower:
             self._healthy = False
 
     async def _step(self, reader: Reader) -> None:
-        records = await reader.fetch(_BATCH_RECORDS, _LOOK_S)
+        records = await reader.fetch(_BATCH_RECORDS, _POLL_S)
         if records:
             try:
                 self._apply(records)

@@ -14,6 +14,9 @@ from typing import Any
 
 import msgspec
 
+CHECKPOINT_KEYS = b"checkpoint/"
+"""What the keys of checkpoints begin with."""
+
 _ID_DIGITS = 16
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -53,7 +56,7 @@ def model_set_record(identities: Mapping[str, str]) -> ConfigRecord:
 def checkpoint_record(checkpoint: Checkpoint) -> ConfigRecord:
     """Return the record of a checkpoint, keyed by its UTC date: a later checkpoint of the same date replaces it."""
     day = datetime.fromtimestamp(checkpoint.time, UTC).date().isoformat()
-    return ConfigRecord(day, f"checkpoint/{day}".encode(), _encoder.encode(checkpoint))
+    return ConfigRecord(day, CHECKPOINT_KEYS + day.encode(), _encoder.encode(checkpoint))
 
 
 def _named_by_content(kind: str, content: Mapping[str, Any]) -> ConfigRecord:

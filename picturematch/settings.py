@@ -167,7 +167,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return KafkaConfig.of(self.kafka, self.broker.removeprefix(_KAFKA))
 
 
-_NOT_SETTINGS = {"API_KEY", "CONFIG", "REQUIRE_CHROMIUM", "REQUIRE_KAFKA", "REQUIRE_MODELS", "URL"}
+_NOT_SETTINGS = {"API_KEY", "CONFIG", "REQUIRE_CHROMIUM", "REQUIRE_KAFKA", "REQUIRE_MODELS", "REQUIRE_SERVICES", "URL"}
 """Variables with our prefix that are read elsewhere."""
 
 

@@ -4,6 +4,7 @@ Queries are decided here. Of a change of the people only the slow part is prepar
 order of the log (processor.admin_lane).
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -122,10 +123,14 @@ class Processing:
                 return await self._prepare(processed)
             return await self._query(processed)
         except Refused as refused:
-            return self._refused(processed, refused.refusal)
+            ended = self._refused(processed, refused.refusal)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, this request still gets its event and answer
             internal, failure = _unexpected(envelope, call.kind, error)
-            return replace(self._refused(processed, internal), failure=failure)
+            ended = replace(self._refused(processed, internal), failure=failure)
+        if not ended.leaves_event or not call.pictures(request):
+            return ended
+        # Large pictures take milliseconds, which the event loop's other work must not wait for.
+        return replace(ended, digests=await asyncio.to_thread(digests_of, ended))
 
     def expire(self, processed: Processed) -> Processed:
         """What is left of a query whose sender has been answered TIMEOUT meanwhile: the refusal that says so.

@@ -14,20 +14,26 @@ The layers, each importing only those above it::
     folder, locks, place    whose folder it is, and whether it is still there
     clocks      whether the clock may be believed           upkeep      retention, compaction, giving space back
     wal         what SQLite will drop of a damaged WAL      check, backup   looking a log over, copying and restoring it
+    logfile     a log in a file of its own: backups of any adapter
     writer      the one writing thread, group commit        tail        what the event loop knows of the log's end
     reads       threads that read                           cursor      a place in a topic: readers and members
     owner, guest    the two brokers
 """
 
-from broker.embedded.backup import backup_log, restore_log
+from broker.embedded.backup import backup_log, restore_log, verify_backup
 from broker.embedded.check import Progress, check_log, record_count
 from broker.embedded.housekeeper import accept_clock
 from broker.embedded.locks import in_use
+from broker.embedded.logfile import LogFileReader, LogFileWriter
 from broker.embedded.opening import Condition, EmbeddedBroker, Role, open_embedded
+from broker.embedded.store import LOG_FILE
 
 __all__ = [
+    "LOG_FILE",
     "Condition",
     "EmbeddedBroker",
+    "LogFileReader",
+    "LogFileWriter",
     "Progress",
     "Role",
     "accept_clock",
@@ -37,4 +43,5 @@ __all__ = [
     "open_embedded",
     "record_count",
     "restore_log",
+    "verify_backup",
 ]

@@ -15,7 +15,7 @@ from broker.embedded.groups import GuestOffsets, group_lock
 from broker.embedded.log import Log
 from broker.embedded.rows import Topic, first_offset, first_since, group_offsets
 from broker.embedded.transaction import Transaction
-from broker.going_on import Committed, Span, asks_for_work, going_on, tell, time_of_commit, with_time_that_tells
+from broker.going_on import Committed, Span, going_on, log_skipped, needs_worked_on, time_of_commit, without_wrong_time
 from broker.port import (
     BrokerError,
     FollowUp,
@@ -135,7 +135,7 @@ class EmbeddedMember:
         first: int | None = 0  # what compaction has removed is not missing
         if not self._topic.spec.compacted:
             first = await self._log.read(partial(first_offset, shard=shard))
-        committed = with_time_that_tells(self._committed.get(partition, Committed()), int(time.time() * 1000))
+        committed = without_wrong_time(self._committed.get(partition, Committed()), int(time.time() * 1000))
         newer: int | None = None
         if committed.time_ms is not None:
             since = partial(first_since, shard=shard, timestamp_ms=committed.time_ms + 1)
@@ -143,10 +143,10 @@ class EmbeddedMember:
             newer = end if newer is None else min(newer, end)
         span = Span(end if first is None else min(first, end), end, newer)
         worked_on = None
-        if self._worked_on is not None and asks_for_work(committed, span):
+        if self._worked_on is not None and needs_worked_on(committed, span):
             worked_on = await self._worked_on(partition, span.first, span.end)
         found = going_on(committed, span, worked_on)
-        tell(_log, self._group, found.told(self._topic_name, partition), committed, span, self._on_skipped)
+        log_skipped(_log, self._group, found.report(self._topic_name, partition), committed, span, self._on_skipped)
         return found.offset
 
     async def __aexit__(

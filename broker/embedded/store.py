@@ -105,14 +105,12 @@ def open_writing(folder: Path) -> sqlite3.Connection:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = _connect(path, "rw")
         try:
-            # Deleted pictures must be gone from the file, and their space given back in small steps.
-            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA secure_delete = ON")
-            if not _is_ours(connection, folder):
+            if not _is_ours(connection, path):
+                _shape(connection)
                 connection.execute("PRAGMA journal_mode = WAL")
                 _create(connection)
             connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA secure_delete = ON")  # deleted pictures must be gone from the file
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEEP_BYTES}")
@@ -138,7 +136,7 @@ def open_reading(folder: Path) -> sqlite3.Connection:
         path.stat()
         connection = _connect(path, "ro")
         try:
-            if not _is_ours(connection, folder):
+            if not _is_ours(connection, path):
                 raise _no_log(folder)
         except BaseException:
             connection.close()
@@ -158,13 +156,43 @@ def open_file(path: Path) -> sqlite3.Connection:
     return _connect(path, "ro")
 
 
+def create_file(path: Path) -> sqlite3.Connection:
+    """A connection to a new, empty log at any path: one file, readable by its owner only, without a WAL beside it.
+
+    Nothing is durable until the file is synced, and a file that was broken off is of no use.
+
+    Raises:
+        BrokerError: it cannot be made, or something is there already.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+        connection = _connect(path, "rw")
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute("PRAGMA synchronous = OFF")
+        _shape(connection)
+        _create(connection)
+    except FileExistsError as error:
+        raise BrokerError(f"{path} is there already: name a new file") from error
+    except OSError as error:
+        raise BrokerError(f"{path} cannot be made ({error.strerror})") from error
+    except sqlite3.Error as error:
+        raise opening_error(error, path.parent) from error
+    return connection
+
+
+def _shape(connection: sqlite3.Connection) -> None:
+    """Set what has to be set before the first page is written. Space is given back in small steps."""
+    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+
+
 def check_is_log(connection: sqlite3.Connection, path: Path) -> None:
     """See that it is a log of this format.
 
     Raises:
         BrokerError: it is not.
     """
-    if not _is_ours(connection, path.parent):
+    if not _is_ours(connection, path):
         raise BrokerError(f"{path} is not a log of this program")
 
 
@@ -192,7 +220,7 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _is_ours(connection: sqlite3.Connection, folder: Path) -> bool:
+def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:
     """False for a file without content."""
     application = _pragma(connection, "application_id")
     version = _pragma(connection, "user_version")
@@ -200,11 +228,11 @@ def _is_ours(connection: sqlite3.Connection, folder: Path) -> bool:
         return True
     if application == _APPLICATION_ID:
         raise BrokerError(
-            f"the log in {folder} has format {version}, this version reads format {_SCHEMA_VERSION}:"
+            f"the log {path} has format {version}, this version reads format {_SCHEMA_VERSION}:"
             " use the version of the program that wrote it, or begin a new log in another data folder"
         )
     if _pragma(connection, "schema_version"):
-        raise BrokerError(f"{folder / LOG_FILE} is not a log of this program: choose another data folder")
+        raise BrokerError(f"{path} is not a log of this program: choose another data folder")
     return False
 
 

@@ -26,7 +26,7 @@ from broker.embedded.place import OWNERS_FILES, Place
 from broker.embedded.rows import Topics, end_offsets, load_topics
 from broker.embedded.store import broker_error, is_damage, open_writing
 from broker.embedded.transaction import Transaction
-from broker.futures import heed
+from broker.futures import retrieve_error
 from broker.outages import OutageLog
 from broker.port import BrokerError, BrokerUnavailable, Record
 
@@ -129,7 +129,7 @@ class Writer:
         if self._closing:
             raise BrokerError("the log is closed: nothing can be written to it any more")
         future: asyncio.Future[T] = self._loop.create_future()
-        future.add_done_callback(heed)
+        future.add_done_callback(retrieve_error)
         self._jobs.put(_Job(run, alone, future))
         return future
 

@@ -14,6 +14,7 @@ What the client library does not promise is kept here, and only here (`aiokafka`
 
 from broker.kafka.broker import KafkaBroker, open_kafka
 from broker.kafka.config import KafkaConfig, KafkaSettings
+from broker.kafka.restore import Restorer
 from broker.kafka.topics import TopicState
 
-__all__ = ["KafkaBroker", "KafkaConfig", "KafkaSettings", "TopicState", "open_kafka"]
+__all__ = ["KafkaBroker", "KafkaConfig", "KafkaSettings", "Restorer", "TopicState", "open_kafka"]

@@ -1,12 +1,13 @@
 """The log on Apache Kafka, as the port wants it."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Self
 
+from broker.backup import GroupOffset
 from broker.kafka.appends import Appender
 from broker.kafka.beats import Beats
 from broker.kafka.clients import tune_library
@@ -17,6 +18,7 @@ from broker.kafka.lookup import Lookup
 from broker.kafka.member import KafkaMember
 from broker.kafka.reader import KafkaReader
 from broker.kafka.records import PartitionGone, check
+from broker.kafka.restore import Restorer
 from broker.kafka.topics import OFFSETS_RETENTION, TopicState, differences, losses, offsets_forgotten_early
 from broker.kafka.watch import Watch
 from broker.port import (
@@ -201,6 +203,20 @@ class KafkaBroker:
             on_skipped,
             None if self._members_topic is None else partial(self._beats, self._members_topic),
         )
+
+    async def group_offsets(self, topics: Collection[str]) -> Sequence[GroupOffset]:
+        """Where groups go on in these topics, of all groups that have committed there."""
+        self._require_open()
+        return await self._cluster.group_offsets(topics)
+
+    async def has_members(self, group: str) -> bool:
+        """Whether a process is a member of the group now."""
+        self._require_open()
+        return await self._cluster.has_members(group)
+
+    def restorer(self) -> Restorer:
+        """Writes a backup into the cluster."""
+        return Restorer(self._config)
 
     def _beats(self, topic: str, group: str, serves: Callable[[], Iterable[int]]) -> Beats:
         reader = partial(self.reader, topic)

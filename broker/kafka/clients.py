@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer import sender
 
-from broker.futures import heed
+from broker.futures import retrieve_error
 from broker.kafka.config import TRANSACTION_BACKOFF_MS
 from broker.kafka.requests import Requests
 
@@ -95,7 +95,7 @@ def _look_at_errors(producer: AIOKafkaProducer) -> None:
         left.append(producer._txn_manager.wait_for_transaction_end())  # noqa: SLF001
     for future in left:
         if future is not None and future.done():
-            heed(future)
+            retrieve_error(future)
 
 
 async def start_consumer(consumer: AIOKafkaConsumer, limit_s: float) -> None:
@@ -151,4 +151,4 @@ async def _settled(future: "asyncio.Future[Any]", limit_s: float) -> None:
         with contextlib.suppress(Exception):
             future.result()
     elif not future.done():
-        future.add_done_callback(heed)
+        future.add_done_callback(retrieve_error)

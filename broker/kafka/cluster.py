@@ -1,9 +1,10 @@
 """Questions to the cluster itself: which topics there are, how they are kept; and changing that."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import aiokafka.errors as kafka
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -11,6 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
+from broker.backup import GroupOffset
 from broker.kafka.clients import bounded
 from broker.kafka.config import KafkaConfig
 from broker.kafka.errors import broker_error
@@ -22,6 +24,14 @@ _MOST_REPLICAS = 3
 _DYNAMIC_TOPIC_CONFIG = 1
 _TRIES = 3
 _NO_LEADER = kafka.LeaderNotAvailableError
+_NO_COORDINATOR = (
+    kafka.GroupCoordinatorNotAvailableError,
+    kafka.GroupLoadInProgressError,
+    kafka.NotCoordinatorForGroupError,
+)
+_COORDINATOR_PAUSE_S = 0.1
+
+T = TypeVar("T")
 
 
 class Cluster:
@@ -154,6 +164,38 @@ class Cluster:
         answer = await self._ask(leave, doing)
         _require_done(answer.to_object(), doing, kafka.UnknownMemberIdError)
 
+    async def group_offsets(self, topics: Collection[str]) -> Sequence[GroupOffset]:
+        """Where groups go on in these topics, of all groups that have committed there."""
+        doing = "asking how far groups are"
+        found = []
+        for group, *_ in await self._ask(lambda: self._admin.list_consumer_groups(), doing):
+            offsets = await self._ask_coordinator(partial(self._offsets_of, group, doing), doing)
+            found += [
+                GroupOffset(group, place.topic, place.partition, at.offset)
+                for place, at in offsets.items()
+                if place.topic in topics and at.offset >= 0
+            ]
+        return found
+
+    async def _offsets_of(self, group: str, doing: str) -> Mapping[Any, Any]:
+        found: Mapping[Any, Any] = await self._ask(
+            partial(self._admin.list_consumer_group_offsets, group), doing, tries=1
+        )
+        return found
+
+    async def has_members(self, group: str) -> bool:
+        """Whether a process is a member of the group now."""
+        doing = f"looking at group {group}"
+
+        async def described() -> bool:
+            answers = await self._ask(lambda: self._admin.describe_consumer_groups([group]), doing, tries=1)
+            groups = [found for answer in answers for found in answer.to_object()["groups"]]
+            for found in groups:
+                _require_done(found, doing)
+            return any(found["members"] for found in groups)
+
+        return await self._ask_coordinator(described, doing)
+
     async def ensure(self, specs: Sequence[TopicSpec]) -> None:
         """See `broker.port.Broker.ensure_topics`."""
         wanted: dict[str, TopicSpec] = {}
@@ -266,6 +308,17 @@ class Cluster:
         """Any broker's answer."""
         return await self._client.send(self._client.get_random_node(), request)
 
+    async def _ask_coordinator(self, question: Callable[[], Awaitable[T]], doing: str) -> T:
+        """The answer to a question about a group. A new cluster makes what groups need when it is first asked for."""
+        deadline_s = time.monotonic() + self._config.patience_s
+        while True:
+            try:
+                return await question()
+            except (kafka.KafkaError, BrokerUnavailable) as error:
+                if not isinstance(error.__cause__ or error, _NO_COORDINATOR) or time.monotonic() > deadline_s:
+                    raise broker_error(error, doing) from error
+            await asyncio.sleep(_COORDINATOR_PAUSE_S)
+
     async def _ask(self, question: Callable[[], Awaitable[Any]], doing: str, tries: int = _TRIES) -> Any:
         """The answer to a question; asked again where one broker of several is down."""
         self._reached()
@@ -297,7 +350,8 @@ def _require_done(part: Mapping[str, Any], doing: str, *passed_over: type[kafka.
     """Raise the port's error for what the brokers report of one part of a request, unless it may be passed over."""
     error = kafka.for_code(part["error_code"])
     if error is not kafka.NoError and error not in passed_over:
-        raise broker_error(error(), doing)
+        failed = error()
+        raise broker_error(failed, doing) from failed
 
 
 def _described(answers: Sequence[Any], doing: str) -> dict[str, dict[str, Any]]:

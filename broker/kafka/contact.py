@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from broker.futures import heed
+from broker.futures import retrieve_error
 from broker.port import BrokerError, BrokerUnavailable
 
 T = TypeVar("T")
@@ -61,13 +61,13 @@ class Contact:
             BrokerUnavailable: the brokers cannot be reached.
         """
         if self._lost is None or self._lost.done():
-            work.add_done_callback(heed)
+            work.add_done_callback(retrieve_error)
             raise self._unavailable()
         try:
             await asyncio.wait((work, self._lost), return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not work.done():
-                work.add_done_callback(heed)
+                work.add_done_callback(retrieve_error)
         if not work.done():
             raise self._unavailable()
         return work.result()

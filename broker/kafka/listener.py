@@ -1,17 +1,17 @@
-"""From the Kafka client's way of telling a rebalance to plain partition numbers."""
+"""From the Kafka client's rebalance callbacks to plain partition numbers."""
 
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
-Told = Callable[[Iterable[int]], Awaitable[None]]
-"""Is told partition numbers; the rebalance waits for it."""
+Report = Callable[[Iterable[int]], Awaitable[None]]
+"""Called with partition numbers; the rebalance waits for it."""
 
 
 class Listener(ConsumerRebalanceListener):  # type: ignore[misc] # the library is not typed
-    """Tells which partitions go, and then which have come."""
+    """Reports which partitions leave, and then which have come."""
 
-    def __init__(self, revoked: Told, assigned: Told) -> None:
+    def __init__(self, revoked: Report, assigned: Report) -> None:
         self._revoked, self._assigned = revoked, assigned
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:

@@ -16,6 +16,10 @@ from broker.port import BrokerUnavailable, Position, Record
 Isolation = Literal["read_committed", "read_uncommitted"]
 
 
+_FETCH_BYTES = 4096
+"""One record is wanted at a time: brokers send its batch whole, and nothing of those behind it."""
+
+
 class Lookup:
     """A consumer without a group for each isolation, used by one question at a time."""
 
@@ -23,6 +27,8 @@ class Lookup:
         self._config = config
         self._consumers: dict[Isolation, Any] = {}
         self._one_question = asyncio.Lock()
+        # The ends last asked for. A topic that was made again may end before: its brokers then refuse the offset.
+        self._ends: dict[TopicPartition, int] = {}
 
     async def close(self) -> None:
         """Stop the consumers."""
@@ -63,8 +69,9 @@ class Lookup:
     async def _read_at(self, position: Position) -> Record | None:
         consumer = await self._started("read_committed")
         place = TopicPartition(position.topic, position.partition)
-        end = (await consumer.end_offsets([place]))[place]
-        if not 0 <= position.offset < end:
+        if position.offset >= self._ends.get(place, 0):
+            self._ends[place] = (await consumer.end_offsets([place]))[place]
+        if not 0 <= position.offset < self._ends[place]:
             return None
         consumer.assign([place])
         try:
@@ -80,7 +87,8 @@ class Lookup:
 
     async def _started(self, isolation: Isolation) -> Any:
         if isolation not in self._consumers:
-            consumer = Consumer({**self._config.consumer(), "isolation_level": isolation})
+            options = {"isolation_level": isolation, "max_partition_fetch_bytes": _FETCH_BYTES}
+            consumer = Consumer({**self._config.consumer(), **options})
             try:
                 await start_consumer(consumer, self._config.patience_s)
             except (kafka.KafkaError, TimeoutError, OSError) as error:

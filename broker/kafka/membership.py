@@ -53,7 +53,7 @@ async def is_member(consumer: Any, group: str, limit_s: float) -> bool:
     The library has no public way to ask.
 
     Raises:
-        BrokerUnavailable: nobody can tell now.
+        BrokerUnavailable: the group cannot be asked now.
     """
     coordinator = consumer._coordinator  # noqa: SLF001 - as the docstring says
     try:

@@ -7,7 +7,7 @@ from typing import Any
 import aiokafka.errors as kafka
 from aiokafka import TopicPartition
 
-from broker.going_on import Committed, GoingOn, Span, asks_for_work, going_on, tell, with_time_that_tells
+from broker.going_on import Committed, GoingOn, Span, going_on, log_skipped, needs_worked_on, without_wrong_time
 from broker.kafka.clients import bounded
 from broker.kafka.errors import broker_error
 from broker.port import OnSkipped, WorkedOn
@@ -67,13 +67,13 @@ class Places:
         Raises:
             BrokerUnavailable: no answer in time.
         """
-        committed = with_time_that_tells(committed, int(time.time() * 1000))
+        committed = without_wrong_time(committed, int(time.time() * 1000))
         span = await span_of(self._consumer, TopicPartition(self._topic, partition), committed.time_ms, self._limit_s)
         worked_on = None
-        if self._worked_on is not None and asks_for_work(committed, span):
+        if self._worked_on is not None and needs_worked_on(committed, span):
             worked_on = await self._worked_on(partition, span.first, span.end)
         found = going_on(committed, span, worked_on)
-        tell(_log, self._group, found.told(self._topic, partition), committed, span, self._on_skipped)
+        log_skipped(_log, self._group, found.report(self._topic, partition), committed, span, self._on_skipped)
         return found
 
 

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +15,8 @@ from broker.kafka.cluster import Cluster
 from broker.kafka.config import KafkaConfig
 from broker.kafka.contact import Contact
 from broker.kafka.errors import broker_error
-from broker.kafka.feed import Feed
+from broker.kafka.feed import Feed, Gate
+from broker.kafka.member_events import Run
 from broker.kafka.places import span_of
 from broker.port import BrokerError, BrokerUnavailable, Record, Start, UnknownTopic
 
@@ -44,6 +45,7 @@ class KafkaReader:
         self._places: list[TopicPartition] = []
         self._positions: dict[int, int] = {}
         self._opened_ms = 0
+        self._newest_ms: dict[int, int] = {}  # partition -> the newest time of the records that were delivered
         self._consumer: Any = None
         self._feed: Feed | None = None
 
@@ -70,8 +72,8 @@ class KafkaReader:
         for place in self._places:
             consumer.seek(place, self._positions[place.partition])
         self._consumer = consumer
-        self._feed = Feed(consumer, self._topic, self._contact, limit_s, self._find_again)
-        self._feed.active = set(self._positions)
+        gate = Gate(lambda: self._positions, lambda: 0, self._admit, self._find_again)
+        self._feed = Feed(consumer, self._topic, self._contact, limit_s, gate)
         return self
 
     async def _first(self, consumer: Any) -> dict[int, int]:
@@ -142,10 +144,15 @@ class KafkaReader:
         self._open()
         return dict(self._positions)
 
-    async def _find_again(self, partition: int, position: int) -> None:
+    def _admit(self, _: int, runs: Sequence[Run]) -> Collection[int]:
+        for run in runs:
+            self._newest_ms[run.partition] = max(run.newest_ms, self._newest_ms.get(run.partition, 0))
+        return self._positions
+
+    async def _find_again(self, _: int, partition: int, position: int) -> None:
         """The log does not hold what is read next: go on at its first record, or behind the time of what was read."""
         place = TopicPartition(self._topic, partition)
-        newest_ms = self._open().newest_ms.get(partition, self._opened_ms)
+        newest_ms = self._newest_ms.get(partition, self._opened_ms)
         span = await span_of(self._consumer, place, newest_ms, self._config.patience_s)
         if span.first <= position <= span.end:
             return

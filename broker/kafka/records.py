@@ -7,7 +7,7 @@ from typing import Any
 
 import aiokafka.errors as kafka
 
-from broker.futures import heed
+from broker.futures import retrieve_error
 from broker.kafka.cluster import Cluster
 from broker.kafka.topics import TopicState
 from broker.partitioner import partition_of
@@ -94,7 +94,7 @@ async def acknowledged(producer: Any, records: Sequence[Checked], sent: Sequence
                     raise _gone(producer, record)
     finally:
         for future in waiting:
-            future.add_done_callback(heed)
+            future.add_done_callback(retrieve_error)
     return await asyncio.gather(*sent, return_exceptions=True)
 
 

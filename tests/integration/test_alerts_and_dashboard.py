@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import promql_parser as promql
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,8 +24,7 @@ from ingest.settings import IngestSettings
 from picturematch.settings import ModelSettings, Settings
 from picturematch.wiring import run_system
 from tests.support.faces import photo
-
-promql = pytest.importorskip("promql_parser")
+from tests.support.programs import needs
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES: list[dict[str, Any]] = [
@@ -259,7 +259,7 @@ def ringing(rule: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
     return {"exp_labels": labels | instance | rule["labels"], "exp_annotations": {"summary": summary}}
 
 
-@pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed (Debian package prometheus)")
+@needs("promtool", "prometheus")
 def test_each_alert_rings_in_its_case_and_none_while_all_is_well(tmp_path: Path) -> None:
     assert f"{len(RULES)} rules found" in promtool("check", "rules", DEPLOY / "alerts.yml")
     cases = []

@@ -1,5 +1,6 @@
 """What a running processor keeps beside the events: evidence, the configurations that it names, and checkpoints."""
 
+import threading
 from hashlib import sha256
 
 import orjson
@@ -9,6 +10,7 @@ from contract.evidence import decode_evidence
 from contract.messages import Headers
 from contract.topics import Topics
 from engine.policy import Policy
+from processor import processing
 from tests.integration.test_processor import enrol, match, read_all, running
 from tests.support.faces import MODELS, photo
 
@@ -59,3 +61,21 @@ async def test_a_replayed_request_is_marked_in_event_and_reply(tmp_path):
         (event,) = await system.wait_for(1)
         assert event["replay_of"] == "m0"
         assert system.replies["m1"].replay_of == "m0"
+
+
+async def test_the_pictures_of_refused_requests_are_hashed_in_a_thread(tmp_path, monkeypatch):
+    threads = []
+    original = processing.picture_digest
+
+    def noting(picture: bytes) -> str:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return original(picture)
+
+    monkeypatch.setattr(processing, "picture_digest", noting)
+    async with running(tmp_path) as system:
+        await system.send(match(1), match(2, group_name="nowhere"), **{Headers.DEADLINE_MS: b"1"})
+        await system.send(match(3), match(4, image=b"no picture"))
+        events = {event["id"]: event for event in await system.wait_for(4)}
+    assert events["m1"]["outcome"] == "expired"
+    assert all(event["request"]["sha256"] for event in events.values())
+    assert threads == [False] * 4

@@ -5,6 +5,7 @@ import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import orjson
@@ -76,14 +77,17 @@ class Stage:
 
 
 def stages() -> list[Stage]:
-    """The Dockerfile's stages."""
+    """The Dockerfile's stages, with the defaults of the arguments that their base images name."""
     lines = (line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.lstrip().startswith("#"))
     joined = "\n".join(lines).replace("\\\n", " ")
     found: list[Stage] = []
+    defaults: dict[str, str] = {}
     for line in filter(None, map(str.strip, joined.splitlines())):
         kind, arguments = line.split(None, 1)
-        if kind == "FROM":
-            image, *rest = arguments.split()
+        if kind == "ARG" and not found:
+            defaults.update([arguments.split("=", 1)])
+        elif kind == "FROM":
+            image, *rest = Template(arguments).substitute(defaults).split()
             found.append(Stage(image, rest[1] if rest else None))
         else:
             found[-1].instructions.append((kind, arguments))

@@ -360,6 +360,13 @@ def test_the_proxy_answers_in_the_words_of_the_table_when_no_ingress_does():
         assert (error["status"], [str(code.value // 100)]) == (code.name, sent)
 
 
+def test_one_argument_names_the_base_of_every_stage():
+    bases = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.M)
+    assert bases == ["${BASE}", "${BASE}"]
+    assert BUILD.image == RUNTIME.image
+    assert re.fullmatch(r"python:3\.\d+-slim-\w+", BUILD.image)
+
+
 def test_the_image_runs_the_program_without_rights_and_without_build_tools():
     assert (BUILD.name, RUNTIME.name) == ("build", None)
     (user,) = RUNTIME.all("USER")
@@ -376,7 +383,8 @@ def test_the_image_runs_the_program_without_rights_and_without_build_tools():
 def test_the_networks_are_baked_where_the_program_looks_for_them():
     folder = RUNTIME.environment["PICTUREMATCH_MODELS__FOLDER"]
     assert BUILD.environment["PICTUREMATCH_MODELS__FOLDER"] == folder
-    assert any("picturematch models install" in step and f"rm -r {folder}/" in step for step in BUILD.all("RUN"))
+    install = "picturematch models install --samples"
+    assert any(install in step and f"rm -r {folder}/" in step for step in BUILD.all("RUN"))
     ((stage, sources, destination),) = RUNTIME.copies()
     assert stage == BUILD.name
     assert sources == [destination]

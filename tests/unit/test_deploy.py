@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from picturematch.__main__ import cli
 from picturematch.settings import load_settings
+from tests.support.programs import needs
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = [rule for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
@@ -41,7 +41,7 @@ def test_the_unit_runs_a_command_and_sets_settings_that_exist() -> None:
 SYSTEMD_ANALYZE = shutil.which("systemd-analyze") or ""
 
 
-@pytest.mark.skipif(not SYSTEMD_ANALYZE, reason="systemd-analyze is not installed")
+@needs("systemd-analyze", "systemd")
 def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
     text = (DEPLOY / "picturematch.service").read_text()
     file = tmp_path / "picturematch.service"
@@ -53,7 +53,7 @@ def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
     assert faults == []
 
 
-@pytest.mark.skipif(not SYSTEMD_ANALYZE, reason="systemd-analyze is not installed")
+@needs("systemd-analyze", "systemd")
 def test_systemd_rates_the_unit_as_well_guarded() -> None:
     checked = subprocess.run(
         [SYSTEMD_ANALYZE, "security", "--offline=true", "--threshold=20", str(DEPLOY / "picturematch.service")],

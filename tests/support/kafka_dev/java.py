@@ -134,13 +134,23 @@ class JavaBroker:
 
 
 def java_broker(port: int, folder: Path, proxy: ProxyPorts | None) -> DevBroker | None:
+    found = java_and_jars()
+    return None if found is None else JavaBroker(*found, folder, port, proxy)
+
+
+def java_and_jars() -> tuple[str, Path] | None:
+    """The program java and the folder of Kafka's jars, fetched if they are not there; None without Java or Maven.
+
+    Raises:
+        CannotStartKafka: Maven could not fetch the jars.
+    """
     java, maven = shutil.which("java"), shutil.which("mvn")
     jars = user_cache_path("picturematch") / f"kafka-{KAFKA_VERSION}"
     if java is None or (maven is None and not jars.exists()):
         return None
     if not jars.exists() and maven is not None:
         _fetch_jars(maven, jars)
-    return JavaBroker(java, jars, folder, port, proxy)
+    return java, jars
 
 
 def _fetch_jars(maven: str, jars: Path) -> None:

@@ -7,10 +7,10 @@ from broker.going_on import (
     Committed,
     GoingOn,
     Span,
-    asks_for_work,
     going_on,
+    needs_worked_on,
     time_of_commit,
-    with_time_that_tells,
+    without_wrong_time,
 )
 from broker.port import Skip
 
@@ -47,11 +47,11 @@ def test_where_a_group_goes_on(committed: Committed, span: Span, worked_on: int 
 
 
 def test_work_is_asked_for_only_where_the_offset_does_not_tell_and_there_are_records() -> None:
-    assert asks_for_work(Committed(), Span(0, 1))
-    assert asks_for_work(Committed(40, 10), Span(0, 36, 0))
-    assert not asks_for_work(Committed(), Span(4, 4))
-    assert not asks_for_work(Committed(3, 10), Span(0, 9, 5))
-    assert not asks_for_work(Committed(1, 10), Span(3, 9, 3))
+    assert needs_worked_on(Committed(), Span(0, 1))
+    assert needs_worked_on(Committed(40, 10), Span(0, 36, 0))
+    assert not needs_worked_on(Committed(), Span(4, 4))
+    assert not needs_worked_on(Committed(3, 10), Span(0, 9, 5))
+    assert not needs_worked_on(Committed(1, 10), Span(3, 9, 3))
 
 
 offsets = st.integers(0, 50)
@@ -81,6 +81,6 @@ def test_no_delivered_record_is_newer_than_its_commit(now: int, newest: int | No
 
 
 def test_a_time_that_a_wrong_clock_wrote_tells_nothing() -> None:
-    assert with_time_that_tells(Committed(4, 1000 + CLOCKS_APART_MS), 1000) == Committed(4, 1000 + CLOCKS_APART_MS)
-    assert with_time_that_tells(Committed(4, 1001 + CLOCKS_APART_MS), 1000) == Committed(4)
-    assert with_time_that_tells(Committed(4), 1000) == Committed(4)
+    assert without_wrong_time(Committed(4, 1000 + CLOCKS_APART_MS), 1000) == Committed(4, 1000 + CLOCKS_APART_MS)
+    assert without_wrong_time(Committed(4, 1001 + CLOCKS_APART_MS), 1000) == Committed(4)
+    assert without_wrong_time(Committed(4), 1000) == Committed(4)

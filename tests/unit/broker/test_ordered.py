@@ -56,7 +56,7 @@ async def test_a_log_that_is_lost_is_waited_for_and_each_outage_is_told_once(
     gone = BrokerUnavailable("gone")
     log = ScriptedLog(gone, gone, RECORDS[:1], gone, gone, RECORDS[1:])
     assert await followed(log, 2, asyncio.Event()) == RECORDS
-    assert caplog.messages == ["gone; waiting for it"] * 2
+    assert caplog.messages == ["gone; reading is tried again until the log can be read"] * 2
 
 
 async def test_a_log_that_cannot_be_read_for_good_ends_the_following() -> None:

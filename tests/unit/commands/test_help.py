@@ -43,7 +43,8 @@ def calls(text: str) -> list[str]:
     """The calls of picturematch in lines of a shell, without what stands behind a pipe or a redirection."""
     joined = text.replace("\\\n", " ")
     return [
-        call.strip() for call in re.findall(r"(?:^|[\s|(/])(picturematch(?![.\w-])(?: [^\n|<>&)#]+)?)", joined, re.M)
+        call.strip()
+        for call in re.findall(r"(?:^|[\s|(]|bin/)(picturematch(?![.\w:-])(?: [^\n|<>&)#]+)?)", joined, re.M)
     ]
 
 
