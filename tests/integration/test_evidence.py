@@ -74,7 +74,7 @@ async def test_the_pictures_of_refused_requests_are_hashed_in_a_thread(tmp_path,
     monkeypatch.setattr(processing, "picture_digest", noting)
     async with running(tmp_path) as system:
         await system.send(match(1), match(2, group_name="nowhere"), **{Headers.DEADLINE_MS: b"1"})
-        await system.send(match(3), match(4, image=b"no picture"))
+        await system.send(match(3), match(4, picture=b"no picture"))
         events = {event["id"]: event for event in await system.wait_for(4)}
     assert events["m1"]["outcome"] == "expired"
     assert all(event["request"]["sha256"] for event in events.values())
