@@ -172,7 +172,7 @@ class ExactIndex:
 
 
 def _highest(cosines: NDArray[np.float32], most: int) -> NDArray[np.intp]:
-    """Return the rows of the `most` highest cosines, and those within `_ROUNDING` of the lowest of these; none of -inf."""
+    """Return the rows of the `most` highest cosines, and those within `_ROUNDING` of the lowest; none of -inf."""
     rows: NDArray[np.intp] = np.arange(len(cosines))
     if len(cosines) > most * _BLOCK:
         starts = np.arange(0, len(cosines), _BLOCK)
