@@ -48,7 +48,7 @@ class FiqaCall(Query[FiqaRequest, FiqaDecision]):
         wanted = Wanted(
             quality_level=request.quality_level, refuse_low_quality=False, all_items=True, most_faces=MOST_FACES
         )
-        found = look(request.image, wanted, context)
+        found = look(request.picture, wanted, context)
         faces = (found.findings, *found.further)
         if isinstance(found.embedding, Refusal):
             return FiqaDecision(outcome_of(found.embedding), faces, found.embedding, found.timings_ms)
@@ -64,7 +64,7 @@ class FiqaCall(Query[FiqaRequest, FiqaDecision]):
 
     def pictures(self, request: FiqaRequest) -> Sequence[bytes]:
         """Return the picture."""
-        return (request.image,)
+        return (request.picture,)
 
     def answer(self, request: FiqaRequest, decision: FiqaDecision, context: Context, photo: bytes | None) -> FiqaAnswer:
         """Return the answer to a request that succeeded."""

@@ -35,7 +35,7 @@ async def fail_both(folder: Path) -> None:
         headers = record_of(match(1)).headers
         await system.broker.append([NewRecord(TOPICS.requests, b"10.0.0.1", POISON, headers)])
         await system.wait_for(1)
-        await system.send(match(2, image=scene(width=500, height=333)))
+        await system.send(match(2, picture=scene(width=500, height=333)))
         await system.wait_for(2)
 
 

@@ -268,7 +268,7 @@ async def test_a_request_about_people_that_nobody_waits_for_does_not_stand_befor
 async def test_what_somebody_waits_for_is_refused_and_a_match_without_a_deadline_waits_for_the_repair(tmp_path):
     async with embedded_site(tmp_path, [*enrolled("anna", 1), (person_key("bert"), GARBAGE)]) as site:
         asked = MatchRequest(
-            request_id="again", device_ip="10.0.0.1", image=photo(1), compare_time_s=1.0, received_time_s=1.0
+            request_id="again", device_ip="10.0.0.1", picture=photo(1), compare_time_s=1.0, received_time_s=1.0
         )
         change = EnrolRequest(request_id="change", identity_id="carla", received_time_s=1.0, photo=photo(3))
 

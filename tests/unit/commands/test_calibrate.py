@@ -186,7 +186,7 @@ def test_a_manifest_that_cannot_take_a_curve_is_refused_before_the_work(
 ):
     file = made(tmp_path)
     there = sorted(tmp_path.iterdir())
-    monkeypatch.setattr("picturematch.commands.calibrate.see_all", None)
+    monkeypatch.setattr("picturematch.commands.calibrate.measure_photos", None)
     finished = run(crowd, "--write", file)
     assert finished.exit_code == 2, finished.exception
     assert finished.stderr.startswith(f"picturematch: {sentence.format(file=file)}")
@@ -254,7 +254,7 @@ def test_the_searches_threshold_is_the_one_that_the_product_would_take():
         policy = Policy(threshold=fixed, target_fpir=0.01)
         assert found.search_threshold(policy, CurvedEmbedder(), 1) == threshold_at(found.curve, 1e-5)
         assert found.search_threshold(policy, CurvedEmbedder(), 100_000) == threshold_at(found.curve, 1e-7)
-    assert found.untold() == [1e-4, 1e-5, 1e-6]
+    assert found.unmeasurable() == [1e-4, 1e-5, 1e-6]
 
 
 def test_without_a_curve_there_is_no_searches_threshold():
