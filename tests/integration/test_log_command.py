@@ -49,7 +49,7 @@ async def test_a_whole_log_is_found_whole_beside_its_server_and_without(make: Em
     without = await run("log", "check", "--data-folder", make.folder)
     for done in (beside, without):
         assert (done.status, done.err) == (0, "")
-        assert done.out == "500 records looked at, 0 findings\n"
+        assert done.out == "500 records checked, 0 findings\n"
 
 
 async def test_every_kind_of_damage_is_named_and_ends_with_status_1(make: EmbeddedMake) -> None:
