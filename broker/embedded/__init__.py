@@ -14,7 +14,7 @@ The layers, each importing only those above it::
     folder, locks, place    rights on the folder, its owner, and whether its files are still at their paths
     clocks      whether the system's clock is trusted       upkeep      retention, compaction, shrinking the file
     wal         what SQLite will drop of a damaged WAL      check, backup   checking, copying and restoring a log
-    logfile     a log in a file of its own: backups of any adapter
+    logfile     a log in a single file: backups of either adapter
     writer      the writing thread, group commit            tail        ends and newest records in memory
     reads       the reading threads                         cursor      the offsets of a reader or a member
     owner, guest    the log of the owner and of a guest

@@ -110,7 +110,7 @@ def open_writing(folder: Path) -> sqlite3.Connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 _create(connection)
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA secure_delete = ON")  # deleted pictures must be gone from the file
+            connection.execute("PRAGMA secure_delete = ON")  # deleted pictures must be overwritten in the file
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEEP_BYTES}")
@@ -161,12 +161,12 @@ def open_file(path: Path) -> sqlite3.Connection:
 
 
 def create_file(path: Path) -> sqlite3.Connection:
-    """A connection to a new, empty log at any path: one file, readable by its owner only, without a WAL beside it.
+    """Return a connection to a new, empty log at `path`: one file, readable by its owner only, without a WAL.
 
-    Nothing is durable until the file is synced, and a file that was broken off is of no use.
+    Writes are durable only once the caller has synced the file; after a crash before that the file cannot be used.
 
     Raises:
-        BrokerError: it cannot be made, or something is there already.
+        BrokerError: the file cannot be created, or there is a file at the path already.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
@@ -176,16 +176,16 @@ def create_file(path: Path) -> sqlite3.Connection:
         _shape(connection)
         _create(connection)
     except FileExistsError as error:
-        raise BrokerError(f"{path} is there already: name a new file") from error
+        raise BrokerError(f"{path} exists already: name a new file") from error
     except OSError as error:
-        raise BrokerError(f"{path} cannot be made ({error.strerror})") from error
+        raise BrokerError(f"{path} cannot be created ({error.strerror}): name a file in another folder") from error
     except sqlite3.Error as error:
         raise opening_error(error, path.parent) from error
     return connection
 
 
 def _shape(connection: sqlite3.Connection) -> None:
-    """Set what has to be set before the first page is written. Space is given back in small steps."""
+    """Set the options that must be set before the first page is written; the file can then shrink in small steps."""
     connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
 

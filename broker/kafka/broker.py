@@ -216,17 +216,17 @@ class KafkaBroker:
         )
 
     async def group_offsets(self, topics: Collection[str]) -> Sequence[GroupOffset]:
-        """Where groups go on in these topics, of all groups that have committed there."""
+        """Return the offsets from which groups go on in these topics, for all groups that have committed offsets."""
         self._require_open()
         return await self._cluster.group_offsets(topics)
 
     async def has_members(self, group: str) -> bool:
-        """Whether a process is a member of the group now."""
+        """Return whether the group has a member now."""
         self._require_open()
         return await self._cluster.has_members(group)
 
     def restorer(self) -> Restorer:
-        """Writes a backup into the cluster."""
+        """Return a `Restorer`, which writes a backup into the cluster."""
         return Restorer(self._config)
 
     def _beats(self, topic: str, group: str, serves: Callable[[], Iterable[int]]) -> Beats:

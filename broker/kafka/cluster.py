@@ -167,8 +167,8 @@ class Cluster:
         _require_done(answer.to_object(), doing, kafka.UnknownMemberIdError)
 
     async def group_offsets(self, topics: Collection[str]) -> Sequence[GroupOffset]:
-        """Where groups go on in these topics, of all groups that have committed there."""
-        doing = "asking how far groups are"
+        """Return the offsets from which groups go on in these topics, for all groups that have committed offsets."""
+        doing = "asking for the offsets of groups"
         found = []
         for group, *_ in await self._ask(lambda: self._admin.list_consumer_groups(), doing):
             offsets = await self._ask_coordinator(partial(self._offsets_of, group, doing), doing)
@@ -186,8 +186,8 @@ class Cluster:
         return found
 
     async def has_members(self, group: str) -> bool:
-        """Whether a process is a member of the group now."""
-        doing = f"looking at group {group}"
+        """Return whether the group has a member now."""
+        doing = f"asking for the members of group {group}"
 
         async def described() -> bool:
             answers = await self._ask(lambda: self._admin.describe_consumer_groups([group]), doing, tries=1)
@@ -315,7 +315,13 @@ class Cluster:
         return await self._client.send(self._client.get_random_node(), request)
 
     async def _ask_coordinator(self, question: Callable[[], Awaitable[T]], doing: str) -> T:
-        """The answer to a question about a group. A new cluster makes what groups need when it is first asked for."""
+        """Return the result of `question` about a group; try again while the group has no coordinator.
+
+        A new cluster has none at first, because it creates its topic of committed offsets at the first such request.
+
+        Raises:
+            BrokerError: the request failed for another reason, or there was no coordinator in time.
+        """
         deadline_s = time.monotonic() + self._config.patience_s
         while True:
             try:

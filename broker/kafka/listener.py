@@ -4,14 +4,14 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
-Report = Callable[[Iterable[int]], Awaitable[None]]
-"""Called with partition numbers; the rebalance waits for it."""
+OnPartitions = Callable[[Iterable[int]], Awaitable[None]]
+"""Called with partition numbers; the rebalance waits until the callback returns."""
 
 
 class Listener(ConsumerRebalanceListener):  # type: ignore[misc] # the library is not typed
-    """Reports which partitions leave, and then which have come."""
+    """Calls `revoked` with the partitions that are taken away, then `assigned` with those that are assigned."""
 
-    def __init__(self, revoked: Report, assigned: Report) -> None:
+    def __init__(self, revoked: OnPartitions, assigned: OnPartitions) -> None:
         self._revoked, self._assigned = revoked, assigned
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:

@@ -17,7 +17,7 @@ Isolation = Literal["read_committed", "read_uncommitted"]
 
 
 _FETCH_BYTES = 4096
-"""One record is wanted at a time: brokers send its batch whole, and nothing of those behind it."""
+"""The limit of a fetch that needs one record: brokers send the record's batch whole, and no batch behind it."""
 
 
 class Lookup:
@@ -27,7 +27,7 @@ class Lookup:
         self._config = config
         self._consumers: dict[Isolation, Any] = {}
         self._one_question = asyncio.Lock()
-        # The ends last asked for. A topic that was made again may end before: its brokers then refuse the offset.
+        # The last known ends. A topic that was created anew may have a lower end: the brokers then refuse the offset.
         self._ends: dict[TopicPartition, int] = {}
 
     async def close(self) -> None:

@@ -66,7 +66,7 @@ def decode_beat(value: bytes | None) -> Beat | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _Member:
     """What an observer knows of one member.
 
     Attributes:
@@ -85,7 +85,7 @@ class _Heard:
     own_beats_since: int = 0
     age_s: float = 0.0
 
-    def with_own(self, written_s: float) -> "_Heard":
+    def with_own(self, written_s: float) -> "_Member":
         """Return this state after one more of the observer's own beats, which was written at that time."""
         age_s = self.age_s if self.own_beats_since else written_s - self.written_s
         return replace(self, own_beats_since=self.own_beats_since + 1, age_s=age_s)
@@ -105,47 +105,47 @@ class Presence:
 
     def __init__(self, own: str | None = None) -> None:
         self._own = own
-        self._heard: dict[tuple[str, str], _Heard] = {}
+        self._members: dict[tuple[str, str], _Member] = {}
 
-    def heard(self, beat: Beat, now_s: float, written_s: float) -> None:
+    def note(self, beat: Beat, now_s: float, written_s: float) -> None:
         """Record that a beat was read, which was written at `written_s` (epoch seconds); call in the topic's order."""
         key = (beat.group, beat.instance)
         if beat.leaves:
-            self._heard.pop(key, None)
+            self._members.pop(key, None)
             return
-        before = self._heard.get(key)
+        before = self._members.get(key)
         gap_s = BEAT_S if before is None else max(now_s - before.at_s, before.gap_s * _GAP_FADES)
         served_s = now_s if beat.serves else -math.inf if before is None else before.served_s
-        self._heard[key] = _Heard(now_s, written_s, gap_s, served_s)
+        self._members[key] = _Member(now_s, written_s, gap_s, served_s)
         if beat.instance == self._own:
-            for other, known in self._heard.items():
+            for other, known in self._members.items():
                 if other != key and other[0] == beat.group:
-                    self._heard[other] = known.with_own(written_s)
+                    self._members[other] = known.with_own(written_s)
 
     def excuse(self, now_s: float) -> None:
         """Forgive all silence up to now, because the topic could not be read."""
-        for key, known in self._heard.items():
-            self._heard[key] = replace(known, at_s=now_s, own_beats_since=0, age_s=0.0)
+        for key, known in self._members.items():
+            self._members[key] = replace(known, at_s=now_s, own_beats_since=0, age_s=0.0)
 
     def silent(self, group: str, now_s: float) -> frozenset[str]:
         """Return the instances of the group that wrote beats before and are missed now; never the observer itself."""
         self._forget_old(now_s)
         return frozenset(
             instance
-            for (name, instance), known in self._heard.items()
+            for (name, instance), known in self._members.items()
             if name == group and instance != self._own and known.is_missed(now_s)
         )
 
     def served(self, group: str, now_s: float, within_s: float) -> bool:
         """Return whether a member of the group served a partition in a beat of the last `within_s` seconds."""
-        return any(name == group and now_s - known.served_s <= within_s for (name, _), known in self._heard.items())
+        return any(name == group and now_s - known.served_s <= within_s for (name, _), known in self._members.items())
 
     def forget(self, group: str, instances: Iterable[str]) -> None:
         """Forget instances that are not members any more; a new beat makes an instance a member again."""
         for instance in instances:
-            self._heard.pop((group, instance), None)
+            self._members.pop((group, instance), None)
 
     def _forget_old(self, now_s: float) -> None:
-        gone = [key for key, known in self._heard.items() if now_s - known.at_s > _FORGOTTEN_AFTER_S]
+        gone = [key for key, known in self._members.items() if now_s - known.at_s > _FORGOTTEN_AFTER_S]
         for key in gone:
-            del self._heard[key]
+            del self._members[key]

@@ -96,7 +96,7 @@ class Watch:
             for record in await reader.fetch(timeout_s=_SLICE_S):
                 beat = decode_beat(record.value)
                 if beat is not None:
-                    self._presence.heard(beat, loop.time(), record.timestamp_ms / 1000)
+                    self._presence.note(beat, loop.time(), record.timestamp_ms / 1000)
             self._read_s = loop.time()
             if self._on_read is not None:
                 self._on_read()
