@@ -52,7 +52,7 @@ def command(
 
     The decision (retcode, identity, error) and the score are compared with the recorded ones; in a hand-made capture
     the identity is compared with the expected one. Exit status: 0 all are the same, 1 some differ, 2 the command
-    failed, or some requests could not be posted.
+    failed, some requests could not be posted, or none could be compared.
     """
     tally = ReplayTally()
     print_result = _print_json if as_json else _print_text

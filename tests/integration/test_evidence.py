@@ -45,7 +45,7 @@ async def test_a_checkpoint_says_how_far_the_people_are(tmp_path):
     async with running(tmp_path) as system:
         await system.send(enrol("e1", "anna", 1))
         await system.wait_for(1)
-        version = system.people.version
+        version = system.replies["e1"].gallery_version
     async with running(tmp_path) as system:
         await system.send(match(1))
         await system.wait_for(2)

@@ -315,7 +315,7 @@ async def test_the_command_on_kafka_removes_it_beside_the_running_roles(kafka_bo
         assert all("key person/anna" in told and "xff" not in told for told in await site.wait_ready(False))
         done = await run("people", "repair", "--all", "--yes", **site.environment)
         assert (done.status, done.err) == (0, "")
-        assert "with it goes 1 face of that person, photos too" in done.out
+        assert "this also removes 1 face of the person, with photos" in done.out
         photos = {record.key: record.value for record in await site.records(site.topics.photos)}
         assert photos[photo_key("anna", 0)] is None
         await site.wait_ready()
