@@ -175,7 +175,10 @@ def curves_as_a_list(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("made", "sentence"),
     [
-        (in_no_folder, "{file} cannot be written: there is no folder {file.parent}; create the folder, or name another file"),
+        (
+            in_no_folder,
+            "{file} cannot be written: there is no folder {file.parent}; create the folder, or name another file",
+        ),
         (no_manifest, "the manifest {file} is not valid: "),
         (no_regular_file, "{file} cannot be written: it is not a regular file; name another"),
         (curves_as_a_list, "{file} cannot take the curve: with it, the manifest {file} is not valid: "),
