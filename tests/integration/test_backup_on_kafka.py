@@ -264,7 +264,7 @@ async def test_what_cannot_be_restored_is_refused_in_one_sentence_and_leaves_eve
 ) -> None:
     copy = tmp_path / "copy.sqlite"
     whole(await there.back_up(copy))
-    assert "there already" in sentence(await there.back_up(copy))
+    assert "exists already" in sentence(await there.back_up(copy))
     before = await there.events()
     assert "empty topics only" in sentence(await there.restore(copy))
     assert "delete the topics" in sentence(await there.restore(copy, "--replace"))
