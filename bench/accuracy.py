@@ -118,7 +118,7 @@ def _see(
 
         def trouble(line: str) -> None:
             if verbose:
-                steps.say(line, problem=True)
+                steps.print_line(line, problem=True)
 
         seen = see_set(photos, models, face, steps.step, trouble, threads)
     if cache is not None:

@@ -44,7 +44,7 @@ class CoreBench:
 
     def _match(self, jpeg: bytes) -> float | None:
         """Seconds that one picture took, less those in which the thread had no core."""
-        request = MatchRequest(request_id="r", device_ip="d", image=jpeg, compare_time_s=0.0, received_time_s=0.0)
+        request = MatchRequest(request_id="r", device_ip="d", picture=jpeg, compare_time_s=0.0, received_time_s=0.0)
         waited_s, began = _waited_for_a_core_s(), time.perf_counter()
         MatchCall().decide(request, self._gallery, Context(self._models, Policy(), self._max_pixels, time.perf_counter))
         spent_s, waits_s = time.perf_counter() - began, _waited_for_a_core_s()

@@ -47,7 +47,7 @@ def main(ctx: click.Context, runs: int, only: str) -> None:
 
     def look(data: bytes) -> None:
         require_affordable(data, limit, settings.pictures.max_pixels_undecimated)
-        request = MatchRequest(request_id="r", device_ip="d", image=data, compare_time_s=0.0, received_time_s=0.0)
+        request = MatchRequest(request_id="r", device_ip="d", picture=data, compare_time_s=0.0, received_time_s=0.0)
         MatchCall().decide(request, gallery, Context(models, Policy(), limit, time.perf_counter))
 
     table = Table(title="milliseconds of processor time on one core")

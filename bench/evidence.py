@@ -43,7 +43,7 @@ def main(ctx: click.Context, pictures: Path | None, rounds: int) -> None:
     context = Context(models, Policy(), settings.pictures.max_pixels, time.perf_counter)
     gallery = DirectEngine(models, [], 1000).gallery
     picture = bench_pictures(settings, pictures)[0]
-    request = MatchRequest(request_id="0" * 32, device_ip="d", image=picture, compare_time_s=0.0, received_time_s=0.0)
+    request = MatchRequest(request_id="0" * 32, device_ip="d", picture=picture, compare_time_s=0.0, received_time_s=0.0)
     decision = MatchCall().decide(request, gallery, context)
     if decision.probe is None:
         raise click.ClickException("the first picture has no face; give --pictures a folder of faces")

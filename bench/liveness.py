@@ -109,7 +109,7 @@ def _measure(name: str, cases: Sequence[Case], models: ModelSet, policy: Policy)
                     tally = tallies.setdefault((look.label, mode), Tally(look.label, mode))
                     tally.add(judge(look, models, policy))
             except PictureRefused as refused:
-                steps.say(f"{case.name}: left out: {refused.message}", problem=True)
+                steps.print_line(f"{case.name}: left out: {refused.message}", problem=True)
             steps.step()
     return in_order(tallies.values())
 

@@ -77,7 +77,7 @@ class DirectEngine:
     def __init__(self, models: ModelSet, jpegs: Sequence[bytes], people: int) -> None:
         self._models = models
         self._requests = [
-            MatchRequest(request_id="r", device_ip="d", image=jpeg, compare_time_s=0.0, received_time_s=0.0)
+            MatchRequest(request_id="r", device_ip="d", picture=jpeg, compare_time_s=0.0, received_time_s=0.0)
             for jpeg in jpegs
         ]
         self.features = made_up_features(people, models.embedder.dimension)

@@ -13,7 +13,7 @@ from bench.face_sets import BadSet
 from contract.vectors import Vector
 from engine.evaluation.photos import FaceChoice
 from engine.vision.ports import ModelSet
-from picturematch.photos import Unseen, see_all
+from picturematch.photos import Unmeasured, measure_photos
 
 MAX_PIXELS = 32_000_000
 
@@ -64,9 +64,9 @@ def see_set(
     rows: dict[Path, int] = {}
     vectors, qualities = [], []
     no_face = unreadable = several = 0
-    for path, seen in zip(photos, see_all(photos, models, choice, MAX_PIXELS, threads), strict=True):
+    for path, seen in zip(photos, measure_photos(photos, models, choice, MAX_PIXELS, threads), strict=True):
         step()
-        if isinstance(seen, Unseen):
+        if isinstance(seen, Unmeasured):
             trouble(f"{path}: {seen.reason}")
             no_face += seen.no_face
             unreadable += not seen.no_face

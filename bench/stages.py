@@ -95,7 +95,7 @@ class StageBench:
         request = MatchRequest(
             request_id="r",
             device_ip="d",
-            image=jpeg,
+            picture=jpeg,
             compare_time_s=0.0,
             received_time_s=0.0,
             liveness_mode="liveness_rgb" if liveness else "liveness_off",

@@ -1,9 +1,8 @@
-"""Copies of a log: its records with their offsets, times and headers, and how far its groups are; the same for every
-adapter.
+"""Copies a log of either adapter: its records with offsets, times and headers, and the committed offsets of its groups.
 
-A copy of a log that goes on meanwhile is of no single moment, but what it holds fits together: topics are copied in
-the order in which they are given, each up to the end that it has when its turn comes, so that whatever a record of an
-earlier topic depends on is in a later one.
+A copy of a log that is written meanwhile is not the log at one moment, but it is consistent: topics are copied in the
+given order, each up to the end that it has when its copy begins, so that every record that a record of an earlier topic
+depends on is in the copy of a later topic.
 """
 
 import asyncio
@@ -14,12 +13,12 @@ from typing import Protocol
 from broker.port import Broker, Reader, Record, TopicSpec
 
 _BATCH_RECORDS = 500
-_LOOK_S = 0.2  # how long a fetch may wait for a record before the end is looked at: it may lie behind a gap
+_POLL_S = 0.2  # the last offsets of a partition may have no records; a reader passes them only when a fetch returns
 
 
 @dataclass(frozen=True, slots=True)
 class GroupOffset:
-    """The offset at which a group goes on in a partition."""
+    """The offset from which a group goes on in a partition."""
 
     group: str
     topic: str
@@ -28,7 +27,7 @@ class GroupOffset:
 
 
 class Copy(Protocol):
-    """What a log is copied to."""
+    """The target of a copy."""
 
     def add_topic(self, spec: TopicSpec, firsts: Mapping[int, int]) -> None:
         """Begin with a topic; `firsts` maps each partition to the first offset that the log keeps."""
@@ -39,14 +38,14 @@ class Copy(Protocol):
         ...
 
     def end_topic(self, topic: str, ends: Mapping[int, int]) -> None:
-        """Note that partitions end at these offsets, which may lie behind the last record."""
+        """Record the end offsets of the topic's partitions, which may lie behind the last record."""
         ...
 
 
 async def copy_topics(
     log: Broker, specs: Sequence[TopicSpec], copy: Copy, copied: Callable[[int], None] = lambda count: None
 ) -> None:
-    """Copy the topics, one after the other; each has as many partitions as in the log, whatever its spec says.
+    """Copy the topics, one after the other, each with the number of partitions in the log, whatever its specification.
 
     `copied` is called with the number of records after every batch.
 
@@ -64,16 +63,17 @@ async def copy_topics(
 async def _copy_up_to(reader: Reader, ends: Mapping[int, int], copy: Copy, copied: Callable[[int], None]) -> None:
     while any(reader.positions()[partition] < end for partition, end in ends.items()):
         records = [
-            found for found in await reader.fetch(_BATCH_RECORDS, _LOOK_S) if found.offset < ends[found.partition]
+            found for found in await reader.fetch(_BATCH_RECORDS, _POLL_S) if found.offset < ends[found.partition]
         ]
         await asyncio.to_thread(copy.write, records)
         copied(len(records))
 
 
 class Translation:
-    """Finds where offsets of one partition lie in a copy that has other offsets.
+    """Translates offsets of one partition into offsets of a copy, which differ.
 
-    The place of an offset is that of the first record at it or behind it; behind the last record it is the copy's end.
+    An offset becomes the copy's offset of the first record at or behind it; if there is none, it becomes the copy's
+    end.
     """
 
     def __init__(self, offsets: Iterable[int]) -> None:
@@ -81,10 +81,10 @@ class Translation:
         self._found: dict[int, int] = {}
 
     def copied(self, offset: int, place: int) -> None:
-        """Note that the record at `offset` is at `place` in the copy; to be called in offset order."""
+        """Record that the record at `offset` has the offset `place` in the copy; call in the order of offsets."""
         while self._open and self._open[-1] <= offset:
             self._found[self._open.pop()] = place
 
     def ended(self, end: int) -> Mapping[int, int]:
-        """Each offset that was asked for -> its place; `end` is where the copy ends."""
+        """Return offset -> offset in the copy, for the offsets given to the constructor; `end` is the copy's end."""
         return self._found | dict.fromkeys(self._open, end)

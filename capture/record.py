@@ -194,9 +194,9 @@ def _keep(folder: CaptureFolder, records: Iterable[Record], device_ip: str | Non
         request = _match_request(record)
         if request is None or (device_ip is not None and request.device_ip != device_ip):
             continue
-        sha256 = folder.keep_picture(request.image)
-        if request.ir_image is not None:
-            folder.keep_picture(request.ir_image)
+        sha256 = folder.keep_picture(request.picture)
+        if request.ir_picture is not None:
+            folder.keep_picture(request.ir_picture)
         place = RequestPlace(topic=record.topic, partition=record.partition, offset=record.offset, sha256=sha256)
         lines.append((line_of(request, place, None), record.timestamp_ms / 1000))
     return lines

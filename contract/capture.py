@@ -118,8 +118,8 @@ def line_of(request: MatchRequest, place: RequestPlace, decision: CapturedDecisi
         received_time=request.received_time_s,
         decision=decision,
         request=CapturedRequest(
-            picture=picture_sha256(request.image),
-            ir_picture=None if request.ir_image is None else picture_sha256(request.ir_image),
+            picture=picture_sha256(request.picture),
+            ir_picture=None if request.ir_picture is None else picture_sha256(request.ir_picture),
             device_ip=request.device_ip,
             compare_time=request.compare_time_s,
             need_register_photo=request.need_register_photo,

@@ -39,11 +39,11 @@ class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=
 
     request_id: str
     device_ip: str | None
-    image: bytes
+    picture: bytes
     compare_time_s: float
     received_time_s: float
     compare_time_raw: str | None = None
-    ir_image: bytes | None = None
+    ir_picture: bytes | None = None
     need_register_photo: bool = False
     min_face_size: int = 0
     liveness_mode: LivenessMode = "liveness_off"
@@ -111,13 +111,13 @@ class DeleteRequest(Message, tag="delete", tag_field="kind", frozen=True, kw_onl
 class CompareRequest(Message, tag="compare", tag_field="kind", frozen=True, kw_only=True):
     """Do two pictures show the same person? One call of compare (docs/interface.md).
 
-    The face of `face_image` is compared with the face of `card_image`. An event is written only where `need_save` is
-    True; `identity_info` is present only then, and is copied into the event.
+    The face of `face_picture` is compared with the face of `card_picture`. An event is written only where `need_save`
+    is True; `identity_info` is present only then, and is copied into the event.
     """
 
     request_id: str
-    face_image: bytes
-    card_image: bytes
+    face_picture: bytes
+    card_picture: bytes
     compare_time_s: float
     received_time_s: float
     compare_time_raw: str | None = None
@@ -139,7 +139,7 @@ class FiqaRequest(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=Tr
     """How good is this picture? One call of FIQA (face image quality assessment, docs/interface.md)."""
 
     request_id: str
-    image: bytes
+    picture: bytes
     received_time_s: float
     quality_level: QualityLevel = "high"
 

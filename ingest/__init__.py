@@ -1,1 +1,1 @@
-"""What comes in: the HTTP app, request parsing, safe image paths, admission, the correlator, replay."""
+"""The ingress: the HTTP server, parsing of requests, reading of picture files, admission, and the correlator."""

@@ -1,7 +1,7 @@
-"""What is said when clients cannot be accepted for want of files or memory.
+"""The log lines about clients that cannot be accepted because the process lacks file descriptors or memory.
 
-asyncio tries such an accept again at once, as often as the backlog is long, and once more each second; every time it
-hands a trace to the loop's exception handler.
+asyncio repeats such an accept at once, as often as the backlog is long, and once more each second; each time it passes
+a traceback to the exception handler of the event loop.
 """
 
 import asyncio
@@ -12,20 +12,20 @@ from typing import Any
 _log = logging.getLogger(__name__)
 
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_SAY_EVERY_S = 1.0
+_LOG_EVERY_S = 1.0
 
 
-class AcceptComplaints:
-    """One sentence a second instead of them; everything else goes to the handler that was there before."""
+class AcceptErrorLog:
+    """Logs one sentence a second instead of these tracebacks; passes all other errors to the previous handler."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._before = loop.get_exception_handler()
-        self._said_at = -_SAY_EVERY_S
+        self._logged_at = -_LOG_EVERY_S
         loop.set_exception_handler(self._handle)
 
     def close(self) -> None:
-        """Give the loop its former handler back."""
+        """Restore the previous handler of the loop."""
         self._loop.set_exception_handler(self._before)
 
     def _handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -37,8 +37,8 @@ class AcceptComplaints:
                 self._before(loop, context)
             return
         now = loop.time()
-        if now - self._said_at >= _SAY_EVERY_S:
-            self._said_at = now
+        if now - self._logged_at >= _LOG_EVERY_S:
+            self._logged_at = now
             _log.error(
                 "no client can be accepted now: %s; raise the limit of this process (ulimit -n) or lower "
                 "ingest.max_connections",

@@ -1,6 +1,7 @@
-"""Who is let in: limits, and each peer's part of them. No I/O. What is over a limit is shed at once.
+"""Admission of calls: the limits on calls and memory, and the share of each peer. No I/O.
 
-Whether a call comes in is asked twice: at its head, before a byte of its body is read, and when all of it is here.
+A call beyond a limit is shed at once. Every call is checked twice: when its head has arrived, before any byte of its
+body is read, and again when the whole call has arrived.
 """
 
 from collections import Counter
@@ -8,109 +9,111 @@ from collections import Counter
 from ingest.line import Line, Shed, ShedReason
 
 _PATIENCE = 0.6
-"""Of the deadline: how long the last in the line may be expected to wait for its answer. The rest is for what is not
-expected."""
+"""Share of the deadline that the last call in the line may be expected to wait for its answer; the remainder is for
+unexpected delays."""
 _SHARE = 2
-"""One peer may hold this many times the memory that it leaves to others: alone two thirds of all, one of n peers
-2 / (2n + 1). So whatever the others hold, there is always room for one that comes (dynamic thresholds, Choudhury and
-Hahne 1998)."""
+"""One peer may reserve this many times the memory that is free for others: a peer alone two thirds of all memory, each
+of n peers 2 / (2n + 1). So there is always memory for one more peer (dynamic thresholds, Choudhury and Hahne 1998)."""
 _CROWDING = 3
-"""How many times the calls of a peer another must have in flight, so that one of them makes way. With less, callers who
-are much alike would push each other out, and be refused after a wait instead of at once."""
+"""A waiting call of one peer is shed for a call of another peer only where the first peer has more than this many times
+as many calls in flight. A smaller factor would let similar peers displace each other's calls, which would then be
+refused after a wait instead of at once."""
 _LOG_SHARE = 0.75
-"""Of the calls in flight: those that may be in the log; at least the rest can be taken in turns."""
+"""Share of the calls in flight that may be in the log; the others wait in a line, in which peers take turns."""
 
 
 class Admission:
-    """Counts calls in flight and bytes held, for each peer. One event loop owns it.
+    """Counts the calls in flight and the reserved bytes of each peer. Belongs to one event loop.
 
-    `leave` and `release` must follow every successful `enter` and `hold`.
+    Every successful `enter` must be followed by `leave`, every successful `reserve` by `release`.
     """
 
-    def __init__(self, max_in_flight: int, max_held_bytes: int, deadline_s: float) -> None:
+    def __init__(self, max_in_flight: int, max_reserved_bytes: int, deadline_s: float) -> None:
         self.max_in_flight = max_in_flight
-        self.max_held_bytes = max_held_bytes
+        self.max_reserved_bytes = max_reserved_bytes
         self.draining = False
         self.line = Line(max(1, int(max_in_flight * _LOG_SHARE)), deadline_s)
-        """In front of the requests topic."""
+        """The line of calls that wait to write to the requests topic."""
         self.admin_line = Line(max(1, int(max_in_flight * _LOG_SHARE)), deadline_s)
-        """In front of the admin topic: another lane decides there, and an import must delay no match."""
+        """The line of calls that wait to write to the admin topic; separate, so that an import delays no match."""
         self._longest_s = _PATIENCE * deadline_s
         self._in_flight: Counter[str] = Counter()
-        self._held: Counter[str] = Counter()
+        self._reserved: Counter[str] = Counter()
 
     @property
     def in_flight(self) -> int:
-        """Calls that are served now."""
+        """The number of calls in flight."""
         return self._in_flight.total()
 
     @property
-    def held_bytes(self) -> int:
-        """Bytes of bodies and answers that are held now."""
-        return self._held.total()
+    def reserved_bytes(self) -> int:
+        """The number of bytes of bodies and answers in memory."""
+        return self._reserved.total()
 
     def require_room(self, peer: str, size: int = 0, *, log_available: bool, line: Line | None) -> None:
-        """Ask for a place without taking it: a call whose body is still on its way must keep nobody else out. `size`:
-        the bytes of its body, as far as it tells them. `line`: the one that it will wait in; None: it does not go
-        through the log.
+        """Check that a call could be admitted, without admitting it.
+
+        A call whose body has not arrived yet takes no place, so that it cannot keep another call out. `size`: the
+        declared bytes of the body, 0 if unknown. `line`: the line in which the call will wait; None: the call writes
+        nothing to the log.
 
         Raises:
-            Shed: the server is stopping, full, or without its log.
+            Shed: the server is stopping or full, or the log cannot be reached.
         """
         if self.draining:
             raise self.shed("draining", "the server is stopping; try again")
         if not log_available:
             raise self.shed("log", "the log cannot be reached now; try again")
-        self._makes_way(peer, line)
+        self._line_to_shorten(peer, line)
         self._require_memory(peer, size)
 
     def enter(self, peer: str, line: Line | None) -> None:
-        """Let one call in, which has arrived completely; a server that is stopping still finishes it. `line`: the one
-        that it will wait in; None: it does not go through the log.
+        """Admit one call that has arrived completely; a server that is stopping still finishes such calls.
 
-        When all places are taken, or the line is as long as it may be, the newest waiting call of the peer that has
-        most makes way, if that peer has more than three times as many in flight as this one will have.
+        `line`: the line in which the call will wait; None: the call writes nothing to the log. When all places are
+        taken, or the answer would come too late, the newest waiting call of the peer with the most calls in flight is
+        shed instead, if that peer has more than three times as many calls in flight as this peer will have.
 
         Raises:
             Shed: the server is full.
         """
-        crowded = self._makes_way(peer, line)
+        crowded = self._line_to_shorten(peer, line)
         if crowded is not None:
             crowded.push_out("turn", "too many requests from one address at a time; try again")
         self._in_flight[peer] += 1
 
     def leave(self, peer: str) -> None:
-        """One call of that peer has been answered."""
+        """Count one call of the peer as answered."""
         _take_off(self._in_flight, peer, 1)
 
-    def hold(self, peer: str, size: int) -> None:
-        """Account for `size` more bytes in memory.
+    def reserve(self, peer: str, size: int) -> None:
+        """Reserve `size` more bytes for a peer.
 
         Raises:
-            Shed: that would be more than this peer, or all together, may hold.
+            Shed: the limit of this peer, or of all peers together, would be exceeded.
         """
         self._require_memory(peer, size)
-        self._held[peer] += size
+        self._reserved[peer] += size
 
     def release(self, peer: str, size: int) -> None:
-        """Those bytes are gone."""
-        _take_off(self._held, peer, size)
+        """Release reserved bytes of a peer."""
+        _take_off(self._reserved, peer, size)
 
     def shed(self, reason: ShedReason, message: str) -> Shed:
-        """A refusal for want of room."""
+        """Return the refusal of a request for load."""
         return Shed(reason, message)
 
     def line_of(self, *, administrative: bool) -> Line:
-        """The line in front of the topic of such requests."""
+        """Return the line of calls that wait to write administrative or other requests."""
         return self.admin_line if administrative else self.line
 
-    def _makes_way(self, peer: str, line: Line | None) -> Line | None:
-        """The line in which another call must make way for one of that peer; None: there is room.
+    def _line_to_shorten(self, peer: str, line: Line | None) -> Line | None:
+        """Return the line whose newest call must be shed to admit a call of the peer; None: there is room.
 
         Raises:
-            Shed: there is none, and nobody who would make way.
+            Shed: there is no room, and no call that may be shed instead.
         """
-        late_in = line if line is not None and self._comes_too_late(peer, line) else None
+        late_in = line if line is not None and self._would_be_late(peer, line) else None
         if late_in is None and self.in_flight < self.max_in_flight:
             return None
         lines = (self.line, self.admin_line) if late_in is None else (late_in,)
@@ -123,17 +126,17 @@ class Admission:
             raise self.shed("wait", "too many requests at a time: the answer would come too late; try again")
         raise self.shed("in_flight", "too many requests at a time; try again")
 
-    def _comes_too_late(self, peer: str, line: Line) -> bool:
+    def _would_be_late(self, peer: str, line: Line) -> bool:
         answer_s = line.answer_s
         if not self._in_flight[peer]:
-            # Slow answers to others are no reason to refuse who has nothing under way: only a call that is let in can
-            # tell that they are no longer slow.
+            # A peer without calls in flight is not refused because answers to others were slow: only the answer to an
+            # admitted call can show that the processors have become faster.
             answer_s = min(answer_s, self._longest_s / 2)
         return line.wait_s(peer) + answer_s > self._longest_s
 
     def _require_memory(self, peer: str, size: int) -> None:
-        free = self.max_held_bytes - self.held_bytes - size
-        if free < 0 or self._held[peer] + size > _SHARE * free:
+        free = self.max_reserved_bytes - self.reserved_bytes - size
+        if free < 0 or self._reserved[peer] + size > _SHARE * free:
             raise self.shed("memory", "the requests and answers in flight are too large together; try again")
 
 

@@ -1,4 +1,4 @@
-"""From a rendered answer to the HTTP response that is sent, and what its bytes cost until they are."""
+"""The HTTP response of a rendered answer, and a callback for the moment when the response has been sent."""
 
 from collections.abc import Callable
 
@@ -10,14 +10,17 @@ from ingest.render import Rendered
 
 REQUEST_ID = "X-Request-Id"
 WHEN_SENT: ResponseKey[Callable[[], None]] = ResponseKey("when_sent")
-"""Called once when the answer has been sent or given up."""
+"""The callback of a response; it is called once, when the response has been sent or its sending has failed."""
 
 _SLICE_BYTES = 64 * 1024
 
 
 class _Sliced(Payload):
-    """A body that is sent slice by slice, and let go: whole, the transport would keep a second copy of it, and the
-    connection the first until the next request."""
+    """A body that is sent in slices and then dropped.
+
+    Of a body that is sent as a whole the transport keeps a second copy, and the connection keeps the first one until
+    the next request.
+    """
 
     def __init__(self, body: bytes, content_type: str) -> None:
         super().__init__(body, content_type=content_type)
@@ -38,7 +41,7 @@ class _Sliced(Payload):
 
 
 def to_response(rendered: Rendered, request_id: str, when_sent: Callable[[], None] | None = None) -> Response:
-    """The HTTP answer."""
+    """Return the HTTP response of a rendered answer; `when_sent` is called once, when it was sent or sending failed."""
     response = Response(
         body=_Sliced(rendered.body, rendered.content_type),
         status=rendered.http_status,

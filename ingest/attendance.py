@@ -1,9 +1,9 @@
-"""Whether anybody processes requests: told by requests that stay unanswered, and by the processors' signs of life.
+"""Detects that no processor answers: by unanswered requests, and by the heartbeats of the processors.
 
-A processor that died is missed on an idle system too, by its signs of life; one that lives and answers nothing is found
-by its silence. A reply can also be lost for good (its topic was made again), so the silence is forgotten when no
-request was sent for a while: a proxy that took this ingress out because it is not ready sends none that could end it.
-Plain counters; the time is an argument, in seconds of any steady clock.
+The absence of heartbeats reveals a dead processor on an idle system too; unanswered requests reveal a processor that
+runs but does not answer. A reply can also be lost for good, because its topic was deleted and created again. Therefore
+unanswered requests are forgotten when no request was sent for a while: a proxy sends none to an ingress that is not
+ready, so no new reply could end that state. Plain counters; the time is an argument, in seconds of any steady clock.
 """
 
 from collections.abc import Callable
@@ -13,17 +13,17 @@ _MOST_PATIENCE_S = 2.0
 _PATIENCE_OF_DEADLINE = 2 / 3
 _TRY_EVERY_S = 1.0
 _FORGOTTEN_AFTER_S = 30.0
-"""Without a request."""
+"""Seconds without a request after which unanswered requests no longer count."""
 
 Absence = Literal["no processor is running", "requests stay unanswered"]
 
 
 class Attendance:
-    """One event loop owns it.
+    """The unanswered requests of one ingress, and the presence of processors. Belongs to one event loop.
 
     Args:
-        deadline_s: what a call has from its arrival to its answer, in seconds.
-        served: what the processors' signs of life tell now, see `broker.port.Watch.served`.
+        deadline_s: the seconds from the arrival of a call to its answer.
+        served: returns whether a processor sends heartbeats now; None if unknown (`broker.port.Watch.served`).
     """
 
     def __init__(self, deadline_s: float, served: Callable[[], bool | None]) -> None:
@@ -34,20 +34,20 @@ class Attendance:
         self._sent_s: float | None = None
 
     def sent(self, now_s: float) -> None:
-        """A request stands in the log."""
+        """Record that a request was written to the log."""
         self._sent_s = now_s
         if self._unanswered_since_s is None:
             self._unanswered_since_s = now_s
 
     def answered(self, now_s: float, waiting: int) -> None:
-        """A reply came, whether or not its call still waits; `waiting` requests in the log wait for theirs."""
+        """Record that a reply has arrived, in time or late; `waiting` requests in the log have no reply yet."""
         self._unanswered_since_s = now_s if waiting else None
 
     def absence(self, now_s: float) -> Absence | None:
-        """Why nobody would answer a request now, or None."""
+        """Return the reason why no processor would answer a request now; None where one would."""
         served = self._served() is not False
         if served and not self._was_served:
-            # A processor that has come back is given the time that the first request has.
+            # A processor that has returned gets as much time as for a first request.
             self._unanswered_since_s = None
         self._was_served = served
         if not served:
@@ -58,7 +58,10 @@ class Attendance:
         return "requests stay unanswered" if since_s is not None and now_s - since_s > self._patience_s else None
 
     def admits(self, now_s: float) -> bool:
-        """Whether a call is to be let in. While requests stay unanswered one a second is: its reply ends that."""
+        """Return whether a request may be sent.
+
+        While requests stay unanswered, one request a second may be sent, because its reply would end that state.
+        """
         match self.absence(now_s):
             case None:
                 return True

@@ -1,8 +1,9 @@
-"""Who may call what. Pure, but for the count of wrong keys.
+"""Authorisation: the decision whether a caller may make a call. Pure, except for the count of wrong keys.
 
-A call is let in by its address, or by an API key. `address` is the caller's, as the socket or a trusted proxy tells it
-(nothing in here reads X-Forwarded-For and its like, which are written by whoever likes to). A key is X-API-Key, the
-token of Authorization: Bearer, or the password of HTTP Basic; never a part of the URL, which ends in logs.
+A call is authorised by the address of the caller, or by an API key. The socket or a trusted proxy reports that address
+(ingest.peer); this module reads no header such as X-Forwarded-For, which any client can write. The key is the value of
+X-API-Key, the token of Authorization: Bearer, or the password of HTTP Basic; never a part of the URL, because URLs are
+logged.
 """
 
 import base64
@@ -22,8 +23,12 @@ from ingest.settings import IngestSettings
 from ingest.wrong_keys import WrongKeys
 
 
-class NotLetIn(Refused):
-    """40180. `wrong_key`: a key was judged and found wrong; `retry_after_s`: no key from there is judged before."""
+class NotAuthorised(Refused):
+    """The refusal 40180.
+
+    `wrong_key`: the key was compared and is wrong; `retry_after_s`: no key from the caller's address is compared before
+    so many seconds have passed.
+    """
 
     def __init__(self, message: str, *, wrong_key: bool = False, retry_after_s: int | None = None) -> None:
         super().__init__(Code.UNAUTHORIZED, message)
@@ -33,15 +38,18 @@ class NotLetIn(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What matters of the URL that is called: whether it is PictureMatch, and whether it holds nothing of anybody, so
-    that the server may be called by any name there (health, metrics, unknown URLs)."""
+    """The properties of a URL that authorisation depends on.
+
+    `is_match`: the URL is that of PictureMatch. `is_impersonal`: the answer contains nothing about people (health,
+    metrics, unknown URLs), so the server may be called by any host name.
+    """
 
     is_match: bool = False
-    holds_nothing: bool = False
+    is_impersonal: bool = False
 
 
 def is_trusted(settings: IngestSettings, address: Address | None) -> bool:
-    """Whether callers from there need no key; unknown is not."""
+    """Return whether callers from an address need no key; None, an unknown address, is not trusted."""
     if address is None or (settings.need_api_key_from_loopback and address.is_loopback):
         return False
     return is_within(address, _networks(settings.trusted_networks))
@@ -55,69 +63,69 @@ def authorise(
     wrong_keys: WrongKeys,
     now_s: float,
 ) -> None:
-    """Let the call pass, or not. Unknown calls need a key like known ones: they must not map the server.
+    """Return where a call is authorised. Unknown URLs need a key too, so that nobody can explore the server.
 
     Args:
-        settings: Keys, trusted networks and names.
-        headers: The request's.
-        address: Where the call comes from; None where that is unknown.
-        route: What is called.
-        wrong_keys: Counts the wrong keys of each address.
-        now_s: Of a monotonic clock.
+        settings: the keys, trusted networks and host names.
+        headers: the headers of the request.
+        address: the address of the caller; None where it is unknown.
+        route: the properties of the URL.
+        wrong_keys: the count of wrong keys of each address.
+        now_s: seconds of a monotonic clock.
 
     Raises:
-        NotLetIn: 40180.
+        NotAuthorised: 40180: the call is not authorised.
     """
-    page = _page_complaint(headers)
+    page = _page_reason(headers)
     by_address = (route.is_match and not settings.api_key_for_match) or is_trusted(settings, address)
-    complaint = (page or _host_complaint(settings, headers, route)) if by_address else _key_needed(settings)
-    if complaint is None:
+    reason = (page or _host_reason(settings, headers, route)) if by_address else _key_needed(settings)
+    if reason is None:
         return
     key = _offered_key(headers)
     if key is None or not settings.api_keys:
-        raise NotLetIn(complaint)
-    # A browser sends the password of HTTP Basic along by itself, whichever page makes the call.
+        raise NotAuthorised(reason)
+    # A browser adds the password of HTTP Basic by itself, whichever page makes the call.
     if page is not None and key.is_password:
-        raise NotLetIn(page)
+        raise NotAuthorised(page)
     _judge(settings, key.value, peer_key(address), wrong_keys, now_s)
 
 
 def _judge(settings: IngestSettings, key: bytes, peer: str, wrong_keys: WrongKeys, now_s: float) -> None:
     wait_s = math.ceil(wrong_keys.wait_s(peer, now_s))
     if wait_s > 0:
-        raise NotLetIn(
-            f"too many wrong API keys came from this address; the next one is judged in {wait_s} s",
+        raise NotAuthorised(
+            f"too many wrong API keys came from this address; the next one is checked in {wait_s} s",
             retry_after_s=wait_s,
         )
-    # Every key is compared, by digests of one length, so that time tells nothing about which one was close.
+    # Every key is compared, by digests of one length, so that the time does not reveal which key was similar.
     offered = hashlib.sha256(key).digest()
     matches = [hmac.compare_digest(offered, hashlib.sha256(own.encode()).digest()) for own in settings.api_keys]
     if any(matches):
         wrong_keys.right(peer, now_s)
         return
     exhausted = wrong_keys.wrong(peer, now_s)
-    raise NotLetIn(
+    raise NotAuthorised(
         "the API key is wrong",
         wrong_key=True,
         retry_after_s=math.ceil(wrong_keys.wait_s(peer, now_s)) if exhausted else None,
     )
 
 
-def _page_complaint(headers: MultiMapping[str]) -> str | None:
+def _page_reason(headers: MultiMapping[str]) -> str | None:
     if not is_foreign_page(headers):
         return None
     return "a web page of another origin needs an API key for this call, as X-API-Key or as Authorization: Bearer"
 
 
-def _host_complaint(settings: IngestSettings, headers: MultiMapping[str], route: Route) -> str | None:
-    # Devices know the server by any name; a page that matches pictures by such a name is none of them.
-    if route.holds_nothing or (route.is_match and not is_page(headers)):
+def _host_reason(settings: IngestSettings, headers: MultiMapping[str], route: Route) -> str | None:
+    # Devices may call the server by any name; a web page that calls PictureMatch by such a name is no device.
+    if route.is_impersonal or (route.is_match and not is_page(headers)):
         return None
     if not has_foreign_host(headers, {"localhost", settings.host.lower(), *map(str.lower, settings.host_names)}):
         return None
     return (
-        "without an API key the server is called by its address, as localhost, or by a name that the operator has put"
-        " into ingest.host_names"
+        "without an API key, call the server by its address, as localhost, or by a name that the operator has added"
+        " to ingest.host_names"
     )
 
 

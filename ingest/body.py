@@ -1,4 +1,4 @@
-"""Reading a request's body within its limits of size, memory and time."""
+"""Reads the body of a request within the limits of size, memory and time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +16,7 @@ from ingest.settings import IngestSettings
 
 
 class BodyTime:
-    """How long bodies may take: each its own time, and none beyond a moment that is named when the server stops."""
+    """The time limits of bodies: one for each body, and a common end when the server stops."""
 
     def __init__(self, settings: IngestSettings, admission: Admission) -> None:
         self._each_s = settings.body_read_s
@@ -25,7 +25,7 @@ class BodyTime:
         self._waiting: set[asyncio.Timeout] = set()
 
     def end_by(self, last: float) -> None:
-        """Wait for no body beyond that time of the event loop."""
+        """Wait for no body after `last`, a time of the event loop."""
         self._last = last
         for waiting in self._waiting:
             if not waiting.expired() and (waiting.when() or last) > last:
@@ -33,10 +33,10 @@ class BodyTime:
 
     @asynccontextmanager
     async def limit(self) -> AsyncIterator[None]:
-        """Wait for one body inside.
+        """Limit the time of the block, which waits for one body.
 
         Raises:
-            Refused: 40000 for a body that took too long, or Shed where only the stop cut its time short.
+            Refused: 40000: the body took too long; Shed: the stop of the server shortened the time.
         """
         own = asyncio.get_running_loop().time() + self._each_s
         waiting = asyncio.timeout_at(own if self._last is None else min(own, self._last))
@@ -57,16 +57,18 @@ class BodyTime:
 async def read_body(
     request: BaseRequest,
     settings: IngestSettings,
-    hold: Callable[[int], None],
+    reserve: Callable[[int], None],
     time: BodyTime,
     *,
     typeless_is_json: bool,
 ) -> bytearray:
-    """The whole body. `hold` is told of each chunk's bytes and may refuse them; without a content type it is taken for
-    JSON where `typeless_is_json` says so.
+    """Return the whole body.
+
+    `reserve` is called with the number of bytes of each chunk and may refuse them. `typeless_is_json`: a body without a
+    content type counts as JSON.
 
     Raises:
-        Refused: 40000, 40001, 41300, or what `hold` and `time` raise.
+        Refused: 40000, 40001, 41300, or a refusal by `reserve` or `time`.
     """
     _check_head(request, settings, typeless_is_json)
     body = bytearray()
@@ -76,7 +78,7 @@ async def read_body(
             while chunk := await request.content.readany():
                 if len(body) + len(chunk) > settings.max_body_bytes:
                     raise _too_large(settings)
-                hold(len(chunk))
+                reserve(len(chunk))
                 body += chunk
     except (OSError, RequestPayloadError):
         raise bad_request("the body was cut off") from None
@@ -88,22 +90,22 @@ async def read_body(
 
 
 def _check_head(request: BaseRequest, settings: IngestSettings, typeless_is_json: bool) -> None:
-    """Everything that the head tells before a byte of the body is asked for."""
+    """Refuse a request by its head, before any byte of the body is requested."""
     headers = request.headers
     if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
-        raise bad_request("content encodings are not served; send the body as it is")
+        raise bad_request("compressed bodies are not accepted; send the body without a Content-Encoding")
     if headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
-        raise bad_request("transfer encodings other than chunked are not served")
+        raise bad_request("transfer encodings other than chunked are not accepted")
     check_content_type(headers.get("Content-Type"), typeless_is_json=typeless_is_json)
     if (request.content_length or 0) > settings.max_body_bytes:
         raise _too_large(settings)
 
 
 async def _continue(request: BaseRequest) -> None:
-    """Ask a client that waits for it (Expect: 100-continue) to send the body."""
+    """Send 100 Continue to a client that waits for it (Expect: 100-continue) before it sends the body."""
     if "Expect" in request.headers and request.version >= HttpVersion11 and not request.content.is_eof():
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # aiohttp takes anything written for the beginning of the answer.
+        # aiohttp counts any output as the beginning of the answer.
         request.writer.output_size = 0
 
 

@@ -1,4 +1,4 @@
-"""One HTTP call while it is served."""
+"""One HTTP call in flight, and the reservation of its place and memory."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,8 @@ from ingest.settings import IngestSettings
 
 
 class Reservation:
-    """The place and the bytes that are reserved for one call of a peer; left, it gives them back."""
+    """The place and the bytes that are reserved for one call of a peer; a context manager that releases both at its
+    end."""
 
     def __init__(self, admission: Admission, peer: str) -> None:
         self._admission, self._peer = admission, peer
@@ -35,11 +36,11 @@ class Reservation:
             self._placed = False
 
     def place(self, line: Line | None) -> None:
-        """Take a place among the calls in flight. `line`: the one that the call will wait in, if it goes through the
-        log.
+        """Reserve a place among the calls in flight. `line`: the line in which the call will wait; None: the call
+        writes nothing to the log.
 
         Raises:
-            Shed: there is none.
+            Shed: there is no place.
         """
         self._admission.enter(self._peer, line)
         self._placed = True
@@ -48,19 +49,19 @@ class Reservation:
         """Reserve more bytes.
 
         Raises:
-            Shed: all calls together reserve too much.
+            Shed: the limit of the peer, or of all calls together, would be exceeded.
         """
-        self._admission.hold(self._peer, size)
+        self._admission.reserve(self._peer, size)
         self._size += size
 
 
 @dataclass(slots=True)
 class Call:
-    """What a handler gets: the HTTP request, its id, its peer (ingest.peer), and from `arrived` on its times.
+    """The argument of a handler: the HTTP request, its id, its peer (ingest.peer), and after `arrived` its times.
 
-    `replay_of`: the id of the request that this call replays.
-
-    The deadline counts from the arrival of the whole request, body included; the body has a limit of its own.
+    `replay_of`: the id of the request that this call replays. `received_time_s`: epoch seconds. `wait_until`: the
+    deadline as a time of the event loop; it counts from the arrival of the whole request, and the arrival of the body
+    has a time limit of its own.
     """
 
     request: BaseRequest
@@ -76,10 +77,10 @@ class Call:
     wait_until: float = field(default=0.0)
 
     async def body(self, *, typeless_is_json: bool) -> bytearray:
-        """The whole body. `typeless_is_json`: it is JSON without a content type as well.
+        """Return the whole body, and call `arrived`. `typeless_is_json`: a body without a content type counts as JSON.
 
         Raises:
-            Refused: the row of the error table; of these Shed, when the server is full by now.
+            Refused: the body is refused; Shed: the server has become full meanwhile.
         """
         body = await read_body(
             self.request, self.settings, self.reservation.take, self.body_time, typeless_is_json=typeless_is_json
@@ -88,7 +89,7 @@ class Call:
         return body
 
     def arrived(self) -> None:
-        """The request is here: from now on it takes a place, and its deadline counts.
+        """Record that the whole request has arrived: it takes a place, and its deadline begins.
 
         Raises:
             Shed: there is no place.

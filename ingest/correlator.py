@@ -1,8 +1,8 @@
-"""Hands each reply to the call that waits for it.
+"""The correlator delivers each reply to the call that waits for it.
 
-The ingress assigns itself one partition of the replies topic and reads it without a group, so no rebalance can lose a
-reply. Requests name topic, partition and instance in their headers; replies to other instances on the same partition
-are skipped unread. A reply that nobody waits for any more is counted and dropped.
+The ingress chooses one partition of the replies topic and reads it without a consumer group, so no rebalance can lose a
+reply. The headers of each request name the topic, the partition and the instance; replies to other instances in the
+same partition are skipped without decoding. A reply for which no call waits any more is counted and dropped.
 """
 
 import asyncio
@@ -31,13 +31,14 @@ _LAST_BACKOFF_S = 5.0
 
 
 class ReplyUndecodable(Exception):
-    """The reply to this request came, but could not be read."""
+    """The reply to a request has arrived but cannot be decoded."""
 
 
 class Correlator:
-    """An async context manager. Once it is `positioned`, no reply to a later request can be missed.
+    """The reader of the replies to this ingress; an async context manager.
 
-    It is when it has been entered, unless the log was out of reach; then it goes on trying.
+    Once `positioned` is True, no reply to a later request can be missed. On entering, it becomes True if the log can be
+    reached; otherwise the correlator keeps trying, and sets `positioned` later.
     """
 
     def __init__(self, broker: Broker, topic: str, metrics: Metrics, attendance: Attendance) -> None:
@@ -54,7 +55,7 @@ class Correlator:
         self.partition = 0
         self.positioned = False
         self.gallery_version = 0
-        """The newest gallery that any reply spoke of."""
+        """The newest gallery version that a reply has named."""
 
     async def __aenter__(self) -> Self:
         reader = None
@@ -77,30 +78,31 @@ class Correlator:
         self._in_log.clear()
 
     def expect(self, request_id: str) -> asyncio.Future[Reply]:
-        """The future of the reply to that request; call it before the request is appended, and `forget` afterwards.
+        """Return the future of the reply to a request; call `expect` before the request is appended, and `forget` at
+        the end.
 
-        The future raises ReplyUndecodable when a reply came that could not be read.
+        The future raises ReplyUndecodable where the reply cannot be decoded.
         """
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = future
         return future
 
     def sent(self, request_ids: Iterable[str]) -> None:
-        """These requests stand in the log; of some the reply may have come before that was known."""
+        """Record that requests were written to the log; the replies to some of them may have arrived already."""
         unanswered = [request_id for request_id in request_ids if request_id in self._waiting]
         if unanswered:
             self._in_log.update(unanswered)
             self._attendance.sent(asyncio.get_running_loop().time())
 
     def forget(self, request_id: str) -> None:
-        """Nobody waits for that reply any more."""
+        """Stop waiting for the reply to a request."""
         self._in_log.discard(request_id)
         future = self._waiting.pop(request_id, None)
         if future is not None and not future.done():
             future.cancel()
 
     def headers(self) -> tuple[tuple[str, bytes], ...]:
-        """The headers by which a processor finds the way back."""
+        """Return the headers of a request that name the destination of its reply."""
         return (
             (Headers.REPLY_TOPIC, self.topic.encode()),
             (Headers.REPLY_PARTITION, b"%d" % self.partition),
@@ -108,7 +110,7 @@ class Correlator:
         )
 
     def accept(self, records: Sequence[Record]) -> None:
-        """Deliver what is ours of these records."""
+        """Deliver those of the records that are replies to this instance."""
         own = self.instance.encode()
         for record in records:
             if record.header(Headers.REPLY_INSTANCE) != own:
@@ -136,16 +138,16 @@ class Correlator:
         future.set_result(reply)
 
     async def _open(self) -> Reader:
-        """A reader that goes on where the last one stood."""
+        """Open a reader that continues at the position of the previous reader."""
         if self._positions is None:
-            # Spreads instances over the partitions; nothing secret hangs on it.
+            # The random choice spreads instances over the partitions; it needs no secrecy.
             self.partition = random.randrange(await self._broker.partitions(self.topic))  # noqa: S311
         start = Start.LATEST if self._positions is None else self._positions
         reader = self._broker.reader(self.topic, start, [self.partition])
         try:
             await reader.__aenter__()
         except UnknownTopic:
-            self._positions = None  # the topic was made again without this partition: choose another one
+            self._positions = None  # the topic was created again without this partition: choose another one
             raise
         self._positions = dict(reader.positions())
         self.positioned = True
@@ -165,7 +167,7 @@ class Correlator:
             except asyncio.CancelledError:
                 await _close(reader)
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever a reader dies of, the next one may live
+            except Exception as error:  # noqa: BLE001 - after any error of a reader the next one may work
                 self.positioned = False
                 self._metrics.reply_reader_errors.inc()
                 if isinstance(error, BrokerError):
@@ -183,5 +185,5 @@ async def _close(reader: Reader | None) -> None:
         return
     try:
         await reader.__aexit__(None, None, None)
-    except Exception as error:  # noqa: BLE001 - what is done with a reader must not end the correlator
-        _log.warning("a reader of the replies topic did not close well (%s)", error or type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - an error of a closed reader must not end the correlator
+        _log.warning("a reader of the replies topic could not be closed (%s)", error or type(error).__name__)

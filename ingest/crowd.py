@@ -1,4 +1,4 @@
-"""Who is connected, and who must go when there is no room for one who comes. Pure."""
+"""The open connections by peer, and the choice of the connection that is closed for a new one. Pure."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ C = TypeVar("C")
 
 
 class State(Enum):
-    """What a connection is doing: nothing; receiving a head or a body; or a request of it is being served."""
+    """The state of a connection: idle; receiving the head or body of a request; or a request of it is in flight."""
 
     IDLE = 1
     ARRIVING = 2
@@ -18,12 +18,12 @@ class State(Enum):
 
 
 class Crowd(Generic[C]):
-    """The open connections by peer. `C`: whatever stands for a connection, hashable."""
+    """The open connections by peer. `C`: the hashable type of a connection."""
 
     def __init__(self) -> None:
         self._connections: dict[C, tuple[str, State]] = {}
         self._counts: Counter[str] = Counter()
-        # Of each state and peer, in the order in which they came to it.
+        # The connections of each peer and state, in the order in which they entered the state.
         self._order: dict[tuple[str, State], OrderedDict[C, None]] = {}
 
     def __len__(self) -> int:
@@ -33,17 +33,17 @@ class Crowd(Generic[C]):
         return connection in self._connections
 
     def count(self, peer: str) -> int:
-        """How many connections that peer has."""
+        """Return the number of connections of a peer."""
         return self._counts[peer]
 
-    def came(self, connection: C, peer: str) -> None:
-        """A connection is open, and idle so far."""
+    def add(self, connection: C, peer: str) -> None:
+        """Add a new connection of a peer, which is idle."""
         self._connections[connection] = (peer, State.IDLE)
         self._counts[peer] += 1
         self._order.setdefault((peer, State.IDLE), OrderedDict())[connection] = None
 
-    def went(self, connection: C) -> None:
-        """It is closed, or will be at once. One that is not known is let be."""
+    def remove(self, connection: C) -> None:
+        """Remove a connection that is closed, or is being closed; an unknown connection is ignored."""
         known = self._connections.pop(connection, None)
         if known is None:
             return
@@ -52,8 +52,8 @@ class Crowd(Generic[C]):
         if not self._counts[known[0]]:
             del self._counts[known[0]]
 
-    def is_now(self, connection: C, state: State) -> None:
-        """It does something else now, or still the same. One that is not known is let be."""
+    def set_state(self, connection: C, state: State) -> None:
+        """Set the state of a connection; an unknown connection is ignored."""
         known = self._connections.get(connection)
         if known is None or known[1] is state:
             return
@@ -62,26 +62,28 @@ class Crowd(Generic[C]):
         self._order.setdefault((known[0], state), OrderedDict())[connection] = None
 
     def to_close(self, newcomer: str) -> C | None:
-        """Whose connection makes way for a further one of that peer; None: nobody's.
+        """Return the connection to close for a new one of the peer `newcomer`; None: no connection may be closed.
 
-        The longest idle one of the peer that has most; where it has no idle one, the one whose request has been
-        arriving for longest, but only for a peer with fewer connections, this one included. Then of the next peer.
-        Nobody makes way for a peer that has more than he, and no request that is being served is cut off.
+        The peers are tried in the order of their numbers of connections, the largest first. The choice is the
+        connection of a peer that has been idle for longest. Where a peer has no idle connection, the choice is the one
+        whose request has been arriving for longest, but only if the newcomer has fewer connections, the new one
+        included. No connection is closed of a peer that has fewer connections than the newcomer, and none whose request
+        is in flight.
         """
         own = self._counts[newcomer]
         for peer, count in chain(self._counts.most_common(1), self._ranked()):
             if count < own:
                 break
-            found = self._of(peer, own)
+            found = self._closable(peer, own)
             if found is not None:
                 return found
         return None
 
     def _ranked(self) -> Iterator[tuple[str, int]]:
-        """The peers that have most first; sorted only when somebody asks."""
+        """Yield the peers, those with the most connections first; sorting begins only when the first is requested."""
         yield from self._counts.most_common()
 
-    def _of(self, peer: str, own: int) -> C | None:
+    def _closable(self, peer: str, own: int) -> C | None:
         idle = self._order.get((peer, State.IDLE))
         if idle:
             return next(iter(idle))

@@ -1,4 +1,4 @@
-"""A request goes into the log, its reply comes back: the bridge between HTTP calls and the log."""
+"""The exchange between HTTP calls and the log: it appends requests and returns their replies."""
 
 import asyncio
 import logging
@@ -17,12 +17,12 @@ from ingest.render import refused
 
 _log = logging.getLogger(__name__)
 
-# What remains of the deadline for the answer to get out when no reply came.
+# The part of the deadline that is reserved for sending the answer where no reply has arrived.
 ANSWER_MARGIN_S = 0.02
 
 
 def timed_out() -> Refused:
-    """50480."""
+    """Return the refusal 50480: no reply within the deadline."""
     return Refused(Code.TIMEOUT, "no answer within the deadline; try again")
 
 
@@ -41,27 +41,27 @@ class Exchange:
 
     @property
     def gallery_version(self) -> int:
-        """The newest gallery that any reply spoke of."""
+        """The newest gallery version that a reply has named."""
         return self._correlator.gallery_version
 
     def available(self) -> bool:
-        """Whether requests can be sent and their replies read now."""
+        """Return whether requests can be written and their replies be read now."""
         return self._correlator.positioned and self._broker.available()
 
     def require_processor(self) -> None:
-        """Return if somebody processes requests, or is to be tried.
+        """Return where a processor answers requests, or where one more request may be sent to find out.
 
         Raises:
-            Shed: nobody does.
+            Shed: no processor answers.
         """
         if not self._attendance.admits(asyncio.get_running_loop().time()):
-            raise self._admission.shed("processor", "nobody processes requests now; try again")
+            raise self._admission.shed("processor", "no processor answers requests now; try again")
 
     async def ask(self, call: Call, request: Request) -> Reply:
-        """The reply to the one request that a call makes.
+        """Send the one request of a call and return its reply.
 
         Raises:
-            Refused: the processor's, or 50480, 50380, 41300.
+            Refused: the processor's refusal, or 50480, 50380, 41300.
         """
         (outcome,) = await self.ask_all(call, (request,))
         if isinstance(outcome, Refusal):
@@ -69,18 +69,19 @@ class Exchange:
         return outcome
 
     async def ask_all(self, call: Call, requests: Sequence[Request]) -> Sequence[Reply | Refusal]:
-        """The reply to each request of a call, or why there is none; all are appended together when the call's turn
-        has come, or none.
+        """Send the requests of a call and return, for each, its reply or a refusal.
+
+        When the call has its turn, either all requests are appended to the log together, or none of them.
 
         Raises:
-            Refused: 50380, 41300 or 50480: it is not known to be in the log.
+            Refused: 50380, 41300 or 50480: it is not certain that the requests are in the log.
         """
         if call.line is None:
-            raise RuntimeError("a call that waits in no line has sent a request")
+            raise RuntimeError("a call without a line has sent a request")
         async with call.line.turn(call.peer, call.wait_until - ANSWER_MARGIN_S) as place:
             futures = [self._correlator.expect(request.request_id) for request in requests]
             try:
-                # Nobody may be left who processes, since the call was let into the line.
+                # The processors may have stopped since the call was admitted.
                 self.require_processor()
                 await self._append([self._record(request, call) for request in requests], call.wait_until)
                 self._correlator.sent(request.request_id for request in requests)
@@ -102,7 +103,7 @@ class Exchange:
         except TimeoutError:
             raise timed_out() from None
         except RecordTooLarge:
-            raise Refused(Code.PAYLOAD_TOO_LARGE, "the request is larger than the log takes") from None
+            raise Refused(Code.PAYLOAD_TOO_LARGE, "the request is larger than the log accepts") from None
         except BrokerError as error:
             if not error.retriable:
                 self._outages.failed(f"requests cannot be written ({error})", logging.ERROR)
@@ -121,7 +122,7 @@ class Exchange:
 
 
 def _last_reply(futures: Sequence[asyncio.Future[Reply]]) -> Reply | None:
-    """The reply to the last request, where it could be read."""
+    """Return the reply to the last request; None where it has not arrived or cannot be decoded."""
     last = futures[-1]
     return last.result() if last.done() and not last.cancelled() and last.exception() is None else None
 
@@ -132,7 +133,7 @@ def _outcome(future: asyncio.Future[Reply]) -> Reply | Refusal:
     failure = future.exception()
     if failure is not None:
         if isinstance(failure, ReplyUndecodable):
-            return Refusal(Code.INTERNAL_ERROR, "the reply could not be read")
+            return Refusal(Code.INTERNAL_ERROR, "the reply cannot be read")
         raise failure
     reply = future.result()
     answer: Answer = reply.answer

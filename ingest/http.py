@@ -1,8 +1,9 @@
-"""The HTTP connection below the handlers: every fault ends in the JSON error, and no wait is without a bound.
+"""The HTTP connections below the handlers: every fault is answered with the JSON error, and every wait is bounded.
 
-aiohttp parses; this subclass decides what happens when there is nothing to hand to a handler (garbage, a head that
-never ends, a client that half-closes) and when an answer is not taken. It relies on a few private names of aiohttp's
-`RequestHandler`; tests/wire/test_below_the_handler.py drives each of them through real sockets.
+aiohttp parses the requests. The classes here decide what happens where no request reaches a handler (invalid bytes, a
+head that never ends, a client that closes its sending side) and where a client does not read its answer. They use a few
+private names of aiohttp's `RequestHandler`; tests/wire/test_below_the_handler.py tests each of these names with real
+sockets.
 """
 
 import asyncio
@@ -28,12 +29,12 @@ from ingest.settings import IngestSettings
 
 _log = logging.getLogger(__name__)
 
-# Large enough for an ordinary picture in one or two turns, small enough for a thousand connections.
+# Large enough to read an ordinary picture in one or two steps, small enough for a thousand connections.
 _READ_BUFFER_BYTES = 64 * 1024
-# Lets a client that is still sending read why it was refused.
+# How long a refused connection stays open, so that a client that is still sending can read the refusal.
 _LINGER_S = 2.0
-# Beyond the limit on connections; each costs a file descriptor.
-_MOST_SENT_AWAY = 64
+# The most connections beyond the limit that stay open to read their refusal; each uses a file descriptor.
+_MOST_SHED_AT_ONCE = 64
 
 
 class HeadStalled(Exception):
@@ -41,23 +42,23 @@ class HeadStalled(Exception):
 
 
 def new_request_id() -> str:
-    """A fresh request id: 32 hexadecimal digits."""
+    """Return a new request id: 32 hexadecimal digits."""
     return uuid.uuid4().hex
 
 
 def log_failure(request_id: str, failure: BaseException) -> None:
-    """Log where a bug struck. Its message stays out: it may quote the request."""
+    """Log the type and traceback of an unexpected error, without its message, which may quote the request."""
     trace = "".join(traceback.format_tb(failure.__traceback__))
     _log.error("request %s failed with %s\n%s", request_id, type(failure).__name__, trace)
 
 
 def internal_error(request_id: str) -> Refusal:
-    """The refusal of a request that met a bug."""
+    """Return the refusal of a request during which an unexpected error occurred."""
     return Refusal(Code.INTERNAL_ERROR, f"internal error; the log has it under request id {request_id}")
 
 
 class HttpServer(Server):
-    """Makes a `Connection` for each client, up to a limit."""
+    """Creates a `Connection` for each client, up to a limit."""
 
     def __init__(
         self, handler: Callable[[BaseRequest], Awaitable[StreamResponse]], settings: IngestSettings, metrics: Metrics
@@ -65,46 +66,46 @@ class HttpServer(Server):
         super().__init__(handler)
         self.settings = settings
         self.metrics = metrics
-        # aiohttp's own list keeps a connection until its handler has ended; this one is of open sockets.
+        # The open sockets; aiohttp's own list contains a connection until its handler has ended.
         self._open: set[RequestHandler] = set()
-        # Without those that have been told to close.
+        # The open connections except those that are being closed.
         self.crowd: Crowd[Connection] = Crowd()
-        self.sent_away = 0
+        self.shed_open = 0
         self._all_closed = asyncio.Event()
         self._all_closed.set()
 
     @property
     def open_connections(self) -> int:
-        """How many clients are connected."""
+        """The number of connected clients."""
         return len(self._open)
 
     def __call__(self) -> "Connection":
-        """A connection for a client that has just come."""
+        """Return the connection of a new client."""
         return Connection(self, self.settings, self.metrics)
 
     async def wait_closed(self, until: float) -> None:
-        """Wait until no connection is left, or until that time of the event loop."""
+        """Wait until all connections are closed, or until a time of the event loop."""
         try:
             async with asyncio.timeout_at(until):
                 await self._all_closed.wait()
         except TimeoutError:
-            _log.warning("%d connections were still busy when time to stop ran out", self.open_connections)
+            _log.warning("%d connections were still busy at the end of the time for stopping", self.open_connections)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Count a connection."""
+        """Add an open connection."""
         super().connection_made(handler, transport)
         self._open.add(handler)
         self._all_closed.clear()
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Count a connection no more."""
+        """Remove a closed connection."""
         super().connection_lost(handler, exc)
         self._open.discard(handler)
         if not self._open:
             self._all_closed.set()
 
     def release_idle(self) -> None:
-        """Close what is idle; what is busy closes after its answer."""
+        """Close the idle connections; busy connections close after their answers."""
         for connection in tuple(self._open):
             cast("Connection", connection).release()
 
@@ -124,8 +125,8 @@ class Connection(RequestHandler):
         "_lingering",
         "_metrics",
         "_released",
-        "_sent_away",
         "_settings",
+        "_shed_timer",
         "connected_from",
     )
 
@@ -143,7 +144,7 @@ class Connection(RequestHandler):
         self._settings = settings
         self._metrics = metrics
         self.connected_from: str | None = None
-        """The address at the other end; None: not known."""
+        """The address at the other end of the connection; None where it is unknown."""
         self._answered = 0
         self._half_closed = False
         self._released = False
@@ -154,21 +155,21 @@ class Connection(RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._last_payload: StreamReader = EMPTY_PAYLOAD
         self._cut_payload: StreamReader | None = None
-        self._sent_away: asyncio.TimerHandle | None = None
+        self._shed_timer: asyncio.TimerHandle | None = None
 
     def was_cut_off(self, payload: StreamReader) -> bool:
-        """Whether that body ended before its end."""
+        """Return whether a body was cut off before its end."""
         return self._cut_payload is payload
 
     def release(self) -> None:
-        """Close now when idle, else after the answer that is due; until then the rest of its request is still read."""
+        """Close an idle connection now, a busy one after its answer; its request is still read completely."""
         if self._request_count == self._answered:
             self.force_close()
         else:
             self._released = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the client in; when there are too many, another makes way, or this one is sent away."""
+        """Accept the client; at the limit of connections, close another connection, or shed this one."""
         server = cast("HttpServer", self._manager)
         address = transport.get_extra_info("peername")
         self.connected_from = address[0] if isinstance(address, tuple) else None
@@ -177,37 +178,37 @@ class Connection(RequestHandler):
             self._metrics.shed.labels("connections").inc()
             closed = server.crowd.to_close(peer)
             if closed is None:
-                self._send_away(server, cast("asyncio.Transport", transport))
+                self._shed(server, cast("asyncio.Transport", transport))
                 return
-            closed.make_way()
-        server.crowd.came(self, peer)
+            closed.close_for_another()
+        server.crowd.add(self, peer)
         super().connection_made(transport)
-        # An answer counts as sent when nothing of it waits here.
+        # With this limit an answer counts as sent only when no byte of it is buffered.
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=0)
         self._start_head_timer()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the client."""
-        if self._sent_away is not None and self._manager is not None:
-            self._sent_away.cancel()
-            cast("HttpServer", self._manager).sent_away -= 1
+        """Release everything that belongs to the connection."""
+        if self._shed_timer is not None and self._manager is not None:
+            self._shed_timer.cancel()
+            cast("HttpServer", self._manager).shed_open -= 1
         if self._manager is not None:
-            cast("HttpServer", self._manager).crowd.went(self)
+            cast("HttpServer", self._manager).crowd.remove(self)
         self._stop_head_timer()
         self._stop_lingering()
         self._end_body()
         super().connection_lost(exc)
 
-    def make_way(self) -> None:
-        """Close for want of room. A client that is in the middle of a request is told why."""
+    def close_for_another(self) -> None:
+        """Close the connection in favour of another one; a client that is sending a request gets a refusal first."""
         if self._manager is not None:
-            cast("HttpServer", self._manager).crowd.went(self)
+            cast("HttpServer", self._manager).crowd.remove(self)
         if self.transport is not None and not self._answering and not self._is_between_requests():
             self.transport.write(self._full())
         self.force_close()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; notice broken bodies, the beginning of a head, and that a request is here."""
+        """Parse received bytes, and record the beginning of a head, a complete request, or a broken body."""
         self._take(data)
         self._note_state()
 
@@ -229,7 +230,7 @@ class Connection(RequestHandler):
                 self._start_head_timer()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio asks for a bool; aiohttp never keeps open
-        """The client sends no more; it may still read its answers."""
+        """Handle the end of the client's sending side; the client may still read its answers."""
         if self._force_close or self._close:
             self._stop_lingering()
             return None
@@ -246,7 +247,7 @@ class Connection(RequestHandler):
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> StreamResponse:
-        """The JSON error for what no handler saw; closes the connection."""
+        """Return the JSON error of a request that reached no handler; the connection closes after it."""
         request_id = new_request_id()
         if status >= 500:
             if exc is not None:
@@ -266,14 +267,14 @@ class Connection(RequestHandler):
         return response
 
     def log_exception(self, *args: object, **kw: object) -> None:
-        """What aiohttp would log with its message, which may quote the request."""
+        """Log an error of aiohttp by its type only, because its message may quote the request."""
         failure = kw.get("exc_info")
         _log.error("a connection failed with %s", type(failure).__name__)
 
     async def finish_response(
         self, request: BaseRequest, resp: StreamResponse, start_time: float | None
     ) -> tuple[StreamResponse, bool]:
-        """Send the answer; a client that does not take it is dropped."""
+        """Send the answer; a client that does not read it in time is disconnected."""
         transport = self.transport
         self._answering = True
         try:
@@ -282,7 +283,7 @@ class Connection(RequestHandler):
             if self._faulty:
                 await self._linger(transport)
             elif transport is not None and not request.content.is_eof():
-                # The rest of the body is thrown away for a while; the client need not wait for that.
+                # The rest of the body is read and dropped for a while; the client need not wait for that.
                 transport.write_eof()
             return result
         except TimeoutError:
@@ -300,20 +301,23 @@ class Connection(RequestHandler):
                 self.close()
 
     def _note_state(self) -> None:
-        """Tell the crowd what this connection is doing."""
+        """Report the state of this connection to the crowd."""
         if self._manager is None:
             return
         if self._request_count != self._answered or self._messages:
             state = State.SERVED if self._last_payload.is_eof() else State.ARRIVING
         else:
             state = State.IDLE if self._is_between_requests() else State.ARRIVING
-        cast("HttpServer", self._manager).crowd.is_now(self, state)
+        cast("HttpServer", self._manager).crowd.set_state(self, state)
 
     def _is_between_requests(self) -> bool:
         return self._is_idle() and not self._head_began
 
     async def _linger(self, transport: asyncio.Transport | None) -> None:
-        """Let a client that is still sending read the answer; closing at once would reset the connection under it."""
+        """Keep the connection open so that a client that is still sending can read the answer.
+
+        Closing at once would reset the connection, and the client would lose the answer.
+        """
         self.close()
         if transport is None or self._half_closed or transport.is_closing():
             return
@@ -326,7 +330,7 @@ class Connection(RequestHandler):
             self._lingering.set_result(None)
 
     def _is_idle(self) -> bool:
-        """No request is being served or waits to be, and what comes next is a head."""
+        """Return whether no request is in flight or queued, so that the next byte begins a head."""
         return self._request_count == self._answered and self._last_payload.is_eof()
 
     def _start_head_timer(self) -> None:
@@ -348,7 +352,7 @@ class Connection(RequestHandler):
             self.force_close()
 
     def _refuse_head(self) -> None:
-        """Queue the answer to a head that will never be whole."""
+        """Queue the answer to a head that will never be complete."""
         self._stop_head_timer()
         self._request_count += 1
         self._messages.append((_ErrInfo(status=400, exc=HeadStalled(), message=""), EMPTY_PAYLOAD))
@@ -356,32 +360,35 @@ class Connection(RequestHandler):
             self._waiter.set_result(None)
 
     def _refuse_other_versions(self) -> None:
-        """The parser lets HTTP/0.9 and HTTP/2.0 request lines pass; an answer in their name would be none."""
+        """Refuse requests of other HTTP versions: the parser accepts the request lines of HTTP/0.9 and HTTP/2.0, but an
+        answer in HTTP/1.1 would be invalid for such a client."""
         for place, (message, _) in enumerate(self._messages):
             if not isinstance(message, _ErrInfo) and message.version not in (HttpVersion10, HttpVersion11):
                 refused = _ErrInfo(status=400, exc=BadHttpMessage("version"), message="")
                 self._messages[place] = (refused, EMPTY_PAYLOAD)
 
     def _end_body(self) -> None:
-        """End the body that is being read: no more of it will come."""
+        """End the body that is being read, because no more bytes will arrive."""
         if not self._last_payload.is_eof():
             self._cut_payload = self._last_payload
             self._last_payload.feed_eof()
 
-    def _send_away(self, server: HttpServer, transport: asyncio.Transport) -> None:
-        """Say that there are too many connections. As with any refusal, closing at once could reset the connection
-        under the answer; but only so many may linger."""
+    def _shed(self, server: HttpServer, transport: asyncio.Transport) -> None:
+        """Refuse a client because there are too many connections.
+
+        The connection stays open for a while so that the client can read the refusal, but only so many connections may.
+        """
         self._force_close = True
         transport.write(self._full())
-        if server.sent_away >= _MOST_SENT_AWAY:
+        if server.shed_open >= _MOST_SHED_AT_ONCE:
             transport.close()
             return
-        server.sent_away += 1
-        self._sent_away = self._loop.call_later(_LINGER_S, transport.close)
+        server.shed_open += 1
+        self._shed_timer = self._loop.call_later(_LINGER_S, transport.close)
         transport.write_eof()
 
     def _full(self) -> bytes:
-        """A whole HTTP answer, for a client that never becomes a connection."""
+        """Return a complete HTTP answer for a client whose connection is shed."""
         body = error(Refusal(Code.OVERLOADED, "too many connections; try again")).body
         head = (
             "HTTP/1.1 503 Service Unavailable\r\nServer: PictureMatch\r\nContent-Type: application/json\r\n"

@@ -1,6 +1,6 @@
-"""From the bytes of a body to a JSON object. Pure.
+"""Parses the bytes of a body as a JSON object. Pure.
 
-Of a key that comes twice the last value counts.
+Where a key occurs twice, its last value counts.
 """
 
 from typing import Any
@@ -14,15 +14,15 @@ _WHITE_SPACE = b" \t\r\n"
 
 
 def bad_request(message: str) -> Refused:
-    """40000."""
+    """Return the refusal 40000."""
     return Refused(Code.BAD_REQUEST, message)
 
 
 def check_content_type(content_type: str | None, *, typeless_is_json: bool) -> None:
-    """It must be JSON in UTF-8; with `typeless_is_json` a missing one is taken for that.
+    """Check that a content type is JSON in UTF-8; with `typeless_is_json` a missing content type counts as JSON.
 
     Raises:
-        Refused: 40001.
+        Refused: 40001: the content type is not JSON in UTF-8.
     """
     if content_type is None or not content_type.strip():
         if typeless_is_json:
@@ -42,7 +42,7 @@ def check_content_type(content_type: str | None, *, typeless_is_json: bool) -> N
 
 
 def read_object(body: bytes | bytearray, max_values: int) -> dict[str, Any]:
-    """The JSON object of a body. A UTF-8 byte order mark before it is skipped.
+    """Return the JSON object of a body; a UTF-8 byte order mark at its beginning is skipped.
 
     Raises:
         Refused: 40002 for an empty body, 40000 for anything that is not a JSON object of at most about
@@ -50,7 +50,7 @@ def read_object(body: bytes | bytearray, max_values: int) -> dict[str, Any]:
     """
     if body.startswith(BOM):
         body = body[len(BOM) :]
-    # A picture of megabytes must not be copied to learn that it is not empty.
+    # Most bodies are decided by their first bytes, so that a body of megabytes is not copied by strip().
     if not body or (not body[:64].strip(_WHITE_SPACE) and not body.strip(_WHITE_SPACE)):
         raise Refused(Code.EMPTY_REQUEST_JSON, "the body is empty; send a JSON object")
     # Each value beyond the first needs a comma (nesting is limited by the parser), and base64 contains none.

@@ -1,6 +1,8 @@
-"""The line in front of the log: only so many requests are in the log as the processors need; the others wait here.
+"""The line of calls that wait to write to the log, which limits the number of requests in the log.
 
-Here they can be taken in turns by peer (ingest.turns) and refused while it is still early; in the log they could not.
+Only as many requests are in the log as keep the processors busy; the other calls wait in the line. In the line, the
+peers take turns (ingest.turns), and a call that would be answered too late can be refused early; requests that are
+already in the log allow neither.
 """
 
 import asyncio
@@ -14,17 +16,17 @@ from ingest.pace import Pace, Sent
 from ingest.turns import Turns
 
 _LATEST_SHARE = 0.5
-"""Of the deadline: the most that is kept for the log when a call waits, whatever the last answers took."""
+"""The largest share of the deadline that is reserved for processing while a call waits."""
 
 
 ShedReason = Literal[
     "wait", "turn", "late", "in_flight", "memory", "connections", "log", "processor", "people", "draining"
 ]
-"""Why a request is refused that can be sent again; ingest.metrics has the words."""
+"""The reason why a request is shed, which can be sent again; ingest.metrics explains each reason."""
 
 
 class Shed(Refused):
-    """Refused for want of room; `reason` is a metric's label."""
+    """A request is refused for load; `reason` is a label in metrics."""
 
     def __init__(self, reason: ShedReason, message: str) -> None:
         super().__init__(Code.OVERLOADED, message)
@@ -32,7 +34,7 @@ class Shed(Refused):
 
 
 class Place:
-    """What a call holds while its requests are in the log."""
+    """The state of a call while its requests are in the log: whether they were appended, and the reply."""
 
     def __init__(self, sent: Sent) -> None:
         self.sent = sent
@@ -41,15 +43,15 @@ class Place:
 
 
 Waiting = asyncio.Future[None]
-"""A call that waits; done when it has its turn, or a refusal."""
+"""A waiting call: a future that is done when the call has its turn, or that raises the refusal of the call."""
 
 
 class Line:
-    """Lets calls into the log. One event loop owns it.
+    """The calls that wait to write to one topic of the log. Belongs to one event loop.
 
     Args:
-        most_in_log: the limit of the limit.
-        deadline_s: from the arrival of a call to its answer.
+        most_in_log: the greatest value of `limit`.
+        deadline_s: the seconds from the arrival of a call to its answer.
     """
 
     def __init__(self, most_in_log: int, deadline_s: float) -> None:
@@ -61,53 +63,54 @@ class Line:
 
     @property
     def limit(self) -> int:
-        """How many calls may be in the log at a time."""
+        """The number of calls whose requests may be in the log at the same time."""
         return self._pace.limit
 
     @property
     def in_log(self) -> int:
-        """How many calls are in the log."""
+        """The number of calls whose requests are in the log."""
         return self._in_log
 
     @property
     def length(self) -> int:
-        """How many calls wait for their turn."""
+        """The number of calls that wait for their turn."""
         return len(self._turns)
 
     def largest(self) -> str | None:
-        """The peer that has most calls waiting."""
+        """Return the peer with the most waiting calls; None where no call waits."""
         return self._turns.largest()
 
     def wait_s(self, peer: str) -> float:
-        """How long the last in the line would wait for its turn, with one more call of that peer, in seconds; 0 while
-        nothing is known."""
+        """Return the seconds for which the last call would wait for its turn if the peer had one more call in the line;
+        0 until answers have been measured."""
         if self._in_log < self.limit and not self._turns:
             return 0.0
         return max(len(self._turns) + 1, self._turns.rounds(peer)) * self._pace.interval_s
 
     @property
     def answer_s(self) -> float:
-        """How long nearly all calls wait for their answer once they have had their turn; 0 while nothing is known."""
+        """The seconds from the turn to the answer of nearly all calls; 0 until answers have been measured."""
         return self._pace.answer_s if self._in_log else 0.0
 
     def turned_away(self) -> None:
-        """A call was refused because its answer would come too late: there is more work than is let in."""
+        """Record that a call was refused because its answer would be late, so more work exists than is admitted."""
         self._turned_away = True
 
     def push_out(self, reason: ShedReason, message: str) -> None:
-        """Refuse the newest waiting call of the peer that has most."""
+        """Refuse the newest waiting call of the peer with the most waiting calls."""
         waiting = self._turns.push_out()
         if waiting is not None:
             _refuse(waiting, reason, message)
 
     @asynccontextmanager
     async def turn(self, peer: str, wait_until: float) -> AsyncIterator[Place]:
-        """Wait for the turn of a call of that peer; inside, it may be in the log. `wait_until`: when its answer must
-        be there, a time of the event loop. Inside, set `appended` and `reply` of the place as they
-        happen.
+        """Wait for the turn of a call; inside the block, the requests of the call may be in the log.
+
+        The block sets `appended` and `reply` of the place. `wait_until`: the deadline of the answer, a time of the
+        event loop.
 
         Raises:
-            Shed: it cannot be in time any more, or had to make way for others.
+            Shed: the answer would be late, or the call was refused in favour of another peer.
         """
         loop = asyncio.get_running_loop()
         must_wait = self._in_log >= self.limit or bool(self._turns)
@@ -134,7 +137,7 @@ class Line:
             await waiting
         except asyncio.CancelledError:
             if not self._turns.remove(peer, waiting) and not waiting.cancelled() and waiting.exception() is None:
-                # It had its turn in the same moment; somebody else gets it.
+                # The call got its turn in the same moment; the next call gets that turn instead.
                 self._in_log -= 1
                 self._let_in()
             raise
@@ -143,7 +146,7 @@ class Line:
 
     def _too_late(self, peer: str, waiting: Waiting) -> None:
         if self._turns.remove(peer, waiting):
-            _refuse(waiting, "late", "too many requests at a time: this one waited too long; try again")
+            _refuse(waiting, "late", "too many requests at a time: this request waited too long; try again")
 
     def _let_in(self) -> None:
         while self._in_log < self.limit and (waiting := self._turns.take()) is not None:

@@ -1,4 +1,4 @@
-"""What the server counts. Labels come from fixed lists only: a label made from input would be an attack on memory."""
+"""The metrics of the server. Labels have fixed lists of values, because labels from input could exhaust the memory."""
 
 from typing import get_args
 
@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.line import ShedReason
 
-# Finer where the deadline (3 s) and the aim for the added latency (3 ms) lie.
+# The steps are smaller near the deadline (3 s) and near the goal for the added latency (3 ms).
 _LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 5, 10)
 
 
@@ -20,52 +20,56 @@ class Metrics:
         )
         self.latency_s = Histogram(
             "picturematch_http_request_seconds",
-            "From the head of a request to its answer.",
+            "Seconds from the head of a request to its answer.",
             ("route",),
             registry=registry,
             buckets=_LATENCY_BUCKETS_S,
         )
-        self.in_flight = Gauge("picturematch_http_in_flight", "API calls being served.", registry=registry)
-        self.held_bytes = Gauge(
-            "picturematch_http_held_bytes", "Bytes of bodies and answers being held.", registry=registry
+        self.in_flight = Gauge("picturematch_http_in_flight", "API calls in flight.", registry=registry)
+        self.reserved_bytes = Gauge(
+            "picturematch_http_held_bytes", "Bytes of bodies and answers in memory.", registry=registry
         )
         self.connections = Gauge("picturematch_http_connections", "Open connections.", registry=registry)
         self.shed = Counter(
             "picturematch_http_shed",
-            "Requests refused that can be sent again: wait (the answer is expected too late), turn (made way for "
-            "another peer), late (its turn did not come in time), in_flight, memory, connections, log, processor "
-            "(nobody processes requests), people (a record of them cannot be read), draining.",
+            "Requests that were shed and can be sent again: wait (the answer would be late), turn (shed in favour of "
+            "another peer), late (the turn was not reached in time), in_flight, memory, connections, log, processor "
+            "(no processor answers), people (a record of the people topic cannot be read), draining.",
             ("reason",),
             registry=registry,
         )
         for reason in get_args(ShedReason):
-            self.shed.labels(reason)  # shown as 0 from the start: an increase from nothing is none to Prometheus
-        self.waiting = Gauge("picturematch_http_waiting", "Calls that wait for their turn.", registry=registry)
+            self.shed.labels(reason)  # exported as 0, as Prometheus needs a first value
+        self.waiting = Gauge(
+            "picturematch_http_waiting", "Calls that wait in a line for their turn.", registry=registry
+        )
         self.in_log = Gauge("picturematch_http_in_log", "Calls whose requests are in the log.", registry=registry)
         self.log_limit = Gauge(
             "picturematch_http_log_limit",
-            "Most calls in the log at a time, as learnt.",
+            "Calls whose requests may be in the log at a time, as measured.",
             registry=registry,
         )
         self.expected_s = Gauge(
             "picturematch_http_expected_seconds",
-            "What the answer to one more call is expected to take at most.",
+            "Seconds within which the answer to one more call is expected.",
             registry=registry,
         )
         self.keys_refused = Counter(
             "picturematch_http_keys_refused",
-            "API keys that let nobody in: wrong, or unjudged because too many wrong ones came from their address.",
+            "API keys that were refused: wrong, or unjudged because of too many wrong keys from their address.",
             ("reason",),
             registry=registry,
         )
         for judged in ("wrong", "unjudged"):
             self.keys_refused.labels(judged)
         self.unknown_fields = Counter(
-            "picturematch_http_unknown_fields", "Fields of request bodies that no rule knows.", registry=registry
+            "picturematch_http_unknown_fields",
+            "Fields of request bodies that the call does not declare.",
+            registry=registry,
         )
         self.replies = Counter(
             "picturematch_replies",
-            "Replies read: delivered, late (nobody waits any more), foreign (another instance's), undecodable.",
+            "Replies read: delivered, late (no call waits any more), foreign (to another instance), undecodable.",
             ("kind",),
             registry=registry,
         )

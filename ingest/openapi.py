@@ -1,4 +1,4 @@
-"""The OpenAPI document of the declared calls. Pure."""
+"""Generates the OpenAPI document of the declared calls. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -22,13 +22,14 @@ _SECURITY_SCHEMES = {
 }
 _SECURITY: list[dict[str, list[str]]] = [{}, *[{name: list[str]()} for name in _SECURITY_SCHEMES]]
 _ABOUT = (
-    "null is an absent field, and so is an empty string where a field is optional. Unknown fields are ignored and"
-    " counted. Calls from trusted networks, and PictureMatch unless the operator asks one of it, need no key."
+    "null means that a field is absent, and so does an empty string where a field is optional. Unknown fields are"
+    " ignored and counted. No key is needed for calls from trusted networks, and for PictureMatch unless the operator"
+    " requires one."
 )
 
 
 def openapi_document(declarations: Sequence[Declaration]) -> bytes:
-    """The document, as JSON."""
+    """Return the OpenAPI document of the declarations as JSON."""
     shapes = [answer.shape for declaration in declarations for answer in declaration.answers]
     schemas, components = msgspec.json.schema_components([*shapes, ErrorAnswer, NamedErrorAnswer], ref_template=_REF)
     of_answers = iter(schemas)
@@ -92,14 +93,14 @@ def _success(declaration: Declaration, answers: Sequence[dict[str, Any]]) -> dic
         name: {"description": words, "schema": {"type": "string"}} for name, words in declaration.headers.items()
     }
     return {
-        "description": "Done.",
+        "description": "The call has succeeded.",
         "headers": {**_request_id(), **headers},
         "content": {"text/plain" if is_text else "application/json": content},
     }
 
 
 def _errors(declaration: Declaration) -> dict[str, Any]:
-    """The error answers by HTTP status."""
+    """Return the error answers of a call by HTTP status."""
     codes: defaultdict[int, list[Code]] = defaultdict(list)
     for code in sorted(_codes(declaration)):
         codes[code.http_status].append(code)
@@ -119,7 +120,11 @@ def _error(declaration: Declaration, codes: Sequence[Code]) -> dict[str, Any]:
     shape = declaration.dialect.error_type
     headers = _request_id()
     if Code.OVERLOADED in codes:
-        headers["Retry-After"] = {"description": "Seconds.", "schema": {"type": "string"}, "required": True}
+        headers["Retry-After"] = {
+            "description": "Seconds to wait before the next attempt.",
+            "schema": {"type": "string"},
+            "required": True,
+        }
     content = {
         "schema": {"$ref": _REF.format(name=shape.__name__)},
         "examples": {
@@ -132,4 +137,10 @@ def _error(declaration: Declaration, codes: Sequence[Code]) -> dict[str, Any]:
 
 
 def _request_id() -> dict[str, Any]:
-    return {"X-Request-Id": {"description": "The event's id.", "schema": {"type": "string"}, "required": True}}
+    return {
+        "X-Request-Id": {
+            "description": "The id of the request and of its event.",
+            "schema": {"type": "string"},
+            "required": True,
+        }
+    }

@@ -1,17 +1,18 @@
-"""How fast the processors answer, and how many requests they need at a time to stay busy. Pure; times are seconds.
+"""The pace of the processors: how fast they answer, and how many requests in the log keep them busy.
 
-Both are learnt from the requests that this ingress has in the log, whoever else has some there too.
+Pure; all times are in seconds. Both values are estimated from the requests of this ingress alone, although other
+ingresses may have requests in the log too.
 
-The interval between two answers is a delivery rate as BBR measures it: the time that a request spent in the log, over
-the number of answers that came meanwhile. Of a request that had to wait for its turn, while others wait still, that is
-what the processors can do; any other only says that they can do at least so much.
+The interval between two answers is measured as BBR measures a delivery rate: the time that a request spent in the log,
+divided by the number of answers that arrived during that time. Where the request had to wait for its turn and other
+calls still wait, the processors were saturated, and the interval is their capacity; otherwise an upper bound.
 
-The limit on requests in the log follows how long a request waited for a matching thread, in units of the time that it
-took otherwise: at `_AIM` each thread has so many waiting behind the one it works on. Less, and the limit rises, because
-a thread may soon have nothing to do; more, and it falls, because what waits in the log cannot be taken in turns, nor
-refused. Like CoDel it needs no knowledge of the number of threads or machines; unlike limits that compare a time with
-the least one seen (Vegas, Gradient) it needs no least one. Only replies of a processor that does not tell its times
-are judged by the least one seen.
+The limit on the requests in the log follows the time for which a request waited for a matching thread, divided by the
+rest of its time in the log. At the ratio `_AIM` each thread has that many requests waiting behind the one that it works
+on. Below that ratio the limit rises, because a thread may soon be idle; above it the limit falls, because requests that
+wait in the log can neither take turns nor be refused. Like CoDel this needs no knowledge of the number of threads or
+machines; unlike limits that compare a time with the shortest measured time (Vegas, Gradient) it needs no such minimum.
+Only for replies of processors that do not report the waiting time the shortest measured time is used.
 """
 
 from dataclasses import dataclass
@@ -19,19 +20,22 @@ from dataclasses import dataclass
 _AIM = 2.0
 _FIRST_LIMIT = 8.0
 _GAIN = 0.25
-"""Of the limit, for each round of requests: a quarter up or down at most."""
+"""The largest change of the limit for one answer, in requests; so for a round of answers a quarter of the limit."""
 _CUT = 0.2
-"""Of the limit, for each request that was not answered in time."""
+"""Share by which the limit falls for each request that was not answered in time."""
 _INTERVAL_SMOOTHING = 1 / 8
 _ANSWER_SMOOTHING = 1 / 8
 _LEAST_RISES = 1 / 50
-"""By how much of its distance to what is measured the least time rises with an answer that nothing was ahead of, so
-that it is not for ever."""
+"""The shortest measured time rises by this share of its distance to the time of an answer for which no other request
+was queued, so that one unusual answer does not count for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request that went into the log at `at`, when `answers` answers had come. `had_waited`: for its turn."""
+    """A request that was sent at the time `at`, after `answers` answers had arrived.
+
+    `had_waited`: the call had to wait for its turn.
+    """
 
     at: float
     answers: int
@@ -39,37 +43,42 @@ class Sent:
 
 
 class Pace:
-    """The estimates, and the limit, a whole number from 1 to `most`."""
+    """The estimates about the processors, and the limit on requests in the log, a whole number from 1 to `most`."""
 
     def __init__(self, most: int) -> None:
         self._most = max(1, most)
         self._limit = min(_FIRST_LIMIT, float(self._most))
         self._answers = 0
         self._least_s: float | None = None
-        self._is_told = False
+        self._is_reported = False
         self.interval_s = 0.0
-        """Between two answers while work waits; 0 as long as nothing is known."""
+        """The seconds between two answers while calls wait; 0 until answers have been measured."""
         self._answer_s = 0.0
         self._deviation_s = 0.0
 
     @property
     def answer_s(self) -> float:
-        """From the log to the answer, of nearly all requests: the mean and twice the mean deviation, both smoothed (as
-        TCP estimates how long to wait, RFC 6298); 0 as long as nothing is known."""
+        """The seconds from sending to the answer of nearly all requests; 0 until answers have been measured.
+
+        It is the smoothed mean plus twice the smoothed mean deviation, as TCP estimates its timeout (RFC 6298).
+        """
         return self._answer_s + 2 * self._deviation_s
 
     @property
     def limit(self) -> int:
-        """How many requests may be in the log at a time."""
+        """The number of calls whose requests may be in the log at the same time."""
         return int(self._limit)
 
     def sent(self, now: float, *, had_waited: bool) -> Sent:
-        """A request goes into the log, after it had to wait for its turn or at once."""
+        """Record that a request is sent; `had_waited`: the call had to wait for its turn."""
         return Sent(now, self._answers, had_waited)
 
     def answered(self, sent: Sent, now: float, *, contended: bool, waited_s: float | None = None) -> None:
-        """Its answer came. `contended`: more work waits than the limit lets in. `waited_s`: how long it waited for a
-        matching thread, where the processor tells it."""
+        """Record the answer to a request.
+
+        `contended`: more calls wait than the limit admits. `waited_s`: the seconds for which the request waited for a
+        matching thread; None where the processor does not report it.
+        """
         self._answers += 1
         spent_s = max(now - sent.at, 1e-6)
         sample_s = spent_s / (self._answers - sent.answers)
@@ -80,16 +89,16 @@ class Pace:
             self.interval_s += _INTERVAL_SMOOTHING * (sample_s - self.interval_s)
         self._smooth_answer(spent_s)
         if waited_s is not None:
-            self._is_told = True
-        elif not self._is_told:
+            self._is_reported = True
+        elif not self._is_reported:
             waited_s = self._guess(spent_s, contended)
-        # Where others are told and this one is not, it took no matching thread.
+        # Where the processors report waiting times, a request without one used no matching thread.
         if contended and waited_s is not None:
             error = (_AIM - waited_s / max(spent_s - waited_s, 1e-6)) / _AIM
             self._set_limit(self._limit + _GAIN * max(-1.0, min(1.0, error)))
 
     def unanswered(self, sent: Sent, now: float) -> None:
-        """No answer came within the deadline."""
+        """Record that a request was not answered within the deadline."""
         self._smooth_answer(now - sent.at)
         self._set_limit(self._limit * (1 - _CUT))
 

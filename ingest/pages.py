@@ -1,8 +1,8 @@
-"""Which calls come from a web page that has no business here. Pure.
+"""Recognises calls that foreign web pages make. Pure.
 
-Whoever can reach the server by its address only, without a key, could lend that reach to every page that a browser
-there opens. Browsers name the page's origin in Origin and Sec-Fetch-Site (Fetch Standard; Fetch Metadata), and the name
-that they believe the server has in Host. A page cannot forge any of the three; devices and back ends send only Host.
+Callers in a trusted network need no key, so every web page that a browser in that network opens could make calls too.
+Browsers name the origin of the page in Origin and Sec-Fetch-Site (Fetch Standard; Fetch Metadata), and the name by
+which they call the server in Host. A page cannot forge any of these headers; devices and back ends send only Host.
 """
 
 import ipaddress
@@ -14,12 +14,12 @@ from multidict import MultiMapping
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]/?#@\s]+))(?::(\d{1,5}))?")
 _ORIGIN = re.compile(r"(https?)://(.+)", re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# "same-site" is another program on this machine, or another machine of the same domain.
+# "same-site" is not among them: it is another program on this machine, or another machine of the same domain.
 _OWN_SITES = frozenset({"same-origin", "none"})
 
 
 def is_foreign_page(headers: MultiMapping[str]) -> bool:
-    """Whether the call was made by a page of another origin than the server's own, as far as its browser says."""
+    """Return whether the browser's headers name a page of another origin than the server's own."""
     if any(site.strip().lower() not in _OWN_SITES for site in headers.getall("Sec-Fetch-Site", ())):
         return True
     origins, hosts = headers.getall("Origin", ()), headers.getall("Host", ())
@@ -27,15 +27,15 @@ def is_foreign_page(headers: MultiMapping[str]) -> bool:
 
 
 def is_page(headers: MultiMapping[str]) -> bool:
-    """Whether the call says that it was made by a page at all."""
+    """Return whether the headers are those of a call that a web page makes."""
     return "Origin" in headers or "Sec-Fetch-Site" in headers
 
 
 def has_foreign_host(headers: MultiMapping[str], names: Collection[str]) -> bool:
-    """Whether Host is a name that is not among `names` (lower case), instead of an address or one of them.
+    """Return whether Host is a name that is not among `names` (lower case); addresses are never foreign.
 
-    A page whose name an attacker leads to this server (DNS rebinding) gives itself away by it. A call without any Host
-    comes from no browser.
+    This reveals a page whose host name an attacker has pointed to this server (DNS rebinding). A call without a Host
+    header comes from no browser.
     """
     hosts = headers.getall("Host", ())
     return len(hosts) > 1 or not all(_is_known(host, names) for host in hosts)
@@ -47,18 +47,19 @@ def _is_known(host: str, names: Collection[str]) -> bool:
 
 
 def _is_origin_of(origin: str, host: str) -> bool:
-    told = _ORIGIN.fullmatch(origin.strip())
-    if told is None:
+    parts = _ORIGIN.fullmatch(origin.strip())
+    if parts is None:
         return False
-    theirs, ours = _split(told[2]), _split(host)
+    theirs, ours = _split(parts[2]), _split(host)
     if theirs is None or ours is None:
         return False
-    default = _DEFAULT_PORTS[told[1].lower()]
+    default = _DEFAULT_PORTS[parts[1].lower()]
     return (theirs[0], theirs[1] or default) == (ours[0], ours[1] or default)
 
 
 def _split(authority: str) -> tuple[str, int | None] | None:
-    """Name or address (lower case, without brackets and a last dot) and port; None where it is neither."""
+    """Return the name or address (lower case, without brackets and a final dot) and the port; None where the text is
+    neither."""
     parts = _AUTHORITY.fullmatch(authority.strip())
     if parts is None:
         return None

@@ -1,8 +1,9 @@
-"""Reading a picture that a request names by path, without ever leaving the configured roots.
+"""Reads a picture file that a request names by path, and never a file outside the configured roots.
 
-A path is resolved first and must lie under a root; then it is opened again component by component from the root's
-own descriptor, following no symbolic link, so that nothing exchanged in between leads elsewhere. Only regular files are
-opened. Every failure is the same refusal: it must not tell whether a file exists.
+A path is resolved first and must lie under a root. Then it is opened again, component by component from the root's
+descriptor and without following symbolic links, so that a component that was replaced in between cannot lead outside
+the root. Only regular files are opened. Every failure returns the same refusal, which does not reveal whether a file
+exists.
 """
 
 import os
@@ -12,10 +13,10 @@ from pathlib import Path
 
 from contract.errors import Code, Refused
 
-# PATH_MAX. Resolving takes time by the square of a path's length, and a body holds one of millions of characters.
+# PATH_MAX. The time to resolve a path grows with the square of its length, and a body can contain a path of megabytes.
 _MAX_PATH_CHARS = 4096
 _PASS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-# A FIFO that takes a regular file's place must not block the thread.
+# A FIFO that replaces a regular file must not block the thread.
 _FILE = _PASS | os.O_NONBLOCK
 _FOLDER = _PASS | os.O_DIRECTORY
 
@@ -24,15 +25,15 @@ PATH_FIELD = "image_file_path"
 
 
 def path_refused(field: str = PATH_FIELD) -> Refused:
-    """The one refusal of all failures of the path in that field."""
+    """Return the refusal of any failure of the path in a field."""
     return Refused(Code.IMAGE_ERROR, f"{field} does not name a picture that may be read")
 
 
 def read_picture_file(path: str, roots: Sequence[str], max_bytes: int, field: str = PATH_FIELD) -> bytes:
-    """The content of a picture file under one of the roots. Blocks; call it in a thread.
+    """Return the content of a picture file under one of the roots. Blocks; call it in a thread.
 
     Raises:
-        Refused: 40003, with one message for all reasons.
+        Refused: 40003, with the same message for all reasons.
     """
     try:
         if len(path) > _MAX_PATH_CHARS or not path.startswith("/") or "\x00" in path:
@@ -43,7 +44,7 @@ def read_picture_file(path: str, roots: Sequence[str], max_bytes: int, field: st
             if resolved_root in resolved.parents:
                 return _read_below(resolved_root, resolved.relative_to(resolved_root).parts, max_bytes)
     except (OSError, ValueError, RuntimeError):
-        # ValueError: a path that no file system can hold, a file that may not be read. RuntimeError: a loop of links.
+        # ValueError: a path that is invalid in any file system, or a refused file. RuntimeError: a loop of links.
         pass
     raise path_refused(field)
 
@@ -55,7 +56,7 @@ def _read_below(root: Path, parts: Sequence[str], max_bytes: int) -> bytes:
             inner = os.open(part, _FOLDER, dir_fd=folder)
             os.close(folder)
             folder = inner
-        # Asked before opening, since opening a device may already do something.
+        # The file is checked before it is opened, because opening a device may already have an effect.
         _check(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False), max_bytes)
         file = os.open(parts[-1], _FILE, dir_fd=folder)
     finally:

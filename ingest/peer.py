@@ -1,10 +1,9 @@
-"""Whose call is this? Pure.
+"""The peer of a call: the address of the caller, behind trusted proxies too. Pure.
 
-The peer of a call is the address at the other end of its TCP connection. Where that is a trusted proxy, the peer is the
-address that the proxy names: in Forwarded (RFC 7239) or in X-Forwarded-For the rightmost address that is not itself a
-trusted proxy. Everything further left was written by whoever likes to. What cannot be read, and two headers that name
-different clients, name nobody: then the client is unknown. It is not the proxy itself, whose address may be one that
-needs no key.
+The peer of a call is the address at the other end of its TCP connection. Where that address is a trusted proxy, the
+peer is the address that the proxy names: the rightmost address in Forwarded (RFC 7239) or X-Forwarded-For that is not
+itself a trusted proxy. Any client can write the addresses further left. Where a header cannot be parsed, or two headers
+name different clients, the client is unknown; it is not the proxy, because the proxy's address may need no key.
 """
 
 import ipaddress
@@ -15,12 +14,13 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 UNKNOWN = "unknown"
-"""The peer key of all clients whose address is not known: of a Unix socket, or behind a proxy that names nobody."""
+"""The peer key of all clients with unknown addresses: of a Unix socket, or behind a proxy that names no client."""
 
 _CLIENT_PREFIX_BITS = 64
-"""One IPv6 customer owns at least so much: by single addresses one machine could be a billion peers."""
+"""IPv6 peers are networks of this size, which one customer owns: by single addresses one machine could be a billion
+peers."""
 _LONGEST = 2048
-"""Characters of a header that are looked at; a longer one names nobody."""
+"""The most characters of a header that is parsed; a longer header names no client."""
 _PORT = re.compile(r":[0-9]{1,5}$")
 # An element of Forwarded: pairs of name=token or name="quoted", separated by semicolons.
 _PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]+)\s*(?:;|$)')
@@ -28,10 +28,10 @@ _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
 
 
 def networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """The networks that these texts name: addresses, or networks in CIDR notation.
+    """Return the networks that texts name: addresses, or networks in CIDR notation.
 
     Raises:
-        ValueError: one is neither; the message names it.
+        ValueError: a text is neither; the message names it.
     """
     found: list[Network] = []
     for text in texts:
@@ -43,9 +43,10 @@ def networks(texts: Sequence[str]) -> tuple[Network, ...]:
 
 
 def address_of(text: str | None) -> Address | None:
-    """An address; an IPv4 address inside IPv6 is that IPv4 address. None: it is no address."""
+    """Return the address in a text; an IPv4 address that is mapped to IPv6 becomes that IPv4 address. None: the text is
+    no address."""
     try:
-        # A link-local address names its interface behind a percent sign.
+        # In a link-local address the name of the interface follows a percent sign.
         address = ipaddress.ip_address((text or "").partition("%")[0])
     except ValueError:
         return None
@@ -57,11 +58,12 @@ def address_of(text: str | None) -> Address | None:
 def client_of(
     connected: str | None, forwarded: Sequence[str], x_forwarded_for: Sequence[str], trusted: Sequence[Network]
 ) -> Address | None:
-    """The address of the client: `connected` is the other end of the TCP connection, the sequences are the values of
-    the headers Forwarded and X-Forwarded-For in the order in which they came. None: it is not known.
+    """Return the address of the client; None where it is unknown.
 
-    A proxy that sends neither header calls for itself. A loopback address is that of the proxy's machine, so it names
-    nobody here unless the proxy runs on this machine.
+    `connected` is the address at the other end of the TCP connection; the sequences are the values of the headers
+    Forwarded and X-Forwarded-For in the order of their arrival. A proxy that sends neither header is itself the client.
+    A loopback address in a header is one of the proxy's machine, so it is unknown unless the proxy runs on this
+    machine.
     """
     peer = address_of(connected)
     if peer is None or not is_within(peer, trusted) or not (forwarded or x_forwarded_for):
@@ -77,12 +79,12 @@ def client_of(
 
 
 def is_within(address: Address, networks: Sequence[Network]) -> bool:
-    """Whether one of the networks holds that address."""
+    """Return whether one of the networks contains an address."""
     return any(address.version == network.version and address in network for network in networks)
 
 
 def peer_key(address: Address | None) -> str:
-    """What tells peers apart: an IPv4 address, or the first 64 bits of an IPv6 address."""
+    """Return the key by which peers are distinguished: an IPv4 address, or the first 64 bits of an IPv6 address."""
     if address is None:
         return UNKNOWN
     if isinstance(address, ipaddress.IPv6Address):
@@ -91,7 +93,7 @@ def peer_key(address: Address | None) -> str:
 
 
 def _last_untrusted(chain: Sequence[Address | None], trusted: Sequence[Network]) -> Address | None:
-    """The client at the end of a chain of proxies; None where the chain breaks off before it."""
+    """Return the client at the end of a chain of proxies; None where the chain breaks off before the client."""
     for address in reversed(chain):
         if address is None or not is_within(address, trusted):
             return address
@@ -99,7 +101,7 @@ def _last_untrusted(chain: Sequence[Address | None], trusted: Sequence[Network])
 
 
 def _node(text: str) -> Address | None:
-    """The address in one element: bare, with a port, or an IPv6 address in brackets."""
+    """Return the address in one element: alone, with a port, or an IPv6 address in brackets; None if it has none."""
     text = text.strip()
     if text.startswith("["):
         inside, bracket, port = text[1:].partition("]")
@@ -110,7 +112,7 @@ def _node(text: str) -> Address | None:
 
 
 def _forwarded_chain(value: str) -> list[Address | None]:
-    """The `for` of each element. An element that is not well-formed is None; so is a value that is not."""
+    """Return the address in the `for` of each element; None for malformed elements, [None] for a malformed value."""
     if len(value) > _LONGEST:
         return [None]
     elements = _ELEMENT.findall(value)

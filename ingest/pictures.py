@@ -1,4 +1,4 @@
-"""From the fields of a call to the checked bytes of its pictures, as the camera made them."""
+"""Reads the pictures of a call from its fields, and checks them; the bytes stay as the camera wrote them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,21 +20,26 @@ _STANDARD_ALPHABET = str.maketrans("-_", "+/")
 
 @dataclass(frozen=True, slots=True)
 class PictureField:
-    """Which field has a picture in base64, which attribute of the request the picture becomes, and which field, if any,
-    names a file instead: it wins."""
+    """How a call sends a picture.
+
+    Attributes:
+        name: the field of the body with the picture in base64.
+        attribute: the field of the request (contract.messages) that becomes the picture.
+        path: the field of the body that names a picture file and wins over `name`; None: the call has none.
+    """
 
     name: str
     attribute: str
     path: str | None = None
 
     def is_in(self, values: Values) -> bool:
-        """Whether the picture was sent, the one way or the other."""
+        """Return whether the picture was sent, in base64 or as a path."""
         return values[self.name] is not None or (self.path is not None and values[self.path] is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class PictureLimits:
-    """What a picture may be."""
+    """The limits of pictures; `roots`: the folders in which picture files may lie."""
 
     max_bytes: int
     max_pixels: int
@@ -42,16 +47,16 @@ class PictureLimits:
     max_pixels_undecimated: int = MAX_UNDECIMATED_PIXELS
 
     def check(self, data: bytes) -> None:
-        """Raise what the engine would refuse the picture with, as far as its headers tell."""
+        """Raise the refusal of a picture whose headers show already that the engine would refuse it."""
         require_affordable(data, self.max_pixels, self.max_pixels_undecimated)
 
 
 def decode_base64(text: str, field: str, max_bytes: int) -> bytes:
-    """The bytes of a base64 text: with or without a data-URL prefix, line breaks and padding; standard
-    or URL-safe alphabet.
+    """Return the bytes of a base64 text: with or without a data-URL prefix, line breaks and padding, in the standard or
+    the URL-safe alphabet.
 
     Raises:
-        Refused: 40003, or 41300 when the picture is larger than `max_bytes`, found before decoding.
+        Refused: 40003; or 41300, before decoding, where the picture is larger than `max_bytes`.
     """
     text = text.lstrip(" \n\r\t")
     if text[:5].lower() == "data:":
@@ -74,15 +79,15 @@ def decode_base64(text: str, field: str, max_bytes: int) -> bytes:
     try:
         return pybase64.b64decode(text if padding == missing else text + "=" * missing, validate=True)
     except ValueError:
-        # Of which binascii.Error is one; a text outside ASCII raises ValueError itself.
+        # binascii.Error is a ValueError; a text outside ASCII raises ValueError itself.
         raise _bad_base64(field) from None
 
 
 def from_base64(text: str, field: str, limits: PictureLimits) -> bytes:
-    """A checked picture out of a base64 field.
+    """Return the checked picture of a base64 field.
 
     Raises:
-        Refused: the row of the error table.
+        Refused: the text is not valid base64, or the picture is refused.
     """
     data = decode_base64(text, field, limits.max_bytes)
     limits.check(data)
@@ -90,17 +95,17 @@ def from_base64(text: str, field: str, limits: PictureLimits) -> bytes:
 
 
 def to_base64(data: bytes) -> str:
-    """A picture as the wire has it."""
+    """Return a picture in base64, as answers contain it."""
     return pybase64.b64encode_as_string(data)
 
 
 async def fetch_picture(
     field: PictureField, values: Values, limits: PictureLimits, threads: Executor, *, is_one_of_several: bool
 ) -> bytes:
-    """The checked bytes of a picture that was sent. A refusal names the field of one of several.
+    """Return the checked bytes of a picture that was sent; a refusal names the field if a call has several pictures.
 
     Raises:
-        Refused: the row of the error table.
+        Refused: the picture cannot be read, or is refused.
     """
     path = None if field.path is None else values[field.path]
     if path is None:
@@ -115,7 +120,7 @@ async def fetch_picture(
     try:
         limits.check(data)
     except PictureUnreadable:
-        # Another message would reveal that there is a file which must not be shown.
+        # Another message would reveal the existence of a file that must not be read.
         raise path_refused(named_by) from None
     return data
 

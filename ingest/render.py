@@ -1,4 +1,4 @@
-"""From answers and refusals to the JSON of the wire. Pure."""
+"""Renders answers and refusals as JSON for HTTP. Pure."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """An HTTP answer before it meets HTTP: `code` is 200 or a code of the error table."""
+    """The content of an HTTP answer; `code` is 200 or a code of the error table."""
 
     body: bytes
     code: int = 200
@@ -28,17 +28,17 @@ class Rendered:
 
 
 def success(document: msgspec.Struct, headers: Headers = ()) -> Rendered:
-    """A document with status 200."""
+    """Return the answer with a document and status 200."""
     return Rendered(_json(document), headers=headers)
 
 
 def error(refusal: Refusal, dialect: Dialect = Dialect.V5, headers: Headers = ()) -> Rendered:
-    """The error JSON of the dialect."""
+    """Return the answer with the error of a refusal in a dialect."""
     return Rendered(_json(dialect.error(refusal)), int(dialect.code(refusal.code)), headers)
 
 
 def refused(answer: RefusedAnswer) -> Refusal:
-    """The refusal that a processor answered. A code newer than this server becomes 50080, not a crash."""
+    """Return the refusal in a processor's reply; a code that this server does not know becomes 50080."""
     try:
         return Refusal(Code(answer.code), answer.message)
     except ValueError:
@@ -46,5 +46,5 @@ def refused(answer: RefusedAnswer) -> Refusal:
 
 
 def _json(document: msgspec.Struct) -> bytes:
-    # The writer of msgspec takes twenty times as long over a long string, of which base64 is one.
+    # For long strings, such as base64, the encoder of msgspec takes twenty times as long.
     return orjson.dumps(msgspec.to_builtins(document))

@@ -1,8 +1,8 @@
-"""The server: routes, the life of a call, and the order of starting and stopping.
+"""The ingress as an HTTP server: routes, the stages of a call, and the order of starting and stopping.
 
-A PictureMatch: id, authorisation, admission, body, fields, pictures, the log, the reply, the answer. What is refused
-before the log makes no event; what has entered it makes exactly one, whether or not the device still waits (of
-comparisons and FIQA: where it was asked for).
+The stages of a PictureMatch call are: request id, authorisation, admission, body, fields, pictures, the log, the reply,
+the answer. A call that is refused before the log leaves no event. A request in the log leaves exactly one event,
+whether or not the device still waits; a comparison or FIQA leaves one only where the request asks for it.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ from contract.http import MATCH_PATH, REPLAY_OF_HEADER, is_request_id
 from contract.operator_error import OperatorError
 from contract.pictures.limits import PictureSettings
 from contract.topics import Topics
-from ingest.accept import AcceptComplaints
+from ingest.accept import AcceptErrorLog
 from ingest.admission import Admission
 from ingest.answer import to_response
 from ingest.api.binding import Binding, PeopleView, Reached, Services
 from ingest.api.listing import BINDINGS, DECLARATIONS
 from ingest.api.people import people_unreadable
 from ingest.attendance import Attendance
-from ingest.auth import NotLetIn, Route, authorise
+from ingest.auth import NotAuthorised, Route, authorise
 from ingest.body import BodyTime
 from ingest.call import Call, Reservation
 from ingest.correlator import Correlator
@@ -54,36 +54,37 @@ from ingest.wrong_keys import WrongKeys
 
 _log = logging.getLogger(__name__)
 
-# Files are read in threads of their own, so that a hanging network file system holds up nothing else.
+# Picture files are read in threads of their own, so that a hanging network file system blocks nothing else.
 _FILE_THREADS = 4
 _BACKLOG = 512
-# Answers no larger than this (all but those with photos) are not counted: a refusal would save next to nothing.
+# Answers up to this size (all except those with photos) reserve no memory, since refusing them would save little.
 _SMALL_ANSWER_BYTES = 64 * 1024
-_TELL_EVERY_S = 60.0
+_LOG_EVERY_S = 60.0
 
 Methods = Mapping[str, Binding]
-"""The calls of a URL."""
+"""The HTTP method -> the binding of a URL for this method."""
 
 
 class CannotListen(OperatorError):
-    """The address cannot be listened on; the message says what to do."""
+    """The server cannot listen on its address; the message says what to do."""
 
 
 class Ingress:
     """The HTTP server; an async context manager.
 
-    Entered, it is positioned on its replies and listens. `drain` stops it gracefully; leaving drains first.
+    After entering, the server reads its replies and listens. `drain` stops the server gracefully; leaving the context
+    calls `drain` too.
 
     Args:
-        settings: limits and addresses.
-        pictures: limits of pictures.
+        settings: the limits and addresses.
+        pictures: the limits of pictures.
         broker: an open log whose topics exist.
-        topics: their names.
-        people: everybody enrolled, for GET of users.
-        reached: waits until `people` has read as far as a version.
-        clock: seconds since the epoch.
-        readiness: the reasons why the rest of the system is not ready; empty when it is.
-        registry: where metrics go.
+        topics: the names of the topics.
+        people: the enrolled people, for GET of users.
+        reached: waits until `people` contains a gallery version.
+        clock: returns seconds since the epoch.
+        readiness: returns the reasons why the rest of the process is not ready; none where it is ready.
+        registry: the registry of the server's metrics.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class Ingress:
         self._correlator = Correlator(broker, topics.replies, self._metrics, self._attendance)
         self._exchange = Exchange(broker, topics, self._correlator, self._admission, self._attendance)
         self._wrong_keys = WrongKeys()
-        self._key_trouble_told_s = -math.inf
+        self._wrong_keys_logged_s = -math.inf
         self._threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="picture-file")
         self._services = Services(
             exchange=self._exchange,
@@ -134,28 +135,28 @@ class Ingress:
         self._metrics.in_log.set_function(lambda: line.in_log + admin_line.in_log)
         self._metrics.log_limit.set_function(lambda: line.limit)
         self._metrics.expected_s.set_function(lambda: line.wait_s("") + line.answer_s)
-        self._metrics.held_bytes.set_function(lambda: self._admission.held_bytes)
+        self._metrics.reserved_bytes.set_function(lambda: self._admission.reserved_bytes)
         self._metrics.connections.set_function(lambda: self._http.open_connections if self._http else 0)
         self._http: HttpServer | None = None
         self._listener: asyncio.Server | None = None
         self._entered = AsyncExitStack()
-        self._complaints: AcceptComplaints | None = None
+        self._accept_errors: AcceptErrorLog | None = None
         self._stopping = asyncio.Lock()
         self._address: tuple[str, int] = (settings.host, settings.port)
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port on which the server listens."""
         return self._address[1]
 
     @property
     def url(self) -> str:
-        """Where the server can be reached from this machine."""
+        """The URL of the server for callers on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._address[0], self._address[0])  # noqa: S104 - a look-up
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def not_ready(self) -> Sequence[str]:
-        """The reasons why requests would not be answered now; empty when they would."""
+        """Return the reasons why requests would not be answered now; none where they would."""
         reasons = list(self._readiness())
         if self._admission.draining:
             reasons.append("the server is stopping")
@@ -174,7 +175,7 @@ class Ingress:
             await stack.enter_async_context(self._correlator)
             self._http = HttpServer(self._serve, self._settings, self._metrics)
             self._listener = await self._listen(self._http)
-            self._complaints = AcceptComplaints(asyncio.get_running_loop())
+            self._accept_errors = AcceptErrorLog(asyncio.get_running_loop())
             self._entered = stack.pop_all()
         return self
 
@@ -184,13 +185,13 @@ class Ingress:
         await self.drain()
 
     async def drain(self) -> None:
-        """Stop, within one deadline for all of it; a second call waits for the first.
+        """Stop the server within one deadline; a second call waits for the first.
 
-        1. refuse new calls and stop listening
-        2. close idle connections; refuse bodies that do not arrive soon
-        3. wait for the calls in flight
-        4. close what is left
-        5. stop reading replies
+        1. Refuse new calls and stop listening.
+        2. Close idle connections, and refuse bodies that do not arrive soon.
+        3. Wait for the calls in flight.
+        4. Close the remaining connections.
+        5. Stop reading replies.
         """
         async with self._stopping:
             if self._http is not None and self._listener is not None:
@@ -203,14 +204,14 @@ class Ingress:
         stop_at = now + self._settings.drain_limit_s
         self._body_time.end_by(now + self._settings.drain_bodies_s)
         listener.close()
-        # Requests that have been read already get their turn to be counted.
+        # Requests that were read already are counted before the idle connections are closed.
         await asyncio.sleep(0)
         http.release_idle()
         await http.wait_closed(stop_at)
         await http.shutdown(timeout=0.1)
         await self._entered.aclose()
-        if self._complaints is not None:
-            self._complaints.close()
+        if self._accept_errors is not None:
+            self._accept_errors.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _listen(self, http: HttpServer) -> asyncio.Server:
@@ -220,13 +221,14 @@ class Ingress:
         except (OSError, socket.gaierror) as failure:
             reason = failure.strerror or str(failure)
             raise CannotListen(
-                f"cannot listen on {host} port {port}: {reason}; stop what uses it or choose another host or port"
+                f"cannot listen on {host} port {port}: {reason}; stop the program that uses the port, or choose another"
+                " host or port"
             ) from failure
         self._address = listener.sockets[0].getsockname()[:2]
         return listener
 
     async def _serve(self, request: BaseRequest) -> StreamResponse:
-        """Every HTTP request that could be parsed comes through here."""
+        """Answer one HTTP request; every request that can be parsed is answered here."""
         started = asyncio.get_running_loop().time()
         request_id = new_request_id()
         methods = _ROUTES.get(request.rel_url.raw_path, {})
@@ -235,22 +237,22 @@ class Ingress:
         route = known.declaration.route if known else "unknown"
         client = self._client(request)
         peer = peer_key(client)
-        held_bytes = 0
+        reserved_bytes = 0
         try:
             rendered = await self._answer(request, request_id, client, methods)
             if len(rendered.body) > _SMALL_ANSWER_BYTES:
-                self._admission.hold(peer, len(rendered.body))
-                held_bytes = len(rendered.body)
+                self._admission.reserve(peer, len(rendered.body))
+                reserved_bytes = len(rendered.body)
         except Refused as refused:
             rendered = self._refuse(refused, methods, dialect)
-        except Exception as failure:  # noqa: BLE001 - a bug is an answer too; the log has its trace
+        except Exception as failure:  # noqa: BLE001 - every error is logged and answered
             log_failure(request_id, failure)
             rendered = error(internal_error(request_id), dialect)
         self._metrics.requests.labels(route, str(rendered.code)).inc()
         self._metrics.latency_s.labels(route).observe(asyncio.get_running_loop().time() - started)
-        response = to_response(rendered, request_id, partial(self._admission.release, peer, held_bytes))
+        response = to_response(rendered, request_id, partial(self._admission.release, peer, reserved_bytes))
         if self._admission.draining or not request.content.is_eof():
-            # What is left of an unread body would be taken for the next request.
+            # The rest of an unread body would be parsed as the next request.
             response.force_close()
         return response
 
@@ -259,13 +261,13 @@ class Ingress:
     ) -> Rendered:
         expect = request.headers.get("Expect", "100-continue")
         if request.version >= HttpVersion11 and expect.strip().lower() != "100-continue":
-            raise bad_request("only Expect: 100-continue is served")
+            raise bad_request("Expect must be 100-continue")
         self._authorise(request, client, methods)
         if not methods:
             raise Refused(Code.NOT_FOUND, "no such URL")
         binding = methods.get(request.method)
         if binding is None:
-            raise Refused(Code.METHOD_NOT_ALLOWED, f"this URL takes {', '.join(methods)} only")
+            raise Refused(Code.METHOD_NOT_ALLOWED, f"this URL accepts only {', '.join(methods)}")
         peer = peer_key(client)
         line = None if request.method == "GET" else self._admission.line_of(administrative=binding.administrative)
         with Reservation(self._admission, peer) as reservation:
@@ -285,8 +287,8 @@ class Ingress:
             return await binding.handle(call, self._services)
 
     def _require_served(self, call: Call, binding: Binding) -> None:
-        """Return if the call has a chance of being served, judged by its head alone."""
-        # A body that is too large gets its own refusal, which says so.
+        """Return where a call could be answered, judged by its head alone."""
+        # A body beyond the limit is refused later, with an error that names the limit.
         size = call.request.content_length or 0
         self._admission.require_room(
             call.peer,
@@ -300,28 +302,30 @@ class Ingress:
             raise people_unreadable()
 
     def _authorise(self, request: BaseRequest, client: Address | None, methods: Methods) -> None:
-        """Let the call pass, or not; count the keys that were refused, and tell of them once a minute at most."""
+        """Authorise a call, count refused keys, and log them at most once a minute."""
         now_s = asyncio.get_running_loop().time()
         asked = Route(
-            # Devices replay nothing, so a replay is let in as an administrator's call.
+            # Devices never replay requests, so a replay is authorised as a call of an administrator.
             is_match=REPLAY_OF_HEADER not in request.headers
             and any(binding.declaration.path == MATCH_PATH for binding in methods.values()),
-            holds_nothing=all(binding.is_page for binding in methods.values()),
+            is_impersonal=all(binding.is_page for binding in methods.values()),
         )
         try:
             authorise(self._settings, request.headers, client, asked, self._wrong_keys, now_s)
-        except NotLetIn as refusal:
+        except NotAuthorised as refusal:
             if refusal.wrong_key:
                 self._metrics.keys_refused.labels("wrong").inc()
             elif refusal.retry_after_s is not None:
                 self._metrics.keys_refused.labels("unjudged").inc()
-            if refusal.retry_after_s is not None and now_s - self._key_trouble_told_s >= _TELL_EVERY_S:
-                self._key_trouble_told_s = now_s
-                _log.warning("many wrong API keys come from %s; most of them are refused unjudged", peer_key(client))
+            if refusal.retry_after_s is not None and now_s - self._wrong_keys_logged_s >= _LOG_EVERY_S:
+                self._wrong_keys_logged_s = now_s
+                _log.warning(
+                    "many wrong API keys come from %s; most of them are refused without a comparison", peer_key(client)
+                )
             raise
 
     def _client(self, request: BaseRequest) -> Address | None:
-        """The caller's address, as the socket or a trusted proxy tells it."""
+        """Return the address of the caller, as the socket or a trusted proxy reports it."""
         headers = request.headers
         connected_from = cast("Connection", request.protocol).connected_from
         forwarded, forwarded_for = headers.getall("Forwarded", ()), headers.getall("X-Forwarded-For", ())
@@ -337,7 +341,7 @@ class Ingress:
             headers.append(("Allow", ", ".join(methods)))
         elif refused.code is Code.UNAUTHORIZED:
             headers.append(("WWW-Authenticate", "Bearer"))
-        if isinstance(refused, NotLetIn) and refused.retry_after_s is not None:
+        if isinstance(refused, NotAuthorised) and refused.retry_after_s is not None:
             headers.append(("Retry-After", str(refused.retry_after_s)))
         return error(refused.refusal, dialect, tuple(headers))
 
@@ -355,7 +359,7 @@ _ROUTES = _routes()
 
 
 def _replay_of(request: BaseRequest) -> str | None:
-    """The id of the request that a call replays.
+    """Return the id of the request that a call replays; None where the call replays none.
 
     Raises:
         Refused: the header is not the id of a request.

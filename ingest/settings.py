@@ -1,4 +1,4 @@
-"""What an operator may say about the server, with its limits."""
+"""The settings of the ingress, with their allowed values."""
 
 import re
 from typing import Annotated
@@ -19,67 +19,68 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """The server's settings, as docs/settings.md describes them."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Other machines reach an address beyond loopback; they need an API key for all calls but
-    PictureMatch."""
+    """Address to listen on. Other machines can reach the server at an address other than loopback; they need an API
+    key for all calls except PictureMatch."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 5555
     """Port to listen on; 0 lets the system choose one."""
     image_roots: tuple[str, ...] = ("/data",)
-    """Folders that image_file_path may name files in; empty forbids it altogether."""
+    """Folders in which image_file_path may name files; empty: image_file_path is refused."""
     max_body_bytes: Count = 24 * MIB
     """Largest request body."""
     max_json_values: Count = 20_000
-    """Most values a body may hold: small values cost far more memory than the bytes that name them."""
+    """Most JSON values in a body: small values need far more memory than their bytes in the body."""
     max_in_flight: Count = 64
-    """Most API calls at a time, counted once their bodies are here; those beyond are refused with Retry-After."""
+    """Most API calls at a time, counted when their bodies have arrived; calls beyond are refused with Retry-After."""
     max_body_memory_bytes: Count = 512 * MIB
-    """Most bytes of all bodies, listed photos and answers held at a time; an answer is held until it has been sent."""
+    """Most bytes of bodies, listed photos and answers in memory at a time; an answer counts until it has been sent."""
     max_connections: Count = 1024
-    """Most open connections; those beyond are answered 503 and closed."""
+    """Most open connections; connections beyond are answered with 503 and closed."""
     deadline_ms: Annotated[int, Meta(ge=50, le=600_000)] = 3000
-    """From the arrival of a whole request to its answer."""
+    """Milliseconds from the arrival of a whole request to its answer."""
     body_read_s: Seconds = 5
-    """Longest time a body may take to arrive."""
+    """Longest time for the arrival of a body."""
     header_read_s: Seconds = 5
-    """Longest time a request's head may take to arrive, from its first byte."""
+    """Longest time for the arrival of a request's head, from its first byte."""
     keep_alive_s: Seconds = 75
-    """How long a connection may stay open without a request."""
+    """Longest time for which a connection stays open without a request."""
     write_s: Seconds = 10
-    """Longest time a client may take to read its answer."""
+    """Longest time in which a client must read its answer."""
     drain_s: Seconds | None = None
-    """Longest time to finish what is in flight when stopping; absent: the deadline, and one second for bodies that are
-    on their way."""
+    """Longest time for finishing the calls in flight when the server stops; absent: the deadline plus one second, in
+    which bodies may still arrive."""
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses and networks (CIDR) of the proxies whose Forwarded or X-Forwarded-For names the client; empty: nobody's
-    does. Say only what nobody but the proxy can send from."""
+    """Addresses and networks (CIDR) of the proxies whose Forwarded or X-Forwarded-For names the client; empty: these
+    headers are ignored. Name only addresses from which nobody but a proxy can send."""
     retry_after_s: Count = 1
-    """What Retry-After says when a request is shed."""
+    """Seconds in Retry-After when a request is shed."""
     api_keys: tuple[Annotated[str, Meta(min_length=8)], ...] = ()
-    """Keys (header X-API-Key, Authorization: Bearer, or the password of HTTP Basic) that open the calls other than
-    PictureMatch to other machines."""
+    """Keys (header X-API-Key, Authorization: Bearer, or the password of HTTP Basic) with which other
+    machines may make calls other than PictureMatch."""
     trusted_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Networks (CIDR) whose callers need no key."""
     host_names: tuple[str, ...] = ()
-    """Names beside localhost by which callers without a key may call the server; its addresses are always good."""
+    """Host names, besides localhost, by which callers without a key may call the server; its addresses are always
+    allowed."""
     api_key_for_match: bool = False
     """Whether PictureMatch needs a key as well."""
     need_api_key_from_loopback: bool = False
-    """Whether calls from this machine need a key as well, whatever `trusted_networks` says; say true behind a reverse
-    proxy on the same machine, since all its calls come from loopback."""
+    """Whether calls from this machine need a key as well, even if `trusted_networks` contains it; set true behind a
+    reverse proxy on the same machine, because all its calls come from loopback."""
     max_delete: Count = 1000
     """Most people that one DELETE may name."""
     max_listed_photo_bytes: Count = 32 * MIB
-    """Most bytes of photos in one list of people; those beyond come with an empty reg_photo."""
+    """Most bytes of photos in one list of people; people beyond are listed with an empty reg_photo."""
 
     def __post_init__(self) -> None:
-        """Check what types alone cannot.
+        """Check the host names and networks, which types alone cannot check.
 
         Raises:
-            ValueError: a network or a name is none.
+            ValueError: a text is no host name or no network.
         """
         for name in self.host_names:
             if not _HOST_NAME.fullmatch(name):
                 raise ValueError(
-                    f"host_names must be host names such as gatekeeper.example, without a port: {name!r} is none"
+                    f"host_names must be host names such as gatekeeper.example, without a port: {name!r} is not"
                 )
         for setting in ("trusted_networks", "trusted_proxies"):
             try:
@@ -94,11 +95,13 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     @property
     def drain_limit_s(self) -> float:
-        """How long stopping may take."""
+        """The seconds that stopping may take."""
         return self.drain_s if self.drain_s is not None else self.deadline_s + 1
 
     @property
     def drain_bodies_s(self) -> float:
-        """How long bodies that are on their way are waited for when stopping: those that arrive by then still have
-        their deadline, or the most of it where `drain_s` is short."""
+        """The seconds for which a stopping server waits for bodies that are arriving.
+
+        A call whose body arrives by then still has its deadline, or most of it where `drain_s` is short.
+        """
         return max(self.drain_limit_s - self.deadline_s, self.drain_limit_s / 4)

@@ -1,10 +1,11 @@
-"""Whose turn is it? Pure: waiting calls, in turns by peer.
+"""The order of waiting calls: peers take turns. Pure.
 
-Peers take turns, however many calls each has waiting, so a peer alone gets every turn and a peer among n at least one
-in n. A peer that had no call waiting is fresh: every third turn goes to the fresh ones, so that a caller who comes now
-and then waits a turn or two instead of a whole round behind callers who are always there. Once it has had its turn it
-joins the round, and leaves it only when the round reaches it with nothing waiting. (The two lists are those of
-fq_codel, RFC 8290; that its new list could starve its old one is why it has a part of the turns only here.)
+The turns do not depend on how many calls each peer has waiting: a peer alone gets every turn, a peer among n at least
+one turn in n. A peer that had no waiting call before is fresh. Every third turn goes to fresh peers, so that a caller
+with few calls waits for a turn or two instead of a whole round of the callers with many. After its turn a fresh peer
+joins the round; it leaves the round when the round reaches it and it has no waiting call. These are the two lists of
+fq_codel (RFC 8290), whose list of new flows can starve the list of old ones; here fresh peers get only a share of the
+turns.
 """
 
 from collections import OrderedDict, deque
@@ -13,11 +14,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 _TURNS_OF_THE_ROUND = 2
-"""For each turn of a fresh peer, while both wait: so those in the round wait at most half as long again."""
+"""The turns of the round between two turns of fresh peers; so peers in the round wait at most half as long again."""
 
 
 class Turns(Generic[T]):
-    """Entries that wait, by peer. The lists are never longer than the entries that wait and the peers of one round."""
+    """The waiting entries by peer. Memory is bounded by the number of waiting entries and of peers in one round."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[T]] = {}
@@ -30,18 +31,18 @@ class Turns(Generic[T]):
         return self._count
 
     def waiting(self, peer: str) -> int:
-        """How many entries of that peer wait."""
+        """Return the number of waiting entries of a peer."""
         return len(self._waiting.get(peer, ()))
 
     def put(self, peer: str, entry: T) -> None:
-        """An entry waits behind the others of its peer."""
+        """Add an entry behind the other entries of its peer."""
         if peer not in self._round and peer not in self._fresh:
             self._fresh[peer] = None
         self._waiting.setdefault(peer, deque()).append(entry)
         self._count += 1
 
     def take(self) -> T | None:
-        """The entry whose turn it is, which waits no more; None when nothing waits."""
+        """Remove and return the entry whose turn it is; None where no entry waits."""
         if not self._count:
             return None
         self._skip_absent()
@@ -55,7 +56,7 @@ class Turns(Generic[T]):
         return entry
 
     def remove(self, peer: str, entry: T) -> bool:
-        """That entry waits no more; False: it did not wait."""
+        """Remove a waiting entry; return False where it did not wait."""
         try:
             self._waiting.get(peer, deque()).remove(entry)
         except ValueError:
@@ -64,18 +65,20 @@ class Turns(Generic[T]):
         return True
 
     def rounds(self, peer: str) -> int:
-        """How many turns the peers of this round have until one more entry of that peer has its own, as others keep
-        coming: a round for each of its entries. 0 for a peer that would be fresh."""
+        """Return the number of turns before one more entry of a peer gets its own; 0 for a peer that would be fresh.
+
+        Each entry of the peer takes one round, if all peers of this round keep adding entries.
+        """
         if peer not in self._round and peer not in self._fresh:
             return 0
         return (self.waiting(peer) + 1) * (len(self._round) + len(self._fresh))
 
     def largest(self) -> str | None:
-        """The peer that has most entries waiting."""
+        """Return the peer with the most waiting entries; None where no entry waits."""
         return max(self._waiting, key=self.waiting, default=None)
 
     def push_out(self) -> T | None:
-        """The newest entry of the peer that has most, which waits no more; None when nothing waits."""
+        """Remove and return the newest entry of the peer with the most waiting entries; None where no entry waits."""
         peer = self.largest()
         if peer is None:
             return None
@@ -93,7 +96,7 @@ class Turns(Generic[T]):
             self._turns_since_fresh = _TURNS_OF_THE_ROUND
 
     def _skip_absent(self) -> None:
-        """Let those leave the round who stand at its front with nothing waiting."""
+        """Remove the peers without waiting entries from the front of the round."""
         while self._round:
             peer = next(iter(self._round))
             if peer in self._waiting:

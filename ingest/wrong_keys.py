@@ -1,9 +1,9 @@
-"""Slows down whoever guesses API keys. Pure: the clock is an argument.
+"""Limits how fast API keys can be guessed. Pure: the clock is an argument.
 
-Each peer (`ingest.peer.peer_key`) may send so many wrong keys at once, and so many a second from then on. An attempt
-beyond that is not judged, be it right or wrong, and costs nothing: a guesser learns no more by hurrying. Nothing waits
-here, so guessing holds no connection. A peer from which a right key came within the last hour has a larger allowance,
-so that a stranger who shares its address (behind one router) locks nobody out by guessing now and then.
+Each peer (`ingest.peer.peer_key`) may send a burst of wrong keys, and then a number of wrong keys a second. A key
+beyond this allowance is refused without a comparison, whether it is right or wrong, so faster guessing reveals nothing
+more. No call waits, so guessing occupies no connection. A peer that sent a right key within the last hour has a larger
+allowance, so that a guesser who shares its address (behind one router) does not lock it out with a few guesses.
 """
 
 from collections import OrderedDict
@@ -15,7 +15,7 @@ PROVEN_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """`burst` wrong keys at once, then `per_second`."""
+    """A peer may send `burst` wrong keys at once, and then `per_second` wrong keys a second."""
 
     burst: int
     per_second: float
@@ -33,7 +33,7 @@ class _Entry:
 
 
 class WrongKeys:
-    """Wrong keys by peer, of at most `capacity` peers: beyond, the one that was quiet longest is forgotten."""
+    """The wrong keys of at most `capacity` peers; beyond, the peer whose last key is oldest is forgotten."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
@@ -43,7 +43,7 @@ class WrongKeys:
         return len(self._entries)
 
     def wait_s(self, peer: str, now_s: float) -> float:
-        """How many seconds from `now_s` (monotonic) until a key from there is judged; 0: now."""
+        """Return the seconds from `now_s` (monotonic) until a key of the peer is compared again; 0: now."""
         entry = self._entries.get(peer)
         if entry is None:
             return 0.0
@@ -51,16 +51,16 @@ class WrongKeys:
         return max(0.0, (_spent(entry, now_s) + 1 - allowance.burst) / allowance.per_second)
 
     def right(self, peer: str, now_s: float) -> None:
-        """A right key came from there."""
+        """Record a right key of a peer."""
         self._touched(peer, now_s).proven_until_s = now_s + PROVEN_S
 
     def wrong(self, peer: str, now_s: float) -> bool:
-        """A wrong key came from there; whether it was the last one that is judged for now."""
+        """Record a wrong key of a peer; return whether the peer's next key would be refused without a comparison."""
         self._touched(peer, now_s).spent += 1
         return self.wait_s(peer, now_s) > 0
 
     def _touched(self, peer: str, now_s: float) -> _Entry:
-        """The peer's entry, brought up to now and moved to the end of the queue of those to be forgotten."""
+        """Return the entry of a peer, updated to `now_s` and moved to the end of the order of forgetting."""
         entry = self._entries.get(peer)
         if entry is None:
             entry = self._entries[peer] = _Entry(0.0, now_s, now_s)

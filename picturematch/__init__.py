@@ -1,4 +1,4 @@
-"""The doors: command line, settings, wiring of the roles. The only room that may open the others."""
+"""The entry points: command line, settings, and wiring of the roles. Only this room may import all others."""
 
 from importlib.metadata import version
 

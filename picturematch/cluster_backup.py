@@ -1,6 +1,6 @@
-"""Backs up the log on Kafka into one file, and restores such a file into topics that are empty, with other offsets.
+"""Backs up the log on Kafka to one file, and restores such a file into empty topics, where records get other offsets.
 
-Of no use a moment later, and left out: replies, and the signs of life of members.
+Replies and the heartbeats of group members are not copied, because they are useful for seconds only.
 """
 
 import tempfile
@@ -21,17 +21,17 @@ from picturematch.settings import Settings
 from processor.decided import Decided
 
 Copied = Callable[[int], None]
-"""Called after every batch with its number of records."""
+"""A callback with the number of records of each copied batch."""
 
 
 async def back_up_cluster(settings: Settings, target: Path, copied: Copied) -> None:
-    """Copy the log to the new file `target`, readable by its owner only and durable when this returns.
+    """Copy the log to the new file `target`, which only its owner can read; on return the file is durable.
 
-    Requests whose event is in the copy count as decided there. A request that is decided while the copy is made may be
-    in it without its event; it is decided again after a restore.
+    A request whose event is in the copy counts as decided. The copy may contain a request that is decided meanwhile
+    without its event; such a request is decided again after a restore.
 
     Raises:
-        BrokerError: Kafka cannot be read, or the target cannot be written or is there already.
+        BrokerError: Kafka cannot be read, or the target cannot be written or exists already.
     """
     try:
         _require_new(target)
@@ -45,14 +45,14 @@ async def back_up_cluster(settings: Settings, target: Path, copied: Copied) -> N
 
 def _require_new(target: Path) -> None:
     if target.exists():
-        raise BrokerError(f"{target} is there already: name a new file")
+        raise BrokerError(f"{target} exists already: name a new file")
 
 
 async def _copy_to(settings: Settings, folder: Path, copied: Copied) -> None:
     specs = _copied_topics(settings)
     async with open_cluster(settings) as cluster:
         with LogFileWriter(folder / LOG_FILE) as file:
-            # Before the topics, so that a group may be behind what is in the copy, and never ahead of it.
+            # The offsets are read before the topics, so that no group is ahead of the records in the copy.
             places = await cluster.group_offsets({spec.name for spec in specs})
             await copy_topics(cluster, specs, file, copied)
             for place in [*places, *await _decided(folder, settings.topics, places)]:
@@ -60,7 +60,7 @@ async def _copy_to(settings: Settings, folder: Path, copied: Copied) -> None:
 
 
 def _copied_topics(settings: Settings) -> Sequence[TopicSpec]:
-    """Events before all that is committed with them, and that before the requests, as `copy_topics` asks for."""
+    """Return the topics in the order that `copy_topics` requires: events first, requests last."""
     topics = settings.topics
     order = {topics.events: 0, topics.requests: 2, topics.admin: 2}
     specs = [spec for spec in settings.topic_specs if spec.name not in (topics.replies, topics.members)]
@@ -68,7 +68,7 @@ def _copied_topics(settings: Settings) -> Sequence[TopicSpec]:
 
 
 async def _decided(folder: Path, topics: Topics, places: Sequence[GroupOffset]) -> Sequence[GroupOffset]:
-    """Where those who decide go on in the copy, where its events are ahead of what they had committed."""
+    """Return the offsets at which processors continue in the copy, where its events are ahead of their commits."""
     known = {(place.group, place.partition): place.offset for place in places}
     found = []
     async with open_embedded(folder, role="guest", clock_ms=lambda: int(time.time() * 1000)) as copy:
@@ -83,12 +83,13 @@ async def _decided(folder: Path, topics: Topics, places: Sequence[GroupOffset]) 
 
 
 async def restore_cluster(settings: Settings, source: Path, *, accept_damage: bool, copied: Copied) -> int:
-    """Write the backup into the topics of these settings, which are created where they are missing; nothing may be in
-    them. Groups go on where they were. Returns how many damaged records were left out.
+    """Write a backup into the topics of the settings; return the number of damaged records, which are not restored.
+
+    Missing topics are created; existing ones must be empty. Consumer groups continue at the same records.
 
     Raises:
-        BrokerError: the backup cannot be used (`verify_backup`) or does not fit the topics; they hold records, or
-            processors run on them; Kafka cannot be written.
+        BrokerError: the backup cannot be used (`verify_backup`) or does not fit the topics; the topics contain records,
+            or processors run on them; Kafka cannot be written.
     """
     verify_backup(source, accept_damage=accept_damage)
     with LogFileReader(source) as file:
@@ -100,7 +101,7 @@ async def restore_cluster(settings: Settings, source: Path, *, accept_damage: bo
 
 
 def _own_names(file: LogFileReader, settings: Settings) -> Mapping[str, str]:
-    """Name of each topic in the backup -> its name here, which may have another prefix.
+    """Return the name of each topic in the backup -> its name in Kafka, which may have another prefix.
 
     Raises:
         BrokerError: the backup has other topics, or another number of partitions.
@@ -114,7 +115,7 @@ def _own_names(file: LogFileReader, settings: Settings) -> Mapping[str, str]:
     for spec in _copied_topics(settings):
         there = prefix + spec.name.removeprefix(own_prefix)
         if there not in file.specs:
-            continue  # a topic that the version which wrote the backup did not have
+            continue  # the version that wrote the backup did not have this topic
         partitions = file.specs[there].partitions
         if partitions != spec.partitions:
             raise BrokerError(
@@ -134,15 +135,15 @@ async def _require_nothing_there(cluster: KafkaBroker, topics: Topics, names: It
             ends = await cluster.end_offsets(name)
             if any(first < ends[partition] for partition, first in reader.positions().items()):
                 raise BrokerError(
-                    f"topic {name} holds records: a backup is restored into empty topics only, so delete them, or take"
-                    " others (log.topic_prefix)"
+                    f"topic {name} contains records: a backup is restored into empty topics only, so delete the topics,"
+                    " or choose others (log.topic_prefix)"
                 )
 
 
 async def _restore(
     cluster: KafkaBroker, file: LogFileReader, names: Mapping[str, str], topics: Topics, copied: Copied
 ) -> int:
-    """People last: without them nothing serves, so that a restore that was broken off is noticed."""
+    """Restore the people topic last: without people no role becomes ready, so an interrupted restore is noticed."""
     damaged = 0
     offsets: dict[str, dict[tuple[str, int], int]] = defaultdict(dict)
     places = file.group_offsets()
@@ -166,12 +167,12 @@ async def _restore(
 
 
 def _is_checkpoint(record: Record) -> bool:
-    """A checkpoint names an offset, which would be of another record here."""
+    """Return whether a record is a checkpoint, whose offset would name another record after the restore."""
     return record.key is not None and record.key.startswith(CHECKPOINT_KEYS)
 
 
 async def _write(restorer: Restorer, records: Sequence[Record], topic: str, translation: Translation) -> int:
-    """Write what is whole; returns how many were not."""
+    """Write the records that are not damaged; return the number of damaged ones."""
     whole = [replace(record, topic=topic) for record in records if not record.damaged]
     for record, offset in zip(whole, await restorer.write(whole), strict=True):
         translation.copied(record.offset, offset)
@@ -179,7 +180,7 @@ async def _write(restorer: Restorer, records: Sequence[Record], topic: str, tran
 
 
 def _own_groups(names: Mapping[str, str], topics: Topics) -> Mapping[str, str]:
-    """Name of the groups of processors in the backup -> their name here."""
+    """Return the names of the processors' groups in the backup -> their names in Kafka."""
     (there,) = (there for there, here in names.items() if here == topics.people)
     former = Topics.of(there.removesuffix(".people"))
     return {former.processors: topics.processors, former.admins: topics.admins}

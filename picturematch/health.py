@@ -1,4 +1,4 @@
-"""How a process without an ingress tells how it is: /healthz, /readyz and /metrics over HTTP."""
+"""The health server of a process without an ingress: /healthz, /readyz and /metrics over HTTP."""
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -14,9 +14,9 @@ from picturematch.settings import HealthSettings
 
 
 class HealthServer:
-    """An HTTP server for whoever watches over the process; an async context manager.
+    """An HTTP server that reports the health of the process; an async context manager.
 
-    `not_ready` gives the reasons why the process would not do its work now; none when it would.
+    `not_ready` returns the reasons why the process cannot work now; none where it can.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class HealthServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL at which the health server listens."""
         host, port = self._runner.addresses[0][:2]
         return f"http://{host}:{port}"
 
@@ -43,7 +43,7 @@ class HealthServer:
             await self._runner.cleanup()
             where = f"{self._settings.host}:{self._settings.port}"
             raise CannotListen(
-                f"{where} cannot be listened on ({error.strerror or error}); set health.port to another one"
+                f"cannot listen on {where} ({error.strerror or error}); set health.port to another port"
             ) from error
         return self
 

@@ -1,4 +1,4 @@
-"""How log lines are written: on standard error, fit for a terminal, and none that another one's text could forge."""
+"""The format of log lines: on standard error, safe for a terminal, and safe against forged lines."""
 
 import logging
 import sys
@@ -10,18 +10,18 @@ _CONTINUED = "\n    "
 
 
 class PrintableFormatter(logging.Formatter):
-    """Replaces what would steer a terminal; further lines of a message or of a trace are indented.
+    """Replaces characters that control a terminal, and indents the further lines of a message or traceback.
 
-    Messages may quote ids that others wrote into the log, and errors of other programs.
+    Messages may quote ids from requests and errors of other programs, which could otherwise forge log lines.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record's lines."""
+        """Return the lines of a log record."""
         return _CONTINUED.join(map(printable, super().format(record).split("\n")))
 
 
 def log_to_stderr(level: str, layout: str = "%(message)s") -> None:
-    """Send the log to standard error from now on; a later call takes the place of an earlier one."""
+    """Send log lines to standard error; a later call replaces an earlier one."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrintableFormatter(layout))
     root = logging.getLogger()

@@ -1,28 +1,28 @@
-"""Memory that was used for large pictures goes back to the system.
+"""Configures the allocator so that memory of large pictures is returned to the system.
 
-A decoded picture of 32 megapixels takes about 100 MB. glibc by itself would learn from the first of them to keep such
-blocks, one set for every thread that ever had one, and a server would stay several times as large as it needs to be.
+A decoded picture of 32 megapixels takes about 100 MB. By default, glibc adapts to the first such blocks and keeps them,
+one set for every thread that has used one, so a server would stay several times as large as necessary.
 """
 
 import ctypes
 import platform
 
-# Of glibc's malloc.h.
+# Constants of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 LARGE_BYTES = 4 * 1024 * 1024
-"""Blocks from this size on are the system's own and go back as they are freed; as much stays at hand for smaller ones.
-What a picture of 640 x 480 needs is smaller, so that ordinary work does not pay for it."""
+"""Blocks from this size on are requested from the system and returned when they are freed; for smaller blocks, up to
+this amount stays allocated. The blocks of a picture of 640 x 480 are smaller, so ordinary work is not slowed down."""
 
 ARENAS = 2
-"""Heaps for all threads together; each keeps what its own threads have freed."""
+"""The number of heaps for all threads together; each heap keeps the memory that its own threads have freed."""
 
 
 def give_memory_back() -> bool:
-    """Have the allocator give freed memory back, in this process and from now on; call it before threads start.
+    """Configure the allocator of this process to return freed memory; call this before threads start.
 
-    Returns whether it could be told: elsewhere than on Linux with glibc nothing is done, and nothing is needed where
-    the allocator has no such habit.
+    Returns whether the allocator accepted the configuration. Without glibc nothing is done; other allocators do not
+    keep such blocks.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

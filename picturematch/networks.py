@@ -1,4 +1,4 @@
-"""Where the commands get the networks: the store that the settings name, and what is shown while it is filled."""
+"""The store of networks that the settings name, and the progress that is shown while networks are installed."""
 
 import sys
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from picturematch.settings import Settings
 
 
 def store_of(settings: Settings) -> ModelStore:
-    """Where the networks are kept.
+    """Return the store of the networks.
 
     Raises:
         ModelError: the operator's manifest cannot be used.
@@ -26,7 +26,7 @@ def store_of(settings: Settings) -> ModelStore:
 
 @contextmanager
 def reporter() -> Iterator[Reporter]:
-    """Bars on a terminal, lines elsewhere; on stderr."""
+    """Report progress on stderr: as bars on a terminal, else as lines."""
     console = Console(stderr=True)
     if console.is_terminal:
         with TerminalBars(console) as bars:
@@ -36,13 +36,13 @@ def reporter() -> Iterator[Reporter]:
 
 
 def install_missing(settings: Settings, *, samples: bool = False) -> ModelStore:
-    """Fetch and prepare what is not there yet; nothing happens where everything is that is needed.
+    """Fetch and prepare the missing networks; return the store. Where every needed network is installed, do nothing.
 
-    Networks that the engine can do without are fetched with the others, never for their own sake: a machine without a
-    network would wait for them at every start.
+    Optional networks are fetched together with needed ones, never alone: otherwise a machine without a connection would
+    try to fetch them at every start.
 
     Raises:
-        UserError: something cannot be had; the message says what to do.
+        UserError: a network cannot be installed; the message says what to do.
     """
     try:
         store = store_of(settings)

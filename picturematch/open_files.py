@@ -1,18 +1,18 @@
-"""How many files and sockets this process may hold open, and how many connections that leaves room for."""
+"""The limit on open files of this process, and the number of connections that this limit allows."""
 
 import contextlib
 import resource
 
 _FOR_THE_REST = 640
-"""Clients that are being sent away, of which asyncio accepts a whole backlog (512) before it looks at the first; and
-the log, the networks, and pictures being read."""
+"""Open files besides connections: clients that are being refused, of which asyncio accepts a whole backlog (512) at
+once, and the files of the log, the networks and pictures."""
 _FEWEST_CONNECTIONS = 16
 
 
 def room_for_connections(wanted: int) -> int:
-    """Raise the process's own limit as far as the system lets it; the number of connections there is room for then.
+    """Raise the limit on open files of this process as far as needed and allowed; return the connections that fit.
 
-    Without room an accept fails, and asyncio tries it again and again.
+    At the limit, accepting a client fails, and asyncio repeats the attempt again and again.
     """
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + _FOR_THE_REST
@@ -25,7 +25,7 @@ def room_for_connections(wanted: int) -> int:
 
 
 def _is_less(limit: int, than: int) -> bool:
-    """Whether the one limit is lower; infinity is a negative number."""
+    """Return whether a limit is lower than another one; infinity is represented by a negative number."""
     if limit == resource.RLIM_INFINITY:
         return False
     return than == resource.RLIM_INFINITY or limit < than

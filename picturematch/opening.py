@@ -1,4 +1,4 @@
-"""Opens the log that the settings name; the one module that imports both adapters."""
+"""Opens the log that the settings name; only this module and the commands about one adapter import an adapter."""
 
 import asyncio
 import logging
@@ -21,12 +21,13 @@ _LOOK_AGAIN_S = 0.2
 def open_broker(
     settings: Settings, role: Role, clock: Clock = time.time, *, patient: bool = False
 ) -> AbstractAsyncContextManager[Broker]:
-    """The log, not yet entered. On the embedded one the owner writes and guests read beside it; on Kafka all are alike.
+    """Return the log; its context is not entered yet.
 
-    `patient`: brokers that cannot be reached are waited for after entering, instead of being an error.
+    On the embedded log the owner writes, and guests read beside the owner; on Kafka the role makes no difference.
+    `patient`: brokers that cannot be reached are no error on entering; the log connects to them later.
 
     Raises (on entering):
-        BrokerError: it cannot be opened; the message says why.
+        BrokerError: the log cannot be opened; the message names the reason.
     """
     config = settings.kafka_config
     if config is not None:
@@ -35,17 +36,17 @@ def open_broker(
 
 
 def condition_of(broker: Broker) -> Condition:
-    """How the embedded log is; of Kafka, whose files are its brokers' affair, nothing is known."""
+    """Return the condition of the embedded log; of Kafka, whose brokers manage the files, the condition is unknown."""
     return broker.condition() if isinstance(broker, EmbeddedBroker) else Condition()
 
 
 def damaged_records(broker: Broker) -> int:
-    """How many damaged records were met since the log was opened; each was named in a log line."""
+    """Return the number of damaged records that were read since the log was opened; a log line names each of them."""
     return condition_of(broker).damaged_records
 
 
 def open_cluster(settings: Settings) -> KafkaBroker:
-    """The Kafka brokers, for commands that the embedded log has no use for.
+    """Return the Kafka brokers, for commands that the embedded log does not need.
 
     Raises:
         BrokerError: the settings name the embedded log.
@@ -53,28 +54,28 @@ def open_cluster(settings: Settings) -> KafkaBroker:
     config = settings.kafka_config
     if config is None:
         raise BrokerError(
-            "the embedded log makes and keeps its topics itself; give --broker kafka://host:port to work on Kafka's"
+            "the embedded log manages its topics itself; give --broker kafka://host:port to manage those of Kafka"
         )
     return open_kafka(config, members_topic=settings.topics.members)
 
 
 async def require_topics(broker: Broker, specs: Sequence[TopicSpec]) -> None:
-    """Make the embedded log's topics; of Kafka's, which are an administrator's, refuse what would lose data.
+    """Create the topics of the embedded log, or check those of Kafka, which an administrator creates.
 
-    Waits for a log that cannot be reached.
+    A log that cannot be reached yet is waited for.
 
     Raises:
-        BrokerError: a topic is missing or would lose data; the message says what to change.
+        BrokerError: a topic of Kafka is missing or would lose data; the message names the remedy.
     """
-    told = False
+    logged = False
     while not broker.available():
-        if not told:
+        if not logged:
             log.warning("the log cannot be reached yet; waiting for it")
-            told = True
+            logged = True
         await asyncio.sleep(_LOOK_AGAIN_S)
     if not isinstance(broker, KafkaBroker):
         await broker.ensure_topics(specs)
         return
     losses = await broker.topic_losses(specs)
     if losses:
-        raise BrokerError(f"{'; '.join(losses)} (`picturematch topics create` makes what is missing)")
+        raise BrokerError(f"{'; '.join(losses)} (`picturematch topics create` creates missing topics)")

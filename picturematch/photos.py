@@ -1,4 +1,4 @@
-"""Folders of photos seen by the engine, several at a time: what the benchmark of accuracy and `calibrate` share."""
+"""Measures many photos with the engine in parallel, for `calibrate` and the benchmark of accuracy."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -14,35 +14,35 @@ from engine.vision.ports import ModelSet
 
 
 @dataclass(frozen=True, slots=True)
-class Unseen:
-    """A photo that gives no vector, and why. `no_face`: it could be decoded, but shows none."""
+class Unmeasured:
+    """A photo without an embedding, and the reason. `no_face`: the photo was decoded but shows no face."""
 
     reason: str
     no_face: bool
 
 
-def see_all(
+def measure_photos(
     photos: Sequence[Path], models: ModelSet, choice: FaceChoice, max_pixels: int, threads: int | None = None
-) -> Iterator[MeasuredPhoto | Unseen]:
-    """See the photos, in their order; what cannot be seen is an answer.
+) -> Iterator[MeasuredPhoto | Unmeasured]:
+    """Measure the photos and yield the results in the order of the photos, failures too.
 
     Args:
-        photos: the files.
+        photos: the files of the photos.
         models: the opened networks.
-        choice: which of several faces counts.
-        max_pixels: the limit on what is decoded.
-        threads: how many at a time; None for one per core.
+        choice: the face that counts where a photo shows several.
+        max_pixels: the most pixels of a photo.
+        threads: the number of photos at a time; None: one per core.
     """
 
-    def one(path: Path) -> MeasuredPhoto | Unseen:
+    def one(path: Path) -> MeasuredPhoto | Unmeasured:
         try:
             return measure_photo(read_picture(path), models, choice, max_pixels)
         except PictureRefused as refusal:
-            return Unseen(refusal.message, refusal.code is Code.NO_FACE)
+            return Unmeasured(refusal.message, refusal.code is Code.NO_FACE)
         except UnusablePicture as error:
-            return Unseen(str(error), no_face=False)
+            return Unmeasured(str(error), no_face=False)
         except OSError as error:
-            return Unseen(f"cannot be read: {error.strerror or error}", no_face=False)
+            return Unmeasured(f"cannot be read: {error.strerror or error}", no_face=False)
 
     at_a_time = threads or os.cpu_count() or 1
     with ThreadPoolExecutor(at_a_time) as pool:
@@ -50,11 +50,11 @@ def see_all(
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Path], MeasuredPhoto | Unseen], photos: Sequence[Path], ahead: int
-) -> Iterator[MeasuredPhoto | Unseen]:
-    # A map would hand every photo to the pool at once; bounded, an interrupted command ends soon.
+    pool: ThreadPoolExecutor, work: Callable[[Path], MeasuredPhoto | Unmeasured], photos: Sequence[Path], ahead: int
+) -> Iterator[MeasuredPhoto | Unmeasured]:
+    # pool.map would submit every photo at once; with a bound, an interrupted command ends soon.
     left = iter(photos)
-    waiting: list[Future[MeasuredPhoto | Unseen]] = [pool.submit(work, path) for path in islice(left, ahead)]
+    waiting: list[Future[MeasuredPhoto | Unmeasured]] = [pool.submit(work, path) for path in islice(left, ahead)]
     try:
         while waiting:
             yield waiting.pop(0).result()

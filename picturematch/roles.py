@@ -1,4 +1,4 @@
-"""What `serve`, `ingest` and `process` have in common: start, say where, wait for a signal, drain."""
+"""Runs the roles of `serve`, `ingest` and `process`: start, print the address, wait for a signal, drain."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -11,19 +11,19 @@ from picturematch.log_lines import DATED, log_to_stderr
 from picturematch.open_files import room_for_connections
 from picturematch.options import UserError
 from picturematch.settings import Settings
-from picturematch.shell import run, say, stop_signal
+from picturematch.shell import print_line, run, stop_signal
 
 if TYPE_CHECKING:
     from picturematch.system import ProcessorRole, System
 
 
 def run_role(settings: Settings, log_level: str, *, ingest: bool, process: bool, kafka_only: str | None = None) -> None:
-    """Run the roles until the first SIGINT, SIGTERM or SIGHUP, then finish what is in flight; a second one kills.
+    """Run the roles until the first SIGINT, SIGTERM or SIGHUP, then finish the work in flight; a second signal kills.
 
-    `kafka_only` names a role that is of no use on the embedded log, which has one process.
+    `kafka_only`: the name of the command where its role needs Kafka, because the embedded log allows one process only.
 
     Raises:
-        UserError: they cannot start, or cannot go on.
+        UserError: the roles cannot start, or cannot continue.
     """
     if kafka_only is not None and settings.kafka_config is None:
         raise UserError(
@@ -31,28 +31,29 @@ def run_role(settings: Settings, log_level: str, *, ingest: bool, process: bool,
         )
     log_to_stderr(log_level, DATED)
     if process and settings.models.kind == "networks":
-        from picturematch.networks import install_missing  # an ingress needs none of what it imports
+        from picturematch.networks import install_missing  # an ingress must not import the networks' libraries
 
         install_missing(settings)
     run(_run(_with_room(settings) if ingest else settings, ingest, process))
 
 
 async def _run(settings: Settings, ingest: bool, process: bool) -> None:
-    from picturematch.system import run_roles  # --help need not wait for the server's libraries
+    from picturematch.system import run_roles  # so that --help does not import the server's libraries
 
     role = await asyncio.to_thread(_open_role, settings) if process else None
     where = f"data folder {settings.data_folder}" if settings.kafka_config is None else settings.broker
     async with run_roles(settings, role, ingest=ingest) as system:
         stop = stop_signal()
-        say(f"PictureMatch {__version__} listens on {system.url}; people enrolled: {len(system.people)}; {where}")
+        people = len(system.people)
+        print_line(f"PictureMatch {__version__} listens on {system.url}; people enrolled: {people}; {where}")
         await _until_stopped(system, stop)
-        say("stopping: finishing what is in flight; a second signal kills")
+        print_line("stopping: finishing the work in flight; a second signal kills")
         await system.drain(settings.ingest.drain_limit_s)
-    say("stopped")
+    print_line("stopped")
 
 
 def _open_role(settings: Settings) -> "ProcessorRole":
-    from picturematch.wiring import NetworkRole, open_models  # an ingress must load none of the networks' libraries
+    from picturematch.wiring import NetworkRole, open_models  # an ingress must not import these libraries
 
     role = NetworkRole(settings, open_models(settings))
     if settings.models.kind == "stand-in":
@@ -71,7 +72,7 @@ async def _until_stopped(system: "System", stop: asyncio.Event) -> None:
 
 
 def _with_room(settings: Settings) -> Settings:
-    """The settings, with no more connections than this process may hold open."""
+    """Return the settings with at most as many connections as this process may have open files for."""
     wanted = settings.ingest.max_connections
     room = room_for_connections(wanted)
     if room >= wanted:

@@ -1,4 +1,4 @@
-"""What the commands around a server share: errors as sentences, times, progress, signals, and the log as a guest."""
+"""Helpers that the commands share: errors as sentences, times, progress, signals, and printing."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; what the user can put right becomes one sentence and exit status 2.
+    """Run a coroutine to its end; an error that the user can correct becomes one sentence and exit status 2.
 
     Raises:
         UserError: the log, an address, the networks, a folder, a capture or a server cannot be used.
@@ -41,7 +41,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def stop_signal() -> asyncio.Event:
-    """Set by the first SIGINT, SIGTERM or SIGHUP; the second one ends the process at once.
+    """Return an event that the first SIGINT, SIGTERM or SIGHUP sets; a second signal ends the process at once.
 
     A SIGHUP that was ignored when the process started (`nohup`) stays ignored.
     """
@@ -54,7 +54,7 @@ def stop_signal() -> asyncio.Event:
         stop.set()
         for number in numbers:
             loop.remove_signal_handler(number)
-            # the system's own way of dying works whatever the process is doing
+            # the default action of a signal works whatever the process is doing
             signal.signal(number, signal.SIG_DFL)
 
     for number in numbers:
@@ -63,23 +63,26 @@ def stop_signal() -> asyncio.Event:
 
 
 def echo_json(value: Any) -> None:
-    """Print a value as one line of JSON, fit for a terminal."""
+    """Print a value as one line of JSON, safe for a terminal."""
     click.echo(json_line(value))
 
 
 def json_line(value: Any) -> str:
-    """A value as JSON without line breaks, fit for a terminal."""
+    """Return a value as JSON without line breaks, safe for a terminal."""
     return printable_json(orjson.dumps(value)).decode()
 
 
 def counted(count: int, noun: str) -> str:
-    """The number with its noun: 1 event, 2 events."""
+    """Return a number with its noun: 1 event, 2 events."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def say(line: str) -> None:
-    """Print a line about the process's own work, which goes on where nobody can read that any more: the terminal is
-    gone (which is what SIGHUP tells), or the pipe was closed."""
+def print_line(line: str) -> None:
+    """Print a line about the work of the process.
+
+    Where standard output is lost (the terminal was closed, which SIGHUP reports, or the pipe was), the process
+    continues without output.
+    """
     try:
         click.echo(printable(line))
     except OSError:
@@ -87,19 +90,19 @@ def say(line: str) -> None:
 
 
 def drop_stdout() -> None:
-    """Nobody reads standard output any more: let what is still buffered go nowhere, without a complaint."""
+    """Discard what standard output still buffers and everything later, because its reader is gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
 
 
 class When(click.ParamType[float]):
-    """A point in time, as epoch seconds."""
+    """An option's point in time, as epoch seconds."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read what the user wrote."""
+        """Return epoch seconds from the text of an option."""
         try:
             return value if isinstance(value, float) else parse_when(value, time.time())
         except ValueError as error:
@@ -107,12 +110,12 @@ class When(click.ParamType[float]):
 
 
 class Span(click.ParamType[float]):
-    """A span of time, as seconds."""
+    """An option's span of time, as seconds."""
 
     name = "span"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read what the user wrote."""
+        """Return seconds from the text of an option."""
         try:
             return value if isinstance(value, float) else parse_span(value)
         except ValueError as error:
@@ -120,38 +123,38 @@ class Span(click.ParamType[float]):
 
 
 class Steps:
-    """Progress of a long command on stderr, and the lines it prints meanwhile. Here: a plain line now and then."""
+    """The progress of a long command on stderr, as a plain line every few seconds, and the lines that it prints."""
 
     def __init__(self, title: str, total: int | None) -> None:
         self._title = title
         self._total = total
         self._done = 0
-        self._told = 0
-        self._told_s = time.monotonic()
+        self._printed = 0
+        self._printed_s = time.monotonic()
 
     def step(self) -> None:
-        """One more is done."""
+        """Count one more item as done."""
         self._done += 1
-        if time.monotonic() - self._told_s >= _PLAIN_PROGRESS_EVERY_S:
-            self._tell()
+        if time.monotonic() - self._printed_s >= _PLAIN_PROGRESS_EVERY_S:
+            self._print_progress()
 
     def finish(self) -> None:
-        """All is done: what was told last is completed; a run that was too short for a line stays without."""
-        if 0 < self._told < self._done:
-            self._tell()
+        """Print the final count, unless the run was too short for any line of progress."""
+        if 0 < self._printed < self._done:
+            self._print_progress()
 
-    def say(self, line: str, *, problem: bool = False) -> None:
-        """Print a line, whatever its text: data to stdout, a problem to stderr."""
+    def print_line(self, line: str, *, problem: bool = False) -> None:
+        """Print a line of any text: data to stdout, a problem to stderr."""
         click.echo(printable(line), err=problem)
 
-    def _tell(self) -> None:
-        self._told, self._told_s = self._done, time.monotonic()
-        of = "" if self._total is None else f" of {self._total}"
-        click.echo(f"{self._title}: {self._done}{of}", err=True)
+    def _print_progress(self) -> None:
+        self._printed, self._printed_s = self._done, time.monotonic()
+        total = "" if self._total is None else f" of {self._total}"
+        click.echo(f"{self._title}: {self._done}{total}", err=True)
 
 
 class _Bar(Steps):
-    """The same on a terminal: a bar, with the lines above it."""
+    """The progress of a long command on a terminal, as a bar with the printed lines above it."""
 
     def __init__(self, title: str, total: int | None, bar: Progress) -> None:
         super().__init__(title, total)
@@ -161,16 +164,16 @@ class _Bar(Steps):
     def step(self) -> None:
         self._bar.advance(self._task)
 
-    def say(self, line: str, *, problem: bool = False) -> None:
+    def print_line(self, line: str, *, problem: bool = False) -> None:
         if problem or sys.stdout.isatty():
             self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
         else:
-            super().say(line)
+            super().print_line(line)
 
 
 @contextmanager
 def progress(title: str, total: int | None) -> Iterator[Steps]:
-    """A bar on a terminal, plain lines elsewhere."""
+    """Show progress: as a bar on a terminal, else as plain lines."""
     console = Console(stderr=True)
     if not console.is_terminal:
         steps = Steps(title, total)

@@ -1,7 +1,7 @@
-"""Opens the log, the fold of the people and the roles of one process, and hands each what it needs.
+"""Runs the roles of one process: opens the log, reads the people topic, and starts the ingress and the processor.
 
-What only a processor needs (the networks, OpenCV) comes as a `ProcessorRole`; the one that there is, is in `wiring`.
-So a process with an ingress alone imports none of that.
+The parts that only a processor needs (the networks, OpenCV) are passed as a `ProcessorRole`, which `wiring` implements;
+so a process with an ingress alone does not import these parts.
 """
 
 import asyncio
@@ -26,35 +26,35 @@ from picturematch.people_topic import PeopleTopic
 from picturematch.settings import Settings
 
 Reached = Callable[[int, float], Awaitable[bool]]
-"""Waits until the people topic is read to an offset, for so many seconds at most; False: it was not."""
+"""`reached(offset, timeout_s)` waits until the people topic is read up to `offset`; it returns False at the timeout."""
 
 _READY_S, _LOOK_AGAIN_S = 3.0, 0.02
 
 
 class RunningProcessor(Protocol):
-    """A processor that was entered."""
+    """A processor whose context was entered."""
 
     async def failed(self) -> None:
-        """Return never; raise what keeps it from going on."""
+        """Wait for ever, or raise the error that stops the processor."""
         ...
 
     async def drain(self, deadline_s: float) -> None:
-        """Finish what is in flight, within `deadline_s` seconds."""
+        """Finish the requests in flight, within `deadline_s` seconds."""
         ...
 
 
 class ProcessorRole(Protocol):
-    """What a process needs in order to decide requests."""
+    """The parts with which a process becomes a processor."""
 
     @property
     def people(self) -> Directory:
-        """The fold of the people topic that the processor decides by."""
+        """The people, as the records of the people topic describe them, whom the processor searches."""
         ...
 
     def processor(
         self, broker: Broker, reached: Reached, clock: Clock, registry: CollectorRegistry
     ) -> AbstractAsyncContextManager[RunningProcessor]:
-        """A processor on this log, not yet entered."""
+        """Return a processor on a log; its context is not entered yet."""
         ...
 
 
@@ -70,18 +70,18 @@ class System:
 
     @property
     def url(self) -> str:
-        """Where the listener listens."""
+        """The URL at which the listener listens."""
         return self.listener.url
 
     async def failed(self) -> None:
-        """Return never; raise what keeps the process from going on."""
+        """Wait for ever, or raise the error that stops the process."""
         watched = [self.follower.failure()]
         if self.processor is not None:
             watched.append(self.processor.failed())
         await asyncio.gather(*watched)
 
     async def drain(self, deadline_s: float) -> None:
-        """Stop accepting, then finish what is in flight; both within one deadline of `deadline_s` seconds."""
+        """Stop accepting calls, then finish the requests in flight, within `deadline_s` seconds together."""
         ends = time.monotonic() + deadline_s
         if isinstance(self.listener, Ingress):
             await self.listener.drain()
@@ -90,10 +90,14 @@ class System:
 
 
 async def _until_ready(ingress: Ingress) -> None:
-    """The ingress hears of this process's own processor a moment after it has begun; other reasons may last."""
+    """Wait until the ingress is ready, for three seconds at most.
+
+    The ingress receives the first heartbeat of the processor in this process a moment after the start; other reasons
+    for not being ready may last longer.
+    """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_READY_S):
-            while ingress.not_ready():  # noqa: ASYNC110 - the reasons are those of several rooms
+            while ingress.not_ready():  # noqa: ASYNC110 - the reasons come from several rooms
                 await asyncio.sleep(_LOOK_AGAIN_S)
 
 
@@ -101,20 +105,20 @@ async def _until_ready(ingress: Ingress) -> None:
 async def run_roles(
     settings: Settings, role: ProcessorRole | None, *, ingest: bool = True, clock: Clock = time.time
 ) -> AsyncIterator[System]:
-    """The roles of one process: an ingress unless `ingest` is False, a processor unless `role` is None.
+    """Run the roles of one process: an ingress unless `ingest` is False, a processor unless `role` is None.
 
-    It listens, not ready, while the log is waited for and the people are read; entered, it is ready, unless a record of
-    the people cannot be read: then it becomes ready once a later record of that key arrives. The order of closing is
-    the reverse of opening: processor, server, people, log.
+    While the process waits for the log and reads the people topic, it listens but is not ready. After entering, it is
+    ready, unless a record of the people topic cannot be read; then it becomes ready when a later record of the same key
+    arrives. The parts are closed in the reverse order of opening: processor, server, people, log.
 
     Raises (on entering):
-        BrokerError: the log cannot be opened, or its topics would lose data; the message says what to change.
-        CannotListen: the address is taken.
+        BrokerError: the log cannot be opened, or its topics would lose data; the message names the remedy.
+        CannotListen: the server cannot listen on its address.
     """
     give_memory_back()
     registry = CollectorRegistry()
     topics = settings.topics
-    # An ingress searches nobody, so it keeps no embeddings.
+    # An ingress does not search, so it stores no embeddings.
     people = Directory() if role is None else role.people
     people_topic = PeopleTopic(people, topics.people)
     starting = ["the process is starting"]

@@ -1,6 +1,6 @@
-"""What a process that decides requests needs beside the log: the opened networks, the gallery, the processor.
+"""Wires the parts that only a processor needs: the opened networks, the gallery and the processor.
 
-Imports OpenCV and the inference runtime; a process with an ingress alone uses `system` without this.
+This module imports OpenCV and the inference runtime; a process with an ingress alone uses `system` without this module.
 """
 
 import time
@@ -23,12 +23,12 @@ from processor.processor import Processor
 
 
 def open_models(settings: Settings) -> ModelSet:
-    """The opened networks, one thread each, warmed up.
+    """Open the networks with one thread each, and warm them up.
 
     Raises:
-        ModelError: they are not installed, or damaged.
+        ModelError: a network is not installed, or damaged.
     """
-    # Pictures are matched side by side, one per core: threads within one picture would only be in each other's way.
+    # Pictures are matched in parallel, one per core; several threads for one picture would only compete for the cores.
     cv2.setNumThreads(1)
     threadpool_limits(1)
     if settings.models.kind == "stand-in":
@@ -50,14 +50,14 @@ def _warm_up(models: ModelSet) -> None:
 
 
 class NetworkRole:
-    """The `ProcessorRole` over these networks, with a gallery of its own."""
+    """The `ProcessorRole` with opened networks and a gallery."""
 
     def __init__(self, settings: Settings, models: ModelSet) -> None:
         self._settings, self._models = settings, models
         self.people = People(models.embedder.dimension, models.embedder_identity)
 
     def processor(self, broker: Broker, reached: Reached, clock: Clock, registry: CollectorRegistry) -> Processor:
-        """See `ProcessorRole.processor`."""
+        """Return a processor that is not entered yet; see `ProcessorRole.processor`."""
         return Processor(
             broker,
             self._settings.topics,
@@ -75,6 +75,6 @@ class NetworkRole:
 def run_system(
     settings: Settings, models: ModelSet | None, *, ingest: bool = True, clock: Clock = time.time
 ) -> AbstractAsyncContextManager[System]:
-    """`run_roles` with a processor over these networks; without a processor where `models` is None."""
+    """Run the roles of one process (`run_roles`) with a processor that uses `models`; None: without a processor."""
     role = None if models is None else NetworkRole(settings, models)
     return run_roles(settings, role, ingest=ingest, clock=clock)

@@ -1,1 +1,1 @@
-"""Consume, match, emit: the worker loop, its thread pool, its transactions and its dead letters."""
+"""The processor role: lanes that process requests, a pool of matching threads, transactions and dead letters."""

@@ -1,11 +1,12 @@
-"""What the lane of the admin topic commits: requests about people, decided in one order, many in one transaction.
+"""The commits of the admin lane: requests about people are decided in one order, many in one transaction.
 
-A face is made ready in parallel, ahead of its turn. The decision is made in the order of the log, against the fold of
-the people topic plus what was decided before in the same transaction, whoever had the partition before. So no two
-decisions about people can contradict each other, and limits such as the number of people cannot be passed in a race.
+Faces are prepared (decoded and embedded) in parallel, ahead of the decisions. The decisions are made in the order of
+the log, against the fold of the people topic plus the earlier decisions of the same transaction, whichever member had
+the partition before. So no two decisions about people can contradict each other, and limits such as the number of
+people cannot be exceeded in a race.
 
 A transaction has three steps: photos; records of the people topic, which name the positions of the photos; events and
-replies, which name the gallery version that has the records.
+replies, which name the gallery version that contains the records.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,12 +24,15 @@ from processor.processing import Failure, Processed
 
 
 class _TooLate(Exception):
-    """A deadline passed while the records were being written; nothing of them is in the log."""
+    """A deadline passed while the transaction was being written; the transaction is aborted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Decided:
-    """One record of a transaction and the decision about it; `change`: the same, where it writes about people."""
+    """One request of a transaction and its decision.
+
+    `change` is the decision, if it writes records of the people topic; else None.
+    """
 
     processed: Processed
     decision: Decision
@@ -36,13 +40,13 @@ class _Decided:
 
 
 class AdminCommits(Commits):
-    """The commits of the admin topic's partition, whose records are decided when they are written."""
+    """The commits of the admin topic's one partition, whose requests are decided when they are written."""
 
     _read_first: int | None = None
-    """The gallery version to be read before a decision; None: not known, since another member may have decided last."""
+    """The gallery version that must be read before a decision; None: unknown; another member may have decided."""
 
     def forget(self) -> None:
-        """The people topic is read to its end before the next decision."""
+        """Have the people topic read to its end before the next decision."""
         self._read_first = None
 
     async def _write_together(self, batch: Sequence[Processed]) -> Sequence[Emission]:
@@ -54,7 +58,7 @@ class AdminCommits(Commits):
             try:
                 return await self._write_decided(decided)
             except _TooLate:
-                continue  # what came too late is decided as expired now
+                continue  # the requests whose deadline has passed are decided as expired now
 
     def _decide_all(self, batch: Sequence[Processed]) -> list[_Decided]:
         pending = PendingPeople(self._people)
@@ -92,7 +96,7 @@ class AdminCommits(Commits):
             return [record for some in records for record in some]
 
         def outcomes(positions: Sequence[Position]) -> Sequence[NewRecord]:
-            # The log may have been slow to take the records; whoever waited has been answered TIMEOUT then.
+            # If the log wrote the records slowly, the ingress may have answered TIMEOUT meanwhile.
             if any(one.change is not None and self._expired(one.processed) for one in decided):
                 raise _TooLate
             nonlocal written
@@ -121,7 +125,7 @@ class AdminCommits(Commits):
 
 
 def _split(positions: Sequence[Position], counts: Sequence[int]) -> Iterator[Sequence[Position]]:
-    """The positions in runs of these lengths."""
+    """Yield the positions in consecutive runs of these lengths."""
     start = 0
     for count in counts:
         yield positions[start : start + count]

@@ -1,4 +1,4 @@
-"""From a commit that a lane asks for to one transaction of the log."""
+"""The commits of a lane: each is one transaction with the outputs of some processed records."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -14,13 +14,13 @@ log = logging.getLogger(__name__)
 
 
 class NotMade(Exception):
-    """What follows from a request could not be made; nothing of it is in the log."""
+    """The outputs of a request could not be made; none of them is in the log."""
 
 
 class Commits:
-    """The commits of one partition, whose records were decided while they were processed.
+    """The commits of one partition, whose requests were decided while they were processed.
 
-    What nobody waits for any more is written as expired; `expire` returns what is left of it.
+    A request whose deadline has passed is written as expired; `expire` returns it with that refusal.
     """
 
     def __init__(
@@ -34,18 +34,18 @@ class Commits:
         self._partition, self._member = partition, member
         self._expire, self._emitter = expire, emitter
         self._access, self._people = access, access.people
-        self._reply_partitions: int | None = None  # of the commit that is written now; None: no reply is left out
+        self._reply_partitions: int | None = None  # of the commit under way; None: no reply is left out
 
     @property
     def replies_topic(self) -> str:
-        """The topic whose partitions a commit may name as missing."""
+        """The name of the topic of the replies."""
         return self._emitter.topics.replies
 
     async def write(self, commit: Commit, batch: Sequence[Processed]) -> Sequence[Emission]:
-        """Write the results of `batch`, the processed records of the commit, and return what was written for each.
+        """Write the outputs of `batch`, the processed records of the commit, and return those of each record.
 
         Raises:
-            RecordTooLarge, NotMade: the results cannot be written together, or never; nothing was written.
+            RecordTooLarge, NotMade: an output cannot be written or made; nothing was written.
             UnknownPartition: the replies topic does not have the partition of a reply; nothing was written.
             BrokerError: the log cannot be written.
         """
@@ -59,7 +59,7 @@ class Commits:
         return await self._write_emissions(batch, [instead])
 
     def forget(self) -> None:
-        """Forget what follows from the last commit: records are delivered again, and it is perhaps not written."""
+        """Forget the decisions of former commits: the last one failed, and nobody knows whether it was written."""
 
     async def _write_together(self, batch: Sequence[Processed]) -> Sequence[Emission]:
         return await self._write_emissions(
@@ -83,7 +83,7 @@ class Commits:
         return self._instead(processed, "the event could not be made")
 
     def _instead(self, processed: Processed, reason: str) -> Emission:
-        """Event, error and dead letter of what cannot have its own."""
+        """Return the event, the error and the dead letter of a request whose own outputs cannot be written."""
         failure = processed.failure or Failure("emit", reason)
         dead = unreadable(processed.record, processed.envelope, failure)
         return self._sendable(self._emitter.of(dead, UNREADABLE_DECISION, self._people.version))

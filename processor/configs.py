@@ -1,4 +1,4 @@
-"""Writes what events and evidence name into the configs topic, and once a day how far the gallery is."""
+"""Writes the policy and the model set that events and evidence name, and a daily checkpoint, to the configs topic."""
 
 import asyncio
 import logging
@@ -16,10 +16,10 @@ _DAY_S = 86_400.0
 
 
 async def write_configs(broker: Broker, topic: str, records: Sequence[ConfigRecord]) -> None:
-    """Write the records; tries again while the log cannot be written.
+    """Write the records; try again while the log cannot be written.
 
     Raises:
-        BrokerError: they can never be written.
+        BrokerError: the records can never be written.
     """
     outages = OutageLog(log)
     while True:
@@ -36,10 +36,10 @@ async def write_configs(broker: Broker, topic: str, records: Sequence[ConfigReco
 
 
 async def keep_checkpoints(broker: Broker, topic: str, people: Directory, clock: Callable[[], float]) -> None:
-    """Write a checkpoint of the people now, and another at the beginning of every day (UTC), for ever.
+    """Write a checkpoint now and at the beginning of every day (UTC), for ever: gallery version, people, faces.
 
     Raises:
-        BrokerError: it can never be written.
+        BrokerError: a checkpoint can never be written.
     """
     while True:
         now_s = clock()

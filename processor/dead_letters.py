@@ -1,7 +1,7 @@
-"""Dead letters read back: what stands in their topic, and the request that sends one of them again. Pure.
+"""Reads dead letters, and builds the request that sends a dead letter again. Pure.
 
-The topic holds letters and marks. A mark is written together with the request that sends a letter again, so whoever
-reads the topic knows which letters were retried, and as which requests.
+The topic of dead letters contains letters and marks. A mark is written together with the request that sends a letter
+again, so a reader of the topic knows which letters were retried, and by which requests.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,14 +15,24 @@ from contract.topics import Topics
 from processor.envelope import envelope_of
 
 _NOT_SENT_AGAIN = frozenset(value for name, value in vars(Headers).items() if name.isupper())
-"""A retry has its own id, nobody waits for it, and it may search any gallery; headers of others travel on."""
+"""The headers that a retry does not copy, because a retry has its own id, no caller waits for its reply, and it needs
+no gallery version. Headers that PictureMatch does not define are copied."""
 
 
 @dataclass(frozen=True, slots=True)
 class LetterSummary:
-    """A dead letter without what it holds. `place` is the letter's, `original` the record's that failed.
+    """A dead letter without the content of its record.
 
-    `request_id` is the id of the event that the record got; `retried_as` are the requests that sent it again.
+    Attributes:
+        place: the position of the letter.
+        written_ms: the time when the letter was written, epoch milliseconds.
+        request_id: the id of the failed request and of its event.
+        original: the position of the failed record.
+        stage, code, error: the stage in which the record failed, the error code, and the error in words.
+        attempt: the number of the failed attempt; 1 is the first.
+        size_bytes: the size of the failed record's value.
+        retry_of: the id of the request that the failed one sent again; None: the failed request was no retry.
+        retried_as: the ids of the requests that sent the letter again.
     """
 
     place: Position
@@ -42,14 +52,14 @@ class LetterSummary:
 class Register:
     """The letters of a topic, folded from its records in the order of each partition.
 
-    `unreadable` counts records that are neither letter nor mark.
+    `unreadable` is the number of records that are neither letter nor mark.
     """
 
     unreadable: int = 0
     _letters: dict[Position, LetterSummary] = field(default_factory=dict)
 
     def take(self, records: Iterable[Record]) -> None:
-        """Fold the records that follow."""
+        """Fold the next records of the topic."""
         for record in records:
             message = _read(record)
             if isinstance(message, DeadLetter):
@@ -60,11 +70,11 @@ class Register:
                 self.unreadable += 1
 
     def letters(self) -> Sequence[LetterSummary]:
-        """All letters, oldest first."""
+        """Return all letters, oldest first."""
         return sorted(self._letters.values(), key=lambda letter: (letter.written_ms, letter.place))
 
     def letter(self, place: Position) -> LetterSummary | None:
-        """The letter at that place."""
+        """Return the letter at the position; None: there is none."""
         return self._letters.get(place)
 
     def _mark(self, place: Position, request_id: str) -> None:
@@ -74,9 +84,9 @@ class Register:
 
 
 def retry(record: Record, request_id: str, topics: Topics) -> tuple[NewRecord, NewRecord]:
-    """The request that sends the letter in `record` again as `request_id`, and the mark that says so.
+    """Return the request that sends the letter in `record` again as `request_id`, and the mark that records it.
 
-    The request has the letter's key and counts one attempt more. A record that cannot be read is sent as it was.
+    The request has the letter's key, and its attempt is one more. An unreadable original record is sent unchanged.
 
     Raises:
         ValueError: the record is no letter.

@@ -1,5 +1,5 @@
-"""What the headers of a request record tell: who waits for the reply, how long, what they have seen, and whether the
-request was sent before."""
+"""The headers of a request record: who waits for the reply and until when, the gallery version that the request needs,
+and whether the request was sent before."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from contract.messages import Effort, Headers, Reply, encode
 
 @dataclass(frozen=True, slots=True)
 class ReplyAddress:
-    """Where the waiting ingress reads."""
+    """The topic and partition from which the waiting ingress reads replies, and the id of that ingress."""
 
     topic: str
     partition: int
@@ -19,15 +19,17 @@ class ReplyAddress:
 
 @dataclass(slots=True)
 class Spent:
-    """What a request has taken so far: `effort` is set once it has had a matching thread."""
+    """The time that a request has taken so far; `effort` is set once a matching thread has worked on the request."""
 
     effort: Effort | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The headers, read leniently: what is missing or malformed is None or 0, an attempt is 1. `spent` is the one thing
-    that changes while the request is worked on."""
+    """The decoded headers of a request record. A missing or malformed header is None or 0; `attempt` is then 1.
+
+    `spent` changes while the request is processed; all other fields are constant.
+    """
 
     request_id: str
     reply_to: ReplyAddress | None
@@ -39,11 +41,11 @@ class Envelope:
     spent: Spent = field(default_factory=Spent, compare=False)
 
     def expired(self, now_s: float) -> bool:
-        """Whether nobody waits any more."""
+        """Return whether the deadline has passed, so that nobody waits for the reply any more."""
         return self.deadline_s is not None and now_s > self.deadline_s
 
     def reply(self, reply: Reply) -> tuple[NewRecord, ...]:
-        """The reply record, if somebody waits for one."""
+        """Return the record of the reply, if an ingress waits for one."""
         if self.reply_to is None:
             return ()
         key = self.request_id.encode()
@@ -55,7 +57,7 @@ class Envelope:
 
 
 def envelope_of(record: Record, replies_topic: str) -> Envelope:
-    """Read a record's headers. A reply is only ever sent to `replies_topic`, whatever the record says."""
+    """Return the decoded headers of a record. Replies go to `replies_topic` or nowhere, whatever the headers name."""
     deadline_ms = _number(record.header(Headers.DEADLINE_MS))
     return Envelope(
         request_id=_text(record.header(Headers.REQUEST_ID)) or f"{record.topic}-{record.partition}-{record.offset}",

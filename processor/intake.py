@@ -1,4 +1,4 @@
-"""From a member of a consumer group to the lanes of its partitions."""
+"""Fetches the records of a topic by a member of a consumer group, and passes them to the lanes of their partitions."""
 
 import asyncio
 import logging
@@ -14,17 +14,18 @@ log = logging.getLogger(__name__)
 _FETCH_WAIT_S = 1.0
 _RETRY_S = 0.5
 _HANDOVER_S = 5.0
-"""How long partitions that pass to another member may keep their lanes; the group waits that long with everything."""
+"""The time for which the lanes of partitions that pass to another member may go on; the whole group waits for them."""
 
 Start = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
-"""Starts a task whose failure ends the processor."""
+"""A function that starts a task whose failure ends the processor."""
 
 NewLane = Callable[[int, GroupMember, Callable[[int], None]], Lane]
-"""Makes the lane of a partition. The third argument is called with the number of records that left the lane."""
+"""A function that returns a new lane of a partition; the lane calls the third argument with the number of records that
+left the lane."""
 
 
 class Intake:
-    """Fetches the records of one topic, at most `capacity` ahead of their commits, and gives each to its lane."""
+    """Fetches the records of one topic and passes each to its lane; at most `capacity` records are uncommitted."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class Intake:
         self._pull: asyncio.Task[None] | None = None
 
     async def join(self, enter: Callable[[GroupMember], Coroutine[Any, Any, GroupMember]]) -> None:
-        """Join the group by a member that `enter` enters; tries again while the log cannot be reached.
+        """Join the group with a new member, whose context `enter` enters; try again while the log cannot be reached.
 
         Raises:
             BrokerError: the group can never be joined.
@@ -103,9 +104,10 @@ class Intake:
         return lane
 
     async def _hand_over(self, partitions: frozenset[int]) -> None:
-        """Let the lanes of these partitions commit what they can within the limit, then forget them.
+        """Let the lanes of these partitions commit for at most `_HANDOVER_S` seconds, then stop and forget the lanes.
 
-        What they had not committed is delivered again to whoever has the partition next; here, into a new lane.
+        Records that were not committed are delivered again to the next owner of the partition; if that is this member,
+        to a new lane.
         """
         gone = partitions & self._lanes.keys()
         if not gone:

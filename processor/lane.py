@@ -1,7 +1,7 @@
-"""One partition of the requests: processed in parallel, committed in the log's order; the shell around its machine.
+"""The lane of one partition: its records are processed in parallel and committed in the log's order.
 
-What is decided is in processor.lane_machine. Here the records, the results and the log's answers are reported to it,
-and what it asks for is carried out.
+This is the shell around the lane's machine (processor.lane_machine), which decides. The shell reports records, results
+and answers of the log to the machine, and carries out the machine's instructions.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LaneHooks:
-    """What a lane reports to its processor: what follows from a request was committed; so many records left the lane; a
-    commit failed, and the lane starts over."""
+    """The functions by which a lane reports to its processor: the records that follow from a request were committed; so
+    many records left the lane; a commit failed, and the lane starts over."""
 
     committed: Callable[[Emission], None]
     left: Callable[[int], None]
@@ -70,14 +70,15 @@ class Lane:
         self._report(ev.Put(number, len(record.value or b"")))
 
     async def idle(self) -> None:
-        """Wait until everything taken is committed (or forgotten)."""
+        """Wait until every record that was put is committed (or forgotten)."""
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Commit what is finished, for ever.
+        """Commit finished records, for ever.
 
         Raises:
             BrokerError: the log refused an output for good.
+            Exception: the error of a record's work, which never raises for the record's content.
         """
         try:
             while True:
@@ -86,7 +87,7 @@ class Lane:
             self._report(ev.Dropped())
 
     def _report(self, event: ev.Event) -> None:
-        """Have the machine handle the event, and carry out what follows from it."""
+        """Have the machine handle the event, and carry out its instructions."""
         for instruction in self._machine.handle(event):
             self._carry_out(instruction)
         (self._idle.set if self._machine.idle else self._idle.clear)()

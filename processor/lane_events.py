@@ -1,6 +1,6 @@
-"""What happens to a lane, and what it asks for: the events and instructions of its machine (processor.lane_machine).
+"""The events and instructions of a lane's machine (processor.lane_machine).
 
-A record is known by a number, which is never used twice; a record that is delivered again has another number. `Commit`
+A number identifies a record, and is never used twice: a record that is delivered again has another number. `Commit`
 and `Rewind` are questions: each is answered by `Done` or `Failed`. Every other instruction is carried out at once.
 """
 
@@ -38,21 +38,21 @@ class Done:
 
 
 class Trouble(Enum):
-    """What follows from an error."""
+    """The kinds of errors that a machine distinguishes."""
 
     RETRIABLE = auto()
-    """It can be tried again; whether a commit was written is known after a rewind only."""
+    """The commit or rewind can be tried again; only after a rewind is it known whether the commit was written."""
     UNWRITABLE = auto()
-    """A result of the commit is too large for the log, or could not be made; nothing was written."""
+    """An output of the commit is too large for the log, or could not be made; nothing was written."""
     NO_REPLY_PARTITION = auto()
     """A reply of the commit is for a partition that the replies topic does not have; nothing was written."""
     FINAL = auto()
-    """It would fail for ever."""
+    """The commit or rewind would fail for ever, or the work on a record has a defect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The commit, the rewind, or (FINAL) the work on a record failed. `partitions`: of the replies topic."""
+    """The commit, the rewind, or the work on a record failed. `partitions`: the number of the replies topic's."""
 
     error: BaseException
     trouble: Trouble
@@ -72,10 +72,10 @@ Event = Put | Finished | TimeOver | Done | Failed | Dropped
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Write the results of these records, and the offset after the last of them, as one transaction.
+    """Write the outputs of these records, and the offset after the last of them, as one transaction.
 
     `reply_partitions`: leave out replies to other partitions than these first ones (None: leave out none). `instead`:
-    write a dead letter instead of the results of the only record, because of this error.
+    write a dead letter instead of the outputs of the only record, because of this error.
     """
 
     numbers: tuple[int, ...]
@@ -105,7 +105,8 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A commit failed, and is perhaps written all the same: have the log deliver nothing, and rely on no commit."""
+    """Have the log deliver nothing, and forget the decisions of former commits: the last one failed, and nobody knows
+    whether it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """These records leave the lane, committed or to be delivered again; end the work on them."""
+    """End the work on these records: they are committed, or will be delivered again."""
 
     numbers: tuple[int, ...]
 

@@ -4,10 +4,10 @@ Records are processed in parallel, and committed in the log's order. At most one
 waiting for results that can share a transaction, a commit, or a new start.
 
 - A commit takes finished records from the front, as many as one transaction may have.
-- A commit that cannot be written is tried with the first record alone. If that cannot be written either, a dead letter
-  is written instead: it would fail for ever, and with it everything behind it.
+- If the outputs of a commit cannot be written, the first record is committed alone. If its outputs cannot be written
+  either, a dead letter is written instead: the record would fail for ever, and would block all records behind it.
 - Replies whose partition does not exist are left out, until a commit has succeeded.
-- After a commit that failed otherwise, and may have been written all the same, the lane starts over: pause the
+- After a commit that failed otherwise (it may have been written all the same) the lane starts over: pause the
   partition; wait, longer each time; rewind; forget every record; resume. Meanwhile no record is taken.
 """
 
@@ -27,7 +27,7 @@ _RETRY_FIRST_S, _RETRY_MOST_S = 0.05, 2.0
 
 
 class _Phase(Enum):
-    """What is under way."""
+    """The step that is under way."""
 
     NOTHING = auto()
     GATHERING = auto()
@@ -46,8 +46,8 @@ class _Entry:
 
 
 class LaneMachine:
-    """See the module. `gather_s`: how many seconds a finished result waits for those behind it; a transaction costs a
-    log about the same whatever it has, so a backlog goes faster in few."""
+    """See the module. `gather_s`: for how many seconds a finished record waits for the records behind it. A transaction
+    takes about as long with many records as with one, so a backlog is committed faster in few transactions."""
 
     def __init__(self, gather_s: float) -> None:
         self._gather_s = gather_s
@@ -60,11 +60,11 @@ class LaneMachine:
 
     @property
     def idle(self) -> bool:
-        """Whether everything taken is committed or forgotten."""
+        """Whether every record that was put is committed or forgotten."""
         return not self._entries
 
     def handle(self, event: ev.Event) -> list[ev.Instruction]:
-        """What is to be done now that this has happened."""
+        """Return the instructions that follow from the event."""
         match event:
             case ev.Put() if self._phase in (_Phase.PAUSING, _Phase.REWINDING, _Phase.ENDED):
                 self._give(ev.Drop((event.number,)))
@@ -96,8 +96,8 @@ class LaneMachine:
             self._wait(_Phase.GATHERING, self._gather_s)
 
     def _ready(self) -> tuple[tuple[int, ...], bool]:
-        """The finished records from the front that one transaction takes; whether it would take the next one as well,
-        which is not finished."""
+        """Return the finished records from the front that one transaction takes; and whether it would also take the
+        next record, which is not finished."""
         front = tuple(islice(self._entries, _COMMITTED_TOGETHER))
         finished = tuple(takewhile(lambda number: self._entries[number].finished, front))
         sizes = accumulate(self._entries[number].size for number in front[: len(finished) + 1])
@@ -136,7 +136,7 @@ class LaneMachine:
 
     @staticmethod
     def _otherwise(failed: ev.Commit, event: ev.Failed) -> ev.Commit | None:
-        """What is to be tried instead, if there is something."""
+        """Return the commit that is tried instead of the failed one; None: the lane cannot go on."""
         known = failed.reply_partitions
         match event.trouble:
             case ev.Trouble.UNWRITABLE if len(failed.numbers) > 1:

@@ -1,4 +1,4 @@
-"""What a processor counts (Prometheus)."""
+"""The metrics of a processor (Prometheus)."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -10,7 +10,7 @@ _STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 
 
 class ProcessorMetrics:
-    """The counters of one processor in one registry."""
+    """The metrics of one processor in one registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._events = Counter(
@@ -37,17 +37,17 @@ class ProcessorMetrics:
         )
         self._skipped = Counter(
             "picturematch_requests_skipped",
-            "Requests that are passed over: removed (by retention, before they were decided), worked_on (decided;"
-            " the group's offset was lost), other_log (of a topic that was made again or lost records: older than the"
+            "Requests that the group skipped: removed (by retention, before they were decided), worked_on (decided;"
+            " the group's offset was lost), other_log (of a topic that was created anew or lost records: older than the"
             " group's last commit, or decided).",
             ("reason",),
             registry=registry,
         )
         for reason in Skip:
-            self._skipped.labels(reason.value)
+            self._skipped.labels(reason.value)  # the series exist from the start, with the value 0
         self._replies_left_out = Counter(
             "picturematch_replies_left_out",
-            "Replies that were not written, since the replies topic does not have their partition any more.",
+            "Replies that were not written, because the replies topic does not have their partition any more.",
             registry=registry,
         )
         self.outstanding = Gauge(
@@ -56,12 +56,12 @@ class ProcessorMetrics:
         self.people = Gauge("picturematch_people", "People enrolled.", registry=registry)
         self.foreign_faces = Gauge(
             "picturematch_foreign_faces",
-            "Faces not searched because another embedder made them; enrol those people again.",
+            "Faces that are not searched because their embeddings are of another embedder; enrol those people again.",
             registry=registry,
         )
 
     def committed(self, emission: Emission) -> None:
-        """What follows from a request is durable."""
+        """Count a request whose records are durable."""
         (self._events if emission.kept else self._answers_only).labels(emission.kind, emission.outcome).inc()
         if emission.mute:
             self._replies_left_out.inc()
@@ -69,9 +69,9 @@ class ProcessorMetrics:
             self._stages.labels(stage).observe(spent_ms / 1000.0)
 
     def skipped(self, skipped: Skipped) -> None:
-        """The group goes on behind requests that it is not given."""
+        """Count requests that the group skipped."""
         self._skipped.labels(skipped.reason.value).inc(skipped.count)
 
     def commit_failed(self) -> None:
-        """A transaction was aborted."""
+        """Count a transaction that was aborted."""
         self._commits_failed.inc()

@@ -1,7 +1,7 @@
-"""From what was decided to the records that are written: pure.
+"""Builds the records that follow from a decision: event, evidence, reply and dead letter. Pure.
 
-Every request is answered; every request leaves one event, but for a query whose caller asked for none. Such a query
-leaves one only where it would be lost otherwise (processor.processing).
+Every request is answered, and every request leaves one event, except a query whose caller asked for none. Such a query
+leaves an event only if there would be no other trace of it (`Processed.would_be_lost`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +22,15 @@ from processor.processing import Processed, digests_of
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """What follows from one request: what is counted of it (`timings_ms`: milliseconds per stage), the records that are
-    written, and whether its event is one of them (`kept`), and its reply not, for want of its partition (`mute`)."""
+    """The result of one request.
+
+    Attributes:
+        kind, outcome: the labels of the request in metrics.
+        timings_ms: stage -> milliseconds.
+        records: the records to be written.
+        kept: whether the event is one of the records.
+        mute: whether the reply was left out, because the replies topic does not have its partition any more.
+    """
 
     kind: str
     outcome: str
@@ -33,7 +40,7 @@ class Emission:
     mute: bool = False
 
     def without_replies(self, topic: str, partitions: int) -> "Emission":
-        """The same, without a reply to a partition that `topic`, the replies', does not have."""
+        """Return this emission without replies to partitions that `topic`, the replies topic, does not have."""
         records = tuple(
             record
             for record in self.records
@@ -44,8 +51,12 @@ class Emission:
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """What events and evidence name: the networks (role -> identity), and the ids of the policy and of the model set in
-    the configs topic."""
+    """The ids in events and evidence.
+
+    Attributes:
+        models: the networks, role -> identity.
+        policy, model_set: the ids of the policy and of the model set in the configs topic.
+    """
 
     models: dict[str, str]
     policy: str
@@ -54,7 +65,10 @@ class Ids:
 
 @dataclass(frozen=True, slots=True)
 class Emitter:
-    """Makes the output records of one processor. `clock`: epoch seconds; `evidence`: evidence is kept."""
+    """Builds the output records of one processor.
+
+    `clock` returns epoch seconds; `evidence` is whether evidence is written.
+    """
 
     topics: Topics
     context: Context
@@ -64,29 +78,32 @@ class Emitter:
     evidence: bool = True
 
     def of(self, done: Processed, decision: Decision, gallery_version: int) -> Emission:
-        """The event and the evidence (where they are left), the reply, and (after an unexpected error) the dead letter.
+        """Return the emission of a request: event and evidence (if they are left), reply, dead letter (after an error).
 
-        `decision` is that about `done`; `gallery_version` the one that holds what it wrote, or that it is based on.
+        Args:
+            done: the processed request.
+            decision: the decision about the request.
+            gallery_version: the version that contains the records of the decision, or on which the decision is based.
         """
         call, request = done.call, done.request
         if decision.refusal is not None:
             answer: Answer = refused_answer(decision.refusal)
         else:
             answer = call.answer(request, decision, self.context, done.photo)
-        left = self._left(done, decision, gallery_version) if done.leaves_event else ()
-        records = (*left, *_reply(done, answer, gallery_version), *self._dead_letter(done))
-        return Emission(call.kind, decision.outcome, decision.timings_ms, records, kept=bool(left))
+        kept = self._kept(done, decision, gallery_version) if done.leaves_event else ()
+        records = (*kept, *_reply(done, answer, gallery_version), *self._dead_letter(done))
+        return Emission(call.kind, decision.outcome, decision.timings_ms, records, kept=bool(kept))
 
     def photos(self, decision: PersonDecision) -> tuple[NewRecord, ...]:
-        """The records of the photos topic."""
+        """Return the decision's records of the photos topic."""
         return tuple(NewRecord(self.topics.photos, key, value) for key, value in decision.photos)
 
     def people(self, decision: PersonDecision, photos: Sequence[Position]) -> tuple[NewRecord, ...]:
-        """The records of the people topic. `photos`: where the decision's records of the photos topic were written."""
+        """Return the decision's records of the people topic; `photos` are the positions of its photos."""
         records = decision.people_records([(place.partition, place.offset) for place in photos])
         return tuple(NewRecord(self.topics.people, key, value, partition=0) for key, value in records)
 
-    def _left(self, done: Processed, decision: Decision, gallery_version: int) -> tuple[NewRecord, ...]:
+    def _kept(self, done: Processed, decision: Decision, gallery_version: int) -> tuple[NewRecord, ...]:
         call, at = done.call, self._at(done, gallery_version)
         event = call.event(done.request, decision, self.context, at)
         headers = cloud_event_headers(event, call.event_type, self.event_source)
@@ -148,5 +165,5 @@ def _reply(done: Processed, answer: Answer, gallery_version: int) -> tuple[NewRe
 
 
 def version_after(positions: Sequence[Position]) -> int:
-    """The gallery version that holds all these people records."""
+    """Return the gallery version that contains the people records at all these positions."""
     return max(position.offset for position in positions) + 1

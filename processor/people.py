@@ -1,10 +1,10 @@
-"""What a processor asks of the people topic: the fold, how far it has been read, and the photos.
+"""A processor's access to the people: the fold of the people topic, the version up to which it is read, the photos.
 
-Nobody decides against people of whom a record cannot be read: a match might miss the one person it must find, and an
-enrolment might write over a person it cannot see. A call that somebody waits for is refused at once with 50380, so that
-the device hears it. Of the requests without a deadline (dead letters sent again) a match waits, since nobody would send
-it again; a request about people becomes a dead letter once more, since the deletion of the very person may stand behind
-it in the order of the admin topic.
+No decision is made while a record of the people topic is unreadable: a match might miss the one person that it must
+find, and an enrolment might overwrite a person that it does not know of. A request with a deadline is refused at once
+with 50380, so that the device gets an answer. A request without a deadline is a dead letter that was sent again: a
+match waits, because nobody would send it once more; a request about people becomes a dead letter again, because the
+deletion of the unreadable person may follow it in the admin topic.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,16 +21,16 @@ from engine.gallery.people import People
 from processor.envelope import Envelope
 
 Reached = Callable[[int, float], Awaitable[bool]]
-"""Wait until the people topic has been read up to a version, at most so many seconds; whether it was."""
+"""A function (version, seconds) that waits at most so long until the people topic is read up to the version, and
+returns whether it is."""
 
 _READ_WAIT_S = 30.0
-"""How long a decision about a person waits for the records of the one before; they are committed, so it is a matter of
-reading them."""
+"""The longest wait for people records that are committed already and only have to be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeopleAccess:
-    """The people as one processor sees them. `people` is the fold that its owner keeps reading the topic into."""
+    """The people as one processor knows them. `people` is the fold; its owner reads the people topic into it."""
 
     broker: Broker
     topic: str
@@ -39,20 +39,23 @@ class PeopleAccess:
     reached: Reached
 
     async def end(self) -> int:
-        """The version above everything that is in the topic now."""
+        """Return the gallery version that contains every record that is in the people topic now."""
         return (await self.broker.end_offsets(self.topic))[0]
 
     async def read_up_to(self, version: int) -> None:
-        """Wait until the fold has everything below `version`, which is in the topic.
+        """Wait until the fold contains the records of gallery version `version`, which must be in the topic already.
 
         Raises:
-            BrokerUnavailable: it could not be read in time.
+            BrokerUnavailable: the records could not be read in time.
         """
         if not await self.reached(version, _READ_WAIT_S):
             raise BrokerUnavailable("the people topic could not be read in time")
 
     async def complete(self, envelope: Envelope) -> Refusal | None:
-        """None once every record can be read; the refusal of a request whose sender waits, as long as one cannot."""
+        """Return None if no record of the people topic is unreadable; else refuse or wait, by the request's deadline.
+
+        With a deadline the refusal is returned at once; without one, None once the last unreadable record is replaced.
+        """
         while self.people.unreadable:
             if envelope.deadline_s is not None:
                 return PEOPLE_UNREADABLE
@@ -60,7 +63,7 @@ class PeopleAccess:
         return None
 
     async def photo(self, identity_id: str, number: int) -> bytes | None:
-        """The JPEG that the face was enrolled with; None where there is none, or none that can be read.
+        """Return the JPEG with which the face was enrolled; None: there is no photo, or it cannot be found or decoded.
 
         Raises:
             BrokerError: the log cannot be read.

@@ -1,4 +1,4 @@
-"""The threads that networks run in: those for work that a door waits for, and those for work that gives way to it."""
+"""The threads in which networks run: threads for urgent work, such as matches, and background threads."""
 
 import asyncio
 import os
@@ -11,28 +11,28 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _NICENESS = 10
-"""Of the threads that give way: the system gives each of them a tenth of what it gives to one that does not, so that
-the work goes on, slowly, however busy the others are."""
+"""The niceness of background threads: the system gives each a tenth of the time of another thread, so that their work
+goes on slowly, however busy the other threads are."""
 
 
 class MatchingPool:
-    """`workers` threads for urgent work, and one fewer, at least one, for work that gives way to it."""
+    """`workers` threads for urgent work, and `workers` - 1, at least one, background threads of lower priority."""
 
     def __init__(self, workers: int) -> None:
         self._urgent = ThreadPoolExecutor(workers, "match")
-        self._patient = ThreadPoolExecutor(max(1, workers - 1), "prepare", _give_way)
+        self._background = ThreadPoolExecutor(max(1, workers - 1), "prepare", _lower_priority)
 
     def shutdown(self) -> None:
-        """Wait for the work under way and forget what is queued."""
-        for executor in (self._urgent, self._patient):
+        """Wait for running work, and drop queued work."""
+        for executor in (self._urgent, self._background):
             executor.shutdown(wait=True, cancel_futures=True)
 
     async def run(self, work: Callable[[], T], *, urgent: bool) -> T:
-        """The result of `work`, which runs in a thread; raises what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._urgent if urgent else self._patient, work)
+        """Run `work` in a thread, return its result and raise its errors."""
+        return await asyncio.get_running_loop().run_in_executor(self._urgent if urgent else self._background, work)
 
 
-def _give_way() -> None:
-    """Have the system prefer other threads to the one that calls this, where it can (Linux)."""
+def _lower_priority() -> None:
+    """Lower the priority of the calling thread, if the system can (Linux)."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

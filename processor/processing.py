@@ -1,6 +1,6 @@
-"""From a request record to what is known about it: the part that may run for many records at once.
+"""Processes request records, many at the same time: decodes them, decides queries, prepares changes of people.
 
-Queries are decided here. Of a change of the people only the slow part is prepared, because the decision is made in the
+Only the slow part of a change, decoding and embedding, is done here, because the decision about a change is made in the
 order of the log (processor.admin_lane).
 """
 
@@ -37,7 +37,7 @@ EXPIRED = Refusal(Code.TIMEOUT, "the answer was not ready within the deadline")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a record is a dead letter: the stage it failed in and the error in words without its data."""
+    """The reason why a record becomes a dead letter: the stage that failed, and the error in words, without data."""
 
     stage: str
     error: str
@@ -45,11 +45,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Processed:
-    """A request and what is known about it without knowing what the requests before it come to.
+    """A processed request: everything that does not depend on the decisions about earlier requests.
 
-    `decision` is None where the request is a change that is still to be decided, from `prepared`. `gallery_version` is
-    the one that the decision is based on; `photo` the enrolled JPEG that the answer shows; `digests` the sha256 (hex)
-    of the request's pictures, None where nobody computed them yet.
+    Attributes:
+        record, envelope: the record of the request, and its decoded headers.
+        call, request: the kind of call, and the decoded request.
+        decision: the decision; None: the request is a change that is still to be decided, from `prepared`.
+        prepared: the findings and embeddings of a change.
+        gallery_version: the version on which the decision is based.
+        photo: the enrolled JPEG for the answer; None: the answer contains none.
+        failure: the reason why the record becomes a dead letter; None: it does not.
+        digests: the sha256 (hex) of each picture of the request; None: not computed yet.
     """
 
     record: Record
@@ -65,27 +71,29 @@ class Processed:
 
     @property
     def would_be_lost(self) -> bool:
-        """Whether an answer alone would leave no trace of what happened: after an unexpected error, and where nobody
-        waits for the answer to a dead letter that was sent again."""
+        """Whether there must be an event even if the caller asked for none.
+
+        That is so after an unexpected error, and for a dead letter that was sent again, whose answer nobody awaits.
+        """
         return self.failure is not None or self.envelope.retry_of is not None
 
     @property
     def leaves_event(self) -> bool:
-        """Whether an event is written."""
+        """Whether an event of the request is written."""
         return self.call.leaves_event(self.request) or self.would_be_lost
 
 
 def unreadable(record: Record, envelope: Envelope, failure: Failure) -> Processed:
-    """A record that is no request, or of whose request nothing can be made."""
+    """Return the processed form of a record that contains no request, or whose request cannot be processed."""
     request = UnreadableRequest(envelope.request_id, record.timestamp_ms / 1000.0)
     return Processed(record, envelope, UNREADABLE, request, UNREADABLE_DECISION, failure=failure)
 
 
 class Processing:
-    """Processes the records of one topic on a pool of matching threads; never raises for what a record contains.
+    """Processes the records of one topic on a pool of matching threads; no content of a record makes it raise.
 
-    `administrative`: the topic is the admin topic, whose requests do not take the turn of others in the pool. `clock`:
-    epoch seconds.
+    `administrative`: the topic is the admin topic, whose requests run in the background threads of the pool. `clock`
+    returns epoch seconds.
     """
 
     def __init__(
@@ -105,7 +113,7 @@ class Processing:
         self._administrative = administrative
 
     async def __call__(self, record: Record) -> Processed:
-        """All that can be known about a record without knowing what the records before it come to."""
+        """Process a record as far as that does not depend on the decisions about earlier records."""
         envelope = envelope_of(record, self._replies_topic)
         if record.damaged:
             log.error("request %s is damaged in the log; it becomes a dead letter", envelope.request_id)
@@ -124,7 +132,7 @@ class Processing:
             return await self._query(processed)
         except Refused as refused:
             ended = self._refused(processed, refused.refusal)
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, this request still gets its event and answer
+        except Exception as error:  # noqa: BLE001 - after any error the request still gets its event and answer
             internal, failure = _unexpected(envelope, call.kind, error)
             ended = replace(self._refused(processed, internal), failure=failure)
         if not ended.leaves_event or not call.pictures(request):
@@ -133,9 +141,9 @@ class Processing:
         return replace(ended, digests=await asyncio.to_thread(digests_of, ended))
 
     def expire(self, processed: Processed) -> Processed:
-        """What is left of a query whose sender has been answered TIMEOUT meanwhile: the refusal that says so.
+        """Return the query refused as expired, because the ingress has answered TIMEOUT meanwhile.
 
-        What became a dead letter stays one.
+        A request that becomes a dead letter is returned unchanged.
         """
         return processed if processed.failure is not None else self._refused(processed, EXPIRED)
 
@@ -165,11 +173,11 @@ class Processing:
         return unreadable(record, envelope, Failure("decode", error))
 
     async def _in_pool(self, processed: Processed, work: Callable[[], T]) -> tuple[T, tuple[str, ...] | None]:
-        """What `work` returns, and the digests of the pictures where an event is left."""
+        """Run `work` in the pool; return its result, and the digests of the pictures if an event is left."""
         asked, envelope = time.perf_counter(), processed.envelope
 
         def unless_expired() -> tuple[T, tuple[str, ...] | None]:
-            # Asked at the moment a thread is free: work that nobody waits for any more is not inferred.
+            # Checked when a thread is free, so that no inference runs for a request that nobody waits for any more.
             if envelope.expired(self._clock()):
                 raise Refused.of(EXPIRED)
             began = time.perf_counter()
@@ -180,14 +188,14 @@ class Processing:
 
         done = await self._pool.run(unless_expired, urgent=not self._administrative)
         if envelope.expired(self._clock()):
-            # Whoever waited has been answered TIMEOUT meanwhile; the event says the same.
+            # The ingress has answered TIMEOUT meanwhile; the event must have the same result.
             raise Refused.of(EXPIRED)
         return done
 
     async def _wait_for_gallery(self, envelope: Envelope) -> None:
         access, wanted = self._access, envelope.gallery_version
         if wanted > access.people.version and not await access.reached(wanted, self._gallery_wait_s):
-            raise Refused(Code.OVERLOADED, "the people enrolled last are not loaded yet; try again shortly")
+            raise Refused(Code.OVERLOADED, "the people enrolled last are not loaded yet: try again shortly")
         refusal = await access.complete(envelope)
         if refusal is not None:
             raise Refused.of(refusal)
@@ -205,7 +213,7 @@ class Processing:
 
 
 def digests_of(processed: Processed) -> tuple[str, ...]:
-    """The sha256 (hex) of each picture of the request."""
+    """Return the sha256 (hex) of each picture of the request."""
     return tuple(map(picture_digest, processed.call.pictures(processed.request)))
 
 

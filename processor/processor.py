@@ -1,7 +1,8 @@
-"""The processor role: consume requests, match, and emit event, reply, people and offset as one fact.
+"""The processor role: takes requests, decides them, and commits event, reply, people records and offset together.
 
-Order of a shutdown: stop fetching; let what was fetched be committed, within the caller's deadline; stop the lanes;
-leave the group; stop the threads. What was not committed is delivered again to whoever comes next.
+A shutdown has this order: stop fetching; commit the fetched requests, within the caller's deadline; stop the lanes;
+leave the groups; stop the threads. Requests that were not committed are delivered again to another processor, or to the
+next one.
 """
 
 import asyncio
@@ -43,10 +44,10 @@ log = logging.getLogger(__name__)
 
 
 class Processor:
-    """One member of the two processor groups: that of the requests, and that of the admin topic.
+    """A member of the two groups of processors: the group of the requests topic and that of the admin topic.
 
-    `people` is the fold that the caller keeps reading the people topic into; `reached` waits for it. `clock` tells
-    epoch seconds. `max_pixels` bounds what is decoded.
+    The caller reads the people topic into the fold `people`; `reached` waits until the fold has a version. `clock`
+    returns epoch seconds. `max_pixels` is the limit of decoded pictures.
     """
 
     def __init__(
@@ -136,15 +137,15 @@ class Processor:
         await self._stack.aclose()
 
     async def failed(self) -> None:
-        """Wait until the processor cannot go on.
+        """Wait until a task of the processor fails, so that the processor cannot go on.
 
         Raises:
-            Exception: what stopped it.
+            Exception: the error of that task.
         """
         await asyncio.shield(self._failed)
 
     async def drain(self, deadline_s: float) -> None:
-        """Fetch no more, and wait at most `deadline_s` seconds until what was fetched is committed."""
+        """Stop fetching, and wait at most `deadline_s` seconds until every fetched record is committed."""
         for intake in self._intakes:
             intake.stop()
         waits = [intake.idle for intake in self._intakes]

@@ -6,17 +6,17 @@ import msgspec
 
 
 class ProcessorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a processor works."""
+    """The settings of a processor."""
 
     workers: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
-    """Matching threads; 0 takes one per core."""
+    """The number of matching threads; 0: one per core."""
     queued_per_worker: Annotated[int, msgspec.Meta(ge=1, le=64)] = 16
-    """Requests fetched ahead for each worker; more stay in the log."""
+    """The number of requests that are fetched ahead for each matching thread; the others stay in the log."""
     commit_wait_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 30
-    """How long a finished result waits for those behind it in its partition, so that a backlog shares transactions."""
+    """The longest wait of a finished request for later ones of its partition, so that many share a transaction."""
     gallery_wait_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 1000
-    """How long a request waits for people that its sender has seen enrolled; after it, OVERLOADED."""
+    """The longest wait of a request for people enrolled before it; after that the answer is OVERLOADED."""
     evidence: bool = True
     """Whether each match leaves evidence: the embedding of the probe, the nearest people, the findings."""
     event_source: str = "/picturematch"
-    """CloudEvents source of the events: a URI-reference naming this installation."""
+    """The CloudEvents source of the events: a URI-reference that names this installation."""

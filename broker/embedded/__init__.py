@@ -1,8 +1,8 @@
-"""The log on one machine: a SQLite file in the data folder, crash-safe, without a server. It is not Kafka.
+"""The embedded adapter: the log on one machine, a SQLite file in the data folder, crash-safe, without a server.
 
-One process owns the folder and writes (`owner`). Other commands on the same folder read beside it (`guest`) and keep
-their own groups' offsets in small files of their own; nothing they do, or fail to do, holds the owner up. A group has
-one member. The folder holds::
+One process, the owner, writes (`owner`). Other commands on the same folder, the guests, only read (`guest`) and keep
+their groups' offsets in small files of their own; a guest that stops or fails never delays the owner. A group has one
+member. The folder contains::
 
     log.sqlite     the records, topics and the owner's group offsets (WAL mode, synchronous FULL)
     log.lock       locked by the owner for as long as it runs, as is the database file itself
@@ -10,14 +10,14 @@ one member. The folder holds::
 
 The layers, each importing only those above it::
 
-    store       the file's shape and how it is opened       rows, records   reading it; checksums, damage
-    folder, locks, place    whose folder it is, and whether it is still there
-    clocks      whether the clock may be believed           upkeep      retention, compaction, giving space back
-    wal         what SQLite will drop of a damaged WAL      check, backup   looking a log over, copying and restoring it
-    logfile     a log in a file of its own: backups of any adapter
-    writer      the one writing thread, group commit        tail        what the event loop knows of the log's end
-    reads       threads that read                           cursor      a place in a topic: readers and members
-    owner, guest    the two brokers
+    store       the tables of the file, and its opening     rows, records   reading the tables; checksums, damage
+    folder, locks, place    rights on the folder, its owner, and whether its files are still at their paths
+    clocks      whether the system's clock is trusted       upkeep      retention, compaction, shrinking the file
+    wal         what SQLite will drop of a damaged WAL      check, backup   checking, copying and restoring a log
+    logfile     a log in a single file: backups of either adapter
+    writer      the writing thread, group commit            tail        ends and newest records in memory
+    reads       the reading threads                         cursor      the offsets of a reader or a member
+    owner, guest    the log of the owner and of a guest
 """
 
 from broker.embedded.backup import backup_log, restore_log, verify_backup

@@ -1,4 +1,4 @@
-"""A copy of the whole log in one file, made beside a running server; and a log made from such a copy."""
+"""Backup: copies the whole log into one file, also while a server runs. Restore: creates a log from such a file."""
 
 import contextlib
 import os
@@ -16,21 +16,21 @@ from broker.embedded.store import LOG_FILE, broker_error, check_is_log, open_fil
 from broker.port import BrokerError
 
 _STEP_PAGES = 1024
-_GAP_OFFSETS = 1 << 24  # more records than a partition gets between two backups, of a million times as many offsets
-_PAUSE_S = 0.01  # the writer has its turn between two steps
+_GAP_OFFSETS = 1 << 24  # more records than a partition gets between two backups; there are 2**40 offsets
+_PAUSE_S = 0.01  # the writer can write between two steps
 
 Copied = Callable[[int, int], None]
-"""Told after every step: pages that are copied, pages in all."""
+"""Called after every step with the number of copied pages and the number of all pages."""
 
 
 def backup_log(folder: Path, target: Path, copied: Copied = lambda done, total: None) -> None:
     """Copy the log in `folder` to the new file `target`, readable by its owner only and durable when this returns.
 
-    The copy is the log at one moment. It holds faces, and its deletions are not made up later: keep it no longer than
-    the retention of the log asks for.
+    The copy is the log at one moment. It contains faces, and later deletions in the log do not reach the copy: keep it
+    no longer than the retention of the log.
 
     Raises:
-        BrokerError: there is no log, it is damaged, or the target cannot be written or is there already.
+        BrokerError: there is no log, the log is damaged, or the target exists already or cannot be written.
     """
     source = open_reading(folder)
     try:
@@ -55,21 +55,22 @@ def restore_log(
     accept_damage: bool = False,
     copied: Copied = lambda done, total: None,
 ) -> Path | None:
-    """Make the log in `folder` from a backup; the server must be stopped. Returns where the former log is now, if any.
+    """Create the log in `folder` from a backup; the server must be stopped.
 
-    The backup is looked over before anything is replaced. The former log is moved to a folder in the data folder.
+    The backup is checked before anything is replaced. A former log is moved to a new folder in the data folder, which
+    is returned.
 
     Raises:
         BrokerInUse: a server runs on the folder.
-        BrokerError: the backup is no log; it is damaged and `accept_damage` is False; there is a log already and
-            `replace` is False.
+        BrokerError: the backup is no log; the backup is damaged and `accept_damage` is False; there is a log already
+            and `replace` is False.
     """
     verify_backup(source, accept_damage=accept_damage)
     make_private(folder)
     in_use = f"a server runs on the data folder {folder}: stop it, restore, and start it again"
     present = (folder / LOG_FILE).exists()
     if present and not replace:
-        raise BrokerError(f"there is a log in {folder} already; say --replace to have it moved aside first")
+        raise BrokerError(f"there is a log in {folder} already: add --replace to move that log aside first")
     locks: list[FileLock | PathClaim | DatabaseLock] = [
         FileLock(folder / "log.lock", in_use),
         PathClaim(folder, in_use),
@@ -97,10 +98,10 @@ def restore_log(
 
 
 def _leave_gap(path: Path) -> None:
-    """Have offsets go on far behind the end.
+    """Set the next offset of every partition far behind its end.
 
-    The log had more records when it was lost than the backup has. Readers, files and devices know their offsets, so
-    these must not be used again: a reader that stands behind the end would pass over as many new records.
+    The lost log had more records than the backup. Readers, files and devices know the offsets of those records, so they
+    must not be used again: a reader whose position lies behind the end would skip as many new records.
     """
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
@@ -112,10 +113,10 @@ def _leave_gap(path: Path) -> None:
 
 
 def verify_backup(source: Path, *, accept_damage: bool) -> None:
-    """See that the file is a log of this format and whole.
+    """Check that the file is a log of this format and, unless `accept_damage`, that it is not damaged.
 
     Raises:
-        BrokerError: it is not.
+        BrokerError: the file fails the check.
     """
     try:
         with contextlib.closing(open_file(source)) as connection:
@@ -124,11 +125,11 @@ def verify_backup(source: Path, *, accept_damage: bool) -> None:
     except FileNotFoundError as error:
         raise BrokerError(f"there is no backup {source}") from error
     except sqlite3.Error as error:
-        raise BrokerError(f"{source} is no backup that can be used ({error})") from error
+        raise BrokerError(f"{source} cannot be used as a backup ({error})") from error
     if findings and not accept_damage:
         raise BrokerError(
-            f"the backup {source} is damaged in {len(findings)} places ({findings[0]}): take another one, or say"
-            " --accept-damage to have what is whole"
+            f"the backup {source} is damaged in {len(findings)} places ({findings[0]}): use another backup, or add"
+            " --accept-damage to restore what is whole"
         )
 
 
@@ -136,12 +137,13 @@ def _new_file(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except FileExistsError as error:
-        raise BrokerError(f"{path} is there already: name a new file") from error
+        raise BrokerError(f"{path} exists already: name a new file") from error
 
 
 def _copy(source: sqlite3.Connection, target: Path, copied: Copied, folder: Path) -> None:
     try:
-        # One read transaction: a copy that begins anew with every commit would never end beside a busy server.
+        # One read transaction, because SQLite begins the copy anew at every commit outside of one: beside a busy server
+        # the copy would never end.
         source.execute("BEGIN")
         source.execute("SELECT count(*) FROM topic").fetchone()
         with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy:
@@ -159,7 +161,7 @@ def _copy(source: sqlite3.Connection, target: Path, copied: Copied, folder: Path
 
 
 def _move_aside(folder: Path) -> Path | None:
-    """Move the log's files and the cursors of its readers to a new folder in the data folder."""
+    """Move the log's files, and copy the offsets of groups, to a new folder in the data folder, which is returned."""
     names = [LOG_FILE, f"{LOG_FILE}-wal", f"{LOG_FILE}-shm"]
     present = [folder / name for name in names if (folder / name).exists()]
     if not present:

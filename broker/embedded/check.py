@@ -1,4 +1,4 @@
-"""Looks a whole log over, reading only: SQLite's own check, every record's checksum, gaps between offsets, the WAL."""
+"""Checks a whole log without writing: SQLite's own check, checksums of all records, gaps between offsets, the WAL."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,13 @@ _SQLITE_SENTENCES = 20
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a check is: the part it looks at, records looked at since the last of these, and what it found there."""
+    """The progress of a check.
+
+    Attributes:
+        part: the part of the log that is checked now.
+        records: the number of records checked since the last `Progress`.
+        findings: a sentence for each damage found since the last `Progress`.
+    """
 
     part: str
     records: int = 0
@@ -27,10 +33,10 @@ class Progress:
 
 
 def check_log(folder: Path, *, beside_server: bool) -> Iterator[Progress]:
-    """Look the log in `folder` over, piece by piece.
+    """Check the log in `folder`, piece by piece.
 
-    `beside_server`: a server has the log open, so its WAL is in use and not looked at. A server may go on meanwhile;
-    while SQLite's own check runs, its WAL grows.
+    `beside_server`: a server has the log open, so the WAL is in use and is not checked. The server may go on writing;
+    its WAL grows while SQLite's own check runs.
 
     Raises:
         BrokerError: the log cannot be opened.
@@ -53,7 +59,11 @@ def check_log(folder: Path, *, beside_server: bool) -> Iterator[Progress]:
 
 
 def look_over(connection: sqlite3.Connection) -> Iterator[Progress]:
-    """Look a log over that is open. Raises sqlite3.Error for what is no damage."""
+    """Check an open log, piece by piece.
+
+    Raises:
+        sqlite3.Error: the log cannot be read, for another reason than damage.
+    """
     try:
         yield Progress("file", findings=_integrity(connection))
         for topic in load_topics(connection).values():
@@ -67,7 +77,7 @@ def look_over(connection: sqlite3.Connection) -> Iterator[Progress]:
 
 
 def record_count(folder: Path) -> int | None:
-    """How many records there are to look at; None where the file cannot tell."""
+    """Return the number of records in the log; None: damage prevents counting."""
     connection = open_reading(folder)
     try:
         return int(connection.execute("SELECT count(*) FROM record").fetchone()[0])
@@ -83,7 +93,7 @@ def _wal(database: Path) -> Sequence[str]:
         return []
     certain = "" if lost.certain else ", which a power cut or a kill may have left half written"
     dropped = f"at most {lost.transactions} transactions ({lost.frames} frames) behind the damage"
-    return [f"the WAL is damaged: {dropped} will be dropped when the server starts{certain}"]
+    return [f"the WAL is damaged: {dropped} will be lost when the server starts{certain}"]
 
 
 def _integrity(connection: sqlite3.Connection) -> Sequence[str]:
@@ -93,11 +103,11 @@ def _integrity(connection: sqlite3.Connection) -> Sequence[str]:
         if not is_damage(error):
             raise
         return [f"the file is damaged ({error})"]
-    return [f"the file is damaged: {' '.join(str(told).split())}" for (told,) in rows if told != "ok"]
+    return [f"the file is damaged: {' '.join(str(finding).split())}" for (finding,) in rows if finding != "ok"]
 
 
 def _partition(connection: sqlite3.Connection, topic: Topic, partition: int) -> Iterator[Progress]:
-    """Every record of a partition. One that is missing where none may be missing is read as a damaged one."""
+    """Check every record of a partition; a record that is missing without a reason is read as a damaged record."""
     part = f"{topic.spec.name}, partition {partition}"
     end = end_offsets(connection, [topic.shards[partition]])[topic.shards[partition]]
     at, ended = 0, False
@@ -110,11 +120,11 @@ def _partition(connection: sqlite3.Connection, topic: Topic, partition: int) -> 
 
 
 def _groups(connection: sqlite3.Connection) -> Sequence[str]:
-    """Groups that stand behind the end of a partition, where they would miss what comes."""
+    """Find groups whose offset lies behind the end of its partition, so that they would miss new records."""
     ends = end_offsets(connection)
     rows = connection.execute("SELECT group_name, shard_id, next_offset FROM group_offset").fetchall()
     return [
-        f"group {group} stands at offset {offset}, behind the end of its partition, {ends[shard]}"
+        f"group {group} has committed offset {offset}, behind the end of its partition, {ends[shard]}"
         for group, shard, offset in rows
         if shard in ends and offset > ends[shard]
     ]

@@ -1,4 +1,4 @@
-"""The checksum of a record: what shows that the file still says what was written."""
+"""The checksum of a record, by which a reader detects that the file no longer contains what was written."""
 
 import struct
 from zlib import crc32
@@ -16,10 +16,10 @@ def record_checksum(
     headers: bytes | None,
     value: bytes | None,
 ) -> int:
-    """CRC-32 (zlib's) of a record's place, time and contents; an absent content differs from an empty one.
+    """Return the CRC-32 (zlib's) of a record's position, time and contents; an absent content is not an empty one.
 
-    The sums found by chance in damaged bytes are one in four thousand million. It is no protection against somebody
-    who changes the file on purpose.
+    Damaged bytes have the right checksum by chance once in four thousand million cases (2**32). The checksum does not
+    protect against somebody who changes the file on purpose.
     """
     lengths = (_ABSENT if content is None else len(content) for content in (key, headers, value))
     crc = crc32(_HEAD.pack(partition, offset, timestamp_ms, *lengths), crc32(topic.encode()))

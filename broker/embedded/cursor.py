@@ -1,4 +1,4 @@
-"""A place in every partition of a topic, and how it moves: what readers and group members share."""
+"""The next offsets of a reader or of a group member in the partitions of a topic, and fetching from there on."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,13 @@ from broker.embedded.records import read_records
 from broker.embedded.rows import Topic
 from broker.port import Record
 
-_FETCH_BYTES = 32 * 1024 * 1024  # what one fetch may hold in memory, besides its last record
+_FETCH_BYTES = 32 * 1024 * 1024  # the bytes of one fetch; its last record may exceed them
 
 
 class Cursor:
-    """Reads partitions of one topic from given offsets on, fairly.
+    """Reads partitions of one topic from given offsets on, in turns.
 
-    A fetch moves the cursor only as it returns, after its last await: cancelled, it has lost nothing.
+    A fetch moves the cursor only after its last await, when it returns, so a cancelled fetch loses no record.
     """
 
     def __init__(self, log: Log, topic: Topic, offsets: Mapping[int, int]) -> None:
@@ -32,20 +32,20 @@ class Cursor:
         return dict(self._next)
 
     def next_offset(self, topic: str, partition: int) -> int | None:
-        """The offset that is read next there, or None where this cursor does not read."""
+        """Return the offset that is read next in the partition; None: this cursor does not read that partition."""
         return self._next.get(partition) if topic == self._topic.spec.name else None
 
     def seek(self, partition: int, offset: int) -> None:
-        """Read the partition from `offset` on, whatever was delivered."""
+        """Read the partition from `offset` on, whichever records were delivered before."""
         self._next[partition] = offset
         self._log.wake(self._topic.spec.name)
 
     def pause(self, partition: int) -> None:
-        """Leave the partition out."""
+        """Fetch no records of the partition until `resume`."""
         self._paused.add(partition)
 
     def resume(self, partition: int) -> None:
-        """Take the partition in again."""
+        """Fetch records of the partition again."""
         self._paused.discard(partition)
         self._log.wake(self._topic.spec.name)
 
@@ -60,7 +60,7 @@ class Cursor:
             left_s = None if until is None else until - loop.time()
             if left_s is not None and left_s <= 0:
                 return ()
-            if not self._behind():  # an append may have come while another partition was looked at
+            if not self._behind():  # a record may have been appended while another partition was read
                 await self._log.wait(self._topic.spec.name, left_s)
 
     def _behind(self) -> bool:
@@ -71,7 +71,7 @@ class Cursor:
         )
 
     async def _gather(self, max_records: int) -> Sequence[Record]:
-        """What there is now; one partition after another gets the first turn."""
+        """Return the records that one partition has now; the partitions come in turns."""
         for partition in tuple(self._turn):
             records = await self._take(partition, max_records)
             if not records:
@@ -104,7 +104,7 @@ class Cursor:
                 records, exhausted = await self._log.read(read)
                 self._log.damage.note(records)
             if self._next[partition] != start or partition in self._paused:
-                continue  # somebody moved the cursor meanwhile
+                continue  # the cursor was moved or paused meanwhile
             self._next[partition] = end if exhausted else records[-1].offset + 1
             if records:
                 return records

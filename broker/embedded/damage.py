@@ -1,4 +1,4 @@
-"""Names and counts the damaged records that were read, each place once."""
+"""Logs and counts the damaged records that were read, each position once."""
 
 import logging
 from collections.abc import Iterable
@@ -7,24 +7,24 @@ from broker.port import Position, Record
 
 _log = logging.getLogger(__name__)
 
-_NAMED = 20  # so many are told by name; who needs all asks `picturematch log check`
+_NAMED = 20  # so many damaged records are logged; `picturematch log check` reports all
 _REMEMBERED = 100_000
 _KEY_CHARACTERS = 120
 
 
 class DamageLog:
-    """What one open log has met. All calls come from the event loop."""
+    """The damaged records that were read from one open log. All calls come from the event loop."""
 
     def __init__(self) -> None:
         self._places: set[Position] = set()
 
     @property
     def count(self) -> int:
-        """Damaged records met so far."""
+        """The number of damaged records that were read so far."""
         return len(self._places)
 
     def note(self, records: Iterable[Record]) -> None:
-        """Take note of the damaged ones among these."""
+        """Count and log those of the records that are damaged and were not noted before."""
         for record in records:
             if not record.damaged or record.position in self._places or len(self._places) >= _REMEMBERED:
                 continue
@@ -32,11 +32,11 @@ class DamageLog:
             if len(self._places) <= _NAMED:
                 _log.error("%s", damage_sentence(record))
             elif len(self._places) == _NAMED + 1:
-                _log.error("more records of the log are damaged; `picturematch log check` counts all of them")
+                _log.error("more records of the log are damaged; `picturematch log check` reports all of them")
 
 
 def damage_sentence(record: Record) -> str:
-    """Where the damaged record stands and what its key was."""
+    """Return a sentence that names the position and the key of a damaged record."""
     key = "unreadable" if record.key is None else repr(record.key)[1:][:_KEY_CHARACTERS]
     return (
         f"the record at topic {record.topic}, partition {record.partition}, offset {record.offset} is damaged in the"

@@ -1,4 +1,4 @@
-"""The data folder: made, and kept to its owner, since everything in it shows faces."""
+"""The data folder: creates it, and lets only its owner enter it, because its files contain faces."""
 
 import logging
 import os
@@ -15,14 +15,14 @@ _OTHERS = 0o077
 
 
 RESTORED_FILE = f"{LOG_FILE}-restored"
-"""A restored log on its way into place."""
+"""The name of a restored log until the file is whole and the former log is moved aside."""
 
 
 def refuse_half_restored(folder: Path) -> None:
-    """See that no restore was broken off between moving the former log away and putting the new one in its place.
+    """Check that no restore was broken off after it moved the former log aside and before it renamed the new one.
 
     Raises:
-        BrokerError: one was; a server would begin an empty log.
+        BrokerError: a restore was broken off there; a server would begin an empty log.
     """
     if (folder / RESTORED_FILE).exists() and not (folder / LOG_FILE).exists():
         raise BrokerError(
@@ -32,10 +32,10 @@ def refuse_half_restored(folder: Path) -> None:
 
 
 def make_private(folder: Path) -> None:
-    """Make the folder where it is missing; take from others what rights they have on it and on the log's files.
+    """Create the folder if it is missing; remove the rights of other users on the folder and on the log's files.
 
     Raises:
-        BrokerError: it cannot be made, or is open to others and not ours to close.
+        BrokerError: the folder cannot be created; or other users have rights on it that this process may not remove.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -45,7 +45,9 @@ def make_private(folder: Path) -> None:
             if path.lstat().st_mode & _OTHERS and not path.is_symlink():
                 path.chmod(0o700 if path.is_dir() else 0o600)
     except OSError as error:
-        raise BrokerError(f"the data folder {folder} cannot be made ({error.strerror}): choose another one") from error
+        raise BrokerError(
+            f"the data folder {folder} cannot be created ({error.strerror}): choose another data folder"
+        ) from error
 
 
 def _close(folder: Path) -> None:
@@ -56,19 +58,19 @@ def _close(folder: Path) -> None:
     if found.st_uid != os.geteuid():
         raise BrokerError(
             f"the data folder {folder} is open to others (mode {mode:04o}) and belongs to user {found.st_uid}:"
-            f" take a folder of your own, such as {folder / 'picturematch'}, or have its owner `chmod 700` it"
+            f" use a folder of your own, such as {folder / 'picturematch'}, or ask its owner to `chmod 700` it"
         )
     if not (folder / LOG_FILE).exists() and any(folder.iterdir()):
         raise BrokerError(
-            f"the data folder {folder} is open to others (mode {mode:04o}) and holds other files than a log's:"
-            f" take a folder of its own, such as {folder / 'picturematch'}, or `chmod 700` it"
+            f"the data folder {folder} is open to others (mode {mode:04o}) and contains other files than a log's:"
+            f" use a folder for the log alone, such as {folder / 'picturematch'}, or `chmod 700` this one"
         )
     folder.chmod(0o700)
     _log.warning("the data folder %s was open to others (mode %04o); now only its owner may enter it", folder, mode)
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """What of the log is in the folder already."""
+    """The files and folders of the log that are in the data folder already."""
     yield from folder.glob(f"{LOG_FILE}*")
     yield from folder.glob("log.lock")
     yield from folder.glob("replaced-*")

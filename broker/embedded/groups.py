@@ -1,4 +1,4 @@
-"""The files a group keeps beside the log: its lock, and for guests how far it is."""
+"""The files of a group in the data folder: its lock and, for a guest's group, its committed offsets."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from broker.port import BrokerError
 
 
 def group_file(folder: Path, topic: str, group: str, kind: str) -> Path:
-    """Where the group's file of that kind (lock, sqlite) is for that topic."""
+    """Return the path of the group's file of that kind (lock, sqlite) for the topic."""
     return folder / "groups" / f"{quote(group, safe='')}@{quote(topic, safe='')}.{kind}"
 
 
 def group_lock(folder: Path, topic: str, group: str) -> FileLock:
-    """The lock that lets a group have one member on a topic, over all processes on the folder."""
+    """Return the lock by which a group has at most one member on a topic, over all processes on the folder."""
     return FileLock(
         group_file(folder, topic, group, "lock"),
         f"group {group} already reads topic {topic} (process {{process}}) and can have one member here:"
@@ -26,7 +26,7 @@ def group_lock(folder: Path, topic: str, group: str) -> FileLock:
 
 
 class GuestOffsets:
-    """How far a group is and since when, durable, in a SQLite file of its own. Synchronous."""
+    """The committed offsets of a guest's group and the times of the commits, durable, in a SQLite file. Synchronous."""
 
     def __init__(self, folder: Path, topic: str, group: str) -> None:
         self._folder = folder
@@ -40,22 +40,24 @@ class GuestOffsets:
                 " (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL, committed_ms INTEGER)"
             )
             columns = [name for _, name, *_ in self._connection.execute("PRAGMA table_info(progress)")]
-            if "committed_ms" not in columns:  # a file of a version that did not write it down
+            if "committed_ms" not in columns:  # the file is of a version that did not record the time
                 self._connection.execute("ALTER TABLE progress ADD COLUMN committed_ms INTEGER")
         except OSError as error:
             raise BrokerError(f"{path} cannot be written: {remedy(error)}") from error
         except sqlite3.Error as error:
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
                 raise broker_error(error, folder) from error
-            raise BrokerError(f"{path} cannot be used ({error}): delete it to have the group begin anew") from error
+            raise BrokerError(
+                f"{path} cannot be used ({error}): delete that file, then the group begins anew"
+            ) from error
 
     def load(self) -> Mapping[int, Committed]:
-        """Partition -> its last commit."""
+        """Return partition -> the group's last commit."""
         rows = self._connection.execute("SELECT partition, next_offset, committed_ms FROM progress").fetchall()
         return {partition: Committed(next_offset, time_ms) for partition, next_offset, time_ms in rows}
 
     def save(self, partition: int, committed: Committed) -> None:
-        """Durable when it returns."""
+        """Record a commit of the partition; the commit is durable when this returns."""
         row = (partition, committed.offset, committed.time_ms)
         try:
             self._connection.execute(

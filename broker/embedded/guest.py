@@ -1,7 +1,7 @@
-"""The log as another command on the data folder reads it, beside the owner or without one. It writes no record.
+"""The log of a guest: a command that reads the data folder, with or without a running owner, and writes no record.
 
-It polls. Its reads are short, and no statement stays open over an await, so that a guest that is stopped holds
-nothing the owner needs; at worst the WAL grows until it goes on.
+A guest polls. Its reads are short, and no statement stays open over an await, so that a guest whose process is stopped
+blocks nothing that the owner needs; at worst the WAL grows until the guest's process goes on or ends.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from broker.embedded.damage import DamageLog
-from broker.embedded.log import Standing
+from broker.embedded.log import ReadPosition
 from broker.embedded.place import GUESTS_FILES, Place
 from broker.embedded.reads import Reads
 from broker.embedded.rows import Topic, Topics, end_offsets, load_topics, topic_named
@@ -39,7 +39,7 @@ class GuestLog:
         self._place: Place
 
     async def open(self) -> None:
-        """Open the file, which must be there."""
+        """Open the file, which must exist."""
         self._reads = Reads(self.folder, threads=1)  # data_version is counted per connection
         try:
             await asyncio.to_thread(self._reads.open)
@@ -56,21 +56,21 @@ class GuestLog:
             await self._reads.close()
 
     async def refresh(self) -> None:
-        """See the topics and ends as they are now."""
+        """Read the current topics and ends, if the file has changed."""
         try:
-            seen = await self._reads.run(self._look)
+            found = await self._reads.run(self._changes)
         except BrokerError as error:
             self._available = False
             self.trouble = str(error)
             raise
         self.trouble = None
         self._available = True
-        if seen is not None:
-            self._version, self._topics, self._ends = seen
+        if found is not None:
+            self._version, self._topics, self._ends = found
 
-    def _look(self, connection: sqlite3.Connection) -> tuple[int, Topics, dict[int, int]] | None:
+    def _changes(self, connection: sqlite3.Connection) -> tuple[int, Topics, dict[int, int]] | None:
         trouble = self._place.trouble()
-        if trouble is not None:  # a log that nobody writes any more would be read without an end
+        if trouble is not None:  # otherwise the guest would wait for ever for records of a log that nobody writes
             raise BrokerUnavailable(trouble)
         (version,) = connection.execute("PRAGMA data_version").fetchone()
         if version == self._version:
@@ -78,33 +78,33 @@ class GuestLog:
         return version, load_topics(connection), end_offsets(connection)
 
     def available(self) -> bool:
-        """Whether the last look succeeded."""
+        """Return whether the last `refresh` succeeded."""
         return self._available and not self._closed
 
     def topic(self, name: str) -> Topic:
-        """The topic, or UnknownTopic."""
+        """Return the topic; raise UnknownTopic if there is none."""
         return topic_named(self._topics, name)
 
     def end(self, shard: int) -> int:
-        """The shard's end offset as last seen."""
+        """Return the shard's end offset at the last `refresh`."""
         return self._ends.get(shard, 0)
 
     def recent(self, shard: int, offset: int, max_records: int, max_bytes: int) -> Sequence[Record] | None:
-        """A guest remembers nothing."""
+        """Return None: a guest keeps no records in memory."""
         return None
 
     async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """Have `read` done by the reading thread."""
+        """Run `read` in the reading thread and return its result."""
         return await self._reads.run(read)
 
     def submit(self, run: Callable[[Transaction], T]) -> "asyncio.Future[T]":
-        """A guest cannot write."""
+        """Raise BrokerError: a guest cannot write."""
         raise BrokerError(
             f"this command only reads the log in {self.folder}; records are written by the server that owns the folder"
         )
 
     async def wait(self, topic: str, timeout_s: float | None) -> None:
-        """Look again after a short while."""
+        """Wait for 0.05 s or `timeout_s`, whichever is shorter; then refresh."""
         await asyncio.sleep(_POLL_S if timeout_s is None else min(_POLL_S, timeout_s))
         if self._closed:
             raise BrokerError("the log was closed")
@@ -113,10 +113,10 @@ class GuestLog:
         except BrokerUnavailable:
             if self._place.trouble() is not None:
                 raise
-            return  # the next look may succeed; `available` tells meanwhile
+            return  # the next refresh may succeed; until then `available` returns False
 
     def wake(self, topic: str) -> None:
-        """Nothing to do: it polls."""
+        """Do nothing, because a guest polls."""
 
-    def watch(self, place: Standing) -> None:
-        """Nothing to do: the owner cannot see guests, and keeps tombstones for a day."""
+    def watch(self, place: ReadPosition) -> None:
+        """Do nothing: the owner does not know the offsets of guests, and keeps tombstones for a day."""

@@ -1,10 +1,10 @@
-"""When housekeeping is done: checkpoints as the WAL grows; retention, compaction and giving space back by the clock.
+"""Schedules housekeeping: checkpoints as the WAL grows; retention, compaction and shrinking of the file periodically.
 
-Removing is submitted to the writing thread step by step, so appends come in between. Checkpoints run beside the
-writer on a connection of their own; only a WAL that has outgrown its bound is finished by the writer itself.
+Removals are submitted to the writing thread step by step, so that appends run between the steps. Checkpoints use a
+connection of their own beside the writer; only where the WAL has outgrown its bound does the writer run the checkpoint.
 
-Nothing is removed for its age while the system's clock is in doubt (`clocks`). An operator ends the doubt with a file
-in the folder (`picturematch log accept-clock` makes it).
+While the system's clock is not trusted (`clocks`), no record is removed for its age. An operator accepts the clock with
+`picturematch log accept-clock`, which writes a file into the folder.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ from contract.files import write_whole
 
 _CHECKPOINT_BYTES = 16 * 1024 * 1024
 _WAL_MOST_BYTES = 128 * 1024 * 1024
-_COMMIT_OVERHEAD_BYTES = 16 * 1024  # the pages of tree and group offsets that every commit writes besides
-_CHANGES = 20  # records whose times are changed in one transaction: each may hold a picture
+_COMMIT_OVERHEAD_BYTES = 16 * 1024  # pages of the b-tree and of group offsets in every commit
+_CHANGES = 20  # records whose times are changed in one transaction; each may contain a picture
 _TIMED_ROWS = 1_000
 _CLOCK_NOTED_MS = 10 * 60 * 1000
 _ACCEPTED_FILE = "clock.accepted"
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 class Housekeeper:
-    """Does the owner's housekeeping in a task from `start` to `stop`; `sweep` does all of it at once."""
+    """Runs the owner's housekeeping in a task from `start` to `stop`; `sweep` runs all of it at once."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Housekeeper:
         self._times: dict[int, upkeep.Times] = {}
         self._outages = OutageLog(_log)
         self.doubt: str | None = None
-        """Why nothing is removed for its age now, as a sentence."""
+        """The reason why the clock is not trusted and no record is removed for its age; None: the clock is trusted."""
         self._since_checkpoint_bytes = 0
         self._wal_bytes = 0
         self._wal_is_long = asyncio.Event()
@@ -77,17 +77,17 @@ class Housekeeper:
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Open the file for checkpoints. It is done now because another file may stand at the path later."""
+        """Open the file for checkpoints; now, because another file may be at the path later."""
         self._connection = open_checkpointing(self._folder)
 
     async def start(self) -> None:
-        """Begin; looks at the clock first."""
+        """Check the clock and start the task."""
         self._trusted = await self._reads.run(upkeep.trusted_clock)
-        await self._look_at_clock()
+        await self._check_clock()
         self._task = asyncio.create_task(self._run(), name="log-housekeeping")
 
     async def stop(self) -> None:
-        """End; the step under way is finished by the writer."""
+        """Stop the task and close the file; the writer finishes the step under way."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -102,19 +102,19 @@ class Housekeeper:
                 self._connection = None
 
     def written(self, written_bytes: int) -> None:
-        """Count what went into the WAL."""
+        """Count bytes that were written to the WAL; start a checkpoint if there are enough."""
         self._since_checkpoint_bytes += written_bytes + _COMMIT_OVERHEAD_BYTES
         if self._since_checkpoint_bytes >= _CHECKPOINT_BYTES:
             self._wal_is_long.set()
 
     async def _look_for_missing(self) -> None:
-        """Once, at the start: name what compacted topics have lost."""
+        """Log the records that are missing in compacted topics; runs once, at the start."""
         for topic in tuple(self._topics().values()):
             if not topic.spec.compacted:
                 continue
             for partition in range(len(topic.shards)):
-                look = partial(missing_latest, topic=topic, partition=partition)
-                self._damage.note(await self._reads.run(look))
+                read = partial(missing_latest, topic=topic, partition=partition)
+                self._damage.note(await self._reads.run(read))
 
     async def _run(self) -> None:
         with contextlib.suppress(BrokerError):
@@ -133,13 +133,13 @@ class Housekeeper:
             try:
                 await work
             except (BrokerError, sqlite3.Error) as error:
-                self._outages.failed(f"housekeeping of the log is put off: {error}")
+                self._outages.failed(f"housekeeping of the log failed and is tried again: {error}")
                 await asyncio.sleep(1)
             else:
                 self._outages.recovered("housekeeping of the log works again")
 
     async def checkpoint(self) -> None:
-        """Copy the WAL into the file."""
+        """Copy the WAL into the database file."""
         async with self._turn:
             await self._checkpoint()
 
@@ -158,13 +158,13 @@ class Housekeeper:
         return self._connection is None or upkeep.checkpoint(self._connection)
 
     async def sweep(self) -> None:
-        """Apply retention and compaction to every topic, give space back, and leave no deleted record in the WAL.
+        """Apply retention and compaction to every topic, shrink the file, and leave no deleted record in the WAL.
 
         Raises:
-            BrokerError: some of it could not be done; the rest was.
+            BrokerError: a partition could not be cleaned, the others were; or the log cannot be written now.
         """
         async with self._turn:
-            await self._look_at_clock()
+            await self._check_clock()
             removed = False
             failure: BrokerError | None = None
             for topic in tuple(self._topics().values()):
@@ -173,11 +173,11 @@ class Housekeeper:
                         removed |= await self._tend(topic, partition)
                     except BrokerUnavailable:
                         raise
-                    except BrokerError as error:  # a damaged page of one partition must not keep the others
+                    except BrokerError as error:  # a damaged page of one partition must not stop the others
                         failure = error
             await self._save()
             if removed:
-                while (step := await self._writer.submit_alone(upkeep.give_back)).more:
+                while (step := await self._writer.submit_alone(upkeep.shrink)).more:
                     await self._stepped(step)
                 await self._checkpoint()
                 await self._writer.submit_alone(upkeep.truncate_wal)
@@ -185,8 +185,8 @@ class Housekeeper:
             if failure is not None:
                 raise failure
 
-    async def _look_at_clock(self) -> None:
-        """Believe the clock or not; the first doubt, and its end, are told."""
+    async def _check_clock(self) -> None:
+        """Decide whether the clock is trusted; log when a doubt begins and when it ends."""
         now = self._clocks()
         ages = [topic.spec.retention_ms for topic in self._topics().values() if topic.spec.retention_ms is not None]
         shortest_ms = min(ages, default=None)
@@ -199,12 +199,12 @@ class Housekeeper:
             await self._writer.submit(partial(upkeep.save_clock, reading=now))
         if reason is not None and self.doubt is None:
             _log.error(
-                "%s: nothing is removed from the log for its age until that agrees again; where the clock is right,"
-                " say so with `picturematch log accept-clock`",
+                "%s: no record is removed from the log for its age until the clocks agree again; if the system's clock"
+                " is right, run `picturematch log accept-clock`",
                 reason,
             )
         elif reason is None and self.doubt is not None:
-            _log.warning("the system's clock is believed again: records are removed when they are past their age")
+            _log.warning("the system's clock is trusted again: records are removed when they are past their age")
         self.doubt = reason
         if reason is None and (shortest_ms is not None or self._trusted is None) and self._is_worth_noting(now):
             await self._writer.submit(partial(upkeep.save_clock, reading=now))
@@ -215,7 +215,7 @@ class Housekeeper:
         return trusted is None or not now.same_boot(trusted) or now.boot_ms - trusted.boot_ms >= _CLOCK_NOTED_MS
 
     async def _save(self) -> None:
-        """Store how far the times are in order, where that has moved far enough to be worth a write."""
+        """Store up to which offset the times of each shard are in order, if that has grown by enough records."""
         stored = await self._reads.run(
             lambda connection: {s: upkeep.ordered_so_far(connection, s) for s in self._times}
         )
@@ -224,7 +224,7 @@ class Housekeeper:
             await self._writer.submit(partial(upkeep.save_times, times=moved))
 
     async def _order_times(self, topic: Topic, partition: int) -> None:
-        """Put the times of new records in order, so that retention can stop at the first that is not due."""
+        """Put the times of new records in order, so that retention can stop at the first record that is not due."""
         shard = topic.shards[partition]
         known = self._times.get(shard)
         if known is None:
@@ -241,13 +241,13 @@ class Housekeeper:
                 return
 
     async def _stepped(self, step: upkeep.Step) -> None:
-        """Overwriting goes through the WAL like writing; it must not grow for as long as a sweep takes."""
+        """Count the bytes that a step overwrote, which are in the WAL too, and run a checkpoint if the WAL is long."""
         self.written(step.touched_bytes)
         if self._wal_is_long.is_set():
             await self._checkpoint()
 
     async def _tend(self, topic: Topic, partition: int) -> bool:
-        """Keep one partition; whether records were removed."""
+        """Apply retention or compaction to one partition; return whether records were removed."""
         shard = topic.shards[partition]
         if self.doubt is None:
             await self._order_times(topic, partition)
@@ -258,7 +258,8 @@ class Housekeeper:
             if self.doubt is not None:
                 return removed
             lowest = self._lowest(topic.spec.name, partition)
-            return await self._repeat(partial(upkeep.bury, shard=shard, below_offset=lowest)) or removed
+            remove_tombstones = partial(upkeep.remove_tombstones, shard=shard, below_offset=lowest)
+            return await self._repeat(remove_tombstones) or removed
         excess_bytes = 0
         if topic.spec.retention_bytes is not None:
             most_bytes = topic.spec.max_record_bytes
@@ -299,7 +300,7 @@ class Housekeeper:
 
 
 def accept_clock(folder: Path, wall_ms: int) -> None:
-    """Have the owner of the folder believe the system's clock, which says `wall_ms`, at its next sweep or start.
+    """Let the owner of the folder trust the system's clock, now at `wall_ms` (epoch ms), at its next sweep or start.
 
     Raises:
         BrokerError: the folder cannot be written.
@@ -311,11 +312,11 @@ def accept_clock(folder: Path, wall_ms: int) -> None:
 
 
 def _accepted(folder: Path, wall_ms: int) -> bool:
-    """Whether an operator accepted the clock, of late; the file that says so is taken away."""
+    """Return whether an operator accepted the clock within the last hour; delete the file that records it."""
     path = folder / _ACCEPTED_FILE
     try:
-        said = path.read_bytes()[:32]
+        accepted_ms = path.read_bytes()[:32]
         path.unlink()
     except OSError:
         return False
-    return said.strip().isdigit() and abs(int(said) - wall_ms) <= _ACCEPTED_FOR_MS
+    return accepted_ms.strip().isdigit() and abs(int(accepted_ms) - wall_ms) <= _ACCEPTED_FOR_MS

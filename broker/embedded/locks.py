@@ -1,7 +1,8 @@
-"""Locks between processes, which the kernel gives back when their holder dies: on files, and on a folder's path.
+"""Locks between processes, on files and on a folder's path. The kernel releases them when the owning process dies.
 
-A file lock holds for as long as its file is in its place. So the owner also locks the database file itself (whatever
-path leads to it: a symbolic or hard link, a bind mount), and claims the path (whatever folder stands there by now).
+A lock on a lock file excludes others only while that file is at its path. So the owner of the folder also locks the
+database file itself, whatever path leads to it (a symbolic or hard link, a bind mount), and claims the path, whatever
+folder is there by now.
 """
 
 import contextlib
@@ -19,10 +20,10 @@ from contract.files import is_locked, try_lock
 
 
 class FileLock:
-    """An exclusive lock on a file, held from `acquire` to `release`."""
+    """An exclusive lock on a file, from `acquire` to `release`."""
 
     def __init__(self, path: Path, in_use: str) -> None:
-        """`in_use` is the sentence for whom it is refused; {process} in it becomes the holder's number."""
+        """`in_use` is the message of BrokerInUse; {process} in it becomes the id of the process that has the lock."""
         self._path = path
         self._in_use = in_use
         self._fd: int | None = None
@@ -31,7 +32,7 @@ class FileLock:
         """Take the lock.
 
         Raises:
-            BrokerInUse: somebody else has it.
+            BrokerInUse: another process has the lock.
             BrokerError: the file cannot be written.
         """
         try:
@@ -51,7 +52,7 @@ class FileLock:
         self._fd = fd
 
     def keep(self) -> None:
-        """Have the lock again on a file at its path, where somebody deleted the one that was locked."""
+        """Lock a new file at the path, if the locked file was deleted or replaced."""
         if self._fd is None:
             return
         try:
@@ -65,27 +66,27 @@ class FileLock:
         try:
             self.acquire()
         except BrokerError:
-            self._fd = deleted  # the database file and the path are locked besides
+            self._fd = deleted  # the locks on the database file and on the path remain
         else:
             os.close(deleted)
 
     def release(self) -> None:
-        """Give the lock back; nothing happens when it is not held."""
+        """Release the lock; no effect without a lock."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
 
 _OFD_LOCK = getattr(fcntl, "F_OFD_SETLK", None)
-_OWNERS_BYTE = 1 << 62  # far behind the bytes that SQLite locks
+_OWNERS_BYTE = 1 << 62  # the byte that is locked, far behind the bytes that SQLite locks
 _EXCLUSIVE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _OWNERS_BYTE, 1, 0)
 
 
 class DatabaseLock:
-    """A lock on the database file itself, where the system has locks that SQLite's do not disturb (Linux).
+    """A lock on the database file itself, where the system has locks that do not conflict with SQLite's own (Linux).
 
-    It must be taken before SQLite opens the file, and released after SQLite has closed it: closing any descriptor of a
-    file takes SQLite's own locks away.
+    The lock must be acquired before SQLite opens the file, and released after SQLite has closed it, because closing any
+    descriptor of the file in this process releases SQLite's own locks.
     """
 
     def __init__(self, path: Path, in_use: str) -> None:
@@ -94,10 +95,10 @@ class DatabaseLock:
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock; the file is made where it is missing.
+        """Take the lock; the file is created if it is missing.
 
         Raises:
-            BrokerInUse: another process has it, by whatever path.
+            BrokerInUse: another process has the lock, by whatever path.
             BrokerError: the file cannot be opened.
         """
         if _OFD_LOCK is None:
@@ -112,21 +113,21 @@ class DatabaseLock:
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 os.close(fd)
                 raise BrokerInUse(self._in_use) from error
-            # a file system without such locks: the other two have to do
+            # The file system has no such locks: the lock file and the claim on the path must suffice.
         self._fd = fd
 
     def release(self) -> None:
-        """Give the lock back; nothing happens when it is not held."""
+        """Release the lock; no effect without a lock."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
 
-_CALLERS = 4096  # nobody answers those who ask who holds a path, so they stay in the queue
+_CALLERS = 4096  # the queue of connections by processes that look for the owner of the path; none is ever accepted
 
 
 class PathClaim:
-    """A claim on the folder's path, which outlives the folder: a name among the kernel's sockets (Linux), no file."""
+    """A claim on the folder's path by an abstract socket (Linux), which has no file, so that it outlives the folder."""
 
     def __init__(self, folder: Path, in_use: str) -> None:
         self._folder = folder
@@ -137,7 +138,7 @@ class PathClaim:
         """Claim the path.
 
         Raises:
-            BrokerInUse: another process of this user runs a log there, be its folder gone.
+            BrokerInUse: another process of this user, or of root, runs a log at the path, even if its folder is gone.
         """
         if not sys.platform.startswith("linux"):
             return
@@ -151,18 +152,18 @@ class PathClaim:
             holder = _holder(name) if error.errno == errno.EADDRINUSE else None
             if holder is not None:
                 raise BrokerInUse(self._in_use.format(process=holder)) from error
-            return  # a stranger took the name: the locks on the files have to do
+            return  # another user's process took the name: the locks on the files must suffice
         self._socket = claim
 
     def release(self) -> None:
-        """Give the claim back; nothing happens when it is not held."""
+        """Release the claim; no effect without a claim."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
 
 def in_use(folder: Path) -> bool:
-    """Whether a server has the data folder open now."""
+    """Return whether a server has the data folder open now."""
     try:
         fd = os.open(folder / "log.lock", os.O_RDONLY)
     except OSError:
@@ -174,17 +175,17 @@ def in_use(folder: Path) -> bool:
 
 
 def _path_name(folder: Path) -> str:
-    """A name for the path as this process sees it; processes with other mounts see other folders at the same path."""
+    """Return a name for the path within this process's mounts: with other mounts, another folder may be there."""
     root = Path("/").stat()
     mounts = 0
     with contextlib.suppress(OSError):
         mounts = Path("/proc/self/ns/mnt").stat().st_ino
-    seen = f"{mounts} {root.st_dev} {root.st_ino} {folder.resolve()}"
-    return hashlib.sha256(seen.encode("utf-8", "surrogateescape")).hexdigest()
+    path = f"{mounts} {root.st_dev} {root.st_ino} {folder.resolve()}"
+    return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _holder(name: bytes) -> int | None:
-    """The process that listens at that name, if it is this user's or root's."""
+    """Return the id of the process that listens at that name, if the process is this user's or root's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as caller:
         caller.settimeout(1.0)
         try:
@@ -197,7 +198,7 @@ def _holder(name: bytes) -> int | None:
 
 
 def remedy(error: OSError) -> str:
-    """What to do about a file of the data folder that cannot be written."""
+    """Return the reason why a file of the data folder cannot be written, and what the user can do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{error.strerror}; free some space on the disk of the data folder and try again"
     return f"{error.strerror}; run the command as the user who owns the data folder"

@@ -1,4 +1,4 @@
-"""The log as readers and members see it, be it the owner's or a guest's."""
+"""The log as readers and group members use it; the owner's log and a guest's log implement it."""
 
 import asyncio
 import sqlite3
@@ -14,11 +14,11 @@ from broker.port import Record
 T = TypeVar("T")
 
 
-class Standing(Protocol):
-    """Something that stands somewhere in a topic and must not miss a deletion."""
+class ReadPosition(Protocol):
+    """A position in the partitions of a topic; tombstones behind it must not be removed."""
 
     def next_offset(self, topic: str, partition: int) -> int | None:
-        """The offset it reads next, or None where it does not read."""
+        """Return the offset that is read next in the partition; None: the partition is not read."""
         ...
 
 
@@ -32,43 +32,43 @@ class Log(Protocol):
 
     @property
     def damage(self) -> DamageLog:
-        """What was found damaged."""
+        """The damaged records that were read so far."""
         ...
 
     async def open(self) -> None:
-        """Take hold of the folder."""
+        """Open the log in the folder; the owner locks the folder first."""
         ...
 
     async def close(self) -> None:
-        """Let go of it; what was submitted is written first."""
+        """Write what was submitted, close the log, and release the folder."""
         ...
 
     async def refresh(self) -> None:
-        """See the topics and ends as they are now."""
+        """Make sure that `topic` and `end` return the current state."""
         ...
 
     def available(self) -> bool:
-        """Whether the file could be used when last tried."""
+        """Return whether the last attempt to use the file succeeded."""
         ...
 
     def topic(self, name: str) -> Topic:
-        """The topic, or UnknownTopic."""
+        """Return the topic; raise UnknownTopic if there is none."""
         ...
 
     def end(self, shard: int) -> int:
-        """The shard's end offset as last seen."""
+        """Return the shard's end offset at the last commit or `refresh`."""
         ...
 
     def recent(self, shard: int, offset: int, max_records: int, max_bytes: int) -> Sequence[Record] | None:
-        """Records from memory, or None where memory does not reach back so far."""
+        """Return records from memory; None: the record at `offset` is not in memory."""
         ...
 
     async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """Have `read` done by a reading thread."""
+        """Run `read` in a reading thread and return its result."""
         ...
 
     def submit(self, run: Callable[[Transaction], T]) -> "asyncio.Future[T]":
-        """Have `run` done by the writing thread, within a transaction; resolved once that is durable."""
+        """Run `run` in the writing thread, within a transaction; the future is resolved once that is durable."""
         ...
 
     async def wait(self, topic: str, timeout_s: float | None) -> None:
@@ -80,9 +80,9 @@ class Log(Protocol):
         ...
 
     def wake(self, topic: str) -> None:
-        """Let those who wait for the topic look again."""
+        """End every `wait` for the topic."""
         ...
 
-    def watch(self, place: Standing) -> None:
-        """Mind this place, for as long as it exists, when deletions are forgotten."""
+    def watch(self, place: ReadPosition) -> None:
+        """Remove no tombstones behind this position for as long as the object exists."""
         ...

@@ -1,7 +1,7 @@
-"""One log in one file that no server has open: what a backup is, whichever adapter the log had.
+"""A log in a single file that no server has open: the form of a backup of either adapter.
 
-It has the format of the embedded log. Offsets that were never a record's, such as the ends of Kafka's transactions, are
-noted as seams, so that a check does not take them for records that are missing.
+The file has the format of the embedded log. Offsets that no record ever had, such as the ends of Kafka's transactions,
+are recorded as seams, so that a check does not report missing records there.
 """
 
 import os
@@ -24,9 +24,9 @@ _BATCH_BYTES = 8 * 1024 * 1024
 
 
 class LogFileWriter:
-    """Writes a log into a new file; see `broker.backup.Copy`. What was written is durable once the context is left.
+    """Writes a log into a new file; see `broker.backup.Copy`. The file is durable once the context is left.
 
-    Everything raises BrokerError where the file cannot be written.
+    All methods raise BrokerError if the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +48,7 @@ class LogFileWriter:
             os.close(descriptor)
 
     def add_topic(self, spec: TopicSpec, firsts: Mapping[int, int]) -> None:
-        """See `Copy`. What is missing at the front of a compacted topic is a gap like any other."""
+        """See `Copy`. Missing offsets at the front of a compacted topic are recorded as a seam, like any other gap."""
         with _one_transaction(self._connection, self._path):
             ensure_topic(self._connection, self._topics, spec)
             self._topics = load_topics(self._connection)
@@ -79,7 +79,7 @@ class LogFileWriter:
                 self._next[shard] = end
 
     def save_group_offset(self, place: GroupOffset) -> None:
-        """Note where a group goes on; an offset behind the end of the copy is brought back to that."""
+        """Record the offset from which a group goes on; an offset behind the end of the copy becomes the end."""
         shard = self._topics[place.topic].shard(place.partition)
         offset = min(place.offset, self._next[shard])
         with _one_transaction(self._connection, self._path):
@@ -92,7 +92,7 @@ class LogFileWriter:
 
 
 class LogFileReader:
-    """Reads a log's file that was looked over (`verify_backup`)."""
+    """Reads the file of a log, which must have passed `verify_backup`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -113,7 +113,7 @@ class LogFileReader:
         return {name: topic.spec for name, topic in self._topics.items()}
 
     def records(self, topic: str, partition: int) -> Iterator[Sequence[Record]]:
-        """The records of a partition in offset order, in batches of some MiB; damaged ones are among them."""
+        """Yield the records of a partition in offset order, damaged ones included, in batches of some MiB."""
         found = self._topics[topic]
         end = end_offsets(self._connection, [found.shard(partition)])[found.shard(partition)]
         at, ended = 0, False
@@ -126,14 +126,14 @@ class LogFileReader:
             at = records[-1].offset + 1 if records else end
 
     def count(self, topic: str) -> int:
-        """How many records the topic has."""
+        """Return the number of records of the topic."""
         shards = self._topics[topic].shards
         spans = [(shard << OFFSET_BITS, shard + 1 << OFFSET_BITS) for shard in shards]
-        question = "SELECT count(*) FROM record WHERE id >= ? AND id < ?"
-        return sum(int(self._connection.execute(question, span).fetchone()[0]) for span in spans)
+        query = "SELECT count(*) FROM record WHERE id >= ? AND id < ?"
+        return sum(int(self._connection.execute(query, span).fetchone()[0]) for span in spans)
 
     def group_offsets(self) -> Sequence[GroupOffset]:
-        """Where groups go on."""
+        """Return the offsets from which groups go on."""
         rows = self._connection.execute("SELECT group_name, shard_id, next_offset FROM group_offset").fetchall()
         places = {
             shard: (name, partition)
@@ -145,7 +145,7 @@ class LogFileReader:
 
 @contextmanager
 def _one_transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
-    """Everything that is written meanwhile is written together, or nothing of it.
+    """Run the block within one transaction: all of its writes take effect, or none.
 
     Raises:
         BrokerError: the file cannot be written.

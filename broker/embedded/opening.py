@@ -1,4 +1,4 @@
-"""The door: `open_embedded` and the broker it gives."""
+"""`open_embedded` and the broker that it returns."""
 
 import asyncio
 import warnings
@@ -30,23 +30,26 @@ def open_embedded(
     boottime_ms: Callable[[], int] = boottime_ms,
     housekeeping_s: float = _HOUSEKEEPING_S,
 ) -> "EmbeddedBroker":
-    """The log in `folder`, to be entered as an async context manager.
+    """Return the log in `folder`, an async context manager.
 
     Args:
-        folder: the data folder; the owner makes it where it is missing.
-        role: the owner writes, and there is one of it; guests read beside it.
-        clock_ms: epoch milliseconds, for timestamps and retention; called in the writing thread.
-        boottime_ms: milliseconds since boot, against which `clock_ms` is held before anything is removed for its age.
+        folder: the data folder; the owner creates it if it is missing.
+        role: there is one owner, which writes; guests only read.
+        clock_ms: returns epoch milliseconds, for timestamps and retention; called in the writing thread.
+        boottime_ms: returns milliseconds since boot, with which `clock_ms` is compared before a record is removed for
+            its age.
         housekeeping_s: seconds between two rounds of retention and compaction.
 
-    Entering raises BrokerInUse when another process owns the folder, and BrokerError when it cannot be used.
+    Raises (on entering):
+        BrokerInUse: another process owns the folder.
+        BrokerError: the folder cannot be used.
     """
     log = OwnerLog(folder, clock_ms, boottime_ms, housekeeping_s) if role == "owner" else GuestLog(folder)
     return EmbeddedBroker(log)
 
 
 class Served:
-    """See `broker.port.Watch`: somebody always serves."""
+    """See `broker.port.Watch`; `served` always returns True."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,17 +57,24 @@ class Served:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to let go of."""
+        """Do nothing; there is nothing to release."""
 
     def served(self) -> bool | None:
-        """True."""
+        """Return True."""
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How an open log is: why it is unavailable, damaged records met so far, why nothing is removed for its age, and
-    what the opening found damaged behind the last checkpoint: frames of the WAL, and transactions at most."""
+    """The condition of an open log.
+
+    Attributes:
+        trouble: the reason why the log is unavailable; None: it is available.
+        damaged_records: the number of damaged records that were read so far.
+        clock_doubt: the reason why the clock is not trusted and no record is removed for its age; None: it is trusted.
+        lost_frames: the number of frames of the WAL that were damaged when the log was opened.
+        lost_transactions: the greatest possible number of transactions in those frames.
+    """
 
     trouble: str | None = None
     damaged_records: int = 0
@@ -74,7 +84,7 @@ class Condition:
 
 
 class EmbeddedBroker:
-    """See `broker.port.Broker`. A cancelled write may still happen: what has been submitted is not taken back."""
+    """See `broker.port.Broker`. A write whose caller is cancelled may still happen."""
 
     def __init__(self, log: OwnerLog | GuestLog) -> None:
         self._log = log
@@ -91,7 +101,7 @@ class EmbeddedBroker:
         await self.close()
 
     async def close(self) -> None:
-        """Write what was submitted, then close the log and let go of the folder."""
+        """Write what was submitted, then close the log and release the folder."""
         self._opened = False
         await self._log.close()
 
@@ -105,7 +115,7 @@ class EmbeddedBroker:
         return self._log
 
     async def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
-        """Create or adjust topics; see the port. A guest only makes sure that they are there."""
+        """Create or change topics; see the port. A guest only checks that the topics exist."""
         log = self._use()
         if isinstance(log, GuestLog):
             await log.refresh()
@@ -119,11 +129,11 @@ class EmbeddedBroker:
         await asyncio.shield(log.submit(run))
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions the topic has."""
+        """Return the number of partitions of the topic."""
         return self._use().topic(topic).spec.partitions
 
     async def append(self, records: Sequence[NewRecord]) -> Sequence[Position]:
-        """Write the records, all or none; returns once they are durable."""
+        """Write the records, all or none; return their positions once they are durable."""
 
         def run(transaction: Transaction) -> Sequence[Position]:
             return [record.position for record in transaction.append(records)]
@@ -131,13 +141,13 @@ class EmbeddedBroker:
         return await asyncio.shield(self._use().submit(run))
 
     async def end_offsets(self, topic: str) -> Mapping[int, int]:
-        """Partition -> the offset after the last committed record."""
+        """Return partition -> the offset after the last committed record."""
         log = self._use()
         await log.refresh()
         return {partition: log.end(shard) for partition, shard in enumerate(log.topic(topic).shards)}
 
     async def read_at(self, position: Position) -> Record | None:
-        """The record at that place, or None where there is none (any more)."""
+        """Return the record at the position, or None where there is none (any more)."""
         log = self._use()
         topic = log.topic(position.topic)
         remembered = log.recent(topic.shard(position.partition), position.offset, 1, 1)
@@ -153,27 +163,27 @@ class EmbeddedBroker:
         start: Start | Mapping[int, int] | float = Start.EARLIEST,
         partitions: Sequence[int] | None = None,
     ) -> EmbeddedReader:
-        """A reader of these (default: all) partitions; see the port."""
+        """Return a reader of these (default: all) partitions; see the port."""
         return EmbeddedReader(self._use(), topic, start, partitions)
 
     def member(
         self, topic: str, group: str, worked_on: WorkedOn | None = None, on_skipped: OnSkipped | None = None
     ) -> EmbeddedMember:
-        """The member of `group` on `topic`; entering it raises BrokerInUse when the group has one already."""
+        """Return the member of `group` on `topic`; entering it raises BrokerInUse if the group has a member already."""
         log = self._use()
         kind = GuestMember if isinstance(log, GuestLog) else EmbeddedMember
         return kind(log, topic, group, worked_on, on_skipped)
 
     def watch(self, group: str) -> Served:
-        """Its members run in the process that owns the folder, and end with it."""
+        """Return a watch that always reports a member: the members run in the process of the owner, and end with it."""
         return Served()
 
     def available(self) -> bool:
-        """Whether the log could be reached and written when last tried."""
+        """Return whether the last attempt to use the log succeeded."""
         return self._opened and self._log.available()
 
     def condition(self) -> Condition:
-        """How the log is, for whoever watches over it."""
+        """Return the condition of the log, for metrics and health checks."""
         log = self._log
         if not self._opened:
             return Condition(trouble=f"the log in {log.folder} is not open")
@@ -186,7 +196,7 @@ class EmbeddedBroker:
         """Apply retention and compaction now.
 
         Raises:
-            BrokerError: this is a guest, or the log is not open.
+            BrokerError: this broker is a guest, or the log is not open.
         """
         log = self._use()
         if isinstance(log, GuestLog):

@@ -1,4 +1,4 @@
-"""The log in the process that owns the data folder: writer, reading threads, memory of the end, housekeeping."""
+"""The log in the process that owns the data folder: writer, reading threads, newest records, housekeeping."""
 
 import asyncio
 import sqlite3
@@ -12,13 +12,13 @@ from broker.embedded.damage import DamageLog
 from broker.embedded.folder import make_private, refuse_half_restored
 from broker.embedded.housekeeper import Housekeeper
 from broker.embedded.locks import DatabaseLock, FileLock, PathClaim
-from broker.embedded.log import Standing
+from broker.embedded.log import ReadPosition
 from broker.embedded.reads import Reads
 from broker.embedded.rows import Topic, Topics, topic_named
 from broker.embedded.store import LOG_FILE
 from broker.embedded.tail import Recent, Waiters, record_bytes
 from broker.embedded.transaction import Transaction
-from broker.embedded.wal import Lost, tell_lost, what_is_lost
+from broker.embedded.wal import Lost, log_lost, what_is_lost
 from broker.embedded.writer import Durable, Writer
 from broker.port import BrokerError, Record
 
@@ -37,7 +37,7 @@ class OwnerLog:
         self._clock_ms = clock_ms
         self._boottime_ms = boottime_ms
         self._housekeeping_s = housekeeping_s
-        way_out = "stop that one first, or choose another data folder"
+        way_out = "stop that server first, or choose another data folder"
         in_use = f"the data folder {folder} is in use by another server"
         self._lock = FileLock(folder / "log.lock", f"{in_use} (process {{process}}): {way_out}")
         self._claim = PathClaim(
@@ -51,7 +51,7 @@ class OwnerLog:
         self._ends: dict[int, int] = {}
         self._recent = Recent()
         self._waiters = Waiters()
-        self._places: WeakSet[Standing] = WeakSet()
+        self._places: WeakSet[ReadPosition] = WeakSet()
         self._closed = False
         self._boot_id = boot_id()
         self._writer: Writer
@@ -83,7 +83,7 @@ class OwnerLog:
         self._writer = await asyncio.to_thread(
             Writer, self.folder, loop, self._clock_ms, self._on_durable, self._lock.keep
         )
-        tell_lost(self.lost, self.folder)
+        log_lost(self.lost, self.folder)
         self._reads = Reads(self.folder, _READ_THREADS)
         self.housekeeper = Housekeeper(
             self.folder,
@@ -112,9 +112,9 @@ class OwnerLog:
             lock.release()
 
     async def close(self) -> None:
-        """Stop housekeeping, write what was submitted, let the readers go, then close the file and unlock.
+        """Stop housekeeping, write what was submitted, end the readers' waits, then close the file and unlock.
 
-        The writing connection closes last: it is the one that copies the WAL into the file and removes it.
+        The writing connection closes last, because SQLite then copies the WAL into the file and deletes the WAL.
         """
         if self._closed:
             return
@@ -129,37 +129,37 @@ class OwnerLog:
             self._unlock()
 
     async def refresh(self) -> None:
-        """Nothing to do: the owner sees every commit."""
+        """Do nothing: the owner's topics and ends are always current."""
 
     def available(self) -> bool:
-        """Whether the last write succeeded, and the files are in their place."""
+        """Return whether the last write succeeded and the files are at their paths."""
         return not self._closed and self._writer.available
 
     @property
     def trouble(self) -> str | None:
-        """Why the log is not available, as a sentence."""
+        """The reason why the log is unavailable, as a sentence; None: it is available."""
         return self._writer.trouble
 
     def topic(self, name: str) -> Topic:
-        """The topic, or UnknownTopic."""
+        """Return the topic; raise UnknownTopic if there is none."""
         return topic_named(self._topics, name)
 
     def end(self, shard: int) -> int:
-        """The shard's end offset."""
+        """Return the shard's end offset."""
         return self._ends.get(shard, 0)
 
     def recent(self, shard: int, offset: int, max_records: int, max_bytes: int) -> Sequence[Record] | None:
-        """The newest records."""
+        """Return records from memory; None: the record at `offset` is not in memory."""
         if self._closed:
             raise _closed()
         return self._recent.since(shard, offset, max_records, max_bytes)
 
     async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """Have `read` done by a reading thread."""
+        """Run `read` in a reading thread and return its result."""
         return await self._reads.run(read)
 
     def submit(self, run: Callable[[Transaction], T]) -> "asyncio.Future[T]":
-        """Have `run` done by the writing thread."""
+        """Run `run` in the writing thread, within a transaction; the future is resolved once that is durable."""
         return self._writer.submit(run)
 
     async def wait(self, topic: str, timeout_s: float | None) -> None:
@@ -170,15 +170,15 @@ class OwnerLog:
             raise _closed()
 
     def wake(self, topic: str) -> None:
-        """Let those who wait for the topic look again."""
+        """End every `wait` for the topic."""
         self._waiters.wake(topic)
 
-    def watch(self, place: Standing) -> None:
-        """Mind this place when tombstones are removed."""
+    def watch(self, place: ReadPosition) -> None:
+        """Remove no tombstones behind this position for as long as the object exists."""
         self._places.add(place)
 
     def _lowest(self, topic: str, partition: int) -> int:
-        """Every reader at work has passed the offsets below this one."""
+        """Return the lowest next offset of all cursors: every cursor has read the records below it."""
         offsets = (place.next_offset(topic, partition) for place in self._places)
         end = self.end(self.topic(topic).shard(partition))
         return min((offset for offset in offsets if offset is not None), default=end)

@@ -1,7 +1,7 @@
-"""Whether the files that the owner has open are still the ones at their paths.
+"""Whether the files that a process has open are still the files at their paths.
 
-A folder that is deleted, moved or unmounted takes nothing from a process that has its files open: SQLite goes on
-writing to files that no path leads to, and all of it is gone when the process ends.
+When a folder is deleted, moved or unmounted, a process that has its files open notices nothing: SQLite goes on writing
+to files without a path, and everything written there is lost when the process ends.
 """
 
 import os
@@ -12,20 +12,20 @@ from pathlib import Path
 from broker.embedded.store import LOG_FILE
 
 OWNERS_FILES = (LOG_FILE, f"{LOG_FILE}-wal", f"{LOG_FILE}-shm")
-"""The owner keeps them open for as long as it runs, so nobody may replace them."""
+"""The files that the owner keeps open for as long as it runs, so that nobody may replace them."""
 GUESTS_FILES = (LOG_FILE,)
 
 
 @dataclass(frozen=True, slots=True)
 class FileId:
-    """Which file it is, whatever path leads to it."""
+    """The identity of a file, whatever path leads to it."""
 
     device: int
     inode: int
 
 
-Seen = Mapping[str, FileId | None]
-"""File name -> the file at its path; None: there is none, or it cannot be looked at."""
+Files = Mapping[str, FileId | None]
+"""File name -> the file at its path; None: there is no file, or it cannot be read."""
 
 
 class Place:
@@ -34,34 +34,34 @@ class Place:
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self._folder = folder
         self._paths = {name: os.fspath(folder / name) for name in names}
-        self._opened = self._look()
+        self._opened = self._found()
 
     def trouble(self) -> str | None:
-        """What is wrong with the place, as a sentence; None where it is as it was. Takes some microseconds."""
+        """Return a sentence if a file is no longer at its path, else None. The check takes some microseconds."""
         if all(map(_is_at, self._paths.values(), self._opened.values())):
             return None
-        return moved(self._folder, self._opened, self._look())
+        return moved(self._folder, self._opened, self._found())
 
-    def _look(self) -> dict[str, FileId | None]:
+    def _found(self) -> dict[str, FileId | None]:
         return {name: _file_at(path) for name, path in self._paths.items()}
 
 
-def moved(folder: Path, opened: Seen, seen: Seen) -> str | None:
-    """The sentence for files that are no longer where they were opened."""
-    gone = [name for name, file in opened.items() if seen.get(name) != file]
+def moved(folder: Path, opened: Files, found: Files) -> str | None:
+    """Return a sentence if files are not the ones that were opened, else None."""
+    gone = [name for name, file in opened.items() if found.get(name) != file]
     if not gone:
         return None
-    missing = all(seen.get(name) is None for name in gone)
+    missing = all(found.get(name) is None for name in gone)
     what = "is not there any more" if missing else "is not the file that was opened"
     return (
         f"the data folder {folder} was deleted, moved, replaced or unmounted while it was in use ({gone[0]} {what}):"
-        " put the same folder back and the log goes on by itself; where that cannot be, start the process again"
+        " put the same folder back and the log goes on by itself; if that is impossible, start the process again"
     )
 
 
 def _is_at(path: str, file: FileId | None) -> bool:
     try:
-        found = os.stat(path)  # noqa: PTH116 - for every commit: a Path would cost more than the look itself
+        found = os.stat(path)  # noqa: PTH116 - runs at every commit: creating a Path would cost more than the call
     except OSError:
         return file is None
     return file is not None and found.st_ino == file.inode and found.st_dev == file.device

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class EmbeddedReader:
-    """See `broker.port.Reader`. With a mapping as start, partitions it does not name begin at the earliest record."""
+    """See `broker.port.Reader`. If `start` is a mapping, partitions that it does not name begin at the first record."""
 
     def __init__(
         self,
@@ -81,16 +81,16 @@ class EmbeddedReader:
         return self._cursor
 
     async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
-        """The next records; see the port."""
+        """Return the next records; see the port."""
         return await self._open().fetch(max_records, timeout_s)
 
     def positions(self) -> Mapping[int, int]:
-        """Partition -> the offset that is read next."""
+        """Return partition -> the offset that is read next."""
         return self._open().positions
 
 
 class EmbeddedMember:
-    """A group's only member: it owns every partition. What differs is where it keeps the group's offsets."""
+    """A group's only member, which owns every partition. This class keeps the group's offsets in the log's file."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class EmbeddedMember:
         self._committed: dict[int, Committed] = {}
         self._starts: dict[int, int] = {}
         self._unsure: set[int] = set()
-        """Partitions whose last commit failed, and may have been written all the same."""
+        """Partitions whose last commit failed and may nevertheless have been written."""
 
     async def __aenter__(self) -> Self:
         await self._log.refresh()
@@ -129,10 +129,10 @@ class EmbeddedMember:
         return self
 
     async def _goes_on_at(self, partition: int) -> int:
-        """See `broker.going_on`."""
+        """Return the offset at which delivery begins; see `broker.going_on`."""
         shard = self._topic.shard(partition)
         end = self._log.end(shard)
-        first: int | None = 0  # what compaction has removed is not missing
+        first: int | None = 0  # records that compaction has removed are not missing
         if not self._topic.spec.compacted:
             first = await self._log.read(partial(first_offset, shard=shard))
         committed = without_wrong_time(self._committed.get(partition, Committed()), int(time.time() * 1000))
@@ -159,7 +159,7 @@ class EmbeddedMember:
         return await self._stored()
 
     async def _stored(self) -> dict[int, Committed]:
-        # The times are of no use: these offsets stand in the log's own file, so they are always this log's.
+        # Without times: these offsets are in the log's own file, so they are always offsets of this log.
         offsets = await self._log.read(partial(group_offsets, group=self._group, topic=self._topic))
         return {partition: Committed(offset) for partition, offset in offsets.items()}
 
@@ -172,18 +172,18 @@ class EmbeddedMember:
         return self._cursor
 
     async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
-        """The next records; see the port."""
+        """Return the next records; see the port."""
         return await self._open().fetch(max_records, timeout_s)
 
     def assignment(self) -> frozenset[int]:
-        """All partitions."""
+        """Return all partitions."""
         return frozenset(self._open().positions)
 
     def on_revoked(self, forget: OnRevoked) -> None:
-        """Never called: there is no other member that partitions could pass to."""
+        """Do nothing: `forget` is never called, because there is no other member to which partitions could pass."""
 
     def pause(self, partition: int) -> None:
-        """Deliver nothing of this partition until `resume`."""
+        """Deliver no record of this partition until `resume`."""
         self._topic.shard(partition)
         self._open().pause(partition)
 
@@ -193,7 +193,7 @@ class EmbeddedMember:
         self._open().resume(partition)
 
     async def committed(self, partition: int) -> int | None:
-        """The offset that the group goes on from, or None before the first commit."""
+        """Return the offset from which the group goes on, or None before the first commit."""
         self._open()
         self._topic.shard(partition)
         return self._committed.get(partition, Committed()).offset
@@ -205,11 +205,11 @@ class EmbeddedMember:
         outputs: Sequence[NewRecord] = (),
         *then: FollowUp,
     ) -> Sequence[Position]:
-        """One transaction; see the port.
+        """Write one transaction; see the port.
 
-        Cancelled, it may still be written; `committed` tells. A smaller offset than before is taken; one beyond
-        the end, an unknown topic and a record too large are refused: nothing is written, delivery goes on.
-        `then` runs in the writing thread.
+        A cancelled commit may still be written; `committed` then returns its offset. An offset smaller than before is
+        accepted. An offset beyond the end, an unknown topic and a record that is too large are refused: nothing is
+        written, and delivery goes on. `then` runs in the writing thread.
         """
         self._open()
 
@@ -226,7 +226,7 @@ class EmbeddedMember:
         return await asyncio.shield(work)
 
     def _settle(self, partition: int, committed: Committed, work: "asyncio.Future[Any]") -> None:
-        """Note what comes of a commit, also where its caller does not wait for it."""
+        """Record whether a commit succeeds, also if its caller no longer waits for it."""
 
         def settled(done: "asyncio.Future[Any]") -> None:
             self._under_way[partition].discard(done)
@@ -245,7 +245,7 @@ class EmbeddedMember:
         if under_way := self._under_way[partition]:
             await asyncio.wait(tuple(under_way))
         if partition in self._unsure:
-            # Of this partition only: others may be committed, or rewound, while this is read.
+            # Only this partition's offset is taken: others may be committed or rewound during the read.
             stored = (await self._stored()).get(partition)
             self._unsure.discard(partition)
             if stored is not None:
@@ -255,9 +255,9 @@ class EmbeddedMember:
 
 
 class GuestMember(EmbeddedMember):
-    """A member in a guest's process: it keeps the group's offsets beside the log and commits no outputs.
+    """A member in a guest's process: it keeps the group's offsets in a file beside the log and commits no outputs.
 
-    A group that was the owner's before goes on from the owner's offsets.
+    If the group had a member in the owner's process before, it goes on from the offsets of that member.
     """
 
     def __init__(
@@ -281,7 +281,7 @@ class GuestMember(EmbeddedMember):
         return {**await super()._stored(), **own}
 
     async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
-        """The next records; see the port."""
+        """Return the next records; see the port."""
         records = await super().fetch(max_records, timeout_s)
         for record in records:
             self._newest_ms[record.partition] = max(record.timestamp_ms, self._newest_ms.get(record.partition, 0))
@@ -289,7 +289,7 @@ class GuestMember(EmbeddedMember):
 
     async def _release(self) -> None:
         saving = frozenset[asyncio.Future[Any]]().union(*self._under_way.values())
-        if saving:  # by callers that were cancelled; their threads still use the file
+        if saving:  # started by callers that were cancelled; their threads still use the file
             await asyncio.wait(saving)
         if self._offsets is not None:
             self._offsets.close()
@@ -303,7 +303,11 @@ class GuestMember(EmbeddedMember):
         outputs: Sequence[NewRecord] = (),
         *then: FollowUp,
     ) -> Sequence[Position]:
-        """Store where the group goes on."""
+        """Store the group's new offset; see the port.
+
+        Raises:
+            BrokerError: there are outputs, which a guest cannot write; or the offset is not within the partition.
+        """
         self._open()
         if outputs or then:
             raise BrokerError(

@@ -1,4 +1,4 @@
-"""Threads that read the file, each with a connection of its own, so that the event loop never waits for the disk."""
+"""Threads that read the log's file, each with its own connection, so that the event loop never waits for the disk."""
 
 import asyncio
 import queue
@@ -16,13 +16,13 @@ T = TypeVar("T")
 
 
 class Reads:
-    """A pool of reading threads. What runs in them must be short and leave no statement open."""
+    """A pool of reading threads. A function that runs in them must be short and leave no statement open."""
 
     def __init__(self, folder: Path, threads: int) -> None:
         self._folder = folder
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="log-reader")
         self._own = threading.local()
-        # Opened now: later, another file may stand at the path.
+        # All connections are opened by `open`, because another file may be at the path later.
         self._connections: list[sqlite3.Connection] = []
         self._spare: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._threads = threads
@@ -32,20 +32,20 @@ class Reads:
         """Open the file, once per thread.
 
         Raises:
-            BrokerError: there is no log here, or it cannot be read.
+            BrokerError: there is no log in the folder, or it cannot be read.
         """
         for _ in range(self._threads):
             self._connections.append(open_reading(self._folder))
             self._spare.put(self._connections[-1])
 
     async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """What `read` answers.
+        """Run `read` in a reading thread and return its result.
 
         Raises:
             BrokerError: the file cannot be read, or the log is closed.
         """
         if self._closed:
-            raise BrokerError("the log is closed: nothing can be read from it any more")
+            raise BrokerError("the log is closed: no record can be read any more")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, read)
 
     def _run(self, read: Callable[[sqlite3.Connection], T]) -> T:

@@ -1,8 +1,8 @@
-"""Reading records from the file: each is held against its checksum, and damage never hides what stands behind it.
+"""Reads records from the file and compares each with its checksum; damage never hides the records behind it.
 
-A damaged record is delivered in its place, marked (`broker.port.Record.damaged`). Where SQLite cannot even find the
-records of a page, every offset that may have stood there is delivered so. In a topic that is not compacted, records
-leave from the front only, so one that is missing anywhere else is damage, too.
+In place of a damaged record, a record that is marked `damaged` is delivered (`broker.port.Record`). Where SQLite cannot
+even find the records of a page, every offset that the page may have contained is delivered as a damaged record. In a
+topic that is not compacted, records are removed from the front only, so a record that is missing elsewhere is damaged.
 """
 
 import sqlite3
@@ -29,55 +29,56 @@ def read_records(
     max_records: int,
     max_bytes: int,
 ) -> tuple[list[Record], bool]:
-    """Records with offsets in `span`, in order, and whether these were all.
+    """Return records with offsets in `span`, in order, and whether the span has no more records.
 
-    Stops at `max_records` or once `max_bytes` are reached, so at least one record comes whatever its size.
+    The result ends at `max_records`, or with the record that reaches `max_bytes`, so that there is at least one record
+    whatever its size.
     """
-    shelf = _Shelf(connection, topic, partition)
+    rows = _PartitionRows(connection, topic, partition)
     try:
-        records, ended = shelf.take(span, max_records, max_bytes)
+        records, ended = rows.take(span, max_records, max_bytes)
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
-        return shelf.take_around_damage(span, max_records)
+        return rows.take_around_damage(span, max_records)
     at = records[-1].offset + 1 if records else span.start
     if not ended or at >= span.stop:
         return records, ended
-    if at + 1 < span.stop and shelf.first_id(range(at + 1, span.stop)) is not None:
-        return [*records, shelf.damaged(at)], False  # a damaged id ended the scan before its time
-    missing = shelf.missing(range(at, span.stop), max(1, max_records - len(records)))
+    if at + 1 < span.stop and rows.first_id(range(at + 1, span.stop)) is not None:
+        return [*records, rows.damaged(at)], False  # a damaged id ended the scan too early
+    missing = rows.missing(range(at, span.stop), max(1, max_records - len(records)))
     return [*records, *missing], not missing
 
 
 def read_one(connection: sqlite3.Connection, topic: Topic, partition: int, offset: int) -> Record | None:
-    """The record at that place, if it is (still) there."""
-    shelf = _Shelf(connection, topic, partition)
+    """Return the record at the offset, or None where there is none (any more)."""
+    rows = _PartitionRows(connection, topic, partition)
     try:
-        found, _ = shelf.take(range(offset, offset + 1), 1, 1)
+        found, _ = rows.take(range(offset, offset + 1), 1, 1)
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
-        return shelf.damaged(offset)
+        return rows.damaged(offset)
     return found[0] if found else None
 
 
 def missing_latest(connection: sqlite3.Connection, topic: Topic, partition: int) -> list[Record]:
-    """A damaged record for each latest record of a key that the file no longer has, in a compacted topic.
+    """Return a damaged record for each latest record of a key that is missing in the file, in a compacted topic.
 
-    Gaps are ordinary in what was compacted, so reading alone would pass over them.
+    A compacted partition has gaps, so a reader would not notice that such a record is missing.
     """
     shard = topic.shard(partition)
-    rows = connection.execute(
+    missing = connection.execute(
         "SELECT offset, key FROM latest WHERE shard_id = ?1"
         " AND NOT EXISTS (SELECT 1 FROM record WHERE id = (?2 | latest.offset)) ORDER BY offset",
         (shard, shard << OFFSET_BITS),
     ).fetchall()
-    shelf = _Shelf(connection, topic, partition)
-    return [shelf.damaged(offset, key) for offset, key in rows]
+    partition_rows = _PartitionRows(connection, topic, partition)
+    return [partition_rows.damaged(offset, key) for offset, key in missing]
 
 
-class _Shelf:
-    """One partition in the file."""
+class _PartitionRows:
+    """The rows of one partition in the file."""
 
     def __init__(self, connection: sqlite3.Connection, topic: Topic, partition: int) -> None:
         self._connection = connection
@@ -86,7 +87,11 @@ class _Shelf:
         self._base = topic.shard(partition) << OFFSET_BITS
 
     def take(self, span: range, max_records: int, max_bytes: int) -> tuple[list[Record], bool]:
-        """See `read_records`; raises sqlite3.DatabaseError where a page is damaged."""
+        """Return records as `read_records` does.
+
+        Raises:
+            sqlite3.DatabaseError: a page is damaged.
+        """
         rows = self._connection.execute(
             f"SELECT {_COLUMNS} FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",  # noqa: S608 - a constant
             (self._base | span.start, self._base + span.stop, max_records),
@@ -110,7 +115,7 @@ class _Shelf:
         return records, len(records) < max_records
 
     def take_around_damage(self, span: range, max_records: int) -> tuple[list[Record], bool]:
-        """Records one by one, and a damaged one for every offset that cannot be read; and whether these were all."""
+        """Return records, read one by one, a damaged one for each unreadable offset; and whether there are no more."""
         records: list[Record] = []
         at = span.start
         while at < span.stop and len(records) < max_records:
@@ -129,7 +134,7 @@ class _Shelf:
         return records, False
 
     def _unreadable(self, span: range, max_records: int) -> Sequence[Record]:
-        """A damaged record for every offset from `span.start` to where the file can be read again."""
+        """Return a damaged record for each offset from `span.start` up to where the file can be read again."""
         try:
             first = self.first_id(span)
         except sqlite3.DatabaseError as error:
@@ -140,7 +145,7 @@ class _Shelf:
         return [] if first is None else [self.damaged(first)]
 
     def _behind_damage(self, span: range) -> int:
-        """The lowest offset from which a look-up succeeds again: found by halving, since a page is one run of them."""
+        """Return the lowest offset from which a look-up succeeds again, by bisection: a page has one run of offsets."""
         low, high = span.start, span.stop
         while high - low > 1:
             middle = (low + high) // 2
@@ -160,7 +165,7 @@ class _Shelf:
         return True
 
     def first_id(self, span: range) -> int | None:
-        """The first offset in the span that the file has; its record is not read."""
+        """Return the first offset of a row in the span, without reading the record; None: the span has no row."""
         found = self._connection.execute(
             "SELECT id FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT 1",
             (self._base | span.start, self._base + span.stop),
@@ -168,10 +173,10 @@ class _Shelf:
         return None if found is None else max(int(found[0]) - self._base, span.start)
 
     def missing(self, gap: range, max_records: int) -> list[Record]:
-        """A damaged record for each of the first offsets of a gap between records; none where a gap may be."""
+        """Return a damaged record for each of the first offsets of a gap between records, where there may be no gap."""
         if not gap:
             return []
-        # Compaction removes records only before the offset that it has come to, retention only from the front.
+        # Compaction removes records only below `cleaned_offset`, retention only below `first_offset`.
         column = "cleaned_offset" if self._topic.spec.compacted else "first_offset"
         (first,) = self._connection.execute(
             f"SELECT {column} FROM shard WHERE id = ?",  # noqa: S608 - one of two constants
@@ -181,12 +186,12 @@ class _Shelf:
             "SELECT 1 FROM seam WHERE shard_id = ? AND offset = ?", (self._base >> OFFSET_BITS, gap.stop)
         ).fetchone()
         if seam is not None:
-            return []  # nothing was ever written there
+            return []  # no record was ever written in the gap before a seam
         gap = range(max(gap.start, first), gap.stop)
         return [self.damaged(offset) for offset in gap[:max_records]]
 
     def damaged(self, offset: int, key: bytes | None = None) -> Record:
-        """What is delivered in the place of a record that the file no longer has."""
+        """Return the record that is delivered in place of a damaged or missing one."""
         return Record(self._topic.spec.name, self._partition, offset, 0, key, b"", damaged=True)
 
     def _record(self, row: Sequence[Any], expected: int) -> Record:
@@ -195,14 +200,14 @@ class _Shelf:
         if is_whole(self._topic.spec.name, self._partition, offset, row[1:6]):
             decoded = _decode_headers(headers) if headers else ()
             return Record(self._topic.spec.name, self._partition, offset, timestamp_ms, key, value, decoded)
-        # Of a damaged row the id may be what is damaged; then it cannot be found under it.
+        # Perhaps the id of the row is damaged; then SQLite does not find the row by that id.
         if self._connection.execute("SELECT 1 FROM record WHERE id = ?", (row_id,)).fetchone() is None:
             offset = expected
         return self.damaged(offset, key if isinstance(key, bytes) else None)
 
 
 def is_whole(topic: str, partition: int, offset: int, content: Sequence[Any]) -> bool:
-    """Whether timestamp, checksum, key, headers and value, as SQLite gave them, are what was written there."""
+    """Return whether timestamp, checksum, key, headers and value, as SQLite returned them, are as they were written."""
     timestamp_ms, checksum, key, headers, value = content
     if not all(part is None or isinstance(part, bytes) for part in (key, headers, value)):
         return False

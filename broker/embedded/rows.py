@@ -1,4 +1,4 @@
-"""Reading the log's tables: topics, ends, times and group offsets, as plain synchronous functions."""
+"""Reads topics, ends, times and group offsets from the log's tables, in plain synchronous functions."""
 
 import sqlite3
 from collections.abc import Collection, Mapping
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from broker.embedded.store import OFFSET_BITS
 from broker.port import TopicSpec, UnknownPartition, UnknownTopic
 
-_TIME_SCAN_ROWS = 20_000  # a read must be short: as long as it lasts, the WAL cannot be begun anew
+_TIME_SCAN_ROWS = 20_000  # a read must be short: SQLite cannot restart the WAL as long as a read lasts
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it is stored: its spec and the shard id of each partition."""
+    """A stored topic: its specification and the shard id of each partition."""
 
     id: int
     spec: TopicSpec
     shards: tuple[int, ...]
 
     def shard(self, partition: int) -> int:
-        """The shard of that partition.
+        """Return the shard of the partition.
 
         Raises:
-            BrokerError: the topic has no such partition.
+            UnknownPartition: the topic has no such partition.
         """
         if 0 <= partition < len(self.shards):
             return self.shards[partition]
@@ -37,7 +37,7 @@ Topics = Mapping[str, Topic]
 
 
 def topic_named(topics: Topics, name: str) -> Topic:
-    """The topic of that name, or UnknownTopic."""
+    """Return the topic of that name; raise UnknownTopic if there is none."""
     try:
         return topics[name]
     except KeyError:
@@ -45,7 +45,7 @@ def topic_named(topics: Topics, name: str) -> Topic:
 
 
 def load_topics(connection: sqlite3.Connection) -> dict[str, Topic]:
-    """Every topic by its name."""
+    """Return name -> topic, for every topic of the log."""
     shards: dict[int, list[int]] = {}
     for topic_id, shard in connection.execute("SELECT topic_id, id FROM shard ORDER BY topic_id, partition"):
         shards.setdefault(topic_id, []).append(shard)
@@ -63,7 +63,7 @@ def load_topics(connection: sqlite3.Connection) -> dict[str, Topic]:
 
 
 def end_offsets(connection: sqlite3.Connection, only: Collection[int] | None = None) -> dict[int, int]:
-    """Shard -> the offset after its last record, for every shard or only these."""
+    """Return shard -> the offset after its last record, for every shard, or only for the shards in `only`."""
     ends = {}
     for shard, floor in connection.execute("SELECT id, floor_offset FROM shard").fetchall():
         if only is not None and shard not in only:
@@ -77,7 +77,7 @@ def end_offsets(connection: sqlite3.Connection, only: Collection[int] | None = N
 
 
 def first_offset(connection: sqlite3.Connection, shard: int) -> int | None:
-    """The offset of the shard's first record; None if there is none."""
+    """Return the offset of the shard's first record; None if there is none."""
     base = shard << OFFSET_BITS
     (found,) = connection.execute(
         "SELECT min(id) FROM record WHERE id >= ? AND id < ?", (base, shard + 1 << OFFSET_BITS)
@@ -86,9 +86,9 @@ def first_offset(connection: sqlite3.Connection, shard: int) -> int | None:
 
 
 def first_since(connection: sqlite3.Connection, shard: int, timestamp_ms: int) -> int | None:
-    """The offset of the first record written then or later; None if there is none.
+    """Return the offset of the first record that was written at that time or later; None if there is none.
 
-    Looks at every record's time (clocks jump, so times are not in order), in short reads.
+    The times of all records are compared, in short reads, because clocks jump and times need not be in order.
     """
     base, stop = shard << OFFSET_BITS, shard + 1 << OFFSET_BITS
     at = base
@@ -106,7 +106,7 @@ def first_since(connection: sqlite3.Connection, shard: int, timestamp_ms: int) -
 
 
 def group_offsets(connection: sqlite3.Connection, group: str, topic: Topic) -> dict[int, int]:
-    """Partition -> where the group goes on, for the partitions it has committed."""
+    """Return partition -> the group's committed offset, for the partitions that have one."""
     stored = dict(
         connection.execute("SELECT shard_id, next_offset FROM group_offset WHERE group_name = ?", (group,)).fetchall()
     )

@@ -1,15 +1,15 @@
-"""The SQLite file of the log: its tables, how it is opened, and what its errors mean to a user.
+"""The SQLite file of the log: its tables, its opening, and the sentences for its errors.
 
-A record's row id is its shard (one partition of one topic) in the high bits and its offset in the low ones, so one
-b-tree keeps every partition in offset order and needs no index.
+A shard is one partition of one topic. A record's row id is the shard in the high bits and the offset in the low bits,
+so one b-tree keeps every partition in offset order and needs no index.
 
-Every record has a checksum (`checksum`), which is looked at whenever it is read from the file. Retention removes from
-the front, up to `first_offset`. `timed_offset` and `timed_ms` say how far the times of a shard are in order, `damaged`
-which damaged records a later record of their key replaces, `seam` where offsets go on after a restored backup, and
-`clock` when the system's clock was last trusted.
+Every record has a checksum (`checksum`), which is compared whenever the record is read from the file. Retention removes
+records from the front, below `first_offset`. The times of a shard are in order below `timed_offset`, up to `timed_ms`.
+Table `damaged` contains the damaged records that a later record of their key replaces, `seam` the offsets from which a
+restored log goes on, and `clock` the clocks when they were last trusted.
 
-A shard's next offset is not written with every append: it is one more than its last record, or the floor that was
-stored in the same transaction that removed records, whichever is greater. So it survives an emptied partition.
+A shard's next offset is not written with every append: it is the offset after the last record, or `floor_offset`, which
+is stored in the transaction that removes records, whichever is greater. So it survives when all records are removed.
 """
 
 import os
@@ -20,11 +20,11 @@ from urllib.parse import quote
 from broker.port import BrokerError, BrokerUnavailable
 
 LOG_FILE = "log.sqlite"
-OFFSET_BITS = 40  # a million million records per partition, and room for eight million partitions
+OFFSET_BITS = 40  # a million million records per partition, and eight million partitions
 _APPLICATION_ID = 0x504D4C67
 _SCHEMA_VERSION = 3
-_PAGE_BYTES = 4096  # smallest write per small commit; 100 KB records were no faster with larger pages
-_BUSY_MS = 2_000  # only a stranger with a SQLite shell can hold the write lock; give it a moment
+_PAGE_BYTES = 4096  # small commits write least with small pages; 100 KB records were no faster with larger pages
+_BUSY_MS = 2_000  # only another program, such as a SQLite shell, can have the write lock; wait so long for it
 _WAL_KEEP_BYTES = 64 * 1024 * 1024  # an overwritten WAL syncs faster than a growing one, so some of it is kept
 
 _SCHEMA = """
@@ -94,7 +94,7 @@ CREATE TABLE probe (filler BLOB NOT NULL);
 
 
 def open_writing(folder: Path) -> sqlite3.Connection:
-    """The owner's connection; creates the file where there is none (readable by its owner only).
+    """Return the owner's connection; create the file, readable by its owner only, if there is none.
 
     Raises:
         BrokerError: the file is damaged, foreign, or written by a newer version.
@@ -110,7 +110,7 @@ def open_writing(folder: Path) -> sqlite3.Connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 _create(connection)
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA secure_delete = ON")  # deleted pictures must be gone from the file
+            connection.execute("PRAGMA secure_delete = ON")  # deleted pictures must be overwritten in the file
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEEP_BYTES}")
@@ -126,10 +126,10 @@ def open_writing(folder: Path) -> sqlite3.Connection:
 
 
 def open_reading(folder: Path) -> sqlite3.Connection:
-    """A connection that cannot write.
+    """Return a connection to the log in `folder` that cannot write.
 
     Raises:
-        BrokerError: there is no log here, or it cannot be read.
+        BrokerError: there is no log in the folder, or it cannot be read.
     """
     path = folder / LOG_FILE
     try:
@@ -151,18 +151,22 @@ def open_reading(folder: Path) -> sqlite3.Connection:
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """A connection to a database at any path that cannot write. Raises OSError and sqlite3.Error."""
+    """Return a connection to the database at `path` that cannot write.
+
+    Raises:
+        OSError, sqlite3.Error: the file cannot be opened.
+    """
     path.stat()
     return _connect(path, "ro")
 
 
 def create_file(path: Path) -> sqlite3.Connection:
-    """A connection to a new, empty log at any path: one file, readable by its owner only, without a WAL beside it.
+    """Return a connection to a new, empty log at `path`: one file, readable by its owner only, without a WAL.
 
-    Nothing is durable until the file is synced, and a file that was broken off is of no use.
+    Writes are durable only once the caller has synced the file; after a crash before that the file cannot be used.
 
     Raises:
-        BrokerError: it cannot be made, or something is there already.
+        BrokerError: the file cannot be created, or there is a file at the path already.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
@@ -172,32 +176,32 @@ def create_file(path: Path) -> sqlite3.Connection:
         _shape(connection)
         _create(connection)
     except FileExistsError as error:
-        raise BrokerError(f"{path} is there already: name a new file") from error
+        raise BrokerError(f"{path} exists already: name a new file") from error
     except OSError as error:
-        raise BrokerError(f"{path} cannot be made ({error.strerror})") from error
+        raise BrokerError(f"{path} cannot be created ({error.strerror}): name a file in another folder") from error
     except sqlite3.Error as error:
         raise opening_error(error, path.parent) from error
     return connection
 
 
 def _shape(connection: sqlite3.Connection) -> None:
-    """Set what has to be set before the first page is written. Space is given back in small steps."""
+    """Set the options that must be set before the first page is written; the file can then shrink in small steps."""
     connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
 
 
 def check_is_log(connection: sqlite3.Connection, path: Path) -> None:
-    """See that it is a log of this format.
+    """Check that the database is a log of this format.
 
     Raises:
-        BrokerError: it is not.
+        BrokerError: the database is not a log, or a log of another format.
     """
     if not _is_ours(connection, path):
         raise BrokerError(f"{path} is not a log of this program")
 
 
 def open_checkpointing(folder: Path) -> sqlite3.Connection:
-    """A connection for checkpoints beside the writer."""
+    """Return a connection for checkpoints beside the writer."""
     connection = _connect(folder / LOG_FILE, "rw")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     return connection
@@ -216,12 +220,16 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _text(raw: bytes) -> str:
-    """Damaged bytes that pass for text must not stop a read."""
+    """Decode text leniently, because damaged text must not stop a read."""
     return raw.decode("utf-8", "surrogateescape")
 
 
 def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:
-    """False for a file without content."""
+    """Return True for a log of this format, False for an empty file.
+
+    Raises:
+        BrokerError: the file is a log of another format, or no log.
+    """
     application = _pragma(connection, "application_id")
     version = _pragma(connection, "user_version")
     if application == _APPLICATION_ID and version == _SCHEMA_VERSION:
@@ -229,7 +237,7 @@ def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:
     if application == _APPLICATION_ID:
         raise BrokerError(
             f"the log {path} has format {version}, this version reads format {_SCHEMA_VERSION}:"
-            " use the version of the program that wrote it, or begin a new log in another data folder"
+            " use the version of the program that wrote the log, or begin a new log in another data folder"
         )
     if _pragma(connection, "schema_version"):
         raise BrokerError(f"{path} is not a log of this program: choose another data folder")
@@ -249,26 +257,26 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether SQLite found the file damaged."""
+    """Return whether the error means that the file is damaged."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def broker_error(error: sqlite3.Error, folder: Path) -> BrokerError:
-    """What went wrong in the file, in the words of the port."""
+    """Return the port's error for an error of SQLite."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
-        return BrokerUnavailable(f"the disk of the data folder {folder} is full: free some space, the log goes on then")
+        return BrokerUnavailable(f"the disk of the data folder {folder} is full: free some space, then the log goes on")
     if is_damage(error):
         return BrokerError(
-            f"the log in {folder} is damaged: stop the server, keep a copy of the folder, see what"
-            f" `picturematch log check` says, and restore a backup (`picturematch log restore`) or move {LOG_FILE}"
+            f"the log in {folder} is damaged: stop the server, keep a copy of the folder, run"
+            f" `picturematch log check`, and restore a backup (`picturematch log restore`) or move {LOG_FILE}"
             " away to begin a new log"
         )
     return BrokerUnavailable(f"the log in {folder} cannot be read or written now ({error})")
 
 
 def opening_error(error: sqlite3.Error, folder: Path) -> BrokerError:
-    """Why the file could not be opened."""
+    """Return the port's error for an error of SQLite while the file was opened."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return _forbidden(folder)

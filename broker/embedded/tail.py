@@ -1,6 +1,6 @@
-"""What the event loop of the owner knows of the log's end: where it is, the newest records, and who waits for more.
+"""The newest records of the owner's log in memory, and the readers that wait for new records.
 
-Readers that keep up are served from here, without a thread and without SQLite.
+A reader that is near the end gets its records from memory, without a thread and without SQLite.
 """
 
 import asyncio
@@ -10,18 +10,18 @@ from itertools import islice
 
 from broker.port import Record
 
-_KEEP_BYTES = 16 * 1024 * 1024  # some 160 pictures: enough for readers that keep up, the others read the file
+_KEEP_BYTES = 16 * 1024 * 1024  # about 160 pictures: enough for readers near the end, the others read the file
 _OVERHEAD_BYTES = 512  # a Record object and its place in the queues
 
 
 def record_bytes(record: Record) -> int:
-    """About how much memory a record takes."""
+    """Return about how many bytes of memory a record takes."""
     headers = sum(len(name) + len(value) for name, value in record.headers)
     return len(record.key or b"") + len(record.value or b"") + headers + _OVERHEAD_BYTES
 
 
 class Recent:
-    """The newest records of every shard without gaps, within a bound of bytes over all."""
+    """The newest records of every shard, without gaps, within a limit of bytes for all shards together."""
 
     def __init__(self, keep_bytes: int = _KEEP_BYTES) -> None:
         self._keep_bytes = keep_bytes
@@ -30,7 +30,7 @@ class Recent:
         self._ages: deque[tuple[int, Record]] = deque()  # oldest first, over all shards
 
     def add(self, shard: int, record: Record) -> None:
-        """Take in the record that follows the shard's last one."""
+        """Add the record that follows the shard's last record."""
         self._shards.setdefault(shard, deque()).append(record)
         self._ages.append((shard, record))
         self._bytes += record_bytes(record)
@@ -43,7 +43,7 @@ class Recent:
         self._shards[shard].popleft()
 
     def forget(self, shard: int, last_offset: int) -> None:
-        """Drop the shard's records up to that offset: some of them are no longer in the log."""
+        """Drop the shard's records up to that offset, because some of them are no longer in the log."""
         kept = self._shards.get(shard)
         if not kept or kept[0].offset > last_offset:
             return
@@ -55,7 +55,7 @@ class Recent:
         self._bytes = sum(record_bytes(record) for _, record in self._ages)
 
     def since(self, shard: int, offset: int, max_records: int, max_bytes: int) -> Sequence[Record] | None:
-        """Records from `offset` on, at least one and within both bounds; None where memory does not reach back."""
+        """Return records from `offset` on, at least one, within both limits; None: `offset` is not in memory."""
         kept = self._shards.get(shard)
         if not kept or not kept[0].offset <= offset <= kept[-1].offset:
             return None
@@ -70,7 +70,7 @@ class Recent:
 
 
 class Waiters:
-    """Those who wait for a topic to grow."""
+    """The tasks that wait for a topic to grow."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
@@ -90,12 +90,12 @@ class Waiters:
                 alarm.cancel()
 
     def wake(self, topic: str) -> None:
-        """Let everybody who waits for this topic look again."""
+        """End every wait for the topic."""
         for waiter in self._waiting.get(topic, ()):
             _wake(waiter)
 
     def wake_all(self) -> None:
-        """Let everybody look again."""
+        """End every wait."""
         for topic in self._waiting:
             self.wake(topic)
 

@@ -1,4 +1,4 @@
-"""What may be written within one transaction of the log, and what was written once it is durable."""
+"""The writes that a transaction of the log may contain, and their result once the transaction is durable."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _encode_headers = msgspec.msgpack.Encoder().encode
 
 
 class Transaction:
-    """What jobs write within one SQLite transaction, and what is to be told when it is durable."""
+    """One SQLite transaction: jobs write in it, and its attributes record the changes for when it is durable."""
 
     def __init__(
         self, connection: sqlite3.Connection, topics: Topics, next_offsets: Mapping[int, int], now_ms: int
@@ -29,10 +29,10 @@ class Transaction:
         self.removed: dict[int, int] = {}  # shard -> highest offset removed
 
     def append(self, records: Sequence[NewRecord]) -> list[Record]:
-        """Write the records at the ends of their partitions.
+        """Write the records at the ends of their partitions, and return them as they will be read.
 
         Raises:
-            UnknownTopic, RecordTooLarge, BrokerError: one of them cannot be written; earlier ones may have been.
+            UnknownTopic, RecordTooLarge, BrokerError: a record cannot be written; earlier ones may be written already.
         """
         appended = [self._append_one(record) for record in records]
         self.written += appended
@@ -63,7 +63,7 @@ class Transaction:
         return Record(new.topic, partition, offset, self.now_ms, new.key, new.value, new.headers)
 
     def save_group_offset(self, group: str, topic_name: str, partition: int, next_offset: int) -> None:
-        """Store where the group goes on.
+        """Store the group's new offset.
 
         Raises:
             BrokerError: the offset is not within the partition.
@@ -82,13 +82,13 @@ class Transaction:
         )
 
     def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
-        """See `ensure_topic`."""
+        """Create the topics or change their retention and record limit; see `ensure_topic`."""
         for spec in specs:
             ensure_topic(self.connection, self.topics, spec)
             self.topics = load_topics(self.connection)
 
     def remove(self, shard: int, offsets: Sequence[int]) -> None:
-        """Delete records; keeps the floor so that their offsets are not used again."""
+        """Delete records; store the shard's next offset, so that the deleted offsets are not used again."""
         base = shard << OFFSET_BITS
         self.connection.executemany("DELETE FROM record WHERE id = ?", [(base | offset,) for offset in offsets])
         self.connection.execute(
@@ -97,16 +97,16 @@ class Transaction:
         self.removed[shard] = max(self.removed.get(shard, 0), *offsets)
 
     def savepoint(self) -> "Savepoint":
-        """Begin a job that may be undone by itself."""
+        """Begin a job that can be undone without the other jobs."""
         self.connection.execute("SAVEPOINT job")
         return Savepoint(self.topics, dict(self.next_offsets), len(self.written), dict(self.removed))
 
     def release(self) -> None:
-        """The job stays."""
+        """End the job and keep its writes."""
         self.connection.execute("RELEASE job")
 
     def undo(self, savepoint: "Savepoint") -> None:
-        """The job leaves nothing."""
+        """End the job and undo its writes."""
         self.connection.execute("ROLLBACK TO job")
         self.connection.execute("RELEASE job")
         self.topics = savepoint.topics
@@ -117,7 +117,7 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Savepoint:
-    """What a transaction goes back to when a job is undone."""
+    """The state of a transaction at the beginning of a job, to which `undo` returns."""
 
     topics: Topics
     next_offsets: dict[int, int]
@@ -126,10 +126,11 @@ class Savepoint:
 
 
 def ensure_topic(connection: sqlite3.Connection, topics: Topics, spec: TopicSpec) -> None:
-    """Create the topic or take over its retention and record limit.
+    """Create the topic, or change its retention and record limit.
 
     Raises:
-        BrokerError: it exists with other partitions or another kind of clean-up, or the spec makes no sense.
+        BrokerError: the topic exists with another number of partitions or another kind of clean-up, or the
+            specification has no name or no partition.
     """
     if not spec.name or spec.partitions < 1:
         raise BrokerError(f"topic {spec.name!r} needs a name and at least one partition")

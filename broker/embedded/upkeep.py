@@ -1,4 +1,4 @@
-"""Retention, compaction and giving space back, in steps so small that an append never waits long for one."""
+"""Retention, compaction and shrinking of the file, in steps so small that an append never waits long for one."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -11,23 +11,30 @@ from broker.embedded.rows import Topic
 from broker.embedded.store import OFFSET_BITS, is_damage
 from broker.embedded.transaction import Transaction
 
-_CHUNK_BYTES = 1024 * 1024  # some 2 ms of deleting (overwriting with zeros), then the appends have their turn
+_CHUNK_BYTES = 1024 * 1024  # about 2 ms of deleting (overwriting with zeros); after that appends can run
 _CHUNK_ROWS = 500
 _TIMED_ROWS = 5_000
 _FAR_FUTURE_MS = 1 << 62
-_TIME_SLACK_MS = 60_000  # clocks are set by a little all the time; nobody's faces live longer for that
+_TIME_SLACK_MS = 60_000  # small corrections of clocks are common, and keep a picture at most that much longer
 _VACUUM_PAGES = 256
-_SLACK_BYTES = 8 * 1024 * 1024  # free pages that are left for the records to come
+_SLACK_BYTES = 8 * 1024 * 1024  # free pages that are left for new records
 _SLACK_SHARE = 0.1
-_DAMAGED_AT = b"damaged/"  # with an offset, the name of a damaged record that has lost its key
+_DAMAGED_AT = b"damaged/"  # followed by an offset: the key of a tombstone for a damaged record without a key
 _PLACE_DIGITS = len(str((1 << OFFSET_BITS) - 1))
-TOMBSTONE_MS = 24 * 3600 * 1000  # a reader may pause for so long and still learn of a deletion
+TOMBSTONE_MS = 24 * 3600 * 1000  # a reader that pauses for less still reads every tombstone
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step did: whether records were removed, whether there may be more to do, bytes overwritten or moved, the
-    offset where the next step goes on, and whether times were met that `order_times` has to look at again."""
+    """The result of one step.
+
+    Attributes:
+        removed: whether records were removed.
+        more: whether there may be more to do.
+        touched_bytes: the bytes that were overwritten or moved.
+        next_offset: the offset from which the next step goes on.
+        strange: whether there were times in the future, which `order_times` must check again.
+    """
 
     removed: bool
     more: bool
@@ -37,7 +44,7 @@ class Step:
 
 
 def stored_bytes(connection: sqlite3.Connection, shard: int, most_bytes: int) -> int:
-    """Bytes of keys, headers and values in a shard; a size over `most_bytes` for one record is damage, and no size."""
+    """Return the bytes of keys, headers and values in a shard; sizes over `most_bytes` are damage and not counted."""
     (total,) = connection.execute(
         "SELECT coalesce(sum(bytes), 0) FROM record WHERE id >= ? AND id < ? AND bytes BETWEEN 0 AND ?",
         (shard << OFFSET_BITS, shard + 1 << OFFSET_BITS, most_bytes),
@@ -48,11 +55,11 @@ def stored_bytes(connection: sqlite3.Connection, shard: int, most_bytes: int) ->
 def expire(
     transaction: Transaction, topic: Topic, shard: int, excess_bytes: int, first: int = 0, *, ages: bool = True
 ) -> Step:
-    """Remove the oldest records of a shard that are past their age, or that `excess_bytes` still asks for.
+    """Remove the oldest records of a shard that are past their age, or as many as `excess_bytes` demands.
 
-    Looks at records from offset `first` on; the step's `next_offset` says where the next one goes on. Records stamped
-    in the future (the disk has damaged their time: `order_times` has put all others right) are passed over, since they
-    must not keep the ones behind them, and the step is `strange`. `ages` False: ages do not count now.
+    The step begins at offset `first`; the next step begins at its `next_offset`. Records with a time in the future are
+    skipped, so that the records behind them can be removed, and the step is `strange`: the disk has damaged their
+    times, because `order_times` has corrected all others. `ages` False: no record is removed for its age.
     """
     age = topic.spec.retention_ms if ages else None
     oldest_ms = None if age is None else transaction.now_ms - age
@@ -90,9 +97,13 @@ def expire(
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How far the times of a shard's records are known to be in order, and what has to be changed for that.
+    """The part of a shard in which the times of records are in order, and the changes that are needed for that.
 
-    `changes` are offsets with the times (epoch ms) that take the place of theirs.
+    Attributes:
+        next_offset: the times below this offset are in order.
+        last_ms: the last of these times (epoch ms).
+        changes: pairs of an offset and the new time (epoch ms) of its record.
+        more: whether there are more records to check.
     """
 
     next_offset: int
@@ -102,17 +113,17 @@ class Times:
 
 
 def _ms(stored: object) -> int:
-    """A time as it was stored; damaged beyond recognition, it counts as one in the future."""
+    """Return a stored time; a value that is damaged and no number counts as a time in the future."""
     return stored if isinstance(stored, int) else _FAR_FUTURE_MS
 
 
 def _size(stored: object, most_bytes: int) -> int:
-    """The size of a record as it was stored; one that no record can have is damage."""
+    """Return a record's stored size; 0 for a size that no record can have, which is damage."""
     return stored if isinstance(stored, int) and 0 <= stored <= most_bytes else 0
 
 
 def ordered_so_far(connection: sqlite3.Connection, shard: int) -> Times:
-    """What the file says about a shard."""
+    """Return the part of a shard in which times are in order, as it is stored in the file."""
     next_offset, last_ms = connection.execute(
         "SELECT timed_offset, timed_ms FROM shard WHERE id = ?", (shard,)
     ).fetchone()
@@ -120,11 +131,11 @@ def ordered_so_far(connection: sqlite3.Connection, shard: int) -> Times:
 
 
 def order_times(connection: sqlite3.Connection, shard: int, known: Times, now_ms: int) -> Times:
-    """Look at the times of some records behind those that are known to be in order; `now_ms` is a clock believed in.
+    """Check the times of some records behind those whose times are in order; `now_ms` is a trusted clock's time.
 
-    Records are written in the order of their offsets, so a record that stands behind another is no older. A time in the
-    future is the work of a wrong clock: the next record that is not from the future tells when it was at the latest.
-    A time far before that of the record in front is as wrong.
+    Records are written in the order of their offsets, so a record behind another is no older. A time in the future was
+    written by a wrong clock: the record was written no later than the next record whose time is not in the future. A
+    time far before that of the record in front is wrong, too.
     """
     base, stop = shard << OFFSET_BITS, shard + 1 << OFFSET_BITS
     found = connection.execute(
@@ -154,9 +165,9 @@ def order_times(connection: sqlite3.Connection, shard: int, known: Times, now_ms
 
 
 def correct_times(transaction: Transaction, topic: Topic, partition: int, changes: Sequence[tuple[int, int]]) -> int:
-    """Give these records the times that `order_times` found; returns how many bytes were written anew.
+    """Store the times that `order_times` computed; return the number of bytes that were written.
 
-    A damaged record gets its time, so that it ages like the others, but no checksum: it stays damaged.
+    A damaged record gets its new time, so that it ages like the others, but no new checksum, so that it stays damaged.
     """
     connection, shard = transaction.connection, topic.shards[partition]
     touched = 0
@@ -175,15 +186,15 @@ def correct_times(transaction: Transaction, topic: Topic, partition: int, change
         )
         connection.execute(
             "UPDATE latest SET expires_ms = ? WHERE shard_id = ? AND key = ? AND offset = ? AND expires_ms NOT NULL",
-            (_buried_from_ms(topic, timestamp_ms), shard, row[2], offset),
+            (_tombstone_until_ms(topic, timestamp_ms), shard, row[2], offset),
         )
-        transaction.removed[shard] = max(transaction.removed.get(shard, 0), offset)  # memory has the former time
+        transaction.removed[shard] = max(transaction.removed.get(shard, 0), offset)  # memory has the old time
         touched += _size(row[5], topic.spec.max_record_bytes)
     return touched
 
 
 def save_times(transaction: Transaction, times: Mapping[int, Times]) -> None:
-    """Store how far each shard's times are in order."""
+    """Store up to which offset each shard's times are in order."""
     transaction.connection.executemany(
         "UPDATE shard SET timed_offset = ?, timed_ms = ? WHERE id = ?",
         [(known.next_offset, known.last_ms, shard) for shard, known in times.items()],
@@ -191,7 +202,7 @@ def save_times(transaction: Transaction, times: Mapping[int, Times]) -> None:
 
 
 def save_ends(transaction: Transaction) -> None:
-    """Store every shard's end, so that a damaged last page cannot bring it down."""
+    """Store every shard's end, so that damage of the last page cannot lower it."""
     transaction.connection.executemany(
         "UPDATE shard SET floor_offset = ?1 WHERE id = ?2 AND floor_offset < ?1",
         [(end, shard) for shard, end in transaction.next_offsets.items()],
@@ -199,13 +210,13 @@ def save_ends(transaction: Transaction) -> None:
 
 
 def trusted_clock(connection: sqlite3.Connection) -> Reading | None:
-    """The clocks when they were believed last; None in a new log."""
+    """Return the clocks when they were last trusted; None in a new log."""
     row = connection.execute("SELECT wall_ms, boot_ms, boot_id FROM clock").fetchone()
     return None if row is None else Reading(*row)
 
 
 def save_clock(transaction: Transaction, reading: Reading) -> None:
-    """Store that the clocks are believed now."""
+    """Store that the clocks are trusted now."""
     transaction.connection.execute(
         "INSERT OR REPLACE INTO clock (id, wall_ms, boot_ms, boot_id) VALUES (1, ?, ?, ?)",
         (reading.wall_ms, reading.boot_ms, reading.boot_id),
@@ -213,7 +224,7 @@ def save_clock(transaction: Transaction, reading: Reading) -> None:
 
 
 def newest_ms(connection: sqlite3.Connection) -> int | None:
-    """The time of the newest record over all shards, by their last records."""
+    """Return the newest time of the last records of all shards (epoch ms); None: the log has no record."""
     (newest,) = connection.execute(
         "SELECT max((SELECT timestamp_ms FROM record WHERE id >= shard.id << ? AND id < (shard.id + 1) << ?"
         " ORDER BY id DESC LIMIT 1)) FROM shard",
@@ -223,12 +234,11 @@ def newest_ms(connection: sqlite3.Connection) -> int | None:
 
 
 def compact(transaction: Transaction, topic: Topic, partition: int) -> Step:
-    """Go through records not yet compacted, and older than the topic's lag, and remove, for each, the older record of
-    its key.
+    """Compact some records that are not compacted yet and older than the topic's lag: remove each key's older record.
 
-    A damaged record may have any key, so it replaces nothing; it goes once a later record of the key it shows comes.
-    One that shows no key goes with a tombstone under damaged/OFFSET, which stays: where the disk does not even let the
-    record be removed, whoever reads it has to find the tombstone behind it.
+    The key of a damaged record may be wrong, so a damaged record replaces none; it is removed once there is a later
+    record of the key that it has. A damaged record without a key is removed once there is a tombstone with the key
+    damaged/OFFSET. That tombstone stays for ever: if the disk does not even let the record be removed, readers need it.
     """
     connection, shard = transaction.connection, topic.shards[partition]
     base = shard << OFFSET_BITS
@@ -249,8 +259,8 @@ def compact(transaction: Transaction, topic: Topic, partition: int) -> Step:
             break
         offset = row_id - base
         if is_whole(topic.spec.name, partition, offset, row[:5]):
-            stands_for_ever = value is not None or key.startswith(_DAMAGED_AT)
-            expires_ms = None if stands_for_ever else _buried_from_ms(topic, timestamp_ms)
+            is_permanent = value is not None or key.startswith(_DAMAGED_AT)
+            expires_ms = None if is_permanent else _tombstone_until_ms(topic, timestamp_ms)
             superseded = _supersede(connection, shard, key, offset, expires_ms)
             if value is None:
                 superseded += _without_key(connection, topic, partition, key)
@@ -269,15 +279,15 @@ def compact(transaction: Transaction, topic: Topic, partition: int) -> Step:
     return Step(bool(gone), more, removed_bytes)
 
 
-def _buried_from_ms(topic: Topic, timestamp_ms: int) -> int:
-    """When a tombstone of that time may go: its key's older records are there until the lag has passed."""
+def _tombstone_until_ms(topic: Topic, timestamp_ms: int) -> int:
+    """Return until when (epoch ms) a tombstone stays: its key's older records stay until the lag has passed."""
     return timestamp_ms + topic.spec.min_compaction_lag_ms + TOMBSTONE_MS
 
 
 def _supersede(
     connection: sqlite3.Connection, shard: int, key: bytes, offset: int, expires_ms: int | None
 ) -> list[tuple[int, int]]:
-    """Let the record at `offset` be the latest of its key; offsets and sizes of those that it replaces."""
+    """Store that the record at `offset` is its key's latest; return offset and size of each record that it replaces."""
     older: list[tuple[int, int]] = connection.execute(
         "SELECT replaced.offset, record.bytes FROM ("
         "SELECT offset FROM latest WHERE shard_id = ?1 AND key = ?2"
@@ -295,7 +305,7 @@ def _supersede(
 
 
 def _without_key(connection: sqlite3.Connection, topic: Topic, partition: int, key: bytes) -> list[tuple[int, int]]:
-    """Offset and size of the damaged record without a key that this key names by its place, if it names one."""
+    """Return offset and size of the damaged record without a key whose offset is in `key` (damaged/OFFSET), if any."""
     place = key.removeprefix(_DAMAGED_AT)
     if place == key or not place.isdigit() or len(place) > _PLACE_DIGITS:
         return []
@@ -315,8 +325,8 @@ def _without_key(connection: sqlite3.Connection, topic: Topic, partition: int, k
     return [(offset, row[5])]
 
 
-def bury(transaction: Transaction, shard: int, below_offset: int) -> Step:
-    """Remove tombstones that are old enough, below an offset that every reader at work has passed."""
+def remove_tombstones(transaction: Transaction, shard: int, below_offset: int) -> Step:
+    """Remove tombstones that are old enough and lie below an offset that every cursor has passed."""
     rows = transaction.connection.execute(
         "SELECT key, offset FROM latest WHERE shard_id = ? AND expires_ms <= ? AND offset < ? LIMIT ?",
         (shard, transaction.now_ms, below_offset, _CHUNK_ROWS),
@@ -329,8 +339,8 @@ def bury(transaction: Transaction, shard: int, below_offset: int) -> Step:
     return Step(bool(rows), more=len(rows) == _CHUNK_ROWS)
 
 
-def give_back(connection: sqlite3.Connection) -> Step:
-    """Return some free pages at the end of the file to the disk, but for some slack. Outside of a transaction."""
+def shrink(connection: sqlite3.Connection) -> Step:
+    """Free some unused pages at the end of the file, and leave some for new records. Not within a transaction."""
     page_bytes, pages, free = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
     )
@@ -344,15 +354,15 @@ def give_back(connection: sqlite3.Connection) -> Step:
 
 
 def checkpoint(connection: sqlite3.Connection) -> bool:
-    """Copy what it can from the WAL into the file without waiting for anybody; True when all is copied."""
+    """Copy as much as possible from the WAL into the file without waiting; return whether all of it is copied."""
     _, frames, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     return bool(frames == copied)
 
 
 def truncate_wal(connection: sqlite3.Connection) -> bool:
-    """Copy the rest of the WAL and cut it to nothing, unless a reader is in it just now; True when it was cut.
+    """Copy the rest of the WAL and truncate the WAL, unless a reader uses it now; return whether it was truncated.
 
-    Only the writing thread may call this: it holds the write lock.
+    Only the writing thread may call this function, because it takes the write lock.
     """
     (wait_ms,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute("PRAGMA busy_timeout = 0")

@@ -1,8 +1,8 @@
-"""What the write-ahead log of a database holds that SQLite will drop, told before SQLite opens it.
+"""Finds the transactions in a database's write-ahead log that SQLite will drop, before SQLite opens the database.
 
-SQLite takes a WAL up to the first frame whose checksum does not fit, and drops everything behind it without a word. At
-the end of a WAL that is how it should be: a power cut leaves the last transaction half written, and nobody was told
-that it was done. In the middle it means that the disk has changed what was durable.
+SQLite reads a WAL up to the first frame whose checksum does not fit, and drops everything behind it without a message.
+At the end of a WAL that is right: a power cut leaves the last transaction half written, and no caller was answered. In
+the middle it means that the disk has changed a durable transaction.
 
 The format is that of https://www.sqlite.org/fileformat2.html, section 4.
 """
@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 _log = logging.getLogger(__name__)
 
-_MAGIC = 0x377F0682  # the lowest bit tells the byte order of the checksums
+_MAGIC = 0x377F0682  # the lowest bit of the header's number is the byte order of the checksums
 _HEADER = struct.Struct(">8I")  # magic, format, page size, checkpoint number, two salts, two checksums
 _FRAME = struct.Struct(">6I")  # page number, pages after a commit (0 in other frames), two salts, two checksums
 _PAGE_SIZES = {1 << bits for bits in range(9, 17)}
@@ -25,9 +25,12 @@ _MASK = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Frames of the WAL behind its last whole transaction, and how many transactions ended in them, at most.
+    """What SQLite drops of a WAL.
 
-    `certain`: at least one of them was durable, so that somebody may have been told that it was done.
+    Attributes:
+        frames: the number of frames behind the last whole transaction.
+        transactions: the greatest possible number of transactions that end in those frames.
+        certain: at least one of the transactions was durable, so that its caller may have been answered.
     """
 
     frames: int = 0
@@ -37,7 +40,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame as its own header has it: whether it belongs to this WAL, ends a transaction, and is whole."""
+    """One frame of a WAL: whether it belongs to this WAL (`ours`), ends a transaction (`commits`), and is `whole`."""
 
     ours: bool
     commits: bool
@@ -45,9 +48,10 @@ class Frame:
 
 
 def what_is_lost(database: Path) -> Lost:
-    """What SQLite will drop of the database's WAL when it opens it; nothing where there is no WAL.
+    """Return what SQLite will drop of the database's WAL when it opens the database; nothing if there is no WAL.
 
-    Must be called while nobody has the database open for writing. A WAL that cannot be read is left to SQLite.
+    Nobody may have the database open for writing. For a WAL that cannot be read, the result is empty too: SQLite
+    reports that error.
     """
     try:
         with database.with_name(f"{database.name}-wal").open("rb") as file:
@@ -57,13 +61,13 @@ def what_is_lost(database: Path) -> Lost:
 
 
 def judge(found: Iterator[Frame]) -> Lost:
-    """What is dropped of a WAL with these frames.
+    """Return what SQLite drops of a WAL with these frames.
 
-    Every transaction is synced before the next begins, so at most one can be half written: when two or more end behind
-    the damage, the first of them was durable. Frames that no commit follows were never a transaction. Frames of others
-    are what an earlier WAL left in the file; with ours behind them, they are ours with damaged salts.
+    Every transaction is synced before the next one begins, so at most one can be half written: if two or more end
+    behind the damage, the first of them was durable. Frames without a commit behind them were never a transaction.
+    Frames that are not `ours` are left from an earlier WAL; if ours follow them, they are ours with damaged salts.
     """
-    kept = last = transactions = strange = seen_strange = 0
+    kept = last = transactions = strange = strange_before = 0
     for number, frame in enumerate(found, 1):
         if not frame.ours:
             strange += 1
@@ -72,14 +76,14 @@ def judge(found: Iterator[Frame]) -> Lost:
         elif frame.commits:
             last = number
             transactions += 1
-            seen_strange = strange
+            strange_before = strange
     if not transactions:
         return Lost()
-    return Lost(last - kept, transactions + seen_strange, transactions > 1)
+    return Lost(last - kept, transactions + strange_before, transactions > 1)
 
 
 def frames(file: BinaryIO) -> Iterator[Frame]:
-    """The frames of a WAL, from first to last."""
+    """Yield the frames of a WAL, from first to last."""
     raw = file.read(_HEADER.size)
     if len(raw) < _HEADER.size:
         return
@@ -93,7 +97,7 @@ def frames(file: BinaryIO) -> Iterator[Frame]:
     chain = header_is_whole
     while len(raw := file.read(_FRAME.size + page_bytes)) == _FRAME.size + page_bytes:
         _, pages, frame_salt_1, frame_salt_2, *stored = _FRAME.unpack_from(raw)
-        salts = salts or (frame_salt_1, frame_salt_2)  # of a damaged header: those of the first frame
+        salts = salts or (frame_salt_1, frame_salt_2)  # if the header is damaged, the salts of the first frame
         ours = salts == (frame_salt_1, frame_salt_2)
         if chain:
             checksum = _checksum(raw[_FRAME.size :], _checksum(raw[:8], checksum, order), order)
@@ -102,7 +106,7 @@ def frames(file: BinaryIO) -> Iterator[Frame]:
 
 
 def _checksum(content: bytes, before: tuple[int, int], order: str) -> tuple[int, int]:
-    """SQLite's running checksum over 32-bit words."""
+    """Return SQLite's running checksum over the 32-bit words of `content`, continued from `before`."""
     first, second = before
     words = iter(struct.unpack(f"{order}{len(content) // 4}I", content))
     for word in words:
@@ -111,22 +115,22 @@ def _checksum(content: bytes, before: tuple[int, int], order: str) -> tuple[int,
     return first, second
 
 
-def tell_lost(lost: Lost, folder: Path) -> None:
-    """One log line where something was dropped."""
+def log_lost(lost: Lost, folder: Path) -> None:
+    """Log one line if transactions were dropped."""
     if not lost.transactions:
         return
     if lost.certain:
         _log.error(
             "the log in %s lost at most %d transactions (%d frames): its WAL was damaged in the middle, so events and"
-            " enrolments that were answered may be gone; run `picturematch log check`, and look at the disk",
+            " enrolments that were answered may be lost; run `picturematch log check`, and check the disk",
             folder,
             lost.transactions,
             lost.frames,
         )
     else:
         _log.error(
-            "the log in %s dropped one transaction (%d frames) that is not whole in its WAL: after a power cut or a"
-            " kill it was never answered; otherwise the disk has damaged one that was",
+            "the log in %s dropped one transaction (%d frames) that was not whole in its WAL: after a power cut or a"
+            " kill no caller was answered; otherwise the disk has damaged a transaction that was answered",
             folder,
             lost.frames,
         )

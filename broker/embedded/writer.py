@@ -1,13 +1,13 @@
-"""The one thread that writes: it takes every job that waits and makes them durable with one sync (group commit).
+"""The one writing thread: it takes all jobs that wait and makes them durable with one sync (group commit).
 
-Each job runs in a savepoint of its own within one transaction. A job that is refused takes only itself back; an error
-of the file takes the whole group back, which is tried again without the job that met damage. Futures are resolved on
-the event loop after the COMMIT, never before.
+Each job runs in a savepoint of its own within one transaction. A job that is refused is undone without the others. An
+error of the file undoes the whole group; if one job found damage, the group is tried again without that job. Futures
+are resolved on the event loop after the COMMIT, never before.
 
-After an error of the file the log counts as unavailable; the thread then tries a write of its own every second until
-one succeeds, so that it recovers without anybody's help. It is unavailable, too, while the files are not at their paths
-(`place`), which is looked at every second, and before and after every commit: what was written to a file that was
-deleted meanwhile is told to nobody, unless the same file comes back.
+After an error of the file the log is unavailable; the thread then tries to write a probe every second until that
+succeeds, so that the log recovers without an operator. The log is also unavailable while its files are not at their
+paths (`place`), which is checked every second, and before and after every commit: a commit to a file that was deleted
+meanwhile is reported to nobody, unless the same file is put back.
 """
 
 import asyncio
@@ -32,16 +32,16 @@ from broker.port import BrokerError, BrokerUnavailable, Record
 
 T = TypeVar("T")
 
-_GROUP_JOBS = 256  # bounds one transaction, not the queue: callers wait for their futures
+_GROUP_JOBS = 256  # the most jobs of one transaction; the queue has no limit, because callers wait for their futures
 _PROBE_S = 1.0
-_PROBE_BYTES = 256 * 1024  # a few pictures' worth, so that the last free kilobyte does not look like recovery
+_PROBE_BYTES = 256 * 1024  # the size of a few pictures, so that the last free kilobyte does not count as recovery
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Durable:
-    """What one commit made true: records written, shard -> highest offset removed, and the topics if they changed."""
+    """The changes of one commit: written records, shard -> highest removed offset, and the topics if they changed."""
 
     written: Sequence[Record] = ()
     removed: Mapping[int, int] = field(default_factory=dict)
@@ -51,12 +51,12 @@ class Durable:
 @dataclass(frozen=True, slots=True)
 class _Job:
     run: Callable[[Any], Any]
-    alone: bool  # given the connection, outside any transaction
+    alone: bool  # whether `run` is called with the connection, outside any transaction
     future: "asyncio.Future[Any]" = field(hash=False)
 
 
 class _Damaged(Exception):
-    """A job met damage in the file."""
+    """A job found damage in the file."""
 
     def __init__(self, job: _Job, error: sqlite3.Error) -> None:
         super().__init__(job)
@@ -72,7 +72,7 @@ class _Outcome:
 
 
 class Writer:
-    """Owns the writing connection and its thread. All but the constructor is called on the event loop."""
+    """Owns the writing connection and its thread. All methods except the constructor are called on the event loop."""
 
     def __init__(
         self,
@@ -102,46 +102,46 @@ class Writer:
         self._closing = False
         self._outages = OutageLog(_log)
         self._displacements = OutageLog(_log)
-        self._held: list[Durable] = []  # written, but not where anybody would find it
-        self._looked_s = 0.0
+        self._unreported: list[Durable] = []  # committed while the files were not at their paths
+        self._checked_s = 0.0
         self.trouble: str | None = None
 
     @property
     def available(self) -> bool:
-        """Whether the last write succeeded, and the files are in their place."""
+        """Whether the last write succeeded and the files are at their paths."""
         return self.trouble is None
 
     def start(self) -> tuple[Topics, dict[int, int]]:
-        """Start the thread; returns the topics and, per shard, the end offset that were found in the file."""
+        """Start the thread; return the topics of the file and shard -> end offset."""
         found = self._topics, dict(self._next_offsets)
         self._thread.start()
         return found
 
     def submit(self, run: Callable[[Transaction], T]) -> "asyncio.Future[T]":
-        """Have `run` done within a transaction; the future is resolved once that is durable."""
+        """Run `run` within a transaction; the future is resolved once that is durable."""
         return self._put(run, alone=False)
 
     def submit_alone(self, run: Callable[[sqlite3.Connection], T]) -> "asyncio.Future[T]":
-        """Have `run` done on the writing connection between two transactions."""
+        """Run `run` on the writing connection between two transactions."""
         return self._put(run, alone=True)
 
     def _put(self, run: Callable[[Any], T], alone: bool) -> "asyncio.Future[T]":
         if self._closing:
-            raise BrokerError("the log is closed: nothing can be written to it any more")
+            raise BrokerError("the log is closed: no record can be written any more")
         future: asyncio.Future[T] = self._loop.create_future()
         future.add_done_callback(retrieve_error)
         self._jobs.put(_Job(run, alone, future))
         return future
 
     async def drain(self) -> None:
-        """Write what was submitted, take nothing more, and end the thread."""
+        """Write what was submitted, refuse new jobs, and end the thread."""
         if not self._closing:
             self._closing = True
             self._jobs.put(None)
             await asyncio.to_thread(self._thread.join)
 
     async def close(self) -> None:
-        """After `drain`: close the file, which copies the WAL into it when nobody else reads."""
+        """Close the file after `drain`; SQLite then copies the WAL into the file, if no other process reads."""
         await asyncio.to_thread(self._connection.close)
 
     def _work(self) -> None:
@@ -149,11 +149,11 @@ class Writer:
             try:
                 first = self._jobs.get(timeout=self._probe_s)
             except queue.Empty:
-                self._look()
+                self._check_place()
                 continue
-            if time.monotonic() - self._looked_s >= self._probe_s:
+            if time.monotonic() - self._checked_s >= self._probe_s:
                 self._keep_lock()
-                self._looked_s = time.monotonic()
+                self._checked_s = time.monotonic()
             group, last = self._group(first)
             if group:
                 self._run(group)
@@ -163,7 +163,7 @@ class Writer:
                 self._run_alone(last)
 
     def _group(self, job: _Job | None) -> tuple[list[_Job], _Job | None]:
-        """Jobs for one transaction, and the job that ended it: None to stop, or one that wants to be alone."""
+        """Return the jobs of one transaction, and the job after them: None ends the thread, another job runs alone."""
         group: list[_Job] = []
         while job is not None and not job.alone:
             group.append(job)
@@ -175,15 +175,15 @@ class Writer:
                 return group, job
         return group, job
 
-    def _look(self) -> None:
-        """Once a second while nothing is to be written."""
+    def _check_place(self) -> None:
+        """Check lock, paths and, if the log is unavailable, writing; runs once a second while there is no job."""
         self._keep_lock()
-        self._looked_s = time.monotonic()
+        self._checked_s = time.monotonic()
         if self._in_place() and not self.available:
             self._probe()
 
     def _in_place(self) -> bool:
-        """Whether the files are at their paths; the log is unavailable where they are not."""
+        """Return whether the files are at their paths; if they are not, mark the log as unavailable."""
         trouble = self._place.trouble()
         if trouble is not None:
             self.trouble = trouble
@@ -191,20 +191,20 @@ class Writer:
         return trouble is None
 
     def _displaced(self, futures: "Sequence[asyncio.Future[Any]]") -> bool:
-        """Refuse these where the files are not at their paths."""
+        """Return whether the files are not at their paths; if so, fail the futures with BrokerUnavailable."""
         if self._in_place():
             return False
         sentence = self.trouble or ""
-        self._tell([_Outcome(future, error=BrokerUnavailable(sentence)) for future in futures], Durable())
+        self._report([_Outcome(future, error=BrokerUnavailable(sentence)) for future in futures], Durable())
         return True
 
     def _run(self, group: Sequence[_Job]) -> None:
         try:
             self._run_together(group)
         except _Damaged as damaged:
-            # Of what the others want to write nothing is damaged; SQLite may have given the whole transaction up.
+            # The other jobs found no damage, but SQLite may have rolled back the whole transaction.
             failure = broker_error(damaged.error, self._folder)
-            self._tell([_Outcome(damaged.job.future, error=failure)], Durable())
+            self._report([_Outcome(damaged.job.future, error=failure)], Durable())
             others = [job for job in group if job is not damaged.job]
             if others:
                 self._run(others)
@@ -221,18 +221,18 @@ class Writer:
             return
         except _Damaged:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-            self._tell([_Outcome(job.future, error=error) for job in group], Durable())
+        except Exception as error:  # noqa: BLE001 - the callers that wait must get the error, whatever it is
+            self._report([_Outcome(job.future, error=error) for job in group], Durable())
             return
         changed = transaction.topics if transaction.topics is not self._topics else None
         self._topics = transaction.topics
         self._next_offsets = transaction.next_offsets
         durable = Durable(transaction.written, transaction.removed, changed)
         if self._displaced(futures):
-            self._held.append(durable)
+            self._unreported.append(durable)
             return
         self._recovered()
-        self._tell(outcomes, durable)
+        self._report(outcomes, durable)
 
     def _commit(self, group: Sequence[_Job], outcomes: list[_Outcome]) -> Transaction:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -267,9 +267,9 @@ class Writer:
         except sqlite3.Error as error:
             self._fail([job.future], error)
         except Exception as error:  # noqa: BLE001 - handed to the caller
-            self._tell([_Outcome(job.future, error=error)], Durable())
+            self._report([_Outcome(job.future, error=error)], Durable())
         else:
-            self._tell([_Outcome(job.future, value)], Durable())
+            self._report([_Outcome(job.future, value)], Durable())
 
     def _probe(self) -> None:
         try:
@@ -283,20 +283,20 @@ class Writer:
         if not self.available:
             self.trouble = None
             self._outages.recovered("the log can be written again")
-            self._displacements.recovered("the files of the log are in their place again")
-        held, self._held = self._held, []
-        for durable in held:
-            self._tell([], durable)
+            self._displacements.recovered("the files of the log are at their paths again")
+        durables, self._unreported = self._unreported, []
+        for durable in durables:
+            self._report([], durable)
 
     def _fail(self, futures: "Sequence[asyncio.Future[Any]]", error: sqlite3.Error) -> None:
         failure = broker_error(error, self._folder)
         if not is_damage(error):
             self.trouble = str(failure)
         self._outages.failed(str(failure), logging.ERROR)
-        self._tell([_Outcome(future, error=type(failure)(*failure.args)) for future in futures], Durable())
+        self._report([_Outcome(future, error=type(failure)(*failure.args)) for future in futures], Durable())
 
-    def _tell(self, outcomes: Sequence[_Outcome], durable: Durable) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is gone, and with it everybody who would want to know
+    def _report(self, outcomes: Sequence[_Outcome], durable: Durable) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and every caller with it
             self._loop.call_soon_threadsafe(self._resolve, outcomes, durable)
 
     def _resolve(self, outcomes: Sequence[_Outcome], durable: Durable) -> None:

@@ -1,15 +1,15 @@
-"""The log on Apache Kafka (3.3 or newer; tested with 4.1): the make for many ingresses and many processors.
+"""The Kafka adapter: the log on Apache Kafka (3.3 or newer; tested with 4.1), for many ingresses and many processors.
 
-What the client library does not promise is kept here, and only here (`aiokafka` is imported nowhere else):
+This room alone imports `aiokafka`, and adds the promises that the library does not make:
 
-- Group members write through one transactional producer per partition of theirs. Its transactional id names group,
-  topic and partition, so that starting it fences whoever held the partition before: `send_offsets_to_transaction` sends
-  neither member nor generation, the group alone would fence nobody.
-- A partition is taken over in one order: delivery held back, producer started, committed offset asked for, seek,
+- A group member writes through one transactional producer for each of its partitions. The transactional id names group,
+  topic and partition, so that starting the producer fences the former owner of the partition. A producer for the whole
+  group could fence nobody, because `send_offsets_to_transaction` sends neither member nor generation.
+- A partition is taken over in a fixed order: stop delivery, start the producer, look up the committed offset, seek,
   deliver.
-- Every send is awaited before the commit, which would otherwise succeed without it; after a failed send the producer is
-  replaced, since its sequence numbers no longer fit.
-- Whatever waits for a broker gives up when the brokers are known to be out of reach; a probe finds out.
+- Every send is awaited before the commit, because a commit succeeds although a send has failed. After a failed send the
+  producer is replaced, because its sequence numbers no longer fit.
+- Every wait for a broker ends when a probe finds that the brokers are out of reach.
 """
 
 from broker.kafka.broker import KafkaBroker, open_kafka

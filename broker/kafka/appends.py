@@ -1,4 +1,4 @@
-"""Writing outside any group: one record through an idempotent producer, several as one transaction."""
+"""Appends outside any group: one record by an idempotent producer, several records as one transaction."""
 
 import asyncio
 import uuid
@@ -17,10 +17,10 @@ from broker.port import BrokerUnavailable, Position
 
 
 class Appender:
-    """All of a process's appends. A single record needs no transaction, and so none of its round trips.
+    """All appends of a process. A single record is written without a transaction, which would cost more round trips.
 
-    A record may still be written after its caller has given up or the brokers were lost: it was sent, and is tried
-    until it is delivered. It is never written twice.
+    A record may still be written after its caller has given up or the brokers were lost, because the library sends it
+    again until it is delivered. No record is written twice.
     """
 
     def __init__(self, config: KafkaConfig, contact: Contact) -> None:
@@ -34,11 +34,11 @@ class Appender:
         self._retiring: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Start the producer, so that the first append is as quick as the others."""
+        """Start the producer, so that the first append is as fast as the others."""
         await self._started()
 
     async def close(self) -> None:
-        """Deliver what is left, bounded, and stop."""
+        """Deliver the records that were sent, within a time limit, and stop the producers."""
         if self._producer is not None:
             self._retire(self._producer)
             self._producer = None
@@ -48,10 +48,10 @@ class Appender:
             self._writer = None
 
     async def append_one(self, checked: Checked) -> Position:
-        """Write one record.
+        """Write one record and return its position.
 
         Raises:
-            BrokerError: it was not written, or that is not known.
+            BrokerError: the record was not written, or that is not known.
         """
         producer = await self._started()
         doing = f"writing to topic {checked.new.topic}"
@@ -64,15 +64,17 @@ class Appender:
                 self._producer = None
                 self._retire(producer)
             if isinstance(error, FENCED):
-                raise BrokerUnavailable(f"Kafka lost track of this producer ({doing}); it is replaced") from error
+                raise BrokerUnavailable(
+                    f"Kafka does not accept this producer any more ({doing}); the producer is replaced"
+                ) from error
             raise broker_error(error, doing) from error
         return Position(found.topic, found.partition, found.offset)
 
     async def append_together(self, records: Sequence[Checked]) -> Sequence[Position]:
-        """Write all of them, or none.
+        """Write all of the records or none, and return their positions.
 
         Raises:
-            BrokerError: none was written, or that is not known.
+            BrokerError: no record was written, or that is not known.
         """
         work = asyncio.ensure_future(self._transaction(records))
         return await self._contact.unless_lost(work)

@@ -1,6 +1,7 @@
-"""The beats of a member of a group, and what it does about members that are missed.
+"""Signs of life: a member of a group writes beats, and removes silent members from the group.
 
-A member that is missed is taken out of its group by those that are left, so that its partitions are dealt anew at once.
+A beat is a record in the members topic. When a member is silent for too long, the others remove it from the group, so
+that its partitions are assigned anew at once.
 """
 
 import asyncio
@@ -30,9 +31,9 @@ _STOP_S = 0.5
 
 
 class Beats:
-    """An async context manager; entered before the member joins its group.
+    """Writes beats and removes silent members; an async context manager, entered before the member joins its group.
 
-    `serves` tells the partitions that the member takes records from.
+    `serves` returns the partitions from which the member takes records.
     """
 
     def __init__(
@@ -53,11 +54,11 @@ class Beats:
         self._due = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
         self._evicting: asyncio.Task[None] | None = None
-        self._outages, self._beats_told = OutageLog(_log), OutageLog(_log)
+        self._outages, self._beat_outages = OutageLog(_log), OutageLog(_log)
 
     @property
     def client_id(self) -> str:
-        """What the member calls itself in the group, so that others can find it there."""
+        """The client id with which the member joins the group; its ending identifies the member to the others."""
         return f"{self._config.client_id}{_ending(self._instance)}"
 
     async def __aenter__(self) -> Self:
@@ -68,7 +69,7 @@ class Beats:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop watching and beating; say goodbye, so that nobody waits to miss this member."""
+        """Stop watching and beating; write a last beat (`leaves`), so that nobody waits for this member."""
         await self._watch.__aexit__(None, None, None)
         for task in (self._beating, self._evicting):
             if task is not None:
@@ -82,15 +83,15 @@ class Beats:
         await self._drop_producer()
 
     def beat_now(self) -> None:
-        """What is served has changed: tell it now, not with the next beat."""
+        """Write a beat at once, because the result of `serves` has changed."""
         self._due.set()
 
     async def _run(self) -> None:
         while True:
             try:
                 await self._beat()
-            except Exception as error:  # noqa: BLE001 - a member that lives and does not beat would be taken for dead
-                self._beats_told.failed(f"group {self._group}: no sign of life can be given now: {error!r}")
+            except Exception as error:  # noqa: BLE001 - beating must go on: without beats the member would count as dead
+                self._beat_outages.failed(f"group {self._group}: this member cannot write signs of life now: {error!r}")
                 await self._drop_producer()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_S):
@@ -104,7 +105,7 @@ class Beats:
             self._producer = await start_producer(self._config.fleeting(), self._config.patience_s)
         async with asyncio.timeout(self._config.patience_s):
             await self._send()
-        self._beats_told.recovered(f"group {self._group}: signs of life are given again")
+        self._beat_outages.recovered(f"group {self._group}: this member writes signs of life again")
 
     async def _send(self, *, leaves: bool = False) -> None:
         beat = Beat(self._group, self._instance, tuple(sorted(self._serves())), leaves)
@@ -125,18 +126,18 @@ class Beats:
         try:
             evicted = await self._cluster.evict(self._group, tuple(map(_ending, silent)))
         except BrokerError as error:
-            self._outages.failed(f"group {self._group}: a silent member cannot be taken out now: {error}")
+            self._outages.failed(f"group {self._group}: a silent member cannot be removed now: {error}")
             await asyncio.sleep(_RETRY_S)
             return
-        self._outages.recovered(f"group {self._group}: silent members can be taken out again")
+        self._outages.recovered(f"group {self._group}: silent members can be removed again")
         self._watch.forget(silent)
         if evicted:
             _log.warning(
-                "group %s: taken out without a sign of life: %s; the partitions are dealt anew",
+                "group %s: members without a sign of life were removed: %s; their partitions are assigned anew",
                 *(self._group, ", ".join(evicted)),
             )
 
 
 def _ending(instance: str) -> str:
-    """How the client id of that member ends; each process may have a setting of its own for what stands before."""
+    """Return the ending of that member's client id; what comes before is a setting, which may differ by process."""
     return f"-{instance}"

@@ -1,4 +1,4 @@
-"""The log on Apache Kafka, as the port wants it."""
+"""The Kafka adapter's implementation of the port."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class KafkaBroker:
-    """See `broker.port.Broker`. What a transaction wrote is readable some milliseconds after it returned."""
+    """See `broker.port.Broker`. The records of a transaction are readable some milliseconds after the call returns."""
 
     def __init__(self, config: KafkaConfig, *, patient: bool = False, members_topic: str | None = None) -> None:
         self._config = config
@@ -74,7 +74,11 @@ class KafkaBroker:
         await self._stack.aclose()
 
     async def _find(self) -> bool:
-        """Whether the cluster was found; only who is patient goes on without it."""
+        """Return whether the cluster was found.
+
+        Raises:
+            BrokerUnavailable: no broker answers, and the log is not `patient`.
+        """
         try:
             await self._cluster.open()
         except BrokerUnavailable as error:
@@ -89,12 +93,12 @@ class KafkaBroker:
             raise BrokerError("the log is not open: enter its context first")
 
     async def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
-        """See the port; limits of records are taken over too."""
+        """See the port; record limits are changed, too."""
         self._require_open()
         await self._cluster.ensure(specs)
 
     async def describe_topics(self, names: Sequence[str]) -> Sequence[TopicState]:
-        """The topics as they are now.
+        """Return the current state of the topics.
 
         Raises:
             UnknownTopic: one of them does not exist.
@@ -103,22 +107,26 @@ class KafkaBroker:
         return await self._cluster.describe(names)
 
     async def check_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
-        """What in the topics is not as specified, one sentence each; changes nothing."""
+        """Return one sentence for each difference between the topics and their specifications; change nothing."""
         return await self._check(specs, differences)
 
     async def check_offsets(self, spec: TopicSpec) -> Sequence[str]:
-        """Which brokers forget how far a group without members is before the topic's records go, one sentence each."""
+        """Return a sentence for each broker that forgets offsets of groups without members before the topic's records.
+
+        Raises:
+            BrokerError: a broker does not answer, or does not allow this user to read its settings.
+        """
         self._require_open()
         kept = await self._cluster.broker_settings(OFFSETS_RETENTION)
-        told = (offsets_forgotten_early(int(minutes), broker, spec) for broker, minutes in kept.items())
-        return [sentence for sentence in told if sentence is not None]
+        found = (offsets_forgotten_early(int(minutes), broker, spec) for broker, minutes in kept.items())
+        return [sentence for sentence in found if sentence is not None]
 
     async def topic_losses(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
-        """Of what `check_topics` tells, that by which records would be lost or refused."""
+        """Return those sentences of `check_topics` whose differences would lose or refuse records."""
         return await self._check(specs, losses)
 
     async def _check(
-        self, specs: Sequence[TopicSpec], told: Callable[[TopicSpec, TopicState], Iterable[str]]
+        self, specs: Sequence[TopicSpec], compare: Callable[[TopicSpec, TopicState], Iterable[str]]
     ) -> Sequence[str]:
         self._require_open()
         found: list[str] = []
@@ -128,16 +136,16 @@ class KafkaBroker:
             except UnknownTopic as error:
                 found.append(str(error))
             else:
-                found += told(spec, state)
+                found += compare(spec, state)
         return found
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions the topic has."""
+        """Return the number of partitions of the topic."""
         self._require_open()
         return (await self._cluster.topic(topic)).partitions
 
     async def append(self, records: Sequence[NewRecord]) -> Sequence[Position]:
-        """See the port. Given up by its caller or with BrokerUnavailable, it may still be written, once."""
+        """See the port. The records may still be written after a cancelled call or after BrokerUnavailable."""
         self._require_open()
         self._contact.require()
         try:
@@ -146,7 +154,7 @@ class KafkaBroker:
             self._cluster.forget()
             raise
         except PartitionGone:
-            # Nothing was written; a key may choose another partition among those that there are now.
+            # No record was written; with another number of partitions, a key may have another partition.
             self._cluster.forget()
             return await self._append(records)
 
@@ -157,23 +165,26 @@ class KafkaBroker:
         return [await self._appender.append_one(one) for one in checked]
 
     async def end_offsets(self, topic: str) -> Mapping[int, int]:
-        """Partition -> an offset behind all that is committed; see the port."""
+        """Return partition -> an offset above every committed record; see the port."""
         self._require_open()
         self._contact.require()
-        async with self._looking_anew():
+        async with self._forgetting_topics():
             return await self._lookup.end_offsets(topic, (await self._cluster.topic(topic)).partitions)
 
     async def read_at(self, position: Position) -> Record | None:
-        """The record at that place, or None."""
+        """Return the record at the position, or None where there is none (any more)."""
         self._require_open()
         self._contact.require()
-        async with self._looking_anew():
+        async with self._forgetting_topics():
             await self._cluster.topic(position.topic, position.partition)
             return await self._lookup.read_at(position)
 
     @asynccontextmanager
-    async def _looking_anew(self) -> AsyncIterator[None]:
-        """Of a partition that is gone the library says only that nobody answers: the next question looks topics up."""
+    async def _forgetting_topics(self) -> AsyncIterator[None]:
+        """Forget the topics after BrokerUnavailable, so that the next call looks them up again.
+
+        The library reports a partition that is gone only as one that does not answer.
+        """
         try:
             yield
         except BrokerUnavailable:
@@ -186,13 +197,13 @@ class KafkaBroker:
         start: Start | Mapping[int, int] | float = Start.EARLIEST,
         partitions: Sequence[int] | None = None,
     ) -> KafkaReader:
-        """A reader with connections of its own."""
+        """Return a reader, which has its own connections; see the port."""
         return KafkaReader(self._config, self._cluster, self._contact, topic, start, partitions)
 
     def member(
         self, topic: str, group: str, worked_on: WorkedOn | None = None, on_skipped: OnSkipped | None = None
     ) -> KafkaMember:
-        """A member with connections of its own, and a producer for each of its partitions."""
+        """Return a member, which has its own connections and a producer for each of its partitions; see the port."""
         return KafkaMember(
             self._config,
             self._cluster,
@@ -205,17 +216,17 @@ class KafkaBroker:
         )
 
     async def group_offsets(self, topics: Collection[str]) -> Sequence[GroupOffset]:
-        """Where groups go on in these topics, of all groups that have committed there."""
+        """Return the offsets from which groups go on in these topics, for all groups that have committed offsets."""
         self._require_open()
         return await self._cluster.group_offsets(topics)
 
     async def has_members(self, group: str) -> bool:
-        """Whether a process is a member of the group now."""
+        """Return whether the group has a member now."""
         self._require_open()
         return await self._cluster.has_members(group)
 
     def restorer(self) -> Restorer:
-        """Writes a backup into the cluster."""
+        """Return a `Restorer`, which writes a backup into the cluster."""
         return Restorer(self._config)
 
     def _beats(self, topic: str, group: str, serves: Callable[[], Iterable[int]]) -> Beats:
@@ -223,7 +234,7 @@ class KafkaBroker:
         return Beats(self._config, self._cluster, self._contact, topic, group, serves, reader)
 
     def watch(self, group: str) -> Watch:
-        """See the port.
+        """Return a watch of the group's members; see the port.
 
         Raises:
             BrokerError: this log was opened without a members topic.
@@ -233,19 +244,21 @@ class KafkaBroker:
         return Watch(group, partial(self.reader, self._members_topic))
 
     def available(self) -> bool:
-        """Whether a broker answered when last asked. One that is silent is waited for as long as any request."""
+        """Return whether a broker answered the last probe. A silent broker fails it at the time limit of requests."""
         return self._opened and self._contact.available
 
 
 def open_kafka(config: KafkaConfig, *, patient: bool = False, members_topic: str | None = None) -> KafkaBroker:
-    """The log on these brokers; enter it to connect.
+    """Return the log on these brokers, an async context manager that connects when it is entered.
 
-    `members_topic`: where members of groups give signs of life, so that one that died is missed within seconds; None:
-    they give none, and Kafka's session timeout decides.
-    `patient`: brokers that do not answer are no error; they are asked again until they do, see `available`.
+    Args:
+        config: the brokers and the limits of the clients.
+        patient: brokers that do not answer are no error; they are probed until they answer, see `available`.
+        members_topic: the topic to which members of groups write signs of life, so that the others notice a dead member
+            within seconds; None: there are no signs of life, and Kafka's session timeout applies.
 
     Raises (on entering):
-        BrokerUnavailable: no broker answers, and it is not patient.
+        BrokerUnavailable: no broker answers, and `patient` is False.
         BrokerError: the brokers refuse user, password or certificate.
     """
     return KafkaBroker(config, patient=patient, members_topic=members_topic)

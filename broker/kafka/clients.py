@@ -1,6 +1,7 @@
-"""Starting and stopping the library's clients within bounds.
+"""Starts and stops the library's clients within time limits.
 
-Left to themselves they try for ever: to bootstrap, to get a producer's id, to deliver what is left before they stop.
+Without a limit the clients try for ever to find a broker, to get a producer's id, and to deliver records when they
+stop.
 """
 
 import asyncio
@@ -24,26 +25,29 @@ _CUT_SHORT_S = 0.5
 
 
 def tune_library(log_level: str) -> None:
-    """Set what the library has no options for, in the whole process: from which level on its own lines are logged, and
-    how soon it tries again to begin a transaction.
+    """Set, for the whole process, two values for which the library has no options.
 
-    A transaction that begins while the last one is being completed, which takes a few milliseconds, would otherwise be
-    held up by twenty.
+    These are the level from which on the library's own lines are logged, and the time after which the library tries
+    again to begin a transaction. By default a transaction that begins while the last one is being completed, which
+    takes a few milliseconds, waits for 20 ms.
     """
     logging.getLogger("aiokafka").setLevel(log_level.upper())
     sender.BACKOFF_OVERRIDE = TRANSACTION_BACKOFF_MS / 1000
 
 
 class _Batches(set[Any]):
-    """The library removes a batch twice when it fails while it waits for another try, and then complains."""
+    """A set whose `remove` accepts a missing element.
+
+    The library removes a batch twice when the batch fails while it waits for another try, and then logs an error.
+    """
 
     def remove(self, batch: Any) -> None:
-        """Remove it if it is there."""
+        """Remove the batch if the set contains it."""
         self.discard(batch)
 
 
 class Producer(AIOKafkaProducer):  # type: ignore[misc] # the library is not typed
-    """The library's producer, whose `requests` are watched."""
+    """The library's producer; `requests` counts its requests and limits their time."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__(**options)
@@ -51,9 +55,9 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc] # the library is not typ
 
 
 class Consumer(AIOKafkaConsumer):  # type: ignore[misc] # as above
-    """The library's consumer, whose connections are given up after `silence_s` seconds without an answer.
+    """The library's consumer; its connections are closed after `silence_s` seconds without an answer.
 
-    None: after the time limit that `options` have for requests.
+    `silence_s` of None means the time limit that `options` has for requests.
     """
 
     def __init__(self, options: dict[str, Any], silence_s: float | None = None) -> None:
@@ -62,34 +66,34 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc] # as above
 
 
 async def start_producer(options: dict[str, Any], limit_s: float) -> Producer:
-    """A started producer; nothing is left of one that did not start.
+    """Return a started producer; one that does not start is stopped.
 
     Raises:
-        KafkaError, TimeoutError: it did not.
+        KafkaError, TimeoutError: the producer did not start within `limit_s` seconds.
     """
     producer = Producer(options)
-    producer._message_accumulator._pending_batches = _Batches()  # noqa: SLF001 - see there
+    producer._message_accumulator._pending_batches = _Batches()  # noqa: SLF001 - see `_Batches`
     await _start(producer.start(), lambda: stop_producer(producer), limit_s)
     return producer
 
 
 async def stop_producer(producer: AIOKafkaProducer, limit_s: float = _STOP_LIMIT_S) -> None:
-    """Stop it, in an orderly way if that is possible within `limit_s`; then without what is still under way."""
+    """Stop the producer; after `limit_s` seconds give up the records that are not delivered yet."""
     stopping = asyncio.ensure_future(producer.stop())
     await _settled(stopping, limit_s)
     if not stopping.done():
-        # The library has no way to give deliveries up: an idempotent batch is tried for ever.
+        # The library has no public way to give up deliveries: an idempotent batch is sent again for ever.
         producer._message_accumulator.fail_all(KafkaError("the producer was closed"))  # noqa: SLF001 - see above
         await _settled(asyncio.ensure_future(producer.client.close()), limit_s)
         await _settled(stopping, limit_s)
         if not stopping.done():
             stopping.cancel()
     await _settled(asyncio.ensure_future(producer.client.close()), limit_s)
-    _look_at_errors(producer)
+    _retrieve_errors(producer)
 
 
-def _look_at_errors(producer: AIOKafkaProducer) -> None:
-    """Of a producer that failed the library leaves futures with errors, which asyncio complains of unless looked at."""
+def _retrieve_errors(producer: AIOKafkaProducer) -> None:
+    """Retrieve the errors of futures that the library leaves behind in a failed producer; asyncio would log them."""
     left = [batch._drain_waiter for batches in producer._message_accumulator._batches.values() for batch in batches]  # noqa: SLF001
     if producer._txn_manager is not None:  # noqa: SLF001
         left.append(producer._txn_manager.wait_for_transaction_end())  # noqa: SLF001
@@ -99,20 +103,20 @@ def _look_at_errors(producer: AIOKafkaProducer) -> None:
 
 
 async def start_consumer(consumer: AIOKafkaConsumer, limit_s: float) -> None:
-    """Start it; nothing is left of one that does not.
+    """Start the consumer; one that does not start is stopped.
 
     Raises:
-        KafkaError, TimeoutError: it did not start.
+        KafkaError, TimeoutError: the consumer did not start within `limit_s` seconds.
     """
     await _start(consumer.start(), lambda: stop_consumer(consumer), limit_s)
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer, limit_s: float = _STOP_LIMIT_S) -> None:
-    """Leave the group and stop, within bounds: a request that waits for a group would hold it up for long."""
+    """Leave the group and stop, within `limit_s` seconds: a request that waits for the group could take much longer."""
     stopping = asyncio.ensure_future(consumer.stop())
     await _settled(stopping, limit_s)
     if not stopping.done():
-        await _settled(asyncio.ensure_future(consumer._client.close()), limit_s)  # noqa: SLF001 - fails what is under way
+        await _settled(asyncio.ensure_future(consumer._client.close()), limit_s)  # noqa: SLF001 - ends its requests
         await _settled(stopping, limit_s)
         if not stopping.done():
             stopping.cancel()
@@ -122,7 +126,10 @@ async def stop_consumer(consumer: AIOKafkaConsumer, limit_s: float = _STOP_LIMIT
 async def _start(
     work: Coroutine[Any, Any, None], stop: Callable[[], Coroutine[Any, Any, None]], limit_s: float
 ) -> None:
-    """A start that is cut short loses sight of a connection, so it is let to its end if that is near."""
+    """Run a start within `limit_s` seconds; call `stop` if it fails.
+
+    A start that is cancelled leaves a connection open, so it gets another half second to end by itself.
+    """
     starting = asyncio.ensure_future(work)
     try:
         await asyncio.wait({starting}, timeout=limit_s)
@@ -139,13 +146,13 @@ async def _start(
 
 
 async def bounded(work: Coroutine[Any, Any, T], limit_s: float) -> T:
-    """The result, or TimeoutError."""
+    """Return the result of `work`; raise TimeoutError after `limit_s` seconds."""
     async with asyncio.timeout(limit_s):
         return await work
 
 
 async def _settled(future: "asyncio.Future[Any]", limit_s: float) -> None:
-    """Wait, bounded; an error of something that is being closed interests nobody."""
+    """Wait at most `limit_s` seconds for the future, and ignore its error, because its client is being closed."""
     await asyncio.wait({future}, timeout=limit_s)
     if future.done() and not future.cancelled():
         with contextlib.suppress(Exception):

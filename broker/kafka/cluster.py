@@ -1,4 +1,4 @@
-"""Questions to the cluster itself: which topics there are, how they are kept; and changing that."""
+"""Metadata and administration of the cluster: reads, creates and changes topics; removes members from groups."""
 
 import asyncio
 import time
@@ -37,8 +37,8 @@ T = TypeVar("T")
 class Cluster:
     """One client for metadata and administration. Topics are looked up once and remembered.
 
-    Two requests are made by hand: the library's client has none that takes another member out of a group, and its
-    question for topics makes those that are missing, where the brokers are set so.
+    Two requests are built by hand: the library's client has no request that removes another member from a group, and
+    its request for topics creates missing topics on brokers that allow it.
     """
 
     def __init__(self, config: KafkaConfig) -> None:
@@ -48,13 +48,14 @@ class Cluster:
         self._known: dict[str, TopicState] = {}
 
     async def open(self) -> None:
-        """Find the cluster.
+        """Connect to the cluster.
 
         Raises:
-            BrokerError: it cannot be reached, or lets nobody in; the message says which.
+            BrokerUnavailable: the cluster cannot be reached.
+            BrokerError: the brokers refuse user, password or certificate.
         """
         admin = AIOKafkaAdminClient(**self._config.connection())
-        client = admin._client  # noqa: SLF001 - for the two requests by hand, and to watch all of them
+        client = admin._client  # noqa: SLF001 - for the two requests by hand and for `Requests`
         Requests(client)
         try:
             await bounded(admin.start(), self._config.patience_s)
@@ -64,8 +65,8 @@ class Cluster:
         self._admin, self._client = admin, client
 
     async def _why_not(self, error: BaseException) -> BrokerError:
-        """The library reports only that it failed; ask one broker by hand for the reason."""
-        from aiokafka.conn import create_conn  # for this rare case only
+        """Return the reason why the connection failed, from one broker, because the library reports none."""
+        from aiokafka.conn import create_conn  # needed in this rare case only
 
         options = self._config.connection()
         del options["retry_backoff_ms"]
@@ -91,23 +92,24 @@ class Cluster:
             self._admin = self._client = None
 
     async def ping(self) -> None:
-        """Ask for nothing in particular; find the cluster first, if it was not found yet.
+        """Send a request without content; connect first, if that was not done yet.
 
         Raises:
-            BrokerError: no broker answers, or they let nobody in.
+            BrokerError: no broker answers, or the brokers refuse user, password or certificate.
         """
         if self._client is None:
             await self.open()
         await self._ask(lambda: self._send(MetadataRequest([], False)), "probing")
 
     async def topic(self, name: str, partition: int | None = None) -> TopicState:
-        """The topic as it was when it was first looked up, since `forget`.
+        """Return the topic as it was at the first look-up, or at the first one after `forget`.
 
-        Given a partition, one that has it: where the topic did not have it, it is looked up again, since it may have
-        been given more partitions.
+        If `partition` is not among the known partitions, the topic is looked up again, because partitions may have been
+        added.
 
         Raises:
-            UnknownTopic: there is none; or, as UnknownPartition, it does not have the partition.
+            UnknownTopic: the topic does not exist.
+            UnknownPartition: the topic does not have the partition.
         """
         known = self._known.get(name)
         if known is None or _lacks(known, partition):
@@ -122,11 +124,11 @@ class Cluster:
         return known
 
     def forget(self) -> None:
-        """Look topics up anew: a broker has refused what they took when they were looked up."""
+        """Forget all topics, so that they are looked up again, because a broker has refused a record or a partition."""
         self._known.clear()
 
     async def describe(self, names: Sequence[str]) -> Sequence[TopicState]:
-        """The topics as they are now.
+        """Return the current state of the topics.
 
         Raises:
             UnknownTopic: one of them does not exist.
@@ -139,12 +141,12 @@ class Cluster:
         return [state_of(name, *found[name], _values(configs[name])) for name in names]
 
     async def evict(self, group: str, endings: tuple[str, ...]) -> Sequence[str]:
-        """Take the members out of the group whose client ids end so; the ids of those that were in it.
+        """Remove the members whose client ids have one of these endings from the group; return their member ids.
 
         Raises:
-            BrokerUnavailable: the group cannot be asked now.
+            BrokerUnavailable: no broker answers now.
         """
-        doing = f"looking at group {group}"
+        doing = f"asking for the members of group {group}"
         evicted = []
         for answer in await self._ask(lambda: self._admin.describe_consumer_groups([group]), doing):
             for found in answer.to_object()["groups"]:
@@ -160,13 +162,13 @@ class Cluster:
             coordinator = await self._admin.find_coordinator(group)
             return await self._client.send(coordinator, LeaveGroupRequest(group, member_id))
 
-        doing = f"taking a member out of group {group}"
+        doing = f"removing a member from group {group}"
         answer = await self._ask(leave, doing)
         _require_done(answer.to_object(), doing, kafka.UnknownMemberIdError)
 
     async def group_offsets(self, topics: Collection[str]) -> Sequence[GroupOffset]:
-        """Where groups go on in these topics, of all groups that have committed there."""
-        doing = "asking how far groups are"
+        """Return the offsets from which groups go on in these topics, for all groups that have committed offsets."""
+        doing = "asking for the offsets of groups"
         found = []
         for group, *_ in await self._ask(lambda: self._admin.list_consumer_groups(), doing):
             offsets = await self._ask_coordinator(partial(self._offsets_of, group, doing), doing)
@@ -184,8 +186,8 @@ class Cluster:
         return found
 
     async def has_members(self, group: str) -> bool:
-        """Whether a process is a member of the group now."""
-        doing = f"looking at group {group}"
+        """Return whether the group has a member now."""
+        doing = f"asking for the members of group {group}"
 
         async def described() -> bool:
             answers = await self._ask(lambda: self._admin.describe_consumer_groups([group]), doing, tries=1)
@@ -220,7 +222,7 @@ class Cluster:
         await self._until_known(list(wanted.values()))
 
     async def _metadata(self, names: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Name -> partitions and replicas, of those that exist."""
+        """Return name -> number of partitions and of replicas, for the topics that exist."""
         answer = await self._ask(lambda: self._send(MetadataRequest(list(names), False)), "asking for topics")
         found = {}
         for topic in answer.to_object()["topics"]:
@@ -231,16 +233,17 @@ class Cluster:
         return found
 
     async def _configs(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Name -> setting -> its entry (`config_value`, `config_source`), of the settings that have a value."""
+        """Return name -> setting -> entry (`config_value`, `config_source`), for the settings that have a value."""
         wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-        found = await self._ask(lambda: self._admin.describe_configs(wanted), "asking how topics are kept")
-        return _described(found, "asking how topics are kept")
+        doing = "asking for the settings of topics"
+        found = await self._ask(lambda: self._admin.describe_configs(wanted), doing)
+        return _described(found, doing)
 
     async def broker_settings(self, setting: str) -> Mapping[int, str]:
-        """Broker -> its value of a setting, of those brokers that give it.
+        """Return broker -> value of a setting, for the brokers that report the setting.
 
         Raises:
-            BrokerError: a broker does not answer, or does not allow this user to ask.
+            BrokerError: a broker does not answer, or does not allow this user to read its settings.
         """
         values = {}
         for node in sorted(node.nodeId for node in self._reached().cluster.brokers()):
@@ -261,7 +264,7 @@ class Cluster:
         ]
 
         async def create() -> Any:
-            if self._client.cluster.controller is None:  # the library's client takes for granted that there is one
+            if self._client.cluster.controller is None:  # the library's client fails without a controller
                 await self._client.force_metadata_update()
                 raise kafka.NodeNotReadyError("the brokers have no controller now")
             return await self._admin.create_topics(topics)
@@ -279,7 +282,10 @@ class Cluster:
             _require_done(topic, f"creating topic {name}", kafka.TopicAlreadyExistsError)
 
     async def _alter(self, spec: TopicSpec, state: TopicState, present: Mapping[str, Any]) -> None:
-        """The request replaces all settings of a topic, so those that others have made are sent along."""
+        """Change the topic's settings to the specification.
+
+        The request replaces all settings of the topic, so the settings that others have made are sent, too.
+        """
         kept = {
             name: entry["config_value"]
             for name, entry in present.items()
@@ -295,7 +301,7 @@ class Cluster:
                 _require_done(topic, doing)
 
     async def _until_known(self, specs: Sequence[TopicSpec]) -> None:
-        """A topic that was just created takes a moment to be known everywhere and to have leaders."""
+        """Wait until the topics have all their partitions in the metadata; after their creation that takes a moment."""
         wanted = {spec.name: spec.partitions for spec in specs}
         async with asyncio.timeout(self._config.patience_s):
             while True:
@@ -305,11 +311,17 @@ class Cluster:
                 await asyncio.sleep(0.05)
 
     async def _send(self, request: Any) -> Any:
-        """Any broker's answer."""
+        """Send the request to any broker and return the answer."""
         return await self._client.send(self._client.get_random_node(), request)
 
     async def _ask_coordinator(self, question: Callable[[], Awaitable[T]], doing: str) -> T:
-        """The answer to a question about a group. A new cluster makes what groups need when it is first asked for."""
+        """Return the result of `question` about a group; try again while the group has no coordinator.
+
+        A new cluster has none at first, because it creates its topic of committed offsets at the first such request.
+
+        Raises:
+            BrokerError: the request failed for another reason, or there was no coordinator in time.
+        """
         deadline_s = time.monotonic() + self._config.patience_s
         while True:
             try:
@@ -320,7 +332,11 @@ class Cluster:
             await asyncio.sleep(_COORDINATOR_PAUSE_S)
 
     async def _ask(self, question: Callable[[], Awaitable[Any]], doing: str, tries: int = _TRIES) -> Any:
-        """The answer to a question; asked again where one broker of several is down."""
+        """Return the result of `question`; call it again after a failure, because one of several brokers may be down.
+
+        Raises:
+            BrokerError: all tries failed; `doing` is in its message.
+        """
         self._reached()
         failed: BaseException = kafka.NoBrokersAvailable()
         for _ in range(tries):
@@ -332,7 +348,7 @@ class Cluster:
         raise broker_error(failed, doing) from failed
 
     def _reached(self) -> Any:
-        """The library's client.
+        """Return the library's client.
 
         Raises:
             BrokerUnavailable: the brokers have not been reached yet.
@@ -347,7 +363,7 @@ def _lacks(topic: TopicState, partition: int | None) -> bool:
 
 
 def _require_done(part: Mapping[str, Any], doing: str, *passed_over: type[kafka.KafkaError]) -> None:
-    """Raise the port's error for what the brokers report of one part of a request, unless it may be passed over."""
+    """Raise the port's error for the error code of one part of an answer, unless it is one of `passed_over`."""
     error = kafka.for_code(part["error_code"])
     if error is not kafka.NoError and error not in passed_over:
         failed = error()
@@ -355,7 +371,7 @@ def _require_done(part: Mapping[str, Any], doing: str, *passed_over: type[kafka.
 
 
 def _described(answers: Sequence[Any], doing: str) -> dict[str, dict[str, Any]]:
-    """Name of what was asked for -> setting -> its entry, of the settings that have a value."""
+    """Return name of a topic or broker -> setting -> entry, for the settings that have a value."""
     found = {}
     for answer in answers:
         for resource in answer.to_object()["resources"]:

@@ -1,4 +1,4 @@
-"""How the brokers are reached, and the limits of the clients."""
+"""The settings of the connection to the brokers, the limits of the clients, and the library's options for them."""
 
 import ssl
 from pathlib import Path
@@ -12,90 +12,91 @@ Milliseconds = Annotated[int, msgspec.Meta(ge=100, le=900_000)]
 
 _RETRY_BACKOFF_MS = 20
 TRANSACTION_BACKOFF_MS = 4
-"""A transaction that begins while the last one is being completed is turned away for some milliseconds: try soon."""
+"""The library tries again after this time to begin a transaction, which the brokers refuse for some milliseconds while
+the last one is being completed."""
 
 _PATIENCE_MARGIN_S = 2.0
 
 _FETCH_WAIT_MS = 250
-"""A long poll keeps a partition that was just positioned or resumed waiting, so it must not be long."""
+"""The longest wait of a fetch request for records; a partition that was just positioned or resumed waits as long."""
 
 _FETCH_BYTES = 32 * 1024 * 1024
 _PARTITION_FETCH_BYTES = 8 * 1024 * 1024
-"""A single record beyond these still arrives: brokers always send the first batch whole."""
+"""The limits of a fetch; a larger single record still arrives, because brokers always send the first batch whole."""
 
 
 class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the brokers are spoken to, whichever they are. It never shows its password."""
+    """The settings of the connection to any brokers. The representation of this object never contains the password."""
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """Whether connections are encrypted (SSL) and authenticated (SASL)."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    """How the user name and the password are proved, with a SASL security_protocol."""
+    """The method of authentication by user name and password, with a SASL security_protocol."""
     username: str | None = None
     """The user name at the brokers, for SASL."""
     password: str | None = None
     """The password at the brokers, for SASL; best given as the variable PICTUREMATCH_KAFKA__PASSWORD."""
     ca_file: Path | None = None
-    """Certificates that brokers are checked against; None: those of the system."""
+    """The certificates of authorities by which brokers are checked; None: those of the system."""
     cert_file: Path | None = None
-    """The client's own certificate, with `key_file`; None: it shows none."""
+    """The client's own certificate, with `key_file`; None: the client sends no certificate."""
     key_file: Path | None = None
     """The private key of `cert_file`."""
     client_id: str = "picturematch"
-    """The name by which the brokers' logs and quotas know this installation."""
+    """The name of this installation in the brokers' logs and quotas."""
     replication_factor: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    """Of topics that are created; None: three, or as many as there are brokers."""
+    """The number of replicas of topics that are created; None: three, or as many as there are brokers."""
     session_timeout_ms: Milliseconds = 10_000
-    """A member that was silent so long is given up, and its partitions go to others."""
+    """Kafka removes a member from its group after so much silence, and assigns its partitions to others."""
     heartbeat_ms: Milliseconds = 200
-    """How often a member asks the group for news: a rebalance waits for the slowest."""
+    """The time between two heartbeats, in which a member learns of a rebalance; a rebalance waits for the slowest."""
     rebalance_timeout_ms: Milliseconds = 30_000
-    """How long members may take to finish what they hold before partitions are dealt again."""
+    """The time that members have to finish their work before partitions are assigned anew."""
     transaction_timeout_ms: Milliseconds = 15_000
-    """A transaction that was left open blocks the readers of its topics so long at most."""
+    """The longest time for which a transaction that was left open blocks the readers of its topics."""
     request_timeout_ms: Milliseconds = 10_000
     """A connection that leaves a request without an answer for so long is closed and replaced."""
     probe_ms: Milliseconds = 500
-    """How often the brokers are asked whether they are there."""
+    """The time between two probes whether the brokers can be reached."""
     max_request_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 96 * 1024 * 1024
-    """The brokers' own limit, socket.request.max.bytes, is 100 MiB unless it was changed."""
+    """The limit of one request; the brokers' own, socket.request.max.bytes, is 100 MiB unless it was changed."""
     client_log_level: Literal["critical", "error", "warning", "info"] = "critical"
-    """From which level on the client library's own lines are logged. Of an outage it logs many a second, where we log
-    one. There is no debug: its lines hold keys and values of records."""
+    """The level from which on the client library's own lines are logged. During an outage the library logs many lines a
+    second, PictureMatch one. There is no level debug, because its lines contain keys and values of records."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(security_protocol={self.security_protocol!r})"
 
 
 class KafkaConfig(KafkaSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The connection. `bootstrap` is "host:port,host:port"."""
+    """The settings of the connection and the brokers' addresses, `bootstrap`, as in "host:port,host:port"."""
 
     bootstrap: str
 
     @classmethod
     def of(cls, settings: KafkaSettings, bootstrap: str) -> Self:
-        """A connection to these brokers."""
+        """Return the settings with the brokers' addresses."""
         return cls(bootstrap=bootstrap, **msgspec.structs.asdict(settings))
 
     @property
     def request_timeout_s(self) -> float:
-        """`request_timeout_ms` in seconds: how long a connection may leave a request without an answer."""
+        """`request_timeout_ms` in seconds, the time for which a connection may leave a request without an answer."""
         return self.request_timeout_ms / 1000
 
     @property
     def patience_s(self) -> float:
-        """How long anything may take that the library does for us.
+        """The time limit of a call of the library, in seconds.
 
-        More than a request, so that the library has closed a connection that is silent, and found another one, before
-        we ask again.
+        It is longer than the time limit of a request, so that the library has replaced a silent connection before the
+        call is tried again.
         """
         return self.request_timeout_s + _PATIENCE_MARGIN_S
 
     def connection(self) -> dict[str, Any]:
-        """What every client of the library is given.
+        """Return the options of every client of the library.
 
         Raises:
-            BrokerError: options that do not fit together, or a certificate that cannot be read.
+            BrokerError: user name or password is missing, or a certificate cannot be read.
         """
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap,
@@ -126,7 +127,7 @@ class KafkaConfig(KafkaSettings, frozen=True, forbid_unknown_fields=True, kw_onl
         return context
 
     def consumer(self) -> dict[str, Any]:
-        """What consumers are given besides: committed records only, low latency, bounded memory."""
+        """Return the options of consumers: committed records only, low latency, bounded memory."""
         return {
             **self.connection(),
             "isolation_level": "read_committed",
@@ -139,7 +140,7 @@ class KafkaConfig(KafkaSettings, frozen=True, forbid_unknown_fields=True, kw_onl
         }
 
     def transactional(self, transactional_id: str) -> dict[str, Any]:
-        """What transactional producers are given besides."""
+        """Return the options of a transactional producer."""
         return {
             **self.producer(),
             "transactional_id": transactional_id,
@@ -148,7 +149,7 @@ class KafkaConfig(KafkaSettings, frozen=True, forbid_unknown_fields=True, kw_onl
         }
 
     def producer(self) -> dict[str, Any]:
-        """What producers are given besides: durable, in order, without waiting for company."""
+        """Return the options of producers: durable, in order, without waiting for more records."""
         return {
             **self.connection(),
             "acks": "all",
@@ -158,5 +159,5 @@ class KafkaConfig(KafkaSettings, frozen=True, forbid_unknown_fields=True, kw_onl
         }
 
     def fleeting(self) -> dict[str, Any]:
-        """What producers are given besides whose records are of no use a moment later."""
+        """Return the options of a producer whose records are of no use a moment later, such as signs of life."""
         return {**self.connection(), "acks": 1, "enable_idempotence": False, "linger_ms": 0}

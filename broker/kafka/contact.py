@@ -1,4 +1,4 @@
-"""Whether the brokers can be reached: asked again and again, so that nobody has to wait out a deadline to learn it."""
+"""Probes the brokers, so that a call fails at once, not at its time limit, while the brokers are out of reach."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Contact:
-    """Calls `ping` every `every_s` seconds; what it raises as BrokerError counts as out of reach."""
+    """Calls `ping` every `every_s` seconds; after a BrokerError the brokers count as out of reach."""
 
     def __init__(self, ping: Callable[[], Awaitable[None]], every_s: float, brokers: str) -> None:
         self._ping = ping
@@ -25,14 +25,14 @@ class Contact:
         self._task: asyncio.Task[None] | None = None
 
     def open(self, *, within_reach: bool) -> None:
-        """Begin; whoever opens knows whether the brokers have just answered."""
+        """Begin to probe; `within_reach`: the brokers have just answered."""
         self._lost = asyncio.get_running_loop().create_future()
         if not within_reach:
             self._lost.set_result(None)
         self._task = asyncio.create_task(self._run(), name="kafka-contact")
 
     async def close(self) -> None:
-        """End it, and whatever waits with `unless_lost`."""
+        """Stop probing, and end all calls of `unless_lost`."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -42,23 +42,23 @@ class Contact:
 
     @property
     def available(self) -> bool:
-        """Whether the brokers answered when last asked."""
+        """Whether the brokers answered the last probe."""
         return self._lost is not None and not self._lost.done()
 
     def require(self) -> None:
         """Return if the brokers are within reach.
 
         Raises:
-            BrokerUnavailable: they are not.
+            BrokerUnavailable: the brokers are out of reach.
         """
         if not self.available:
             raise self._unavailable()
 
     async def unless_lost(self, work: "asyncio.Future[T]") -> T:
-        """The result of `work`, which goes on if the brokers are lost or the caller is cancelled.
+        """Return the result of `work`, which goes on if the brokers are lost or the caller is cancelled.
 
         Raises:
-            BrokerUnavailable: the brokers cannot be reached.
+            BrokerUnavailable: the brokers are out of reach.
         """
         if self._lost is None or self._lost.done():
             work.add_done_callback(retrieve_error)

@@ -1,4 +1,4 @@
-"""What the client library's errors mean in the words of the port."""
+"""Translates the client library's errors into errors of the port."""
 
 import aiokafka.errors as kafka
 
@@ -11,7 +11,7 @@ FENCED = (
     kafka.InvalidTxnState,
     kafka.OutOfOrderSequenceNumber,
 )
-"""Somebody else started a producer of this name, or the brokers gave the transaction up."""
+"""The errors after which a producer is of no use: another one has its transactional id, or the transaction is lost."""
 
 _FORBIDDEN = (
     kafka.TopicAuthorizationFailedError,
@@ -23,7 +23,7 @@ _LARGE = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError)
 
 
 def broker_error(error: BaseException, doing: str) -> BrokerError:
-    """The port's error for one of the library's; `doing` completes "Kafka ... now" as in "cannot be written"."""
+    """Return the port's error for one of the library's; the message has `doing`, such as "writing to topic events"."""
     if isinstance(error, BrokerError):
         return error
     if isinstance(error, _LARGE):
@@ -31,12 +31,12 @@ def broker_error(error: BaseException, doing: str) -> BrokerError:
             f"a record is over the limit of its topic in Kafka ({doing}): raise the topic's max.message.bytes"
         )
     if isinstance(error, FENCED):
-        return CommitFailed(f"another member has taken the work over ({doing})")
+        return CommitFailed(f"another member has taken the partition over ({doing})")
     if isinstance(error, kafka.UnknownTopicOrPartitionError):
         return UnknownTopic(f"a topic does not exist in Kafka ({doing}): create the topics first")
     if isinstance(error, _FORBIDDEN):
-        return BrokerError(f"the Kafka brokers do not allow this user to go on ({doing}: {type(error).__name__})")
+        return BrokerError(f"the Kafka brokers do not allow this user to continue ({doing}: {type(error).__name__})")
     if isinstance(error, kafka.AuthenticationFailedError | kafka.SaslAuthenticationFailed):
-        return BrokerError("the Kafka brokers refuse user name or password: check them")
+        return BrokerError("the Kafka brokers refuse user name or password: check both")
     reason = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
     return BrokerUnavailable(f"Kafka cannot be reached or written now ({doing}: {reason})")

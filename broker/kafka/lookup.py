@@ -1,4 +1,4 @@
-"""Single questions to the log: where it ends, and what stands at one place."""
+"""Single look-ups in the log: the end offsets of a topic, and the record at a position."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,17 +17,17 @@ Isolation = Literal["read_committed", "read_uncommitted"]
 
 
 _FETCH_BYTES = 4096
-"""One record is wanted at a time: brokers send its batch whole, and nothing of those behind it."""
+"""The limit of a fetch that needs one record: brokers send the record's batch whole, and no batch behind it."""
 
 
 class Lookup:
-    """A consumer without a group for each isolation, used by one question at a time."""
+    """A consumer without a group for each isolation level, used by one look-up at a time."""
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
         self._consumers: dict[Isolation, Any] = {}
         self._one_question = asyncio.Lock()
-        # The ends last asked for. A topic that was made again may end before: its brokers then refuse the offset.
+        # The last known ends. A topic that was created anew may have a lower end: the brokers then refuse the offset.
         self._ends: dict[TopicPartition, int] = {}
 
     async def close(self) -> None:
@@ -36,12 +36,13 @@ class Lookup:
             await stop_consumer(self._consumers.popitem()[1])
 
     async def end_offsets(self, topic: str, partitions: int) -> Mapping[int, int]:
-        """Where each partition ends, transactions that are not ended included.
+        """Return partition -> end offset, including the records of open transactions.
 
-        Readers of committed records stop before the first of those, and what was committed behind it is to be counted.
+        Records may be committed behind an open transaction. They count here, although readers of committed records stop
+        before that transaction.
 
         Raises:
-            BrokerUnavailable: no answer in time.
+            BrokerUnavailable: no broker answers in time.
         """
         places = [TopicPartition(topic, partition) for partition in range(partitions)]
         async with self._one_question:
@@ -49,14 +50,14 @@ class Lookup:
                 consumer = await self._started("read_uncommitted")
                 ends = await bounded(consumer.end_offsets(places), self._config.patience_s)
             except (kafka.KafkaError, TimeoutError, OSError) as error:
-                raise broker_error(error, f"asking where topic {topic} ends") from error
+                raise broker_error(error, f"asking for the end of topic {topic}") from error
         return {place.partition: offset for place, offset in ends.items()}
 
     async def read_at(self, position: Position) -> Record | None:
-        """The record at that place, or None.
+        """Return the record at the position, or None where there is none (any more).
 
         Raises:
-            BrokerUnavailable: no answer in time.
+            BrokerUnavailable: no broker answers in time.
         """
         async with self._one_question:
             try:
@@ -80,7 +81,7 @@ class Lookup:
                 found = await consumer.getmany(place, timeout_ms=100, max_records=1)
                 for record in found.get(place, ()):
                     return record_of(record) if record.offset == position.offset else None
-                if await consumer.position(place) > position.offset:  # a gap up to the end
+                if await consumer.position(place) > position.offset:  # there is no record from the offset to the end
                     return None
         finally:
             consumer.unsubscribe()

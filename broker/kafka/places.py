@@ -1,4 +1,4 @@
-"""Questions about places in a group's partitions: how far the group is, what the log holds, where to go on."""
+"""Look-ups of offsets: what a group has committed, the first and end offset of a partition, where the group goes on."""
 
 import logging
 import time
@@ -18,18 +18,18 @@ _TIME = "committed_ms="
 
 
 def metadata_of(time_ms: int) -> str:
-    """What is written down with a commit of that time (epoch milliseconds)."""
+    """Return the metadata of a commit, which records the time of the commit (epoch milliseconds)."""
     return f"{_TIME}{time_ms}"
 
 
 def time_in(metadata: str) -> int | None:
-    """The time of a commit, or None where whoever made it did not write it down."""
+    """Return the time that the metadata of a commit records (epoch milliseconds); None: no time is recorded."""
     text = metadata.removeprefix(_TIME)
     return int(text) if metadata.startswith(_TIME) and text.isdecimal() and len(text) < 20 else None
 
 
 class Places:
-    """Asks the brokers through a consumer that was started."""
+    """Looks up offsets by a started consumer."""
 
     def __init__(
         self,
@@ -46,26 +46,26 @@ class Places:
         self._worked_on, self._on_skipped = worked_on, on_skipped
 
     async def committed(self, partition: int) -> Committed:
-        """The group's last commit.
+        """Return the group's last commit.
 
         Raises:
-            BrokerUnavailable: no answer in time.
+            BrokerUnavailable: no broker answers in time.
         """
         place = TopicPartition(self._topic, partition)
-        coordinator = self._consumer._coordinator  # noqa: SLF001 - the public way leaves the metadata out
+        coordinator = self._consumer._coordinator  # noqa: SLF001 - the public method does not return the metadata
         try:
             found = await bounded(coordinator.fetch_committed_offsets([place]), self._limit_s)
         except (kafka.KafkaError, TimeoutError) as error:
-            raise broker_error(error, f"asking how far group {self._group} is") from error
+            raise broker_error(error, f"asking for the offset of group {self._group}") from error
         if place not in found or found[place].offset < 0:
             return Committed()
         return Committed(found[place].offset, time_in(found[place].metadata or ""))
 
     async def going_on(self, partition: int, committed: Committed) -> GoingOn:
-        """Where the group goes on; what it skips by that is logged and told.
+        """Return where the group goes on; log skipped records and report them to `on_skipped`.
 
         Raises:
-            BrokerUnavailable: no answer in time.
+            BrokerUnavailable: no broker answers in time.
         """
         committed = without_wrong_time(committed, int(time.time() * 1000))
         span = await span_of(self._consumer, TopicPartition(self._topic, partition), committed.time_ms, self._limit_s)
@@ -78,10 +78,10 @@ class Places:
 
 
 async def span_of(consumer: Any, place: TopicPartition, time_ms: int | None, limit_s: float) -> Span:
-    """What a partition holds; with the time of a commit, also what was written after it.
+    """Return the partition's first and end offset and, if `time_ms` is a time, the first offset written after that.
 
     Raises:
-        BrokerUnavailable: no answer in time.
+        BrokerUnavailable: no broker answers in time.
     """
     try:
         first = (await bounded(consumer.beginning_offsets([place]), limit_s))[place]
@@ -90,5 +90,5 @@ async def span_of(consumer: Any, place: TopicPartition, time_ms: int | None, lim
             return Span(first, end)
         found = (await bounded(consumer.offsets_for_times({place: time_ms + 1}), limit_s))[place]
     except (kafka.KafkaError, TimeoutError) as error:
-        raise broker_error(error, f"asking what topic {place.topic} holds") from error
+        raise broker_error(error, f"asking for the offsets of topic {place.topic}") from error
     return Span(first, end, end if found is None else min(found.offset, end))

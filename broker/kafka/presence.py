@@ -1,10 +1,10 @@
-"""Which members of a group give signs of life, judged from the beats that they write to the members topic.
+"""Decides from the beats in the members topic which members of a group are alive. Pure.
 
-Kafka itself gives a member up after its session timeout, which brokers do not let be shorter than six seconds: too long
-for a door. Members that beat several times a second are missed sooner. A wrong guess costs a rebalance and no record,
-because a partition changes hands by fencing and not by anybody's belief.
+Kafka itself removes a member after its session timeout, which brokers do not allow to be shorter than six seconds: too
+long for a person at a door. Members that write several beats a second are missed sooner, that is, count as dead. A
+wrong decision costs a rebalance and no record, because a partition passes to another member by fencing.
 
-Plain values and a plain state machine: the time is an argument, in seconds of any steady clock.
+The time is an argument, in seconds of any steady clock.
 """
 
 import math
@@ -14,28 +14,32 @@ from dataclasses import dataclass, replace
 import msgspec
 
 BEAT_S = 0.2
-"""How often a member beats."""
+"""The time between two beats of a member, in seconds."""
 
 _MISSED_OWN_BEATS = 4
-"""A member is missed only when so many of the observer's own beats have come back since: what holds up the topic, or
-the observer, holds those up too."""
+"""A member is missed only when the observer has read so many of its own beats since the member's last one. A delay of
+the topic or of the observer delays those beats, too."""
 
 _LEAST_PATIENCE_S, _MOST_PATIENCE_S = 0.8, 3.0
 _PATIENCE_IN_GAPS = 4
-"""A member whose beats come irregularly, on a machine that is busy, is given so many times its longest gap."""
+"""A member whose beats come irregularly, on a busy machine, is missed after so many times its longest recent gap."""
 _GAP_FADES = 0.9
 
 _LONG_AGO_S = 3.0
 _MISSED_OWN_BEATS_LONG_AGO = 2
-"""A member whose last beat was old when the observer began is missed sooner: it lives if it beats now."""
+"""A member whose last beat was old when the observer began is missed after so few own beats: a living one beats now."""
 
 _FORGOTTEN_AFTER_S = 60.0
 
 
 class Beat(msgspec.Struct, frozen=True, array_like=True):
-    """One sign of life: `instance` is a member of `group`; `serves` are the partitions that it takes records from.
+    """One sign of life.
 
-    `leaves` is True in the last one, of a member that stops in an orderly way.
+    Attributes:
+        group: the group of the member.
+        instance: the id of the member.
+        serves: the partitions from which the member takes records.
+        leaves: whether this is the member's last beat, because it stops.
     """
 
     group: str
@@ -49,12 +53,12 @@ _decoder: msgspec.msgpack.Decoder[Beat] = msgspec.msgpack.Decoder(Beat)
 
 
 def encode_beat(beat: Beat) -> bytes:
-    """The value of a record in the members topic."""
+    """Return the value of the beat's record in the members topic."""
     return _encoder.encode(beat)
 
 
 def decode_beat(value: bytes | None) -> Beat | None:
-    """The beat in a record of the members topic, or None where there is none that can be read."""
+    """Return the beat in the value of a record of the members topic; None: the value cannot be decoded."""
     try:
         return None if value is None else _decoder.decode(value)
     except msgspec.MsgspecError:
@@ -62,10 +66,17 @@ def decode_beat(value: bytes | None) -> Beat | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
-    """What is known of one member: its last beat, when that was read and when it was written (epoch seconds), its
-    longest recent gap, when it served last, how many of the observer's own beats were read since, and how old it was
-    beside the first of those."""
+class _Member:
+    """What an observer knows of one member.
+
+    Attributes:
+        at_s: the time when the member's last beat was read.
+        written_s: the time when that beat was written, epoch seconds.
+        gap_s: the longest recent time between two of the member's beats.
+        served_s: the time of the member's last beat in which it served a partition.
+        own_beats_since: the number of the observer's own beats that were read since the member's last beat.
+        age_s: by how much the first of those own beats is newer than the member's last beat.
+    """
 
     at_s: float
     written_s: float
@@ -74,8 +85,8 @@ class _Heard:
     own_beats_since: int = 0
     age_s: float = 0.0
 
-    def with_own(self, written_s: float) -> "_Heard":
-        """After one more of the observer's own beats, written at that time."""
+    def with_own(self, written_s: float) -> "_Member":
+        """Return this state after one more of the observer's own beats, which was written at that time."""
         age_s = self.age_s if self.own_beats_since else written_s - self.written_s
         return replace(self, own_beats_since=self.own_beats_since + 1, age_s=age_s)
 
@@ -87,51 +98,54 @@ class _Heard:
 
 
 class Presence:
-    """The members of all groups of one members topic. `own` is the instance of the observer, None if it never beats."""
+    """The members of all groups in one members topic.
+
+    `own` is the instance of the observer; None: the observer writes no beats, and no member is ever missed.
+    """
 
     def __init__(self, own: str | None = None) -> None:
         self._own = own
-        self._heard: dict[tuple[str, str], _Heard] = {}
+        self._members: dict[tuple[str, str], _Member] = {}
 
-    def heard(self, beat: Beat, now_s: float, written_s: float) -> None:
-        """A beat was read that was written at `written_s`, epoch seconds. Beats are heard in the order of the topic."""
+    def note(self, beat: Beat, now_s: float, written_s: float) -> None:
+        """Record that a beat was read, which was written at `written_s` (epoch seconds); call in the topic's order."""
         key = (beat.group, beat.instance)
         if beat.leaves:
-            self._heard.pop(key, None)
+            self._members.pop(key, None)
             return
-        before = self._heard.get(key)
+        before = self._members.get(key)
         gap_s = BEAT_S if before is None else max(now_s - before.at_s, before.gap_s * _GAP_FADES)
         served_s = now_s if beat.serves else -math.inf if before is None else before.served_s
-        self._heard[key] = _Heard(now_s, written_s, gap_s, served_s)
+        self._members[key] = _Member(now_s, written_s, gap_s, served_s)
         if beat.instance == self._own:
-            for other, known in self._heard.items():
+            for other, known in self._members.items():
                 if other != key and other[0] == beat.group:
-                    self._heard[other] = known.with_own(written_s)
+                    self._members[other] = known.with_own(written_s)
 
     def excuse(self, now_s: float) -> None:
-        """Nobody could be heard until now: nobody's silence counts so far."""
-        for key, known in self._heard.items():
-            self._heard[key] = replace(known, at_s=now_s, own_beats_since=0, age_s=0.0)
+        """Forgive all silence up to now, because the topic could not be read."""
+        for key, known in self._members.items():
+            self._members[key] = replace(known, at_s=now_s, own_beats_since=0, age_s=0.0)
 
     def silent(self, group: str, now_s: float) -> frozenset[str]:
-        """The instances of that group that were heard once and are missed now; never the observer itself."""
+        """Return the instances of the group that wrote beats before and are missed now; never the observer itself."""
         self._forget_old(now_s)
         return frozenset(
             instance
-            for (name, instance), known in self._heard.items()
+            for (name, instance), known in self._members.items()
             if name == group and instance != self._own and known.is_missed(now_s)
         )
 
     def served(self, group: str, now_s: float, within_s: float) -> bool:
-        """Whether a member of that group served a partition at a beat of the last `within_s` seconds."""
-        return any(name == group and now_s - known.served_s <= within_s for (name, _), known in self._heard.items())
+        """Return whether a member of the group served a partition in a beat of the last `within_s` seconds."""
+        return any(name == group and now_s - known.served_s <= within_s for (name, _), known in self._members.items())
 
     def forget(self, group: str, instances: Iterable[str]) -> None:
-        """These are not members any more; one that beats again is known again."""
+        """Forget instances that are not members any more; a new beat makes an instance a member again."""
         for instance in instances:
-            self._heard.pop((group, instance), None)
+            self._members.pop((group, instance), None)
 
     def _forget_old(self, now_s: float) -> None:
-        gone = [key for key, known in self._heard.items() if now_s - known.at_s > _FORGOTTEN_AFTER_S]
+        gone = [key for key, known in self._members.items() if now_s - known.at_s > _FORGOTTEN_AFTER_S]
         for key in gone:
-            del self._heard[key]
+            del self._members[key]

@@ -1,4 +1,4 @@
-"""Records on their way in and out: the checks before anything is sent, and the library's form of them."""
+"""Records and the library: checks records before they are sent, sends them, and converts consumed records."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,27 +13,27 @@ from broker.kafka.topics import TopicState
 from broker.partitioner import partition_of
 from broker.port import BrokerError, NewRecord, Record, RecordTooLarge, UnknownPartition
 
-_LOOK_S = 1.0
-"""How often somebody looks whether the partitions that have not answered yet are still there."""
+_CHECK_S = 1.0
+"""The time between two checks whether partitions that have not acknowledged a record still exist."""
 
 
 class PartitionGone(UnknownPartition):
-    """A producer has learnt that a partition is gone; whether that is so, or the producer errs, `check` finds out."""
+    """A producer does not find a partition; whether the partition is gone or the producer is wrong, `check` decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A record that its topic takes, and the partition it goes to."""
+    """A record that its topic accepts, and its partition."""
 
     new: NewRecord
     partition: int
 
 
 async def check(cluster: Cluster, records: Sequence[NewRecord]) -> Sequence[Checked]:
-    """Find what the log would refuse before anything of it is sent.
+    """Check all records before any of them is sent, and choose their partitions.
 
     Raises:
-        UnknownTopic, UnknownPartition, RecordTooLarge, BrokerError: one of them cannot be written.
+        UnknownTopic, UnknownPartition, RecordTooLarge, BrokerError: the log would refuse one of the records.
     """
     return [_check_one(await cluster.topic(new.topic, new.partition), new) for new in records]
 
@@ -55,10 +55,10 @@ def _check_one(topic: TopicState, new: NewRecord) -> Checked:
 
 
 async def send(producer: Any, checked: Checked) -> Any:
-    """Hand the record to the producer; the future that is returned tells where it stands.
+    """Pass the record to the producer; return a future of the record's metadata, among it the offset.
 
     Raises:
-        PartitionGone: its partition is not there as far as the producer knows.
+        PartitionGone: the producer does not find the record's partition.
         KafkaError: the producer cannot send.
     """
     new = checked.new
@@ -67,7 +67,7 @@ async def send(producer: Any, checked: Checked) -> Any:
             return await producer.send(new.topic, new.value, new.key, checked.partition, headers=list(new.headers))
         except kafka.UnknownTopicOrPartitionError as error:
             raise _gone(producer, checked) from error
-        except AssertionError as error:  # so the library says that it knows no such partition
+        except AssertionError as error:  # the library raises this for a partition that it does not know
             if _is_there(producer, checked):
                 raise
             if last:
@@ -77,7 +77,7 @@ async def send(producer: Any, checked: Checked) -> Any:
 
 
 async def acknowledged(producer: Any, records: Sequence[Checked], sent: Sequence["asyncio.Future[Any]"]) -> list[Any]:
-    """Wait for all these futures; what each came to, as `asyncio.gather` returns it.
+    """Wait for all futures of `send`; return the result or the error of each, as `asyncio.gather` does.
 
     Raises:
         PartitionGone: one of the partitions is gone, so that the library would wait for ever.
@@ -85,7 +85,7 @@ async def acknowledged(producer: Any, records: Sequence[Checked], sent: Sequence
     waiting = set(sent)
     try:
         while waiting:
-            _, waiting = await asyncio.wait(sent, timeout=_LOOK_S)
+            _, waiting = await asyncio.wait(sent, timeout=_CHECK_S)
             if not waiting:
                 break
             await producer.client.force_metadata_update()
@@ -99,7 +99,7 @@ async def acknowledged(producer: Any, records: Sequence[Checked], sent: Sequence
 
 
 def _known(producer: Any, topic: str) -> set[int]:
-    """The partitions that the producer knows."""
+    """Return the partitions of the topic that the producer knows."""
     return producer.client.cluster.partitions_for_topic(topic) or set()
 
 
@@ -113,7 +113,7 @@ def _gone(producer: Any, checked: Checked) -> PartitionGone:
 
 
 def record_of(found: Any) -> Record:
-    """A consumed record in the port's form."""
+    """Return the port's record for a record that a consumer returned."""
     return Record(
         found.topic, found.partition, found.offset, found.timestamp, found.key, found.value, tuple(found.headers)
     )

@@ -1,7 +1,7 @@
-"""Every request of one client of the library: which were answered, and an end to those that never are.
+"""Counts the requests of one client of the library that get no answer, and limits the time of each.
 
-All requests of a producer and of a consumer, but those for metadata, pass through the client's `send`. The library
-repeats a request that failed, and says nothing of it; so it is watched here.
+All requests of a producer and of a consumer, except those for metadata, pass through the client's `send`. The library
+repeats a failed request without reporting it, so `send` is replaced here.
 """
 
 import asyncio
@@ -13,24 +13,24 @@ from aiokafka.errors import NodeNotReadyError
 from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest
 
 _WAIT_FOR_OTHERS = (JoinGroupRequest, SyncGroupRequest)
-"""What a broker answers only once other members have done their part."""
+"""The requests that a broker answers only once other members have sent theirs."""
 
 
 class Requests:
     """Takes the place of `client.send`.
 
-    `lost` counts the requests that ended without an answer: the connection was lost, the time was over, or there was no
-    connection. A copy of such a request may be on its way still, and reach the broker whenever it likes. One that was
-    answered with an error, whether the library tries it again or not, is not counted: brokers handle the requests of a
-    connection one after the other, so its only copy has arrived and been dealt with. A transaction that begins while
-    the one before it is being completed is answered so, CONCURRENT_TRANSACTIONS, all the time.
+    `under_way` counts the requests that have not ended yet. `lost` counts the requests that ended without an answer:
+    the connection was lost, the time was over, or there was no connection. A copy of such a request may still reach the
+    broker at any later time. A request that was answered with an error does not count, whether or not the library
+    repeats it: brokers handle the requests of a connection one after the other, so no other copy of it is under way.
+    Such an error is frequent, CONCURRENT_TRANSACTIONS, when a transaction begins while the last one is being completed.
 
-    Whoever waits for an answer and gives up does not take the request's own time limit with him: when that is over,
-    its connection is closed, so that the next request finds another one instead of the same silence.
+    The time limit of a request stays in force when its caller gives up: when the time is over, the connection is
+    closed, so that the next request gets another connection instead of the silent one.
     """
 
     def __init__(self, client: Any, silence_s: float | None = None) -> None:
-        """`silence_s`: closes a connection after so long without an answer; None: after the client's own time limit."""
+        """`silence_s`: a connection is closed after so long without an answer; None: after the client's own limit."""
         self._client = client
         self._send = client.send
         self._silence_s = silence_s
@@ -40,10 +40,10 @@ class Requests:
         client.send = self.send
 
     async def send(self, node_id: Any, request: Any, *, group: Any = ConnectionGroup.DEFAULT) -> Any:
-        """The answer to the request; see the library's `AIOKafkaClient.send`.
+        """Send the request and return the answer; see the library's `AIOKafkaClient.send`.
 
         Raises:
-            KafkaError: there was none, or no connection.
+            KafkaError: there was no answer, or no connection.
         """
         self.under_way += 1
         try:

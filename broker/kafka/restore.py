@@ -1,4 +1,4 @@
-"""Writing a backup into a cluster: records keep their partitions, times and headers, and get offsets of the cluster."""
+"""Writes a backup into a cluster: records keep their partitions, times and headers, and get new offsets."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from broker.port import Record
 
 
 class Restorer:
-    """Writes with a producer of its own."""
+    """Writes records and committed offsets into a cluster; an async context manager with its own producer."""
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
@@ -37,12 +37,12 @@ class Restorer:
         await stop_producer(self._producer)
 
     async def write(self, records: Sequence[Record]) -> Sequence[int]:
-        """Write records in their order; returns the offset of each in the cluster.
+        """Write records in their order; return the offset of each in the cluster.
 
-        A time ahead of this machine's clock becomes that of now: brokers refuse what is too far ahead.
+        A time ahead of this machine's clock is replaced by the clock's, because brokers refuse times too far ahead.
 
         Raises:
-            BrokerError: some were not written; others may have been.
+            BrokerError: some records were not written; others may have been.
         """
         now_ms = int(time.time() * 1000)
         sent = []
@@ -59,10 +59,10 @@ class Restorer:
         return [found.offset for found in written]
 
     async def commit(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
-        """Have a group without members go on at these offsets, by topic and partition.
+        """Commit offsets, by topic and partition, for a group without members.
 
         Raises:
-            BrokerError: it was not committed.
+            BrokerError: the offsets were not committed.
         """
         metadata = metadata_of(max(self._newest_ms, int(time.time() * 1000)))
         places = {TopicPartition(*place): (offset, metadata) for place, offset in offsets.items()}
@@ -75,4 +75,4 @@ class Restorer:
             finally:
                 await stop_consumer(consumer)
         except (kafka.KafkaError, TimeoutError, OSError) as error:
-            raise broker_error(error, f"committing where group {group} goes on") from error
+            raise broker_error(error, f"committing the offsets of group {group}") from error

@@ -1,4 +1,4 @@
-"""Topics as Kafka keeps them: what there is, what a specification asks for, and the difference in sentences."""
+"""Topics in Kafka: their state, Kafka's settings for a specification, and the differences as sentences. Pure."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from broker.port import TopicSpec
 
 ROOM_BYTES = 64 * 1024
-"""What max.message.bytes has above a topic's record limit: it counts whole batches, and small records share batches of
-up to 16 KiB."""
+"""The difference between max.message.bytes and a topic's record limit: max.message.bytes limits whole batches, and
+small records share batches of up to 16 KiB."""
 
 OFFSETS_RETENTION = "offsets.retention.minutes"
-"""The brokers' setting of how long they keep the offsets of a group without members."""
+"""The brokers' setting for how long they keep the offsets of a group without members."""
 
 _FOR_EVER = -1
 _DAY_MS = 24 * 3600 * 1000
@@ -26,10 +26,10 @@ _MOST_MINUTES = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic as it is. Retention of None means for ever; `retention_bytes` is per partition.
+    """The current state of a topic. Retention of None means for ever; `retention_bytes` is per partition.
 
-    It may be both: `compacted`, and its old records `deleted` whatever their keys. `min_in_sync` is Kafka's
-    min.insync.replicas: a write is confirmed once so many replicas have it, and refused where there are fewer.
+    A topic may be `compacted` and at the same time have its old records `deleted`, whatever their keys. `min_in_sync`
+    is Kafka's min.insync.replicas: a write is confirmed once so many replicas have it, and refused if there are fewer.
     """
 
     name: str
@@ -45,12 +45,12 @@ class TopicState:
 
     @property
     def cleanup(self) -> str:
-        """Kafka's name for how old records go."""
+        """The value of Kafka's cleanup.policy."""
         return ",".join(name for name, on in (("compact", self.compacted), ("delete", self.deleted)) if on)
 
 
 def state_of(name: str, partitions: int, replication: int, configs: Mapping[str, str]) -> TopicState:
-    """What Kafka's own settings of a topic mean."""
+    """Return the state of a topic, from Kafka's settings of the topic."""
     compacted = "compact" in configs.get("cleanup.policy", "delete")
     deleted = "delete" in configs.get("cleanup.policy", "delete")
     return TopicState(
@@ -72,16 +72,17 @@ def _limit(value: str | None) -> int | None:
 
 
 def least_in_sync(replication: int) -> int:
-    """min.insync.replicas for a topic with so many replicas: one may be away, and what is confirmed is still on two."""
+    """Return min.insync.replicas for so many replicas: a confirmed record is on two, even while one replica is away."""
     return _SAFE_COPIES if replication > _SAFE_COPIES else 1
 
 
 def configs_of(spec: TopicSpec, replication: int) -> dict[str, str]:
-    """Kafka's settings for a topic that is kept so, with so many replicas.
+    """Return Kafka's settings for the specification and so many replicas.
 
-    Kafka removes and compacts whole segments, never the one it writes to; so segments are made to end early enough that
-    retention means what it says to within a quarter, a day at most, and that a deleted person is gone within hours of
-    the compaction lag. Kafka keeps a tombstone for delete.retention.ms from its first compaction on.
+    Kafka removes and compacts whole segments, never the segment that it writes to. So segments end early enough that
+    records are removed at most a quarter of the retention, and at most a day, too late, and that a deleted person is
+    removed within hours after the compaction lag. Kafka keeps a tombstone for delete.retention.ms after its first
+    compaction.
     """
     most_bytes = spec.max_record_bytes + ROOM_BYTES
     configs = {"max.message.bytes": str(most_bytes), "min.insync.replicas": str(least_in_sync(replication))}
@@ -106,7 +107,7 @@ def configs_of(spec: TopicSpec, replication: int) -> dict[str, str]:
 
 
 def unchangeable(spec: TopicSpec, state: TopicState) -> str | None:
-    """Why a topic cannot be made to fit, in a sentence, or None."""
+    """Return the reason why the topic cannot be changed to the specification, as a sentence; None: it can."""
     if spec.partitions != state.partitions:
         return (
             f"topic {spec.name} has {state.partitions} partitions and should have {spec.partitions}: keys would change"
@@ -122,7 +123,7 @@ def unchangeable(spec: TopicSpec, state: TopicState) -> str | None:
 
 
 def losses(spec: TopicSpec, state: TopicState) -> Iterator[str]:
-    """What has to be changed in a topic that exists because records would be lost or refused, one sentence each."""
+    """Yield a sentence for each necessary change of the topic, without which records would be lost or refused."""
     reason = unchangeable(spec, state)
     if reason is not None:
         yield reason
@@ -141,8 +142,10 @@ def losses(spec: TopicSpec, state: TopicState) -> Iterator[str]:
 
 
 def differences(spec: TopicSpec, state: TopicState) -> Iterator[str]:
-    """What is to be changed in a topic that exists, one sentence each: its losses, and what is kept for longer or
-    confirmed too early."""
+    """Yield a sentence for each difference of the topic from the specification.
+
+    These are its `losses`, records that are kept for longer, and writes that are confirmed too early.
+    """
     yield from losses(spec, state)
     if state.min_in_sync < least_in_sync(state.replication):
         yield (
@@ -155,12 +158,12 @@ def differences(spec: TopicSpec, state: TopicState) -> Iterator[str]:
 
 
 def _most_lag_ms(spec: TopicSpec) -> int:
-    """max.compaction.lag.ms, which Kafka wants no smaller than the least lag."""
+    """Return max.compaction.lag.ms, which Kafka demands to be no smaller than min.compaction.lag.ms."""
     return spec.min_compaction_lag_ms + _HOUR_MS
 
 
 def _lag(spec: TopicSpec, state: TopicState, *, shorter: bool) -> Iterator[str]:
-    """What is to be changed where replaced records go too early (`shorter`), or too late."""
+    """Yield the change that is necessary if replaced records are removed too early (`shorter`) or too late."""
     found, wanted = state.min_compaction_lag_ms, spec.min_compaction_lag_ms
     differs = found < wanted if shorter else found > wanted
     if not (spec.compacted and state.compacted and differs):
@@ -187,13 +190,16 @@ def _retention(spec: TopicSpec, state: TopicState, *, shorter: bool) -> Iterator
 
 
 def in_sync_fits(state: TopicState) -> bool:
-    """Whether min.insync.replicas may stay: it confirms late enough, and lets the topic be written."""
+    """Return whether min.insync.replicas may stay: writes are confirmed late enough, and are not refused."""
     return least_in_sync(state.replication) <= state.min_in_sync <= state.replication
 
 
 def offsets_forgotten_early(offsets_minutes: int, broker: int, spec: TopicSpec) -> str | None:
-    """What is to be changed where a broker forgets the offsets of a group without members before, or just when, the
-    records of a topic go; None where it keeps them for longer."""
+    """Return the change that is necessary if a broker forgets a group's offsets too early, as a sentence; else None.
+
+    It is too early if offsets of a group without members are forgotten before the records of the topic, or at the same
+    time.
+    """
     kept_minutes = None if spec.retention_ms is None else spec.retention_ms / _MINUTE_MS
     if kept_minutes is not None and offsets_minutes > kept_minutes:
         return None
@@ -204,5 +210,5 @@ def offsets_forgotten_early(offsets_minutes: int, broker: int, spec: TopicSpec) 
     return (
         f"broker {broker} has offsets.retention.minutes={offsets_minutes} and topic {spec.name} is kept {kept}: set"
         f" offsets.retention.minutes to {wanted} on every broker, or processors that are away for longer have to search"
-        " the events for how far they were"
+        " the events for the requests that they have processed"
     )

@@ -1,4 +1,4 @@
-"""Reads the members topic: who serves, and who is missed."""
+"""Reads the members topic: whether a group's members take records, and which members are silent."""
 
 import asyncio
 import contextlib
@@ -19,16 +19,16 @@ _HISTORY_S = 30.0
 _SLICE_S = 0.1
 _RETRY_S = 0.5
 _SERVED_WITHIN_S = 2.0
-"""Without a beat for so long nobody serves: several missed beats, and the time that reading them takes."""
+"""A member takes no records if its last beat is older than this: several beats, and the time to read them."""
 
 OpenReader = Callable[[float], KafkaReader]
-"""A reader of the members topic from a time on, in epoch seconds."""
+"""A function that returns a reader of the members topic from a time on, in epoch seconds."""
 
 
 class Watch:
-    """What the members topic tells of one group; an async context manager. See `broker.port.Watch`.
+    """Reads the beats of one group from the members topic; an async context manager. See `broker.port.Watch`.
 
-    `own` is the instance of a watcher that beats itself; `looked` is called after every look at the topic.
+    `own` is the instance of an observer that writes beats itself; `on_read` is called after every fetch.
     """
 
     def __init__(
@@ -36,12 +36,12 @@ class Watch:
         group: str,
         open_reader: OpenReader,
         own: str | None = None,
-        looked: Callable[[], None] | None = None,
+        on_read: Callable[[], None] | None = None,
     ) -> None:
-        self._group, self._open_reader, self._looked = group, open_reader, looked
+        self._group, self._open_reader, self._on_read = group, open_reader, on_read
         self._presence = Presence(own)
         self._opened_s = 0.0
-        self._looked_s: float | None = None
+        self._read_s: float | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -57,20 +57,22 @@ class Watch:
                 await self._task
 
     def served(self) -> bool | None:
-        """Whether a member serves a partition; None where the topic cannot be read, or was not read for long enough to
-        miss anybody."""
-        if self._looked_s is None:
+        """Return whether a member takes records of a partition.
+
+        None: not known, because the topic cannot be read now, or was not read for long enough yet.
+        """
+        if self._read_s is None:
             return None
-        if self._presence.served(self._group, self._looked_s, _SERVED_WITHIN_S):
+        if self._presence.served(self._group, self._read_s, _SERVED_WITHIN_S):
             return True
-        return None if self._looked_s - self._opened_s < _SERVED_WITHIN_S else False
+        return None if self._read_s - self._opened_s < _SERVED_WITHIN_S else False
 
     def silent(self) -> frozenset[str]:
-        """The instances that are missed."""
-        return frozenset() if self._looked_s is None else self._presence.silent(self._group, self._looked_s)
+        """Return the instances that are silent for too long."""
+        return frozenset() if self._read_s is None else self._presence.silent(self._group, self._read_s)
 
     def forget(self, instances: frozenset[str]) -> None:
-        """These are out of the group; one of them that beats again is known again."""
+        """Forget instances that were removed from the group; a new beat makes an instance a member again."""
         self._presence.forget(self._group, instances)
 
     async def _run(self) -> None:
@@ -82,8 +84,8 @@ class Watch:
                     self._opened_s = asyncio.get_running_loop().time()
                     self._presence.excuse(self._opened_s)
                     await self._read(reader)
-            except Exception as error:  # noqa: BLE001 - whatever a reader dies of, the next one may live
-                self._looked_s = None
+            except Exception as error:  # noqa: BLE001 - whatever error ends this reader, the next one may succeed
+                self._read_s = None
                 reason = error if isinstance(error, BrokerError) else repr(error)
                 outages.failed(f"the members topic cannot be read: {reason}; trying again")
                 await asyncio.sleep(_RETRY_S)
@@ -94,7 +96,7 @@ class Watch:
             for record in await reader.fetch(timeout_s=_SLICE_S):
                 beat = decode_beat(record.value)
                 if beat is not None:
-                    self._presence.heard(beat, loop.time(), record.timestamp_ms / 1000)
-            self._looked_s = loop.time()
-            if self._looked is not None:
-                self._looked()
+                    self._presence.note(beat, loop.time(), record.timestamp_ms / 1000)
+            self._read_s = loop.time()
+            if self._on_read is not None:
+                self._on_read()

@@ -24,39 +24,42 @@ COMPARE = Declaration(
     method="POST",
     path=COMPARE_PATH,
     route="compare",
-    summary="Are these two one person? The face of a picture taken now against that of a card or document.",
+    summary="Do two pictures show the same person? A face taken now is compared with that of a card or document.",
     fields=(
         Field(
             "face_image_base64",
             PICTURE,
-            "The picture taken now; like `rgb_image_base64`. Its largest face counts.",
+            "The picture taken now, sent like `rgb_image_base64`. Its largest face counts.",
             required=True,
             example=EXAMPLE_PICTURE,
         ),
-        Field("card_image_base64", PICTURE, "The card's, likewise.", required=True, example=EXAMPLE_PICTURE),
+        Field(
+            "card_image_base64", PICTURE, "The picture of the card, likewise.", required=True, example=EXAMPLE_PICTURE
+        ),
         Field(
             "threshold",
             COMPARISON_LEVEL,
-            "The level. The figures are other names of the words, in the same order.",
+            "The level of the comparison. The figures are other names of the words, in the same order.",
             default="middle",
             example="high",
         ),
         Field(
             "fiqa_level",
             QUALITY_LEVEL,
-            "Quality level for the face picture; absent: the setting `matching.match_quality`. The card's items of that"
-            " level are measured and recorded in the event, and refuse nothing.",
+            "The quality level of the face picture; absent: the setting `matching.match_quality`. The items of that"
+            " level are measured in the card picture too and recorded in the event, but low values refuse nothing.",
         ),
-        flag("need_save", "An event is written."),
+        flag("need_save", "An event of the comparison is written."),
         flag(
-            "with_debug_info", "The answer carries `debug_info`: what PictureMatch gives, for `face` and `card` each."
+            "with_debug_info",
+            "The answer contains `debug_info`: the `debug_info` of PictureMatch for `face` and for `card`.",
         ),
         COMPARE_TIME,
         Field(
             "identity_info",
             free_object(identity_id=PLAIN, name=PLAIN),
-            "Kept in the event as it came, at most 64 KiB; its `identity_id` and `name`, where they are strings, become"
-            " the event's.",
+            "Recorded in the event unchanged, at most 64 KiB; its `identity_id` and `name`, where they are strings,"
+            " become those of the event.",
         ),
     ),
     answers=(Answer(CompareResult, {"retcode": "1", "score": 0.7421}),),

@@ -39,53 +39,70 @@ MATCH = Declaration(
     method="POST",
     path=MATCH_PATH,
     route="match",
-    summary="Who is this? The face of a picture against everybody enrolled in the device's scope.",
+    summary="Who is this? The largest face of a picture is compared with everybody enrolled in the device's scope.",
     fields=(
-        Field("image_file_path", PICTURE_PATH, "A file under `ingest.image_roots`; wins over `rgb_image_base64`."),
+        Field(
+            "image_file_path",
+            PICTURE_PATH,
+            "The path of a picture file under `ingest.image_roots`; wins over `rgb_image_base64`.",
+        ),
         Field(
             "rgb_image_base64",
             PICTURE,
-            "JPEG (PNG, WebP and BMP are read too) in base64 of either alphabet, with or without a data-URL prefix,"
-            " line breaks and padding. Required unless `image_file_path` is sent.",
+            "The picture: JPEG (PNG, WebP and BMP are accepted too) in base64 of either alphabet, with or without a"
+            " data-URL prefix, line breaks and padding. Required unless `image_file_path` is sent.",
             example=EXAMPLE_PICTURE,
         ),
         Field(
             "ir_image_base64",
             replace(PICTURE, empty_is_absent=False),
-            "Infrared picture; sending it turns infrared liveness on. An empty one is an error.",
+            "The infrared picture; sending it turns the check of infrared liveness on. An empty text is an error.",
         ),
-        Field("group_name", SCOPE_NAME, "Scope. So far there is `default_group`."),
-        Field("permission_name", SCOPE_NAME, "Scope; only together with `group_name`. So far there is none."),
+        Field("group_name", SCOPE_NAME, "The group that is searched. So far the only group is `default_group`."),
+        Field(
+            "permission_name",
+            SCOPE_NAME,
+            "The permission that is searched; only together with `group_name`. So far there are none.",
+        ),
         Field(
             "device_ip",
             DEVICE,
-            "An address or a host-like name, 1..255 characters; blanks around it do not count. Required unless"
-            " `group_name` is sent.",
+            "The device: an IP address or a host-like name of 1..255 characters; blanks around it are removed. Required"
+            " unless `group_name` is sent.",
             example="192.168.1.22",
         ),
         COMPARE_TIME,
-        flag("need_register_photo", "The answer carries `reg_pic`."),
-        Field("min_face_size", whole(0, 65_535), "Smaller faces (shorter side, pixels) are ignored.", default=0),
+        flag(
+            "need_register_photo",
+            "The answer contains `reg_pic`, the photo with which the matched face was enrolled.",
+        ),
+        Field("min_face_size", whole(0, 65_535), "Faces whose shorter side has fewer pixels are ignored.", default=0),
         Field(
             "liveness_mode",
             choice(*LIVENESS_ORDER),
-            "Can raise the site's floor, never lower it. With `ir_image_base64` it is always `liveness_rgb_ir`.",
+            "Can raise the site's least mode (the setting `matching.liveness_floor`), never lower it. With"
+            " `ir_image_base64` the mode is always `liveness_rgb_ir`.",
             default="liveness_off",
         ),
-        flag("need_keep_info", "Names the best candidate below the threshold too; needs `matching.allow_keep_info`."),
+        flag(
+            "need_keep_info",
+            "The answer names the best candidate below the threshold too; needs `matching.allow_keep_info`.",
+        ),
         flag(
             "with_attribute",
-            "The answer carries `attributes`: age_years, age_class, sex, mask, glasses; null where no network computes"
-            " them, or not of this face. Never part of the decision.",
+            "The answer contains `attributes`: age_years, age_class, sex, mask, glasses; an attribute is null where no"
+            " network computes it, or none could for this face. The decision never depends on attributes.",
         ),
         flag(
             "with_debug_info",
-            "The answer carries `debug_info`: faces, face box, quality items and quality_score, liveness checks,"
+            "The answer contains `debug_info`: faces, face box, quality items and quality_score, liveness checks,"
             " milliseconds per stage, each counted once.",
         ),
-        flag("support_stranger", "Understood; strangers are not enrolled in this version."),
+        flag("support_stranger", "Accepted without effect: strangers are not enrolled in this version."),
         Field(
-            "grab_fiqa_info", free_object(), "What the camera measured of the face; recorded in the event as it came."
+            "grab_fiqa_info",
+            free_object(),
+            "The camera's own measurements of the face; recorded in the event unchanged.",
         ),
     ),
     any_of=(("device_ip", "group_name"), ("rgb_image_base64", "image_file_path")),

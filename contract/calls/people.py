@@ -80,28 +80,36 @@ _INFO = {"info": {**_INFO_SENT, "user_id": "666666"}}
 _SHOWN_INFO = {"info": {**_INFO["info"], "image_id": "0"}}
 _WHO, _GROUPS, _JPEG = {"identity_id": "666666"}, {"group_name": ["default_group"]}, "/9j/4AAQSkZJRg=="
 _LISTED = {**_WHO, **_GROUPS, "reg_photo": _JPEG, **_SHOWN_INFO}
-_VERSION = {GALLERY_VERSION_HEADER: "The gallery that contains the change."}
-_IDENTITY_ID = Field("identity_id", IDENTITY_ID, "Who it is: 1..64 characters.", required=True, example="666666")
+_VERSION = {GALLERY_VERSION_HEADER: "The version of the gallery that contains the change."}
+_IDENTITY_ID = Field(
+    "identity_id", IDENTITY_ID, "The id of the person: 1..64 characters.", required=True, example="666666"
+)
 _PERSON = (
-    flag("import_mode", "A `feature` is imported instead of computed from the photo."),
-    Field("reg_photo", PICTURE, "The photo; like `rgb_image_base64`.", example=EXAMPLE_PICTURE),
+    flag("import_mode", "The embedding is imported from `feature` instead of computed from the photo."),
+    Field("reg_photo", PICTURE, "The photo of the person, sent like `rgb_image_base64`.", example=EXAMPLE_PICTURE),
     Field(
         "feature",
         FEATURE,
-        "An embedding of the installed embedder; required with `import_mode` true, ignored without.",
+        "An embedding that the installed embedder computed; required where `import_mode` is true, else ignored.",
         only_with="import_mode",
     ),
-    Field("group_name", GROUP_NAMES, "Groups, comma-separated. So far there is `default_group`."),
+    Field(
+        "group_name",
+        GROUP_NAMES,
+        "The groups of the person, comma-separated. So far the only group is `default_group`.",
+    ),
     Field(
         "info",
         free_object(name=line(MAX_NAME_CHARS), type=whole(1, 5), permission_ids=PERMISSION_IDS),
         "`name`; `type`: 1 employee (default), 2 visitor, 3 blacklist, 4 stranger, 5 VIP; `permission_ids`: list of"
-        ' string, `["0"]` by default; anything else is kept and answered as it came, at most 64 KiB.',
+        ' string, `["0"]` by default; other fields are stored and returned unchanged; at most 64 KiB.',
         example=_INFO_SENT,
     ),
     flag("support_single_face", "The person's older faces are deleted."),
-    flag("create_no_exit_permission", "Understood; so far there are no permissions."),
-    Field("fiqa_level", QUALITY_LEVEL, "Quality level of the photo; absent: the setting `enrolment_quality`."),
+    flag("create_no_exit_permission", "Accepted without effect: so far there are no permissions."),
+    Field(
+        "fiqa_level", QUALITY_LEVEL, "The quality level of the photo; absent: the setting `matching.enrolment_quality`."
+    ),
 )
 _PHOTO_ERRORS = (
     Code.NOT_FOUND,
@@ -121,21 +129,25 @@ ENROL = Declaration(
     fields=(
         _IDENTITY_ID,
         *_PERSON,
-        flag("need_bring_pic", "A photo is needed, or a `feature`; false enrols without a face too.", default=True),
-        flag("ignore_exist", "Somebody enrolled already is changed as PUT does."),
+        flag(
+            "need_bring_pic",
+            "A photo or a `feature` is required; false enrols a person without a face too.",
+            default=True,
+        ),
+        flag("ignore_exist", "A person who is enrolled already is changed as by PUT, instead of refused."),
     ),
     answers=(
         Answer(Data[EnrolledPerson], {"data": {**_WHO, "group_name": "default_group", "reg_photo": _JPEG, **_INFO}}),
     ),
     errors=(*_PHOTO_ERRORS, Code.IDENTITY_EXSIT_ERROR),
-    headers={**_VERSION, UNCHANGED_HEADER: "true where the call only repeated what was so."},
+    headers={**_VERSION, UNCHANGED_HEADER: "true where the call repeats what is enrolled already and changes nothing."},
     dialect=Dialect.FOG,
 )
 CHANGE = Declaration(
     method="PUT",
     path=USERS_PATH,
     route="users",
-    summary="Change a person: what is absent stays as it is.",
+    summary="Change a person: absent fields leave the person's values unchanged.",
     fields=(_IDENTITY_ID, *_PERSON),
     answers=(Answer(Data[ChangedPerson], {"data": {**_WHO, "image_id": "0", **_GROUPS, **_SHOWN_INFO}}),),
     errors=(*_PHOTO_ERRORS, Code.ID_NOT_FOUND),
@@ -148,15 +160,15 @@ LIST = Declaration(
     route="users",
     summary="One person, a page of a group, or a page of everybody.",
     fields=(
-        Field("identity_id", ENROLLED_ID, "This person; wins over `group_name`.", example="666666"),
-        Field("group_name", SCOPE_NAME, "The people of this group."),
-        Field("limit", whole(1, MAX_LISTED), "Most people of the page.", default=10),
-        Field("skip_num", whole(0, MAX_SKIP), "How many people before the page.", default=0),
-        flag("need_bring_pic", "The answer carries `reg_photo`; false leaves it empty.", default=True),
+        Field("identity_id", ENROLLED_ID, "The person to list; wins over `group_name`.", example="666666"),
+        Field("group_name", SCOPE_NAME, "The group whose people are listed; absent: everybody."),
+        Field("limit", whole(1, MAX_LISTED), "The most people in the page.", default=10),
+        Field("skip_num", whole(0, MAX_SKIP), "The number of people to skip before the page.", default=0),
+        flag("need_bring_pic", "The answer contains the photos; false leaves every `reg_photo` empty.", default=True),
     ),
     answers=(Answer(Data[PeoplePage], {"data": {"identities_list": [_LISTED]}}),),
     errors=(Code.ID_NOT_FOUND, Code.NOT_FOUND),
-    headers={GALLERY_VERSION_HEADER: "The gallery that the answer is true of."},
+    headers={GALLERY_VERSION_HEADER: "The version of the gallery that the answer describes."},
     dialect=Dialect.FOG,
 )
 REMOVE = Declaration(
@@ -165,8 +177,10 @@ REMOVE = Declaration(
     route="users",
     summary="Remove people with all their faces and photos.",
     fields=(
-        Field("identity_id", ENROLLED_ID, "This person.", example="666666"),
-        Field("identity_ids", ENROLLED_IDS, "These people, instead; at most `ingest.max_delete`."),
+        Field("identity_id", ENROLLED_ID, "The person to remove.", example="666666"),
+        Field(
+            "identity_ids", ENROLLED_IDS, "The people to remove, instead of one person; at most `ingest.max_delete`."
+        ),
     ),
     any_of=(("identity_id", "identity_ids"),),
     answers=(

@@ -18,7 +18,7 @@ from contract.text import misleads
 
 MISLEADING = "control characters, line separators or characters that turn the direction of writing"
 MAX_FREE_OBJECT_BYTES = 64 * 1024
-# MessagePack and JSON writers recurse; far below what any of them bears.
+# Writers of MessagePack and JSON recurse; this depth is far below the limits of all of them.
 MAX_FREE_OBJECT_DEPTH = 16
 # No embedder in use has longer vectors; the processor checks the exact length.
 MAX_FEATURE_LENGTH = 8192

@@ -24,14 +24,14 @@ HEALTHZ = Declaration(
     method="GET",
     path="/healthz",
     route="healthz",
-    summary="Whether the process is alive.",
+    summary="Is the process alive?",
     answers=(Answer(Alive, {"alive": True}),),
 )
 READYZ = Declaration(
     method="GET",
     path="/readyz",
     route="readyz",
-    summary="Whether requests would be answered now.",
+    summary="Would requests be answered now? The error names the reasons why not.",
     answers=(Answer(Ready, {"ready": True}),),
     errors=(Code.OVERLOADED,),
 )
@@ -46,6 +46,6 @@ OPENAPI = Declaration(
     method="GET",
     path="/openapi.json",
     route="openapi",
-    summary="This interface as an OpenAPI document.",
+    summary="The description of this interface as an OpenAPI document.",
     answers=(Answer(dict[str, Any], {"openapi": "3.1.0"}),),
 )

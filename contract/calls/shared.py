@@ -14,7 +14,8 @@ EXAMPLE_PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoA
 COMPARE_TIME = Field(
     "compare_time",
     MOMENT,
-    "Seconds since the epoch; numeric strings and milliseconds are understood. Absent: time of arrival.",
+    "The time of the picture in seconds since the epoch; numeric strings and milliseconds are accepted. Absent: the"
+    " time of arrival.",
     example=1700000000.25,
 )
 QUALITY_LEVEL = choice("high", "middle", "low", "custom", "no")

@@ -63,12 +63,12 @@ class CompareCall(Query[CompareRequest, CompareDecision]):
     def decide(self, request: CompareRequest, gallery: Gallery, context: Context) -> CompareDecision:
         """Compare two pictures; no request that a client can send raises an error."""
         wanted = Wanted("face_image_base64", quality_level=request.quality_level or context.policy.match_quality)
-        face = look(request.face_image, wanted, context)
+        face = look(request.face_picture, wanted, context)
         if isinstance(face.embedding, Refusal):
             refused = self.refuse(request, face.embedding, gallery, context)
             return replace(refused, face=face.findings, timings_ms=face.timings_ms)
         wanted = replace(wanted, field="card_image_base64", refuse_low_quality=False)
-        card = look(request.card_image, wanted, context)
+        card = look(request.card_picture, wanted, context)
         found = partial(replace, face=face.findings, card=card.findings, timings_ms=total_ms(face, card))
         if isinstance(card.embedding, Refusal):
             return found(self.refuse(request, card.embedding, gallery, context))
@@ -88,7 +88,7 @@ class CompareCall(Query[CompareRequest, CompareDecision]):
 
     def pictures(self, request: CompareRequest) -> Sequence[bytes]:
         """Return the face picture and the card picture."""
-        return request.face_image, request.card_image
+        return request.face_picture, request.card_picture
 
     def answer(
         self, request: CompareRequest, decision: CompareDecision, context: Context, photo: bytes | None

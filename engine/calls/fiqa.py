@@ -15,7 +15,7 @@ from contract.findings import FaceQuality, MeasuredItem
 from contract.kinds import kind_of
 from contract.messages import FiqaAnswer, FiqaRequest
 from engine.calls.call import Query
-from engine.calls.reporting import PICTURE_OUTCOMES, Circumstances, check_results, face_box, outcome_of
+from engine.calls.reporting import Circumstances, check_results, face_box, outcome_of
 from engine.context import Context
 from engine.gallery.port import Gallery
 from engine.look import Findings, Wanted, look
@@ -40,7 +40,7 @@ class FiqaCall(Query[FiqaRequest, FiqaDecision]):
 
     kind = kind_of(FiqaRequest)
     event_type = "picturematch.fiqa.v1"
-    outcomes = ("measured", *PICTURE_OUTCOMES)
+    outcomes = ("measured", "no_face", "image_error", "expired", "error")
     request_type = FiqaRequest
 
     def decide(self, request: FiqaRequest, gallery: Gallery, context: Context) -> FiqaDecision:
@@ -48,7 +48,7 @@ class FiqaCall(Query[FiqaRequest, FiqaDecision]):
         wanted = Wanted(
             quality_level=request.quality_level, refuse_low_quality=False, all_items=True, most_faces=MOST_FACES
         )
-        found = look(request.image, wanted, context)
+        found = look(request.picture, wanted, context)
         faces = (found.findings, *found.further)
         if isinstance(found.embedding, Refusal):
             return FiqaDecision(outcome_of(found.embedding), faces, found.embedding, found.timings_ms)
@@ -64,7 +64,7 @@ class FiqaCall(Query[FiqaRequest, FiqaDecision]):
 
     def pictures(self, request: FiqaRequest) -> Sequence[bytes]:
         """Return the picture."""
-        return (request.image,)
+        return (request.picture,)
 
     def answer(self, request: FiqaRequest, decision: FiqaDecision, context: Context, photo: bytes | None) -> FiqaAnswer:
         """Return the answer to a request that succeeded."""

@@ -99,7 +99,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             scope = resolve_scope(request, policy)
         except Refused as refused:
             return self.refuse(request, refused.refusal, gallery, context)
-        found = look(request.image, _wanted(request, policy), context)
+        found = look(request.picture, _wanted(request, policy), context)
         threshold = search_threshold(policy, context.models.embedder, gallery.count(scope))
         if isinstance(found.embedding, Refusal):
             decision = self.refuse(request, found.embedding, gallery, context)
@@ -124,7 +124,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
 
     def pictures(self, request: MatchRequest) -> Sequence[bytes]:
         """Return the picture; events do not contain the sha256 of the infrared picture."""
-        return (request.image,)
+        return (request.picture,)
 
     def photos(self, request: MatchRequest, decision: MatchDecision, context: Context) -> Sequence[FaceId]:
         """Return the recognised face and then the other faces of that person, where the request asks for a photo."""
@@ -216,7 +216,7 @@ def applied_liveness(request: MatchRequest, policy: Policy) -> LivenessMode:
     """Return the strictest of three modes: the requested mode, the policy's least mode, and liveness_rgb_ir where the
     request contains an infrared picture."""
     wanted = [request.liveness_mode, policy.liveness_floor]
-    if request.ir_image is not None:
+    if request.ir_picture is not None:
         wanted.append("liveness_rgb_ir")
     return max(wanted, key=LIVENESS_ORDER.index)
 
@@ -232,7 +232,7 @@ def _wanted(request: MatchRequest, policy: Policy) -> Wanted:
         min_face_size=request.min_face_size,
         quality_level=policy.match_quality,
         liveness=applied_liveness(request, policy),
-        infrared=request.ir_image,
+        infrared=request.ir_picture,
         attributes=request.with_attribute,
     )
 

@@ -16,6 +16,9 @@ from contract.people.records import PersonRecord
 from contract.vectors import Vector
 from engine.gallery.port import Candidate, FaceId, Scope
 
+_ROUNDING = 1e-5
+"""More than single precision can move a cosine."""
+
 Mask = NDArray[np.bool_]
 
 A = TypeVar("A", bound=np.generic)
@@ -55,26 +58,30 @@ class ExactGallery:
         faces = most
         while True:
             rows = _highest(cosines, faces)
-            candidates = self._people(rows, cosines)
+            candidates = self._people(rows, probe)
             if len(candidates) >= most or len(rows) < faces or faces >= len(cosines):
                 return candidates[:most]
             faces *= 4  # several of the nearest faces belong to the same person
 
     def above(self, probe: Vector, scope: Scope, cosine: float) -> Sequence[Candidate]:
         """Return every person who has a face with at least that cosine to a unit vector, each once."""
-        cosines = self._cosines(probe, scope)
-        return self._people(np.flatnonzero(cosines >= cosine), cosines)
+        rows = np.flatnonzero(self._cosines(probe, scope) >= cosine - _ROUNDING)
+        return [candidate for candidate in self._people(rows, probe) if candidate.cosine >= cosine]
 
     def _cosines(self, probe: Vector, scope: Scope) -> NDArray[np.float32]:
+        """Return the cosine of every row, -inf for a row outside the scope; equal rows may differ by `_ROUNDING`."""
         mask = self.members.get(scope.group_name)
         if mask is None or not len(mask):
             return np.empty(0, np.float32)
         return np.where(mask, self.vectors @ probe, np.float32(-np.inf))
 
-    def _people(self, rows: NDArray[np.intp], cosines: NDArray[np.float32]) -> list[Candidate]:
+    def _people(self, rows: NDArray[np.intp], probe: Vector) -> list[Candidate]:
+        # Computed once more, row by row in double precision: a product of matrices rounds equal rows differently, by
+        # their places, and then equally near people would not be ordered by their identity_id.
+        cosines = (self.vectors[rows].astype(np.float64) * probe.astype(np.float64)).sum(axis=1)
         found = [
-            Candidate(owner, self.numbers[row], float(np.clip(cosines[row], -1.0, 1.0)))
-            for row in rows
+            Candidate(owner, self.numbers[row], float(np.clip(cosine, -1.0, 1.0)))
+            for row, cosine in zip(rows, cosines, strict=True)
             if (owner := self.owners[row]) is not None
         ]
         found.sort(key=lambda c: (-c.cosine, c.person.identity_id, c.number))
@@ -165,17 +172,17 @@ class ExactIndex:
 
 
 def _highest(cosines: NDArray[np.float32], most: int) -> NDArray[np.intp]:
-    """Return the rows of the `most` highest cosines and of all that equal the lowest of these, without -inf."""
+    """Return the rows of the `most` highest cosines, and those within `_ROUNDING` of the lowest; none of -inf."""
     rows: NDArray[np.intp] = np.arange(len(cosines))
     if len(cosines) > most * _BLOCK:
         starts = np.arange(0, len(cosines), _BLOCK)
         maxima = np.maximum.reduceat(cosines, starts)
-        blocks = starts[maxima >= np.partition(maxima, -most)[-most]]
+        blocks = starts[maxima >= np.partition(maxima, -most)[-most] - _ROUNDING]
         rows = (blocks[:, np.newaxis] + np.arange(_BLOCK)).ravel()
         rows = rows[rows < len(cosines)]
     values = cosines[rows]
     if len(values) > most:
-        rows = rows[values >= np.partition(values, -most)[-most]]
+        rows = rows[values >= np.partition(values, -most)[-most] - _ROUNDING]
     return rows[np.isfinite(cosines[rows])]
 
 

@@ -1,6 +1,6 @@
 """The fold of the people topic with the embeddings of the embedder in use, from which galleries are taken."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract.people.directory import Directory, Entry
@@ -33,9 +33,9 @@ class People(Directory):
     embedders cannot be compared.
     """
 
-    def __init__(self, dimension: int, embedder: str) -> None:
+    def __init__(self, dimension: int, embedder: str, new_index: Callable[[int], FaceIndex] = ExactIndex) -> None:
         super().__init__(embedder, dimension)
-        self._index: FaceIndex = ExactIndex(dimension)
+        self._index = new_index(dimension)
         self._snapshot: Gallery | None = None
 
     def apply(self, entries: Iterable[Entry]) -> Sequence[UnreadableRecord]:

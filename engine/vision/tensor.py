@@ -65,3 +65,9 @@ def share_outside(image: Image, box: Box) -> float:
     if box.area <= 0:
         return 1.0
     return float(1.0 - max(width, 0.0) * max(height, 0.0) / box.area)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return probabilities from logits along the last axis, in float64."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))

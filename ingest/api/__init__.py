@@ -1,1 +1,1 @@
-"""The calls of the server, one module for each family; `listing` has all of them."""
+"""The handlers of the HTTP calls, one module for each family of calls; `listing` contains all of them."""

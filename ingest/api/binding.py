@@ -1,4 +1,4 @@
-"""What ties a declared call to what the server does for it."""
+"""The binding of a declared call to its handler, and the steps that all handlers share."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,47 +25,50 @@ R = TypeVar("R", bound=Request)
 
 
 class PeopleView(Protocol):
-    """Everybody enrolled, as of `version` (contract.people.directory.Directory is one)."""
+    """The enrolled people as of `version`; contract.people.directory.Directory is an implementation."""
 
     @property
     def version(self) -> int:
-        """The people topic's offset after the last record that was read."""
+        """The offset in the people topic behind the last record that was read."""
         ...
 
     @property
     def unreadable(self) -> Mapping[bytes, UnreadableRecord]:
-        """The records that cannot be read, by key; as long as there is one, somebody may be missing."""
+        """The records that cannot be read, by key; while there is one, a person may be missing."""
         ...
 
     def hides(self, identity_id: str) -> bool:
-        """Whether a record about this person cannot be read."""
+        """Return whether a record about a person cannot be read."""
         ...
 
     def person(self, identity_id: str) -> PersonRecord | None:
-        """The person of that id."""
+        """Return the person with an id; None where nobody with that id is enrolled."""
         ...
 
     def photo(self, identity_id: str, number: int) -> PhotoReference | None:
-        """The photo that the face was enrolled with."""
+        """Return the reference to the photo of a face; None where the face was enrolled without one."""
         ...
 
     def has_group(self, name: str) -> bool:
-        """Whether a group of that name exists."""
+        """Return whether a group exists."""
         ...
 
     def page(self, group_name: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
-        """People of a group (None: of all), by identity_id, from number `skip` on."""
+        """Return at most `limit` people of a group (None: of all), by identity_id, without the first `skip` people."""
         ...
 
 
 Reached = Callable[[int, float], Awaitable[bool]]
-"""`reached(version, timeout_s)`: waits until the people view has read that far; false when time ran out."""
+"""`reached(version, timeout_s)` waits until the people view contains `version`; it returns False at the timeout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the calls use. `threads` read picture files; `not_ready` gives the reasons why no request would be answered
-    now; `openapi` is the document of all calls."""
+    """The objects that handlers use.
+
+    `threads` read picture files; `reached` waits until `people` contains a gallery version; `not_ready` returns the
+    reasons why no request would be answered now; `openapi` is the OpenAPI document of all calls.
+    """
 
     exchange: Exchange
     limits: PictureLimits
@@ -80,14 +83,15 @@ class Services:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """A call that is served.
+    """A declared call and its handler.
 
     Attributes:
-        declaration: what is called.
-        handle: computes the answer; raises Refused.
-        administrative: its requests go to the admin topic.
-        needs_people: it is answered from the people, so not while a record of them cannot be read.
-        is_page: it is a page about the server itself: it contains nothing of anybody and is never refused for load.
+        declaration: the declaration of the call.
+        handle: returns the answer, or raises Refused.
+        administrative: the requests of the call are written to the admin topic.
+        needs_people: the answer depends on the enrolled people, so the call is shed while a record of them cannot be
+            read.
+        is_page: the call is a page about the server: its answer contains nothing about people, and it is never shed.
     """
 
     declaration: Declaration
@@ -98,10 +102,10 @@ class Binding:
 
 
 async def read_body(call: Call, services: Services, declaration: Declaration) -> Values:
-    """The checked fields of a call's body.
+    """Return the checked fields of a call's body.
 
     Raises:
-        Refused: the row of the error table.
+        Refused: the body cannot be read, or a field is refused.
     """
     sent = read_object(await call.body(typeless_is_json=declaration.typeless_is_json), call.settings.max_json_values)
     services.metrics.unknown_fields.inc(declaration.unknown(sent))
@@ -109,13 +113,13 @@ async def read_body(call: Call, services: Services, declaration: Declaration) ->
 
 
 def request_of(kind: type[R], call: Call, values: Values, **others: Any) -> R:
-    """A request with the values that have the names of its attributes, and with `others`."""
+    """Return a request of a kind whose fields are the values of the same names, and `others`."""
     named = {name: values[name] for name in kind.__struct_fields__ if name in values}
     return kind(**{"request_id": call.request_id, "received_time_s": call.received_time_s, **named, **others})
 
 
 def compare_times(call: Call, values: Values) -> dict[str, float | str | None]:
-    """The attributes of a request that come from compare_time; absent, it is the time of arrival."""
+    """Return the fields of a request that follow from compare_time, or from the time of arrival where it is absent."""
     seconds, raw = values["compare_time"] or (call.received_time_s, None)
     return {"compare_time_s": seconds, "compare_time_raw": raw}
 
@@ -128,13 +132,13 @@ async def ask(
     pictures: Sequence[PictureField],
     answer: type[A],
 ) -> tuple[A, Reply]:
-    """The answer to the one request that a call makes through the log.
+    """Send the one request of a call through the log; return its answer of the type `answer`, and the whole reply.
 
-    `request` makes it, but for its pictures. A call lets go of its body, of base64 and of pictures as soon as the next
-    form of them is made: it waits for its answer much longer than it takes to make the request.
+    `request` returns the request without its pictures. The body, the base64 texts and the pictures are released as soon
+    as the next form of them exists, because the call waits for its reply much longer than it builds the request.
 
     Raises:
-        Refused: the row of the error table.
+        Refused: the call is refused, by the ingress or by the processor.
     """
     reply = await services.exchange.ask(call, await _request(call, services, declaration, request, pictures))
     if not isinstance(reply.answer, answer):

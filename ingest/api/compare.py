@@ -1,4 +1,4 @@
-"""compare."""
+"""The handler of compare."""
 
 from msgspec import UNSET
 
@@ -10,18 +10,18 @@ from ingest.call import Call
 from ingest.pictures import PictureField
 from ingest.render import Rendered, success
 
-_PICTURES = (PictureField("face_image_base64", "face_image"), PictureField("card_image_base64", "card_image"))
+_PICTURES = (PictureField("face_image_base64", "face_picture"), PictureField("card_image_base64", "card_picture"))
 
 
 def _request(call: Call, values: Values) -> CompareRequest:
-    # The info is for the event alone; without an event it does not even enter the log.
+    # The info is for the event only; where no event is written, the info is not written to the log at all.
     info = values["identity_info"] if values["need_save"] else None
     return request_of(
         CompareRequest,
         call,
         values,
-        face_image=b"",
-        card_image=b"",
+        face_picture=b"",
+        card_picture=b"",
         level=values["threshold"],
         quality_level=values["fiqa_level"],
         identity_info=info,

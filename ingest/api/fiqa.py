@@ -1,4 +1,4 @@
-"""FIQA, as versions 5 and 6 ask it."""
+"""The handlers of FIQA (face image quality assessment) in versions 5 and 6."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from ingest.call import Call
 from ingest.pictures import PictureField
 from ingest.render import Rendered, success
 
-_PICTURES = (PictureField("image_base64_str", "image", path="image_path"),)
+_PICTURES = (PictureField("image_base64_str", "picture", path="image_path"),)
 _NOT_MEASURED = -1
 _DECIMALS = 4
-"""More would be noise: another JPEG decoder already changes them."""
+"""Further decimals would be noise: they differ between JPEG decoders."""
 
 
 def _request(call: Call, values: Values) -> FiqaRequest:
-    return request_of(FiqaRequest, call, values, image=b"", quality_level=values["fiqa_level"])
+    return request_of(FiqaRequest, call, values, picture=b"", quality_level=values["fiqa_level"])
 
 
 async def _faces(call: Call, services: Services, declaration: Declaration) -> tuple[FaceQuality, ...]:
@@ -58,8 +58,11 @@ def _assessed(found: FaceQuality) -> AssessedFace:
 
 
 def _scores(found: FaceQuality) -> Scores:
-    """The vendor's `partial` and `mask` are verdicts. Our item mask is how much of a mouth shows, so that less is
-    worse; callers expect the opposite of that name."""
+    """Return the scores of a face by the vendor's names.
+
+    The vendor's `partial` and `mask` are verdicts. The item mask of PictureMatch measures how clearly a mouth is
+    visible, so a lower value is worse; the vendor's name means the opposite.
+    """
     scores: dict[str, Any] = {"mask": _NOT_MEASURED, "occlusion": []}
     items: tuple[CheckResult | MeasuredItem, ...] = (*found.checks, *found.measured)
     for item in items:
@@ -72,7 +75,7 @@ def _scores(found: FaceQuality) -> Scores:
             scores["mask"], scores["mouth_shown"] = int(found.masked), value
         else:
             scores[item.name] = [value] if item.name == "occlusion" else value
-    # An item that only a newer processor knows is left out.
+    # An item of a newer processor that Scores does not contain is dropped.
     return msgspec.convert(scores, Scores)
 
 

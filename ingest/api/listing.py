@@ -1,4 +1,4 @@
-"""All calls that the server knows."""
+"""The bindings and declarations of all HTTP calls of the server."""
 
 from ingest.api import compare, fiqa, match, people, service
 

@@ -1,4 +1,4 @@
-"""PictureMatch."""
+"""The handler of PictureMatch."""
 
 from msgspec import UNSET
 
@@ -12,8 +12,8 @@ from ingest.pictures import PictureField, to_base64
 from ingest.render import Rendered, success
 
 _PICTURES = (
-    PictureField("rgb_image_base64", "image", path="image_file_path"),
-    PictureField("ir_image_base64", "ir_image"),
+    PictureField("rgb_image_base64", "picture", path="image_file_path"),
+    PictureField("ir_image_base64", "ir_picture"),
 )
 
 
@@ -25,7 +25,7 @@ def _request(call: Call, values: Values) -> MatchRequest:
         mode = "liveness_rgb_ir"
     elif mode == "liveness_rgb_ir":
         raise param_error("liveness_mode liveness_rgb_ir needs ir_image_base64")
-    return request_of(MatchRequest, call, values, image=b"", liveness_mode=mode, **compare_times(call, values))
+    return request_of(MatchRequest, call, values, picture=b"", liveness_mode=mode, **compare_times(call, values))
 
 
 async def _match(call: Call, services: Services) -> Rendered:

@@ -1,7 +1,7 @@
-"""The people calls: POST, GET, PUT and DELETE of users.
+"""The handlers of the people calls: POST, GET, PUT and DELETE of users.
 
-Changes are requests through the log like any other; the people topic is the only store, and GET answers from what this
-process has read of it.
+A change of people is a request through the log. The people topic is the only store; GET answers from the records of the
+people topic that this process has read.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ _PICTURES = (PictureField("reg_photo", "photo"),)
 
 
 def people_unreadable() -> Shed:
-    """50380: whoever decided now might miss somebody."""
+    """Return the refusal 50380: while a record of the people cannot be read, a decision could miss a person."""
     return Shed("people", "a record of the enrolled people cannot be read; the operator must replace it")
 
 
@@ -70,8 +70,11 @@ async def _change(call: Call, services: Services) -> Rendered:
 
 
 async def _remove(call: Call, services: Services) -> Rendered:
-    """A list is removed as far as it goes: the answer names who could not be removed and why. Only when nobody could be
-    is it the first of the refusals. Somebody whose record cannot be read can be removed as well."""
+    """Remove one person, or each person of a list.
+
+    The answer to a list names the people who could not be removed, and the reasons. Where nobody could be removed, the
+    answer is the first of these refusals. A person whose record cannot be read can be removed too.
+    """
     one, several = _wanted(await read_body(call, services, REMOVE), call.settings.max_delete)
     people = services.people
     if people.unreadable and not all(map(people.hides, (one,) if several is None else several)):
@@ -90,7 +93,7 @@ async def _remove_one(call: Call, services: Services, identity_id: str) -> Rende
 
 async def _remove_several(call: Call, services: Services, identity_ids: Sequence[str]) -> Rendered:
     requests = [
-        # Each request of the log has an id of its own.
+        # Each request in the log needs an id of its own.
         request_of(DeleteRequest, call, {"identity_id": who}, request_id=f"{call.request_id}-{number}")
         for number, who in enumerate(identity_ids, 1)
     ]
@@ -107,7 +110,7 @@ async def _remove_several(call: Call, services: Services, identity_ids: Sequence
 
 
 async def _list(call: Call, services: Services) -> Rendered:
-    """The people as of the newest change that was made through this ingress, or a newer one."""
+    """List people as of a gallery version that contains every change made through this ingress."""
     call.arrived()
     sent = call.request.rel_url.query
     services.metrics.unknown_fields.inc(LIST.unknown(sent))
@@ -144,7 +147,7 @@ def _person_request(call: Call, values: Values, *, update: bool) -> EnrolRequest
 
 
 def _wanted(values: Values, most: int) -> tuple[str, Sequence[str] | None]:
-    """One person, or several."""
+    """Return the one person to remove, or the list of several people."""
     one, several = values["identity_id"], values["identity_ids"]
     if one is not None and several is not None:
         raise param_error("either identity_id or identity_ids is needed, not both")
@@ -158,17 +161,17 @@ def _selected(services: Services, wanted: Values) -> Sequence[PersonRecord]:
     if identity_id is not None:
         person = services.people.person(identity_id)
         if person is None:
-            raise Refused(Code.ID_NOT_FOUND, "nobody of that identity_id is enrolled")
+            raise Refused(Code.ID_NOT_FOUND, "nobody with this identity_id is enrolled")
         return [person]
     if group_name is not None and not services.people.has_group(group_name):
-        raise Refused(Code.NOT_FOUND, "no group of that group_name exists")
+        raise Refused(Code.NOT_FOUND, "no group with this group_name exists")
     return services.people.page(group_name, wanted["skip_num"], wanted["limit"])
 
 
 async def _with_photos(
     call: Call, services: Services, people: Sequence[PersonRecord], with_photos: bool
 ) -> list[ListedPerson]:
-    """The people with their newest photos, as far as the limit on their bytes goes."""
+    """Return the people with their newest photos, up to the limit on the bytes of photos."""
     listed: list[ListedPerson] = []
     remaining = call.settings.max_listed_photo_bytes if with_photos else 0
     for person in people:
@@ -205,7 +208,7 @@ async def _photo(services: Services, person: PersonRecord) -> bytes:
 
 
 def _shown(identity_id: str, info: dict[str, Any], image_id: str | None = None) -> dict[str, Any]:
-    """The info of an answer: a user_id that was sent is kept."""
+    """Return the info of a person as answers contain it; a user_id in the enrolled info wins over identity_id."""
     return {"user_id": identity_id, **info, **({} if image_id is None else {"image_id": image_id})}
 
 

@@ -1,4 +1,4 @@
-"""The pages about the server itself."""
+"""The handlers of the pages about the server: health, metrics and the OpenAPI document."""
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 

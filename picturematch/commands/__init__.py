@@ -1,1 +1,1 @@
-"""One module per command; each has a click command named `command`."""
+"""The commands: one module each, which defines a click command named `command`."""

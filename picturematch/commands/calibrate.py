@@ -1,4 +1,4 @@
-"""picturematch calibrate: the curve of false match rates on the operator's own photos."""
+"""picturematch calibrate: measure the curve of false match rates on the operator's own photos."""
 
 import sys
 from collections import Counter
@@ -34,7 +34,7 @@ from picturematch.calibration import (
 )
 from picturematch.networks import store_of
 from picturematch.options import UserError, config_option, settings_of
-from picturematch.photos import Unseen, see_all
+from picturematch.photos import Unmeasured, measure_photos
 from picturematch.settings import Settings
 from picturematch.shell import counted, progress
 from picturematch.wiring import open_models
@@ -45,16 +45,24 @@ _PLAIN_WIDTH = 160
 _REASONS: dict[ThresholdRule, str] = {
     "setting": "matching.threshold",
     "target_fpir": "by the curve in use",
-    "floor": "by the curve in use, at its floor",
-    "model": "the embedder's own",
+    "floor": "by the curve in use, at the least threshold",
+    "model": "the threshold of the embedder",
     "level": "by the curve in use",
 }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """The photos that gave a vector: where each was found, whose it is (numbers below `people`), and the vectors; and
-    how many others were left out, by kind."""
+class _Measured:
+    """The photos with an embedding, and the number of photos without one.
+
+    Attributes:
+        where: the place of each photo, as messages name it.
+        whose: the person of each photo, a number below `people`.
+        people: the number of people.
+        vectors: the embedding of each photo.
+        lost: the kind of failure -> the number of photos that were left out.
+        several_faces: the number of photos that show several faces.
+    """
 
     where: list[str]
     whose: NDArray[np.int64]
@@ -78,17 +86,17 @@ Examples:
     type=click.IntRange(1, 100_000_000),
     multiple=True,
     show_default="the people of PATH",
-    help="Faces that a search goes through; may be given several times.",
+    help="Number of faces that a search compares; may be given several times.",
 )
 @click.option(
     "--write",
     "manifest",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Add the curve to this manifest, or begin it; nothing that is in it is replaced.",
+    help="Add the curve to this manifest, or create it; nothing in the manifest is replaced.",
 )
 @click.option("--suspects", is_flag=True, help=f"Name the {_SUSPECTS} most similar pairs of different people.")
 @click.option("--threads", type=click.IntRange(1, 64), show_default="one per core", help="Photos at a time.")
-@click.option("--verbose", is_flag=True, help="Name each photo that could not be used, and why.")
+@click.option("--verbose", is_flag=True, help="Name each photo that cannot be used, and the reason.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -99,38 +107,38 @@ def command(
     threads: int | None,
     verbose: bool,
 ) -> None:
-    """Measure on the photos of PATH how alike different people look to the installed embedder.
+    """Measure on the photos of PATH how similar different people are for the installed embedder.
 
     \b
-    PATH is what `picturematch enrol` takes:
+    PATH is the same as for `picturematch enrol`:
       a folder of photos, one person each
       a folder of folders, one person each, with one or several photos
       a list ending in .csv or .jsonl with the columns path and identity_id
 
-    Prints the threshold for each false match rate (FMR), the share of true matches it costs (FNMR; needs people with
-    several photos), and the share of strangers that a search takes for somebody (FPIR); then the curve for the
-    manifest. Rates need ten false matches to be told: 10,000 pairs of different people for 1e-3, a million for 1e-5.
-    Nothing is enrolled, sent or kept but the curve.
+    The command prints, for each false match rate (FMR), the threshold, the share of true matches below the threshold
+    (FNMR; needs people with several photos), and the share of strangers whom a search confuses with a person (FPIR);
+    then it prints the curve for the manifest. To measure a rate, ten false matches are needed: 10,000 pairs of
+    different people for 1e-3, a million for 1e-5. Nothing is enrolled or sent, and only the curve is written.
 
-    Nobody may be in PATH under two names, or the curve is too strict: check with --suspects. Exit status: 0 a curve
-    was made, 1 the photos are too few, 2 it could not be run.
+    A person who is in PATH under two names makes the curve too strict: check with --suspects. Exit status: 0 a curve
+    was measured, 1 the photos are too few, 2 the command failed.
     """
     settings = settings_of(ctx)
     try:
         models = open_models(settings)
         if manifest is not None:
             require_writable(manifest, models.embedder_identity)
-        seen = _see(path, models, settings, threads, verbose)
-        pairs = _compare(seen)
+        measured = _measure(path, models, settings, threads, verbose)
+        pairs = _compare(measured)
         found = calibrate(pairs.scores, _reference(settings, models))
-        faces = sizes or (seen.people,)
-        _print_table(found, seen, faces)
-        _print_suspects(pairs, seen, models, name=suspects)
+        faces = sizes or (measured.people,)
+        _print_table(found, measured, faces)
+        _print_suspects(pairs, measured, models, name=suspects)
         if not found.curve:
             click.echo(f"picturematch: no curve was made: {_too_few(found)}", err=True)
             ctx.exit(1)
         _print_searches(found, faces, settings, models)
-        fragment = manifest_fragment(found.curve, models.embedder_identity, _measured_on(found, seen))
+        fragment = manifest_fragment(found.curve, models.embedder_identity, _measured_on(found, measured))
         _hand_over(fragment, manifest, settings)
     except (ModelError, CannotRun) as error:
         raise UserError(printable(str(error))) from error
@@ -138,18 +146,18 @@ def command(
         raise UserError(printable(f"{error.filename or path}: {error.strerror or error}")) from error
 
 
-def _see(path: Path, models: ModelSet, settings: Settings, threads: int | None, verbose: bool) -> _Seen:
+def _measure(path: Path, models: ModelSet, settings: Settings, threads: int | None, verbose: bool) -> _Measured:
     entries = list(find_entries(path))
     where, whose, vectors = [], [], []
     lost: Counter[str] = Counter()
     several_faces = 0
     total = sum(isinstance(entry, Entry) and entry.photo is not None for entry in entries)
-    with progress("seeing photos", total) as steps:
+    with progress("measuring photos", total) as steps:
 
         def lose(name: str, reason: str, kind: str) -> None:
             lost[kind] += 1
             if verbose:
-                steps.say(f"{name}: {reason}", problem=True)
+                steps.print_line(f"{name}: {reason}", problem=True)
 
         photos = []
         for entry in entries:
@@ -158,11 +166,11 @@ def _see(path: Path, models: ModelSet, settings: Settings, threads: int | None, 
             else:
                 lose(entry.where, entry.reason if isinstance(entry, Unusable) else "has no photo", "not usable")
         if not photos:
-            raise CannotRun(f"{path} holds no photo of anybody")
-        looks = see_all([photo for _, photo in photos], models, "largest", settings.pictures.max_pixels, threads)
+            raise CannotRun(f"{path} contains no photo of a person")
+        looks = measure_photos([photo for _, photo in photos], models, "largest", settings.pictures.max_pixels, threads)
         for (entry, _), look in zip(photos, looks, strict=True):
             steps.step()
-            if isinstance(look, Unseen):
+            if isinstance(look, Unmeasured):
                 lose(entry.where, look.reason, "without a face" if look.no_face else "not usable")
                 continue
             several_faces += look.faces > 1
@@ -173,37 +181,37 @@ def _see(path: Path, models: ModelSet, settings: Settings, threads: int | None, 
     if len(numbers) < 2:
         raise CannotRun(f"{path} shows the faces of {len(numbers) or 'no'} person; several people are needed")
     rows = np.array([numbers[name] for name in whose], np.int64)
-    return _Seen(where, rows, len(numbers), np.stack(vectors), lost, several_faces)
+    return _Measured(where, rows, len(numbers), np.stack(vectors), lost, several_faces)
 
 
-def _compare(seen: _Seen) -> AllPairs:
-    with progress("comparing", len(seen.where)) as steps:
+def _compare(measured: _Measured) -> AllPairs:
+    with progress("comparing", len(measured.where)) as steps:
 
         def rows_done(rows: int) -> None:
             for _ in range(rows):
                 steps.step()
 
-        return score_all_pairs(seen.vectors, seen.whose, suspects=_SUSPECTS, block_done=rows_done)
+        return score_all_pairs(measured.vectors, measured.whose, suspects=_SUSPECTS, block_done=rows_done)
 
 
 def _reference(settings: Settings, models: ModelSet) -> Sequence[FmrPoint]:
-    # the curve that came with the embedder, not one measured here before: curves carried on from each other would drift
+    # The curve that comes with the embedder, not one measured before: repeated extrapolation would drift.
     if settings.models.kind == "stand-in":
         return models.embedder.fmr_curve
     return store_of(settings).manifest.network("embedder").fmr_curve
 
 
-def _print_table(found: Calibration, seen: _Seen, sizes: Sequence[int]) -> None:
+def _print_table(found: Calibration, measured: _Measured, sizes: Sequence[int]) -> None:
     scores = found.scores
     click.echo(
-        f"{counted(len(seen.where), 'photo')} of {seen.people} people: "
+        f"{counted(len(measured.where), 'photo')} of {measured.people} people: "
         f"{counted(len(scores.genuine), 'pair')} of one person, {scores.impostor_count} of different people"
     )
-    if seen.lost:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(seen.lost.items()))
-        click.echo(f"left out: {kinds} (--verbose names them)")
-    if seen.several_faces:
-        click.echo(f"several faces: {counted(seen.several_faces, 'photo')}; the largest counts, as in a match")
+    if measured.lost:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(measured.lost.items()))
+        click.echo(f"left out: {kinds} (--verbose names each)")
+    if measured.several_faces:
+        click.echo(f"several faces: {counted(measured.several_faces, 'photo')}; the largest counts, as in a match")
     rows = found.rows()
     if not rows:
         return
@@ -216,7 +224,7 @@ def _print_table(found: Calibration, seen: _Seen, sizes: Sequence[int]) -> None:
             f"{row.threshold:.3f}",
             _share(row.fnmr),
             *(_share(identification_fpir(row.fmr, size)) for size in sizes),
-            "" if row.measured else "extrapolated: too few photos to tell",
+            "" if row.measured else "extrapolated: too few photos",
         )
     Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH).print(table)
 
@@ -233,36 +241,36 @@ def _print_searches(found: Calibration, sizes: Sequence[int], settings: Settings
         )
 
 
-def _print_suspects(pairs: AllPairs, seen: _Seen, models: ModelSet, *, name: bool) -> None:
+def _print_suspects(pairs: AllPairs, measured: _Measured, models: ModelSet, *, name: bool) -> None:
     limit = suspicious_from(pairs.scores, models.embedder.fmr_curve)
     count = 0 if limit is None else pairs.scores.false_matches(limit)
     if count and limit is not None:
         click.echo(
-            f"picturematch: {limit:.3f} or more is reached by {counted(count, 'pair')} of different people, where "
-            "chance brings hardly one: is somebody here under two names? Look with --suspects",
+            f"picturematch: {limit:.3f} or more is the score of {counted(count, 'pair')} of different people, and "
+            "chance produces hardly one: is a person here under two names? Check with --suspects",
             err=True,
         )
     if name:
         click.echo("the most similar photos of different people:")
         for pair in pairs.suspects:
-            click.echo(printable(f"  {pair.score:.3f}  {seen.where[pair.first]}  {seen.where[pair.second]}"))
+            click.echo(printable(f"  {pair.score:.3f}  {measured.where[pair.first]}  {measured.where[pair.second]}"))
 
 
 def _too_few(found: Calibration) -> str:
     if found.scores.impostor_count >= LEAST_PAIRS:
-        return "too many scores of different people are equal; see --suspects, and take photos out that are there twice"
+        return "too many scores of different people are equal; see --suspects, and remove photos that occur twice"
     return (
         f"{found.scores.impostor_count} pairs of different people are too few, {LEAST_PAIRS} are needed; "
-        "150 people with a photo each have as many"
+        "150 people with one photo each suffice"
     )
 
 
-def _measured_on(found: Calibration, seen: _Seen) -> str:
-    untold = found.untold()
-    extrapolated = f"; extrapolated from {untold[0]:.0e} on" if untold else ""
+def _measured_on(found: Calibration, measured: _Measured) -> str:
+    unmeasurable = found.unmeasurable()
+    extrapolated = f"; extrapolated from {unmeasurable[0]:.0e} on" if unmeasurable else ""
     return (
-        f"{len(seen.where)} photos of {seen.people} people of the operator, {found.scores.impostor_count} pairs of "
-        f"different people, {datetime.now(UTC).date()}{extrapolated}"
+        f"{len(measured.where)} photos of {measured.people} people of the operator, {found.scores.impostor_count} pairs"
+        f" of different people, {datetime.now(UTC).date()}{extrapolated}"
     )
 
 
@@ -277,10 +285,10 @@ def _hand_over(fragment: str, manifest: Path | None, settings: Settings) -> None
 
 def _effect(written: Path, in_force: Path | None) -> str:
     if in_force is not None and in_force.resolve() == written.resolve():
-        return "it counts from the next start on"
+        return "the curve is used from the next start on"
     if in_force is None:
-        return "it counts once the setting models.manifest names it"
-    return f"it does not count: the setting models.manifest names {in_force}; add the curve there"
+        return "the curve is used when the setting models.manifest names this file"
+    return f"the curve is not used: the setting models.manifest names {in_force}; add the curve there"
 
 
 def _share(value: float | None) -> str:

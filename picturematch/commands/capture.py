@@ -1,4 +1,4 @@
-"""picturematch capture: a capture made by hand."""
+"""picturematch capture: make a capture from a list of pictures."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from capture.handmade import read_list
 from contract.capture import CaptureError
 from contract.text import printable
 from picturematch.options import UserError, config_option
-from picturematch.shell import counted, say
+from picturematch.shell import counted, print_line
 
 
 @click.command(
@@ -23,15 +23,15 @@ Example:
 @click.option(
     "--pictures",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
-    show_default="the list's own",
-    help="Folder that the list's paths are relative to.",
+    show_default="the folder of the list",
+    help="Folder to which the paths of the list are relative.",
 )
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new or empty folder.")
 def command(list_file: Path, pictures: Path | None, out: Path) -> None:
     """Make a capture from a CSV list of pictures, to be posted by `picturematch replay`.
 
-    The list has a first line `path,device_ip,compare_time,expected_identity_id`. The last two may be left out or
-    empty; `-` as the identity expects a stranger. Every picture is checked before the first line is written.
+    The first line of the list is `path,device_ip,compare_time,expected_identity_id`. The last two columns may be absent
+    or empty; the identity `-` means that a stranger is expected. Every picture is checked before anything is written.
     """
     try:
         if out.exists() and any(out.iterdir()):
@@ -46,4 +46,4 @@ def command(list_file: Path, pictures: Path | None, out: Path) -> None:
         raise UserError(printable(str(error))) from error
     except OSError as error:
         raise UserError(printable(f"{error.filename}: {error.strerror}")) from error
-    say(f"{counted(count, 'request')} in {out}")
+    print_line(f"{counted(count, 'request')} in {out}")

@@ -1,4 +1,4 @@
-"""picturematch dead-letters: requests that could not be processed, and sending them again."""
+"""picturematch dead-letters: list requests that could not be processed, and send them again."""
 
 import re
 import sys
@@ -25,17 +25,17 @@ from picturematch.settings import Settings
 from picturematch.shell import When, drop_stdout, echo_json, run
 from processor.dead_letters import LetterSummary, Register, retry
 
-_BATCH = 4  # a letter holds a whole request
-_PLAIN_WIDTH = 400  # columns where there is no terminal: one line per letter
+_BATCH = 4  # a dead letter contains a whole request
+_PLAIN_WIDTH = 400  # columns without a terminal: one line per dead letter
 
 
 class Place(click.ParamType[tuple[int, int]]):
-    """PARTITION-OFFSET in the dead-letters topic."""
+    """The place of a dead letter in its topic, written PARTITION-OFFSET."""
 
     name = "place"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Read what the user wrote."""
+        """Return partition and offset from the text of an argument."""
         if isinstance(value, tuple):
             return value
         parts = re.fullmatch(r"(\d{1,9})-(\d{1,18})", value, re.ASCII)
@@ -49,8 +49,8 @@ class Place(click.ParamType[tuple[int, int]]):
 def command() -> None:
     """Show requests that could not be processed, and send them again.
 
-    Each of them got its event and its answer, an error. The dead-letters topic keeps it as it was: the original bytes,
-    where they stood, and what went wrong.
+    Each of these requests was answered with an error, and has an event. The dead-letters topic keeps the request
+    unchanged, its place in the log, and the error.
     """
 
 
@@ -63,9 +63,13 @@ Examples:
 )
 @config_option
 @log_options
-@click.option("--since", type=When(), help="Written then or later: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.")
-@click.option("--stage", type=click.Choice(STAGES), help="Only those that failed in this stage.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the newest so many.")
+@click.option(
+    "--since",
+    type=When(),
+    help="Only letters written at this time or later: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.",
+)
+@click.option("--stage", type=click.Choice(STAGES), help="Only letters of requests that failed in this stage.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only this number of letters, the newest.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_context
 def list_(
@@ -77,10 +81,10 @@ def list_(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """Print the dead letters, oldest first; pictures are never shown.
+    """Print the dead letters, oldest first, without pictures.
 
-    Exit status: 0 all were shown, 1 records of the topic are damaged (standard error names them), 2 it could not be
-    done.
+    Exit status: 0 all were printed, 1 records of the topic are damaged (standard error names them), 2 the command
+    failed.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     register, damaged = run(_register(settings, since))
@@ -91,7 +95,7 @@ def list_(
     except BrokenPipeError:
         drop_stdout()
     if register.unreadable:
-        click.echo(f"{register.unreadable} records of the topic are no dead letters", err=True)
+        click.echo(f"{register.unreadable} records of the topic are not dead letters", err=True)
     if damaged:
         ctx.exit(1)
 
@@ -106,8 +110,8 @@ Examples:
 @config_option
 @log_options
 @click.argument("places", type=Place(), nargs=-1, metavar="[PLACE]...")
-@click.option("--all", "everything", is_flag=True, help="All that were not sent again yet.")
-@click.option("--again", is_flag=True, help="Also those that were sent again before.")
+@click.option("--all", "everything", is_flag=True, help="All letters that were not sent again yet.")
+@click.option("--again", is_flag=True, help="Also letters that were sent again before.")
 @click.pass_context
 def retry_(
     ctx: click.Context,
@@ -117,14 +121,14 @@ def retry_(
     everything: bool,
     again: bool,
 ) -> None:
-    """Send dead letters again, each as a new request with an id of its own; PLACE is what list prints first.
+    """Send dead letters again, each as a new request with an id of its own; PLACE is the first column of list.
 
-    Nobody waits for the answer; the event names the request that failed in retry_of. On the embedded log the server
-    must be stopped meanwhile; it matches what was sent again when it is back. Exit status: 0 all were sent, 1 some were
-    not, 2 it could not be done.
+    No device receives the new answer; the new event names the failed request in retry_of. On the embedded log, stop the
+    server before and start it again afterwards; then it processes the requests. Exit status: 0 all were sent, 1 some
+    were not, 2 the command failed.
     """
     if bool(places) == everything:
-        raise click.UsageError("name the PLACEs of the letters, or say --all")
+        raise click.UsageError("name the PLACEs of the letters, or give --all")
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     chosen = None if everything else [Position(settings.topics.dead_letters, *place) for place in dict.fromkeys(places)]
     refused = run(_retry(settings, chosen, again))
@@ -132,7 +136,7 @@ def retry_(
 
 
 async def _register(settings: Settings, since_s: float | None = None) -> tuple[Register, int]:
-    """The letters, and how many records of the topic are damaged."""
+    """Return the dead letters, and the number of damaged records of the topic."""
     topic = settings.topics.dead_letters
     register = Register()
     async with open_broker(settings, "guest") as log:
@@ -145,7 +149,7 @@ async def _register(settings: Settings, since_s: float | None = None) -> tuple[R
 
 
 async def _retry(settings: Settings, chosen: Sequence[Position] | None, again: bool) -> int:
-    """Send the chosen letters again (None: all that may be); how many of them were not."""
+    """Send the chosen letters again (None: all that may be sent); return the number of letters that were not sent."""
     register, _ = await _register(settings)
     places, refused = _may_be_sent(register, chosen, again)
     if places:
@@ -158,7 +162,7 @@ async def _retry(settings: Settings, chosen: Sequence[Position] | None, again: b
                 " stop the server, retry, and start it again"
             ) from error
     elif not refused:
-        click.echo("there is nothing to send again")
+        click.echo("there is no letter to send again")
     for sentence in refused:
         click.echo(printable(sentence), err=True)
     return len(refused)
@@ -167,18 +171,18 @@ async def _retry(settings: Settings, chosen: Sequence[Position] | None, again: b
 def _may_be_sent(
     register: Register, chosen: Sequence[Position] | None, again: bool
 ) -> tuple[list[Position], list[str]]:
-    """The places of the letters to send, and a sentence for every chosen one that is not."""
+    """Return the places of the letters to send, and a sentence for every chosen letter that is not sent."""
     if chosen is None:
         return [letter.place for letter in register.letters() if again or not letter.retried_as], []
     places, refused = [], []
     for place in chosen:
         letter = register.letter(place)
         if letter is None:
-            refused.append(f"{_name(place)}: there is no dead letter; see picturematch dead-letters list")
+            refused.append(f"{_name(place)}: there is no dead letter at this place; see picturematch dead-letters list")
         elif letter.retried_as and not again:
             refused.append(
-                f"{_name(place)}: it was sent again already as {letter.retried_as[-1]};"
-                " say --again to send it once more"
+                f"{_name(place)}: the letter was sent again already as {letter.retried_as[-1]};"
+                " give --again to send it once more"
             )
         else:
             places.append(place)
@@ -186,10 +190,10 @@ def _may_be_sent(
 
 
 async def _send(log: Broker, place: Position, topics: Topics) -> str | None:
-    """Send one letter again, or the sentence that says why not."""
+    """Send one letter again; return a sentence with the reason where it cannot be sent, else None."""
     record = await log.read_at(place)
     if record is None:
-        return f"{_name(place)}: it has left the log meanwhile"
+        return f"{_name(place)}: the letter has been removed from the log meanwhile"
     request_id = uuid.uuid4().hex
     try:
         await log.append(retry(record, request_id, topics))

@@ -1,4 +1,4 @@
-"""picturematch demo: the whole job in one command, without further files."""
+"""picturematch demo: enrolment, match and refusals in one command, without further files."""
 
 import sys
 import tempfile
@@ -33,7 +33,14 @@ _DEVICE = "192.168.1.22"
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One call, a sentence about what it shows, and what its answer must contain for the demo to have worked."""
+    """One call of the demo.
+
+    Attributes:
+        shows: a sentence about what the call demonstrates.
+        call: the path of the call.
+        body: the body of the call.
+        expected: the fields that the answer must contain.
+    """
 
     shows: str
     call: str
@@ -45,7 +52,7 @@ class _Step:
 @config_option
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Show the whole job: a stranger, an enrolment, a match, and two refusals.
+    """Demonstrate PictureMatch: a stranger, an enrolment, a match, and two refusals.
 
     Starts a server with a data folder and a port of its own, makes the calls that devices and back ends make, and
     prints every answer and every event as JSON. Nothing is left behind, and of the settings only the networks are
@@ -74,8 +81,10 @@ def command(ctx: click.Context) -> None:
 
 
 def own_settings(settings: Settings, folder: Path) -> Settings:
-    """The networks of these settings and nothing else of them: the people enrolled here are no business of a log, a
-    port, a key or a rule that somebody uses for real."""
+    """Return settings for the demo, with only the networks from `settings`.
+
+    The demo must not enrol people in a log that is in real use, nor depend on its port, keys or rules.
+    """
     return Settings(data_folder=folder, ingest=IngestSettings(port=0), models=settings.models)
 
 
@@ -123,7 +132,7 @@ def _steps(portrait: Image, coffee: Image, dimension: int) -> Sequence[_Step]:
 
 
 def _altered(image: Image) -> bytes:
-    """Tilted by 8 degrees, cropped, darker, and compressed hard."""
+    """Return a copy of an image that is tilted by 8 degrees, cropped, darker, and strongly compressed, as JPEG."""
     rows, columns = image.shape[:2]
     turn = cv2.getRotationMatrix2D((columns / 2, rows / 2), 8.0, 1.0)
     turned = cv2.warpAffine(image, turn, (columns, rows))
@@ -137,12 +146,12 @@ def _base64(data: bytes) -> str:
 
 def _show_answer(step: _Step, answer: ServerAnswer) -> bool:
     _print({"step": step.shows, "http_status": answer.http_status, "answer": answer.fields})
-    told = answer.fields.get("error") or answer.fields.get("data") or answer.fields
-    return all(told.get(name) == value for name, value in step.expected.items())
+    fields = answer.fields.get("error") or answer.fields.get("data") or answer.fields
+    return all(fields.get(name) == value for name, value in step.expected.items())
 
 
 async def _show_events(system: System, topic: str, steps: int) -> bool:
-    """Print the events; there must be exactly one of every call."""
+    """Print the events; return whether there is exactly one event for each of the `steps` calls."""
     events: list[Any] = []
     async with system.broker.reader(topic, Start.EARLIEST) as reader:
         while records := await reader.fetch(timeout_s=0.5):

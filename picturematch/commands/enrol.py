@@ -1,4 +1,4 @@
-"""picturematch enrol: people from photos or a list, at a running server."""
+"""picturematch enrol: enrol people from photos or a list at a running server."""
 
 from collections import Counter
 from pathlib import Path
@@ -24,15 +24,15 @@ Examples:
 @config_option
 @click.argument("path", type=click.Path(path_type=Path))
 @server_options
-@click.option("--group", default=DEFAULT_GROUP, show_default=True, help="Group of those whose list names none.")
+@click.option("--group", default=DEFAULT_GROUP, show_default=True, help="Group of people for whom the list names none.")
 @click.option(
     "--fiqa-level",
     type=click.Choice(get_args(QualityLevel)),
     show_default="the server's",
-    help="Quality that photos must have.",
+    help="Quality level of the photos.",
 )
 @click.option("--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="Calls at a time.")
-@click.option("--update", is_flag=True, help="Replace the faces and facts of those who are enrolled already.")
+@click.option("--update", is_flag=True, help="Replace the faces and info of people who are enrolled already.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -48,20 +48,21 @@ def command(
 
     \b
     PATH is
-      a folder of photos: the name without its ending is identity_id and name
-      a folder of folders: a folder's name is, and every photo in it is a face
+      a folder of photos: the file name without its ending is identity_id and name
+      a folder of folders: a folder's name is identity_id and name; each photo in it is a face
       a list ending in .csv: columns path, identity_id, name, type, group_name; others go to info
-      a list ending in .jsonl: an object per line, the same; feature (numbers) may stand for path
+      a list ending in .jsonl: one object per line, likewise; feature (numbers) may replace path
 
-    Paths in a list are relative to it. It may be run again: who is enrolled already is left alone. Exit status: 0 all
-    are enrolled, 1 some failed (a line each says why), 2 it could not be run.
+    Paths in a list are relative to the folder of the list. The command may be run again: people who are enrolled
+    already are not changed, unless --update is given. Exit status: 0 all are enrolled, 1 some failed (a line names each
+    and the reason), 2 the command failed.
     """
     counts: Counter[Outcome] = Counter()
 
     async def post() -> None:
         total = count_entries(path)
         if not total:
-            raise CannotRun(f"{path} holds nobody to enrol")
+            raise CannotRun(f"{path} contains nobody to enrol")
         options = EnrolOptions(group, fiqa_level, update, concurrency)
         async with Client(url, api_key=api_key) as client:
             with progress("enrolling", total) as steps:
@@ -69,7 +70,7 @@ def command(
                 def report(result: EnrolResult) -> None:
                     counts[result.outcome] += 1
                     if result.outcome is Outcome.FAILED:
-                        steps.say(f"{result.where}: {result.reason}", problem=True)
+                        steps.print_line(f"{result.where}: {result.reason}", problem=True)
                     steps.step()
 
                 await enrol(find_entries(path), client, report, options)
@@ -78,9 +79,9 @@ def command(
         run(post())
     finally:
         if counts:
-            click.echo(", ".join(_said(outcome, counts[outcome]) for outcome in Outcome))
+            click.echo(", ".join(_summary(outcome, counts[outcome]) for outcome in Outcome))
     ctx.exit(1 if counts[Outcome.FAILED] else 0)
 
 
-def _said(outcome: Outcome, count: int) -> str:
+def _summary(outcome: Outcome, count: int) -> str:
     return f"{counted(count, 'face')} added" if outcome is Outcome.FACE_ADDED else f"{count} {outcome.value}"

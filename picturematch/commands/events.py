@@ -1,4 +1,4 @@
-"""picturematch events: what happened, as JSON lines."""
+"""picturematch events: print the events as lines of JSON."""
 
 import asyncio
 import contextlib
@@ -26,18 +26,20 @@ Examples:
 )
 @config_option
 @log_options
-@click.option("--follow", "-f", is_flag=True, help="Go on with the events that come.")
-@click.option("--since", type=When(), help="From then on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.")
-@click.option("--device", metavar="IP", help="Only those of this device_ip.")
+@click.option("--follow", "-f", is_flag=True, help="Continue with new events until stopped.")
+@click.option(
+    "--since", type=When(), help="Only events from this time on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago."
+)
+@click.option("--device", metavar="IP", help="Only events of this device_ip.")
 @click.option(
     "--kind",
     "kinds",
     multiple=True,
     type=click.Choice([*EVENT_KINDS, _PEOPLE]),
-    help=f"Only those of this kind; may be given several times. {_PEOPLE}: {', '.join(PEOPLE_KINDS)}.",
+    help=f"Only events of this kind; may be given several times. {_PEOPLE}: {', '.join(PEOPLE_KINDS)}.",
     show_default="all",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="End after so many.")
+@click.option("--limit", type=click.IntRange(min=1), help="End after this number of events.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -51,15 +53,15 @@ def command(
 ) -> None:
     """Print the events of a data folder, one JSON object per line, oldest first.
 
-    Exit status: 0 all were printed, 1 records were passed over because they cannot be read (standard error names
-    them), 2 it could not be done.
+    Exit status: 0 all were printed, 1 records were skipped because they cannot be read (standard error names them), 2
+    the command failed.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
-    told = Printed()
+    printed = Printed()
     with contextlib.suppress(KeyboardInterrupt):
-        run(_events(settings, follow, since, Choice(_chosen(kinds), device), limit, told))
-    if told.unreadable:
-        click.echo(f"{counted(told.unreadable, 'record')} passed over: see above", err=True)
+        run(_events(settings, follow, since, Choice(_chosen(kinds), device), limit, printed))
+    if printed.unreadable:
+        click.echo(f"{counted(printed.unreadable, 'record')} skipped: see above", err=True)
         ctx.exit(1)
 
 
@@ -69,7 +71,7 @@ def _chosen(kinds: tuple[str, ...]) -> frozenset[str]:
 
 
 async def _events(
-    settings: Settings, follow: bool, since: float | None, choice: Choice, limit: int | None, told: Printed
+    settings: Settings, follow: bool, since: float | None, choice: Choice, limit: int | None, printed: Printed
 ) -> None:
     def write(lines: bytes) -> None:
         try:
@@ -84,9 +86,9 @@ async def _events(
             ) from error
 
     def passed_over(record: Record) -> None:
-        if not record.damaged:  # of the damaged ones the log itself tells
+        if not record.damaged:  # the log itself logs damaged records
             place = f"topic {record.topic}, partition {record.partition}, offset {record.offset}"
-            click.echo(f"the record at {place} is no event that can be read", err=True)
+            click.echo(f"the record at {place} is not a readable event", err=True)
 
     async with open_broker(settings, "guest") as log:
         try:
@@ -100,7 +102,7 @@ async def _events(
                 choice=choice,
                 limit=limit,
                 passed_over=passed_over,
-                printed=told,
+                printed=printed,
             )
         except BrokenPipeError:
             drop_stdout()

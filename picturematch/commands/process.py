@@ -1,4 +1,4 @@
-"""picturematch process: a processor alone, on Kafka."""
+"""picturematch process: run a processor alone, on Kafka."""
 
 import click
 
@@ -13,17 +13,20 @@ from picturematch.roles import run_role
     "--health-host", show_default=setting_default("health.host"), help="Address of /healthz, /readyz and /metrics."
 )
 @click.option(
-    "--health-port", type=int, show_default=setting_default("health.port"), help="Their port; 0 takes a free one."
+    "--health-port",
+    type=int,
+    show_default=setting_default("health.port"),
+    help="Port of /healthz, /readyz and /metrics; 0 takes a free one.",
 )
 @log_level_option
 @click.pass_context
 def command(
     ctx: click.Context, broker: str | None, health_host: str | None, health_port: int | None, log_level: str
 ) -> None:
-    """Match what ingresses publish to Kafka, and publish events and replies.
+    """Process the requests that ingresses publish to Kafka, and publish events and replies.
 
-    Any number of them may run side by side, up to the number of partitions of the requests topic. Fetches the networks
-    on first start. The first SIGINT, SIGTERM or SIGHUP finishes what is in flight; a second one kills.
+    As many processors may run side by side as the requests topic has partitions. The command fetches the networks on
+    first start. The first SIGINT, SIGTERM or SIGHUP finishes the requests in flight; a second one kills the process.
     """
     settings = settings_of(ctx, broker=broker, health__host=health_host, health__port=health_port)
     run_role(settings, log_level, ingest=False, process=True, kafka_only="process")

@@ -1,4 +1,4 @@
-"""picturematch record: match requests into a capture."""
+"""picturematch record: record match requests into a capture."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ from capture.record import Tally, Wanted, record
 from picturematch.opening import damaged_records, open_broker
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import Span, When, counted, run, say, stop_signal
+from picturematch.shell import Span, When, counted, print_line, run, stop_signal
 
 
 @click.command(
@@ -21,12 +21,20 @@ Examples:
 )
 @config_option
 @log_options
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The capture's folder.")
-@click.option("--since", type=When(), help="From then on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.")
-@click.option("--until", type=When(), help="Up to then.")
-@click.option("--follow", "-f", is_flag=True, help="Go on with the requests that come, until stopped or --until.")
-@click.option("--device", metavar="IP", help="Only those of this device_ip.")
-@click.option("--wait", type=Span(), default="10s", show_default=True, help="How old an undecided request may grow.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the capture.")
+@click.option(
+    "--since", type=When(), help="Only requests from this time on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago."
+)
+@click.option("--until", type=When(), help="Only requests up to this time.")
+@click.option("--follow", "-f", is_flag=True, help="Continue with new requests, until stopped or until --until.")
+@click.option("--device", metavar="IP", help="Only requests of this device_ip.")
+@click.option(
+    "--wait",
+    type=Span(),
+    default="10s",
+    show_default=True,
+    help="Age at which a request is recorded without a decision.",
+)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -39,27 +47,26 @@ def command(
     device: str | None,
     wait: float,
 ) -> None:
-    """Record match requests: the pictures, what the devices sent, and what was decided.
+    """Record match requests: the pictures, the fields that devices sent, and the decisions.
 
     Enrolments, comparisons and FIQA are not recorded.
 
-    Running it again on the same folder goes on after the last recorded request. A capture holds faces: its folder is
-    readable by you alone. A request that stays undecided for longer than --wait is recorded without a decision.
+    A later run with the same folder continues after the last recorded request. A capture contains faces, and only you
+    can read its folder. A request that stays undecided for longer than --wait is recorded without a decision.
 
-    Exit status: 0 all were recorded, 1 damaged records were passed over (standard error names them), 2 it could not be
-    done.
+    Exit status: 0 all were recorded, 1 damaged records were skipped (standard error names them), 2 the command failed.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     tally, damaged = run(_record(settings, out, Wanted(since, until, device), follow, wait))
     undecided = f", {tally.undecided} of them without a decision" if tally.undecided else ""
-    say(f"{counted(tally.recorded, 'request')} recorded in {out}{undecided}")
+    print_line(f"{counted(tally.recorded, 'request')} recorded in {out}{undecided}")
     if damaged:
-        click.echo(f"{counted(damaged, 'damaged record')} passed over: see above", err=True)
+        click.echo(f"{counted(damaged, 'damaged record')} skipped: see above", err=True)
         ctx.exit(1)
 
 
 async def _record(settings: Settings, out: Path, wanted: Wanted, follow: bool, wait_s: float) -> tuple[Tally, int]:
-    """What was recorded, and how many damaged records were passed over."""
+    """Record the requests; return the counts, and the number of damaged records that were skipped."""
     stop = stop_signal()
     async with open_broker(settings, "guest") as log:
         with CaptureFolder(out) as folder:

@@ -1,4 +1,4 @@
-"""picturematch replay: a capture posted again and compared."""
+"""picturematch replay: post the requests of a capture again, and compare the decisions."""
 
 from pathlib import Path
 
@@ -27,16 +27,16 @@ Examples:
     type=click.FloatRange(min=0),
     default=1e-3,
     show_default=True,
-    help="Scores nearer than this are the same.",
+    help="Scores that differ by less count as the same.",
 )
 @click.option(
     "--rate",
     type=click.Choice(["max", "as-recorded"]),
     default="max",
     show_default=True,
-    help="as-recorded keeps the times between the requests.",
+    help="max: as fast as possible; as-recorded: with the recorded times between the requests.",
 )
-@click.option("--json", "as_json", is_flag=True, help="JSON lines: what differs, then the summary.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line: the differences, then the summary.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -48,10 +48,11 @@ def command(
     rate: Rate,
     as_json: bool,
 ) -> None:
-    """Post the requests of a capture again and print what is decided differently now.
+    """Post the requests of a capture again and print which decisions differ.
 
-    Decision (retcode, identity, error) and score are compared with those of then; in a hand-made capture the identity
-    with the expected one. Exit status: 0 the same, 1 something differs, 2 it could not be run, wholly or in part.
+    The decision (retcode, identity, error) and the score are compared with the recorded ones; in a hand-made capture
+    the identity is compared with the expected one. Exit status: 0 all are the same, 1 some differ, 2 the command
+    failed, some requests could not be posted, or none could be compared.
     """
     tally = ReplayTally()
     print_result = _print_json if as_json else _print_text
@@ -91,18 +92,18 @@ def _print_json(steps: Steps, result: LineResult) -> None:
         fields["trouble"] = result.trouble
     else:
         fields["differences"] = [{"what": d.what, "then": d.then, "now": d.now} for d in result.differences or ()]
-    steps.say(json_line(fields))
+    steps.print_line(json_line(fields))
 
 
 def _print_text(steps: Steps, result: LineResult) -> None:
     where = f"line {result.number} ({result.request_id})"
     if result.trouble is not None:
-        steps.say(f"{where}: {result.trouble}", problem=True)
+        steps.print_line(f"{where}: {result.trouble}", problem=True)
     elif result.differences:
-        steps.say(f"{where}: {'; '.join(map(_said, result.differences))}")
+        steps.print_line(f"{where}: {'; '.join(map(_described, result.differences))}")
 
 
-def _said(difference: Difference) -> str:
+def _described(difference: Difference) -> str:
     return f"{difference.what} was {_value(difference.then)}, is {_value(difference.now)}"
 
 

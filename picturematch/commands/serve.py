@@ -1,4 +1,4 @@
-"""picturematch serve: ingress, processor and log in one process."""
+"""picturematch serve: run ingress, processor and log in one process."""
 
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from picturematch.roles import run_role
 def command(
     ctx: click.Context, broker: str | None, data_folder: Path | None, host: str | None, port: int | None, log_level: str
 ) -> None:
-    """Answer PictureMatch calls, all in one process.
+    """Answer PictureMatch calls, with all roles in one process.
 
-    Fetches the networks on first start, opens the embedded log in the data folder (or connects to Kafka) and listens.
-    The first SIGINT, SIGTERM or SIGHUP stops accepting and finishes what is in flight; a second one kills.
+    The command fetches the networks on first start, opens the embedded log in the data folder (or connects to Kafka)
+    and listens. The first SIGINT, SIGTERM or SIGHUP stops accepting calls and finishes those in flight; a second one
+    kills the process.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder, ingest__host=host, ingest__port=port)
     run_role(settings, log_level, ingest=True, process=True)

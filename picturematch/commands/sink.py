@@ -1,4 +1,4 @@
-"""picturematch sink NAME: events carried to a destination."""
+"""picturematch sink NAME: write events to a destination."""
 
 import time
 from pathlib import Path
@@ -8,7 +8,7 @@ import click
 from picturematch.opening import damaged_records, open_broker
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import Span, counted, run, say, stop_signal
+from picturematch.shell import Span, counted, print_line, run, stop_signal
 from sinks.jsonl import JsonlSink
 from sinks.port import Sink
 from sinks.runner import reading_at, run_sink
@@ -17,7 +17,7 @@ from sinks.runner import reading_at, run_sink
 @click.group(epilog="Example: picturematch sink jsonl --out /var/lib/events")
 @config_option
 def command() -> None:
-    """Carry events to a destination, each of them, going on where it was."""
+    """Write every event to a destination; a later run continues after the last event that was written."""
 
 
 @command.command(
@@ -29,12 +29,25 @@ Examples:
 @config_option
 @log_options
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the files.")
-@click.option("--group", default="sink-jsonl", show_default=True, help="Consumer group; a folder belongs to one.")
 @click.option(
-    "--max-bytes", type=click.IntRange(min=1), default=64 * 1024 * 1024, show_default=True, help="Size of a file."
+    "--group",
+    default="sink-jsonl",
+    show_default=True,
+    help="Consumer group of the sink; a folder belongs to one group.",
 )
-@click.option("--max-age", type=Span(), default="1d", show_default=True, help="Age of a file.")
-@click.option("--idle-exit", type=Span(), help="End when no event has come for so long; else it runs until stopped.")
+@click.option(
+    "--max-bytes",
+    type=click.IntRange(min=1),
+    default=64 * 1024 * 1024,
+    show_default=True,
+    help="Largest size of a file.",
+)
+@click.option("--max-age", type=Span(), default="1d", show_default=True, help="Longest age of a file.")
+@click.option(
+    "--idle-exit",
+    type=Span(),
+    help="End when no event has arrived for this time; without the option the sink runs until it is stopped.",
+)
 @click.pass_context
 def jsonl(
     ctx: click.Context,
@@ -46,28 +59,29 @@ def jsonl(
     max_age: float,
     idle_exit: float | None,
 ) -> None:
-    """Write every event once, as a JSON line, into rotating files.
+    """Write every event once, as a line of JSON, into rotating files.
 
-    Each line is the event with its place in the log. Every file but the last is finished. The first SIGINT, SIGTERM or
-    SIGHUP finishes what is in hand; a second one kills, and nothing is lost or doubled by it.
+    Each line is an event with its place in the log. Every file except the last is complete. The first SIGINT, SIGTERM
+    or SIGHUP finishes the current events; a second one kills the process, and no event is lost or written twice.
 
-    On Kafka several processes of one group share the events, each with a folder of its own: an event stands in one of
-    them, unless a process dies, or loses Kafka, between writing it and committing it; then it can stand in two.
+    On Kafka several processes of one group share the events, and each needs a folder of its own. An event is written to
+    one folder, unless a process dies, or loses Kafka, after writing the event and before committing it; then the event
+    may be in two folders.
 
-    Exit status: 0 all were carried, 1 records are damaged in the log, 2 it could not be done. A damaged record's line
-    holds its place and an empty `unreadable`.
+    Exit status: 0 all events were written, 1 records in the log are damaged, 2 the command failed. The line of a
+    damaged record contains its place and an empty `unreadable`.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     sink = JsonlSink(out, settings.topics.events, group, max_bytes=max_bytes, max_age_s=max_age, clock_s=time.time)
     count, damaged = run(_carry(settings, sink, group, idle_exit))
-    say(f"{counted(count, 'event')} carried to {out}")
+    print_line(f"{counted(count, 'event')} carried to {out}")
     if damaged:
-        click.echo(f"{counted(damaged, 'record')} of them damaged in the log: see above", err=True)
+        click.echo(f"{counted(damaged, 'record')} of these damaged in the log: see above", err=True)
         ctx.exit(1)
 
 
 async def _carry(settings: Settings, sink: Sink, group: str, idle_exit_s: float | None) -> tuple[int, int]:
-    """How many records were carried, and how many of them are damaged."""
+    """Write the events; return the number of records that were written, and the number of damaged ones among them."""
     stop = stop_signal()
     topic = settings.topics.events
     async with open_broker(settings, "guest") as log, log.member(topic, group) as member:

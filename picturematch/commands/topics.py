@@ -1,4 +1,4 @@
-"""picturematch topics: the topics on Kafka."""
+"""picturematch topics: create, check and describe the topics on Kafka."""
 
 import sys
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def command() -> None:
 )
 @click.pass_context
 def create(ctx: click.Context, broker: str | None, replication: int | None) -> None:
-    """Create the topics that are missing, and give the others the retention and limits of the settings."""
+    """Create missing topics, and set the retention and limits of the existing ones to those of the settings."""
     settings = settings_of(ctx, broker=broker, kafka__replication_factor=replication)
 
     async def work() -> None:
@@ -49,11 +49,11 @@ def create(ctx: click.Context, broker: str | None, replication: int | None) -> N
 @kafka_option
 @click.pass_context
 def check(ctx: click.Context, broker: str | None) -> None:
-    """Say what in the topics is not as the settings want it. Exit status: 0 nothing, 1 something.
+    """Print the differences between the topics and the settings. Exit status: 0 no difference, 1 some.
 
-    Told here only: records that are kept for longer than the settings want, min.insync.replicas that confirms a record
-    too early, and brokers that forget how far the processors are (offsets.retention.minutes) before the requests are
-    gone. With anything else no role starts.
+    With most differences no role starts. Only this command reports three others: records that are kept for longer than
+    the settings require, a min.insync.replicas that confirms records too early, and brokers that delete the committed
+    offsets of the processors (offsets.retention.minutes) before the requests.
     """
     settings = settings_of(ctx, broker=broker)
 
@@ -67,7 +67,7 @@ def check(ctx: click.Context, broker: str | None) -> None:
     for sentence in found:
         click.echo(printable(sentence))
     if not found:
-        click.echo("the topics are as the settings want them")
+        click.echo("the topics are as the settings require")
     ctx.exit(1 if found else 0)
 
 
@@ -77,7 +77,7 @@ def check(ctx: click.Context, broker: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_context
 def describe(ctx: click.Context, broker: str | None, as_json: bool) -> None:
-    """Show the topics as they are: partitions, replicas (and how many confirm), retention, clean-up, largest record."""
+    """Show the topics: partitions, replicas (and how many confirm), retention, clean-up, and largest record."""
     settings = settings_of(ctx, broker=broker)
 
     async def work() -> list[TopicState]:

@@ -115,7 +115,7 @@ async def test_when_the_only_processor_is_killed_an_idle_ingress_says_so_and_ref
     await until_asked(says_so, SOON_S)
     status, answer = await site.match("10.0.0.1")
     assert (status, answer["error"]["code"]) == (503, 50380)
-    assert answer["error"]["message"] == "nobody processes requests now; try again"
+    assert answer["error"]["message"] == "no processor answers requests now; try again"
 
     await site.processors[0].start()
     assert await answered_within(SOON_S, lambda: site.match("10.0.0.1"))

@@ -107,7 +107,7 @@ async def test_a_folder_with_other_things_in_it_is_left_as_it_is(tmp_path: Path)
     data.mkdir()
     data.chmod(0o755)
     (data / "letter").write_text("mine")
-    with pytest.raises(BrokerError, match=r"holds other files.*take a folder of its own"):
+    with pytest.raises(BrokerError, match=r"contains other files.*use a folder for the log alone"):
         await open_embedded(data, role="owner", clock_ms=clock_ms).__aenter__()
     assert stat.S_IMODE(data.stat().st_mode) == 0o755
     assert [path.name for path in data.iterdir()] == ["letter"]
@@ -119,5 +119,5 @@ async def test_a_folder_of_somebody_else_that_is_open_to_others_is_refused(tmp_p
     data.mkdir()
     data.chmod(0o777)
     os.chown(data, 12345, -1)
-    with pytest.raises(BrokerError, match=r"belongs to user 12345.*take a folder of your own"):
+    with pytest.raises(BrokerError, match=r"belongs to user 12345.*use a folder of your own"):
         await open_embedded(data, role="owner", clock_ms=clock_ms).__aenter__()

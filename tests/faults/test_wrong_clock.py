@@ -48,7 +48,7 @@ async def test_a_clock_one_year_ahead_for_a_minute_erases_nothing(
         assert len(told) == 2, told
         assert "365.0 days ahead" in told[0]
         assert "picturematch log accept-clock" in told[0]
-        assert "believed again" in told[1]
+        assert "trusted again" in told[1]
         make.elapse(8 * DAY_MS)
         await broker.housekeep()
         assert values(await read_all(broker, "requests")) == [], "what was written under the wrong clock outlives it"

@@ -92,7 +92,7 @@ async def leave_undecided(settings: Settings) -> Sequence[str]:
     """Append a request that is no message of ours, and one that nobody has decided; the ids of both."""
     ids = [uuid.uuid4().hex for _ in range(2)]
     whole = MatchRequest(
-        request_id=ids[1], device_ip="10.0.0.2", image=picture(1), compare_time_s=1.7e9, received_time_s=1.7e9
+        request_id=ids[1], device_ip="10.0.0.2", picture=picture(1), compare_time_s=1.7e9, received_time_s=1.7e9
     )
     headers = (("request_id", ids[0].encode()),)
     async with open_broker(settings, "owner") as log:

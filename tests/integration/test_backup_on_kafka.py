@@ -53,7 +53,9 @@ class Installation:
         """The ids of so many new requests, written past any ingress."""
         ids = [uuid.uuid4().hex for _ in range(count)]
         requests = [
-            MatchRequest(request_id=name, device_ip="10.0.0.1", image=photo(1), compare_time_s=1.0, received_time_s=1.0)
+            MatchRequest(
+                request_id=name, device_ip="10.0.0.1", picture=photo(1), compare_time_s=1.0, received_time_s=1.0
+            )
             for name in ids
         ]
         await send(self.bootstrap, self.topics.requests, [encode(request) for request in requests], partition=partition)
@@ -262,7 +264,7 @@ async def test_what_cannot_be_restored_is_refused_in_one_sentence_and_leaves_eve
 ) -> None:
     copy = tmp_path / "copy.sqlite"
     whole(await there.back_up(copy))
-    assert "there already" in sentence(await there.back_up(copy))
+    assert "exists already" in sentence(await there.back_up(copy))
     before = await there.events()
     assert "empty topics only" in sentence(await there.restore(copy))
     assert "delete the topics" in sentence(await there.restore(copy, "--replace"))

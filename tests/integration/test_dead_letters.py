@@ -35,7 +35,7 @@ async def fail_both(folder: Path) -> None:
         headers = record_of(match(1)).headers
         await system.broker.append([NewRecord(TOPICS.requests, b"10.0.0.1", POISON, headers)])
         await system.wait_for(1)
-        await system.send(match(2, image=scene(width=500, height=333)))
+        await system.send(match(2, picture=scene(width=500, height=333)))
         await system.wait_for(2)
 
 
@@ -142,7 +142,7 @@ async def test_nothing_is_sent_twice_unless_one_says_again(tmp_path: Path) -> No
 
     (other_id,) = await retried(tmp_path, "--all")
     nothing = await run("dead-letters", "retry", "--data-folder", tmp_path, "--all")
-    assert (nothing.status, nothing.out, nothing.err) == (0, "there is nothing to send again\n", "")
+    assert (nothing.status, nothing.out, nothing.err) == (0, "there is no letter to send again\n", "")
     (once_more,) = await retried(tmp_path, "0-0", "--again")
     assert [letter["retried_as"] for letter in await listed(tmp_path)] == [[new_id, once_more], [other_id]]
     async with opened(tmp_path) as log:
@@ -188,7 +188,7 @@ async def test_records_that_are_no_letters_are_counted_and_passed_over(tmp_path:
     shown = await run("dead-letters", "list", "--data-folder", tmp_path)
     assert shown.status == 0
     assert len(shown.out.splitlines()) == 3
-    assert shown.err == "1 records of the topic are no dead letters\n"
+    assert shown.err == "1 records of the topic are not dead letters\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", "0-1"], ["0"], ["0-1x"], ["a-1"], ["0-\u0661"]])

@@ -184,7 +184,7 @@ async def test_what_cannot_run_is_one_sentence_and_status_2(tmp_path: Path) -> N
             ((folder, "--url", other.url), "check the URL"),
             ((folder, "--url", "gopher://x"), "must look like"),
             ((tmp_path / "none",), "does not exist"),
-            ((tmp_path / "empty",), "holds nobody"),
+            ((tmp_path / "empty",), "contains nobody to enrol"),
             ((tmp_path / "list.csv",), "path and identity_id"),
             ((tmp_path / "list.txt",), "neither a folder, nor a list"),
         ):

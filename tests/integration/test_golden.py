@@ -142,7 +142,7 @@ async def test_a_data_folder_of_a_later_version_is_refused_in_a_sentence_and_lef
     of_a_later_version(folder / "log.sqlite")
     before = (folder / "log.sqlite").read_bytes()
     refused = await run(*words, **environment(VERSIONS[-1]) | {"PICTUREMATCH_DATA_FOLDER": str(folder)})
-    assert "use the version of the program that wrote it" in sentence(refused)
+    assert "use the version of the program that wrote" in sentence(refused)
     assert (folder / "log.sqlite").read_bytes() == before
 
 
@@ -150,7 +150,7 @@ async def test_a_backup_of_a_later_version_is_refused_in_a_sentence(tmp_path: Pa
     backup = Path(shutil.copy(GOLDEN / VERSIONS[-1] / "kafka.sqlite", tmp_path / "backup"))
     of_a_later_version(backup)
     refused = await run("log", "restore", backup, "--data-folder", tmp_path / "data")
-    assert "use the version of the program that wrote it" in sentence(refused)
+    assert "use the version of the program that wrote" in sentence(refused)
     assert str(backup) in refused.err
 
 

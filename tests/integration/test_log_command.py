@@ -49,7 +49,7 @@ async def test_a_whole_log_is_found_whole_beside_its_server_and_without(make: Em
     without = await run("log", "check", "--data-folder", make.folder)
     for done in (beside, without):
         assert (done.status, done.err) == (0, "")
-        assert done.out == "500 records looked at, 0 findings\n"
+        assert done.out == "500 records checked, 0 findings\n"
 
 
 async def test_every_kind_of_damage_is_named_and_ends_with_status_1(make: EmbeddedMake) -> None:
@@ -127,7 +127,7 @@ async def test_a_backup_overwrites_nothing(make: EmbeddedMake, tmp_path: Path) -
         await write(broker, range(1))
     target = tmp_path / "there"
     target.write_text("mine")
-    assert "there already" in sentence(await run("log", "backup", target, "--data-folder", make.folder))
+    assert "exists already" in sentence(await run("log", "backup", target, "--data-folder", make.folder))
     assert target.read_text() == "mine"
     nowhere = tmp_path / "none" / "copy"
     assert "cannot be written" in sentence(await run("log", "backup", nowhere, "--data-folder", make.folder))

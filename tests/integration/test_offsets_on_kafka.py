@@ -50,7 +50,9 @@ class Installation:
         """The ids of so many new requests."""
         ids = [uuid.uuid4().hex for _ in range(count)]
         requests = [
-            MatchRequest(request_id=name, device_ip="10.0.0.1", image=PICTURE, compare_time_s=1.0, received_time_s=1.0)
+            MatchRequest(
+                request_id=name, device_ip="10.0.0.1", picture=PICTURE, compare_time_s=1.0, received_time_s=1.0
+            )
             for name in ids
         ]
         await send(self.bootstrap, self.topics.requests, [encode(request) for request in requests], partition=partition)

@@ -133,7 +133,7 @@ async def running(
 
 def match(number: int, seed: int = 1, **fields: Any) -> MatchRequest:
     required = {"device_ip": f"10.0.0.{number % 5}", "compare_time_s": 5.0, "received_time_s": 6.0}
-    return MatchRequest(**{**required, "request_id": f"m{number}", "image": photo(seed), **fields})
+    return MatchRequest(**{**required, "request_id": f"m{number}", "picture": photo(seed), **fields})
 
 
 def enrol(request_id: str, identity_id: str, seed: int, **fields: Any) -> EnrolRequest:
@@ -308,7 +308,7 @@ async def test_an_unexpected_error_is_a_dead_letter_and_still_one_event_and_answ
 
     poison = scene(width=500, height=333)
     async with running(tmp_path, models=replace(MODELS, detector=detector)) as system:
-        await system.send(match(1, image=poison), enrol("e1", "a", 1), match(2))
+        await system.send(match(1, picture=poison), enrol("e1", "a", 1), match(2))
         await system.send(EnrolRequest(request_id="e2", identity_id="b", received_time_s=1.0, photo=poison))
         events = {event["id"]: event for event in await system.wait_for(4)}
         assert (events["m1"]["kind"], events["m1"]["outcome"]) == ("match", "error")

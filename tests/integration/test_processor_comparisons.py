@@ -34,14 +34,14 @@ SAVED: dict[str, Any] = {"need_save": True, "identity_info": INFO}
 
 
 def compare(number: int, **fields: Any) -> CompareRequest:
-    required = {"face_image": photo(1), "card_image": photo(1, size=200)}
+    required = {"face_picture": photo(1), "card_picture": photo(1, size=200)}
     return CompareRequest(
         **{**required, "request_id": f"c{number}", "compare_time_s": 5.0, "received_time_s": 6.0, **fields}
     )
 
 
 def fiqa(number: int, **fields: Any) -> FiqaRequest:
-    return FiqaRequest(**{"request_id": f"q{number}", "image": photo(1), "received_time_s": 6.0, **fields})
+    return FiqaRequest(**{"request_id": f"q{number}", "picture": photo(1), "received_time_s": 6.0, **fields})
 
 
 async def replies(system: Running, count: int) -> dict[str, Reply]:
@@ -62,7 +62,7 @@ async def events(system: Running) -> list[bytes]:
 
 async def test_a_saved_comparison_has_exactly_one_event_that_agrees_with_its_reply(tmp_path: Path) -> None:
     async with running(tmp_path) as system:
-        await system.send(compare(1, **SAVED), compare(2, **SAVED, card_image=photo(2)))
+        await system.send(compare(1, **SAVED), compare(2, **SAVED, card_picture=photo(2)))
         told = {event["id"]: event for event in await system.wait_for(2)}
         await system.processor.drain(DEADLINE_S)
         assert len(await events(system)) == 2
@@ -87,10 +87,10 @@ async def test_the_record_of_a_saved_comparison_says_what_it_is(tmp_path: Path) 
 async def test_what_nobody_wanted_saved_is_answered_counted_and_leaves_no_event(tmp_path: Path) -> None:
     requests = [
         compare(1),
-        compare(2, card_image=scene()),
-        compare(3, face_image=b"no picture"),
+        compare(2, card_picture=scene()),
+        compare(3, face_picture=b"no picture"),
         fiqa(1),
-        fiqa(2, image=scene()),
+        fiqa(2, picture=scene()),
     ]
     async with running(tmp_path) as system:
         await system.send(*requests)
@@ -140,8 +140,8 @@ async def test_work_that_nobody_waits_for_is_answered_and_not_inferred(tmp_path:
 
 async def test_an_unexpected_error_is_never_lost_whatever_was_asked_for(tmp_path: Path) -> None:
     async with running(tmp_path, models=replace(MODELS, detector=broken_on_333_rows)) as system:
-        await system.send(compare(1, card_image=POISON), compare(2, face_image=POISON, **SAVED))
-        await system.send(fiqa(1, image=POISON))
+        await system.send(compare(1, card_picture=POISON), compare(2, face_picture=POISON, **SAVED))
+        await system.send(fiqa(1, picture=POISON))
         told = {event["id"]: event for event in await system.wait_for(3)}
         assert {i: (event["kind"], event["outcome"]) for i, event in told.items()} == {
             "c1": ("compare", "error"),
@@ -157,7 +157,7 @@ async def test_an_unexpected_error_is_never_lost_whatever_was_asked_for(tmp_path
 
 async def test_the_retry_of_a_dead_letter_has_its_event_since_nobody_waits_for_its_answer(tmp_path: Path) -> None:
     async with running(tmp_path, models=replace(MODELS, detector=broken_on_333_rows)) as system:
-        await system.send(compare(1, card_image=POISON), fiqa(1, image=POISON))
+        await system.send(compare(1, card_picture=POISON), fiqa(1, picture=POISON))
         await system.wait_for(2)
     ids = await retried(tmp_path, "--all")
     async with running(tmp_path) as system:

@@ -143,7 +143,7 @@ async def test_a_recording_holds_requests_in_order_with_pictures_and_decisions(
     assert ids(lines) == [f"r{n}" for n in range(6)]
     assert [line.decision.error_code for line in lines if line.decision] == [None] * 5 + [40004]
     reader = CaptureReader(tmp_path / "out")
-    assert [reader.picture(line.request.picture) for line in lines] == [match_request(n).image for n in range(6)]
+    assert [reader.picture(line.request.picture) for line in lines] == [match_request(n).picture for n in range(6)]
     assert lines[3].request.compare_time == RECEIVED_S + 3.25
 
 
@@ -151,9 +151,13 @@ async def test_a_recording_passes_over_all_that_is_no_match_and_waits_for_nothin
     log: EmbeddedBroker, clock: Clock, tmp_path: Path
 ) -> None:
     two = CompareRequest(
-        request_id="c1", face_image=b"jpeg", card_image=b"jpeg", compare_time_s=RECEIVED_S, received_time_s=RECEIVED_S
+        request_id="c1",
+        face_picture=b"jpeg",
+        card_picture=b"jpeg",
+        compare_time_s=RECEIVED_S,
+        received_time_s=RECEIVED_S,
     )
-    one = FiqaRequest(request_id="q1", image=b"jpeg", received_time_s=RECEIVED_S)
+    one = FiqaRequest(request_id="q1", picture=b"jpeg", received_time_s=RECEIVED_S)
     await log.append([NewRecord(TOPICS.requests, r.key, encode(r)) for r in (two, one)])
     await fill(log, clock, 2)
     tally, lines = await captured(log, tmp_path / "capture")

@@ -31,7 +31,7 @@ async def there(kafka_bootstrap: str) -> Installation:
 async def ask(there: Installation, name: str, reply_partition: int, request_partition: int = 0) -> None:
     """A request of an ingress that reads that partition of the replies."""
     request = MatchRequest(
-        request_id=name, device_ip="10.0.0.1", image=photo(1), compare_time_s=1.0, received_time_s=1.0
+        request_id=name, device_ip="10.0.0.1", picture=photo(1), compare_time_s=1.0, received_time_s=1.0
     )
     headers = (
         (Headers.REQUEST_ID, name.encode()),

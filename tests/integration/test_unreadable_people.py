@@ -268,7 +268,7 @@ async def test_a_request_about_people_that_nobody_waits_for_does_not_stand_befor
 async def test_what_somebody_waits_for_is_refused_and_a_match_without_a_deadline_waits_for_the_repair(tmp_path):
     async with embedded_site(tmp_path, [*enrolled("anna", 1), (person_key("bert"), GARBAGE)]) as site:
         asked = MatchRequest(
-            request_id="again", device_ip="10.0.0.1", image=photo(1), compare_time_s=1.0, received_time_s=1.0
+            request_id="again", device_ip="10.0.0.1", picture=photo(1), compare_time_s=1.0, received_time_s=1.0
         )
         change = EnrolRequest(request_id="change", identity_id="carla", received_time_s=1.0, photo=photo(3))
 
@@ -315,7 +315,7 @@ async def test_the_command_on_kafka_removes_it_beside_the_running_roles(kafka_bo
         assert all("key person/anna" in told and "xff" not in told for told in await site.wait_ready(False))
         done = await run("people", "repair", "--all", "--yes", **site.environment)
         assert (done.status, done.err) == (0, "")
-        assert "with it goes 1 face of that person, photos too" in done.out
+        assert "this also removes 1 face of the person, with photos" in done.out
         photos = {record.key: record.value for record in await site.records(site.topics.photos)}
         assert photos[photo_key("anna", 0)] is None
         await site.wait_ready()

@@ -76,7 +76,7 @@ def decided(models: ModelSet, picture: bytes, min_face_size: int = 0) -> MatchDe
         device_ip="10.0.0.1",
         compare_time_s=0.0,
         received_time_s=0.0,
-        image=picture,
+        picture=picture,
         min_face_size=min_face_size,
     )
     return MatchCall().decide(request, people.gallery(), Context(models, Policy(), MAX_PIXELS, time.perf_counter))

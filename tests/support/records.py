@@ -23,7 +23,7 @@ def match_request(number: int, device_ip: str = "10.0.0.1") -> MatchRequest:
     return MatchRequest(
         request_id=f"r{number}",
         device_ip=device_ip,
-        image=jpeg(number),
+        picture=jpeg(number),
         compare_time_s=RECEIVED_S + number + 0.25,
         received_time_s=RECEIVED_S + number,
     )

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from contract.events import event_schema
+from engine.calls import CALLS
 from picturematch.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -34,3 +35,10 @@ def test_every_setting_is_described_in_its_section(section, kind):
 def test_the_event_schema_is_the_one_of_the_code():
     published = orjson.loads((ROOT / "docs/event.schema.json").read_bytes())
     assert published == orjson.loads(orjson.dumps(event_schema()))
+
+
+def test_the_outcomes_of_each_kind_are_listed_in_the_interface():
+    text = (ROOT / "docs/interface.md").read_text()
+    rows = dict(re.findall(r"^\| (\w+) \| ([\w, ]+?)(?:;.*)? \|$", text.split("| kind | outcomes |")[1], re.M))
+    for call in CALLS:
+        assert set(rows[call.kind].split(", ")) == set(call.outcomes), call.kind

@@ -22,6 +22,7 @@ from contract.messages import (
     CompareAnswer,
     CompareRequest,
     DeletedAnswer,
+    DeleteRequest,
     EnrolRequest,
     FiqaAnswer,
     FiqaRequest,
@@ -115,7 +116,9 @@ async def answer_well(request: Request) -> Answer | None:
             quality_score=0.5,
         )
         return FiqaAnswer(faces=(largest,))
-    return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
+    if isinstance(request, DeleteRequest):
+        return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
+    raise AssertionError(f"answer_well has no answer to a {type(request).__name__}; add one")
 
 
 @dataclass(slots=True)

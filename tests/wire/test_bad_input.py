@@ -232,7 +232,7 @@ async def test_a_polyglot_that_begins_as_a_jpeg_is_just_a_picture(site: Site) ->
 async def test_the_four_kinds_of_picture_enter_the_log_as_they_are(site: Site, suffix: str) -> None:
     data = encoded(suffix, noise(40, 40))
     assert (await site.match(rgb_image_base64=base64.b64encode(data).decode())).code == 200
-    assert site.requests[0].image == data  # type: ignore[union-attr]
+    assert site.requests[0].picture == data  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

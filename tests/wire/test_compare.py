@@ -60,8 +60,8 @@ async def test_the_log_holds_the_raw_pictures_and_everything_the_body_said(site:
     request = the_request(site)
     assert request == CompareRequest(
         request_id=reply.headers["x-request-id"],
-        face_image=site.picture,
-        card_image=card,
+        face_picture=site.picture,
+        card_picture=card,
         compare_time_s=1700000000.25,
         received_time_s=request.received_time_s,
         level="high",
@@ -205,7 +205,7 @@ async def test_a_broken_picture_gets_its_row_and_its_name_before_the_log(site: S
 async def test_base64_comes_with_prefix_and_line_breaks(site: Site, field: str) -> None:
     text = "data:image/jpeg;base64," + base64.encodebytes(site.picture).decode().rstrip("=\n")
     assert (await site.compare(**{field: text})).code == 200
-    assert (the_request(site).face_image, the_request(site).card_image) == (site.picture, site.picture)
+    assert (the_request(site).face_picture, the_request(site).card_picture) == (site.picture, site.picture)
 
 
 async def test_two_pictures_of_the_largest_size_fit_into_one_body(site: Site) -> None:
@@ -218,7 +218,7 @@ async def test_two_pictures_of_the_largest_size_fit_into_one_body(site: Site) ->
         return await site.call("POST", COMPARE_PATH, data=io.BytesIO(body), headers=headers)
 
     assert (await compare_with(largest)).code == 200
-    assert len(the_request(site).face_image) == len(the_request(site).card_image) == 8 * MIB
+    assert len(the_request(site).face_picture) == len(the_request(site).card_picture) == 8 * MIB
     reply = await compare_with(largest + b"\0")
     assert reply.code == 41300
     assert "card_image_base64" in reply.json["error"]["message"]

@@ -140,7 +140,7 @@ async def test_the_log_holds_the_raw_picture_and_the_level(site: Site) -> None:
     request = the_request(site)
     assert request == FiqaRequest(
         request_id=reply.headers["x-request-id"],
-        image=site.picture,
+        picture=site.picture,
         received_time_s=request.received_time_s,
         quality_level="custom",
     )
@@ -191,7 +191,7 @@ async def test_a_path_under_a_root_is_measured_and_wins_over_base64(
     (tmp_path / "face.jpg").write_bytes(other)
     async with serving() as site:
         assert (await site.fiqa(image_path=str(tmp_path / "face.jpg"))).code == 200
-        assert the_request(site).image == other
+        assert the_request(site).picture == other
 
 
 async def test_every_failure_of_a_path_is_the_same_answer(serving: Serving, tmp_path: Path, picture: bytes) -> None:

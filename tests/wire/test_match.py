@@ -107,7 +107,7 @@ async def test_the_log_holds_the_raw_picture_and_everything_the_body_said(site: 
     assert request == MatchRequest(
         request_id=reply.headers["x-request-id"],
         device_ip="192.168.1.22",
-        image=site.picture,
+        picture=site.picture,
         compare_time_s=1700000000.25,
         received_time_s=request.received_time_s,
         need_register_photo=True,
@@ -144,7 +144,7 @@ async def test_an_infrared_picture_raises_liveness(site: Site) -> None:
     (request,) = site.requests
     assert isinstance(request, MatchRequest)
     assert request.liveness_mode == "liveness_rgb_ir"
-    assert request.ir_image == site.picture
+    assert request.ir_picture == site.picture
 
 
 async def test_a_group_name_stands_in_for_the_device(site: Site) -> None:
@@ -218,7 +218,7 @@ async def test_base64_comes_in_every_dress(
     assert (await site.match(rgb_image_base64=prefix + text)).code == 200
     (request,) = site.requests
     assert isinstance(request, MatchRequest)
-    assert request.image == site.picture
+    assert request.picture == site.picture
 
 
 async def test_the_vendors_own_client_is_served(site: Site) -> None:

@@ -24,7 +24,7 @@ async def test_without_a_processor_calls_are_refused_before_anything_enters_the_
         site.log.is_served = False
         reply = await site.match()
         assert (reply.code, reply.headers["retry-after"]) == (50380, "1")
-        assert "nobody processes requests now" in reply.json["error"]["message"]
+        assert "no processor answers requests now" in reply.json["error"]["message"]
         assert site.requests == []
         assert "no processor is running" in await reasons(site)
         assert site.metric("picturematch_http_shed_total", reason="processor") == 1

@@ -11,13 +11,11 @@ import orjson
 from contract.calls import people
 from contract.calls.declaration import Declaration
 from contract.http import FIQA_PATH, FIQA_V6_PATH, MATCH_PATH, USERS_PATH
+from contract.kinds import kind_of
 from contract.messages import (
     Answer,
-    CompareRequest,
     DeleteRequest,
     EnrolRequest,
-    FiqaRequest,
-    MatchRequest,
     RefusedAnswer,
     Request,
 )
@@ -69,8 +67,7 @@ def declaration_of(request: Request) -> Declaration:
             return people.CHANGE if update else people.ENROL
         case DeleteRequest():
             return people.REMOVE
-    routes = {MatchRequest: "match", CompareRequest: "compare", FiqaRequest: "fiqa"}
-    return next(each for each in DECLARATIONS if each.route == routes[type(request)])
+    return next(each for each in DECLARATIONS if each.route == kind_of(type(request)))
 
 
 def refuse_some() -> Script:
@@ -81,7 +78,7 @@ def refuse_some() -> Script:
         declaration = declaration_of(request)
         counts[declaration.summary] += 1
         count, codes = counts[declaration.summary], declaration.errors
-        if count % 2:
+        if count % 2 or not codes:
             return await answer_well(request)
         return RefusedAnswer(code=int(codes[count // 2 % len(codes)]), message="because")
 

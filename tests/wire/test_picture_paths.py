@@ -35,7 +35,7 @@ async def test_a_picture_under_a_root_is_matched_and_wins_over_base64(
         assert reply.code == 200
         alone = await site.match(image_file_path=str(root / "inner" / "face.jpg"), rgb_image_base64=...)
         assert alone.code == 200
-        assert [isinstance(r, MatchRequest) and r.image == other for r in site.requests] == [True, True]
+        assert [isinstance(r, MatchRequest) and r.picture == other for r in site.requests] == [True, True]
 
 
 async def test_links_inside_a_root_and_detours_are_followed(serving: Serving, root: Path, picture: bytes) -> None:

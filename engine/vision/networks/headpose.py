@@ -7,9 +7,8 @@ but differ from that by three degrees.
 
 import numpy as np
 
-from engine.vision.networks.live import softmax
 from engine.vision.ports import Face, HeadPose, Image
-from engine.vision.tensor import Run, crop_around, resize, to_tensor
+from engine.vision.tensor import Run, crop_around, resize, softmax, to_tensor
 from models.manifest import NetworkEntry
 
 BIN_DEGREES = 3.0

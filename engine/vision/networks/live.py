@@ -3,20 +3,12 @@
 The network is made for colour pictures; the same class runs a network of the same form for infrared pictures.
 """
 
-import numpy as np
-
 from engine.vision.ports import Face, Image
-from engine.vision.tensor import Run, crop_around, resize, to_tensor
+from engine.vision.tensor import Run, crop_around, resize, softmax, to_tensor
 from models.manifest import NetworkEntry
 
 LIVE = 0
 """The number of the network's class for a live face; its other classes are kinds of attack."""
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities from logits along the last axis, in float64."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 class LivenessNetwork:

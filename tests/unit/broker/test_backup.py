@@ -68,7 +68,7 @@ def test_a_record_that_is_taken_out_of_a_copy_is_damage(tmp_path: Path) -> None:
 def test_a_copy_overwrites_nothing(tmp_path: Path) -> None:
     path = tmp_path / "copy"
     path.write_text("mine")
-    with pytest.raises(BrokerError, match="there already"), LogFileWriter(path):
+    with pytest.raises(BrokerError, match="exists already"), LogFileWriter(path):
         pass
     assert path.read_text() == "mine"
 

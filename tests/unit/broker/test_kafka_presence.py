@@ -21,7 +21,7 @@ class Topic:
         while self.now_s < ends_s:
             self.now_s += every_s
             for instance in instances:
-                self.presence.heard(Beat(GROUP, instance, serves), self.now_s, self.now_s)
+                self.presence.note(Beat(GROUP, instance, serves), self.now_s, self.now_s)
 
     def silent(self) -> frozenset[str]:
         return self.presence.silent(GROUP, self.now_s)
@@ -77,14 +77,14 @@ def test_a_member_whose_beats_come_irregularly_is_given_more_time(topic):
 
 def test_a_member_that_left_is_not_missed_and_serves_no_more(topic):
     topic.beats(OTHER, seconds=1)
-    topic.presence.heard(Beat(GROUP, OTHER, (), leaves=True), topic.now_s, topic.now_s)
+    topic.presence.note(Beat(GROUP, OTHER, (), leaves=True), topic.now_s, topic.now_s)
     topic.beats(OWN, seconds=5, serves=())
     assert topic.silent() == frozenset()
     assert not topic.presence.served(GROUP, topic.now_s, 60.0)
 
 
 def test_a_member_that_was_silent_for_long_before_the_observer_came_is_missed_after_two_beats(topic):
-    topic.presence.heard(Beat(GROUP, OTHER, (0,)), topic.now_s, topic.now_s - 10)
+    topic.presence.note(Beat(GROUP, OTHER, (0,)), topic.now_s, topic.now_s - 10)
     topic.beats(OWN, seconds=BEAT_S)
     assert topic.silent() == frozenset()
     topic.beats(OWN, seconds=BEAT_S)
@@ -94,13 +94,13 @@ def test_a_member_that_was_silent_for_long_before_the_observer_came_is_missed_af
 def test_a_member_whose_clock_is_late_is_not_missed_while_it_beats(topic):
     for _ in range(40):
         topic.now_s += BEAT_S
-        topic.presence.heard(Beat(GROUP, OTHER, (0,)), topic.now_s, topic.now_s - 3600)
-        topic.presence.heard(Beat(GROUP, OWN, (1,)), topic.now_s, topic.now_s)
+        topic.presence.note(Beat(GROUP, OTHER, (0,)), topic.now_s, topic.now_s - 3600)
+        topic.presence.note(Beat(GROUP, OWN, (1,)), topic.now_s, topic.now_s)
         assert topic.silent() == frozenset()
 
 
 def test_members_of_other_groups_are_not_missed_and_serve_nothing_here(topic):
-    topic.presence.heard(Beat("sinks", OTHER, (0,)), topic.now_s, topic.now_s)
+    topic.presence.note(Beat("sinks", OTHER, (0,)), topic.now_s, topic.now_s)
     topic.beats(OWN, seconds=5, serves=())
     assert topic.silent() == frozenset()
     assert not topic.presence.served(GROUP, topic.now_s, 60.0)
@@ -131,10 +131,10 @@ def test_whatever_the_delays_a_living_member_is_not_missed_and_a_dead_one_is(see
     presence, now_s = Presence(OWN), 0.0
     moments = [(number * BEAT_S + chance.uniform(0, 0.5), name) for number in range(200) for name in (OWN, OTHER)]
     for now_s, name in sorted(moments):
-        presence.heard(Beat(GROUP, name, (0,)), now_s, now_s)
+        presence.note(Beat(GROUP, name, (0,)), now_s, now_s)
         assert presence.silent(GROUP, now_s) == frozenset()
     for number in range(1, 40):
-        presence.heard(Beat(GROUP, OWN, (0,)), now_s + number * BEAT_S, now_s + number * BEAT_S)
+        presence.note(Beat(GROUP, OWN, (0,)), now_s + number * BEAT_S, now_s + number * BEAT_S)
     assert presence.silent(GROUP, now_s + 10.0) == {OTHER}
 
 

@@ -13,7 +13,7 @@ from tests.support.records import match_request
 
 
 def keep(folder: CaptureFolder, request: MatchRequest, offset: int) -> None:
-    sha256 = folder.keep_picture(request.image)
+    sha256 = folder.keep_picture(request.picture)
     place = RequestPlace(topic="requests", partition=0, offset=offset, sha256=sha256)
     folder.append([line_of(request, place, None)])
 
@@ -32,7 +32,7 @@ def test_what_is_written_is_read_and_private(tmp_path: Path) -> None:
     reader = CaptureReader(out)
     lines = [line for _, line in reader.lines()]
     assert reader.count == len(lines) == 2
-    assert reader.picture(lines[0].request.picture) == request.image
+    assert reader.picture(lines[0].request.picture) == request.picture
     assert len(list((out / "pictures").iterdir())) == 1
     assert {stat.S_IMODE(p.stat().st_mode) for p in out.rglob("*") if p.is_file()} == {0o600}
     assert {stat.S_IMODE(p.stat().st_mode) for p in (out, out / "pictures")} == {0o700}

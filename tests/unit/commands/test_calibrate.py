@@ -98,14 +98,14 @@ def test_a_curve_is_added_to_a_manifest_and_counts_for_its_embedder(crowd: Path,
     own.write_text("# ours\n")
     finished = run(crowd, "--write", own)
     assert finished.exit_code == 0, finished.output
-    assert f"wrote {own}; it counts once the setting models.manifest names it" in finished.stdout
+    assert f"wrote {own}; the curve is used when the setting models.manifest names this file" in finished.stdout
     assert own.read_text().startswith("# ours\n")
     curve = load_manifest(own).embedder_of(IDENTITY).fmr_curve
     assert len(curve) == 5
     assert f"{threshold_at(curve, 1e-5):.3f} by this curve" in finished.stdout
     again = run(crowd, "--write", own)
     assert again.exit_code == 2
-    assert "has a curve of this embedder already" in again.stderr
+    assert "contains a curve of this embedder already" in again.stderr
 
 
 def test_too_few_people_get_their_table_but_no_curve(tmp_path: Path):
@@ -124,7 +124,7 @@ def test_somebody_under_two_names_is_noticed_and_named_only_when_asked_for(tmp_p
     (folder / "Twin" / "photo.jpg").write_bytes(encode_jpeg(portrait(1003, 2)))
     silent, named = run(folder), run(folder, "--suspects")
     for finished in (silent, named):
-        assert "reached by 1 pair of different people" in finished.stderr
+        assert "is the score of 1 pair of different people" in finished.stderr
     assert "Twin" not in silent.output
     first = named.stdout.split("the most similar photos of different people:\n")[1].splitlines()[0]
     assert first.split()[1:] == ["S3/S3_0001.jpg", "Twin/photo.jpg"]
@@ -138,7 +138,7 @@ def test_photos_that_cannot_be_used_are_named_only_when_asked_for(crowd: Path):
 
 
 @pytest.mark.parametrize(
-    ("people", "sentence"), [({}, "holds no photo of anybody"), ({"A": 2}, "several people are needed")]
+    ("people", "sentence"), [({}, "contains no photo of a person"), ({"A": 2}, "several people are needed")]
 )
 def test_people_that_cannot_be_compared_are_refused(tmp_path: Path, people: dict[str, int], sentence: str):
     (tmp_path / "people").mkdir()
@@ -175,7 +175,10 @@ def curves_as_a_list(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("made", "sentence"),
     [
-        (in_no_folder, "{file} cannot be written: there is no folder {file.parent}; make it, or name another"),
+        (
+            in_no_folder,
+            "{file} cannot be written: there is no folder {file.parent}; create the folder, or name another file",
+        ),
         (no_manifest, "the manifest {file} is not valid: "),
         (no_regular_file, "{file} cannot be written: it is not a regular file; name another"),
         (curves_as_a_list, "{file} cannot take the curve: with it, the manifest {file} is not valid: "),
@@ -186,7 +189,7 @@ def test_a_manifest_that_cannot_take_a_curve_is_refused_before_the_work(
 ):
     file = made(tmp_path)
     there = sorted(tmp_path.iterdir())
-    monkeypatch.setattr("picturematch.commands.calibrate.see_all", None)
+    monkeypatch.setattr("picturematch.commands.calibrate.measure_photos", None)
     finished = run(crowd, "--write", file)
     assert finished.exit_code == 2, finished.exception
     assert finished.stderr.startswith(f"picturematch: {sentence.format(file=file)}")
@@ -239,7 +242,7 @@ def test_progress_counts_the_photos_only(tmp_path: Path, monkeypatch: pytest.Mon
     rows = [*photos, {"identity_id": "Q003", "feature": [1.0]}, {"path": "none.jpg"}]
     (tmp_path / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert "left out: 2 not usable" in run(tmp_path / "list.jsonl").stdout
-    assert totals == [("seeing photos", 2), ("comparing", 2)]
+    assert totals == [("measuring photos", 2), ("comparing", 2)]
 
 
 def test_where_nobody_has_two_photos_true_matches_cannot_be_told():
@@ -254,11 +257,11 @@ def test_the_searches_threshold_is_the_one_that_the_product_would_take():
         policy = Policy(threshold=fixed, target_fpir=0.01)
         assert found.search_threshold(policy, CurvedEmbedder(), 1) == threshold_at(found.curve, 1e-5)
         assert found.search_threshold(policy, CurvedEmbedder(), 100_000) == threshold_at(found.curve, 1e-7)
-    assert found.untold() == [1e-4, 1e-5, 1e-6]
+    assert found.unmeasurable() == [1e-4, 1e-5, 1e-6]
 
 
 def test_without_a_curve_there_is_no_searches_threshold():
-    with pytest.raises(ValueError, match="too little was measured"):
+    with pytest.raises(ValueError, match="the photos are too few for a curve"):
         calibrate(scores_of([0.9], [0.1, 0.2]), ()).search_threshold(Policy(), CurvedEmbedder(), 10)
 
 
@@ -291,5 +294,5 @@ def test_a_curve_of_another_embedder_is_not_in_the_way(tmp_path: Path):
     file = tmp_path / "own.toml"
     write_fragment(file, manifest_fragment(CURVE, IDENTITY, ""))
     require_writable(file, "cd" * 32 + "-r1")
-    with pytest.raises(BadManifest, match="take it out"):
+    with pytest.raises(BadManifest, match="remove the curve"):
         require_writable(file, IDENTITY)

@@ -52,8 +52,8 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
     for _ in range(20):
         now_s[0] += 0.5
         steps.step()
-    steps.say("data")
-    steps.say("trouble", problem=True)
+    steps.print_line("data")
+    steps.print_line("trouble", problem=True)
     out, err = capsys.readouterr()
     assert out == "data\n"
     assert err == "enrolling: 10 of 40\nenrolling: 20 of 40\ntrouble\n"
@@ -97,7 +97,7 @@ def test_on_a_terminal_a_problem_stands_on_a_line_of_its_own() -> None:
         steps = picturematch.shell._Bar("enrolling", 2, bar)
         steps.step()
         bar.refresh()
-        steps.say("5.jpg: [bold]no face", problem=True)
+        steps.print_line("5.jpg: [bold]no face", problem=True)
     assert "\x1b[2K5.jpg: [bold]no face\n" in screen.getvalue()
 
 

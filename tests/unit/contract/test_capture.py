@@ -31,7 +31,7 @@ def test_a_line_that_was_written_is_read_as_it_was() -> None:
     assert list(parse_lines([format_line(line)])) == [(1, line)]
     assert line.decision is not None
     assert (line.decision.retcode, line.decision.identity_id, line.decision.score) == ("1", "7", 0.75)
-    assert line.request.picture == picture_sha256(request.image)
+    assert line.request.picture == picture_sha256(request.picture)
 
 
 def test_an_error_is_kept_by_its_code() -> None:
@@ -43,8 +43,8 @@ def test_the_body_holds_what_the_device_sent_and_nothing_it_did_not() -> None:
     request = MatchRequest(
         request_id="r",
         device_ip="10.0.0.1",
-        image=b"x",
-        ir_image=b"y",
+        picture=b"x",
+        ir_picture=b"y",
         compare_time_s=12.5,
         received_time_s=13.0,
         need_register_photo=True,

@@ -21,7 +21,7 @@ def gallery():
 
 def request(**fields: bool) -> MatchRequest:
     return MatchRequest(
-        request_id="r", device_ip="10.0.0.1", compare_time_s=1.0, received_time_s=1.0, image=photo(1), **fields
+        request_id="r", device_ip="10.0.0.1", compare_time_s=1.0, received_time_s=1.0, picture=photo(1), **fields
     )
 
 

@@ -45,7 +45,7 @@ class NoFeaturesOf:
     dimension, threshold, fmr_curve = 2, 0.9, CURVE
 
     def __init__(self, field: str) -> None:
-        self._narrow = field == "card_image"
+        self._narrow = field == "card_picture"
 
     def __call__(self, image: Image, face: Face) -> Embedding:
         if (image.shape[1] < 640) is self._narrow:
@@ -59,11 +59,15 @@ def card(seed: int = 1, size: int = 160) -> bytes:
 
 def asked(**fields: Any) -> CompareRequest:
     required = {"request_id": "c1", "compare_time_s": 1.5, "received_time_s": 2.5}
-    return CompareRequest(**{**required, "face_image": photo(1), "card_image": card(), **fields})
+    return CompareRequest(**{**required, "face_picture": photo(1), "card_picture": card(), **fields})
 
 
 def decide(request: CompareRequest, models: ModelSet = MODELS, policy: Policy | None = None) -> CompareDecision:
     return CompareCall().decide(request, Enrolled().people.gallery(), context(policy, models))
+
+
+WIRE_NAMES = {"face_picture": "face_image_base64", "card_picture": "card_image_base64"}
+"""The field of the request -> the field of the HTTP body."""
 
 
 def told(
@@ -83,7 +87,7 @@ def test_two_faces_of_one_person_are_the_same() -> None:
 
 
 def test_two_people_are_different_and_that_is_no_error() -> None:
-    answer, event = told(asked(card_image=card(2)))
+    answer, event = told(asked(card_picture=card(2)))
     assert isinstance(answer, CompareAnswer)
     assert answer.retcode == "0"
     assert answer.score < 0.5
@@ -133,7 +137,7 @@ def test_percent_scores_put_the_threshold_of_any_level_at_82(level: str) -> None
     assert event.threshold.value == 82.0
 
 
-@pytest.mark.parametrize("field", ["face_image", "card_image"])
+@pytest.mark.parametrize("field", ["face_picture", "card_picture"])
 @pytest.mark.parametrize(
     ("picture", "code", "outcome"),
     [
@@ -149,20 +153,20 @@ def test_a_refusal_says_which_of_the_two_pictures_it_is_about(
     answer, event = told(asked(**{field: picture}))
     assert isinstance(answer, RefusedAnswer)
     assert answer.code == code
-    assert answer.message.startswith(f"{field}_base64: ")
+    assert answer.message.startswith(f"{WIRE_NAMES[field]}: ")
     assert event.error is not None
     assert (event.outcome, event.error.message, event.retcode, event.score) == (outcome, answer.message, None, None)
 
 
-@pytest.mark.parametrize("field", ["face_image", "card_image"])
+@pytest.mark.parametrize("field", ["face_picture", "card_picture"])
 def test_a_face_without_features_is_refused_by_name_and_what_was_found_is_kept(field: str) -> None:
     answer, event = told(asked(quality_level="middle"), replace(MODELS, embedder=NoFeaturesOf(field)))
     assert isinstance(answer, RefusedAnswer)
-    assert (answer.code, answer.message) == (Code.IMAGE_ERROR, f"{field}_base64: no usable features")
+    assert (answer.code, answer.message) == (Code.IMAGE_ERROR, f"{WIRE_NAMES[field]}: no usable features")
     assert event.outcome == "image_error"
     assert event.quality != ()
     assert event.card is not None
-    assert (event.card.quality != ()) is (field == "card_image"), "a card is not looked at once the face is refused"
+    assert (event.card.quality != ()) is (field == "card_picture"), "a card is not looked at once the face is refused"
 
 
 def test_a_picture_over_the_limit_is_refused_by_name() -> None:
@@ -174,7 +178,7 @@ def test_a_picture_over_the_limit_is_refused_by_name() -> None:
 
 def test_the_largest_face_of_each_picture_counts() -> None:
     crowd = scene(draw_face(9, 80), draw_face(1, 180))
-    answer, event = told(asked(face_image=crowd))
+    answer, event = told(asked(face_picture=crowd))
     assert isinstance(answer, CompareAnswer)
     assert answer.retcode == "1"
     assert event.faces == 2
@@ -183,14 +187,14 @@ def test_the_largest_face_of_each_picture_counts() -> None:
 
 
 def test_the_quality_level_holds_for_the_face_and_not_for_the_card() -> None:
-    small = {"face_image": photo(1, size=70), "card_image": card(size=70)}
+    small = {"face_picture": photo(1, size=70), "card_picture": card(size=70)}
     answer, event = told(asked(quality_level="high", **small))
     assert isinstance(answer, RefusedAnswer)
     assert answer.code == Code.LOW_QUALITY_ERROR
     assert answer.message.startswith("face_image_base64: ")
     assert "face_size" in answer.message
     assert event.outcome == "low_quality"
-    answer, event = told(asked(quality_level="high", card_image=small["card_image"]))
+    answer, event = told(asked(quality_level="high", card_picture=small["card_picture"]))
     assert isinstance(answer, CompareAnswer)
     assert answer.retcode == "1"
     assert event.card is not None
@@ -200,7 +204,7 @@ def test_the_quality_level_holds_for_the_face_and_not_for_the_card() -> None:
 @pytest.mark.parametrize(("level", "refused"), [(None, True), ("no", False), ("low", False)])
 def test_without_a_level_the_sites_own_counts(level: str | None, refused: bool) -> None:
     policy = Policy(match_quality="high")
-    answer, _ = told(asked(face_image=photo(1, size=100), quality_level=level), policy=policy)
+    answer, _ = told(asked(face_picture=photo(1, size=100), quality_level=level), policy=policy)
     assert isinstance(answer, RefusedAnswer) is refused
 
 
@@ -214,8 +218,8 @@ def test_the_event_tells_what_was_seen_in_both_pictures() -> None:
     assert {check.name for check in event.quality} == {check.name for check in event.card.quality} != set()
     assert event.quality_score is not None
     assert event.card.quality_score is not None
-    assert event.request.sha256 == sha256(request.face_image).hexdigest()
-    assert event.card.sha256 == sha256(request.card_image).hexdigest()
+    assert event.request.sha256 == sha256(request.face_picture).hexdigest()
+    assert event.card.sha256 == sha256(request.card_picture).hexdigest()
     assert {"decode", "detect", "quality", "embed"} <= set(event.timings_ms)
 
 
@@ -229,7 +233,7 @@ def test_who_it_was_about_comes_from_what_the_sender_gave() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"card_image": card(2)}, {"card_image": scene()}, {"face_image": b"x"}],
+    [{}, {"card_picture": card(2)}, {"card_picture": scene()}, {"face_picture": b"x"}],
     ids=["same", "different", "no face", "no picture"],
 )
 def test_every_event_is_as_its_published_schema_says(fields: dict[str, Any]) -> None:

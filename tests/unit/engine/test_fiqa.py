@@ -22,7 +22,7 @@ ITEMS = {"face_size", "headpose", "partial", "brightness", "clarity"}
 
 def told(image: bytes, policy: Policy | None = None, **fields: Any) -> tuple[FiqaAnswer | RefusedAnswer, Event]:
     """The answer and the event of one decision."""
-    request = FiqaRequest(request_id="q1", image=image, received_time_s=2.5, **fields)
+    request = FiqaRequest(request_id="q1", picture=image, received_time_s=2.5, **fields)
     return outcome_of(FiqaCall(), request, Enrolled().people.gallery(), context(policy))
 
 
@@ -97,7 +97,7 @@ class NoFeatures:
 
 
 def test_a_face_without_features_is_refused_and_what_was_found_is_kept() -> None:
-    request = FiqaRequest(request_id="q1", image=photo(1), received_time_s=2.5, quality_level="middle")
+    request = FiqaRequest(request_id="q1", picture=photo(1), received_time_s=2.5, quality_level="middle")
     given = context(models=replace(MODELS, embedder=NoFeatures()))
     decision = FiqaCall().decide(request, Enrolled().people.gallery(), given)
     assert decision.refusal == Refusal(Code.IMAGE_ERROR, "no usable features")

@@ -31,7 +31,7 @@ def gallery():
 
 def asked(image: bytes, **fields: Any) -> MatchRequest:
     required = {"request_id": "r1", "device_ip": "10.0.0.1", "compare_time_s": 1.5, "received_time_s": 2.5}
-    return MatchRequest(**{**required, "image": image, **fields})
+    return MatchRequest(**{**required, "picture": image, **fields})
 
 
 def decide(request: MatchRequest, gallery, policy: Policy | None = None, max_pixels: int = MAX_PIXELS) -> MatchDecision:
@@ -179,7 +179,7 @@ def test_a_request_cannot_lower_the_sites_liveness(gallery):
     ids=["a face there too", "no face there", "another's face there", "a copy", "cut off"],
 )
 def test_an_infrared_picture_must_hold_the_same_live_face_in_the_same_place(gallery, infrared, outcome, why):
-    answer, event = told(asked(photo(1), ir_image=infrared), gallery)
+    answer, event = told(asked(photo(1), ir_picture=infrared), gallery)
     assert event.outcome == outcome
     if why is not None:
         assert event.liveness.mode == "liveness_rgb_ir"
@@ -192,7 +192,7 @@ def test_an_infrared_picture_must_hold_the_same_live_face_in_the_same_place(gall
 def test_each_liveness_check_is_told_with_its_value_and_its_limit_in_the_event_and_to_who_asks(gallery):
     limits = LivenessLimits(rgb_moire=99.0, ir_same_person=0.1, ir_copy=0.99)
     policy = Policy(liveness_threshold=0.25, liveness_limits=limits)
-    request = asked(photo(1), ir_image=photo(1, infrared=True), with_debug_info=True)
+    request = asked(photo(1), ir_picture=photo(1, infrared=True), with_debug_info=True)
     answer, event = told(request, gallery, policy)
 
     assert answer.debug.liveness == event.liveness

@@ -164,14 +164,14 @@ async def test_slow_answers_alone_keep_nobody_out_who_has_nothing_under_way() ->
 
 def test_bytes_are_held_and_released() -> None:
     admission = Admission(2, 90, 3.0)
-    admission.hold("a", 60)
+    admission.reserve("a", 60)
     with pytest.raises(Shed) as shed:
-        admission.hold("a", 1)
+        admission.reserve("a", 1)
     assert shed.value.reason == "memory"
-    admission.hold("b", 20)
+    admission.reserve("b", 20)
     admission.release("a", 60)
     admission.release("b", 20)
-    assert admission.held_bytes == 0
+    assert admission.reserved_bytes == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 300)), max_size=300))
@@ -179,17 +179,17 @@ def test_whatever_others_hold_there_is_room_for_one_who_comes(asked: list[tuple[
     admission = Admission(2, 100_000, 3.0)
     for peer, size in asked:
         try:
-            admission.hold(f"{peer}", size * 100)
+            admission.reserve(f"{peer}", size * 100)
         except Shed:
             continue
-    assert admission.held_bytes <= 100_000
-    free = 100_000 - admission.held_bytes
+    assert admission.reserved_bytes <= 100_000
+    free = 100_000 - admission.reserved_bytes
     assert free > 0
-    admission.hold("newcomer", 2 * free // 3)
+    admission.reserve("newcomer", 2 * free // 3)
 
 
 async def test_what_waits_for_the_admin_topic_keeps_no_match_waiting() -> None:
-    admission = Admission(max_in_flight=400, max_held_bytes=1000, deadline_s=3.0)
+    admission = Admission(max_in_flight=400, max_reserved_bytes=1000, deadline_s=3.0)
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         for _ in range(admission.admin_line.limit):

@@ -12,8 +12,8 @@ def crowd_of(*connections: tuple[str, State]) -> Crowd[int]:
     """Connections 0, 1, 2 and so on of these peers."""
     crowd: Crowd[int] = Crowd()
     for number, (peer, state) in enumerate(connections):
-        crowd.came(number, peer)
-        crowd.is_now(number, state)
+        crowd.add(number, peer)
+        crowd.set_state(number, state)
     return crowd
 
 
@@ -23,8 +23,8 @@ IDLE, ARRIVING, SERVED = State.IDLE, State.ARRIVING, State.SERVED
 def test_the_longest_idle_one_of_the_peer_that_has_most() -> None:
     crowd = crowd_of(("b", IDLE), ("a", SERVED), ("a", IDLE), ("a", IDLE), ("b", IDLE))
     assert crowd.to_close("new") == 2
-    crowd.is_now(2, SERVED)
-    crowd.is_now(2, IDLE)
+    crowd.set_state(2, SERVED)
+    crowd.set_state(2, IDLE)
     assert crowd.to_close("new") == 3
     assert crowd.to_close("a") == 3, "a peer that has most makes way for itself"
 
@@ -38,7 +38,7 @@ def test_without_an_idle_one_the_request_that_has_been_arriving_for_longest() ->
 def test_no_request_that_is_served_is_cut_off() -> None:
     crowd = crowd_of(("a", SERVED), ("a", SERVED), ("b", IDLE), ("c", SERVED))
     assert crowd.to_close("new") == 2, "then of the next"
-    crowd.is_now(2, SERVED)
+    crowd.set_state(2, SERVED)
     assert crowd.to_close("new") is None
 
 
@@ -57,7 +57,7 @@ class CrowdModel(RuleBasedStateMachine):
     @rule(peer=st.sampled_from("abcdef"))
     def came(self, peer: str) -> None:
         self.number += 1
-        self.crowd.came(self.number, peer)
+        self.crowd.add(self.number, peer)
         self.model[self.number] = (peer, State.IDLE)
 
     @rule(place=st.integers(0, 50), state=st.sampled_from(list(State)))
@@ -65,13 +65,13 @@ class CrowdModel(RuleBasedStateMachine):
         if self.model:
             connection = list(self.model)[place % len(self.model)]
             peer, before = self.model[connection]
-            self.crowd.is_now(connection, state)
+            self.crowd.set_state(connection, state)
             if before is not state:
                 self.model[connection] = (peer, state)
 
     @rule(place=st.integers(0, 50))
     def went(self, place: int) -> None:
-        self.crowd.went(place)
+        self.crowd.remove(place)
         self.model.pop(place, None)
 
     @rule(newcomer=st.sampled_from("abcxyz"))

@@ -44,6 +44,7 @@ class World(RuleBasedStateMachine):
         self.answered: ev.Commit | ev.Rewind | None = None
         self.timer: ev.Wait | None = None
         self.timers: dict[int, ev.Wait] = {}
+        self.last_step = 0
         self.pauses: list[float] = []  # since the last commit that succeeded
         self.paused = self.ended = self.stopped = self.unsure = False
         self.next = self.done
@@ -132,7 +133,8 @@ class World(RuleBasedStateMachine):
     def check_wait(self, wait: ev.Wait) -> None:
         assert (self.asked, self.timer) == (None, None)
         assert not self.ended
-        assert wait.step not in self.timers, "a step is used twice"
+        assert wait.step > self.last_step, "a step is used twice"
+        self.last_step = wait.step
         if isinstance(self.answered, ev.Rewind) and isinstance(self.event, ev.Failed):
             assert wait.seconds == 2.0
         elif self.paused:
@@ -214,10 +216,11 @@ class World(RuleBasedStateMachine):
         self.pass_time(data.draw(st.sampled_from(sorted(self.timers))))
 
     def pass_time(self, step: int) -> None:
-        in_force = self.timer is self.timers[step] and not self.ended
-        given = self.report(ev.TimeOver(step))
-        assert bool(given) is in_force, "a wait ends that is not in force, or does not end"
-        del self.timers[step]
+        wait = self.timers.pop(step)
+        in_force = wait is self.timer
+        self.timer = None if in_force else self.timer
+        had_ended, given = self.ended, self.report(ev.TimeOver(step))
+        assert bool(given) is (in_force and not had_ended), "a wait ends that is not in force, or does not end"
 
     def end_moment(self) -> None:
         if self.timer is not None:

@@ -39,12 +39,12 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 def asked(kind: str, **fields: Any) -> Any:
     if kind == "fiqa":
-        return FiqaRequest(request_id="r1", image=PICTURES[0], received_time_s=1.0)
+        return FiqaRequest(request_id="r1", picture=PICTURES[0], received_time_s=1.0)
     required: dict[str, Any] = {"request_id": "r1", "compare_time_s": 1.0, "received_time_s": 1.0}
     if kind == "match":
-        return MatchRequest(device_ip="10.0.0.1", image=PICTURES[0], **required, **fields)
+        return MatchRequest(device_ip="10.0.0.1", picture=PICTURES[0], **required, **fields)
     face, card = PICTURES
-    return CompareRequest(face_image=face, card_image=card, **required, **fields)
+    return CompareRequest(face_picture=face, card_picture=card, **required, **fields)
 
 
 def emitted(kind: str, *, evidence: bool = True, envelope: dict[str, Any] | None = None, **fields: Any) -> Emission:
