@@ -4,6 +4,7 @@ A decoded picture of 32 megapixels takes about 100 MB. By default, glibc adapts 
 one set for every thread that has used one, so a server would stay several times as large as necessary.
 """
 
+import asyncio
 import ctypes
 import platform
 
@@ -16,6 +17,23 @@ this amount stays allocated. The blocks of a picture of 640 x 480 are smaller, s
 
 ARENAS = 2
 """The number of heaps for all threads together; each heap keeps the memory that its own threads have freed."""
+
+
+_TRIM_EVERY_S = 2.0
+
+
+async def trim_memory() -> None:
+    """Return freed memory of the heaps to the system, every two seconds, for ever; without glibc, do nothing.
+
+    A heap returns only what is free at its end: one small block above large freed ones would keep them allocated.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    trim = ctypes.CDLL(None).malloc_trim
+    while True:
+        await asyncio.sleep(_TRIM_EVERY_S)
+        # In a thread, because a heap that a matching thread uses at the moment has to be waited for.
+        await asyncio.to_thread(trim, LARGE_BYTES)
 
 
 def give_memory_back() -> bool:

@@ -20,7 +20,7 @@ from contract.people.directory import Directory
 from ingest.server import Ingress
 from picturematch.health import HealthServer
 from picturematch.log_metrics import watch_log
-from picturematch.memory import give_memory_back
+from picturematch.memory import give_memory_back, trim_memory
 from picturematch.opening import Clock, condition_of, open_broker, require_topics
 from picturematch.people_topic import PeopleTopic
 from picturematch.settings import Settings
@@ -130,6 +130,7 @@ async def run_roles(
         return [*starting, *unread, *lost, *([trouble] if trouble else []), *people_topic.not_ready()]
 
     async with AsyncExitStack() as stack:
+        stack.callback(asyncio.create_task(trim_memory()).cancel)
         broker = await stack.enter_async_context(open_broker(settings, "owner", clock, patient=True))
         watch_log(registry, lambda: condition_of(broker))
         reachable = broker.available()
