@@ -19,9 +19,9 @@ from contract.capture import (
     last_lines,
     parse_lines,
     picture_file,
-    picture_sha256,
 )
 from contract.files import HALF_WRITTEN, cannot_be_written, half_written, sync_folder, try_lock
+from contract.pictures.digest import picture_digest
 
 
 class CaptureFolder:
@@ -67,7 +67,7 @@ class CaptureFolder:
 
     def keep_picture(self, picture: bytes) -> str:
         """Store a picture, unless it is stored already, and return its sha256 (hex)."""
-        sha256 = picture_sha256(picture)
+        sha256 = picture_digest(picture)
         path = self._folder / picture_file(sha256)
         if path.exists():
             return sha256

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clients.picture_file import UnusablePicture, read_picture
-from contract.capture import CapturedRequest, CaptureError, CaptureLine, picture_sha256
+from contract.capture import CapturedRequest, CaptureError, CaptureLine
 from contract.errors import PictureRefused
+from contract.pictures.digest import picture_digest
 from contract.pictures.headers import picture_header
 from contract.when import parse_when
 
@@ -65,7 +66,7 @@ def _request(where: str, number: int, row: dict[str, str], root: Path) -> Handma
         CaptureLine(
             request_id=f"handmade-{number}",
             request=CapturedRequest(
-                picture=picture_sha256(picture), device_ip=row["device_ip"], compare_time=compare_time
+                picture=picture_digest(picture), device_ip=row["device_ip"], compare_time=compare_time
             ),
             received_time=compare_time,
             expected_identity_id="" if expected == STRANGER_MARK else expected,

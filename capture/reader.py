@@ -11,8 +11,8 @@ from contract.capture import (
     check_manifest,
     parse_lines,
     picture_file,
-    picture_sha256,
 )
+from contract.pictures.digest import picture_digest
 
 
 class CaptureReader:
@@ -59,6 +59,6 @@ class CaptureReader:
             data = (self._folder / picture_file(sha256)).read_bytes()
         except OSError as error:
             raise CaptureError(f"{picture_file(sha256)} cannot be read: {error.strerror}") from error
-        if picture_sha256(data) != sha256:
+        if picture_digest(data) != sha256:
             raise CaptureError(f"{picture_file(sha256)} is damaged: its sha256 is not its name")
         return data

@@ -11,7 +11,6 @@ Unknown fields are ignored, so that an older program can read a capture to which
 field that changes its meaning needs a new format version.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -20,6 +19,7 @@ import msgspec
 from contract.events import Event, RequestPlace
 from contract.messages import MatchRequest
 from contract.operator_error import OperatorError
+from contract.pictures.digest import picture_digest
 from contract.terms import LivenessMode, Message
 
 FORMAT: Literal["picturematch-capture"] = "picturematch-capture"
@@ -100,11 +100,6 @@ _line_decoder = msgspec.json.Decoder(CaptureLine)
 _manifest_decoder = msgspec.json.Decoder(CaptureManifest)
 
 
-def picture_sha256(picture: bytes) -> str:
-    """Return the name of a picture in a capture: the sha256 of the picture's bytes, in hex."""
-    return hashlib.sha256(picture).hexdigest()
-
-
 def picture_file(sha256: str) -> str:
     """Return the path of a picture's file, relative to the capture's folder."""
     return f"{PICTURES_FOLDER}/{sha256}.jpg"
@@ -118,8 +113,8 @@ def line_of(request: MatchRequest, place: RequestPlace, decision: CapturedDecisi
         received_time=request.received_time_s,
         decision=decision,
         request=CapturedRequest(
-            picture=picture_sha256(request.picture),
-            ir_picture=None if request.ir_picture is None else picture_sha256(request.ir_picture),
+            picture=picture_digest(request.picture),
+            ir_picture=None if request.ir_picture is None else picture_digest(request.ir_picture),
             device_ip=request.device_ip,
             compare_time=request.compare_time_s,
             need_register_photo=request.need_register_photo,

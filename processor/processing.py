@@ -16,10 +16,10 @@ import msgspec
 from broker.port import BrokerError, Record
 from contract.errors import Code, Refusal, Refused
 from contract.messages import Effort, Request, decode_request
+from contract.pictures.digest import picture_digest
 from engine.calls import UNREADABLE, Call, Change, Query, call_of
 from engine.calls.call import Decision
 from engine.calls.people import NOTHING_PREPARED, Prepared
-from engine.calls.reporting import picture_digest
 from engine.calls.unreadable import UNREADABLE_DECISION, UnreadableRequest
 from engine.context import Context
 from engine.gallery.port import FaceId

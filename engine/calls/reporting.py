@@ -7,7 +7,6 @@ are `ce_` headers of the record, and the JSON is its value.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Protocol
 
 from contract.errors import Code, Refusal
@@ -112,11 +111,6 @@ def cloud_event_headers(event: Event, event_type: str, source: str) -> tuple[tup
         "content-type": "application/json",
     }
     return tuple((name, value.encode()) for name, value in attributes.items())
-
-
-def picture_digest(picture: bytes) -> str:
-    """Return the sha256 of a picture's bytes, in hex."""
-    return sha256(picture).hexdigest()
 
 
 def text_or_empty(value: object) -> str:

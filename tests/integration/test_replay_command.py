@@ -54,6 +54,7 @@ async def test_a_replay_posts_what_the_device_posted_and_the_same_is_status_0(tm
     assert ended.out == "3 same, 0 different, 0 not compared, 0 could not run\n"
     assert [path for path, _ in server.calls] == ["/SophonMatch/api/PictureMatch"] * 3
     assert server.headers["X-API-Key"] == "k"
+    assert server.headers["X-Replay-Of"] == "r2", "the last line of the capture"
     assert server.bodies[1] == {
         "device_ip": "gate-1",
         "compare_time": 1_700_000_000.125,

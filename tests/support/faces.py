@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.messages import EnrolRequest
+from contract.pictures.digest import picture_digest
 from engine.calls import Call, Query
 from engine.calls.enrol import EnrolCall
 from engine.calls.people import PersonDecision
-from engine.calls.reporting import Circumstances, picture_digest, refused_answer
+from engine.calls.reporting import Circumstances, refused_answer
 from engine.context import Context
 from engine.gallery.pending import PendingPeople
 from engine.gallery.people import People

@@ -14,10 +14,10 @@ from contract.capture import (
     last_lines,
     line_of,
     parse_lines,
-    picture_sha256,
 )
 from contract.events import RequestPlace
 from contract.messages import MatchRequest
+from contract.pictures.digest import picture_digest
 from tests.support.records import event_of, match_request, no_face
 
 PLACE = RequestPlace(topic="requests", partition=1, offset=12)
@@ -31,7 +31,7 @@ def test_a_line_that_was_written_is_read_as_it_was() -> None:
     assert list(parse_lines([format_line(line)])) == [(1, line)]
     assert line.decision is not None
     assert (line.decision.retcode, line.decision.identity_id, line.decision.score) == ("1", "7", 0.75)
-    assert line.request.picture == picture_sha256(request.picture)
+    assert line.request.picture == picture_digest(request.picture)
 
 
 def test_an_error_is_kept_by_its_code() -> None:
