@@ -31,33 +31,45 @@ class Code(IntEnum):
         code._value_, code.when = number, when
         return code
 
-    BAD_REQUEST = 40000, "not JSON, no object, not HTTP; a body that does not arrive; an encoding that is not served"
-    UNSUPPORT_CONTENT_TYPE = 40001, "not JSON; a missing content type, except where the call takes it for JSON"
-    EMPTY_REQUEST_JSON = 40002, "empty body"
-    IMAGE_ERROR = 40003, "bad base64; no whole picture, or a JPEG of a kind or in scans not read; any path not usable"
+    BAD_REQUEST = (
+        40000,
+        "the request is not HTTP; its body is no JSON object, does not arrive or has an unknown encoding",
+    )
+    UNSUPPORT_CONTENT_TYPE = 40001, "the content type is not JSON; it is missing, and the call does not assume JSON"
+    EMPTY_REQUEST_JSON = 40002, "the body is empty"
+    IMAGE_ERROR = (
+        40003,
+        "bad base64, a damaged picture or one of a kind that is not read, a path that cannot be used",
+    )
     NO_FACE = 40004, "no face was found"
-    BOOLEAN_ARGUMENT_ERROR = 40005, "a boolean field holds something else"
-    LOW_QUALITY_ERROR = 40006, "the message names the items"
-    IMAGE_SIZE_TOO_LARGE_ERROR = 40007, "pixels over the limit of the picture's kind, or more work than it may make"
+    BOOLEAN_ARGUMENT_ERROR = 40005, "the value of a boolean field is not a boolean"
+    LOW_QUALITY_ERROR = 40006, "the quality of the face is too low; the message names the items"
+    IMAGE_SIZE_TOO_LARGE_ERROR = 40007, "the picture has more pixels, or takes more work to decode, than its kind may"
     EMPTY_GROUP_ERROR = 40008, "nobody is enrolled"
     ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR = 40009, "the face of an enrolment photo is too small"
-    BAD_FEATURE_ERROR = 40010, "a feature of the wrong length, or not finite"
-    IDENTITY_EXSIT_ERROR = 40011, "the identity exists, not just as asked for, and `ignore_exist` is not set"
-    GROUP_NAME_ERROR = 40012, "malformed group or permission name, or an unknown one"
+    BAD_FEATURE_ERROR = 40010, "a feature has the wrong length, or a number in it is not finite"
+    IDENTITY_EXSIT_ERROR = 40011, "the identity exists and differs from the request, and `ignore_exist` is not set"
+    GROUP_NAME_ERROR = 40012, "the name of a group or permission is malformed or unknown"
     GROUP_LEN_ERROR = 40015, "the group is full"
     PARAM_ERROR = 40071, "a field is missing, of the wrong type or out of range; the message names it"
-    LIVENESS_DETECT_FAIL = 40080, "the message names the checks"
-    FOG_PARAM_ERROR = 40091, "40071 of the calls below /SophonFogSys"
-    UNAUTHORIZED = 40180, "no key or a wrong one; a foreign page or host name; with Retry-After: too many wrong keys"
-    NOT_FOUND = 40400, "unknown URL"
-    ID_NOT_FOUND = 40401, "unknown identity"
-    DEVICE_ID_NOT_FOUND = 40480, "`matching.unknown_device` is reject"
-    FOG_NOT_FOUND = 40491, "below /SophonFogSys: a group or another object is unknown; of people it is 40401"
-    METHOD_NOT_ALLOWED = 40580, "the URL takes other methods only"
-    PAYLOAD_TOO_LARGE = 41300, "a body or a picture over the limit"
-    INTERNAL_ERROR = 50080, "the message contains the request id"
-    OVERLOADED = 50380, "with Retry-After; the call cannot be done in time or at all now: see Overload"
-    TIMEOUT = 50480, "no answer within the deadline; as a rule nothing was done, see Events"
+    LIVENESS_DETECT_FAIL = 40080, "the face is not of a living person; the message names the checks"
+    FOG_PARAM_ERROR = 40091, "as 40071, in the calls below /SophonFogSys"
+    UNAUTHORIZED = (
+        40180,
+        "a missing or wrong key, a foreign page or host name; with Retry-After: too many wrong keys",
+    )
+    NOT_FOUND = 40400, "the URL is unknown"
+    ID_NOT_FOUND = 40401, "the identity is unknown"
+    DEVICE_ID_NOT_FOUND = 40480, "the device is unknown, and `matching.unknown_device` is reject"
+    FOG_NOT_FOUND = (
+        40491,
+        "below /SophonFogSys: a group or another object is unknown; an unknown person is 40401",
+    )
+    METHOD_NOT_ALLOWED = 40580, "the URL does not have this method"
+    PAYLOAD_TOO_LARGE = 41300, "the body or a picture is larger than its limit"
+    INTERNAL_ERROR = 50080, "an unexpected error; the message contains the request id"
+    OVERLOADED = 50380, "the server is overloaded or cannot work now; Retry-After says when to try again"
+    TIMEOUT = 50480, "there is no answer within the deadline; as a rule, nothing was done"
 
     @property
     def status(self) -> str:

@@ -39,9 +39,6 @@ class GuestOffsets:
                 "CREATE TABLE IF NOT EXISTS progress"
                 " (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL, committed_ms INTEGER)"
             )
-            columns = [name for _, name, *_ in self._connection.execute("PRAGMA table_info(progress)")]
-            if "committed_ms" not in columns:  # the file is of a version that did not record the time
-                self._connection.execute("ALTER TABLE progress ADD COLUMN committed_ms INTEGER")
         except OSError as error:
             raise BrokerError(f"{path} cannot be written: {remedy(error)}") from error
         except sqlite3.Error as error:

@@ -91,7 +91,7 @@ class Beats:
             try:
                 await self._beat()
             except Exception as error:  # noqa: BLE001 - beating must go on: without beats the member would count as dead
-                self._beat_outages.failed(f"group {self._group}: this member cannot write signs of life now: {error!r}")
+                self._beat_outages.failed(f"group {self._group}: this member cannot write beats now: {error!r}")
                 await self._drop_producer()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_S):
@@ -105,7 +105,7 @@ class Beats:
             self._producer = await start_producer(self._config.fleeting(), self._config.patience_s)
         async with asyncio.timeout(self._config.patience_s):
             await self._send()
-        self._beat_outages.recovered(f"group {self._group}: this member writes signs of life again")
+        self._beat_outages.recovered(f"group {self._group}: this member writes beats again")
 
     async def _send(self, *, leaves: bool = False) -> None:
         beat = Beat(self._group, self._instance, tuple(sorted(self._serves())), leaves)
@@ -133,7 +133,7 @@ class Beats:
         self._watch.forget(silent)
         if evicted:
             _log.warning(
-                "group %s: members without a sign of life were removed: %s; their partitions are assigned anew",
+                "group %s: members without beats were removed: %s; their partitions are assigned anew",
                 *(self._group, ", ".join(evicted)),
             )
 

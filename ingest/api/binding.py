@@ -88,7 +88,7 @@ class Binding:
     Attributes:
         declaration: the declaration of the call.
         handle: returns the answer, or raises Refused.
-        administrative: the requests of the call are written to the admin topic.
+        request: the kind of request that the call writes; None where it writes none.
         needs_people: the answer depends on the enrolled people, so the call is shed while a record of them cannot be
             read.
         is_page: the call is a page about the server: its answer contains nothing about people, and it is never shed.
@@ -96,9 +96,14 @@ class Binding:
 
     declaration: Declaration
     handle: Callable[[Call, Services], Awaitable[Rendered]]
-    administrative: bool = False
+    request: type[Request] | None = None
     needs_people: bool = False
     is_page: bool = False
+
+    @property
+    def administrative(self) -> bool:
+        """Whether the requests of the call are written to the admin topic."""
+        return self.request is not None and self.request.administrative
 
 
 async def read_body(call: Call, services: Services, declaration: Declaration) -> Values:

@@ -79,4 +79,7 @@ def _scores(found: FaceQuality) -> Scores:
     return msgspec.convert(scores, Scores)
 
 
-CALLS = (Binding(declaration=FIQA, handle=_fiqa), Binding(declaration=FIQA_V6, handle=_fiqa_v6))
+CALLS = (
+    Binding(declaration=FIQA, handle=_fiqa, request=FiqaRequest),
+    Binding(declaration=FIQA_V6, handle=_fiqa_v6, request=FiqaRequest),
+)

@@ -222,8 +222,8 @@ def _version_header(version: int) -> Headers:
 
 
 CALLS = (
-    Binding(declaration=ENROL, handle=_enrol, administrative=True, needs_people=True),
+    Binding(declaration=ENROL, handle=_enrol, request=EnrolRequest, needs_people=True),
     Binding(declaration=LIST, handle=_list, needs_people=True),
-    Binding(declaration=CHANGE, handle=_change, administrative=True, needs_people=True),
-    Binding(declaration=REMOVE, handle=_remove, administrative=True),
+    Binding(declaration=CHANGE, handle=_change, request=EnrolRequest, needs_people=True),
+    Binding(declaration=REMOVE, handle=_remove, request=DeleteRequest),
 )

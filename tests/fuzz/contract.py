@@ -7,7 +7,7 @@ import pybase64
 from contract.errors import Code, PictureRefused, Refused
 from contract.pictures.affordable import require_affordable
 from contract.pictures.headers import PictureHeader, picture_header
-from engine.vision.decode.versions import REDUCTIONS, as_jpeg, decode, fitting_reduction
+from engine.vision.decode.versions import REDUCTIONS, Versions, as_jpeg, decode
 from engine.vision.ports import Image
 from ingest.pictures import PictureLimits, decode_base64, from_base64
 
@@ -90,7 +90,10 @@ def _require_promised(image: Image, header: PictureHeader, max_pixels: int) -> N
 
 
 def _require_reduced(data: bytes, image: Image, max_pixels: int) -> None:
-    require(fitting_reduction(data, max_pixels, max(image.shape)) == 1, "a reduction below the side that was asked for")
+    require(
+        Versions(data, max_pixels).fitting_reduction(max(image.shape)) == 1,
+        "a reduction below the side that was asked for",
+    )
     if not data.startswith(_JPEG_MAGIC):
         return
     for reduction in REDUCTIONS:

@@ -99,15 +99,6 @@ class Versions:
         return self._data
 
 
-def fitting_reduction(data: bytes, max_pixels: int, least_side: int) -> int:
-    """Return the largest reduction that leaves the longer side at least `least_side` pixels; 1 means no reduction.
-
-    Raises:
-        PictureRefused: the errors of `decode` that follow from the headers.
-    """
-    return Versions(data, max_pixels).fitting_reduction(least_side)
-
-
 def as_jpeg(data: bytes, max_pixels: int) -> bytes:
     """Return the picture as a JPEG file: the file as sent if it is a JPEG, else an encoded one.
 

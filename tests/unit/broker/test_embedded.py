@@ -474,23 +474,6 @@ class TestGuests:
             assert values(await fetch_count(member, 1)) == [b"new"]
         assert [(s.reason, s.count) for s in skipped] == [(Skip.OTHER_LOG, 2)]
 
-    async def test_a_guest_reads_the_offsets_that_a_former_version_wrote(self, make: EmbeddedMake) -> None:
-        async with make.open() as broker:
-            await write(broker, b"0", b"1")
-            async with make.guest() as guest, guest.member(TOPIC, "sink") as member:
-                await member.commit(0, 0)
-        (file,) = (make.folder / "groups").glob("sink@*.sqlite")
-        file.unlink()
-        with sqlite3.connect(file) as former:
-            former.execute("CREATE TABLE progress (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL)")
-            former.execute("INSERT INTO progress VALUES (0, 1)")
-        former.close()
-        async with make.guest() as guest, guest.member(TOPIC, "sink") as member:
-            assert values(await fetch_count(member, 1)) == [b"1"]
-            await member.commit(0, 2)
-        async with make.guest() as guest, guest.member(TOPIC, "sink") as member:
-            assert await member.committed(0) == 2
-
     async def test_a_guest_goes_on_where_the_group_was_as_the_owners(self, make: EmbeddedMake) -> None:
         async with make.open() as broker:
             await write(broker, b"0", b"1")

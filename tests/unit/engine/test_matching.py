@@ -15,7 +15,7 @@ from engine.calls.match import MatchCall, MatchDecision
 from engine.calls.reporting import cloud_event_headers
 from engine.policy import LivenessLimits, Policy
 from engine.vision.decode.jpeg import encode_jpeg
-from engine.vision.decode.versions import fitting_reduction
+from engine.vision.decode.versions import Versions
 from engine.vision.finding import LEAST_SIDE
 from engine.vision.networks.standin import draw_face, draw_scene
 from tests.support.faces import MAX_PIXELS, MODELS, Enrolled, context, outcome_of, photo, scene
@@ -223,7 +223,7 @@ def test_moire_is_seen_in_a_photo_so_large_that_it_is_decoded_smaller(gallery, s
     y, x = np.mgrid[:2040, :2720]
     wave = strength * np.sin(2 * np.pi * (0.37 * x + 0.36 * y))
     sent = encode_jpeg(np.clip(picture + wave[:, :, np.newaxis], 0, 255).astype(np.uint8), quality=95)
-    assert fitting_reduction(sent, MAX_PIXELS, LEAST_SIDE) > 1
+    assert Versions(sent, MAX_PIXELS).fitting_reduction(LEAST_SIDE) > 1
 
     _, event = told(
         asked(sent, liveness_mode="liveness_rgb"), gallery, Policy(liveness_limits=LivenessLimits(rgb_moire=28))

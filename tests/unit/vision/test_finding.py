@@ -8,7 +8,7 @@ import pytest
 
 from contract.errors import PictureUnreadable
 from engine.timing import StageTimer
-from engine.vision.decode.versions import REDUCTIONS, decode, fitting_reduction
+from engine.vision.decode.versions import REDUCTIONS, Versions, decode
 from engine.vision.finding import ENOUGH, LEAST_SIDE, find_faces
 from engine.vision.networks.centerface import DetectorPolicy
 from engine.vision.ports import Box, Face, Image
@@ -106,9 +106,9 @@ def test_a_reduced_picture_is_held_to_be_whole_as_well():
 
 
 def test_the_reduction_leaves_the_side_that_is_asked_for():
-    assert fitting_reduction(PHOTO, LIMIT, 10_000) == 1
-    assert [fitting_reduction(PHOTO, LIMIT, WIDTH // factor) for factor in (1, 2, 4, 8)] == [1, 2, 4, 8]
-    assert fitting_reduction(PHOTO, LIMIT, WIDTH // 4 + 1) == 2
+    assert Versions(PHOTO, LIMIT).fitting_reduction(10_000) == 1
+    assert [Versions(PHOTO, LIMIT).fitting_reduction(WIDTH // factor) for factor in (1, 2, 4, 8)] == [1, 2, 4, 8]
+    assert Versions(PHOTO, LIMIT).fitting_reduction(WIDTH // 4 + 1) == 2
 
 
 def test_the_smallest_version_is_as_large_as_the_detectors_closest_look():
