@@ -21,7 +21,7 @@ MALE_FROM = 0.7
 this value it errs about as often with men as with women (docs/models.md)."""
 
 
-_ESTIMATE_FAILURES = (PictureRefused, ValueError, ArithmeticError, DamagedModel)
+_ESTIMATE_FAILURES = (PictureRefused, ValueError, ArithmeticError, IndexError, DamagedModel)
 """The errors that an unsuitable face or network raises; any other error is a fault of this program."""
 
 

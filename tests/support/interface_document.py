@@ -1,7 +1,7 @@
-"""The parts of docs/interface.md that are made from the declarations.
+"""The parts of docs/interface.md that are made from the declarations, and docs/event.schema.json.
 
 Such a part is between a marker that names a call (or "errors") and the next end marker.
-`python -m tests.support.interface_document` brings the document up to date.
+`python -m tests.support.interface_document` brings both documents up to date.
 """
 
 import json
@@ -12,9 +12,11 @@ from typing import Any
 
 from contract.calls.declaration import Declaration, Field
 from contract.errors import Code
+from contract.events import event_schema
 from ingest.api.listing import DECLARATIONS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "interface.md"
+SCHEMA = DOCUMENT.with_name("event.schema.json")
 _PART = re.compile(r"(<!-- declared: (.+?) -->\n).*?(<!-- end -->)", re.S)
 _LONGEST_TEXT = 40
 _WIDTH = 130
@@ -88,3 +90,4 @@ def _shown(value: Any, indent: str = "") -> str:
 
 if __name__ == "__main__":
     DOCUMENT.write_text(current(DOCUMENT.read_text()))
+    SCHEMA.write_text(json.dumps(event_schema(), indent=2, ensure_ascii=False) + "\n")

@@ -132,6 +132,19 @@ def test_what_is_no_finite_number_is_not_told(number: float):
     assert told == Attributes(mask=told.mask)
 
 
+@pytest.mark.parametrize("failure", [ValueError, IndexError, ZeroDivisionError])
+def test_a_network_that_fails_leaves_its_attribute_unknown(failure: type[Exception]):
+    def failing(*_: object) -> float:
+        raise failure
+
+    models = replace(stand_in_models(), age=failing, sex=lambda *_: 0.9)
+    scene = draw_scene(300, 300, [(draw_face(1), 60, 60)])
+
+    told = measure_attributes(scene, models.detector(scene)[0], models)
+
+    assert (told.age_years, told.sex) == (None, "male")
+
+
 def test_of_a_face_whose_landmarks_fall_together_no_mask_is_told():
     nowhere = Face(Box(40, 40, 50, 60), 0.9, np.zeros((5, 2), np.float32))
 
