@@ -12,7 +12,7 @@ from pathlib import Path
 from contract.messages import MatchRequest
 from engine.calls.match import MatchCall
 from engine.context import Context
-from engine.gallery.port import Gallery
+from engine.gallery.people import Snapshot
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 
@@ -30,8 +30,8 @@ class Throughput:
 class CoreBench:
     """Matches pictures with default settings on so many threads."""
 
-    def __init__(self, models: ModelSet, gallery: Gallery, max_pixels: int) -> None:
-        self._models, self._gallery, self._max_pixels = models, gallery, max_pixels
+    def __init__(self, models: ModelSet, snapshot: Snapshot, max_pixels: int) -> None:
+        self._models, self._snapshot, self._max_pixels = models, snapshot, max_pixels
 
     def run(self, jpegs: Sequence[bytes], count: int, threads: int) -> Throughput:
         """Match `count` pictures, the JPEGs in turn."""
@@ -46,7 +46,9 @@ class CoreBench:
         """Seconds that one picture took, less those in which the thread had no core."""
         request = MatchRequest(request_id="r", device_ip="d", picture=jpeg, compare_time_s=0.0, received_time_s=0.0)
         waited_s, began = _waited_for_a_core_s(), time.perf_counter()
-        MatchCall().decide(request, self._gallery, Context(self._models, Policy(), self._max_pixels, time.perf_counter))
+        MatchCall().decide(
+            request, self._snapshot, Context(self._models, Policy(), self._max_pixels, time.perf_counter)
+        )
         spent_s, waits_s = time.perf_counter() - began, _waited_for_a_core_s()
         return None if waited_s is None or waits_s is None else spent_s - (waits_s - waited_s)
 

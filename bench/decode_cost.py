@@ -42,13 +42,13 @@ def main(ctx: click.Context, runs: int, only: str) -> None:
     settings = settings_of(ctx)
     install_missing(settings)
     models = open_models(settings)
-    gallery = DirectEngine(models, [], 100).gallery
+    snapshot = DirectEngine(models, [], 100).snapshot
     limit = settings.pictures.max_pixels
 
     def look(data: bytes) -> None:
         require_affordable(data, limit, settings.pictures.max_pixels_undecimated)
         request = MatchRequest(request_id="r", device_ip="d", picture=data, compare_time_s=0.0, received_time_s=0.0)
-        MatchCall().decide(request, gallery, Context(models, Policy(), limit, time.perf_counter))
+        MatchCall().decide(request, snapshot, Context(models, Policy(), limit, time.perf_counter))
 
     table = Table(title="milliseconds of processor time on one core")
     for column in ("picture", "size", "bytes", "answer", "check", "decode", "ratio", "look"):

@@ -137,9 +137,9 @@ class _Run:
         self._yardstick_gain: list[float] = []
         self._cores = os.cpu_count() or 1
         self._groups = _groups(settings, store, folder)
-        gallery = DirectEngine(models, [], people).gallery
-        self._stages = StageBench(models, gallery, max_pixels, self._clock)
-        self._core_bench = CoreBench(models, gallery, max_pixels)
+        snapshot = DirectEngine(models, [], people).snapshot
+        self._stages = StageBench(models, snapshot, max_pixels, self._clock)
+        self._core_bench = CoreBench(models, snapshot, max_pixels)
         self._naive = NaivePipeline(settings, store)
 
     def measure(self, each: int, rounds: int, load_before: float) -> Report:

@@ -41,10 +41,10 @@ def main(ctx: click.Context, pictures: Path | None, rounds: int) -> None:
     install_missing(settings)
     models = open_models(settings)
     context = Context(models, Policy(), settings.pictures.max_pixels, time.perf_counter)
-    gallery = DirectEngine(models, [], 1000).gallery
+    snapshot = DirectEngine(models, [], 1000).snapshot
     picture = bench_pictures(settings, pictures)[0]
     request = MatchRequest(request_id="0" * 32, device_ip="d", picture=picture, compare_time_s=0.0, received_time_s=0.0)
-    decision = MatchCall().decide(request, gallery, context)
+    decision = MatchCall().decide(request, snapshot, context)
     if decision.probe is None:
         raise click.ClickException("the first picture has no face; give --pictures a folder of faces")
     record = Record(settings.topics.requests, 0, 0, 0, b"d", b"")

@@ -26,8 +26,7 @@ from contract.people.keys import face_key, person_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from engine.calls.match import MatchCall
 from engine.context import Context
-from engine.gallery.people import People
-from engine.gallery.port import Gallery
+from engine.gallery.people import People, Snapshot
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 from picturematch.options import broker_option, settings_of
@@ -86,18 +85,18 @@ class DirectEngine:
             self._people.apply(_person(i, vector, models.embedder_identity))
 
     @property
-    def gallery(self) -> Gallery:
+    def snapshot(self) -> Snapshot:
         """Those people."""
-        return self._people.gallery()
+        return self._people.snapshot()
 
     def run(self, count: int, threads: int) -> LoadResult:
         """Match `count` pictures on so many threads."""
-        gallery = self._people.gallery()
+        snapshot = self._people.snapshot()
 
         def one(request: MatchRequest) -> tuple[float, bool]:
             began = time.perf_counter()
             decision = MatchCall().decide(
-                request, gallery, Context(self._models, Policy(), _MAX_PIXELS, time.perf_counter)
+                request, snapshot, Context(self._models, Policy(), _MAX_PIXELS, time.perf_counter)
             )
             return (time.perf_counter() - began) * 1000.0, decision.refusal is not None
 
@@ -120,7 +119,7 @@ class _Entry:
 def _person(number: int, vector: np.ndarray, model: str) -> Sequence[_Entry]:
     name = f"bench-{number}"
     face = FaceRecord(identity_id=name, number=0, embedder=model, templates={WHOLE_FACE: vector.tobytes()})
-    person = PersonRecord(identity_id=name, group_names=("default_group",), info={}, faces=(0,), next_face=1)
+    person = PersonRecord(identity_id=name, group_ids=("default_group",), info={}, faces=(0,), next_face=1)
     return (
         _Entry(face_key(name, 0, model), encode(face), 2 * number),
         _Entry(person_key(name), encode(person), 2 * number + 1),

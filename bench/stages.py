@@ -8,7 +8,7 @@ import numpy as np
 from contract.messages import MatchRequest
 from engine.calls.match import MatchCall, MatchDecision
 from engine.context import Context
-from engine.gallery.port import Gallery
+from engine.gallery.people import Snapshot
 from engine.policy import LivenessLimits, Policy, QualityLimits
 from engine.timing import Clock
 from engine.vision.ports import Face, HeadPose, Image, ModelSet, PoseNet
@@ -45,11 +45,11 @@ def spread_of(spent_ms: Sequence[float]) -> Spread:
 class StageBench:
     """Decides pictures one after the other and keeps what each stage took."""
 
-    def __init__(self, models: ModelSet, gallery: Gallery, max_pixels: int, clock: Clock) -> None:
+    def __init__(self, models: ModelSet, snapshot: Snapshot, max_pixels: int, clock: Clock) -> None:
         """`clock` tells seconds: of the wall, or of this thread's processor time."""
         self._pose = _TimedPose(models.pose, clock)
         self._models = replace(models, pose=self._pose)
-        self._gallery, self._max_pixels, self._clock = gallery, max_pixels, clock
+        self._snapshot, self._max_pixels, self._clock = snapshot, max_pixels, clock
         self._full = Policy(
             match_quality="custom", custom_quality=_MEASURE_ALL, liveness_threshold=0.0, liveness_limits=_TAKE_ALL
         )
@@ -102,7 +102,7 @@ class StageBench:
         )
         began = self._clock()
         decision = MatchCall().decide(
-            request, self._gallery, Context(self._models, policy, self._max_pixels, self._clock)
+            request, self._snapshot, Context(self._models, policy, self._max_pixels, self._clock)
         )
         whole_ms = (self._clock() - began) * 1000.0
         return decision, {**decision.timings_ms, "": whole_ms}

@@ -151,6 +151,96 @@ class FiqaRequest(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=Tr
         return self.request_id.encode()
 
 
+class _SiteRequest(Message, frozen=True, kw_only=True):
+    """The fields of every request that changes the site (contract.people.site)."""
+
+    request_id: str
+    received_time_s: float
+
+    administrative: ClassVar[bool] = True
+
+    @property
+    def key(self) -> bytes:
+        """The key of the request's record and of its event: the request's id."""
+        return self.request_id.encode()
+
+
+SiteAction = Literal["create", "change", "delete"]
+
+
+class GroupRequest(_SiteRequest, tag="group", tag_field="kind", frozen=True, kw_only=True):
+    """Create, change or delete the group `name`. `recursive`: the people who are in this group only are deleted too."""
+
+    action: SiteAction
+    name: str
+    description: str | None = None
+    info: dict[str, Any] | None = None
+    recursive: bool = False
+
+
+class MembersRequest(_SiteRequest, tag="members", tag_field="kind", frozen=True, kw_only=True):
+    """Add people to a group, or remove them from it; unknown people are skipped."""
+
+    action: Literal["add", "remove"]
+    group_name: str
+    identity_ids: tuple[str, ...]
+
+
+class PermissionRequest(_SiteRequest, tag="permission", tag_field="kind", frozen=True, kw_only=True):
+    """Create, change or delete a permission, which `permission_id` names or else `name`.
+
+    A create request has the `name`, and may have the `permission_id` of the new permission. `new_name` renames the
+    permission. `recursive`: the people who have this permission only are deleted too.
+    """
+
+    action: SiteAction
+    name: str | None = None
+    permission_id: str | None = None
+    new_name: str | None = None
+    description: str | None = None
+    info: dict[str, Any] | None = None
+    recursive: bool = False
+
+
+class DeviceChange(Message, frozen=True, kw_only=True):
+    """One device of a DevicesRequest, with the fields of contract.people.site.DeviceRecord; None: not in the request."""
+
+    device_id: str | None = None
+    name: str | None = None
+    address: str | None = None
+    device_type: str | None = None
+    group_id: str | None = None
+    permission_id: str | None = None
+    details: dict[str, Any] | None = None
+    liveness_floor: LivenessMode | None = None
+    quality_level: QualityLevel | None = None
+    min_face_size: int | None = None
+
+
+class DevicesRequest(_SiteRequest, tag="devices", tag_field="kind", frozen=True, kw_only=True):
+    """Create, change or delete devices; `clear_all` deletes all devices."""
+
+    action: SiteAction
+    devices: tuple[DeviceChange, ...] = ()
+    clear_all: bool = False
+
+
+class SettingsRequest(_SiteRequest, tag="settings", tag_field="kind", frozen=True, kw_only=True):
+    """Set settings of the site: name -> value; None deletes the setting."""
+
+    values: dict[str, Any]
+
+
+class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only=True):
+    """Create or delete an API key. `sha256`: the hash of a new key; the request never contains the key itself."""
+
+    action: Literal["create", "delete"]
+    key_id: str
+    name: str = ""
+    role: Literal["device", "operator", "administrator"] = "device"
+    sha256: bytes = b""
+
+
 PersonRequest = EnrolRequest | DeleteRequest
 Request = MatchRequest | CompareRequest | FiqaRequest | PersonRequest
 """The requests: administrative requests are written to the admin topic, which has one partition and therefore one order
@@ -229,6 +319,72 @@ class DeletedAnswer(Message, tag="deleted", tag_field="kind", frozen=True, kw_on
 
     identity_id: str
     group_names: tuple[str, ...] = ()
+
+
+class GroupAnswer(Message, tag="group", tag_field="kind", frozen=True, kw_only=True):
+    """The success of a GroupRequest: the group afterwards or, where it was deleted, before; and who was deleted."""
+
+    group_id: str
+    name: str
+    description: str = ""
+    info: dict[str, Any] = msgspec.field(default_factory=dict)
+    people_deleted: int = 0
+
+
+class MembersAnswer(Message, tag="members", tag_field="kind", frozen=True, kw_only=True):
+    """The success of a MembersRequest: the people in the group afterwards, and the unknown people of the request."""
+
+    group_name: str
+    identity_ids: tuple[str, ...]
+    failed: tuple[str, ...] = ()
+
+
+class PermissionAnswer(Message, tag="permission", tag_field="kind", frozen=True, kw_only=True):
+    """The success of a PermissionRequest: the permission as in GroupAnswer, and the number of people deleted."""
+
+    permission_id: str
+    name: str
+    description: str = ""
+    info: dict[str, Any] = msgspec.field(default_factory=dict)
+    people_deleted: int = 0
+
+
+class FailedDevice(Message, frozen=True, kw_only=True):
+    """A device of a DevicesRequest that was not created, changed or deleted, and the reason in one sentence."""
+
+    reason: str
+    code: int
+    device_id: str | None = None
+    name: str | None = None
+    address: str | None = None
+
+
+class NamedDevice(Message, frozen=True, kw_only=True):
+    """A device that was created, changed or deleted."""
+
+    device_id: str
+    name: str
+
+
+class DevicesAnswer(Message, tag="devices", tag_field="kind", frozen=True, kw_only=True):
+    """The success of a DevicesRequest: the devices that were changed as asked, and those that were not."""
+
+    succeeded: tuple[NamedDevice, ...]
+    failed: tuple[FailedDevice, ...] = ()
+
+
+class SettingsAnswer(Message, tag="settings", tag_field="kind", frozen=True, kw_only=True):
+    """The success of a SettingsRequest: the settings of the request as they are in force now."""
+
+    values: dict[str, Any]
+
+
+class KeyAnswer(Message, tag="key", tag_field="kind", frozen=True, kw_only=True):
+    """The success of a KeyRequest."""
+
+    key_id: str
+    name: str
+    role: Literal["device", "operator", "administrator"]
 
 
 class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_only=True):

@@ -5,6 +5,9 @@ from typing import Literal
 import msgspec
 
 DEFAULT_GROUP = "default_group"
+"""The id and the name of the group that always exists."""
+DEFAULT_PERMISSION = "0"
+"""The id and the name of the permission that always exists."""
 STRANGER = "stranger"
 
 LivenessMode = Literal["liveness_off", "liveness_rgb", "liveness_rgb_ir"]

@@ -16,7 +16,7 @@ from typing import Any, cast
 from broker.port import NewRecord, Position
 from engine.calls import Change
 from engine.calls.call import Decision
-from engine.calls.people import PEOPLE_UNREADABLE, PersonDecision
+from engine.calls.people import PEOPLE_UNREADABLE, ChangeDecision
 from engine.gallery.pending import PendingPeople
 from processor.commits import Commits, NotMade
 from processor.outputs import Emission, version_after
@@ -36,7 +36,7 @@ class _Decided:
 
     processed: Processed
     decision: Decision
-    change: PersonDecision | None = None
+    change: ChangeDecision | None = None
 
 
 class AdminCommits(Commits):
@@ -79,7 +79,7 @@ class AdminCommits(Commits):
             return _Decided(replace(processed, failure=failure), decision)
         if not decision.changes:
             return _Decided(processed, decision)
-        pending.decided(decision.identity_id, decision.after)
+        pending.decided(decision.people, decision.site)
         return _Decided(processed, decision, decision)
 
     async def _write_decided(self, decided: Sequence[_Decided]) -> list[Emission]:

@@ -14,7 +14,7 @@ from contract.messages import Answer, DeadLetter, Reply, encode
 from contract.topics import Topics
 from engine.calls import Query
 from engine.calls.call import Decision
-from engine.calls.people import PersonDecision
+from engine.calls.people import ChangeDecision
 from engine.calls.reporting import Circumstances, cloud_event_headers, refused_answer
 from engine.context import Context
 from processor.processing import Processed, digests_of
@@ -94,11 +94,11 @@ class Emitter:
         records = (*kept, *_reply(done, answer, gallery_version), *self._dead_letter(done))
         return Emission(call.kind, decision.outcome, decision.timings_ms, records, kept=bool(kept))
 
-    def photos(self, decision: PersonDecision) -> tuple[NewRecord, ...]:
+    def photos(self, decision: ChangeDecision) -> tuple[NewRecord, ...]:
         """Return the decision's records of the photos topic."""
         return tuple(NewRecord(self.topics.photos, key, value) for key, value in decision.photos)
 
-    def people(self, decision: PersonDecision, photos: Sequence[Position]) -> tuple[NewRecord, ...]:
+    def people(self, decision: ChangeDecision, photos: Sequence[Position]) -> tuple[NewRecord, ...]:
         """Return the decision's records of the people topic; `photos` are the positions of its photos."""
         records = decision.people_records([(place.partition, place.offset) for place in photos])
         return tuple(NewRecord(self.topics.people, key, value, partition=0) for key, value in records)

@@ -152,10 +152,10 @@ class Processing:
         call = cast("Query[Any, Any]", processed.call)
         if call.searches:
             await self._wait_for_gallery(envelope)
-        gallery = self._access.people.gallery()
-        decision, digests = await self._in_pool(processed, lambda: call.decide(request, gallery, self._context))
+        snapshot = self._access.people.snapshot()
+        decision, digests = await self._in_pool(processed, lambda: call.decide(request, snapshot, self._context))
         photo = await self._photo(envelope, call.photos(request, decision, self._context))
-        return replace(processed, decision=decision, gallery_version=gallery.version, photo=photo, digests=digests)
+        return replace(processed, decision=decision, gallery_version=snapshot.version, photo=photo, digests=digests)
 
     async def _prepare(self, processed: Processed) -> Processed:
         call = cast("Change[Any]", processed.call)
@@ -165,9 +165,9 @@ class Processing:
         return replace(processed, prepared=prepared, digests=digests)
 
     def _refused(self, processed: Processed, refusal: Refusal) -> Processed:
-        gallery = self._access.people.gallery()
-        decision = processed.call.refuse(processed.request, refusal, gallery, self._context)
-        return replace(processed, decision=decision, gallery_version=gallery.version, photo=None)
+        snapshot = self._access.people.snapshot()
+        decision = processed.call.refuse(processed.request, refusal, snapshot, self._context)
+        return replace(processed, decision=decision, gallery_version=snapshot.version, photo=None)
 
     def _unreadable(self, record: Record, envelope: Envelope, error: str) -> Processed:
         return unreadable(record, envelope, Failure("decode", error))

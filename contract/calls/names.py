@@ -6,13 +6,13 @@ from typing import Any
 
 from contract.calls.rules import MISLEADING, Rule, param_error, string
 from contract.errors import Code, Refused
+from contract.terms import DEFAULT_PERMISSION
 from contract.text import misleads, steers
 
 MAX_SCOPE_NAME_CHARS = 64
 MAX_IDENTITY_CHARS = 64
 MAX_DEVICE_CHARS = 255
 MAX_PERMISSIONS = 100
-DEFAULT_PERMISSION = "0"
 
 _HOST_LIKE = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _IP_CHARACTERS = re.compile(r"[0-9A-Za-z.:%_-]+")

@@ -1,24 +1,35 @@
-"""The fold of the people topic without embeddings: who is enrolled, with which faces and photos.
+"""The fold of the people topic without embeddings: the site, and who is enrolled, with which faces and photos.
 
 The people topic is the only store of people; the fold is its contents in memory. The records of one person
 (contract.people.records) have the keys person/ID and face/ID/N/EMBEDDER. A face counts only while the record of its
-person names the face, so half of an enrolment is never used.
+person names the face, so half of an enrolment is never used. The groups, permissions, devices, settings and API keys
+are the `site` (contract.people.site).
 
 The fold remembers an unreadable record under its key until a later record of that key replaces it. As long as the fold
 remembers one, it may lack a person, and no decision should be based on the fold: see `Directory.unreadable`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import Protocol
 
-from contract.people.keys import FaceKey, NotReadable, PersonKey, face_key, key_of, parse_key, person_key
+from contract.people.keys import (
+    FaceKey,
+    NotReadable,
+    PeopleKey,
+    PersonKey,
+    SiteKey,
+    face_key,
+    key_of,
+    parse_key,
+    person_key,
+)
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
+from contract.people.site import Site, read_site_record
 from contract.people.unreadable import UnreadableRecord, read_face, read_person
-from contract.terms import DEFAULT_GROUP
 from contract.vectors import Vector
 
 
@@ -54,6 +65,7 @@ class Directory:
 
     def __init__(self, embedder: str | None = None, dimension: int = 0) -> None:
         self.version = 0
+        self.site = Site()
         self._embedder, self._dimension = embedder, dimension
         self._persons: dict[str, PersonRecord] = {}
         self._faces: dict[FaceKey, PhotoReference | None] = {}
@@ -116,6 +128,10 @@ class Directory:
         """Return the record of the person with that id, or None."""
         return self._persons.get(identity_id)
 
+    def everybody(self) -> Iterator[PersonRecord]:
+        """Yield the record of every person, in no particular order."""
+        yield from self._persons.values()
+
     def embedders(self, identity_id: str, number: int) -> tuple[str, ...]:
         """Return the identities of the embedders by which that face has a record."""
         return tuple(e for e in self._faces_of if FaceKey(identity_id, number, e) in self._faces)
@@ -125,11 +141,7 @@ class Directory:
         references = (self._faces[FaceKey(identity_id, number, e)] for e in self.embedders(identity_id, number))
         return next((reference for reference in references if reference is not None), None)
 
-    def has_group(self, name: str) -> bool:
-        """Return whether a group of that name exists."""
-        return name == DEFAULT_GROUP
-
-    def page(self, group_name: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
+    def page(self, group_id: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
         """Return at most `limit` people of a group (None: of all groups), sorted by identity_id, without the first
         `skip`."""
         if not self._ordered:
@@ -138,26 +150,30 @@ class Directory:
             self._order = sorted(dict.fromkeys(chain(known, self._persons)))
             self._ordered = True
         people = (self._persons[i] for i in self._order)
-        if group_name is not None:
-            people = (p for p in people if group_name in p.group_names)
+        if group_id is not None:
+            people = (p for p in people if group_id in p.group_ids)
         return list(islice(people, skip, skip + limit))
 
     def _fold(self, entry: Entry) -> None:
         if entry.key is None:
             raise NotReadable("it has no key")
         if entry.value is None:
-            with suppress(NotReadable):  # a key that names no person and no face has nothing to remove
+            with suppress(NotReadable):  # a key that is of no known kind has nothing to remove
                 self._remove(parse_key(entry.key))
             return
         key = parse_key(entry.key)
         if isinstance(key, PersonKey):
             self._put_person(key.identity_id, read_person(key, entry.value))
+        elif isinstance(key, SiteKey):
+            self.site = self.site.put(read_site_record(key, entry.value))
         else:
             self._put_face(key, *read_face(key, entry.value, self._embedder, self._dimension))
 
-    def _remove(self, key: PersonKey | FaceKey) -> None:
+    def _remove(self, key: PeopleKey) -> None:
         if isinstance(key, PersonKey):
             self._put_person(key.identity_id, None)
+        elif isinstance(key, SiteKey):
+            self.site = self.site.without(key)
         else:
             self._remove_face(key)
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from contract.people.directory import Entry
-from contract.people.keys import NotReadable, PersonKey, key_of, parse_key
+from contract.people.keys import NotReadable, PersonKey, SiteKey, key_of, parse_key, person_of
+from contract.people.site import read_site_record
 from contract.people.unreadable import UnreadableRecord, read_face, read_person
 
 
@@ -58,7 +59,7 @@ class Inventory:
 
 def _is_about(key: bytes, identity_id: str) -> bool:
     try:
-        return parse_key(key).identity_id == identity_id
+        return person_of(parse_key(key)) == identity_id
     except NotReadable:
         return False
 
@@ -68,6 +69,8 @@ def _why_not_readable(key: bytes, value: bytes) -> str | None:
         named = parse_key(key)
         if isinstance(named, PersonKey):
             read_person(named, value)
+        elif isinstance(named, SiteKey):
+            read_site_record(named, value)
         else:
             read_face(named, value, embedder=None, dimension=0)
     except NotReadable as error:

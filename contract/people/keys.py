@@ -1,6 +1,7 @@
 """The keys of the people topic and of the photos topic."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 from urllib.parse import quote, unquote
 
 _SHOWN_CHARACTERS = 200
@@ -26,7 +27,19 @@ class FaceKey:
     embedder: str
 
 
-PeopleKey = PersonKey | FaceKey
+SiteKind = Literal["group", "permission", "device", "setting", "key"]
+SITE_KINDS: tuple[SiteKind, ...] = get_args(SiteKind)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteKey:
+    """The key KIND/ID of an object of the site: a group, permission, device, setting or API key."""
+
+    kind: SiteKind
+    id: str
+
+
+PeopleKey = PersonKey | FaceKey | SiteKey
 
 
 def person_key(identity_id: str) -> bytes:
@@ -44,8 +57,13 @@ def photo_key(identity_id: str, number: int) -> bytes:
     return f"photo/{identity_id}/{number}".encode()
 
 
+def site_key(key: SiteKey) -> bytes:
+    """Return the key of an object's record."""
+    return f"{key.kind}/{quote(key.id, safe='')}".encode()
+
+
 def parse_key(key: bytes) -> PeopleKey:
-    """Return the person or face that a key of the people topic names.
+    """Return the person, the face or the object of the site that a key of the people topic names.
 
     Raises:
         NotReadable: the bytes are not a key of the people topic.
@@ -56,6 +74,9 @@ def parse_key(key: bytes) -> PeopleKey:
         raise NotReadable("the key is not UTF-8") from None
     if kind == "person" and name:
         return PersonKey(name)
+    for site_kind in SITE_KINDS:
+        if kind == site_kind and name and quote(unquote(name, errors="replace"), safe="") == name:
+            return SiteKey(site_kind, unquote(name))
     face, _, quoted = name.rpartition("/")
     identity_id, _, number = face.rpartition("/")
     embedder = unquote(quoted, errors="replace")
@@ -63,6 +84,11 @@ def parse_key(key: bytes) -> PeopleKey:
     if kind == "face" and identity_id and canonical and quoted and quote(embedder, safe="") == quoted:
         return FaceKey(identity_id, int(number), embedder)
     raise NotReadable("the key is not a key of the people topic")
+
+
+def person_of(key: PeopleKey) -> str | None:
+    """Return the identity_id of the person whom a record with this key is about; None: it is not about a person."""
+    return None if isinstance(key, SiteKey) else key.identity_id
 
 
 def key_of(key: bytes | None, offset: int, *, damaged: bool) -> bytes | None:

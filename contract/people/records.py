@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from contract.codec import decode_with
-from contract.terms import Message
+from contract.terms import DEFAULT_PERMISSION, Message
 
 WHOLE_FACE = "whole"
 """The kind of template that is computed from a face which nothing covers."""
@@ -19,14 +19,23 @@ WHOLE_FACE = "whole"
 class PersonRecord(Message, frozen=True, kw_only=True):
     """A person: a record of the people topic with the key person/ID.
 
-    `faces`: the numbers N of this person's face/ID/N/EMBEDDER records. `next_face`: the number of the next face.
+    `group_ids`: the groups of the person, by id; the field's name in the record is group_names. `faces`: the numbers N
+    of this person's face/ID/N/EMBEDDER records. `next_face`: the number of the next face.
     """
 
     identity_id: str
-    group_names: tuple[str, ...]
+    group_ids: tuple[str, ...] = msgspec.field(name="group_names")
     info: dict[str, Any]
     faces: tuple[int, ...]
     next_face: int
+
+    @property
+    def permission_ids(self) -> tuple[str, ...]:
+        """The permissions of the person, by id."""
+        ids = self.info.get("permission_ids")
+        if not isinstance(ids, list):
+            return (DEFAULT_PERMISSION,)
+        return tuple(name for name in ids if isinstance(name, str))
 
 
 class PhotoReference(Message, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from contract.codec import decode_with
-from contract.people.keys import FaceKey, NotReadable, PersonKey, parse_key, printable_key
+from contract.people.keys import FaceKey, NotReadable, PersonKey, parse_key, person_of, printable_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.vectors import Vector
 
@@ -38,7 +38,7 @@ class UnreadableRecord:
     def identity_id(self) -> str | None:
         """The id of the person whom the record is about; None where the record's key names no person."""
         try:
-            return parse_key(self.key or b"").identity_id
+            return person_of(parse_key(self.key or b""))
         except NotReadable:
             return None
 

@@ -12,10 +12,11 @@ from contract.errors import Refusal, Refused
 from contract.events import Event
 from contract.evidence import Evidence
 from contract.messages import Answer
-from engine.calls.people import NOTHING_PREPARED, PeopleNow, PersonDecision, Prepared, refuse_change
+from engine.calls.people import NOTHING_PREPARED, ChangeDecision, PeopleNow, Prepared, refuse_change
 from engine.calls.reporting import Circumstances
 from engine.context import Context
-from engine.gallery.port import FaceId, Gallery
+from engine.gallery.people import Snapshot
+from engine.gallery.port import FaceId
 
 
 class Decision(Protocol):
@@ -54,7 +55,7 @@ class Call(ABC, Generic[R, D]):
     request_type: ClassVar[type]
 
     @abstractmethod
-    def refuse(self, request: R, refusal: Refusal, gallery: Gallery, context: Context) -> D:
+    def refuse(self, request: R, refusal: Refusal, snapshot: Snapshot, context: Context) -> D:
         """Return the decision that answers a request with that refusal."""
 
     @abstractmethod
@@ -83,7 +84,7 @@ class Query(Call[R, D]):
     searches: ClassVar[bool] = False
 
     @abstractmethod
-    def decide(self, request: R, gallery: Gallery, context: Context) -> D:
+    def decide(self, request: R, snapshot: Snapshot, context: Context) -> D:
         """Return the decision about one request; no request that a client can send raises an error."""
 
     def photos(self, request: R, decision: D, context: Context) -> Sequence[FaceId]:
@@ -95,7 +96,7 @@ class Query(Call[R, D]):
         return None
 
 
-class Change(Call[R, PersonDecision]):
+class Change(Call[R, ChangeDecision]):
     """A call that changes people."""
 
     def takes_long(self, request: R) -> bool:
@@ -107,14 +108,14 @@ class Change(Call[R, PersonDecision]):
         return NOTHING_PREPARED
 
     @abstractmethod
-    def change(self, request: R, prepared: Prepared, people: PeopleNow, context: Context) -> PersonDecision:
+    def change(self, request: R, prepared: Prepared, people: PeopleNow, context: Context) -> ChangeDecision:
         """Return the decision about one request, based on the people after all earlier decisions.
 
         Raises:
             Refused: the request is refused and changes nothing.
         """
 
-    def decide(self, request: R, prepared: Prepared, people: PeopleNow, context: Context) -> PersonDecision:
+    def decide(self, request: R, prepared: Prepared, people: PeopleNow, context: Context) -> ChangeDecision:
         """Return the decision about one request; no request that a client can send raises an error."""
         if prepared.refusal is not None:
             return refuse_change(prepared.refusal, prepared)

@@ -28,7 +28,7 @@ from engine.calls.reporting import (
     wire_threshold,
 )
 from engine.context import Context
-from engine.gallery.port import Gallery
+from engine.gallery.people import Snapshot
 from engine.look import NOTHING_FOUND, Findings, Wanted, look, total_ms
 from engine.score import to_wire
 from engine.threshold import AppliedThreshold, comparison_threshold
@@ -60,24 +60,26 @@ class CompareCall(Query[CompareRequest, CompareDecision]):
     outcomes = (*get_args(Compared), *PICTURE_OUTCOMES)
     request_type = CompareRequest
 
-    def decide(self, request: CompareRequest, gallery: Gallery, context: Context) -> CompareDecision:
+    def decide(self, request: CompareRequest, snapshot: Snapshot, context: Context) -> CompareDecision:
         """Compare two pictures; no request that a client can send raises an error."""
         wanted = Wanted("face_image_base64", quality_level=request.quality_level or context.policy.match_quality)
         face = look(request.face_picture, wanted, context)
         if isinstance(face.embedding, Refusal):
-            refused = self.refuse(request, face.embedding, gallery, context)
+            refused = self.refuse(request, face.embedding, snapshot, context)
             return replace(refused, face=face.findings, timings_ms=face.timings_ms)
         wanted = replace(wanted, field="card_image_base64", refuse_low_quality=False)
         card = look(request.card_picture, wanted, context)
         found = partial(replace, face=face.findings, card=card.findings, timings_ms=total_ms(face, card))
         if isinstance(card.embedding, Refusal):
-            return found(self.refuse(request, card.embedding, gallery, context))
+            return found(self.refuse(request, card.embedding, snapshot, context))
         cosine = float(face.embedding.vector @ card.embedding.vector)
         threshold = comparison_threshold(request.level, context.models.embedder)
         outcome: Compared = "same" if cosine >= threshold.cosine else "different"
         return found(CompareDecision(outcome, threshold, cosine))
 
-    def refuse(self, request: CompareRequest, refusal: Refusal, gallery: Gallery, context: Context) -> CompareDecision:
+    def refuse(
+        self, request: CompareRequest, refusal: Refusal, snapshot: Snapshot, context: Context
+    ) -> CompareDecision:
         """Return the decision that answers a request with that refusal."""
         threshold = comparison_threshold(request.level, context.models.embedder)
         return CompareDecision(outcome_of(refusal), threshold, refusal=refusal)

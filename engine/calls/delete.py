@@ -9,9 +9,9 @@ from engine.calls.call import Change
 from engine.calls.people import (
     NOTHING_PREPARED,
     PEOPLE_UNREADABLE,
+    ChangeDecision,
     KeyedValue,
     PeopleNow,
-    PersonDecision,
     Prepared,
     deleted_faces,
     deleted_photos,
@@ -20,7 +20,7 @@ from engine.calls.people import (
 )
 from engine.calls.reporting import Circumstances
 from engine.context import Context
-from engine.gallery.port import Gallery
+from engine.gallery.people import NOBODY, Snapshot
 
 
 class DeleteCall(Change[DeleteRequest]):
@@ -31,7 +31,7 @@ class DeleteCall(Change[DeleteRequest]):
     outcomes = ("deleted", "refused", "expired")
     request_type = DeleteRequest
 
-    def change(self, request: DeleteRequest, prepared: Prepared, people: PeopleNow, context: Context) -> PersonDecision:
+    def change(self, request: DeleteRequest, prepared: Prepared, people: PeopleNow, context: Context) -> ChangeDecision:
         """Delete a person. Where a record about that person cannot be read, all records about the person are deleted.
 
         Raises:
@@ -43,8 +43,12 @@ class DeleteCall(Change[DeleteRequest]):
             numbers = {key.number for key in map(parse_key, hidden) if isinstance(key, FaceKey)}
             photos: tuple[KeyedValue, ...] = tuple((photo_key(identity_id, number), None) for number in sorted(numbers))
             answer = DeletedAnswer(identity_id=identity_id)
-            return PersonDecision(
-                "deleted", identity_id, answer, photos=photos, others=tuple((key, None) for key in hidden)
+            return ChangeDecision(
+                "deleted",
+                answer,
+                {identity_id: NOBODY},
+                photos=photos,
+                others=tuple((key, None) for key in hidden),
             )
         if people.unreadable:
             raise Refused.of(PEOPLE_UNREADABLE)
@@ -52,22 +56,22 @@ class DeleteCall(Change[DeleteRequest]):
         person = known.record
         if person is None:
             raise Refused(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
-        return PersonDecision(
+        return ChangeDecision(
             "deleted",
-            identity_id,
-            DeletedAnswer(identity_id=identity_id, group_names=person.group_names),
+            DeletedAnswer(identity_id=identity_id, group_names=people.site.group_names(person.group_ids)),
+            {identity_id: NOBODY},
             photos=tuple(deleted_photos(identity_id, person.faces, known)),
             others=((person_key(identity_id), None), *deleted_faces(identity_id, person.faces, known)),
         )
 
-    def refuse(self, request: DeleteRequest, refusal: Refusal, gallery: Gallery, context: Context) -> PersonDecision:
+    def refuse(self, request: DeleteRequest, refusal: Refusal, snapshot: Snapshot, context: Context) -> ChangeDecision:
         """Return the decision that answers a request with that refusal."""
         return refuse_change(refusal, NOTHING_PREPARED)
 
-    def answer(self, request: DeleteRequest, decision: PersonDecision, context: Context, photo: bytes | None) -> Answer:
+    def answer(self, request: DeleteRequest, decision: ChangeDecision, context: Context, photo: bytes | None) -> Answer:
         """Return the answer to a request that succeeded."""
         return decision.require_answer()
 
-    def event(self, request: DeleteRequest, decision: PersonDecision, context: Context, at: Circumstances) -> Event:
+    def event(self, request: DeleteRequest, decision: ChangeDecision, context: Context, at: Circumstances) -> Event:
         """Return the event that records the decision."""
         return person_event(self.kind, request, decision, context, at)

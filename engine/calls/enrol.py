@@ -15,15 +15,16 @@ from contract.kinds import kind_of
 from contract.messages import Answer, EnrolRequest, PersonAnswer, encode
 from contract.people.keys import person_key, photo_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord, PhotoRecord
+from contract.people.site import Site
 from contract.terms import DEFAULT_GROUP
 from contract.vectors import Vector
 from engine.calls.call import Change
 from engine.calls.people import (
     NOTHING_PREPARED,
     PEOPLE_UNREADABLE,
+    ChangeDecision,
     KeyedValue,
     PeopleNow,
-    PersonDecision,
     Prepared,
     PreparedFace,
     deleted_faces,
@@ -34,8 +35,7 @@ from engine.calls.people import (
 from engine.calls.repeated import NEW_PERSON_INFO, repeated_face, same_faces
 from engine.calls.reporting import Circumstances
 from engine.context import Context
-from engine.gallery.people import KnownPerson
-from engine.gallery.port import Gallery
+from engine.gallery.people import KnownPerson, Snapshot
 from engine.look import Findings, Wanted, look
 from engine.policy import Policy
 from engine.vision.decode.versions import as_jpeg
@@ -75,7 +75,7 @@ class EnrolCall(Change[EnrolRequest]):
         face = PreparedFace.of(found.embedding.vector, request.photo, found.jpeg)
         return Prepared(face, found.findings, timings_ms=found.timings_ms)
 
-    def change(self, request: EnrolRequest, prepared: Prepared, people: PeopleNow, context: Context) -> PersonDecision:
+    def change(self, request: EnrolRequest, prepared: Prepared, people: PeopleNow, context: Context) -> ChangeDecision:
         """Create or change a person; a request that repeats an earlier one changes nothing (engine.calls.repeated).
 
         Raises:
@@ -85,37 +85,36 @@ class EnrolCall(Change[EnrolRequest]):
         if people.unreadable:
             raise Refused.of(PEOPLE_UNREADABLE)
         face, known = prepared.face, people.known(request.identity_id)
-        person = known.record
+        person, groups = known.record, _groups(request, people.site)
         found: Mapping[str, Any] = {"findings": prepared.findings, "timings_ms": prepared.timings_ms}
         if person is not None and face is not None:
-            repeated = repeated_face(request, face.vector, face.sent_sha256, known)
+            repeated = repeated_face(request, groups, face.vector, face.sent_sha256, known)
             if repeated is not None:
-                answer = _answer(request, face, person, repeated, unchanged=True)
-                return PersonDecision("enrolled", person.identity_id, answer, known, **found)
+                answer = _answer(request, face, person, repeated, people.site, unchanged=True)
+                return ChangeDecision("enrolled", answer, **found)
         _require_allowed(request, face, person, people.count, context.policy)
 
         number = next(same_faces(face.vector, known.vectors), None) if face is not None else None
         new = _new_face(request, face, person, context) if face is not None and number is None else None
         shown = new.number if new else number
-        changed = _changed_person(request, person, new, _faces(request, person, shown), context.policy)
+        changed = _changed_person(request, person, groups, new, _faces(request, person, shown), context.policy)
         value = encode(changed)
         if len(value) > _MAX_PERSON_BYTES:
             raise Refused(
                 Code.PARAM_ERROR, "info is too large together with the person's present info; delete the person first"
             )
         dropped = [n for n in (person.faces if person else ()) if n not in changed.faces]
-        return PersonDecision(
+        return ChangeDecision(
             "enrolled" if person is None else "updated",
-            request.identity_id,
-            _answer(request, face, changed, shown),
-            _after(known, changed, new, face),
-            (*_photo_records(new, face), *deleted_photos(request.identity_id, dropped, known)),
-            new,
-            ((person_key(request.identity_id), value), *deleted_faces(request.identity_id, dropped, known)),
+            _answer(request, face, changed, shown, people.site),
+            {request.identity_id: _after(known, changed, new, face)},
+            photos=(*_photo_records(new, face), *deleted_photos(request.identity_id, dropped, known)),
+            face=new,
+            others=((person_key(request.identity_id), value), *deleted_faces(request.identity_id, dropped, known)),
             **found,
         )
 
-    def refuse(self, request: EnrolRequest, refusal: Refusal, gallery: Gallery, context: Context) -> PersonDecision:
+    def refuse(self, request: EnrolRequest, refusal: Refusal, snapshot: Snapshot, context: Context) -> ChangeDecision:
         """Return the decision that answers a request with that refusal."""
         return refuse_change(refusal, NOTHING_PREPARED)
 
@@ -123,11 +122,11 @@ class EnrolCall(Change[EnrolRequest]):
         """Return the photo, if the request contains one."""
         return () if request.photo is None else (request.photo,)
 
-    def answer(self, request: EnrolRequest, decision: PersonDecision, context: Context, photo: bytes | None) -> Answer:
+    def answer(self, request: EnrolRequest, decision: ChangeDecision, context: Context, photo: bytes | None) -> Answer:
         """Return the answer to a request that succeeded."""
         return decision.require_answer()
 
-    def event(self, request: EnrolRequest, decision: PersonDecision, context: Context, at: Circumstances) -> Event:
+    def event(self, request: EnrolRequest, decision: ChangeDecision, context: Context, at: Circumstances) -> Event:
         """Return the event that records the decision."""
         return person_event(self.kind, request, decision, context, at)
 
@@ -143,8 +142,6 @@ def _refusal_of_photo(refusal: Refusal, findings: Findings) -> Refusal:
 def _require_allowed(
     request: EnrolRequest, face: PreparedFace | None, person: PersonRecord | None, people_count: int, policy: Policy
 ) -> None:
-    if any(name != DEFAULT_GROUP for name in request.group_names or ()):
-        raise Refused(Code.NOT_FOUND, f"no such group: in this version there is only {DEFAULT_GROUP}")
     if request.update and person is None:
         raise Refused(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
     if person is not None and not (request.update or request.ignore_exist):
@@ -158,13 +155,28 @@ def _require_allowed(
         )
 
 
+def _groups(request: EnrolRequest, site: Site) -> tuple[str, ...] | None:
+    """Return the ids of the groups that the request names; None where it names none."""
+    if request.group_names is None:
+        return None
+    groups = [site.group_named(name) for name in request.group_names]
+    if not all(groups):
+        raise Refused(Code.NOT_FOUND, "a group that group_name names does not exist")
+    return tuple(group.group_id for group in groups if group is not None)
+
+
 def _answer(
-    request: EnrolRequest, face: PreparedFace | None, person: PersonRecord, number: int | None, unchanged: bool = False
+    request: EnrolRequest,
+    face: PreparedFace | None,
+    person: PersonRecord,
+    number: int | None,
+    site: Site,
+    unchanged: bool = False,
 ) -> PersonAnswer:
     image = number if number is not None else next(reversed(person.faces), None)
     return PersonAnswer(
         identity_id=person.identity_id,
-        group_names=person.group_names,
+        group_names=site.group_names(person.group_ids),
         info=person.info,
         image_id=None if image is None else str(image),
         photo=face.jpeg if face and not request.update else None,
@@ -173,7 +185,12 @@ def _answer(
 
 
 def _changed_person(
-    request: EnrolRequest, person: PersonRecord | None, new: FaceRecord | None, faces: tuple[int, ...], policy: Policy
+    request: EnrolRequest,
+    person: PersonRecord | None,
+    group_ids: tuple[str, ...] | None,
+    new: FaceRecord | None,
+    faces: tuple[int, ...],
+    policy: Policy,
 ) -> PersonRecord:
     if len(faces) > policy.max_faces_per_person:
         raise Refused(
@@ -181,7 +198,7 @@ def _changed_person(
         )
     return PersonRecord(
         identity_id=request.identity_id,
-        group_names=request.group_names or (person.group_names if person else (DEFAULT_GROUP,)),
+        group_ids=group_ids or (person.group_ids if person else (DEFAULT_GROUP,)),
         info={**(person.info if person else NEW_PERSON_INFO), **(request.info or {})},
         faces=faces,
         next_face=new.number + 1 if new else (person.next_face if person else 0),

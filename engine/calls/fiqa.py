@@ -17,7 +17,7 @@ from contract.messages import FiqaAnswer, FiqaRequest
 from engine.calls.call import Query
 from engine.calls.reporting import Circumstances, check_results, face_box, outcome_of
 from engine.context import Context
-from engine.gallery.port import Gallery
+from engine.gallery.people import Snapshot
 from engine.look import Findings, Wanted, look
 from engine.vision.quality.levels import CUT_SHARE, MASK
 
@@ -43,7 +43,7 @@ class FiqaCall(Query[FiqaRequest, FiqaDecision]):
     outcomes = ("measured", "no_face", "image_error", "expired", "error")
     request_type = FiqaRequest
 
-    def decide(self, request: FiqaRequest, gallery: Gallery, context: Context) -> FiqaDecision:
+    def decide(self, request: FiqaRequest, snapshot: Snapshot, context: Context) -> FiqaDecision:
         """Measure one picture; no request that a client can send raises an error."""
         wanted = Wanted(
             quality_level=request.quality_level, refuse_low_quality=False, all_items=True, most_faces=MOST_FACES
@@ -54,7 +54,7 @@ class FiqaCall(Query[FiqaRequest, FiqaDecision]):
             return FiqaDecision(outcome_of(found.embedding), faces, found.embedding, found.timings_ms)
         return FiqaDecision("measured", faces, timings_ms=found.timings_ms)
 
-    def refuse(self, request: FiqaRequest, refusal: Refusal, gallery: Gallery, context: Context) -> FiqaDecision:
+    def refuse(self, request: FiqaRequest, refusal: Refusal, snapshot: Snapshot, context: Context) -> FiqaDecision:
         """Return the decision that answers a request with that refusal."""
         return FiqaDecision(outcome_of(refusal), refusal=refusal)
 

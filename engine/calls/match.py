@@ -1,13 +1,14 @@
 """PictureMatch: who is the person in a picture? The largest face of the picture is compared with the gallery."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from msgspec import structs
 
-from contract.errors import Code, Refusal, Refused
+from contract.errors import Refusal, Refused
 from contract.events import Event, EventScope
 from contract.evidence import Evidence, EvidenceCandidate
 from contract.kinds import kind_of
@@ -35,8 +36,9 @@ from engine.calls.reporting import (
     wire_threshold,
 )
 from engine.context import Context
-from engine.gallery.port import Candidate, FaceId, Gallery, Scope
-from engine.gallery.scope import resolve_scope
+from engine.gallery.people import Snapshot
+from engine.gallery.port import Candidate, FaceId, Scope
+from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
 from engine.look import NOTHING_FOUND, Findings, Wanted, look
 from engine.policy import Policy
 from engine.score import to_wire
@@ -55,11 +57,13 @@ class MatchDecision:
 
     `candidates` are the nearest people of the scope, whether or not the first one reached `threshold`. `probe` is the
     unit vector that was compared; None where the look at the picture ended with a refusal. `refusal` is set where the
-    answer is an error.
+    answer is an error. `scope`: the names of the group and permission; those of the request, where the request was
+    refused before its scope was known.
     """
 
     outcome: str
     threshold: AppliedThreshold
+    scope: EventScope
     candidates: Sequence[Candidate] = ()
     refusal: Refusal | None = None
     findings: Findings = NOTHING_FOUND
@@ -92,35 +96,43 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
     request_type = MatchRequest
     searches = True
 
-    def decide(self, request: MatchRequest, gallery: Gallery, context: Context) -> MatchDecision:
+    def decide(self, request: MatchRequest, snapshot: Snapshot, context: Context) -> MatchDecision:
         """Match one request; no request that a device can send raises an error."""
         policy = context.policy
         try:
-            scope = resolve_scope(request, policy)
+            resolved = resolve_scope(request, snapshot.site, policy)
         except Refused as refused:
-            return self.refuse(request, refused.refusal, gallery, context)
+            return self.refuse(request, refused.refusal, snapshot, context)
         found = look(request.picture, _wanted(request, policy), context)
-        threshold = search_threshold(policy, context.models.embedder, gallery.count(scope))
         if isinstance(found.embedding, Refusal):
-            decision = self.refuse(request, found.embedding, gallery, context)
-            return replace(decision, threshold=threshold, findings=found.findings, timings_ms=found.timings_ms)
+            decision = self.refuse(request, found.embedding, snapshot, context)
+            return replace(decision, findings=found.findings, timings_ms=found.timings_ms)
+        threshold = search_threshold(policy, context.models.embedder, snapshot.gallery.count(resolved.scope))
         timer = StageTimer(context.clock, dict(found.timings_ms))
         with timer.stage("search"):
-            candidates = gallery.best(found.embedding.vector, scope, _CANDIDATES)
+            candidates = snapshot.gallery.best(found.embedding.vector, resolved.scope, _CANDIDATES)
         return MatchDecision(
-            _outcome(candidates[0], threshold.cosine, policy) if candidates else outcome_of(_NOBODY),
+            _outcome(candidates[0], threshold.cosine, policy) if candidates else outcome_of(NOBODY_IN_SCOPE),
             threshold,
+            _scope_of(resolved),
             candidates,
-            None if candidates else _NOBODY,
+            None if candidates else NOBODY_IN_SCOPE,
             found.findings,
             found.embedding.vector,
             timer.timings_ms,
         )
 
-    def refuse(self, request: MatchRequest, refusal: Refusal, gallery: Gallery, context: Context) -> MatchDecision:
+    def refuse(self, request: MatchRequest, refusal: Refusal, snapshot: Snapshot, context: Context) -> MatchDecision:
         """Return the decision that answers a request with that refusal."""
-        threshold = search_threshold(context.policy, context.models.embedder, gallery.count(Scope()))
-        return MatchDecision(outcome_of(refusal), threshold, refusal=refusal)
+        scope, named = (
+            Scope(),
+            EventScope(group_name=request.group_name or DEFAULT_GROUP, permission_name=request.permission_name),
+        )
+        with suppress(Refused):
+            resolved = resolve_scope(request, snapshot.site, context.policy)
+            scope, named = resolved.scope, _scope_of(resolved)
+        threshold = search_threshold(context.policy, context.models.embedder, snapshot.gallery.count(scope))
+        return MatchDecision(outcome_of(refusal), threshold, named, refusal=refusal)
 
     def pictures(self, request: MatchRequest) -> Sequence[bytes]:
         """Return the picture; events do not contain the sha256 of the infrared picture."""
@@ -167,7 +179,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             identity_info=shown.info if shown and policy.event_identity_info else None,
             score=shown.score if shown else None,
             threshold=wire_threshold(decision.threshold, policy),
-            scope=EventScope(group_name=request.group_name or DEFAULT_GROUP, permission_name=request.permission_name),
+            scope=decision.scope,
             faces=found.faces,
             face=face_box(found.face),
             quality=check_results(found.quality),
@@ -199,17 +211,14 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
                 EvidenceCandidate(identity_id=c.person.identity_id, number=c.number, cosine=round(c.cosine, 6))
                 for c in decision.candidates
             ),
-            group_name=request.group_name or DEFAULT_GROUP,
-            permission_name=request.permission_name,
+            group_name=decision.scope.group_name,
+            permission_name=decision.scope.permission_name,
             faces=found.faces,
             face=face_box(found.face),
             quality=check_results(found.quality),
             quality_score=found.quality_score,
             liveness=liveness_result(found.liveness),
         )
-
-
-_NOBODY = Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the group that the request searches")
 
 
 def applied_liveness(request: MatchRequest, policy: Policy) -> LivenessMode:
@@ -225,6 +234,10 @@ def person_type(person: PersonRecord) -> int:
     """Return the type of a person (info.type): 1 employee, 2 visitor, 3 blacklist, 4 stranger, 5 VIP."""
     kind = person.info.get("type", PERSON_EMPLOYEE)
     return kind if isinstance(kind, int) else PERSON_EMPLOYEE
+
+
+def _scope_of(resolved: ResolvedScope) -> EventScope:
+    return EventScope(group_name=resolved.group_name, permission_name=resolved.permission_name)
 
 
 def _wanted(request: MatchRequest, policy: Policy) -> Wanted:

@@ -1,6 +1,7 @@
-"""The common parts of the calls that change people: the prepared face, the decision, and the event of the decision."""
+"""The common parts of the calls that change people or the site: the prepared face, the decision, and the event of a
+decision about a person."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
@@ -9,9 +10,10 @@ from msgspec import structs
 
 from contract.errors import Code, Refusal
 from contract.events import Event, EventScope
-from contract.messages import DeletedAnswer, PersonAnswer, PersonRequest, encode
+from contract.messages import Answer, PersonAnswer, PersonRequest, encode
 from contract.people.keys import face_key, photo_key
-from contract.people.records import FaceRecord, PhotoReference
+from contract.people.records import FaceRecord, PersonRecord, PhotoReference
+from contract.people.site import Site
 from contract.terms import DEFAULT_GROUP
 from contract.vectors import Vector
 from engine.calls.reporting import Circumstances, check_results, text_or_empty
@@ -31,7 +33,7 @@ PEOPLE_UNREADABLE = Refusal(
 
 
 class PeopleNow(Protocol):
-    """The people after all earlier decisions, including those that are not committed yet."""
+    """The people and the site after all earlier decisions, including those that are not committed yet."""
 
     @property
     def count(self) -> int:
@@ -43,8 +45,17 @@ class PeopleNow(Protocol):
         """Whether a record of the people topic cannot be read, so that a person may be missing."""
         ...
 
+    @property
+    def site(self) -> Site:
+        """The groups, permissions, devices, settings and API keys."""
+        ...
+
     def known(self, identity_id: str) -> KnownPerson:
         """Return everything that a decision about this person needs."""
+        ...
+
+    def everybody(self) -> Iterator[PersonRecord]:
+        """Yield the record of every person, in no particular order."""
         ...
 
     def hidden_keys(self, identity_id: str) -> Sequence[bytes]:
@@ -95,18 +106,19 @@ NOTHING_PREPARED = Prepared()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PersonDecision:
-    """The decision about a request that changes people: the records to write, and the answer.
+class ChangeDecision:
+    """The decision about a request that changes people or the site: the records to write, and the answer.
 
     `photos` are the records of the photos topic, which are written first, in this order; `people_records` then returns
-    the records of the people topic: `face`, and then `others`. `after` is the person after these records, on which the
-    next decision about this person is based. Where `refusal` is set no such records are written, and `answer` is None.
+    the records of the people topic: `face`, and then `others`. `people` are the people, by identity_id, and `site` is
+    the site as these records leave them (None: unchanged), on which the next decision is based. Where `refusal` is set
+    no such records are written, and `answer` is None.
     """
 
     outcome: str
-    identity_id: str = ""
-    answer: PersonAnswer | DeletedAnswer | None = None
-    after: KnownPerson = field(default_factory=KnownPerson)
+    answer: Answer | None = None
+    people: Mapping[str, KnownPerson] = field(default_factory=dict)
+    site: Site | None = None
     photos: tuple[KeyedValue, ...] = ()
     face: FaceRecord | None = None
     others: tuple[KeyedValue, ...] = ()
@@ -114,7 +126,7 @@ class PersonDecision:
     findings: Findings = NOTHING_FOUND
     timings_ms: dict[str, float] = field(default_factory=dict)
 
-    def require_answer(self) -> PersonAnswer | DeletedAnswer:
+    def require_answer(self) -> Answer:
         """Return the answer.
 
         Raises:
@@ -140,14 +152,14 @@ class PersonDecision:
         return ((face_key(face.identity_id, face.number, face.embedder), encode(face)), *self.others)
 
 
-def refuse_change(refusal: Refusal, prepared: Prepared) -> PersonDecision:
+def refuse_change(refusal: Refusal, prepared: Prepared) -> ChangeDecision:
     """Return the decision that answers a request with that refusal."""
     outcome = "expired" if refusal.code is Code.TIMEOUT else "refused"
-    return PersonDecision(outcome, refusal=refusal, findings=prepared.findings, timings_ms=prepared.timings_ms)
+    return ChangeDecision(outcome, refusal=refusal, findings=prepared.findings, timings_ms=prepared.timings_ms)
 
 
 def person_event(
-    kind: str, request: PersonRequest, decision: PersonDecision, context: Context, at: Circumstances
+    kind: str, request: PersonRequest, decision: ChangeDecision, context: Context, at: Circumstances
 ) -> Event:
     """Return the event of a request that changes people; its gallery version contains the records that it wrote."""
     info = decision.answer.info if isinstance(decision.answer, PersonAnswer) else {}

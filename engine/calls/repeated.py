@@ -31,17 +31,21 @@ def same_faces(vector: Vector, vectors: Mapping[int, Vector]) -> Iterator[int]:
 
 
 def repeated_face(
-    request: EnrolRequest, vector: Vector | None, sent_sha256: bytes | None, known: KnownPerson
+    request: EnrolRequest,
+    group_ids: tuple[str, ...] | None,
+    vector: Vector | None,
+    sent_sha256: bytes | None,
+    known: KnownPerson,
 ) -> int | None:
     """Return the number of the face that an earlier, equal request enrolled; None where the request repeats none.
 
-    `vector`: the embedding of the request's face. `sent_sha256`: the hash of the photo as it was sent. Only a face with
-    an embedding of the embedder in use can be found to be repeated.
+    `group_ids`: the groups that the request names. `vector`: the embedding of the request's face. `sent_sha256`: the
+    hash of the photo as it was sent. Only a face with an embedding of the embedder in use can be found to be repeated.
     """
     person = known.record
     if person is None or vector is None or request.update or request.ignore_exist:
         return None
-    if set(request.group_names or (DEFAULT_GROUP,)) != set(person.group_names):
+    if set(group_ids or (DEFAULT_GROUP,)) != set(person.group_ids):
         return None
     if _in_order.encode({**NEW_PERSON_INFO, **(request.info or {})}) != _in_order.encode(person.info):
         return None

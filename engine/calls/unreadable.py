@@ -12,7 +12,7 @@ from contract.messages import Answer
 from engine.calls.call import Query
 from engine.calls.reporting import Circumstances
 from engine.context import Context
-from engine.gallery.port import Gallery
+from engine.gallery.people import Snapshot
 
 _REFUSAL = Refusal(Code.INTERNAL_ERROR, "the request could not be read back from the log; send it again")
 
@@ -45,12 +45,12 @@ class UnreadableCall(Query[UnreadableRequest, UnreadableDecision]):
     outcomes = ("error",)
     request_type = UnreadableRequest
 
-    def decide(self, request: UnreadableRequest, gallery: Gallery, context: Context) -> UnreadableDecision:
+    def decide(self, request: UnreadableRequest, snapshot: Snapshot, context: Context) -> UnreadableDecision:
         """Return the error."""
         return UNREADABLE_DECISION
 
     def refuse(
-        self, request: UnreadableRequest, refusal: Refusal, gallery: Gallery, context: Context
+        self, request: UnreadableRequest, refusal: Refusal, snapshot: Snapshot, context: Context
     ) -> UnreadableDecision:
         """Return the error; the given refusal is ignored, because the request is unknown."""
         return UNREADABLE_DECISION

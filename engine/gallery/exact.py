@@ -6,6 +6,7 @@ changes a row that belongs to a view.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import compress
 from typing import TypeVar
 
@@ -36,9 +37,9 @@ the blocks with the highest maxima."""
 class ExactGallery:
     """The gallery at `version` (engine.gallery.port.Gallery).
 
-    `vectors`: rows x dimension float32, each row of unit length. `members`: by group, a mask of the rows that are faces
-    of people in that group. `owners`: by row, the person, or None for a face that is not searched. `numbers`: by row,
-    the face number.
+    `vectors`: rows x dimension float32, each row of unit length. `members`: by group or permission (`_set_names`), a
+    mask of the rows that are faces of people in that group or with that permission. `owners`: by row, the person, or
+    None for a face that is not searched. `numbers`: by row, the face number.
     """
 
     version: int
@@ -49,7 +50,7 @@ class ExactGallery:
 
     def count(self, scope: Scope) -> int:
         """Return the number of faces that a search in that scope compares."""
-        mask = self.members.get(scope.group_name)
+        mask = self._mask(scope)
         return 0 if mask is None else int(np.count_nonzero(mask))
 
     def best(self, probe: Vector, scope: Scope, most: int = 1) -> Sequence[Candidate]:
@@ -70,10 +71,19 @@ class ExactGallery:
 
     def _cosines(self, probe: Vector, scope: Scope) -> NDArray[np.float32]:
         """Return the cosine of every row, -inf for a row outside the scope; equal rows may differ by `_ROUNDING`."""
-        mask = self.members.get(scope.group_name)
+        mask = self._mask(scope)
         if mask is None or not len(mask):
             return np.empty(0, np.float32)
         return np.where(mask, self.vectors @ probe, np.float32(-np.inf))
+
+    def _mask(self, scope: Scope) -> Mask | None:
+        """Return the rows of the scope; None where the scope has no rows."""
+        names = [_EVERYBODY] if scope.group_id is None else [_group_set(scope.group_id)]
+        if scope.permission_id is not None:
+            names.append(_permission_set(scope.permission_id))
+        masks = [self.members.get(name) for name in names]
+        present = [mask for mask in masks if mask is not None]
+        return None if len(present) < len(masks) else reduce(np.logical_and, present)
 
     def _people(self, rows: NDArray[np.intp], probe: Vector) -> list[Candidate]:
         # Computed once more, row by row in double precision: a product of matrices rounds equal rows differently, by
@@ -108,7 +118,7 @@ class ExactIndex:
         row = len(self._owners)
         if row == len(self._vectors):
             self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
-            self._members = {group: np.concatenate([m, np.zeros_like(m)]) for group, m in self._members.items()}
+            self._members = {name: np.concatenate([m, np.zeros_like(m)]) for name, m in self._members.items()}
         self._vectors[row] = vector
         self._owners.append(None)
         self._numbers.append(face[1])
@@ -138,21 +148,21 @@ class ExactIndex:
     def snapshot(self, version: int) -> ExactGallery:
         """Return a view of the index as it is now; later changes of the index do not affect the view."""
         rows = self._shared_rows = len(self._owners)
-        members = {group: mask[:rows] for group, mask in self._members.items()}
+        members = {name: mask[:rows] for name, mask in self._members.items()}
         return ExactGallery(version, self._vectors[:rows], members, self._owners, self._numbers)
 
     def _own(self, row: int, owner: PersonRecord | None) -> None:
         self._owners[row] = owner
-        groups = owner.group_names if owner is not None else ()
-        for group in groups:
-            if group not in self._members:
-                self._members[group] = np.zeros(len(self._vectors), np.bool_)
-        for group, mask in self._members.items():
-            mask[row] = group in groups
+        names = _set_names(owner) if owner is not None else frozenset()
+        for name in names:
+            if name not in self._members:
+                self._members[name] = np.zeros(len(self._vectors), np.bool_)
+        for name, mask in self._members.items():
+            mask[row] = name in names
 
     def _copy_if_shared(self, row: int) -> None:
         if row < self._shared_rows:
-            self._members = {group: mask.copy() for group, mask in self._members.items()}
+            self._members = {name: mask.copy() for name, mask in self._members.items()}
             self._owners = self._owners.copy()
             self._numbers = self._numbers.copy()
             self._shared_rows = 0
@@ -164,11 +174,27 @@ class ExactIndex:
         count = int(kept.sum())
         capacity = max(_FIRST_CAPACITY, 2 * count)
         self._vectors = _resized(self._vectors[: len(kept)][kept], capacity)
-        self._members = {group: _resized(m[: len(kept)][kept], capacity) for group, m in self._members.items()}
+        self._members = {name: _resized(m[: len(kept)][kept], capacity) for name, m in self._members.items()}
         self._owners = list(compress(self._owners, kept))
         self._numbers = list(compress(self._numbers, kept))
         self._rows = {face: int(moved_to[row]) for face, row in self._rows.items()}
         self._shared_rows = 0
+
+
+_EVERYBODY = "everybody"
+
+
+def _group_set(group_id: str) -> str:
+    return f"group/{group_id}"
+
+
+def _permission_set(permission_id: str) -> str:
+    return f"permission/{permission_id}"
+
+
+def _set_names(person: PersonRecord) -> frozenset[str]:
+    """Return the names of the sets that a person belongs to: everybody, each group, and each permission."""
+    return frozenset([_EVERYBODY, *map(_group_set, person.group_ids), *map(_permission_set, person.permission_ids)])
 
 
 def _highest(cosines: NDArray[np.float32], most: int) -> NDArray[np.intp]:

@@ -1,7 +1,9 @@
 """The fold of the people topic plus the decisions that are not committed yet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from contract.people.records import PersonRecord
+from contract.people.site import Site
 from engine.gallery.people import KnownPerson, People
 
 
@@ -12,11 +14,17 @@ class PendingPeople:
         self._people = people
         self._decided: dict[str, KnownPerson] = {}
         self._count = len(people)
+        self._site = people.site
 
     @property
     def count(self) -> int:
         """The number of enrolled people."""
         return self._count
+
+    @property
+    def site(self) -> Site:
+        """The groups, permissions, devices, settings and API keys."""
+        return self._site
 
     @property
     def unreadable(self) -> bool:
@@ -27,6 +35,13 @@ class PendingPeople:
         """Return everything that a decision about this person needs."""
         return self._decided.get(identity_id) or self._people.known(identity_id)
 
+    def everybody(self) -> Iterator[PersonRecord]:
+        """Yield the record of every person, in no particular order."""
+        for person in self._people.everybody():
+            if person.identity_id not in self._decided:
+                yield person
+        yield from (known.record for known in self._decided.values() if known.record is not None)
+
     def hidden_keys(self, identity_id: str) -> Sequence[bytes]:
         """Return all keys of a person of whom a record cannot be read.
 
@@ -36,8 +51,11 @@ class PendingPeople:
             return ()
         return self._people.keys_of(identity_id)
 
-    def decided(self, identity_id: str, after: KnownPerson) -> None:
-        """Record that a decision leaves the person as `after`."""
-        before = self.known(identity_id)
-        self._count += (after.record is not None) - (before.record is not None)
-        self._decided[identity_id] = after
+    def decided(self, people: Mapping[str, KnownPerson], site: Site | None) -> None:
+        """Record that a decision leaves these people, by identity_id, and the site as given (None: unchanged)."""
+        for identity_id, after in people.items():
+            before = self.known(identity_id)
+            self._count += (after.record is not None) - (before.record is not None)
+            self._decided[identity_id] = after
+        if site is not None:
+            self._site = site

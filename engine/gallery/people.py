@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from contract.people.directory import Directory, Entry
 from contract.people.keys import FaceKey
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
+from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
 from contract.vectors import Vector
 from engine.gallery.exact import ExactIndex
@@ -26,6 +27,23 @@ class KnownPerson:
     photos: Mapping[int, PhotoReference] = field(default_factory=dict)
 
 
+NOBODY = KnownPerson()
+"""Everything that is known about somebody who is not enrolled."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The gallery and the site at one version: a value that never changes and that any thread may use."""
+
+    gallery: Gallery
+    site: Site
+
+    @property
+    def version(self) -> int:
+        """The gallery version."""
+        return self.gallery.version
+
+
 class People(Directory):
     """Everybody who is enrolled at `version`. Only one thread may use it; any thread may search a `gallery()` of it.
 
@@ -36,7 +54,7 @@ class People(Directory):
     def __init__(self, dimension: int, embedder: str, new_index: Callable[[int], FaceIndex] = ExactIndex) -> None:
         super().__init__(embedder, dimension)
         self._index = new_index(dimension)
-        self._snapshot: Gallery | None = None
+        self._snapshot: Snapshot | None = None
 
     def apply(self, entries: Iterable[Entry]) -> Sequence[UnreadableRecord]:
         """Apply the next records of the topic, in offset order; return those that could not be read."""
@@ -44,10 +62,10 @@ class People(Directory):
         self._snapshot = None
         return found
 
-    def gallery(self) -> Gallery:
-        """Return the gallery at the present version: a value that later changes do not affect."""
+    def snapshot(self) -> Snapshot:
+        """Return the gallery and the site at the present version: a value that later changes do not affect."""
         if self._snapshot is None:
-            self._snapshot = self._index.snapshot(self.version)
+            self._snapshot = Snapshot(self._index.snapshot(self.version), self.site)
         return self._snapshot
 
     def known(self, identity_id: str) -> KnownPerson:

@@ -14,12 +14,14 @@ FaceId = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The people whose faces a search compares: those of a group.
+    """The people whose faces a search compares: those who are in a group and have a permission, both by id.
 
-    A scope is resolved once per request (engine.gallery.scope).
+    None: people of any group and of none, or people with any permissions. A scope is resolved once per request
+    (engine.gallery.scope).
     """
 
-    group_name: str = DEFAULT_GROUP
+    group_id: str | None = DEFAULT_GROUP
+    permission_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from broker.keyed import KeyedReader
 from contract.calls.declaration import Declaration, Values
 from contract.messages import Answer, Reply, Request
 from contract.people.records import PersonRecord, PhotoReference
+from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
 from ingest.call import Call
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
@@ -49,11 +50,12 @@ class PeopleView(Protocol):
         """Return the reference to the photo of a face; None where the face was enrolled without one."""
         ...
 
-    def has_group(self, name: str) -> bool:
-        """Return whether a group exists."""
+    @property
+    def site(self) -> Site:
+        """The groups, permissions, devices, settings and API keys."""
         ...
 
-    def page(self, group_name: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
+    def page(self, group_id: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
         """Return at most `limit` people of a group (None: of all), by identity_id, without the first `skip` people."""
         ...
 

@@ -163,9 +163,12 @@ def _selected(services: Services, wanted: Values) -> Sequence[PersonRecord]:
         if person is None:
             raise Refused(Code.ID_NOT_FOUND, "nobody with this identity_id is enrolled")
         return [person]
-    if group_name is not None and not services.people.has_group(group_name):
+    if group_name is None:
+        return services.people.page(None, wanted["skip_num"], wanted["limit"])
+    group = services.people.site.group_named(group_name)
+    if group is None:
         raise Refused(Code.NOT_FOUND, "no group with this group_name exists")
-    return services.people.page(group_name, wanted["skip_num"], wanted["limit"])
+    return services.people.page(group.group_id, wanted["skip_num"], wanted["limit"])
 
 
 async def _with_photos(
@@ -184,7 +187,7 @@ async def _with_photos(
         listed.append(
             ListedPerson(
                 identity_id=person.identity_id,
-                group_name=list(person.group_names),
+                group_name=list(services.people.site.group_names(person.group_ids)),
                 reg_photo=to_base64(photo),
                 info=_shown(person.identity_id, person.info, newest),
             )

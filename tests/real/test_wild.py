@@ -79,7 +79,7 @@ def decided(models: ModelSet, picture: bytes, min_face_size: int = 0) -> MatchDe
         picture=picture,
         min_face_size=min_face_size,
     )
-    return MatchCall().decide(request, people.gallery(), Context(models, Policy(), MAX_PIXELS, time.perf_counter))
+    return MatchCall().decide(request, people.snapshot(), Context(models, Policy(), MAX_PIXELS, time.perf_counter))
 
 
 def test_the_largest_of_several_faces_is_taken(models: ModelSet, two_people: bytes, vector: np.ndarray):

@@ -8,12 +8,11 @@ from contract.messages import EnrolRequest
 from contract.pictures.digest import picture_digest
 from engine.calls import Call, Query
 from engine.calls.enrol import EnrolCall
-from engine.calls.people import PersonDecision
+from engine.calls.people import ChangeDecision
 from engine.calls.reporting import Circumstances, refused_answer
 from engine.context import Context
 from engine.gallery.pending import PendingPeople
-from engine.gallery.people import People
-from engine.gallery.port import Gallery
+from engine.gallery.people import People, Snapshot
 from engine.policy import Policy
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
@@ -49,9 +48,9 @@ def circumstances(call: Call[Any, Any], request: Any, gallery_version: int = 12)
     return Circumstances("requests", 3, 7, 9.5, gallery_version, models, digests, policy="p1", model_set="m1")
 
 
-def outcome_of(call: Query[Any, Any], request: Any, gallery: Gallery, given: Context) -> tuple[Any, Any]:
+def outcome_of(call: Query[Any, Any], request: Any, snapshot: Snapshot, given: Context) -> tuple[Any, Any]:
     """The answer to a query and its event."""
-    decision = call.decide(request, gallery, given)
+    decision = call.decide(request, snapshot, given)
     answer = refused_answer(decision.refusal) if decision.refusal else call.answer(request, decision, given, None)
     return answer, call.event(request, decision, given, circumstances(call, request))
 
@@ -73,7 +72,7 @@ class Enrolled:
     people: People = field(default_factory=lambda: People(MODELS.embedder.dimension, MODELS.embedder_identity))
     policy: Policy = field(default_factory=Policy)
 
-    def enrol(self, identity_id: str, seed: int, **fields: Any) -> PersonDecision:
+    def enrol(self, identity_id: str, seed: int, **fields: Any) -> ChangeDecision:
         """Enrol the face of that seed."""
         asked = EnrolRequest(request_id="r", identity_id=identity_id, received_time_s=0.0, photo=photo(seed), **fields)
         call, given = EnrolCall(), context(self.policy)

@@ -37,6 +37,7 @@ from contract.messages import (
 )
 from contract.people.keys import photo_key
 from contract.people.records import PersonRecord, PhotoRecord, PhotoReference
+from contract.people.site import Site as PeopleSite
 from contract.people.unreadable import UnreadableRecord
 from contract.topics import Topics
 from ingest.server import Ingress
@@ -51,6 +52,7 @@ class ScriptedPeople:
 
     def __init__(self) -> None:
         self.version = 0
+        self.site = PeopleSite()
         self.persons: dict[str, PersonRecord] = {}
         self.photos: dict[tuple[str, int], PhotoReference] = {}
         self.unreadable: dict[bytes, UnreadableRecord] = {}
@@ -64,10 +66,7 @@ class ScriptedPeople:
     def photo(self, identity_id: str, number: int) -> PhotoReference | None:
         return self.photos.get((identity_id, number))
 
-    def has_group(self, name: str) -> bool:
-        return name == "default_group"
-
-    def page(self, group_name: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
+    def page(self, group_id: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
         return [person for _, person in sorted(self.persons.items())][skip : skip + limit]
 
     async def reached(self, version: int, timeout_s: float) -> bool:
@@ -282,7 +281,7 @@ async def add_person(site: Site, identity_id: str, photo: bytes | None = None) -
     """Put somebody into the people view, and the photo into the log."""
     info = {"name": identity_id, "type": 1, "permission_ids": ["0"]}
     site.people.persons[identity_id] = PersonRecord(
-        identity_id=identity_id, group_names=("default_group",), info=info, faces=(0,), next_face=1
+        identity_id=identity_id, group_ids=("default_group",), info=info, faces=(0,), next_face=1
     )
     if photo is not None:
         value = encode(PhotoRecord(identity_id=identity_id, number=0, jpeg=photo))

@@ -60,7 +60,7 @@ def test_a_record_that_can_be_read_replaces_one_that_cannot() -> None:
     assert not enrolled.people.hides("ann")
     enrolled.write(Enrolled().enrol("anna", 1).people_records([(0, 0)]))
     assert not unreadable(enrolled)
-    assert enrolled.people.gallery().count(Scope()) == 1
+    assert enrolled.people.snapshot().gallery.count(Scope()) == 1
 
 
 def test_a_record_without_a_key_is_told_and_holds_nothing_up() -> None:

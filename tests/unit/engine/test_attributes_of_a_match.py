@@ -16,7 +16,7 @@ from tests.support.faces import MODELS, Enrolled, circumstances, context, photo
 def gallery():
     enrolled = Enrolled()
     enrolled.enrol("anna", 1)
-    return enrolled.people.gallery()
+    return enrolled.people.snapshot()
 
 
 def request(**fields: bool) -> MatchRequest:

@@ -63,7 +63,7 @@ def asked(**fields: Any) -> CompareRequest:
 
 
 def decide(request: CompareRequest, models: ModelSet = MODELS, policy: Policy | None = None) -> CompareDecision:
-    return CompareCall().decide(request, Enrolled().people.gallery(), context(policy, models))
+    return CompareCall().decide(request, Enrolled().people.snapshot(), context(policy, models))
 
 
 WIRE_NAMES = {"face_picture": "face_image_base64", "card_picture": "card_image_base64"}
@@ -74,7 +74,7 @@ def told(
     request: CompareRequest, models: ModelSet = MODELS, policy: Policy | None = None
 ) -> tuple[CompareAnswer | RefusedAnswer, Event]:
     """The answer and the event of one decision."""
-    return outcome_of(CompareCall(), request, Enrolled().people.gallery(), context(policy, models))
+    return outcome_of(CompareCall(), request, Enrolled().people.snapshot(), context(policy, models))
 
 
 def test_two_faces_of_one_person_are_the_same() -> None:
@@ -170,7 +170,7 @@ def test_a_face_without_features_is_refused_by_name_and_what_was_found_is_kept(f
 
 
 def test_a_picture_over_the_limit_is_refused_by_name() -> None:
-    decision = CompareCall().decide(asked(), Enrolled().people.gallery(), context(max_pixels=200_000))
+    decision = CompareCall().decide(asked(), Enrolled().people.snapshot(), context(max_pixels=200_000))
     assert decision.refusal is not None
     assert decision.refusal.code is Code.IMAGE_SIZE_TOO_LARGE_ERROR
     assert decision.refusal.message.startswith("face_image_base64: ")

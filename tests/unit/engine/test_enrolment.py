@@ -1,6 +1,6 @@
 """Who may be enrolled, changed and removed, and what the people topic gets for it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -11,9 +11,10 @@ import pytest
 from contract.errors import Code, Refusal
 from contract.messages import DeleteRequest, EnrolRequest
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference, photo_of
+from contract.people.site import Site
 from engine.calls.delete import DeleteCall
 from engine.calls.enrol import EnrolCall
-from engine.calls.people import PersonDecision, Prepared, PreparedFace
+from engine.calls.people import ChangeDecision, Prepared, PreparedFace
 from engine.gallery.people import KnownPerson
 from engine.policy import Policy
 from tests.support.faces import MODELS, circumstances, context, photo
@@ -37,7 +38,7 @@ def prepared(seed: int, jpeg: bytes | None = b"jpeg") -> PreparedFace:
 def enrolled(*faces: int, **info: Any) -> PersonRecord:
     return PersonRecord(
         identity_id="p",
-        group_names=("default_group",),
+        group_ids=("default_group",),
         info={"type": 1, "permission_ids": ["0"], **info},
         faces=faces,
         next_face=max(faces, default=-1) + 1,
@@ -57,6 +58,7 @@ class One:
     person: KnownPerson
     count: int = 0
     unreadable: bool = False
+    site: Site = field(default_factory=Site)
 
     def known(self, identity_id: str) -> KnownPerson:
         return self.person
@@ -65,7 +67,7 @@ class One:
         return ()
 
 
-def decide(asked, face=None, person=None, vectors=None, count=0, policy=None) -> PersonDecision:
+def decide(asked, face=None, person=None, vectors=None, count=0, policy=None) -> ChangeDecision:
     given = context(policy, replace(MODELS, identities=(("embedder", "model+1"),)))
     return EnrolCall().decide(asked, Prepared(face), One(known(person, vectors), count), given)
 
@@ -149,11 +151,11 @@ def test_support_single_face_drops_the_older_ones():
         ("face/p/1/model%2B1", True),
     ]
     assert person_of(decision).faces == (2,)
-    assert set(decision.after.vectors) == {2}
+    assert set(decision.people["p"].vectors) == {2}
 
 
 def test_a_face_number_is_never_used_again():
-    person = PersonRecord(identity_id="p", group_names=("default_group",), info={}, faces=(1,), next_face=7)
+    person = PersonRecord(identity_id="p", group_ids=("default_group",), info={}, faces=(1,), next_face=7)
     decision = decide(request(ignore_exist=True), prepared(3), person)
     assert keys(decision)[0] == ("photo/p/7", False)
 
@@ -189,7 +191,7 @@ def test_a_person_has_a_bounded_number_of_faces():
 def test_an_unknown_group_is_told_before_anything_about_the_person(person, update):
     refusal = refusal_of(request(group_names=("default_group", "nowhere"), update=update), prepared(1), person)
     assert refusal.code is Code.NOT_FOUND
-    assert "only default_group" in refusal.message
+    assert "does not exist" in refusal.message
 
 
 def test_an_enrolment_brings_the_photo_back_and_a_change_does_not():
@@ -225,7 +227,7 @@ def test_a_deletion_removes_person_faces_and_photos():
         ("face/p/0/model%2B1", True),
         ("face/p/2/model%2B1", True),
     ]
-    assert decision.after.record is None
+    assert decision.people["p"].record is None
     nobody = DeleteCall().decide(asked, Prepared(), One(KnownPerson()), context())
     assert nobody.refusal.code is Code.ID_NOT_FOUND
 

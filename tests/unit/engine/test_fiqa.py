@@ -23,7 +23,7 @@ ITEMS = {"face_size", "headpose", "partial", "brightness", "clarity"}
 def told(image: bytes, policy: Policy | None = None, **fields: Any) -> tuple[FiqaAnswer | RefusedAnswer, Event]:
     """The answer and the event of one decision."""
     request = FiqaRequest(request_id="q1", picture=image, received_time_s=2.5, **fields)
-    return outcome_of(FiqaCall(), request, Enrolled().people.gallery(), context(policy))
+    return outcome_of(FiqaCall(), request, Enrolled().people.snapshot(), context(policy))
 
 
 def measured(image: bytes, policy: Policy | None = None, **fields: Any) -> FaceQuality:
@@ -99,7 +99,7 @@ class NoFeatures:
 def test_a_face_without_features_is_refused_and_what_was_found_is_kept() -> None:
     request = FiqaRequest(request_id="q1", picture=photo(1), received_time_s=2.5, quality_level="middle")
     given = context(models=replace(MODELS, embedder=NoFeatures()))
-    decision = FiqaCall().decide(request, Enrolled().people.gallery(), given)
+    decision = FiqaCall().decide(request, Enrolled().people.snapshot(), given)
     assert decision.refusal == Refusal(Code.IMAGE_ERROR, "no usable features")
     assert decision.outcome == "image_error"
     (found,) = decision.faces

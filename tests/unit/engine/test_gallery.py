@@ -41,7 +41,7 @@ def person(
 ) -> tuple[bytes, bytes]:
     record = PersonRecord(
         identity_id=identity_id,
-        group_names=groups,
+        group_ids=groups,
         info={"name": name},
         faces=faces,
         next_face=max(faces, default=-1) + 1,
@@ -89,35 +89,35 @@ def topic(request: pytest.FixtureRequest) -> Topic:
 def test_the_nearest_face_of_the_gallery_is_found_with_its_person(topic):
     for seed in range(50):
         topic.enrol(f"p{seed}", seed)
-    found = best(topic.people.gallery(), unit(17))
+    found = best(topic.people.snapshot().gallery, unit(17))
     assert (found.person.identity_id, found.number) == ("p17", 0)
     assert found.cosine == pytest.approx(1.0, abs=1e-6)
 
 
 def test_an_empty_gallery_has_no_nearest_face(topic):
-    assert best(topic.people.gallery(), unit(1)) is None
+    assert best(topic.people.snapshot().gallery, unit(1)) is None
 
 
 def test_of_equally_near_faces_the_smaller_identity_wins(topic):
     for identity_id in ("b", "a", "c"):
         topic.enrol(identity_id, 5)
-    assert best(topic.people.gallery(), unit(5)).person.identity_id == "a"
+    assert best(topic.people.snapshot().gallery, unit(5)).person.identity_id == "a"
 
 
 def test_a_face_without_its_person_is_never_searched(topic):
     topic.write(face("half", 0, unit(1)))
-    assert topic.people.gallery().count(ALL) == 0
+    assert topic.people.snapshot().gallery.count(ALL) == 0
     topic.write(person("half", 0))
-    assert topic.people.gallery().count(ALL) == 1
+    assert topic.people.snapshot().gallery.count(ALL) == 1
 
 
 def test_a_deleted_person_is_found_no_more_and_a_gallery_taken_before_still_finds_them(topic):
     topic.enrol("gone", 1)
     topic.enrol("stays", 2)
-    before = topic.people.gallery()
+    before = topic.people.snapshot().gallery
     topic.write((person_key("gone"), None), (face_key("gone", 0, MODEL), None))
     assert best(before, unit(1)).person.identity_id == "gone"
-    after = topic.people.gallery()
+    after = topic.people.snapshot().gallery
     assert best(after, unit(1)).person.identity_id == "stays"
     assert (before.count(ALL), after.count(ALL)) == (2, 1)
 
@@ -125,30 +125,30 @@ def test_a_deleted_person_is_found_no_more_and_a_gallery_taken_before_still_find
 def test_a_face_that_its_person_no_longer_names_is_not_searched(topic):
     topic.enrol("p", 1, 2)
     topic.write(person("p", 1))
-    found = best(topic.people.gallery(), unit(1))
+    found = best(topic.people.snapshot().gallery, unit(1))
     assert found.number == 1
     assert found.cosine < 0.99
 
 
 def test_a_changed_person_answers_with_the_new_name(topic):
     topic.enrol("p", 1)
-    before = topic.people.gallery()
+    before = topic.people.snapshot().gallery
     topic.write(person("p", 0, name="new"))
-    assert best(topic.people.gallery(), unit(1)).person.info["name"] == "new"
+    assert best(topic.people.snapshot().gallery, unit(1)).person.info["name"] == "new"
     assert best(before, unit(1)).person.info["name"] == ""
 
 
 def test_faces_of_another_embedder_are_counted_and_not_searched(topic):
     topic.write(face("p", 0, unit(1), model="other+1"), person("p", 0))
-    assert topic.people.gallery().count(ALL) == 0
+    assert topic.people.snapshot().gallery.count(ALL) == 0
     assert topic.people.foreign_faces == 1
     topic.write(face("p", 0, unit(1)))
-    assert topic.people.gallery().count(ALL) == 1, "both embedders have their place"
+    assert topic.people.snapshot().gallery.count(ALL) == 1, "both embedders have their place"
     assert topic.people.foreign_faces == 1
     assert topic.people.known("p").embedders == {0: ("other+1", MODEL)}
     topic.write((face_key("p", 0, "other+1"), None))
     assert topic.people.foreign_faces == 0
-    assert topic.people.gallery().count(ALL) == 1
+    assert topic.people.snapshot().gallery.count(ALL) == 1
 
 
 def test_the_photo_of_a_face_is_the_one_that_its_record_names(topic):
@@ -182,16 +182,16 @@ def test_pages_come_in_order_of_identity_and_do_not_overlap(topic):
 
 def test_an_identity_may_hold_slashes(topic):
     topic.enrol("a/b/7", 1)
-    assert best(topic.people.gallery(), unit(1)).person.identity_id == "a/b/7"
+    assert best(topic.people.snapshot().gallery, unit(1)).person.identity_id == "a/b/7"
 
 
 def test_many_removed_faces_leave_the_others_in_place(topic):
     for seed in range(2500):
         topic.enrol(f"p{seed:04}", seed)
-    held = topic.people.gallery()
+    held = topic.people.snapshot().gallery
     for seed in range(0, 2500, 2):
         topic.write((person_key(f"p{seed:04}"), None), (face_key(f"p{seed:04}", 0, MODEL), None))
-    gallery = topic.people.gallery()
+    gallery = topic.people.snapshot().gallery
     assert gallery.count(ALL) == 1250
     if isinstance(gallery, ExactGallery):
         assert len(gallery.vectors) < 2500
@@ -225,15 +225,15 @@ def test_the_fold_agrees_with_looking_at_the_latest_value_of_every_key(index: Ne
             named.pop(who, None)
         latest[record[0]] = record[1]
         topic.write(record)
-        topic.people.gallery()
+        topic.people.snapshot()
     expected = sum(latest.get(face_key(who, n, MODEL)) is not None for who, numbers in named.items() for n in numbers)
-    gallery = topic.people.gallery()
+    gallery = topic.people.snapshot().gallery
     assert gallery.count(ALL) == expected
     assert len(topic.people) == len(named)
     replayed = Topic(index)
     replayed.write(*latest.items())
     probe = unit(999)
-    one, other = best(gallery, probe), best(replayed.people.gallery(), probe)
+    one, other = best(gallery, probe), best(replayed.people.snapshot().gallery, probe)
     assert (one and (one.person.identity_id, one.number)) == (other and (other.person.identity_id, other.number))
 
 
@@ -241,7 +241,7 @@ def test_the_nearest_people_come_in_order_and_each_once(topic):
     topic.enrol("twice", 1, 1)
     for seed in range(2, 400):
         topic.enrol(f"p{seed:03}", seed)
-    gallery = topic.people.gallery()
+    gallery = topic.people.snapshot().gallery
 
     found = gallery.best(unit(1), ALL, 5)
 
@@ -257,7 +257,7 @@ def test_the_nearest_people_come_in_order_and_each_once(topic):
 def test_fewer_people_than_asked_for_are_all_of_them(topic):
     topic.enrol("one", 1, 2, 3)
     topic.enrol("other", 4)
-    found = topic.people.gallery().best(unit(1), ALL, 5)
+    found = topic.people.snapshot().gallery.best(unit(1), ALL, 5)
     assert [candidate.person.identity_id for candidate in found] == ["one", "other"]
 
 
@@ -265,7 +265,7 @@ def test_everybody_above_a_cosine_is_found_and_nobody_below(topic):
     for seed in range(300):
         topic.enrol(f"p{seed:03}", seed, seed + 1000)
     nearest = {f"p{s:03}": max(float(unit(s) @ unit(9)), float(unit(s + 1000) @ unit(9))) for s in range(300)}
-    found = topic.people.gallery().above(unit(9), ALL, 0.25)
+    found = topic.people.snapshot().gallery.above(unit(9), ALL, 0.25)
     assert {candidate.person.identity_id for candidate in found} == {who for who, c in nearest.items() if c >= 0.25}
     assert len(found) > 1
     assert [candidate.cosine for candidate in found] == sorted((c.cosine for c in found), reverse=True)
@@ -274,13 +274,13 @@ def test_everybody_above_a_cosine_is_found_and_nobody_below(topic):
 def test_a_search_compares_the_people_of_its_group_only(topic):
     topic.enrol("here", 1)
     topic.write(face("there", 0, unit(2)), person("there", 0, groups=("other_group",)))
-    gallery, other = topic.people.gallery(), Scope("other_group")
+    gallery, other = topic.people.snapshot().gallery, Scope("other_group")
     assert (gallery.count(ALL), gallery.count(other), gallery.count(Scope("nowhere"))) == (1, 1, 0)
     assert best(gallery, unit(2)).person.identity_id == "here"
     assert [c.person.identity_id for c in gallery.best(unit(1), other)] == ["there"]
     assert gallery.best(unit(1), Scope("nowhere")) == []
     topic.write(person("there", 0, groups=("default_group",)))
-    assert best(topic.people.gallery(), unit(2)).person.identity_id == "there"
+    assert best(topic.people.snapshot().gallery, unit(2)).person.identity_id == "there"
     assert best(gallery, unit(2)).person.identity_id == "here", "a gallery is a value"
 
 
@@ -295,7 +295,7 @@ def test_equally_near_people_are_ordered_by_identity_wherever_their_faces_lie(in
         ids = [f"p{n:04}" for n in rng.permutation(count)]
         for identity_id in ids:
             owner = PersonRecord(
-                identity_id=identity_id, group_names=("default_group",), info={}, faces=(0,), next_face=1
+                identity_id=identity_id, group_ids=("default_group",), info={}, faces=(0,), next_face=1
             )
             faces.add((identity_id, 0), vector, owner)
         probe = (vector + 0.05 * rng.normal(size=512).astype(np.float32)).astype(np.float32)

@@ -26,7 +26,7 @@ def gallery():
     enrolled = Enrolled()
     enrolled.enrol("anna", 1, info={"name": "Anna"})
     enrolled.enrol("ben", 2, info={"name": "Ben", "type": 3})
-    return enrolled.people.gallery()
+    return enrolled.people.snapshot()
 
 
 def asked(image: bytes, **fields: Any) -> MatchRequest:
@@ -134,7 +134,7 @@ def test_a_picture_over_the_limit_is_refused_without_being_decoded(gallery):
 
 
 def test_an_empty_gallery_is_told():
-    answer, event = told(asked(photo(1)), Enrolled().people.gallery())
+    answer, event = told(asked(photo(1)), Enrolled().people.snapshot())
     assert answer.code == Code.EMPTY_GROUP_ERROR
     assert event.outcome == "empty_group"
 

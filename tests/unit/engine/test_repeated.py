@@ -23,7 +23,7 @@ def unit(seed: int, turn: float = 0.0) -> np.ndarray:
 
 
 def person(**changes: Any) -> PersonRecord:
-    fields = {"identity_id": "p", "group_names": ("a", "b"), "info": INFO, "faces": (3, 7), "next_face": 8}
+    fields = {"identity_id": "p", "group_ids": ("a", "b"), "info": INFO, "faces": (3, 7), "next_face": 8}
     return PersonRecord(**{**fields, **changes})
 
 
@@ -47,7 +47,7 @@ FEATURE = {"photo": None, "feature": (0.0,)}
 
 def repeated(request: EnrolRequest, vector: Any = VECTORS[7], who: PersonRecord | None = None) -> int | None:
     known = KnownPerson(who or person(), VECTORS, {}, PHOTOS)
-    return repeated_face(request, vector, digest(request.photo), known)
+    return repeated_face(request, request.group_names, vector, digest(request.photo), known)
 
 
 def test_the_same_photo_groups_and_info_are_the_same_enrolment_in_whatever_order() -> None:
@@ -103,11 +103,11 @@ def test_a_feature_is_the_same_only_number_by_number() -> None:
 
 
 def test_somebody_who_is_not_enrolled_repeats_nothing() -> None:
-    assert repeated_face(asked(), VECTORS[7], digest(PHOTO), KnownPerson()) is None
+    assert repeated_face(asked(), ("a", "b"), VECTORS[7], digest(PHOTO), KnownPerson()) is None
 
 
 def test_a_photo_that_was_converted_is_compared_by_the_file_that_was_sent() -> None:
     converted = PhotoReference(sha256=b"of the JPEG", sent_sha256=digest(PHOTO), partition=0, offset=0)
     known = KnownPerson(person(), VECTORS, {}, {7: converted})
-    assert repeated_face(asked(), VECTORS[7], digest(PHOTO), known) == 7
-    assert repeated_face(asked(), VECTORS[7], b"of the JPEG", known) is None
+    assert repeated_face(asked(), ("a", "b"), VECTORS[7], digest(PHOTO), known) == 7
+    assert repeated_face(asked(), ("a", "b"), VECTORS[7], b"of the JPEG", known) is None

@@ -23,7 +23,7 @@ from processor.processing import Failure, Processed, unreadable
 from tests.support.faces import context
 
 TOPICS = Topics()
-ANNA = PersonRecord(identity_id="anna", group_names=("default_group",), info={}, faces=(0,), next_face=1)
+ANNA = PersonRecord(identity_id="anna", group_ids=("default_group",), info={}, faces=(0,), next_face=1)
 
 
 class Member:

@@ -52,7 +52,7 @@ def emitted(kind: str, *, evidence: bool = True, envelope: dict[str, Any] | None
     processed_fields = {name: fields.pop(name) for name in ("failure", "digests") if name in fields}
     request, enrolled = asked(kind, **fields), Enrolled()
     enrolled.enrol("anna", 1)
-    gallery, given, call = enrolled.people.gallery(), context(), call_of(request)
+    gallery, given, call = enrolled.people.snapshot(), context(), call_of(request)
     decision = call.decide(request, gallery, given)  # type: ignore[attr-defined]
     came_in = replace(Envelope("r1", ReplyAddress(TOPICS.replies, 0, b"i"), None, 0), **(envelope or {}))
     record = Record(TOPICS.requests, 0, 0, 0, b"k", b"")

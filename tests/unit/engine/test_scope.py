@@ -1,0 +1,91 @@
+"""Which people a match searches: those in the group and with the permission of the request or of its device."""
+
+from typing import Any
+
+import pytest
+
+from contract.errors import Code, Refused
+from contract.messages import MatchRequest
+from contract.people.keys import SiteKey
+from contract.people.site import DeviceRecord, GroupRecord, PermissionRecord, Site
+from engine.calls.match import MatchCall
+from engine.gallery.port import Scope
+from engine.gallery.scope import resolve_scope
+from engine.policy import Policy
+from tests.support.faces import Enrolled, context, outcome_of, photo
+
+DOOR = DeviceRecord(
+    device_id="d1", name="door", address="10.0.0.1", device_type="photo", group_id="g1", permission_id="p1"
+)
+SITE = (
+    Site().put(GroupRecord(group_id="g1", name="staff")).put(PermissionRecord(permission_id="p1", name="day")).put(DOOR)
+)
+
+
+def asked(picture: bytes = b"", **fields: Any) -> MatchRequest:
+    given = {"request_id": "r", "device_ip": "10.0.0.1", "compare_time_s": 1.0, "received_time_s": 1.0, **fields}
+    return MatchRequest(picture=picture, **given)
+
+
+@pytest.mark.parametrize(
+    ("request_", "scope", "names"),
+    [
+        (asked(), Scope("g1", "p1"), ("staff", "day")),
+        (asked(device_ip="10.9.9.9"), Scope("default_group", "0"), ("default_group", "0")),
+        (asked(group_name="default_group"), Scope("default_group", None), ("default_group", None)),
+        (
+            asked(group_name="default_group", permission_name="day"),
+            Scope("default_group", "p1"),
+            ("default_group", "day"),
+        ),
+        (asked(device_ip=None, group_name="staff"), Scope("g1", None), ("staff", None)),
+    ],
+)
+def test_the_scope_is_that_of_the_request_or_else_of_its_device(request_, scope, names):
+    found = resolve_scope(request_, SITE, Policy())
+    assert found.scope == scope
+    assert (found.group_name, found.permission_name) == names
+    assert found.device == (DOOR if request_.device_ip == "10.0.0.1" else None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "policy", "code"),
+    [
+        ({"group_name": "nowhere"}, Policy(), Code.GROUP_NAME_ERROR),
+        ({"group_name": "staff", "permission_name": "night"}, Policy(), Code.GROUP_NAME_ERROR),
+        ({"group_name": "staff"}, Policy(device_names_scope=False), Code.GROUP_NAME_ERROR),
+        ({"device_ip": "10.9.9.9"}, Policy(unknown_device="reject"), Code.DEVICE_ID_NOT_FOUND),
+    ],
+)
+def test_a_scope_that_does_not_exist_or_must_not_be_named_is_refused(fields, policy, code):
+    with pytest.raises(Refused) as refused:
+        resolve_scope(asked(**fields), SITE, policy)
+    assert refused.value.code is code
+
+
+@pytest.mark.parametrize("gone", [SiteKey("group", "g1"), SiteKey("permission", "p1")], ids=lambda key: key.kind)
+def test_a_device_whose_group_or_permission_was_deleted_finds_nobody(gone):
+    with pytest.raises(Refused) as refused:
+        resolve_scope(asked(), SITE.without(gone), Policy())
+    assert refused.value.code is Code.EMPTY_GROUP_ERROR
+
+
+def test_a_match_finds_only_those_who_are_in_the_group_and_have_the_permission():
+    enrolled = Enrolled()
+    enrolled.people.site = SITE
+    enrolled.enrol("in", 1, group_names=("staff", "default_group"), info={"permission_ids": ["p1", "0"]})
+    enrolled.enrol("other group", 2, info={"permission_ids": ["p1"]})
+    enrolled.enrol("other permission", 3, group_names=("staff",))
+    snapshot, given = enrolled.people.snapshot(), context(Policy(threshold=0.9))
+
+    def found(seed: int, **fields: Any) -> tuple[str, str]:
+        answer, event = outcome_of(MatchCall(), asked(photo(seed), **fields), snapshot, given)
+        assert event.threshold.faces in (None, 1, 2)
+        return answer.identity_id, event.outcome
+
+    assert found(1) == ("in", "matched")
+    assert found(2) == ("", "stranger")
+    assert found(3) == ("", "stranger")
+    assert found(3, group_name="staff") == ("other permission", "matched")
+    assert found(2, group_name="default_group", permission_name="day") == ("other group", "matched")
+    assert found(1, device_ip="10.9.9.9") == ("in", "matched"), "a person of several groups is found in each"
