@@ -203,7 +203,7 @@ class PermissionRequest(_SiteRequest, tag="permission", tag_field="kind", frozen
 
 
 class DeviceChange(Message, frozen=True, kw_only=True):
-    """One device of a DevicesRequest, with the fields of contract.people.site.DeviceRecord; None: not in the request."""
+    """One device of a DevicesRequest; the fields are those of contract.people.site.DeviceRecord, None: not sent."""
 
     device_id: str | None = None
     name: str | None = None
