@@ -1,8 +1,10 @@
 """The HTTP client with which commands call a running server, as a device or a back end does."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -68,12 +70,15 @@ class Client:
         url: The URL of the server, http or https; it may have a path.
         api_key: Sent as X-API-Key.
         timeout_s: The time limit of one whole call.
+        ca_file: The certificates (PEM) of which one must have issued the server's; None: those of the system.
 
     Raises:
-        CannotRun: the URL is not valid.
+        CannotRun: the URL is not valid, or the file contains no certificate.
     """
 
-    def __init__(self, url: str, *, api_key: str | None = None, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, url: str, *, api_key: str | None = None, timeout_s: float = 10.0, ca_file: Path | None = None
+    ) -> None:
         try:
             parsed = URL(url)
         except ValueError:
@@ -82,11 +87,13 @@ class Client:
             raise CannotRun("the URL must look like http://127.0.0.1:5555")
         self.url = url.rstrip("/")
         self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": api_key} if api_key else {})
+        self._ssl = True if ca_file is None else trusting(ca_file)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=self._timeout)
+        connector = aiohttp.TCPConnector(ssl=self._ssl)
+        self._session = aiohttp.ClientSession(timeout=self._timeout, connector=connector)
         return self
 
     async def __aexit__(
@@ -101,18 +108,42 @@ class Client:
         `replay_of`: the id of an earlier request, which marks the call as a replay of that request.
 
         Raises:
+            NoAnswer, CannotRun: as `call`.
+        """
+        return await self.call("POST", call, body, {} if replay_of is None else {REPLAY_OF_HEADER: replay_of})
+
+    async def call(
+        self,
+        method: str,
+        call: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ServerAnswer:
+        """Make a call of the path `call`, with a JSON body where there is one, and return the answer.
+
+        Raises:
             NoAnswer: there was no connection, no answer in time, or only an error of a gateway.
-            CannotRun: the server demands an API key, or is not a PictureMatch server.
+            CannotRun: the server demands another API key, its certificate is not trusted, or it is not a PictureMatch
+                server.
         """
         if self._session is None:
             raise RuntimeError("enter the client before use")
-        marks = {} if replay_of is None else {REPLAY_OF_HEADER: replay_of}
         try:
-            async with self._session.post(
-                self.url + call, data=orjson.dumps(body), headers=self._headers | marks, allow_redirects=False
+            async with self._session.request(
+                method,
+                self.url + call,
+                data=None if body is None else orjson.dumps(body),
+                headers=self._headers | dict(headers or {}),
+                allow_redirects=False,
             ) as response:
                 answer = self._understood(response.status, await response.read(), response.headers.get("Retry-After"))
                 return replace(answer, unchanged=response.headers.get(UNCHANGED_HEADER) == "true")
+        except aiohttp.ClientConnectorCertificateError as error:
+            reason = getattr(error.certificate_error, "verify_message", type(error.certificate_error).__name__)
+            raise CannotRun(
+                f"the certificate of {self.url} is not trusted ({reason}): name the certificate of its issuer by"
+                " --ca-file, and call the server by a name in its certificate"
+            ) from error
         except aiohttp.ClientConnectorError as error:
             raise NoAnswer(f"no server can be reached at {self.url}", reached=False) from error
         except TimeoutError as error:
@@ -134,8 +165,8 @@ class Client:
         code = error.get("code") if isinstance(error.get("code"), int) else None
         if status == 401 or code == Code.UNAUTHORIZED:
             raise CannotRun(
-                f"the server accepts this call with an API key only: give --api-key or set PICTUREMATCH_API_KEY"
-                f" (the server's message: {error.get('message', 'none')})"
+                f"the server does not accept this call ({error.get('message', 'without a reason')});"
+                " an API key is given by --api-key or PICTUREMATCH_API_KEY"
             )
         if code == Code.NOT_FOUND or (status == 404 and code is None):
             raise CannotRun(f"the server at {self.url} does not know this call; check the URL")
@@ -146,16 +177,38 @@ def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isascii() and text.isdigit() else None
 
 
-async def ask(url: str, api_key: str | None, call: str, body: Mapping[str, Any]) -> ServerAnswer:
+def trusting(ca_file: Path) -> ssl.SSLContext:
+    """Return the TLS settings of a client that trusts the certificates in a file.
+
+    Raises:
+        CannotRun: the file cannot be read, or contains no certificate.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError as error:
+        raise CannotRun(f"{ca_file} contains no certificate in PEM form (-----BEGIN CERTIFICATE-----)") from error
+    except OSError as error:
+        raise CannotRun(f"{ca_file} cannot be read: {error.strerror or error}") from error
+
+
+async def ask(
+    url: str,
+    api_key: str | None,
+    call: str,
+    body: Mapping[str, Any] | None,
+    *,
+    method: str = "POST",
+    ca_file: Path | None = None,
+) -> ServerAnswer:
     """Make one call to the server at `url` and return the answer.
 
     Raises:
         CannotRun: the URL is not valid, there is no answer, the server demands an API key, or it is not a PictureMatch
             server.
     """
-    async with Client(url, api_key=api_key) as client:
+    async with Client(url, api_key=api_key, ca_file=ca_file) as client:
         try:
-            return await client.post(call, body)
+            return await client.call(method, call, body)
         except NoAnswer as error:
             raise error.final() from error
 

@@ -1,6 +1,7 @@
 """The settings of the ingress, with their allowed values."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -54,29 +55,38 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     retry_after_s: Count = 1
     """Seconds in Retry-After when a request is shed."""
     api_keys: tuple[Annotated[str, Meta(min_length=8)], ...] = ()
-    """Keys (header X-API-Key, Authorization: Bearer, or the password of HTTP Basic) with which other
-    machines may make calls other than PictureMatch."""
+    """Keys of administrators (header X-API-Key, Authorization: Bearer, or the password of HTTP Basic), besides the keys
+    that `picturematch keys add` creates."""
     trusted_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
-    """Networks (CIDR) whose callers need no key."""
+    """Networks (CIDR) whose callers need no key and are administrators."""
     host_names: tuple[str, ...] = ()
     """Host names, besides localhost, by which callers without a key may call the server; its addresses are always
     allowed."""
     api_key_for_match: bool = False
-    """Whether PictureMatch needs a key as well."""
+    """Whether calls that judge pictures (PictureMatch, compare, FIQA) need a key as well."""
     need_api_key_from_loopback: bool = False
     """Whether calls from this machine need a key as well, even if `trusted_networks` contains it; set true behind a
     reverse proxy on the same machine, because all its calls come from loopback."""
+    keys_over_plain_http: bool = False
+    """Whether keys are accepted over plain HTTP from beyond `trusted_networks`, where others may read them."""
+    tls_cert: Path | None = None
+    """File (PEM) of the server's certificate and the certificates of its issuers; the server then speaks https only.
+    SIGHUP reads both files again."""
+    tls_key: Path | None = None
+    """File (PEM) of the private key of `tls_cert`, without a pass phrase."""
     max_delete: Count = 1000
     """Most people that one DELETE may name."""
     max_listed_photo_bytes: Count = 32 * MIB
     """Most bytes of photos in one list of people; people beyond are listed with an empty reg_photo."""
 
     def __post_init__(self) -> None:
-        """Check the host names and networks, which types alone cannot check.
+        """Check what types alone cannot check.
 
         Raises:
-            ValueError: a text is no host name or no network.
+            ValueError: a text is no host name or no network, or only one of the files of TLS is named.
         """
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key are needed together: the certificate and its private key")
         for name in self.host_names:
             if not _HOST_NAME.fullmatch(name):
                 raise ValueError(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def run_role(settings: Settings, log_level: str, *, ingest: bool, process: bool, kafka_only: str | None = None) -> None:
     """Run the roles until the first SIGINT, SIGTERM or SIGHUP, then finish the work in flight; a second signal kills.
 
+    Where the server uses TLS, SIGHUP reads the certificate again instead.
+
     `kafka_only`: the name of the command where its role needs Kafka, because the embedded log allows one process only.
 
     Raises:
@@ -43,7 +45,7 @@ async def _run(settings: Settings, ingest: bool, process: bool) -> None:
     role = await asyncio.to_thread(_open_role, settings) if process else None
     where = f"data folder {settings.data_folder}" if settings.kafka_config is None else settings.broker
     async with run_roles(settings, role, ingest=ingest) as system:
-        stop = stop_signal()
+        stop = stop_signal(system.reload_certificate)
         people = len(system.people)
         print_line(f"PictureMatch {__version__} listens on {system.url}; people enrolled: {people}; {where}")
         await _until_stopped(system, stop)

@@ -14,12 +14,21 @@ from engine.calls.compare import CompareCall
 from engine.calls.delete import DeleteCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
+from engine.calls.key import KeyCall
 from engine.calls.match import MatchCall
 from engine.calls.unreadable import UnreadableCall
 
 UNREADABLE = UnreadableCall()
 
-CALLS: tuple[Call[Any, Any], ...] = (MatchCall(), EnrolCall(), DeleteCall(), CompareCall(), FiqaCall(), UNREADABLE)
+CALLS: tuple[Call[Any, Any], ...] = (
+    MatchCall(),
+    EnrolCall(),
+    DeleteCall(),
+    CompareCall(),
+    FiqaCall(),
+    KeyCall(),
+    UNREADABLE,
+)
 
 KINDS: Mapping[type, Call[Any, Any]] = {call.request_type: call for call in CALLS}
 

@@ -80,6 +80,6 @@ def _scores(found: FaceQuality) -> Scores:
 
 
 CALLS = (
-    Binding(declaration=FIQA, handle=_fiqa, request=FiqaRequest),
-    Binding(declaration=FIQA_V6, handle=_fiqa_v6, request=FiqaRequest),
+    Binding(declaration=FIQA, handle=_fiqa, role="device", request=FiqaRequest),
+    Binding(declaration=FIQA_V6, handle=_fiqa_v6, role="device", request=FiqaRequest),
 )

@@ -27,6 +27,8 @@ from contract.messages import (
     FiqaAnswer,
     FiqaRequest,
     Headers,
+    KeyAnswer,
+    KeyRequest,
     MatchAnswer,
     MatchRequest,
     PersonAnswer,
@@ -70,7 +72,10 @@ class ScriptedPeople:
         return [person for _, person in sorted(self.persons.items())][skip : skip + limit]
 
     async def reached(self, version: int, timeout_s: float) -> bool:
-        await until(lambda: self.version >= version, timeout_s)
+        try:
+            await until(lambda: self.version >= version, timeout_s)
+        except TimeoutError:
+            return False
         return True
 
 
@@ -117,6 +122,8 @@ async def answer_well(request: Request) -> Answer | None:
         return FiqaAnswer(faces=(largest,))
     if isinstance(request, DeleteRequest):
         return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
+    if isinstance(request, KeyRequest):
+        return KeyAnswer(key_id="k1", name=request.name, role=request.role, created_s=request.received_time_s)
     raise AssertionError(f"answer_well has no answer to a {type(request).__name__}; add one")
 
 
