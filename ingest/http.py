@@ -172,8 +172,8 @@ class Connection(RequestHandler):
             closed.close_for_another()
         server.crowd.add(self, peer)
         super().connection_made(transport)
-        # With this limit an answer counts as sent only when no byte of it is buffered. A transport of TLS with the limit
-        # 0 would stop although nothing is buffered; the transport below it buffers up to 64 KiB more.
+        # With this limit an answer counts as sent only when no byte of it is buffered. A transport of TLS with limit 0
+        # would stop although nothing is buffered; the transport below it buffers up to 64 KiB more.
         plain = cast("asyncio.Transport", transport).can_write_eof()
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=0 if plain else 1, low=0)
         self._start_head_timer()

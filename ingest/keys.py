@@ -88,11 +88,11 @@ def find_key(sent: bytes, api_keys: Sequence[str], records: Iterable[KeyRecord])
 
     Every key is compared, by digests of one length, so that the time does not reveal which key was similar.
     """
-    offered, found = digest(sent), None
-    for known in (*_of_settings(tuple(api_keys)), *map(_of_record, records)):
-        if hmac.compare_digest(offered, known.sha256):
-            found = known
-    return found
+    offered = digest(sent)
+    in_settings = [known for known in _of_settings(tuple(api_keys)) if hmac.compare_digest(offered, known.sha256)]
+    in_topic = [record for record in records if hmac.compare_digest(offered, record.sha256)]
+    found = (*in_settings, *(KnownKey(record.name, record.role, record.sha256, record.key_id) for record in in_topic))
+    return found[0] if found else None
 
 
 @lru_cache(maxsize=8)
@@ -101,10 +101,6 @@ def _of_settings(api_keys: tuple[str, ...]) -> tuple[KnownKey, ...]:
         KnownKey(f"settings key {number}", "administrator", digest(key.encode()))
         for number, key in enumerate(api_keys, 1)
     )
-
-
-def _of_record(record: KeyRecord) -> KnownKey:
-    return KnownKey(record.name, record.role, record.sha256, record.key_id)
 
 
 def _bytes(text: str) -> bytes:

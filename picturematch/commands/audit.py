@@ -112,7 +112,7 @@ def _refused_keys(event: Mapping[str, Any]) -> str:
 
 def _change(event: Mapping[str, Any]) -> str:
     parts = [f"{event.get('actor')} ({event.get('peer')}) ", str(event.get("kind"))]
-    if event.get("action"):
+    if event.get("action") not in (None, event.get("kind")):
         parts.append(str(event["action"]))
     named = event.get("objects")
     named = named if isinstance(named, list) else []
