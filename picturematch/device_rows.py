@@ -22,7 +22,7 @@ from picturematch.shell import echo_json
 from sinks.devices import Activities, DeviceRow
 
 _SITE_KEYS = tuple(f"{kind}/".encode() for kind in SITE_KINDS)
-_COLUMNS = ("state", "name", "address", "group", "permission", "last seen", "outcome")
+_COLUMNS = ("state", "name", "address", "group, permission", "seen", "outcome")
 _NUMBERS = ("matches", "strangers", "refusals", "clock", "picture", "face", "quality")
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -76,7 +76,7 @@ def print_table(rows: Sequence[DeviceRow], now_s: float) -> None:
     """Print the rows as a table on the terminal."""
     table = Table(box=None, pad_edge=False)
     for column in _COLUMNS:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in ("state", "seen"))
     for column in _NUMBERS:
         table.add_column(column, overflow="fold", justify="right")
     for row in rows:
@@ -87,25 +87,31 @@ def print_table(rows: Sequence[DeviceRow], now_s: float) -> None:
 def _cells(row: DeviceRow, now_s: float) -> tuple[str, ...]:
     return (
         row.state,
-        row.name or "(not registered)",
+        row.name or "-",
         row.address,
-        row.group or "(deleted)",
-        row.permission or ("(deleted)" if row.device_id else "any"),
-        "never" if row.last_seen is None else f"{_span(now_s - row.last_seen)} ago",
+        _scope(row),
+        "not seen" if row.last_seen is None else f"{_span(now_s - row.last_seen)} ago",
         row.last_outcome or "",
         str(row.matches),
         str(row.strangers),
         str(row.refusals),
-        "" if row.clock_skew_s is None else f"{row.clock_skew_s:+.1f} s",
-        _picture(row),
+        "" if row.clock_skew_s is None else _skew(row.clock_skew_s),
+        "" if row.picture_bytes is None else f"{row.picture_bytes / 1000:.0f} kB",
         "" if row.face_px is None else f"{row.face_px:.0f} px",
         "" if row.quality_score is None else f"{row.quality_score:.2f}",
     )
 
 
-def _picture(row: DeviceRow) -> str:
-    size = [] if row.picture_bytes is None else [f"{row.picture_bytes / 1000:.0f} kB"]
-    return ", ".join(size if row.picture_pixels is None else [*size, f"{row.picture_pixels / 1e6:.1f} MP"])
+def _scope(row: DeviceRow) -> str:
+    """Return the group and the permission; a request that names a group may leave the permission out."""
+    absent = "any" if row.device_id is None else "(deleted)"
+    return f"{row.group or absent}, {row.permission or absent}"
+
+
+def _skew(seconds: float) -> str:
+    if abs(seconds) < 60:
+        return f"{seconds:+.1f} s"
+    return f"{'-' if seconds < 0 else '+'}{_span(abs(seconds))}"
 
 
 def _span(seconds: float) -> str:
