@@ -30,6 +30,7 @@ _COMMANDS = (
     "people",
     "keys",
     "audit",
+    "devices",
     "health",
     "config",
     "log",
