@@ -14,7 +14,7 @@ LivenessMode = Literal["liveness_off", "liveness_rgb", "liveness_rgb_ir"]
 LIVENESS_ORDER: tuple[LivenessMode, ...] = ("liveness_off", "liveness_rgb", "liveness_rgb_ir")
 QualityLevel = Literal["high", "middle", "low", "custom", "no"]
 CompareLevel = Literal["high", "middle", "low"]
-ThresholdRule = Literal["setting", "target_fpir", "floor", "model", "level"]
+ThresholdRule = Literal["setting", "target_fpir", "floor", "model", "level", "accepted_score"]
 
 PERSON_EMPLOYEE, PERSON_VISITOR, PERSON_BLACKLIST, PERSON_STRANGER, PERSON_VIP = 1, 2, 3, 4, 5
 

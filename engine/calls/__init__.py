@@ -15,11 +15,22 @@ from engine.calls.delete import DeleteCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
 from engine.calls.match import MatchCall
+from engine.calls.settings import SettingsCall
 from engine.calls.unreadable import UnreadableCall
+from engine.calls.wipe import WipeCall
 
 UNREADABLE = UnreadableCall()
 
-CALLS: tuple[Call[Any, Any], ...] = (MatchCall(), EnrolCall(), DeleteCall(), CompareCall(), FiqaCall(), UNREADABLE)
+CALLS: tuple[Call[Any, Any], ...] = (
+    MatchCall(),
+    EnrolCall(),
+    DeleteCall(),
+    CompareCall(),
+    FiqaCall(),
+    SettingsCall(),
+    WipeCall(),
+    UNREADABLE,
+)
 
 KINDS: Mapping[type, Call[Any, Any]] = {call.request_type: call for call in CALLS}
 

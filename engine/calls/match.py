@@ -41,7 +41,6 @@ from engine.gallery.port import Candidate, FaceId, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
 from engine.look import NOTHING_FOUND, Findings, Wanted, look
 from engine.policy import Policy
-from engine.score import to_wire
 from engine.threshold import AppliedThreshold, search_threshold
 from engine.timing import StageTimer
 
@@ -242,7 +241,7 @@ def _scope_of(resolved: ResolvedScope) -> EventScope:
 
 def _wanted(request: MatchRequest, policy: Policy) -> Wanted:
     return Wanted(
-        min_face_size=request.min_face_size,
+        min_face_size=max(request.min_face_size, policy.min_face_size),
         quality_level=policy.match_quality,
         liveness=applied_liveness(request, policy),
         infrared=request.ir_picture,
@@ -273,5 +272,5 @@ def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _S
         identity_id=shown.person.identity_id if shown else "",
         name=text_or_empty(shown.person.info.get("name")) if shown else STRANGER,
         info=shown.person.info if shown else {},
-        score=to_wire(cosine, decision.threshold.cosine, policy.score_scale),
+        score=decision.threshold.score(cosine, policy),
     )
