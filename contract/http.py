@@ -7,6 +7,7 @@ COMPARE_PATH = "/SophonMatch/api/compare"
 FIQA_PATH = "/SophonFace/api/FIQA"
 FIQA_V6_PATH = "/sophon/v2/face/fiqa"
 USERS_PATH = "/SophonFogSys/api/users"
+IMAGES_PATH = "/SophonFace/api/images/{image_id}"
 
 GALLERY_VERSION_HEADER = "X-Gallery-Version"
 """The header that contains the gallery version to which an answer about people refers."""
