@@ -6,7 +6,7 @@ topic (setting/FAMILY), so that they take effect together.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from contract.calls.rules import FLAG, Rule, choice, whole
@@ -178,12 +178,8 @@ class Configured:
     `values`: those of `OPERATOR_SETTINGS`, by path. `pinned`: the paths of all settings that are pinned.
     """
 
-    values: Mapping[str, Any] = field(default_factory=dict)
-    pinned: frozenset[str] = frozenset()
-
-
-NOT_CONFIGURED = Configured()
-"""No settings of an operator."""
+    values: Mapping[str, Any]
+    pinned: frozenset[str]
 
 
 def stored_values(site: Site) -> dict[str, Any]:

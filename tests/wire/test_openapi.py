@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from contract.calls import people
+from contract.calls import people, settings, wipe
 from contract.calls.declaration import Declaration
 from contract.http import FIQA_PATH, FIQA_V6_PATH, IMAGES_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
@@ -18,7 +18,10 @@ from contract.messages import (
     EnrolRequest,
     RefusedAnswer,
     Request,
+    SettingsRequest,
+    WipeRequest,
 )
+from contract.site_settings import EVENT_URL_LIST, SCORES
 from ingest.api.listing import DECLARATIONS
 from tests.wire.harness import Script, Serving, Site, add_person, answer_well
 
@@ -70,6 +73,11 @@ def declaration_of(request: Request) -> Declaration:
             return people.CHANGE if update else people.ENROL
         case DeleteRequest():
             return people.REMOVE
+        case WipeRequest():
+            return wipe.WIPE
+        case SettingsRequest(values=values):
+            by_name = {SCORES: settings.CHANGE_SCORES, EVENT_URL_LIST: settings.CHANGE_EVENT_URLS}
+            return next((by_name[name] for name in values if name in by_name), settings.CHANGE_CONFIGS)
     return next(each for each in DECLARATIONS if each.route == kind_of(type(request)))
 
 
