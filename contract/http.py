@@ -13,6 +13,7 @@ CONFIG_PATH = f"{CONFIGS_PATH}/{{name}}"
 PRETTY_SCORE_PATH = "/SophonFogSys/api/PrettyScore"
 HISTORY_EVENT_URL_PATH = "/SophonFogSys/api/HistoryEventUrl"
 WIPE_DATA_PATH = "/SophonFogSys/api/WipeData"
+DEVICES_PATH = "/SophonDevice/api/Devices"
 
 GALLERY_VERSION_HEADER = "X-Gallery-Version"
 """The header that contains the gallery version to which an answer about people refers."""

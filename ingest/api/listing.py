@@ -1,6 +1,6 @@
 """The bindings and declarations of all HTTP calls of the server."""
 
-from ingest.api import compare, fiqa, match, people, photos, service, settings, wipe
+from ingest.api import compare, devices, fiqa, match, people, photos, service, settings, wipe
 
 BINDINGS = (
     *match.CALLS,
@@ -8,6 +8,7 @@ BINDINGS = (
     *fiqa.CALLS,
     *people.CALLS,
     *photos.CALLS,
+    *devices.CALLS,
     *settings.CALLS,
     *wipe.CALLS,
     *service.CALLS,

@@ -8,13 +8,14 @@ from typing import Any
 
 import orjson
 
-from contract.calls import people, settings, wipe
+from contract.calls import devices, people, settings, wipe
 from contract.calls.declaration import Declaration
 from contract.http import FIQA_PATH, FIQA_V6_PATH, IMAGES_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
 from contract.messages import (
     Answer,
     DeleteRequest,
+    DevicesRequest,
     EnrolRequest,
     RefusedAnswer,
     Request,
@@ -78,6 +79,8 @@ def declaration_of(request: Request) -> Declaration:
         case SettingsRequest(values=values):
             by_name = {SCORES: settings.CHANGE_SCORES, EVENT_URL_LIST: settings.CHANGE_EVENT_URLS}
             return next((by_name[name] for name in values if name in by_name), settings.CHANGE_CONFIGS)
+        case DevicesRequest(action=action):
+            return {"create": devices.CREATE, "change": devices.CHANGE, "delete": devices.REMOVE}[action]
     return next(each for each in DECLARATIONS if each.route == kind_of(type(request)))
 
 
