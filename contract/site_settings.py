@@ -81,7 +81,7 @@ SITE_SETTINGS: Mapping[str, SiteSetting] = {
             pinned_by=("matching.threshold",),
             words=(
                 "The score on the percent scale, between the first and the last one of `THRESHOLD_RANGE`, from which a"
-                " match recognises a person; see below."
+                " match recognises a person."
             ),
         ),
         SiteSetting(
