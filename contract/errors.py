@@ -61,7 +61,7 @@ class Code(IntEnum):
         "a missing or wrong key, a weak role, a key over plain HTTP or in the URL, a foreign page or host name",
     )
     NOT_FOUND = 40400, "the URL is unknown"
-    ID_NOT_FOUND = 40401, "the identity is unknown"
+    ID_NOT_FOUND = 40401, "the identity or the image is unknown"
     DEVICE_ID_NOT_FOUND = 40480, "the device is unknown; for a match: and `matching.unknown_device` is reject"
     FOG_NOT_FOUND = (
         40491,

@@ -235,9 +235,16 @@ class DevicesRequest(_SiteRequest, tag="devices", tag_field="kind", frozen=True,
 
 
 class SettingsRequest(_SiteRequest, tag="settings", tag_field="kind", frozen=True, kw_only=True):
-    """Set settings of the site: name -> value; None deletes the setting."""
+    """Set settings of the site (contract.site_settings): name -> value as it was sent; None deletes the setting.
+
+    Each value that can be set is set; the answer names the others.
+    """
 
     values: dict[str, Any]
+
+
+class WipeRequest(_SiteRequest, tag="wipe", tag_field="kind", frozen=True, kw_only=True):
+    """Delete people with their faces and photos, and then the devices: as many as one decision may delete."""
 
 
 class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only=True):
@@ -250,7 +257,16 @@ class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only
 
 
 PersonRequest = EnrolRequest | DeleteRequest
-Request = MatchRequest | CompareRequest | FiqaRequest | PersonRequest | DevicesRequest | KeyRequest
+Request = (
+    MatchRequest
+    | CompareRequest
+    | FiqaRequest
+    | PersonRequest
+    | DevicesRequest
+    | SettingsRequest
+    | WipeRequest
+    | KeyRequest
+)
 """The requests: administrative requests are written to the admin topic, which has one partition and therefore one order
 of decisions; all others to the requests topic."""
 
@@ -383,9 +399,22 @@ class DevicesAnswer(Message, tag="devices", tag_field="kind", frozen=True, kw_on
 
 
 class SettingsAnswer(Message, tag="settings", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a SettingsRequest: the settings of the request as they are in force now."""
+    """The success of a SettingsRequest.
+
+    `values`: the settings that were set, as they are stored now. `failed`: name of a setting that could not be set ->
+    the reason, in one sentence.
+    """
 
     values: dict[str, Any]
+    failed: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class WipedAnswer(Message, tag="wiped", tag_field="kind", frozen=True, kw_only=True):
+    """The success of a WipeRequest: how many people and devices it deleted, and how many are left."""
+
+    people: int
+    devices: int
+    left: int
 
 
 class KeyAnswer(Message, tag="key", tag_field="kind", frozen=True, kw_only=True):
@@ -410,7 +439,16 @@ class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_on
 
 
 Answer = (
-    MatchAnswer | CompareAnswer | FiqaAnswer | PersonAnswer | DeletedAnswer | DevicesAnswer | KeyAnswer | RefusedAnswer
+    MatchAnswer
+    | CompareAnswer
+    | FiqaAnswer
+    | PersonAnswer
+    | DeletedAnswer
+    | DevicesAnswer
+    | SettingsAnswer
+    | WipedAnswer
+    | KeyAnswer
+    | RefusedAnswer
 )
 
 

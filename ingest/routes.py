@@ -1,23 +1,22 @@
-"""The URLs of the server: their methods, and the least role for a call of each."""
+"""The routes of the server: which calls a path has, and the least role for each. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from contract.roles import ROLES, Role
 from ingest.api.binding import Binding
+from ingest.api.listing import BINDINGS
 
 Methods = Mapping[str, Binding]
 """The HTTP method -> the binding of a URL for this method."""
 
+_ANY = "{}"
+"""The last segment of a route whose last segment is a field."""
 
-def routes_of(bindings: Iterable[Binding]) -> Mapping[str, Methods]:
-    """Return the path of each URL -> its methods; the pages about the server have HEAD beside GET."""
-    routes: defaultdict[str, dict[str, Binding]] = defaultdict(dict)
-    for binding in bindings:
-        routes[binding.declaration.path][binding.declaration.method] = binding
-        if binding.is_page:
-            routes[binding.declaration.path]["HEAD"] = binding
-    return routes
+
+def methods_at(path: str) -> Methods:
+    """Return the calls at a path, which is percent-encoded as it was sent; none where the path is unknown."""
+    return _ROUTES.get(path) or _ROUTES.get(f"{path.rpartition('/')[0]}/{_ANY}", {})
 
 
 def least_role(method: str, methods: Methods) -> Role:
@@ -28,3 +27,17 @@ def least_role(method: str, methods: Methods) -> Role:
     if (binding := methods.get(method)) is not None:
         return binding.role
     return max((binding.role for binding in methods.values()), key=ROLES.index, default="operator")
+
+
+def _routes() -> Mapping[str, Methods]:
+    routes: defaultdict[str, dict[str, Binding]] = defaultdict(dict)
+    for binding in BINDINGS:
+        declaration = binding.declaration
+        route = declaration.path.replace(f"{{{declaration.path_field}}}", _ANY)
+        routes[route][declaration.method] = binding
+        if binding.is_page:
+            routes[route]["HEAD"] = binding
+    return dict(routes)
+
+
+_ROUTES = _routes()

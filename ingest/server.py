@@ -28,12 +28,13 @@ from contract.errors import Code, Refused
 from contract.http import REPLAY_OF_HEADER, is_request_id
 from contract.operator_error import OperatorError
 from contract.pictures.limits import PictureSettings
+from contract.site_settings import Configured
 from contract.topics import Topics
 from ingest.accept import AcceptErrorLog
 from ingest.admission import Admission
 from ingest.answer import to_response
 from ingest.api.binding import Binding, PeopleView, Reached, Services
-from ingest.api.listing import BINDINGS, DECLARATIONS
+from ingest.api.listing import DECLARATIONS
 from ingest.api.people import people_unreadable
 from ingest.attendance import Attendance
 from ingest.auth import Gate, NotAuthorised, Route
@@ -51,7 +52,7 @@ from ingest.peer import Caller, client_of, is_encrypted, networks, peer_key
 from ingest.pictures import PictureLimits
 from ingest.refused_keys import RefusedKeys
 from ingest.render import Rendered, error
-from ingest.routes import Methods, least_role, routes_of
+from ingest.routes import Methods, least_role, methods_at
 from ingest.settings import IngestSettings
 from ingest.tls import ServerTls
 from ingest.wrong_keys import WrongKeys
@@ -66,8 +67,6 @@ _SMALL_ANSWER_BYTES = 64 * 1024
 _LOG_EVERY_S = 60.0
 # How long a client may take to confirm the end of its TLS connection.
 _TLS_END_S = 2.0
-
-_ROUTES = routes_of(BINDINGS)
 
 
 class CannotListen(OperatorError):
@@ -90,6 +89,7 @@ class Ingress:
         clock: returns seconds since the epoch.
         readiness: returns the reasons why the rest of the process is not ready; none where it is ready.
         registry: the registry of the server's metrics.
+        configured: the operator's settings that settings of the site are laid over.
         keys_known: returns whether `people` was read to its end once, so that no deleted API key is left in it.
     """
 
@@ -104,6 +104,7 @@ class Ingress:
         clock: Callable[[], float],
         readiness: Callable[[], Sequence[str]],
         registry: CollectorRegistry,
+        configured: Configured,
         keys_known: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
@@ -141,6 +142,7 @@ class Ingress:
             reached=reached,
             not_ready=self.not_ready,
             openapi=openapi_document(DECLARATIONS),
+            configured=configured,
         )
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
         line = self._admission.line
@@ -260,7 +262,7 @@ class Ingress:
         """Answer one HTTP request; every request that can be parsed is answered here."""
         started = asyncio.get_running_loop().time()
         request_id = new_request_id()
-        methods = _ROUTES.get(request.rel_url.raw_path, {})
+        methods = methods_at(request.rel_url.raw_path)
         known = next(iter(methods.values()), None)
         dialect = known.declaration.dialect if known else Dialect.V5
         route = known.declaration.route if known else "unknown"

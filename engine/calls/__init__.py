@@ -17,7 +17,9 @@ from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
 from engine.calls.key import KeyCall
 from engine.calls.match import MatchCall
+from engine.calls.settings import SettingsCall
 from engine.calls.unreadable import UnreadableCall
+from engine.calls.wipe import WipeCall
 
 UNREADABLE = UnreadableCall()
 
@@ -28,6 +30,8 @@ CALLS: tuple[Call[Any, Any], ...] = (
     CompareCall(),
     FiqaCall(),
     KeyCall(),
+    SettingsCall(),
+    WipeCall(),
     DevicesCall(),
     UNREADABLE,
 )

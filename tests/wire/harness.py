@@ -37,6 +37,10 @@ from contract.messages import (
     PersonAnswer,
     Reply,
     Request,
+    SettingsAnswer,
+    SettingsRequest,
+    WipedAnswer,
+    WipeRequest,
     decode_request,
     encode,
 )
@@ -127,6 +131,10 @@ async def answer_well(request: Request) -> Answer | None:
         return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
     if isinstance(request, KeyRequest):
         return KeyAnswer(key_id="k1", name=request.name, role=request.role, created_s=request.received_time_s)
+    if isinstance(request, SettingsRequest):
+        return SettingsAnswer(values=request.values)
+    if isinstance(request, WipeRequest):
+        return WipedAnswer(people=3, devices=2, left=0)
     if isinstance(request, DevicesRequest):
         return DevicesAnswer(
             succeeded=tuple(

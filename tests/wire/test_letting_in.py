@@ -6,7 +6,16 @@ from typing import Any
 import orjson
 import pytest
 
-from contract.http import COMPARE_PATH, DEVICES_PATH, FIQA_PATH, KEYS_PATH, MATCH_PATH, USERS_PATH
+from contract.http import (
+    COMPARE_PATH,
+    DEVICES_PATH,
+    FIQA_PATH,
+    HISTORY_EVENT_URL_PATH,
+    KEYS_PATH,
+    MATCH_PATH,
+    USERS_PATH,
+    WIPE_DATA_PATH,
+)
 from tests.wire.harness import HttpReply, Serving, Site, add_person
 
 JSON = {"Content-Type": "application/json"}
@@ -23,6 +32,8 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
         FIQA_PATH: {"image_base64_str": site.picture_base64},
         USERS_PATH: {"identity_id": "1", "reg_photo": site.picture_base64},
         KEYS_PATH: {"name": "gate-1", "role": "device"},
+        HISTORY_EVENT_URL_PATH: {"history_upload_event_url": [], "content-type": "json", "reported_peroid": 5},
+        WIPE_DATA_PATH: {"wipe_options": {"users": True}},
         DEVICES_PATH: {
             "devices_list": [
                 {

@@ -39,6 +39,7 @@ NAMED: dict[str, tuple[dict[str, Any], tuple[str, ...], str | None]] = {
         "create",
     ),
     "settings": ({"values": {"THRESHOLD": 82}}, ("THRESHOLD",), None),
+    "wipe": ({}, (), None),
     "key": ({"action": "create", "name": "gate", "sha256": b"h"}, ("gate",), "create"),
 }
 
