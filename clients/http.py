@@ -1,7 +1,6 @@
 """The HTTP client with which commands call a running server, as a device or a back end does."""
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import orjson
 from yarl import URL
 
 from clients.errors import CannotRun
+from clients.tls import trusting
 from contract.errors import Code
 from contract.http import REPLAY_OF_HEADER, UNCHANGED_HEADER
 
@@ -175,20 +175,6 @@ class Client:
 
 def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isascii() and text.isdigit() else None
-
-
-def trusting(ca_file: Path) -> ssl.SSLContext:
-    """Return the TLS settings of a client that trusts the certificates in a file.
-
-    Raises:
-        CannotRun: the file cannot be read, or contains no certificate.
-    """
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except ssl.SSLError as error:
-        raise CannotRun(f"{ca_file} contains no certificate in PEM form (-----BEGIN CERTIFICATE-----)") from error
-    except OSError as error:
-        raise CannotRun(f"{ca_file} cannot be read: {error.strerror or error}") from error
 
 
 async def ask(

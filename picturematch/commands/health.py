@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from clients.errors import CannotRun
+from clients.tls import trusting
 from contract.text import printable
 from picturematch.options import UserError, ca_file, config_option, server_options
 
@@ -35,8 +37,7 @@ def _why_not(url: str, api_key: str | None) -> str | None:
         raise UserError("--url must look like http://host:port")
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=_TIMEOUT_S)
     if parts.scheme == "https":
-        context = ssl.create_default_context(cafile=ca_file())
-        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=_TIMEOUT_S, context=context)
+        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=_TIMEOUT_S, context=_context())
     try:
         connection.request("GET", "/readyz", headers={} if api_key is None else {"X-API-Key": api_key})
         answer = connection.getresponse()
@@ -48,6 +49,14 @@ def _why_not(url: str, api_key: str | None) -> str | None:
     finally:
         connection.close()
     return None if answer.status == http.client.OK else _message(body, answer.status)
+
+
+def _context() -> ssl.SSLContext | None:
+    file = ca_file()
+    try:
+        return None if file is None else trusting(file)
+    except CannotRun as error:
+        raise UserError(str(error)) from error
 
 
 def _message(body: bytes, status: int) -> str:
