@@ -72,8 +72,8 @@ class Services:
     """The objects that handlers use.
 
     `threads` read picture files; `photos` and `records` read records of the photos topic and of the people topic by
-    position; `reached` waits until `people` contains a gallery version; `not_ready` returns the
-    reasons why no request would be answered now; `openapi` is the OpenAPI document of all calls.
+    position; `reached` waits until `people` contains a gallery version; `not_ready` returns the reasons why no request
+    would be answered now; `openapi` is the OpenAPI document of all calls.
     """
 
     exchange: Exchange
