@@ -8,6 +8,7 @@ FIQA_PATH = "/SophonFace/api/FIQA"
 FIQA_V6_PATH = "/sophon/v2/face/fiqa"
 USERS_PATH = "/SophonFogSys/api/users"
 IMAGES_PATH = "/SophonFace/api/images/{image_id}"
+DEVICES_PATH = "/SophonDevice/api/Devices"
 
 GALLERY_VERSION_HEADER = "X-Gallery-Version"
 """The header that contains the gallery version to which an answer about people refers."""
