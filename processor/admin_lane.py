@@ -12,6 +12,7 @@ A transaction has three steps: photos; records of the people topic, which name t
 replies, which name the gallery version that contains the records.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -72,17 +73,23 @@ class AdminCommits(Commits):
         changes = [(one.call, one.request) for one in batch if isinstance(one.call, Change) and one.decision is None]
         ids = dict.fromkeys(identity_id for call, request in changes for identity_id in call.whole_people(request))
         people = [person for identity_id in ids if (person := self._people.person(identity_id)) is not None]
-        return {person.identity_id: await self._info(person) for person in people if person.stored_at is not None}
+        brief = [person for person in people if person.stored_at is not None]
+        infos = await asyncio.gather(*map(self._info, brief))
+        return {person.identity_id: info for person, info in zip(brief, infos, strict=True)}
 
     async def _completed(self, one: _Decided) -> _Decided:
         """Return a decision whose records of people are whole, because the topic must contain no record in brief."""
         if one.change is None:
             return one
         after = [known.record for known in one.change.people.values() if known.record is not None]
-        brief = {person_key(person.identity_id): person for person in after if person.stored_at is not None}
+        brief = [person for person in after if person.stored_at is not None]
         if not brief:
             return one
-        whole = {key: encode(person.whole(await self._info(person))) for key, person in brief.items()}
+        infos = await asyncio.gather(*map(self._info, brief))
+        whole = {
+            person_key(person.identity_id): encode(person.whole(info))
+            for person, info in zip(brief, infos, strict=True)
+        }
         others = tuple((key, whole.get(key, value)) for key, value in one.change.others)
         change = replace(one.change, others=others)
         return replace(one, decision=change, change=change)
@@ -102,9 +109,10 @@ class AdminCommits(Commits):
             processed = self._expire(processed)
         if processed.decision is not None:
             return _Decided(processed, processed.decision)
-        call = cast("Change[Any]", processed.call)
+        call, context = cast("Change[Any]", processed.call), self._emitter.contexts.at(pending.site)
+        processed = replace(processed, context=context)
         try:
-            decision = call.decide(processed.request, processed.prepared, pending, self._emitter.context)
+            decision = call.decide(processed.request, processed.prepared, pending, context)
         except Exception as error:
             raise NotMade(type(error).__name__) from error
         if decision.refusal == PEOPLE_UNREADABLE and processed.envelope.deadline_s is None:

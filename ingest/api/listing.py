@@ -1,6 +1,6 @@
 """The bindings and declarations of all HTTP calls of the server."""
 
-from ingest.api import compare, devices, fiqa, match, people, photos, service
+from ingest.api import compare, devices, fiqa, match, people, photos, service, settings, wipe
 
 BINDINGS = (
     *match.CALLS,
@@ -9,6 +9,8 @@ BINDINGS = (
     *people.CALLS,
     *photos.CALLS,
     *devices.CALLS,
+    *settings.CALLS,
+    *wipe.CALLS,
     *service.CALLS,
 )
 DECLARATIONS = tuple(binding.declaration for binding in BINDINGS)
