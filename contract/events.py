@@ -42,7 +42,8 @@ class Threshold(Message, frozen=True, kw_only=True):
 
 
 class EventScope(Message, frozen=True, kw_only=True):
-    """The scope that was searched: the people of a group, restricted by a permission where one is named."""
+    """The scope that was searched: the people of a group ("": of every group), restricted by a permission where one is
+    named."""
 
     group_name: str
     permission_name: str | None = None

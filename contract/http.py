@@ -5,7 +5,11 @@ import re
 MATCH_PATH = "/SophonMatch/api/PictureMatch"
 COMPARE_PATH = "/SophonMatch/api/compare"
 FIQA_PATH = "/SophonFace/api/FIQA"
-FIQA_V6_PATH = "/sophon/v2/face/fiqa"
+DETECT_PATH = "/SophonFace/api/detect"
+V6_PATH = "/sophon/v2/face"
+"""The path of the calls of version 6, without the name of the call."""
+FIQA_V6_PATH = f"{V6_PATH}/fiqa"
+SEARCH_V6_PATH = f"{V6_PATH}/search"
 USERS_PATH = "/SophonFogSys/api/users"
 
 GALLERY_VERSION_HEADER = "X-Gallery-Version"

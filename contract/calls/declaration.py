@@ -95,7 +95,7 @@ class Declaration:
             values[each.name] = _value(each, sent.get(each.name) if used else None)
         for names in self.any_of:
             if all(values[name] is None for name in names):
-                raise param_error(f"{' or '.join(names)} is needed")
+                raise param_error(f"{' or '.join(names)} is needed", "missing")
         return values
 
     def read_query(self, query: Mapping[str, str]) -> Values:
@@ -119,6 +119,6 @@ class Declaration:
 def _value(declared: Field, sent: Any) -> Any:
     if sent is None or (sent == "" and declared.rule.empty_is_absent):
         if declared.required:
-            raise param_error(f"{declared.name} is needed")
+            raise param_error(f"{declared.name} is needed", "missing")
         return declared.default
     return declared.rule.check(sent, declared.name)

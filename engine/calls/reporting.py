@@ -7,7 +7,7 @@ are `ce_` headers of the record, and the JSON is its value.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, overload
 
 from contract.errors import Code, Refusal
 from contract.events import ErrorInfo, Event, RequestPlace, Threshold
@@ -148,6 +148,14 @@ def wire_threshold(applied: AppliedThreshold, policy: Policy) -> Threshold:
         fmr=applied.fmr,
         faces=applied.faces,
     )
+
+
+@overload
+def face_box(face: Face) -> FaceBox: ...
+
+
+@overload
+def face_box(face: None) -> None: ...
 
 
 def face_box(face: Face | None) -> FaceBox | None:

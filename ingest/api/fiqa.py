@@ -10,6 +10,7 @@ from contract.calls.shared import Data
 from contract.findings import CheckResult, FaceQuality, MeasuredItem
 from contract.messages import FiqaAnswer, FiqaRequest
 from ingest.api.binding import Binding, Services, ask, request_of
+from ingest.api.detect import corners
 from ingest.call import Call
 from ingest.pictures import PictureField
 from ingest.render import Rendered, success
@@ -46,9 +47,8 @@ async def _fiqa_v6(call: Call, services: Services) -> Rendered:
 
 
 def _assessed(found: FaceQuality) -> AssessedFace:
-    face = found.face
     return AssessedFace(
-        bbox=(round(face.x), round(face.y), round(face.x + face.width), round(face.y + face.height)),
+        bbox=corners(found.face),
         success=[check.name for check in found.checks if check.passed],
         fails=[check.name for check in found.checks if not check.passed],
         fiqa_result=found.passed,
