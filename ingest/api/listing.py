@@ -1,6 +1,14 @@
 """The bindings and declarations of all HTTP calls of the server."""
 
-from ingest.api import compare, detect, fiqa, match, people, service
+from ingest.api import compare, detect, fiqa, match, people, photos, service
 
-BINDINGS = (*match.CALLS, *compare.CALLS, *fiqa.CALLS, *detect.CALLS, *people.CALLS, *service.CALLS)
+BINDINGS = (
+    *match.CALLS,
+    *compare.CALLS,
+    *fiqa.CALLS,
+    *detect.CALLS,
+    *people.CALLS,
+    *photos.CALLS,
+    *service.CALLS,
+)
 DECLARATIONS = tuple(binding.declaration for binding in BINDINGS)

@@ -10,7 +10,7 @@ import orjson
 
 from contract.calls import people
 from contract.calls.declaration import Declaration
-from contract.http import FIQA_PATH, FIQA_V6_PATH, MATCH_PATH, USERS_PATH
+from contract.http import FIQA_PATH, FIQA_V6_PATH, IMAGES_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
 from contract.messages import (
     Answer,
@@ -51,6 +51,9 @@ async def test_it_has_every_call_with_its_fields_answers_and_errors(site: Site) 
     assert "40091" in found["paths"][USERS_PATH]["put"]["responses"]["400"]["description"]
     named = found["paths"][FIQA_V6_PATH]["post"]["responses"]["400"]["content"]["application/json"]
     assert named["schema"] == {"$ref": "#/components/schemas/NamedErrorAnswer"}
+    image = found["paths"][IMAGES_PATH]["get"]
+    assert (image["parameters"][0]["in"], image["parameters"][0]["required"]) == ("path", True)
+    assert list(image["responses"]["200"]["content"]) == ["image/jpeg"]
     assert set(found["components"]["securitySchemes"]) == {"X-API-Key", "Bearer", "Basic"}
 
 
