@@ -12,6 +12,7 @@ FIQA_V6_PATH = f"{V6_PATH}/fiqa"
 SEARCH_V6_PATH = f"{V6_PATH}/search"
 USERS_PATH = "/SophonFogSys/api/users"
 IMAGES_PATH = "/SophonFace/api/images/{image_id}"
+DEVICES_PATH = "/SophonDevice/api/Devices"
 
 GALLERY_VERSION_HEADER = "X-Gallery-Version"
 """The header that contains the gallery version to which an answer about people refers."""

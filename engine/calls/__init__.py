@@ -13,6 +13,7 @@ from engine.calls.call import Call, Change, Query
 from engine.calls.compare import CompareCall
 from engine.calls.delete import DeleteCall
 from engine.calls.detect import DetectCall
+from engine.calls.devices import DevicesCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
 from engine.calls.match import MatchCall
@@ -27,6 +28,7 @@ CALLS: tuple[Call[Any, Any], ...] = (
     CompareCall(),
     FiqaCall(),
     DetectCall(),
+    DevicesCall(),
     UNREADABLE,
 )
 
