@@ -12,6 +12,7 @@ MIB = 1024 * 1024
 
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=600)]
+PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 
 
@@ -58,6 +59,9 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     machines may make calls other than PictureMatch."""
     trusted_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Networks (CIDR) whose callers need no key."""
+    event_url_hosts: tuple[str, ...] = PRIVATE_NETWORKS
+    """Hosts that HistoryEventUrl may name, because events contain faces: addresses and networks (CIDR) for URLs with an
+    address, host names for URLs with a name; by default the addresses of private networks."""
     host_names: tuple[str, ...] = ()
     """Host names, besides localhost, by which callers without a key may call the server; its addresses are always
     allowed."""

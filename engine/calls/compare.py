@@ -30,7 +30,6 @@ from engine.calls.reporting import (
 from engine.context import Context
 from engine.gallery.people import Snapshot
 from engine.look import NOTHING_FOUND, Findings, Wanted, look, total_ms
-from engine.score import to_wire
 from engine.threshold import AppliedThreshold, comparison_threshold
 
 Compared = Literal["same", "different"]
@@ -100,12 +99,12 @@ class CompareCall(Query[CompareRequest, CompareDecision]):
         if request.with_debug_info:
             face, card = (debug_info(found, decision.timings_ms) for found in (decision.face, decision.card))
             debug = CompareDebug(face=face, card=card)
-        cosine, threshold = decision.cosine or 0.0, decision.threshold.cosine
+        cosine, threshold, policy = decision.cosine or 0.0, decision.threshold, context.policy
         return CompareAnswer(
             retcode="1" if decision.outcome == "same" else "0",
-            score=to_wire(cosine, threshold, context.policy.score_scale),
+            score=threshold.score(cosine, policy),
             debug=debug,
-            percent=to_wire(cosine, threshold, "percent"),
+            percent=threshold.percent(cosine, policy),
         )
 
     def event(self, request: CompareRequest, decision: CompareDecision, context: Context, at: Circumstances) -> Event:

@@ -36,7 +36,6 @@ from engine.gallery.port import Candidate, FaceId, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
 from engine.look import NOTHING_FOUND, Findings, look
 from engine.policy import Policy
-from engine.score import to_wire
 from engine.threshold import AppliedThreshold, search_threshold
 from engine.timing import StageTimer
 
@@ -251,13 +250,13 @@ def _shown_candidate(request: MatchRequest, decision: MatchDecision, policy: Pol
 
 def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _Shown:
     shown = _shown_candidate(request, decision, policy)
-    cosine, threshold = decision.candidate.cosine if decision.candidate else 0.0, decision.threshold.cosine
+    cosine, threshold = decision.candidate.cosine if decision.candidate else 0.0, decision.threshold
     return _Shown(
         retcode="1" if decision.outcome == "matched" else "0",
         identity_id=shown.person.identity_id if shown else "",
         name=text_or_empty(shown.person.info.get("name")) if shown else STRANGER,
         info=shown.person.info if shown else {},
-        score=to_wire(cosine, threshold, policy.score_scale),
-        percent=to_wire(cosine, threshold, "percent"),
+        score=threshold.score(cosine, policy),
+        percent=threshold.percent(cosine, policy),
         face_numbers=shown.person.faces if shown else (),
     )

@@ -16,6 +16,7 @@ from contract.messages import Answer, Reply, Request
 from contract.people.records import PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
+from contract.site_settings import Configured
 from ingest.call import Call
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
 from ingest.json_body import read_object
@@ -71,7 +72,8 @@ class Services:
     """The objects that handlers use.
 
     `threads` read picture files; `reached` waits until `people` contains a gallery version; `not_ready` returns the
-    reasons why no request would be answered now; `openapi` is the OpenAPI document of all calls.
+    reasons why no request would be answered now; `openapi` is the OpenAPI document of all calls; `configured` are the
+    operator's settings that settings of the site are laid over.
     """
 
     exchange: Exchange
@@ -83,6 +85,7 @@ class Services:
     reached: Reached
     not_ready: Callable[[], Sequence[str]]
     openapi: bytes
+    configured: Configured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
