@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from contract.calls import people
+from contract.calls import groups, people, permissions
 from contract.calls.declaration import Declaration
 from contract.http import FIQA_PATH, FIQA_V6_PATH, IMAGES_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
@@ -16,6 +16,9 @@ from contract.messages import (
     Answer,
     DeleteRequest,
     EnrolRequest,
+    GroupRequest,
+    MembersRequest,
+    PermissionRequest,
     RefusedAnswer,
     Request,
 )
@@ -70,6 +73,18 @@ def declaration_of(request: Request) -> Declaration:
             return people.CHANGE if update else people.ENROL
         case DeleteRequest():
             return people.REMOVE
+        case GroupRequest(action=action):
+            changes = {"create": groups.CREATE_GROUP, "change": groups.CHANGE_GROUP, "delete": groups.DELETE_GROUP}
+            return changes[action]
+        case PermissionRequest(action=action):
+            changes = {
+                "create": permissions.CREATE_PERMISSION,
+                "change": permissions.CHANGE_PERMISSION,
+                "delete": permissions.DELETE_PERMISSION,
+            }
+            return changes[action]
+        case MembersRequest(action=action):
+            return groups.ADD_MEMBERS if action == "add" else groups.REMOVE_MEMBERS
     return next(each for each in DECLARATIONS if each.route == kind_of(type(request)))
 
 
