@@ -282,12 +282,14 @@ class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only
 
 
 PersonRequest = EnrolRequest | DeleteRequest
+ScopeRequest = GroupRequest | MembersRequest | PermissionRequest
 Request = (
     MatchRequest
     | CompareRequest
     | FiqaRequest
     | DetectRequest
     | PersonRequest
+    | ScopeRequest
     | DevicesRequest
     | SettingsRequest
     | WipeRequest
@@ -394,10 +396,13 @@ class GroupAnswer(Message, tag="group", tag_field="kind", frozen=True, kw_only=T
 
 
 class MembersAnswer(Message, tag="members", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a MembersRequest: the people in the group afterwards, and the unknown people of the request."""
+    """The success of a MembersRequest: the group, and the unknown people of the request, who were skipped.
 
+    The people in the group are not listed, because a reply must stay smaller than the records that the log accepts.
+    """
+
+    group_id: str
     group_name: str
-    identity_ids: tuple[str, ...]
     failed: tuple[str, ...] = ()
 
 
@@ -475,6 +480,7 @@ class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_on
         return Code(self.code).status
 
 
+ScopeAnswer = GroupAnswer | MembersAnswer | PermissionAnswer
 Answer = (
     MatchAnswer
     | CompareAnswer
@@ -482,6 +488,7 @@ Answer = (
     | DetectAnswer
     | PersonAnswer
     | DeletedAnswer
+    | ScopeAnswer
     | DevicesAnswer
     | SettingsAnswer
     | WipedAnswer

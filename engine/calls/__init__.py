@@ -16,7 +16,10 @@ from engine.calls.detect import DetectCall
 from engine.calls.devices import DevicesCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
+from engine.calls.group import GroupCall
 from engine.calls.match import MatchCall
+from engine.calls.members import MembersCall
+from engine.calls.permission import PermissionCall
 from engine.calls.settings import SettingsCall
 from engine.calls.unreadable import UnreadableCall
 from engine.calls.wipe import WipeCall
@@ -33,6 +36,9 @@ CALLS: tuple[Call[Any, Any], ...] = (
     DevicesCall(),
     SettingsCall(),
     WipeCall(),
+    GroupCall(),
+    MembersCall(),
+    PermissionCall(),
     UNREADABLE,
 )
 

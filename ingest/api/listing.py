@@ -1,6 +1,6 @@
 """The bindings and declarations of all HTTP calls of the server."""
 
-from ingest.api import compare, detect, devices, fiqa, match, people, photos, service
+from ingest.api import compare, detect, devices, fiqa, groups, match, people, permissions, photos, service
 
 BINDINGS = (
     *match.CALLS,
@@ -9,6 +9,8 @@ BINDINGS = (
     *detect.CALLS,
     *people.CALLS,
     *photos.CALLS,
+    *groups.CALLS,
+    *permissions.CALLS,
     *devices.CALLS,
     *service.CALLS,
 )

@@ -31,10 +31,16 @@ from contract.messages import (
     EnrolRequest,
     FiqaAnswer,
     FiqaRequest,
+    GroupAnswer,
+    GroupRequest,
     Headers,
     MatchAnswer,
     MatchRequest,
+    MembersAnswer,
+    MembersRequest,
     NamedDevice,
+    PermissionAnswer,
+    PermissionRequest,
     PersonAnswer,
     Reply,
     Request,
@@ -72,12 +78,38 @@ class ScriptedPeople:
     def photo(self, identity_id: str, number: int) -> PhotoReference | None:
         return self.photos.get((identity_id, number))
 
+    def members(self, group_id: str) -> Sequence[str]:
+        return sorted(who for who, person in self.persons.items() if group_id in person.group_ids)
+
     def page(self, group_id: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
         return [person for _, person in sorted(self.persons.items())][skip : skip + limit]
 
     async def reached(self, version: int, timeout_s: float) -> bool:
         await until(lambda: self.version >= version, timeout_s)
         return True
+
+
+def site_answer(request: Request) -> Answer | None:
+    """What a processor says on a good day to a request about the site."""
+    if isinstance(request, GroupRequest):
+        return GroupAnswer(
+            group_id="g-1",
+            name=request.name,
+            description=request.description or "",
+            info=request.info or {},
+            people_deleted=3 if request.recursive else 0,
+        )
+    if isinstance(request, PermissionRequest):
+        return PermissionAnswer(
+            permission_id="p-1",
+            name=request.name or "",
+            description=request.description or "",
+            info=request.info or {},
+            people_deleted=3 if request.recursive else 0,
+        )
+    if isinstance(request, MembersRequest):
+        return MembersAnswer(group_id="g-1", group_name=request.group_name, failed=request.identity_ids[1:])
+    return None
 
 
 async def answer_well(request: Request) -> Answer | None:
@@ -136,6 +168,9 @@ async def answer_well(request: Request) -> Answer | None:
                 for number, sent in enumerate(request.devices)
             )
         )
+    answer = site_answer(request)
+    if answer is not None:
+        return answer
     raise AssertionError(f"answer_well has no answer to a {type(request).__name__}; add one")
 
 

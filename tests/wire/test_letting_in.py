@@ -6,7 +6,16 @@ from typing import Any
 import orjson
 import pytest
 
-from contract.http import COMPARE_PATH, DETECT_PATH, DEVICES_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
+from contract.http import (
+    COMPARE_PATH,
+    DETECT_PATH,
+    DEVICES_PATH,
+    FIQA_PATH,
+    GROUPS_PATH,
+    MATCH_PATH,
+    PERMISSIONS_PATH,
+    USERS_PATH,
+)
 from tests.wire.harness import HttpReply, Serving, Site, add_person
 
 JSON = {"Content-Type": "application/json"}
@@ -34,6 +43,8 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
                 }
             ]
         },
+        GROUPS_PATH: {"group_name": "staff", "description": ""},
+        PERMISSIONS_PATH: {"permission_name": "day", "description": ""},
     }
 
 
