@@ -1,6 +1,6 @@
 """The bindings and declarations of all HTTP calls of the server."""
 
-from ingest.api import compare, detect, devices, fiqa, groups, match, people, permissions, photos, service
+from ingest.api import compare, detect, devices, fiqa, groups, match, people, permissions, photos, service, v6
 
 BINDINGS = (
     *match.CALLS,
@@ -12,6 +12,7 @@ BINDINGS = (
     *groups.CALLS,
     *permissions.CALLS,
     *devices.CALLS,
+    *v6.CALLS,
     *service.CALLS,
 )
 DECLARATIONS = tuple(binding.declaration for binding in BINDINGS)
