@@ -49,8 +49,14 @@ class Code(IntEnum):
     ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR = 40009, "the face of an enrolment photo is too small"
     BAD_FEATURE_ERROR = 40010, "a feature has the wrong length, or a number in it is not finite"
     IDENTITY_EXSIT_ERROR = 40011, "the identity exists and differs from the request, and `ignore_exist` is not set"
-    GROUP_NAME_ERROR = 40012, "the name of a group or permission is malformed or unknown"
-    GROUP_LEN_ERROR = 40015, "the group is full"
+    GROUP_NAME_ERROR = (
+        40012,
+        "the name of a group or permission is malformed, unknown or taken, or is one that always exists",
+    )
+    GROUP_LEN_ERROR = (
+        40015,
+        "the group is full, or too large for one call; there are as many groups or permissions as allowed",
+    )
     PARAM_ERROR = 40071, "a field is missing, of the wrong type or out of range; the message names it"
     LIVENESS_DETECT_FAIL = 40080, "the face is not of a living person; the message names the checks"
     FOG_PARAM_ERROR = 40091, "as 40071, in the calls below /SophonFogSys"
@@ -59,7 +65,7 @@ class Code(IntEnum):
         "a missing or wrong key, a foreign page or host name; with Retry-After: too many wrong keys",
     )
     NOT_FOUND = 40400, "the URL is unknown"
-    ID_NOT_FOUND = 40401, "the identity is unknown"
+    ID_NOT_FOUND = 40401, "the identity or the image is unknown"
     DEVICE_ID_NOT_FOUND = 40480, "the device is unknown, and `matching.unknown_device` is reject"
     FOG_NOT_FOUND = (
         40491,

@@ -242,7 +242,8 @@ class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only
 
 
 PersonRequest = EnrolRequest | DeleteRequest
-Request = MatchRequest | CompareRequest | FiqaRequest | PersonRequest
+ScopeRequest = GroupRequest | MembersRequest | PermissionRequest
+Request = MatchRequest | CompareRequest | FiqaRequest | PersonRequest | ScopeRequest
 """The requests: administrative requests are written to the admin topic, which has one partition and therefore one order
 of decisions; all others to the requests topic."""
 
@@ -332,10 +333,13 @@ class GroupAnswer(Message, tag="group", tag_field="kind", frozen=True, kw_only=T
 
 
 class MembersAnswer(Message, tag="members", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a MembersRequest: the people in the group afterwards, and the unknown people of the request."""
+    """The success of a MembersRequest: the group, and the unknown people of the request, who were skipped.
 
+    The people in the group are not listed, because a reply must stay smaller than the records that the log accepts.
+    """
+
+    group_id: str
     group_name: str
-    identity_ids: tuple[str, ...]
     failed: tuple[str, ...] = ()
 
 
@@ -399,7 +403,8 @@ class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_on
         return Code(self.code).status
 
 
-Answer = MatchAnswer | CompareAnswer | FiqaAnswer | PersonAnswer | DeletedAnswer | RefusedAnswer
+ScopeAnswer = GroupAnswer | MembersAnswer | PermissionAnswer
+Answer = MatchAnswer | CompareAnswer | FiqaAnswer | PersonAnswer | DeletedAnswer | ScopeAnswer | RefusedAnswer
 
 
 class Effort(Message, frozen=True, kw_only=True):

@@ -67,7 +67,9 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Whether calls from this machine need a key as well, even if `trusted_networks` contains it; set true behind a
     reverse proxy on the same machine, because all its calls come from loopback."""
     max_delete: Count = 1000
-    """Most people that one DELETE may name."""
+    """Most people that one DELETE of users may name."""
+    max_members: Count = 1000
+    """Most people that one call of GroupUsers may name."""
     max_listed_photo_bytes: Count = 32 * MIB
     """Most bytes of photos in one list of people; people beyond are listed with an empty reg_photo."""
 

@@ -14,12 +14,25 @@ from engine.calls.compare import CompareCall
 from engine.calls.delete import DeleteCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
+from engine.calls.group import GroupCall
 from engine.calls.match import MatchCall
+from engine.calls.members import MembersCall
+from engine.calls.permission import PermissionCall
 from engine.calls.unreadable import UnreadableCall
 
 UNREADABLE = UnreadableCall()
 
-CALLS: tuple[Call[Any, Any], ...] = (MatchCall(), EnrolCall(), DeleteCall(), CompareCall(), FiqaCall(), UNREADABLE)
+CALLS: tuple[Call[Any, Any], ...] = (
+    MatchCall(),
+    EnrolCall(),
+    DeleteCall(),
+    CompareCall(),
+    FiqaCall(),
+    GroupCall(),
+    MembersCall(),
+    PermissionCall(),
+    UNREADABLE,
+)
 
 KINDS: Mapping[type, Call[Any, Any]] = {call.request_type: call for call in CALLS}
 

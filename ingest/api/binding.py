@@ -1,8 +1,9 @@
 """The binding of a declared call to its handler, and the steps that all handlers share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -10,6 +11,7 @@ import msgspec
 
 from broker.keyed import KeyedReader
 from contract.calls.declaration import Declaration, Values
+from contract.http import GALLERY_VERSION_HEADER
 from contract.messages import Answer, Reply, Request
 from contract.people.records import PersonRecord, PhotoReference
 from contract.people.site import Site
@@ -19,7 +21,7 @@ from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
 from ingest.json_body import read_object
 from ingest.metrics import Metrics
 from ingest.pictures import PictureField, PictureLimits, fetch_picture
-from ingest.render import Rendered
+from ingest.render import Headers, Rendered
 
 A = TypeVar("A", bound=Answer)
 R = TypeVar("R", bound=Request)
@@ -53,6 +55,10 @@ class PeopleView(Protocol):
     @property
     def site(self) -> Site:
         """The groups, permissions, devices, settings and API keys."""
+        ...
+
+    def members(self, group_id: str) -> Sequence[str]:
+        """Return the identity_ids of the people in a group, sorted."""
         ...
 
     def page(self, group_id: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
@@ -119,6 +125,39 @@ async def read_body(call: Call, services: Services, declaration: Declaration) ->
     return declaration.read(sent)
 
 
+def read_url(call: Call, services: Services, declaration: Declaration) -> Values:
+    """Return the checked fields of a call without a body, which has arrived.
+
+    Raises:
+        Refused: a field is refused; Shed: there is no place for the call.
+    """
+    call.arrived()
+    url = call.request.rel_url
+    services.metrics.unknown_fields.inc(declaration.unknown(url.query))
+    return declaration.read_url(url.query, url.raw_path)
+
+
+@asynccontextmanager
+async def up_to_date(call: Call, services: Services) -> AsyncIterator[None]:
+    """Wait until the people contain every change that was made through this ingress; limit the block to the deadline.
+
+    Raises:
+        Refused: 50480: the deadline of the call has passed.
+    """
+    try:
+        async with asyncio.timeout_at(call.wait_until - ANSWER_MARGIN_S):
+            if not await services.reached(services.exchange.gallery_version, call.settings.deadline_s):
+                raise timed_out()
+            yield
+    except TimeoutError:
+        raise timed_out() from None
+
+
+def version_header(version: int) -> Headers:
+    """Return the header with the gallery version of an answer."""
+    return ((GALLERY_VERSION_HEADER, str(version)),)
+
+
 def request_of(kind: type[R], call: Call, values: Values, **others: Any) -> R:
     """Return a request of a kind whose fields are the values of the same names, and `others`."""
     named = {name: values[name] for name in kind.__struct_fields__ if name in values}
@@ -147,9 +186,18 @@ async def ask(
     Raises:
         Refused: the call is refused, by the ingress or by the processor.
     """
-    reply = await services.exchange.ask(call, await _request(call, services, declaration, request, pictures))
+    return await send(call, services, await _request(call, services, declaration, request, pictures), answer)
+
+
+async def send(call: Call, services: Services, request: Request, answer: type[A]) -> tuple[A, Reply]:
+    """Send the one request of a call through the log; return its answer of the type `answer`, and the whole reply.
+
+    Raises:
+        Refused: the call is refused, by the ingress or by the processor.
+    """
+    reply = await services.exchange.ask(call, request)
     if not isinstance(reply.answer, answer):
-        raise TypeError(f"a call of {declaration.route} was answered with {type(reply.answer).__name__}")
+        raise TypeError(f"a {type(request).__name__} was answered with {type(reply.answer).__name__}")
     return reply.answer, reply
 
 

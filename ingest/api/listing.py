@@ -1,6 +1,15 @@
 """The bindings and declarations of all HTTP calls of the server."""
 
-from ingest.api import compare, fiqa, match, people, service
+from ingest.api import compare, fiqa, groups, match, people, permissions, photos, service
 
-BINDINGS = (*match.CALLS, *compare.CALLS, *fiqa.CALLS, *people.CALLS, *service.CALLS)
+BINDINGS = (
+    *match.CALLS,
+    *compare.CALLS,
+    *fiqa.CALLS,
+    *people.CALLS,
+    *photos.CALLS,
+    *groups.CALLS,
+    *permissions.CALLS,
+    *service.CALLS,
+)
 DECLARATIONS = tuple(binding.declaration for binding in BINDINGS)

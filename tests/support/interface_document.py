@@ -50,8 +50,9 @@ def call(declaration: Declaration) -> str:
         parts.append(
             "\n".join(("| field | type | default | meaning |", "|---|---|---|---|", *map(_row, declaration.fields)))
         )
-    answers = [_shown(_shortened(answer.example)) for answer in declaration.answers if answer.shape is not str]
-    parts.append("\n".join(("```json", *answers, "```")))
+    answers = [_shown(_shortened(each.example)) for each in declaration.answers if each.shape not in (str, bytes)]
+    if answers:
+        parts.append("\n".join(("```json", *answers, "```")))
     return "\n\n".join(parts) + "\n"
 
 

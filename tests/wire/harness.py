@@ -26,9 +26,15 @@ from contract.messages import (
     EnrolRequest,
     FiqaAnswer,
     FiqaRequest,
+    GroupAnswer,
+    GroupRequest,
     Headers,
     MatchAnswer,
     MatchRequest,
+    MembersAnswer,
+    MembersRequest,
+    PermissionAnswer,
+    PermissionRequest,
     PersonAnswer,
     Reply,
     Request,
@@ -65,6 +71,9 @@ class ScriptedPeople:
 
     def photo(self, identity_id: str, number: int) -> PhotoReference | None:
         return self.photos.get((identity_id, number))
+
+    def members(self, group_id: str) -> Sequence[str]:
+        return sorted(who for who, person in self.persons.items() if group_id in person.group_ids)
 
     def page(self, group_id: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
         return [person for _, person in sorted(self.persons.items())][skip : skip + limit]
@@ -117,6 +126,24 @@ async def answer_well(request: Request) -> Answer | None:
         return FiqaAnswer(faces=(largest,))
     if isinstance(request, DeleteRequest):
         return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
+    if isinstance(request, GroupRequest):
+        return GroupAnswer(
+            group_id="g-1",
+            name=request.name,
+            description=request.description or "",
+            info=request.info or {},
+            people_deleted=3 if request.recursive else 0,
+        )
+    if isinstance(request, PermissionRequest):
+        return PermissionAnswer(
+            permission_id="p-1",
+            name=request.name or "",
+            description=request.description or "",
+            info=request.info or {},
+            people_deleted=3 if request.recursive else 0,
+        )
+    if isinstance(request, MembersRequest):
+        return MembersAnswer(group_id="g-1", group_name=request.group_name, failed=request.identity_ids[1:])
     raise AssertionError(f"answer_well has no answer to a {type(request).__name__}; add one")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
+from contract.http import COMPARE_PATH, FIQA_PATH, GROUPS_PATH, MATCH_PATH, PERMISSIONS_PATH, USERS_PATH
 from tests.wire.harness import HttpReply, Serving, Site, add_person
 
 JSON = {"Content-Type": "application/json"}
@@ -22,6 +22,8 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
         COMPARE_PATH: {"face_image_base64": site.picture_base64, "card_image_base64": site.picture_base64},
         FIQA_PATH: {"image_base64_str": site.picture_base64},
         USERS_PATH: {"identity_id": "1", "reg_photo": site.picture_base64},
+        GROUPS_PATH: {"group_name": "staff", "description": ""},
+        PERMISSIONS_PATH: {"permission_name": "day", "description": ""},
     }
 
 

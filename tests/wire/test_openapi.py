@@ -8,14 +8,17 @@ from typing import Any
 
 import orjson
 
-from contract.calls import people
+from contract.calls import groups, people, permissions
 from contract.calls.declaration import Declaration
-from contract.http import FIQA_PATH, FIQA_V6_PATH, MATCH_PATH, USERS_PATH
+from contract.http import FIQA_PATH, FIQA_V6_PATH, IMAGES_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
 from contract.messages import (
     Answer,
     DeleteRequest,
     EnrolRequest,
+    GroupRequest,
+    MembersRequest,
+    PermissionRequest,
     RefusedAnswer,
     Request,
 )
@@ -51,6 +54,9 @@ async def test_it_has_every_call_with_its_fields_answers_and_errors(site: Site) 
     assert "40091" in found["paths"][USERS_PATH]["put"]["responses"]["400"]["description"]
     named = found["paths"][FIQA_V6_PATH]["post"]["responses"]["400"]["content"]["application/json"]
     assert named["schema"] == {"$ref": "#/components/schemas/NamedErrorAnswer"}
+    image = found["paths"][IMAGES_PATH]["get"]
+    assert (image["parameters"][0]["in"], image["parameters"][0]["required"]) == ("path", True)
+    assert list(image["responses"]["200"]["content"]) == ["image/jpeg"]
     assert set(found["components"]["securitySchemes"]) == {"X-API-Key", "Bearer", "Basic"}
 
 
@@ -67,6 +73,18 @@ def declaration_of(request: Request) -> Declaration:
             return people.CHANGE if update else people.ENROL
         case DeleteRequest():
             return people.REMOVE
+        case GroupRequest(action=action):
+            changes = {"create": groups.CREATE_GROUP, "change": groups.CHANGE_GROUP, "delete": groups.DELETE_GROUP}
+            return changes[action]
+        case PermissionRequest(action=action):
+            changes = {
+                "create": permissions.CREATE_PERMISSION,
+                "change": permissions.CHANGE_PERMISSION,
+                "delete": permissions.DELETE_PERMISSION,
+            }
+            return changes[action]
+        case MembersRequest(action=action):
+            return groups.ADD_MEMBERS if action == "add" else groups.REMOVE_MEMBERS
     return next(each for each in DECLARATIONS if each.route == kind_of(type(request)))
 
 
