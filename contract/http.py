@@ -16,6 +16,7 @@ GROUP_USERS_PATH = "/SophonFogSys/api/GroupUsers"
 PERMISSIONS_PATH = "/SophonFogSys/api/permissions"
 GROUP_IDS_PATH = "/SophonFace/api/groups"
 PERMISSION_IDS_PATH = "/SophonFace/api/permissions"
+DEVICES_PATH = "/SophonDevice/api/Devices"
 IMAGES_PATH = "/SophonFace/api/images/{image_id}"
 DEVICES_PATH = "/SophonDevice/api/Devices"
 

@@ -292,7 +292,8 @@ CREATE_IDENTITY = _call(
         Field(
             "permission_ids",
             argument(PERMISSION_IDS),
-            f'The ids of permissions; absent or empty: `["{DEFAULT_PERMISSION}"]`.',
+            "The ids of permissions; an empty list is the default too.",
+            default=[DEFAULT_PERMISSION],
         ),
         Field(
             "ext_user_info", free_object(), "Stored and returned unchanged; version 5 has it as `ext_info` of `info`."

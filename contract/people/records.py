@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from contract.codec import decode_with
-from contract.terms import DEFAULT_PERMISSION, Message
+from contract.people.keys import image_id
+from contract.terms import DEFAULT_PERMISSION, PERSON_EMPLOYEE, Message
 
 WHOLE_FACE = "whole"
 """The kind of template that is computed from a face which nothing covers."""
@@ -36,6 +37,23 @@ class PersonRecord(Message, frozen=True, kw_only=True):
         if not isinstance(ids, list):
             return (DEFAULT_PERMISSION,)
         return tuple(name for name in ids if isinstance(name, str))
+
+    @property
+    def name(self) -> str:
+        """The name (info.name); empty where the person has none."""
+        name = self.info.get("name")
+        return name if isinstance(name, str) else ""
+
+    @property
+    def person_type(self) -> int:
+        """The type (info.type): 1 employee, 2 visitor, 3 blacklist, 4 stranger, 5 VIP."""
+        kind = self.info.get("type", PERSON_EMPLOYEE)
+        return kind if isinstance(kind, int) else PERSON_EMPLOYEE
+
+    @property
+    def image_id(self) -> str:
+        """The name of the photo of the newest face; empty where the person has no face."""
+        return image_id(self.identity_id, self.faces[-1]) if self.faces else ""
 
 
 class PhotoReference(Message, frozen=True, kw_only=True):

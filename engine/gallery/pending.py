@@ -1,5 +1,6 @@
 """The fold of the people topic plus the decisions that are not committed yet."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from contract.people.records import PersonRecord
@@ -13,13 +14,8 @@ class PendingPeople:
     def __init__(self, people: People) -> None:
         self._people = people
         self._decided: dict[str, KnownPerson] = {}
-        self._count = len(people)
+        self._joined: Counter[str] = Counter()  # group -> people who joined, less those who left
         self._site = people.site
-
-    @property
-    def count(self) -> int:
-        """The number of enrolled people."""
-        return self._count
 
     @property
     def site(self) -> Site:
@@ -30,6 +26,10 @@ class PendingPeople:
     def unreadable(self) -> bool:
         """Whether a record of the people topic cannot be read, so that a person may be missing."""
         return bool(self._people.unreadable)
+
+    def members(self, group_id: str) -> int:
+        """Return the number of people in a group."""
+        return self._people.members(group_id) + self._joined[group_id]
 
     def known(self, identity_id: str) -> KnownPerson:
         """Return everything that a decision about this person needs."""
@@ -54,8 +54,12 @@ class PendingPeople:
     def decided(self, people: Mapping[str, KnownPerson], site: Site | None) -> None:
         """Record that a decision leaves these people, by identity_id, and the site as given (None: unchanged)."""
         for identity_id, after in people.items():
-            before = self.known(identity_id)
-            self._count += (after.record is not None) - (before.record is not None)
+            self._joined.subtract(_groups(self.known(identity_id)))
+            self._joined.update(_groups(after))
             self._decided[identity_id] = after
         if site is not None:
             self._site = site
+
+
+def _groups(known: KnownPerson) -> Sequence[str]:
+    return known.record.group_ids if known.record else ()

@@ -13,6 +13,7 @@ from broker.keyed import KeyedReader
 from contract.calls.declaration import Declaration, Values
 from contract.http import GALLERY_VERSION_HEADER
 from contract.messages import Answer, Reply, Request
+from contract.people.listing import ListedPage, PeopleFilter
 from contract.people.records import PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
@@ -58,12 +59,8 @@ class PeopleView(Protocol):
         """The groups, permissions, devices, settings and API keys."""
         ...
 
-    def members(self, group_id: str) -> Sequence[str]:
-        """Return the identity_ids of the people in a group, sorted."""
-        ...
-
-    def page(self, group_id: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
-        """Return at most `limit` people of a group (None: of all), by identity_id, without the first `skip` people."""
+    def page(self, wanted: PeopleFilter, skip: int, limit: int) -> ListedPage:
+        """Return at most `limit` of the wanted people, by identity_id, without the first `skip`."""
         ...
 
 

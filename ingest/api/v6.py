@@ -218,15 +218,19 @@ async def _create_identity(call: Call, services: Services) -> Rendered:
 
 
 def _identity_request(call: Call, values: Values) -> EnrolRequest:
-    info = {"name": values["identity_name"], "type": USER_TYPES.index(values["user_type"]) + 1}
-    others = {"permission_ids": values["permission_ids"], "ext_info": values["ext_user_info"]}
+    info = {
+        "name": values["identity_name"],
+        "type": USER_TYPES.index(values["user_type"]) + 1,
+        "permission_ids": values["permission_ids"],
+        "ext_info": values["ext_user_info"],
+    }
     return request_of(
         EnrolRequest,
         call,
         {},
         identity_id=values["identity_id"] or made_id(call.request_id),
         feature=values["register_feature"],
-        info={**info, **{name: value for name, value in others.items() if value is not None}},
+        info=info,
         ignore_exist=values["force_replace"],
         support_single_face=values["force_replace"],
         quality_level=values["fiqa_level"],

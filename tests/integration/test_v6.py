@@ -64,7 +64,8 @@ async def v5(system: System, method: str, path: str, body: Any = None) -> Any:
 
 
 async def events(system: System) -> list[Event]:
-    return [decode_event(record.value or b"") for record in await read_all(system.broker, Topics().events)]
+    found = [decode_event(record.value or b"") for record in await read_all(system.broker, Topics().events)]
+    return sorted(found, key=lambda event: event.processed_time)
 
 
 async def walk(system: System) -> str:

@@ -320,7 +320,7 @@ async def test_a_person_without_id_and_name_gets_both(site: Site) -> None:
         request = await written(site, "createidentity", identity_id=identity_id)
         assert isinstance(request, EnrolRequest)
         assert request.identity_id == made_id(request.request_id)
-        assert request.info == {"name": "佚名", "type": 1}
+        assert request.info == {"name": "佚名", "type": 1, "permission_ids": ["0"], "ext_info": {}}
         assert request.quality_level == "high"
         assert not request.ignore_exist
 
