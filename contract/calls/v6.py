@@ -296,7 +296,10 @@ CREATE_IDENTITY = _call(
             default=[DEFAULT_PERMISSION],
         ),
         Field(
-            "ext_user_info", free_object(), "Stored and returned unchanged; version 5 has it as `ext_info` of `info`."
+            "ext_user_info",
+            free_object(),
+            "Stored and returned unchanged; version 5 has it as `ext_info` of `info`.",
+            default={},
         ),
         Field("fiqa_level", QUALITY_LEVEL, "The quality level of the photo.", default="high", example="normal"),
         flag("force_replace", "A person who exists is changed, with the new face instead of the older ones."),
