@@ -48,6 +48,11 @@ class PictureSize(Message, frozen=True, kw_only=True):
     width: int | None = None
     height: int | None = None
 
+    @property
+    def pixels(self) -> int | None:
+        """Width x height; None where the header was not read."""
+        return None if self.width is None or self.height is None else self.width * self.height
+
 
 class FaceBox(Message, frozen=True, kw_only=True):
     """The position and size of the face, in pixels of the upright picture.

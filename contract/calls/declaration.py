@@ -145,8 +145,8 @@ class Declaration:
         return self.read({name: rules[name].of_query(text) for name, text in sent.items() if name in rules})
 
     def unknown(self, sent: Mapping[str, Any]) -> int:
-        """Return the number of sent fields that the call does not declare."""
-        return len(sent.keys() - {each.name for each in self.fields})
+        """Return the number of sent fields, also of those in lists of objects, that the call does not declare."""
+        return _unknown(self.fields, sent)
 
     def example(self) -> dict[str, Any]:
         """Return a body, or a query, with the examples of all fields that have one."""
@@ -164,6 +164,13 @@ def read_fields(fields: tuple[Field, ...], sent: Mapping[str, Any], within: str 
         used = each.only_with is None or values[each.only_with]
         values[each.name] = _value(each, sent.get(each.name) if used else None, within)
     return values
+
+
+def _unknown(fields: tuple[Field, ...], sent: Mapping[str, Any]) -> int:
+    lists = ((each.items, sent.get(each.name)) for each in fields if each.items)
+    entries = ((items, entry) for items, found in lists if isinstance(found, list) for entry in found)
+    within = sum(_unknown(items, entry) for items, entry in entries if isinstance(entry, dict))
+    return within + len(sent.keys() - {each.name for each in fields})
 
 
 def _value(declared: Field, sent: Any, within: str) -> Any:

@@ -109,7 +109,7 @@ class _Deciding:
                 else:
                     succeeded.append(self._change(sent) if request.action == "change" else self._delete(sent))
             except Refused as refused:
-                reason = f"devices_list[{number}]: {refused.message}"
+                reason = f"devices_list[{number}]: {refused.message}" if len(request.devices) > 1 else refused.message
                 failed.append(
                     FailedDevice(
                         reason=reason,

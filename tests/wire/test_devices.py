@@ -100,6 +100,7 @@ async def test_everything_that_a_post_says_of_a_device_reaches_the_log(site: Sit
         },
     )
     assert reply.code == 200
+    assert site.metric("picturematch_http_unknown_fields_total") == 1
     (device,) = the_request(site).devices
     assert (device.device_id, device.address) == (" 1 ", "192.168.1.63")
     assert device.details == {
