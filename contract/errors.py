@@ -90,8 +90,9 @@ class Code(IntEnum):
         return self.value // 100
 
 
-Cause = Literal["missing", "path", "repeated"]
-"""What version 6 names more closely than the code does: a field is missing, a path cannot be used, or a name exists."""
+Cause = Literal["missing", "path", "repeated", "setting"]
+"""What version 6 names more closely than the code does: a field is missing, a path cannot be used, a name exists, or a
+setting cannot be set."""
 
 
 @dataclass(frozen=True, slots=True)

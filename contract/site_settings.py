@@ -6,7 +6,7 @@ topic (setting/FAMILY), so that they take effect together.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from contract.calls.rules import FLAG, Rule, choice, whole
@@ -17,6 +17,8 @@ from contract.people.site import SettingRecord, Site
 
 SCORE_AT_THRESHOLD = "THRESHOLD"
 SCORES = "THRESHOLD_RANGE"
+REPEATS = "DUPLICATE_REMOVAL_TIMEOUT"
+STRANGERS = "SUPPORT_STRANGER_GROUP"
 EVENT_URL_LIST = "HISTORY_UPLOAD_EVENT_URL"
 EVENT_CONTENT_TYPE = "HISTORY_CONTENT_TYPE"
 EVENT_PERIOD = "REPORTED_PEROID"
@@ -150,14 +152,14 @@ SITE_SETTINGS: Mapping[str, SiteSetting] = {
             words="Whether an event is sent with the face in the picture (stored for the push of events).",
         ),
         SiteSetting(
-            name="DUPLICATE_REMOVAL_TIMEOUT",
+            name=REPEATS,
             family="repeats",
             rule=whole(0, 86_400),
             default=0,
             words="Seconds in which a repeated match is not recorded again (stored; it has no effect yet).",
         ),
         SiteSetting(
-            name="SUPPORT_STRANGER_GROUP",
+            name=STRANGERS,
             family="strangers",
             rule=FLAG,
             default=False,
@@ -178,12 +180,8 @@ class Configured:
     `values`: those of `OPERATOR_SETTINGS`, by path. `pinned`: the paths of all settings that are pinned.
     """
 
-    values: Mapping[str, Any] = field(default_factory=dict)
-    pinned: frozenset[str] = frozenset()
-
-
-NOT_CONFIGURED = Configured()
-"""No settings of an operator."""
+    values: Mapping[str, Any]
+    pinned: frozenset[str]
 
 
 def stored_values(site: Site) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from contract.errors import Code, Refused
 from contract.http import MATCH_PATH, REPLAY_OF_HEADER, is_request_id
 from contract.operator_error import OperatorError
 from contract.pictures.limits import PictureSettings
-from contract.site_settings import NOT_CONFIGURED, Configured
+from contract.site_settings import Configured
 from contract.topics import Topics
 from ingest.accept import AcceptErrorLog
 from ingest.admission import Admission
@@ -98,7 +98,7 @@ class Ingress:
         clock: Callable[[], float],
         readiness: Callable[[], Sequence[str]],
         registry: CollectorRegistry,
-        configured: Configured = NOT_CONFIGURED,
+        configured: Configured,
     ) -> None:
         self._settings = settings
         self._broker = broker

@@ -84,4 +84,5 @@ _V6_CAUSES: Mapping[Cause, str] = {
     "missing": "MISSING_ARGUMENTS",
     "path": "IMAGE_NOT_OPENED",
     "repeated": "NAME_REPEAT_ERROR",
+    "setting": "CONFIG_ITEM_FAIL",
 }

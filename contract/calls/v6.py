@@ -21,8 +21,9 @@ from contract.calls.people import ENROL, MAX_NAME_CHARS
 from contract.calls.permissions import CREATE_PERMISSION as PERMISSIONS
 from contract.calls.rules import FEATURE, FLAG, PICTURE, PICTURE_PATH, choice, free_object, line, whole
 from contract.calls.scopes import DESCRIPTION, VERSION_OF_CHANGE
+from contract.calls.settings import CHANGE_CONFIGS, SHOW_CONFIGS
 from contract.calls.shared import EXAMPLE_PICTURE
-from contract.calls.v6_rules import AREA, QUALITY_LEVEL, UNNAMED, USER_TYPES, UserType, argument
+from contract.calls.v6_rules import AREA, CONFIG_DICT, CONFIGS, QUALITY_LEVEL, UNNAMED, USER_TYPES, UserType, argument
 from contract.http import V6_PATH
 from contract.terms import DEFAULT_PERMISSION, LIVENESS_ORDER, PHOTO_DEVICE
 
@@ -118,6 +119,16 @@ class AddedDevice(Struct, frozen=True, kw_only=True):
 
     media_device_id: str
     media_device_name: str
+
+
+class SiteConfigs(Struct, frozen=True, kw_only=True):
+    """Settings of the site; only those that were set or asked for are present."""
+
+    HISTORY_EVENT_UPLOAD_URL: str | UnsetType = UNSET
+    HISTORY_REPORT_PEROID: int | UnsetType = UNSET
+    GATE_DUPLICATE_REMOVAL_TIMEOUT: int | UnsetType = UNSET
+    MATCH_THRESHOLD: float | UnsetType = UNSET
+    GATE_SUPPORT_STRANGER_GROUP: bool | UnsetType = UNSET
 
 
 _BASE64 = "The picture, sent like `rgb_image_base64`"
@@ -353,4 +364,27 @@ ADD_DEVICE = _call(
     ),
     errors=DEVICES.errors,
     headers=DEVICES.headers,
+)
+_CONFIG_WORDS = ", ".join(f"`{name}` is `{own}`" for name, own in CONFIGS.items())
+SET_CONFIGS = _call(
+    "setconfigs",
+    summary="Set settings of the site, and answer those that were set.",
+    fields=(
+        Field(
+            "config_dict",
+            CONFIG_DICT,
+            f"The name of a setting -> its value, as in Configs: {_CONFIG_WORDS}.",
+            required=True,
+            example={"MATCH_THRESHOLD": 85},
+        ),
+    ),
+    answers=(Answer(SiteConfigs, {"MATCH_THRESHOLD": 85.0}),),
+    headers=CHANGE_CONFIGS.headers,
+)
+GET_CONFIGS = _call(
+    "getconfigs",
+    summary="The settings of the site that are in force.",
+    fields=(Field("config_name", choice(*CONFIGS), "The setting to show; absent: all.", example="MATCH_THRESHOLD"),),
+    answers=(Answer(SiteConfigs, {"MATCH_THRESHOLD": 82.0}),),
+    headers=SHOW_CONFIGS.headers,
 )

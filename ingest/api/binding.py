@@ -20,6 +20,7 @@ from contract.people.unreadable import UnreadableRecord
 from contract.site_settings import Configured
 from ingest.call import Call
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
+from ingest.form_body import is_form, read_form
 from ingest.json_body import read_object
 from ingest.metrics import Metrics
 from ingest.pictures import PictureField, PictureLimits, fetch_picture
@@ -120,7 +121,13 @@ async def read_body(call: Call, services: Services, declaration: Declaration) ->
     Raises:
         Refused: the body cannot be read, or a field is refused.
     """
-    sent = read_object(await call.body(typeless_is_json=declaration.typeless_is_json), call.settings.max_json_values)
+    body = await call.body(typeless_is_json=declaration.typeless_is_json, takes_form=declaration.takes_form)
+    content_type = call.request.headers.get("Content-Type", "")
+    if declaration.takes_form and is_form(content_type):
+        texts = read_form(body, content_type)
+        services.metrics.unknown_fields.inc(declaration.unknown(texts))
+        return declaration.read_texts(texts)
+    sent = read_object(body, call.settings.max_json_values)
     services.metrics.unknown_fields.inc(declaration.unknown(sent))
     return declaration.read(sent)
 

@@ -1,6 +1,20 @@
 """The bindings and declarations of all HTTP calls of the server."""
 
-from ingest.api import compare, detect, devices, fiqa, groups, match, people, permissions, photos, service, v6
+from ingest.api import (
+    compare,
+    detect,
+    devices,
+    fiqa,
+    groups,
+    match,
+    people,
+    permissions,
+    photos,
+    service,
+    settings,
+    v6,
+    wipe,
+)
 
 BINDINGS = (
     *match.CALLS,
@@ -12,6 +26,8 @@ BINDINGS = (
     *groups.CALLS,
     *permissions.CALLS,
     *devices.CALLS,
+    *settings.CALLS,
+    *wipe.CALLS,
     *v6.CALLS,
     *service.CALLS,
 )

@@ -1,7 +1,7 @@
 """The handlers of the calls of version 6: further forms of the requests that the calls of version 5 write."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +18,9 @@ from contract.calls.v6 import (
     CREATE_PERMISSION,
     DETECT_V6,
     FIQA_V6,
+    GET_CONFIGS,
     SEARCH,
+    SET_CONFIGS,
     AddedDevice,
     CreatedIdentity,
     CreatedPermission,
@@ -30,8 +32,9 @@ from contract.calls.v6 import (
     SearchResult,
     SearchTimes,
     Similarity,
+    SiteConfigs,
 )
-from contract.calls.v6_rules import USER_TYPES, UserType
+from contract.calls.v6_rules import CONFIGS, USER_TYPES, UserType
 from contract.errors import Code, Refused
 from contract.findings import DetectedFace
 from contract.ids import made_id
@@ -49,13 +52,17 @@ from contract.messages import (
     PermissionAnswer,
     PermissionRequest,
     PersonAnswer,
+    SettingsRequest,
 )
 from contract.people.keys import image_id
+from contract.site_settings import SITE_SETTINGS
 from contract.terms import DEFAULT_GROUP, PHOTO_DEVICE
-from ingest.api.binding import Binding, Services, ask, compare_times, request_of, version_header
+from ingest.api.binding import Binding, Services, ask, compare_times, read_body, request_of, version_header
 from ingest.api.detect import attribute_of, corners, detected_faces, headpose_of, landmark_of
 from ingest.api.fiqa import assessed_faces
+from ingest.api.settings import set_settings, settings_in_force
 from ingest.call import Call
+from ingest.event_urls import require_allowed
 from ingest.pictures import PictureField, to_base64
 from ingest.render import Rendered, success
 
@@ -69,6 +76,7 @@ _COMPARED = (
 )
 _DETECTED = (PictureField("image_base64_str", "picture", path="image_path"),)
 _REGISTERED = (PictureField("register_image", "photo", path="register_image_path"),)
+_EVENT_URLS = "HISTORY_EVENT_UPLOAD_URL"
 _DETAILS = {
     "net_relay": "netRelay",
     "do_rtmp_forward": "is_start_rtmp",
@@ -270,6 +278,28 @@ def _address(device_type: str, url: str) -> str:
     return str(DEVICE.check(host, "media_device_url"))
 
 
+async def _set_configs(call: Call, services: Services) -> Rendered:
+    sent: Mapping[str, Any] = (await read_body(call, services, SET_CONFIGS))["config_dict"]
+    require_allowed(sent.get(_EVENT_URLS, ()), call.settings.event_url_hosts)
+    answer, headers = await set_settings(call, services, {CONFIGS[name]: value for name, value in sent.items()})
+    for name in sent:
+        if CONFIGS[name] in answer.failed:
+            reason = f"{name} cannot be set: {answer.failed[CONFIGS[name]]}; settings that can be set were set"
+            raise Refused(Code.PARAM_ERROR, reason, "setting")
+    return success(_configs(answer.values, tuple(sent)), headers)
+
+
+async def _get_configs(call: Call, services: Services) -> Rendered:
+    name = (await read_body(call, services, GET_CONFIGS))["config_name"]
+    values, headers = await settings_in_force(call, services)
+    return success(_configs(values, CONFIGS if name is None else (name,)), headers)
+
+
+def _configs(values: Mapping[str, Any], names: Iterable[str]) -> SiteConfigs:
+    """Return named settings of version 6 from the values of the settings of version 5."""
+    return SiteConfigs(**{name: SITE_SETTINGS[CONFIGS[name]].shown(values[CONFIGS[name]]) for name in names})
+
+
 CALLS = (
     Binding(declaration=SEARCH, handle=_search, request=MatchRequest, needs_people=True),
     Binding(declaration=COMPARE_V6, handle=_compare, request=CompareRequest),
@@ -278,4 +308,6 @@ CALLS = (
     Binding(declaration=CREATE_PERMISSION, handle=_create_permission, request=PermissionRequest, needs_people=True),
     Binding(declaration=CREATE_IDENTITY, handle=_create_identity, request=EnrolRequest, needs_people=True),
     Binding(declaration=ADD_DEVICE, handle=_add_device, request=DevicesRequest, needs_people=True),
+    Binding(declaration=SET_CONFIGS, handle=_set_configs, request=SettingsRequest, needs_people=True),
+    Binding(declaration=GET_CONFIGS, handle=_get_configs, needs_people=True),
 )

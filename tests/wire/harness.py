@@ -44,6 +44,10 @@ from contract.messages import (
     PersonAnswer,
     Reply,
     Request,
+    SettingsAnswer,
+    SettingsRequest,
+    WipedAnswer,
+    WipeRequest,
     decode_request,
     encode,
 )
@@ -108,6 +112,10 @@ def site_answer(request: Request) -> Answer | None:
             info=request.info or {},
             people_deleted=3 if request.recursive else 0,
         )
+    if isinstance(request, SettingsRequest):
+        return SettingsAnswer(values=request.values)
+    if isinstance(request, WipeRequest):
+        return WipedAnswer(people=3, devices=2, left=0)
     if isinstance(request, MembersRequest):
         return MembersAnswer(group_id="g-1", group_name=request.group_name, failed=request.identity_ids[1:])
     return None

@@ -12,9 +12,11 @@ from contract.http import (
     DEVICES_PATH,
     FIQA_PATH,
     GROUPS_PATH,
+    HISTORY_EVENT_URL_PATH,
     MATCH_PATH,
     PERMISSIONS_PATH,
     USERS_PATH,
+    WIPE_DATA_PATH,
 )
 from tests.wire.harness import HttpReply, Serving, Site, add_person
 
@@ -45,6 +47,8 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
         },
         GROUPS_PATH: {"group_name": "staff", "description": ""},
         PERMISSIONS_PATH: {"permission_name": "day", "description": ""},
+        HISTORY_EVENT_URL_PATH: {"history_upload_event_url": [], "content-type": "json", "reported_peroid": 5},
+        WIPE_DATA_PATH: {"wipe_options": {"users": True}},
     }
 
 

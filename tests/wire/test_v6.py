@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from contract.calls.v6_rules import CONFIGS
 from contract.errors import Code
 from contract.findings import Attributes
 from contract.http import V6_PATH
@@ -27,11 +28,14 @@ from contract.messages import (
     PersonAnswer,
     RefusedAnswer,
     Request,
+    SettingsAnswer,
+    SettingsRequest,
 )
+from contract.people.site import SettingRecord
 from tests.wire.harness import HttpReply, Serving, Site, add_person, answer_well
 from tests.wire.test_bad_input import NOT_A_STRING
 
-CALLS = ("search", "compare", "fiqa", "detect", "createpermission", "createidentity", "addmediadevice")
+CALLS = ("search", "compare", "fiqa", "detect", "createpermission", "createidentity", "addmediadevice", "setconfigs")
 PICTURES = {
     "search": (("rgb_image_base64", "rgb_image_path"),),
     "compare": (("image_1_base64", "image_1_path"), ("image_2_base64", "image_2_path")),
@@ -50,6 +54,8 @@ def good(site: Site, call: str) -> dict[str, Any]:
             "media_device_type": "photo",
             "media_device_url": "192.168.1.22",
         },
+        "setconfigs": {"config_dict": {"MATCH_THRESHOLD": 85}},
+        "getconfigs": {"config_name": "MATCH_THRESHOLD"},
     }
     return others.get(call) or {picture: site.picture_base64 for picture, _ in PICTURES[call]}
 
@@ -534,3 +540,77 @@ async def test_line_breaks_url_safe_base64_and_a_bare_question_mark_are_accepted
             body = {picture: text for picture, _ in PICTURES[call]}
             assert (await site.call("POST", f"{V6_PATH}/{call}?", json=body)).status == 200
         assert {getattr(request, "picture", site.picture) for request in site.requests} == {site.picture}
+
+
+# setconfigs and getconfigs.
+
+
+async def test_settings_have_the_names_of_version_6(site: Site) -> None:
+    sent = {
+        "HISTORY_EVENT_UPLOAD_URL": "http://127.0.0.1:9828/a,http://127.0.0.1:9828/b",
+        "HISTORY_REPORT_PEROID": 7,
+        "GATE_DUPLICATE_REMOVAL_TIMEOUT": 6,
+        "MATCH_THRESHOLD": 85,
+        "GATE_SUPPORT_STRANGER_GROUP": False,
+    }
+    reply = await ask(site, "setconfigs", config_dict=sent)
+    assert reply.json == sent
+    assert reply.headers["x-gallery-version"] == str(site.gallery_version)
+    (request,) = site.requests
+    assert isinstance(request, SettingsRequest)
+    assert request.values == {
+        "HISTORY_UPLOAD_EVENT_URL": ["http://127.0.0.1:9828/a", "http://127.0.0.1:9828/b"],
+        "REPORTED_PEROID": 7,
+        "DUPLICATE_REMOVAL_TIMEOUT": 6,
+        "THRESHOLD": 85.0,
+        "SUPPORT_STRANGER_GROUP": False,
+    }
+
+
+async def test_the_settings_in_force_are_shown_one_or_all(site: Site) -> None:
+    record = SettingRecord(name="events", value={"REPORTED_PEROID": 9})
+    site.people.site = site.people.site.put(record)
+    assert (await ask(site, "getconfigs", config_name="HISTORY_REPORT_PEROID")).json == {"HISTORY_REPORT_PEROID": 9}
+    whole = (await ask(site, "getconfigs", config_name=...)).json
+    assert whole.keys() == CONFIGS.keys()
+    assert (whole["HISTORY_REPORT_PEROID"], whole["HISTORY_EVENT_UPLOAD_URL"]) == (9, "")
+    assert error_of(await ask(site, "getconfigs", config_name="THRESHOLD")) == "INVALID_ARGUMENTS"
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        (..., "MISSING_ARGUMENTS"),
+        ([], "INVALID_ARGUMENTS"),
+        ({"MATCH_THRESHOLD": 101}, "INVALID_ARGUMENTS"),
+        ({"MATCH_THRESHOLD": 85, "HISTORY_REPORT_PEROID": "soon"}, "INVALID_ARGUMENTS"),
+        ({"HISTORY_EVENT_UPLOAD_URL": "http://203.0.113.7/faces"}, "INVALID_ARGUMENTS"),
+        ({"MATCH_THRESHOLD": 85, "THRESHOLD": 85}, "CONFIG_ITEM_FAIL"),
+        ({"nonsense": None}, "CONFIG_ITEM_FAIL"),
+    ],
+)
+async def test_a_setting_against_the_rules_sets_nothing(site: Site, sent: Any, name: str) -> None:
+    reply = await ask(site, "setconfigs", config_dict=sent)
+    assert (reply.status, error_of(reply)) == (400, name)
+    assert "nonsense" not in reply.json["error"]["message"]
+    assert site.requests == []
+
+
+async def test_a_setting_that_the_processor_does_not_set_is_named_with_the_reason(serving: Serving) -> None:
+    async def answer(request: Request) -> Answer:
+        assert isinstance(request, SettingsRequest)
+        return SettingsAnswer(values={"REPORTED_PEROID": 7}, failed={"THRESHOLD": "it is pinned"})
+
+    async with serving(answer) as site:
+        reply = await ask(site, "setconfigs", config_dict={"MATCH_THRESHOLD": 85, "HISTORY_REPORT_PEROID": 7})
+    assert (reply.status, error_of(reply)) == (400, "CONFIG_ITEM_FAIL")
+    assert reply.json["error"]["message"].startswith("MATCH_THRESHOLD cannot be set: it is pinned")
+
+
+async def test_a_setting_that_is_null_stays_as_it_is(site: Site) -> None:
+    assert (await ask(site, "setconfigs", config_dict={"MATCH_THRESHOLD": None, "HISTORY_REPORT_PEROID": 7})).json == {
+        "HISTORY_REPORT_PEROID": 7
+    }
+    (request,) = site.requests
+    assert isinstance(request, SettingsRequest)
+    assert request.values == {"REPORTED_PEROID": 7}
