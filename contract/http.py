@@ -13,6 +13,7 @@ PERMISSIONS_PATH = "/SophonFogSys/api/permissions"
 GROUP_IDS_PATH = "/SophonFace/api/groups"
 PERMISSION_IDS_PATH = "/SophonFace/api/permissions"
 IMAGES_PATH = "/SophonFace/api/images/{image_id}"
+DEVICES_PATH = "/SophonDevice/api/Devices"
 
 GALLERY_VERSION_HEADER = "X-Gallery-Version"
 """The header that contains the gallery version to which an answer about people refers."""

@@ -28,6 +28,7 @@ _COMMANDS = (
     "replay",
     "dead-letters",
     "people",
+    "devices",
     "health",
     "config",
     "log",
