@@ -154,7 +154,7 @@ def _person(number: int, people: int) -> PersonRecord:
     chance = random.Random(number)
     groups = {f"group-{n}" for n in chance.sample(range(1, _GROUPS), 2)} | ({_LARGEST} if number % 2 else set())
     permissions = [f"permission-{n}" for n in chance.sample(range(_PERMISSIONS), 2)]
-    info = {"name": f"name {number}", "type": 1 + number % 2, "permission_ids": permissions}
+    info = {"name": f"name {number}", "type": 1 + number % 2, "permission_ids": permissions, "note": "x" * 300}
     return PersonRecord(
         identity_id=_id(number, people), group_ids=tuple(sorted(groups)), info=info, faces=(0,), next_face=1
     )

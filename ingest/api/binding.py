@@ -73,9 +73,10 @@ Reached = Callable[[int, float], Awaitable[bool]]
 class Services:
     """The objects that handlers use.
 
-    `threads` read picture files; `reached` waits until `people` contains a gallery version; `not_ready` returns the
-    reasons why no request would be answered now; `openapi` is the OpenAPI document of all calls; `configured` are the
-    operator's settings that settings of the site are laid over.
+    `threads` read picture files; `photos` and `records` read records of the photos topic and of the people topic by
+    position; `reached` waits until `people` contains a gallery version; `not_ready` returns the reasons why no request
+    would be answered now; `openapi` is the OpenAPI document of all calls; `configured` are the operator's settings that
+    settings of the site are laid over.
     """
 
     exchange: Exchange
@@ -83,6 +84,7 @@ class Services:
     metrics: Metrics
     threads: Executor
     photos: KeyedReader
+    records: KeyedReader
     people: PeopleView
     reached: Reached
     not_ready: Callable[[], Sequence[str]]

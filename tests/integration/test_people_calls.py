@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from broker.port import NewRecord
 from contract.http import MATCH_PATH, USERS_PATH
 from contract.messages import encode
 from contract.people.keys import site_key
 from contract.people.site import DeviceRecord, GroupRecord, PermissionRecord, SiteRecord, site_key_of
+from engine.calls.enrol import EnrolCall
 from ingest.settings import IngestSettings
 from picturematch.settings import Settings
 from picturematch.system import System
@@ -104,6 +106,48 @@ async def test_groups_permissions_validity_and_pass_times_are_in_force_for_the_n
         assert await site.match(1) == ("0", "anna")
         await site.call("DELETE", identity_id="anna")
         assert await site.match(1) == (40008, "nobody is enrolled in the scope that the request searches")
+
+
+async def test_the_whole_info_is_kept_through_changes_and_is_in_every_answer(tmp_path: Path) -> None:
+    first = {"name": "Anna", "room": 7, "deep": {"list": [1, None, "a"]}}
+    async with running(tmp_path) as site:
+        await site.enrol("anna", 1, info=first)
+        changed = await site.call("PUT", identity_id="anna", info={"floor": 3, "name": "Ann"})
+    whole = {**first, "type": 1, "permission_ids": ["0"], "name": "Ann", "floor": 3}
+    shown = {**whole, "user_id": "anna", "image_id": "anna-0"}
+    assert changed["info"] == shown
+
+    async with running(tmp_path) as site:
+        person = site.system.people.person("anna")
+        assert person.info == {"name": "Ann", "type": 1, "permission_ids": ["0"]}, "no more is kept in memory"
+        (listed,) = (await site.call("GET", identity_id="anna"))["identities_list"]
+        assert listed["info"] == shown
+        picture = base64.b64encode(photo(1)).decode()
+        asked = {"device_ip": "10.9.9.9", "rgb_image_base64": picture}
+        answer = await site.call("POST", MATCH_PATH, **asked)
+        assert answer["identity_info"] == {**whole, "image_id": "anna-0"}
+        again = await site.enrol("anna", 2, ignore_exist=True, info={"room": 8})
+        assert again["info"] == {**whole, "room": 8, "user_id": "anna"}
+
+
+async def test_a_repeated_enrolment_is_recognised_by_the_whole_info(tmp_path: Path) -> None:
+    async with running(tmp_path) as site:
+        for _ in range(2):
+            assert (await site.enrol("anna", 1, info={"name": "Anna", "room": 7}))["identity_id"] == "anna"
+        assert (await site.enrol("anna", 1, info={"name": "Anna", "room": 8}))[0] == 40011
+
+
+async def test_a_change_that_knows_only_the_part_in_memory_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as site:
+        await site.enrol("anna", 1, info={"name": "Anna", "room": 7})
+        monkeypatch.setattr(EnrolCall, "whole_people", lambda self, request: ())
+        await site.call("PUT", identity_id="anna", info={"name": "Ann"})
+        await site.call("PUT", identity_id="anna", info={"type": 5})
+        (listed,) = (await site.call("GET", identity_id="anna"))["identities_list"]
+    facts = {"name": "Ann", "type": 5, "room": 7, "permission_ids": ["0"]}
+    assert listed["info"] == {**facts, "user_id": "anna", "image_id": "anna-0"}
 
 
 async def test_a_photo_is_read_under_the_name_that_every_answer_gives_it(tmp_path: Path) -> None:
