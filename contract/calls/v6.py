@@ -17,7 +17,7 @@ from contract.calls.dialects import Dialect
 from contract.calls.fiqa import FIQA, HeadPose, Scores
 from contract.calls.match import MATCH
 from contract.calls.names import DEVICE, IDENTITY_ID, PERMISSION_IDS, SCOPE_NAME
-from contract.calls.people import ENROL, MAX_NAME_CHARS
+from contract.calls.people import ENROL, MAX_MODEL_CHARS, MAX_NAME_CHARS
 from contract.calls.permissions import CREATE_PERMISSION as PERMISSIONS
 from contract.calls.rules import FEATURE, FLAG, PICTURE, PICTURE_PATH, choice, free_object, line, whole
 from contract.calls.scopes import DESCRIPTION, VERSION_OF_CHANGE
@@ -48,7 +48,7 @@ class SearchTimes(Struct, frozen=True, kw_only=True):
 
 
 class SearchResult(Struct, frozen=True, kw_only=True):
-    """Whether a person was recognised who may pass. `register_image`: a data URL, "" where no photo is stored."""
+    """Whether a person was recognised who may pass. `register_image`: a data URL, absent where no photo is stored."""
 
     result: bool
     score: float
@@ -291,6 +291,11 @@ CREATE_IDENTITY = _call(
             example="666666",
         ),
         Field("register_feature", FEATURE, "An embedding that the installed embedder computed; wins over the photo."),
+        Field(
+            "feature_model",
+            line(MAX_MODEL_CHARS),
+            "The identity of the network that computed `register_feature`, as in POST of users.",
+        ),
         _path("register_image_path", "register_image"),
         Field(
             "register_image",

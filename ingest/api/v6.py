@@ -238,6 +238,7 @@ def _identity_request(call: Call, values: Values) -> EnrolRequest:
         {},
         identity_id=values["identity_id"] or made_id(call.request_id),
         feature=values["register_feature"],
+        feature_model=values["feature_model"],
         info=info,
         ignore_exist=values["force_replace"],
         support_single_face=values["force_replace"],

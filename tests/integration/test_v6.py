@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from contract.events import Event, decode_event
-from contract.http import DETECT_PATH, DEVICES_PATH, IMAGES_PATH, V6_PATH
+from contract.http import CONFIGS_PATH, DETECT_PATH, DEVICES_PATH, IMAGES_PATH, V6_PATH
 from contract.topics import Topics
 from engine.policy import Policy
 from engine.vision.networks.standin import draw_face, stand_in_models
@@ -189,6 +189,31 @@ async def test_a_person_without_an_id_gets_one_and_is_found_by_it(system: System
     assert found["identity_info"]["identity_name"] == "佚名"
     refused = await ask(system, "createidentity", register_image=text(scene()))
     assert refused["error"]["code"] == "NO_FACE_ERROR"
+
+
+async def test_a_feature_that_detect_answered_is_enrolled_where_its_network_is_named(system: System) -> None:
+    (face,) = (await ask(system, "detect", image_base64_str=text(photo(6)), with_feature=True))["faces"]
+    feature = np.frombuffer(base64.b64decode(face["feature_base64_str"]), "<f4").tolist()
+    unnamed = await ask(system, "createidentity", identity_id="eva", register_feature=feature)
+    assert unnamed["error"]["code"] == "INVALID_ARGUMENTS"
+    named = stand_in_models().embedder_identity
+    made = await ask(system, "createidentity", identity_id="eva", register_feature=feature, feature_model=named)
+    assert made["identity_id"] == "eva"
+    found = await ask(system, "search", rgb_image_base64=text(photo(6)), with_register_photo=True)
+    assert (found["identity_id"], found["identity_info"]["register_image_ids"]) == ("eva", [])
+    assert found["identity_info"]["face_ids"] == ["eva-0"]
+
+
+async def test_settings_of_version_6_are_in_force_for_both_versions(system: System) -> None:
+    await walk(system)
+    before = await ask(system, "search", rgb_image_base64=text(photo(1)), media_device_ip=DOOR)
+    assert await ask(system, "setconfigs", config_dict={"MATCH_THRESHOLD": 99.99}) == {"MATCH_THRESHOLD": 99.99}
+    assert (await ask(system, "getconfigs"))["MATCH_THRESHOLD"] == 99.99
+    after = await ask(system, "search", rgb_image_base64=text(photo(1, size=90)), media_device_ip=DOOR)
+    assert (before["result"], after["result"]) == (True, False)
+    assert after["score"] < 99.99
+    shown = await v5(system, "GET", f"{CONFIGS_PATH}/THRESHOLD")
+    assert shown == {"data": {"THRESHOLD": 99.99}}
 
 
 async def test_compare_and_detect_leave_no_event(system: System) -> None:

@@ -338,11 +338,13 @@ async def test_a_replaced_person_has_the_new_face_only(site: Site) -> None:
 
 
 async def test_a_feature_is_enrolled_with_and_without_a_photo(site: Site) -> None:
-    alone = await written(site, "createidentity", register_feature=[0.5, 1], register_image=...)
+    alone = await written(
+        site, "createidentity", register_feature=[0.5, 1], feature_model="arcface-r1", register_image=...
+    )
     both = await written(site, "createidentity", register_feature=[0.5, 1])
     assert isinstance(alone, EnrolRequest)
     assert isinstance(both, EnrolRequest)
-    assert (alone.feature, alone.photo) == ((0.5, 1.0), None)
+    assert (alone.feature, alone.photo, alone.feature_model) == ((0.5, 1.0), None, "arcface-r1")
     assert (both.feature, both.photo) == ((0.5, 1.0), site.picture)
 
 
