@@ -7,14 +7,12 @@ errors have names instead of numbers.
 from dataclasses import replace
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
-
 from contract.calls.compare import COMPARE
 from contract.calls.declaration import Answer, Declaration, Field, flag
-from contract.calls.detect import DETECT, WANTED, PersonAttribute
+from contract.calls.detect import DETECT, WANTED
 from contract.calls.devices import CREATE as DEVICES
 from contract.calls.dialects import Dialect
-from contract.calls.fiqa import FIQA, HeadPose, Scores
+from contract.calls.fiqa import FIQA
 from contract.calls.match import MATCH
 from contract.calls.names import DEVICE, IDENTITY_ID, PERMISSION_IDS, SCOPE_NAME
 from contract.calls.people import ENROL, MAX_MODEL_CHARS, MAX_NAME_CHARS
@@ -23,113 +21,19 @@ from contract.calls.rules import FEATURE, FLAG, PICTURE, PICTURE_PATH, choice, f
 from contract.calls.scopes import DESCRIPTION, VERSION_OF_CHANGE
 from contract.calls.settings import CHANGE_CONFIGS, SHOW_CONFIGS
 from contract.calls.shared import EXAMPLE_PICTURE
-from contract.calls.v6_rules import AREA, CONFIG_DICT, CONFIGS, QUALITY_LEVEL, UNNAMED, USER_TYPES, UserType, argument
+from contract.calls.v6_answers import (
+    AddedDevice,
+    CreatedIdentity,
+    CreatedPermission,
+    DetectResult,
+    FiqaResult,
+    SearchResult,
+    Similarity,
+    SiteConfigs,
+)
+from contract.calls.v6_rules import AREA, CONFIG_DICT, CONFIGS, QUALITY_LEVEL, UNNAMED, USER_TYPES, argument
 from contract.http import V6_PATH
 from contract.terms import DEFAULT_PERMISSION, LIVENESS_ORDER, PHOTO_DEVICE
-
-
-class FoundIdentity(Struct, frozen=True, kw_only=True):
-    """The person whom a search names; every member is absent where the search names nobody."""
-
-    identity_id: str | UnsetType = UNSET
-    identity_name: str | UnsetType = UNSET
-    user_type: UserType | UnsetType = UNSET
-    permission_ids: list[str] | UnsetType = UNSET
-    ext_user_info: dict[str, Any] | UnsetType = UNSET
-    face_ids: list[str] | UnsetType = UNSET
-    register_image_ids: list[str] | UnsetType = UNSET
-
-
-class SearchTimes(Struct, frozen=True, kw_only=True):
-    """Milliseconds: of the work on the picture, and from the arrival of the call to its answer."""
-
-    comparetime: int
-    totaltime: int
-
-
-class SearchResult(Struct, frozen=True, kw_only=True):
-    """Whether a person was recognised who may pass. `register_image`: a data URL, absent where no photo is stored."""
-
-    result: bool
-    score: float
-    identity_id: str
-    identity_info: FoundIdentity
-    register_image: str | UnsetType = UNSET
-    attribute: PersonAttribute | UnsetType = UNSET
-    debug_info: SearchTimes | UnsetType = UNSET
-
-
-class Similarity(Struct, frozen=True, kw_only=True):
-    """The similarity of two faces: from 82 on they are very probably of one person."""
-
-    score: float
-
-
-class DetailedResult(Struct, frozen=True, kw_only=True):
-    """The quality of the largest face, with `bbox` as in version 5."""
-
-    bbox: tuple[int, int, int, int]
-    passed_items: list[str]
-    failed_items: list[str]
-    detailed_scores: Scores
-    quality_score: float
-
-
-class FiqaResult(Struct, frozen=True, kw_only=True):
-    """Whether the largest face passes the level, and the values from which that follows."""
-
-    fiqa_result: bool
-    detailed_result: DetailedResult
-
-
-class FoundFaceV6(Struct, frozen=True, kw_only=True):
-    """One face as in version 5, except `feature_base64_str`: the embedding as little-endian float32 in base64."""
-
-    bbox: tuple[int, int, int, int]
-    attribute: PersonAttribute | UnsetType = UNSET
-    headpose: HeadPose | UnsetType = UNSET
-    landmark: list[int] | UnsetType = UNSET
-    feature_base64_str: str | UnsetType = UNSET
-
-
-class DetectResult(Struct, frozen=True, kw_only=True):
-    """The faces of a picture, the largest first."""
-
-    faces: list[FoundFaceV6]
-
-
-class CreatedPermission(Struct, frozen=True, kw_only=True):
-    """A permission after it was created."""
-
-    permission_id: str
-    permission_name: str
-    description: str
-
-
-class CreatedIdentity(Struct, frozen=True, kw_only=True):
-    """A person after the creation; `register_image_id` and `face_id` are the same name of the new face."""
-
-    identity_id: str
-    register_image_id: str
-    face_id: str
-
-
-class AddedDevice(Struct, frozen=True, kw_only=True):
-    """A device after it was added."""
-
-    media_device_id: str
-    media_device_name: str
-
-
-class SiteConfigs(Struct, frozen=True, kw_only=True):
-    """Settings of the site; only those that were set or asked for are present."""
-
-    HISTORY_EVENT_UPLOAD_URL: str | UnsetType = UNSET
-    HISTORY_REPORT_PEROID: int | UnsetType = UNSET
-    GATE_DUPLICATE_REMOVAL_TIMEOUT: int | UnsetType = UNSET
-    MATCH_THRESHOLD: float | UnsetType = UNSET
-    GATE_SUPPORT_STRANGER_GROUP: bool | UnsetType = UNSET
-
 
 _BASE64 = "The picture, sent like `rgb_image_base64`"
 _NAME = argument(SCOPE_NAME)

@@ -21,6 +21,8 @@ from contract.calls.v6 import (
     GET_CONFIGS,
     SEARCH,
     SET_CONFIGS,
+)
+from contract.calls.v6_answers import (
     AddedDevice,
     CreatedIdentity,
     CreatedPermission,
