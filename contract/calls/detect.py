@@ -22,8 +22,8 @@ class PersonAttribute(Struct, frozen=True, kw_only=True):
     gender: Literal["male", "female"] | None
 
 
-class FoundFace(Struct, frozen=True, kw_only=True):
-    """One face, in whole pixels of the upright picture.
+class PlacedFace(Struct, frozen=True, kw_only=True):
+    """One face in whole pixels of the upright picture, and what the call asks for.
 
     `bbox`: left, top, right and bottom. `landmark`: the x of five points and then their y: the eye on the picture's
     left, the other eye, the nose tip, the mouth corner on the picture's left, the other corner.
@@ -33,6 +33,11 @@ class FoundFace(Struct, frozen=True, kw_only=True):
     attribute: PersonAttribute | UnsetType = UNSET
     headpose: HeadPose | UnsetType = UNSET
     landmark: list[int] | UnsetType = UNSET
+
+
+class FoundFace(PlacedFace, frozen=True, kw_only=True):
+    """One face with `feature`, its embedding."""
+
     feature: list[float] | UnsetType = UNSET
 
 

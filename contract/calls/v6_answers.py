@@ -4,8 +4,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from contract.calls.detect import PersonAttribute
-from contract.calls.fiqa import HeadPose, Scores
+from contract.calls.detect import PersonAttribute, PlacedFace
+from contract.calls.fiqa import Scores
 from contract.calls.v6_rules import UserType
 
 
@@ -63,13 +63,9 @@ class FiqaResult(Struct, frozen=True, kw_only=True):
     detailed_result: DetailedResult
 
 
-class FoundFaceV6(Struct, frozen=True, kw_only=True):
-    """One face as in version 5, except `feature_base64_str`: the embedding as little-endian float32 in base64."""
+class FoundFaceV6(PlacedFace, frozen=True, kw_only=True):
+    """One face with `feature_base64_str`, its embedding as little-endian float32 in base64."""
 
-    bbox: tuple[int, int, int, int]
-    attribute: PersonAttribute | UnsetType = UNSET
-    headpose: HeadPose | UnsetType = UNSET
-    landmark: list[int] | UnsetType = UNSET
     feature_base64_str: str | UnsetType = UNSET
 
 

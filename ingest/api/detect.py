@@ -1,6 +1,7 @@
 """The handler of detect."""
 
 import struct
+from typing import Any
 
 from msgspec import UNSET
 
@@ -8,7 +9,7 @@ from contract.calls.declaration import Declaration, Values
 from contract.calls.detect import DETECT, FoundFace, PersonAttribute
 from contract.calls.fiqa import HeadPose
 from contract.calls.shared import Data
-from contract.findings import Attributes, DetectedFace, FaceBox, HeadAngles
+from contract.findings import Attributes, DetectedFace, FaceBox
 from contract.messages import DetectAnswer, DetectRequest
 from ingest.api.binding import Binding, Services, ask, request_of
 from ingest.call import Call
@@ -46,15 +47,17 @@ def attribute_of(attributes: Attributes) -> PersonAttribute:
     return PersonAttribute(age=None if age is None else round(age), gender=attributes.sex)
 
 
-def headpose_of(angles: HeadAngles) -> HeadPose:
-    """Return the angles of a head by the vendor's names."""
-    pitch, roll, yaw = (round(angle, _DECIMALS) for angle in (angles.pitch, angles.roll, angles.yaw))
-    return HeadPose(pitch_angle=pitch, roll_angle=roll, yaw_angle=yaw)
-
-
-def landmark_of(points: tuple[tuple[float, float], ...]) -> list[int]:
-    """Return the x of all points, and then their y, in whole pixels."""
-    return [round(point[axis]) for axis in (0, 1) for point in points]
+def placed(found: DetectedFace) -> dict[str, Any]:
+    """Return the members of a face that both versions have, by the vendor's names."""
+    members: dict[str, Any] = {"bbox": corners(found.face)}
+    if found.attributes is not None:
+        members["attribute"] = attribute_of(found.attributes)
+    if found.angles is not None:
+        angles = {"pitch_angle": found.angles.pitch, "roll_angle": found.angles.roll, "yaw_angle": found.angles.yaw}
+        members["headpose"] = HeadPose(**{name: round(angle, _DECIMALS) for name, angle in angles.items()})
+    if found.landmarks is not None:
+        members["landmark"] = [round(point[axis]) for axis in (0, 1) for point in found.landmarks]
+    return members
 
 
 def _request(call: Call, values: Values) -> DetectRequest:
@@ -62,17 +65,9 @@ def _request(call: Call, values: Values) -> DetectRequest:
 
 
 def _found(found: DetectedFace) -> FoundFace:
-    return FoundFace(
-        bbox=corners(found.face),
-        attribute=UNSET if found.attributes is None else attribute_of(found.attributes),
-        headpose=UNSET if found.angles is None else headpose_of(found.angles),
-        landmark=UNSET if found.landmarks is None else landmark_of(found.landmarks),
-        feature=UNSET if found.feature is None else _numbers(found.feature),
-    )
-
-
-def _numbers(feature: bytes) -> list[float]:
-    return list(struct.unpack(f"<{len(feature) // 4}f", feature))
+    feature = found.feature
+    numbers = UNSET if feature is None else list(struct.unpack(f"<{len(feature) // 4}f", feature))
+    return FoundFace(**placed(found), feature=numbers)
 
 
 CALLS = (Binding(declaration=DETECT, handle=_detect, request=DetectRequest),)

@@ -60,7 +60,7 @@ from contract.people.keys import image_id
 from contract.site_settings import SITE_SETTINGS
 from contract.terms import DEFAULT_GROUP, PHOTO_DEVICE
 from ingest.api.binding import Binding, Services, ask, compare_times, read_body, request_of, version_header
-from ingest.api.detect import attribute_of, corners, detected_faces, headpose_of, landmark_of
+from ingest.api.detect import attribute_of, detected_faces, placed
 from ingest.api.fiqa import assessed_faces
 from ingest.api.settings import set_settings, settings_in_force
 from ingest.call import Call
@@ -193,13 +193,8 @@ async def _detect(call: Call, services: Services) -> Rendered:
 
 
 def _found(found: DetectedFace) -> FoundFaceV6:
-    return FoundFaceV6(
-        bbox=corners(found.face),
-        attribute=UNSET if found.attributes is None else attribute_of(found.attributes),
-        headpose=UNSET if found.angles is None else headpose_of(found.angles),
-        landmark=UNSET if found.landmarks is None else landmark_of(found.landmarks),
-        feature_base64_str=UNSET if found.feature is None else to_base64(found.feature),
-    )
+    feature = UNSET if found.feature is None else to_base64(found.feature)
+    return FoundFaceV6(**placed(found), feature_base64_str=feature)
 
 
 async def _create_permission(call: Call, services: Services) -> Rendered:
