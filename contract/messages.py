@@ -253,7 +253,8 @@ class DeviceChange(Message, frozen=True, kw_only=True):
 class DevicesRequest(_SiteRequest, tag="devices", tag_field="kind", frozen=True, kw_only=True):
     """Create, change or delete devices; `clear_all` deletes all devices.
 
-    A device to be created replaces the device that has the same address.
+    A device to be created replaces the device that has the same address. It has the group and the permission that it
+    names, else those of the replaced device, else those that always exist.
     """
 
     action: SiteAction

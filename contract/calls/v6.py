@@ -256,8 +256,8 @@ ADD_DEVICE = _call(
         Field(
             "permission_id",
             argument(_DEVICE_RULES["permission_id"]),
-            "The permission that is searched, by its id, or else by its name.",
-            default=DEFAULT_PERMISSION,
+            "The permission that is searched, by its id, or else by its name; absent: that of the device that is"
+            f' replaced, else "{DEFAULT_PERMISSION}".',
             example=DEFAULT_PERMISSION,
         ),
         Field("net_relay", _DEVICE_RULES["netRelay"], "Stored, as `netRelay` of version 5."),

@@ -256,7 +256,6 @@ def _device_request(call: Call, values: Values) -> DevicesRequest:
         name=values["media_device_name"],
         address=_address(values["media_device_type"], values["media_device_url"]),
         device_type=values["media_device_type"],
-        group_id=DEFAULT_GROUP,
         permission_id=values["permission_id"],
         details={stored: values[name] for name, stored in _DETAILS.items() if values[name] is not None},
     )

@@ -368,7 +368,6 @@ async def test_a_device_is_added(site: Site) -> None:
             name="door",
             address="192.168.1.22",
             device_type="photo",
-            group_id="default_group",
             permission_id="p1",
             details={
                 "netRelay": {"ip": "10.0.0.9", "port": 1},
@@ -394,7 +393,7 @@ async def test_a_photo_device_is_known_by_the_host_of_its_url(
     request = await written(site, "addmediadevice", media_device_type=device_type, media_device_url=url)
     assert isinstance(request, DevicesRequest)
     assert request.devices[0].address == address
-    assert request.devices[0].permission_id == "0"
+    assert (request.devices[0].group_id, request.devices[0].permission_id) == (None, None)
 
 
 # Errors.
