@@ -73,7 +73,7 @@ SITE_SETTINGS: Mapping[str, SiteSetting] = {
             rule=SCORE_RANGE,
             setting="matching.score_range",
             shown=_commas,
-            words="The percent scores of the cosines 0, the threshold and 1, with commas; PrettyScore sets them too.",
+            words="The percent scores of the cosines 0, the threshold and 1, as in PrettyScore or with commas.",
         ),
         SiteSetting(
             name=SCORE_AT_THRESHOLD,
@@ -82,9 +82,8 @@ SITE_SETTINGS: Mapping[str, SiteSetting] = {
             setting="matching.accepted_score",
             pinned_by=("matching.threshold",),
             words=(
-                "The score on the percent scale from which a match recognises a person; the middle value of"
-                " THRESHOLD_RANGE is the threshold that the operator's settings give. Below it more strangers are"
-                " taken for enrolled people."
+                "The score on the percent scale, between the first and the last one of `THRESHOLD_RANGE`, from which a"
+                " match recognises a person."
             ),
         ),
         SiteSetting(
@@ -99,14 +98,14 @@ SITE_SETTINGS: Mapping[str, SiteSetting] = {
             family="enrolment",
             rule=whole(1, 10_000_000),
             setting="matching.max_people",
-            words="The most people.",
+            words="The most people, 1 to 10,000,000.",
         ),
         SiteSetting(
             name="REG_MIN_FACE",
             family="matching",
             rule=whole(0, 300),
             setting="matching.min_face_size",
-            words="The shorter side in pixels below which a match ignores a face.",
+            words="The shorter side in pixels, 0 to 300, below which a match ignores a face.",
         ),
         SiteSetting(
             name=EVENT_URL_LIST,
@@ -114,56 +113,56 @@ SITE_SETTINGS: Mapping[str, SiteSetting] = {
             rule=EVENT_URLS,
             default=(),
             shown=_commas,
-            words="The URLs of the receivers of events, comma-separated (stored for the push of events).",
+            words="The URLs of the receivers of events, as a list or with commas, as in HistoryEventUrl (stored).",
         ),
         SiteSetting(
             name=EVENT_CONTENT_TYPE,
             family="events",
             rule=choice("json", "form-data"),
             default="json",
-            words="How events are sent to the receivers (stored for the push of events).",
+            words="How events are sent to the receivers (stored).",
         ),
         SiteSetting(
             name=EVENT_PERIOD,
             family="events",
             rule=whole(1, 86_400),
             default=5,
-            words="Seconds between two sendings (stored for the push of events).",
+            words="Seconds between two sendings, 1 to 86,400 (stored).",
         ),
         SiteSetting(
             name=EVENT_WITH_PHOTO,
             family="events",
             rule=FLAG,
             default=True,
-            words="Whether an event is sent with the photo of the person (stored for the push of events).",
+            words="Whether an event is sent with the photo of the person (stored).",
         ),
         SiteSetting(
             name=EVENT_WITH_PICTURE,
             family="events",
             rule=FLAG,
             default=True,
-            words="Whether an event is sent with the picture (stored for the push of events).",
+            words="Whether an event is sent with the picture (stored).",
         ),
         SiteSetting(
             name=EVENT_WITH_FACE,
             family="events",
             rule=FLAG,
             default=True,
-            words="Whether an event is sent with the face in the picture (stored for the push of events).",
+            words="Whether an event is sent with the face in the picture (stored).",
         ),
         SiteSetting(
             name=REPEATS,
             family="repeats",
             rule=whole(0, 86_400),
             default=0,
-            words="Seconds in which a repeated match is not recorded again (stored; it has no effect yet).",
+            words="Seconds, 0 to 86,400, in which a repeated match is not recorded (stored, without effect so far).",
         ),
         SiteSetting(
             name=STRANGERS,
             family="strangers",
             rule=FLAG,
             default=False,
-            words="Whether strangers are enrolled (stored; it has no effect yet).",
+            words="Whether strangers are enrolled (stored, without effect so far).",
         ),
     )
 }

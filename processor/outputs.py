@@ -1,4 +1,5 @@
-"""Builds the records that follow from a decision: event, evidence, reply and dead letter. Pure.
+"""Builds the records that follow from a decision: event, evidence, reply and dead letter. Pure, except for the set of
+policies that are known to be written.
 
 Every request is answered, and every request leaves one event, except a query whose caller asked for none. Such a query
 leaves an event only if there would be no other trace of it (`Processed.would_be_lost`).

@@ -15,6 +15,7 @@ from broker.port import Record, Start
 from contract.evidence import Evidence, decode_evidence
 from contract.http import (
     CONFIGS_PATH,
+    DEVICES_PATH,
     HISTORY_EVENT_URL_PATH,
     MATCH_PATH,
     PRETTY_SCORE_PATH,
@@ -201,11 +202,14 @@ async def test_a_wipe_deletes_everybody_in_bounded_decisions_and_the_server_goes
     monkeypatch.setattr(wipe, "MOST_RECORDS", 5)
     async with serving(embedded(tmp_path)) as client:
         await asyncio.gather(*(client.enrol(f"p{number}", number) for number in range(8)))
+        door = {"device_name": "door", "device_key": "10.0.0.1", "device_type": "photo", "group_id": "default_group"}
+        await client.call("POST", DEVICES_PATH, devices_list=[{**door, "permission_id": "0"}])
         assert (await client.match(3))["identity_id"] == "p3"
         wiped = await client.call("POST", WIPE_DATA_PATH, wipe_options={"users": True})
-        assert wiped["data"] == {"wipe_options": {"users": True}, "people_deleted": 8, "devices_deleted": 0}
+        assert wiped["data"] == {"wipe_options": {"users": True}, "people_deleted": 8, "devices_deleted": 1}
         assert (await client.match(3))["error"]["code"] == 40008, "nobody is enrolled"
         assert (await client.call("GET", USERS_PATH))["data"]["identities_list"] == []
+        assert (await client.call("GET", DEVICES_PATH))["data"]["devices_list"] == []
         people = await read_all(client.system.broker, Topics().people)
         photos = await read_all(client.system.broker, Topics().photos)
         assert {record.key for record in people if record.value is None} >= {b"person/p%d" % n for n in range(8)}

@@ -1,5 +1,7 @@
 """The settings of the site: which values are allowed, what they are laid over, and what pins them."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -218,3 +220,10 @@ def test_every_setting_of_the_operator_that_is_named_exists() -> None:
 def test_the_operators_values_are_read_from_the_settings() -> None:
     settings = load_settings(None, {"PICTUREMATCH_MATCHING__MAX_PEOPLE": "7"})
     assert configured(settings, frozenset({"matching.max_people"})).values["matching.max_people"] == 7
+
+
+def test_the_guide_to_the_settings_lists_what_calls_can_change() -> None:
+    text = (Path(__file__).parents[3] / "docs/settings.md").read_text()
+    section = text.split("## What calls can change")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(matching\.\w+)` \| `(\w+)`", section, re.MULTILINE))
+    assert rows == {each.setting: name for name, each in SITE_SETTINGS.items() if each.setting is not None}
