@@ -132,10 +132,9 @@ class Housekeeper:
                 async with asyncio.timeout_at(min(sweep_at, loop.time() + _FILED_EVERY_S)):
                     await self._wal_is_long.wait()
             except TimeoutError:
-                work = self._erase_filed()
-                if loop.time() >= sweep_at:
-                    sweep_at = loop.time() + self._every_s
-                    work = self.sweep()
+                is_due = loop.time() >= sweep_at
+                sweep_at = loop.time() + self._every_s if is_due else sweep_at
+                work = self.sweep() if is_due else self._erase_filed()
             else:
                 work = self.checkpoint()
             try:
