@@ -115,6 +115,13 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The most people of a group; further people are refused with GROUP_LEN_ERROR."""
     max_faces_per_person: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
     """Faces that one person may have; a further one is refused with PARAM_ERROR."""
+    max_groups: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    """The most groups; the creation of a further group is refused with GROUP_LEN_ERROR."""
+    max_permissions: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    """The most permissions; likewise."""
+    max_recursive_delete: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    """The most people whom the deletion of a group or permission deletes with it: the decision is made on the event
+    loop of the processor, and all its records are one transaction. A deletion of more people is refused."""
     max_info_bytes: Annotated[int, msgspec.Meta(ge=256, le=65_536)] = 4096
     """The most bytes of a person's info as JSON; a change that makes it larger is refused with PARAM_ERROR."""
     trust_unnamed_features: bool = False

@@ -70,7 +70,9 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Whether calls from this machine need a key as well, even if `trusted_networks` contains it; set true behind a
     reverse proxy on the same machine, because all its calls come from loopback."""
     max_delete: Count = 1000
-    """Most people that one DELETE may name."""
+    """Most people that one DELETE of users may name."""
+    max_members: Count = 1000
+    """Most people that one call of GroupUsers may name."""
     max_devices: Count = 500
     """Most devices that one POST, PUT or DELETE of devices may name."""
     max_listed_photo_bytes: Count = 32 * MIB

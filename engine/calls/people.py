@@ -11,7 +11,7 @@ from msgspec import structs
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event, EventScope
 from contract.messages import Answer, DeletedAnswer, PersonAnswer, PersonRequest, encode
-from contract.people.keys import face_key, photo_key
+from contract.people.keys import face_key, person_key, photo_key
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.vectors import Vector
@@ -200,3 +200,12 @@ def deleted_photos(identity_id: str, numbers: Sequence[int], known: KnownPerson)
 def deleted_faces(identity_id: str, numbers: Sequence[int], known: KnownPerson) -> Iterator[KeyedValue]:
     """Return the records that delete the numbered faces of every embedder."""
     return ((face_key(identity_id, n, name), None) for n in numbers for name in known.embedders.get(n, ()))
+
+
+def deleted_person(identity_id: str, known: KnownPerson) -> tuple[tuple[KeyedValue, ...], tuple[KeyedValue, ...]]:
+    """Return the records that delete a person with all faces: those of the photos topic and of the people topic."""
+    numbers = known.record.faces if known.record else ()
+    return (
+        tuple(deleted_photos(identity_id, numbers, known)),
+        ((person_key(identity_id), None), *deleted_faces(identity_id, numbers, known)),
+    )

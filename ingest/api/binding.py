@@ -195,9 +195,18 @@ async def ask(
     Raises:
         Refused: the call is refused, by the ingress or by the processor.
     """
-    reply = await services.exchange.ask(call, await _request(call, services, declaration, request, pictures))
+    return await send(call, services, await _request(call, services, declaration, request, pictures), answer)
+
+
+async def send(call: Call, services: Services, request: Request, answer: type[A]) -> tuple[A, Reply]:
+    """Send the one request of a call through the log; return its answer of the type `answer`, and the whole reply.
+
+    Raises:
+        Refused: the call is refused, by the ingress or by the processor.
+    """
+    reply = await services.exchange.ask(call, request)
     if not isinstance(reply.answer, answer):
-        raise TypeError(f"a call of {declaration.route} was answered with {type(reply.answer).__name__}")
+        raise TypeError(f"a {type(request).__name__} was answered with {type(reply.answer).__name__}")
     return reply.answer, reply
 
 

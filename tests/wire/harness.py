@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,7 +16,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from broker.port import BrokerUnavailable, NewRecord, Record
-from contract.findings import CheckResult, FaceBox, FaceQuality, MeasuredItem
+from contract.findings import Attributes, CheckResult, DetectedFace, FaceBox, FaceQuality, HeadAngles, MeasuredItem
 from contract.http import COMPARE_PATH, DEVICES_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
 from contract.messages import (
     Answer,
@@ -23,15 +24,23 @@ from contract.messages import (
     CompareRequest,
     DeletedAnswer,
     DeleteRequest,
+    DetectAnswer,
+    DetectRequest,
     DevicesAnswer,
     DevicesRequest,
     EnrolRequest,
     FiqaAnswer,
     FiqaRequest,
+    GroupAnswer,
+    GroupRequest,
     Headers,
     MatchAnswer,
     MatchRequest,
+    MembersAnswer,
+    MembersRequest,
     NamedDevice,
+    PermissionAnswer,
+    PermissionRequest,
     PersonAnswer,
     Reply,
     Request,
@@ -85,6 +94,33 @@ class ScriptedPeople:
         return True
 
 
+def site_answer(request: Request) -> Answer | None:
+    """What a processor says on a good day to a request about the site."""
+    if isinstance(request, GroupRequest):
+        return GroupAnswer(
+            group_id="g-1",
+            name=request.name,
+            description=request.description or "",
+            info=request.info or {},
+            people_deleted=3 if request.recursive else 0,
+        )
+    if isinstance(request, PermissionRequest):
+        return PermissionAnswer(
+            permission_id="p-1",
+            name=request.name or "",
+            description=request.description or "",
+            info=request.info or {},
+            people_deleted=3 if request.recursive else 0,
+        )
+    if isinstance(request, SettingsRequest):
+        return SettingsAnswer(values=request.values)
+    if isinstance(request, WipeRequest):
+        return WipedAnswer(people=3, devices=2, left=0)
+    if isinstance(request, MembersRequest):
+        return MembersAnswer(group_id="g-1", group_name=request.group_name, failed=request.identity_ids[1:])
+    return None
+
+
 async def answer_well(request: Request) -> Answer | None:
     """What a processor says on a good day."""
     if isinstance(request, MatchRequest):
@@ -126,12 +162,10 @@ async def answer_well(request: Request) -> Answer | None:
             quality_score=0.5,
         )
         return FiqaAnswer(faces=(largest,))
+    if isinstance(request, DetectRequest):
+        return DetectAnswer(faces=(detected(request),))
     if isinstance(request, DeleteRequest):
         return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
-    if isinstance(request, SettingsRequest):
-        return SettingsAnswer(values=request.values)
-    if isinstance(request, WipeRequest):
-        return WipedAnswer(people=3, devices=2, left=0)
     if isinstance(request, DevicesRequest):
         return DevicesAnswer(
             succeeded=tuple(
@@ -143,7 +177,21 @@ async def answer_well(request: Request) -> Answer | None:
                 for number, sent in enumerate(request.devices)
             )
         )
+    answer = site_answer(request)
+    if answer is not None:
+        return answer
     raise AssertionError(f"answer_well has no answer to a {type(request).__name__}; add one")
+
+
+def detected(request: DetectRequest) -> DetectedFace:
+    """One face, with what the request asks for."""
+    return DetectedFace(
+        face=FaceBox(x=10.4, y=20.6, width=100.0, height=120.5, confidence=0.99),
+        attributes=Attributes(age_years=27.4, sex="male") if request.with_attribute else None,
+        angles=HeadAngles(yaw=1.0, pitch=-2.00001, roll=3.0) if request.with_headpose else None,
+        landmarks=((1.4, 6.0), (2.0, 7.0), (3.0, 8.0), (4.0, 9.0), (5.0, 10.6)) if request.with_landmark else None,
+        feature=struct.pack("<2f", 0.5, -0.25) if request.with_feature else None,
+    )
 
 
 @dataclass(slots=True)
