@@ -103,37 +103,32 @@ class Client:
             await self._session.close()
 
     async def post(self, call: str, body: Mapping[str, Any], replay_of: str | None = None) -> ServerAnswer:
-        """Post a JSON body to the path `call` and return the answer.
+        """Post a JSON body to the path `call` and return the answer; see `send`.
 
         `replay_of`: the id of an earlier request, which marks the call as a replay of that request.
-
-        Raises:
-            NoAnswer, CannotRun: as `call`.
         """
-        return await self.call("POST", call, body, {} if replay_of is None else {REPLAY_OF_HEADER: replay_of})
+        return await self.send("POST", call, body, {} if replay_of is None else {REPLAY_OF_HEADER: replay_of})
 
-    async def call(
-        self,
-        method: str,
-        call: str,
-        body: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
+    async def send(
+        self, method: str, call: str, fields: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> ServerAnswer:
-        """Make a call of the path `call`, with a JSON body where there is one, and return the answer.
+        """Make a call and return the answer. The fields of a GET are sent in the query, other fields as a JSON body.
 
         Raises:
             NoAnswer: there was no connection, no answer in time, or only an error of a gateway.
-            CannotRun: the server demands another API key, its certificate is not trusted, or it is not a PictureMatch
-                server.
+            CannotRun: the server demands an API key, its certificate is not trusted, or is not a PictureMatch server.
         """
         if self._session is None:
             raise RuntimeError("enter the client before use")
+        query = {name: _in_query(value) for name, value in fields.items()} if method == "GET" else None
+        data = None if method == "GET" else orjson.dumps(fields)
         try:
             async with self._session.request(
                 method,
                 self.url + call,
-                data=None if body is None else orjson.dumps(body),
-                headers=self._headers | dict(headers or {}),
+                params=query,
+                data=data,
+                headers={**self._headers, **(headers or {})},
                 allow_redirects=False,
             ) as response:
                 answer = self._understood(response.status, await response.read(), response.headers.get("Retry-After"))
@@ -173,6 +168,10 @@ class Client:
         return ServerAnswer(status, fields, code, str(error.get("message", "")), _seconds(retry_after))
 
 
+def _in_query(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isascii() and text.isdigit() else None
 
@@ -181,7 +180,7 @@ async def ask(
     url: str,
     api_key: str | None,
     call: str,
-    body: Mapping[str, Any] | None,
+    fields: Mapping[str, Any],
     *,
     method: str = "POST",
     ca_file: Path | None = None,
@@ -194,7 +193,7 @@ async def ask(
     """
     async with Client(url, api_key=api_key, ca_file=ca_file) as client:
         try:
-            return await client.call(method, call, body)
+            return await client.send(method, call, fields)
         except NoAnswer as error:
             raise error.final() from error
 

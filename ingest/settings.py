@@ -78,7 +78,9 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     tls_key: Path | None = None
     """File (PEM) of the private key of `tls_cert`, without a pass phrase."""
     max_delete: Count = 1000
-    """Most people that one DELETE may name."""
+    """Most people that one DELETE of users may name."""
+    max_members: Count = 1000
+    """Most people that one call of GroupUsers may name."""
     max_devices: Count = 500
     """Most devices that one POST, PUT or DELETE of devices may name."""
     max_listed_photo_bytes: Count = 32 * MIB

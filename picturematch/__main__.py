@@ -30,6 +30,8 @@ _COMMANDS = (
     "people",
     "keys",
     "audit",
+    "groups",
+    "permissions",
     "devices",
     "health",
     "config",

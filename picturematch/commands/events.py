@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
-from contract.kinds import EVENT_KINDS, PEOPLE_KINDS
+from contract.kinds import ERASE_KIND, EVENT_KINDS, PEOPLE_KINDS
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.printing import print_records
 from picturematch.shell import When
 from sinks.console import Choice
 
 _PEOPLE = "people"
+_ABOUT_PEOPLE = (*PEOPLE_KINDS, ERASE_KIND)
 
 
 @click.command(
@@ -30,8 +31,8 @@ Examples:
     "--kind",
     "kinds",
     multiple=True,
-    type=click.Choice([*EVENT_KINDS, _PEOPLE]),
-    help=f"Only events of this kind; may be given several times. {_PEOPLE}: {', '.join(PEOPLE_KINDS)}.",
+    type=click.Choice([*EVENT_KINDS, ERASE_KIND, _PEOPLE]),
+    help=f"Only events of this kind; may be given several times. {_PEOPLE}: {', '.join(_ABOUT_PEOPLE)}.",
     show_default="all",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="End after this number of events.")
@@ -59,5 +60,5 @@ def command(
 
 
 def _chosen(kinds: tuple[str, ...]) -> frozenset[str]:
-    people = PEOPLE_KINDS if _PEOPLE in kinds else ()
+    people = _ABOUT_PEOPLE if _PEOPLE in kinds else ()
     return frozenset({*kinds, *people} - {_PEOPLE})

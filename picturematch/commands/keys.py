@@ -59,7 +59,7 @@ def add(name: str, role: str, url: str, api_key: str | None, as_json: bool) -> N
 @_json_option
 def list_keys(url: str, api_key: str | None, as_json: bool) -> None:
     """List the API keys by name, without the keys themselves."""
-    fields = _answer("GET", None, url, api_key, as_json)
+    fields = _answer("GET", {}, url, api_key, as_json)
     if as_json:
         return
     found = _read(fields, Data[KeyList], url).data
@@ -84,10 +84,8 @@ def delete(name: str, url: str, api_key: str | None, as_json: bool) -> None:
         click.echo(f"deleted: {deleted.name} (role {deleted.role})")
 
 
-def _answer(
-    method: str, body: Mapping[str, Any] | None, url: str, api_key: str | None, as_json: bool
-) -> Mapping[str, Any]:
-    answer = run(ask(url, api_key, KEYS_PATH, body, method=method, ca_file=ca_file()))
+def _answer(method: str, fields: Mapping[str, Any], url: str, api_key: str | None, as_json: bool) -> Mapping[str, Any]:
+    answer = run(ask(url, api_key, KEYS_PATH, fields, method=method, ca_file=ca_file()))
     if as_json:
         echo_json(answer.fields)
     if answer.http_status != 200:
