@@ -11,7 +11,7 @@ from contract.people.records import PersonRecord
 from contract.people.site import PermissionRecord, Site
 from contract.terms import DEFAULT_PERMISSION
 from engine.calls.people import ChangeDecision, PeopleNow
-from engine.calls.scopes import ScopeCall, deleted, described, require_room, stored, with_this_only
+from engine.calls.scopes import ScopeCall, deleted, described, require_one_more, stored, with_this_only
 from engine.policy import Policy
 
 
@@ -53,7 +53,7 @@ def require_new_permission(permission_id: str | None, name: str, people: PeopleN
         raise Refused(Code.GROUP_NAME_ERROR, "a permission with this permission_name exists already")
     if permission_id in site.permissions:
         raise Refused(Code.GROUP_NAME_ERROR, "a permission with this permission_id exists already")
-    require_room(len(site.permissions), policy.max_permissions, "permissions")
+    require_one_more(len(site.permissions), policy.max_permissions, "permissions")
     if permission_id is not None and _is_in_use(permission_id, people):
         raise Refused(
             Code.GROUP_NAME_ERROR, "people or devices name a deleted permission with this permission_id; choose another"

@@ -101,7 +101,7 @@ def described(record: Described, description: str | None, info: Mapping[str, Any
     return after
 
 
-def require_room(count: int, most: int, what: str) -> None:
+def require_one_more(count: int, most: int, what: str) -> None:
     """Return where one more group or permission may be created.
 
     Raises:
