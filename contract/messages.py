@@ -68,7 +68,9 @@ class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=
 
     `update` True means a PUT: the person must exist, and absent fields leave the person's values unchanged. `update`
     False means a POST: the person must not exist unless `ignore_exist` is True, and a photo or feature is required
-    unless `need_bring_pic` is False. A photo or a feature adds a face; `support_single_face` removes the older faces.
+    unless `need_bring_pic` is False; a person who exists is added to the groups of the request and changed. A photo or
+    a feature adds a face; `support_single_face` removes the older faces. `feature_model`: the identity of the embedder
+    that computed the feature.
     """
 
     request_id: str
@@ -78,6 +80,7 @@ class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=
     group_names: tuple[str, ...] | None = None
     photo: bytes | None = None
     feature: tuple[float, ...] | None = None
+    feature_model: str | None = None
     info: dict[str, Any] | None = None
     ignore_exist: bool = False
     support_single_face: bool = False
@@ -305,9 +308,9 @@ class FiqaAnswer(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=Tru
 class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only=True):
     """The success of an EnrolRequest.
 
-    `image_id` names the face that the request added; where a request changed the person without a face, it names the
-    face that was added last. `unchanged`: the request repeated what was already enrolled (engine.calls.repeated), and
-    `image_id` names the repeated face.
+    `image_id` names the photo of the face that the request added; where a request changed the person without a face,
+    it names that of the face that was added last. `unchanged`: the request repeated what was already enrolled
+    (engine.calls.repeated), and `image_id` names the photo of the repeated face.
     """
 
     identity_id: str

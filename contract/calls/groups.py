@@ -17,10 +17,9 @@ from contract.calls.scopes import (
     VERSION_OF_LIST,
     Described,
     NamedObjects,
-    Pagination,
     paged,
 )
-from contract.calls.shared import Data
+from contract.calls.shared import Data, Pagination
 from contract.errors import Code
 from contract.http import GROUP_IDS_PATH, GROUP_USERS_PATH, GROUPS_PATH
 

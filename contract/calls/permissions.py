@@ -16,10 +16,9 @@ from contract.calls.scopes import (
     VERSION_OF_LIST,
     Described,
     NamedObjects,
-    Pagination,
     paged,
 )
-from contract.calls.shared import Data
+from contract.calls.shared import Data, Pagination
 from contract.errors import Code
 from contract.http import PERMISSION_IDS_PATH, PERMISSIONS_PATH
 

@@ -91,6 +91,20 @@ def whole(low: int, high: int) -> Rule:
     return Rule(word="int", check=check, schema=schema, of_query=of_query)
 
 
+def seconds() -> Rule:
+    """Return the rule of a time in epoch seconds; a number of milliseconds is refused."""
+
+    def check(value: Any, field: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MILLISECONDS_FROM:
+            raise param_error(
+                f"{field} must be seconds since the epoch, a number from 0 to below {MILLISECONDS_FROM:.0e}"
+            )
+        return value
+
+    schema = {"type": "number", "minimum": 0, "exclusiveMaximum": MILLISECONDS_FROM}
+    return Rule(word="number", check=check, schema=schema)
+
+
 def line(max_chars: int) -> Rule:
     """Return the rule of a string of at most `max_chars` characters without misleading ones (contract.text)."""
 

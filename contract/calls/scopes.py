@@ -8,6 +8,7 @@ from msgspec import Struct
 from contract.calls.declaration import Field, flag
 from contract.calls.names import SCOPE_NAME
 from contract.calls.rules import Rule, free_object, line, param_error, whole
+from contract.calls.shared import Pagination
 from contract.http import GALLERY_VERSION_HEADER
 from contract.pass_times import MAX_SPANS, read_pass_times
 
@@ -15,16 +16,6 @@ MAX_DESCRIPTION_CHARS = 1000
 MAX_LISTED = 10_000
 """The most groups or permissions that exist at a time, since the settings allow no more, and that a list contains."""
 MAX_SKIP = 1_000_000_000
-
-
-class Pagination(Struct, frozen=True, kw_only=True):
-    """The place of a page in its list, counted in items: the items before the page, the most items in a page, the
-    number of such pages, and the items of the list."""
-
-    skip_num: int
-    limit: int
-    num_pages: int
-    total_count: int
 
 
 class Described(Struct, frozen=True, kw_only=True):

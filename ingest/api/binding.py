@@ -13,6 +13,7 @@ from broker.keyed import KeyedReader
 from contract.calls.declaration import Declaration, Values
 from contract.http import GALLERY_VERSION_HEADER
 from contract.messages import Answer, Reply, Request
+from contract.people.listing import ListedPage, PeopleFilter
 from contract.people.records import PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
@@ -57,12 +58,8 @@ class PeopleView(Protocol):
         """The groups, permissions, devices, settings and API keys."""
         ...
 
-    def members(self, group_id: str) -> Sequence[str]:
-        """Return the identity_ids of the people in a group, sorted."""
-        ...
-
-    def page(self, group_id: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
-        """Return at most `limit` people of a group (None: of all), by identity_id, without the first `skip` people."""
+    def page(self, wanted: PeopleFilter, skip: int, limit: int) -> ListedPage:
+        """Return at most `limit` of the wanted people, by identity_id, without the first `skip`."""
         ...
 
 
@@ -74,8 +71,9 @@ Reached = Callable[[int, float], Awaitable[bool]]
 class Services:
     """The objects that handlers use.
 
-    `threads` read picture files; `reached` waits until `people` contains a gallery version; `not_ready` returns the
-    reasons why no request would be answered now; `openapi` is the OpenAPI document of all calls.
+    `threads` read picture files; `photos` and `records` read records of the photos topic and of the people topic by
+    position; `reached` waits until `people` contains a gallery version; `not_ready` returns the reasons why no request
+    would be answered now; `openapi` is the OpenAPI document of all calls.
     """
 
     exchange: Exchange
@@ -83,6 +81,7 @@ class Services:
     metrics: Metrics
     threads: Executor
     photos: KeyedReader
+    records: KeyedReader
     people: PeopleView
     reached: Reached
     not_ready: Callable[[], Sequence[str]]

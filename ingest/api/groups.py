@@ -1,5 +1,6 @@
 """The handlers of groups and of their members."""
 
+import sys
 from functools import partial
 from typing import Literal
 
@@ -28,6 +29,7 @@ from contract.calls.scopes import Described
 from contract.calls.shared import Data
 from contract.errors import Code, Refusal
 from contract.messages import GroupAnswer, GroupRequest, MembersAnswer, MembersRequest
+from contract.people.listing import PeopleFilter
 from ingest.api.binding import Binding, Services, read_body, read_url, request_of, send, up_to_date, version_header
 from ingest.api.scopes import described, find, page_of, selected
 from ingest.call import Call
@@ -91,7 +93,8 @@ async def _members(
 async def _everybody(call: Call, services: Services, group_id: str) -> list[str]:
     """Return the people in a group, after every change that was made through this ingress."""
     async with up_to_date(call, services):
-        return list(services.people.members(group_id))
+        page = services.people.page(PeopleFilter(group_id), 0, sys.maxsize)
+        return [person.identity_id for person in page.people]
 
 
 CALLS = (

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from contract.calls.declaration import Declaration, Values
-from contract.calls.scopes import NamedObject, NamedObjects, Pagination
+from contract.calls.scopes import NamedObject, NamedObjects
+from contract.calls.shared import Pagination
 from contract.errors import Code, Refused
 from contract.people.site import GroupRecord, PermissionRecord, Site
 from ingest.api.binding import Services, read_url, up_to_date, version_header
@@ -23,9 +24,7 @@ def described(name: str, description: str, info: Mapping[str, Any]) -> dict[str,
 def page_of(found: Sequence[T], values: Values) -> tuple[Sequence[T], Pagination]:
     """Return the page of a list that `skip_num` and `limit` select, and its place in the list."""
     skip, limit = values["skip_num"], values["limit"]
-    pages = -(-len(found) // limit)
-    pagination = Pagination(skip_num=skip, limit=limit, num_pages=pages, total_count=len(found))
-    return found[skip : skip + limit], pagination
+    return found[skip : skip + limit], Pagination.of(skip, limit, len(found))
 
 
 def selected(records: Mapping[str, Named], name: str | None, field: str) -> Sequence[Named]:

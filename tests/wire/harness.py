@@ -4,7 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -45,6 +45,7 @@ from contract.messages import (
     encode,
 )
 from contract.people.keys import photo_key
+from contract.people.listing import ListedPage, Listing, PeopleFilter
 from contract.people.records import PersonRecord, PhotoRecord, PhotoReference
 from contract.people.site import Site as PeopleSite
 from contract.people.unreadable import UnreadableRecord
@@ -75,11 +76,11 @@ class ScriptedPeople:
     def photo(self, identity_id: str, number: int) -> PhotoReference | None:
         return self.photos.get((identity_id, number))
 
-    def members(self, group_id: str) -> Sequence[str]:
-        return sorted(who for who, person in self.persons.items() if group_id in person.group_ids)
-
-    def page(self, group_id: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
-        return [person for _, person in sorted(self.persons.items())][skip : skip + limit]
+    def page(self, wanted: PeopleFilter, skip: int, limit: int) -> ListedPage:
+        listing = Listing(self.persons.get)
+        for identity_id, person in self.persons.items():
+            listing.put(identity_id, None, person)
+        return listing.page(wanted, skip, limit)
 
     async def reached(self, version: int, timeout_s: float) -> bool:
         await until(lambda: self.version >= version, timeout_s)
@@ -102,7 +103,7 @@ async def answer_well(request: Request) -> Answer | None:
             identity_id=request.identity_id,
             group_names=request.group_names or ("default_group",),
             info=request.info or {},
-            image_id="1" if request.photo else None,
+            image_id=f"{request.identity_id}-1" if request.photo else None,
             photo=request.photo,
         )
     if isinstance(request, CompareRequest):
