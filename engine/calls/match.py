@@ -39,7 +39,6 @@ from engine.gallery.port import Candidate, FaceId, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
 from engine.look import NOTHING_FOUND, Findings, look
 from engine.policy import Policy
-from engine.score import to_wire
 from engine.threshold import AppliedThreshold, search_threshold
 from engine.timing import StageTimer
 
@@ -274,5 +273,5 @@ def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _S
         identity_id=shown.person.identity_id if shown else "",
         name=shown.person.name if shown else STRANGER,
         info={**shown.person.info, "image_id": shown.person.image_id} if shown else {},
-        score=to_wire(cosine, decision.threshold.cosine, policy.score_scale),
+        score=decision.threshold.score(cosine, policy),
     )
