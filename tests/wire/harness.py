@@ -23,6 +23,8 @@ from contract.messages import (
     CompareRequest,
     DeletedAnswer,
     DeleteRequest,
+    DevicesAnswer,
+    DevicesRequest,
     EnrolRequest,
     FiqaAnswer,
     FiqaRequest,
@@ -33,6 +35,7 @@ from contract.messages import (
     MatchRequest,
     MembersAnswer,
     MembersRequest,
+    NamedDevice,
     PermissionAnswer,
     PermissionRequest,
     PersonAnswer,
@@ -158,6 +161,17 @@ async def answer_well(request: Request) -> Answer | None:
         return FiqaAnswer(faces=(largest,))
     if isinstance(request, DeleteRequest):
         return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
+    if isinstance(request, DevicesRequest):
+        return DevicesAnswer(
+            succeeded=tuple(
+                NamedDevice(
+                    device_id=sent.device_id or f"d{number}",
+                    name=sent.name or "",
+                    device_type=sent.device_type or "photo",
+                )
+                for number, sent in enumerate(request.devices)
+            )
+        )
     answer = site_answer(request)
     if answer is not None:
         return answer
