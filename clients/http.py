@@ -96,9 +96,16 @@ class Client:
             await self._session.close()
 
     async def post(self, call: str, body: Mapping[str, Any], replay_of: str | None = None) -> ServerAnswer:
-        """Post a JSON body to the path `call` and return the answer.
+        """Post a JSON body to the path `call` and return the answer; see `send`.
 
         `replay_of`: the id of an earlier request, which marks the call as a replay of that request.
+        """
+        return await self.send("POST", call, body, {} if replay_of is None else {REPLAY_OF_HEADER: replay_of})
+
+    async def send(
+        self, method: str, call: str, fields: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> ServerAnswer:
+        """Make a call and return the answer. The fields of a GET are sent in the query, other fields as a JSON body.
 
         Raises:
             NoAnswer: there was no connection, no answer in time, or only an error of a gateway.
@@ -106,10 +113,16 @@ class Client:
         """
         if self._session is None:
             raise RuntimeError("enter the client before use")
-        marks = {} if replay_of is None else {REPLAY_OF_HEADER: replay_of}
+        query = {name: _in_query(value) for name, value in fields.items()} if method == "GET" else None
+        data = None if method == "GET" else orjson.dumps(fields)
         try:
-            async with self._session.post(
-                self.url + call, data=orjson.dumps(body), headers=self._headers | marks, allow_redirects=False
+            async with self._session.request(
+                method,
+                self.url + call,
+                params=query,
+                data=data,
+                headers={**self._headers, **(headers or {})},
+                allow_redirects=False,
             ) as response:
                 answer = self._understood(response.status, await response.read(), response.headers.get("Retry-After"))
                 return replace(answer, unchanged=response.headers.get(UNCHANGED_HEADER) == "true")
@@ -142,11 +155,17 @@ class Client:
         return ServerAnswer(status, fields, code, str(error.get("message", "")), _seconds(retry_after))
 
 
+def _in_query(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isascii() and text.isdigit() else None
 
 
-async def ask(url: str, api_key: str | None, call: str, body: Mapping[str, Any]) -> ServerAnswer:
+async def ask(
+    url: str, api_key: str | None, call: str, fields: Mapping[str, Any], *, method: str = "POST"
+) -> ServerAnswer:
     """Make one call to the server at `url` and return the answer.
 
     Raises:
@@ -155,7 +174,7 @@ async def ask(url: str, api_key: str | None, call: str, body: Mapping[str, Any])
     """
     async with Client(url, api_key=api_key) as client:
         try:
-            return await client.post(call, body)
+            return await client.send(method, call, fields)
         except NoAnswer as error:
             raise error.final() from error
 

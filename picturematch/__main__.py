@@ -28,6 +28,8 @@ _COMMANDS = (
     "replay",
     "dead-letters",
     "people",
+    "groups",
+    "permissions",
     "devices",
     "health",
     "config",

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from broker.port import Record
-from contract.kinds import EVENT_KINDS, PEOPLE_KINDS
+from contract.kinds import ERASE_KIND, EVENT_KINDS, PEOPLE_KINDS
 from picturematch.opening import open_broker
 from picturematch.options import UserError, config_option, log_options, settings_of
 from picturematch.settings import Settings
@@ -16,6 +16,7 @@ from picturematch.shell import When, counted, drop_stdout, run
 from sinks.console import Choice, Printed, print_events
 
 _PEOPLE = "people"
+_ABOUT_PEOPLE = (*PEOPLE_KINDS, ERASE_KIND)
 
 
 @click.command(
@@ -35,8 +36,8 @@ Examples:
     "--kind",
     "kinds",
     multiple=True,
-    type=click.Choice([*EVENT_KINDS, _PEOPLE]),
-    help=f"Only events of this kind; may be given several times. {_PEOPLE}: {', '.join(PEOPLE_KINDS)}.",
+    type=click.Choice([*EVENT_KINDS, ERASE_KIND, _PEOPLE]),
+    help=f"Only events of this kind; may be given several times. {_PEOPLE}: {', '.join(_ABOUT_PEOPLE)}.",
     show_default="all",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="End after this number of events.")
@@ -66,7 +67,7 @@ def command(
 
 
 def _chosen(kinds: tuple[str, ...]) -> frozenset[str]:
-    people = PEOPLE_KINDS if _PEOPLE in kinds else ()
+    people = _ABOUT_PEOPLE if _PEOPLE in kinds else ()
     return frozenset({*kinds, *people} - {_PEOPLE})
 
 
