@@ -31,6 +31,7 @@ _COMMANDS = (
     "groups",
     "permissions",
     "devices",
+    "access",
     "health",
     "config",
     "log",
