@@ -12,6 +12,7 @@ from contract.messages import Request
 from engine.calls.call import Call, Change, Query
 from engine.calls.compare import CompareCall
 from engine.calls.delete import DeleteCall
+from engine.calls.devices import DevicesCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
 from engine.calls.group import GroupCall
@@ -31,6 +32,7 @@ CALLS: tuple[Call[Any, Any], ...] = (
     GroupCall(),
     MembersCall(),
     PermissionCall(),
+    DevicesCall(),
     UNREADABLE,
 )
 

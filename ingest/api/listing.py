@@ -1,6 +1,6 @@
 """The bindings and declarations of all HTTP calls of the server."""
 
-from ingest.api import compare, fiqa, groups, match, people, permissions, photos, service
+from ingest.api import compare, devices, fiqa, groups, match, people, permissions, photos, service
 
 BINDINGS = (
     *match.CALLS,
@@ -10,6 +10,7 @@ BINDINGS = (
     *photos.CALLS,
     *groups.CALLS,
     *permissions.CALLS,
+    *devices.CALLS,
     *service.CALLS,
 )
 DECLARATIONS = tuple(binding.declaration for binding in BINDINGS)

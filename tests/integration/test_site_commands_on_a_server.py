@@ -43,7 +43,11 @@ async def test_an_operator_sets_up_a_site_and_finds_out_who_may_pass(tmp_path: P
         await do("people", "change", "ada", "--valid-until", "2026-12-31T00:00Z", "--type", "vip")
         (ada,) = await do("people", "show", "ada")
         assert ada["info"] | {"image_id": "", "user_id": ""} == {
-            "name": "Ada", "type": 5, "valid_until": 1798675200.0, "image_id": "", "user_id": "",
+            "name": "Ada",
+            "type": 5,
+            "valid_until": 1798675200.0,
+            "image_id": "",
+            "user_id": "",
             "permission_ids": [permission["permission_id"]],
         }
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from contract.http import COMPARE_PATH, FIQA_PATH, GROUPS_PATH, MATCH_PATH, PERMISSIONS_PATH, USERS_PATH
+from contract.http import COMPARE_PATH, DEVICES_PATH, FIQA_PATH, GROUPS_PATH, MATCH_PATH, PERMISSIONS_PATH, USERS_PATH
 from tests.wire.harness import HttpReply, Serving, Site, add_person
 
 JSON = {"Content-Type": "application/json"}
@@ -24,6 +24,17 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
         USERS_PATH: {"identity_id": "1", "reg_photo": site.picture_base64},
         GROUPS_PATH: {"group_name": "staff", "description": ""},
         PERMISSIONS_PATH: {"permission_name": "day", "description": ""},
+        DEVICES_PATH: {
+            "devices_list": [
+                {
+                    "device_name": "door",
+                    "device_key": "10.0.0.1",
+                    "device_type": "photo",
+                    "group_id": "default_group",
+                    "permission_id": "0",
+                }
+            ]
+        },
     }
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import orjson
 
-from contract.calls import groups, people, permissions
+from contract.calls import devices, groups, people, permissions
 from contract.calls.declaration import Declaration
 from contract.http import FIQA_PATH, FIQA_V6_PATH, IMAGES_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
 from contract.messages import (
     Answer,
     DeleteRequest,
+    DevicesRequest,
     EnrolRequest,
     GroupRequest,
     MembersRequest,
@@ -85,6 +86,8 @@ def declaration_of(request: Request) -> Declaration:
             return changes[action]
         case MembersRequest(action=action):
             return groups.ADD_MEMBERS if action == "add" else groups.REMOVE_MEMBERS
+        case DevicesRequest(action=action):
+            return {"create": devices.CREATE, "change": devices.CHANGE, "delete": devices.REMOVE}[action]
     return next(each for each in DECLARATIONS if each.route == kind_of(type(request)))
 
 
