@@ -120,6 +120,7 @@ class Ingress:
             metrics=self._metrics,
             threads=self._threads,
             photos=KeyedReader(broker, topics.photos),
+            records=KeyedReader(broker, topics.people),
             people=people,
             reached=reached,
             not_ready=self.not_ready,

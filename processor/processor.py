@@ -69,7 +69,8 @@ class Processor:
         self._clock, self._settings = clock, settings
         self._context = Context(models, policy, max_pixels, time.perf_counter)
         self._pool = MatchingPool(workers)
-        self._access = PeopleAccess(broker, topics.people, KeyedReader(broker, topics.photos), people, reached)
+        photos, records = KeyedReader(broker, topics.photos), KeyedReader(broker, topics.people)
+        self._access = PeopleAccess(broker, topics.people, photos, people, reached, records)
         identities = dict(models.identities)
         self._configs = policy_record(msgspec.to_builtins(policy)), model_set_record(identities)
         ids = Ids(identities, *(record.id for record in self._configs))

@@ -60,7 +60,8 @@ class Entry(Protocol):
 class Directory:
     """Everybody who is enrolled at `version`, which is the offset behind the last record that was applied.
 
-    `embedder` is the identity of the embedder in use (or None), `dimension` the length of its vectors (or 0).
+    The records of people are kept in brief (`PersonRecord.stored_at`). `embedder` is the identity of the embedder in
+    use (or None), `dimension` the length of its vectors (or 0).
     """
 
     def __init__(self, embedder: str | None = None, dimension: int = 0) -> None:
@@ -157,7 +158,7 @@ class Directory:
             return
         key = parse_key(entry.key)
         if isinstance(key, PersonKey):
-            self._put_person(key.identity_id, read_person(key, entry.value))
+            self._put_person(key.identity_id, read_person(key, entry.value).brief(entry.offset))
         elif isinstance(key, SiteKey):
             self.site = self.site.put(read_site_record(key, entry.value))
         else:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from contract.people.records import PersonRecord
@@ -94,12 +94,14 @@ class Listing:
         self._person = person
         self._sets: defaultdict[Hashable, SortedIds] = defaultdict(SortedIds)
         self._filtered: dict[PeopleFilter, Sequence[str]] = {}
+        self._names: dict[str, str] = {}  # id -> name without the difference of cases; filled by searches for names
 
     def put(self, identity_id: str, before: PersonRecord | None, after: PersonRecord | None) -> None:
         """Record that the record of a person has changed; None: there is no record."""
         old = _sets_of(before) if before else frozenset()
         new = _sets_of(after) if after else frozenset()
         self._filtered.clear()
+        self._names.pop(identity_id, None)
         for name in old - new:
             self._sets[name].remove(identity_id)
             if not len(self._sets[name]):
@@ -118,29 +120,31 @@ class Listing:
         return ListedPage([person for person in people if person is not None], len(ids))
 
     def _ids(self, wanted: PeopleFilter) -> Sequence[str]:
-        conditions = _conditions(wanted)
-        sets = [self._sets.get(name) for name in conditions or [_EVERYBODY]]
-        present = [ids for ids in sets if ids is not None]
+        sets = [self._sets.get(name) for name in _conditions(wanted) or [_EVERYBODY]]
+        present = sorted((ids for ids in sets if ids is not None), key=len)
         if len(present) < len(sets):
             return ()
-        fewest = min(present, key=len)
         if len(present) == 1 and wanted.name is None:
-            return fewest.in_order()
+            return present[0].in_order()
         if wanted not in self._filtered:
             if len(self._filtered) >= _REMEMBERED:
                 self._filtered.pop(next(iter(self._filtered)))
-            self._filtered[wanted] = list(self._meeting(fewest.in_order(), frozenset(conditions), wanted.name))
+            self._filtered[wanted] = self._in_all(present, wanted.name)
         return self._filtered[wanted]
 
-    def _meeting(self, ids: Sequence[str], conditions: frozenset[Hashable], name: str | None) -> Iterator[str]:
-        text = None if name is None else name.casefold()
-        several = len(conditions) > 1
+    def _in_all(self, sets: Sequence[SortedIds], name: str | None) -> Sequence[str]:
+        """Return the ids that all sets contain, the smallest set first, of people whose name contains a text."""
+        ids = sets[0].in_order()
+        for other in sets[1:]:
+            contained = frozenset(other.in_order())
+            ids = [identity_id for identity_id in ids if identity_id in contained]
+        if name is None:
+            return ids
         for identity_id in ids:
-            person = self._person(identity_id)
-            if person is None or (several and not conditions <= _sets_of(person)):
-                continue
-            if text is None or text in person.name.casefold():
-                yield identity_id
+            if identity_id not in self._names and (person := self._person(identity_id)) is not None:
+                self._names[identity_id] = person.name.casefold()
+        names, text = self._names, name.casefold()
+        return [identity_id for identity_id in ids if text in names[identity_id]]
 
 
 _EVERYBODY: Hashable = ("everybody",)

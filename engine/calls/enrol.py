@@ -81,6 +81,10 @@ class EnrolCall(Change[EnrolRequest]):
         face = PreparedFace.of(found.embedding.vector, request.photo, found.jpeg)
         return Prepared(face, found.findings, timings_ms=found.timings_ms)
 
+    def whole_people(self, request: EnrolRequest) -> Sequence[str]:
+        """Return the person, whose present info is merged with that of the request and returned."""
+        return (request.identity_id,)
+
     def change(self, request: EnrolRequest, prepared: Prepared, people: PeopleNow, context: Context) -> ChangeDecision:
         """Create or change a person; a request that repeats an earlier one changes nothing (engine.calls.repeated).
 
@@ -227,6 +231,7 @@ def _changed_person(
         info=_changed_info(request, person, policy),
         faces=faces,
         next_face=new.number + 1 if new else (person.next_face if person else 0),
+        stored_at=person.stored_at if person else None,
     )
 
 

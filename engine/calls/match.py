@@ -13,6 +13,7 @@ from contract.events import Event, EventScope
 from contract.evidence import Evidence, EvidenceCandidate
 from contract.kinds import kind_of
 from contract.messages import MatchAnswer, MatchRequest
+from contract.people.records import PersonRecord
 from contract.people.site import Site
 from contract.terms import DEFAULT_GROUP, STRANGER
 from contract.vectors import Vector
@@ -144,6 +145,16 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             return ()
         numbers = dict.fromkeys((shown.number, *shown.person.faces))
         return [(shown.person.identity_id, number) for number in numbers]
+
+    def person(self, request: MatchRequest, decision: MatchDecision, context: Context) -> PersonRecord | None:
+        """Return the person whom the answer names."""
+        shown = _shown_candidate(request, decision, context.policy)
+        return None if shown is None else shown.person
+
+    def with_person(self, decision: MatchDecision, person: PersonRecord) -> MatchDecision:
+        """Return the decision with the whole record of the nearest candidate."""
+        first, *others = decision.candidates
+        return replace(decision, candidates=(replace(first, person=person), *others))
 
     def answer(
         self, request: MatchRequest, decision: MatchDecision, context: Context, photo: bytes | None

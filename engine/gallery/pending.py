@@ -2,6 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 from contract.people.records import PersonRecord
 from contract.people.site import Site
@@ -11,8 +14,9 @@ from engine.gallery.people import KnownPerson, People
 class PendingPeople:
     """The people after each decision of one transaction; implements engine.calls.people.PeopleNow."""
 
-    def __init__(self, people: People) -> None:
-        self._people = people
+    def __init__(self, people: People, infos: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> None:
+        """`infos`: the stored info of the people whose whole records the decisions need, by identity_id."""
+        self._people, self._infos = people, infos
         self._decided: dict[str, KnownPerson] = {}
         self._joined: Counter[str] = Counter()  # group -> people who joined, less those who left
         self._site = people.site
@@ -33,7 +37,10 @@ class PendingPeople:
 
     def known(self, identity_id: str) -> KnownPerson:
         """Return everything that a decision about this person needs."""
-        return self._decided.get(identity_id) or self._people.known(identity_id)
+        known = self._decided.get(identity_id) or self._people.known(identity_id)
+        if known.record is None or known.record.stored_at is None or identity_id not in self._infos:
+            return known
+        return replace(known, record=known.record.whole(self._infos[identity_id]))
 
     def everybody(self) -> Iterator[PersonRecord]:
         """Yield the record of every person, in no particular order."""

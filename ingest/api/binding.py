@@ -71,8 +71,9 @@ Reached = Callable[[int, float], Awaitable[bool]]
 class Services:
     """The objects that handlers use.
 
-    `threads` read picture files; `reached` waits until `people` contains a gallery version; `not_ready` returns the
-    reasons why no request would be answered now; `openapi` is the OpenAPI document of all calls.
+    `threads` read picture files; `photos` and `records` read records of the photos topic and of the people topic by
+    position; `reached` waits until `people` contains a gallery version; `not_ready` returns the reasons why no request
+    would be answered now; `openapi` is the OpenAPI document of all calls.
     """
 
     exchange: Exchange
@@ -80,6 +81,7 @@ class Services:
     metrics: Metrics
     threads: Executor
     photos: KeyedReader
+    records: KeyedReader
     people: PeopleView
     reached: Reached
     not_ready: Callable[[], Sequence[str]]

@@ -4,7 +4,7 @@ A change of people is a request through the log. The people topic is the only st
 people topic that this process has read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contract.calls.declaration import Values
@@ -30,7 +30,7 @@ from contract.people.listing import ListedPage, PeopleFilter
 from contract.people.records import PersonRecord
 from contract.people.site import Site
 from ingest.api.binding import Binding, Services, ask, read_body, read_url, request_of, up_to_date, version_header
-from ingest.api.photos import enrolled_photo
+from ingest.api.photos import enrolled_photo, whole_info
 from ingest.call import Call
 from ingest.line import Shed
 from ingest.pictures import PictureField, to_base64
@@ -176,6 +176,7 @@ async def _with_photos(
     listed: list[ListedPerson] = []
     remaining = call.settings.max_listed_photo_bytes if with_photos else 0
     for person in people:
+        info = await whole_info(services, person)
         photo = await _photo(services, person) if remaining else b""
         if len(photo) > remaining:
             photo, remaining = b"", 0
@@ -186,7 +187,7 @@ async def _with_photos(
                 identity_id=person.identity_id,
                 group_name=list(services.people.site.group_names(person.group_ids)),
                 reg_photo=to_base64(photo),
-                info=_shown(person.identity_id, person.info, person.image_id),
+                info=_shown(person.identity_id, info, person.image_id),
             )
         )
     return listed
@@ -199,7 +200,7 @@ async def _photo(services: Services, person: PersonRecord) -> bytes:
     return b""
 
 
-def _shown(identity_id: str, info: dict[str, Any], image_id: str | None = None) -> dict[str, Any]:
+def _shown(identity_id: str, info: Mapping[str, Any], image_id: str | None = None) -> dict[str, Any]:
     """Return the info of a person as answers contain it; a user_id in the enrolled info wins over identity_id."""
     return {"user_id": identity_id, **info, **({} if image_id is None else {"image_id": image_id})}
 
