@@ -1,10 +1,12 @@
 """What the calls of groups, permissions and members decide, and which records they write."""
 
-from typing import Any
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, cast
 
 import pytest
 
-from contract.errors import Code, Refusal
+from contract.errors import Code, Refusal, Refused
 from contract.messages import (
     GroupAnswer,
     GroupRequest,
@@ -16,11 +18,12 @@ from contract.messages import (
     encode,
 )
 from contract.people.keys import site_key
+from contract.people.records import PersonRecord
 from contract.people.site import DeviceRecord, site_key_of
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION
 from engine.calls import Change, call_of
-from engine.calls.people import NOTHING_PREPARED, PEOPLE_UNREADABLE, ChangeDecision
-from engine.calls.scopes import MAX_RECORD_BYTES
+from engine.calls.people import NOTHING_PREPARED, PEOPLE_UNREADABLE, ChangeDecision, PeopleNow
+from engine.calls.scopes import MAX_RECORD_BYTES, with_this_only
 from engine.gallery.pending import PendingPeople
 from engine.gallery.port import Scope
 from engine.policy import Policy
@@ -198,6 +201,21 @@ def test_more_people_than_one_call_deletes_are_refused_and_nothing_is_done() -> 
     town.members("remove", "staff", "ada")
     assert town.group("delete", "staff", recursive=True).outcome == "deleted"
     assert [p.identity_id for p in town.people.everybody()] == ["ada"]
+
+
+def test_a_refused_deletion_looks_at_no_more_people_than_it_may_delete() -> None:
+    looked_at = 0
+
+    class Crowd:
+        def everybody(self) -> Iterator[PersonRecord]:
+            nonlocal looked_at
+            for number in count():
+                looked_at += 1
+                yield PersonRecord(identity_id=str(number), group_ids=("g",), info={}, faces=(), next_face=0)
+
+    with pytest.raises(Refused):
+        with_this_only(cast("PeopleNow", Crowd()), lambda person: person.group_ids, "g", {"g": None}, most=5)
+    assert looked_at == 6
 
 
 # Permissions.
