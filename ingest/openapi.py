@@ -56,7 +56,8 @@ def _operation(declaration: Declaration, answers: Sequence[dict[str, Any]]) -> d
         "responses": {"200": _success(declaration, answers), **_errors(declaration)},
     }
     if declaration.method != "GET":
-        operation["requestBody"] = {"required": True, "content": {"application/json": _body(declaration)}}
+        types = ("application/json", *(("multipart/form-data",) if declaration.takes_form else ()))
+        operation["requestBody"] = {"required": True, "content": dict.fromkeys(types, _body(declaration))}
     elif declaration.fields:
         operation["parameters"] = [_parameter(each, declaration.path_field) for each in declaration.fields]
     return operation

@@ -27,6 +27,7 @@ from contract.errors import Code, Refused
 from contract.http import MATCH_PATH, REPLAY_OF_HEADER, is_request_id
 from contract.operator_error import OperatorError
 from contract.pictures.limits import PictureSettings
+from contract.site_settings import Configured
 from contract.topics import Topics
 from ingest.accept import AcceptErrorLog
 from ingest.admission import Admission
@@ -82,6 +83,7 @@ class Ingress:
         clock: returns seconds since the epoch.
         readiness: returns the reasons why the rest of the process is not ready; none where it is ready.
         registry: the registry of the server's metrics.
+        configured: the operator's settings that settings of the site are laid over.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Ingress:
         clock: Callable[[], float],
         readiness: Callable[[], Sequence[str]],
         registry: CollectorRegistry,
+        configured: Configured,
     ) -> None:
         self._settings = settings
         self._broker = broker
@@ -125,6 +128,7 @@ class Ingress:
             reached=reached,
             not_ready=self.not_ready,
             openapi=openapi_document(DECLARATIONS),
+            configured=configured,
         )
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
         line = self._admission.line

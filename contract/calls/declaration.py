@@ -101,6 +101,7 @@ class Declaration:
         dialect: the form of errors.
         typeless_is_json: whether a body without a content type is read as JSON. Web pages of any origin can post such a
             body, so this is false for every call that changes anything.
+        takes_form: whether the body may also be multipart/form-data, in which every value is a text.
     """
 
     method: Method
@@ -114,6 +115,7 @@ class Declaration:
     headers: Mapping[str, str] = field(default_factory=dict)
     dialect: Dialect = Dialect.V5
     typeless_is_json: bool = False
+    takes_form: bool = False
 
     @property
     def path_field(self) -> str | None:
@@ -140,7 +142,14 @@ class Declaration:
             Refused: a field is missing or has a value that its rule refuses; the message names the field.
         """
         last = path.rpartition("/")[2]
-        sent = {**query, **({self.path_field: unquote(last)} if self.path_field else {})}
+        return self.read_texts({**query, **({self.path_field: unquote(last)} if self.path_field else {})})
+
+    def read_texts(self, sent: Mapping[str, str]) -> Values:
+        """Return the checked values of fields that were sent as texts.
+
+        Raises:
+            Refused: a field is missing or has a value that its rule refuses; the message names the field.
+        """
         rules = {each.name: each.rule for each in self.fields}
         return self.read({name: rules[name].of_query(text) for name, text in sent.items() if name in rules})
 

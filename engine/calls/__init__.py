@@ -19,7 +19,9 @@ from engine.calls.group import GroupCall
 from engine.calls.match import MatchCall
 from engine.calls.members import MembersCall
 from engine.calls.permission import PermissionCall
+from engine.calls.settings import SettingsCall
 from engine.calls.unreadable import UnreadableCall
+from engine.calls.wipe import WipeCall
 
 UNREADABLE = UnreadableCall()
 
@@ -32,6 +34,8 @@ CALLS: tuple[Call[Any, Any], ...] = (
     GroupCall(),
     MembersCall(),
     PermissionCall(),
+    SettingsCall(),
+    WipeCall(),
     DevicesCall(),
     UNREADABLE,
 )

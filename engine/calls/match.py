@@ -37,7 +37,6 @@ from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
 from engine.look import NOTHING_FOUND, Findings, look
 from engine.passing import Barrier, barrier
 from engine.policy import Policy
-from engine.score import to_wire
 from engine.threshold import AppliedThreshold, search_threshold
 from engine.timing import StageTimer
 
@@ -260,5 +259,5 @@ def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _S
         identity_id=shown.person.identity_id if shown else "",
         name=shown.person.name if shown else STRANGER,
         info={**shown.person.info, "image_id": shown.person.image_id} if shown else {},
-        score=to_wire(cosine, decision.threshold.cosine, policy.score_scale),
+        score=decision.threshold.score(cosine, policy),
     )

@@ -17,8 +17,10 @@ from contract.people.listing import ListedPage, PeopleFilter
 from contract.people.records import PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
+from contract.site_settings import Configured
 from ingest.call import Call
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
+from ingest.form_body import is_form, read_form
 from ingest.json_body import read_object
 from ingest.metrics import Metrics
 from ingest.pictures import PictureField, PictureLimits, fetch_picture
@@ -73,7 +75,8 @@ class Services:
 
     `threads` read picture files; `photos` and `records` read records of the photos topic and of the people topic by
     position; `reached` waits until `people` contains a gallery version; `not_ready` returns the reasons why no request
-    would be answered now; `openapi` is the OpenAPI document of all calls.
+    would be answered now; `openapi` is the OpenAPI document of all calls; `configured` are the operator's settings that
+    settings of the site are laid over.
     """
 
     exchange: Exchange
@@ -86,6 +89,7 @@ class Services:
     reached: Reached
     not_ready: Callable[[], Sequence[str]]
     openapi: bytes
+    configured: Configured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +123,13 @@ async def read_body(call: Call, services: Services, declaration: Declaration) ->
     Raises:
         Refused: the body cannot be read, or a field is refused.
     """
-    sent = read_object(await call.body(typeless_is_json=declaration.typeless_is_json), call.settings.max_json_values)
+    body = await call.body(typeless_is_json=declaration.typeless_is_json, takes_form=declaration.takes_form)
+    content_type = call.request.headers.get("Content-Type", "")
+    if declaration.takes_form and is_form(content_type):
+        texts = read_form(body, content_type)
+        services.metrics.unknown_fields.inc(declaration.unknown(texts))
+        return declaration.read_texts(texts)
+    sent = read_object(body, call.settings.max_json_values)
     services.metrics.unknown_fields.inc(declaration.unknown(sent))
     return declaration.read(sent)
 

@@ -1,6 +1,18 @@
 """The bindings and declarations of all HTTP calls of the server."""
 
-from ingest.api import compare, devices, fiqa, groups, match, people, permissions, photos, service
+from ingest.api import (
+    compare,
+    devices,
+    fiqa,
+    groups,
+    match,
+    people,
+    permissions,
+    photos,
+    service,
+    settings,
+    wipe,
+)
 
 BINDINGS = (
     *match.CALLS,
@@ -11,6 +23,8 @@ BINDINGS = (
     *groups.CALLS,
     *permissions.CALLS,
     *devices.CALLS,
+    *settings.CALLS,
+    *wipe.CALLS,
     *service.CALLS,
 )
 DECLARATIONS = tuple(binding.declaration for binding in BINDINGS)

@@ -41,6 +41,10 @@ from contract.messages import (
     PersonAnswer,
     Reply,
     Request,
+    SettingsAnswer,
+    SettingsRequest,
+    WipedAnswer,
+    WipeRequest,
     decode_request,
     encode,
 )
@@ -130,6 +134,10 @@ async def answer_well(request: Request) -> Answer | None:
         return FiqaAnswer(faces=(largest,))
     if isinstance(request, DeleteRequest):
         return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
+    return _answer_about_the_site(request)
+
+
+def _answer_about_the_site(request: Request) -> Answer:
     if isinstance(request, GroupRequest):
         return GroupAnswer(
             group_id="g-1",
@@ -148,6 +156,10 @@ async def answer_well(request: Request) -> Answer | None:
         )
     if isinstance(request, MembersRequest):
         return MembersAnswer(group_id="g-1", group_name=request.group_name, failed=request.identity_ids[1:])
+    if isinstance(request, SettingsRequest):
+        return SettingsAnswer(values=request.values)
+    if isinstance(request, WipeRequest):
+        return WipedAnswer(people=3, devices=2, left=0)
     if isinstance(request, DevicesRequest):
         return DevicesAnswer(
             succeeded=tuple(

@@ -6,7 +6,17 @@ from typing import Any
 import orjson
 import pytest
 
-from contract.http import COMPARE_PATH, DEVICES_PATH, FIQA_PATH, GROUPS_PATH, MATCH_PATH, PERMISSIONS_PATH, USERS_PATH
+from contract.http import (
+    COMPARE_PATH,
+    DEVICES_PATH,
+    FIQA_PATH,
+    GROUPS_PATH,
+    HISTORY_EVENT_URL_PATH,
+    MATCH_PATH,
+    PERMISSIONS_PATH,
+    USERS_PATH,
+    WIPE_DATA_PATH,
+)
 from tests.wire.harness import HttpReply, Serving, Site, add_person
 
 JSON = {"Content-Type": "application/json"}
@@ -24,6 +34,8 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
         USERS_PATH: {"identity_id": "1", "reg_photo": site.picture_base64},
         GROUPS_PATH: {"group_name": "staff", "description": ""},
         PERMISSIONS_PATH: {"permission_name": "day", "description": ""},
+        HISTORY_EVENT_URL_PATH: {"history_upload_event_url": [], "content-type": "json", "reported_peroid": 5},
+        WIPE_DATA_PATH: {"wipe_options": {"users": True}},
         DEVICES_PATH: {
             "devices_list": [
                 {

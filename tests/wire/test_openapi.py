@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from contract.calls import devices, groups, people, permissions
+from contract.calls import devices, groups, people, permissions, settings, wipe
 from contract.calls.declaration import Declaration
 from contract.http import FIQA_PATH, FIQA_V6_PATH, IMAGES_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
@@ -22,7 +22,10 @@ from contract.messages import (
     PermissionRequest,
     RefusedAnswer,
     Request,
+    SettingsRequest,
+    WipeRequest,
 )
+from contract.site_settings import EVENT_URL_LIST, SCORES
 from ingest.api.listing import DECLARATIONS
 from tests.wire.harness import Script, Serving, Site, add_person, answer_well
 
@@ -86,6 +89,11 @@ def declaration_of(request: Request) -> Declaration:
             return changes[action]
         case MembersRequest(action=action):
             return groups.ADD_MEMBERS if action == "add" else groups.REMOVE_MEMBERS
+        case WipeRequest():
+            return wipe.WIPE
+        case SettingsRequest(values=values):
+            by_name = {SCORES: settings.CHANGE_SCORES, EVENT_URL_LIST: settings.CHANGE_EVENT_URLS}
+            return next((by_name[name] for name in values if name in by_name), settings.CHANGE_CONFIGS)
         case DevicesRequest(action=action):
             return {"create": devices.CREATE, "change": devices.CHANGE, "delete": devices.REMOVE}[action]
     return next(each for each in DECLARATIONS if each.route == kind_of(type(request)))
