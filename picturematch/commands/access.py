@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from contract.text import printable
-from picturematch.options import config_option, log_options, settings_of
+from picturematch.options import config_option, log_options, pinned_by, settings_of
 from picturematch.shell import When, echo_json, run
 
 
@@ -39,19 +39,22 @@ def command(
 ) -> None:
     """Check whether the person WHO (an id, or a name) would pass at DEVICE (its address), and print each check.
 
-    The command reads the log beside the running server, with the settings of the command; it makes no match and leaves
-    no event. A person for whom all checks pass may still be refused for the picture: its quality, its liveness, or
-    that its face is not similar enough.
+    The command reads the log beside the running server, with the settings of this command and those that calls have
+    set; it makes no match and leaves no event. A person for whom all checks pass may still be refused for the picture:
+    its quality, its liveness, or that its face is not similar enough.
 
     Exit status: 0 the person would pass, 1 not, 2 the command failed.
     """
     from engine.access import explain
+    from engine.policy import policy_of
     from picturematch.reading import embedder_in_use, read_people  # so that --help does not import the networks
 
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     people = run(read_people(settings))
     time_s = time.time() if at is None else at
-    checks = explain(who, device, time_s, people, settings.matching, embedder_in_use(settings))
+    pinned = pinned_by(ctx, broker=broker, data_folder=data_folder)
+    policy = policy_of(settings.matching, people.site, pinned)
+    checks = explain(who, device, time_s, people, policy, embedder_in_use(settings))
     for check in checks:
         if as_json:
             echo_json({"check": check.name, "passes": check.passes, "sentence": check.sentence})
