@@ -29,7 +29,13 @@ async def test_the_person_is_deleted_and_all_that_waits_is_named_with_its_time(k
         prefix = given["PICTUREMATCH_LOG__TOPIC_PREFIX"]
         waits = {line["topic"].removeprefix(f"{prefix}."): line for line in lines if line.get("records")}
         assert {topic: line["records"] for topic, line in waits.items()} == {
-            "people": 2, "photos": 1, "admin": 1, "requests": 1, "evidence": 1, "replies": 2, "events": 3
+            "people": 2,
+            "photos": 1,
+            "admin": 1,
+            "requests": 1,
+            "evidence": 1,
+            "replies": 2,
+            "events": 3,
         }
         week = time.time() + 7 * DAY_S
         assert week < waits["people"]["until"] < week + DAY_S
