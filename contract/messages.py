@@ -259,8 +259,16 @@ class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only
 
 PersonRequest = EnrolRequest | DeleteRequest
 ScopeRequest = GroupRequest | MembersRequest | PermissionRequest
-SiteRequest = ScopeRequest | DevicesRequest | SettingsRequest | WipeRequest
-Request = MatchRequest | CompareRequest | FiqaRequest | PersonRequest | SiteRequest
+Request = (
+    MatchRequest
+    | CompareRequest
+    | FiqaRequest
+    | PersonRequest
+    | ScopeRequest
+    | DevicesRequest
+    | SettingsRequest
+    | WipeRequest
+)
 """The requests: administrative requests are written to the admin topic, which has one partition and therefore one order
 of decisions; all others to the requests topic."""
 

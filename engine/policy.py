@@ -130,17 +130,17 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The time zone of pass times, as an IANA name such as Europe/Berlin."""
 
     def __post_init__(self) -> None:
-        """Refuse scores that contradict each other, and an unknown time zone.
+        """Refuse an unknown time zone, and scores that contradict each other.
 
         Raises:
             ValueError: the message names the setting.
         """
-        self.zone  # noqa: B018 - computed for the error
         low, middle, high = self.score_range
         if not low < middle < high:
             raise ValueError("score_range must be three rising numbers")
         if self.accepted_score is not None and not low < self.accepted_score < high:
             raise ValueError("accepted_score must be above the first and below the last number of score_range")
+        self.zone  # noqa: B018 - computed for the error
 
     @property
     def zone(self) -> tzinfo:

@@ -71,8 +71,9 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     reverse proxy on the same machine, because all its calls come from loopback."""
     max_delete: Count = 1000
     """Most people that one DELETE of users may name."""
-    max_members: Count = 1000
-    """Most people that one call of GroupUsers may name."""
+    max_members: Count = 500
+    """Most people that one call of GroupUsers may name: on Kafka the stored info of each is looked up in the log, some
+    two milliseconds each."""
     max_devices: Count = 500
     """Most devices that one POST, PUT or DELETE of devices may name."""
     max_listed_photo_bytes: Count = 32 * MIB

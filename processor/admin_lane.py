@@ -12,6 +12,7 @@ A transaction has three steps: photos; records of the people topic, which name t
 replies, which name the gallery version that contains the records.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -72,7 +73,7 @@ class AdminCommits(Commits):
         changes = [(one.call, one.request) for one in batch if isinstance(one.call, Change) and one.decision is None]
         ids = dict.fromkeys(identity_id for call, request in changes for identity_id in call.whole_people(request))
         people = [person for identity_id in ids if (person := self._people.person(identity_id)) is not None]
-        return {person.identity_id: await self._info(person) for person in people if person.stored_at is not None}
+        return await self._stored_infos([person for person in people if person.stored_at is not None])
 
     async def _completed(self, one: _Decided) -> _Decided:
         """Return a decision whose records of people are whole, because the topic must contain no record in brief."""
@@ -82,10 +83,16 @@ class AdminCommits(Commits):
         brief = {person_key(person.identity_id): person for person in after if person.stored_at is not None}
         if not brief:
             return one
-        whole = {key: encode(person.whole(await self._info(person))) for key, person in brief.items()}
+        infos = await self._stored_infos(list(brief.values()))
+        whole = {key: encode(person.whole(infos[person.identity_id])) for key, person in brief.items()}
         others = tuple((key, whole.get(key, value)) for key, value in one.change.others)
         change = replace(one.change, others=others)
         return replace(one, decision=change, change=change)
+
+    async def _stored_infos(self, people: Sequence[PersonRecord]) -> dict[str, Mapping[str, Any]]:
+        """Return the stored info of people, by identity_id; it is read for as many at a time as the log allows."""
+        infos = await asyncio.gather(*map(self._info, people))
+        return {person.identity_id: info for person, info in zip(people, infos, strict=True)}
 
     async def _info(self, person: PersonRecord) -> Mapping[str, Any]:
         info = await self._access.info(person)

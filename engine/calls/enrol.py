@@ -36,6 +36,7 @@ from engine.calls.people import (
     refuse_change,
     require_room,
 )
+from engine.calls.permission import require_new_permissions
 from engine.calls.repeated import NEW_PERSON_INFO, repeated_face, same_faces
 from engine.calls.reporting import Circumstances
 from engine.context import Context
@@ -103,7 +104,7 @@ class EnrolCall(Change[EnrolRequest]):
                 answer = _answer(request, face, person, repeated, people.site, unchanged=True)
                 return ChangeDecision("enrolled", answer, **found)
         _require_allowed(request, face, person)
-        permissions = _new_permissions(request, people.site)
+        permissions = _new_permissions(request, people, context.policy)
 
         number = next(same_faces(face.vector, known.vectors), None) if face is not None else None
         new = _new_face(request, face, person, context) if face is not None and number is None else None
@@ -174,23 +175,22 @@ def _groups(request: EnrolRequest, site: Site) -> tuple[str, ...] | None:
     return tuple(group.group_id for group in groups if group is not None)
 
 
-def _new_permissions(request: EnrolRequest, site: Site) -> tuple[PermissionRecord, ...]:
+def _new_permissions(request: EnrolRequest, people: PeopleNow, policy: Policy) -> tuple[PermissionRecord, ...]:
     """Return the permissions that the request creates: those that it names and that do not exist.
 
     Raises:
-        Refused: 40071: the request names unknown permissions and must not create them; 40012: a permission has the id
-            of a new one as its name.
+        Refused: 40071: the request names unknown permissions and must not create them; 40012 and 40015: as
+            engine.calls.permission.require_new_permissions.
     """
     named = (request.info or {}).get("permission_ids", ())
-    unknown = [permission_id for permission_id in named if permission_id not in site.permissions]
+    unknown = [permission_id for permission_id in named if permission_id not in people.site.permissions]
     if unknown and not request.create_no_exit_permission:
         raise Refused(
             Code.PARAM_ERROR,
             f"info.permission_ids names permissions that do not exist: {', '.join(unknown)};"
             " create_no_exit_permission creates them",
         )
-    if any(site.permission_named(permission_id) for permission_id in unknown):
-        raise Refused(Code.GROUP_NAME_ERROR, "info.permission_ids contains the name of a permission; send its id")
+    require_new_permissions({unknown_id: unknown_id for unknown_id in unknown}, people, policy)
     return tuple(PermissionRecord(permission_id=unknown_id, name=unknown_id) for unknown_id in unknown)
 
 

@@ -9,7 +9,7 @@ from contract.people.records import PersonRecord
 from contract.people.site import GroupRecord
 from contract.terms import DEFAULT_GROUP
 from engine.calls.people import ChangeDecision, PeopleNow
-from engine.calls.scopes import ScopeCall, deleted, described, require_room, stored, with_this_only
+from engine.calls.scopes import ScopeCall, deleted, described, require_room_for, stored, with_this_only
 from engine.policy import Policy
 
 
@@ -30,7 +30,7 @@ class GroupCall(ScopeCall[GroupRequest]):
         if request.action == "create":
             if group is not None:
                 raise Refused(Code.GROUP_NAME_ERROR, "a group with this group_name exists already")
-            require_room(len(people.site.groups), policy.max_groups, "groups")
+            require_room_for(1, len(people.site.groups), policy.max_groups, "groups")
             return _stored(
                 "created", GroupRecord(group_id=made_id(request.request_id), name=request.name), request, people
             )

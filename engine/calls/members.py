@@ -40,8 +40,8 @@ class MembersCall(ScopeCall[MembersRequest]):
             for identity_id, one in known.items()
             if one.record is not None and (group.group_id in one.record.group_ids) is not add
         }
-        if add and after:
-            _require_room(group, len(after), people, policy)
+        if add and after and people.members(group.group_id) + len(after) > policy.max_people:
+            raise Refused(Code.GROUP_LEN_ERROR, "the group is full; remove people or raise the limit in the settings")
         return ChangeDecision(
             "changed",
             MembersAnswer(group_id=group.group_id, group_name=group.name, failed=failed),
@@ -60,9 +60,3 @@ def _moved(person: PersonRecord, group: GroupRecord, site: Site, *, add: bool) -
     """Return a person who is in the group or not; ids of deleted groups are dropped, since no new group has them."""
     others = tuple(i for i in person.group_ids if i in site.groups and i != group.group_id)
     return structs.replace(person, group_ids=(*others, group.group_id) if add else others)
-
-
-def _require_room(group: GroupRecord, more: int, people: PeopleNow, policy: Policy) -> None:
-    members = sum(group.group_id in person.group_ids for person in people.everybody())
-    if members + more > policy.max_people:
-        raise Refused(Code.GROUP_LEN_ERROR, "the group is full; remove people or raise the limit in the settings")

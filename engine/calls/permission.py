@@ -1,5 +1,7 @@
 """Permission: create, change or delete a permission (POST, PUT and DELETE of permissions)."""
 
+from collections.abc import Collection, Mapping
+
 from msgspec import structs
 
 from contract.errors import Code, Refused
@@ -11,7 +13,7 @@ from contract.people.records import PersonRecord
 from contract.people.site import PermissionRecord, Site
 from contract.terms import DEFAULT_PERMISSION
 from engine.calls.people import ChangeDecision, PeopleNow
-from engine.calls.scopes import ScopeCall, deleted, described, require_room, stored, with_this_only
+from engine.calls.scopes import ScopeCall, deleted, described, require_room_for, stored, with_this_only
 from engine.policy import Policy
 
 
@@ -40,38 +42,38 @@ class PermissionCall(ScopeCall[PermissionRequest]):
         return request.name or request.permission_id or ""
 
 
-def require_new_permission(permission_id: str | None, name: str, people: PeopleNow, policy: Policy) -> None:
-    """Return where a permission with that id (None: an id that nobody chose) and name may be created.
+def require_new_permissions(new: Mapping[str, str], people: PeopleNow, policy: Policy) -> None:
+    """Return where permissions with these ids and names may be created. `new`: id -> name.
 
     Raises:
-        Refused: 40012: the name or the id is taken. An id is also taken while people or devices name it: they named a
+        Refused: 40012: a name or an id is taken. An id is also taken while people or devices name it: they named a
             permission that was deleted, and a new one must not give them what the deletion took from them. 40015: there
-            are as many permissions as allowed.
+            would be more permissions than allowed.
     """
     site = people.site
-    if site.permission_named(name) is not None:
-        raise Refused(Code.GROUP_NAME_ERROR, "a permission with this permission_name exists already")
-    if permission_id in site.permissions:
+    if any(site.permission_named(name) for name in new.values()):
+        raise Refused(Code.GROUP_NAME_ERROR, "a permission with this name exists already, under another id")
+    if not new.keys().isdisjoint(site.permissions):
         raise Refused(Code.GROUP_NAME_ERROR, "a permission with this permission_id exists already")
-    require_room(len(site.permissions), policy.max_permissions, "permissions")
-    if permission_id is not None and _is_in_use(permission_id, people):
+    require_room_for(len(new), len(site.permissions), policy.max_permissions, "permissions")
+    if new and _are_in_use(new, people):
         raise Refused(
             Code.GROUP_NAME_ERROR, "people or devices name a deleted permission with this permission_id; choose another"
         )
 
 
-def _is_in_use(permission_id: str, people: PeopleNow) -> bool:
-    devices = people.site.devices.values()
-    return any(device.permission_id == permission_id for device in devices) or any(
-        permission_id in person.permission_ids for person in people.everybody()
+def _are_in_use(permission_ids: Collection[str], people: PeopleNow) -> bool:
+    return any(device.permission_id in permission_ids for device in people.site.devices.values()) or any(
+        not frozenset(person.permission_ids).isdisjoint(permission_ids) for person in people.everybody()
     )
 
 
 def _new(request: PermissionRequest, people: PeopleNow, policy: Policy) -> PermissionRecord:
     if request.name is None:
         raise Refused(Code.PARAM_ERROR, "permission_name is needed")
-    require_new_permission(request.permission_id, request.name, people, policy)
-    return PermissionRecord(permission_id=request.permission_id or made_id(request.request_id), name=request.name)
+    permission_id = request.permission_id or made_id(request.request_id)
+    require_new_permissions({permission_id: request.name}, people, policy)
+    return PermissionRecord(permission_id=permission_id, name=request.name)
 
 
 def _named(request: PermissionRequest, site: Site) -> PermissionRecord:

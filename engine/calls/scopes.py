@@ -101,15 +101,15 @@ def described(record: Described, description: str | None, info: Mapping[str, Any
     return after
 
 
-def require_room(count: int, most: int, what: str) -> None:
-    """Return where one more group or permission may be created.
+def require_room_for(more: int, count: int, most: int, what: str) -> None:
+    """Return where `more` groups or permissions may be created in addition to the `count` that exist.
 
     Raises:
-        Refused: 40015: `count` of them exist, which is as many as `most` allows.
+        Refused: 40015: these would be more than `most`.
     """
-    if count >= most:
+    if count + more > most:
         raise Refused(
-            Code.GROUP_LEN_ERROR, f"there are as many {what} as allowed; delete one or raise the limit in the settings"
+            Code.GROUP_LEN_ERROR, f"at most {most} {what} are allowed; delete one or raise the limit in the settings"
         )
 
 

@@ -1,18 +1,6 @@
 """The bindings and declarations of all HTTP calls of the server."""
 
-from ingest.api import (
-    compare,
-    devices,
-    fiqa,
-    groups,
-    match,
-    people,
-    permissions,
-    photos,
-    service,
-    settings,
-    wipe,
-)
+from ingest.api import compare, devices, fiqa, groups, match, people, permissions, photos, service, settings, wipe
 
 BINDINGS = (
     *match.CALLS,

@@ -51,8 +51,8 @@ class Site:
         (found,) = (await self.get(PERMISSION_IDS_PATH, **{"info.name": name, "exact": "true"}))["data"]
         return str(found["_id"])
 
-    async def enrol(self, who: str, seed: int, group_name: str, *permission_ids: str) -> None:
-        info = {"name": who, "permission_ids": list(permission_ids)}
+    async def enrol(self, who: str, seed: int, group_name: str, *permission_ids: str, **info: Any) -> None:
+        info = {"name": who, "permission_ids": list(permission_ids), **info}
         picture = base64.b64encode(photo(seed)).decode()
         answer = await self.call(
             "POST", USERS_PATH, identity_id=who, group_name=group_name, reg_photo=picture, info=info
@@ -124,6 +124,19 @@ async def test_what_was_set_up_is_there_after_a_restart_and_a_deleted_group_take
         events = [decode_event(record.value or b"") for record in await read_all(site.system.broker, Topics().events)]
         deleted: Event = next(event for event in events if event.outcome == "deleted")
         assert (deleted.kind, deleted.name, deleted.identity_ids) == ("group", "staff", ("ada",))
+
+
+async def test_whoever_is_moved_keeps_photo_permissions_and_the_whole_info(tmp_path: Path) -> None:
+    async with running(tmp_path) as site:
+        await site.group("staff")
+        day = await site.permission("day")
+        await site.enrol("ada", 1, "default_group", day, room={"floor": 7}, note="free")
+        (before,) = (await site.get(USERS_PATH, identity_id="ada"))["data"]["identities_list"]
+        await site.call("PUT", GROUP_USERS_PATH, group_name="staff", identity_id=["ada"])
+        await site.call("DELETE", GROUP_USERS_PATH, group_name="default_group", identity_id=["ada"])
+        (after,) = (await site.get(USERS_PATH, identity_id="ada"))["data"]["identities_list"]
+        assert after == {**before, "group_name": ["staff"]}
+        assert (after["info"]["room"], after["info"]["note"]) == ({"floor": 7}, "free")
 
 
 async def test_of_administrators_who_create_one_group_at_once_one_succeeds(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ async def test_groups_permissions_validity_and_pass_times_are_in_force_for_the_n
     today = datetime.now(UTC).isoweekday()
     closed = {"pass_times": [{"days": [(today + 2) % 7 + 1], "from": "10:00", "to": "11:00"}]}
     async with running(tmp_path) as site:
-        await site.put(GroupRecord(group_id="g1", name="staff"), DOOR)
+        await site.put(GroupRecord(group_id="g1", name="staff"))
         answer = await site.enrol("anna", 1, group_name="staff,default_group", info={"permission_ids": ["day"]})
         assert answer == (40091, answer[1])
         assert "day" in answer[1]
@@ -86,6 +86,7 @@ async def test_groups_permissions_validity_and_pass_times_are_in_force_for_the_n
         info = {"name": "Anna", "permission_ids": ["day"]}
         joined = {"group_name": "staff,default_group", "create_no_exit_permission": True}
         assert (await site.enrol("anna", 1, info=info, **joined))["group_name"] == "staff,default_group"
+        await site.put(DOOR)
         assert await site.match(1) == ("1", "anna")
 
         await site.put(PermissionRecord(permission_id="day", name="day", info=closed))

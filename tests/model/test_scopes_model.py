@@ -92,22 +92,34 @@ class Administrators(RuleBasedStateMachine):
         for name in PERMISSIONS[1:3]:
             self.create_permission(name)
         for who, in_groups in zip(PEOPLE, members, strict=True):
-            self.enrol(who, in_groups, data)
+            self.enrol(who, in_groups, data, create=False)
 
-    @rule(who=people, in_groups=st.lists(groups, min_size=1, unique=True), data=st.data())
-    def enrol(self, who: str, in_groups: list[str], data: st.DataObject) -> None:
-        ids = data.draw(st.lists(st.sampled_from(sorted(self.model.permissions)), min_size=1, unique=True))
+    @rule(who=people, in_groups=st.lists(groups, min_size=1, unique=True), data=st.data(), create=st.booleans())
+    def enrol(self, who: str, in_groups: list[str], data: st.DataObject, create: bool) -> None:
+        among = PERMISSIONS if create else sorted(self.model.permissions)
+        ids = data.draw(st.lists(st.sampled_from(among), min_size=1, unique=True))
         vector = np.random.default_rng(self.numbers).normal(size=MODELS.embedder.dimension).astype(np.float32)
-        face = PreparedFace.of(vector / np.linalg.norm(vector), b"jpeg", b"jpeg")
-        info = {"permission_ids": ids}
-        code = self.decide(EnrolRequest, Prepared(face), identity_id=who, group_names=tuple(in_groups), info=info)
+        code = self.decide(
+            EnrolRequest,
+            Prepared(PreparedFace.of(vector / np.linalg.norm(vector), b"jpeg", b"jpeg")),
+            identity_id=who,
+            group_names=tuple(in_groups),
+            info={"permission_ids": ids},
+            create_no_exit_permission=create,
+        )
+        new = set(ids) - self.model.permissions
         if not set(in_groups) <= self.model.groups:
             assert code is Code.NOT_FOUND
         elif who in self.model.people:
             assert code is Code.IDENTITY_EXSIT_ERROR
-        else:
-            assert code is None
+        elif new and len(self.model.permissions | new) > POLICY.max_permissions:
+            assert code is Code.GROUP_LEN_ERROR
+        elif code is None:
+            self.model.permissions |= new
             self.model.people[who] = (set(in_groups), set(ids))
+        else:
+            assert code is Code.GROUP_NAME_ERROR
+            assert self.somebody_names(new)
 
     @rule(who=people)
     def delete_person(self, who: str) -> None:
@@ -137,7 +149,10 @@ class Administrators(RuleBasedStateMachine):
             self.model.permissions.add(name)
         else:
             assert code is Code.GROUP_NAME_ERROR
-            assert any(name in person.permission_ids for person in self.pending.everybody())
+            assert self.somebody_names({name})
+
+    def somebody_names(self, permission_ids: set[str]) -> bool:
+        return any(permission_ids & set(person.permission_ids) for person in self.pending.everybody())
 
     @rule(name=groups, recursive=st.booleans())
     def delete_group(self, name: str, recursive: bool) -> None:
@@ -196,7 +211,8 @@ class Administrators(RuleBasedStateMachine):
         site = self.pending.site
         assert {group.name for group in site.groups.values()} == self.model.groups
         assert set(site.permissions) == self.model.permissions
-        assert self.pending.count == len(self.model.people)
+        for group in site.groups.values():
+            assert self.pending.members(group.group_id) == sum(group.name in g for g, _ in self.model.people.values())
         found = {
             person.identity_id: (
                 set(site.group_names(person.group_ids)),

@@ -91,6 +91,33 @@ class ScriptedPeople:
         return True
 
 
+def site_answer(request: Request) -> Answer | None:
+    """What a processor says on a good day to a request about the site."""
+    if isinstance(request, GroupRequest):
+        return GroupAnswer(
+            group_id="g-1",
+            name=request.name,
+            description=request.description or "",
+            info=request.info or {},
+            people_deleted=3 if request.recursive else 0,
+        )
+    if isinstance(request, PermissionRequest):
+        return PermissionAnswer(
+            permission_id="p-1",
+            name=request.name or "",
+            description=request.description or "",
+            info=request.info or {},
+            people_deleted=3 if request.recursive else 0,
+        )
+    if isinstance(request, SettingsRequest):
+        return SettingsAnswer(values=request.values)
+    if isinstance(request, WipeRequest):
+        return WipedAnswer(people=3, devices=2, left=0)
+    if isinstance(request, MembersRequest):
+        return MembersAnswer(group_id="g-1", group_name=request.group_name, failed=request.identity_ids[1:])
+    return None
+
+
 async def answer_well(request: Request) -> Answer | None:
     """What a processor says on a good day."""
     if isinstance(request, MatchRequest):
@@ -134,32 +161,6 @@ async def answer_well(request: Request) -> Answer | None:
         return FiqaAnswer(faces=(largest,))
     if isinstance(request, DeleteRequest):
         return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
-    return _answer_about_the_site(request)
-
-
-def _answer_about_the_site(request: Request) -> Answer:
-    if isinstance(request, GroupRequest):
-        return GroupAnswer(
-            group_id="g-1",
-            name=request.name,
-            description=request.description or "",
-            info=request.info or {},
-            people_deleted=3 if request.recursive else 0,
-        )
-    if isinstance(request, PermissionRequest):
-        return PermissionAnswer(
-            permission_id="p-1",
-            name=request.name or "",
-            description=request.description or "",
-            info=request.info or {},
-            people_deleted=3 if request.recursive else 0,
-        )
-    if isinstance(request, MembersRequest):
-        return MembersAnswer(group_id="g-1", group_name=request.group_name, failed=request.identity_ids[1:])
-    if isinstance(request, SettingsRequest):
-        return SettingsAnswer(values=request.values)
-    if isinstance(request, WipeRequest):
-        return WipedAnswer(people=3, devices=2, left=0)
     if isinstance(request, DevicesRequest):
         return DevicesAnswer(
             succeeded=tuple(
@@ -171,6 +172,9 @@ def _answer_about_the_site(request: Request) -> Answer:
                 for number, sent in enumerate(request.devices)
             )
         )
+    answer = site_answer(request)
+    if answer is not None:
+        return answer
     raise AssertionError(f"answer_well has no answer to a {type(request).__name__}; add one")
 
 

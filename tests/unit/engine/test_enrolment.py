@@ -1,6 +1,6 @@
 """Who may be enrolled, changed and removed, and what the people topic gets for it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
@@ -66,6 +66,9 @@ class One:
 
     def known(self, identity_id: str) -> KnownPerson:
         return self.person
+
+    def everybody(self) -> Iterator[PersonRecord]:
+        yield from () if self.person.record is None else (self.person.record,)
 
     def hidden_keys(self, identity_id: str) -> tuple[bytes, ...]:
         return ()
@@ -249,6 +252,14 @@ def test_an_unknown_id_that_is_the_name_of_a_permission_is_refused_instead_of_cr
     site = Site().put(PermissionRecord(permission_id="p1", name="day"))
     wanted = request(info={"permission_ids": ["day"]}, create_no_exit_permission=True)
     assert refusal_of(wanted, prepared(1), site=site).code is Code.GROUP_NAME_ERROR
+
+
+def test_no_more_permissions_are_created_than_allowed_and_none_that_a_deletion_took_from_people():
+    wanted = request(info={"permission_ids": ["day", "night"]}, create_no_exit_permission=True)
+    assert refusal_of(wanted, prepared(1), policy=Policy(max_permissions=2)).code is Code.GROUP_LEN_ERROR
+    assert decide(wanted, prepared(1), policy=Policy(max_permissions=3)).outcome == "enrolled"
+    wanted = request(update=True, info={"permission_ids": ["gone"]}, create_no_exit_permission=True)
+    assert refusal_of(wanted, None, enrolled(0, permission_ids=["gone"])).code is Code.GROUP_NAME_ERROR
 
 
 def test_a_validity_that_a_change_would_turn_round_is_refused():

@@ -1,4 +1,4 @@
-"""What the calls of groups, permissions and members decide, and which records they write."""
+"""What the calls of groups and permissions decide, and which records they write."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -10,7 +10,6 @@ from contract.errors import Code, Refusal, Refused
 from contract.messages import (
     GroupAnswer,
     GroupRequest,
-    MembersAnswer,
     MembersRequest,
     PermissionAnswer,
     PermissionRequest,
@@ -21,56 +20,13 @@ from contract.people.keys import site_key
 from contract.people.records import PersonRecord
 from contract.people.site import DeviceRecord, site_key_of
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION
-from engine.calls import Change, call_of
-from engine.calls.people import NOTHING_PREPARED, PEOPLE_UNREADABLE, ChangeDecision, PeopleNow
+from engine.calls import call_of
+from engine.calls.people import PEOPLE_UNREADABLE, PeopleNow
 from engine.calls.scopes import MAX_RECORD_BYTES, with_this_only
-from engine.gallery.pending import PendingPeople
 from engine.gallery.port import Scope
 from engine.policy import Policy
-from tests.support.faces import Enrolled, circumstances, context
-
-
-class Town(Enrolled):
-    """People, groups and permissions, changed by decisions alone."""
-
-    number = 0
-
-    def decide(self, request: Request) -> ChangeDecision:
-        call = call_of(request)
-        assert isinstance(call, Change)
-        decision: ChangeDecision = call.decide(
-            request, NOTHING_PREPARED, PendingPeople(self.people), context(self.policy)
-        )
-        assert decision.outcome in call.outcomes
-        assert (decision.refusal is None) is (decision.answer is not None)
-        self.write(decision.people_records([(0, 0)] * len(decision.photos)))
-        return decision
-
-    def ask(self, kind: type[Any], **fields: Any) -> ChangeDecision:
-        self.number += 1
-        return self.decide(kind(request_id=f"r{self.number}", received_time_s=1.0, **fields))
-
-    def group(self, action: str, name: str, **fields: Any) -> ChangeDecision:
-        return self.ask(GroupRequest, action=action, name=name, **fields)
-
-    def permission(self, action: str, name: str | None = None, **fields: Any) -> ChangeDecision:
-        return self.ask(PermissionRequest, action=action, name=name, **fields)
-
-    def members(self, action: str, group_name: str, *identity_ids: str) -> ChangeDecision:
-        return self.ask(MembersRequest, action=action, group_name=group_name, identity_ids=identity_ids)
-
-    def groups_of(self, identity_id: str) -> tuple[str, ...]:
-        person = self.people.person(identity_id)
-        assert person is not None
-        return self.people.site.group_names(person.group_ids)
-
-
-def refusal(decision: ChangeDecision) -> tuple[Code, str]:
-    assert isinstance(decision.refusal, Refusal)
-    assert not decision.changes
-    assert not decision.photos
-    return decision.refusal.code, decision.refusal.message
-
+from tests.support.faces import circumstances, context
+from tests.support.town import Town, refusal
 
 # Groups.
 
@@ -281,84 +237,6 @@ def test_who_has_that_permission_only_is_deleted_with_it() -> None:
     decision = town.permission("delete", "day", recursive=True)
     assert decision.answer == PermissionAnswer(permission_id="p1", name="day", people_deleted=1)
     assert {p.identity_id for p in town.people.everybody()} == {"bea", "cleo"}
-
-
-# Members.
-
-
-def test_people_are_put_into_a_group_and_taken_from_it() -> None:
-    town = Town()
-    town.group("create", "staff")
-    town.enrol("ada", 1)
-    town.enrol("bea", 2, group_names=("staff",))
-    decision = town.members("add", "staff", "ada", "nobody", "bea")
-    assert isinstance(decision.answer, MembersAnswer)
-    assert (decision.outcome, decision.answer.group_name, decision.answer.failed) == ("changed", "staff", ("nobody",))
-    assert [key for key, _ in decision.others] == [b"person/ada"], "bea was in the group already"
-    assert town.groups_of("ada") == (DEFAULT_GROUP, "staff")
-    group = town.people.site.group_named("staff")
-    assert group is not None
-    assert town.people.members(group.group_id) == 2
-    town.members("remove", "staff", "ada", "bea")
-    assert (town.groups_of("ada"), town.groups_of("bea")) == ((DEFAULT_GROUP,), ())
-    assert len(town.people) == 2
-    assert town.people.snapshot().gallery.count(Scope(group.group_id)) == 0
-
-
-def test_who_needs_no_change_is_no_failure_and_no_record() -> None:
-    town = Town()
-    town.enrol("ada", 1)
-    decision = town.members("add", DEFAULT_GROUP, "ada")
-    assert (decision.outcome, decision.changes) == ("changed", False)
-    assert decision.answer == MembersAnswer(group_id=DEFAULT_GROUP, group_name=DEFAULT_GROUP)
-
-
-def test_faces_and_info_stay_where_somebody_is_moved() -> None:
-    town = Town()
-    town.group("create", "staff")
-    town.enrol("ada", 1, info={"name": "Ada", "room": 7})
-    before = town.people.known("ada")
-    town.members("add", "staff", "ada")
-    after = town.people.known("ada")
-    assert before.record is not None
-    assert after.record is not None
-    assert (after.record.info, after.record.faces) == (before.record.info, before.record.faces)
-    assert list(after.vectors) == [0]
-    assert after.photos == before.photos
-
-
-def test_ids_of_deleted_groups_are_dropped_from_who_is_moved() -> None:
-    town = Town()
-    town.group("create", "old")
-    town.group("create", "new")
-    town.enrol("ada", 1, group_names=("old",))
-    town.group("delete", "old")
-    town.members("add", "new", "ada")
-    new, ada = town.people.site.group_named("new"), town.people.person("ada")
-    assert new is not None
-    assert ada is not None
-    assert ada.group_ids == (new.group_id,)
-
-
-@pytest.mark.parametrize("action", ["add", "remove"])
-def test_an_unknown_group_or_only_unknown_people_are_refused(action: str) -> None:
-    town = Town()
-    town.enrol("ada", 1)
-    assert refusal(town.members(action, "nowhere", "ada"))[0] is Code.NOT_FOUND
-    assert refusal(town.members(action, DEFAULT_GROUP, "b", "c"))[0] is Code.ID_NOT_FOUND
-
-
-def test_a_group_takes_no_more_people_than_allowed_and_then_nobody() -> None:
-    town = Town(policy=Policy(max_people=3))
-    town.group("create", "staff")
-    for number, name in enumerate(("ada", "bea", "cleo")):
-        town.enrol(name, number)
-    town.policy = Policy(max_people=2)
-    assert refusal(town.members("add", "staff", "ada", "bea", "cleo"))[0] is Code.GROUP_LEN_ERROR
-    assert town.groups_of("ada") == (DEFAULT_GROUP,)
-    assert town.members("add", "staff", "ada", "bea").changes
-    assert refusal(town.members("add", "staff", "cleo"))[0] is Code.GROUP_LEN_ERROR
-    assert town.members("add", "staff", "ada").refusal is None
 
 
 # All of them.
