@@ -14,7 +14,7 @@ The HTTP status is code // 100. No message repeats any part of the input.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Self
+from typing import Literal, Self
 
 
 class Code(IntEnum):
@@ -90,12 +90,18 @@ class Code(IntEnum):
         return self.value // 100
 
 
+Cause = Literal["missing", "path", "repeated", "setting"]
+"""What version 6 names more closely than the code does: a field is missing, a path cannot be used, a name exists, or a
+setting cannot be set."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """An answer that is not a success; `message` is one sentence for whoever sent the request."""
 
     code: Code
     message: str
+    cause: Cause | None = None
 
     @property
     def status(self) -> str:
@@ -114,14 +120,14 @@ class Refused(Exception):
     The exception itself is never stored, because its traceback refers to stack frames, and these refer to pictures.
     """
 
-    def __init__(self, code: Code, message: str) -> None:
+    def __init__(self, code: Code, message: str, cause: Cause | None = None) -> None:
         super().__init__(message)
-        self.refusal = Refusal(code, message)
+        self.refusal = Refusal(code, message, cause)
 
     @classmethod
     def of(cls, refusal: Refusal) -> "Refused":
         """Return an exception for a refusal that was stored as a value."""
-        return Refused(refusal.code, refusal.message)
+        return Refused(refusal.code, refusal.message, refusal.cause)
 
     @property
     def code(self) -> Code:
@@ -135,7 +141,7 @@ class Refused(Exception):
 
     def about(self, field: str) -> "Refused":
         """Return the same refusal with the name of the refused field before its message."""
-        return Refused(self.code, f"{field}: {self.message}")
+        return Refused(self.code, f"{field}: {self.message}", self.refusal.cause)
 
 
 class PictureRefused(Refused):

@@ -43,7 +43,8 @@ class Threshold(Message, frozen=True, kw_only=True):
 
 
 class EventScope(Message, frozen=True, kw_only=True):
-    """The scope that was searched: the people of a group, restricted by a permission where one is named.
+    """The scope that was searched: the people of a group ("": of every group), restricted by a permission where one is
+    named.
 
     In the event of a change of a person, `group_name` contains the person's groups, comma-separated.
     """

@@ -11,7 +11,7 @@ import msgspec
 
 from contract.codec import decode_with
 from contract.errors import Code
-from contract.findings import Attributes, CheckResult, FaceBox, FaceQuality, LivenessResult
+from contract.findings import Attributes, CheckResult, DetectedFace, FaceBox, FaceQuality, LivenessResult
 from contract.terms import CompareLevel, LivenessMode, Message, QualityLevel
 
 
@@ -35,7 +35,11 @@ class Headers:
 
 
 class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=True):
-    """Who is the person in this picture? One PictureMatch call, with the fields of its body (docs/interface.md)."""
+    """Who is the person in this picture? One PictureMatch call, with the fields of its body (docs/interface.md).
+
+    `by_permission`: the search of version 6, which is restricted by a permission, named or that of the device, and by a
+    group only where one is named.
+    """
 
     request_id: str
     device_ip: str | None
@@ -54,13 +58,14 @@ class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=
     with_attribute: bool = False
     with_debug_info: bool = False
     grab_fiqa_info: dict[str, Any] | None = None
+    by_permission: bool = False
 
     administrative: ClassVar[bool] = False
 
     @property
     def key(self) -> bytes:
-        """The key of the request's record and of its event: the device, else the group."""
-        return (self.device_ip or self.group_name or "").encode()
+        """The key of the request's record and of its event: the device, else the group, else the permission."""
+        return (self.device_ip or self.group_name or self.permission_name or "").encode()
 
 
 class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=True):
@@ -114,8 +119,9 @@ class DeleteRequest(Message, tag="delete", tag_field="kind", frozen=True, kw_onl
 class CompareRequest(Message, tag="compare", tag_field="kind", frozen=True, kw_only=True):
     """Do two pictures show the same person? One call of compare (docs/interface.md).
 
-    The face of `face_picture` is compared with the face of `card_picture`. An event is written only where `need_save`
-    is True; `identity_info` is present only then, and is copied into the event.
+    The face of `face_picture` is compared with the face of `card_picture`; `fields` are the names of these two pictures
+    in refusals. An event is written only where `need_save` is True; `identity_info` is present only then, and is copied
+    into the event.
     """
 
     request_id: str
@@ -129,6 +135,7 @@ class CompareRequest(Message, tag="compare", tag_field="kind", frozen=True, kw_o
     need_save: bool = False
     with_debug_info: bool = False
     identity_info: dict[str, Any] | None = None
+    fields: tuple[str, str] = ("face_image_base64", "card_image_base64")
 
     administrative: ClassVar[bool] = False
 
@@ -145,6 +152,26 @@ class FiqaRequest(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=Tr
     picture: bytes
     received_time_s: float
     quality_level: QualityLevel = "high"
+
+    administrative: ClassVar[bool] = False
+
+    @property
+    def key(self) -> bytes:
+        """The key of the request's record and of its event: the request's id."""
+        return self.request_id.encode()
+
+
+class DetectRequest(Message, tag="detect", tag_field="kind", frozen=True, kw_only=True):
+    """Where are the faces in this picture? One call of detect; at most `most_faces` faces, the largest first."""
+
+    request_id: str
+    picture: bytes
+    received_time_s: float
+    most_faces: int = 10
+    with_feature: bool = False
+    with_attribute: bool = False
+    with_headpose: bool = False
+    with_landmark: bool = False
 
     administrative: ClassVar[bool] = False
 
@@ -226,7 +253,8 @@ class DeviceChange(Message, frozen=True, kw_only=True):
 class DevicesRequest(_SiteRequest, tag="devices", tag_field="kind", frozen=True, kw_only=True):
     """Create, change or delete devices; `clear_all` deletes all devices.
 
-    A device to be created replaces the device that has the same address.
+    A device to be created replaces the device that has the same address. It has the group and the permission that it
+    names, else those of the replaced device, else those that always exist.
     """
 
     action: SiteAction
@@ -263,6 +291,7 @@ Request = (
     MatchRequest
     | CompareRequest
     | FiqaRequest
+    | DetectRequest
     | PersonRequest
     | ScopeRequest
     | DevicesRequest
@@ -285,7 +314,11 @@ class DebugInfo(Message, frozen=True, kw_only=True):
 
 
 class MatchAnswer(Message, tag="match", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a MatchRequest: a match or a stranger. `score` is on the wire's scale."""
+    """The success of a MatchRequest: a match or a stranger.
+
+    `score` is on the wire's scale, `percent` the same on the scale 0..100. `face_numbers`: the faces of the person whom
+    the answer names.
+    """
 
     retcode: Literal["0", "1"]
     identity_id: str
@@ -295,6 +328,8 @@ class MatchAnswer(Message, tag="match", tag_field="kind", frozen=True, kw_only=T
     reg_pic: bytes | None = None
     debug: DebugInfo | None = None
     attributes: Attributes | None = None
+    percent: float = 0.0
+    face_numbers: tuple[int, ...] = ()
 
 
 class CompareDebug(Message, frozen=True, kw_only=True):
@@ -308,17 +343,24 @@ class CompareDebug(Message, frozen=True, kw_only=True):
 
 
 class CompareAnswer(Message, tag="compare", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a CompareRequest: retcode "1" means the same person. `score` is on the wire's scale."""
+    """The success of a CompareRequest: retcode "1" means the same person; `score` and `percent` as in MatchAnswer."""
 
     retcode: Literal["0", "1"]
     score: float
     debug: CompareDebug | None = None
+    percent: float = 0.0
 
 
 class FiqaAnswer(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=True):
     """The success of a FiqaRequest: the quality of each face, the largest face first."""
 
     faces: tuple[FaceQuality, ...]
+
+
+class DetectAnswer(Message, tag="detect", tag_field="kind", frozen=True, kw_only=True):
+    """The success of a DetectRequest: the faces of the picture, the largest first."""
+
+    faces: tuple[DetectedFace, ...]
 
 
 class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only=True):
@@ -447,6 +489,7 @@ Answer = (
     MatchAnswer
     | CompareAnswer
     | FiqaAnswer
+    | DetectAnswer
     | PersonAnswer
     | DeletedAnswer
     | ScopeAnswer

@@ -130,7 +130,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The time zone of pass times, as an IANA name such as Europe/Berlin."""
 
     def __post_init__(self) -> None:
-        """Refuse an unknown time zone, and scores that contradict each other.
+        """Refuse scores that contradict each other, and an unknown time zone.
 
         Raises:
             ValueError: the message names the setting.

@@ -2,7 +2,8 @@
 
 The stages of a PictureMatch call are: request id, authorisation, admission, body, fields, pictures, the log, the reply,
 the answer. A call that is refused before the log leaves no event. A request in the log leaves exactly one event,
-whether or not the device still waits; a comparison or FIQA leaves one only where the request asks for it.
+whether or not the device still waits; a comparison leaves one only where the request asks for it, and FIQA and detect
+leave none.
 """
 
 import asyncio

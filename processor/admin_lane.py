@@ -73,26 +73,26 @@ class AdminCommits(Commits):
         changes = [(one.call, one.request) for one in batch if isinstance(one.call, Change) and one.decision is None]
         ids = dict.fromkeys(identity_id for call, request in changes for identity_id in call.whole_people(request))
         people = [person for identity_id in ids if (person := self._people.person(identity_id)) is not None]
-        return await self._stored_infos([person for person in people if person.stored_at is not None])
+        brief = [person for person in people if person.stored_at is not None]
+        infos = await asyncio.gather(*map(self._info, brief))
+        return {person.identity_id: info for person, info in zip(brief, infos, strict=True)}
 
     async def _completed(self, one: _Decided) -> _Decided:
         """Return a decision whose records of people are whole, because the topic must contain no record in brief."""
         if one.change is None:
             return one
         after = [known.record for known in one.change.people.values() if known.record is not None]
-        brief = {person_key(person.identity_id): person for person in after if person.stored_at is not None}
+        brief = [person for person in after if person.stored_at is not None]
         if not brief:
             return one
-        infos = await self._stored_infos(list(brief.values()))
-        whole = {key: encode(person.whole(infos[person.identity_id])) for key, person in brief.items()}
+        infos = await asyncio.gather(*map(self._info, brief))
+        whole = {
+            person_key(person.identity_id): encode(person.whole(info))
+            for person, info in zip(brief, infos, strict=True)
+        }
         others = tuple((key, whole.get(key, value)) for key, value in one.change.others)
         change = replace(one.change, others=others)
         return replace(one, decision=change, change=change)
-
-    async def _stored_infos(self, people: Sequence[PersonRecord]) -> dict[str, Mapping[str, Any]]:
-        """Return the stored info of people, by identity_id; it is read for as many at a time as the log allows."""
-        infos = await asyncio.gather(*map(self._info, people))
-        return {person.identity_id: info for person, info in zip(people, infos, strict=True)}
 
     async def _info(self, person: PersonRecord) -> Mapping[str, Any]:
         info = await self._access.info(person)

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from contract.errors import Code, Refused
+from contract.errors import Cause, Code, Refused
 from contract.terms import CompareLevel
 from contract.text import misleads
 
@@ -58,9 +58,9 @@ class Rule:
     of_query: Callable[[str], Any] = str
 
 
-def param_error(message: str) -> Refused:
+def param_error(message: str, cause: Cause | None = None) -> Refused:
     """Return the refusal 40071 with a message that names the field."""
-    return Refused(Code.PARAM_ERROR, message)
+    return Refused(Code.PARAM_ERROR, message, cause)
 
 
 def string(value: Any, field: str) -> str:

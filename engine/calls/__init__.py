@@ -12,6 +12,7 @@ from contract.messages import Request
 from engine.calls.call import Call, Change, Query
 from engine.calls.compare import CompareCall
 from engine.calls.delete import DeleteCall
+from engine.calls.detect import DetectCall
 from engine.calls.devices import DevicesCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
@@ -31,12 +32,13 @@ CALLS: tuple[Call[Any, Any], ...] = (
     DeleteCall(),
     CompareCall(),
     FiqaCall(),
+    DetectCall(),
+    DevicesCall(),
+    SettingsCall(),
+    WipeCall(),
     GroupCall(),
     MembersCall(),
     PermissionCall(),
-    SettingsCall(),
-    WipeCall(),
-    DevicesCall(),
     UNREADABLE,
 )
 

@@ -82,6 +82,8 @@ class _Shown:
     name: str
     info: dict[str, Any]
     score: float
+    percent: float
+    face_numbers: tuple[int, ...]
 
 
 class MatchCall(Query[MatchRequest, MatchDecision]):
@@ -125,7 +127,10 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         """Return the decision that answers a request with that refusal."""
         scope, named = (
             Scope(),
-            EventScope(group_name=request.group_name or DEFAULT_GROUP, permission_name=request.permission_name),
+            EventScope(
+                group_name=request.group_name or ("" if request.by_permission else DEFAULT_GROUP),
+                permission_name=request.permission_name,
+            ),
         )
         with suppress(Refused):
             resolved = resolve_scope(request, snapshot.site, context.policy)
@@ -169,6 +174,8 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             reg_pic=photo,
             debug=debug_info(decision.findings, decision.timings_ms) if request.with_debug_info else None,
             attributes=decision.findings.attributes,
+            percent=shown.percent,
+            face_numbers=shown.face_numbers,
         )
 
     def event(self, request: MatchRequest, decision: MatchDecision, context: Context, at: Circumstances) -> Event:
@@ -253,11 +260,13 @@ def _shown_candidate(request: MatchRequest, decision: MatchDecision, policy: Pol
 
 def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _Shown:
     shown = _shown_candidate(request, decision, policy)
-    cosine = decision.candidate.cosine if decision.candidate else 0.0
+    cosine, threshold = decision.candidate.cosine if decision.candidate else 0.0, decision.threshold
     return _Shown(
         retcode="1" if decision.outcome == "matched" else "0",
         identity_id=shown.person.identity_id if shown else "",
         name=shown.person.name if shown else STRANGER,
         info={**shown.person.info, "image_id": shown.person.image_id} if shown else {},
-        score=decision.threshold.score(cosine, policy),
+        score=threshold.score(cosine, policy),
+        percent=threshold.percent(cosine, policy),
+        face_numbers=shown.person.faces if shown else (),
     )

@@ -36,6 +36,11 @@ class PeopleNow(Protocol):
     """The people and the site after all earlier decisions, including those that are not committed yet."""
 
     @property
+    def count(self) -> int:
+        """The number of enrolled people."""
+        ...
+
+    @property
     def unreadable(self) -> bool:
         """Whether a record of the people topic cannot be read, so that a person may be missing."""
         ...

@@ -18,8 +18,14 @@ class PendingPeople:
         """`infos`: the stored info of the people whose whole records the decisions need, by identity_id."""
         self._people, self._infos = people, infos
         self._decided: dict[str, KnownPerson] = {}
+        self._count = len(people)
         self._joined: Counter[str] = Counter()  # group -> people who joined, less those who left
         self._site = people.site
+
+    @property
+    def count(self) -> int:
+        """The number of enrolled people."""
+        return self._count
 
     @property
     def site(self) -> Site:
@@ -61,7 +67,9 @@ class PendingPeople:
     def decided(self, people: Mapping[str, KnownPerson], site: Site | None) -> None:
         """Record that a decision leaves these people, by identity_id, and the site as given (None: unchanged)."""
         for identity_id, after in people.items():
-            self._joined.subtract(_groups(self.known(identity_id)))
+            before = self.known(identity_id)
+            self._count += (after.record is not None) - (before.record is not None)
+            self._joined.subtract(_groups(before))
             self._joined.update(_groups(after))
             self._decided[identity_id] = after
         if site is not None:

@@ -1,11 +1,26 @@
 """The bindings and declarations of all HTTP calls of the server."""
 
-from ingest.api import compare, devices, fiqa, groups, match, people, permissions, photos, service, settings, wipe
+from ingest.api import (
+    compare,
+    detect,
+    devices,
+    fiqa,
+    groups,
+    match,
+    people,
+    permissions,
+    photos,
+    service,
+    settings,
+    v6,
+    wipe,
+)
 
 BINDINGS = (
     *match.CALLS,
     *compare.CALLS,
     *fiqa.CALLS,
+    *detect.CALLS,
     *people.CALLS,
     *photos.CALLS,
     *groups.CALLS,
@@ -13,6 +28,7 @@ BINDINGS = (
     *devices.CALLS,
     *settings.CALLS,
     *wipe.CALLS,
+    *v6.CALLS,
     *service.CALLS,
 )
 DECLARATIONS = tuple(binding.declaration for binding in BINDINGS)

@@ -1,4 +1,4 @@
-"""picturematch devices: which devices there are, and which of them are silent or send pictures of no use."""
+"""picturematch devices: the devices of the site, and which of them are silent or send pictures of no use."""
 
 import sys
 import time
@@ -33,7 +33,7 @@ Exit status: 0 all were printed, 1 records were skipped because they cannot be r
 @click.group(epilog="Example: picturematch devices list")
 @config_option
 def command() -> None:
-    """List the devices with what their matches show; show, add, change and delete registered devices by calls."""
+    """Show, add, change and delete devices, and list which are silent or send pictures of no use."""
 
 
 for _subcommand in (site_devices.show_, site_devices.add, site_devices.change, site_devices.delete):

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,7 +16,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from broker.port import BrokerUnavailable, NewRecord, Record
-from contract.findings import CheckResult, FaceBox, FaceQuality, MeasuredItem
+from contract.findings import Attributes, CheckResult, DetectedFace, FaceBox, FaceQuality, HeadAngles, MeasuredItem
 from contract.http import COMPARE_PATH, DEVICES_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
 from contract.messages import (
     Answer,
@@ -23,6 +24,8 @@ from contract.messages import (
     CompareRequest,
     DeletedAnswer,
     DeleteRequest,
+    DetectAnswer,
+    DetectRequest,
     DevicesAnswer,
     DevicesRequest,
     EnrolRequest,
@@ -159,6 +162,8 @@ async def answer_well(request: Request) -> Answer | None:
             quality_score=0.5,
         )
         return FiqaAnswer(faces=(largest,))
+    if isinstance(request, DetectRequest):
+        return DetectAnswer(faces=(detected(request),))
     if isinstance(request, DeleteRequest):
         return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
     if isinstance(request, DevicesRequest):
@@ -176,6 +181,17 @@ async def answer_well(request: Request) -> Answer | None:
     if answer is not None:
         return answer
     raise AssertionError(f"answer_well has no answer to a {type(request).__name__}; add one")
+
+
+def detected(request: DetectRequest) -> DetectedFace:
+    """One face, with what the request asks for."""
+    return DetectedFace(
+        face=FaceBox(x=10.4, y=20.6, width=100.0, height=120.5, confidence=0.99),
+        attributes=Attributes(age_years=27.4, sex="male") if request.with_attribute else None,
+        angles=HeadAngles(yaw=1.0, pitch=-2.00001, roll=3.0) if request.with_headpose else None,
+        landmarks=((1.4, 6.0), (2.0, 7.0), (3.0, 8.0), (4.0, 9.0), (5.0, 10.6)) if request.with_landmark else None,
+        feature=struct.pack("<2f", 0.5, -0.25) if request.with_feature else None,
+    )
 
 
 @dataclass(slots=True)

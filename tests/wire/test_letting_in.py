@@ -8,6 +8,7 @@ import pytest
 
 from contract.http import (
     COMPARE_PATH,
+    DETECT_PATH,
     DEVICES_PATH,
     FIQA_PATH,
     GROUPS_PATH,
@@ -31,11 +32,8 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
         MATCH_PATH: site.body(),
         COMPARE_PATH: {"face_image_base64": site.picture_base64, "card_image_base64": site.picture_base64},
         FIQA_PATH: {"image_base64_str": site.picture_base64},
+        DETECT_PATH: {"image_base64_str": site.picture_base64},
         USERS_PATH: {"identity_id": "1", "reg_photo": site.picture_base64},
-        GROUPS_PATH: {"group_name": "staff", "description": ""},
-        PERMISSIONS_PATH: {"permission_name": "day", "description": ""},
-        HISTORY_EVENT_URL_PATH: {"history_upload_event_url": [], "content-type": "json", "reported_peroid": 5},
-        WIPE_DATA_PATH: {"wipe_options": {"users": True}},
         DEVICES_PATH: {
             "devices_list": [
                 {
@@ -47,6 +45,10 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
                 }
             ]
         },
+        GROUPS_PATH: {"group_name": "staff", "description": ""},
+        PERMISSIONS_PATH: {"permission_name": "day", "description": ""},
+        HISTORY_EVENT_URL_PATH: {"history_upload_event_url": [], "content-type": "json", "reported_peroid": 5},
+        WIPE_DATA_PATH: {"wipe_options": {"users": True}},
     }
 
 

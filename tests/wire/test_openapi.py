@@ -77,6 +77,8 @@ def declaration_of(request: Request) -> Declaration:
             return people.CHANGE if update else people.ENROL
         case DeleteRequest():
             return people.REMOVE
+        case DevicesRequest(action=action):
+            return {"create": devices.CREATE, "change": devices.CHANGE, "delete": devices.REMOVE}[action]
         case GroupRequest(action=action):
             changes = {"create": groups.CREATE_GROUP, "change": groups.CHANGE_GROUP, "delete": groups.DELETE_GROUP}
             return changes[action]
@@ -94,8 +96,6 @@ def declaration_of(request: Request) -> Declaration:
         case SettingsRequest(values=values):
             by_name = {SCORES: settings.CHANGE_SCORES, EVENT_URL_LIST: settings.CHANGE_EVENT_URLS}
             return next((by_name[name] for name in values if name in by_name), settings.CHANGE_CONFIGS)
-        case DevicesRequest(action=action):
-            return {"create": devices.CREATE, "change": devices.CHANGE, "delete": devices.REMOVE}[action]
     return next(each for each in DECLARATIONS if each.route == kind_of(type(request)))
 
 
