@@ -64,7 +64,7 @@ class Code(IntEnum):
     FOG_PARAM_ERROR = 40091, "as 40071, in the calls below /SophonFogSys"
     UNAUTHORIZED = (
         40180,
-        "a missing or wrong key, a foreign page or host name; with Retry-After: too many wrong keys",
+        "a missing or wrong key, a weak role, a key over plain HTTP or in the URL, a foreign page or host name",
     )
     NOT_FOUND = 40400, "the URL is unknown"
     ID_NOT_FOUND = 40401, "the identity or the image is unknown"

@@ -12,6 +12,7 @@ import msgspec
 from contract.codec import decode_with
 from contract.errors import Code
 from contract.findings import Attributes, CheckResult, DetectedFace, FaceBox, FaceQuality, LivenessResult
+from contract.roles import Role
 from contract.terms import CompareLevel, LivenessMode, Message, QualityLevel
 
 
@@ -30,6 +31,8 @@ class Headers:
     """The id of the request that became a dead letter and that this request sends again."""
     REPLAY_OF = "replay_of"
     """The id of the request that this request replays; the event and the reply repeat it."""
+    ACTOR = "actor"
+    """Who made an administrative call (contract.audit.Actor, as MessagePack); the ingress alone writes this header."""
     ATTEMPT = "attempt"
     """How many times the request has been sent, including this time, in decimal ASCII; absent means 1."""
 
@@ -276,12 +279,11 @@ class WipeRequest(_SiteRequest, tag="wipe", tag_field="kind", frozen=True, kw_on
 
 
 class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only=True):
-    """Create or delete an API key. `sha256`: the hash of a new key; the request never contains the key itself."""
+    """Create or delete the API key `name`. `sha256`: the hash of a new key; no request contains the key itself."""
 
     action: Literal["create", "delete"]
-    key_id: str
-    name: str = ""
-    role: Literal["device", "operator", "administrator"] = "device"
+    name: str
+    role: Role = "device"
     sha256: bytes = b""
 
 
@@ -297,6 +299,7 @@ Request = (
     | DevicesRequest
     | SettingsRequest
     | WipeRequest
+    | KeyRequest
 )
 """The requests: administrative requests are written to the admin topic, which has one partition and therefore one order
 of decisions; all others to the requests topic."""
@@ -465,11 +468,12 @@ class WipedAnswer(Message, tag="wiped", tag_field="kind", frozen=True, kw_only=T
 
 
 class KeyAnswer(Message, tag="key", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a KeyRequest."""
+    """The success of a KeyRequest: the key that was created, or deleted. `created_s`: epoch seconds."""
 
     key_id: str
     name: str
-    role: Literal["device", "operator", "administrator"]
+    role: Role
+    created_s: float
 
 
 class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_only=True):
@@ -496,6 +500,7 @@ Answer = (
     | DevicesAnswer
     | SettingsAnswer
     | WipedAnswer
+    | KeyAnswer
     | RefusedAnswer
 )
 

@@ -28,6 +28,8 @@ _COMMANDS = (
     "replay",
     "dead-letters",
     "people",
+    "keys",
+    "audit",
     "groups",
     "permissions",
     "devices",

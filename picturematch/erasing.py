@@ -23,7 +23,7 @@ from contract.http import USERS_PATH
 from contract.kinds import ERASE_KIND
 from picturematch.erasure_report import Kept, Line, report
 from picturematch.opening import open_broker
-from picturematch.options import UserError
+from picturematch.options import UserError, ca_file
 from picturematch.settings import Settings
 from picturematch.traces import Found, Traces
 
@@ -63,7 +63,7 @@ async def erase_person(settings: Settings, identity_id: str, url: str, api_key: 
 
 async def _delete(identity_id: str, url: str, api_key: str | None) -> bool:
     """Delete the person by a call; return False where nobody is enrolled under the id."""
-    answer = await ask(url, api_key, USERS_PATH, {"identity_id": identity_id}, method="DELETE")
+    answer = await ask(url, api_key, USERS_PATH, {"identity_id": identity_id}, method="DELETE", ca_file=ca_file())
     if answer.code == Code.ID_NOT_FOUND:
         return False
     if answer.http_status != 200:

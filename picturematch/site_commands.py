@@ -21,6 +21,7 @@ from contract.terms import (
 )
 from contract.text import printable
 from contract.when import parse_when
+from picturematch.options import ca_file
 from picturematch.shell import echo_json, run
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,7 +44,7 @@ def with_site(url: str, api_key: str | None, work: Callable[[SiteCalls], Awaitab
     """Run `work` with the calls of the server at `url`; an error becomes one sentence and exit status 2."""
 
     async def entered() -> T:
-        async with Client(url, api_key=api_key) as client:
+        async with Client(url, api_key=api_key, ca_file=ca_file()) as client:
             return await work(SiteCalls(client))
 
     return run(entered())

@@ -8,16 +8,15 @@ group or permission any more has no effect.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from contract.codec import decode_with
 from contract.pass_times import PassTimes, pass_times_of
 from contract.people.keys import NotReadable, SiteKey, SiteKind
+from contract.roles import Role
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION, LivenessMode, Message, QualityLevel
-
-Role = Literal["device", "operator", "administrator"]
 
 
 class GroupRecord(Message, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from engine.calls.devices import DevicesCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
 from engine.calls.group import GroupCall
+from engine.calls.key import KeyCall
 from engine.calls.match import MatchCall
 from engine.calls.members import MembersCall
 from engine.calls.permission import PermissionCall
@@ -34,6 +35,7 @@ CALLS: tuple[Call[Any, Any], ...] = (
     FiqaCall(),
     DetectCall(),
     DevicesCall(),
+    KeyCall(),
     SettingsCall(),
     WipeCall(),
     GroupCall(),

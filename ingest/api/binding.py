@@ -17,6 +17,7 @@ from contract.people.listing import ListedPage, PeopleFilter
 from contract.people.records import PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
+from contract.roles import Role
 from contract.site_settings import Configured
 from ingest.call import Call
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
@@ -99,6 +100,7 @@ class Binding:
     Attributes:
         declaration: the declaration of the call.
         handle: returns the answer, or raises Refused.
+        role: the least role that may make the call; the strongest one where a call names none.
         request: the kind of request that the call writes; None where it writes none.
         needs_people: the answer depends on the enrolled people, so the call is shed while a record of them cannot be
             read.
@@ -107,6 +109,7 @@ class Binding:
 
     declaration: Declaration
     handle: Callable[[Call, Services], Awaitable[Rendered]]
+    role: Role = "administrator"
     request: type[Request] | None = None
     needs_people: bool = False
     is_page: bool = False

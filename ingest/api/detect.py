@@ -70,4 +70,4 @@ def _found(found: DetectedFace) -> FoundFace:
     return FoundFace(**placed(found), feature=numbers)
 
 
-CALLS = (Binding(declaration=DETECT, handle=_detect, request=DetectRequest),)
+CALLS = (Binding(declaration=DETECT, handle=_detect, role="device", request=DetectRequest),)

@@ -72,4 +72,4 @@ def _scores(found: FaceQuality) -> Scores:
     return msgspec.convert(scores, Scores)
 
 
-CALLS = (Binding(declaration=FIQA, handle=_fiqa, request=FiqaRequest),)
+CALLS = (Binding(declaration=FIQA, handle=_fiqa, role="device", request=FiqaRequest),)

@@ -6,6 +6,7 @@ from ingest.api import (
     devices,
     fiqa,
     groups,
+    keys,
     match,
     people,
     permissions,
@@ -28,6 +29,7 @@ BINDINGS = (
     *devices.CALLS,
     *settings.CALLS,
     *wipe.CALLS,
+    *keys.CALLS,
     *v6.CALLS,
     *service.CALLS,
 )

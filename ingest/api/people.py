@@ -221,8 +221,8 @@ def _headers(answer: PersonAnswer, reply: Reply) -> Headers:
 
 
 CALLS = (
-    Binding(declaration=ENROL, handle=_enrol, request=EnrolRequest, needs_people=True),
-    Binding(declaration=LIST, handle=_list, needs_people=True),
-    Binding(declaration=CHANGE, handle=_change, request=EnrolRequest, needs_people=True),
-    Binding(declaration=REMOVE, handle=_remove, request=DeleteRequest),
+    Binding(declaration=ENROL, handle=_enrol, role="operator", request=EnrolRequest, needs_people=True),
+    Binding(declaration=LIST, handle=_list, role="operator", needs_people=True),
+    Binding(declaration=CHANGE, handle=_change, role="operator", request=EnrolRequest, needs_people=True),
+    Binding(declaration=REMOVE, handle=_remove, role="operator", request=DeleteRequest),
 )

@@ -65,20 +65,25 @@ CALLS = (
     Binding(
         declaration=CREATE_PERMISSION,
         handle=partial(_describe, declaration=CREATE_PERMISSION, action="create"),
+        role="operator",
         request=PermissionRequest,
         needs_people=True,
     ),
     Binding(
         declaration=CHANGE_PERMISSION,
         handle=partial(_describe, declaration=CHANGE_PERMISSION, action="change"),
+        role="operator",
         request=PermissionRequest,
         needs_people=True,
     ),
-    Binding(declaration=LIST_PERMISSIONS, handle=_list, needs_people=True),
-    Binding(declaration=DELETE_PERMISSION, handle=_delete, request=PermissionRequest, needs_people=True),
+    Binding(declaration=LIST_PERMISSIONS, handle=_list, role="operator", needs_people=True),
+    Binding(
+        declaration=DELETE_PERMISSION, handle=_delete, role="operator", request=PermissionRequest, needs_people=True
+    ),
     Binding(
         declaration=FIND_PERMISSIONS,
         handle=partial(find, declaration=FIND_PERMISSIONS, groups=False),
+        role="operator",
         needs_people=True,
     ),
 )

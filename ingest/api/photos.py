@@ -55,4 +55,4 @@ async def _image(call: Call, services: Services) -> Rendered:
     return Rendered(jpeg, content_type="image/jpeg")
 
 
-CALLS = (Binding(declaration=IMAGE, handle=_image, needs_people=True),)
+CALLS = (Binding(declaration=IMAGE, handle=_image, role="operator", needs_people=True),)

@@ -298,13 +298,21 @@ def _configs(values: Mapping[str, Any], names: Iterable[str]) -> SiteConfigs:
 
 
 CALLS = (
-    Binding(declaration=SEARCH, handle=_search, request=MatchRequest, needs_people=True),
-    Binding(declaration=COMPARE_V6, handle=_compare, request=CompareRequest),
-    Binding(declaration=FIQA_V6, handle=_fiqa, request=FiqaRequest),
-    Binding(declaration=DETECT_V6, handle=_detect, request=DetectRequest),
-    Binding(declaration=CREATE_PERMISSION, handle=_create_permission, request=PermissionRequest, needs_people=True),
-    Binding(declaration=CREATE_IDENTITY, handle=_create_identity, request=EnrolRequest, needs_people=True),
-    Binding(declaration=ADD_DEVICE, handle=_add_device, request=DevicesRequest, needs_people=True),
+    Binding(declaration=SEARCH, handle=_search, role="device", request=MatchRequest, needs_people=True),
+    Binding(declaration=COMPARE_V6, handle=_compare, role="device", request=CompareRequest),
+    Binding(declaration=FIQA_V6, handle=_fiqa, role="device", request=FiqaRequest),
+    Binding(declaration=DETECT_V6, handle=_detect, role="device", request=DetectRequest),
+    Binding(
+        declaration=CREATE_PERMISSION,
+        handle=_create_permission,
+        role="operator",
+        request=PermissionRequest,
+        needs_people=True,
+    ),
+    Binding(
+        declaration=CREATE_IDENTITY, handle=_create_identity, role="operator", request=EnrolRequest, needs_people=True
+    ),
+    Binding(declaration=ADD_DEVICE, handle=_add_device, role="operator", request=DevicesRequest, needs_people=True),
     Binding(declaration=SET_CONFIGS, handle=_set_configs, request=SettingsRequest, needs_people=True),
     Binding(declaration=GET_CONFIGS, handle=_get_configs, needs_people=True),
 )

@@ -11,7 +11,7 @@ from clients.enrol_list import count_entries, find_entries
 from clients.errors import CannotRun
 from clients.http import Client
 from contract.terms import DEFAULT_GROUP, QualityLevel
-from picturematch.options import config_option, server_options
+from picturematch.options import ca_file, config_option, server_options
 from picturematch.shell import counted, progress, run
 
 
@@ -62,12 +62,14 @@ def command(
     """
     counts: Counter[Outcome] = Counter()
 
+    trusted = ca_file()
+
     async def post() -> None:
         total = count_entries(path)
         if not total:
             raise CannotRun(f"{path} contains nobody to enrol")
         options = EnrolOptions(group, fiqa_level, update, concurrency, feature_model)
-        async with Client(url, api_key=api_key) as client:
+        async with Client(url, api_key=api_key, ca_file=trusted) as client:
             with progress("enrolling", total) as steps:
 
                 def report(result: EnrolResult) -> None:

@@ -34,6 +34,8 @@ from contract.messages import (
     GroupAnswer,
     GroupRequest,
     Headers,
+    KeyAnswer,
+    KeyRequest,
     MatchAnswer,
     MatchRequest,
     MembersAnswer,
@@ -90,7 +92,10 @@ class ScriptedPeople:
         return listing.page(wanted, skip, limit)
 
     async def reached(self, version: int, timeout_s: float) -> bool:
-        await until(lambda: self.version >= version, timeout_s)
+        try:
+            await until(lambda: self.version >= version, timeout_s)
+        except TimeoutError:
+            return False
         return True
 
 
@@ -116,6 +121,8 @@ def site_answer(request: Request) -> Answer | None:
         return SettingsAnswer(values=request.values)
     if isinstance(request, WipeRequest):
         return WipedAnswer(people=3, devices=2, left=0)
+    if isinstance(request, KeyRequest):
+        return KeyAnswer(key_id="k1", name=request.name, role=request.role, created_s=request.received_time_s)
     if isinstance(request, MembersRequest):
         return MembersAnswer(group_id="g-1", group_name=request.group_name, failed=request.identity_ids[1:])
     return None

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from contract.calls import devices, groups, people, permissions, settings, wipe
+from contract.calls import devices, groups, keys, people, permissions, settings, wipe
 from contract.calls.declaration import Declaration
 from contract.http import FIQA_PATH, FIQA_V6_PATH, IMAGES_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
@@ -18,6 +18,7 @@ from contract.messages import (
     DevicesRequest,
     EnrolRequest,
     GroupRequest,
+    KeyRequest,
     MembersRequest,
     PermissionRequest,
     RefusedAnswer,
@@ -77,6 +78,8 @@ def declaration_of(request: Request) -> Declaration:
             return people.CHANGE if update else people.ENROL
         case DeleteRequest():
             return people.REMOVE
+        case KeyRequest(action=action):
+            return keys.CREATE_KEY if action == "create" else keys.DELETE_KEY
         case DevicesRequest(action=action):
             return {"create": devices.CREATE, "change": devices.CHANGE, "delete": devices.REMOVE}[action]
         case GroupRequest(action=action):
