@@ -52,7 +52,7 @@ def require_new_permissions(new: Mapping[str, str], people: PeopleNow, policy: P
     """
     site = people.site
     if any(site.permission_named(name) for name in new.values()):
-        raise Refused(Code.GROUP_NAME_ERROR, "a permission with this name exists already, under another id")
+        raise Refused(Code.GROUP_NAME_ERROR, "a permission with this name exists already")
     if not new.keys().isdisjoint(site.permissions):
         raise Refused(Code.GROUP_NAME_ERROR, "a permission with this permission_id exists already")
     require_room_for(len(new), len(site.permissions), policy.max_permissions, "permissions")
