@@ -33,6 +33,7 @@ _COMMANDS = (
     "groups",
     "permissions",
     "devices",
+    "access",
     "health",
     "config",
     "log",
