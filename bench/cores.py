@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
-from contract.messages import MatchRequest
+from contract.requests import MatchRequest
 from engine.calls.match import MatchCall
 from engine.context import Context
 from engine.gallery.people import Snapshot

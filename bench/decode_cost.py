@@ -16,9 +16,9 @@ from rich.table import Table
 
 from bench.overhead import DirectEngine
 from contract.errors import PictureRefused
-from contract.messages import MatchRequest
 from contract.pictures.affordable import require_affordable
 from contract.pictures.headers import picture_header
+from contract.requests import MatchRequest
 from engine.calls.match import MatchCall
 from engine.context import Context
 from engine.policy import Policy

@@ -19,7 +19,7 @@ from bench.overhead import DirectEngine
 from bench.pictures import bench_pictures
 from broker.embedded import open_embedded
 from broker.port import NewRecord, Record, TopicSpec
-from contract.messages import MatchRequest
+from contract.requests import MatchRequest
 from engine.calls.match import MatchCall
 from engine.context import Context, Contexts
 from engine.policy import Policy

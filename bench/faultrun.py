@@ -34,7 +34,7 @@ from bench.outages import worst_first
 from bench.pictures import drawn_photo
 from bench.wirefaults import WIRE_FAULTS, WireFaults
 from contract.http import MATCH_PATH, USERS_PATH
-from contract.messages import decode_request
+from contract.requests import decode_request
 from picturematch.opening import open_broker
 from picturematch.settings import Settings, load_settings
 from tests.support.kafka_dev import DevBroker

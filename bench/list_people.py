@@ -23,8 +23,8 @@ from bench.load import LoadResult, run_load
 from bench.people import made_up_features
 from bench.server import Server, log_environment, running_server
 from broker.port import Broker, NewRecord
+from contract.codec import encode
 from contract.http import USERS_PATH
-from contract.messages import encode
 from contract.people.keys import face_key, person_key, photo_key, site_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord, PhotoRecord, PhotoReference
 from contract.people.site import GroupRecord, PermissionRecord, SiteRecord, site_key_of

@@ -21,9 +21,10 @@ from bench.load import LoadResult, match_call, run_load
 from bench.people import enrol_features, made_up_features
 from bench.pictures import bench_pictures
 from bench.server import log_environment, running_server
-from contract.messages import MatchRequest, encode
+from contract.codec import encode
 from contract.people.keys import face_key, person_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
+from contract.requests import MatchRequest
 from engine.calls.match import MatchCall
 from engine.context import Context
 from engine.gallery.people import People, Snapshot

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from contract.messages import MatchRequest
+from contract.requests import MatchRequest
 from engine.calls.match import MatchCall, MatchDecision
 from engine.context import Context
 from engine.gallery.people import Snapshot

@@ -18,7 +18,7 @@ from broker.port import Broker, Position, Reader, Record, Start
 from capture.folder import CaptureFolder
 from contract.capture import CapturedDecision, CaptureError, CaptureLine, decision_of, line_of
 from contract.events import Event, RequestPlace, decode_event
-from contract.messages import MatchRequest, decode_request
+from contract.requests import MatchRequest, decode_request
 from contract.topics import Topics
 
 _BATCH = 16  # the most requests in memory per partition, since pictures are large

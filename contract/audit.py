@@ -8,7 +8,7 @@ import msgspec
 
 from contract.codec import decode_with
 from contract.events import ErrorInfo
-from contract.messages import (
+from contract.requests import (
     DeleteRequest,
     DevicesRequest,
     EnrolRequest,

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from contract.events import Event, RequestPlace
-from contract.messages import MatchRequest
 from contract.operator_error import OperatorError
 from contract.pictures.digest import picture_digest
+from contract.requests import MatchRequest
 from contract.terms import LivenessMode, Message
 
 FORMAT: Literal["picturematch-capture"] = "picturematch-capture"

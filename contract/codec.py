@@ -1,10 +1,19 @@
-"""Decoding of bytes that may contain anything: every fault is reported as one kind of error."""
+"""Encodes messages, and decodes bytes that may contain anything: every fault is reported as one kind of error."""
 
 from typing import TypeVar
 
 import msgspec
 
+from contract.terms import Message
+
 T = TypeVar("T")
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    """Return a message as MessagePack."""
+    return _encoder.encode(message)
 
 
 def decode_with(decoder: msgspec.msgpack.Decoder[T] | msgspec.json.Decoder[T], data: bytes) -> T:

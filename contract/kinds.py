@@ -3,7 +3,7 @@ commands offer them as options."""
 
 from typing import get_args
 
-from contract.messages import Request
+from contract.requests import Request
 
 REQUEST_TYPES: tuple[type, ...] = get_args(Request)
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.errors import Refused
-from contract.messages import MatchRequest
 from contract.people.directory import Directory
 from contract.people.records import PersonRecord
 from contract.people.site import Site
+from contract.requests import MatchRequest
 from engine.gallery.scope import ResolvedScope, resolve_scope
 from engine.passing import Barrier, barriers
 from engine.policy import Policy

@@ -18,7 +18,8 @@ import msgspec
 
 from broker.outages import OutageLog
 from broker.port import Broker, BrokerError, BrokerUnavailable, Reader, Record, Start, UnknownTopic
-from contract.messages import Headers, Reply, decode_reply
+from contract.answers import Reply, decode_reply
+from contract.requests import Headers
 from ingest.attendance import Attendance
 from ingest.metrics import Metrics
 

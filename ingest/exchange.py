@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from broker.outages import OutageLog
 from broker.port import Broker, BrokerError, NewRecord, RecordTooLarge
+from contract.answers import Answer, RefusedAnswer, Reply
+from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
-from contract.messages import Answer, Headers, RefusedAnswer, Reply, Request, encode
+from contract.requests import Headers, Request
 from contract.topics import Topics
 from ingest.admission import Admission
 from ingest.attendance import Attendance

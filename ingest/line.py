@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
+from contract.answers import Reply
 from contract.errors import Code, Refused
-from contract.messages import Reply
 from ingest.pace import Pace, Sent
 from ingest.turns import Turns
 

@@ -24,7 +24,7 @@ class PictureField:
 
     Attributes:
         name: the field of the body with the picture in base64.
-        attribute: the field of the request (contract.messages) that becomes the picture.
+        attribute: the field of the request (contract.requests) that becomes the picture.
         path: the field of the body that names a picture file and wins over `name`; None: the call has none.
     """
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import msgspec
 import orjson
 
+from contract.answers import RefusedAnswer
 from contract.calls.dialects import Dialect
 from contract.errors import Code, Refusal
-from contract.messages import RefusedAnswer
 
 Headers = tuple[tuple[str, str], ...]
 

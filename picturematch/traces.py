@@ -6,18 +6,12 @@ from dataclasses import dataclass, field
 import msgspec
 
 from broker.port import Position, Record
+from contract.answers import MatchAnswer, PersonAnswer, decode_reply
+from contract.dead_letters import DeadLetter, decode_dead_letter
 from contract.events import Event, decode_event
 from contract.evidence import decode_evidence
-from contract.messages import (
-    DeadLetter,
-    EnrolRequest,
-    MatchAnswer,
-    PersonAnswer,
-    decode_dead_letter,
-    decode_reply,
-    decode_request,
-)
 from contract.people.keys import NotReadable, PersonKey, parse_key, person_of
+from contract.requests import EnrolRequest, decode_request
 from contract.topics import Topics
 
 

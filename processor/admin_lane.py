@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from broker.port import BrokerUnavailable, NewRecord, Position
-from contract.messages import encode
+from contract.codec import encode
 from contract.people.keys import person_key
 from contract.people.records import PersonRecord
 from engine.calls import Change

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from broker.port import NewRecord, Position, Record
-from contract.messages import DeadLetter, Headers, RetryMark, decode_dead_letter, decode_request, encode
+from contract.codec import encode
+from contract.dead_letters import DeadLetter, RetryMark, decode_dead_letter
+from contract.requests import Headers, decode_request
 from contract.topics import Topics
 from processor.envelope import envelope_of
 

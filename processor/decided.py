@@ -21,7 +21,7 @@ from functools import partial
 import msgspec
 
 from broker.port import Broker, Position, Reader, Record
-from contract.messages import decode_request
+from contract.requests import decode_request
 from contract.topics import Topics
 from processor.envelope import envelope_of
 

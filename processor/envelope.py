@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 from broker.port import Headers as RecordHeaders
 from broker.port import NewRecord, Record
+from contract.answers import Effort, Reply
 from contract.audit import Actor, read_actor
-from contract.messages import Effort, Headers, Reply, encode
+from contract.codec import encode
+from contract.requests import Headers
 
 
 @dataclass(frozen=True, slots=True)

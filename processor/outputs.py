@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from broker.port import NewRecord, Position
+from contract.answers import Answer, Reply
 from contract.audit import MOST_OBJECTS, UNKNOWN, ChangeRecord, action_of, encode_audit, objects_of
+from contract.codec import encode
+from contract.dead_letters import DeadLetter
 from contract.errors import Code
 from contract.events import encode_event
-from contract.messages import Answer, DeadLetter, Reply, encode
 from contract.topics import Topics
 from engine.calls import Query
 from engine.calls.call import Decision

@@ -14,10 +14,11 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from broker.port import BrokerError, Record
+from contract.answers import Effort
 from contract.errors import Code, Refusal, Refused
-from contract.messages import Effort, Request, decode_request
 from contract.people.records import PersonRecord
 from contract.pictures.digest import picture_digest
+from contract.requests import Request, decode_request
 from engine.calls import UNREADABLE, Call, Change, Query, call_of
 from engine.calls.call import Decision
 from engine.calls.people import NOTHING_PREPARED, Prepared

@@ -4,12 +4,12 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from contract.answers import CompareDebug
 from contract.calls.declaration import Answer, Declaration, Field, flag
 from contract.calls.rules import COMPARISON_LEVEL, PICTURE, PLAIN, free_object
 from contract.calls.shared import COMPARE_TIME, EXAMPLE_PICTURE, QUALITY_LEVEL
 from contract.errors import Code
 from contract.http import COMPARE_PATH
-from contract.messages import CompareDebug
 
 
 class CompareResult(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from contract.answers import DebugInfo
 from contract.calls.declaration import Answer, Declaration, Field, flag
 from contract.calls.names import DEVICE, SCOPE_NAME
 from contract.calls.rules import PICTURE, PICTURE_PATH, choice, free_object, whole
@@ -12,7 +13,6 @@ from contract.calls.shared import COMPARE_TIME, EXAMPLE_PICTURE
 from contract.errors import Code
 from contract.findings import Attributes
 from contract.http import MATCH_PATH
-from contract.messages import DebugInfo
 from contract.terms import LIVENESS_ORDER
 
 

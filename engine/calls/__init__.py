@@ -1,14 +1,14 @@
 """The calls: one module per kind of call. Lists of outcomes come from this package, kinds and stages from
 contract.kinds.
 
-To add a kind, define its request and answer in contract.messages, write its module in this package, and add its
-instance to `CALLS`.
+To add a kind, define its request (contract.requests) and its answer (contract.answers), write its module in this
+package, and add its instance to `CALLS`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from contract.messages import Request
+from contract.requests import Request
 from engine.calls.call import Call, Change, Query
 from engine.calls.compare import CompareCall
 from engine.calls.delete import DeleteCall

@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar
 
+from contract.answers import Answer
 from contract.errors import Refusal, Refused
 from contract.events import Event
 from contract.evidence import Evidence
-from contract.messages import Answer
 from contract.people.records import PersonRecord
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision, PeopleNow, Prepared, refuse_change
 from engine.calls.reporting import Circumstances

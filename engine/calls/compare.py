@@ -11,11 +11,12 @@ from typing import Literal, get_args
 
 from msgspec import structs
 
+from contract.answers import CompareAnswer, CompareDebug
 from contract.errors import Refusal
 from contract.events import Event
 from contract.findings import CardFindings
 from contract.kinds import kind_of
-from contract.messages import CompareAnswer, CompareDebug, CompareRequest
+from contract.requests import CompareRequest
 from engine.calls.call import Query
 from engine.calls.reporting import (
     PICTURE_OUTCOMES,

@@ -1,10 +1,11 @@
 """Delete: delete a person with all faces and photos (DELETE of users)."""
 
+from contract.answers import Answer, DeletedAnswer
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
-from contract.messages import Answer, DeletedAnswer, DeleteRequest
 from contract.people.keys import FaceKey, parse_key, photo_key
+from contract.requests import DeleteRequest
 from engine.calls.call import Change
 from engine.calls.people import (
     NOTHING_PREPARED,

@@ -1,7 +1,7 @@
 """What a match demands of its picture: the strictest of the demands of the request, the policy and the device. Pure."""
 
-from contract.messages import MatchRequest
 from contract.people.site import DeviceRecord
+from contract.requests import MatchRequest
 from contract.terms import LIVENESS_ORDER, QUALITY_ORDER, LivenessMode, QualityLevel
 from engine.look import Wanted
 from engine.policy import Policy

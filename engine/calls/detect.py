@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
+from contract.answers import DetectAnswer
 from contract.errors import Code, PictureRefused, Refusal, Refused
 from contract.events import Event
 from contract.findings import DetectedFace, HeadAngles
 from contract.kinds import kind_of
-from contract.messages import DetectAnswer, DetectRequest
+from contract.requests import DetectRequest
 from engine.calls.call import Query
 from engine.calls.reporting import Circumstances, face_box, outcome_of
 from engine.context import Context

@@ -9,22 +9,16 @@ from dataclasses import replace
 
 from msgspec import structs
 
+from contract.answers import Answer, DevicesAnswer, FailedDevice, NamedDevice
 from contract.calls.names import DEVICE
+from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.ids import made_id
 from contract.kinds import kind_of
-from contract.messages import (
-    Answer,
-    DeviceChange,
-    DevicesAnswer,
-    DevicesRequest,
-    FailedDevice,
-    NamedDevice,
-    encode,
-)
 from contract.people.keys import SiteKey, site_key
 from contract.people.site import DeviceRecord, Site
+from contract.requests import DeviceChange, DevicesRequest
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION, PHOTO_DEVICE
 from engine.calls.call import Change
 from engine.calls.people import (

@@ -11,14 +11,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from contract.answers import Answer, PersonAnswer
+from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
-from contract.messages import Answer, EnrolRequest, PersonAnswer, encode
 from contract.people.keys import image_id, person_key, photo_key, site_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord, PhotoRecord
 from contract.people.site import PermissionRecord, Site, site_key_of
 from contract.people.validity import is_ordered
+from contract.requests import EnrolRequest
 from contract.terms import DEFAULT_GROUP
 from contract.vectors import Vector
 from engine.calls.call import Change

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
+from contract.answers import FiqaAnswer
 from contract.errors import Refusal
 from contract.events import Event
 from contract.findings import FaceQuality, MeasuredItem
 from contract.kinds import kind_of
-from contract.messages import FiqaAnswer, FiqaRequest
+from contract.requests import FiqaRequest
 from engine.calls.call import Query
 from engine.calls.reporting import Circumstances, check_results, face_box, outcome_of
 from engine.context import Context

@@ -1,12 +1,13 @@
 """Group: create, change or delete a group of people (POST, PUT and DELETE of groups)."""
 
+from contract.answers import GroupAnswer
 from contract.errors import Code, Refused
 from contract.ids import made_id
 from contract.kinds import kind_of
-from contract.messages import GroupAnswer, GroupRequest
 from contract.people.keys import SiteKey
 from contract.people.records import PersonRecord
 from contract.people.site import GroupRecord
+from contract.requests import GroupRequest
 from contract.terms import DEFAULT_GROUP
 from engine.calls.people import ChangeDecision, PeopleNow
 from engine.calls.scopes import ScopeCall, deleted, described, require_room_for, stored, with_this_only

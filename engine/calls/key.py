@@ -2,13 +2,15 @@
 
 from msgspec import structs
 
+from contract.answers import Answer, KeyAnswer
+from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.ids import made_id
 from contract.kinds import kind_of
-from contract.messages import Answer, KeyAnswer, KeyRequest, encode
 from contract.people.keys import site_key
 from contract.people.site import KeyRecord, Site, site_key_of
+from contract.requests import KeyRequest
 from engine.calls.call import Change
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision, PeopleNow, Prepared, refuse_change
 from engine.calls.reporting import Circumstances

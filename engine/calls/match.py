@@ -8,13 +8,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 from msgspec import structs
 
+from contract.answers import MatchAnswer
 from contract.errors import Refusal, Refused
 from contract.events import Event, EventScope
 from contract.evidence import Evidence, EvidenceCandidate
 from contract.kinds import kind_of
-from contract.messages import MatchAnswer, MatchRequest
 from contract.people.records import PersonRecord
 from contract.people.site import Site
+from contract.requests import MatchRequest
 from contract.terms import DEFAULT_GROUP, STRANGER
 from contract.vectors import Vector
 from engine.calls.call import Query

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 from msgspec import structs
 
+from contract.answers import MembersAnswer
+from contract.codec import encode
 from contract.errors import Code, Refused
 from contract.kinds import kind_of
-from contract.messages import MembersAnswer, MembersRequest, encode
 from contract.people.keys import person_key
 from contract.people.records import PersonRecord
 from contract.people.site import GroupRecord, Site
+from contract.requests import MembersRequest
 from engine.calls.people import ChangeDecision, PeopleNow
 from engine.calls.scopes import ScopeCall
 from engine.policy import Policy

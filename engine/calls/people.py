@@ -8,12 +8,14 @@ from typing import Protocol
 
 from msgspec import structs
 
+from contract.answers import Answer, DeletedAnswer, PersonAnswer
+from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event, EventScope
-from contract.messages import Answer, DeletedAnswer, PersonAnswer, PersonRequest, encode
 from contract.people.keys import face_key, person_key, photo_key
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
 from contract.people.site import Site
+from contract.requests import PersonRequest
 from contract.vectors import Vector
 from engine.calls.reporting import Circumstances, check_results, text_or_empty
 from engine.context import Context

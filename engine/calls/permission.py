@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping
 
 from msgspec import structs
 
+from contract.answers import PermissionAnswer
 from contract.errors import Code, Refused
 from contract.ids import made_id
 from contract.kinds import kind_of
-from contract.messages import PermissionAnswer, PermissionRequest
 from contract.people.keys import SiteKey
 from contract.people.records import PersonRecord
 from contract.people.site import PermissionRecord, Site
+from contract.requests import PermissionRequest
 from contract.terms import DEFAULT_PERMISSION
 from engine.calls.people import ChangeDecision, PeopleNow
 from engine.calls.scopes import ScopeCall, deleted, described, require_room_for, stored, with_this_only

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from contract.messages import EnrolRequest
+from contract.requests import EnrolRequest
 from contract.terms import DEFAULT_GROUP, PERSON_EMPLOYEE
 from contract.vectors import Vector
 from engine.gallery.people import KnownPerson

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, overload
 
+from contract.answers import DebugInfo, RefusedAnswer
 from contract.errors import Code, Refusal
 from contract.events import ErrorInfo, Event, RequestPlace, Threshold
 from contract.findings import CheckResult, FaceBox, LivenessResult, PictureSize
-from contract.messages import DebugInfo, RefusedAnswer
 from engine.look import Findings
 from engine.policy import Policy
 from engine.threshold import AppliedThreshold

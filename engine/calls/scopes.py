@@ -13,12 +13,14 @@ from typing import Any, ClassVar, TypeVar
 
 from msgspec import structs
 
+from contract.answers import Answer
+from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
-from contract.messages import Answer, ScopeRequest, encode
 from contract.people.keys import SiteKey, site_key
 from contract.people.records import PersonRecord
 from contract.people.site import GroupRecord, PermissionRecord, site_key_of
+from contract.requests import ScopeRequest
 from engine.calls.call import Change
 from engine.calls.people import (
     NOTHING_PREPARED,

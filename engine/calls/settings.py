@@ -9,12 +9,14 @@ from typing import Any
 
 from msgspec import structs
 
+from contract.answers import Answer, SettingsAnswer
+from contract.codec import encode
 from contract.errors import Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
-from contract.messages import Answer, SettingsAnswer, SettingsRequest, encode
 from contract.people.keys import site_key
 from contract.people.site import Site, site_key_of
+from contract.requests import SettingsRequest
 from contract.site_settings import SCORE_AT_THRESHOLD, SCORES, SITE_SETTINGS, laid_over, with_values
 from engine.calls.call import Change
 from engine.calls.people import (

@@ -5,10 +5,10 @@ The waiting client is answered with an error, and an event records that.
 
 from dataclasses import dataclass, field
 
+from contract.answers import Answer
 from contract.errors import Code, Refusal
 from contract.events import Event
 from contract.kinds import UNREADABLE_KIND
-from contract.messages import Answer
 from engine.calls.call import Query
 from engine.calls.reporting import Circumstances
 from engine.context import Context

@@ -6,11 +6,12 @@ sends it repeats it until nothing is left.
 
 from dataclasses import dataclass, field, replace
 
+from contract.answers import Answer, WipedAnswer
 from contract.errors import Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
-from contract.messages import Answer, WipedAnswer, WipeRequest
 from contract.people.keys import SiteKey, person_key, site_key
+from contract.requests import WipeRequest
 from engine.calls.call import Change
 from engine.calls.people import (
     NOTHING_PREPARED,

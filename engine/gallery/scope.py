@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from contract.errors import Code, Refusal, Refused
-from contract.messages import MatchRequest
 from contract.people.site import DeviceRecord, GroupRecord, Site
+from contract.requests import MatchRequest
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION, PHOTO_DEVICE
 from engine.gallery.port import Scope
 from engine.policy import Policy

@@ -10,13 +10,14 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from broker.keyed import KeyedReader
+from contract.answers import Answer, Reply
 from contract.calls.declaration import Declaration, Values
 from contract.http import GALLERY_VERSION_HEADER
-from contract.messages import Answer, Reply, Request
 from contract.people.listing import ListedPage, PeopleFilter
 from contract.people.records import PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
+from contract.requests import Request
 from contract.roles import Role
 from contract.site_settings import Configured
 from ingest.call import Call

@@ -2,9 +2,10 @@
 
 from msgspec import UNSET
 
+from contract.answers import CompareAnswer
 from contract.calls.compare import COMPARE, CompareResult
 from contract.calls.declaration import Values
-from contract.messages import CompareAnswer, CompareRequest
+from contract.requests import CompareRequest
 from ingest.api.binding import Binding, Services, ask, compare_times, request_of
 from ingest.call import Call
 from ingest.pictures import PictureField

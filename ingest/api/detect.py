@@ -5,12 +5,13 @@ from typing import Any
 
 from msgspec import UNSET
 
+from contract.answers import DetectAnswer
 from contract.calls.declaration import Declaration, Values
 from contract.calls.detect import DETECT, FoundFace, PersonAttribute
 from contract.calls.fiqa import HeadPose
 from contract.calls.shared import Data
 from contract.findings import Attributes, DetectedFace, FaceBox
-from contract.messages import DetectAnswer, DetectRequest
+from contract.requests import DetectRequest
 from ingest.api.binding import Binding, Services, ask, request_of
 from ingest.call import Call
 from ingest.pictures import PictureField

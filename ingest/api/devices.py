@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from msgspec import UNSET, UnsetType
 
+from contract.answers import DevicesAnswer
 from contract.calls.declaration import Declaration, Values
 from contract.calls.devices import (
     CHANGE,
@@ -27,8 +28,8 @@ from contract.calls.devices import (
 from contract.calls.rules import param_error
 from contract.calls.shared import Data
 from contract.errors import Code, Refused
-from contract.messages import DeviceChange, DevicesAnswer, DevicesRequest, SiteAction
 from contract.people.site import DeviceRecord, Site
+from contract.requests import DeviceChange, DevicesRequest, SiteAction
 from contract.terms import PHOTO_DEVICE
 from ingest.api.binding import Binding, Services, ask, read_url, request_of, up_to_date, version_header
 from ingest.call import Call

@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 
+from contract.answers import FiqaAnswer
 from contract.calls.declaration import Declaration, Values
 from contract.calls.fiqa import FIQA, AssessedFace, Scores
 from contract.calls.shared import Data
 from contract.findings import CheckResult, FaceQuality, MeasuredItem
-from contract.messages import FiqaAnswer, FiqaRequest
+from contract.requests import FiqaRequest
 from ingest.api.binding import Binding, Services, ask, request_of
 from ingest.api.detect import corners
 from ingest.call import Call

@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET
 
+from contract.answers import GroupAnswer, MembersAnswer
 from contract.calls.declaration import Declaration
 from contract.calls.groups import (
     ADD_MEMBERS,
@@ -28,8 +29,8 @@ from contract.calls.rules import param_error
 from contract.calls.scopes import Described
 from contract.calls.shared import Data
 from contract.errors import Code, Refusal
-from contract.messages import GroupAnswer, GroupRequest, MembersAnswer, MembersRequest
 from contract.people.listing import PeopleFilter
+from contract.requests import GroupRequest, MembersRequest
 from ingest.api.binding import Binding, Services, read_body, read_url, request_of, send, up_to_date, version_header
 from ingest.api.scopes import described, find, page_of, selected
 from ingest.call import Call

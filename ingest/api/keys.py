@@ -1,10 +1,11 @@
 """The handlers of the calls that create, list and delete API keys."""
 
+from contract.answers import KeyAnswer
 from contract.calls.declaration import Values
 from contract.calls.keys import CREATE_KEY, DELETE_KEY, LIST_KEYS, CreatedKey, KeyList, ListedKey
 from contract.calls.shared import Data
-from contract.messages import KeyAnswer, KeyRequest
 from contract.people.site import KeyRecord
+from contract.requests import KeyRequest
 from ingest.api.binding import Binding, Services, ask, request_of
 from ingest.call import Call
 from ingest.exchange import timed_out

@@ -2,10 +2,11 @@
 
 from msgspec import UNSET
 
+from contract.answers import MatchAnswer
 from contract.calls.declaration import Values
 from contract.calls.match import MATCH, MatchResult
 from contract.calls.rules import param_error
-from contract.messages import MatchAnswer, MatchRequest
+from contract.requests import MatchRequest
 from ingest.api.binding import Binding, Services, ask, compare_times, request_of
 from ingest.call import Call
 from ingest.pictures import PictureField, to_base64

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from contract.answers import DeletedAnswer, PersonAnswer, Reply
 from contract.calls.declaration import Values
 from contract.calls.people import (
     CHANGE,
@@ -26,10 +27,10 @@ from contract.calls.rules import param_error
 from contract.calls.shared import Data, Pagination
 from contract.errors import Code, Refusal, Refused
 from contract.http import UNCHANGED_HEADER
-from contract.messages import DeletedAnswer, DeleteRequest, EnrolRequest, PersonAnswer, Reply
 from contract.people.listing import ListedPage, PeopleFilter
 from contract.people.records import PersonRecord
 from contract.people.site import Site
+from contract.requests import DeleteRequest, EnrolRequest
 from ingest.api.binding import Binding, Services, ask, read_body, read_url, request_of, up_to_date, version_header
 from ingest.api.photos import enrolled_photo, whole_info
 from ingest.call import Call

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Literal
 
+from contract.answers import PermissionAnswer
 from contract.calls.declaration import Declaration
 from contract.calls.permissions import (
     CHANGE_PERMISSION,
@@ -18,7 +19,7 @@ from contract.calls.permissions import (
 )
 from contract.calls.scopes import Described
 from contract.calls.shared import Data
-from contract.messages import PermissionAnswer, PermissionRequest
+from contract.requests import PermissionRequest
 from ingest.api.binding import Binding, Services, read_body, read_url, request_of, send, up_to_date, version_header
 from ingest.api.scopes import described, find, page_of, selected
 from ingest.call import Call

@@ -7,6 +7,7 @@ read, and from those of its own operator; so give all roles the same settings.
 from collections.abc import Mapping
 from typing import Any
 
+from contract.answers import SettingsAnswer
 from contract.calls.declaration import Values
 from contract.calls.rules import param_error
 from contract.calls.settings import (
@@ -25,7 +26,7 @@ from contract.calls.settings import (
 )
 from contract.calls.shared import Data
 from contract.errors import Code, Refused
-from contract.messages import SettingsAnswer, SettingsRequest
+from contract.requests import SettingsRequest
 from contract.site_settings import (
     EVENT_CONTENT_TYPE,
     EVENT_PERIOD,

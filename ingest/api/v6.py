@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
+from contract.answers import CompareAnswer, DevicesAnswer, MatchAnswer, PermissionAnswer, PersonAnswer
 from contract.calls.declaration import Values
 from contract.calls.fiqa import AssessedFace
 from contract.calls.names import DEVICE
@@ -40,23 +41,18 @@ from contract.calls.v6_rules import CONFIGS, USER_TYPES, UserType
 from contract.errors import Code, Refused
 from contract.findings import DetectedFace
 from contract.ids import made_id
-from contract.messages import (
-    CompareAnswer,
+from contract.people.keys import image_id
+from contract.requests import (
     CompareRequest,
     DetectRequest,
     DeviceChange,
-    DevicesAnswer,
     DevicesRequest,
     EnrolRequest,
     FiqaRequest,
-    MatchAnswer,
     MatchRequest,
-    PermissionAnswer,
     PermissionRequest,
-    PersonAnswer,
     SettingsRequest,
 )
-from contract.people.keys import image_id
 from contract.site_settings import SITE_SETTINGS
 from contract.terms import DEFAULT_GROUP, PHOTO_DEVICE
 from ingest.api.binding import Binding, Services, ask, compare_times, read_body, request_of, version_header

@@ -17,7 +17,7 @@ import pytest
 
 from broker.embedded import open_embedded
 from broker.port import Broker, Record, Start
-from contract.messages import decode_request
+from contract.requests import decode_request
 from contract.topics import Topics
 from tests.support.commands import run, start
 from tests.support.faces import photo

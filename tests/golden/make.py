@@ -24,7 +24,8 @@ import numpy as np
 import pybase64
 
 from broker.port import NewRecord
-from contract.messages import MatchRequest, encode
+from contract.codec import encode
+from contract.requests import MatchRequest
 from engine.vision.networks.standin import draw_face
 from picturematch.opening import open_broker
 from picturematch.settings import Settings, load_settings

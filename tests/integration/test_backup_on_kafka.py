@@ -17,7 +17,8 @@ from aiokafka.structs import OffsetAndMetadata
 
 from broker.embedded import LogFileReader
 from broker.kafka import open_kafka
-from contract.messages import MatchRequest, encode
+from contract.codec import encode
+from contract.requests import MatchRequest
 from contract.topics import Topics
 from picturematch.settings import Settings, load_settings
 from picturematch.wiring import run_system

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from broker.embedded import EmbeddedBroker, open_embedded
 from broker.port import NewRecord
-from contract.messages import Headers
+from contract.requests import Headers
 from picturematch.__main__ import cli
 from tests.integration.test_processor import TOPICS, dead_letters, enrol, match, read_all, record_of, running
 from tests.support.commands import run

@@ -7,7 +7,8 @@ from typing import Any
 
 from broker.kafka import KafkaConfig, open_kafka
 from broker.port import NewRecord, Reader, Start
-from contract.messages import DeadLetter, Headers, decode_dead_letter
+from contract.dead_letters import DeadLetter, decode_dead_letter
+from contract.requests import Headers
 from contract.topics import Topics
 from tests.support.commands import finish, run, start
 

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 
 from broker.port import NewRecord
+from contract.codec import encode
 from contract.http import DEVICES_PATH, MATCH_PATH, USERS_PATH
-from contract.messages import encode
 from contract.people.keys import SiteKey, site_key
 from contract.people.site import DeviceRecord, GroupRecord
 from engine.vision.networks.standin import draw_face

@@ -9,10 +9,11 @@ import aiohttp
 import msgspec
 
 from broker.embedded import check_log, open_embedded
+from contract.answers import PersonAnswer, decode_reply
 from contract.events import decode_event
 from contract.evidence import decode_evidence
-from contract.messages import EnrolRequest, MatchRequest, PersonAnswer, decode_reply, decode_request
 from contract.people.records import FaceRecord, PhotoRecord
+from contract.requests import EnrolRequest, MatchRequest, decode_request
 from contract.topics import Topics
 from tests.faults.test_serve import MATCH, USERS, enrol_body, match_body, post, read_all, serving
 from tests.support.commands import run

@@ -7,7 +7,7 @@ import orjson
 
 from contract.configs import Checkpoint
 from contract.evidence import decode_evidence
-from contract.messages import Headers
+from contract.requests import Headers
 from contract.topics import Topics
 from engine.policy import Policy
 from processor import processing

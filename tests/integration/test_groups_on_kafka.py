@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from broker.port import NewRecord, Start
+from contract.codec import encode
 from contract.http import GROUP_USERS_PATH, GROUPS_PATH, USERS_PATH
-from contract.messages import encode
 from contract.people.keys import face_key, person_key, photo_key, site_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord, PhotoRecord, PhotoReference
 from contract.people.site import GroupRecord, site_key_of

@@ -18,7 +18,8 @@ from broker.embedded import open_embedded
 from broker.port import NewRecord
 from capture.folder import CaptureFolder
 from contract.capture import CapturedDecision, CapturedRequest, CaptureLine
-from contract.messages import Headers, encode
+from contract.codec import encode
+from contract.requests import Headers
 from contract.topics import Topics
 from picturematch.settings import Settings
 from tests.faults.test_serve import MATCH, USERS, Server, serving

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from contract.messages import MatchRequest, encode
+from contract.codec import encode
+from contract.requests import MatchRequest
 from contract.topics import Topics
 from picturematch.settings import Settings, load_settings
 from picturematch.wiring import run_system

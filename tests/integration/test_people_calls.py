@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 
 from broker.port import NewRecord
+from contract.codec import encode
 from contract.http import MATCH_PATH, USERS_PATH
-from contract.messages import encode
 from contract.people.keys import site_key
 from contract.people.site import DeviceRecord, GroupRecord, PermissionRecord, SiteRecord, site_key_of
 from engine.calls.enrol import EnrolCall

@@ -26,19 +26,11 @@ from broker.port import (
     Start,
 )
 from broker.table import TableFollower
+from contract.answers import Reply, decode_reply
+from contract.codec import encode
+from contract.dead_letters import DeadLetter, decode_dead_letter
 from contract.errors import Code
-from contract.messages import (
-    DeadLetter,
-    DeleteRequest,
-    EnrolRequest,
-    Headers,
-    MatchRequest,
-    Reply,
-    Request,
-    decode_dead_letter,
-    decode_reply,
-    encode,
-)
+from contract.requests import DeleteRequest, EnrolRequest, Headers, MatchRequest, Request
 from contract.topics import Topics
 from engine.gallery.people import People
 from engine.policy import Policy

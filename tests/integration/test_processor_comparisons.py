@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from broker.port import CommitFailed, NewRecord, RecordTooLarge
+from contract.answers import CompareAnswer, FiqaAnswer, RefusedAnswer, Reply
 from contract.errors import Code
 from contract.events import decode_event
-from contract.messages import CompareAnswer, CompareRequest, FiqaAnswer, FiqaRequest, Headers, RefusedAnswer, Reply
+from contract.requests import CompareRequest, FiqaRequest, Headers
 from contract.topics import Topics
 from tests.integration.test_dead_letters import broken_on_333_rows, retried
 from tests.integration.test_processor import (

@@ -14,7 +14,8 @@ from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
 from capture.record import Tally, Wanted, record
 from contract.capture import CaptureError, CaptureLine
-from contract.messages import CompareRequest, FiqaRequest, encode
+from contract.codec import encode
+from contract.requests import CompareRequest, FiqaRequest
 from sinks.console import Choice, print_events
 from sinks.jsonl import JsonlSink
 from sinks.runner import reading_at, run_sink

@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 
-from contract.messages import Headers, MatchRequest, encode
+from contract.codec import encode
+from contract.requests import Headers, MatchRequest
 from picturematch.wiring import run_system
 from tests.integration.test_offsets_on_kafka import Installation, metric
 from tests.integration.test_roles_on_kafka import MATCH, create_topics, encoded

@@ -19,7 +19,7 @@ from broker.embedded import open_embedded
 from broker.embedded.store import LOG_FILE
 from broker.port import Broker, GroupMember, NewRecord, Position
 from contract.errors import Code
-from contract.messages import DeleteRequest, Headers, Request
+from contract.requests import DeleteRequest, Headers, Request
 from contract.topics import Topics
 from tests.faults.test_serve import USERS, enrol_body, post, serving
 from tests.integration.test_processor import FailingBroker, Running, enrol, match, record_of, running

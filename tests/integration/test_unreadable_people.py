@@ -19,8 +19,10 @@ from msgspec import structs
 
 from broker.embedded import open_embedded
 from broker.port import Broker, NewRecord, Record, Start
-from contract.messages import EnrolRequest, Headers, MatchRequest, decode_dead_letter, encode
+from contract.codec import encode
+from contract.dead_letters import decode_dead_letter
 from contract.people.keys import face_key, person_key, photo_key
+from contract.requests import EnrolRequest, Headers, MatchRequest
 from contract.topics import Topics
 from engine.calls.enrol import EnrolCall
 from engine.gallery.pending import PendingPeople

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from contract.messages import MatchRequest
+from contract.requests import MatchRequest
 from engine.calls.match import MatchCall, MatchDecision
 from engine.context import Context
 from engine.gallery.people import People

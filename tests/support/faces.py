@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contract.messages import EnrolRequest
 from contract.pictures.digest import picture_digest
+from contract.requests import EnrolRequest
 from engine.calls import Call, Query
 from engine.calls.enrol import EnrolCall
 from engine.calls.people import ChangeDecision

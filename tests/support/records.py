@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 
 from broker.port import Broker, NewRecord, Position, TopicSpec
+from contract.codec import encode
 from contract.errors import Code
 from contract.events import ErrorInfo, Event, RequestPlace, Threshold, encode_event
-from contract.messages import EnrolRequest, MatchRequest, encode
+from contract.requests import EnrolRequest, MatchRequest
 from contract.topics import Topics
 
 TOPICS = Topics()

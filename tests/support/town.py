@@ -3,7 +3,7 @@
 from typing import Any
 
 from contract.errors import Code, Refusal
-from contract.messages import GroupRequest, MembersRequest, PermissionRequest, Request
+from contract.requests import GroupRequest, MembersRequest, PermissionRequest, Request
 from engine.calls import Change, call_of
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision
 from engine.gallery.pending import PendingPeople

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from contract.messages import encode
+from contract.codec import encode
 from contract.people.keys import face_key, person_key
 from contract.people.records import FaceRecord
 from tests.support.faces import MODELS

@@ -16,48 +16,50 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from broker.port import BrokerUnavailable, NewRecord, Record
-from contract.findings import Attributes, CheckResult, DetectedFace, FaceBox, FaceQuality, HeadAngles, MeasuredItem
-from contract.http import COMPARE_PATH, DEVICES_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
-from contract.messages import (
+from contract.answers import (
     Answer,
     CompareAnswer,
-    CompareRequest,
     DeletedAnswer,
-    DeleteRequest,
     DetectAnswer,
-    DetectRequest,
     DevicesAnswer,
-    DevicesRequest,
-    EnrolRequest,
     FiqaAnswer,
-    FiqaRequest,
     GroupAnswer,
-    GroupRequest,
-    Headers,
     KeyAnswer,
-    KeyRequest,
     MatchAnswer,
-    MatchRequest,
     MembersAnswer,
-    MembersRequest,
     NamedDevice,
     PermissionAnswer,
-    PermissionRequest,
     PersonAnswer,
     Reply,
-    Request,
     SettingsAnswer,
-    SettingsRequest,
     WipedAnswer,
-    WipeRequest,
-    decode_request,
-    encode,
 )
+from contract.codec import encode
+from contract.findings import Attributes, CheckResult, DetectedFace, FaceBox, FaceQuality, HeadAngles, MeasuredItem
+from contract.http import COMPARE_PATH, DEVICES_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
 from contract.people.keys import photo_key
 from contract.people.listing import ListedPage, Listing, PeopleFilter
 from contract.people.records import PersonRecord, PhotoRecord, PhotoReference
 from contract.people.site import Site as PeopleSite
 from contract.people.unreadable import UnreadableRecord
+from contract.requests import (
+    CompareRequest,
+    DeleteRequest,
+    DetectRequest,
+    DevicesRequest,
+    EnrolRequest,
+    FiqaRequest,
+    GroupRequest,
+    Headers,
+    KeyRequest,
+    MatchRequest,
+    MembersRequest,
+    PermissionRequest,
+    Request,
+    SettingsRequest,
+    WipeRequest,
+    decode_request,
+)
 from contract.topics import Topics
 from ingest.server import Ingress
 from tests.support.faulty_log import FaultyLog

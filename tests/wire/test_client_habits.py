@@ -9,7 +9,7 @@ import pytest
 from contract.calls.declaration import Declaration
 from contract.calls.rules import PICTURE
 from contract.calls.shared import EXAMPLE_PICTURE
-from contract.messages import Request
+from contract.requests import Request
 from ingest.api.listing import DECLARATIONS
 from tests.support.interface_document import name
 from tests.wire.harness import HttpReply, Serving, Site, add_person

@@ -7,19 +7,11 @@ from typing import Any
 
 import pytest
 
+from contract.answers import Answer, CompareAnswer, CompareDebug, DebugInfo, RefusedAnswer
 from contract.errors import Code
 from contract.http import COMPARE_PATH
-from contract.messages import (
-    Answer,
-    CompareAnswer,
-    CompareDebug,
-    CompareRequest,
-    DebugInfo,
-    Headers,
-    RefusedAnswer,
-    Request,
-)
 from contract.pictures.limits import PictureSettings
+from contract.requests import CompareRequest, Headers, Request
 from tests.wire.harness import HttpReply, Serving, Site, encoded, noise
 from tests.wire.test_bad_input import (
     NOT_A_BOOLEAN,

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from contract.answers import Answer, RefusedAnswer
 from contract.errors import Code
 from contract.http import DETECT_PATH
-from contract.messages import Answer, DetectRequest, RefusedAnswer, Request
+from contract.requests import DetectRequest, Request
 from tests.wire.harness import HttpReply, Serving, Site
 from tests.wire.test_bad_input import NOT_A_STRING, broken_pictures
 

@@ -4,20 +4,12 @@ from typing import Any
 
 import pytest
 
+from contract.answers import Answer, DevicesAnswer, FailedDevice, NamedDevice, RefusedAnswer
 from contract.errors import Code
 from contract.http import DEVICES_PATH
-from contract.messages import (
-    Answer,
-    DeviceChange,
-    DevicesAnswer,
-    DevicesRequest,
-    FailedDevice,
-    NamedDevice,
-    RefusedAnswer,
-    Request,
-)
 from contract.people.site import DeviceRecord
 from contract.people.unreadable import UnreadableRecord
+from contract.requests import DeviceChange, DevicesRequest, Request
 from tests.wire.harness import Serving, Site
 
 NOTE = "stored, but no video is read here: only devices of the type photo have matches"

@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import orjson
 import pytest
 
+from contract.answers import Answer
 from contract.http import MATCH_PATH
-from contract.messages import Answer, Request
+from contract.requests import Request
 from tests.support.waiting import until
 from tests.wire.harness import HttpReply, Serving, Site, answer_well, parse_replies
 

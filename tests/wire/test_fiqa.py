@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from contract.answers import Answer, FiqaAnswer, RefusedAnswer
 from contract.errors import Code
 from contract.findings import CheckResult, FaceBox, FaceQuality
 from contract.http import FIQA_V6_PATH
-from contract.messages import Answer, FiqaAnswer, FiqaRequest, RefusedAnswer, Request
 from contract.pictures.limits import PictureSettings
+from contract.requests import FiqaRequest, Request
 from tests.wire.harness import Serving, Site
 from tests.wire.test_bad_input import NOT_A_STRING, broken_pictures
 

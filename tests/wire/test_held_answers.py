@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 
 import orjson
 
+from contract.answers import Answer, MatchAnswer
 from contract.http import MATCH_PATH
-from contract.messages import Answer, MatchAnswer, MatchRequest, Request
+from contract.requests import MatchRequest, Request
 from ingest.answer import _Sliced
 from tests.support.waiting import until
 from tests.wire.harness import Serving, Site, answer_well, parse_replies

@@ -8,9 +8,9 @@ import pytest
 
 from contract.audit import Actor, AuditRecord, RefusedKeysRecord, decode_audit, read_actor
 from contract.http import KEYS_PATH, MATCH_PATH, USERS_PATH
-from contract.messages import Headers, KeyRequest
 from contract.people.keys import SiteKey
 from contract.people.site import KeyRecord
+from contract.requests import Headers, KeyRequest
 from contract.roles import Role
 from contract.topics import Topics
 from ingest.keys import digest

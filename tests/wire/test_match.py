@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
+from contract.answers import Answer, DebugInfo, MatchAnswer, RefusedAnswer
 from contract.errors import Code
 from contract.findings import Attributes, CheckResult, FaceBox, LivenessResult
 from contract.http import MATCH_PATH
-from contract.messages import Answer, DebugInfo, Headers, MatchAnswer, MatchRequest, RefusedAnswer, Request
+from contract.requests import Headers, MatchRequest, Request
 from tests.support.waiting import until
 from tests.wire.harness import Serving, Site, answer_well
 

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from broker.port import BrokerError, BrokerInUse, BrokerUnavailable, UnknownTopic
-from contract.messages import Answer, Request
+from contract.answers import Answer
+from contract.requests import Request
 from tests.support.waiting import until
 from tests.wire.harness import Serving, Site, answer_well
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import orjson
 
+from contract.answers import Answer, RefusedAnswer
 from contract.calls import devices, groups, keys, people, permissions, settings, wipe
 from contract.calls.declaration import Declaration
 from contract.http import FIQA_PATH, FIQA_V6_PATH, IMAGES_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
-from contract.messages import (
-    Answer,
+from contract.requests import (
     DeleteRequest,
     DevicesRequest,
     EnrolRequest,
@@ -21,7 +21,6 @@ from contract.messages import (
     KeyRequest,
     MembersRequest,
     PermissionRequest,
-    RefusedAnswer,
     Request,
     SettingsRequest,
     WipeRequest,

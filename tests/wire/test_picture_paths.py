@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from contract.messages import MatchRequest
 from contract.pictures.limits import PictureSettings
+from contract.requests import MatchRequest
 from ingest.paths import read_picture_file
 from tests.support.waiting import until
 from tests.wire.harness import Serving

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contract.http import MATCH_PATH
-from contract.messages import Headers
+from contract.requests import Headers
 from tests.wire.harness import HttpReply, Serving, Site
 
 AWAY: dict[str, Any] = {"trusted_networks": ()}

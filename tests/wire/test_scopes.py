@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from contract.answers import Answer, RefusedAnswer
 from contract.http import GROUP_IDS_PATH, GROUP_USERS_PATH, GROUPS_PATH, PERMISSION_IDS_PATH, PERMISSIONS_PATH
-from contract.messages import Answer, GroupRequest, MembersRequest, PermissionRequest, RefusedAnswer, Request
 from contract.people.site import GroupRecord, PermissionRecord
+from contract.requests import GroupRequest, MembersRequest, PermissionRequest, Request
 from tests.wire.harness import Serving, Site, add_person, answer_well
 
 PASS_TIMES = [{"days": [1, 2], "from": "08:00", "to": "18:00"}]

@@ -8,8 +8,9 @@ import orjson
 import pytest
 
 from broker.port import BrokerError, CommitFailed, RecordTooLarge
+from contract.answers import Answer
 from contract.http import KEYS_PATH, MATCH_PATH, USERS_PATH
-from contract.messages import Answer, Request
+from contract.requests import Request
 from ingest.server import CannotListen
 from tests.support.waiting import until
 from tests.wire.harness import HttpReply, Serving, Site, answer_well, parse_replies, unavailable

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from contract.answers import Answer, RefusedAnswer
 from contract.http import USERS_PATH
-from contract.messages import Answer, DeleteRequest, EnrolRequest, RefusedAnswer, Request
 from contract.people.site import GroupRecord, PermissionRecord
 from contract.pictures.limits import PictureSettings
+from contract.requests import DeleteRequest, EnrolRequest, Request
 from tests.support.waiting import until
 from tests.wire.harness import HttpReply, Serving, Site, add_person, answer_well
 

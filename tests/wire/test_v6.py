@@ -7,31 +7,25 @@ from typing import Any
 
 import pytest
 
+from contract.answers import Answer, CompareAnswer, DebugInfo, MatchAnswer, PersonAnswer, RefusedAnswer, SettingsAnswer
 from contract.calls.v6_rules import CONFIGS
 from contract.errors import Code
 from contract.findings import Attributes
 from contract.http import V6_PATH
 from contract.ids import made_id
-from contract.messages import (
-    Answer,
-    CompareAnswer,
+from contract.people.site import SettingRecord
+from contract.requests import (
     CompareRequest,
-    DebugInfo,
     DetectRequest,
     DeviceChange,
     DevicesRequest,
     EnrolRequest,
     FiqaRequest,
-    MatchAnswer,
     MatchRequest,
     PermissionRequest,
-    PersonAnswer,
-    RefusedAnswer,
     Request,
-    SettingsAnswer,
     SettingsRequest,
 )
-from contract.people.site import SettingRecord
 from tests.wire.harness import HttpReply, Serving, Site, add_person, answer_well
 from tests.wire.test_bad_input import NOT_A_STRING
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from contract.answers import Answer, WipedAnswer
 from contract.http import WIPE_DATA_PATH
-from contract.messages import Answer, Request, WipedAnswer, WipeRequest
+from contract.requests import Request, WipeRequest
 from tests.wire.harness import HttpReply, Serving, Site
 
 

@@ -8,7 +8,7 @@ from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
 from contract.capture import CaptureError, line_of
 from contract.events import RequestPlace
-from contract.messages import MatchRequest
+from contract.requests import MatchRequest
 from tests.support.records import match_request
 
 

@@ -2,7 +2,7 @@ from broker.port import Position
 from capture.record import Join
 from contract.capture import line_of
 from contract.events import RequestPlace
-from contract.messages import MatchRequest
+from contract.requests import MatchRequest
 from tests.support.records import event_of, match_request
 
 

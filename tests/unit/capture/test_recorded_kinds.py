@@ -4,7 +4,8 @@ from typing import Any
 
 from broker.port import Record
 from capture.record import match_call_of
-from contract.messages import FiqaRequest, MatchRequest, encode
+from contract.codec import encode
+from contract.requests import FiqaRequest, MatchRequest
 
 
 def record_of(value: bytes) -> Record:

@@ -4,9 +4,11 @@ from msgspec import structs
 
 from broker.kafka import latest_removal_ms
 from broker.port import ERASED, Position, Record, TopicSpec
+from contract.answers import MatchAnswer, Reply
+from contract.codec import encode
+from contract.dead_letters import DeadLetter
 from contract.events import encode_event
 from contract.evidence import Evidence, EvidenceCandidate
-from contract.messages import DeadLetter, MatchAnswer, Reply, encode
 from contract.people.keys import face_key, person_key, photo_key
 from contract.terms import Message
 from picturematch.erasure_report import Kept, Line, report, waits_with_faces

@@ -16,7 +16,8 @@ from contract.audit import (
     objects_of,
     read_actor,
 )
-from contract.messages import DeviceChange, encode
+from contract.codec import encode
+from contract.requests import DeviceChange
 from contract.terms import Message
 
 ADMINISTRATIVE = [

@@ -1,6 +1,6 @@
 """A person's record in memory: what decisions need, and the place of the rest."""
 
-from contract.messages import encode
+from contract.codec import encode
 from contract.people.directory import Directory
 from contract.people.keys import person_key
 from contract.people.records import PersonRecord, info_of

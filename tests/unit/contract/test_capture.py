@@ -16,8 +16,8 @@ from contract.capture import (
     parse_lines,
 )
 from contract.events import RequestPlace
-from contract.messages import MatchRequest
 from contract.pictures.digest import picture_digest
+from contract.requests import MatchRequest
 from tests.support.records import event_of, match_request, no_face
 
 PLACE = RequestPlace(topic="requests", partition=1, offset=12)

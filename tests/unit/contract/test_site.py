@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from contract.messages import encode
+from contract.codec import encode
 from contract.people.directory import Directory
 from contract.people.inventory import Inventory
 from contract.people.keys import NotReadable, SiteKey, parse_key, person_of, site_key

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.codec import encode
 from contract.errors import Code, Refused
-from contract.messages import encode
 from contract.people.keys import SiteKey
 from contract.people.site import SettingRecord, Site, read_site_record
 from contract.site_settings import (

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contract.messages import encode
+from contract.codec import encode
 from contract.people.keys import person_key, site_key
 from contract.people.site import DeviceRecord, GroupRecord, PermissionRecord, Site, site_key_of
 from engine.access import Check, explain

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from contract.errors import PictureUnreadable
-from contract.messages import MatchRequest
+from contract.requests import MatchRequest
 from engine.calls.match import MatchCall, MatchDecision
 from engine.vision.ports import Face, Image, ModelSet
 from models.errors import DamagedModel

@@ -9,9 +9,10 @@ import numpy as np
 import orjson
 import pytest
 
+from contract.answers import CompareAnswer, RefusedAnswer
 from contract.errors import Code, PictureUnreadable
 from contract.events import Event, encode_event, event_schema
-from contract.messages import CompareAnswer, CompareRequest, RefusedAnswer
+from contract.requests import CompareRequest
 from engine.calls.compare import CompareCall, CompareDecision
 from engine.policy import Policy
 from engine.threshold import LEVEL_FMR

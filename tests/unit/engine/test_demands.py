@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from contract.answers import RefusedAnswer
 from contract.errors import Code
-from contract.messages import MatchRequest, RefusedAnswer
 from contract.people.site import DeviceRecord, Site
+from contract.requests import MatchRequest
 from engine.calls.demands import wanted_of
 from engine.calls.match import MatchCall
 from engine.policy import Policy

@@ -8,10 +8,12 @@ import numpy as np
 import orjson
 import pytest
 
+from contract.answers import DetectAnswer, RefusedAnswer
+from contract.codec import encode
 from contract.errors import Code, PictureUnreadable
 from contract.events import Event, encode_event, event_schema
 from contract.findings import DetectedFace
-from contract.messages import DetectAnswer, DetectRequest, RefusedAnswer, decode_request, encode
+from contract.requests import DetectRequest, decode_request
 from engine.calls.detect import DetectCall
 from engine.context import Context
 from engine.vision.decode.jpeg import encode_jpeg

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from contract.answers import RefusedAnswer
 from contract.errors import Code
-from contract.messages import DeviceChange, DevicesRequest, RefusedAnswer
 from contract.people.site import DeviceRecord, GroupRecord, PermissionRecord, Site
 from contract.people.unreadable import UnreadableRecord
+from contract.requests import DeviceChange, DevicesRequest
 from engine.calls.call import Change
 from engine.calls.devices import DevicesCall
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from contract.errors import Code, Refusal
-from contract.messages import DeleteRequest, EnrolRequest
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference, photo_of
 from contract.people.site import GroupRecord, PermissionRecord, Site
+from contract.requests import DeleteRequest, EnrolRequest
 from engine.calls.delete import DeleteCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.people import ChangeDecision, Prepared, PreparedFace

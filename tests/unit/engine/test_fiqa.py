@@ -7,10 +7,11 @@ import jsonschema
 import orjson
 import pytest
 
+from contract.answers import FiqaAnswer, RefusedAnswer
 from contract.errors import Code, PictureUnreadable, Refusal
 from contract.events import Event, encode_event, event_schema
 from contract.findings import FaceQuality
-from contract.messages import FiqaAnswer, FiqaRequest, RefusedAnswer
+from contract.requests import FiqaRequest
 from engine.calls.fiqa import MOST_FACES, FiqaCall
 from engine.policy import Policy, QualityLimits
 from engine.vision.networks.standin import draw_face

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.messages import encode
+from contract.codec import encode
 from contract.people.keys import face_key, person_key
 from contract.people.listing import ListedPage, PeopleFilter
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference

@@ -2,11 +2,12 @@
 
 import pytest
 
+from contract.answers import KeyAnswer
 from contract.errors import Code
 from contract.ids import made_id
-from contract.messages import KeyAnswer, KeyRequest
 from contract.people.keys import SiteKey, parse_key
 from contract.people.site import KeyRecord, Site, read_site_record
+from contract.requests import KeyRequest
 from engine.calls import call_of
 from engine.calls import key as key_calls
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision

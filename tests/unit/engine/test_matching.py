@@ -8,9 +8,10 @@ import numpy as np
 import orjson
 import pytest
 
+from contract.answers import MatchAnswer, RefusedAnswer
 from contract.errors import Code
 from contract.events import encode_event, event_schema
-from contract.messages import MatchAnswer, MatchRequest, RefusedAnswer
+from contract.requests import MatchRequest
 from engine.calls.match import MatchCall, MatchDecision
 from engine.calls.reporting import cloud_event_headers
 from engine.policy import LivenessLimits, Policy

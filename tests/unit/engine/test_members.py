@@ -2,8 +2,8 @@
 
 import pytest
 
+from contract.answers import MembersAnswer
 from contract.errors import Code
-from contract.messages import MembersAnswer
 from contract.terms import DEFAULT_GROUP
 from engine.gallery.port import Scope
 from engine.policy import Policy

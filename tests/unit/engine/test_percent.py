@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from contract.messages import CompareAnswer, CompareRequest, MatchAnswer, MatchRequest, RefusedAnswer
+from contract.answers import CompareAnswer, MatchAnswer, RefusedAnswer
+from contract.requests import CompareRequest, MatchRequest
 from engine.calls.compare import CompareCall
 from engine.calls.match import MatchCall
 from engine.policy import Policy

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.messages import EnrolRequest
 from contract.people.records import PersonRecord, PhotoReference
+from contract.requests import EnrolRequest
 from engine.calls.repeated import repeated_face
 from engine.gallery.people import KnownPerson
 

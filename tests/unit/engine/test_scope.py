@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from contract.errors import Code, Refused
-from contract.messages import MatchRequest
 from contract.people.keys import SiteKey
 from contract.people.site import DeviceRecord, GroupRecord, PermissionRecord, Site
+from contract.requests import MatchRequest
 from engine.calls.match import MatchCall
 from engine.gallery.port import Scope
 from engine.gallery.scope import resolve_scope

@@ -6,19 +6,13 @@ from typing import Any, cast
 
 import pytest
 
+from contract.answers import GroupAnswer, PermissionAnswer
+from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
-from contract.messages import (
-    GroupAnswer,
-    GroupRequest,
-    MembersRequest,
-    PermissionAnswer,
-    PermissionRequest,
-    Request,
-    encode,
-)
 from contract.people.keys import site_key
 from contract.people.records import PersonRecord
 from contract.people.site import DeviceRecord, site_key_of
+from contract.requests import GroupRequest, MembersRequest, PermissionRequest, Request
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION
 from engine.calls import call_of
 from engine.calls.people import PEOPLE_UNREADABLE, PeopleNow

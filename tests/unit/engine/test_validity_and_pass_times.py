@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from contract.messages import MatchRequest
 from contract.people.site import DeviceRecord, PermissionRecord, Site
+from contract.requests import MatchRequest
 from engine.calls.match import MatchCall
 from engine.policy import Policy
 from tests.support.faces import Enrolled, context, outcome_of, photo

@@ -2,9 +2,11 @@
 
 import pytest
 
-from contract.messages import WipedAnswer, WipeRequest, encode
+from contract.answers import WipedAnswer
+from contract.codec import encode
 from contract.people.keys import site_key
 from contract.people.site import DeviceRecord, GroupRecord, SettingRecord, site_key_of
+from contract.requests import WipeRequest
 from engine.calls import wipe
 from engine.calls.people import NOTHING_PREPARED, PEOPLE_UNREADABLE, ChangeDecision
 from engine.calls.wipe import WipeCall

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.answers import Effort, RefusedAnswer, Reply
 from contract.errors import Code
-from contract.messages import Effort, RefusedAnswer, Reply
 from ingest.admission import Admission
 from ingest.line import Shed
 

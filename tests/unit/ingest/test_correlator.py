@@ -5,8 +5,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from broker.port import BrokerUnavailable, Headers, NewRecord
-from contract.messages import DeletedAnswer, Reply, encode
-from contract.messages import Headers as Names
+from contract.answers import DeletedAnswer, Reply
+from contract.codec import encode
+from contract.requests import Headers as Names
 from ingest.attendance import Attendance
 from ingest.correlator import Correlator, ReplyUndecodable
 from ingest.metrics import Metrics

@@ -70,7 +70,7 @@ def test_a_body_that_arrives_while_the_server_stops_still_has_its_deadline() -> 
 
 
 def test_a_refusal_of_a_newer_processor_is_an_internal_error() -> None:
-    from contract.messages import RefusedAnswer
+    from contract.answers import RefusedAnswer
 
     assert refused(RefusedAnswer(code=40099, message="new")).code is Code.INTERNAL_ERROR
 

@@ -2,7 +2,9 @@ import msgspec
 import pytest
 
 from broker.port import ERASED, NewRecord, Position, Record
-from contract.messages import DeadLetter, Headers, MatchRequest, RetryMark, decode_dead_letter, decode_request, encode
+from contract.codec import encode
+from contract.dead_letters import DeadLetter, RetryMark, decode_dead_letter
+from contract.requests import Headers, MatchRequest, decode_request
 from contract.topics import Topics
 from processor.dead_letters import Register, retry
 from processor.envelope import envelope_of

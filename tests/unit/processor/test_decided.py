@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from broker.port import Broker, NewRecord, Position, TopicSpec
+from contract.codec import encode
 from contract.events import encode_event
-from contract.messages import MatchRequest, encode
+from contract.requests import MatchRequest
 from processor.decided import Decided
 from tests.contract.embedded_make import EmbeddedMake
 from tests.support.records import TOPICS, event_of, match_request

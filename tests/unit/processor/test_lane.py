@@ -7,9 +7,10 @@ import orjson
 import pytest
 
 from broker.port import CommitFailed, FollowUp, NewRecord, Position, Record
-from contract.messages import EnrolRequest, encode
+from contract.codec import encode
 from contract.people.keys import person_key
 from contract.people.records import PersonRecord
+from contract.requests import EnrolRequest
 from contract.topics import Topics
 from engine.calls.enrol import EnrolCall
 from engine.context import Contexts

@@ -7,19 +7,12 @@ import numpy as np
 import pytest
 
 from broker.port import Record
+from contract.answers import decode_reply
 from contract.audit import MOST_OBJECTS, Actor, ChangeRecord, decode_audit, objects_of
 from contract.errors import Code, Refusal
 from contract.events import ErrorInfo, decode_event
 from contract.evidence import decode_evidence
-from contract.messages import (
-    CompareRequest,
-    DeleteRequest,
-    EnrolRequest,
-    FiqaRequest,
-    MatchRequest,
-    MembersRequest,
-    decode_reply,
-)
+from contract.requests import CompareRequest, DeleteRequest, EnrolRequest, FiqaRequest, MatchRequest, MembersRequest
 from contract.topics import Topics
 from engine.calls import call_of
 from engine.calls.people import ChangeDecision
