@@ -1,10 +1,15 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support import chromium
 from tests.support.kafka import kafka_for_tests, missing, own_kafka
 from tests.support.kafka_dev import DevBroker
+
+# A test never depends on the speed of the machine.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 _BROKERS = {"kafka_bootstrap", "kafka_to_break"}
 

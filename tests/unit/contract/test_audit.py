@@ -5,7 +5,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from contract import messages
+from contract import requests
 from contract.audit import (
     Actor,
     ChangeRecord,
@@ -53,7 +53,7 @@ def test_every_administrative_request_names_its_objects_and_its_action(kind: typ
 
 
 def test_an_update_of_a_person_is_a_change_and_what_is_no_request_names_nothing():
-    update = messages.EnrolRequest(request_id="r", received_time_s=1.0, identity_id="a", update=True)
+    update = requests.EnrolRequest(request_id="r", received_time_s=1.0, identity_id="a", update=True)
     assert action_of(update) == "change"
     assert (objects_of(object()), action_of(object())) == ((), None)
 
@@ -86,4 +86,4 @@ def test_a_caller_with_a_role_that_does_not_exist_is_nobody():
 
 
 def test_every_request_type_is_considered():
-    assert {kind for kind in get_args(messages.Request) if kind.administrative} <= set(ADMINISTRATIVE)
+    assert {kind for kind in get_args(requests.Request) if kind.administrative} <= set(ADMINISTRATIVE)

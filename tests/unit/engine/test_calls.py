@@ -1,6 +1,6 @@
 """The list of the calls: what is derived from it, and that each call keeps to what the list says."""
 
-from contract import messages
+from contract import requests
 from contract.kinds import EVENT_KINDS, PEOPLE_KINDS, REQUEST_TYPES, STAGES
 from engine.calls import CALLS, KINDS, OUTCOMES, UNREADABLE, Change, Query, call_of
 from engine.calls.unreadable import UnreadableRequest
@@ -26,5 +26,5 @@ def test_kinds_are_named_once_and_stages_follow_them() -> None:
 
 
 def test_the_call_of_a_request_has_its_kind() -> None:
-    deletion = messages.DeleteRequest(request_id="r", identity_id="p", received_time_s=1.0)
+    deletion = requests.DeleteRequest(request_id="r", identity_id="p", received_time_s=1.0)
     assert call_of(deletion).kind == "delete"
