@@ -27,6 +27,10 @@ class NoAnswer(Exception):
         return CannotRun(f"{self}" if self.reached else f"{self}; start one with: picturematch serve")
 
 
+class UnknownCall(CannotRun):
+    """The server does not know the URL of the call."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerAnswer:
     """A JSON answer of the server.
@@ -68,12 +72,15 @@ class Client:
         url: The URL of the server, http or https; it may have a path.
         api_key: Sent as X-API-Key.
         timeout_s: The time limit of one whole call.
+        kind: The kind of server that is expected at the URL, for messages.
 
     Raises:
         CannotRun: the URL is not valid.
     """
 
-    def __init__(self, url: str, *, api_key: str | None = None, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, url: str, *, api_key: str | None = None, timeout_s: float = 10.0, kind: str = "a PictureMatch server"
+    ) -> None:
         try:
             parsed = URL(url)
         except ValueError:
@@ -81,6 +88,7 @@ class Client:
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise CannotRun("the URL must look like http://127.0.0.1:5555")
         self.url = url.rstrip("/")
+        self._kind = kind
         self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": api_key} if api_key else {})
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._session: aiohttp.ClientSession | None = None
@@ -96,23 +104,60 @@ class Client:
             await self._session.close()
 
     async def post(self, call: str, body: Mapping[str, Any], replay_of: str | None = None) -> ServerAnswer:
-        """Post a JSON body to the path `call` and return the answer.
+        """Post a JSON body to the path `call` and return the answer; see `call`.
 
         `replay_of`: the id of an earlier request, which marks the call as a replay of that request.
+        """
+        marks = {} if replay_of is None else {REPLAY_OF_HEADER: replay_of}
+        return await self.call("POST", call, body, headers=marks)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ServerAnswer:
+        """Make a call, with a JSON body unless `body` is None, and return the answer.
 
         Raises:
             NoAnswer: there was no connection, no answer in time, or only an error of a gateway.
-            CannotRun: the server demands an API key, or is not a PictureMatch server.
+            CannotRun: the server demands an API key, does not know the call (`UnknownCall`), or is not a PictureMatch
+                server.
         """
+        data = None if body is None else orjson.dumps(body)
+        status, answered, content = await self._request(method, path, data, query, headers or {})
+        answer = self._understood(status, content, answered.get("Retry-After"))
+        return replace(answer, unchanged=answered.get(UNCHANGED_HEADER) == "true")
+
+    async def fetch(self, path: str) -> bytes | None:
+        """Return the bytes of the picture at a path, or None where the answer is no picture.
+
+        Raises:
+            NoAnswer: there was no connection, or no answer in time.
+        """
+        status, answered, content = await self._request("GET", path, None, None, {})
+        is_picture = status == 200 and answered.get("Content-Type", "").startswith("image/")
+        return content if is_picture and content else None
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+    ) -> tuple[int, Mapping[str, str], bytes]:
         if self._session is None:
             raise RuntimeError("enter the client before use")
-        marks = {} if replay_of is None else {REPLAY_OF_HEADER: replay_of}
+        url, sent = self.url + path, {**self._headers, **headers}
         try:
-            async with self._session.post(
-                self.url + call, data=orjson.dumps(body), headers=self._headers | marks, allow_redirects=False
+            async with self._session.request(
+                method, url, data=data, params=query, headers=sent, allow_redirects=False
             ) as response:
-                answer = self._understood(response.status, await response.read(), response.headers.get("Retry-After"))
-                return replace(answer, unchanged=response.headers.get(UNCHANGED_HEADER) == "true")
+                return response.status, response.headers, await response.read()
         except aiohttp.ClientConnectorError as error:
             raise NoAnswer(f"no server can be reached at {self.url}", reached=False) from error
         except TimeoutError as error:
@@ -128,7 +173,7 @@ class Client:
         if not isinstance(fields, dict):
             if status >= 500:
                 raise NoAnswer(f"HTTP {status} without a JSON answer", reached=True)
-            raise CannotRun(f"{self.url} did not answer as a PictureMatch server does (HTTP {status}); check the URL")
+            raise CannotRun(f"{self.url} did not answer as {self._kind} does (HTTP {status}); check the URL")
         error = fields.get("error")
         error = error if isinstance(error, dict) else {}
         code = error.get("code") if isinstance(error.get("code"), int) else None
@@ -138,7 +183,7 @@ class Client:
                 f" (the server's message: {error.get('message', 'none')})"
             )
         if code == Code.NOT_FOUND or (status == 404 and code is None):
-            raise CannotRun(f"the server at {self.url} does not know this call; check the URL")
+            raise UnknownCall(f"the server at {self.url} does not know this call; check the URL")
         return ServerAnswer(status, fields, code, str(error.get("message", "")), _seconds(retry_after))
 
 
