@@ -38,13 +38,13 @@ def embedding(face: int) -> np.ndarray:
     return MODELS.embedder(draw_face(face, SIDE), whole).vector
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Person:
     """`groups` and `permissions` by id; ids of what was deleted may remain."""
 
     face: int
-    groups: set[str]
-    permissions: set[str]
+    groups: frozenset[str]
+    permissions: frozenset[str]
 
 
 @dataclass
@@ -55,6 +55,10 @@ class Model:
     permissions: dict[str, str] = field(default_factory=lambda: {DEFAULT_PERMISSION: DEFAULT_PERMISSION})
     people: dict[str, Person] = field(default_factory=dict)
     devices: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def copy(self) -> "Model":
+        """A model that keeps its present state whatever becomes of this one."""
+        return Model(dict(self.groups), dict(self.permissions), dict(self.people), dict(self.devices))
 
     def answer(self, who: str, device: str, group: str | None, permission: str | None) -> str | Code:
         """The identity_id that a match with the face of `who` must find, "" for a stranger, or the code of an error."""
@@ -85,8 +89,9 @@ def random_model(chance: Random, people: int, groups: int, permissions: int, dev
     model.permissions |= {f"permission {n}": f"p{n}" for n in range(permissions)}
     some_groups, some_permissions = list(model.groups.values()), list(model.permissions.values())
     for n in range(people):
-        in_groups = set(chance.sample(some_groups, chance.randint(0, 4)))
-        model.people[f"person-{n}"] = Person(n, in_groups, set(chance.sample(some_permissions, chance.randint(1, 5))))
+        in_groups = frozenset(chance.sample(some_groups, chance.randint(0, 4)))
+        with_permissions = frozenset(chance.sample(some_permissions, chance.randint(1, 5)))
+        model.people[f"person-{n}"] = Person(n, in_groups, with_permissions)
     for n in range(devices):
         model.devices[f"10.1.{n // 250}.{n % 250}"] = chance.choice(some_groups), chance.choice(some_permissions)
     return model
