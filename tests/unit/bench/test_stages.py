@@ -11,7 +11,7 @@ from engine.vision.ports import Embedding, Face, Image
 from engine.vision.quality import items
 
 MODELS = stand_in_models()
-GALLERY = DirectEngine(MODELS, [], 3).gallery
+GALLERY = DirectEngine(MODELS, [], 3).snapshot
 WITH_FACE = encode_jpeg(draw_scene(320, 240, [(draw_face(1, 100), 90, 60)]))
 WITHOUT_FACE = encode_jpeg(draw_scene(320, 240))
 MAX_PIXELS = 320 * 240
