@@ -20,6 +20,8 @@ from tests.support.hosts import Host, cannot_be_made
 
 PROGRAMS = Path(__file__).parent
 START_S = 60.0
+RECEIVER = {"PICTUREMATCH_INGEST__EVENT_URL_HOSTS": '["www.xxx.com"]'}
+"""The operator allows the host to which the walk-throughs have events sent."""
 INSIDE, OUTSIDE = "10.77.0.1", "10.78.0.1"
 """The addresses of the host of `far`: a caller on the same host who calls one of them has that address itself."""
 
@@ -68,7 +70,8 @@ def serving(place: Place, folder: Path, **settings: str) -> Iterator[int]:
     """The port of a server with stand-in networks."""
     log = folder / "server.log"
     words = [sys.executable, "-m", "picturematch", "serve", "--port", "0", "--data-folder", str(folder / "data")]
-    process = place.start(words, {**environment(), "PICTUREMATCH_MODELS__KIND": "stand-in", **settings}, log)
+    settings = {"PICTUREMATCH_MODELS__KIND": "stand-in", **RECEIVER, **settings}
+    process = place.start(words, {**environment(), **settings}, log)
     try:
         ends_s = time.monotonic() + START_S
         while not (found := re.search(r"listens on http://[^:]+:(\d+)", log.read_text())):
@@ -134,6 +137,18 @@ def test_the_walk_through_of_version_5_lets_the_person_pass_twice_in_a_row(folde
         check_v5(second, again=True)
     device = "POST /SophonDevice/api/Devices"
     assert second.answers[device] == first.answers[device], "the device keeps its id"
+
+
+def test_the_walk_through_of_version_5_ends_well_where_the_receiver_of_its_events_is_not_allowed(folder: Path) -> None:
+    place = Here()
+    with serving(place, folder, PICTUREMATCH_INGEST__EVENT_URL_HOSTS="[]") as port:
+        walked = walk(place, "v5.py", f"http://127.0.0.1:{port}", folder)
+    assert walked.status == 0, walked.error
+    answers = dict(walked.answers)
+    status, answer = answers.pop("POST /SophonFogSys/api/HistoryEventUrl")
+    assert (status, answer["error"]["status"]) == (400, "PARAM_ERROR")
+    assert "ingest.event_url_hosts" in answer["error"]["message"]
+    assert {status for status, _ in answers.values()} == {200}
 
 
 def test_the_walk_through_of_version_5_runs_again_after_a_restart(folder: Path) -> None:
