@@ -53,6 +53,8 @@ class Code(IntEnum):
     GROUP_LEN_ERROR = 40015, "the group is full"
     PARAM_ERROR = 40071, "a field is missing, of the wrong type or out of range; the message names it"
     LIVENESS_DETECT_FAIL = 40080, "the face is not of a living person; the message names the checks"
+    DEVICE_ADDRESS_DUPLICATE_ERROR = 40081, "another device has the same `device_key`"
+    DEVICE_MAX_NUM_ERROR = 40082, "there are as many devices as `matching.max_devices` allows"
     FOG_PARAM_ERROR = 40091, "as 40071, in the calls below /SophonFogSys"
     UNAUTHORIZED = (
         40180,
@@ -60,7 +62,7 @@ class Code(IntEnum):
     )
     NOT_FOUND = 40400, "the URL is unknown"
     ID_NOT_FOUND = 40401, "the identity is unknown"
-    DEVICE_ID_NOT_FOUND = 40480, "the device is unknown, and `matching.unknown_device` is reject"
+    DEVICE_ID_NOT_FOUND = 40480, "the device is unknown; for a match: and `matching.unknown_device` is reject"
     FOG_NOT_FOUND = (
         40491,
         "below /SophonFogSys: a group or another object is unknown; an unknown person is 40401",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from contract.codec import decode_with
-from contract.findings import Attributes, CardFindings, CheckResult, FaceBox, LivenessResult
+from contract.findings import Attributes, CardFindings, CheckResult, FaceBox, LivenessResult, PictureSize
 from contract.terms import Message, ThresholdRule
 
 
@@ -89,6 +89,7 @@ class Event(Message, frozen=True, kw_only=True):
     threshold: Threshold | None = None
     error: ErrorInfo | None = None
     scope: EventScope | None = None
+    picture: PictureSize | None = None
     faces: int | None = None
     face: FaceBox | None = None
     quality: tuple[CheckResult, ...] = ()

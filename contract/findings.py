@@ -38,6 +38,22 @@ class LivenessResult(Message, frozen=True, kw_only=True):
     checks: tuple[CheckResult, ...]
 
 
+class PictureSize(Message, frozen=True, kw_only=True):
+    """The size of a picture as it was sent: the bytes of the file, and the pixels of the stored image.
+
+    `width` and `height` are null where the picture's header was not read.
+    """
+
+    bytes: int
+    width: int | None = None
+    height: int | None = None
+
+    @property
+    def pixels(self) -> int | None:
+        """Width x height; None where the header was not read."""
+        return None if self.width is None or self.height is None else self.width * self.height
+
+
 class FaceBox(Message, frozen=True, kw_only=True):
     """The position and size of the face, in pixels of the upright picture.
 

@@ -21,7 +21,7 @@ EVENT_KINDS: tuple[str, ...] = (*map(kind_of, REQUEST_TYPES), UNREADABLE_KIND)
 """All kinds of events of this version."""
 
 PEOPLE_KINDS: tuple[str, ...] = tuple(kind_of(t) for t in REQUEST_TYPES if t.administrative)  # type: ignore[attr-defined]
-"""The kinds of request that change people."""
+"""The kinds of request that change people or the site."""
 
 STAGES: tuple[str, ...] = ("decode", *map(kind_of, REQUEST_TYPES), "emit")
 """The stages at which a request can become a dead letter: decoding its record, its call, or writing its event."""

@@ -203,7 +203,10 @@ class PermissionRequest(_SiteRequest, tag="permission", tag_field="kind", frozen
 
 
 class DeviceChange(Message, frozen=True, kw_only=True):
-    """One device of a DevicesRequest; the fields are those of contract.people.site.DeviceRecord, None: not sent."""
+    """One device of a DevicesRequest; the fields are those of contract.people.site.DeviceRecord, None: not sent.
+
+    `permission_id`: the id of a permission, or else its name. A request to delete has the `device_id` only.
+    """
 
     device_id: str | None = None
     name: str | None = None
@@ -218,7 +221,10 @@ class DeviceChange(Message, frozen=True, kw_only=True):
 
 
 class DevicesRequest(_SiteRequest, tag="devices", tag_field="kind", frozen=True, kw_only=True):
-    """Create, change or delete devices; `clear_all` deletes all devices."""
+    """Create, change or delete devices; `clear_all` deletes all devices.
+
+    A device to be created replaces the device that has the same address.
+    """
 
     action: SiteAction
     devices: tuple[DeviceChange, ...] = ()
@@ -242,7 +248,7 @@ class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only
 
 
 PersonRequest = EnrolRequest | DeleteRequest
-Request = MatchRequest | CompareRequest | FiqaRequest | PersonRequest
+Request = MatchRequest | CompareRequest | FiqaRequest | PersonRequest | DevicesRequest
 """The requests: administrative requests are written to the admin topic, which has one partition and therefore one order
 of decisions; all others to the requests topic."""
 
@@ -364,6 +370,7 @@ class NamedDevice(Message, frozen=True, kw_only=True):
 
     device_id: str
     name: str
+    device_type: str
 
 
 class DevicesAnswer(Message, tag="devices", tag_field="kind", frozen=True, kw_only=True):
@@ -399,7 +406,7 @@ class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_on
         return Code(self.code).status
 
 
-Answer = MatchAnswer | CompareAnswer | FiqaAnswer | PersonAnswer | DeletedAnswer | RefusedAnswer
+Answer = MatchAnswer | CompareAnswer | FiqaAnswer | PersonAnswer | DeletedAnswer | DevicesAnswer | RefusedAnswer
 
 
 class Effort(Message, frozen=True, kw_only=True):

@@ -9,10 +9,14 @@ DEFAULT_GROUP = "default_group"
 DEFAULT_PERMISSION = "0"
 """The id and the name of the permission that always exists."""
 STRANGER = "stranger"
+PHOTO_DEVICE = "photo"
+"""The type of the devices that send pictures; no device of another type is read."""
 
 LivenessMode = Literal["liveness_off", "liveness_rgb", "liveness_rgb_ir"]
 LIVENESS_ORDER: tuple[LivenessMode, ...] = ("liveness_off", "liveness_rgb", "liveness_rgb_ir")
 QualityLevel = Literal["high", "middle", "low", "custom", "no"]
+QUALITY_ORDER: tuple[QualityLevel, ...] = ("no", "low", "middle", "high")
+"""The levels that can be compared, the least strict first; `custom` is not among them."""
 CompareLevel = Literal["high", "middle", "low"]
 ThresholdRule = Literal["setting", "target_fpir", "floor", "model", "level"]
 

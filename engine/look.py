@@ -27,7 +27,7 @@ class Findings:
     """The findings about one face of a picture; the findings of stages that the look did not reach are None or empty.
 
     `faces`: the number of faces in the picture. `quality`: the items that have a limit. `measured`: the other items,
-    where `Wanted.all_items` is set.
+    where `Wanted.all_items` is set. `size`: the width and height of the picture as sent, in pixels.
     """
 
     faces: int | None = None
@@ -37,6 +37,7 @@ class Findings:
     quality_score: float | None = None
     liveness: Liveness | None = None
     attributes: Attributes | None = None
+    size: tuple[int, int] | None = None
 
 
 NOTHING_FOUND = Findings()
@@ -115,7 +116,7 @@ class _Looking:
         """
         wanted = self._wanted
         image, faces = find_in_versions(self._versions, self._models.detector, self._timer)
-        self._found = Findings(faces=len(faces))
+        self._found = Findings(faces=len(faces), size=self._versions.size)
         face = self._largest(faces)
         self._found = self._measure(image, face)
         if wanted.refuse_low_quality:
@@ -154,7 +155,7 @@ class _Looking:
                 checks, others = measure_all(image, face, level, custom, pose)
             else:
                 checks = measure_quality(image, face, level, custom, pose)
-        return Findings(self._found.faces, face, tuple(checks), tuple(others))
+        return Findings(self._found.faces, face, tuple(checks), tuple(others), size=self._found.size)
 
     def _measure_further(self, image: Image, face: Face) -> Findings:
         found = self._measure(image, face)

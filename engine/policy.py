@@ -94,6 +94,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether requests of an unregistered device_ip search the default group, or are refused as DEVICE_ID_NOT_FOUND."""
     device_names_scope: bool = True
     """Whether a request may name the group and the permission that it searches, instead of those of its device."""
+    max_devices: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 2000
+    """The most devices; a further one is refused with DEVICE_MAX_NUM_ERROR."""
     max_people: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
     """The most people in the default group; further enrolments are refused with GROUP_LEN_ERROR."""
     max_faces_per_person: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20

@@ -68,6 +68,8 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     reverse proxy on the same machine, because all its calls come from loopback."""
     max_delete: Count = 1000
     """Most people that one DELETE may name."""
+    max_devices: Count = 500
+    """Most devices that one POST, PUT or DELETE of devices may name."""
     max_listed_photo_bytes: Count = 32 * MIB
     """Most bytes of photos in one list of people; people beyond are listed with an empty reg_photo."""
 

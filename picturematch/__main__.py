@@ -29,6 +29,7 @@ _COMMANDS = (
     "replay",
     "dead-letters",
     "people",
+    "devices",
     "health",
     "config",
     "log",

@@ -29,6 +29,7 @@ class Field:
         default: the value where the field is absent; None: absence has a meaning of its own, which `words` explains.
         example: a value as it may be sent; None: the documents contain no example.
         only_with: the name of an earlier boolean field; where that is false, this field is ignored.
+        items: the fields of each object, where the field is a list of objects.
     """
 
     name: str
@@ -38,11 +39,37 @@ class Field:
     default: Any = None
     example: Any = None
     only_with: str | None = None
+    items: tuple["Field", ...] = ()
 
 
 def flag(name: str, words: str, *, default: bool = False) -> Field:
     """Return a boolean field."""
     return Field(name, FLAG, words, default=default)
+
+
+def objects(name: str, words: str, items: tuple[Field, ...], *, required: bool = False) -> Field:
+    """Return a field that is a list of objects with the fields `items`; the checked value is a list of `Values`."""
+
+    def check(value: Any, field: str) -> list[Values]:
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise param_error(f"{field} must be a list of objects")
+        return [read_fields(items, entry, f"{field}[{number}].") for number, entry in enumerate(value)]
+
+    entry = {
+        "type": "object",
+        "properties": {each.name: {**each.rule.schema, "description": each.words} for each in items},
+        "required": [each.name for each in items if each.required],
+    }
+    codes = dict.fromkeys(code for each in items for code in each.rule.codes)
+    rule = Rule(
+        word="list of object",
+        check=check,
+        schema={"type": "array", "items": entry},
+        codes=tuple({Code.PARAM_ERROR: None, **codes}),
+        empty_is_absent=False,
+    )
+    example = {each.name: each.example for each in items if each.example is not None}
+    return Field(name, rule, words, required=required, example=[example], items=items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +116,7 @@ class Declaration:
         Raises:
             Refused: a field is missing or has a value that its rule refuses; the message names the field.
         """
-        values: Values = {}
-        for each in self.fields:
-            used = each.only_with is None or values[each.only_with]
-            values[each.name] = _value(each, sent.get(each.name) if used else None)
+        values = read_fields(self.fields, sent)
         for names in self.any_of:
             if all(values[name] is None for name in names):
                 raise param_error(f"{' or '.join(names)} is needed")
@@ -108,17 +132,38 @@ class Declaration:
         return self.read({name: rules[name].of_query(text) for name, text in query.items() if name in rules})
 
     def unknown(self, sent: Mapping[str, Any]) -> int:
-        """Return the number of sent fields that the call does not declare."""
-        return len(sent.keys() - {each.name for each in self.fields})
+        """Return the number of sent fields, also of those in lists of objects, that the call does not declare."""
+        return _unknown(self.fields, sent)
 
     def example(self) -> dict[str, Any]:
         """Return a body, or a query, with the examples of all fields that have one."""
         return {each.name: each.example for each in self.fields if each.example is not None}
 
 
-def _value(declared: Field, sent: Any) -> Any:
+def read_fields(fields: tuple[Field, ...], sent: Mapping[str, Any], within: str = "") -> Values:
+    """Return the checked values of the fields of a JSON object. `within` is put before the names in messages.
+
+    Raises:
+        Refused: a field is missing or has a value that its rule refuses; the message names the field.
+    """
+    values: Values = {}
+    for each in fields:
+        used = each.only_with is None or values[each.only_with]
+        values[each.name] = _value(each, sent.get(each.name) if used else None, within)
+    return values
+
+
+def _unknown(fields: tuple[Field, ...], sent: Mapping[str, Any]) -> int:
+    lists = ((each.items, sent.get(each.name)) for each in fields if each.items)
+    entries = ((items, entry) for items, found in lists if isinstance(found, list) for entry in found)
+    within = sum(_unknown(items, entry) for items, entry in entries if isinstance(entry, dict))
+    return within + len(sent.keys() - {each.name for each in fields})
+
+
+def _value(declared: Field, sent: Any, within: str) -> Any:
+    name = f"{within}{declared.name}"
     if sent is None or (sent == "" and declared.rule.empty_is_absent):
         if declared.required:
-            raise param_error(f"{declared.name} is needed")
+            raise param_error(f"{name} is needed")
         return declared.default
-    return declared.rule.check(sent, declared.name)
+    return declared.rule.check(sent, name)

@@ -12,6 +12,7 @@ from contract.messages import Request
 from engine.calls.call import Call, Change, Query
 from engine.calls.compare import CompareCall
 from engine.calls.delete import DeleteCall
+from engine.calls.devices import DevicesCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
 from engine.calls.match import MatchCall
@@ -19,7 +20,15 @@ from engine.calls.unreadable import UnreadableCall
 
 UNREADABLE = UnreadableCall()
 
-CALLS: tuple[Call[Any, Any], ...] = (MatchCall(), EnrolCall(), DeleteCall(), CompareCall(), FiqaCall(), UNREADABLE)
+CALLS: tuple[Call[Any, Any], ...] = (
+    MatchCall(),
+    EnrolCall(),
+    DeleteCall(),
+    CompareCall(),
+    FiqaCall(),
+    DevicesCall(),
+    UNREADABLE,
+)
 
 KINDS: Mapping[type, Call[Any, Any]] = {call.request_type: call for call in CALLS}
 

@@ -14,16 +14,10 @@ from contract.evidence import Evidence, EvidenceCandidate
 from contract.kinds import kind_of
 from contract.messages import MatchAnswer, MatchRequest
 from contract.people.records import PersonRecord
-from contract.terms import (
-    DEFAULT_GROUP,
-    LIVENESS_ORDER,
-    PERSON_BLACKLIST,
-    PERSON_EMPLOYEE,
-    STRANGER,
-    LivenessMode,
-)
+from contract.terms import DEFAULT_GROUP, PERSON_BLACKLIST, PERSON_EMPLOYEE, STRANGER
 from contract.vectors import Vector
 from engine.calls.call import Query
+from engine.calls.demands import wanted_of
 from engine.calls.reporting import (
     PICTURE_OUTCOMES,
     Circumstances,
@@ -32,6 +26,7 @@ from engine.calls.reporting import (
     face_box,
     liveness_result,
     outcome_of,
+    picture_size,
     text_or_empty,
     wire_threshold,
 )
@@ -39,7 +34,7 @@ from engine.context import Context
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, FaceId, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
-from engine.look import NOTHING_FOUND, Findings, Wanted, look
+from engine.look import NOTHING_FOUND, Findings, look
 from engine.policy import Policy
 from engine.score import to_wire
 from engine.threshold import AppliedThreshold, search_threshold
@@ -103,7 +98,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             resolved = resolve_scope(request, snapshot.site, policy)
         except Refused as refused:
             return self.refuse(request, refused.refusal, snapshot, context)
-        found = look(request.picture, _wanted(request, policy), context)
+        found = look(request.picture, wanted_of(request, policy, resolved.device), context)
         if isinstance(found.embedding, Refusal):
             decision = self.refuse(request, found.embedding, snapshot, context)
             return replace(decision, findings=found.findings, timings_ms=found.timings_ms)
@@ -180,6 +175,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             score=shown.score if shown else None,
             threshold=wire_threshold(decision.threshold, policy),
             scope=decision.scope,
+            picture=picture_size(request.picture, found),
             faces=found.faces,
             face=face_box(found.face),
             quality=check_results(found.quality),
@@ -221,15 +217,6 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         )
 
 
-def applied_liveness(request: MatchRequest, policy: Policy) -> LivenessMode:
-    """Return the strictest of three modes: the requested mode, the policy's least mode, and liveness_rgb_ir where the
-    request contains an infrared picture."""
-    wanted = [request.liveness_mode, policy.liveness_floor]
-    if request.ir_picture is not None:
-        wanted.append("liveness_rgb_ir")
-    return max(wanted, key=LIVENESS_ORDER.index)
-
-
 def person_type(person: PersonRecord) -> int:
     """Return the type of a person (info.type): 1 employee, 2 visitor, 3 blacklist, 4 stranger, 5 VIP."""
     kind = person.info.get("type", PERSON_EMPLOYEE)
@@ -238,16 +225,6 @@ def person_type(person: PersonRecord) -> int:
 
 def _scope_of(resolved: ResolvedScope) -> EventScope:
     return EventScope(group_name=resolved.group_name, permission_name=resolved.permission_name)
-
-
-def _wanted(request: MatchRequest, policy: Policy) -> Wanted:
-    return Wanted(
-        min_face_size=request.min_face_size,
-        quality_level=policy.match_quality,
-        liveness=applied_liveness(request, policy),
-        infrared=request.ir_picture,
-        attributes=request.with_attribute,
-    )
 
 
 def _outcome(candidate: Candidate, threshold: float, policy: Policy) -> Found:

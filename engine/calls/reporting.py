@@ -11,7 +11,7 @@ from typing import Protocol
 
 from contract.errors import Code, Refusal
 from contract.events import ErrorInfo, Event, RequestPlace, Threshold
-from contract.findings import CheckResult, FaceBox, LivenessResult
+from contract.findings import CheckResult, FaceBox, LivenessResult, PictureSize
 from contract.messages import DebugInfo, RefusedAnswer
 from engine.look import Findings
 from engine.policy import Policy
@@ -148,6 +148,12 @@ def wire_threshold(applied: AppliedThreshold, policy: Policy) -> Threshold:
         fmr=applied.fmr,
         faces=applied.faces,
     )
+
+
+def picture_size(picture: bytes, findings: Findings) -> PictureSize:
+    """Return the size of a picture as events contain it; the width and height are those that the look has read."""
+    width, height = findings.size or (None, None)
+    return PictureSize(bytes=len(picture), width=width, height=height)
 
 
 def face_box(face: Face | None) -> FaceBox | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from contract.errors import Code, Refusal, Refused
 from contract.messages import MatchRequest
 from contract.people.site import DeviceRecord, Site
-from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION
+from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION, PHOTO_DEVICE
 from engine.gallery.port import Scope
 from engine.policy import Policy
 
@@ -32,7 +32,7 @@ def resolve_scope(request: MatchRequest, site: Site, policy: Policy) -> Resolved
         Refused: the group, the permission or the device does not exist, a request must not name its scope, or the group
             or permission of the device was deleted.
     """
-    device = None if request.device_ip is None else site.device_at(request.device_ip)
+    device = None if request.device_ip is None else _registered(request.device_ip, site)
     if request.group_name is not None:
         return _named(request.group_name, request.permission_name, device, site, policy)
     if device is None and policy.unknown_device == "reject":
@@ -44,6 +44,12 @@ def resolve_scope(request: MatchRequest, site: Site, policy: Policy) -> Resolved
     return ResolvedScope(
         Scope(group_id, permission_id), site.groups[group_id].name, site.permissions[permission_id].name, device
     )
+
+
+def _registered(device_ip: str, site: Site) -> DeviceRecord | None:
+    """Return the device with that address; devices of other types than photo send no requests."""
+    device = site.device_at(device_ip)
+    return device if device is not None and device.device_type == PHOTO_DEVICE else None
 
 
 def _named(

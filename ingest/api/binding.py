@@ -1,8 +1,9 @@
 """The binding of a declared call to its handler, and the steps that all handlers share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -10,6 +11,7 @@ import msgspec
 
 from broker.keyed import KeyedReader
 from contract.calls.declaration import Declaration, Values
+from contract.http import GALLERY_VERSION_HEADER
 from contract.messages import Answer, Reply, Request
 from contract.people.records import PersonRecord, PhotoReference
 from contract.people.site import Site
@@ -19,7 +21,7 @@ from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
 from ingest.json_body import read_object
 from ingest.metrics import Metrics
 from ingest.pictures import PictureField, PictureLimits, fetch_picture
-from ingest.render import Rendered
+from ingest.render import Headers, Rendered
 
 A = TypeVar("A", bound=Answer)
 R = TypeVar("R", bound=Request)
@@ -117,6 +119,39 @@ async def read_body(call: Call, services: Services, declaration: Declaration) ->
     sent = read_object(await call.body(typeless_is_json=declaration.typeless_is_json), call.settings.max_json_values)
     services.metrics.unknown_fields.inc(declaration.unknown(sent))
     return declaration.read(sent)
+
+
+def read_url(call: Call, services: Services, declaration: Declaration) -> Values:
+    """Return the checked fields of a call without a body, which has arrived.
+
+    Raises:
+        Refused: a field is refused; Shed: there is no place for the call.
+    """
+    call.arrived()
+    query = call.request.rel_url.query
+    services.metrics.unknown_fields.inc(declaration.unknown(query))
+    return declaration.read_query(query)
+
+
+@asynccontextmanager
+async def up_to_date(call: Call, services: Services) -> AsyncIterator[None]:
+    """Wait until the people contain every change that was made through this ingress; limit the block to the deadline.
+
+    Raises:
+        Refused: 50480: the deadline of the call has passed.
+    """
+    try:
+        async with asyncio.timeout_at(call.wait_until - ANSWER_MARGIN_S):
+            if not await services.reached(services.exchange.gallery_version, call.settings.deadline_s):
+                raise timed_out()
+            yield
+    except TimeoutError:
+        raise timed_out() from None
+
+
+def version_header(version: int) -> Headers:
+    """Return the header with the gallery version of an answer."""
+    return ((GALLERY_VERSION_HEADER, str(version)),)
 
 
 def request_of(kind: type[R], call: Call, values: Values, **others: Any) -> R:

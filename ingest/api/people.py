@@ -4,7 +4,6 @@ A change of people is a request through the log. The people topic is the only st
 people topic that this process has read.
 """
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -27,13 +26,12 @@ from contract.calls.people import (
 from contract.calls.rules import param_error
 from contract.calls.shared import Data
 from contract.errors import Code, Refusal, Refused
-from contract.http import GALLERY_VERSION_HEADER, UNCHANGED_HEADER
+from contract.http import UNCHANGED_HEADER
 from contract.messages import DeletedAnswer, DeleteRequest, EnrolRequest, PersonAnswer, Reply
 from contract.people.keys import photo_key
 from contract.people.records import PersonRecord, photo_of
-from ingest.api.binding import Binding, Services, ask, read_body, request_of
+from ingest.api.binding import Binding, Services, ask, read_body, read_url, request_of, up_to_date, version_header
 from ingest.call import Call
-from ingest.exchange import ANSWER_MARGIN_S, timed_out
 from ingest.line import Shed
 from ingest.pictures import PictureField, to_base64
 from ingest.render import Headers, Rendered, success
@@ -88,7 +86,7 @@ async def _remove_one(call: Call, services: Services, identity_id: str) -> Rende
     if not isinstance(reply.answer, DeletedAnswer):
         raise TypeError(f"a delete was answered with {type(reply.answer).__name__}")
     person = RemovedPerson(identity_id=identity_id, group_name=list(reply.answer.group_names))
-    return success(Data(person), _version_header(reply.gallery_version))
+    return success(Data(person), version_header(reply.gallery_version))
 
 
 async def _remove_several(call: Call, services: Services, identity_ids: Sequence[str]) -> Rendered:
@@ -106,24 +104,16 @@ async def _remove_several(call: Call, services: Services, identity_ids: Sequence
         identity_ids=[who for who in outcomes if who not in failed],
         failed=[Failed(identity_id=who, error=REMOVE.dialect.detail(refusal)) for who, refusal in failed.items()],
     )
-    return success(Data(people), _version_header(max(versions)))
+    return success(Data(people), version_header(max(versions)))
 
 
 async def _list(call: Call, services: Services) -> Rendered:
     """List people as of a gallery version that contains every change made through this ingress."""
-    call.arrived()
-    sent = call.request.rel_url.query
-    services.metrics.unknown_fields.inc(LIST.unknown(sent))
-    wanted = LIST.read_query(sent)
-    try:
-        async with asyncio.timeout_at(call.wait_until - ANSWER_MARGIN_S):
-            if not await services.reached(services.exchange.gallery_version, call.settings.deadline_s):
-                raise timed_out()
-            headers = _version_header(services.people.version)
-            people = _selected(services, wanted)
-            page = PeoplePage(identities_list=await _with_photos(call, services, people, wanted["need_bring_pic"]))
-    except TimeoutError:
-        raise timed_out() from None
+    wanted = read_url(call, services, LIST)
+    async with up_to_date(call, services):
+        headers = version_header(services.people.version)
+        people = _selected(services, wanted)
+        page = PeoplePage(identities_list=await _with_photos(call, services, people, wanted["need_bring_pic"]))
     return success(Data(page), headers)
 
 
@@ -217,11 +207,7 @@ def _shown(identity_id: str, info: dict[str, Any], image_id: str | None = None) 
 
 def _headers(answer: PersonAnswer, reply: Reply) -> Headers:
     unchanged = ((UNCHANGED_HEADER, "true"),) if answer.unchanged else ()
-    return (*_version_header(reply.gallery_version), *unchanged)
-
-
-def _version_header(version: int) -> Headers:
-    return ((GALLERY_VERSION_HEADER, str(version)),)
+    return (*version_header(reply.gallery_version), *unchanged)
 
 
 CALLS = (

@@ -6,7 +6,7 @@ Such a part is between a marker that names a call (or "errors") and the next end
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def call(declaration: Declaration) -> str:
     parts = [declaration.summary]
     if declaration.fields:
         parts.append(
-            "\n".join(("| field | type | default | meaning |", "|---|---|---|---|", *map(_row, declaration.fields)))
+            "\n".join(("| field | type | default | meaning |", "|---|---|---|---|", *_rows(declaration.fields)))
         )
     answers = [_shown(_shortened(answer.example)) for answer in declaration.answers if answer.shape is not str]
     parts.append("\n".join(("```json", *answers, "```")))
@@ -61,11 +61,17 @@ def errors() -> str:
     return "\n".join(("| code | status | when |", "|---|---|---|", *rows)) + "\n"
 
 
-def _row(field: Field) -> str:
+def _rows(fields: tuple[Field, ...], within: str = "") -> Iterator[str]:
+    for field in fields:
+        yield _row(field, within)
+        yield from _rows(field.items, f"{within}{field.name}[].")
+
+
+def _row(field: Field, within: str) -> str:
     default = "required" if field.required else "" if field.default is None else f"`{json.dumps(field.default)}`"
     options = field.rule.schema.get("enum")
     choices = f" One of {', '.join(f'`{option}`' for option in options)}." if options else ""
-    return f"| `{field.name}` | {field.rule.word} | {default} | {field.words}{choices} |"
+    return f"| `{within}{field.name}` | {field.rule.word} | {default} | {field.words}{choices} |"
 
 
 def _shortened(value: Any) -> Any:

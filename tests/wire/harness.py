@@ -16,19 +16,22 @@ from prometheus_client import CollectorRegistry
 
 from broker.port import BrokerUnavailable, NewRecord, Record
 from contract.findings import CheckResult, FaceBox, FaceQuality, MeasuredItem
-from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
+from contract.http import COMPARE_PATH, DEVICES_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
 from contract.messages import (
     Answer,
     CompareAnswer,
     CompareRequest,
     DeletedAnswer,
     DeleteRequest,
+    DevicesAnswer,
+    DevicesRequest,
     EnrolRequest,
     FiqaAnswer,
     FiqaRequest,
     Headers,
     MatchAnswer,
     MatchRequest,
+    NamedDevice,
     PersonAnswer,
     Reply,
     Request,
@@ -117,6 +120,17 @@ async def answer_well(request: Request) -> Answer | None:
         return FiqaAnswer(faces=(largest,))
     if isinstance(request, DeleteRequest):
         return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
+    if isinstance(request, DevicesRequest):
+        return DevicesAnswer(
+            succeeded=tuple(
+                NamedDevice(
+                    device_id=sent.device_id or f"d{number}",
+                    name=sent.name or "",
+                    device_type=sent.device_type or "photo",
+                )
+                for number, sent in enumerate(request.devices)
+            )
+        )
     raise AssertionError(f"answer_well has no answer to a {type(request).__name__}; add one")
 
 
@@ -194,6 +208,9 @@ class Site:
 
     async def users(self, method: str, body: Any) -> HttpReply:
         return await self.call(method, USERS_PATH, json=body)
+
+    async def devices(self, method: str, body: Any) -> HttpReply:
+        return await self.call(method, DEVICES_PATH, json=body)
 
     async def raw(self, *parts: bytes, half_close: bool = False, pause_s: float = 0.0) -> list[HttpReply]:
         """All answers to these bytes on one connection, until the server closes it."""

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
+from contract.http import COMPARE_PATH, DEVICES_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
 from tests.wire.harness import HttpReply, Serving, Site, add_person
 
 JSON = {"Content-Type": "application/json"}
@@ -22,6 +22,17 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
         COMPARE_PATH: {"face_image_base64": site.picture_base64, "card_image_base64": site.picture_base64},
         FIQA_PATH: {"image_base64_str": site.picture_base64},
         USERS_PATH: {"identity_id": "1", "reg_photo": site.picture_base64},
+        DEVICES_PATH: {
+            "devices_list": [
+                {
+                    "device_name": "door",
+                    "device_key": "10.0.0.1",
+                    "device_type": "photo",
+                    "group_id": "default_group",
+                    "permission_id": "0",
+                }
+            ]
+        },
     }
 
 

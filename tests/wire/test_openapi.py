@@ -8,13 +8,14 @@ from typing import Any
 
 import orjson
 
-from contract.calls import people
+from contract.calls import devices, people
 from contract.calls.declaration import Declaration
 from contract.http import FIQA_PATH, FIQA_V6_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
 from contract.messages import (
     Answer,
     DeleteRequest,
+    DevicesRequest,
     EnrolRequest,
     RefusedAnswer,
     Request,
@@ -67,6 +68,8 @@ def declaration_of(request: Request) -> Declaration:
             return people.CHANGE if update else people.ENROL
         case DeleteRequest():
             return people.REMOVE
+        case DevicesRequest(action=action):
+            return {"create": devices.CREATE, "change": devices.CHANGE, "delete": devices.REMOVE}[action]
     return next(each for each in DECLARATIONS if each.route == kind_of(type(request)))
 
 

@@ -56,9 +56,14 @@ class Versions:
         return require_affordable(self._data, self._max_pixels)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """The width and height of the picture as sent, in pixels."""
+        return self._affordable.header.width, self._affordable.header.height
+
+    @property
     def longer_side(self) -> int:
         """The longer side of the picture as sent, in pixels."""
-        return max(self._affordable.header.width, self._affordable.header.height)
+        return max(self.size)
 
     @property
     def pixels(self) -> int:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from contract.errors import Code, Refused
@@ -61,6 +62,15 @@ def test_a_scope_that_does_not_exist_or_must_not_be_named_is_refused(fields, pol
     with pytest.raises(Refused) as refused:
         resolve_scope(asked(**fields), SITE, policy)
     assert refused.value.code is code
+
+
+def test_a_device_that_sends_no_pictures_has_no_matches():
+    video = msgspec.structs.replace(DOOR, device_type="file")
+    found = resolve_scope(asked(), SITE.put(video), Policy())
+    assert (found.scope, found.device) == (Scope("default_group", "0"), None)
+    with pytest.raises(Refused) as refused:
+        resolve_scope(asked(), SITE.put(video), Policy(unknown_device="reject"))
+    assert refused.value.code is Code.DEVICE_ID_NOT_FOUND
 
 
 @pytest.mark.parametrize("gone", [SiteKey("group", "g1"), SiteKey("permission", "p1")], ids=lambda key: key.kind)

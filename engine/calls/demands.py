@@ -1,0 +1,38 @@
+"""What a match demands of its picture: the strictest of the demands of the request, the policy and the device. Pure."""
+
+from contract.messages import MatchRequest
+from contract.people.site import DeviceRecord
+from contract.terms import LIVENESS_ORDER, QUALITY_ORDER, LivenessMode, QualityLevel
+from engine.look import Wanted
+from engine.policy import Policy
+
+
+def wanted_of(request: MatchRequest, policy: Policy, device: DeviceRecord | None) -> Wanted:
+    """Return the parameters of the look at the picture of a request. `device`: the registered device that asks."""
+    return Wanted(
+        min_face_size=max(request.min_face_size, device.min_face_size if device else 0),
+        quality_level=_quality(policy, device),
+        liveness=_liveness(request, policy, device),
+        infrared=request.ir_picture,
+        attributes=request.with_attribute,
+    )
+
+
+def _liveness(request: MatchRequest, policy: Policy, device: DeviceRecord | None) -> LivenessMode:
+    """Return the strictest of the requested mode, the least modes of the policy and of the device, and liveness_rgb_ir
+    where the request contains an infrared picture."""
+    wanted = [request.liveness_mode, policy.liveness_floor]
+    if device is not None and device.liveness_floor is not None:
+        wanted.append(device.liveness_floor)
+    if request.ir_picture is not None:
+        wanted.append("liveness_rgb_ir")
+    return max(wanted, key=LIVENESS_ORDER.index)
+
+
+def _quality(policy: Policy, device: DeviceRecord | None) -> QualityLevel:
+    """Return the stricter of the levels of the policy and of the device.
+
+    Where one of them is `custom`, which cannot be compared, the level of the policy is returned.
+    """
+    levels = (policy.match_quality, (device and device.quality_level) or "no")
+    return policy.match_quality if "custom" in levels else max(levels, key=QUALITY_ORDER.index)
