@@ -14,6 +14,9 @@ from clients.errors import CannotRun
 from contract.errors import Code
 from contract.http import REPLAY_OF_HEADER, UNCHANGED_HEADER
 
+MAX_ANSWER_BYTES = 512 * 1024 * 1024
+"""The most bytes of an answer; the largest are lists of people with photos."""
+
 
 class NoAnswer(Exception):
     """A call had no usable answer; the message is the reason. `reached`: the server may have received the request."""
@@ -157,7 +160,7 @@ class Client:
             async with self._session.request(
                 method, url, data=data, params=query, headers=sent, allow_redirects=False
             ) as response:
-                return response.status, response.headers, await response.read()
+                return response.status, response.headers, await _content(response)
         except aiohttp.ClientConnectorError as error:
             raise NoAnswer(f"no server can be reached at {self.url}", reached=False) from error
         except TimeoutError as error:
@@ -185,6 +188,20 @@ class Client:
         if code == Code.NOT_FOUND or (status == 404 and code is None):
             raise UnknownCall(f"the server at {self.url} does not know this call; check the URL")
         return ServerAnswer(status, fields, code, str(error.get("message", "")), _seconds(retry_after))
+
+
+async def _content(response: aiohttp.ClientResponse) -> bytes:
+    """Return the bytes of an answer, of which at most `MAX_ANSWER_BYTES` are read.
+
+    Raises:
+        NoAnswer: the answer is larger.
+    """
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            raise NoAnswer(f"the answer is larger than {MAX_ANSWER_BYTES} bytes", reached=True)
+    return bytes(content)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -15,6 +15,7 @@ import orjson
 
 from clients.errors import CannotRun
 from clients.migration.report import Kind, LeftOut, Outcome, Report
+from contract.files import try_lock
 
 _FORMAT = 1
 
@@ -27,7 +28,7 @@ class State:
     groups, permissions and devices that the migration created. `report` has what earlier runs did with people.
 
     Raises (on entering):
-        CannotRun: the file belongs to another migration, or is no state file.
+        CannotRun: the file belongs to another migration, is no state file, or is used by another process.
         OSError: the file cannot be read or written.
     """
 
@@ -41,18 +42,12 @@ class State:
         self.report = Report()
 
     def __enter__(self) -> Self:
-        written = self._path.read_bytes() if self._path.exists() else b""
-        whole = written[: written.rfind(b"\n") + 1]
-        lines = whole.splitlines()
-        if lines:
-            self._check(lines[0])
-            for line in lines[1:]:
-                self._take(line)
-        self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-        self._file.truncate(len(whole))
-        self._file.seek(len(whole))
-        if not lines:
-            self._append(self._about)
+        self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
+        try:
+            self._read()
+        except BaseException:
+            self._file.close()
+            raise
         return self
 
     def __exit__(
@@ -83,6 +78,21 @@ class State:
         }
         self._append(line)
         self._apply(line)
+
+    def _read(self) -> None:
+        if not try_lock(self._file.fileno()):
+            raise CannotRun(f"another migration uses {self._path}; name another file with --state")
+        written = self._file.read()
+        whole = written[: written.rfind(b"\n") + 1]
+        lines = whole.splitlines()
+        if written:
+            self._check(lines[0] if lines else b"")
+        for line in lines[1:]:
+            self._take(line)
+        self._file.truncate(len(whole))
+        self._file.seek(len(whole))
+        if not lines:
+            self._append(self._about)
 
     def remove(self) -> None:
         """Delete the file, after the migration has come to its end."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+import clients.http
 from clients.errors import CannotRun
 from clients.http import Client
 from clients.migration.report import Report
@@ -264,6 +265,7 @@ async def test_a_state_whose_last_line_was_cut_off_reads_its_page_again(tmp_path
     ("content", "sentence"),
     [
         (b"hello\n", "is not the state of a migration"),
+        (b"hello", "is not the state of a migration"),
         (b'{"format":1,"from":"http://other","to":"here"}\n', "is not the state of a migration"),
         (b'{"format":1,"from":"box","to":"here"}\n{"group":1}\n', "is damaged"),
         (b'{"format":1,"from":"box","to":"here"}\nnonsense\n', "is damaged"),
@@ -277,6 +279,24 @@ async def test_a_foreign_or_damaged_state_file_is_refused_and_left_alone(
     with pytest.raises(CannotRun, match=sentence), State(path, "box", "here"):
         pass
     assert path.read_bytes() == content
+
+
+async def test_two_migrations_with_one_state_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.jsonl"
+    with (
+        State(path, "box", "here"),
+        pytest.raises(CannotRun, match="another migration uses"),
+        State(path, "box", "here"),
+    ):
+        pass
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients.http, "MAX_ANSWER_BYTES", 100_000)
+    box, here = site(), Box()
+    box.person("large", photo="A" * 200_000)
+    with pytest.raises(CannotRun, match="the answer is larger than 100000 bytes"):
+        await migrated(box, here, tmp_path)
 
 
 @pytest.mark.parametrize("fault", ["not JSON", [], {"data": []}, {"data": {"groups_list": {}}}, {"list": 1}, 400])
