@@ -107,31 +107,23 @@ class Client:
             await self._session.close()
 
     async def post(self, call: str, body: Mapping[str, Any], replay_of: str | None = None) -> ServerAnswer:
-        """Post a JSON body to the path `call` and return the answer; see `call`.
+        """Post a JSON body to the path `call` and return the answer; see `send`.
 
         `replay_of`: the id of an earlier request, which marks the call as a replay of that request.
         """
-        marks = {} if replay_of is None else {REPLAY_OF_HEADER: replay_of}
-        return await self.call("POST", call, body, headers=marks)
+        return await self.send("POST", call, body, {} if replay_of is None else {REPLAY_OF_HEADER: replay_of})
 
-    async def call(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+    async def send(
+        self, method: str, call: str, fields: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> ServerAnswer:
-        """Make a call, with a JSON body unless `body` is None, and return the answer.
+        """Make a call and return the answer. The fields of a GET are sent in the query, other fields as a JSON body.
 
         Raises:
             NoAnswer: there was no connection, no answer in time, or only an error of a gateway.
             CannotRun: the server demands an API key, does not know the call (`UnknownCall`), or is not a PictureMatch
                 server.
         """
-        data = None if body is None else orjson.dumps(body)
-        status, answered, content = await self._request(method, path, data, query, headers or {})
+        status, answered, content = await self._request(method, call, fields, headers or {})
         answer = self._understood(status, content, answered.get("Retry-After"))
         return replace(answer, unchanged=answered.get(UNCHANGED_HEADER) == "true")
 
@@ -141,24 +133,25 @@ class Client:
         Raises:
             NoAnswer: there was no connection, or no answer in time.
         """
-        status, answered, content = await self._request("GET", path, None, None, {})
+        status, answered, content = await self._request("GET", path, {}, {})
         is_picture = status == 200 and answered.get("Content-Type", "").startswith("image/")
         return content if is_picture and content else None
 
     async def _request(
-        self,
-        method: str,
-        path: str,
-        data: bytes | None,
-        query: Mapping[str, str] | None,
-        headers: Mapping[str, str],
+        self, method: str, call: str, fields: Mapping[str, Any], headers: Mapping[str, str]
     ) -> tuple[int, Mapping[str, str], bytes]:
         if self._session is None:
             raise RuntimeError("enter the client before use")
-        url, sent = self.url + path, {**self._headers, **headers}
+        query = {name: _in_query(value) for name, value in fields.items()} if method == "GET" else None
+        data = None if method == "GET" else orjson.dumps(fields)
         try:
             async with self._session.request(
-                method, url, data=data, params=query, headers=sent, allow_redirects=False
+                method,
+                self.url + call,
+                params=query,
+                data=data,
+                headers={**self._headers, **headers},
+                allow_redirects=False,
             ) as response:
                 return response.status, response.headers, await _content(response)
         except aiohttp.ClientConnectorError as error:
@@ -202,6 +195,10 @@ async def _content(response: aiohttp.ClientResponse) -> bytes:
         if len(content) > MAX_ANSWER_BYTES:
             raise NoAnswer(f"the answer is larger than {MAX_ANSWER_BYTES} bytes", reached=True)
     return bytes(content)
+
+
+def _in_query(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -62,7 +62,7 @@ class Box:
         """
         pages, found, left_out = Pages(limit), dict[str, Named](), list[LeftOut]()
         while not pages.done and len(found) < _MOST_GROUPS:
-            query = {"skip_num": str(pages.skip), "limit": str(limit)}
+            query = {"skip_num": pages.skip, "limit": limit}
             groups, bad = self._understood(GROUPS_PATH, groups_of, await self._get(GROUPS_PATH, query))
             pages.take([group.name for group in groups], len(bad))
             found.update((group.name, group) for group in groups)
@@ -102,7 +102,7 @@ class Box:
             BadAnswer: the answer is an error, or has not the form that it must have.
             CannotRun: the server does not answer.
         """
-        query = {"group_name": group_name, "skip_num": str(skip), "limit": str(limit)}
+        query = {"group_name": group_name, "skip_num": skip, "limit": limit}
         return people_of(_success(await self._get(USERS_PATH, query)))
 
     async def person(self, identity_id: str) -> BoxPerson | None:
@@ -146,12 +146,12 @@ class Box:
 
     async def _ids(self, path: str, name: str) -> Sequence[str]:
         try:
-            return ids_of(_success(await self._get(path, {"info.name": name, "exact": "true"})), name)
+            return ids_of(_success(await self._get(path, {"info.name": name, "exact": True})), name)
         except (BadAnswer, UnknownCall):
             return ()
 
-    async def _get(self, path: str, query: Mapping[str, str] | None = None) -> ServerAnswer:
-        answer, _ = await self._ask(lambda: self._client.call("GET", path, query=query))
+    async def _get(self, path: str, query: Mapping[str, Any] | None = None) -> ServerAnswer:
+        answer, _ = await self._ask(lambda: self._client.send("GET", path, query or {}))
         return answer
 
     async def _ask(self, ask: Callable[[], Awaitable[ServerAnswer]]) -> tuple[ServerAnswer, bool]:
@@ -180,7 +180,7 @@ class Here(Box):
         Raises:
             CannotRun: the server does not answer.
         """
-        return await self._ask(lambda: self._client.call(method, path, body))
+        return await self._ask(lambda: self._client.send(method, path, body))
 
 
 def _success(answer: ServerAnswer) -> Mapping[str, Any]:
