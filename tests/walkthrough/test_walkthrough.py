@@ -68,7 +68,7 @@ def far() -> Iterator[Host]:
 @contextmanager
 def serving(place: Place, folder: Path, **settings: str) -> Iterator[int]:
     """The port of a server with stand-in networks."""
-    log = folder / "server.log"
+    log = folder / f"server-{time.monotonic_ns()}.log"
     words = [sys.executable, "-m", "picturematch", "serve", "--port", "0", "--data-folder", str(folder / "data")]
     settings = {"PICTUREMATCH_MODELS__KIND": "stand-in", **RECEIVER, **settings}
     process = place.start(words, {**environment(), **settings}, log)
