@@ -6,6 +6,7 @@ A call without an answer is made again, with growing pauses, since boxes are slo
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import pybase64
 
@@ -126,7 +127,7 @@ class Box:
         """
 
         async def fetch_once() -> ServerAnswer:
-            return ServerAnswer(200, {"photo": await self._client.fetch(f"{_IMAGES}/{image_id}")})
+            return ServerAnswer(200, {"photo": await self._client.fetch(f"{_IMAGES}/{quote(image_id, safe='')}")})
 
         answer, _ = await self._ask(fetch_once)
         photo = answer.fields["photo"]

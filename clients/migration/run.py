@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from clients.http import Client, ServerAnswer
+from clients.http import Client, ServerAnswer, all_or_first_error
 from clients.migration.answers import BadAnswer, BoxDevice, BoxPerson
 from clients.migration.box import Box, Here
 from clients.migration.paging import Pages
@@ -135,16 +135,15 @@ class _Migration:
         step: Callable[[], None],
     ) -> None:
         await self._site.learn_permissions([one for person in people for one in person.permission_ids])
-        turns = asyncio.Semaphore(self._options.concurrency)
+        turns, results = asyncio.Semaphore(self._options.concurrency), dict[str, _Done]()
 
-        async def take(person: BoxPerson) -> _Done:
+        async def take(person: BoxPerson) -> None:
             async with turns:
-                done = await self._take_person(person, group_name)
+                results[person.identity_id] = await self._take_person(person, group_name)
             step()
-            return done
 
         once = {person.identity_id: person for person in people}
-        results = dict(zip(once, await asyncio.gather(*map(take, once.values())), strict=True))
+        await all_or_first_error(*map(take, once.values()))
         enrolled = {
             who: self._state.people.get(who, frozenset()) | done.groups
             for who, done in results.items()

@@ -192,9 +192,11 @@ async def test_a_permission_that_the_box_does_not_list_is_made_under_its_id(tmp_
 async def test_the_photo_of_a_list_without_photos_is_read_by_its_own_call(tmp_path: Path) -> None:
     box, here = Box(), Box()
     box.person("ann", photo="", image_id="77")
+    box.person("bo", photo="", image_id="../../people?x=1#2")
     await migrated(box, here, tmp_path)
-    assert here.people["ann"]["reg_photo"] == "cGhvdG8="
+    assert here.people["ann"]["reg_photo"] == here.people["bo"]["reg_photo"] == "cGhvdG8="
     assert ("GET", "/SophonFace/api/images/77", {}) in box.calls
+    assert ("GET", "/SophonFace/api/images/../../people?x=1#2", {}) in box.calls, "the name is one segment of the path"
 
 
 async def test_people_and_devices_that_are_here_with_other_values_are_replaced_only_on_demand(tmp_path: Path) -> None:
