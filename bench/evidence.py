@@ -21,11 +21,12 @@ from broker.embedded import open_embedded
 from broker.port import NewRecord, Record, TopicSpec
 from contract.messages import MatchRequest
 from engine.calls.match import MatchCall
-from engine.context import Context
+from engine.context import Context, Contexts
 from engine.policy import Policy
 from picturematch.networks import install_missing
 from picturematch.options import settings_of
 from picturematch.wiring import open_models
+from processor.configs import policy_config
 from processor.envelope import Envelope
 from processor.outputs import Emitter, Ids
 from processor.processing import Processed
@@ -48,9 +49,10 @@ def main(ctx: click.Context, pictures: Path | None, rounds: int) -> None:
     if decision.probe is None:
         raise click.ClickException("the first picture has no face; give --pictures a folder of faces")
     record = Record(settings.topics.requests, 0, 0, 0, b"d", b"")
-    done = Processed(record, Envelope(request.request_id, None, None, 0), MatchCall(), request, decision, digests=("",))
-    ids = Ids(dict(models.identities), "0" * 16, "0" * 16)
-    on = Emitter(settings.topics, context, ids, "/bench", time.time)
+    envelope = Envelope(request.request_id, None, None, 0)
+    done = Processed(record, envelope, MatchCall(), request, context, decision, digests=("",))
+    ids, written = Ids(dict(models.identities), "0" * 16), {policy_config(context.policy).key}
+    on = Emitter(settings.topics, Contexts(context), ids, "/bench", time.time, written=written)
     off = replace(on, evidence=False)
 
     made = {"with": on.of(done, decision, 1).records, "without": off.of(done, decision, 1).records}

@@ -61,7 +61,7 @@ class Code(IntEnum):
         "a missing or wrong key, a foreign page or host name; with Retry-After: too many wrong keys",
     )
     NOT_FOUND = 40400, "the URL is unknown"
-    ID_NOT_FOUND = 40401, "the identity is unknown"
+    ID_NOT_FOUND = 40401, "the identity or the image is unknown"
     DEVICE_ID_NOT_FOUND = 40480, "the device is unknown; for a match: and `matching.unknown_device` is reject"
     FOG_NOT_FOUND = (
         40491,

@@ -29,8 +29,9 @@ class Threshold(Message, frozen=True, kw_only=True):
     false positive identification rate `target_fpir`, according to the embedder's curve of false match rates at the
     rate `fmr`. `floor`: the rule `target_fpir` would have given a threshold below the floor, which is the threshold
     for a false match rate of 1e-5. `model`: the embedder has no curve, so its default threshold applies. `level`: the
-    threshold of a level of 1:1 comparison. `cosine` is the threshold on the networks' own scale, -1..1. `fmr` is the
-    false match rate that was wanted; the threshold computed from it is at most .95.
+    threshold of a level of 1:1 comparison. `accepted_score`: the operator or the site has set a score on the percent
+    scale, on which the threshold of the other rules has the middle score. `cosine` is the threshold on the networks'
+    own scale, -1..1. `fmr` is the false match rate that was wanted; the threshold computed from it is at most .95.
     """
 
     value: float

@@ -232,9 +232,16 @@ class DevicesRequest(_SiteRequest, tag="devices", tag_field="kind", frozen=True,
 
 
 class SettingsRequest(_SiteRequest, tag="settings", tag_field="kind", frozen=True, kw_only=True):
-    """Set settings of the site: name -> value; None deletes the setting."""
+    """Set settings of the site (contract.site_settings): name -> value as it was sent; None deletes the setting.
+
+    Each value that can be set is set; the answer names the others.
+    """
 
     values: dict[str, Any]
+
+
+class WipeRequest(_SiteRequest, tag="wipe", tag_field="kind", frozen=True, kw_only=True):
+    """Delete people with their faces and photos, and then the devices: as many as one decision may delete."""
 
 
 class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only=True):
@@ -248,7 +255,7 @@ class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only
 
 
 PersonRequest = EnrolRequest | DeleteRequest
-Request = MatchRequest | CompareRequest | FiqaRequest | PersonRequest | DevicesRequest
+Request = MatchRequest | CompareRequest | FiqaRequest | PersonRequest | DevicesRequest | SettingsRequest | WipeRequest
 """The requests: administrative requests are written to the admin topic, which has one partition and therefore one order
 of decisions; all others to the requests topic."""
 
@@ -381,9 +388,22 @@ class DevicesAnswer(Message, tag="devices", tag_field="kind", frozen=True, kw_on
 
 
 class SettingsAnswer(Message, tag="settings", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a SettingsRequest: the settings of the request as they are in force now."""
+    """The success of a SettingsRequest.
+
+    `values`: the settings that were set, as they are stored now. `failed`: name of a setting that could not be set ->
+    the reason, in one sentence.
+    """
 
     values: dict[str, Any]
+    failed: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class WipedAnswer(Message, tag="wiped", tag_field="kind", frozen=True, kw_only=True):
+    """The success of a WipeRequest: how many people and devices it deleted, and how many are left."""
+
+    people: int
+    devices: int
+    left: int
 
 
 class KeyAnswer(Message, tag="key", tag_field="kind", frozen=True, kw_only=True):
@@ -406,7 +426,17 @@ class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_on
         return Code(self.code).status
 
 
-Answer = MatchAnswer | CompareAnswer | FiqaAnswer | PersonAnswer | DeletedAnswer | DevicesAnswer | RefusedAnswer
+Answer = (
+    MatchAnswer
+    | CompareAnswer
+    | FiqaAnswer
+    | PersonAnswer
+    | DeletedAnswer
+    | DevicesAnswer
+    | SettingsAnswer
+    | WipedAnswer
+    | RefusedAnswer
+)
 
 
 class Effort(Message, frozen=True, kw_only=True):

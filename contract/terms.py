@@ -18,7 +18,7 @@ QualityLevel = Literal["high", "middle", "low", "custom", "no"]
 QUALITY_ORDER: tuple[QualityLevel, ...] = ("no", "low", "middle", "high")
 """The levels that can be compared, the least strict first; `custom` is not among them."""
 CompareLevel = Literal["high", "middle", "low"]
-ThresholdRule = Literal["setting", "target_fpir", "floor", "model", "level"]
+ThresholdRule = Literal["setting", "target_fpir", "floor", "model", "level", "accepted_score"]
 
 PERSON_EMPLOYEE, PERSON_VISITOR, PERSON_BLACKLIST, PERSON_STRANGER, PERSON_VIP = 1, 2, 3, 4, 5
 

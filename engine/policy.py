@@ -3,11 +3,17 @@
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import structs
 
+from contract.people.site import Site
+from contract.site_settings import MATCHING, SITE_SETTINGS, laid_over
 from contract.terms import LivenessMode, QualityLevel
 
 ScoreScale = Literal["raw", "percent"]
+Score = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
+ScoreRange = tuple[Score, Score, Score]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+_SCORES = ("score_range", "accepted_score")
 GreyValue = Annotated[float, msgspec.Meta(ge=0.0, le=255.0)]
 
 
@@ -74,6 +80,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The share of strangers for whom a search may report an enrolled person, at the present size of the scope."""
     score_scale: ScoreScale = "raw"
     """raw: cosine; percent: the vendor's 0..100, on which the threshold is 82."""
+    score_range: ScoreRange = (0.0, 82.0, 100.0)
+    """The scores on the percent scale that the cosines 0, the threshold and 1 get; three rising numbers."""
+    accepted_score: Score | None = None
+    """The score on the percent scale from which a search recognises a person; None: the middle one of `score_range`,
+    which is the threshold. A lower score recognises people, and strangers, more often."""
     liveness_floor: LivenessMode = "liveness_off"
     """The least liveness mode; a request can ask for a stricter mode, but not for a weaker one."""
     liveness_threshold: Share = 0.5
@@ -81,6 +92,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     liveness_limits: LivenessLimits = LivenessLimits()
     match_quality: QualityLevel = "no"
     """The quality level of a PictureMatch."""
+    min_face_size: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """A PictureMatch ignores faces whose shorter side has fewer pixels; a request can ask for a larger size."""
     enrolment_quality: QualityLevel = "low"
     """The quality level of an enrolment that names none."""
     custom_quality: QualityLimits = QualityLimits()
@@ -100,3 +113,29 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The most people in the default group; further enrolments are refused with GROUP_LEN_ERROR."""
     max_faces_per_person: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
     """Faces that one person may have; a further one is refused with PARAM_ERROR."""
+
+    def __post_init__(self) -> None:
+        """Refuse scores that contradict each other.
+
+        Raises:
+            ValueError: the message names the setting.
+        """
+        low, middle, high = self.score_range
+        if not low < middle < high:
+            raise ValueError("score_range must be three rising numbers")
+        if self.accepted_score is not None and not low < self.accepted_score < high:
+            raise ValueError("accepted_score must be above the first and below the last number of score_range")
+
+
+def policy_of(policy: Policy, site: Site, pinned: frozenset[str]) -> Policy:
+    """Return the policy in force: the operator's, with the settings of the site laid over it where they are not pinned.
+
+    `pinned`: the settings that the operator has pinned ("matching.threshold"). A score of the site that contradicts a
+    pinned one has no effect.
+    """
+    laid = {SITE_SETTINGS[name].setting: value for name, value in laid_over(site, pinned).items()}
+    fields = {path.removeprefix(MATCHING): value for path, value in laid.items() if path is not None}
+    low, _, high = fields.get("score_range", policy.score_range)
+    if not low < fields.get("accepted_score", policy.accepted_score or policy.score_range[1]) < high:
+        fields = {name: value for name, value in fields.items() if name not in _SCORES}
+    return structs.replace(policy, **fields)

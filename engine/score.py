@@ -1,19 +1,28 @@
 """The two scales on which scores and thresholds cross the wire (docs/settings.md, `matching.score_scale`)."""
 
-from engine.policy import ScoreScale
+from engine.policy import ScoreRange, ScoreScale
 
-_PERCENT_AT_THRESHOLD = 82.0
+VENDORS_RANGE: ScoreRange = (0.0, 82.0, 100.0)
+"""The scores that the vendor's servers show for the cosines 0, the threshold and 1."""
 
 
-def to_wire(cosine: float, threshold: float, scale: ScoreScale) -> float:
+def to_wire(cosine: float, threshold: float, scale: ScoreScale, shown: ScoreRange = VENDORS_RANGE) -> float:
     """Return a cosine on the wire's scale, rounded to the precision of a float32 cosine.
 
-    `raw` is the cosine itself; `percent` is piecewise linear through (0, 0), (threshold, 82) and (1, 100).
-    `threshold` is the cosine threshold, between 0 and 1 exclusive.
+    `raw` is the cosine itself; `percent` is piecewise linear through (0, low), (threshold, middle) and (1, high), where
+    `shown` are low, middle and high. `threshold` is the cosine threshold, between 0 and 1 exclusive.
     """
     if scale == "raw":
         return round(cosine, 6)
+    low, middle, high = shown
     if cosine < threshold:
-        return round(max(cosine, 0.0) / threshold * _PERCENT_AT_THRESHOLD, 4)
-    above = (min(cosine, 1.0) - threshold) / (1.0 - threshold)
-    return round(_PERCENT_AT_THRESHOLD + above * (100.0 - _PERCENT_AT_THRESHOLD), 4)
+        return round(low + max(cosine, 0.0) / threshold * (middle - low), 4)
+    return round(middle + (min(cosine, 1.0) - threshold) / (1.0 - threshold) * (high - middle), 4)
+
+
+def from_percent(score: float, threshold: float, shown: ScoreRange = VENDORS_RANGE) -> float:
+    """Return the cosine that has a score on the percent scale; `to_wire` explains `threshold` and `shown`."""
+    low, middle, high = shown
+    if score < middle:
+        return (score - low) / (middle - low) * threshold
+    return threshold + (score - middle) / (high - middle) * (1.0 - threshold)

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from contract.terms import CompareLevel, ThresholdRule
 from engine.policy import Policy
+from engine.score import from_percent, to_wire
 from engine.vision.ports import Embedder
 from models.manifest import FmrPoint
 
@@ -28,17 +29,36 @@ HIGHEST_THRESHOLD = 0.95
 
 @dataclass(frozen=True, slots=True)
 class AppliedThreshold:
-    """A cosine threshold and the rule from which it was computed; contract.events.Threshold explains the fields."""
+    """A cosine threshold and the rule from which it was computed; contract.events.Threshold explains the fields.
+
+    `middle`: the cosine that gets the middle score of the percent scale; None: the threshold itself.
+    """
 
     cosine: float
     rule: ThresholdRule
     target_fpir: float | None = None
     fmr: float | None = None
     faces: int | None = None
+    middle: float | None = None
+
+    def score(self, cosine: float, policy: Policy) -> float:
+        """Return a cosine on the wire's scale."""
+        return to_wire(cosine, self.middle or self.cosine, policy.score_scale, policy.score_range)
 
 
 def search_threshold(policy: Policy, embedder: Embedder, faces: int) -> AppliedThreshold:
-    """Return the threshold of a search among `faces` enrolled faces."""
+    """Return the threshold of a search among `faces` enrolled faces.
+
+    `Policy.accepted_score` moves it on the percent scale, on which the threshold without it has the middle score.
+    """
+    computed = _computed_threshold(policy, embedder, faces)
+    if policy.accepted_score is None or policy.accepted_score == policy.score_range[1]:
+        return computed
+    cosine = from_percent(policy.accepted_score, computed.cosine, policy.score_range)
+    return AppliedThreshold(cosine, "accepted_score", faces=computed.faces, middle=computed.cosine)
+
+
+def _computed_threshold(policy: Policy, embedder: Embedder, faces: int) -> AppliedThreshold:
     if policy.threshold is not None:
         return AppliedThreshold(policy.threshold, "setting")
     if not embedder.fmr_curve:

@@ -10,6 +10,7 @@ from aiohttp.web import BaseRequest, RequestPayloadError
 
 from contract.errors import Code, Refused
 from ingest.admission import Admission
+from ingest.form_body import is_form
 from ingest.http import Connection
 from ingest.json_body import bad_request, check_content_type
 from ingest.settings import IngestSettings
@@ -61,16 +62,20 @@ async def read_body(
     time: BodyTime,
     *,
     typeless_is_json: bool,
+    takes_form: bool,
 ) -> bytearray:
     """Return the whole body.
 
     `reserve` is called with the number of bytes of each chunk and may refuse them. `typeless_is_json`: a body without a
-    content type counts as JSON.
+    content type counts as JSON; `takes_form`: the body may be multipart/form-data.
 
     Raises:
         Refused: 40000, 40001, 41300, or a refusal by `reserve` or `time`.
     """
-    _check_head(request, settings, typeless_is_json)
+    _check_head(request, settings)
+    content_type = request.headers.get("Content-Type")
+    if not (takes_form and is_form(content_type or "")):
+        check_content_type(content_type, typeless_is_json=typeless_is_json)
     body = bytearray()
     try:
         async with time.limit():
@@ -89,14 +94,13 @@ async def read_body(
     return body
 
 
-def _check_head(request: BaseRequest, settings: IngestSettings, typeless_is_json: bool) -> None:
+def _check_head(request: BaseRequest, settings: IngestSettings) -> None:
     """Refuse a request by its head, before any byte of the body is requested."""
     headers = request.headers
     if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
         raise bad_request("compressed bodies are not accepted; send the body without a Content-Encoding")
     if headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
         raise bad_request("transfer encodings other than chunked are not accepted")
-    check_content_type(headers.get("Content-Type"), typeless_is_json=typeless_is_json)
     if (request.content_length or 0) > settings.max_body_bytes:
         raise _too_large(settings)
 

@@ -76,14 +76,20 @@ class Call:
     received_time_s: float = 0.0
     wait_until: float = field(default=0.0)
 
-    async def body(self, *, typeless_is_json: bool) -> bytearray:
-        """Return the whole body, and call `arrived`. `typeless_is_json`: a body without a content type counts as JSON.
+    async def body(self, *, typeless_is_json: bool, takes_form: bool) -> bytearray:
+        """Return the whole body, and call `arrived`. `typeless_is_json`: a body without a content type counts as JSON;
+        `takes_form`: the body may be multipart/form-data.
 
         Raises:
             Refused: the body is refused; Shed: the server has become full meanwhile.
         """
         body = await read_body(
-            self.request, self.settings, self.reservation.take, self.body_time, typeless_is_json=typeless_is_json
+            self.request,
+            self.settings,
+            self.reservation.take,
+            self.body_time,
+            typeless_is_json=typeless_is_json,
+            takes_form=takes_form,
         )
         self.arrived()
         return body

@@ -15,6 +15,7 @@ _REF = "#/components/schemas/{name}"
 _EVERY_CALL = (Code.BAD_REQUEST, Code.UNAUTHORIZED, Code.METHOD_NOT_ALLOWED, Code.INTERNAL_ERROR)
 _WITH_BODY = (Code.UNSUPPORT_CONTENT_TYPE, Code.EMPTY_REQUEST_JSON, Code.PAYLOAD_TOO_LARGE)
 _WITH_FIELDS = (Code.PARAM_ERROR, Code.OVERLOADED, Code.TIMEOUT)
+_MEDIA_TYPES = {str: "text/plain", bytes: "image/jpeg"}
 _SECURITY_SCHEMES = {
     "X-API-Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "Bearer": {"type": "http", "scheme": "bearer"},
@@ -55,9 +56,10 @@ def _operation(declaration: Declaration, answers: Sequence[dict[str, Any]]) -> d
         "responses": {"200": _success(declaration, answers), **_errors(declaration)},
     }
     if declaration.method != "GET":
-        operation["requestBody"] = {"required": True, "content": {"application/json": _body(declaration)}}
+        types = ("application/json", *(("multipart/form-data",) if declaration.takes_form else ()))
+        operation["requestBody"] = {"required": True, "content": dict.fromkeys(types, _body(declaration))}
     elif declaration.fields:
-        operation["parameters"] = [_parameter(each) for each in declaration.fields]
+        operation["parameters"] = [_parameter(each, declaration.path_field) for each in declaration.fields]
     return operation
 
 
@@ -76,14 +78,15 @@ def _property(declared: Field) -> dict[str, Any]:
     return {**declared.rule.schema, "description": declared.words, **default}
 
 
-def _parameter(declared: Field) -> dict[str, Any]:
+def _parameter(declared: Field, path_field: str | None) -> dict[str, Any]:
     example = {} if declared.example is None else {"example": declared.example}
     schema = {name: part for name, part in _property(declared).items() if name != "description"}
-    return {"name": declared.name, "in": "query", "description": declared.words, "schema": schema, **example}
+    place = {"in": "path", "required": True} if declared.name == path_field else {"in": "query"}
+    return {"name": declared.name, **place, "description": declared.words, "schema": schema, **example}
 
 
 def _success(declaration: Declaration, answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    is_text = any(answer.shape is str for answer in declaration.answers)
+    (media_type,) = {_MEDIA_TYPES.get(answer.shape, "application/json") for answer in declaration.answers}
     distinct = [schema for place, schema in enumerate(answers) if schema not in answers[:place]]
     content = {
         "schema": distinct[0] if len(distinct) == 1 else {"anyOf": distinct},
@@ -95,7 +98,7 @@ def _success(declaration: Declaration, answers: Sequence[dict[str, Any]]) -> dic
     return {
         "description": "The call has succeeded.",
         "headers": {**_request_id(), **headers},
-        "content": {"text/plain" if is_text else "application/json": content},
+        "content": {media_type: {} if media_type == "image/jpeg" else content},
     }
 
 

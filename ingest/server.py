@@ -9,8 +9,7 @@ import asyncio
 import logging
 import math
 import socket
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
@@ -28,12 +27,13 @@ from contract.errors import Code, Refused
 from contract.http import MATCH_PATH, REPLAY_OF_HEADER, is_request_id
 from contract.operator_error import OperatorError
 from contract.pictures.limits import PictureSettings
+from contract.site_settings import Configured
 from contract.topics import Topics
 from ingest.accept import AcceptErrorLog
 from ingest.admission import Admission
 from ingest.answer import to_response
 from ingest.api.binding import Binding, PeopleView, Reached, Services
-from ingest.api.listing import BINDINGS, DECLARATIONS
+from ingest.api.listing import DECLARATIONS
 from ingest.api.people import people_unreadable
 from ingest.attendance import Attendance
 from ingest.auth import NotAuthorised, Route, authorise
@@ -49,6 +49,7 @@ from ingest.openapi import openapi_document
 from ingest.peer import Address, client_of, networks, peer_key
 from ingest.pictures import PictureLimits
 from ingest.render import Rendered, error
+from ingest.routes import Methods, methods_at
 from ingest.settings import IngestSettings
 from ingest.wrong_keys import WrongKeys
 
@@ -60,9 +61,6 @@ _BACKLOG = 512
 # Answers up to this size (all except those with photos) reserve no memory, since refusing them would save little.
 _SMALL_ANSWER_BYTES = 64 * 1024
 _LOG_EVERY_S = 60.0
-
-Methods = Mapping[str, Binding]
-"""The HTTP method -> the binding of a URL for this method."""
 
 
 class CannotListen(OperatorError):
@@ -85,6 +83,7 @@ class Ingress:
         clock: returns seconds since the epoch.
         readiness: returns the reasons why the rest of the process is not ready; none where it is ready.
         registry: the registry of the server's metrics.
+        configured: the operator's settings that settings of the site are laid over.
     """
 
     def __init__(
@@ -98,6 +97,7 @@ class Ingress:
         clock: Callable[[], float],
         readiness: Callable[[], Sequence[str]],
         registry: CollectorRegistry,
+        configured: Configured,
     ) -> None:
         self._settings = settings
         self._broker = broker
@@ -127,6 +127,7 @@ class Ingress:
             reached=reached,
             not_ready=self.not_ready,
             openapi=openapi_document(DECLARATIONS),
+            configured=configured,
         )
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
         line = self._admission.line
@@ -231,7 +232,7 @@ class Ingress:
         """Answer one HTTP request; every request that can be parsed is answered here."""
         started = asyncio.get_running_loop().time()
         request_id = new_request_id()
-        methods = _ROUTES.get(request.rel_url.raw_path, {})
+        methods = methods_at(request.rel_url.raw_path)
         known = next(iter(methods.values()), None)
         dialect = known.declaration.dialect if known else Dialect.V5
         route = known.declaration.route if known else "unknown"
@@ -344,18 +345,6 @@ class Ingress:
         if isinstance(refused, NotAuthorised) and refused.retry_after_s is not None:
             headers.append(("Retry-After", str(refused.retry_after_s)))
         return error(refused.refusal, dialect, tuple(headers))
-
-
-def _routes() -> Mapping[str, Methods]:
-    routes: defaultdict[str, dict[str, Binding]] = defaultdict(dict)
-    for binding in BINDINGS:
-        routes[binding.declaration.path][binding.declaration.method] = binding
-        if binding.is_page:
-            routes[binding.declaration.path]["HEAD"] = binding
-    return routes
-
-
-_ROUTES = _routes()
 
 
 def _replay_of(request: BaseRequest) -> str | None:

@@ -1,18 +1,18 @@
 """The settings of the ingress, with their allowed values."""
 
-import re
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from ingest.event_urls import HOST_NAME, hosts_of
 from ingest.peer import networks
 
 MIB = 1024 * 1024
 
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=600)]
-_HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128")
 
 
 class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -58,6 +58,9 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     machines may make calls other than PictureMatch."""
     trusted_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Networks (CIDR) whose callers need no key."""
+    event_url_hosts: tuple[str, ...] = PRIVATE_NETWORKS
+    """Hosts that HistoryEventUrl may name, because events contain faces: addresses and networks (CIDR) for URLs with an
+    address, host names for URLs with a name; by default the addresses of private networks."""
     host_names: tuple[str, ...] = ()
     """Host names, besides localhost, by which callers without a key may call the server; its addresses are always
     allowed."""
@@ -80,13 +83,17 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
             ValueError: a text is no host name or no network.
         """
         for name in self.host_names:
-            if not _HOST_NAME.fullmatch(name):
+            if not HOST_NAME.fullmatch(name):
                 raise ValueError(
                     f"host_names must be host names such as gatekeeper.example, without a port: {name!r} is not"
                 )
-        for setting in ("trusted_networks", "trusted_proxies"):
+        for setting, read in (
+            ("trusted_networks", networks),
+            ("trusted_proxies", networks),
+            ("event_url_hosts", hosts_of),
+        ):
             try:
-                networks(getattr(self, setting))
+                read(getattr(self, setting))
             except ValueError as error:
                 raise ValueError(f"{setting}: {error}") from error
 

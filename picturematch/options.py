@@ -144,5 +144,10 @@ def sources_of(ctx: click.Context, **overrides: Any) -> Mapping[str, str]:
     return settings_sources(ctx.meta.get(_CONFIG), os.environ, _named(overrides))
 
 
+def pinned_by(ctx: click.Context, **overrides: Any) -> frozenset[str]:
+    """Return the settings ("section.field") that a call cannot change, because a source has set them."""
+    return frozenset(sources_of(ctx, **overrides))
+
+
 def _named(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name.replace("__", "."): value for name, value in overrides.items()}

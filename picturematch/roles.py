@@ -17,9 +17,18 @@ if TYPE_CHECKING:
     from picturematch.system import ProcessorRole, System
 
 
-def run_role(settings: Settings, log_level: str, *, ingest: bool, process: bool, kafka_only: str | None = None) -> None:
+def run_role(
+    settings: Settings,
+    pinned: frozenset[str],
+    log_level: str,
+    *,
+    ingest: bool,
+    process: bool,
+    kafka_only: str | None = None,
+) -> None:
     """Run the roles until the first SIGINT, SIGTERM or SIGHUP, then finish the work in flight; a second signal kills.
 
+    `pinned`: the settings that a source has set, which calls cannot change.
     `kafka_only`: the name of the command where its role needs Kafka, because the embedded log allows one process only.
 
     Raises:
@@ -34,15 +43,15 @@ def run_role(settings: Settings, log_level: str, *, ingest: bool, process: bool,
         from picturematch.networks import install_missing  # an ingress must not import the networks' libraries
 
         install_missing(settings)
-    run(_run(_with_room(settings) if ingest else settings, ingest, process))
+    run(_run(_with_room(settings) if ingest else settings, pinned, ingest, process))
 
 
-async def _run(settings: Settings, ingest: bool, process: bool) -> None:
+async def _run(settings: Settings, pinned: frozenset[str], ingest: bool, process: bool) -> None:
     from picturematch.system import run_roles  # so that --help does not import the server's libraries
 
-    role = await asyncio.to_thread(_open_role, settings) if process else None
+    role = await asyncio.to_thread(_open_role, settings, pinned) if process else None
     where = f"data folder {settings.data_folder}" if settings.kafka_config is None else settings.broker
-    async with run_roles(settings, role, ingest=ingest) as system:
+    async with run_roles(settings, role, ingest=ingest, pinned=pinned) as system:
         stop = stop_signal()
         people = len(system.people)
         print_line(f"PictureMatch {__version__} listens on {system.url}; people enrolled: {people}; {where}")
@@ -52,10 +61,10 @@ async def _run(settings: Settings, ingest: bool, process: bool) -> None:
     print_line("stopped")
 
 
-def _open_role(settings: Settings) -> "ProcessorRole":
+def _open_role(settings: Settings, pinned: frozenset[str]) -> "ProcessorRole":
     from picturematch.wiring import NetworkRole, open_models  # an ingress must not import these libraries
 
-    role = NetworkRole(settings, open_models(settings))
+    role = NetworkRole(settings, open_models(settings), pinned)
     if settings.models.kind == "stand-in":
         click.echo("WARNING: stand-in models: this server recognises drawings, not people", err=True)
     return role

@@ -8,6 +8,7 @@ are ["a", "b"]) and, where it is none, as text. What is unknown or out of range 
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from platformdirs import user_cache_path, user_data_path
 from broker.kafka.config import KafkaConfig, KafkaSettings
 from broker.port import TopicSpec
 from contract.pictures.limits import PictureSettings
+from contract.site_settings import OPERATOR_SETTINGS, Configured
 from contract.topics import Topics
 from engine.policy import Policy
 from ingest.settings import IngestSettings
@@ -165,6 +167,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.broker == _EMBEDDED:
             return None
         return KafkaConfig.of(self.kafka, self.broker.removeprefix(_KAFKA))
+
+
+def configured(settings: Settings, pinned: frozenset[str]) -> Configured:
+    """Return what settings of the site are laid over. `pinned`: the settings that a source has set."""
+    return Configured({path: attrgetter(path)(settings) for path in OPERATOR_SETTINGS}, pinned)
 
 
 _NOT_SETTINGS = {"API_KEY", "CONFIG", "REQUIRE_CHROMIUM", "REQUIRE_KAFKA", "REQUIRE_MODELS", "REQUIRE_SERVICES", "URL"}

@@ -23,7 +23,7 @@ from picturematch.log_metrics import watch_log
 from picturematch.memory import give_memory_back, trim_memory
 from picturematch.opening import Clock, condition_of, open_broker, require_topics
 from picturematch.people_topic import PeopleTopic
-from picturematch.settings import Settings
+from picturematch.settings import Settings, configured
 
 Reached = Callable[[int, float], Awaitable[bool]]
 """`reached(offset, timeout_s)` waits until the people topic is read up to `offset`; it returns False at the timeout."""
@@ -103,9 +103,16 @@ async def _until_ready(ingress: Ingress) -> None:
 
 @asynccontextmanager
 async def run_roles(
-    settings: Settings, role: ProcessorRole | None, *, ingest: bool = True, clock: Clock = time.time
+    settings: Settings,
+    role: ProcessorRole | None,
+    *,
+    ingest: bool = True,
+    clock: Clock = time.time,
+    pinned: frozenset[str] = frozenset(),
 ) -> AsyncIterator[System]:
     """Run the roles of one process: an ingress unless `ingest` is False, a processor unless `role` is None.
+
+    `pinned`: the settings that the settings file, the environment or the command line has set.
 
     While the process waits for the log and reads the people topic, it listens but is not ready. After entering, it is
     ready, unless a record of the people topic cannot be read; then it becomes ready when a later record of the same key
@@ -150,6 +157,7 @@ async def run_roles(
                 clock,
                 not_ready,
                 registry,
+                configured(settings, pinned),
             )
         await stack.enter_async_context(listener)
         if not reachable:

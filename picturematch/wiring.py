@@ -50,10 +50,10 @@ def _warm_up(models: ModelSet) -> None:
 
 
 class NetworkRole:
-    """The `ProcessorRole` with opened networks and a gallery."""
+    """The `ProcessorRole` with opened networks and a gallery. `pinned`: the settings that the operator has pinned."""
 
-    def __init__(self, settings: Settings, models: ModelSet) -> None:
-        self._settings, self._models = settings, models
+    def __init__(self, settings: Settings, models: ModelSet, pinned: frozenset[str] = frozenset()) -> None:
+        self._settings, self._models, self._pinned = settings, models, pinned
         self.people = People(models.embedder.dimension, models.embedder_identity)
 
     def processor(self, broker: Broker, reached: Reached, clock: Clock, registry: CollectorRegistry) -> Processor:
@@ -69,12 +69,18 @@ class NetworkRole:
             clock,
             registry,
             self._settings.pictures.max_pixels,
+            self._pinned,
         )
 
 
 def run_system(
-    settings: Settings, models: ModelSet | None, *, ingest: bool = True, clock: Clock = time.time
+    settings: Settings,
+    models: ModelSet | None,
+    *,
+    ingest: bool = True,
+    clock: Clock = time.time,
+    pinned: frozenset[str] = frozenset(),
 ) -> AbstractAsyncContextManager[System]:
     """Run the roles of one process (`run_roles`) with a processor that uses `models`; None: without a processor."""
-    role = None if models is None else NetworkRole(settings, models)
-    return run_roles(settings, role, ingest=ingest, clock=clock)
+    role = None if models is None else NetworkRole(settings, models, pinned)
+    return run_roles(settings, role, ingest=ingest, clock=clock, pinned=pinned)

@@ -69,9 +69,10 @@ class AdminCommits(Commits):
             processed = self._expire(processed)
         if processed.decision is not None:
             return _Decided(processed, processed.decision)
-        call = cast("Change[Any]", processed.call)
+        call, context = cast("Change[Any]", processed.call), self._emitter.contexts.at(pending.site)
+        processed = replace(processed, context=context)
         try:
-            decision = call.decide(processed.request, processed.prepared, pending, self._emitter.context)
+            decision = call.decide(processed.request, processed.prepared, pending, context)
         except Exception as error:
             raise NotMade(type(error).__name__) from error
         if decision.refusal == PEOPLE_UNREADABLE and processed.envelope.deadline_s is None:

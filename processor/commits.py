@@ -69,6 +69,7 @@ class Commits:
     async def _write_emissions(self, batch: Sequence[Processed], emissions: Sequence[Emission]) -> Sequence[Emission]:
         records = [record for emission in emissions for record in emission.records]
         await self._member.commit(self._partition, batch[-1].record.offset + 1, records)
+        self._emitter.committed(emissions)
         return emissions
 
     def _expired(self, processed: Processed) -> bool:
@@ -85,7 +86,7 @@ class Commits:
     def _instead(self, processed: Processed, reason: str) -> Emission:
         """Return the event, the error and the dead letter of a request whose own outputs cannot be written."""
         failure = processed.failure or Failure("emit", reason)
-        dead = unreadable(processed.record, processed.envelope, failure)
+        dead = unreadable(processed.record, processed.envelope, processed.context, failure)
         return self._sendable(self._emitter.of(dead, UNREADABLE_DECISION, self._people.version))
 
     def _sendable(self, emission: Emission) -> Emission:

@@ -3,16 +3,31 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import msgspec
 
 from broker.outages import OutageLog
 from broker.port import Broker, BrokerError, NewRecord
-from contract.configs import Checkpoint, ConfigRecord, checkpoint_record
+from contract.configs import Checkpoint, ConfigRecord, checkpoint_record, policy_record
 from contract.people.directory import Directory
+from engine.policy import Policy
 
 log = logging.getLogger(__name__)
 
 _RETRY_S = 2.0
 _DAY_S = 86_400.0
+
+
+@lru_cache(maxsize=16)
+def policy_config(policy: Policy) -> ConfigRecord:
+    """Return the record of a policy."""
+    return policy_record(msgspec.to_builtins(policy))
+
+
+def new_config(topic: str, config: ConfigRecord) -> NewRecord:
+    """Return a record of the configs topic as it is written."""
+    return NewRecord(topic, config.key, config.value, partition=0)
 
 
 async def write_configs(broker: Broker, topic: str, records: Sequence[ConfigRecord]) -> None:
@@ -24,7 +39,7 @@ async def write_configs(broker: Broker, topic: str, records: Sequence[ConfigReco
     outages = OutageLog(log)
     while True:
         try:
-            await broker.append([NewRecord(topic, record.key, record.value, partition=0) for record in records])
+            await broker.append([new_config(topic, record) for record in records])
         except BrokerError as error:
             if not error.retriable:
                 raise

@@ -1,11 +1,12 @@
-"""Builds the records that follow from a decision: event, evidence, reply and dead letter. Pure.
+"""Builds the records that follow from a decision: event, evidence, reply and dead letter. Pure, except for the set of
+policies that are known to be written.
 
 Every request is answered, and every request leaves one event, except a query whose caller asked for none. Such a query
 leaves an event only if there would be no other trace of it (`Processed.would_be_lost`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from broker.port import NewRecord, Position
 from contract.errors import Code
@@ -16,7 +17,8 @@ from engine.calls import Query
 from engine.calls.call import Decision
 from engine.calls.people import ChangeDecision
 from engine.calls.reporting import Circumstances, cloud_event_headers, refused_answer
-from engine.context import Context
+from engine.context import Contexts
+from processor.configs import new_config, policy_config
 from processor.processing import Processed, digests_of
 
 
@@ -55,11 +57,10 @@ class Ids:
 
     Attributes:
         models: the networks, role -> identity.
-        policy, model_set: the ids of the policy and of the model set in the configs topic.
+        model_set: the id of the model set in the configs topic.
     """
 
     models: dict[str, str]
-    policy: str
     model_set: str
 
 
@@ -67,15 +68,22 @@ class Ids:
 class Emitter:
     """Builds the output records of one processor.
 
-    `clock` returns epoch seconds; `evidence` is whether evidence is written.
+    `clock` returns epoch seconds; `evidence` is whether evidence is written. `written` are the keys of the policies
+    that are in the configs topic; the record of any other policy is written with the evidence that names it.
     """
 
     topics: Topics
-    context: Context
+    contexts: Contexts
     ids: Ids
     event_source: str
     clock: Callable[[], float]
     evidence: bool = True
+    written: set[bytes] = field(default_factory=set)
+
+    def committed(self, emissions: Sequence[Emission]) -> None:
+        """Note the policies that these emissions, which are committed, contain."""
+        for emission in emissions:
+            self.written.update(record.key or b"" for record in emission.records if record.topic == self.topics.configs)
 
     def of(self, done: Processed, decision: Decision, gallery_version: int) -> Emission:
         """Return the emission of a request: event and evidence (if they are left), reply, dead letter (after an error).
@@ -89,7 +97,7 @@ class Emitter:
         if decision.refusal is not None:
             answer: Answer = refused_answer(decision.refusal)
         else:
-            answer = call.answer(request, decision, self.context, done.photo)
+            answer = call.answer(request, decision, done.context, done.photo)
         kept = self._kept(done, decision, gallery_version) if done.leaves_event else ()
         records = (*kept, *_reply(done, answer, gallery_version), *self._dead_letter(done))
         return Emission(call.kind, decision.outcome, decision.timings_ms, records, kept=bool(kept))
@@ -104,16 +112,21 @@ class Emitter:
         return tuple(NewRecord(self.topics.people, key, value, partition=0) for key, value in records)
 
     def _kept(self, done: Processed, decision: Decision, gallery_version: int) -> tuple[NewRecord, ...]:
-        call, at = done.call, self._at(done, gallery_version)
-        event = call.event(done.request, decision, self.context, at)
+        call, policy = done.call, policy_config(done.context.policy)
+        at = self._at(done, gallery_version, policy.id)
+        event = call.event(done.request, decision, done.context, at)
         headers = cloud_event_headers(event, call.event_type, self.event_source)
         record = NewRecord(self.topics.events, done.record.key, encode_event(event), headers)
         if not self.evidence or not isinstance(call, Query):
             return (record,)
-        evidence = call.evidence(done.request, decision, self.context, at)
+        evidence = call.evidence(done.request, decision, done.context, at)
         if evidence is None:
             return (record,)
-        return record, NewRecord(self.topics.evidence, event.id.encode(), encode(evidence))
+        return (
+            record,
+            NewRecord(self.topics.evidence, event.id.encode(), encode(evidence)),
+            *(() if policy.key in self.written else (new_config(self.topics.configs, policy),)),
+        )
 
     def _dead_letter(self, done: Processed) -> tuple[NewRecord, ...]:
         record, failure = done.record, done.failure
@@ -134,7 +147,7 @@ class Emitter:
         )
         return (NewRecord(self.topics.dead_letters, record.key, encode(letter)),)
 
-    def _at(self, done: Processed, gallery_version: int) -> Circumstances:
+    def _at(self, done: Processed, gallery_version: int, policy: str) -> Circumstances:
         record, envelope = done.record, done.envelope
         return Circumstances(
             record.topic,
@@ -146,7 +159,7 @@ class Emitter:
             digests_of(done) if done.digests is None else done.digests,
             envelope.retry_of,
             envelope.replay_of,
-            self.ids.policy,
+            policy,
             self.ids.model_set,
         )
 

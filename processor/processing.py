@@ -21,7 +21,7 @@ from engine.calls import UNREADABLE, Call, Change, Query, call_of
 from engine.calls.call import Decision
 from engine.calls.people import NOTHING_PREPARED, Prepared
 from engine.calls.unreadable import UNREADABLE_DECISION, UnreadableRequest
-from engine.context import Context
+from engine.context import Context, Contexts
 from engine.gallery.port import FaceId
 from processor.envelope import Envelope, envelope_of
 from processor.people import PeopleAccess
@@ -50,6 +50,7 @@ class Processed:
     Attributes:
         record, envelope: the record of the request, and its decoded headers.
         call, request: the kind of call, and the decoded request.
+        context: the context of the decision.
         decision: the decision; None: the request is a change that is still to be decided, from `prepared`.
         prepared: the findings and embeddings of a change.
         gallery_version: the version on which the decision is based.
@@ -62,6 +63,7 @@ class Processed:
     envelope: Envelope
     call: Call[Any, Any]
     request: Request | UnreadableRequest
+    context: Context
     decision: Decision | None = None
     prepared: Prepared = NOTHING_PREPARED
     gallery_version: int = 0
@@ -83,10 +85,10 @@ class Processed:
         return self.call.leaves_event(self.request) or self.would_be_lost
 
 
-def unreadable(record: Record, envelope: Envelope, failure: Failure) -> Processed:
+def unreadable(record: Record, envelope: Envelope, context: Context, failure: Failure) -> Processed:
     """Return the processed form of a record that contains no request, or whose request cannot be processed."""
     request = UnreadableRequest(envelope.request_id, record.timestamp_ms / 1000.0)
-    return Processed(record, envelope, UNREADABLE, request, UNREADABLE_DECISION, failure=failure)
+    return Processed(record, envelope, UNREADABLE, request, context, UNREADABLE_DECISION, failure=failure)
 
 
 class Processing:
@@ -99,7 +101,7 @@ class Processing:
     def __init__(
         self,
         access: PeopleAccess,
-        context: Context,
+        contexts: Contexts,
         pool: MatchingPool,
         clock: Callable[[], float],
         *,
@@ -107,7 +109,7 @@ class Processing:
         gallery_wait_s: float,
         administrative: bool = False,
     ) -> None:
-        self._access, self._context = access, context
+        self._access, self._contexts = access, contexts
         self._pool, self._clock = pool, clock
         self._replies_topic, self._gallery_wait_s = replies_topic, gallery_wait_s
         self._administrative = administrative
@@ -125,7 +127,7 @@ class Processing:
         if request.administrative is not self._administrative:
             return self._unreadable(record, envelope, "the request belongs in another topic")
         call = call_of(request)
-        processed = Processed(record, envelope, call, request)
+        processed = Processed(record, envelope, call, request, self._context)
         try:
             if self._administrative:
                 return await self._prepare(processed)
@@ -152,25 +154,34 @@ class Processing:
         call = cast("Query[Any, Any]", processed.call)
         if call.searches:
             await self._wait_for_gallery(envelope)
-        snapshot = self._access.people.snapshot()
-        decision, digests = await self._in_pool(processed, lambda: call.decide(request, snapshot, self._context))
-        photo = await self._photo(envelope, call.photos(request, decision, self._context))
-        return replace(processed, decision=decision, gallery_version=snapshot.version, photo=photo, digests=digests)
+        snapshot, context = self._access.people.snapshot(), self._context
+        decision, digests = await self._in_pool(processed, lambda: call.decide(request, snapshot, context))
+        photo = await self._photo(envelope, call.photos(request, decision, context))
+        return replace(
+            processed,
+            context=context,
+            decision=decision,
+            gallery_version=snapshot.version,
+            photo=photo,
+            digests=digests,
+        )
 
     async def _prepare(self, processed: Processed) -> Processed:
         call = cast("Change[Any]", processed.call)
         if not call.takes_long(processed.request):
             return processed
-        prepared, digests = await self._in_pool(processed, lambda: call.prepare(processed.request, self._context))
+        await self._wait_for_version(processed.envelope)
+        context = self._context
+        prepared, digests = await self._in_pool(processed, lambda: call.prepare(processed.request, context))
         return replace(processed, prepared=prepared, digests=digests)
 
     def _refused(self, processed: Processed, refusal: Refusal) -> Processed:
-        snapshot = self._access.people.snapshot()
-        decision = processed.call.refuse(processed.request, refusal, snapshot, self._context)
-        return replace(processed, decision=decision, gallery_version=snapshot.version, photo=None)
+        snapshot, context = self._access.people.snapshot(), self._context
+        decision = processed.call.refuse(processed.request, refusal, snapshot, context)
+        return replace(processed, context=context, decision=decision, gallery_version=snapshot.version, photo=None)
 
     def _unreadable(self, record: Record, envelope: Envelope, error: str) -> Processed:
-        return unreadable(record, envelope, Failure("decode", error))
+        return unreadable(record, envelope, self._context, Failure("decode", error))
 
     async def _in_pool(self, processed: Processed, work: Callable[[], T]) -> tuple[T, tuple[str, ...] | None]:
         """Run `work` in the pool; return its result, and the digests of the pictures if an event is left."""
@@ -192,11 +203,19 @@ class Processing:
             raise Refused.of(EXPIRED)
         return done
 
-    async def _wait_for_gallery(self, envelope: Envelope) -> None:
+    @property
+    def _context(self) -> Context:
+        """The context of a decision now, with the settings of the site as they were read."""
+        return self._contexts.at(self._access.people.site)
+
+    async def _wait_for_version(self, envelope: Envelope) -> None:
         access, wanted = self._access, envelope.gallery_version
         if wanted > access.people.version and not await access.reached(wanted, self._gallery_wait_s):
             raise Refused(Code.OVERLOADED, "the people enrolled last are not loaded yet: try again shortly")
-        refusal = await access.complete(envelope)
+
+    async def _wait_for_gallery(self, envelope: Envelope) -> None:
+        await self._wait_for_version(envelope)
+        refusal = await self._access.complete(envelope)
         if refusal is not None:
             raise Refused.of(refusal)
 

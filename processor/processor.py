@@ -15,21 +15,20 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 from prometheus_client import CollectorRegistry
 
 from broker.keyed import KeyedReader
 from broker.outages import OutageLog
 from broker.port import Broker, GroupMember
-from contract.configs import model_set_record, policy_record
+from contract.configs import model_set_record
 from contract.topics import Topics
-from engine.context import Context
+from engine.context import Context, Contexts
 from engine.gallery.people import People
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 from processor.admin_lane import AdminCommits
 from processor.commits import Commits
-from processor.configs import keep_checkpoints, write_configs
+from processor.configs import keep_checkpoints, policy_config, write_configs
 from processor.decided import Decided
 from processor.intake import Intake, wait_until_idle
 from processor.lane import Lane, LaneHooks
@@ -47,7 +46,8 @@ class Processor:
     """A member of the two groups of processors: the group of the requests topic and that of the admin topic.
 
     The caller reads the people topic into the fold `people`; `reached` waits until the fold has a version. `clock`
-    returns epoch seconds. `max_pixels` is the limit of decoded pictures.
+    returns epoch seconds. `max_pixels` is the limit of decoded pictures. `pinned` are the settings that the operator
+    has pinned ("matching.threshold"); over the others of `policy` the settings of the site are laid.
     """
 
     def __init__(
@@ -62,18 +62,19 @@ class Processor:
         clock: Callable[[], float],
         registry: CollectorRegistry,
         max_pixels: int,
+        pinned: frozenset[str] = frozenset(),
     ) -> None:
         self._broker, self._topics, self._people = broker, topics, people
         self._metrics = ProcessorMetrics(registry)
         workers = settings.workers or os.cpu_count() or 1
         self._clock, self._settings = clock, settings
-        self._context = Context(models, policy, max_pixels, time.perf_counter)
+        self._contexts = Contexts(Context(models, policy, max_pixels, time.perf_counter, pinned))
         self._pool = MatchingPool(workers)
         self._access = PeopleAccess(broker, topics.people, KeyedReader(broker, topics.photos), people, reached)
         identities = dict(models.identities)
-        self._configs = policy_record(msgspec.to_builtins(policy)), model_set_record(identities)
-        ids = Ids(identities, *(record.id for record in self._configs))
-        self._emitter = Emitter(topics, self._context, ids, settings.event_source, clock, settings.evidence)
+        self._model_set = model_set_record(identities)
+        ids = Ids(identities, self._model_set.id)
+        self._emitter = Emitter(topics, self._contexts, ids, settings.event_source, clock, settings.evidence)
         self._lane_outages = OutageLog(log)
         self._outstanding = dict.fromkeys((topics.requests, topics.admin), 0)
         capacity = workers * settings.queued_per_worker
@@ -87,7 +88,7 @@ class Processor:
     def _intake(self, topic: str, group: str, kind: type[Commits], capacity: int, *, administrative: bool) -> Intake:
         process = Processing(
             self._access,
-            self._context,
+            self._contexts,
             self._pool,
             self._clock,
             replies_topic=self._topics.replies,
@@ -121,7 +122,9 @@ class Processor:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as stack:
             stack.callback(self._pool.shutdown)
-            await write_configs(self._broker, self._topics.configs, self._configs)
+            policy = policy_config(self._contexts.at(self._people.site).policy)
+            await write_configs(self._broker, self._topics.configs, (policy, self._model_set))
+            self._emitter.written.add(policy.key)
             for intake in self._intakes:
                 await intake.join(stack.enter_async_context)
             stack.push_async_callback(self._cancel_tasks)

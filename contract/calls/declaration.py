@@ -7,6 +7,7 @@ call's part of /openapi.json are all derived from the declaration.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from contract.calls.dialects import Dialect
 from contract.calls.rules import FLAG, Rule, param_error
@@ -74,7 +75,10 @@ def objects(name: str, words: str, items: tuple[Field, ...], *, required: bool =
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A form of a successful answer: the type of the JSON document (str: a page of text), and an example."""
+    """A form of a successful answer: the type of the JSON document, and an example.
+
+    The shape str means a page of text, and the shape bytes a picture as JPEG.
+    """
 
     shape: Any
     example: Any
@@ -86,6 +90,7 @@ class Declaration:
 
     Attributes:
         method, path: the method and path. The fields of a GET are in the query, those of other methods in a JSON body.
+            A field of a GET whose name is the last segment of the path, in braces, is that segment instead.
         route: the label of the call in metrics.
         summary: the purpose of the call in one sentence.
         fields: the fields, in the order in which they are checked.
@@ -96,6 +101,7 @@ class Declaration:
         dialect: the form of errors.
         typeless_is_json: whether a body without a content type is read as JSON. Web pages of any origin can post such a
             body, so this is false for every call that changes anything.
+        takes_form: whether the body may also be multipart/form-data, in which every value is a text.
     """
 
     method: Method
@@ -109,6 +115,13 @@ class Declaration:
     headers: Mapping[str, str] = field(default_factory=dict)
     dialect: Dialect = Dialect.V5
     typeless_is_json: bool = False
+    takes_form: bool = False
+
+    @property
+    def path_field(self) -> str | None:
+        """The name of the field that is the last segment of the path; None: no field is."""
+        last = self.path.rpartition("/")[2]
+        return last[1:-1] if last.startswith("{") else None
 
     def read(self, sent: Mapping[str, Any]) -> Values:
         """Return the checked values of the fields of a JSON object.
@@ -122,14 +135,23 @@ class Declaration:
                 raise param_error(f"{' or '.join(names)} is needed")
         return values
 
-    def read_query(self, query: Mapping[str, str]) -> Values:
-        """Return the checked values of the fields of a URL's query.
+    def read_url(self, query: Mapping[str, str], path: str) -> Values:
+        """Return the checked values of the fields of a URL: of its decoded query, and of its path as it was sent.
+
+        Raises:
+            Refused: a field is missing or has a value that its rule refuses; the message names the field.
+        """
+        last = path.rpartition("/")[2]
+        return self.read_texts({**query, **({self.path_field: unquote(last)} if self.path_field else {})})
+
+    def read_texts(self, sent: Mapping[str, str]) -> Values:
+        """Return the checked values of fields that were sent as texts.
 
         Raises:
             Refused: a field is missing or has a value that its rule refuses; the message names the field.
         """
         rules = {each.name: each.rule for each in self.fields}
-        return self.read({name: rules[name].of_query(text) for name, text in query.items() if name in rules})
+        return self.read({name: rules[name].of_query(text) for name, text in sent.items() if name in rules})
 
     def unknown(self, sent: Mapping[str, Any]) -> int:
         """Return the number of sent fields, also of those in lists of objects, that the call does not declare."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from contract.calls.rules import MISLEADING, Rule, param_error, string
 from contract.errors import Code, Refused
+from contract.people.keys import parse_image_id
 from contract.terms import DEFAULT_PERMISSION
 from contract.text import misleads, steers
 
@@ -67,6 +68,13 @@ def _enrolled_ids(value: Any, field: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_enrolled_id(item, field) for item in value))
 
 
+def _image_id(value: Any, field: str) -> tuple[str, int]:
+    parsed = parse_image_id(string(value, field))
+    if parsed is None:
+        raise Refused(Code.ID_NOT_FOUND, f"no photo has this {field}")
+    return parsed
+
+
 def _device(value: Any, field: str) -> str:
     name = string(value, field).strip()
     if len(name) > MAX_DEVICE_CHARS or not (_HOST_LIKE.fullmatch(name) or _is_address(name)):
@@ -110,5 +118,9 @@ ENROLLED_IDS = Rule(
     empty_is_absent=False,
 )
 """Several identity_ids of people who may be enrolled already; repeated ones count once."""
+IMAGE_ID = Rule(
+    word="string", check=_image_id, schema={"type": "string"}, codes=(Code.ID_NOT_FOUND,), empty_is_absent=False
+)
+"""The name of the photo of an enrolled face; the checked value is a pair: the identity_id and the face number."""
 DEVICE = Rule(word="string", check=_device, schema={"type": "string", "maxLength": MAX_DEVICE_CHARS})
 """An IPv4 or IPv6 address or a host-like name; blanks around the text are removed."""

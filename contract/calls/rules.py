@@ -160,7 +160,7 @@ def _picture(value: Any, field: str) -> str:
 
 
 def _moment(value: Any, field: str) -> tuple[float, str | None]:
-    number = _number(value)
+    number = number_in(value)
     if number is None or not 0 <= number < ABSURD_TIME:
         raise param_error(
             f"{field} must be seconds since the epoch, a number from 0 to below {MILLISECONDS_FROM:.0e}"
@@ -175,7 +175,7 @@ def _moment(value: Any, field: str) -> tuple[float, str | None]:
 
 def _comparison_level(value: Any, field: str) -> CompareLevel:
     level = _LEVELS_BY_WORD.get(value) if isinstance(value, str) else None
-    level = level or _LEVELS_BY_FIGURE.get(_number(value) or 0.0)
+    level = level or _LEVELS_BY_FIGURE.get(number_in(value) or 0.0)
     if level is None:
         figures = ", ".join(f"{name} ({figure})" for figure, name in _LEVELS_BY_FIGURE.items())
         raise param_error(f"{field} must be one of {figures}: the word or its figure")
@@ -200,7 +200,7 @@ def _plain(value: Any, field: str) -> Any:
     return value
 
 
-def _number(value: Any) -> float | None:
+def number_in(value: Any) -> float | None:
     """Return a number, or the number in a decimal text; None for any other value, including booleans."""
     if isinstance(value, str):
         text = value.strip()

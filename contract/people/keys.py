@@ -57,6 +57,17 @@ def photo_key(identity_id: str, number: int) -> bytes:
     return f"photo/{identity_id}/{number}".encode()
 
 
+def image_id(identity_id: str, number: int) -> str:
+    """Return the name, in answers, of the photo with which a person's face number `number` was enrolled."""
+    return f"{identity_id}-{number}"
+
+
+def parse_image_id(text: str) -> tuple[str, int] | None:
+    """Return the person and the face number that the name of a photo contains; None: the text is not such a name."""
+    identity_id, _, number = text.rpartition("-")
+    return (identity_id, int(number)) if identity_id and _is_number(number) else None
+
+
 def site_key(key: SiteKey) -> bytes:
     """Return the key of an object's record."""
     return f"{key.kind}/{quote(key.id, safe='')}".encode()
@@ -80,10 +91,13 @@ def parse_key(key: bytes) -> PeopleKey:
     face, _, quoted = name.rpartition("/")
     identity_id, _, number = face.rpartition("/")
     embedder = unquote(quoted, errors="replace")
-    canonical = number.isascii() and number.isdigit() and len(number) < 19 and str(int(number)) == number
-    if kind == "face" and identity_id and canonical and quoted and quote(embedder, safe="") == quoted:
+    if kind == "face" and identity_id and _is_number(number) and quoted and quote(embedder, safe="") == quoted:
         return FaceKey(identity_id, int(number), embedder)
     raise NotReadable("the key is not a key of the people topic")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19 and str(int(text)) == text
 
 
 def person_of(key: PeopleKey) -> str | None:

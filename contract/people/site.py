@@ -58,7 +58,7 @@ class DeviceRecord(Message, frozen=True, kw_only=True):
 
 
 class SettingRecord(Message, frozen=True, kw_only=True):
-    """A setting that a call has set, under the name of the call's document."""
+    """The settings of one family (contract.site_settings); `value`: name of a setting -> value."""
 
     name: str
     value: Any

@@ -16,7 +16,9 @@ from engine.calls.devices import DevicesCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
 from engine.calls.match import MatchCall
+from engine.calls.settings import SettingsCall
 from engine.calls.unreadable import UnreadableCall
+from engine.calls.wipe import WipeCall
 
 UNREADABLE = UnreadableCall()
 
@@ -26,6 +28,8 @@ CALLS: tuple[Call[Any, Any], ...] = (
     DeleteCall(),
     CompareCall(),
     FiqaCall(),
+    SettingsCall(),
+    WipeCall(),
     DevicesCall(),
     UNREADABLE,
 )

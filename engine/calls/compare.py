@@ -30,7 +30,6 @@ from engine.calls.reporting import (
 from engine.context import Context
 from engine.gallery.people import Snapshot
 from engine.look import NOTHING_FOUND, Findings, Wanted, look, total_ms
-from engine.score import to_wire
 from engine.threshold import AppliedThreshold, comparison_threshold
 
 Compared = Literal["same", "different"]
@@ -102,7 +101,7 @@ class CompareCall(Query[CompareRequest, CompareDecision]):
             debug = CompareDebug(face=face, card=card)
         return CompareAnswer(
             retcode="1" if decision.outcome == "same" else "0",
-            score=to_wire(decision.cosine or 0.0, decision.threshold.cosine, context.policy.score_scale),
+            score=decision.threshold.score(decision.cosine or 0.0, context.policy),
             debug=debug,
         )
 

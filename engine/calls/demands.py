@@ -10,7 +10,7 @@ from engine.policy import Policy
 def wanted_of(request: MatchRequest, policy: Policy, device: DeviceRecord | None) -> Wanted:
     """Return the parameters of the look at the picture of a request. `device`: the registered device that asks."""
     return Wanted(
-        min_face_size=max(request.min_face_size, device.min_face_size if device else 0),
+        min_face_size=max(request.min_face_size, policy.min_face_size, device.min_face_size if device else 0),
         quality_level=_quality(policy, device),
         liveness=_liveness(request, policy, device),
         infrared=request.ir_picture,

@@ -36,7 +36,6 @@ from engine.gallery.port import Candidate, FaceId, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
 from engine.look import NOTHING_FOUND, Findings, look
 from engine.policy import Policy
-from engine.score import to_wire
 from engine.threshold import AppliedThreshold, search_threshold
 from engine.timing import StageTimer
 
@@ -250,5 +249,5 @@ def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _S
         identity_id=shown.person.identity_id if shown else "",
         name=text_or_empty(shown.person.info.get("name")) if shown else STRANGER,
         info=shown.person.info if shown else {},
-        score=to_wire(cosine, decision.threshold.cosine, policy.score_scale),
+        score=decision.threshold.score(cosine, policy),
     )

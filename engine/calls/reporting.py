@@ -15,7 +15,6 @@ from contract.findings import CheckResult, FaceBox, LivenessResult, PictureSize
 from contract.messages import DebugInfo, RefusedAnswer
 from engine.look import Findings
 from engine.policy import Policy
-from engine.score import to_wire
 from engine.threshold import AppliedThreshold
 from engine.vision.liveness import Liveness
 from engine.vision.ports import Check, Face
@@ -141,7 +140,7 @@ def liveness_result(liveness: Liveness | None) -> LivenessResult | None:
 def wire_threshold(applied: AppliedThreshold, policy: Policy) -> Threshold:
     """Return the applied threshold on the wire's scale, as events contain it."""
     return Threshold(
-        value=to_wire(applied.cosine, applied.cosine, policy.score_scale),
+        value=applied.score(applied.cosine, policy),
         cosine=round(applied.cosine, 6),
         rule=applied.rule,
         target_fpir=applied.target_fpir,

@@ -16,8 +16,10 @@ from contract.messages import Answer, Reply, Request
 from contract.people.records import PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
+from contract.site_settings import Configured
 from ingest.call import Call
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
+from ingest.form_body import is_form, read_form
 from ingest.json_body import read_object
 from ingest.metrics import Metrics
 from ingest.pictures import PictureField, PictureLimits, fetch_picture
@@ -71,7 +73,8 @@ class Services:
     """The objects that handlers use.
 
     `threads` read picture files; `reached` waits until `people` contains a gallery version; `not_ready` returns the
-    reasons why no request would be answered now; `openapi` is the OpenAPI document of all calls.
+    reasons why no request would be answered now; `openapi` is the OpenAPI document of all calls; `configured` are the
+    operator's settings that settings of the site are laid over.
     """
 
     exchange: Exchange
@@ -83,6 +86,7 @@ class Services:
     reached: Reached
     not_ready: Callable[[], Sequence[str]]
     openapi: bytes
+    configured: Configured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +120,13 @@ async def read_body(call: Call, services: Services, declaration: Declaration) ->
     Raises:
         Refused: the body cannot be read, or a field is refused.
     """
-    sent = read_object(await call.body(typeless_is_json=declaration.typeless_is_json), call.settings.max_json_values)
+    body = await call.body(typeless_is_json=declaration.typeless_is_json, takes_form=declaration.takes_form)
+    content_type = call.request.headers.get("Content-Type", "")
+    if declaration.takes_form and is_form(content_type):
+        texts = read_form(body, content_type)
+        services.metrics.unknown_fields.inc(declaration.unknown(texts))
+        return declaration.read_texts(texts)
+    sent = read_object(body, call.settings.max_json_values)
     services.metrics.unknown_fields.inc(declaration.unknown(sent))
     return declaration.read(sent)
 
@@ -128,9 +138,9 @@ def read_url(call: Call, services: Services, declaration: Declaration) -> Values
         Refused: a field is refused; Shed: there is no place for the call.
     """
     call.arrived()
-    query = call.request.rel_url.query
-    services.metrics.unknown_fields.inc(declaration.unknown(query))
-    return declaration.read_query(query)
+    url = call.request.rel_url
+    services.metrics.unknown_fields.inc(declaration.unknown(url.query))
+    return declaration.read_url(url.query, url.raw_path)
 
 
 @asynccontextmanager

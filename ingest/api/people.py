@@ -5,10 +5,8 @@ people topic that this process has read.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-from broker.port import BrokerError
 from contract.calls.declaration import Values
 from contract.calls.people import (
     CHANGE,
@@ -28,9 +26,9 @@ from contract.calls.shared import Data
 from contract.errors import Code, Refusal, Refused
 from contract.http import UNCHANGED_HEADER
 from contract.messages import DeletedAnswer, DeleteRequest, EnrolRequest, PersonAnswer, Reply
-from contract.people.keys import photo_key
-from contract.people.records import PersonRecord, photo_of
+from contract.people.records import PersonRecord
 from ingest.api.binding import Binding, Services, ask, read_body, read_url, request_of, up_to_date, version_header
+from ingest.api.photos import enrolled_photo
 from ingest.call import Call
 from ingest.line import Shed
 from ingest.pictures import PictureField, to_base64
@@ -187,15 +185,7 @@ async def _with_photos(
 
 async def _photo(services: Services, person: PersonRecord) -> bytes:
     for number in reversed(person.faces):
-        found = services.people.photo(person.identity_id, number)
-        if found is None:
-            continue
-        key = photo_key(person.identity_id, number)
-        try:
-            jpeg = await services.photos.read(key, found.partition, found.offset, partial(photo_of, reference=found))
-        except BrokerError:
-            raise Refused(Code.OVERLOADED, "the log cannot be read now; try again") from None
-        if jpeg is not None:
+        if jpeg := await enrolled_photo(services, person.identity_id, number):
             return jpeg
     return b""
 

@@ -48,6 +48,7 @@ _REASONS: dict[ThresholdRule, str] = {
     "floor": "by the curve in use, at the least threshold",
     "model": "the threshold of the embedder",
     "level": "by the curve in use",
+    "accepted_score": "matching.accepted_score",
 }
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from picturematch.options import config_option, kafka_option, listen_options, log_level_option, settings_of
+from picturematch.options import config_option, kafka_option, listen_options, log_level_option, pinned_by, settings_of
 from picturematch.roles import run_role
 
 
@@ -18,5 +18,6 @@ def command(ctx: click.Context, broker: str | None, host: str | None, port: int 
     Any number of ingresses may run side by side. The first SIGINT, SIGTERM or SIGHUP stops accepting calls and finishes
     those in flight; a second one kills the process.
     """
-    settings = settings_of(ctx, broker=broker, ingest__host=host, ingest__port=port)
-    run_role(settings, log_level, ingest=True, process=False, kafka_only="ingest")
+    given = {"broker": broker, "ingest__host": host, "ingest__port": port}
+    settings, pinned = settings_of(ctx, **given), pinned_by(ctx, **given)
+    run_role(settings, pinned, log_level, ingest=True, process=False, kafka_only="ingest")

@@ -2,7 +2,7 @@
 
 import click
 
-from picturematch.options import config_option, kafka_option, log_level_option, setting_default, settings_of
+from picturematch.options import config_option, kafka_option, log_level_option, pinned_by, setting_default, settings_of
 from picturematch.roles import run_role
 
 
@@ -28,5 +28,6 @@ def command(
     As many processors may run side by side as the requests topic has partitions. The command fetches the networks on
     first start. The first SIGINT, SIGTERM or SIGHUP finishes the requests in flight; a second one kills the process.
     """
-    settings = settings_of(ctx, broker=broker, health__host=health_host, health__port=health_port)
-    run_role(settings, log_level, ingest=False, process=True, kafka_only="process")
+    given = {"broker": broker, "health__host": health_host, "health__port": health_port}
+    settings, pinned = settings_of(ctx, **given), pinned_by(ctx, **given)
+    run_role(settings, pinned, log_level, ingest=False, process=True, kafka_only="process")

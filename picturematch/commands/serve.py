@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from picturematch.options import config_option, listen_options, log_level_option, log_options, settings_of
+from picturematch.options import config_option, listen_options, log_level_option, log_options, pinned_by, settings_of
 from picturematch.roles import run_role
 
 
@@ -23,5 +23,6 @@ def command(
     and listens. The first SIGINT, SIGTERM or SIGHUP stops accepting calls and finishes those in flight; a second one
     kills the process.
     """
-    settings = settings_of(ctx, broker=broker, data_folder=data_folder, ingest__host=host, ingest__port=port)
-    run_role(settings, log_level, ingest=True, process=True)
+    given = {"broker": broker, "data_folder": data_folder, "ingest__host": host, "ingest__port": port}
+    settings, pinned = settings_of(ctx, **given), pinned_by(ctx, **given)
+    run_role(settings, pinned, log_level, ingest=True, process=True)

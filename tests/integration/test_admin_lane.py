@@ -10,7 +10,7 @@ import pytest
 
 from broker.embedded import open_embedded
 from contract.errors import Code
-from contract.messages import DeleteRequest, Headers, Request
+from contract.messages import DeleteRequest, Headers, Request, SettingsRequest
 from contract.people.records import FaceRecord, photo_of
 from contract.topics import Topics
 from engine.policy import Policy
@@ -116,3 +116,22 @@ async def test_a_request_in_the_wrong_topic_is_a_dead_letter(tmp_path: Path) -> 
         assert {event["kind"] for event in events.values()} == {"unreadable"}
         assert len(await read_all(system.broker, TOPICS.dead_letters)) == 2
         assert len(system.people) == 0
+
+
+async def test_a_face_is_prepared_under_the_settings_that_its_sender_knows_of(tmp_path: Path) -> None:
+    def small(request_id: str, identity_id: str, seed: int) -> Request:
+        return msgspec.structs.replace(enrol(request_id, identity_id, seed), photo=photo(seed, 90))
+
+    async with running(tmp_path) as system:
+        await system.send(small("e1", "anna", 1))
+        await system.wait_for(1)
+        strict = SettingsRequest(request_id="s1", received_time_s=1.0, values={"FIQA_LEVEL": "high"})
+        await system.send(strict)
+        await system.wait_for(2)
+        known = b"%d" % system.replies["s1"].gallery_version
+        await system.send(small("e2", "bert", 2), **{Headers.GALLERY_VERSION: known})
+        await system.send(small("e3", "cara", 3), **{Headers.GALLERY_VERSION: b"999999"})
+        events = {event["id"]: event for event in await system.wait_for(4)}
+        assert (events["s1"]["outcome"], events["s1"]["name"]) == ("changed", "FIQA_LEVEL")
+        assert events["e2"]["error"]["code"] == Code.ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR
+        assert events["e3"]["error"]["code"] == Code.OVERLOADED, "its sender knows more than this processor has read"

@@ -1,6 +1,6 @@
 """The parts of docs/interface.md that are made from the declarations, and docs/event.schema.json.
 
-Such a part is between a marker that names a call (or "errors") and the next end marker.
+Such a part is between a marker that names a call (or "errors", or "settings") and the next end marker.
 `python -m tests.support.interface_document` brings both documents up to date.
 """
 
@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from contract.calls.declaration import Declaration, Field
+from contract.calls.rules import Rule
 from contract.errors import Code
 from contract.events import event_schema
+from contract.site_settings import SITE_SETTINGS
 from ingest.api.listing import DECLARATIONS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "interface.md"
@@ -28,7 +30,7 @@ def current(text: str) -> str:
     Raises:
         KeyError: a marker names something else than a call.
     """
-    parts: dict[str, Callable[[], str]] = {"errors": errors}
+    parts: dict[str, Callable[[], str]] = {"errors": errors, "settings": settings}
     parts |= {name(each): lambda declared=each: call(declared) for each in DECLARATIONS}
     return _PART.sub(lambda found: f"{found[1]}\n{parts[found[2]]()}\n{found[3]}", text)
 
@@ -50,8 +52,9 @@ def call(declaration: Declaration) -> str:
         parts.append(
             "\n".join(("| field | type | default | meaning |", "|---|---|---|---|", *_rows(declaration.fields)))
         )
-    answers = [_shown(_shortened(answer.example)) for answer in declaration.answers if answer.shape is not str]
-    parts.append("\n".join(("```json", *answers, "```")))
+    answers = [_shown(_shortened(each.example)) for each in declaration.answers if each.shape not in (str, bytes)]
+    if answers:
+        parts.append("\n".join(("```json", *answers, "```")))
     return "\n\n".join(parts) + "\n"
 
 
@@ -59,6 +62,16 @@ def errors() -> str:
     """The error table."""
     rows = (f"| {int(code)} | {code.status} | {code.when} |" for code in sorted(Code))
     return "\n".join(("| code | status | when |", "|---|---|---|", *rows)) + "\n"
+
+
+def settings() -> str:
+    """The settings of the site."""
+    rows = (
+        f"| `{each.name}` | {each.rule.word} | {f'`{each.setting}`' if each.setting else ''} |"
+        f" {each.words}{_choices(each.rule)} |"
+        for each in SITE_SETTINGS.values()
+    )
+    return "\n".join(("| name | type | laid over | meaning |", "|---|---|---|---|", *rows)) + "\n"
 
 
 def _rows(fields: tuple[Field, ...], within: str = "") -> Iterator[str]:
@@ -69,9 +82,12 @@ def _rows(fields: tuple[Field, ...], within: str = "") -> Iterator[str]:
 
 def _row(field: Field, within: str) -> str:
     default = "required" if field.required else "" if field.default is None else f"`{json.dumps(field.default)}`"
-    options = field.rule.schema.get("enum")
-    choices = f" One of {', '.join(f'`{option}`' for option in options)}." if options else ""
-    return f"| `{within}{field.name}` | {field.rule.word} | {default} | {field.words}{choices} |"
+    return f"| `{within}{field.name}` | {field.rule.word} | {default} | {field.words}{_choices(field.rule)} |"
+
+
+def _choices(rule: Rule) -> str:
+    options = rule.schema.get("enum")
+    return f" One of {', '.join(f'`{option}`' for option in options)}." if options else ""
 
 
 def _shortened(value: Any) -> Any:

@@ -13,24 +13,28 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from contract.pictures.limits import PictureSettings
+from contract.site_settings import Configured
 from contract.topics import Topics
 from ingest.server import Ingress
 from ingest.settings import IngestSettings
+from picturematch.settings import Settings, configured
 from tests.support.faulty_log import faulty_log
 from tests.wire.harness import Script, ScriptedPeople, Serving, Site, answer_well, encoded, noise, respond
 
 _PICTURES = PictureSettings()
+_CONFIGURED = configured(Settings(), frozenset())
 
 
 @pytest.fixture
 def serving(tmp_path: Path, picture: bytes) -> Serving:
-    """`async with serving(script=..., ready=..., pictures=..., **settings of the ingress) as site`."""
+    """`async with serving(script=..., ready=..., pictures=..., given=..., **settings of the ingress) as site`."""
 
     @asynccontextmanager
     async def open_site(
         script: Script = answer_well,
         ready: Callable[[], Sequence[str]] = lambda: (),
         pictures: PictureSettings = _PICTURES,
+        given: Configured = _CONFIGURED,
         **settings: Any,
     ) -> AsyncIterator[Site]:
         people, registry, topics = ScriptedPeople(), CollectorRegistry(), Topics()
@@ -38,7 +42,9 @@ def serving(tmp_path: Path, picture: bytes) -> Serving:
         connector = aiohttp.TCPConnector(limit=0)
         async with (
             faulty_log() as log,
-            Ingress(chosen, pictures, log, topics, people, people.reached, time.time, ready, registry) as ingress,
+            Ingress(
+                chosen, pictures, log, topics, people, people.reached, time.time, ready, registry, given
+            ) as ingress,
             aiohttp.ClientSession(connector=connector) as session,
         ):
             site = Site(ingress, log, people, registry, session, picture, script)

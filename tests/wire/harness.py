@@ -35,6 +35,10 @@ from contract.messages import (
     PersonAnswer,
     Reply,
     Request,
+    SettingsAnswer,
+    SettingsRequest,
+    WipedAnswer,
+    WipeRequest,
     decode_request,
     encode,
 )
@@ -120,6 +124,10 @@ async def answer_well(request: Request) -> Answer | None:
         return FiqaAnswer(faces=(largest,))
     if isinstance(request, DeleteRequest):
         return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
+    if isinstance(request, SettingsRequest):
+        return SettingsAnswer(values=request.values)
+    if isinstance(request, WipeRequest):
+        return WipedAnswer(people=3, devices=2, left=0)
     if isinstance(request, DevicesRequest):
         return DevicesAnswer(
             succeeded=tuple(

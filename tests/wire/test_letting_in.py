@@ -6,7 +6,15 @@ from typing import Any
 import orjson
 import pytest
 
-from contract.http import COMPARE_PATH, DEVICES_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
+from contract.http import (
+    COMPARE_PATH,
+    DEVICES_PATH,
+    FIQA_PATH,
+    HISTORY_EVENT_URL_PATH,
+    MATCH_PATH,
+    USERS_PATH,
+    WIPE_DATA_PATH,
+)
 from tests.wire.harness import HttpReply, Serving, Site, add_person
 
 JSON = {"Content-Type": "application/json"}
@@ -22,6 +30,8 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
         COMPARE_PATH: {"face_image_base64": site.picture_base64, "card_image_base64": site.picture_base64},
         FIQA_PATH: {"image_base64_str": site.picture_base64},
         USERS_PATH: {"identity_id": "1", "reg_photo": site.picture_base64},
+        HISTORY_EVENT_URL_PATH: {"history_upload_event_url": [], "content-type": "json", "reported_peroid": 5},
+        WIPE_DATA_PATH: {"wipe_options": {"users": True}},
         DEVICES_PATH: {
             "devices_list": [
                 {

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from contract.calls import devices, people
+from contract.calls import devices, people, settings, wipe
 from contract.calls.declaration import Declaration
-from contract.http import FIQA_PATH, FIQA_V6_PATH, MATCH_PATH, USERS_PATH
+from contract.http import FIQA_PATH, FIQA_V6_PATH, IMAGES_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
 from contract.messages import (
     Answer,
@@ -19,7 +19,10 @@ from contract.messages import (
     EnrolRequest,
     RefusedAnswer,
     Request,
+    SettingsRequest,
+    WipeRequest,
 )
+from contract.site_settings import EVENT_URL_LIST, SCORES
 from ingest.api.listing import DECLARATIONS
 from tests.wire.harness import Script, Serving, Site, add_person, answer_well
 
@@ -52,6 +55,9 @@ async def test_it_has_every_call_with_its_fields_answers_and_errors(site: Site) 
     assert "40091" in found["paths"][USERS_PATH]["put"]["responses"]["400"]["description"]
     named = found["paths"][FIQA_V6_PATH]["post"]["responses"]["400"]["content"]["application/json"]
     assert named["schema"] == {"$ref": "#/components/schemas/NamedErrorAnswer"}
+    image = found["paths"][IMAGES_PATH]["get"]
+    assert (image["parameters"][0]["in"], image["parameters"][0]["required"]) == ("path", True)
+    assert list(image["responses"]["200"]["content"]) == ["image/jpeg"]
     assert set(found["components"]["securitySchemes"]) == {"X-API-Key", "Bearer", "Basic"}
 
 
@@ -68,6 +74,11 @@ def declaration_of(request: Request) -> Declaration:
             return people.CHANGE if update else people.ENROL
         case DeleteRequest():
             return people.REMOVE
+        case WipeRequest():
+            return wipe.WIPE
+        case SettingsRequest(values=values):
+            by_name = {SCORES: settings.CHANGE_SCORES, EVENT_URL_LIST: settings.CHANGE_EVENT_URLS}
+            return next((by_name[name] for name in values if name in by_name), settings.CHANGE_CONFIGS)
         case DevicesRequest(action=action):
             return {"create": devices.CREATE, "change": devices.CHANGE, "delete": devices.REMOVE}[action]
     return next(each for each in DECLARATIONS if each.route == kind_of(type(request)))

@@ -20,7 +20,7 @@ def test_the_document_has_every_call_as_it_is_declared() -> None:
 def test_every_call_and_the_error_table_have_their_place_in_the_document() -> None:
     places = interface.declared(interface.DOCUMENT.read_text())
     pages = {"GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json"}
-    assert sorted(places) == sorted({"errors", *map(interface.name, DECLARATIONS)} - pages)
+    assert sorted(places) == sorted({"errors", "settings", *map(interface.name, DECLARATIONS)} - pages)
 
 
 def test_a_document_that_is_not_current_is_seen() -> None:

@@ -12,6 +12,7 @@ from contract.people.keys import person_key
 from contract.people.records import PersonRecord
 from contract.topics import Topics
 from engine.calls.enrol import EnrolCall
+from engine.context import Contexts
 from engine.gallery.people import People
 from processor.admin_lane import AdminCommits
 from processor.commits import Commits
@@ -65,9 +66,9 @@ async def test_people_that_an_earlier_owner_of_the_partition_enrolled_are_read_b
 
     async def process(record: Record) -> Processed:
         request = EnrolRequest(request_id="e2", identity_id="anna", received_time_s=1.0)
-        return Processed(record, Envelope("e2", None, None, 0), EnrolCall(), request)
+        return Processed(record, Envelope("e2", None, None, 0), EnrolCall(), request, context())
 
-    emitter = Emitter(TOPICS, context(), Ids({}, "p", "m"), "/test", lambda: 2.0)
+    emitter = Emitter(TOPICS, Contexts(context()), Ids({}, "m"), "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: done.set(), lambda _: None, lambda: None)
     access = PeopleAccess(Log(), TOPICS.people, None, people, reached)  # type: ignore[arg-type]
     commits = AdminCommits(0, member, unchanged, emitter, access)  # type: ignore[arg-type]
@@ -90,12 +91,14 @@ async def test_a_finished_result_waits_a_moment_for_those_behind_it(wait_s: floa
     async def process(record: Record) -> Processed:
         if record.offset == 1:
             await second.wait()
-        return unreadable(record, Envelope(f"r{record.offset}", None, None, 0), Failure("decode", "no request"))
+        return unreadable(
+            record, Envelope(f"r{record.offset}", None, None, 0), context(), Failure("decode", "no request")
+        )
 
     async def never(*_: object) -> bool:
         raise AssertionError("nobody asks about people here")
 
-    emitter = Emitter(TOPICS, context(), Ids({}, "p", "m"), "/test", lambda: 2.0)
+    emitter = Emitter(TOPICS, Contexts(context()), Ids({}, "m"), "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: committed.release(), lambda _: None, lambda: None)
     access = PeopleAccess(None, TOPICS.people, None, people, never)  # type: ignore[arg-type]
     writer = Commits(0, member, unchanged, emitter, access)  # type: ignore[arg-type]
@@ -144,14 +147,16 @@ class Unread:
 
     def __init__(self, member: Member) -> None:
         people = People(4, "model")
-        emitter = Emitter(TOPICS, context(), Ids({}, "p", "m"), "/test", lambda: 2.0)
+        emitter = Emitter(TOPICS, Contexts(context()), Ids({}, "m"), "/test", lambda: 2.0)
         access = PeopleAccess(None, TOPICS.people, None, people, None)  # type: ignore[arg-type]
         self.commits = Commits(0, member, unchanged, emitter, access)  # type: ignore[arg-type]
 
     async def process(self, record: Record) -> Processed:
         if record.value == b"defect":
             raise ZeroDivisionError
-        return unreadable(record, Envelope(f"r{record.offset}", None, None, 0), Failure("decode", "no request"))
+        return unreadable(
+            record, Envelope(f"r{record.offset}", None, None, 0), context(), Failure("decode", "no request")
+        )
 
 
 async def test_after_a_commit_that_failed_records_leave_between_the_rewind_and_the_resumption() -> None:

@@ -12,7 +12,10 @@ from contract.evidence import decode_evidence
 from contract.messages import CompareRequest, FiqaRequest, MatchRequest, decode_reply
 from contract.topics import Topics
 from engine.calls import call_of
+from engine.context import Contexts
+from engine.policy import Policy
 from processor import processing
+from processor.configs import policy_config
 from processor.envelope import Envelope, ReplyAddress
 from processor.outputs import Emission, Emitter, Ids
 from processor.processing import Failure, Processed
@@ -47,17 +50,30 @@ def asked(kind: str, **fields: Any) -> Any:
     return CompareRequest(face_picture=face, card_picture=card, **required, **fields)
 
 
-def emitted(kind: str, *, evidence: bool = True, envelope: dict[str, Any] | None = None, **fields: Any) -> Emission:
+def emitter_of(*, evidence: bool = True, written: tuple[Policy, ...] = (Policy(),)) -> Emitter:
+    """An emitter that knows of these policies in the configs topic."""
+    keys = {policy_config(policy).key for policy in written}
+    return Emitter(TOPICS, Contexts(context()), Ids({}, "m1"), "/test", lambda: 2.0, evidence, keys)
+
+
+def emitted(
+    kind: str,
+    *,
+    emitter: Emitter | None = None,
+    policy: Policy | None = None,
+    envelope: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Emission:
     """What follows from a request of that kind. `fields` with the names of `Processed` are its fields."""
     processed_fields = {name: fields.pop(name) for name in ("failure", "digests") if name in fields}
     request, enrolled = asked(kind, **fields), Enrolled()
     enrolled.enrol("anna", 1)
-    gallery, given, call = enrolled.people.snapshot(), context(), call_of(request)
+    gallery, given, call = enrolled.people.snapshot(), context(policy), call_of(request)
     decision = call.decide(request, gallery, given)  # type: ignore[attr-defined]
     came_in = replace(Envelope("r1", ReplyAddress(TOPICS.replies, 0, b"i"), None, 0), **(envelope or {}))
     record = Record(TOPICS.requests, 0, 0, 0, b"k", b"")
-    emitter = Emitter(TOPICS, given, Ids({}, "p1", "m1"), "/test", lambda: 2.0, evidence)
-    return emitter.of(Processed(record, came_in, call, request, decision, **processed_fields), decision, 5)
+    done = Processed(record, came_in, call, request, given, decision, **processed_fields)
+    return (emitter or emitter_of()).of(done, decision, 5)
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("compare", "same"), ("fiqa", "measured")])
@@ -97,7 +113,8 @@ def test_a_match_leaves_evidence_under_the_id_of_its_event() -> None:
     evidence = decode_evidence(emission.records[1].value or b"")
     assert emission.records[1].key == b"r1"
     assert (evidence.event_id, evidence.outcome, evidence.gallery_version) == ("r1", "matched", 5)
-    assert (evidence.policy, evidence.model_set, evidence.embedder) == ("p1", "m1", MODELS.embedder_identity)
+    assert (evidence.policy, evidence.model_set) == (policy_config(Policy()).id, "m1")
+    assert evidence.embedder == MODELS.embedder_identity
     (candidate,) = evidence.candidates
     assert (candidate.identity_id, candidate.number) == ("anna", 0)
     probe = np.frombuffer(evidence.embedding, "<f2").astype(np.float32)
@@ -108,7 +125,26 @@ def test_a_match_leaves_evidence_under_the_id_of_its_event() -> None:
 
 
 def test_evidence_is_kept_only_where_the_operator_wants_it() -> None:
-    assert [record.topic for record in emitted("match", evidence=False).records] == [TOPICS.events, TOPICS.replies]
+    assert [record.topic for record in emitted("match", emitter=emitter_of(evidence=False)).records] == [
+        TOPICS.events,
+        TOPICS.replies,
+    ]
+
+
+def test_a_policy_that_is_not_in_the_log_is_written_with_the_first_evidence_that_names_it() -> None:
+    emitter, changed = emitter_of(), Policy(threshold=0.5)
+
+    first = emitted("match", emitter=emitter, policy=changed)
+    (config,) = [record for record in first.records if record.topic == TOPICS.configs]
+    evidence = decode_evidence(first.records[1].value or b"")
+    assert config.key == f"policy/{evidence.policy}".encode()
+    assert (config.value, config.partition) == (policy_config(changed).value, 0)
+
+    again = emitted("match", emitter=emitter, policy=changed)
+    assert config in again.records, "nobody knows yet whether the first transaction was committed"
+    emitter.committed([first])
+    later = emitted("match", emitter=emitter, policy=changed)
+    assert [record.topic for record in later.records] == [TOPICS.events, TOPICS.evidence, TOPICS.replies]
 
 
 def test_a_replayed_request_is_marked_in_its_event_and_in_its_reply() -> None:

@@ -1,0 +1,32 @@
+"""The routes of the server: which calls a path has. Pure."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from ingest.api.binding import Binding
+from ingest.api.listing import BINDINGS
+
+Methods = Mapping[str, Binding]
+"""The HTTP method -> the binding of a URL for this method."""
+
+_ANY = "{}"
+"""The last segment of a route whose last segment is a field."""
+
+
+def methods_at(path: str) -> Methods:
+    """Return the calls at a path, which is percent-encoded as it was sent; none where the path is unknown."""
+    return _ROUTES.get(path) or _ROUTES.get(f"{path.rpartition('/')[0]}/{_ANY}", {})
+
+
+def _routes() -> Mapping[str, Methods]:
+    routes: defaultdict[str, dict[str, Binding]] = defaultdict(dict)
+    for binding in BINDINGS:
+        declaration = binding.declaration
+        route = declaration.path.replace(f"{{{declaration.path_field}}}", _ANY)
+        routes[route][declaration.method] = binding
+        if binding.is_page:
+            routes[route]["HEAD"] = binding
+    return dict(routes)
+
+
+_ROUTES = _routes()
