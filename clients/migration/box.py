@@ -32,6 +32,7 @@ from contract.http import (
     DEVICES_PATH,
     GROUP_IDS_PATH,
     GROUPS_PATH,
+    IMAGES_PATH,
     PERMISSION_IDS_PATH,
     PERMISSIONS_PATH,
     USERS_PATH,
@@ -39,7 +40,6 @@ from contract.http import (
 
 T = TypeVar("T")
 
-_IMAGES = "/SophonFace/api/images"
 _MOST_GROUPS = 10_000
 
 
@@ -127,7 +127,9 @@ class Box:
         """
 
         async def fetch_once() -> ServerAnswer:
-            return ServerAnswer(200, {"photo": await self._client.fetch(f"{_IMAGES}/{quote(image_id, safe='')}")})
+            return ServerAnswer(
+                200, {"photo": await self._client.fetch(IMAGES_PATH.format(image_id=quote(image_id, safe="")))}
+            )
 
         answer, _ = await self._ask(fetch_once)
         photo = answer.fields["photo"]
