@@ -126,10 +126,10 @@ class Box:
             CannotRun: the server does not answer.
         """
 
+        path = IMAGES_PATH.format(image_id=quote(image_id, safe=""))
+
         async def fetch_once() -> ServerAnswer:
-            return ServerAnswer(
-                200, {"photo": await self._client.fetch(IMAGES_PATH.format(image_id=quote(image_id, safe="")))}
-            )
+            return ServerAnswer(200, {"photo": await self._client.fetch(path)})
 
         answer, _ = await self._ask(fetch_once)
         photo = answer.fields["photo"]
