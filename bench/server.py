@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from picturematch.opening import open_cluster
 from picturematch.settings import Settings
 
+_OWN = {"PICTUREMATCH_BROKER": "embedded", "PICTUREMATCH_MATCHING__TRUST_UNNAMED_FEATURES": "true"}
+"""Settings of every server of a benchmark: made-up people have features that no network computed."""
 _LISTENS = re.compile(rb"listens on http://[^:]+:(\d+)")
 
 
@@ -54,7 +56,7 @@ def running_server(settings: Mapping[str, str]) -> Iterator[Server]:
         process = subprocess.Popen(
             [sys.executable, "-m", "picturematch", "serve", "--port", "0", "--log-level", "warning"],
             # A log that the caller uses for real must get no load and no made-up people, unless it was asked for.
-            env={**os.environ, "PICTUREMATCH_BROKER": "embedded", "PICTUREMATCH_DATA_FOLDER": folder, **settings},
+            env={**os.environ, **_OWN, "PICTUREMATCH_DATA_FOLDER": folder, **settings},
             stdout=subprocess.PIPE,
         )
         try:

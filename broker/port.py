@@ -31,6 +31,9 @@ from contract.operator_error import OperatorError
 
 Headers = tuple[tuple[str, bytes], ...]
 
+ERASED = "erased"
+"""The header of a record whose value an operator has erased, so that the value is None."""
+
 
 class BrokerError(OperatorError):
     """An operation of the log failed; the message is a sentence for the user."""
@@ -133,6 +136,11 @@ class Record:
     def position(self) -> Position:
         """The position of the record."""
         return Position(self.topic, self.partition, self.offset)
+
+    @property
+    def erased(self) -> bool:
+        """Whether an operator has erased the value, which is None."""
+        return self.value is None and self.header(ERASED) is not None
 
     def header(self, name: str) -> bytes | None:
         """Return the value of the last header of that name, or None."""

@@ -170,7 +170,7 @@ async def _begin(
 async def _is_there(broker: Broker, place: Position, line: CaptureLine) -> bool:
     """Return whether the log has the line's request at that place, or has removed the record from that place."""
     record = await broker.read_at(place)
-    request = None if record is None else _match_request(record)
+    request = None if record is None else match_call_of(record)
     return record is None or (request is not None and request.request_id == line.request_id)
 
 
@@ -191,7 +191,7 @@ def _keep(folder: CaptureFolder, records: Iterable[Record], device_ip: str | Non
     """Store the pictures of the match requests; return each request's line and time of writing (epoch seconds)."""
     lines = []
     for record in records:
-        request = _match_request(record)
+        request = match_call_of(record)
         if request is None or (device_ip is not None and request.device_ip != device_ip):
             continue
         sha256 = folder.keep_picture(request.picture)
@@ -202,12 +202,13 @@ def _keep(folder: CaptureFolder, records: Iterable[Record], device_ip: str | Non
     return lines
 
 
-def _match_request(record: Record) -> MatchRequest | None:
+def match_call_of(record: Record) -> MatchRequest | None:
+    """Return the PictureMatch call that a record contains; a search of version 6 has a scope that no such call has."""
     try:
         request = decode_request(record.value or b"")
     except msgspec.DecodeError:
         return None  # an unreadable record was never matched: the processor has made it a dead letter
-    return request if isinstance(request, MatchRequest) else None
+    return request if isinstance(request, MatchRequest) and not request.by_permission else None
 
 
 async def _settle(

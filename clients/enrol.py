@@ -50,12 +50,17 @@ class EnrolResult:
 
 @dataclass(frozen=True, slots=True)
 class EnrolOptions:
-    """The options of an enrolment. `quality_level` None means the server's own level."""
+    """The options of an enrolment.
+
+    `quality_level` None means the server's own level. `feature_model`: the network that computed the features of those
+    entries that name none.
+    """
 
     group_name: str = DEFAULT_GROUP
     quality_level: QualityLevel | None = None
     update: bool = False
     concurrency: int = 4
+    feature_model: str | None = None
 
 
 async def enrol(
@@ -185,5 +190,6 @@ def _body(entry: Entry, options: EnrolOptions, first: bool) -> dict[str, Any]:
     if entry.photo is not None:
         body["reg_photo"] = pybase64.b64encode_as_string(read_picture(entry.photo))
     if entry.feature is not None:
-        body |= {"import_mode": True, "feature": entry.feature}
+        model = entry.feature_model or options.feature_model
+        body |= {"import_mode": True, "feature": entry.feature} | ({} if model is None else {"feature_model": model})
     return body

@@ -12,21 +12,22 @@ import orjson
 from clients.errors import CannotRun
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-_OWN_COLUMNS = frozenset({"path", "identity_id", "group_name", "feature", "info"})
+_OWN_COLUMNS = frozenset({"path", "identity_id", "group_name", "feature", "feature_model", "info"})
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One face of one person: a `photo` or a `feature`.
+    """One face of one person: a `photo`, or a `feature` with the identity of the network that computed it.
 
-    `where`: the file or line of the entry. `info`: sent to the server unchanged. `group_name` None means the group of
-    the command's options.
+    `where`: the file or line of the entry. `info`: sent to the server unchanged. `group_name` None and `feature_model`
+    None mean those of the command's options.
     """
 
     where: str
     identity_id: str
     photo: Path | None = None
     feature: tuple[float, ...] | None = None
+    feature_model: str | None = None
     info: dict[str, Any] = field(default_factory=dict)
     group_name: str | None = None
 
@@ -47,8 +48,8 @@ def find_entries(path: Path) -> Iterator[Found]:
 
     Folder: the stem of a photo's name is the person's identity_id and name; in a sub-folder, the sub-folder's name
     is. List: the columns are path, identity_id, name (default identity_id), type and group_name; all other columns
-    are added to info. A line of a JSONL list may contain `feature`, a list of numbers, instead of path, and an object
-    `info`. Paths are relative to the list.
+    are added to info. A line of a JSONL list may contain `feature`, a list of numbers, and `feature_model` instead of
+    path, and an object `info`. Paths are relative to the list.
 
     Raises:
         CannotRun: `path` is neither a folder nor a list, or the list cannot be read.
@@ -145,20 +146,21 @@ def _jsonl_list(path: Path) -> Iterator[Found]:
 def _entry(where: str, row: dict[str, Any], folder: Path) -> Found:
     """Return the entry of a row, from which empty cells were removed."""
     photo, identity_id, group_name = row.get("path"), row.get("identity_id"), row.get("group_name")
-    feature, info = row.get("feature"), row.get("info", {})
+    feature, info, feature_model = row.get("feature"), row.get("info", {}), row.get("feature_model")
     if not isinstance(identity_id, str) or not identity_id:
         return Unusable(where, "identity_id must be a text that is not empty")
     if (photo is None) == (feature is None):
         return Unusable(where, "either path or feature is needed")
     if not isinstance(photo, str | None) or not isinstance(group_name, str | None) or not isinstance(info, dict):
         return Unusable(where, "path and group_name must be texts, info an object")
-    if feature is not None and not _is_vector(feature):
-        return Unusable(where, "feature must be a list of numbers")
+    if feature is not None and not (_is_vector(feature) and isinstance(feature_model, str | None)):
+        return Unusable(where, "feature must be a list of numbers, and feature_model a text")
     return Entry(
         where,
         identity_id,
         photo=None if photo is None else folder / photo,
         feature=None if feature is None else tuple(feature),
+        feature_model=feature_model,
         info={"name": identity_id} | info | {k: v for k, v in row.items() if k not in _OWN_COLUMNS},
         group_name=group_name,
     )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ import orjson
 from yarl import URL
 
 from clients.errors import CannotRun
+from clients.tls import trusting
 from contract.errors import Code
 from contract.http import REPLAY_OF_HEADER, UNCHANGED_HEADER
 
@@ -75,14 +77,21 @@ class Client:
         url: The URL of the server, http or https; it may have a path.
         api_key: Sent as X-API-Key.
         timeout_s: The time limit of one whole call.
+        ca_file: The certificates (PEM) of which one must have issued the server's; None: those of the system.
         kind: The kind of server that is expected at the URL, for messages.
 
     Raises:
-        CannotRun: the URL is not valid.
+        CannotRun: the URL is not valid, or the file contains no certificate.
     """
 
     def __init__(
-        self, url: str, *, api_key: str | None = None, timeout_s: float = 10.0, kind: str = "a PictureMatch server"
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 10.0,
+        ca_file: Path | None = None,
+        kind: str = "a PictureMatch server",
     ) -> None:
         try:
             parsed = URL(url)
@@ -93,11 +102,13 @@ class Client:
         self.url = url.rstrip("/")
         self._kind = kind
         self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": api_key} if api_key else {})
+        self._ssl = True if ca_file is None else trusting(ca_file)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=self._timeout)
+        connector = aiohttp.TCPConnector(ssl=self._ssl)
+        self._session = aiohttp.ClientSession(timeout=self._timeout, connector=connector)
         return self
 
     async def __aexit__(
@@ -120,8 +131,8 @@ class Client:
 
         Raises:
             NoAnswer: there was no connection, no answer in time, or only an error of a gateway.
-            CannotRun: the server demands an API key, does not know the call (`UnknownCall`), or is not a PictureMatch
-                server.
+            CannotRun: the server demands an API key, its certificate is not trusted, it does not know the call
+                (`UnknownCall`), or it is not a PictureMatch server.
         """
         status, answered, content = await self._request(method, call, fields, headers or {})
         answer = self._understood(status, content, answered.get("Retry-After"))
@@ -154,6 +165,12 @@ class Client:
                 allow_redirects=False,
             ) as response:
                 return response.status, response.headers, await _content(response)
+        except aiohttp.ClientConnectorCertificateError as error:
+            reason = getattr(error.certificate_error, "verify_message", type(error.certificate_error).__name__)
+            raise CannotRun(
+                f"the certificate of {self.url} is not trusted ({reason}): name the certificate of its issuer by"
+                " --ca-file, and call the server by a name in its certificate"
+            ) from error
         except aiohttp.ClientConnectorError as error:
             raise NoAnswer(f"no server can be reached at {self.url}", reached=False) from error
         except TimeoutError as error:
@@ -175,8 +192,8 @@ class Client:
         code = error.get("code") if isinstance(error.get("code"), int) else None
         if status == 401 or code == Code.UNAUTHORIZED:
             raise CannotRun(
-                f"the server accepts this call with an API key only: give --api-key or set PICTUREMATCH_API_KEY"
-                f" (the server's message: {error.get('message', 'none')})"
+                f"the server does not accept this call ({error.get('message', 'without a reason')});"
+                " an API key is given by --api-key or PICTUREMATCH_API_KEY"
             )
         if code == Code.NOT_FOUND or (status == 404 and code is None):
             raise UnknownCall(f"the server at {self.url} does not know this call; check the URL")
@@ -205,16 +222,24 @@ def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isascii() and text.isdigit() else None
 
 
-async def ask(url: str, api_key: str | None, call: str, body: Mapping[str, Any]) -> ServerAnswer:
+async def ask(
+    url: str,
+    api_key: str | None,
+    call: str,
+    fields: Mapping[str, Any],
+    *,
+    method: str = "POST",
+    ca_file: Path | None = None,
+) -> ServerAnswer:
     """Make one call to the server at `url` and return the answer.
 
     Raises:
         CannotRun: the URL is not valid, there is no answer, the server demands an API key, or it is not a PictureMatch
             server.
     """
-    async with Client(url, api_key=api_key) as client:
+    async with Client(url, api_key=api_key, ca_file=ca_file) as client:
         try:
-            return await client.post(call, body)
+            return await client.send(method, call, fields)
         except NoAnswer as error:
             raise error.final() from error
 

@@ -14,7 +14,7 @@ The HTTP status is code // 100. No message repeats any part of the input.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Self
+from typing import Literal, Self
 
 
 class Code(IntEnum):
@@ -49,8 +49,14 @@ class Code(IntEnum):
     ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR = 40009, "the face of an enrolment photo is too small"
     BAD_FEATURE_ERROR = 40010, "a feature has the wrong length, or a number in it is not finite"
     IDENTITY_EXSIT_ERROR = 40011, "the identity exists and differs from the request, and `ignore_exist` is not set"
-    GROUP_NAME_ERROR = 40012, "the name of a group or permission is malformed or unknown"
-    GROUP_LEN_ERROR = 40015, "the group is full"
+    GROUP_NAME_ERROR = (
+        40012,
+        "the name of a group or permission is malformed, unknown or taken, or is one that always exists",
+    )
+    GROUP_LEN_ERROR = (
+        40015,
+        "the group is full, or too large for one call; there are as many groups or permissions as allowed",
+    )
     PARAM_ERROR = 40071, "a field is missing, of the wrong type or out of range; the message names it"
     LIVENESS_DETECT_FAIL = 40080, "the face is not of a living person; the message names the checks"
     DEVICE_ADDRESS_DUPLICATE_ERROR = 40081, "another device has the same `device_key`"
@@ -58,7 +64,7 @@ class Code(IntEnum):
     FOG_PARAM_ERROR = 40091, "as 40071, in the calls below /SophonFogSys"
     UNAUTHORIZED = (
         40180,
-        "a missing or wrong key, a foreign page or host name; with Retry-After: too many wrong keys",
+        "a missing or wrong key, a weak role, a key over plain HTTP or in the URL, a foreign page or host name",
     )
     NOT_FOUND = 40400, "the URL is unknown"
     ID_NOT_FOUND = 40401, "the identity or the image is unknown"
@@ -84,12 +90,18 @@ class Code(IntEnum):
         return self.value // 100
 
 
+Cause = Literal["missing", "path", "repeated", "setting"]
+"""What version 6 names more closely than the code does: a field is missing, a path cannot be used, a name exists, or a
+setting cannot be set."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """An answer that is not a success; `message` is one sentence for whoever sent the request."""
 
     code: Code
     message: str
+    cause: Cause | None = None
 
     @property
     def status(self) -> str:
@@ -108,14 +120,14 @@ class Refused(Exception):
     The exception itself is never stored, because its traceback refers to stack frames, and these refer to pictures.
     """
 
-    def __init__(self, code: Code, message: str) -> None:
+    def __init__(self, code: Code, message: str, cause: Cause | None = None) -> None:
         super().__init__(message)
-        self.refusal = Refusal(code, message)
+        self.refusal = Refusal(code, message, cause)
 
     @classmethod
     def of(cls, refusal: Refusal) -> "Refused":
         """Return an exception for a refusal that was stored as a value."""
-        return Refused(refusal.code, refusal.message)
+        return Refused(refusal.code, refusal.message, refusal.cause)
 
     @property
     def code(self) -> Code:
@@ -129,7 +141,7 @@ class Refused(Exception):
 
     def about(self, field: str) -> "Refused":
         """Return the same refusal with the name of the refused field before its message."""
-        return Refused(self.code, f"{field}: {self.message}")
+        return Refused(self.code, f"{field}: {self.message}", self.refusal.cause)
 
 
 class PictureRefused(Refused):

@@ -43,7 +43,11 @@ class Threshold(Message, frozen=True, kw_only=True):
 
 
 class EventScope(Message, frozen=True, kw_only=True):
-    """The scope that was searched: the people of a group, restricted by a permission where one is named."""
+    """The scope that was searched: the people of a group ("": of every group), restricted by a permission where one is
+    named.
+
+    In the event of a change of a person, `group_name` contains the person's groups, comma-separated.
+    """
 
     group_name: str
     permission_name: str | None = None
@@ -65,9 +69,10 @@ class Event(Message, frozen=True, kw_only=True):
     `replay_of` the id of the request that this request replays; null where it does neither. `kind` and `outcome` are
     open: a reader accepts words that it does not know. Times are seconds since the epoch: the device set
     `compare_time`, the ingress set `received_time`, and the processor set `processed_time` when it decided.
-    `identity_info` is present only where the operator switched it on; the event of a comparison has the identity_info
-    that the request contained. `quality_score`, 0..1, predicts how well the face can be recognised at all. `card`
-    describes the second picture of a comparison.
+    `identity_ids` are the people whom a request about a group or a permission changed or deleted. `identity_info` is
+    present only where the operator switched it on; the event of a comparison has the identity_info that the request
+    contained. `quality_score`, 0..1, predicts how well the face can be recognised at all. `card` describes the second
+    picture of a comparison.
     """
 
     id: str
@@ -86,6 +91,7 @@ class Event(Message, frozen=True, kw_only=True):
     name: str = ""
     person_type: int | None = None
     identity_info: dict[str, Any] | None = None
+    identity_ids: tuple[str, ...] = ()
     score: float | None = None
     threshold: Threshold | None = None
     error: ErrorInfo | None = None

@@ -108,3 +108,26 @@ class FaceQuality(Message, frozen=True, kw_only=True):
     quality_score: float
     cut: bool = False
     masked: bool = False
+
+
+class HeadAngles(Message, frozen=True, kw_only=True):
+    """The angles of a head in degrees."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+class DetectedFace(Message, frozen=True, kw_only=True):
+    """One face that was detected, and of it what the request asked for.
+
+    `landmarks`: the points (x, y) of the eye on the picture's left, the other eye, the nose tip, the mouth corner on
+    the picture's left and the other corner, in pixels of the upright picture. `feature`: the embedding, a unit vector
+    as little-endian float32 bytes.
+    """
+
+    face: FaceBox
+    attributes: Attributes | None = None
+    angles: HeadAngles | None = None
+    landmarks: tuple[tuple[float, float], ...] | None = None
+    feature: bytes | None = None

@@ -17,8 +17,11 @@ def kind_of(request_type: type) -> str:
 UNREADABLE_KIND = "unreadable"
 """The kind of a record that contains no request."""
 
+ERASE_KIND = "erase"
+"""The kind of the event that records the erasure of a person; a command writes it, not a processor."""
+
 EVENT_KINDS: tuple[str, ...] = (*map(kind_of, REQUEST_TYPES), UNREADABLE_KIND)
-"""All kinds of events of this version."""
+"""All kinds of events that processors of this version write."""
 
 PEOPLE_KINDS: tuple[str, ...] = tuple(kind_of(t) for t in REQUEST_TYPES if t.administrative)  # type: ignore[attr-defined]
 """The kinds of request that change people or the site."""

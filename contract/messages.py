@@ -11,7 +11,8 @@ import msgspec
 
 from contract.codec import decode_with
 from contract.errors import Code
-from contract.findings import Attributes, CheckResult, FaceBox, FaceQuality, LivenessResult
+from contract.findings import Attributes, CheckResult, DetectedFace, FaceBox, FaceQuality, LivenessResult
+from contract.roles import Role
 from contract.terms import CompareLevel, LivenessMode, Message, QualityLevel
 
 
@@ -30,12 +31,18 @@ class Headers:
     """The id of the request that became a dead letter and that this request sends again."""
     REPLAY_OF = "replay_of"
     """The id of the request that this request replays; the event and the reply repeat it."""
+    ACTOR = "actor"
+    """Who made an administrative call (contract.audit.Actor, as MessagePack); the ingress alone writes this header."""
     ATTEMPT = "attempt"
     """How many times the request has been sent, including this time, in decimal ASCII; absent means 1."""
 
 
 class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=True):
-    """Who is the person in this picture? One PictureMatch call, with the fields of its body (docs/interface.md)."""
+    """Who is the person in this picture? One PictureMatch call, with the fields of its body (docs/interface.md).
+
+    `by_permission`: the search of version 6, which is restricted by a permission, named or that of the device, and by a
+    group only where one is named.
+    """
 
     request_id: str
     device_ip: str | None
@@ -54,13 +61,14 @@ class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=
     with_attribute: bool = False
     with_debug_info: bool = False
     grab_fiqa_info: dict[str, Any] | None = None
+    by_permission: bool = False
 
     administrative: ClassVar[bool] = False
 
     @property
     def key(self) -> bytes:
-        """The key of the request's record and of its event: the device, else the group."""
-        return (self.device_ip or self.group_name or "").encode()
+        """The key of the request's record and of its event: the device, else the group, else the permission."""
+        return (self.device_ip or self.group_name or self.permission_name or "").encode()
 
 
 class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=True):
@@ -68,7 +76,9 @@ class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=
 
     `update` True means a PUT: the person must exist, and absent fields leave the person's values unchanged. `update`
     False means a POST: the person must not exist unless `ignore_exist` is True, and a photo or feature is required
-    unless `need_bring_pic` is False. A photo or a feature adds a face; `support_single_face` removes the older faces.
+    unless `need_bring_pic` is False; a person who exists is added to the groups of the request and changed. A photo or
+    a feature adds a face; `support_single_face` removes the older faces. `feature_model`: the identity of the embedder
+    that computed the feature.
     """
 
     request_id: str
@@ -78,6 +88,7 @@ class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=
     group_names: tuple[str, ...] | None = None
     photo: bytes | None = None
     feature: tuple[float, ...] | None = None
+    feature_model: str | None = None
     info: dict[str, Any] | None = None
     ignore_exist: bool = False
     support_single_face: bool = False
@@ -111,8 +122,9 @@ class DeleteRequest(Message, tag="delete", tag_field="kind", frozen=True, kw_onl
 class CompareRequest(Message, tag="compare", tag_field="kind", frozen=True, kw_only=True):
     """Do two pictures show the same person? One call of compare (docs/interface.md).
 
-    The face of `face_picture` is compared with the face of `card_picture`. An event is written only where `need_save`
-    is True; `identity_info` is present only then, and is copied into the event.
+    The face of `face_picture` is compared with the face of `card_picture`; `fields` are the names of these two pictures
+    in refusals. An event is written only where `need_save` is True; `identity_info` is present only then, and is copied
+    into the event.
     """
 
     request_id: str
@@ -126,6 +138,7 @@ class CompareRequest(Message, tag="compare", tag_field="kind", frozen=True, kw_o
     need_save: bool = False
     with_debug_info: bool = False
     identity_info: dict[str, Any] | None = None
+    fields: tuple[str, str] = ("face_image_base64", "card_image_base64")
 
     administrative: ClassVar[bool] = False
 
@@ -142,6 +155,26 @@ class FiqaRequest(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=Tr
     picture: bytes
     received_time_s: float
     quality_level: QualityLevel = "high"
+
+    administrative: ClassVar[bool] = False
+
+    @property
+    def key(self) -> bytes:
+        """The key of the request's record and of its event: the request's id."""
+        return self.request_id.encode()
+
+
+class DetectRequest(Message, tag="detect", tag_field="kind", frozen=True, kw_only=True):
+    """Where are the faces in this picture? One call of detect; at most `most_faces` faces, the largest first."""
+
+    request_id: str
+    picture: bytes
+    received_time_s: float
+    most_faces: int = 10
+    with_feature: bool = False
+    with_attribute: bool = False
+    with_headpose: bool = False
+    with_landmark: bool = False
 
     administrative: ClassVar[bool] = False
 
@@ -223,7 +256,8 @@ class DeviceChange(Message, frozen=True, kw_only=True):
 class DevicesRequest(_SiteRequest, tag="devices", tag_field="kind", frozen=True, kw_only=True):
     """Create, change or delete devices; `clear_all` deletes all devices.
 
-    A device to be created replaces the device that has the same address.
+    A device to be created replaces the device that has the same address. It has the group and the permission that it
+    names, else those of the replaced device, else those that always exist.
     """
 
     action: SiteAction
@@ -245,17 +279,28 @@ class WipeRequest(_SiteRequest, tag="wipe", tag_field="kind", frozen=True, kw_on
 
 
 class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only=True):
-    """Create or delete an API key. `sha256`: the hash of a new key; the request never contains the key itself."""
+    """Create or delete the API key `name`. `sha256`: the hash of a new key; no request contains the key itself."""
 
     action: Literal["create", "delete"]
-    key_id: str
-    name: str = ""
-    role: Literal["device", "operator", "administrator"] = "device"
+    name: str
+    role: Role = "device"
     sha256: bytes = b""
 
 
 PersonRequest = EnrolRequest | DeleteRequest
-Request = MatchRequest | CompareRequest | FiqaRequest | PersonRequest | DevicesRequest | SettingsRequest | WipeRequest
+ScopeRequest = GroupRequest | MembersRequest | PermissionRequest
+Request = (
+    MatchRequest
+    | CompareRequest
+    | FiqaRequest
+    | DetectRequest
+    | PersonRequest
+    | ScopeRequest
+    | DevicesRequest
+    | SettingsRequest
+    | WipeRequest
+    | KeyRequest
+)
 """The requests: administrative requests are written to the admin topic, which has one partition and therefore one order
 of decisions; all others to the requests topic."""
 
@@ -272,7 +317,11 @@ class DebugInfo(Message, frozen=True, kw_only=True):
 
 
 class MatchAnswer(Message, tag="match", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a MatchRequest: a match or a stranger. `score` is on the wire's scale."""
+    """The success of a MatchRequest: a match or a stranger.
+
+    `score` is on the wire's scale, `percent` the same on the scale 0..100. `face_numbers`: the faces of the person whom
+    the answer names.
+    """
 
     retcode: Literal["0", "1"]
     identity_id: str
@@ -282,6 +331,8 @@ class MatchAnswer(Message, tag="match", tag_field="kind", frozen=True, kw_only=T
     reg_pic: bytes | None = None
     debug: DebugInfo | None = None
     attributes: Attributes | None = None
+    percent: float = 0.0
+    face_numbers: tuple[int, ...] = ()
 
 
 class CompareDebug(Message, frozen=True, kw_only=True):
@@ -295,11 +346,12 @@ class CompareDebug(Message, frozen=True, kw_only=True):
 
 
 class CompareAnswer(Message, tag="compare", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a CompareRequest: retcode "1" means the same person. `score` is on the wire's scale."""
+    """The success of a CompareRequest: retcode "1" means the same person; `score` and `percent` as in MatchAnswer."""
 
     retcode: Literal["0", "1"]
     score: float
     debug: CompareDebug | None = None
+    percent: float = 0.0
 
 
 class FiqaAnswer(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=True):
@@ -308,12 +360,18 @@ class FiqaAnswer(Message, tag="fiqa", tag_field="kind", frozen=True, kw_only=Tru
     faces: tuple[FaceQuality, ...]
 
 
+class DetectAnswer(Message, tag="detect", tag_field="kind", frozen=True, kw_only=True):
+    """The success of a DetectRequest: the faces of the picture, the largest first."""
+
+    faces: tuple[DetectedFace, ...]
+
+
 class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only=True):
     """The success of an EnrolRequest.
 
-    `image_id` names the face that the request added; where a request changed the person without a face, it names the
-    face that was added last. `unchanged`: the request repeated what was already enrolled (engine.calls.repeated), and
-    `image_id` names the repeated face.
+    `image_id` names the photo of the face that the request added; where a request changed the person without a face,
+    it names that of the face that was added last. `unchanged`: the request repeated what was already enrolled
+    (engine.calls.repeated), and `image_id` names the photo of the repeated face.
     """
 
     identity_id: str
@@ -345,10 +403,13 @@ class GroupAnswer(Message, tag="group", tag_field="kind", frozen=True, kw_only=T
 
 
 class MembersAnswer(Message, tag="members", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a MembersRequest: the people in the group afterwards, and the unknown people of the request."""
+    """The success of a MembersRequest: the group, and the unknown people of the request, who were skipped.
 
+    The people in the group are not listed, because a reply must stay smaller than the records that the log accepts.
+    """
+
+    group_id: str
     group_name: str
-    identity_ids: tuple[str, ...]
     failed: tuple[str, ...] = ()
 
 
@@ -407,11 +468,12 @@ class WipedAnswer(Message, tag="wiped", tag_field="kind", frozen=True, kw_only=T
 
 
 class KeyAnswer(Message, tag="key", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a KeyRequest."""
+    """The success of a KeyRequest: the key that was created, or deleted. `created_s`: epoch seconds."""
 
     key_id: str
     name: str
-    role: Literal["device", "operator", "administrator"]
+    role: Role
+    created_s: float
 
 
 class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_only=True):
@@ -426,15 +488,19 @@ class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_on
         return Code(self.code).status
 
 
+ScopeAnswer = GroupAnswer | MembersAnswer | PermissionAnswer
 Answer = (
     MatchAnswer
     | CompareAnswer
     | FiqaAnswer
+    | DetectAnswer
     | PersonAnswer
     | DeletedAnswer
+    | ScopeAnswer
     | DevicesAnswer
     | SettingsAnswer
     | WipedAnswer
+    | KeyAnswer
     | RefusedAnswer
 )
 

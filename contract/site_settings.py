@@ -17,6 +17,8 @@ from contract.people.site import SettingRecord, Site
 
 SCORE_AT_THRESHOLD = "THRESHOLD"
 SCORES = "THRESHOLD_RANGE"
+REPEATS = "DUPLICATE_REMOVAL_TIMEOUT"
+STRANGERS = "SUPPORT_STRANGER_GROUP"
 EVENT_URL_LIST = "HISTORY_UPLOAD_EVENT_URL"
 EVENT_CONTENT_TYPE = "HISTORY_CONTENT_TYPE"
 EVENT_PERIOD = "REPORTED_PEROID"
@@ -149,14 +151,14 @@ SITE_SETTINGS: Mapping[str, SiteSetting] = {
             words="Whether an event is sent with the face in the picture (stored).",
         ),
         SiteSetting(
-            name="DUPLICATE_REMOVAL_TIMEOUT",
+            name=REPEATS,
             family="repeats",
             rule=whole(0, 86_400),
             default=0,
             words="Seconds, 0 to 86,400, in which a repeated match is not recorded (stored, without effect so far).",
         ),
         SiteSetting(
-            name="SUPPORT_STRANGER_GROUP",
+            name=STRANGERS,
             family="strangers",
             rule=FLAG,
             default=False,

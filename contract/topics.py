@@ -20,6 +20,7 @@ class Topics:
     photos: str = "picturematch.photos"
     evidence: str = "picturematch.evidence"
     configs: str = "picturematch.configs"
+    audit: str = "picturematch.audit"
     dead_letters: str = "picturematch.dead-letters"
     members: str = "picturematch.members"
     processors: str = "picturematch-processor"
@@ -41,6 +42,7 @@ class Topics:
             photos=f"{prefix}.photos",
             evidence=f"{prefix}.evidence",
             configs=f"{prefix}.configs",
+            audit=f"{prefix}.audit",
             dead_letters=f"{prefix}.dead-letters",
             members=f"{prefix}.members",
             processors=f"{prefix}-processor",

@@ -1,6 +1,8 @@
 """The policy: the operator's settings of matching and enrolling, as a value that is passed to the decisions."""
 
+from datetime import tzinfo
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import structs
@@ -110,12 +112,25 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_devices: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 2000
     """The most devices; a further one is refused with DEVICE_MAX_NUM_ERROR."""
     max_people: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
-    """The most people in the default group; further enrolments are refused with GROUP_LEN_ERROR."""
+    """The most people of a group; further people are refused with GROUP_LEN_ERROR."""
     max_faces_per_person: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
     """Faces that one person may have; a further one is refused with PARAM_ERROR."""
+    max_groups: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    """The most groups; the creation of a further group is refused with GROUP_LEN_ERROR."""
+    max_permissions: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    """The most permissions; likewise."""
+    max_recursive_delete: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    """The most people whom the deletion of a group or permission deletes with it: the decision is made on the event
+    loop of the processor, and all its records are one transaction. A deletion of more people is refused."""
+    max_info_bytes: Annotated[int, msgspec.Meta(ge=256, le=65_536)] = 4096
+    """The most bytes of a person's info as JSON; a change that makes it larger is refused with PARAM_ERROR."""
+    trust_unnamed_features: bool = False
+    """True: an imported feature without feature_model counts as one of the installed embedder."""
+    time_zone: str = "UTC"
+    """The time zone of pass times, as an IANA name such as Europe/Berlin."""
 
     def __post_init__(self) -> None:
-        """Refuse scores that contradict each other.
+        """Refuse scores that contradict each other, and an unknown time zone.
 
         Raises:
             ValueError: the message names the setting.
@@ -125,6 +140,17 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("score_range must be three rising numbers")
         if self.accepted_score is not None and not low < self.accepted_score < high:
             raise ValueError("accepted_score must be above the first and below the last number of score_range")
+        self.zone  # noqa: B018 - computed for the error
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone of pass times."""
+        try:
+            return ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(
+                f"time_zone must be an IANA name of a time zone, such as Europe/Berlin: {self.time_zone!r} is not"
+            ) from None
 
 
 def policy_of(policy: Policy, site: Site, pinned: frozenset[str]) -> Policy:

@@ -45,6 +45,10 @@ class AppliedThreshold:
         """Return a cosine on the wire's scale."""
         return to_wire(cosine, self.middle or self.cosine, policy.score_scale, policy.score_range)
 
+    def percent(self, cosine: float, policy: Policy) -> float:
+        """Return a cosine on the percent scale, whichever the wire's scale is."""
+        return to_wire(cosine, self.middle or self.cosine, "percent", policy.score_range)
+
 
 def search_threshold(policy: Policy, embedder: Embedder, faces: int) -> AppliedThreshold:
     """Return the threshold of a search among `faces` enrolled faces.

@@ -1,24 +1,26 @@
 """Authorisation: the decision whether a caller may make a call. Pure, except for the count of wrong keys.
 
-A call is authorised by the address of the caller, or by an API key. The socket or a trusted proxy reports that address
-(ingest.peer); this module reads no header such as X-Forwarded-For, which any client can write. The key is the value of
-X-API-Key, the token of Authorization: Bearer, or the password of HTTP Basic; never a part of the URL, because URLs are
-logged.
+Every call has a least role. Without an API key, a caller from a trusted network is an administrator, and any other
+caller is a device, or nobody where `ingest.api_key_for_match` is set. A key (ingest.keys) has a role of its own, which
+counts wherever the key comes from, except for the calls that every caller may make. The socket or a trusted proxy
+reports the caller's address and whether the call was encrypted (ingest.peer); this module reads no header such as
+X-Forwarded-For, which any client can write.
 """
 
-import base64
-import binascii
-import hashlib
-import hmac
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
 from multidict import MultiMapping
 
+from contract.audit import ANYBODY, TRUSTED_NETWORK, UNKNOWN, Actor
 from contract.errors import Code, Refused
+from contract.people.site import KeyRecord
+from contract.roles import Role, includes
+from ingest.keys import Reason, SentKey, find_key, is_in_url, sent_key
 from ingest.pages import has_foreign_host, is_foreign_page, is_page
-from ingest.peer import Address, is_within, networks, peer_key
+from ingest.peer import Address, Caller, is_within, networks, peer_key
 from ingest.settings import IngestSettings
 from ingest.wrong_keys import WrongKeys
 
@@ -26,25 +28,25 @@ from ingest.wrong_keys import WrongKeys
 class NotAuthorised(Refused):
     """The refusal 40180.
 
-    `wrong_key`: the key was compared and is wrong; `retry_after_s`: no key from the caller's address is compared before
-    so many seconds have passed.
+    `reason`: why a key was refused; None: no key was sent. `retry_after_s`: no key from the caller's address is
+    compared before so many seconds have passed.
     """
 
-    def __init__(self, message: str, *, wrong_key: bool = False, retry_after_s: int | None = None) -> None:
+    def __init__(self, message: str, reason: Reason | None = None, *, retry_after_s: int | None = None) -> None:
         super().__init__(Code.UNAUTHORIZED, message)
-        self.wrong_key = wrong_key
+        self.reason = reason
         self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The properties of a URL that authorisation depends on.
+    """The properties of a call that authorisation depends on.
 
-    `is_match`: the URL is that of PictureMatch. `is_impersonal`: the answer contains nothing about people (health,
+    `role`: the least role that may make the call. `is_impersonal`: the answer contains nothing about people (health,
     metrics, unknown URLs), so the server may be called by any host name.
     """
 
-    is_match: bool = False
+    role: Role = "administrator"
     is_impersonal: bool = False
 
 
@@ -55,60 +57,110 @@ def is_trusted(settings: IngestSettings, address: Address | None) -> bool:
     return is_within(address, _networks(settings.trusted_networks))
 
 
-def authorise(
-    settings: IngestSettings,
-    headers: MultiMapping[str],
-    address: Address | None,
-    route: Route,
-    wrong_keys: WrongKeys,
-    now_s: float,
-) -> None:
-    """Return where a call is authorised. Unknown URLs need a key too, so that nobody can explore the server.
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What authorisation compares a call with.
 
-    Args:
-        settings: the keys, trusted networks and host names.
-        headers: the headers of the request.
-        address: the address of the caller; None where it is unknown.
-        route: the properties of the URL.
-        wrong_keys: the count of wrong keys of each address.
-        now_s: seconds of a monotonic clock.
-
-    Raises:
-        NotAuthorised: 40180: the call is not authorised.
+    `keys`: the API keys of the people topic; None: not known yet. `wrong_keys`: the count of wrong keys of each peer.
     """
-    page = _page_reason(headers)
-    by_address = (route.is_match and not settings.api_key_for_match) or is_trusted(settings, address)
-    reason = (page or _host_reason(settings, headers, route)) if by_address else _key_needed(settings)
-    if reason is None:
-        return
-    key = _offered_key(headers)
-    if key is None or not settings.api_keys:
-        raise NotAuthorised(reason)
-    # A browser adds the password of HTTP Basic by itself, whichever page makes the call.
-    if page is not None and key.is_password:
-        raise NotAuthorised(page)
-    _judge(settings, key.value, peer_key(address), wrong_keys, now_s)
 
+    settings: IngestSettings
+    keys: Collection[KeyRecord] | None
+    wrong_keys: WrongKeys
 
-def _judge(settings: IngestSettings, key: bytes, peer: str, wrong_keys: WrongKeys, now_s: float) -> None:
-    wait_s = math.ceil(wrong_keys.wait_s(peer, now_s))
-    if wait_s > 0:
-        raise NotAuthorised(
-            f"too many wrong API keys came from this address; the next one is checked in {wait_s} s",
-            retry_after_s=wait_s,
+    def authorise(
+        self, headers: MultiMapping[str], query: MultiMapping[str], caller: Caller, route: Route, now_s: float
+    ) -> Actor:
+        """Return who makes a call, where the call is authorised.
+
+        Unknown URLs have a least role too, so that nobody can explore the server. `now_s`: seconds of a monotonic
+        clock.
+
+        Raises:
+            NotAuthorised: 40180: the call is not authorised.
+            Refused: 50380: a key cannot be checked yet, because the process is starting.
+        """
+        if is_in_url(query):
+            raise NotAuthorised(
+                "an API key in the URL is not accepted, because URLs are logged; send a header", "in_url"
+            )
+        page = _page_reason(headers)
+        keyless = self._keyless(caller.address)
+        may = keyless is not None and includes(keyless.role, route.role)
+        reason = (page or self._host_reason(headers, route)) if may else self._key_needed(route)
+        key = sent_key(headers)
+        is_open = route.role == "device" and not self.settings.api_key_for_match
+        if keyless is not None and reason is None and (key is None or is_open):
+            return keyless
+        if key is None:
+            raise NotAuthorised(reason or self._key_needed(route))
+        # A browser adds the password of HTTP Basic by itself, whichever page makes the call.
+        if page is not None and key.is_password:
+            raise NotAuthorised(page)
+        return self._judge(key, caller, route, now_s)
+
+    def _keyless(self, address: Address | None) -> Actor | None:
+        """Return the caller without a key from an address; None: that caller may make no call."""
+        if is_trusted(self.settings, address):
+            return Actor(name=TRUSTED_NETWORK, role="administrator", peer=str(address))
+        return None if self.settings.api_key_for_match else Actor(name=ANYBODY, role="device", peer=_shown(address))
+
+    def _judge(self, key: SentKey, caller: Caller, route: Route, now_s: float) -> Actor:
+        self._require_private(caller)
+        peer = peer_key(caller.address)
+        wait_s = math.ceil(self.wrong_keys.wait_s(peer, now_s))
+        if wait_s > 0:
+            raise NotAuthorised(
+                f"too many wrong API keys came from this address; the next one is checked in {wait_s} s",
+                "unjudged",
+                retry_after_s=wait_s,
+            )
+        found = find_key(key.value, self.settings.api_keys, self.keys or ())
+        if found is None:
+            if self.keys is None:
+                raise Refused(Code.OVERLOADED, "the server is starting and knows no API keys yet; try again")
+            exhausted = self.wrong_keys.wrong(peer, now_s)
+            retry_after_s = math.ceil(self.wrong_keys.wait_s(peer, now_s)) if exhausted else None
+            raise NotAuthorised("the API key is wrong", "wrong", retry_after_s=retry_after_s)
+        self.wrong_keys.right(peer, now_s)
+        if not includes(found.role, route.role):
+            raise NotAuthorised(
+                f"the role of this API key is {found.role}, and this call needs a key with the role {route.role}",
+                "weak_role",
+            )
+        return Actor(name=found.name, role=found.role, peer=_shown(caller.address), key_id=found.key_id)
+
+    def _require_private(self, caller: Caller) -> None:
+        """Return where nobody between the caller and this server can read the key."""
+        if caller.encrypted or self.settings.keys_over_plain_http:
+            return
+        near = (*self.settings.trusted_networks, *self.settings.trusted_proxies, *_LOOPBACK)
+        if caller.address is None or not is_within(caller.address, _networks(near)):
+            raise NotAuthorised(
+                "this API key was sent over plain HTTP, where others can read it: call the server by https"
+                " (ingest.tls_cert) and replace the key; ingest.keys_over_plain_http allows plain HTTP",
+                "plain_http",
+            )
+
+    def _host_reason(self, headers: MultiMapping[str], route: Route) -> str | None:
+        # Devices may call the server by any name; a web page that calls it by such a name is no device.
+        if route.is_impersonal or (route.role == "device" and not is_page(headers)):
+            return None
+        names = {"localhost", self.settings.host.lower(), *map(str.lower, self.settings.host_names)}
+        if not has_foreign_host(headers, names):
+            return None
+        return (
+            "without an API key, call the server by its address, as localhost, or by a name that the operator has added"
+            " to ingest.host_names"
         )
-    # Every key is compared, by digests of one length, so that the time does not reveal which key was similar.
-    offered = hashlib.sha256(key).digest()
-    matches = [hmac.compare_digest(offered, hashlib.sha256(own.encode()).digest()) for own in settings.api_keys]
-    if any(matches):
-        wrong_keys.right(peer, now_s)
-        return
-    exhausted = wrong_keys.wrong(peer, now_s)
-    raise NotAuthorised(
-        "the API key is wrong",
-        wrong_key=True,
-        retry_after_s=math.ceil(wrong_keys.wait_s(peer, now_s)) if exhausted else None,
-    )
+
+    def _key_needed(self, route: Route) -> str:
+        if not self.settings.api_keys and self.keys is not None and not self.keys:
+            return (
+                "this call is closed to other machines: the operator must create an API key (picturematch keys add, or"
+                " ingest.api_keys)"
+            )
+        return f"an API key with the role {route.role} is needed: send it as X-API-Key or as Authorization: Bearer"
 
 
 def _page_reason(headers: MultiMapping[str]) -> str | None:
@@ -117,49 +169,9 @@ def _page_reason(headers: MultiMapping[str]) -> str | None:
     return "a web page of another origin needs an API key for this call, as X-API-Key or as Authorization: Bearer"
 
 
-def _host_reason(settings: IngestSettings, headers: MultiMapping[str], route: Route) -> str | None:
-    # Devices may call the server by any name; a web page that calls PictureMatch by such a name is no device.
-    if route.is_impersonal or (route.is_match and not is_page(headers)):
-        return None
-    if not has_foreign_host(headers, {"localhost", settings.host.lower(), *map(str.lower, settings.host_names)}):
-        return None
-    return (
-        "without an API key, call the server by its address, as localhost, or by a name that the operator has added"
-        " to ingest.host_names"
-    )
-
-
-def _key_needed(settings: IngestSettings) -> str:
-    if not settings.api_keys:
-        return "this call is closed to other machines: the operator must set an API key (ingest.api_keys)"
-    return "an API key is needed: send it as X-API-Key or as Authorization: Bearer"
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    value: bytes
-    is_password: bool = False
-
-
-def _offered_key(headers: MultiMapping[str]) -> _Key | None:
-    text = headers.get("X-API-Key")
-    if text is not None:
-        return _Key(_bytes(text)) if text else None
-    scheme, _, token = headers.get("Authorization", "").partition(" ")
-    token = token.strip()
-    if scheme.lower() == "bearer" and token:
-        return _Key(_bytes(token))
-    if scheme.lower() == "basic":
-        try:
-            _, _, password = base64.b64decode(_bytes(token), validate=True).partition(b":")
-        except binascii.Error:
-            return None
-        return _Key(password, is_password=True) if password else None
-    return None
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+def _shown(address: Address | None) -> str:
+    return UNKNOWN if address is None else str(address)
 
 
 _networks = lru_cache(maxsize=8)(networks)
+_LOOPBACK = ("127.0.0.0/8", "::1/128")

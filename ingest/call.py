@@ -8,6 +8,7 @@ from typing import Self
 
 from aiohttp.web import BaseRequest
 
+from contract.audit import Actor
 from ingest.admission import Admission
 from ingest.body import BodyTime, read_body
 from ingest.line import Line
@@ -57,7 +58,8 @@ class Reservation:
 
 @dataclass(slots=True)
 class Call:
-    """The argument of a handler: the HTTP request, its id, its peer (ingest.peer), and after `arrived` its times.
+    """The argument of a handler: the HTTP request, its id, its peer (ingest.peer), its caller, and after `arrived` its
+    times.
 
     `replay_of`: the id of the request that this call replays. `received_time_s`: epoch seconds. `wait_until`: the
     deadline as a time of the event loop; it counts from the arrival of the whole request, and the arrival of the body
@@ -67,6 +69,7 @@ class Call:
     request: BaseRequest
     request_id: str
     peer: str
+    actor: Actor
     settings: IngestSettings
     clock: Callable[[], float]
     reservation: Reservation

@@ -115,6 +115,7 @@ class Exchange:
             *self._correlator.headers(),
             (Headers.DEADLINE_MS, b"%d" % (int(call.received_time_s * 1000) + call.settings.deadline_ms)),
             (Headers.GALLERY_VERSION, b"%d" % self._correlator.gallery_version),
+            *(((Headers.ACTOR, encode(call.actor)),) if request.administrative else ()),
             *(() if call.replay_of is None else ((Headers.REPLAY_OF, call.replay_of.encode()),)),
         )
         topic = self._topics.of_requests(administrative=request.administrative)

@@ -8,8 +8,6 @@ sockets.
 
 import asyncio
 import logging
-import traceback
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -22,6 +20,7 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from contract.errors import Code, Refusal
 from ingest.answer import REQUEST_ID, WHEN_SENT, to_response
 from ingest.crowd import Crowd, State
+from ingest.faults import internal_error, log_failure, new_request_id
 from ingest.metrics import Metrics
 from ingest.peer import address_of, peer_key
 from ingest.render import error
@@ -41,20 +40,10 @@ class HeadStalled(Exception):
     """The head of a request did not arrive in time, or was cut off."""
 
 
-def new_request_id() -> str:
-    """Return a new request id: 32 hexadecimal digits."""
-    return uuid.uuid4().hex
-
-
-def log_failure(request_id: str, failure: BaseException) -> None:
-    """Log the type and traceback of an unexpected error, without its message, which may quote the request."""
-    trace = "".join(traceback.format_tb(failure.__traceback__))
-    _log.error("request %s failed with %s\n%s", request_id, type(failure).__name__, trace)
-
-
-def internal_error(request_id: str) -> Refusal:
-    """Return the refusal of a request during which an unexpected error occurred."""
-    return Refusal(Code.INTERNAL_ERROR, f"internal error; the log has it under request id {request_id}")
+def _end_sending(transport: asyncio.Transport) -> None:
+    """End the server's sending side, so that the client sees the end of the answer; TLS can only close both sides."""
+    if transport.can_write_eof():
+        transport.write_eof()
 
 
 class HttpServer(Server):
@@ -183,8 +172,10 @@ class Connection(RequestHandler):
             closed.close_for_another()
         server.crowd.add(self, peer)
         super().connection_made(transport)
-        # With this limit an answer counts as sent only when no byte of it is buffered.
-        cast("asyncio.Transport", transport).set_write_buffer_limits(high=0)
+        # With this limit an answer counts as sent only when no byte of it is buffered. A transport of TLS with limit 0
+        # would stop although nothing is buffered; the transport below it buffers up to 64 KiB more.
+        plain = cast("asyncio.Transport", transport).can_write_eof()
+        cast("asyncio.Transport", transport).set_write_buffer_limits(high=0 if plain else 1, low=0)
         self._start_head_timer()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -239,10 +230,14 @@ class Connection(RequestHandler):
                 return None
             self._half_closed = True
             self._refuse_head()
-            return True
+            return self._may_stay_open()
         self._half_closed = True
         self._end_body()
-        return True
+        return self._may_stay_open()
+
+    def _may_stay_open(self) -> bool:
+        """Return whether the connection can stay open after the end of the client's sending side; TLS closes it."""
+        return self.transport is not None and self.transport.can_write_eof()
 
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -284,7 +279,7 @@ class Connection(RequestHandler):
                 await self._linger(transport)
             elif transport is not None and not request.content.is_eof():
                 # The rest of the body is read and dropped for a while; the client need not wait for that.
-                transport.write_eof()
+                _end_sending(transport)
             return result
         except TimeoutError:
             if transport is not None:
@@ -321,7 +316,7 @@ class Connection(RequestHandler):
         self.close()
         if transport is None or self._half_closed or transport.is_closing():
             return
-        transport.write_eof()
+        _end_sending(transport)
         self._lingering = self._loop.create_future()
         await asyncio.wait((self._lingering,), timeout=_LINGER_S)
 
@@ -385,7 +380,7 @@ class Connection(RequestHandler):
             return
         server.shed_open += 1
         self._shed_timer = self._loop.call_later(_LINGER_S, transport.close)
-        transport.write_eof()
+        _end_sending(transport)
 
     def _full(self) -> bytes:
         """Return a complete HTTP answer for a client whose connection is shed."""

@@ -4,6 +4,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from ingest.keys import Reason
 from ingest.line import ShedReason
 
 # The steps are smaller near the deadline (3 s) and near the goal for the added latency (3 ms).
@@ -56,12 +57,13 @@ class Metrics:
         )
         self.keys_refused = Counter(
             "picturematch_http_keys_refused",
-            "API keys that were refused: wrong, or unjudged because of too many wrong keys from their address.",
+            "API keys that were refused: wrong, unjudged (too many wrong keys from their address), weak_role (the role "
+            "of the key may not make the call), plain_http (sent where others can read it), in_url.",
             ("reason",),
             registry=registry,
         )
-        for judged in ("wrong", "unjudged"):
-            self.keys_refused.labels(judged)
+        for refused in get_args(Reason):
+            self.keys_refused.labels(refused)
         self.unknown_fields = Counter(
             "picturematch_http_unknown_fields",
             "Fields of request bodies that the call does not declare.",

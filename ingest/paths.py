@@ -26,7 +26,7 @@ PATH_FIELD = "image_file_path"
 
 def path_refused(field: str = PATH_FIELD) -> Refused:
     """Return the refusal of any failure of the path in a field."""
-    return Refused(Code.IMAGE_ERROR, f"{field} does not name a picture that may be read")
+    return Refused(Code.IMAGE_ERROR, f"{field} does not name a picture that may be read", "path")
 
 
 def read_picture_file(path: str, roots: Sequence[str], max_bytes: int, field: str = PATH_FIELD) -> bytes:

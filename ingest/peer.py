@@ -9,9 +9,23 @@ name different clients, the client is unknown; it is not the proxy, because the 
 import ipaddress
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The caller of a call.
+
+    `address`: None where it is unknown. `encrypted`: whether the call came over TLS, as far as this server and its
+    trusted proxies know.
+    """
+
+    address: Address | None
+    encrypted: bool = False
+
 
 UNKNOWN = "unknown"
 """The peer key of all clients with unknown addresses: of a Unix socket, or behind a proxy that names no client."""
@@ -78,6 +92,30 @@ def client_of(
     return None if client is not None and client.is_loopback and not peer.is_loopback else client
 
 
+def is_encrypted(
+    connected: str | None,
+    tls: bool,
+    forwarded: Sequence[str],
+    x_forwarded_proto: Sequence[str],
+    trusted: Sequence[Network],
+) -> bool:
+    """Return whether a call came over TLS: `tls` is whether its connection to this server did.
+
+    What a trusted proxy reports counts instead: in the `proto` of Forwarded, or in X-Forwarded-Proto, every value must
+    be https. A client can write the values further left, and can make its own call count as plain HTTP only.
+    """
+    peer = address_of(connected)
+    if peer is None or not is_within(peer, trusted):
+        return tls
+    reported: list[str] = []
+    chain = ", ".join(forwarded)
+    if "proto" in chain.lower():
+        reported += [proto or "" for proto in _forwarded_values(chain, "proto")]
+    if x_forwarded_proto:
+        reported += ", ".join(x_forwarded_proto).split(",")
+    return all(proto.strip().lower() == "https" for proto in reported) if reported else tls
+
+
 def is_within(address: Address, networks: Sequence[Network]) -> bool:
     """Return whether one of the networks contains an address."""
     return any(address.version == network.version and address in network for network in networks)
@@ -113,25 +151,31 @@ def _node(text: str) -> Address | None:
 
 def _forwarded_chain(value: str) -> list[Address | None]:
     """Return the address in the `for` of each element; None for malformed elements, [None] for a malformed value."""
+    return [None if text is None else _node(text) for text in _forwarded_values(value, "for")]
+
+
+def _forwarded_values(value: str, name: str) -> list[str | None]:
+    """Return the value of that name in each element of Forwarded; None for elements without one and for malformed
+    elements, [None] for a malformed header."""
     if len(value) > _LONGEST:
         return [None]
     elements = _ELEMENT.findall(value)
     if ",".join(elements) != value:
         return [None]
-    return [_for(element) for element in elements]
+    return [_value_of(element, name) for element in elements]
 
 
-def _for(element: str) -> Address | None:
+def _value_of(element: str, name: str) -> str | None:
     place, found = 0, None
     while place < len(element):
         pair = _PAIR.match(element, place)
         if pair is None:
             return None
-        if pair[1].lower() == "for":
+        if pair[1].lower() == name:
             if found is not None:
                 return None
             found = pair[2]
         place = pair.end()
     if found is None:
         return None
-    return _node(re.sub(r"\\(.)", r"\1", found[1:-1]) if found.startswith('"') else found)
+    return re.sub(r"\\(.)", r"\1", found[1:-1]) if found.startswith('"') else found

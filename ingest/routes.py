@@ -1,8 +1,9 @@
-"""The routes of the server: which calls a path has. Pure."""
+"""The routes of the server: which calls a path has, and the least role for each. Pure."""
 
 from collections import defaultdict
 from collections.abc import Mapping
 
+from contract.roles import ROLES, Role
 from ingest.api.binding import Binding
 from ingest.api.listing import BINDINGS
 
@@ -16,6 +17,16 @@ _ANY = "{}"
 def methods_at(path: str) -> Methods:
     """Return the calls at a path, which is percent-encoded as it was sent; none where the path is unknown."""
     return _ROUTES.get(path) or _ROUTES.get(f"{path.rpartition('/')[0]}/{_ANY}", {})
+
+
+def least_role(method: str, methods: Methods) -> Role:
+    """Return the least role for a call of a URL with these methods.
+
+    A method that the URL does not have needs the strongest role of its methods; an unknown URL needs an operator.
+    """
+    if (binding := methods.get(method)) is not None:
+        return binding.role
+    return max((binding.role for binding in methods.values()), key=ROLES.index, default="operator")
 
 
 def _routes() -> Mapping[str, Methods]:

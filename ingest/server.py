@@ -2,7 +2,8 @@
 
 The stages of a PictureMatch call are: request id, authorisation, admission, body, fields, pictures, the log, the reply,
 the answer. A call that is refused before the log leaves no event. A request in the log leaves exactly one event,
-whether or not the device still waits; a comparison or FIQA leaves one only where the request asks for it.
+whether or not the device still waits; a comparison leaves one only where the request asks for it, and FIQA and detect
+leave none.
 """
 
 import asyncio
@@ -22,9 +23,10 @@ from prometheus_client import CollectorRegistry
 
 from broker.keyed import KeyedReader
 from broker.port import Broker
+from contract.audit import Actor
 from contract.calls.dialects import Dialect
 from contract.errors import Code, Refused
-from contract.http import MATCH_PATH, REPLAY_OF_HEADER, is_request_id
+from contract.http import REPLAY_OF_HEADER, is_request_id
 from contract.operator_error import OperatorError
 from contract.pictures.limits import PictureSettings
 from contract.site_settings import Configured
@@ -36,21 +38,24 @@ from ingest.api.binding import Binding, PeopleView, Reached, Services
 from ingest.api.listing import DECLARATIONS
 from ingest.api.people import people_unreadable
 from ingest.attendance import Attendance
-from ingest.auth import NotAuthorised, Route, authorise
+from ingest.auth import Gate, NotAuthorised, Route
 from ingest.body import BodyTime
 from ingest.call import Call, Reservation
 from ingest.correlator import Correlator
 from ingest.exchange import Exchange
-from ingest.http import Connection, HttpServer, internal_error, log_failure, new_request_id
+from ingest.faults import internal_error, log_failure, new_request_id
+from ingest.http import Connection, HttpServer
 from ingest.json_body import bad_request
 from ingest.line import Shed
 from ingest.metrics import Metrics
 from ingest.openapi import openapi_document
-from ingest.peer import Address, client_of, networks, peer_key
+from ingest.peer import Caller, client_of, is_encrypted, networks, peer_key
 from ingest.pictures import PictureLimits
+from ingest.refused_keys import RefusedKeys
 from ingest.render import Rendered, error
-from ingest.routes import Methods, methods_at
+from ingest.routes import Methods, least_role, methods_at
 from ingest.settings import IngestSettings
+from ingest.tls import ServerTls
 from ingest.wrong_keys import WrongKeys
 
 _log = logging.getLogger(__name__)
@@ -61,6 +66,8 @@ _BACKLOG = 512
 # Answers up to this size (all except those with photos) reserve no memory, since refusing them would save little.
 _SMALL_ANSWER_BYTES = 64 * 1024
 _LOG_EVERY_S = 60.0
+# How long a client may take to confirm the end of its TLS connection.
+_TLS_END_S = 2.0
 
 
 class CannotListen(OperatorError):
@@ -84,6 +91,7 @@ class Ingress:
         readiness: returns the reasons why the rest of the process is not ready; none where it is ready.
         registry: the registry of the server's metrics.
         configured: the operator's settings that settings of the site are laid over.
+        keys_known: returns whether `people` was read to its end once, so that no deleted API key is left in it.
     """
 
     def __init__(
@@ -98,6 +106,7 @@ class Ingress:
         readiness: Callable[[], Sequence[str]],
         registry: CollectorRegistry,
         configured: Configured,
+        keys_known: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
         self._broker = broker
@@ -114,7 +123,14 @@ class Ingress:
         self._attendance = Attendance(settings.deadline_s, self._watch.served)
         self._correlator = Correlator(broker, topics.replies, self._metrics, self._attendance)
         self._exchange = Exchange(broker, topics, self._correlator, self._admission, self._attendance)
+        self._people, self._keys_known = people, keys_known
+        self._tls = (
+            None
+            if settings.tls_cert is None or settings.tls_key is None
+            else ServerTls(settings.tls_cert, settings.tls_key)
+        )
         self._wrong_keys = WrongKeys()
+        self._refused_keys = RefusedKeys(broker, topics.audit, clock)
         self._wrong_keys_logged_s = -math.inf
         self._threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="picture-file")
         self._services = Services(
@@ -123,6 +139,7 @@ class Ingress:
             metrics=self._metrics,
             threads=self._threads,
             photos=KeyedReader(broker, topics.photos),
+            records=KeyedReader(broker, topics.people),
             people=people,
             reached=reached,
             not_ready=self.not_ready,
@@ -154,7 +171,13 @@ class Ingress:
     def url(self) -> str:
         """The URL of the server for callers on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._address[0], self._address[0])  # noqa: S104 - a look-up
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
+
+    @property
+    def reload_certificate(self) -> Callable[[], None] | None:
+        """The function that reads the certificate and its key again; None: the server does not use TLS."""
+        return None if self._tls is None else self._tls.reload
 
     def not_ready(self) -> Sequence[str]:
         """Return the reasons why requests would not be answered now; none where they would."""
@@ -174,6 +197,7 @@ class Ingress:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._watch)
             await stack.enter_async_context(self._correlator)
+            await stack.enter_async_context(self._refused_keys)
             self._http = HttpServer(self._serve, self._settings, self._metrics)
             self._listener = await self._listen(self._http)
             self._accept_errors = AcceptErrorLog(asyncio.get_running_loop())
@@ -218,7 +242,15 @@ class Ingress:
     async def _listen(self, http: HttpServer) -> asyncio.Server:
         host, port = self._settings.host, self._settings.port
         try:
-            listener = await asyncio.get_running_loop().create_server(http, host, port, backlog=_BACKLOG)
+            listener = await asyncio.get_running_loop().create_server(
+                http,
+                host,
+                port,
+                backlog=_BACKLOG,
+                ssl=None if self._tls is None else self._tls.context,
+                ssl_handshake_timeout=None if self._tls is None else self._settings.header_read_s,
+                ssl_shutdown_timeout=None if self._tls is None else _TLS_END_S,
+            )
         except (OSError, socket.gaierror) as failure:
             reason = failure.strerror or str(failure)
             raise CannotListen(
@@ -236,11 +268,11 @@ class Ingress:
         known = next(iter(methods.values()), None)
         dialect = known.declaration.dialect if known else Dialect.V5
         route = known.declaration.route if known else "unknown"
-        client = self._client(request)
-        peer = peer_key(client)
+        caller = self._caller(request)
+        peer = peer_key(caller.address)
         reserved_bytes = 0
         try:
-            rendered = await self._answer(request, request_id, client, methods)
+            rendered = await self._answer(request, request_id, caller, methods)
             if len(rendered.body) > _SMALL_ANSWER_BYTES:
                 self._admission.reserve(peer, len(rendered.body))
                 reserved_bytes = len(rendered.body)
@@ -257,25 +289,24 @@ class Ingress:
             response.force_close()
         return response
 
-    async def _answer(
-        self, request: BaseRequest, request_id: str, client: Address | None, methods: Methods
-    ) -> Rendered:
+    async def _answer(self, request: BaseRequest, request_id: str, caller: Caller, methods: Methods) -> Rendered:
         expect = request.headers.get("Expect", "100-continue")
         if request.version >= HttpVersion11 and expect.strip().lower() != "100-continue":
             raise bad_request("Expect must be 100-continue")
-        self._authorise(request, client, methods)
+        actor = self._authorise(request, caller, methods)
         if not methods:
             raise Refused(Code.NOT_FOUND, "no such URL")
         binding = methods.get(request.method)
         if binding is None:
             raise Refused(Code.METHOD_NOT_ALLOWED, f"this URL accepts only {', '.join(methods)}")
-        peer = peer_key(client)
+        peer = peer_key(caller.address)
         line = None if request.method == "GET" else self._admission.line_of(administrative=binding.administrative)
         with Reservation(self._admission, peer) as reservation:
             call = Call(
                 request,
                 request_id,
                 peer,
+                actor,
                 self._settings,
                 self._clock,
                 reservation,
@@ -302,35 +333,37 @@ class Ingress:
         if binding.needs_people and self._services.people.unreadable:
             raise people_unreadable()
 
-    def _authorise(self, request: BaseRequest, client: Address | None, methods: Methods) -> None:
-        """Authorise a call, count refused keys, and log them at most once a minute."""
+    def _authorise(self, request: BaseRequest, caller: Caller, methods: Methods) -> Actor:
+        """Return who makes a call; count refused keys, and log them at most once a minute."""
         now_s = asyncio.get_running_loop().time()
-        asked = Route(
+        route = Route(
             # Devices never replay requests, so a replay is authorised as a call of an administrator.
-            is_match=REPLAY_OF_HEADER not in request.headers
-            and any(binding.declaration.path == MATCH_PATH for binding in methods.values()),
+            "administrator" if REPLAY_OF_HEADER in request.headers else least_role(request.method, methods),
             is_impersonal=all(binding.is_page for binding in methods.values()),
         )
+        keys = self._people.site.keys.values() if self._keys_known() else None
         try:
-            authorise(self._settings, request.headers, client, asked, self._wrong_keys, now_s)
+            gate = Gate(self._settings, keys, self._wrong_keys)
+            return gate.authorise(request.headers, request.rel_url.query, caller, route, now_s)
         except NotAuthorised as refusal:
-            if refusal.wrong_key:
-                self._metrics.keys_refused.labels("wrong").inc()
-            elif refusal.retry_after_s is not None:
-                self._metrics.keys_refused.labels("unjudged").inc()
+            if refusal.reason is not None:
+                self._metrics.keys_refused.labels(refusal.reason).inc()
+                self._refused_keys.count(peer_key(caller.address), refusal.reason)
             if refusal.retry_after_s is not None and now_s - self._wrong_keys_logged_s >= _LOG_EVERY_S:
                 self._wrong_keys_logged_s = now_s
                 _log.warning(
-                    "many wrong API keys come from %s; most of them are refused without a comparison", peer_key(client)
+                    "many wrong API keys come from %s; most of them are refused without a comparison",
+                    peer_key(caller.address),
                 )
             raise
 
-    def _client(self, request: BaseRequest) -> Address | None:
-        """Return the address of the caller, as the socket or a trusted proxy reports it."""
-        headers = request.headers
-        connected_from = cast("Connection", request.protocol).connected_from
+    def _caller(self, request: BaseRequest) -> Caller:
+        """Return the caller, as the socket or a trusted proxy reports it."""
+        connection, headers = cast("Connection", request.protocol), request.headers
         forwarded, forwarded_for = headers.getall("Forwarded", ()), headers.getall("X-Forwarded-For", ())
-        return client_of(connected_from, forwarded, forwarded_for, self._trusted)
+        address = client_of(connection.connected_from, forwarded, forwarded_for, self._trusted)
+        protos, tls = headers.getall("X-Forwarded-Proto", ()), self._tls is not None
+        return Caller(address, is_encrypted(connection.connected_from, tls, forwarded, protos, self._trusted))
 
     def _refuse(self, refused: Refused, methods: Methods, dialect: Dialect) -> Rendered:
         headers: list[tuple[str, str]] = []

@@ -1,5 +1,6 @@
 """The settings of the ingress, with their allowed values."""
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -54,10 +55,10 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     retry_after_s: Count = 1
     """Seconds in Retry-After when a request is shed."""
     api_keys: tuple[Annotated[str, Meta(min_length=8)], ...] = ()
-    """Keys (header X-API-Key, Authorization: Bearer, or the password of HTTP Basic) with which other
-    machines may make calls other than PictureMatch."""
+    """Keys of administrators (header X-API-Key, Authorization: Bearer, or the password of HTTP Basic), besides the keys
+    that `picturematch keys add` creates."""
     trusted_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
-    """Networks (CIDR) whose callers need no key."""
+    """Networks (CIDR) whose callers need no key and are administrators."""
     event_url_hosts: tuple[str, ...] = PRIVATE_NETWORKS
     """Hosts that HistoryEventUrl may name, because events contain faces: addresses and networks (CIDR) for URLs with an
     address, host names for URLs with a name; by default the addresses of private networks."""
@@ -65,23 +66,35 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Host names, besides localhost, by which callers without a key may call the server; its addresses are always
     allowed."""
     api_key_for_match: bool = False
-    """Whether PictureMatch needs a key as well."""
+    """Whether calls that judge pictures (PictureMatch, compare, FIQA) need a key as well."""
     need_api_key_from_loopback: bool = False
     """Whether calls from this machine need a key as well, even if `trusted_networks` contains it; set true behind a
     reverse proxy on the same machine, because all its calls come from loopback."""
+    keys_over_plain_http: bool = False
+    """Whether keys are accepted over plain HTTP from beyond `trusted_networks`, where others may read them."""
+    tls_cert: Path | None = None
+    """File (PEM) of the server's certificate and the certificates of its issuers; the server then speaks https only.
+    SIGHUP reads both files again."""
+    tls_key: Path | None = None
+    """File (PEM) of the private key of `tls_cert`, without a pass phrase."""
     max_delete: Count = 1000
-    """Most people that one DELETE may name."""
+    """Most people that one DELETE of users may name."""
+    max_members: Count = 500
+    """Most people that one call of GroupUsers may name: on Kafka the stored info of each is looked up in the log, some
+    two milliseconds each."""
     max_devices: Count = 500
     """Most devices that one POST, PUT or DELETE of devices may name."""
     max_listed_photo_bytes: Count = 32 * MIB
     """Most bytes of photos in one list of people; people beyond are listed with an empty reg_photo."""
 
     def __post_init__(self) -> None:
-        """Check the host names and networks, which types alone cannot check.
+        """Check what types alone cannot check.
 
         Raises:
-            ValueError: a text is no host name or no network.
+            ValueError: a text is no host name or no network, or only one of the files of TLS is named.
         """
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key are needed together: the certificate and its private key")
         for name in self.host_names:
             if not HOST_NAME.fullmatch(name):
                 raise ValueError(

@@ -12,7 +12,7 @@ import pybase64
 from clients.http import ask
 from clients.picture_file import UnusablePicture, read_picture, read_picture_from
 from contract.text import printable
-from picturematch.options import UserError
+from picturematch.options import UserError, ca_file
 from picturematch.shell import echo_json, run
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ def answer_of(call: str, body: Mapping[str, Any], shape: type[T], url: str, api_
         UserError: the answer is an error or not of that shape, or there is none.
     """
     given = {name: value for name, value in body.items() if value is not None}
-    answer = run(ask(url, api_key, call, given))
+    answer = run(ask(url, api_key, call, given, ca_file=ca_file()))
     if as_json:
         echo_json(answer.fields)
     if answer.http_status != 200:

@@ -28,6 +28,8 @@ def run_role(
 ) -> None:
     """Run the roles until the first SIGINT, SIGTERM or SIGHUP, then finish the work in flight; a second signal kills.
 
+    Where the server uses TLS, SIGHUP reads the certificate again instead.
+
     `pinned`: the settings that a source has set, which calls cannot change.
     `kafka_only`: the name of the command where its role needs Kafka, because the embedded log allows one process only.
 
@@ -52,7 +54,7 @@ async def _run(settings: Settings, pinned: frozenset[str], ingest: bool, process
     role = await asyncio.to_thread(_open_role, settings, pinned) if process else None
     where = f"data folder {settings.data_folder}" if settings.kafka_config is None else settings.broker
     async with run_roles(settings, role, ingest=ingest, pinned=pinned) as system:
-        stop = stop_signal()
+        stop = stop_signal(system.reload_certificate)
         people = len(system.people)
         print_line(f"PictureMatch {__version__} listens on {system.url}; people enrolled: {people}; {where}")
         await _until_stopped(system, stop)

@@ -65,6 +65,8 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long replies are kept; an ingress reads them within seconds."""
     dead_letters_retention_ms: Milliseconds = 30 * _DAY_MS
     """How long dead letters, with their pictures, are kept."""
+    audit_retention_ms: Milliseconds = 2 * 365 * _DAY_MS
+    """How long audit records are kept: who changed what, and from where."""
     people_history_ms: Annotated[int, msgspec.Meta(ge=0)] | None = None
     """How long a record about people is kept that a newer one replaced or deleted; 0: not at all, None: as long as
     requests, so that a request can be replayed against the gallery of then."""
@@ -110,6 +112,8 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 max_record_bytes=size,
             ),
             TopicSpec(topics.configs, 1, compacted=True, max_record_bytes=size),
+            # One partition, so that the order of the records is the order of the changes.
+            TopicSpec(topics.audit, 1, self.audit_retention_ms, max_record_bytes=size),
             TopicSpec(topics.dead_letters, 1, self.dead_letters_retention_ms, max_record_bytes=2 * size),
         )
 
@@ -174,7 +178,16 @@ def configured(settings: Settings, pinned: frozenset[str]) -> Configured:
     return Configured({path: attrgetter(path)(settings) for path in OPERATOR_SETTINGS}, pinned)
 
 
-_NOT_SETTINGS = {"API_KEY", "CONFIG", "REQUIRE_CHROMIUM", "REQUIRE_KAFKA", "REQUIRE_MODELS", "REQUIRE_SERVICES", "URL"}
+_NOT_SETTINGS = {
+    "API_KEY",
+    "CA_FILE",
+    "CONFIG",
+    "REQUIRE_CHROMIUM",
+    "REQUIRE_KAFKA",
+    "REQUIRE_MODELS",
+    "REQUIRE_SERVICES",
+    "URL",
+}
 """Variables with our prefix that are read elsewhere."""
 
 

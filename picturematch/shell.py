@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -40,15 +40,18 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise UserError(printable(f"{where}{error.strerror or error}")) from error
 
 
-def stop_signal() -> asyncio.Event:
+def stop_signal(on_hangup: Callable[[], None] | None = None) -> asyncio.Event:
     """Return an event that the first SIGINT, SIGTERM or SIGHUP sets; a second signal ends the process at once.
 
-    A SIGHUP that was ignored when the process started (`nohup`) stays ignored.
+    `on_hangup`: what SIGHUP does instead, however often it comes. Otherwise a SIGHUP that was ignored when the process
+    started (`nohup`) stays ignored.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    ignored = on_hangup is not None or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     numbers = _STOP_SIGNALS - {signal.SIGHUP} if ignored else _STOP_SIGNALS
+    if on_hangup is not None:
+        loop.add_signal_handler(signal.SIGHUP, on_hangup)
 
     def first() -> None:
         stop.set()

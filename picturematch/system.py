@@ -73,6 +73,11 @@ class System:
         """The URL at which the listener listens."""
         return self.listener.url
 
+    @property
+    def reload_certificate(self) -> Callable[[], None] | None:
+        """The function that reads the certificate of the server again; None: the process does not use TLS."""
+        return self.listener.reload_certificate if isinstance(self.listener, Ingress) else None
+
     async def failed(self) -> None:
         """Wait for ever, or raise the error that stops the process."""
         watched = [self.follower.failure()]
@@ -158,6 +163,7 @@ async def run_roles(
                 not_ready,
                 registry,
                 configured(settings, pinned),
+                lambda: not starting,
             )
         await stack.enter_async_context(listener)
         if not reachable:

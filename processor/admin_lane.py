@@ -5,15 +5,22 @@ the log, against the fold of the people topic plus the earlier decisions of the 
 the partition before. So no two decisions about people can contradict each other, and limits such as the number of
 people cannot be exceeded in a race.
 
+The fold keeps the records of people in brief. A decision that needs the whole info of a person gets it from the topic,
+and a record that was decided in brief is completed from the topic before it is written.
+
 A transaction has three steps: photos; records of the people topic, which name the positions of the photos; events and
 replies, which name the gallery version that contains the records.
 """
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from broker.port import NewRecord, Position
+from broker.port import BrokerUnavailable, NewRecord, Position
+from contract.messages import encode
+from contract.people.keys import person_key
+from contract.people.records import PersonRecord
 from engine.calls import Change
 from engine.calls.call import Decision
 from engine.calls.people import PEOPLE_UNREADABLE, ChangeDecision
@@ -53,15 +60,48 @@ class AdminCommits(Commits):
         if self._read_first is None:
             self._read_first = await self._access.end()
         await self._access.read_up_to(self._read_first)
+        infos = await self._infos(batch)
         while True:
-            decided = self._decide_all(batch)
+            decided = [await self._completed(one) for one in self._decide_all(batch, infos)]
             try:
                 return await self._write_decided(decided)
             except _TooLate:
                 continue  # the requests whose deadline has passed are decided as expired now
 
-    def _decide_all(self, batch: Sequence[Processed]) -> list[_Decided]:
-        pending = PendingPeople(self._people)
+    async def _infos(self, batch: Sequence[Processed]) -> dict[str, Mapping[str, Any]]:
+        """Return the stored info of the people whose whole records the decisions need, by identity_id."""
+        changes = [(one.call, one.request) for one in batch if isinstance(one.call, Change) and one.decision is None]
+        ids = dict.fromkeys(identity_id for call, request in changes for identity_id in call.whole_people(request))
+        people = [person for identity_id in ids if (person := self._people.person(identity_id)) is not None]
+        brief = [person for person in people if person.stored_at is not None]
+        infos = await asyncio.gather(*map(self._info, brief))
+        return {person.identity_id: info for person, info in zip(brief, infos, strict=True)}
+
+    async def _completed(self, one: _Decided) -> _Decided:
+        """Return a decision whose records of people are whole, because the topic must contain no record in brief."""
+        if one.change is None:
+            return one
+        after = [known.record for known in one.change.people.values() if known.record is not None]
+        brief = [person for person in after if person.stored_at is not None]
+        if not brief:
+            return one
+        infos = await asyncio.gather(*map(self._info, brief))
+        whole = {
+            person_key(person.identity_id): encode(person.whole(info))
+            for person, info in zip(brief, infos, strict=True)
+        }
+        others = tuple((key, whole.get(key, value)) for key, value in one.change.others)
+        change = replace(one.change, others=others)
+        return replace(one, decision=change, change=change)
+
+    async def _info(self, person: PersonRecord) -> Mapping[str, Any]:
+        info = await self._access.info(person)
+        if info is None:
+            raise BrokerUnavailable("the info of a person could not be found in time")
+        return info
+
+    def _decide_all(self, batch: Sequence[Processed], infos: Mapping[str, Mapping[str, Any]]) -> list[_Decided]:
+        pending = PendingPeople(self._people, infos)
         return [self._decide(processed, pending) for processed in batch]
 
     def _decide(self, processed: Processed, pending: PendingPeople) -> _Decided:

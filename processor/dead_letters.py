@@ -59,8 +59,10 @@ class Register:
     _letters: dict[Position, LetterSummary] = field(default_factory=dict)
 
     def take(self, records: Iterable[Record]) -> None:
-        """Fold the next records of the topic."""
+        """Fold the next records of the topic; erased letters are left out."""
         for record in records:
+            if record.erased:
+                continue
             message = _read(record)
             if isinstance(message, DeadLetter):
                 self._letters[record.position] = _summary(record, message)

@@ -1,10 +1,11 @@
 """The headers of a request record: who waits for the reply and until when, the gallery version that the request needs,
-and whether the request was sent before."""
+who made an administrative call, and whether the request was sent before."""
 
 from dataclasses import dataclass, field
 
 from broker.port import Headers as RecordHeaders
 from broker.port import NewRecord, Record
+from contract.audit import Actor, read_actor
 from contract.messages import Effort, Headers, Reply, encode
 
 
@@ -38,6 +39,7 @@ class Envelope:
     retry_of: str | None = None
     attempt: int = 1
     replay_of: str | None = None
+    actor: Actor | None = None
     spent: Spent = field(default_factory=Spent, compare=False)
 
     def expired(self, now_s: float) -> bool:
@@ -67,6 +69,7 @@ def envelope_of(record: Record, replies_topic: str) -> Envelope:
         retry_of=_text(record.header(Headers.RETRY_OF)) or None,
         attempt=_number(record.header(Headers.ATTEMPT)) or 1,
         replay_of=_text(record.header(Headers.REPLAY_OF)) or None,
+        actor=read_actor(record.header(Headers.ACTOR)),
     )
 
 

@@ -1,14 +1,16 @@
-"""Builds the records that follow from a decision: event, evidence, reply and dead letter. Pure, except for the set of
-policies that are known to be written.
+"""Builds the records that follow from a decision: event, evidence, reply, audit record and dead letter. Pure, except
+for the set of policies that are known to be written.
 
-Every request is answered, and every request leaves one event, except a query whose caller asked for none. Such a query
-leaves an event only if there would be no other trace of it (`Processed.would_be_lost`).
+Every request is answered, every administrative request leaves an audit record, and every request leaves one event,
+except a query whose caller asked for none. Such a query leaves an event only if there would be no other trace of it
+(`Processed.would_be_lost`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from broker.port import NewRecord, Position
+from contract.audit import MOST_OBJECTS, UNKNOWN, ChangeRecord, action_of, encode_audit, objects_of
 from contract.errors import Code
 from contract.events import encode_event
 from contract.messages import Answer, DeadLetter, Reply, encode
@@ -16,7 +18,7 @@ from contract.topics import Topics
 from engine.calls import Query
 from engine.calls.call import Decision
 from engine.calls.people import ChangeDecision
-from engine.calls.reporting import Circumstances, cloud_event_headers, refused_answer
+from engine.calls.reporting import Circumstances, cloud_event_headers, error_info, refused_answer
 from engine.context import Contexts
 from processor.configs import new_config, policy_config
 from processor.processing import Processed, digests_of
@@ -86,7 +88,8 @@ class Emitter:
             self.written.update(record.key or b"" for record in emission.records if record.topic == self.topics.configs)
 
     def of(self, done: Processed, decision: Decision, gallery_version: int) -> Emission:
-        """Return the emission of a request: event and evidence (if they are left), reply, dead letter (after an error).
+        """Return the emission of a request: event and evidence (if they are left), reply, audit record (of an
+        administrative request), dead letter (after an error).
 
         Args:
             done: the processed request.
@@ -99,7 +102,8 @@ class Emitter:
         else:
             answer = call.answer(request, decision, done.context, done.photo)
         kept = self._kept(done, decision, gallery_version) if done.leaves_event else ()
-        records = (*kept, *_reply(done, answer, gallery_version), *self._dead_letter(done))
+        audit = self._audit(done, decision, gallery_version)
+        records = (*kept, *_reply(done, answer, gallery_version), *audit, *self._dead_letter(done))
         return Emission(call.kind, decision.outcome, decision.timings_ms, records, kept=bool(kept))
 
     def photos(self, decision: ChangeDecision) -> tuple[NewRecord, ...]:
@@ -127,6 +131,30 @@ class Emitter:
             NewRecord(self.topics.evidence, event.id.encode(), encode(evidence)),
             *(() if policy.key in self.written else (new_config(self.topics.configs, policy),)),
         )
+
+    def _audit(self, done: Processed, decision: Decision, gallery_version: int) -> tuple[NewRecord, ...]:
+        if done.record.topic != self.topics.admin:
+            return ()
+        actor, objects = done.envelope.actor, objects_of(done.request)
+        record = ChangeRecord(
+            request_id=done.envelope.request_id,
+            actor=UNKNOWN if actor is None else actor.name,
+            role=None if actor is None else actor.role,
+            peer=UNKNOWN if actor is None else actor.peer,
+            key_id=None if actor is None else actor.key_id,
+            kind=done.call.kind,
+            action=action_of(done.request),
+            objects=objects[:MOST_OBJECTS],
+            objects_total=len(objects),
+            outcome=decision.outcome,
+            error=None if decision.refusal is None else error_info(decision.refusal),
+            time=self.clock(),
+            received_time=done.request.received_time_s,
+            gallery_version=gallery_version,
+            retry_of=done.envelope.retry_of,
+            replay_of=done.envelope.replay_of,
+        )
+        return (NewRecord(self.topics.audit, record.actor.encode(), encode_audit(record), partition=0),)
 
     def _dead_letter(self, done: Processed) -> tuple[NewRecord, ...]:
         record, failure = done.record, done.failure

@@ -7,15 +7,16 @@ match waits, because nobody would send it once more; a request about people beco
 deletion of the unreadable person may follow it in the admin topic.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from broker.keyed import KeyedReader
 from broker.port import Broker, BrokerUnavailable
 from contract.errors import Refusal
-from contract.people.keys import photo_key
-from contract.people.records import photo_of
+from contract.people.keys import person_key, photo_key
+from contract.people.records import PersonRecord, info_of, photo_of
 from engine.calls.people import PEOPLE_UNREADABLE
 from engine.gallery.people import People
 from processor.envelope import Envelope
@@ -30,13 +31,17 @@ _READ_WAIT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class PeopleAccess:
-    """The people as one processor knows them. `people` is the fold; its owner reads the people topic into it."""
+    """The people as one processor knows them. `people` is the fold; its owner reads the people topic into it.
+
+    `records` and `photos` read records of the people topic and of the photos topic by position.
+    """
 
     broker: Broker
     topic: str
     photos: KeyedReader
     people: People
     reached: Reached
+    records: KeyedReader
 
     async def end(self) -> int:
         """Return the gallery version that contains every record that is in the people topic now."""
@@ -61,6 +66,16 @@ class PeopleAccess:
                 return PEOPLE_UNREADABLE
             await self.reached(self.people.version + 1, _READ_WAIT_S)
         return None
+
+    async def info(self, person: PersonRecord) -> Mapping[str, Any] | None:
+        """Return the whole info of a person; None: it is stored, but cannot be found.
+
+        Raises:
+            BrokerError: the log cannot be read.
+        """
+        if person.stored_at is None:
+            return person.info
+        return await self.records.read(person_key(person.identity_id), 0, person.stored_at, info_of)
 
     async def photo(self, identity_id: str, number: int) -> bytes | None:
         """Return the JPEG with which the face was enrolled; None: there is no photo, or it cannot be found or decoded.

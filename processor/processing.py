@@ -16,6 +16,7 @@ import msgspec
 from broker.port import BrokerError, Record
 from contract.errors import Code, Refusal, Refused
 from contract.messages import Effort, Request, decode_request
+from contract.people.records import PersonRecord
 from contract.pictures.digest import picture_digest
 from engine.calls import UNREADABLE, Call, Change, Query, call_of
 from engine.calls.call import Decision
@@ -156,6 +157,9 @@ class Processing:
             await self._wait_for_gallery(envelope)
         snapshot, context = self._access.people.snapshot(), self._context
         decision, digests = await self._in_pool(processed, lambda: call.decide(request, snapshot, context))
+        shown = call.person(request, decision, context)
+        if shown is not None and shown.stored_at is not None:
+            decision = call.with_person(decision, await self._whole(envelope, shown))
         photo = await self._photo(envelope, call.photos(request, decision, context))
         return replace(
             processed,
@@ -218,6 +222,14 @@ class Processing:
         refusal = await self._access.complete(envelope)
         if refusal is not None:
             raise Refused.of(refusal)
+
+    async def _whole(self, envelope: Envelope, person: PersonRecord) -> PersonRecord:
+        try:
+            info = await self._access.info(person)
+        except BrokerError as error:
+            log.warning("request %s: the info of the person could not be read: %s", envelope.request_id, error)
+            return person
+        return person if info is None else person.whole(info)
 
     async def _photo(self, envelope: Envelope, faces: Sequence[FaceId]) -> bytes | None:
         for identity_id, number in faces:

@@ -1,9 +1,10 @@
-"""Writes events as JSON lines to a stream, for the command `picturematch events`."""
+"""Writes the JSON records of a topic as lines to a stream, for the commands `picturematch events` and `audit`."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Protocol
 
 import orjson
 
@@ -18,6 +19,14 @@ class Printed:
 
     events: int = 0
     unreadable: int = 0
+
+
+class Wants(Protocol):
+    """Which records are printed."""
+
+    def wants(self, event: Mapping[str, object]) -> bool:
+        """Return whether the record with that JSON is chosen."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,8 @@ async def print_events(
     *,
     since_s: float | None = None,
     follow: bool = False,
-    choice: Choice | None = None,
+    choice: Wants | None = None,
+    line: Callable[[Record, Mapping[str, object]], bytes] | None = None,
     limit: int | None = None,
     passed_over: Callable[[Record], None] = lambda _: None,
     printed: Printed | None = None,
@@ -54,12 +64,13 @@ async def print_events(
 
     Args:
         broker: The open log.
-        topic: The events topic.
+        topic: The topic of the events, or another topic whose values are JSON objects.
         write: Called with whole lines, once per batch.
         stop: The event that ends the function at the next batch.
         since_s: The earliest time of writing, in epoch seconds; None begins at the first event.
         follow: Whether to continue with later events; otherwise the function ends at the topic's present end.
         choice: The events to write; None means all.
+        line: Returns the line of an event, with its end; None: the event's JSON.
         limit: The number of lines after which the function ends.
         passed_over: Called with every record that cannot be read, whether it would have been chosen or not.
         printed: The counts to update and return, for a caller that needs them also after an interruption.
@@ -68,7 +79,7 @@ async def print_events(
     start = Start.EARLIEST if since_s is None else since_s
     ends = dict(await broker.end_offsets(topic))
     begin = await start_offsets(broker, topic, start)
-    printer = _Printer(choice, write, limit, passed_over, Printed() if printed is None else printed)
+    printer = _Printer(choice, line or _line, write, limit, passed_over, Printed() if printed is None else printed)
 
     async with aclosing(read_merged(broker, topic, begin, ends)) as past:
         async for records in past:
@@ -88,13 +99,15 @@ class _Printer:
 
     def __init__(
         self,
-        choice: Choice,
+        choice: Wants,
+        line: Callable[[Record, Mapping[str, object]], bytes],
         write: Callable[[bytes], None],
         limit: int | None,
         passed_over: Callable[[Record], None],
         printed: Printed,
     ) -> None:
-        self._choice, self._write, self._limit, self._passed_over = choice, write, limit, passed_over
+        self._choice, self._line, self._write = choice, line, write
+        self._limit, self._passed_over = limit, passed_over
         self.printed = printed
 
     def take(self, records: Sequence[Record]) -> bool:
@@ -118,7 +131,7 @@ class _Printer:
         if not self._choice.wants(event):
             return None
         self.printed.events += 1
-        return _line(record, event)
+        return self._line(record, event)
 
 
 def _event(record: Record) -> Mapping[str, object] | None:

@@ -13,6 +13,7 @@ The layers, each importing only those above it::
     store       the tables of the file, and its opening     rows, records   reading the tables; checksums, damage
     folder, locks, place    rights on the folder, its owner, and whether its files are still at their paths
     clocks      whether the system's clock is trusted       upkeep      retention, compaction, shrinking the file
+    erasures    erasing the contents of single records
     wal         what SQLite will drop of a damaged WAL      check, backup   checking, copying and restoring a log
     logfile     a log in a single file: backups of either adapter
     writer      the writing thread, group commit            tail        ends and newest records in memory
@@ -22,6 +23,7 @@ The layers, each importing only those above it::
 
 from broker.embedded.backup import backup_log, restore_log, verify_backup
 from broker.embedded.check import Progress, check_log, record_count
+from broker.embedded.erasures import Erasure, file_erasure, refused
 from broker.embedded.housekeeper import accept_clock
 from broker.embedded.locks import in_use
 from broker.embedded.logfile import LogFileReader, LogFileWriter
@@ -32,6 +34,7 @@ __all__ = [
     "LOG_FILE",
     "Condition",
     "EmbeddedBroker",
+    "Erasure",
     "LogFileReader",
     "LogFileWriter",
     "Progress",
@@ -39,9 +42,11 @@ __all__ = [
     "accept_clock",
     "backup_log",
     "check_log",
+    "file_erasure",
     "in_use",
     "open_embedded",
     "record_count",
+    "refused",
     "restore_log",
     "verify_backup",
 ]

@@ -15,6 +15,6 @@ This room alone imports `aiokafka`, and adds the promises that the library does 
 from broker.kafka.broker import KafkaBroker, open_kafka
 from broker.kafka.config import KafkaConfig, KafkaSettings
 from broker.kafka.restore import Restorer
-from broker.kafka.topics import TopicState
+from broker.kafka.topics import TopicState, latest_removal_ms
 
-__all__ = ["KafkaBroker", "KafkaConfig", "KafkaSettings", "Restorer", "TopicState", "open_kafka"]
+__all__ = ["KafkaBroker", "KafkaConfig", "KafkaSettings", "Restorer", "TopicState", "latest_removal_ms", "open_kafka"]

@@ -17,6 +17,7 @@ _FOR_EVER = -1
 _DAY_MS = 24 * 3600 * 1000
 _HOUR_MS = 3600 * 1000
 _MINUTE_MS = 60 * 1000
+_CHECK_MS = 5 * _MINUTE_MS  # the brokers' log.retention.check.interval.ms, unless it was changed
 _SEGMENT_BYTES = 1024 * 1024 * 1024
 _LEAST_SEGMENT_BYTES = 64 * 1024 * 1024
 _SAFE_COPIES = 2
@@ -104,6 +105,18 @@ def configs_of(spec: TopicSpec, replication: int) -> dict[str, str]:
         least = max(2 * most_bytes, _LEAST_SEGMENT_BYTES)
         configs["segment.bytes"] = str(min(_SEGMENT_BYTES, max(least, spec.retention_bytes // 4)))
     return configs
+
+
+def latest_removal_ms(spec: TopicSpec, written_ms: int) -> int:
+    """Return when (epoch ms) Kafka removes a record that was written at `written_ms`, at the latest.
+
+    In a compacted topic that is a record which a record written at `written_ms` has replaced; there Kafka begins a new
+    segment, without which it compacts nothing, only when a further record is written.
+    """
+    if spec.compacted:
+        return written_ms + _most_lag_ms(spec) + _HOUR_MS
+    segment_ms = int(configs_of(spec, 1).get("segment.ms", 7 * _DAY_MS))
+    return written_ms + (spec.retention_ms or 0) + segment_ms + _CHECK_MS
 
 
 def unchangeable(spec: TopicSpec, state: TopicState) -> str | None:

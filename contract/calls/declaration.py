@@ -132,7 +132,7 @@ class Declaration:
         values = read_fields(self.fields, sent)
         for names in self.any_of:
             if all(values[name] is None for name in names):
-                raise param_error(f"{' or '.join(names)} is needed")
+                raise param_error(f"{' or '.join(names)} is needed", "missing")
         return values
 
     def read_url(self, query: Mapping[str, str], path: str) -> Values:
@@ -186,6 +186,6 @@ def _value(declared: Field, sent: Any, within: str) -> Any:
     name = f"{within}{declared.name}"
     if sent is None or (sent == "" and declared.rule.empty_is_absent):
         if declared.required:
-            raise param_error(f"{name} is needed")
+            raise param_error(f"{name} is needed", "missing")
         return declared.default
     return declared.rule.check(sent, name)

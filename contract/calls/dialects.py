@@ -1,10 +1,11 @@
 """The vendor's dialects: the form in which each family of calls returns a refusal. Pure."""
 
+from collections.abc import Mapping
 from enum import Enum
 
 from msgspec import Struct
 
-from contract.errors import Code, Refusal
+from contract.errors import Cause, Code, Refusal
 
 
 class ErrorDetail(Struct, frozen=True, kw_only=True):
@@ -60,7 +61,7 @@ class Dialect(Enum):
     def error(self, refusal: Refusal) -> ErrorAnswer | NamedErrorAnswer:
         """Return the answer to a refused call."""
         if self is Dialect.V6:
-            name = _V6_NAMES.get(refusal.code, refusal.code.status)
+            name = _V6_CAUSES[refusal.cause] if refusal.cause else _V6_NAMES.get(refusal.code, refusal.code.status)
             return NamedErrorAnswer(error=NamedErrorDetail(code=name, message=refusal.message))
         return ErrorAnswer(error=self.detail(refusal))
 
@@ -68,8 +69,20 @@ class Dialect(Enum):
 _FOG_CODES = {Code.PARAM_ERROR: Code.FOG_PARAM_ERROR, Code.NOT_FOUND: Code.FOG_NOT_FOUND}
 _V6_NAMES = {
     Code.BAD_REQUEST: "INVALID_REQUEST_JSON",
-    Code.BOOLEAN_ARGUMENT_ERROR: "INVALID_ARGUMENTS",
     Code.IMAGE_ERROR: "IMAGE_DECODE_ERROR",
     Code.NO_FACE: "NO_FACE_ERROR",
+    Code.BOOLEAN_ARGUMENT_ERROR: "INVALID_ARGUMENTS",
+    Code.ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR: "LOW_QUALITY_ERROR",
+    Code.BAD_FEATURE_ERROR: "INVALID_ARGUMENTS",
+    Code.IDENTITY_EXSIT_ERROR: "ID_REPEAT_ERROR",
+    Code.GROUP_NAME_ERROR: "PERMISSION_ID_NOT_FOUND",
     Code.PARAM_ERROR: "INVALID_ARGUMENTS",
+    Code.PAYLOAD_TOO_LARGE: "IMAGE_SIZE_TOO_LARGE_ERROR",
+}
+"""The names of the codes whose name in version 6 is not that of version 5."""
+_V6_CAUSES: Mapping[Cause, str] = {
+    "missing": "MISSING_ARGUMENTS",
+    "path": "IMAGE_NOT_OPENED",
+    "repeated": "NAME_REPEAT_ERROR",
+    "setting": "CONFIG_ITEM_FAIL",
 }

@@ -1,18 +1,15 @@
-"""The declarations of FIQA (face image quality assessment) in versions 5 and 6: how good is a picture for recognition?
+"""The declaration of FIQA (face image quality assessment): how good is a picture for recognition?
 
 The names are the vendor's; the values are in the units of PictureMatch (docs/interface.md).
 """
 
-from dataclasses import replace
-
 from msgspec import UNSET, Struct, UnsetType
 
 from contract.calls.declaration import Answer, Declaration, Field
-from contract.calls.dialects import Dialect
 from contract.calls.rules import PICTURE, PICTURE_PATH
 from contract.calls.shared import EXAMPLE_PICTURE, QUALITY_LEVEL, Data
 from contract.errors import Code
-from contract.http import FIQA_PATH, FIQA_V6_PATH
+from contract.http import FIQA_PATH
 
 
 class HeadPose(Struct, frozen=True, kw_only=True):
@@ -52,23 +49,6 @@ class AssessedFace(Struct, frozen=True, kw_only=True):
     score: float
 
 
-class DetailedResult(Struct, frozen=True, kw_only=True):
-    """The quality of the largest face, with `bbox` as in version 5."""
-
-    bbox: tuple[int, int, int, int]
-    passed_items: list[str]
-    failed_items: list[str]
-    detailed_scores: Scores
-    quality_score: float
-
-
-class FiqaResult(Struct, frozen=True, kw_only=True):
-    """Whether the largest face passes the level, and the values from which that follows."""
-
-    fiqa_result: bool
-    detailed_result: DetailedResult
-
-
 _SCORES = {
     "mask": 0,
     "occlusion": [],
@@ -88,13 +68,6 @@ _FACE = {
     "fiqa_result": False,
     "info": _SCORES,
     "score": 0.71,
-}
-_DETAIL = {
-    "bbox": [212, 90, 310, 215],
-    "passed_items": _PASSED,
-    "failed_items": ["face_size"],
-    "detailed_scores": _SCORES,
-    "quality_score": 0.71,
 }
 
 FIQA = Declaration(
@@ -126,13 +99,4 @@ FIQA = Declaration(
     answers=(Answer(Data[list[AssessedFace]], {"data": [_FACE]}),),
     errors=(Code.NO_FACE,),
     typeless_is_json=True,
-)
-FIQA_V6 = replace(
-    FIQA,
-    path=FIQA_V6_PATH,
-    route="fiqa_v6",
-    summary="How good is this picture for recognition? The form of version 6, which measures the largest face only.",
-    answers=(Answer(FiqaResult, {"fiqa_result": False, "detailed_result": _DETAIL}),),
-    dialect=Dialect.V6,
-    typeless_is_json=False,
 )

@@ -58,11 +58,11 @@ MATCH = Declaration(
             replace(PICTURE, empty_is_absent=False),
             "The infrared picture; sending it turns the check of infrared liveness on. An empty text is an error.",
         ),
-        Field("group_name", SCOPE_NAME, "The group that is searched. So far the only group is `default_group`."),
+        Field("group_name", SCOPE_NAME, "The group that is searched instead of the group of the device."),
         Field(
             "permission_name",
             SCOPE_NAME,
-            "The permission that is searched; only together with `group_name`. So far there are none.",
+            "The permission that the people who are searched must have; only together with `group_name`.",
         ),
         Field(
             "device_ip",

@@ -1,5 +1,6 @@
 """The declarations of the calls of version 5 that enrol, change, list and delete people."""
 
+from dataclasses import replace
 from typing import Any
 
 from msgspec import Struct
@@ -7,12 +8,14 @@ from msgspec import Struct
 from contract.calls.declaration import Answer, Declaration, Field, flag
 from contract.calls.dialects import Dialect, ErrorDetail
 from contract.calls.names import ENROLLED_ID, ENROLLED_IDS, GROUP_NAMES, IDENTITY_ID, PERMISSION_IDS, SCOPE_NAME
-from contract.calls.rules import FEATURE, PICTURE, free_object, line, whole
-from contract.calls.shared import EXAMPLE_PICTURE, QUALITY_LEVEL, Data
+from contract.calls.rules import FEATURE, PICTURE, free_object, line, param_error, seconds, whole
+from contract.calls.shared import EXAMPLE_PICTURE, QUALITY_LEVEL, Data, Pagination
 from contract.errors import Code
 from contract.http import GALLERY_VERSION_HEADER, UNCHANGED_HEADER, USERS_PATH
+from contract.people.validity import VALID_FROM, VALID_UNTIL, is_ordered
 
 MAX_NAME_CHARS = 255
+MAX_MODEL_CHARS = 255
 MAX_LISTED = 1000
 MAX_SKIP = 1_000_000_000
 REMOVED = "have remove from group success"
@@ -50,6 +53,7 @@ class PeoplePage(Struct, frozen=True, kw_only=True):
     """People in the order of their identity_id."""
 
     identities_list: list[ListedPerson]
+    pagination: Pagination
 
 
 class RemovedPerson(Struct, frozen=True, kw_only=True):
@@ -77,13 +81,31 @@ class RemovedPeople(Struct, frozen=True, kw_only=True):
 
 _INFO_SENT = {"name": "Ada", "type": 1, "permission_ids": ["0"]}
 _INFO = {"info": {**_INFO_SENT, "user_id": "666666"}}
-_SHOWN_INFO = {"info": {**_INFO["info"], "image_id": "0"}}
+_IMAGE = {"image_id": "666666-0"}
+_SHOWN_INFO = {"info": {**_INFO["info"], **_IMAGE}}
 _WHO, _GROUPS, _JPEG = {"identity_id": "666666"}, {"group_name": ["default_group"]}, "/9j/4AAQSkZJRg=="
 _LISTED = {**_WHO, **_GROUPS, "reg_photo": _JPEG, **_SHOWN_INFO}
+_PLACE = {"pagination": {"skip_num": 0, "limit": 10, "num_pages": 1, "total_count": 1}}
 _VERSION = {GALLERY_VERSION_HEADER: "The version of the gallery that contains the change."}
 _IDENTITY_ID = Field(
     "identity_id", IDENTITY_ID, "The id of the person: 1..64 characters.", required=True, example="666666"
 )
+_INFO_OBJECT = free_object(
+    name=line(MAX_NAME_CHARS),
+    type=whole(1, 5),
+    permission_ids=PERMISSION_IDS,
+    **{VALID_FROM: seconds(), VALID_UNTIL: seconds()},
+)
+
+
+def _info(value: Any, field: str) -> Any:
+    info = _INFO_OBJECT.check(value, field)
+    if not is_ordered(info):
+        raise param_error(f"{field}.{VALID_UNTIL} must not be before {field}.{VALID_FROM}")
+    return info
+
+
+_INFO_RULE = replace(_INFO_OBJECT, check=_info)
 _PERSON = (
     flag("import_mode", "The embedding is imported from `feature` instead of computed from the photo."),
     Field("reg_photo", PICTURE, "The photo of the person, sent like `rgb_image_base64`.", example=EXAMPLE_PICTURE),
@@ -94,19 +116,25 @@ _PERSON = (
         only_with="import_mode",
     ),
     Field(
-        "group_name",
-        GROUP_NAMES,
-        "The groups of the person, comma-separated. So far the only group is `default_group`.",
+        "feature_model",
+        line(MAX_MODEL_CHARS),
+        "The identity of the network that computed `feature`; it must be that of the installed embedder, which"
+        " the error 40010 names. May be absent where `matching.trust_unnamed_features` is set.",
+        only_with="import_mode",
     ),
     Field(
         "info",
-        free_object(name=line(MAX_NAME_CHARS), type=whole(1, 5), permission_ids=PERMISSION_IDS),
+        _INFO_RULE,
         "`name`; `type`: 1 employee (default), 2 visitor, 3 blacklist, 4 stranger, 5 VIP; `permission_ids`: list of"
-        ' string, `["0"]` by default; other fields are stored and returned unchanged; at most 64 KiB.',
+        ' string, `["0"]` by default; `valid_from`, `valid_until`: the first and the last second of the epoch at which'
+        " the person may pass; other fields are stored and returned unchanged; at most `matching.max_info_bytes`.",
         example=_INFO_SENT,
     ),
     flag("support_single_face", "The person's older faces are deleted."),
-    flag("create_no_exit_permission", "Accepted without effect: so far there are no permissions."),
+    flag(
+        "create_no_exit_permission",
+        "Unknown ids in `permission_ids` become permissions with their id as name; false refuses them with 40091.",
+    ),
     Field(
         "fiqa_level", QUALITY_LEVEL, "The quality level of the photo; absent: the setting `matching.enrolment_quality`."
     ),
@@ -118,7 +146,6 @@ _PHOTO_ERRORS = (
     Code.ENROLL_FACE_SIZE_NOT_ENOUGH_ERROR,
     Code.BAD_FEATURE_ERROR,
     Code.GROUP_NAME_ERROR,
-    Code.GROUP_LEN_ERROR,
 )
 
 ENROL = Declaration(
@@ -129,17 +156,21 @@ ENROL = Declaration(
     fields=(
         _IDENTITY_ID,
         *_PERSON,
+        Field("group_name", GROUP_NAMES, "The groups of the person, comma-separated; absent: `default_group`."),
         flag(
             "need_bring_pic",
             "A photo or a `feature` is required; false enrols a person without a face too.",
             default=True,
         ),
-        flag("ignore_exist", "A person who is enrolled already is changed as by PUT, instead of refused."),
+        flag(
+            "ignore_exist",
+            "A person who is enrolled already is added to the groups and changed as by PUT, instead of refused.",
+        ),
     ),
     answers=(
         Answer(Data[EnrolledPerson], {"data": {**_WHO, "group_name": "default_group", "reg_photo": _JPEG, **_INFO}}),
     ),
-    errors=(*_PHOTO_ERRORS, Code.IDENTITY_EXSIT_ERROR),
+    errors=(*_PHOTO_ERRORS, Code.GROUP_LEN_ERROR, Code.IDENTITY_EXSIT_ERROR),
     headers={**_VERSION, UNCHANGED_HEADER: "true where the call repeats what is enrolled already and changes nothing."},
     dialect=Dialect.FOG,
 )
@@ -147,9 +178,9 @@ CHANGE = Declaration(
     method="PUT",
     path=USERS_PATH,
     route="users",
-    summary="Change a person: absent fields leave the person's values unchanged.",
+    summary="Change a person: absent fields, also those of `info`, leave the person's values unchanged.",
     fields=(_IDENTITY_ID, *_PERSON),
-    answers=(Answer(Data[ChangedPerson], {"data": {**_WHO, "image_id": "0", **_GROUPS, **_SHOWN_INFO}}),),
+    answers=(Answer(Data[ChangedPerson], {"data": {**_WHO, **_IMAGE, **_GROUPS, **_SHOWN_INFO}}),),
     errors=(*_PHOTO_ERRORS, Code.ID_NOT_FOUND),
     headers=ENROL.headers,
     dialect=Dialect.FOG,
@@ -162,11 +193,14 @@ LIST = Declaration(
     fields=(
         Field("identity_id", ENROLLED_ID, "The person to list; wins over `group_name`.", example="666666"),
         Field("group_name", SCOPE_NAME, "The group whose people are listed; absent: everybody."),
+        Field("name", line(MAX_NAME_CHARS), "Only people whose name contains this text, in upper or lower case."),
+        Field("permission_id", SCOPE_NAME, "Only people with this permission."),
+        Field("type", whole(1, 5), "Only people of this type."),
         Field("limit", whole(1, MAX_LISTED), "The most people in the page.", default=10),
         Field("skip_num", whole(0, MAX_SKIP), "The number of people to skip before the page.", default=0),
         flag("need_bring_pic", "The answer contains the photos; false leaves every `reg_photo` empty.", default=True),
     ),
-    answers=(Answer(Data[PeoplePage], {"data": {"identities_list": [_LISTED]}}),),
+    answers=(Answer(Data[PeoplePage], {"data": {"identities_list": [_LISTED], **_PLACE}}),),
     errors=(Code.ID_NOT_FOUND, Code.NOT_FOUND),
     headers={GALLERY_VERSION_HEADER: "The version of the gallery that the answer describes."},
     dialect=Dialect.FOG,

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from contract.errors import Code, Refused
+from contract.errors import Cause, Code, Refused
 from contract.terms import CompareLevel
 from contract.text import misleads
 
@@ -58,9 +58,9 @@ class Rule:
     of_query: Callable[[str], Any] = str
 
 
-def param_error(message: str) -> Refused:
+def param_error(message: str, cause: Cause | None = None) -> Refused:
     """Return the refusal 40071 with a message that names the field."""
-    return Refused(Code.PARAM_ERROR, message)
+    return Refused(Code.PARAM_ERROR, message, cause)
 
 
 def string(value: Any, field: str) -> str:
@@ -89,6 +89,20 @@ def whole(low: int, high: int) -> Rule:
 
     schema = {"type": "integer", "minimum": low, "maximum": high}
     return Rule(word="int", check=check, schema=schema, of_query=of_query)
+
+
+def seconds() -> Rule:
+    """Return the rule of a time in epoch seconds; a number of milliseconds is refused."""
+
+    def check(value: Any, field: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MILLISECONDS_FROM:
+            raise param_error(
+                f"{field} must be seconds since the epoch, a number from 0 to below {MILLISECONDS_FROM:.0e}"
+            )
+        return value
+
+    schema = {"type": "number", "minimum": 0, "exclusiveMaximum": MILLISECONDS_FROM}
+    return Rule(word="number", check=check, schema=schema)
 
 
 def line(max_chars: int) -> Rule:

@@ -12,7 +12,6 @@ remembers one, it may lack a person, and no decision should be based on the fold
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain, islice
 from types import MappingProxyType
 from typing import Protocol
 
@@ -27,6 +26,7 @@ from contract.people.keys import (
     parse_key,
     person_key,
 )
+from contract.people.listing import ListedPage, Listing, PeopleFilter
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
 from contract.people.site import Site, read_site_record
 from contract.people.unreadable import UnreadableRecord, read_face, read_person
@@ -60,7 +60,8 @@ class Entry(Protocol):
 class Directory:
     """Everybody who is enrolled at `version`, which is the offset behind the last record that was applied.
 
-    `embedder` is the identity of the embedder in use (or None), `dimension` the length of its vectors (or 0).
+    The records of people are kept in brief (`PersonRecord.stored_at`). `embedder` is the identity of the embedder in
+    use (or None), `dimension` the length of its vectors (or 0).
     """
 
     def __init__(self, embedder: str | None = None, dimension: int = 0) -> None:
@@ -71,8 +72,7 @@ class Directory:
         self._faces: dict[FaceKey, PhotoReference | None] = {}
         self._faces_of: Counter[str] = Counter()  # embedder -> faces
         self._unreadable: dict[bytes, UnreadableRecord] = {}
-        self._order: list[str] = []
-        self._ordered = True
+        self._listing = Listing(self._persons.get)
 
     def apply(self, entries: Iterable[Entry]) -> Sequence[UnreadableRecord]:
         """Apply the next records of the topic, in offset order; return those that could not be read.
@@ -141,18 +141,13 @@ class Directory:
         references = (self._faces[FaceKey(identity_id, number, e)] for e in self.embedders(identity_id, number))
         return next((reference for reference in references if reference is not None), None)
 
-    def page(self, group_id: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
-        """Return at most `limit` people of a group (None: of all groups), sorted by identity_id, without the first
-        `skip`."""
-        if not self._ordered:
-            # Sorting an almost sorted list takes about one pass, so the list is sorted only when a page is read.
-            known = (i for i in self._order if i in self._persons)
-            self._order = sorted(dict.fromkeys(chain(known, self._persons)))
-            self._ordered = True
-        people = (self._persons[i] for i in self._order)
-        if group_id is not None:
-            people = (p for p in people if group_id in p.group_ids)
-        return list(islice(people, skip, skip + limit))
+    def members(self, group_id: str) -> int:
+        """Return the number of people in a group."""
+        return self._listing.members(group_id)
+
+    def page(self, wanted: PeopleFilter, skip: int, limit: int) -> ListedPage:
+        """Return at most `limit` of the wanted people, sorted by identity_id, without the first `skip`."""
+        return self._listing.page(wanted, skip, limit)
 
     def _fold(self, entry: Entry) -> None:
         if entry.key is None:
@@ -163,7 +158,7 @@ class Directory:
             return
         key = parse_key(entry.key)
         if isinstance(key, PersonKey):
-            self._put_person(key.identity_id, read_person(key, entry.value))
+            self._put_person(key.identity_id, read_person(key, entry.value).brief(entry.offset))
         elif isinstance(key, SiteKey):
             self.site = self.site.put(read_site_record(key, entry.value))
         else:
@@ -178,13 +173,11 @@ class Directory:
             self._remove_face(key)
 
     def _put_person(self, identity_id: str, person: PersonRecord | None) -> None:
-        before = self._persons.get(identity_id)
+        self._listing.put(identity_id, self._persons.get(identity_id), person)
         if person is None:
             self._persons.pop(identity_id, None)
-            self._ordered = False
         else:
             self._persons[identity_id] = person
-            self._ordered = self._ordered and before is not None
 
     def _put_face(self, key: FaceKey, record: FaceRecord, vector: Vector) -> None:
         if key not in self._faces:

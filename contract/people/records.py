@@ -4,23 +4,33 @@ Both topics are compacted. Every process reads the people topic to its end, so t
 process follows the photos topic; the record of a face names the face's photo. A reader ignores unknown fields.
 """
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from contract.codec import decode_with
-from contract.terms import DEFAULT_PERMISSION, Message
+from contract.people.keys import image_id
+from contract.people.validity import VALID_FROM, VALID_UNTIL
+from contract.terms import DEFAULT_PERMISSION, PERSON_EMPLOYEE, Message
+
+HELD_INFO = ("name", "type", "permission_ids", VALID_FROM, VALID_UNTIL)
+"""The members of a person's info that decisions need, which every process keeps in memory."""
 
 WHOLE_FACE = "whole"
 """The kind of template that is computed from a face which nothing covers."""
 
 
-class PersonRecord(Message, frozen=True, kw_only=True):
+class PersonRecord(Message, frozen=True, kw_only=True, omit_defaults=True):
     """A person: a record of the people topic with the key person/ID.
 
     `group_ids`: the groups of the person, by id; the field's name in the record is group_names. `faces`: the numbers N
     of this person's face/ID/N/EMBEDDER records. `next_face`: the number of the next face.
+
+    In memory a record is kept in brief: `info` contains only `HELD_INFO`, and `stored_at` is the offset at which the
+    topic has the whole record. A whole record, in memory or in the topic, has no `stored_at`.
     """
 
     identity_id: str
@@ -28,6 +38,17 @@ class PersonRecord(Message, frozen=True, kw_only=True):
     info: dict[str, Any]
     faces: tuple[int, ...]
     next_face: int
+    stored_at: int | None = None
+
+    def brief(self, offset: int) -> "PersonRecord":
+        """Return the record at that offset in brief; a record whose info has no other members is returned as it is."""
+        held = {name: self.info[name] for name in HELD_INFO if name in self.info}
+        stored_at = None if len(held) == len(self.info) else offset
+        return structs.replace(self, info=held, stored_at=stored_at)
+
+    def whole(self, info: Mapping[str, Any]) -> "PersonRecord":
+        """Return the record with the stored info; members that the record has already win."""
+        return structs.replace(self, info={**info, **self.info}, stored_at=None)
 
     @property
     def permission_ids(self) -> tuple[str, ...]:
@@ -36,6 +57,23 @@ class PersonRecord(Message, frozen=True, kw_only=True):
         if not isinstance(ids, list):
             return (DEFAULT_PERMISSION,)
         return tuple(name for name in ids if isinstance(name, str))
+
+    @property
+    def name(self) -> str:
+        """The name (info.name); empty where the person has none."""
+        name = self.info.get("name")
+        return name if isinstance(name, str) else ""
+
+    @property
+    def person_type(self) -> int:
+        """The type (info.type): 1 employee, 2 visitor, 3 blacklist, 4 stranger, 5 VIP."""
+        kind = self.info.get("type", PERSON_EMPLOYEE)
+        return kind if isinstance(kind, int) else PERSON_EMPLOYEE
+
+    @property
+    def image_id(self) -> str:
+        """The name of the photo of the newest face; empty where the person has no face."""
+        return image_id(self.identity_id, self.faces[-1]) if self.faces else ""
 
 
 class PhotoReference(Message, frozen=True, kw_only=True):
@@ -82,6 +120,7 @@ class PhotoRecord(Message, frozen=True, kw_only=True):
     jpeg: bytes
 
 
+_person_decoder = msgspec.msgpack.Decoder(PersonRecord)
 _photo_decoder = msgspec.msgpack.Decoder(PhotoRecord)
 
 
@@ -95,3 +134,11 @@ def photo_of(value: bytes, reference: PhotoReference) -> bytes | None:
     except msgspec.DecodeError:
         return None
     return jpeg if sha256(jpeg).digest() == reference.sha256 else None
+
+
+def info_of(value: bytes) -> dict[str, Any] | None:
+    """Return the info in a person's record of the people topic; None: the record cannot be read."""
+    try:
+        return decode_with(_person_decoder, value).info
+    except msgspec.DecodeError:
+        return None

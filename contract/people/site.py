@@ -8,15 +8,15 @@ group or permission any more has no effect.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from contract.codec import decode_with
+from contract.pass_times import PassTimes, pass_times_of
 from contract.people.keys import NotReadable, SiteKey, SiteKind
+from contract.roles import Role
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION, LivenessMode, Message, QualityLevel
-
-Role = Literal["device", "operator", "administrator"]
 
 
 class GroupRecord(Message, frozen=True, kw_only=True):
@@ -159,6 +159,10 @@ class Site:
         """Return the names of those groups that exist, in the order of their ids in `group_ids`."""
         return tuple(self.groups[group_id].name for group_id in group_ids if group_id in self.groups)
 
+    def pass_times(self, permission_id: str | None) -> PassTimes | None:
+        """Return the weekly schedule of a permission; None: it has none, and so has None."""
+        return self._pass_times.get(permission_id or "")
+
     def _with(self, key: SiteKey, record: SiteRecord | None) -> "Site":
         family = f"{key.kind}s"
         objects = {**getattr(self, family), key.id: record}
@@ -173,6 +177,11 @@ class Site:
     @cached_property
     def _permissions_by_name(self) -> Mapping[str, PermissionRecord]:
         return {permission.name: permission for permission in self.permissions.values()}
+
+    @cached_property
+    def _pass_times(self) -> Mapping[str, PassTimes]:
+        found = {name: pass_times_of(permission.info) for name, permission in self.permissions.items()}
+        return {name: pass_times for name, pass_times in found.items() if pass_times is not None}
 
     @cached_property
     def _devices_by_address(self) -> Mapping[str, DeviceRecord]:

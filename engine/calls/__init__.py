@@ -12,10 +12,15 @@ from contract.messages import Request
 from engine.calls.call import Call, Change, Query
 from engine.calls.compare import CompareCall
 from engine.calls.delete import DeleteCall
+from engine.calls.detect import DetectCall
 from engine.calls.devices import DevicesCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
+from engine.calls.group import GroupCall
+from engine.calls.key import KeyCall
 from engine.calls.match import MatchCall
+from engine.calls.members import MembersCall
+from engine.calls.permission import PermissionCall
 from engine.calls.settings import SettingsCall
 from engine.calls.unreadable import UnreadableCall
 from engine.calls.wipe import WipeCall
@@ -28,9 +33,14 @@ CALLS: tuple[Call[Any, Any], ...] = (
     DeleteCall(),
     CompareCall(),
     FiqaCall(),
+    DetectCall(),
+    DevicesCall(),
+    KeyCall(),
     SettingsCall(),
     WipeCall(),
-    DevicesCall(),
+    GroupCall(),
+    MembersCall(),
+    PermissionCall(),
     UNREADABLE,
 )
 

@@ -12,6 +12,7 @@ from contract.errors import Refusal, Refused
 from contract.events import Event
 from contract.evidence import Evidence
 from contract.messages import Answer
+from contract.people.records import PersonRecord
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision, PeopleNow, Prepared, refuse_change
 from engine.calls.reporting import Circumstances
 from engine.context import Context
@@ -91,6 +92,14 @@ class Query(Call[R, D]):
         """Return the faces whose photo the answer may contain: it contains that of the first face that has a photo."""
         return ()
 
+    def person(self, request: R, decision: D, context: Context) -> PersonRecord | None:
+        """Return the person whose info the answer or the event contains; None: they contain nobody's."""
+        return None
+
+    def with_person(self, decision: D, person: PersonRecord) -> D:
+        """Return the decision with the whole record of that person."""
+        return decision
+
     def evidence(self, request: R, decision: D, context: Context, at: Circumstances) -> Evidence | None:
         """Return the evidence of the decision; None where the call keeps none."""
         return None
@@ -106,6 +115,10 @@ class Change(Call[R, ChangeDecision]):
     def prepare(self, request: R, context: Context) -> Prepared:
         """Return the results of the slow part, which does not depend on other requests and runs for many at once."""
         return NOTHING_PREPARED
+
+    def whole_people(self, request: R) -> Sequence[str]:
+        """Return the identity_ids of the people whose whole info the decision needs."""
+        return ()
 
     @abstractmethod
     def change(self, request: R, prepared: Prepared, people: PeopleNow, context: Context) -> ChangeDecision:

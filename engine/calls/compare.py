@@ -61,12 +61,12 @@ class CompareCall(Query[CompareRequest, CompareDecision]):
 
     def decide(self, request: CompareRequest, snapshot: Snapshot, context: Context) -> CompareDecision:
         """Compare two pictures; no request that a client can send raises an error."""
-        wanted = Wanted("face_image_base64", quality_level=request.quality_level or context.policy.match_quality)
+        wanted = Wanted(request.fields[0], quality_level=request.quality_level or context.policy.match_quality)
         face = look(request.face_picture, wanted, context)
         if isinstance(face.embedding, Refusal):
             refused = self.refuse(request, face.embedding, snapshot, context)
             return replace(refused, face=face.findings, timings_ms=face.timings_ms)
-        wanted = replace(wanted, field="card_image_base64", refuse_low_quality=False)
+        wanted = replace(wanted, field=request.fields[1], refuse_low_quality=False)
         card = look(request.card_picture, wanted, context)
         found = partial(replace, face=face.findings, card=card.findings, timings_ms=total_ms(face, card))
         if isinstance(card.embedding, Refusal):
@@ -99,10 +99,12 @@ class CompareCall(Query[CompareRequest, CompareDecision]):
         if request.with_debug_info:
             face, card = (debug_info(found, decision.timings_ms) for found in (decision.face, decision.card))
             debug = CompareDebug(face=face, card=card)
+        cosine, threshold, policy = decision.cosine or 0.0, decision.threshold, context.policy
         return CompareAnswer(
             retcode="1" if decision.outcome == "same" else "0",
-            score=decision.threshold.score(decision.cosine or 0.0, context.policy),
+            score=threshold.score(cosine, policy),
             debug=debug,
+            percent=threshold.percent(cosine, policy),
         )
 
     def event(self, request: CompareRequest, decision: CompareDecision, context: Context, at: Circumstances) -> Event:

@@ -4,7 +4,7 @@ from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
 from contract.messages import Answer, DeletedAnswer, DeleteRequest
-from contract.people.keys import FaceKey, parse_key, person_key, photo_key
+from contract.people.keys import FaceKey, parse_key, photo_key
 from engine.calls.call import Change
 from engine.calls.people import (
     NOTHING_PREPARED,
@@ -13,8 +13,7 @@ from engine.calls.people import (
     KeyedValue,
     PeopleNow,
     Prepared,
-    deleted_faces,
-    deleted_photos,
+    deleted_person,
     person_event,
     refuse_change,
 )
@@ -56,13 +55,9 @@ class DeleteCall(Change[DeleteRequest]):
         person = known.record
         if person is None:
             raise Refused(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
-        return ChangeDecision(
-            "deleted",
-            DeletedAnswer(identity_id=identity_id, group_names=people.site.group_names(person.group_ids)),
-            {identity_id: NOBODY},
-            photos=tuple(deleted_photos(identity_id, person.faces, known)),
-            others=((person_key(identity_id), None), *deleted_faces(identity_id, person.faces, known)),
-        )
+        answer = DeletedAnswer(identity_id=identity_id, group_names=people.site.group_names(person.group_ids))
+        photos, others = deleted_person(identity_id, known)
+        return ChangeDecision("deleted", answer, {identity_id: NOBODY}, photos=photos, others=others)
 
     def refuse(self, request: DeleteRequest, refusal: Refusal, snapshot: Snapshot, context: Context) -> ChangeDecision:
         """Return the decision that answers a request with that refusal."""

@@ -25,7 +25,7 @@ from contract.messages import (
 )
 from contract.people.keys import SiteKey, site_key
 from contract.people.site import DeviceRecord, Site
-from contract.terms import PHOTO_DEVICE
+from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION, PHOTO_DEVICE
 from engine.calls.call import Change
 from engine.calls.people import (
     NOTHING_PREPARED,
@@ -141,7 +141,7 @@ class _Deciding:
 
     def _create(self, sent: DeviceChange, made: str) -> DeviceRecord:
         """Create a device, or replace the device that has the same address; that device keeps its id and, where the
-        request does not name them, what it demands of its matches."""
+        request does not name them, its group, its permission and what it demands of its matches."""
         device_type = sent.device_type or PHOTO_DEVICE
         address = _address(device_type, sent.address or "")
         same = self._by_address.get(address)
@@ -158,8 +158,8 @@ class _Deciding:
             name=sent.name or "",
             address=address,
             device_type=device_type,
-            group_id=self._group(sent.group_id or ""),
-            permission_id=self._permission(sent.permission_id or ""),
+            group_id=self._group(sent.group_id or (same.group_id if same else DEFAULT_GROUP)),
+            permission_id=self._permission(sent.permission_id or (same.permission_id if same else DEFAULT_PERMISSION)),
             details=sent.details or {},
         )
         return self._put(_demanding(new, sent, same or new))

@@ -5,17 +5,20 @@ The slow part, `EnrolCall.prepare`, decodes and embeds the face and does not dep
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
 from contract.messages import Answer, EnrolRequest, PersonAnswer, encode
-from contract.people.keys import person_key, photo_key
+from contract.people.keys import image_id, person_key, photo_key, site_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord, PhotoRecord
-from contract.people.site import Site
+from contract.people.site import PermissionRecord, Site, site_key_of
+from contract.people.validity import is_ordered
 from contract.terms import DEFAULT_GROUP
 from contract.vectors import Vector
 from engine.calls.call import Change
@@ -31,7 +34,9 @@ from engine.calls.people import (
     deleted_photos,
     person_event,
     refuse_change,
+    require_room,
 )
+from engine.calls.permission import require_new_permissions
 from engine.calls.repeated import NEW_PERSON_INFO, repeated_face, same_faces
 from engine.calls.reporting import Circumstances
 from engine.context import Context
@@ -40,8 +45,10 @@ from engine.look import Findings, Wanted, look
 from engine.policy import Policy
 from engine.vision.decode.versions import as_jpeg
 
-_MAX_PERSON_BYTES = 256 * 1024
-"""The most bytes of a person's record: changes add to `info`, which every process keeps in memory."""
+_NEW_GROUPS = (DEFAULT_GROUP,)
+"""The groups of a new person for whom the request names none."""
+
+_json = msgspec.json.Encoder()
 
 
 class EnrolCall(Change[EnrolRequest]):
@@ -60,7 +67,7 @@ class EnrolCall(Change[EnrolRequest]):
         """Return the request's face with its embedding, or the refusal of that face."""
         if request.feature is not None:
             try:
-                vector = _imported(request.feature, context.models.embedder.dimension)
+                vector = _imported(request.feature, request.feature_model, context)
                 jpeg = as_jpeg(request.photo, context.max_pixels) if request.photo is not None else None
             except Refused as refused:
                 return Prepared(refusal=refused.refusal)
@@ -75,12 +82,16 @@ class EnrolCall(Change[EnrolRequest]):
         face = PreparedFace.of(found.embedding.vector, request.photo, found.jpeg)
         return Prepared(face, found.findings, timings_ms=found.timings_ms)
 
+    def whole_people(self, request: EnrolRequest) -> Sequence[str]:
+        """Return the person, whose present info is merged with that of the request and returned."""
+        return (request.identity_id,)
+
     def change(self, request: EnrolRequest, prepared: Prepared, people: PeopleNow, context: Context) -> ChangeDecision:
         """Create or change a person; a request that repeats an earlier one changes nothing (engine.calls.repeated).
 
         Raises:
-            Refused: the group is unknown, a new person exists already, a person to be changed does not exist, or a
-                limit is reached.
+            Refused: a group or a permission is unknown, a new person exists already, a person to be changed does not
+                exist, or a limit is reached.
         """
         if people.unreadable:
             raise Refused.of(PEOPLE_UNREADABLE)
@@ -92,25 +103,28 @@ class EnrolCall(Change[EnrolRequest]):
             if repeated is not None:
                 answer = _answer(request, face, person, repeated, people.site, unchanged=True)
                 return ChangeDecision("enrolled", answer, **found)
-        _require_allowed(request, face, person, people.count, context.policy)
+        _require_allowed(request, face, person)
+        permissions = _new_permissions(request, people, context.policy)
 
         number = next(same_faces(face.vector, known.vectors), None) if face is not None else None
         new = _new_face(request, face, person, context) if face is not None and number is None else None
         shown = new.number if new else number
         changed = _changed_person(request, person, groups, new, _faces(request, person, shown), context.policy)
-        value = encode(changed)
-        if len(value) > _MAX_PERSON_BYTES:
-            raise Refused(
-                Code.PARAM_ERROR, "info is too large together with the person's present info; delete the person first"
-            )
+        require_room(people, person, changed.group_ids, context.policy)
+        site = reduce(Site.put, permissions, people.site)
         dropped = [n for n in (person.faces if person else ()) if n not in changed.faces]
         return ChangeDecision(
             "enrolled" if person is None else "updated",
-            _answer(request, face, changed, shown, people.site),
+            _answer(request, face, changed, shown, site),
             {request.identity_id: _after(known, changed, new, face)},
+            site if permissions else None,
             photos=(*_photo_records(new, face), *deleted_photos(request.identity_id, dropped, known)),
             face=new,
-            others=((person_key(request.identity_id), value), *deleted_faces(request.identity_id, dropped, known)),
+            others=(
+                *((site_key(site_key_of(permission)), encode(permission)) for permission in permissions),
+                (person_key(request.identity_id), encode(changed)),
+                *deleted_faces(request.identity_id, dropped, known),
+            ),
             **found,
         )
 
@@ -139,15 +153,11 @@ def _refusal_of_photo(refusal: Refusal, findings: Findings) -> Refusal:
     return refusal
 
 
-def _require_allowed(
-    request: EnrolRequest, face: PreparedFace | None, person: PersonRecord | None, people_count: int, policy: Policy
-) -> None:
+def _require_allowed(request: EnrolRequest, face: PreparedFace | None, person: PersonRecord | None) -> None:
     if request.update and person is None:
         raise Refused(Code.ID_NOT_FOUND, "nobody is enrolled under this identity_id")
     if person is not None and not (request.update or request.ignore_exist):
         raise Refused(Code.IDENTITY_EXSIT_ERROR, "this identity_id is enrolled already; set ignore_exist to change it")
-    if person is None and people_count >= policy.max_people:
-        raise Refused(Code.GROUP_LEN_ERROR, "the group is full; remove people or raise the limit in the settings")
     if person is None and face is None and request.need_bring_pic:
         raise Refused(
             Code.PARAM_ERROR,
@@ -165,6 +175,25 @@ def _groups(request: EnrolRequest, site: Site) -> tuple[str, ...] | None:
     return tuple(group.group_id for group in groups if group is not None)
 
 
+def _new_permissions(request: EnrolRequest, people: PeopleNow, policy: Policy) -> tuple[PermissionRecord, ...]:
+    """Return the permissions that the request creates: those that it names and that do not exist.
+
+    Raises:
+        Refused: 40071: the request names unknown permissions and must not create them; 40012 and 40015: as
+            engine.calls.permission.require_new_permissions.
+    """
+    named = (request.info or {}).get("permission_ids", ())
+    unknown = [permission_id for permission_id in named if permission_id not in people.site.permissions]
+    if unknown and not request.create_no_exit_permission:
+        raise Refused(
+            Code.PARAM_ERROR,
+            f"info.permission_ids names permissions that do not exist: {', '.join(unknown)};"
+            " create_no_exit_permission creates them",
+        )
+    require_new_permissions({unknown_id: unknown_id for unknown_id in unknown}, people, policy)
+    return tuple(PermissionRecord(permission_id=unknown_id, name=unknown_id) for unknown_id in unknown)
+
+
 def _answer(
     request: EnrolRequest,
     face: PreparedFace | None,
@@ -178,7 +207,7 @@ def _answer(
         identity_id=person.identity_id,
         group_names=site.group_names(person.group_ids),
         info=person.info,
-        image_id=None if image is None else str(image),
+        image_id=None if image is None else image_id(person.identity_id, image),
         photo=face.jpeg if face and not request.update else None,
         unchanged=unchanged,
     )
@@ -198,11 +227,25 @@ def _changed_person(
         )
     return PersonRecord(
         identity_id=request.identity_id,
-        group_ids=group_ids or (person.group_ids if person else (DEFAULT_GROUP,)),
-        info={**(person.info if person else NEW_PERSON_INFO), **(request.info or {})},
+        group_ids=tuple(dict.fromkeys((*person.group_ids, *(group_ids or ())))) if person else group_ids or _NEW_GROUPS,
+        info=_changed_info(request, person, policy),
         faces=faces,
         next_face=new.number + 1 if new else (person.next_face if person else 0),
+        stored_at=person.stored_at if person else None,
     )
+
+
+def _changed_info(request: EnrolRequest, person: PersonRecord | None, policy: Policy) -> dict[str, Any]:
+    before = person.info if person else NEW_PERSON_INFO
+    info = {**before, **(request.info or {})}
+    size = len(_json.encode(info))
+    if size > policy.max_info_bytes and (person is None or size > len(_json.encode(before))):
+        raise Refused(
+            Code.PARAM_ERROR, f"info would have {size} bytes as JSON; at most {policy.max_info_bytes} are allowed"
+        )
+    if not is_ordered(info):
+        raise Refused(Code.PARAM_ERROR, "info.valid_until must not be before info.valid_from")
+    return info
 
 
 def _new_face(request: EnrolRequest, face: PreparedFace, person: PersonRecord | None, context: Context) -> FaceRecord:
@@ -243,7 +286,15 @@ def _photo_records(new: FaceRecord | None, face: PreparedFace | None) -> Iterato
         yield photo_key(new.identity_id, new.number), encode(photo)
 
 
-def _imported(feature: Sequence[float], dimension: int) -> Vector:
+def _imported(feature: Sequence[float], feature_model: str | None, context: Context) -> Vector:
+    dimension, installed = context.models.embedder.dimension, context.models.embedder_identity
+    if feature_model != installed and not (feature_model is None and context.policy.trust_unnamed_features):
+        raise Refused(
+            Code.BAD_FEATURE_ERROR,
+            f"features of different networks cannot be compared: feature_model must name the network that computed the"
+            f" feature, and only features of {installed}, the installed embedder, can be imported; send a photo instead"
+            " of any other feature",
+        )
     if len(feature) != dimension:
         raise Refused(Code.BAD_FEATURE_ERROR, f"feature must have {dimension} numbers")
     with np.errstate(over="ignore"):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,8 +14,11 @@ from contract.events import Event, EventScope
 from contract.evidence import Evidence, EvidenceCandidate
 from contract.kinds import kind_of
 from contract.messages import MatchAnswer, MatchRequest
+from contract.pass_times import PassTimes, permits
 from contract.people.records import PersonRecord
-from contract.terms import DEFAULT_GROUP, PERSON_BLACKLIST, PERSON_EMPLOYEE, STRANGER
+from contract.people.site import Site
+from contract.people.validity import is_valid_at
+from contract.terms import DEFAULT_GROUP, PERSON_BLACKLIST, STRANGER
 from contract.vectors import Vector
 from engine.calls.call import Query
 from engine.calls.demands import wanted_of
@@ -27,7 +31,6 @@ from engine.calls.reporting import (
     liveness_result,
     outcome_of,
     picture_size,
-    text_or_empty,
     wire_threshold,
 )
 from engine.context import Context
@@ -39,7 +42,9 @@ from engine.policy import Policy
 from engine.threshold import AppliedThreshold, search_threshold
 from engine.timing import StageTimer
 
-Found = Literal["matched", "blacklisted", "stranger"]
+Found = Literal["matched", "blacklisted", "not_valid", "not_in_pass_time", "stranger"]
+_RECOGNISED = ("matched", "blacklisted", "not_valid", "not_in_pass_time")
+"""The outcomes of a search that recognised a person."""
 
 _CANDIDATES = 5
 """The most candidates that the evidence contains."""
@@ -79,6 +84,8 @@ class _Shown:
     name: str
     info: dict[str, Any]
     score: float
+    percent: float
+    face_numbers: tuple[int, ...]
 
 
 class MatchCall(Query[MatchRequest, MatchDecision]):
@@ -106,7 +113,9 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         with timer.stage("search"):
             candidates = snapshot.gallery.best(found.embedding.vector, resolved.scope, _CANDIDATES)
         return MatchDecision(
-            _outcome(candidates[0], threshold.cosine, policy) if candidates else outcome_of(NOBODY_IN_SCOPE),
+            _outcome(request, candidates[0], threshold.cosine, _schedule(resolved, snapshot.site), policy)
+            if candidates
+            else outcome_of(NOBODY_IN_SCOPE),
             threshold,
             _scope_of(resolved),
             candidates,
@@ -120,7 +129,10 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         """Return the decision that answers a request with that refusal."""
         scope, named = (
             Scope(),
-            EventScope(group_name=request.group_name or DEFAULT_GROUP, permission_name=request.permission_name),
+            EventScope(
+                group_name=request.group_name or ("" if request.by_permission else DEFAULT_GROUP),
+                permission_name=request.permission_name,
+            ),
         )
         with suppress(Refused):
             resolved = resolve_scope(request, snapshot.site, context.policy)
@@ -140,6 +152,16 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         numbers = dict.fromkeys((shown.number, *shown.person.faces))
         return [(shown.person.identity_id, number) for number in numbers]
 
+    def person(self, request: MatchRequest, decision: MatchDecision, context: Context) -> PersonRecord | None:
+        """Return the person whom the answer names."""
+        shown = _shown_candidate(request, decision, context.policy)
+        return None if shown is None else shown.person
+
+    def with_person(self, decision: MatchDecision, person: PersonRecord) -> MatchDecision:
+        """Return the decision with the whole record of the nearest candidate."""
+        first, *others = decision.candidates
+        return replace(decision, candidates=(replace(first, person=person), *others))
+
     def answer(
         self, request: MatchRequest, decision: MatchDecision, context: Context, photo: bytes | None
     ) -> MatchAnswer:
@@ -154,6 +176,8 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             reg_pic=photo,
             debug=debug_info(decision.findings, decision.timings_ms) if request.with_debug_info else None,
             attributes=decision.findings.attributes,
+            percent=shown.percent,
+            face_numbers=shown.face_numbers,
         )
 
     def event(self, request: MatchRequest, decision: MatchDecision, context: Context, at: Circumstances) -> Event:
@@ -169,7 +193,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             retcode=shown.retcode if shown else None,
             identity_id=shown.identity_id if shown else "",
             name=shown.name if shown else "",
-            person_type=person_type(candidate.person) if candidate else None,
+            person_type=candidate.person.person_type if candidate else None,
             identity_info=shown.info if shown and policy.event_identity_info else None,
             score=shown.score if shown else None,
             threshold=wire_threshold(decision.threshold, policy),
@@ -216,38 +240,47 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         )
 
 
-def person_type(person: PersonRecord) -> int:
-    """Return the type of a person (info.type): 1 employee, 2 visitor, 3 blacklist, 4 stranger, 5 VIP."""
-    kind = person.info.get("type", PERSON_EMPLOYEE)
-    return kind if isinstance(kind, int) else PERSON_EMPLOYEE
-
-
 def _scope_of(resolved: ResolvedScope) -> EventScope:
     return EventScope(group_name=resolved.group_name, permission_name=resolved.permission_name)
 
 
-def _outcome(candidate: Candidate, threshold: float, policy: Policy) -> Found:
+def _schedule(resolved: ResolvedScope, site: Site) -> PassTimes | None:
+    return site.pass_times(resolved.scope.permission_id)
+
+
+def _outcome(
+    request: MatchRequest, candidate: Candidate, threshold: float, pass_times: PassTimes | None, policy: Policy
+) -> Found:
+    """Return the outcome of a search. Its time is that of the arrival, because compare_time comes from a device."""
     if candidate.cosine < threshold:
         return "stranger"
-    if person_type(candidate.person) == PERSON_BLACKLIST and not policy.blacklist_opens:
+    if candidate.person.person_type == PERSON_BLACKLIST and not policy.blacklist_opens:
         return "blacklisted"
+    if not is_valid_at(candidate.person.info, request.received_time_s):
+        return "not_valid"
+    if pass_times is not None:
+        now = datetime.fromtimestamp(request.received_time_s, policy.zone)
+        if not permits(pass_times, now.isoweekday(), 60 * now.hour + now.minute):
+            return "not_in_pass_time"
     return "matched"
 
 
 def _shown_candidate(request: MatchRequest, decision: MatchDecision, policy: Policy) -> Candidate | None:
     """Return the candidate whom the answer may name: the recognised one, or the nearest one with need_keep_info."""
-    if decision.outcome in ("matched", "blacklisted") or (request.need_keep_info and policy.allow_keep_info):
+    if decision.outcome in _RECOGNISED or (request.need_keep_info and policy.allow_keep_info):
         return decision.candidate
     return None
 
 
 def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _Shown:
     shown = _shown_candidate(request, decision, policy)
-    cosine = decision.candidate.cosine if decision.candidate else 0.0
+    cosine, threshold = decision.candidate.cosine if decision.candidate else 0.0, decision.threshold
     return _Shown(
         retcode="1" if decision.outcome == "matched" else "0",
         identity_id=shown.person.identity_id if shown else "",
-        name=text_or_empty(shown.person.info.get("name")) if shown else STRANGER,
-        info=shown.person.info if shown else {},
-        score=decision.threshold.score(cosine, policy),
+        name=shown.person.name if shown else STRANGER,
+        info={**shown.person.info, "image_id": shown.person.image_id} if shown else {},
+        score=threshold.score(cosine, policy),
+        percent=threshold.percent(cosine, policy),
+        face_numbers=shown.person.faces if shown else (),
     )

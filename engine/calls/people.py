@@ -8,18 +8,18 @@ from typing import Protocol
 
 from msgspec import structs
 
-from contract.errors import Code, Refusal
+from contract.errors import Code, Refusal, Refused
 from contract.events import Event, EventScope
-from contract.messages import Answer, PersonAnswer, PersonRequest, encode
-from contract.people.keys import face_key, photo_key
+from contract.messages import Answer, DeletedAnswer, PersonAnswer, PersonRequest, encode
+from contract.people.keys import face_key, person_key, photo_key
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
 from contract.people.site import Site
-from contract.terms import DEFAULT_GROUP
 from contract.vectors import Vector
 from engine.calls.reporting import Circumstances, check_results, text_or_empty
 from engine.context import Context
 from engine.gallery.people import KnownPerson
 from engine.look import NOTHING_FOUND, Findings
+from engine.policy import Policy
 
 KeyedValue = tuple[bytes, bytes | None]
 """The key and the value of a record of a compacted topic; the value None deletes the key."""
@@ -48,6 +48,10 @@ class PeopleNow(Protocol):
     @property
     def site(self) -> Site:
         """The groups, permissions, devices, settings and API keys."""
+        ...
+
+    def members(self, group_id: str) -> int:
+        """Return the number of people in a group."""
         ...
 
     def known(self, identity_id: str) -> KnownPerson:
@@ -152,6 +156,17 @@ class ChangeDecision:
         return ((face_key(face.identity_id, face.number, face.embedder), encode(face)), *self.others)
 
 
+def require_room(people: PeopleNow, before: PersonRecord | None, group_ids: Sequence[str], policy: Policy) -> None:
+    """Return where a person may be in these groups afterwards.
+
+    Raises:
+        Refused: 40015: a group that the person is not in yet is full.
+    """
+    present = before.group_ids if before else ()
+    if any(people.members(group_id) >= policy.max_people for group_id in group_ids if group_id not in present):
+        raise Refused(Code.GROUP_LEN_ERROR, "the group is full; remove people or raise the limit in the settings")
+
+
 def refuse_change(refusal: Refusal, prepared: Prepared) -> ChangeDecision:
     """Return the decision that answers a request with that refusal."""
     outcome = "expired" if refusal.code is Code.TIMEOUT else "refused"
@@ -162,13 +177,15 @@ def person_event(
     kind: str, request: PersonRequest, decision: ChangeDecision, context: Context, at: Circumstances
 ) -> Event:
     """Return the event of a request that changes people; its gallery version contains the records that it wrote."""
-    info = decision.answer.info if isinstance(decision.answer, PersonAnswer) else {}
+    answer = decision.answer
+    info = answer.info if isinstance(answer, PersonAnswer) else {}
+    groups = answer.group_names if isinstance(answer, PersonAnswer | DeletedAnswer) else ()
     return structs.replace(
         at.event(kind, request, decision.outcome, decision.refusal),
         identity_id=request.identity_id,
         name=text_or_empty(info.get("name")),
         identity_info=info if info and context.policy.event_identity_info else None,
-        scope=EventScope(group_name=DEFAULT_GROUP),
+        scope=EventScope(group_name=",".join(groups)) if groups else None,
         quality=check_results(decision.findings.quality),
         quality_score=decision.findings.quality_score,
         timings_ms=decision.timings_ms,
@@ -183,3 +200,12 @@ def deleted_photos(identity_id: str, numbers: Sequence[int], known: KnownPerson)
 def deleted_faces(identity_id: str, numbers: Sequence[int], known: KnownPerson) -> Iterator[KeyedValue]:
     """Return the records that delete the numbered faces of every embedder."""
     return ((face_key(identity_id, n, name), None) for n in numbers for name in known.embedders.get(n, ()))
+
+
+def deleted_person(identity_id: str, known: KnownPerson) -> tuple[tuple[KeyedValue, ...], tuple[KeyedValue, ...]]:
+    """Return the records that delete a person with all faces: those of the photos topic and of the people topic."""
+    numbers = known.record.faces if known.record else ()
+    return (
+        tuple(deleted_photos(identity_id, numbers, known)),
+        ((person_key(identity_id), None), *deleted_faces(identity_id, numbers, known)),
+    )

@@ -7,7 +7,7 @@ are `ce_` headers of the record, and the JSON is its value.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, overload
 
 from contract.errors import Code, Refusal
 from contract.events import ErrorInfo, Event, RequestPlace, Threshold
@@ -153,6 +153,14 @@ def picture_size(picture: bytes, findings: Findings) -> PictureSize:
     """Return the size of a picture as events contain it; the width and height are those that the look has read."""
     width, height = findings.size or (None, None)
     return PictureSize(bytes=len(picture), width=width, height=height)
+
+
+@overload
+def face_box(face: Face) -> FaceBox: ...
+
+
+@overload
+def face_box(face: None) -> None: ...
 
 
 def face_box(face: Face | None) -> FaceBox | None:

@@ -68,7 +68,7 @@ class WipeCall(Change[WipeRequest]):
             WipedAnswer(
                 people=len(wiped.people),
                 devices=len(wiped.devices),
-                left=people.count - len(wiped.people) + len(devices),
+                left=sum(1 for _ in people.everybody()) - len(wiped.people) + len(devices),
             ),
             dict.fromkeys(wiped.people, NOBODY),
             site=replace(site, devices=devices) if wiped.devices else None,

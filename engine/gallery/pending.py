@@ -1,6 +1,10 @@
 """The fold of the people topic plus the decisions that are not committed yet."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 from contract.people.records import PersonRecord
 from contract.people.site import Site
@@ -10,10 +14,12 @@ from engine.gallery.people import KnownPerson, People
 class PendingPeople:
     """The people after each decision of one transaction; implements engine.calls.people.PeopleNow."""
 
-    def __init__(self, people: People) -> None:
-        self._people = people
+    def __init__(self, people: People, infos: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> None:
+        """`infos`: the stored info of the people whose whole records the decisions need, by identity_id."""
+        self._people, self._infos = people, infos
         self._decided: dict[str, KnownPerson] = {}
         self._count = len(people)
+        self._joined: Counter[str] = Counter()  # group -> people who joined, less those who left
         self._site = people.site
 
     @property
@@ -31,9 +37,16 @@ class PendingPeople:
         """Whether a record of the people topic cannot be read, so that a person may be missing."""
         return bool(self._people.unreadable)
 
+    def members(self, group_id: str) -> int:
+        """Return the number of people in a group."""
+        return self._people.members(group_id) + self._joined[group_id]
+
     def known(self, identity_id: str) -> KnownPerson:
         """Return everything that a decision about this person needs."""
-        return self._decided.get(identity_id) or self._people.known(identity_id)
+        known = self._decided.get(identity_id) or self._people.known(identity_id)
+        if known.record is None or known.record.stored_at is None or identity_id not in self._infos:
+            return known
+        return replace(known, record=known.record.whole(self._infos[identity_id]))
 
     def everybody(self) -> Iterator[PersonRecord]:
         """Yield the record of every person, in no particular order."""
@@ -56,6 +69,12 @@ class PendingPeople:
         for identity_id, after in people.items():
             before = self.known(identity_id)
             self._count += (after.record is not None) - (before.record is not None)
+            self._joined.subtract(_groups(before))
+            self._joined.update(_groups(after))
             self._decided[identity_id] = after
         if site is not None:
             self._site = site
+
+
+def _groups(known: KnownPerson) -> Sequence[str]:
+    return known.record.group_ids if known.record else ()

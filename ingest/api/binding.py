@@ -13,9 +13,11 @@ from broker.keyed import KeyedReader
 from contract.calls.declaration import Declaration, Values
 from contract.http import GALLERY_VERSION_HEADER
 from contract.messages import Answer, Reply, Request
+from contract.people.listing import ListedPage, PeopleFilter
 from contract.people.records import PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
+from contract.roles import Role
 from contract.site_settings import Configured
 from ingest.call import Call
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
@@ -59,8 +61,8 @@ class PeopleView(Protocol):
         """The groups, permissions, devices, settings and API keys."""
         ...
 
-    def page(self, group_id: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
-        """Return at most `limit` people of a group (None: of all), by identity_id, without the first `skip` people."""
+    def page(self, wanted: PeopleFilter, skip: int, limit: int) -> ListedPage:
+        """Return at most `limit` of the wanted people, by identity_id, without the first `skip`."""
         ...
 
 
@@ -72,9 +74,10 @@ Reached = Callable[[int, float], Awaitable[bool]]
 class Services:
     """The objects that handlers use.
 
-    `threads` read picture files; `reached` waits until `people` contains a gallery version; `not_ready` returns the
-    reasons why no request would be answered now; `openapi` is the OpenAPI document of all calls; `configured` are the
-    operator's settings that settings of the site are laid over.
+    `threads` read picture files; `photos` and `records` read records of the photos topic and of the people topic by
+    position; `reached` waits until `people` contains a gallery version; `not_ready` returns the reasons why no request
+    would be answered now; `openapi` is the OpenAPI document of all calls; `configured` are the operator's settings that
+    settings of the site are laid over.
     """
 
     exchange: Exchange
@@ -82,6 +85,7 @@ class Services:
     metrics: Metrics
     threads: Executor
     photos: KeyedReader
+    records: KeyedReader
     people: PeopleView
     reached: Reached
     not_ready: Callable[[], Sequence[str]]
@@ -96,6 +100,7 @@ class Binding:
     Attributes:
         declaration: the declaration of the call.
         handle: returns the answer, or raises Refused.
+        role: the least role that may make the call; the strongest one where a call names none.
         request: the kind of request that the call writes; None where it writes none.
         needs_people: the answer depends on the enrolled people, so the call is shed while a record of them cannot be
             read.
@@ -104,6 +109,7 @@ class Binding:
 
     declaration: Declaration
     handle: Callable[[Call, Services], Awaitable[Rendered]]
+    role: Role = "administrator"
     request: type[Request] | None = None
     needs_people: bool = False
     is_page: bool = False
@@ -192,9 +198,18 @@ async def ask(
     Raises:
         Refused: the call is refused, by the ingress or by the processor.
     """
-    reply = await services.exchange.ask(call, await _request(call, services, declaration, request, pictures))
+    return await send(call, services, await _request(call, services, declaration, request, pictures), answer)
+
+
+async def send(call: Call, services: Services, request: Request, answer: type[A]) -> tuple[A, Reply]:
+    """Send the one request of a call through the log; return its answer of the type `answer`, and the whole reply.
+
+    Raises:
+        Refused: the call is refused, by the ingress or by the processor.
+    """
+    reply = await services.exchange.ask(call, request)
     if not isinstance(reply.answer, answer):
-        raise TypeError(f"a call of {declaration.route} was answered with {type(reply.answer).__name__}")
+        raise TypeError(f"a {type(request).__name__} was answered with {type(reply.answer).__name__}")
     return reply.answer, reply
 
 

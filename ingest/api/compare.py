@@ -34,4 +34,4 @@ async def _compare(call: Call, services: Services) -> Rendered:
     return success(CompareResult(retcode=answer.retcode, score=answer.score, debug_info=answer.debug or UNSET))
 
 
-CALLS = (Binding(declaration=COMPARE, handle=_compare, request=CompareRequest),)
+CALLS = (Binding(declaration=COMPARE, handle=_compare, role="device", request=CompareRequest),)

@@ -154,8 +154,8 @@ def _note(device_type: str) -> str | UnsetType:
 
 
 CALLS = (
-    Binding(declaration=CREATE, handle=_create, request=DevicesRequest, needs_people=True),
-    Binding(declaration=LIST, handle=_list, needs_people=True),
-    Binding(declaration=CHANGE, handle=_change, request=DevicesRequest, needs_people=True),
-    Binding(declaration=REMOVE, handle=_remove, request=DevicesRequest, needs_people=True),
+    Binding(declaration=CREATE, handle=_create, role="operator", request=DevicesRequest, needs_people=True),
+    Binding(declaration=LIST, handle=_list, role="operator", needs_people=True),
+    Binding(declaration=CHANGE, handle=_change, role="operator", request=DevicesRequest, needs_people=True),
+    Binding(declaration=REMOVE, handle=_remove, role="operator", request=DevicesRequest, needs_people=True),
 )

@@ -1,15 +1,16 @@
-"""The handlers of FIQA (face image quality assessment) in versions 5 and 6."""
+"""The handler of FIQA (face image quality assessment)."""
 
 from typing import Any
 
 import msgspec
 
 from contract.calls.declaration import Declaration, Values
-from contract.calls.fiqa import FIQA, FIQA_V6, AssessedFace, DetailedResult, FiqaResult, Scores
+from contract.calls.fiqa import FIQA, AssessedFace, Scores
 from contract.calls.shared import Data
 from contract.findings import CheckResult, FaceQuality, MeasuredItem
 from contract.messages import FiqaAnswer, FiqaRequest
 from ingest.api.binding import Binding, Services, ask, request_of
+from ingest.api.detect import corners
 from ingest.call import Call
 from ingest.pictures import PictureField
 from ingest.render import Rendered, success
@@ -24,31 +25,23 @@ def _request(call: Call, values: Values) -> FiqaRequest:
     return request_of(FiqaRequest, call, values, picture=b"", quality_level=values["fiqa_level"])
 
 
-async def _faces(call: Call, services: Services, declaration: Declaration) -> tuple[FaceQuality, ...]:
+async def assessed_faces(call: Call, services: Services, declaration: Declaration) -> list[AssessedFace]:
+    """Return the faces of the picture of a call of FIQA, the largest first.
+
+    Raises:
+        Refused: the call is refused, by the ingress or by the processor.
+    """
     answer, _ = await ask(call, services, declaration, _request, _PICTURES, FiqaAnswer)
-    return answer.faces
+    return [_assessed(face) for face in answer.faces]
 
 
 async def _fiqa(call: Call, services: Services) -> Rendered:
-    return success(Data([_assessed(face) for face in await _faces(call, services, FIQA)]))
-
-
-async def _fiqa_v6(call: Call, services: Services) -> Rendered:
-    largest = _assessed((await _faces(call, services, FIQA_V6))[0])
-    detail = DetailedResult(
-        bbox=largest.bbox,
-        passed_items=largest.success,
-        failed_items=largest.fails,
-        detailed_scores=largest.info,
-        quality_score=largest.score,
-    )
-    return success(FiqaResult(fiqa_result=largest.fiqa_result, detailed_result=detail))
+    return success(Data(await assessed_faces(call, services, FIQA)))
 
 
 def _assessed(found: FaceQuality) -> AssessedFace:
-    face = found.face
     return AssessedFace(
-        bbox=(round(face.x), round(face.y), round(face.x + face.width), round(face.y + face.height)),
+        bbox=corners(found.face),
         success=[check.name for check in found.checks if check.passed],
         fails=[check.name for check in found.checks if not check.passed],
         fiqa_result=found.passed,
@@ -79,7 +72,4 @@ def _scores(found: FaceQuality) -> Scores:
     return msgspec.convert(scores, Scores)
 
 
-CALLS = (
-    Binding(declaration=FIQA, handle=_fiqa, request=FiqaRequest),
-    Binding(declaration=FIQA_V6, handle=_fiqa_v6, request=FiqaRequest),
-)
+CALLS = (Binding(declaration=FIQA, handle=_fiqa, role="device", request=FiqaRequest),)

@@ -1,16 +1,36 @@
 """The bindings and declarations of all HTTP calls of the server."""
 
-from ingest.api import compare, devices, fiqa, match, people, photos, service, settings, wipe
+from ingest.api import (
+    compare,
+    detect,
+    devices,
+    fiqa,
+    groups,
+    keys,
+    match,
+    people,
+    permissions,
+    photos,
+    service,
+    settings,
+    v6,
+    wipe,
+)
 
 BINDINGS = (
     *match.CALLS,
     *compare.CALLS,
     *fiqa.CALLS,
+    *detect.CALLS,
     *people.CALLS,
     *photos.CALLS,
+    *groups.CALLS,
+    *permissions.CALLS,
     *devices.CALLS,
     *settings.CALLS,
     *wipe.CALLS,
+    *keys.CALLS,
+    *v6.CALLS,
     *service.CALLS,
 )
 DECLARATIONS = tuple(binding.declaration for binding in BINDINGS)

@@ -44,4 +44,4 @@ async def _match(call: Call, services: Services) -> Rendered:
     )
 
 
-CALLS = (Binding(declaration=MATCH, handle=_match, request=MatchRequest, needs_people=True),)
+CALLS = (Binding(declaration=MATCH, handle=_match, role="device", request=MatchRequest, needs_people=True),)

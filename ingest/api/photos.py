@@ -1,12 +1,14 @@
-"""Reads the photos of enrolled people, and answers GET of images."""
+"""Reads the photos and the whole info of enrolled people by position, and answers GET of images."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from broker.port import BrokerError
 from contract.calls.images import IMAGE
 from contract.errors import Code, Refused
-from contract.people.keys import photo_key
-from contract.people.records import photo_of
+from contract.people.keys import person_key, photo_key
+from contract.people.records import PersonRecord, info_of, photo_of
 from ingest.api.binding import Binding, Services, read_url, up_to_date
 from ingest.call import Call
 from ingest.render import Rendered
@@ -28,6 +30,21 @@ async def enrolled_photo(services: Services, identity_id: str, number: int) -> b
         raise Refused(Code.OVERLOADED, "the log cannot be read now; try again") from None
 
 
+async def whole_info(services: Services, person: PersonRecord) -> Mapping[str, Any]:
+    """Return the whole info of a person; the part that is in memory where the stored one cannot be found.
+
+    Raises:
+        Refused: 50380: the log cannot be read.
+    """
+    if person.stored_at is None:
+        return person.info
+    key = person_key(person.identity_id)
+    try:
+        return await services.records.read(key, 0, person.stored_at, info_of) or person.info
+    except BrokerError:
+        raise Refused(Code.OVERLOADED, "the log cannot be read now; try again") from None
+
+
 async def _image(call: Call, services: Services) -> Rendered:
     identity_id, number = read_url(call, services, IMAGE)["image_id"]
     async with up_to_date(call, services):
@@ -38,4 +55,4 @@ async def _image(call: Call, services: Services) -> Rendered:
     return Rendered(jpeg, content_type="image/jpeg")
 
 
-CALLS = (Binding(declaration=IMAGE, handle=_image, needs_people=True),)
+CALLS = (Binding(declaration=IMAGE, handle=_image, role="operator", needs_people=True),)

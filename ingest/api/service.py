@@ -29,8 +29,8 @@ async def _openapi(call: Call, services: Services) -> Rendered:
 
 
 CALLS = (
-    Binding(declaration=HEALTHZ, handle=_healthz, is_page=True),
-    Binding(declaration=READYZ, handle=_readyz, is_page=True),
-    Binding(declaration=METRICS, handle=_metrics, is_page=True),
-    Binding(declaration=OPENAPI, handle=_openapi, is_page=True),
+    Binding(declaration=HEALTHZ, handle=_healthz, role="operator", is_page=True),
+    Binding(declaration=READYZ, handle=_readyz, role="operator", is_page=True),
+    Binding(declaration=METRICS, handle=_metrics, role="operator", is_page=True),
+    Binding(declaration=OPENAPI, handle=_openapi, role="operator", is_page=True),
 )

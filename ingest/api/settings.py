@@ -56,7 +56,7 @@ _RECEIVERS: Mapping[str, str] = {
 
 async def _show_configs(call: Call, services: Services) -> Rendered:
     read_url(call, services, SHOW_CONFIGS)
-    values, headers = await _in_force(call, services)
+    values, headers = await settings_in_force(call, services)
     return success(Data({name: SITE_SETTINGS[name].shown(value) for name, value in values.items()}), headers)
 
 
@@ -65,7 +65,7 @@ async def _show_config(call: Call, services: Services) -> Rendered:
     setting = SITE_SETTINGS.get(name)
     if setting is None:
         raise Refused(Code.NOT_FOUND, "this server has no such setting")
-    values, headers = await _in_force(call, services)
+    values, headers = await settings_in_force(call, services)
     return success(Data({name: setting.shown(values[name])}), headers)
 
 
@@ -78,7 +78,7 @@ async def _change_configs(call: Call, services: Services) -> Rendered:
     succeeded: list[str] = []
     allowed = {name: value for name, value in sent.items() if name not in failed}
     if allowed:
-        answer, headers = await _set(call, services, allowed)
+        answer, headers = await set_settings(call, services, allowed)
         succeeded, failed = sorted(answer.values), {**failed, **answer.failed}
     changed = ChangedConfigs(success_configs=succeeded, failed_configs=sorted(failed), reasons=failed)
     return success(Data(changed), headers)
@@ -86,7 +86,7 @@ async def _change_configs(call: Call, services: Services) -> Rendered:
 
 async def _show_scores(call: Call, services: Services) -> Rendered:
     read_url(call, services, SHOW_SCORES)
-    values, headers = await _in_force(call, services)
+    values, headers = await settings_in_force(call, services)
     return success(Data(Scores(threshold_range=list(values[SCORES]))), headers)
 
 
@@ -98,7 +98,7 @@ async def _change_scores(call: Call, services: Services) -> Rendered:
 
 async def _show_event_urls(call: Call, services: Services) -> Rendered:
     read_url(call, services, SHOW_EVENT_URLS)
-    values, headers = await _in_force(call, services)
+    values, headers = await settings_in_force(call, services)
     receivers = _receivers({field: values[name] for field, name in _RECEIVERS.items()})
     return success(Data(EventReceivers(**receivers)), headers)
 
@@ -110,14 +110,19 @@ async def _change_event_urls(call: Call, services: Services) -> Rendered:
     return success(Data(SetEventReceivers(**_receivers(sent))), headers)
 
 
-async def _in_force(call: Call, services: Services) -> tuple[dict[str, Any], Headers]:
+async def settings_in_force(call: Call, services: Services) -> tuple[dict[str, Any], Headers]:
     """Return the values in force by name, as of a gallery version that contains every change made here."""
     async with up_to_date(call, services):
         people = services.people
         return values_in_force(people.site, services.configured), version_header(people.version)
 
 
-async def _set(call: Call, services: Services, values: Mapping[str, Any]) -> tuple[SettingsAnswer, Headers]:
+async def set_settings(call: Call, services: Services, values: Mapping[str, Any]) -> tuple[SettingsAnswer, Headers]:
+    """Set the settings that can be set; the answer names the others.
+
+    Raises:
+        Refused: the call is refused.
+    """
     reply = await services.exchange.ask(call, request_of(SettingsRequest, call, {"values": dict(values)}))
     if not isinstance(reply.answer, SettingsAnswer):
         raise TypeError(f"a change of settings was answered with {type(reply.answer).__name__}")
@@ -130,7 +135,7 @@ async def _set_all(call: Call, services: Services, values: Mapping[str, Any]) ->
     Raises:
         Refused: 40071: one of them cannot be set.
     """
-    answer, headers = await _set(call, services, values)
+    answer, headers = await set_settings(call, services, values)
     for name, reason in answer.failed.items():
         raise param_error(f"{name} cannot be set: {reason}")
     return answer, headers

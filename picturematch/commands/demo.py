@@ -19,7 +19,7 @@ from clients.http import Client, ServerAnswer
 from contract.http import MATCH_PATH, USERS_PATH
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.decode.versions import decode
-from engine.vision.ports import Image
+from engine.vision.ports import Image, ModelSet
 from ingest.settings import IngestSettings
 from picturematch.networks import install_missing
 from picturematch.options import config_option, settings_of
@@ -67,7 +67,7 @@ def command(ctx: click.Context) -> None:
     with tempfile.TemporaryDirectory(prefix="picturematch-demo-") as folder:
         own = own_settings(settings, Path(folder))
         models = open_models(own)
-        steps = _steps(portrait, coffee, models.embedder.dimension)
+        steps = _steps(portrait, coffee, models)
 
         async def show() -> bool:
             async with run_system(own, models) as system, Client(system.url) as client:
@@ -88,14 +88,15 @@ def own_settings(settings: Settings, folder: Path) -> Settings:
     return Settings(data_folder=folder, ingest=IngestSettings(port=0), models=settings.models)
 
 
-def _steps(portrait: Image, coffee: Image, dimension: int) -> Sequence[_Step]:
+def _steps(portrait: Image, coffee: Image, models: ModelSet) -> Sequence[_Step]:
     photo = _base64(encode_jpeg(portrait))
-    somebody = np.random.default_rng(1).normal(size=dimension).round(4).tolist()
+    somebody = np.random.default_rng(1).normal(size=models.embedder.dimension).round(4).tolist()
+    imported = {"import_mode": True, "feature": somebody, "feature_model": models.embedder_identity}
     return (
         _Step(
             "Somebody else is enrolled by a feature vector, so that the gallery is not empty.",
             USERS_PATH,
-            {"identity_id": "1001", "import_mode": True, "feature": somebody, "info": {"name": "Somebody Else"}},
+            {"identity_id": "1001", **imported, "info": {"name": "Somebody Else"}},
             {"identity_id": "1001"},
         ),
         _Step(

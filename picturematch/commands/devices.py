@@ -1,4 +1,4 @@
-"""picturematch devices: which devices there are, and which of them are silent or send pictures of no use."""
+"""picturematch devices: the devices of the site, and which of them are silent or send pictures of no use."""
 
 import sys
 import time
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from picturematch.commands import site_devices
 from picturematch.device_rows import device_rows, print_json, print_table
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.shell import Span, counted, drop_stdout, run
@@ -32,7 +33,11 @@ Exit status: 0 all were printed, 1 records were skipped because they cannot be r
 @click.group(epilog="Example: picturematch devices list")
 @config_option
 def command() -> None:
-    """Show the devices, and which of them are silent or send pictures of no use."""
+    """Show, add, change and delete devices, and list which are silent or send pictures of no use."""
+
+
+for _subcommand in (site_devices.show_, site_devices.add, site_devices.change, site_devices.delete):
+    command.add_command(_subcommand)
 
 
 @command.command(

@@ -11,7 +11,7 @@ from clients.enrol_list import count_entries, find_entries
 from clients.errors import CannotRun
 from clients.http import Client
 from contract.terms import DEFAULT_GROUP, QualityLevel
-from picturematch.options import config_option, server_options
+from picturematch.options import ca_file, config_option, server_options
 from picturematch.shell import counted, progress, run
 
 
@@ -31,6 +31,7 @@ Examples:
     show_default="the server's",
     help="Quality level of the photos.",
 )
+@click.option("--feature-model", help="Network that computed the features of lines that have no feature_model.")
 @click.option("--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="Calls at a time.")
 @click.option("--update", is_flag=True, help="Replace the faces and info of people who are enrolled already.")
 @click.pass_context
@@ -41,6 +42,7 @@ def command(
     api_key: str | None,
     group: str,
     fiqa_level: QualityLevel | None,
+    feature_model: str | None,
     concurrency: int,
     update: bool,
 ) -> None:
@@ -51,7 +53,8 @@ def command(
       a folder of photos: the file name without its ending is identity_id and name
       a folder of folders: a folder's name is identity_id and name; each photo in it is a face
       a list ending in .csv: columns path, identity_id, name, type, group_name; others go to info
-      a list ending in .jsonl: one object per line, likewise; feature (numbers) may replace path
+      a list ending in .jsonl: one object per line, likewise; feature (numbers) and
+        feature_model (the network that computed them) may replace path
 
     Paths in a list are relative to the folder of the list. The command may be run again: people who are enrolled
     already are not changed, unless --update is given. Exit status: 0 all are enrolled, 1 some failed (a line names each
@@ -59,12 +62,14 @@ def command(
     """
     counts: Counter[Outcome] = Counter()
 
+    trusted = ca_file()
+
     async def post() -> None:
         total = count_entries(path)
         if not total:
             raise CannotRun(f"{path} contains nobody to enrol")
-        options = EnrolOptions(group, fiqa_level, update, concurrency)
-        async with Client(url, api_key=api_key) as client:
+        options = EnrolOptions(group, fiqa_level, update, concurrency, feature_model)
+        async with Client(url, api_key=api_key, ca_file=trusted) as client:
             with progress("enrolling", total) as steps:
 
                 def report(result: EnrolResult) -> None:

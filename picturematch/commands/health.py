@@ -2,12 +2,15 @@
 
 import http.client
 import json
+import ssl
 from urllib.parse import urlsplit
 
 import click
 
+from clients.errors import CannotRun
+from clients.tls import trusting
 from contract.text import printable
-from picturematch.options import UserError, config_option, server_options
+from picturematch.options import UserError, ca_file, config_option, server_options
 
 _TIMEOUT_S = 3.0
 _ANSWER_BYTES = 65_536
@@ -30,10 +33,11 @@ def _why_not(url: str, api_key: str | None) -> str | None:
     This does not use clients.http, because a health check runs every few seconds and must be cheap.
     """
     parts = urlsplit(url)
-    kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}.get(parts.scheme)
-    if kind is None or parts.hostname is None:
+    if parts.scheme not in ("http", "https") or parts.hostname is None:
         raise UserError("--url must look like http://host:port")
-    connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=_TIMEOUT_S, context=_context())
     try:
         connection.request("GET", "/readyz", headers={} if api_key is None else {"X-API-Key": api_key})
         answer = connection.getresponse()
@@ -45,6 +49,14 @@ def _why_not(url: str, api_key: str | None) -> str | None:
     finally:
         connection.close()
     return None if answer.status == http.client.OK else _message(body, answer.status)
+
+
+def _context() -> ssl.SSLContext | None:
+    file = ca_file()
+    try:
+        return None if file is None else trusting(file)
+    except CannotRun as error:
+        raise UserError(str(error)) from error
 
 
 def _message(body: bytes, status: int) -> str:

@@ -16,7 +16,7 @@ from clients.migration.state import State
 from contract.files import write_whole
 from contract.terms import QualityLevel
 from contract.text import printable
-from picturematch.options import config_option
+from picturematch.options import ca_file, config_option, key_options
 from picturematch.shell import progress, run
 
 _MOST_PRINTED = 50
@@ -40,7 +40,7 @@ Examples:
     metavar="URL",
     help="The running server of PictureMatch.",
 )
-@click.option("--api-key", envvar="PICTUREMATCH_API_KEY", show_envvar=True, help="Key that the server asks for.")
+@key_options
 @click.option("--from-api-key", help="Key that the box asks for; the vendor's boxes ask for none.")
 @click.option(
     "--fiqa-level",
@@ -93,13 +93,14 @@ def command(
     already is not changed, unless --update is given. Exit status: 0 everything is here, 1 something was left out (the
     report names each and the reason), 2 the command failed (run it again to go on).
     """
+    trusted = ca_file()
     options = MigrateOptions(fiqa_level, update, page, concurrency)
 
     async def work() -> Report:
         with State(state, box_url, url) as begun, progress("people", None) as steps:
             async with (
-                Client(box_url, api_key=from_api_key, timeout_s=timeout, kind="a box") as box,
-                Client(url, api_key=api_key) as client,
+                Client(box_url, api_key=from_api_key, timeout_s=timeout, ca_file=trusted, kind="a box") as box,
+                Client(url, api_key=api_key, ca_file=trusted) as client,
             ):
                 report = await migrate(box, client, begun, options, steps.step)
             document = {"from": box_url, "to": url, **report.document()}

@@ -8,7 +8,7 @@ from capture.differences import Difference
 from capture.reader import CaptureReader
 from capture.replay import LineResult, Rate, ReplayTally, replay
 from clients.http import Client
-from picturematch.options import UserError, config_option, server_options
+from picturematch.options import UserError, ca_file, config_option, server_options
 from picturematch.shell import Steps, echo_json, json_line, progress, run
 
 
@@ -57,9 +57,11 @@ def command(
     tally = ReplayTally()
     print_result = _print_json if as_json else _print_text
 
+    trusted = ca_file()
+
     async def post() -> None:
         capture = CaptureReader(folder)
-        async with Client(url, api_key=api_key) as client:
+        async with Client(url, api_key=api_key, ca_file=trusted) as client:
             with progress("replaying", capture.count) as steps:
 
                 def report(result: LineResult) -> None:

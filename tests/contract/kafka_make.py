@@ -29,8 +29,7 @@ def config_of(bootstrap: str, **changes: Any) -> KafkaConfig:
 async def committed_end(broker: KafkaBroker, position: Position) -> int:
     """Where readers of that partition stop now."""
     place = TopicPartition(position.topic, position.partition)
-    async with broker._lookup._one_question:
-        consumer = await broker._lookup._started("read_committed")
+    async with broker._lookup._consumer("read_committed") as consumer:
         return (await consumer.end_offsets([place]))[place]
 
 

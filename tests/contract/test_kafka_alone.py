@@ -10,7 +10,7 @@ from typing import Self
 
 import pytest
 
-from broker.kafka import KafkaBroker, KafkaConfig, open_kafka
+from broker.kafka import KafkaBroker, KafkaConfig, lookup, open_kafka
 from broker.kafka.cluster import Cluster
 from broker.kafka.member import KafkaMember
 from broker.kafka.records import Checked
@@ -502,6 +502,17 @@ async def test_a_take_over_that_fails_again_and_again_is_told_at_its_beginning_a
     assert len(lines) == 2, f"{len(lines)} lines of {asked - 1} failures"
     assert "the events cannot be read now" in lines[0]
     assert "again" in lines[1]
+
+
+async def test_look_ups_at_the_same_time_find_each_its_own_record(make: KafkaMake) -> None:
+    async with topics(make) as (broker, work, events):
+        records = [record(topic, b"%d" % number) for number in range(12) for topic in (work, events)]
+        places = await broker.append(records)
+        for _ in range(2):
+            found = await asyncio.gather(*map(broker.read_at, places), broker.end_offsets(work))
+            assert [one.value for one in found[:-1]] == [one.value for one in records]
+            assert sum(found[-1].values()) >= 12
+        assert len(broker._lookup._consumers) <= 2 * lookup._AT_A_TIME
 
 
 @pytest.mark.parametrize("question", ["end_offsets", "read_at"])

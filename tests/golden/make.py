@@ -76,7 +76,8 @@ async def fill(url: str) -> None:
             info = {"name": name.title(), "type": 3 if name == "cleo" else 1}
             await post(session, USERS, identity_id=name, reg_photo=text(picture(seed)), info=info)
         feature = np.random.default_rng(7).normal(size=MODELS.embedder.dimension).round(4).tolist()
-        await post(session, USERS, identity_id=BY_FEATURE, import_mode=True, feature=feature, info={"name": "Dora"})
+        named = {"import_mode": True, "feature": feature, "feature_model": MODELS.embedder_identity}
+        await post(session, USERS, identity_id=BY_FEATURE, info={"name": "Dora"}, **named)
         async with session.delete(USERS, json={"identity_id": DELETED[0]}):
             pass
         without_face = scene(width=240, height=200)

@@ -162,6 +162,16 @@ async def test_entries_of_one_person_keep_their_order_among_many_workers(tmp_pat
         assert numbers == sorted(numbers)
         assert len(numbers) == 12
     assert all(body["import_mode"] is True and "reg_photo" not in body for body in bodies)
+    assert all("feature_model" not in body for body in bodies)
+
+
+async def test_a_feature_is_sent_with_the_network_of_its_line_or_else_of_the_option(tmp_path: Path) -> None:
+    path = tmp_path / "list.jsonl"
+    rows = [{"identity_id": "1", "feature": [1.0], "feature_model": "a"}, {"identity_id": "2", "feature": [1.0]}]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    async with scripted_server(People()) as server:
+        await enrolled(path, server.url, feature_model="b")
+        assert {body["identity_id"]: body["feature_model"] for body in server.bodies} == {"1": "a", "2": "b"}
 
 
 async def test_after_a_refused_first_photo_the_next_one_makes_the_person(tmp_path: Path) -> None:

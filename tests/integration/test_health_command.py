@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -81,3 +82,12 @@ def test_an_address_that_is_none_is_told(url: str) -> None:
 
 def test_the_help_has_an_example() -> None:
     assert "picturematch health --url" in CliRunner().invoke(cli, ["health", "--help"]).output
+
+
+@pytest.mark.parametrize("command", [("health",), ("keys", "list"), ("match", "README.md")])
+async def test_a_file_without_certificates_is_told_in_one_sentence(command: tuple[str, ...], tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("no certificate")
+    done = await run(*command, "--url", "https://127.0.0.1:1", "--ca-file", file)
+    assert done.status == 2
+    assert done.err == f"picturematch: {file} contains no certificate in PEM form (-----BEGIN CERTIFICATE-----)\n"

@@ -4,7 +4,8 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+import struct
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from broker.port import BrokerUnavailable, NewRecord, Record
-from contract.findings import CheckResult, FaceBox, FaceQuality, MeasuredItem
+from contract.findings import Attributes, CheckResult, DetectedFace, FaceBox, FaceQuality, HeadAngles, MeasuredItem
 from contract.http import COMPARE_PATH, DEVICES_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
 from contract.messages import (
     Answer,
@@ -23,15 +24,25 @@ from contract.messages import (
     CompareRequest,
     DeletedAnswer,
     DeleteRequest,
+    DetectAnswer,
+    DetectRequest,
     DevicesAnswer,
     DevicesRequest,
     EnrolRequest,
     FiqaAnswer,
     FiqaRequest,
+    GroupAnswer,
+    GroupRequest,
     Headers,
+    KeyAnswer,
+    KeyRequest,
     MatchAnswer,
     MatchRequest,
+    MembersAnswer,
+    MembersRequest,
     NamedDevice,
+    PermissionAnswer,
+    PermissionRequest,
     PersonAnswer,
     Reply,
     Request,
@@ -43,6 +54,7 @@ from contract.messages import (
     encode,
 )
 from contract.people.keys import photo_key
+from contract.people.listing import ListedPage, Listing, PeopleFilter
 from contract.people.records import PersonRecord, PhotoRecord, PhotoReference
 from contract.people.site import Site as PeopleSite
 from contract.people.unreadable import UnreadableRecord
@@ -73,12 +85,47 @@ class ScriptedPeople:
     def photo(self, identity_id: str, number: int) -> PhotoReference | None:
         return self.photos.get((identity_id, number))
 
-    def page(self, group_id: str | None, skip: int, limit: int) -> Sequence[PersonRecord]:
-        return [person for _, person in sorted(self.persons.items())][skip : skip + limit]
+    def page(self, wanted: PeopleFilter, skip: int, limit: int) -> ListedPage:
+        listing = Listing(self.persons.get)
+        for identity_id, person in self.persons.items():
+            listing.put(identity_id, None, person)
+        return listing.page(wanted, skip, limit)
 
     async def reached(self, version: int, timeout_s: float) -> bool:
-        await until(lambda: self.version >= version, timeout_s)
+        try:
+            await until(lambda: self.version >= version, timeout_s)
+        except TimeoutError:
+            return False
         return True
+
+
+def site_answer(request: Request) -> Answer | None:
+    """What a processor says on a good day to a request about the site."""
+    if isinstance(request, GroupRequest):
+        return GroupAnswer(
+            group_id="g-1",
+            name=request.name,
+            description=request.description or "",
+            info=request.info or {},
+            people_deleted=3 if request.recursive else 0,
+        )
+    if isinstance(request, PermissionRequest):
+        return PermissionAnswer(
+            permission_id="p-1",
+            name=request.name or "",
+            description=request.description or "",
+            info=request.info or {},
+            people_deleted=3 if request.recursive else 0,
+        )
+    if isinstance(request, SettingsRequest):
+        return SettingsAnswer(values=request.values)
+    if isinstance(request, WipeRequest):
+        return WipedAnswer(people=3, devices=2, left=0)
+    if isinstance(request, KeyRequest):
+        return KeyAnswer(key_id="k1", name=request.name, role=request.role, created_s=request.received_time_s)
+    if isinstance(request, MembersRequest):
+        return MembersAnswer(group_id="g-1", group_name=request.group_name, failed=request.identity_ids[1:])
+    return None
 
 
 async def answer_well(request: Request) -> Answer | None:
@@ -97,7 +144,7 @@ async def answer_well(request: Request) -> Answer | None:
             identity_id=request.identity_id,
             group_names=request.group_names or ("default_group",),
             info=request.info or {},
-            image_id="1" if request.photo else None,
+            image_id=f"{request.identity_id}-1" if request.photo else None,
             photo=request.photo,
         )
     if isinstance(request, CompareRequest):
@@ -122,12 +169,10 @@ async def answer_well(request: Request) -> Answer | None:
             quality_score=0.5,
         )
         return FiqaAnswer(faces=(largest,))
+    if isinstance(request, DetectRequest):
+        return DetectAnswer(faces=(detected(request),))
     if isinstance(request, DeleteRequest):
         return DeletedAnswer(identity_id=request.identity_id, group_names=("default_group",))
-    if isinstance(request, SettingsRequest):
-        return SettingsAnswer(values=request.values)
-    if isinstance(request, WipeRequest):
-        return WipedAnswer(people=3, devices=2, left=0)
     if isinstance(request, DevicesRequest):
         return DevicesAnswer(
             succeeded=tuple(
@@ -139,7 +184,21 @@ async def answer_well(request: Request) -> Answer | None:
                 for number, sent in enumerate(request.devices)
             )
         )
+    answer = site_answer(request)
+    if answer is not None:
+        return answer
     raise AssertionError(f"answer_well has no answer to a {type(request).__name__}; add one")
+
+
+def detected(request: DetectRequest) -> DetectedFace:
+    """One face, with what the request asks for."""
+    return DetectedFace(
+        face=FaceBox(x=10.4, y=20.6, width=100.0, height=120.5, confidence=0.99),
+        attributes=Attributes(age_years=27.4, sex="male") if request.with_attribute else None,
+        angles=HeadAngles(yaw=1.0, pitch=-2.00001, roll=3.0) if request.with_headpose else None,
+        landmarks=((1.4, 6.0), (2.0, 7.0), (3.0, 8.0), (4.0, 9.0), (5.0, 10.6)) if request.with_landmark else None,
+        feature=struct.pack("<2f", 0.5, -0.25) if request.with_feature else None,
+    )
 
 
 @dataclass(slots=True)

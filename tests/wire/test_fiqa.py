@@ -83,7 +83,9 @@ async def test_every_face_has_an_entry_and_version_6_hears_of_the_first(serving:
 @pytest.mark.parametrize(
     ("body", "status", "name"),
     [
-        ({}, 400, "INVALID_ARGUMENTS"),
+        ({}, 400, "MISSING_ARGUMENTS"),
+        ({"image_base64_str": 1}, 400, "INVALID_ARGUMENTS"),
+        ({"image_path": "/nowhere.jpg"}, 400, "IMAGE_NOT_OPENED"),
         ({"image_base64_str": "!"}, 400, "IMAGE_DECODE_ERROR"),
         ([], 400, "INVALID_REQUEST_JSON"),
     ],

@@ -8,10 +8,14 @@ import pytest
 
 from contract.http import (
     COMPARE_PATH,
+    DETECT_PATH,
     DEVICES_PATH,
     FIQA_PATH,
+    GROUPS_PATH,
     HISTORY_EVENT_URL_PATH,
+    KEYS_PATH,
     MATCH_PATH,
+    PERMISSIONS_PATH,
     USERS_PATH,
     WIPE_DATA_PATH,
 )
@@ -29,7 +33,9 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
         MATCH_PATH: site.body(),
         COMPARE_PATH: {"face_image_base64": site.picture_base64, "card_image_base64": site.picture_base64},
         FIQA_PATH: {"image_base64_str": site.picture_base64},
+        DETECT_PATH: {"image_base64_str": site.picture_base64},
         USERS_PATH: {"identity_id": "1", "reg_photo": site.picture_base64},
+        KEYS_PATH: {"name": "gate-1", "role": "device"},
         HISTORY_EVENT_URL_PATH: {"history_upload_event_url": [], "content-type": "json", "reported_peroid": 5},
         WIPE_DATA_PATH: {"wipe_options": {"users": True}},
         DEVICES_PATH: {
@@ -43,6 +49,8 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
                 }
             ]
         },
+        GROUPS_PATH: {"group_name": "staff", "description": ""},
+        PERMISSIONS_PATH: {"permission_name": "day", "description": ""},
     }
 
 
@@ -95,6 +103,7 @@ async def test_a_page_of_another_origin_is_refused_whatever_it_calls(site: Site,
 
 
 async def test_a_page_of_the_server_s_own_origin_passes(site: Site) -> None:
+    site.people.version = site.gallery_version
     for lines in (
         (f"Origin: http://{own(site)}", "Sec-Fetch-Site: same-origin"),
         (f"Origin: HTTP://{own(site)}",),
@@ -139,6 +148,7 @@ async def test_a_preflight_allows_nothing(site: Site) -> None:
 async def test_a_page_with_a_key_that_its_script_sent_is_no_stranger(serving: Serving) -> None:
     origin = {"Origin": "http://office.example"}
     async with serving(**KEYS) as site:
+        site.people.version = site.gallery_version
         for key in ({"X-API-Key": "first-key"}, {"Authorization": "Bearer first-key"}):
             for path, body in bodies(site).items():
                 assert (await site.call("POST", path, json=body, headers={**origin, **key})).code == 200
@@ -173,7 +183,7 @@ async def test_the_password_that_a_browser_sends_by_itself_opens_nothing_to_fore
 async def test_a_call_by_a_name_that_nobody_configured_reads_and_changes_nothing(site: Site, host: str) -> None:
     await add_person(site, "c4n4ry", b"photo")
     line = f"Host: {host.format(port=site.ingress.port)}"
-    for path in (USERS_PATH, COMPARE_PATH, FIQA_PATH):
+    for path in (USERS_PATH, KEYS_PATH):
         reply = await post_raw(site, path, line, "Content-Type: application/json")
         assert reply.code in {40180, 40000}
     for method in ("GET", "PUT", "DELETE", "OPTIONS"):
@@ -200,14 +210,16 @@ async def test_addresses_and_configured_names_are_good(serving: Serving, host: s
 
 async def test_devices_and_probes_know_the_server_by_any_name(site: Site) -> None:
     host = {"Host": "gatekeeper.lan:5555"}
-    assert (await site.call("POST", MATCH_PATH, json=site.body(), headers=host)).code == 200
+    for path in (MATCH_PATH, COMPARE_PATH, FIQA_PATH):
+        assert (await site.call("POST", path, json=bodies(site)[path], headers=host)).code == 200
     for page in PAGES:
         assert (await site.call("GET", page, headers=host)).status == 200
 
 
 async def test_a_page_whose_name_was_led_here_is_no_device(site: Site) -> None:
     lines = ("Host: rebound.test:5555", "Origin: http://rebound.test:5555")
-    assert (await post_raw(site, MATCH_PATH, *lines, *type_line())).code == 40180
+    for path in (MATCH_PATH, COMPARE_PATH, FIQA_PATH):
+        assert (await post_raw(site, path, *lines, *type_line())).code == 40180
     assert site.requests == []
 
 
@@ -255,7 +267,7 @@ async def test_a_key_in_the_url_is_none(serving: Serving) -> None:
 async def test_behind_a_proxy_nobody_is_taken_for_the_proxy_by_what_it_writes(
     serving: Serving, headers: dict[str, str]
 ) -> None:
-    async with serving(**KEYS, trusted_proxies=("127.0.0.1",)) as site:
+    async with serving(**KEYS, trusted_proxies=("127.0.0.1",), keys_over_plain_http=True) as site:
         assert (await site.call("GET", USERS_PATH, headers=headers)).code == 40180
         with_key = {**headers, "X-API-Key": "first-key"}
         assert (await site.call("GET", USERS_PATH, headers=with_key)).code == 200
@@ -265,7 +277,7 @@ async def test_behind_a_proxy_nobody_is_taken_for_the_proxy_by_what_it_writes(
 
 
 async def test_whoever_guesses_keys_behind_a_proxy_without_a_name_slows_nobody_who_has_one(serving: Serving) -> None:
-    async with serving(**KEYS, trusted_proxies=("127.0.0.1",)) as site:
+    async with serving(**KEYS, trusted_proxies=("127.0.0.1",), keys_over_plain_http=True) as site:
         for number in range(30):
             told = await guess(site, number, **{"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=198.51.100.1"})
         assert "retry-after" in told.headers

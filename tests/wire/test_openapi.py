@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from contract.calls import devices, people, settings, wipe
+from contract.calls import devices, groups, keys, people, permissions, settings, wipe
 from contract.calls.declaration import Declaration
 from contract.http import FIQA_PATH, FIQA_V6_PATH, IMAGES_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
@@ -17,6 +17,10 @@ from contract.messages import (
     DeleteRequest,
     DevicesRequest,
     EnrolRequest,
+    GroupRequest,
+    KeyRequest,
+    MembersRequest,
+    PermissionRequest,
     RefusedAnswer,
     Request,
     SettingsRequest,
@@ -74,13 +78,27 @@ def declaration_of(request: Request) -> Declaration:
             return people.CHANGE if update else people.ENROL
         case DeleteRequest():
             return people.REMOVE
+        case KeyRequest(action=action):
+            return keys.CREATE_KEY if action == "create" else keys.DELETE_KEY
+        case DevicesRequest(action=action):
+            return {"create": devices.CREATE, "change": devices.CHANGE, "delete": devices.REMOVE}[action]
+        case GroupRequest(action=action):
+            changes = {"create": groups.CREATE_GROUP, "change": groups.CHANGE_GROUP, "delete": groups.DELETE_GROUP}
+            return changes[action]
+        case PermissionRequest(action=action):
+            changes = {
+                "create": permissions.CREATE_PERMISSION,
+                "change": permissions.CHANGE_PERMISSION,
+                "delete": permissions.DELETE_PERMISSION,
+            }
+            return changes[action]
+        case MembersRequest(action=action):
+            return groups.ADD_MEMBERS if action == "add" else groups.REMOVE_MEMBERS
         case WipeRequest():
             return wipe.WIPE
         case SettingsRequest(values=values):
             by_name = {SCORES: settings.CHANGE_SCORES, EVENT_URL_LIST: settings.CHANGE_EVENT_URLS}
             return next((by_name[name] for name in values if name in by_name), settings.CHANGE_CONFIGS)
-        case DevicesRequest(action=action):
-            return {"create": devices.CREATE, "change": devices.CHANGE, "delete": devices.REMOVE}[action]
     return next(each for each in DECLARATIONS if each.route == kind_of(type(request)))
 
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from broker.port import BrokerError, CommitFailed, RecordTooLarge
-from contract.http import COMPARE_PATH, FIQA_PATH, MATCH_PATH, USERS_PATH
+from contract.http import KEYS_PATH, MATCH_PATH, USERS_PATH
 from contract.messages import Answer, Request
 from ingest.server import CannotListen
 from tests.support.waiting import until
@@ -231,15 +231,15 @@ async def test_a_port_in_use_is_one_clear_sentence(serving: Serving, site: Site)
 
 
 async def all_calls(site: Site, **headers: str) -> dict[str, HttpReply]:
-    """A call of each route but PictureMatch."""
+    """A call of each route that devices do not call."""
     routes = [("POST", USERS_PATH), ("GET", USERS_PATH), ("GET", "/healthz"), ("GET", "/metrics"), ("GET", "/nowhere")]
-    routes += [("POST", COMPARE_PATH), ("POST", FIQA_PATH)]
+    routes += [("GET", KEYS_PATH), ("POST", KEYS_PATH), ("DELETE", KEYS_PATH)]
     return {f"{method} {path}": await site.call(method, path, headers=headers) for method, path in routes}
 
 
-async def test_without_keys_other_machines_may_match_only(serving: Serving) -> None:
+async def test_without_keys_other_machines_are_devices(serving: Serving) -> None:
     async with serving(**AWAY) as site:
-        assert (await site.match()).code == 200
+        assert [(await call).code for call in (site.match(), site.compare(), site.fiqa())] == [200] * 3
         for reply in (await all_calls(site)).values():
             assert reply.code == 40180
             assert "ingest.api_keys" in reply.json["error"]["message"]
@@ -262,9 +262,9 @@ async def test_a_key_opens_all_calls_to_other_machines(serving: Serving, header:
             assert "wrong-key" not in str([reply.body for reply in replies.values()])
 
 
-async def test_a_setting_asks_a_key_of_matches_too(serving: Serving) -> None:
+async def test_a_setting_asks_a_key_of_devices_too(serving: Serving) -> None:
     async with serving(api_keys=("first-key",), api_key_for_match=True, **AWAY) as site:
-        assert (await site.match()).code == 40180
+        assert [(await call).code for call in (site.match(), site.compare(), site.fiqa())] == [40180] * 3
         assert (await site.match_bytes(orjson.dumps(site.body()), **{"X-API-Key": "first-key"})).code == 200
 
 

@@ -5,9 +5,11 @@ import base64
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from contract.http import USERS_PATH
 from contract.messages import Answer, DeleteRequest, EnrolRequest, RefusedAnswer, Request
+from contract.people.site import GroupRecord, PermissionRecord
 from contract.pictures.limits import PictureSettings
 from tests.support.waiting import until
 from tests.wire.harness import HttpReply, Serving, Site, add_person, answer_well
@@ -73,22 +75,24 @@ async def test_everything_that_a_post_says_reaches_the_log(site: Site) -> None:
             group_name=None,
             import_mode=True,
             feature=[1, -0.5],
+            feature_model="network+1",
             ignore_exist=True,
             support_single_face=True,
             create_no_exit_permission=True,
             fiqa_level="high",
-            info={"name": "阿达", "type": 5, "permission_ids": ["a", "b"]},
+            info={"name": "阿达", "type": 5, "permission_ids": ["a", "b"], "valid_from": 5, "valid_until": 5.5},
         ),
     )
     assert reply.code == 200
     (request,) = site.requests
     assert isinstance(request, EnrolRequest)
     assert request.group_names is None, "the processor knows what it is when absent"
-    assert request.feature == (1.0, -0.5)
+    assert (request.feature, request.feature_model) == ((1.0, -0.5), "network+1")
     assert request.photo == site.picture
     assert (request.ignore_exist, request.support_single_face, request.create_no_exit_permission) == (True,) * 3
     assert request.quality_level == "high"
-    assert request.info == {"name": "阿达", "type": 5, "permission_ids": ["a", "b"]}
+    validity = {"valid_from": 5, "valid_until": 5.5}
+    assert request.info == {"name": "阿达", "type": 5, "permission_ids": ["a", "b"], **validity}
 
 
 async def test_a_feature_alone_enrols(site: Site) -> None:
@@ -114,7 +118,7 @@ async def test_a_put_changes_only_what_it_names(site: Site) -> None:
 
 async def test_a_put_with_a_photo_names_the_new_face(site: Site) -> None:
     reply = await site.users("PUT", enrolment(site))
-    assert reply.json["data"]["image_id"] == "1"
+    assert (reply.json["data"]["image_id"], reply.json["data"]["info"]["image_id"]) == ("666666-1",) * 2
 
 
 @pytest.mark.parametrize(
@@ -161,6 +165,13 @@ async def test_a_put_with_a_photo_names_the_new_face(site: Site) -> None:
         ({"info": {"permission_ids": [0]}}, 40091, "info.permission_ids"),
         ({"info": {"permission_ids": ["a,b"]}}, 40012, "info.permission_ids"),
         ({"info": {"free": "x" * 70_000}}, 40091, "info"),
+        ({"info": {"valid_from": "1"}}, 40091, "info.valid_from"),
+        ({"info": {"valid_from": True}}, 40091, "info.valid_from"),
+        ({"info": {"valid_until": -1}}, 40091, "info.valid_until"),
+        ({"info": {"valid_until": 1e11}}, 40091, "info.valid_until"),
+        ({"info": {"valid_from": 2, "valid_until": 1}}, 40091, "info.valid_until"),
+        ({"import_mode": True, "feature": [1.0], "feature_model": 1}, 40091, "feature_model"),
+        ({"import_mode": True, "feature": [1.0], "feature_model": "a" * 256}, 40091, "feature_model"),
     ],
 )
 async def test_a_field_against_the_rules_is_named(site: Site, fields: dict[str, Any], code: int, named: str) -> None:
@@ -239,7 +250,7 @@ async def test_a_get_lists_people_with_their_photos(site: Site) -> None:
     reply = await get(site)
     assert reply.code == 200
     assert reply.headers["x-gallery-version"] == "0"
-    info = {"type": 1, "permission_ids": ["0"], "image_id": "0"}
+    info = {"type": 1, "permission_ids": ["0"]}
     assert reply.json == {
         "data": {
             "identities_list": [
@@ -247,15 +258,16 @@ async def test_a_get_lists_people_with_their_photos(site: Site) -> None:
                     "identity_id": "7",
                     "group_name": ["default_group"],
                     "reg_photo": base64.b64encode(site.picture).decode(),
-                    "info": {"user_id": "7", "name": "7", **info},
+                    "info": {"user_id": "7", "name": "7", **info, "image_id": "7-0"},
                 },
                 {
                     "identity_id": "8",
                     "group_name": ["default_group"],
                     "reg_photo": "",
-                    "info": {"user_id": "8", "name": "8", **info},
+                    "info": {"user_id": "8", "name": "8", **info, "image_id": "8-0"},
                 },
-            ]
+            ],
+            "pagination": {"skip_num": 0, "limit": 10, "num_pages": 1, "total_count": 2},
         }
     }
 
@@ -273,6 +285,44 @@ async def test_a_get_is_paged_and_scoped(site: Site) -> None:
     assert await ids("?limit=&skip_num=&group_name=") == await ids("?")
 
 
+async def test_a_get_lists_those_who_meet_every_condition_of_the_query(site: Site) -> None:
+    staff, day = GroupRecord(group_id="g1", name="staff"), PermissionRecord(permission_id="p1", name="day")
+    site.people.site = site.people.site.put(staff).put(day)
+    for name, group, kind, permission in [
+        ("Ada", "g1", 1, "p1"),
+        ("adam", "g1", 3, "0"),
+        ("Bea", "g1", 3, "p1"),
+        ("ADA", "default_group", 1, "p1"),
+    ]:
+        await add_person(site, name)
+        info = {"name": name, "type": kind, "permission_ids": [permission]}
+        site.people.persons[name] = structs.replace(site.people.persons[name], group_ids=(group,), info=info)
+
+    async def found(query: str) -> tuple[list[str], int]:
+        data = (await get(site, query)).json["data"]
+        return [one["identity_id"] for one in data["identities_list"]], data["pagination"]["total_count"]
+
+    assert await found("?name=ada") == (["ADA", "Ada", "adam"], 3)
+    assert await found("?name=ada&limit=1&skip_num=1") == (["Ada"], 3)
+    assert await found("?group_name=staff&name=ada") == (["Ada", "adam"], 2)
+    assert await found("?permission_id=p1&group_name=staff") == (["Ada", "Bea"], 2)
+    assert await found("?type=3&permission_id=p1&group_name=staff&name=e") == (["Bea"], 1)
+    assert await found("?type=2") == ([], 0)
+    assert await found("?name=&type=&permission_id=") == (["ADA", "Ada", "Bea", "adam"], 4)
+
+
+async def test_a_page_names_its_place_in_the_whole_list(site: Site) -> None:
+    for number in range(21):
+        await add_person(site, f"{number:02}")
+
+    async def place(query: str) -> Any:
+        return (await get(site, query)).json["data"]["pagination"]
+
+    assert await place("") == {"skip_num": 0, "limit": 10, "num_pages": 3, "total_count": 21}
+    assert await place("?skip_num=40&limit=7") == {"skip_num": 40, "limit": 7, "num_pages": 3, "total_count": 21}
+    assert await place("?identity_id=07") == {"skip_num": 0, "limit": 10, "num_pages": 1, "total_count": 1}
+
+
 async def test_unknown_names_in_a_query_are_counted(site: Site) -> None:
     assert (await get(site, "?identity=7&page=1")).code == 200
     assert site.metric("picturematch_http_unknown_fields_total") == 2
@@ -286,6 +336,12 @@ async def test_unknown_names_in_a_query_are_counted(site: Site) -> None:
         ("?identity_id=a%2Fb", 40091),
         ("?identity_id=%00", 40091),
         ("?group_name=unknown", 40491),
+        ("?permission_id=unknown", 40491),
+        ("?permission_id=a,b", 40012),
+        ("?type=6", 40091),
+        ("?type=x", 40091),
+        ("?name=" + "a" * 256, 40091),
+        ("?name=%1b", 40091),
         ("?group_name=a,b", 40012),
         ("?limit=0", 40091),
         ("?limit=1001", 40091),

@@ -81,15 +81,17 @@ def test_a_jsonl_list_may_hold_features_and_info(tmp_path: Path) -> None:
     path = tmp_path / "list.jsonl"
     good = [
         {"identity_id": "1", "path": "a.jpg", "info": {"name": "Ann", "badge": 4}},
-        {"identity_id": "2", "feature": [0.5, 1, -2e-3], "type": 3, "path": None},
+        {"identity_id": "2", "feature": [0.5, 1, -2e-3], "type": 3, "path": None, "feature_model": "net+1"},
     ]
     bad = ["{", "[]", '{"identity_id": 3, "path": "x"}', '{"identity_id": "3"}', '{"identity_id":"3","feature":"0.5"}']
     bad += ['{"identity_id":"3","feature":[true]}', '{"identity_id":"3","path":["x"]}']
+    bad += ['{"identity_id":"3","feature":[1],"feature_model":2}']
     bad += ['{"identity_id":"3","path":"x","feature":[1]}', '{"identity_id":"3","path":"x","info":[]}']
     path.write_text("\n\n".join([*map(json.dumps, good), *bad]))
     first, second, *rest = find_entries(path)
     assert first == Entry("list.jsonl line 1", "1", photo=tmp_path / "a.jpg", info={"name": "Ann", "badge": 4})
-    assert second == Entry("list.jsonl line 3", "2", feature=(0.5, 1, -2e-3), info={"name": "2", "type": 3})
+    info = {"name": "2", "type": 3}
+    assert second == Entry("list.jsonl line 3", "2", feature=(0.5, 1, -2e-3), feature_model="net+1", info=info)
     assert len(rest) == len(bad)
     assert all(isinstance(e, Unusable) for e in rest)
     assert count_entries(path) == len(good) + len(bad)

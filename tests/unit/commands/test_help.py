@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from contract.kinds import EVENT_KINDS, STAGES
+from contract.kinds import ERASE_KIND, EVENT_KINDS, STAGES
 from picturematch.__main__ import cli
 from picturematch.settings import Settings
 from picturematch.settings_listing import list_settings
@@ -133,7 +133,7 @@ def choices(name: str, option: str) -> set[str]:
 
 
 def test_every_kind_of_event_and_every_stage_can_be_chosen() -> None:
-    assert choices("events", "kinds") == {*EVENT_KINDS, "people"}
+    assert choices("events", "kinds") == {*EVENT_KINDS, ERASE_KIND, "people"}
     assert choices("dead-letters list", "stage") == set(STAGES)
 
 

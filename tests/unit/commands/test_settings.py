@@ -42,6 +42,8 @@ def test_a_choice_in_a_settings_file_is_answered_as_well(tmp_path: Path) -> None
         ("MATCHING__TARGET_FPIR", "2", "`float` <= 0.5 - at `$.matching.target_fpir`"),
         ("MATCHING__SCORE", "raw", "unknown field `score` - at `$.matching`"),
         ("MATCHING", "raw", "at `$.matching`"),
+        ("MATCHING__TIME_ZONE", "Berlin", "time_zone must be an IANA name of a time zone, such as Europe/Berlin"),
+        ("MATCHING__MAX_INFO_BYTES", "65537", "at `$.matching.max_info_bytes`"),
         ("SCORE", "raw", "unknown field `score`"),
         ("KAFKA__BOOTSTRAP", "kafka:9092", "unknown field `bootstrap` - at `$.kafka`"),
         ("INGEST__API_KEYS", '["k"]', "at `$.ingest.api_keys[0]`"),

@@ -156,6 +156,16 @@ def test_a_device_that_has_the_same_key_is_replaced_and_keeps_its_id_and_its_dem
     assert device.liveness_floor == "liveness_rgb"
 
 
+def test_a_device_without_a_group_and_permission_has_those_that_always_exist_or_keeps_its_own():
+    devices = Devices()
+    devices.decide("create", door(device_id="d1"))
+    devices.decide("create", door(name="gate", group_id=None, permission_id=None))
+    assert (devices.only.name, devices.only.group_id, devices.only.permission_id) == ("gate", "g1", "p1")
+    new = Devices()
+    new.decide("create", door(group_id=None, permission_id=None))
+    assert (new.only.group_id, new.only.permission_id) == ("default_group", "0")
+
+
 def test_the_same_request_again_writes_nothing():
     devices = Devices()
     devices.decide("create", door(device_id="d1"))

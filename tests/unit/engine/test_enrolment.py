@@ -1,5 +1,6 @@
 """Who may be enrolled, changed and removed, and what the people topic gets for it."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from contract.errors import Code, Refusal
 from contract.messages import DeleteRequest, EnrolRequest
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference, photo_of
-from contract.people.site import Site
+from contract.people.site import GroupRecord, PermissionRecord, Site
 from engine.calls.delete import DeleteCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.people import ChangeDecision, Prepared, PreparedFace
@@ -56,20 +57,26 @@ class One:
     """The people, of whom one is known."""
 
     person: KnownPerson
-    count: int = 0
     unreadable: bool = False
     site: Site = field(default_factory=Site)
+    groups: Mapping[str, int] = field(default_factory=dict)
+
+    def members(self, group_id: str) -> int:
+        return self.groups.get(group_id, 0)
 
     def known(self, identity_id: str) -> KnownPerson:
         return self.person
+
+    def everybody(self) -> Iterator[PersonRecord]:
+        yield from () if self.person.record is None else (self.person.record,)
 
     def hidden_keys(self, identity_id: str) -> tuple[bytes, ...]:
         return ()
 
 
-def decide(asked, face=None, person=None, vectors=None, count=0, policy=None) -> ChangeDecision:
+def decide(asked, face=None, person=None, vectors=None, policy=None, **now: Any) -> ChangeDecision:
     given = context(policy, replace(MODELS, identities=(("embedder", "model+1"),)))
-    return EnrolCall().decide(asked, Prepared(face), One(known(person, vectors), count), given)
+    return EnrolCall().decide(asked, Prepared(face), One(known(person, vectors), **now), given)
 
 
 def refusal_of(*args: Any, **kwargs: Any) -> Refusal:
@@ -94,7 +101,7 @@ def test_a_new_person_gets_photo_face_and_person_in_that_order():
     assert keys(decision) == [("photo/p/0", False), ("face/p/0/model%2B1", False), ("person/p", False)]
     assert decision.outcome == "enrolled"
     assert decision.answer.info == {"type": 1, "permission_ids": ["0"], "name": "N"}
-    assert decision.answer.image_id == "0"
+    assert decision.answer.image_id == "p-0"
 
 
 def test_a_face_record_holds_the_unit_vector_and_its_model():
@@ -136,7 +143,7 @@ def test_a_second_photo_adds_a_face():
 def test_the_same_face_sent_again_is_not_added_twice():
     decision = decide(request(ignore_exist=True), prepared(1), enrolled(0), {0: unit(1)})
     assert keys(decision) == [("person/p", False)]
-    assert decision.answer.image_id == "0"
+    assert decision.answer.image_id == "p-0"
 
 
 def test_support_single_face_drops_the_older_ones():
@@ -168,17 +175,97 @@ def test_a_change_without_a_photo_keeps_the_faces_and_merges_the_info():
     assert changed.info == {"type": 1, "permission_ids": ["0"], "name": "new", "floor": 3}
 
 
-def test_changes_do_not_add_up_to_facts_without_end():
-    facts = {f"a{n}": "x" * 1000 for n in range(200)}
-    assert decide(request(update=True, info=facts), None, enrolled(0)).outcome == "updated"
-    more = {f"b{n}": "x" * 1000 for n in range(200)}
-    assert refusal_of(request(update=True, info=more), None, enrolled(0, **facts)).code is Code.PARAM_ERROR
+def info_of(size: int) -> dict[str, Any]:
+    """The info of a new person that has that many bytes of JSON."""
+    rest = len(msgspec.json.encode({"type": 1, "permission_ids": ["0"], "a": ""}))
+    return {"a": "x" * (size - rest)}
+
+
+def test_the_info_of_a_person_has_a_bounded_size_however_many_calls_add_to_it():
+    policy = Policy(max_info_bytes=4096)
+    assert decide(request(info=info_of(4096)), prepared(1), policy=policy).outcome == "enrolled"
+    refusal = refusal_of(request(info=info_of(4097)), prepared(1), policy=policy)
+    assert refusal.code is Code.PARAM_ERROR
+    assert refusal.message == "info would have 4097 bytes as JSON; at most 4096 are allowed"
+    more = request(update=True, info={"b": 1})
+    assert refusal_of(more, None, enrolled(0, **info_of(4096)), policy=policy).code is Code.PARAM_ERROR
+
+
+def test_a_person_with_a_larger_info_than_the_limit_may_be_changed_as_long_as_it_does_not_grow():
+    policy, large = Policy(max_info_bytes=4096), enrolled(0, **info_of(5000))
+    assert decide(request(update=True, info={"a": "x" * 4500}), None, large, policy=policy).outcome == "updated"
+    assert decide(request(update=True), prepared(2), large, policy=policy).outcome == "updated"
+
+
+SITE = Site().put(GroupRecord(group_id="g1", name="staff")).put(GroupRecord(group_id="g2", name="guests"))
+
+
+def test_somebody_new_is_in_the_groups_of_the_request_by_id():
+    decision = decide(request(group_names=("staff", "default_group")), prepared(1), site=SITE)
+    assert person_of(decision).group_ids == ("g1", "default_group")
+    assert decision.answer.group_names == ("staff", "default_group")
+
+
+def test_a_post_for_somebody_who_exists_adds_groups_and_a_put_keeps_them():
+    again = request(ignore_exist=True, group_names=("guests", "staff"))
+    person = msgspec.structs.replace(enrolled(0), group_ids=("g1", "gone"))
+    decision = decide(again, None, person, site=SITE)
+    assert person_of(decision).group_ids == ("g1", "gone", "g2")
+    assert decision.answer.group_names == ("staff", "guests"), "a group that was deleted is not named"
+    assert person_of(decide(request(update=True), None, person, site=SITE)).group_ids == ("g1", "gone")
 
 
 def test_a_full_group_takes_nobody_new_but_still_changes_those_it_has():
-    policy = Policy(max_people=1)
-    assert refusal_of(request(), prepared(1), count=1, policy=policy).code is Code.GROUP_LEN_ERROR
-    assert decide(request(update=True), prepared(1), enrolled(0), count=1, policy=policy).outcome == "updated"
+    now: dict[str, Any] = {"policy": Policy(max_people=2), "groups": {"default_group": 2, "g1": 1}, "site": SITE}
+    assert refusal_of(request(), prepared(1), **now).code is Code.GROUP_LEN_ERROR
+    assert decide(request(update=True), prepared(1), enrolled(0), **now).outcome == "updated"
+    assert decide(request(group_names=("staff",)), prepared(1), **now).outcome == "enrolled"
+    both = request(group_names=("staff", "default_group"))
+    assert refusal_of(both, prepared(1), **now).code is Code.GROUP_LEN_ERROR
+    joins = request(ignore_exist=True, group_names=("guests",))
+    assert decide(joins, None, enrolled(0), **now).outcome == "updated"
+    assert refusal_of(joins, None, enrolled(0), **{**now, "groups": {"g2": 2}}).code is Code.GROUP_LEN_ERROR
+
+
+def test_unknown_permissions_are_refused_by_name_or_created_with_the_person():
+    info = {"permission_ids": ["0", "day", "night"]}
+    refusal = refusal_of(request(info=info), prepared(1))
+    assert refusal.code is Code.PARAM_ERROR
+    assert "day, night" in refusal.message
+
+    decision = decide(request(info=info, create_no_exit_permission=True), prepared(1))
+    assert keys(decision)[2:] == [("permission/day", False), ("permission/night", False), ("person/p", False)]
+    created = decision.site.permissions["day"]
+    assert (created.permission_id, created.name) == ("day", "day")
+    again = decide(request(info=info), prepared(1), site=decision.site)
+    assert (again.outcome, again.site) == ("enrolled", None)
+
+
+def test_a_change_may_keep_permissions_that_were_deleted_but_name_none():
+    person = enrolled(0, permission_ids=["gone"])
+    assert decide(request(update=True, info={"room": 1}), None, person).outcome == "updated"
+    again = request(update=True, info={"permission_ids": ["gone"]})
+    assert refusal_of(again, None, person).code is Code.PARAM_ERROR
+
+
+def test_an_unknown_id_that_is_the_name_of_a_permission_is_refused_instead_of_created():
+    site = Site().put(PermissionRecord(permission_id="p1", name="day"))
+    wanted = request(info={"permission_ids": ["day"]}, create_no_exit_permission=True)
+    assert refusal_of(wanted, prepared(1), site=site).code is Code.GROUP_NAME_ERROR
+
+
+def test_no_more_permissions_are_created_than_allowed_and_none_that_a_deletion_took_from_people():
+    wanted = request(info={"permission_ids": ["day", "night"]}, create_no_exit_permission=True)
+    assert refusal_of(wanted, prepared(1), policy=Policy(max_permissions=2)).code is Code.GROUP_LEN_ERROR
+    assert decide(wanted, prepared(1), policy=Policy(max_permissions=3)).outcome == "enrolled"
+    wanted = request(update=True, info={"permission_ids": ["gone"]}, create_no_exit_permission=True)
+    assert refusal_of(wanted, None, enrolled(0, permission_ids=["gone"])).code is Code.GROUP_NAME_ERROR
+
+
+def test_a_validity_that_a_change_would_turn_round_is_refused():
+    person = enrolled(0, valid_from=1000)
+    assert refusal_of(request(update=True, info={"valid_until": 999}), None, person).code is Code.PARAM_ERROR
+    assert decide(request(update=True, info={"valid_until": 1000}), None, person).outcome == "updated"
 
 
 def test_a_person_has_a_bounded_number_of_faces():
@@ -207,11 +294,11 @@ def test_somebody_is_enrolled_without_a_photo_only_where_the_request_says_so():
 
 
 def test_a_change_without_a_photo_names_the_face_that_was_added_last():
-    assert decide(request(update=True), None, enrolled(0, 3)).answer.image_id == "3"
+    assert decide(request(update=True), None, enrolled(0, 3)).answer.image_id == "p-3"
 
 
 def test_people_of_whom_a_record_cannot_be_read_are_not_changed():
-    decision = EnrolCall().decide(request(), Prepared(prepared(1)), One(KnownPerson(), 0, True), context())
+    decision = EnrolCall().decide(request(), Prepared(prepared(1)), One(KnownPerson(), unreadable=True), context())
     assert decision.refusal.code is Code.OVERLOADED
     assert decision.outcome == "refused"
 
@@ -232,9 +319,13 @@ def test_a_deletion_removes_person_faces_and_photos():
     assert nobody.refusal.code is Code.ID_NOT_FOUND
 
 
+def imported(feature: tuple[float, ...], policy: Policy | None = None, **fields: Any) -> Prepared:
+    named = {"feature_model": MODELS.embedder_identity, **fields}
+    return EnrolCall().prepare(request(feature=feature, **named), context(policy))
+
+
 def test_an_imported_feature_is_brought_to_unit_length():
-    ready = EnrolCall().prepare(request(feature=tuple(7.0 * unit(1))), context())
-    np.testing.assert_allclose(ready.face.vector, unit(1), atol=1e-6)
+    np.testing.assert_allclose(imported(tuple(7.0 * unit(1))).face.vector, unit(1), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -243,8 +334,19 @@ def test_an_imported_feature_is_brought_to_unit_length():
     ids=["empty", "all zero", "too long", "overflowing", "vanishing"],
 )
 def test_a_feature_that_is_no_direction_is_refused(feature):
-    ready = EnrolCall().prepare(request(feature=feature), context())
-    assert ready.refusal.code is Code.BAD_FEATURE_ERROR
+    refusal = imported(feature).refusal
+    assert refusal.code is Code.BAD_FEATURE_ERROR
+    assert "feature_model" not in refusal.message
+
+
+@pytest.mark.parametrize("feature_model", [None, "another network"])
+def test_a_feature_of_no_named_or_another_network_is_refused_with_the_name_of_ours(feature_model):
+    refusal = imported(tuple(unit(1)), feature_model=feature_model).refusal
+    assert refusal.code is Code.BAD_FEATURE_ERROR
+    assert MODELS.embedder_identity in refusal.message
+    trusting = Policy(trust_unnamed_features=True)
+    ready = imported(tuple(unit(1)), trusting, feature_model=feature_model)
+    assert (ready.refusal is None) is (feature_model is None), "a name is never ignored"
 
 
 def test_the_event_of_an_enrolment_tells_how_good_the_photo_is():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from contract.messages import encode
 from contract.people.keys import face_key, person_key
+from contract.people.listing import ListedPage, PeopleFilter
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
 from engine.gallery.exact import ExactGallery, ExactIndex
 from engine.gallery.people import People
@@ -172,12 +173,13 @@ def test_pages_come_in_order_of_identity_and_do_not_overlap(topic):
     for seed in (3, 1, 2, 5, 4):
         topic.enrol(f"p{seed}", seed)
     topic.write((person_key("p2"), None))
-    ids = [p.identity_id for skip in (0, 2, 4) for p in topic.people.page("default_group", skip, 2)]
+    group = PeopleFilter("default_group")
+    ids = [p.identity_id for skip in (0, 2, 4) for p in topic.people.page(group, skip, 2).people]
     assert ids == ["p1", "p3", "p4", "p5"]
-    assert topic.people.page("no such group", 0, 10) == []
+    assert topic.people.page(PeopleFilter("no such group"), 0, 10) == ListedPage([], 0)
     topic.enrol("p2", 2)
     topic.enrol("p6", 6)
-    assert [p.identity_id for p in topic.people.page(None, 0, 10)] == ["p1", "p2", "p3", "p4", "p5", "p6"]
+    assert [p.identity_id for p in topic.people.page(PeopleFilter(), 0, 10).people] == [f"p{n}" for n in range(1, 7)]
 
 
 def test_an_identity_may_hold_slashes(topic):

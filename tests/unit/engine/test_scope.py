@@ -73,6 +73,66 @@ def test_a_device_that_sends_no_pictures_has_no_matches():
     assert refused.value.code is Code.DEVICE_ID_NOT_FOUND
 
 
+UNTRUSTED = Policy(device_names_scope=False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "policy", "scope", "names"),
+    [
+        ({}, Policy(), Scope(None, "p1"), ("", "day")),
+        ({}, UNTRUSTED, Scope("g1", "p1"), ("staff", "day")),
+        ({"device_ip": "10.9.9.9"}, Policy(), Scope("default_group", "0"), ("default_group", "0")),
+        ({"device_ip": None}, Policy(), Scope("default_group", "0"), ("default_group", "0")),
+        ({"device_ip": None, "permission_name": "day"}, Policy(), Scope(None, "p1"), ("", "day")),
+        ({"permission_name": "0"}, Policy(), Scope(None, "0"), ("", "0")),
+        ({"group_name": "default_group"}, Policy(), Scope("default_group", "p1"), ("default_group", "day")),
+        (
+            {"group_name": "default_group", "permission_name": "0"},
+            Policy(),
+            Scope("default_group", "0"),
+            ("default_group", "0"),
+        ),
+    ],
+)
+def test_a_search_by_permission_has_the_named_permission_or_that_of_its_device(fields, policy, scope, names):
+    found = resolve_scope(asked(by_permission=True, **fields), SITE, policy)
+    assert found.scope == scope
+    assert (found.group_name, found.permission_name) == names
+
+
+@pytest.mark.parametrize(
+    ("fields", "policy", "code"),
+    [
+        ({"permission_name": "night"}, Policy(), Code.GROUP_NAME_ERROR),
+        ({"group_name": "nowhere"}, Policy(), Code.GROUP_NAME_ERROR),
+        ({"permission_name": "day"}, UNTRUSTED, Code.PARAM_ERROR),
+        ({"group_name": "default_group"}, UNTRUSTED, Code.PARAM_ERROR),
+        ({"device_ip": "10.9.9.9"}, Policy(unknown_device="reject"), Code.DEVICE_ID_NOT_FOUND),
+        ({"device_ip": None}, Policy(unknown_device="reject"), Code.DEVICE_ID_NOT_FOUND),
+    ],
+)
+def test_a_search_by_permission_never_falls_back_to_a_wider_scope(fields, policy, code):
+    with pytest.raises(Refused) as refused:
+        resolve_scope(asked(by_permission=True, **fields), SITE, policy)
+    assert refused.value.code is code
+
+
+def test_a_search_by_permission_finds_people_of_every_group_and_of_none():
+    enrolled = Enrolled()
+    enrolled.people.site = SITE
+    enrolled.enrol("staff", 1, group_names=("staff",), info={"permission_ids": ["p1"]})
+    enrolled.enrol("default", 2, info={"permission_ids": ["p1"]})
+    enrolled.enrol("without", 3, group_names=("staff",))
+    snapshot, given = enrolled.people.snapshot(), context(Policy(threshold=0.9))
+
+    def found(seed: int, **fields: Any) -> tuple[str, str]:
+        answer, event = outcome_of(MatchCall(), asked(photo(seed), by_permission=True, **fields), snapshot, given)
+        return answer.identity_id, event.scope.group_name
+
+    assert [found(seed) for seed in (1, 2, 3)] == [("staff", ""), ("default", ""), ("", "")]
+    assert found(1, group_name="default_group") == ("", "default_group")
+
+
 @pytest.mark.parametrize("gone", [SiteKey("group", "g1"), SiteKey("permission", "p1")], ids=lambda key: key.kind)
 def test_a_device_whose_group_or_permission_was_deleted_finds_nobody(gone):
     with pytest.raises(Refused) as refused:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingest.peer import UNKNOWN, address_of, client_of, is_within, networks, peer_key
+from ingest.peer import UNKNOWN, address_of, client_of, is_encrypted, is_within, networks, peer_key
 from ingest.settings import IngestSettings
 
 TRUSTED = networks(["10.0.0.0/8", "fd00::/8"])
@@ -116,3 +116,39 @@ def test_ipv6_peers_are_told_apart_by_64_bits() -> None:
 def test_a_proxy_that_is_no_network_is_refused_by_name(text: str) -> None:
     with pytest.raises(ValueError, match=r"trusted_proxies: .* is neither an address nor a network"):
         IngestSettings(trusted_proxies=(text,))
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "proto", "over_tls", "over_plain"),
+    [
+        ((), (), True, False),
+        ((), ("https",), True, True),
+        ((), ("HTTPS",), True, True),
+        ((), ("http",), False, False),
+        ((), ("https, http",), False, False),
+        ((), ("http, https",), False, False),
+        ((), ("https", "http"), False, False),
+        ((), ("",), False, False),
+        ((), ("https,",), False, False),
+        (("for=192.0.2.1",), (), True, False),
+        (("for=192.0.2.1;proto=https",), (), True, True),
+        (('for=192.0.2.1;Proto="https"',), (), True, True),
+        (("for=6.6.6.6;proto=https, for=192.0.2.1",), (), False, False),
+        (("for=6.6.6.6;proto=https, for=192.0.2.1;proto=http",), (), False, False),
+        (("for=6.6.6.6;proto=https", "for=192.0.2.1;proto=https"), (), True, True),
+        (('garbage", for=192.0.2.1;proto=http',), (), False, False),
+        (("for=192.0.2.1;proto=https",), ("http",), False, False),
+        (("for=192.0.2.1",), ("https",), True, True),
+    ],
+)
+def test_a_trusted_proxy_reports_whether_the_client_used_tls(
+    forwarded: tuple[str, ...], proto: tuple[str, ...], over_tls: bool, over_plain: bool
+) -> None:
+    assert is_encrypted(PROXY, True, forwarded, proto, TRUSTED) is over_tls
+    assert is_encrypted(PROXY, False, forwarded, proto, TRUSTED) is over_plain
+
+
+@pytest.mark.parametrize("connected", ["192.0.2.9", "", None])
+def test_nobody_else_can_claim_that_a_call_came_over_tls(connected: str | None) -> None:
+    assert not is_encrypted(connected, False, ("for=1.2.3.4;proto=https",), ("https",), TRUSTED)
+    assert is_encrypted(connected, True, ("for=1.2.3.4;proto=http",), ("http",), TRUSTED)

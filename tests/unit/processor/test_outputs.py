@@ -7,11 +7,22 @@ import numpy as np
 import pytest
 
 from broker.port import Record
-from contract.events import decode_event
+from contract.audit import MOST_OBJECTS, Actor, ChangeRecord, decode_audit, objects_of
+from contract.errors import Code, Refusal
+from contract.events import ErrorInfo, decode_event
 from contract.evidence import decode_evidence
-from contract.messages import CompareRequest, FiqaRequest, MatchRequest, decode_reply
+from contract.messages import (
+    CompareRequest,
+    DeleteRequest,
+    EnrolRequest,
+    FiqaRequest,
+    MatchRequest,
+    MembersRequest,
+    decode_reply,
+)
 from contract.topics import Topics
 from engine.calls import call_of
+from engine.calls.people import ChangeDecision
 from engine.context import Contexts
 from engine.policy import Policy
 from processor import processing
@@ -160,3 +171,57 @@ def test_digests_that_were_computed_in_a_matching_thread_are_not_computed_again(
 
     assert hashed == []
     assert decode_event(emission.records[0].value or b"").request.sha256 == "ab" * 32
+
+
+def administered(actor: Actor | None, request: Any = None, **decided: Any) -> Emission:
+    """What follows from an administrative request, by default the deletion of somebody unknown."""
+    request = request or DeleteRequest(request_id="r1", identity_id="p1", received_time_s=1.0)
+    call = call_of(request)
+    decision = ChangeDecision(**{"outcome": "refused", "refusal": Refusal(Code.ID_NOT_FOUND, "nobody"), **decided})
+    record = Record(TOPICS.admin, 0, 0, 0, b"k", b"")
+    envelope = Envelope("r1", ReplyAddress(TOPICS.replies, 0, b"i"), None, 0, actor=actor)
+    return emitter_of().of(Processed(record, envelope, call, request, context(), decision), decision, 5)
+
+
+def test_an_administrative_request_leaves_an_audit_record_beside_its_event() -> None:
+    emission = administered(Actor(name="office", role="operator", peer="10.0.0.9", key_id="k1"))
+
+    assert [record.topic for record in emission.records] == [TOPICS.events, TOPICS.replies, TOPICS.audit]
+    audit = emission.records[-1]
+    assert (audit.key, audit.partition) == (b"office", 0)
+    assert decode_audit(audit.value or b"") == ChangeRecord(
+        request_id="r1",
+        actor="office",
+        role="operator",
+        peer="10.0.0.9",
+        key_id="k1",
+        kind="delete",
+        action="delete",
+        objects=("p1",),
+        objects_total=1,
+        outcome="refused",
+        error=ErrorInfo(code=40401, status="ID_NOT_FOUND", message="nobody"),
+        time=2.0,
+        received_time=1.0,
+        gallery_version=5,
+    )
+
+
+def test_a_request_whose_caller_nobody_wrote_down_has_an_unknown_actor_and_a_query_leaves_no_audit_record() -> None:
+    audit = decode_audit(administered(None).records[-1].value or b"")
+    assert isinstance(audit, ChangeRecord)
+    assert (audit.actor, audit.role, audit.peer) == ("unknown", None, "unknown")
+    assert TOPICS.audit not in [record.topic for record in emitted("match").records]
+
+
+def test_an_audit_record_names_some_objects_and_counts_all_and_contains_no_picture_and_no_feature() -> None:
+    many = tuple(f"p{number}" for number in range(MOST_OBJECTS + 5))
+    members = MembersRequest(request_id="r1", received_time_s=1.0, action="add", group_name="staff", identity_ids=many)
+    assert (objects_of(members)[:2], len(objects_of(members))) == (("staff", "p0"), MOST_OBJECTS + 6)
+    enrolment = EnrolRequest(
+        request_id="r1", identity_id="p1", received_time_s=1.0, photo=b"JPEGDATA", feature=(0.123456,), info={"a": "b"}
+    )
+    audit = administered(None, enrolment).records[-1].value or b""
+    assert b"JPEGDATA" not in audit
+    assert b"0.123456" not in audit
+    assert b'"objects":["p1"]' in audit

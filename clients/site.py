@@ -1,0 +1,132 @@
+"""The calls about people, groups, permissions and devices of a running server, as commands need them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from clients.errors import CannotRun
+from clients.http import Client, NoAnswer
+from contract.http import DEVICES_PATH, GROUP_IDS_PATH, PERMISSION_IDS_PATH, USERS_PATH
+
+PAGE = 500
+"""The number of people or groups that one call lists."""
+
+Fields = Mapping[str, Any]
+Kind = Literal["group", "permission"]
+
+_LISTS: Mapping[Kind, str] = {"group": GROUP_IDS_PATH, "permission": PERMISSION_IDS_PATH}
+
+
+@dataclass(frozen=True, slots=True)
+class PeoplePage:
+    """Some people of a list, as the server describes them, and the number of people in the whole list."""
+
+    people: Sequence[Fields]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A group or permission. `info` includes the name and the description."""
+
+    id: str
+    info: Fields
+
+    @classmethod
+    def of(cls, entry: Fields) -> Self:
+        """Return the object that an entry of a list describes."""
+        return cls(str(entry["_id"]), entry["info"])
+
+    @property
+    def name(self) -> str:
+        """The name, which is unique."""
+        return str(self.info["name"])
+
+    @property
+    def description(self) -> str:
+        """The description; empty where there is none."""
+        return str(self.info.get("description") or "")
+
+
+class SiteCalls:
+    """The calls of one entered client.
+
+    Every method raises:
+        CannotRun: the server refuses the call (the message is the server's), there is no answer, or the answer is none
+            of a PictureMatch server.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def send(self, method: str, call: str, fields: Fields) -> Fields:
+        """Make a call and return the whole answer. Fields that are None are not sent."""
+        given = {name: value for name, value in fields.items() if value is not None}
+        try:
+            answer = await self._client.send(method, call, given)
+        except NoAnswer as error:
+            raise error.final() from error
+        if answer.http_status != 200 or answer.code is not None:
+            raise CannotRun(answer.error_text)
+        if "data" not in answer.fields:
+            raise CannotRun(f"{self._client.url} did not answer as a PictureMatch server does; check the URL")
+        return answer.fields
+
+    async def named(self, kind: Kind, text: str | None = None, *, exact: bool = False) -> list[Named]:
+        """Return the groups or permissions, in the order of their names; `text`: those whose name contains it.
+
+        `exact`: those whose name is `text`, which are one or none.
+        """
+        found: list[Named] = []
+        while True:
+            fields = {"info.name": text, "exact": exact or None, "skip_num": len(found), "limit": PAGE}
+            page = await self.send("GET", _LISTS[kind], fields)
+            found += map(Named.of, page["data"])
+            if not page["data"] or len(found) >= page.get("pagination", {}).get("total_count", 0):
+                return found
+
+    async def one(self, kind: Kind, name: str) -> Named:
+        """Return the group or permission with that name, or else with that id."""
+        exact = await self.named(kind, name, exact=True)
+        found = exact or [each for each in await self.named(kind) if each.id == name]
+        if not found:
+            raise CannotRun(f"no {kind} has the name or the id {name}; see `picturematch {kind}s list`")
+        return found[0]
+
+    async def ids(self, kind: Kind, names: Sequence[str]) -> list[str]:
+        """Return the ids of the groups or permissions with these names or ids, in this order."""
+        return [(await self.one(kind, name)).id for name in names]
+
+    async def people(self, wanted: Fields, most: int | None) -> AsyncIterator[PeoplePage]:
+        """Yield the wanted people without photos, in pages, in the order of their identity_id; at most `most` people.
+
+        `wanted`: the fields of the call that select people.
+        """
+        skip = 0
+        while most is None or skip < most:
+            limit = PAGE if most is None else min(PAGE, most - skip)
+            fields = {**wanted, "need_bring_pic": False, "skip_num": skip, "limit": limit}
+            data = (await self.send("GET", USERS_PATH, fields))["data"]
+            people = data["identities_list"]
+            skip += len(people)
+            total = data["pagination"]["total_count"]
+            yield PeoplePage(people, total)
+            if not people or skip >= total:
+                return
+
+    async def person(self, identity_id: str) -> Fields:
+        """Return the person with that id, without photo."""
+        data = (await self.send("GET", USERS_PATH, {"identity_id": identity_id, "need_bring_pic": False}))["data"]
+        person: Fields = data["identities_list"][0]
+        return person
+
+    async def devices(self) -> list[Fields]:
+        """Return all devices."""
+        return list((await self.send("GET", DEVICES_PATH, {}))["data"]["devices_list"])
+
+    async def device_at(self, address: str) -> Fields:
+        """Return the device with that address (device_key)."""
+        for device in await self.devices():
+            if device["device_key"] == address:
+                return device
+        raise CannotRun(f"no device has the address {address}; `picturematch devices add` registers one")

@@ -1,0 +1,148 @@
+"""Erases a person: through the server, then in the log, as far as the log can erase single records.
+
+The embedded log overwrites the person's records in place, and leaves nothing of them in its file or WAL. Kafka cannot
+change or remove single records: they stay until retention or compaction removes them.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from uuid import uuid4
+
+from broker.embedded import Erasure, file_erasure, in_use, refused
+from broker.kafka import latest_removal_ms
+from broker.ordered import read_merged
+from broker.port import Broker, NewRecord, Start, TopicSpec
+from clients.http import ask
+from contract.errors import Code
+from contract.events import Event, RequestPlace, encode_event
+from contract.http import USERS_PATH
+from contract.kinds import ERASE_KIND
+from picturematch.erasure_report import Kept, Line, report
+from picturematch.opening import open_broker
+from picturematch.options import UserError, ca_file
+from picturematch.settings import Settings
+from picturematch.traces import Found, Traces
+
+_BATCH = 100
+_SETTLE_S = 1.0
+"""Matches that were under way while the person was deleted have their events after this time."""
+_SERVER_TAKES_S = 120.0
+_LOOK_AGAIN_S = 0.1
+
+
+async def erase_person(settings: Settings, identity_id: str, url: str, api_key: str | None) -> list[Line]:
+    """Delete the person through the server at `url`, then erase the person's records; return the report.
+
+    Raises:
+        OperatorError: the server refuses the deletion or cannot be reached, it uses another log than `settings` name,
+            or the log cannot be read; the person may be deleted already, and the command can be run again.
+    """
+    deleted = await _delete(identity_id, url, api_key)
+    await asyncio.sleep(_SETTLE_S)
+    async with open_broker(settings, "guest") as log:
+        traces = await _traces(log, settings, identity_id)
+        if traces.enrolled:
+            raise UserError(
+                f"the person is still enrolled in the log that the settings name ({_place(settings)}), so the server at"
+                f" {url} uses another log: give the --data-folder or --broker of that server"
+            )
+        note = _note(traces, settings)
+        if settings.kafka_config is not None:
+            await log.append([note])
+    if settings.kafka_config is None:
+        await _erase_in_folder(settings.data_folder, _erasable(traces, settings), note)
+    replaced = sorted(str(path) for path in settings.data_folder.glob("replaced-*"))
+    embedded = settings.kafka_config is None
+    kept = Kept(embedded, _until_s(traces, settings.topic_specs, embedded=embedded))
+    return list(report(traces, settings.topics, kept, deleted, replaced if embedded else ()))
+
+
+async def _delete(identity_id: str, url: str, api_key: str | None) -> bool:
+    """Delete the person by a call; return False where nobody is enrolled under the id."""
+    answer = await ask(url, api_key, USERS_PATH, {"identity_id": identity_id}, method="DELETE", ca_file=ca_file())
+    if answer.code == Code.ID_NOT_FOUND:
+        return False
+    if answer.http_status != 200:
+        raise UserError(answer.error_text)
+    return True
+
+
+async def _traces(log: Broker, settings: Settings, identity_id: str) -> Traces:
+    traces = Traces(identity_id, settings.topics)
+    for topic in traces.order:
+        ends = dict(await log.end_offsets(topic))
+        async with aclosing(read_merged(log, topic, Start.EARLIEST, ends, batch=_BATCH)) as batches:
+            async for records in batches:
+                traces.take(records)
+    for place in traces.requests:
+        record = await log.read_at(place)
+        traces.take([] if record is None else [record])
+    return traces
+
+
+def _erasable(traces: Traces, settings: Settings) -> list[tuple[str, Found]]:
+    """Return the topics with records to erase; the events stay, because they contain no picture and no embedding."""
+    return [(topic, found) for topic, found in traces.by_topic.items() if topic != settings.topics.events]
+
+
+def _note(traces: Traces, settings: Settings) -> NewRecord:
+    """Return the event that records the erasure; its request is that of the person's deletion."""
+    now_s = time.time()
+    people = RequestPlace(topic=settings.topics.people, partition=0, offset=traces.version)
+    event = Event(
+        id=str(uuid4()),
+        kind=ERASE_KIND,
+        outcome="erased",
+        identity_id=traces.identity_id,
+        compare_time=now_s,
+        received_time=now_s,
+        processed_time=now_s,
+        request=traces.deletion.request if traces.deletion else people,
+        gallery_version=traces.version,
+        models={},
+    )
+    return NewRecord(settings.topics.events, event.id.encode(), encode_event(event))
+
+
+async def _erase_in_folder(folder: Path, topics: Sequence[tuple[str, Found]], note: NewRecord) -> None:
+    """Let the server that owns the folder erase the records, and wait until it has done so."""
+    places = tuple(place for _, found in topics for place in found.places)
+    if not places:
+        return
+    path = await asyncio.to_thread(file_erasure, folder, Erasure(places, note), secrets.token_hex(8))
+    ends_s = time.monotonic() + _SERVER_TAKES_S
+    while path.exists():
+        stopped, late = not in_use(folder), time.monotonic() > ends_s
+        if stopped or late:
+            reason = "has stopped" if stopped else f"has not erased the records within {_SERVER_TAKES_S:g} s"
+            raise UserError(
+                f"the person is deleted, but the server on {folder} {reason}: it erases the person's records as soon as"
+                " it can, at the latest when it is started again; see its log lines"
+            )
+        await asyncio.sleep(_LOOK_AGAIN_S)
+    if refused(path).exists():
+        raise UserError(f"the server on {folder} could not read {refused(path)}: run the command of the same version")
+
+
+def _until_s(traces: Traces, specs: Sequence[TopicSpec], *, embedded: bool) -> Mapping[str, float]:
+    """Return when each topic's records about the person are removed at the latest, in epoch seconds.
+
+    In a compacted topic, records are removed after the deletion, which was now; pictures of requests in which the
+    person was not recognised may be as young as now.
+    """
+    now_ms = int(time.time() * 1000)
+    until: dict[str, float] = {}
+    for spec in specs:
+        found = traces.by_topic.get(spec.name)
+        newest_ms = now_ms if spec.compacted or found is None else found.newest_ms
+        kept_ms = newest_ms + (spec.retention_ms or 0) if embedded else latest_removal_ms(spec, newest_ms)
+        until[spec.name] = kept_ms / 1000
+    return until
+
+
+def _place(settings: Settings) -> str:
+    return str(settings.data_folder) if settings.kafka_config is None else settings.broker

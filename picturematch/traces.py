@@ -1,0 +1,151 @@
+"""Finds the records of the log that are about one person. Pure: records in, places out."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from broker.port import Position, Record
+from contract.events import Event, decode_event
+from contract.evidence import decode_evidence
+from contract.messages import (
+    DeadLetter,
+    EnrolRequest,
+    MatchAnswer,
+    PersonAnswer,
+    decode_dead_letter,
+    decode_reply,
+    decode_request,
+)
+from contract.people.keys import NotReadable, PersonKey, parse_key, person_of
+from contract.topics import Topics
+
+
+@dataclass(slots=True)
+class Found:
+    """The places of records of one topic, and the time at which the newest of them was written (epoch ms)."""
+
+    places: list[Position] = field(default_factory=list)
+    newest_ms: int = 0
+
+    def add(self, record: Record) -> None:
+        """Add the place of a record."""
+        self.places.append(record.position)
+        self.newest_ms = max(self.newest_ms, record.timestamp_ms)
+
+
+class Traces:
+    """What the records of the log contain about a person.
+
+    The events must be taken before the evidence and the dead letters, because they name the requests in which the
+    person was recognised. `requests` are the places of these requests; the caller reads those that still exist, and
+    takes them. `by_topic`: the name of a topic -> its records about the person. `similar`: evidence about other faces
+    that names the person as a less similar candidate. `enrolled`: whether the person still has a record. `version`: the
+    gallery version up to which the people were read.
+    """
+
+    def __init__(self, identity_id: str, topics: Topics) -> None:
+        self.identity_id = identity_id
+        self.by_topic: dict[str, Found] = {}
+        self.similar = Found()
+        self.requests: dict[Position, str] = {}
+        self.deletion: Event | None = None
+        self.enrolled = False
+        self.version = 0
+        self._named: set[bytes] = set()
+        self._topics = topics
+        self._is_trace: Mapping[str, Callable[[Record], bool]] = {
+            topics.events: self._in_event,
+            topics.requests: self._in_request,
+            topics.admin: self._in_admin,
+            topics.replies: self._in_reply,
+            topics.evidence: self._in_evidence,
+            topics.dead_letters: self._in_dead_letter,
+            topics.people: self._in_people,
+            topics.photos: self._in_photos,
+        }
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The topics to read from their beginning, in this order; the requests are read by their places instead."""
+        return tuple(topic for topic in self._is_trace if topic != self._topics.requests)
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Take the next records of a topic. Damaged records, and records of unknown form, count as unrelated."""
+        for record in records:
+            if self._is_trace[record.topic](record) and not record.erased:
+                self.by_topic.setdefault(record.topic, Found()).add(record)
+
+    def _in_event(self, record: Record) -> bool:
+        try:
+            event = decode_event(record.value or b"")
+        except msgspec.DecodeError:
+            return False
+        if event.identity_id != self.identity_id:
+            return False
+        place = Position(event.request.topic, event.request.partition, event.request.offset)
+        if place.topic == self._topics.requests:
+            self.requests[place] = event.id
+            self._named.add(event.id.encode())
+        if (event.kind, event.outcome) == ("delete", "deleted"):
+            self.deletion = event
+        return True
+
+    def _in_request(self, record: Record) -> bool:
+        return record.position in self.requests and record.value is not None
+
+    def _in_admin(self, record: Record) -> bool:
+        return self._is_enrolment(record.value)
+
+    def _is_enrolment(self, value: bytes | None) -> bool:
+        try:
+            request = decode_request(value or b"")
+        except msgspec.DecodeError:
+            return False
+        return isinstance(request, EnrolRequest) and request.identity_id == self.identity_id
+
+    def _in_reply(self, record: Record) -> bool:
+        try:
+            answer = decode_reply(record.value or b"").answer
+        except msgspec.DecodeError:
+            return False
+        return isinstance(answer, MatchAnswer | PersonAnswer) and answer.identity_id == self.identity_id
+
+    def _in_evidence(self, record: Record) -> bool:
+        try:
+            evidence = decode_evidence(record.value or b"")
+        except msgspec.DecodeError:
+            return False
+        named = [candidate for candidate in evidence.candidates if candidate.identity_id == self.identity_id]
+        nearest = evidence.candidates[:1] == tuple(named[:1]) and bool(named)
+        if (nearest and named[0].cosine >= evidence.threshold) or (record.key in self._named):
+            return True
+        if named:
+            self.similar.add(record)
+        return False
+
+    def _in_dead_letter(self, record: Record) -> bool:
+        try:
+            letter = decode_dead_letter(record.value or b"")
+        except msgspec.DecodeError:
+            return False
+        if not isinstance(letter, DeadLetter):
+            return False
+        place = Position(letter.topic, letter.partition, letter.offset)
+        return place in self.requests or self._is_enrolment(letter.value)
+
+    def _in_people(self, record: Record) -> bool:
+        self.version = max(self.version, record.offset + 1)
+        try:
+            key = parse_key(record.key or b"")
+        except NotReadable:
+            return False
+        if person_of(key) != self.identity_id:
+            return False
+        if isinstance(key, PersonKey):
+            self.enrolled = record.value is not None
+        return record.value is not None
+
+    def _in_photos(self, record: Record) -> bool:
+        name, _, number = (record.key or b"").decode(errors="replace").rpartition("/")
+        return record.value is not None and name == f"photo/{self.identity_id}" and number.isdigit()

@@ -1,0 +1,23 @@
+"""Which records of the requests topic a capture has: calls of PictureMatch, which a replay can make again."""
+
+from typing import Any
+
+from broker.port import Record
+from capture.record import match_call_of
+from contract.messages import FiqaRequest, MatchRequest, encode
+
+
+def record_of(value: bytes) -> Record:
+    return Record("requests", 0, 0, 0, None, value)
+
+
+def match(**fields: Any) -> MatchRequest:
+    times = {"compare_time_s": 1.0, "received_time_s": 1.0}
+    return MatchRequest(request_id="r", device_ip="10.0.0.1", picture=b"p", **times, **fields)
+
+
+def test_a_capture_has_the_calls_of_picturematch_and_no_search_of_version_6() -> None:
+    assert match_call_of(record_of(encode(match()))) == match()
+    assert match_call_of(record_of(encode(match(by_permission=True)))) is None
+    assert match_call_of(record_of(encode(FiqaRequest(request_id="f", picture=b"p", received_time_s=1.0)))) is None
+    assert match_call_of(record_of(b"no request")) is None
