@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, TypeVar
+
+import msgspec
 
 from clients.errors import CannotRun
 from clients.http import Client, NoAnswer
@@ -17,6 +19,9 @@ Kind = Literal["group", "permission"]
 _LISTS: Mapping[Kind, str] = {"group": GROUP_IDS_PATH, "permission": PERMISSION_IDS_PATH}
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class PeoplePage:
     """Some people of a list, as the server describes them, and the number of people in the whole list."""
@@ -25,27 +30,51 @@ class PeoplePage:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(msgspec.Struct, frozen=True, rename={"id": "_id"}):
     """A group or permission. `info` includes the name and the description."""
 
     id: str
-    info: Fields
-
-    @classmethod
-    def of(cls, entry: Fields) -> Self:
-        """Return the object that an entry of a list describes."""
-        return cls(str(entry["_id"]), entry["info"])
+    info: dict[str, Any]
 
     @property
     def name(self) -> str:
         """The name, which is unique."""
-        return str(self.info["name"])
+        return str(self.info.get("name", ""))
 
     @property
     def description(self) -> str:
         """The description; empty where there is none."""
         return str(self.info.get("description") or "")
+
+
+class _Pagination(msgspec.Struct, frozen=True):
+    total_count: int
+
+
+class _NamedPage(msgspec.Struct, frozen=True):
+    data: list[Named]
+    pagination: _Pagination
+
+
+class _PeopleData(msgspec.Struct, frozen=True):
+    identities_list: list[dict[str, Any]]
+    pagination: _Pagination
+
+
+class _PeoplePage(msgspec.Struct, frozen=True):
+    data: _PeopleData
+
+
+class _DevicesData(msgspec.Struct, frozen=True):
+    devices_list: list[dict[str, Any]]
+
+
+class _DevicesPage(msgspec.Struct, frozen=True):
+    data: _DevicesData
+
+
+class _Data(msgspec.Struct, frozen=True):
+    data: dict[str, Any]
 
 
 class SiteCalls:
@@ -59,8 +88,11 @@ class SiteCalls:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def send(self, method: str, call: str, fields: Fields) -> Fields:
-        """Make a call and return the whole answer. Fields that are None are not sent."""
+    async def change(self, method: str, call: str, fields: Fields) -> dict[str, Any]:
+        """Make a changing call, and return the `data` of the answer; fields that are None are not sent."""
+        return (await self._send(method, call, fields, _Data)).data
+
+    async def _send(self, method: str, call: str, fields: Fields, shape: type[T]) -> T:
         given = {name: value for name, value in fields.items() if value is not None}
         try:
             answer = await self._client.send(method, call, given)
@@ -68,9 +100,11 @@ class SiteCalls:
             raise error.final() from error
         if answer.http_status != 200 or answer.code is not None:
             raise CannotRun(answer.error_text)
-        if "data" not in answer.fields:
-            raise CannotRun(f"{self._client.url} did not answer as a PictureMatch server does; check the URL")
-        return answer.fields
+        try:
+            return msgspec.convert(answer.fields, shape)
+        except msgspec.ValidationError as error:
+            url = self._client.url
+            raise CannotRun(f"{url} did not answer as a PictureMatch server does ({error}); check the URL") from error
 
     async def named(self, kind: Kind, text: str | None = None, *, exact: bool = False) -> list[Named]:
         """Return the groups or permissions, in the order of their names; `text`: those whose name contains it.
@@ -80,9 +114,9 @@ class SiteCalls:
         found: list[Named] = []
         while True:
             fields = {"info.name": text, "exact": exact or None, "skip_num": len(found), "limit": PAGE}
-            page = await self.send("GET", _LISTS[kind], fields)
-            found += map(Named.of, page["data"])
-            if not page["data"] or len(found) >= page.get("pagination", {}).get("total_count", 0):
+            page = await self._send("GET", _LISTS[kind], fields, _NamedPage)
+            found += page.data
+            if not page.data or len(found) >= page.pagination.total_count:
                 return found
 
     async def one(self, kind: Kind, name: str) -> Named:
@@ -106,27 +140,27 @@ class SiteCalls:
         while most is None or skip < most:
             limit = PAGE if most is None else min(PAGE, most - skip)
             fields = {**wanted, "need_bring_pic": False, "skip_num": skip, "limit": limit}
-            data = (await self.send("GET", USERS_PATH, fields))["data"]
-            people = data["identities_list"]
-            skip += len(people)
-            total = data["pagination"]["total_count"]
-            yield PeoplePage(people, total)
-            if not people or skip >= total:
+            data = (await self._send("GET", USERS_PATH, fields, _PeoplePage)).data
+            skip += len(data.identities_list)
+            yield PeoplePage(data.identities_list, data.pagination.total_count)
+            if not data.identities_list or skip >= data.pagination.total_count:
                 return
 
     async def person(self, identity_id: str) -> Fields:
         """Return the person with that id, without photo."""
-        data = (await self.send("GET", USERS_PATH, {"identity_id": identity_id, "need_bring_pic": False}))["data"]
-        person: Fields = data["identities_list"][0]
-        return person
+        fields = {"identity_id": identity_id, "need_bring_pic": False}
+        data = (await self._send("GET", USERS_PATH, fields, _PeoplePage)).data
+        if not data.identities_list:
+            raise CannotRun(f"nobody is enrolled under the id {identity_id}")
+        return data.identities_list[0]
 
-    async def devices(self) -> list[Fields]:
+    async def devices(self) -> Sequence[Fields]:
         """Return all devices."""
-        return list((await self.send("GET", DEVICES_PATH, {}))["data"]["devices_list"])
+        return (await self._send("GET", DEVICES_PATH, {}, _DevicesPage)).data.devices_list
 
     async def device_at(self, address: str) -> Fields:
         """Return the device with that address (device_key)."""
         for device in await self.devices():
-            if device["device_key"] == address:
+            if device.get("device_key") == address:
                 return device
         raise CannotRun(f"no device has the address {address}; `picturematch devices add` registers one")

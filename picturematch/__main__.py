@@ -34,6 +34,7 @@ _COMMANDS = (
     "groups",
     "permissions",
     "devices",
+    "access",
     "health",
     "config",
     "log",

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,11 +13,9 @@ from contract.events import Event, EventScope
 from contract.evidence import Evidence, EvidenceCandidate
 from contract.kinds import kind_of
 from contract.messages import MatchAnswer, MatchRequest
-from contract.pass_times import PassTimes, permits
 from contract.people.records import PersonRecord
 from contract.people.site import Site
-from contract.people.validity import is_valid_at
-from contract.terms import DEFAULT_GROUP, PERSON_BLACKLIST, STRANGER
+from contract.terms import DEFAULT_GROUP, STRANGER
 from contract.vectors import Vector
 from engine.calls.call import Query
 from engine.calls.demands import wanted_of
@@ -38,12 +35,13 @@ from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, FaceId, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
 from engine.look import NOTHING_FOUND, Findings, look
+from engine.passing import Barrier, barrier
 from engine.policy import Policy
 from engine.threshold import AppliedThreshold, search_threshold
 from engine.timing import StageTimer
 
-Found = Literal["matched", "blacklisted", "not_valid", "not_in_pass_time", "stranger"]
-_RECOGNISED = ("matched", "blacklisted", "not_valid", "not_in_pass_time")
+Found = Literal["matched", "stranger"] | Barrier
+_RECOGNISED = ("matched", *get_args(Barrier))
 """The outcomes of a search that recognised a person."""
 
 _CANDIDATES = 5
@@ -93,7 +91,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
 
     kind = kind_of(MatchRequest)
     event_type = "picturematch.match.v1"
-    outcomes = (*get_args(Found), "spoof", "empty_group", *PICTURE_OUTCOMES)
+    outcomes = (*_RECOGNISED, STRANGER, "spoof", "empty_group", *PICTURE_OUTCOMES)
     request_type = MatchRequest
     searches = True
 
@@ -113,7 +111,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         with timer.stage("search"):
             candidates = snapshot.gallery.best(found.embedding.vector, resolved.scope, _CANDIDATES)
         return MatchDecision(
-            _outcome(request, candidates[0], threshold.cosine, _schedule(resolved, snapshot.site), policy)
+            _outcome(request, candidates[0], threshold.cosine, resolved.scope, snapshot.site, policy)
             if candidates
             else outcome_of(NOBODY_IN_SCOPE),
             threshold,
@@ -244,25 +242,13 @@ def _scope_of(resolved: ResolvedScope) -> EventScope:
     return EventScope(group_name=resolved.group_name, permission_name=resolved.permission_name)
 
 
-def _schedule(resolved: ResolvedScope, site: Site) -> PassTimes | None:
-    return site.pass_times(resolved.scope.permission_id)
-
-
 def _outcome(
-    request: MatchRequest, candidate: Candidate, threshold: float, pass_times: PassTimes | None, policy: Policy
+    request: MatchRequest, candidate: Candidate, threshold: float, scope: Scope, site: Site, policy: Policy
 ) -> Found:
     """Return the outcome of a search. Its time is that of the arrival, because compare_time comes from a device."""
     if candidate.cosine < threshold:
         return "stranger"
-    if candidate.person.person_type == PERSON_BLACKLIST and not policy.blacklist_opens:
-        return "blacklisted"
-    if not is_valid_at(candidate.person.info, request.received_time_s):
-        return "not_valid"
-    if pass_times is not None:
-        now = datetime.fromtimestamp(request.received_time_s, policy.zone)
-        if not permits(pass_times, now.isoweekday(), 60 * now.hour + now.minute):
-            return "not_in_pass_time"
-    return "matched"
+    return barrier(candidate.person, scope, site, policy, request.received_time_s) or "matched"
 
 
 def _shown_candidate(request: MatchRequest, decision: MatchDecision, policy: Policy) -> Candidate | None:

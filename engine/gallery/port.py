@@ -23,6 +23,14 @@ class Scope:
     group_id: str | None = DEFAULT_GROUP
     permission_id: str | None = None
 
+    def has_group(self, person: PersonRecord) -> bool:
+        """Return whether the person is in the group of this scope."""
+        return self.group_id is None or self.group_id in person.group_ids
+
+    def has_permission(self, person: PersonRecord) -> bool:
+        """Return whether the person has the permission of this scope."""
+        return self.permission_id is None or self.permission_id in person.permission_ids
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

@@ -80,8 +80,8 @@ def add(
 ) -> None:
     """Add the group NAME; a name is unique and cannot be changed later."""
     fields = {"group_name": name, "description": description, "info": info_of(info)}
-    answer = with_site(url, api_key, lambda site: site.send("POST", GROUPS_PATH, fields))
-    show_changed(f"added the group {name}", answer["data"], as_json)
+    answer = with_site(url, api_key, lambda site: site.change("POST", GROUPS_PATH, fields))
+    show_changed(f"added the group {name}", answer, as_json)
 
 
 @command.command(epilog='Example: picturematch groups change staff --description "The night shift"')
@@ -107,9 +107,9 @@ def change(
         group = await site.one("group", name)
         described = group.description if description is None else description
         fields = {"group_name": group.name, "description": described, "info": info_of(info)}
-        return await site.send("PUT", GROUPS_PATH, fields)
+        return await site.change("PUT", GROUPS_PATH, fields)
 
-    show_changed(f"changed the group {name}", with_site(url, api_key, work)["data"], as_json)
+    show_changed(f"changed the group {name}", with_site(url, api_key, work), as_json)
 
 
 @command.command(epilog="Example: picturematch groups delete visitors --with-people")
@@ -129,7 +129,7 @@ def delete(name: str, url: str, api_key: str | None, with_people: bool, yes: boo
         question = f"Delete the group {name}, and all people who are in no other group, with faces and photos?"
         click.confirm(printable(question), abort=True, err=True)
     fields = {"group_name": name, "user_recursive_delete": with_people}
-    answer = with_site(url, api_key, lambda site: site.send("DELETE", GROUPS_PATH, fields))["data"]
+    answer = with_site(url, api_key, lambda site: site.change("DELETE", GROUPS_PATH, fields))
     people = f" and {people_counted(answer.get('people_deleted', 0))}" if with_people else ""
     show_changed(f"deleted the group {name}{people}", answer, as_json)
 
@@ -172,7 +172,7 @@ def _change_members(
     as_json: bool,
 ) -> None:
     fields = {"group_name": name, "identity_id": list(identity_ids)}
-    answer = with_site(url, api_key, lambda site: site.send(method, GROUP_USERS_PATH, fields))["data"]
+    answer = with_site(url, api_key, lambda site: site.change(method, GROUP_USERS_PATH, fields))
     failed = [str(each["identity_id"]) for each in answer.get("failed", ())]
     done = people_counted(len(set(identity_ids)) - len(failed))
     words = "put into" if method == "PUT" else "taken from"

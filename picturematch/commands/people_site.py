@@ -225,7 +225,7 @@ def delete(ctx: click.Context, identity_ids: tuple[str, ...], url: str, api_key:
         for first in range(0, len(wanted), _DELETED_AT_ONCE):
             some = wanted[first : first + _DELETED_AT_ONCE]
             fields = {"identity_id": some[0]} if len(wanted) == 1 else {"identity_ids": some}
-            answer = (await site.send("DELETE", USERS_PATH, fields))["data"]
+            answer = await site.change("DELETE", USERS_PATH, fields)
             deleted += answer.get("identity_ids", some)
             failed.extend(answer.get("failed", ()))
         return deleted
@@ -272,15 +272,14 @@ async def _with_photos(site: SiteCalls, method: str, fields: Fields, photos: Seq
         CannotRun: a call was refused; the message gives the number of the photo where earlier photos were accepted.
     """
     rest = {"identity_id": fields["identity_id"], "fiqa_level": fields["fiqa_level"], "info": {}}
-    answer = await site.send(method, USERS_PATH, {**fields, "reg_photo": photos[0] if photos else None})
+    answer = await site.change(method, USERS_PATH, {**fields, "reg_photo": photos[0] if photos else None})
     for number, photo in enumerate(photos[1:], start=2):
         try:
-            answer = await site.send("PUT", USERS_PATH, {**rest, "reg_photo": photo})
+            answer = await site.change("PUT", USERS_PATH, {**rest, "reg_photo": photo})
         except CannotRun as error:
             refused = f"photo {number} of {len(photos)} was not added, but those before it were"
             raise CannotRun(f"{refused}: {error}") from error
-    data: Fields = answer["data"]
-    return data
+    return answer
 
 
 async def _permission_names(site: SiteCalls) -> Mapping[str, str]:

@@ -116,8 +116,8 @@ def add(
         "description": description,
         "info": info_of(info, pass_times=list(pass_times) or None),
     }
-    answer = with_site(url, api_key, lambda site: site.send("POST", PERMISSIONS_PATH, fields))
-    show_changed(f"added the permission {name}", answer["data"], as_json)
+    answer = with_site(url, api_key, lambda site: site.change("POST", PERMISSIONS_PATH, fields))
+    show_changed(f"added the permission {name}", answer, as_json)
 
 
 @command.command(epilog='Example: picturematch permissions change "day shift" --pass-times "mon-sat 08:00-18:00"')
@@ -150,13 +150,13 @@ def change(
         permission = await site.one("permission", name)
         described = permission.description if description is None else description
         changed = {**(info_of(info) or {}), **schedule} or None
-        return await site.send(
+        return await site.change(
             "PUT",
             PERMISSIONS_PATH,
             {"permission_name": permission.name, "description": described, "info": changed},
         )
 
-    show_changed(f"changed the permission {name}", with_site(url, api_key, work)["data"], as_json)
+    show_changed(f"changed the permission {name}", with_site(url, api_key, work), as_json)
 
 
 @command.command(epilog='Example: picturematch permissions delete "day shift"')
@@ -175,7 +175,7 @@ def delete(name: str, url: str, api_key: str | None, with_people: bool, yes: boo
         question = f"Delete the permission {name}, and all people who have no other, with faces and photos?"
         click.confirm(printable(question), abort=True, err=True)
     fields = {"permission_name": name, "user_recursive_delete": with_people}
-    answer = with_site(url, api_key, lambda site: site.send("DELETE", PERMISSIONS_PATH, fields))["data"]
+    answer = with_site(url, api_key, lambda site: site.change("DELETE", PERMISSIONS_PATH, fields))
     people = f" and {people_counted(answer.get('people_deleted', 0))}" if with_people else ""
     show_changed(f"deleted the permission {name}{people}", answer, as_json)
 

@@ -1,6 +1,6 @@
 """picturematch devices show, add, change and delete: the devices that are registered at a running server."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import click
@@ -40,7 +40,7 @@ def _demand_options(function: F) -> F:
 def show_(addresses: tuple[str, ...], url: str, api_key: str | None, as_json: bool) -> None:
     """Show the registered devices with these ADDRESSes, or all of them, as the server has them."""
 
-    async def work(site: SiteCalls) -> tuple[list[Fields], Mapping[str, str], Mapping[str, str]]:
+    async def work(site: SiteCalls) -> tuple[Sequence[Fields], Mapping[str, str], Mapping[str, str]]:
         found = [await site.device_at(address) for address in addresses] if addresses else await site.devices()
         groups = {group.id: group.name for group in await site.named("group")}
         return found, groups, {each.id: each.name for each in await site.named("permission")}
@@ -155,8 +155,7 @@ def delete(
     async def work(site: SiteCalls) -> Fields:
         devices = [{"device_id": (await site.device_at(address))["device_id"]} for address in addresses]
         fields = {"clear_all": everything, "devices_list": devices}
-        answer: Fields = (await site.send("DELETE", DEVICES_PATH, fields))["data"]
-        return answer
+        return await site.change("DELETE", DEVICES_PATH, fields)
 
     answer = with_site(url, api_key, work)
     deleted = ", ".join(str(device["device_name"]) for device in answer["success_devices"])
@@ -170,7 +169,7 @@ async def _send(site: SiteCalls, method: str, device: Fields) -> Fields:
         CannotRun: the server refuses the device; the message is the server's reason.
     """
     given = {name: value for name, value in device.items() if value is not None}
-    answer = (await site.send(method, DEVICES_PATH, {"devices_list": [given]}))["data"]
+    answer = await site.change(method, DEVICES_PATH, {"devices_list": [given]})
     for failed in answer.get("failed_devices", ()):
         raise CannotRun(printable(str(failed["reason"])))
     accepted: Fields = answer["success_devices"][0]

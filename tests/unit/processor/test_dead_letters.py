@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from broker.port import NewRecord, Position, Record
+from broker.port import ERASED, NewRecord, Position, Record
 from contract.messages import DeadLetter, Headers, MatchRequest, RetryMark, decode_dead_letter, decode_request, encode
 from contract.topics import Topics
 from processor.dead_letters import Register, retry
@@ -125,3 +125,10 @@ def test_strangers_and_marks_of_letters_that_are_gone_are_passed_over() -> None:
     register = Register()
     register.take([at(0, b"\xc1"), at(1, b""), at(2, RetryMark(partition=0, offset=99, request_id="x"))])
     assert (list(register.letters()), register.unreadable) == ([], 2)
+
+
+def test_an_erased_letter_is_neither_listed_nor_unreadable() -> None:
+    register = Register()
+    register.take([at(0, letter()), Record(TOPICS.dead_letters, 0, 1, 7, b"10.0.0.1", None, ((ERASED, b""),))])
+    assert [found.place for found in register.letters()] == [place(0)]
+    assert register.unreadable == 0

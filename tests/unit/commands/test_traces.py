@@ -1,0 +1,173 @@
+"""Which records of the log are about a person, and what the report of an erasure says of them."""
+
+from msgspec import structs
+
+from broker.kafka import latest_removal_ms
+from broker.port import ERASED, Position, Record, TopicSpec
+from contract.events import encode_event
+from contract.evidence import Evidence, EvidenceCandidate
+from contract.messages import DeadLetter, MatchAnswer, Reply, encode
+from contract.people.keys import face_key, person_key, photo_key
+from contract.terms import Message
+from picturematch.erasure_report import Kept, Line, report, waits_with_faces
+from picturematch.traces import Traces
+from tests.support.records import TOPICS, enrol_request, event_of, match_request
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+def record(
+    topic: str, offset: int, value: bytes | Message | None, key: bytes | None = None, **fields: object
+) -> Record:
+    encoded = encode(value) if isinstance(value, Message) else value
+    return Record(topic, 0, offset, 1_000 + offset, key, encoded, **fields)
+
+
+def found(traces: Traces) -> dict[str, list[int]]:
+    """Topic -> the offsets of the person's records."""
+    return {topic: [place.offset for place in each.places] for topic, each in traces.by_topic.items()}
+
+
+def evidence(number: int, threshold: float, *candidates: tuple[str, float]) -> Record:
+    value = Evidence(
+        event_id=f"r{number}",
+        outcome="matched",
+        decided_time=1.0,
+        gallery_version=1,
+        policy="p",
+        model_set="m",
+        embedder="e",
+        embedding=b"embedding",
+        threshold=threshold,
+        candidates=tuple(EvidenceCandidate(identity_id=who, number=0, cosine=cosine) for who, cosine in candidates),
+    )
+    return record(TOPICS.evidence, number, value, f"r{number}".encode())
+
+
+def test_evidence_is_about_whom_it_recognised_and_only_names_the_others() -> None:
+    traces = Traces("7", TOPICS)
+    traces.take(
+        [
+            evidence(0, 0.5, ("7", 0.5), ("8", 0.1)),
+            evidence(1, 0.5, ("7", 0.49), ("8", 0.1)),
+            evidence(2, 0.5, ("8", 0.9), ("7", 0.8)),
+            evidence(3, 0.5, ("8", 0.9)),
+            evidence(4, 0.5),
+        ]
+    )
+    assert found(traces) == {TOPICS.evidence: [0]}
+    assert [place.offset for place in traces.similar.places] == [1, 2]
+
+
+def test_evidence_of_a_match_whose_event_names_the_person_is_about_the_person() -> None:
+    traces = Traces("7", TOPICS)
+    request = match_request(1)
+    event = event_of(request, Position(TOPICS.requests, 0, 5), outcome="stranger")
+    traces.take([record(TOPICS.events, 0, encode_event(event))])
+    traces.take([evidence(1, 0.5, ("7", 0.1))])
+    assert found(traces) == {TOPICS.events: [0], TOPICS.evidence: [1]}
+
+
+def test_the_requests_in_which_the_person_was_recognised_are_known_from_the_events() -> None:
+    traces = Traces("7", TOPICS)
+    mine, others = (Position(TOPICS.requests, 0, n) for n in (3, 4))
+    events = [event_of(match_request(3), mine), event_of(match_request(4), others, identity_id="70")]
+    enrolled = event_of(enrol_request(7), Position(TOPICS.admin, 0, 1))
+    traces.take([record(TOPICS.events, n, encode_event(e)) for n, e in enumerate([*events, enrolled])])
+    assert list(traces.requests) == [mine]
+    traces.take([record(TOPICS.requests, 3, match_request(3)), record(TOPICS.requests, 4, match_request(4))])
+    assert found(traces) == {TOPICS.events: [0, 2], TOPICS.requests: [3]}
+
+
+def test_enrolments_dead_letters_and_replies_are_found_by_their_contents() -> None:
+    def letter(request: Message) -> DeadLetter:
+        return DeadLetter(
+            topic=TOPICS.admin,
+            partition=0,
+            offset=9,
+            stage="enrol",
+            code=50080,
+            error="e",
+            attempt=1,
+            timestamp_ms=1,
+            key=None,
+            value=encode(request),
+            headers=(),
+        )
+
+    def reply(who: str) -> Reply:
+        answer = MatchAnswer(retcode="1", identity_id=who, name="", score=1.0, identity_info={})
+        return Reply(request_id="r", answer=answer, gallery_version=1)
+
+    traces = Traces("7", TOPICS)
+    traces.take(
+        [
+            *(record(TOPICS.admin, n, enrol_request(n)) for n in (7, 77)),
+            *(record(TOPICS.dead_letters, n, letter(enrol_request(n))) for n in (7, 77)),
+            *(record(TOPICS.replies, n, reply(str(n))) for n in (7, 77)),
+            *(record(topic, 1, b"nonsense") for topic in (TOPICS.admin, TOPICS.dead_letters, TOPICS.replies)),
+            record(TOPICS.admin, 8, None, headers=((ERASED, b""),)),
+        ]
+    )
+    assert found(traces) == {TOPICS.admin: [7], TOPICS.dead_letters: [7], TOPICS.replies: [7]}
+
+
+def test_records_of_people_and_photos_are_found_by_their_keys_and_tombstones_are_none() -> None:
+    traces = Traces("7", TOPICS)
+    traces.take(
+        [
+            record(TOPICS.people, 0, b"face", face_key("7", 0, "e")),
+            record(TOPICS.people, 1, b"person", person_key("7")),
+            record(TOPICS.people, 2, b"other", person_key("77")),
+            record(TOPICS.people, 3, b"strange", b"\xff"),
+        ]
+    )
+    assert traces.enrolled
+    traces.take(
+        [record(TOPICS.people, 4, None, person_key("7")), record(TOPICS.people, 5, None, face_key("7", 0, "e"))]
+    )
+    traces.take([record(TOPICS.photos, n, b"jpeg", photo_key(who, 0)) for n, who in enumerate(("7", "77"))])
+    assert (found(traces), traces.enrolled, traces.version) == ({TOPICS.people: [0, 1], TOPICS.photos: [0]}, False, 6)
+
+
+def lines_of(traces: Traces, *, single: bool) -> list[Line]:
+    until_s = dict.fromkeys((*traces.order, TOPICS.requests), 3600.0)
+    return list(report(traces, TOPICS, Kept(single, until_s), deleted=True, replaced=["/data/replaced-1"]))
+
+
+def test_the_report_says_what_was_erased_what_waits_and_what_lies_outside() -> None:
+    traces = Traces("7", TOPICS)
+    traces.take([record(TOPICS.events, 0, encode_event(event_of(match_request(1), Position(TOPICS.requests, 0, 1))))])
+    traces.take([evidence(1, 0.5, ("7", 0.9)), evidence(2, 0.5, ("8", 0.9), ("7", 0.8))])
+    embedded = [structs.asdict(line) for line in lines_of(traces, single=True)]
+    kafka = [structs.asdict(line) for line in lines_of(traces, single=False)]
+    assert [(line["what"], line["topic"], line["records"]) for line in embedded[:5]] == [
+        ("deleted", None, None),
+        ("erased", TOPICS.evidence, 1),
+        ("waits", TOPICS.events, 1),
+        ("waits", TOPICS.evidence, 1),
+        ("waits", TOPICS.requests, None),
+    ]
+    assert [line["what"] for line in kafka[:3]] == ["deleted", "waits", "waits"]
+    assert kafka[1]["sentence"].endswith("until 1970-01-01 01:00 UTC")
+    assert next(line["sentence"] for line in embedded if line["what"] == "outside") == (
+        "the former log /data/replaced-1, which a restore moved aside"
+    )
+
+
+def test_only_records_with_faces_that_wait_make_the_command_fail() -> None:
+    traces = Traces("7", TOPICS)
+    traces.take([record(TOPICS.events, 0, encode_event(event_of(match_request(1), Position(TOPICS.requests, 0, 1))))])
+    traces.take([evidence(2, 0.5, ("8", 0.9), ("7", 0.8))])
+    assert not waits_with_faces(lines_of(traces, single=False), TOPICS)
+    traces.take([evidence(1, 0.5, ("7", 0.9))])
+    assert waits_with_faces(lines_of(traces, single=False), TOPICS)
+    assert not waits_with_faces(lines_of(traces, single=True), TOPICS)
+
+
+def test_kafka_removes_records_after_their_retention_their_segment_and_the_brokers_next_check() -> None:
+    week = TopicSpec("requests", 1, retention_ms=7 * DAY_MS)
+    assert latest_removal_ms(week, 1_000) == 1_000 + 7 * DAY_MS + DAY_MS + 300_000
+    people = TopicSpec("people", 1, compacted=True, min_compaction_lag_ms=7 * DAY_MS)
+    assert latest_removal_ms(people, 1_000) == 1_000 + 7 * DAY_MS + 2 * HOUR_MS
