@@ -7,7 +7,6 @@ The entries of one person are posted in their order:
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -19,13 +18,11 @@ from clients.enrol_list import Entry, Found, Unusable
 from clients.errors import CannotRun
 from clients.http import Client, NoAnswer, ServerAnswer, all_or_first_error
 from clients.picture_file import UnusablePicture, read_picture
+from clients.retry import ATTEMPTS, ask_patiently
 from contract.errors import Code
 from contract.http import USERS_PATH
 from contract.terms import DEFAULT_GROUP, QualityLevel
 
-ATTEMPTS = 6
-FIRST_DELAY_S = 0.25
-LONGEST_DELAY_S = 10.0
 GIVE_UP_AFTER = 5
 """The number of entries in a row without an answer, each tried ATTEMPTS times, after which the run ends, because the
 server is gone."""
@@ -157,25 +154,14 @@ class _Run:
         Raises:
             NoAnswer: the last attempt had no answer.
         """
-        doubtful = False
-        for attempt in range(ATTEMPTS):
-            last = attempt + 1 == ATTEMPTS
-            delay_s = min(FIRST_DELAY_S * 2**attempt, LONGEST_DELAY_S) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
-            try:
-                answer = await self._client.post(USERS_PATH, body)
-            except NoAnswer as error:
-                if last:
-                    raise
-                doubtful = doubtful or error.reached
-            else:
-                self._answered = True
-                self._unanswered_in_a_row = 0
-                if last or not answer.is_busy:
-                    return answer, doubtful
-                doubtful = doubtful or answer.code == Code.TIMEOUT
-                delay_s = min(max(delay_s, answer.retry_after_s or 0.0), LONGEST_DELAY_S)
-            await self._sleep(delay_s)
-        raise AssertionError("the last attempt returns or raises")
+
+        async def post_once() -> ServerAnswer:
+            answer = await self._client.post(USERS_PATH, body)
+            self._answered = True
+            self._unanswered_in_a_row = 0
+            return answer
+
+        return await ask_patiently(post_once, self._sleep)
 
     def _note_silence(self, error: NoAnswer) -> None:
         self._unanswered_in_a_row += 1

@@ -16,6 +16,9 @@ from clients.tls import trusting
 from contract.errors import Code
 from contract.http import REPLAY_OF_HEADER, UNCHANGED_HEADER
 
+MAX_ANSWER_BYTES = 512 * 1024 * 1024
+"""The most bytes of an answer; the largest are lists of people with photos."""
+
 
 class NoAnswer(Exception):
     """A call had no usable answer; the message is the reason. `reached`: the server may have received the request."""
@@ -27,6 +30,10 @@ class NoAnswer(Exception):
     def final(self) -> CannotRun:
         """The end of a run that has had no other answer."""
         return CannotRun(f"{self}" if self.reached else f"{self}; start one with: picturematch serve")
+
+
+class UnknownCall(CannotRun):
+    """The server does not know the URL of the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +78,20 @@ class Client:
         api_key: Sent as X-API-Key.
         timeout_s: The time limit of one whole call.
         ca_file: The certificates (PEM) of which one must have issued the server's; None: those of the system.
+        kind: The kind of server that is expected at the URL, for messages.
 
     Raises:
         CannotRun: the URL is not valid, or the file contains no certificate.
     """
 
     def __init__(
-        self, url: str, *, api_key: str | None = None, timeout_s: float = 10.0, ca_file: Path | None = None
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 10.0,
+        ca_file: Path | None = None,
+        kind: str = "a PictureMatch server",
     ) -> None:
         try:
             parsed = URL(url)
@@ -86,6 +100,7 @@ class Client:
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise CannotRun("the URL must look like http://127.0.0.1:5555")
         self.url = url.rstrip("/")
+        self._kind = kind
         self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": api_key} if api_key else {})
         self._ssl = True if ca_file is None else trusting(ca_file)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
@@ -116,8 +131,26 @@ class Client:
 
         Raises:
             NoAnswer: there was no connection, no answer in time, or only an error of a gateway.
-            CannotRun: the server demands an API key, its certificate is not trusted, or is not a PictureMatch server.
+            CannotRun: the server demands an API key, its certificate is not trusted, it does not know the call
+                (`UnknownCall`), or it is not a PictureMatch server.
         """
+        status, answered, content = await self._request(method, call, fields, headers or {})
+        answer = self._understood(status, content, answered.get("Retry-After"))
+        return replace(answer, unchanged=answered.get(UNCHANGED_HEADER) == "true")
+
+    async def fetch(self, path: str) -> bytes | None:
+        """Return the bytes of the picture at a path, or None where the answer is no picture.
+
+        Raises:
+            NoAnswer: there was no connection, or no answer in time.
+        """
+        status, answered, content = await self._request("GET", path, {}, {})
+        is_picture = status == 200 and answered.get("Content-Type", "").startswith("image/")
+        return content if is_picture and content else None
+
+    async def _request(
+        self, method: str, call: str, fields: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, str], bytes]:
         if self._session is None:
             raise RuntimeError("enter the client before use")
         query = {name: _in_query(value) for name, value in fields.items()} if method == "GET" else None
@@ -128,11 +161,10 @@ class Client:
                 self.url + call,
                 params=query,
                 data=data,
-                headers={**self._headers, **(headers or {})},
+                headers={**self._headers, **headers},
                 allow_redirects=False,
             ) as response:
-                answer = self._understood(response.status, await response.read(), response.headers.get("Retry-After"))
-                return replace(answer, unchanged=response.headers.get(UNCHANGED_HEADER) == "true")
+                return response.status, response.headers, await _content(response)
         except aiohttp.ClientConnectorCertificateError as error:
             reason = getattr(error.certificate_error, "verify_message", type(error.certificate_error).__name__)
             raise CannotRun(
@@ -154,7 +186,7 @@ class Client:
         if not isinstance(fields, dict):
             if status >= 500:
                 raise NoAnswer(f"HTTP {status} without a JSON answer", reached=True)
-            raise CannotRun(f"{self.url} did not answer as a PictureMatch server does (HTTP {status}); check the URL")
+            raise CannotRun(f"{self.url} did not answer as {self._kind} does (HTTP {status}); check the URL")
         error = fields.get("error")
         error = error if isinstance(error, dict) else {}
         code = error.get("code") if isinstance(error.get("code"), int) else None
@@ -164,8 +196,22 @@ class Client:
                 " an API key is given by --api-key or PICTUREMATCH_API_KEY"
             )
         if code == Code.NOT_FOUND or (status == 404 and code is None):
-            raise CannotRun(f"the server at {self.url} does not know this call; check the URL")
+            raise UnknownCall(f"the server at {self.url} does not know this call; check the URL")
         return ServerAnswer(status, fields, code, str(error.get("message", "")), _seconds(retry_after))
+
+
+async def _content(response: aiohttp.ClientResponse) -> bytes:
+    """Return the bytes of an answer, of which at most `MAX_ANSWER_BYTES` are read.
+
+    Raises:
+        NoAnswer: the answer is larger.
+    """
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            raise NoAnswer(f"the answer is larger than {MAX_ANSWER_BYTES} bytes", reached=True)
+    return bytes(content)
 
 
 def _in_query(value: Any) -> str:

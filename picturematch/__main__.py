@@ -17,6 +17,7 @@ _COMMANDS = (
     "demo",
     "models",
     "enrol",
+    "migrate",
     "match",
     "compare",
     "fiqa",

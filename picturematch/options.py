@@ -121,31 +121,33 @@ def log_level_option(function: F) -> F:
 
 def server_options(function: F) -> F:
     """--url, --api-key and --ca-file (see `ca_file`), for commands that call a running server."""
-    for option in (
-        click.option(
-            "--ca-file",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            envvar="PICTUREMATCH_CA_FILE",
-            show_envvar=True,
-            expose_value=False,
-            callback=_keep_ca_file,
-            show_default="the system's",
-            help="Certificates (PEM) by which the certificate of an https server is checked.",
-        ),
-        click.option(
-            "--api-key", envvar="PICTUREMATCH_API_KEY", show_envvar=True, help="Key that the server asks for."
-        ),
-        click.option(
-            "--url",
-            envvar="PICTUREMATCH_URL",
-            show_envvar=True,
-            default="http://127.0.0.1:5555",
-            show_default=True,
-            help="The running server.",
-        ),
-    ):
-        function = option(function)
-    return function
+    url = click.option(
+        "--url",
+        envvar="PICTUREMATCH_URL",
+        show_envvar=True,
+        default="http://127.0.0.1:5555",
+        show_default=True,
+        help="The running server.",
+    )
+    return url(key_options(function))
+
+
+def key_options(function: F) -> F:
+    """--api-key and --ca-file (see `ca_file`), for commands that name the server in a way of their own."""
+    key = click.option(
+        "--api-key", envvar="PICTUREMATCH_API_KEY", show_envvar=True, help="Key that the server asks for."
+    )
+    certificates = click.option(
+        "--ca-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar="PICTUREMATCH_CA_FILE",
+        show_envvar=True,
+        expose_value=False,
+        callback=_keep_ca_file,
+        show_default="the system's",
+        help="Certificates (PEM) by which the certificate of an https server is checked.",
+    )
+    return key(certificates(function))
 
 
 def settings_of(ctx: click.Context, **overrides: Any) -> Settings:
