@@ -9,8 +9,8 @@ import numpy as np
 import pybase64
 
 from broker.port import Broker, NewRecord
+from contract.codec import encode
 from contract.errors import Code
-from contract.messages import encode
 from contract.people.keys import face_key, person_key, site_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.people.site import DeviceRecord, GroupRecord, PermissionRecord, SiteRecord, site_key_of

@@ -22,7 +22,7 @@ from contract.terms import Message
 
 ADMINISTRATIVE = [
     kind
-    for kind in vars(messages).values()
+    for kind in vars(requests).values()
     if isinstance(kind, type)
     and issubclass(kind, Message)
     and getattr(kind, "administrative", False)
