@@ -130,7 +130,7 @@ async def test_a_role_refuses_topics_that_are_missing_or_would_lose_data_and_say
     assert (await run("topics", "create", **given)).status == 0
     assert (await run("topics", "check", **given)).status == 0
     described = await run("topics", "describe", "--json", **given)
-    assert described.out.count("max_record_bytes") == 10
+    assert described.out.count("max_record_bytes") == 11
 
 
 @pytest.mark.parametrize(("minutes_more", "status"), [(-1, 0), (0, 1), (60, 1)])

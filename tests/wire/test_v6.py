@@ -515,7 +515,7 @@ async def test_a_permission_that_exists_and_one_that_does_not_have_different_nam
 async def test_a_call_by_another_method_or_without_authority_is_refused_in_the_same_form(
     serving: Serving, call: str
 ) -> None:
-    async with serving(trusted_networks=()) as site:
+    async with serving(trusted_networks=(), api_key_for_match=True) as site:
         assert error_of(await site.call("GET", f"{V6_PATH}/{call}")) == "UNAUTHORIZED"
     async with serving() as site:
         assert error_of(await site.call("GET", f"{V6_PATH}/{call}")) == "METHOD_NOT_ALLOWED"
