@@ -12,7 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 from uuid import uuid4
 
-from broker.embedded import Erasure, file_erasure, in_use, refused
+from broker.embedded import LOG_FILE, REWRITTEN_BYTES, Erasure, file_erasure, in_use, refused
 from broker.kafka import latest_removal_ms
 from broker.ordered import read_merged
 from broker.port import Broker, NewRecord, Start, TopicSpec
@@ -57,7 +57,11 @@ async def erase_person(settings: Settings, identity_id: str, url: str, api_key: 
         await _erase_in_folder(settings.data_folder, _erasable(traces, settings), note)
     replaced = sorted(str(path) for path in settings.data_folder.glob("replaced-*"))
     embedded = settings.kafka_config is None
-    kept = Kept(embedded, _until_s(traces, settings.topic_specs, embedded=embedded))
+    kept = Kept(
+        embedded,
+        _until_s(traces, settings.topic_specs, embedded=embedded),
+        rewritten=not embedded or (settings.data_folder / LOG_FILE).stat().st_size <= REWRITTEN_BYTES,
+    )
     return list(report(traces, settings.topics, kept, deleted, replaced if embedded else ()))
 
 

@@ -20,10 +20,16 @@ OUTSIDE = (
 """Where data about a person may be that no command of this program can find."""
 
 
+_PIECES = (
+    "unused parts of pages of the log's file may contain pieces of the erased values, because the file is too large to"
+    " be written anew beside a running server: stop the server and run SQLite's VACUUM on the file"
+)
+
+
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line of the report. `until`: when the records are removed at the latest (epoch seconds)."""
 
-    what: Literal["deleted", "erased", "waits", "outside"]
+    what: Literal["deleted", "erased", "pieces", "waits", "outside"]
     sentence: str
     topic: str | None = None
     records: int | None = None
@@ -34,12 +40,14 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 class Kept:
     """How long the log keeps records that are not erased.
 
-    `single`: whether this log can erase single records. `until_s`: the name of a topic -> when its records about the
-    person are removed at the latest (epoch seconds).
+    `single`: whether this log can erase single records. `rewritten`: whether its file is written anew after that, so
+    that no unused part of a page contains a piece of an erased value. `until_s`: the name of a topic -> when its
+    records about the person are removed at the latest (epoch seconds).
     """
 
     single: bool
     until_s: Mapping[str, float]
+    rewritten: bool = True
 
 
 def report(traces: Traces, topics: Topics, kept: Kept, deleted: bool, replaced: Sequence[str]) -> Iterator[Line]:
@@ -64,6 +72,8 @@ def report(traces: Traces, topics: Topics, kept: Kept, deleted: bool, replaced: 
             yield Line("erased", f"{topic}: {counted(count, 'record')} ({words})", topic, count)
         else:
             yield _waiting(topic, count, words, until_s)
+    if kept.single and not kept.rewritten:
+        yield Line("pieces", _PIECES)
     if traces.similar.places:
         words = "evidence about other faces, which names the person as a less similar candidate"
         yield _waiting(topics.evidence, len(traces.similar.places), words, kept.until_s[topics.evidence])
@@ -75,8 +85,10 @@ def report(traces: Traces, topics: Topics, kept: Kept, deleted: bool, replaced: 
 
 
 def waits_with_faces(lines: Sequence[Line], topics: Topics) -> bool:
-    """Return whether records with a picture or an embedding of the person are known to wait for their retention."""
-    return any(line.what == "waits" and line.records and _is_biometric(line, topics) for line in lines)
+    """Return whether a picture or an embedding of the person, or a piece of one, may still be in the log."""
+    return any(line.what == "pieces" for line in lines) or any(
+        line.what == "waits" and line.records and _is_biometric(line, topics) for line in lines
+    )
 
 
 def _is_biometric(line: Line, topics: Topics) -> bool:

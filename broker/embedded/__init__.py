@@ -29,9 +29,11 @@ from broker.embedded.locks import in_use
 from broker.embedded.logfile import LogFileReader, LogFileWriter
 from broker.embedded.opening import Condition, EmbeddedBroker, Role, open_embedded
 from broker.embedded.store import LOG_FILE
+from broker.embedded.upkeep import REWRITTEN_BYTES
 
 __all__ = [
     "LOG_FILE",
+    "REWRITTEN_BYTES",
     "Condition",
     "EmbeddedBroker",
     "Erasure",

@@ -204,6 +204,12 @@ class Housekeeper:
                 some = erasure.places[first : first + _ERASED_AT_ONCE]
                 record = (erasure.record,) if first == 0 else ()
                 await self._writer.submit(partial(_erase, places=some, record=record))
+            if not await self._writer.submit_alone(upkeep.rewrite):
+                _log.warning(
+                    "the log in %s is too large to be written anew beside a running server: unused parts of its pages"
+                    " may contain pieces of erased values until the server is stopped and SQLite's VACUUM is run on it",
+                    self._folder,
+                )
         for _ in range(_TRUNCATE_TRIES):
             async with self._turn:
                 await self._checkpoint()

@@ -16,6 +16,8 @@ _CHUNK_ROWS = 500
 _TIMED_ROWS = 5_000
 _FAR_FUTURE_MS = 1 << 62
 _TIME_SLACK_MS = 60_000  # small corrections of clocks are common, and keep a picture at most that much longer
+REWRITTEN_BYTES = 256 * 1024 * 1024
+"""The size of the largest file that is written anew after an erasure: about two seconds without an append."""
 _VACUUM_PAGES = 256
 _SLACK_BYTES = 8 * 1024 * 1024  # free pages that are left for new records
 _SLACK_SHARE = 0.1
@@ -351,6 +353,27 @@ def shrink(connection: sqlite3.Connection) -> Step:
     # The pragma frees a page with every step, and only executescript steps a statement without columns to its end.
     connection.executescript(f"PRAGMA incremental_vacuum({surplus})")
     return Step(removed=False, more=True, touched_bytes=surplus * page_bytes)
+
+
+def rewrite(connection: sqlite3.Connection) -> bool:
+    """Write the whole file anew, so that no unused part of a page contains a piece of an erased value.
+
+    SQLite overwrites what it deletes, but not the copies that it left behind when it moved records between pages.
+    Appends wait meanwhile, so a file larger than REWRITTEN_BYTES is left as it is. The copy is kept in memory, because
+    a temporary file would leave faces on the disk. Not within a transaction.
+
+    Returns:
+        Whether the file was written anew.
+    """
+    page_bytes, pages = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count"))
+    if pages * page_bytes > REWRITTEN_BYTES:
+        return False
+    connection.execute("PRAGMA temp_store = MEMORY")
+    try:
+        connection.execute("VACUUM")
+    finally:
+        connection.execute("PRAGMA temp_store = DEFAULT")
+    return True
 
 
 def checkpoint(connection: sqlite3.Connection) -> bool:

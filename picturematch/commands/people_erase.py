@@ -9,7 +9,13 @@ from contract.text import printable
 from picturematch.options import config_option, log_options, server_options, settings_of
 from picturematch.shell import echo_json, run
 
-_TITLES = {"deleted": "deleted", "erased": "erased", "waits": "waits for its retention", "outside": "outside the log"}
+_TITLES = {
+    "deleted": "deleted",
+    "erased": "erased",
+    "pieces": "pieces left",
+    "waits": "waits for its retention",
+    "outside": "outside the log",
+}
 
 
 @click.command(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.embedded import EmbeddedBroker, Erasure, check_log, file_erasure, refused
+from broker.embedded import EmbeddedBroker, Erasure, check_log, file_erasure, refused, upkeep
 from broker.embedded.store import LOG_FILE
 from broker.port import BrokerError, BrokerUnavailable, NewRecord, Position, Start, TopicSpec
 from tests.contract.embedded_make import EmbeddedMake
@@ -144,3 +144,17 @@ async def test_an_erasure_does_not_end_before_the_wal_is_empty(
             assert left_on_disk(make.folder, value) > 0
         await broker.erase(Erasure((place,), NOTE))
         assert left_on_disk(make.folder, value) == 0
+
+
+def test_a_file_is_written_anew_unless_it_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(sqlite3.connect(tmp_path / "file", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)")
+        connection.executemany("INSERT INTO t (value) VALUES (?)", [(bytes(5000),)] * 20)
+        connection.execute("DELETE FROM t WHERE id < 20")
+        monkeypatch.setattr(upkeep, "REWRITTEN_BYTES", 4096)
+        assert not upkeep.rewrite(connection)
+        assert connection.execute("PRAGMA freelist_count").fetchone()[0] > 0
+        monkeypatch.setattr(upkeep, "REWRITTEN_BYTES", 1_000_000)
+        assert upkeep.rewrite(connection)
+        assert connection.execute("PRAGMA freelist_count").fetchone()[0] == 0
+        assert connection.execute("SELECT id FROM t").fetchall() == [(20,)]

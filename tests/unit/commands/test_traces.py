@@ -138,6 +138,16 @@ def lines_of(traces: Traces, *, single: bool) -> list[Line]:
     return list(report(traces, TOPICS, Kept(single, until_s), deleted=True, replaced=["/data/replaced-1"]))
 
 
+def test_a_file_that_is_not_written_anew_may_contain_pieces_and_the_report_says_so() -> None:
+    traces = Traces("7", TOPICS)
+    until_s = dict.fromkeys((*traces.order, TOPICS.requests), 3600.0)
+    for rewritten in (True, False):
+        kept = Kept(True, until_s, rewritten=rewritten)
+        lines = list(report(traces, TOPICS, kept, deleted=True, replaced=[]))
+        assert ("VACUUM" in "".join(line.sentence for line in lines)) == (not rewritten)
+        assert waits_with_faces(lines, TOPICS) == (not rewritten)
+
+
 def test_the_report_says_what_was_erased_what_waits_and_what_lies_outside() -> None:
     traces = Traces("7", TOPICS)
     traces.take([record(TOPICS.events, 0, encode_event(event_of(match_request(1), Position(TOPICS.requests, 0, 1))))])
