@@ -162,6 +162,7 @@ def policy_of(policy: Policy, site: Site, pinned: frozenset[str]) -> Policy:
     laid = {SITE_SETTINGS[name].setting: value for name, value in laid_over(site, pinned).items()}
     fields = {path.removeprefix(MATCHING): value for path, value in laid.items() if path is not None}
     low, _, high = fields.get("score_range", policy.score_range)
-    if not low < fields.get("accepted_score", policy.accepted_score or policy.score_range[1]) < high:
+    accepted = fields.get("accepted_score", policy.accepted_score)
+    if accepted is not None and not low < accepted < high:
         fields = {name: value for name, value in fields.items() if name not in _SCORES}
     return structs.replace(policy, **fields)

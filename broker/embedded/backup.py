@@ -164,6 +164,8 @@ def _move_aside(folder: Path) -> Path | None:
     """Move the log's files, and copy the offsets of groups, to a new folder in the data folder, which is returned."""
     names = [LOG_FILE, f"{LOG_FILE}-wal", f"{LOG_FILE}-shm"]
     present = [folder / name for name in names if (folder / name).exists()]
+    # A filed erasure names places of the former log, at which the restored log has other records.
+    present += sorted(folder.glob("erase-*.request"))
     if not present:
         return None
     aside = folder / f"replaced-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"

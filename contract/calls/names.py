@@ -7,7 +7,6 @@ from typing import Any
 from contract.calls.rules import MISLEADING, Rule, param_error, string
 from contract.errors import Code, Refused
 from contract.people.keys import parse_image_id
-from contract.terms import DEFAULT_PERMISSION
 from contract.text import misleads, steers
 
 MAX_SCOPE_NAME_CHARS = 64
@@ -45,7 +44,7 @@ def _group_names(value: Any, field: str) -> tuple[str, ...]:
 def _permission_ids(value: Any, field: str) -> list[str]:
     if not isinstance(value, list) or len(value) > MAX_PERMISSIONS or not all(isinstance(item, str) for item in value):
         raise param_error(f"{field} must be a list of at most {MAX_PERMISSIONS} strings")
-    return list(dict.fromkeys(_scope_name(item, field) for item in value)) or [DEFAULT_PERMISSION]
+    return list(dict.fromkeys(_scope_name(item, field) for item in value))
 
 
 def _identity_id(value: Any, field: str) -> str:
@@ -104,7 +103,7 @@ PERMISSION_IDS = Rule(
     codes=_SCOPE_CODES,
     empty_is_absent=False,
 )
-"""Permissions; an empty list is the default permission."""
+"""Permissions; an empty list is no permission."""
 IDENTITY_ID = Rule(word="string", check=_identity_id, schema=_ID_SCHEMA, empty_is_absent=False)
 """The identity_id of a person to be enrolled: 1 to 64 characters without "/", which separates the parts of the log's
 keys, and without misleading characters (contract.text)."""

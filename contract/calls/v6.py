@@ -212,7 +212,7 @@ CREATE_IDENTITY = _call(
         Field(
             "permission_ids",
             argument(PERMISSION_IDS),
-            "The ids of permissions; an empty list is the default too.",
+            "The ids of permissions; an empty list is no permission.",
             default=[DEFAULT_PERMISSION],
         ),
         Field(

@@ -223,7 +223,7 @@ def _changed_person(
     faces: tuple[int, ...],
     policy: Policy,
 ) -> PersonRecord:
-    if len(faces) > policy.max_faces_per_person:
+    if new is not None and len(faces) > policy.max_faces_per_person:
         raise Refused(
             Code.PARAM_ERROR, "this person has as many faces as allowed; set support_single_face to replace them"
         )

@@ -78,12 +78,19 @@ class ExactGallery:
 
     def _mask(self, scope: Scope) -> Mask | None:
         """Return the rows of the scope; None where the scope has no rows."""
-        names = [_EVERYBODY] if scope.group_id is None else [_group_set(scope.group_id)]
-        if scope.permission_id is not None:
-            names.append(_permission_set(scope.permission_id))
-        masks = [self.members.get(name) for name in names]
-        present = [mask for mask in masks if mask is not None]
-        return None if len(present) < len(masks) else reduce(np.logical_and, present)
+        group = self._group_mask(scope)
+        if scope.permission_id is None or group is None:
+            return group
+        permission = self.members.get(_permission_set(scope.permission_id))
+        return None if permission is None else group & permission
+
+    def _group_mask(self, scope: Scope) -> Mask | None:
+        if scope.group_id is not None:
+            return self.members.get(_group_set(scope.group_id))
+        if scope.any_group is None:
+            return self.members.get(_EVERYBODY)
+        masks = [mask for group_id in scope.any_group if (mask := self.members.get(_group_set(group_id))) is not None]
+        return reduce(np.logical_or, masks) if masks else None
 
     def _people(self, rows: NDArray[np.intp], probe: Vector) -> list[Candidate]:
         # Computed once more, row by row in double precision: a product of matrices rounds equal rows differently, by

@@ -16,16 +16,19 @@ FaceId = tuple[str, int]
 class Scope:
     """The people whose faces a search compares: those who are in a group and have a permission, both by id.
 
-    None: people of any group and of none, or people with any permissions. A scope is resolved once per request
-    (engine.gallery.scope).
+    `group_id` None: people who are in one of `any_group`; where that is None too, everybody. `permission_id` None:
+    people with any permissions. A scope is resolved once per request (engine.gallery.scope).
     """
 
     group_id: str | None = DEFAULT_GROUP
     permission_id: str | None = None
+    any_group: frozenset[str] | None = None
 
     def has_group(self, person: PersonRecord) -> bool:
-        """Return whether the person is in the group of this scope."""
-        return self.group_id is None or self.group_id in person.group_ids
+        """Return whether the person is in the group, or in one of the groups, of this scope."""
+        if self.group_id is not None:
+            return self.group_id in person.group_ids
+        return self.any_group is None or not self.any_group.isdisjoint(person.group_ids)
 
     def has_permission(self, person: PersonRecord) -> bool:
         """Return whether the person has the permission of this scope."""

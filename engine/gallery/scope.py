@@ -35,6 +35,8 @@ def resolve_scope(request: MatchRequest, site: Site, policy: Policy) -> Resolved
             or permission of the device was deleted.
     """
     device = None if request.device_ip is None else _registered(request.device_ip, site)
+    if request.device_ip is not None and device is None and policy.unknown_device == "reject":
+        raise Refused(Code.DEVICE_ID_NOT_FOUND, "this device is not registered")
     if request.by_permission:
         return _by_permission(request, device, site, policy)
     if request.group_name is not None:
@@ -97,5 +99,7 @@ def _by_permission(request: MatchRequest, device: DeviceRecord | None, site: Sit
             return own
         permission = site.permissions[device.permission_id]
     group = None if request.group_name is None else _group(request.group_name, site)
-    scope = Scope(group.group_id if group else None, permission.permission_id)
+    # People who are in no group are found by no search, whatever their permissions.
+    any_group = None if group else frozenset(site.groups)
+    scope = Scope(group.group_id if group else None, permission.permission_id, any_group)
     return ResolvedScope(scope, group.name if group else "", permission.name, device)

@@ -21,6 +21,7 @@ DOOR = DeviceRecord(
 SITE = (
     Site().put(GroupRecord(group_id="g1", name="staff")).put(PermissionRecord(permission_id="p1", name="day")).put(DOOR)
 )
+ANY_GROUP = Scope(None, "p1", frozenset(SITE.groups))
 
 
 def asked(picture: bytes = b"", **fields: Any) -> MatchRequest:
@@ -79,12 +80,17 @@ UNTRUSTED = Policy(device_names_scope=False)
 @pytest.mark.parametrize(
     ("fields", "policy", "scope", "names"),
     [
-        ({}, Policy(), Scope(None, "p1"), ("", "day")),
+        ({}, Policy(), ANY_GROUP, ("", "day")),
         ({}, UNTRUSTED, Scope("g1", "p1"), ("staff", "day")),
         ({"device_ip": "10.9.9.9"}, Policy(), Scope("default_group", "0"), ("default_group", "0")),
         ({"device_ip": None}, Policy(), Scope("default_group", "0"), ("default_group", "0")),
-        ({"device_ip": None, "permission_name": "day"}, Policy(), Scope(None, "p1"), ("", "day")),
-        ({"permission_name": "0"}, Policy(), Scope(None, "0"), ("", "0")),
+        (
+            {"device_ip": None, "permission_name": "day"},
+            Policy(),
+            Scope(None, "p1", frozenset(SITE.groups)),
+            ("", "day"),
+        ),
+        ({"permission_name": "0"}, Policy(), Scope(None, "0", frozenset(SITE.groups)), ("", "0")),
         ({"group_name": "default_group"}, Policy(), Scope("default_group", "p1"), ("default_group", "day")),
         (
             {"group_name": "default_group", "permission_name": "0"},
@@ -159,3 +165,31 @@ def test_a_match_finds_only_those_who_are_in_the_group_and_have_the_permission()
     assert found(3, group_name="staff") == ("other permission", "matched")
     assert found(2, group_name="default_group", permission_name="day") == ("other group", "matched")
     assert found(1, device_ip="10.9.9.9") == ("in", "matched"), "a person of several groups is found in each"
+
+
+def test_a_search_of_every_group_finds_nobody_who_is_in_no_group_or_only_in_a_deleted_one():
+    enrolled = Enrolled()
+    enrolled.people.site = SITE
+    enrolled.enrol("in", 1, group_names=("staff",), info={"permission_ids": ["p1"]})
+    enrolled.enrol("other", 2, info={"permission_ids": ["p1"]})
+    request = asked(by_permission=True)
+
+    def found(site: Site) -> set[str]:
+        scope = resolve_scope(request, site, Policy()).scope
+        assert all(scope.has_group(enrolled.people.person(who)) == bool(who) for who in ("other",))
+        probe = enrolled.people.known("in").vectors[0]
+        candidates = enrolled.people.snapshot().gallery.best(probe, scope, 5)
+        assert enrolled.people.snapshot().gallery.count(scope) == len(candidates)
+        return {candidate.person.identity_id for candidate in candidates}
+
+    assert found(SITE) == {"in", "other"}
+    moved = SITE.without(SiteKey("group", "g1")).put(GroupRecord(group_id="g2", name="new"))
+    device = moved.put(msgspec.structs.replace(DOOR, group_id="g2"))
+    assert found(device) == {"other"}, "the only group of the first person was deleted"
+
+
+@pytest.mark.parametrize("fields", [{"group_name": "staff"}, {"by_permission": True, "permission_name": "day"}])
+def test_a_device_that_must_be_registered_gets_no_scope_by_naming_one(fields):
+    with pytest.raises(Refused) as refused:
+        resolve_scope(asked(device_ip="10.9.9.9", **fields), SITE, Policy(unknown_device="reject"))
+    assert refused.value.code is Code.DEVICE_ID_NOT_FOUND
