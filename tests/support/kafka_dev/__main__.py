@@ -25,15 +25,16 @@ def main(port: int, folder: Path | None) -> None:
     """
     try:
         with dev_kafka(port, None if folder is None else folder.absolute()) as broker:
-            click.echo(broker.bootstrap)
-            click.echo("a Kafka broker for development runs at this address; SIGINT stops it", err=True)
-            asyncio.run(_until_stopped())
+            asyncio.run(_announce_until_stopped(broker.bootstrap))
     except CannotStartKafka as error:
         raise UserError(str(error)) from error
 
 
-async def _until_stopped() -> None:
-    await stop_signal().wait()
+async def _announce_until_stopped(bootstrap: str) -> None:
+    stop = stop_signal()  # before the address is printed, because whoever reads it may send the signal at once
+    click.echo(bootstrap)
+    click.echo("a Kafka broker for development runs at this address; SIGINT stops it", err=True)
+    await stop.wait()
 
 
 if __name__ == "__main__":
