@@ -85,7 +85,7 @@ class Gate:
                 "an API key in the URL is not accepted, because URLs are logged; send a header", "in_url"
             )
         page = _page_reason(headers)
-        keyless = self._keyless(caller.address)
+        keyless = self._keyless(caller)
         may = keyless is not None and includes(keyless.role, route.role)
         reason = (page or self._host_reason(headers, route)) if may else self._key_needed(route)
         key = sent_key(headers)
@@ -99,9 +99,10 @@ class Gate:
             raise NotAuthorised(page)
         return self._judge(key, caller, route, now_s)
 
-    def _keyless(self, address: Address | None) -> Actor | None:
-        """Return the caller without a key from an address; None: that caller may make no call."""
-        if is_trusted(self.settings, address):
+    def _keyless(self, caller: Caller) -> Actor | None:
+        """Return the actor of a caller without a key; None: that caller may make no call."""
+        address = caller.address
+        if is_trusted(self.settings, address) and not caller.through_unknown_proxy:
             return Actor(name=TRUSTED_NETWORK, role="administrator", peer=str(address))
         return None if self.settings.api_key_for_match else Actor(name=ANYBODY, role="device", peer=_shown(address))
 

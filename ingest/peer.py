@@ -20,11 +20,13 @@ class Caller:
     """The caller of a call.
 
     `address`: None where it is unknown. `encrypted`: whether the call came over TLS, as far as this server and its
-    trusted proxies know.
+    trusted proxies know. `through_unknown_proxy`: the call has a header of a proxy, but came from an address that is
+    not that of a trusted proxy; so whose call it is is not known.
     """
 
     address: Address | None
     encrypted: bool = False
+    through_unknown_proxy: bool = False
 
 
 UNKNOWN = "unknown"

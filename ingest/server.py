@@ -49,7 +49,7 @@ from ingest.json_body import bad_request
 from ingest.line import Shed
 from ingest.metrics import Metrics
 from ingest.openapi import openapi_document
-from ingest.peer import Caller, client_of, is_encrypted, networks, peer_key
+from ingest.peer import Caller, address_of, client_of, is_encrypted, is_within, networks, peer_key
 from ingest.pictures import PictureLimits
 from ingest.refused_keys import RefusedKeys
 from ingest.render import Rendered, error
@@ -363,7 +363,12 @@ class Ingress:
         forwarded, forwarded_for = headers.getall("Forwarded", ()), headers.getall("X-Forwarded-For", ())
         address = client_of(connection.connected_from, forwarded, forwarded_for, self._trusted)
         protos, tls = headers.getall("X-Forwarded-Proto", ()), self._tls is not None
-        return Caller(address, is_encrypted(connection.connected_from, tls, forwarded, protos, self._trusted))
+        peer = address_of(connection.connected_from)
+        return Caller(
+            address,
+            is_encrypted(connection.connected_from, tls, forwarded, protos, self._trusted),
+            bool(forwarded or forwarded_for) and not (peer is not None and is_within(peer, self._trusted)),
+        )
 
     def _refuse(self, refused: Refused, methods: Methods, dialect: Dialect) -> Rendered:
         headers: list[tuple[str, str]] = []

@@ -21,7 +21,7 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     host: str = "127.0.0.1"
     """Address to listen on. Other machines can reach the server at an address other than loopback; they need an API
-    key for all calls except PictureMatch."""
+    key for all calls except those of devices."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 5555
     """Port to listen on; 0 lets the system choose one."""
     image_roots: tuple[str, ...] = ("/data",)

@@ -13,6 +13,7 @@ from contract.evidence import decode_evidence
 from contract.people.keys import NotReadable, PersonKey, parse_key, person_of
 from contract.requests import EnrolRequest, decode_request
 from contract.topics import Topics
+from engine.calls.match import RECOGNISED, MatchCall
 
 
 @dataclass(slots=True)
@@ -78,7 +79,8 @@ class Traces:
         if event.identity_id != self.identity_id:
             return False
         place = Position(event.request.topic, event.request.partition, event.request.offset)
-        if place.topic == self._topics.requests:
+        # The event of a stranger may name the nearest person; that of a comparison has the name that its caller sent.
+        if place.topic == self._topics.requests and event.kind == MatchCall.kind and event.outcome in RECOGNISED:
             self.requests[place] = event.id
             self._named.add(event.id.encode())
         if (event.kind, event.outcome) == ("delete", "deleted"):
@@ -86,7 +88,11 @@ class Traces:
         return True
 
     def _in_request(self, record: Record) -> bool:
-        return record.position in self.requests and record.value is not None
+        try:
+            request = decode_request(record.value or b"")
+        except msgspec.DecodeError:
+            return False
+        return self.requests.get(record.position) == request.request_id
 
     def _in_admin(self, record: Record) -> bool:
         return self._is_enrolment(record.value)

@@ -69,8 +69,12 @@ class AdminCommits(Commits):
                 continue  # the requests whose deadline has passed are decided as expired now
 
     async def _infos(self, batch: Sequence[Processed]) -> dict[str, Mapping[str, Any]]:
-        """Return the stored info of the people whose whole records the decisions need, by identity_id."""
-        changes = [(one.call, one.request) for one in batch if isinstance(one.call, Change) and one.decision is None]
+        """Return the stored info of the people whose whole records the decisions need, by identity_id.
+
+        An expired request needs none, so that an info that cannot be found holds the lane up until the deadline only.
+        """
+        live = [one for one in batch if one.decision is None and not self._expired(one)]
+        changes = [(one.call, one.request) for one in live if isinstance(one.call, Change)]
         ids = dict.fromkeys(identity_id for call, request in changes for identity_id in call.whole_people(request))
         people = [person for identity_id in ids if (person := self._people.person(identity_id)) is not None]
         brief = [person for person in people if person.stored_at is not None]

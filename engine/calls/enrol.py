@@ -106,7 +106,7 @@ class EnrolCall(Change[EnrolRequest]):
                 answer = _answer(request, face, person, repeated, people.site, unchanged=True)
                 return ChangeDecision("enrolled", answer, **found)
         _require_allowed(request, face, person)
-        permissions = _new_permissions(request, people, context.policy)
+        permissions = _new_permissions(request, person, people, context.policy)
 
         number = next(same_faces(face.vector, known.vectors), None) if face is not None else None
         new = _new_face(request, face, person, context) if face is not None and number is None else None
@@ -177,7 +177,9 @@ def _groups(request: EnrolRequest, site: Site) -> tuple[str, ...] | None:
     return tuple(group.group_id for group in groups if group is not None)
 
 
-def _new_permissions(request: EnrolRequest, people: PeopleNow, policy: Policy) -> tuple[PermissionRecord, ...]:
+def _new_permissions(
+    request: EnrolRequest, person: PersonRecord | None, people: PeopleNow, policy: Policy
+) -> tuple[PermissionRecord, ...]:
     """Return the permissions that the request creates: those that it names and that do not exist.
 
     Raises:
@@ -185,7 +187,9 @@ def _new_permissions(request: EnrolRequest, people: PeopleNow, policy: Policy) -
             engine.calls.permission.require_new_permissions.
     """
     named = (request.info or {}).get("permission_ids", ())
-    unknown = [permission_id for permission_id in named if permission_id not in people.site.permissions]
+    # A client may send back what it has read, and that may contain permissions that were deleted meanwhile.
+    known = {*people.site.permissions, *(person.permission_ids if person else ())}
+    unknown = [permission_id for permission_id in named if permission_id not in known]
     if unknown and not request.create_no_exit_permission:
         raise Refused(
             Code.PARAM_ERROR,

@@ -42,7 +42,8 @@ from engine.threshold import AppliedThreshold, search_threshold
 from engine.timing import StageTimer
 
 Found = Literal["matched", "stranger"] | Barrier
-_RECOGNISED = ("matched", *get_args(Barrier))
+RECOGNISED = ("matched", *get_args(Barrier))
+"""The outcomes of matches in which a person was recognised."""
 """The outcomes of a search that recognised a person."""
 
 _CANDIDATES = 5
@@ -92,7 +93,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
 
     kind = kind_of(MatchRequest)
     event_type = "picturematch.match.v1"
-    outcomes = (*_RECOGNISED, STRANGER, "spoof", "empty_group", *PICTURE_OUTCOMES)
+    outcomes = (*RECOGNISED, STRANGER, "spoof", "empty_group", *PICTURE_OUTCOMES)
     request_type = MatchRequest
     searches = True
 
@@ -254,7 +255,7 @@ def _outcome(
 
 def _shown_candidate(request: MatchRequest, decision: MatchDecision, policy: Policy) -> Candidate | None:
     """Return the candidate whom the answer may name: the recognised one, or the nearest one with need_keep_info."""
-    if decision.outcome in _RECOGNISED or (request.need_keep_info and policy.allow_keep_info):
+    if decision.outcome in RECOGNISED or (request.need_keep_info and policy.allow_keep_info):
         return decision.candidate
     return None
 

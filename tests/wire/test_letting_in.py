@@ -239,6 +239,9 @@ async def test_networks_are_trusted_by_setting_and_not_by_what_a_caller_says_of_
                 assert (await site.call("GET", USERS_PATH, headers={header: value})).code == 40180
     async with serving(trusted_networks=("127.0.0.1/32",)) as site:
         assert (await site.call("GET", USERS_PATH)).code == 200
+        for header in ({"X-Forwarded-For": "203.0.113.7"}, {"Forwarded": "for=203.0.113.7"}):
+            told = await site.call("GET", USERS_PATH, headers=header)
+            assert told.code == 40180, "a proxy that is not in trusted_proxies"
 
 
 async def test_a_key_in_the_url_is_none(serving: Serving) -> None:

@@ -1,5 +1,6 @@
 """Which records of the log are about a person, and what the report of an erasure says of them."""
 
+import pytest
 from msgspec import structs
 
 from broker.kafka import latest_removal_ms
@@ -62,13 +63,31 @@ def test_evidence_is_about_whom_it_recognised_and_only_names_the_others() -> Non
     assert [place.offset for place in traces.similar.places] == [1, 2]
 
 
-def test_evidence_of_a_match_whose_event_names_the_person_is_about_the_person() -> None:
+@pytest.mark.parametrize(
+    ("changes", "is_about"),
+    [
+        *(({"outcome": outcome}, True) for outcome in ("matched", "blacklisted", "not_valid", "not_in_pass_time")),
+        ({"outcome": "stranger"}, False),  # the nearest person, where the request asked for it
+        ({"kind": "compare", "outcome": "same"}, False),  # the caller's own words
+    ],
+)
+def test_only_a_match_in_which_the_person_was_recognised_makes_its_picture_one_of_the_person(
+    changes: dict[str, str], is_about: bool
+) -> None:
     traces = Traces("7", TOPICS)
-    request = match_request(1)
-    event = event_of(request, Position(TOPICS.requests, 0, 5), outcome="stranger")
+    event = event_of(match_request(1), Position(TOPICS.requests, 0, 5), **changes)
     traces.take([record(TOPICS.events, 0, encode_event(event))])
     traces.take([evidence(1, 0.5, ("7", 0.1))])
-    assert found(traces) == {TOPICS.events: [0], TOPICS.evidence: [1]}
+    traces.take([record(TOPICS.requests, 5, match_request(1))])
+    of_the_person = {TOPICS.evidence: [1], TOPICS.requests: [5]} if is_about else {}
+    assert found(traces) == {TOPICS.events: [0], **of_the_person}
+
+
+def test_another_request_at_the_place_that_an_event_names_is_not_the_persons() -> None:
+    traces = Traces("7", TOPICS)
+    event = event_of(match_request(1), Position(TOPICS.requests, 0, 5))
+    traces.take([record(TOPICS.events, 0, encode_event(event)), record(TOPICS.requests, 5, match_request(2))])
+    assert found(traces) == {TOPICS.events: [0]}
 
 
 def test_the_requests_in_which_the_person_was_recognised_are_known_from_the_events() -> None:

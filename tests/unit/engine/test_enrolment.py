@@ -9,13 +9,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from contract.errors import Code, Refusal
+from contract.errors import Code, Refusal, Refused
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference, photo_of
 from contract.people.site import GroupRecord, PermissionRecord, Site
 from contract.requests import DeleteRequest, EnrolRequest
 from engine.calls.delete import DeleteCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.people import ChangeDecision, Prepared, PreparedFace
+from engine.calls.permission import require_new_permissions
 from engine.gallery.people import KnownPerson
 from engine.policy import Policy
 from tests.support.faces import MODELS, circumstances, context, photo
@@ -241,11 +242,17 @@ def test_unknown_permissions_are_refused_by_name_or_created_with_the_person():
     assert (again.outcome, again.site) == ("enrolled", None)
 
 
-def test_a_change_may_keep_permissions_that_were_deleted_but_name_none():
+@pytest.mark.parametrize("create", [False, True])
+def test_a_client_may_send_back_the_deleted_permissions_that_it_has_read_but_add_none(create):
     person = enrolled(0, permission_ids=["gone"])
-    assert decide(request(update=True, info={"room": 1}), None, person).outcome == "updated"
-    again = request(update=True, info={"permission_ids": ["gone"]})
-    assert refusal_of(again, None, person).code is Code.PARAM_ERROR
+    for info in ({"room": 1}, {"permission_ids": ["gone"], "type": 3}):
+        decision = decide(request(update=True, info=info, create_no_exit_permission=create), None, person)
+        assert (decision.outcome, decision.site) == ("updated", None)
+    added = request(update=True, info={"permission_ids": ["gone", "new"]})
+    refusal = refusal_of(added, None, person)
+    assert refusal.code is Code.PARAM_ERROR
+    assert "new" in refusal.message
+    assert "gone" not in refusal.message
 
 
 def test_an_unknown_id_that_is_the_name_of_a_permission_is_refused_instead_of_created():
@@ -258,8 +265,10 @@ def test_no_more_permissions_are_created_than_allowed_and_none_that_a_deletion_t
     wanted = request(info={"permission_ids": ["day", "night"]}, create_no_exit_permission=True)
     assert refusal_of(wanted, prepared(1), policy=Policy(max_permissions=2)).code is Code.GROUP_LEN_ERROR
     assert decide(wanted, prepared(1), policy=Policy(max_permissions=3)).outcome == "enrolled"
-    wanted = request(update=True, info={"permission_ids": ["gone"]}, create_no_exit_permission=True)
-    assert refusal_of(wanted, None, enrolled(0, permission_ids=["gone"])).code is Code.GROUP_NAME_ERROR
+    somebody_else = One(known(enrolled(0, permission_ids=["gone"])))
+    with pytest.raises(Refused) as refused:
+        require_new_permissions({"gone": "gone"}, somebody_else, Policy())
+    assert refused.value.code is Code.GROUP_NAME_ERROR
 
 
 def test_a_validity_that_a_change_would_turn_round_is_refused():

@@ -137,6 +137,14 @@ def test_keys_over_plain_http_from_beyond_the_trusted_networks_are_refused(addre
     assert authorised(Caller(address_of(address), encrypted=True), "operator", **header).name.startswith("my-")
 
 
+def test_whoever_comes_through_a_proxy_that_is_not_trusted_is_no_administrator_by_the_address_of_the_proxy():
+    through = Caller(address_of("10.1.2.3"), through_unknown_proxy=True)
+    assert authorised(through, "device").role == "device"
+    with pytest.raises(NotAuthorised):
+        authorised(through, "operator")
+    assert authorised(through, "operator", X_API_Key=KEYS["operator"]).name == "my-operator"
+
+
 @pytest.mark.parametrize("address", ["10.1.2.3", "127.0.0.1", "::1"])
 def test_keys_over_plain_http_are_accepted_where_only_the_site_can_read_them(address: str):
     assert authorised(Caller(address_of(address)), "operator", X_API_Key=KEYS["operator"]).name == "my-operator"

@@ -312,7 +312,8 @@ class World(RuleBasedStateMachine):
             self.asked = None
             self.new_owner()
         end = max(self.sizes, default=-1) + 1
-        for _ in range(3 * end + 20):
+        # A record takes three steps (put, finish, commit); one that cannot be written takes two commits more.
+        for _ in range(5 * end + 20):
             if self.asked is not None:
                 self.answer("well")
             elif self.timer is not None:
