@@ -1,19 +1,9 @@
 """Compares the answers of a server with the decisions in a capture. Pure."""
 
-from dataclasses import dataclass
-
+from capture.rows import Difference
 from clients.http import ServerAnswer, code_name
-from contract.capture import CapturedDecision, CaptureLine
+from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Code
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One value that differs: `then` in the capture, `now` in the answer; None where the value is absent."""
-
-    what: str
-    then: str | float | None
-    now: str | float | None
 
 
 def differences(line: CaptureLine, answer: ServerAnswer, score_tolerance: float) -> tuple[Difference, ...] | None:

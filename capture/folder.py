@@ -1,25 +1,29 @@
-"""Writes a capture (contract.capture) into a private folder, which can be continued; each picture is stored once."""
+"""Writes a capture (contract.captures) into a private folder, which can be continued; each picture is stored once."""
 
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from contract.capture import (
+from msgspec import structs
+
+from capture.sealed_file import SealedFile
+from contract.captures.convert import (
+    CONFIGS_FILE,
     MANIFEST_FILE,
+    PEOPLE_FILE,
     PICTURES_FOLDER,
     REQUESTS_FILE,
-    CaptureError,
-    CaptureLine,
-    check_manifest,
-    format_line,
     format_manifest,
     last_lines,
-    parse_lines,
+    new_manifest,
+    parse_manifest,
     picture_file,
 )
+from contract.captures.values import VERSION, CaptureError, CaptureLine, ConfigLine, Manifest, PeopleLine
 from contract.files import HALF_WRITTEN, cannot_be_written, half_written, sync_folder, try_lock
 from contract.pictures.digest import picture_digest
 
@@ -28,6 +32,7 @@ class CaptureFolder:
     """A capture that is being written, which is new or continued. Synchronous; only one process may write to it.
 
     Pictures are complete before the line that names them is written, so that a capture is readable also after a crash.
+    The capture is complete when the `with` block ends without an error.
 
     Raises:
         CaptureError: the folder contains something else than a capture, another process writes to it, or it cannot be
@@ -36,9 +41,14 @@ class CaptureFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._manifest = new_manifest()
         self._last: Mapping[int, CaptureLine] = {}
+        self._last_people_offset: int | None = None
+        self._config_keys: set[str] = set()
         self._lock: int | None = None
-        self._lines: int | None = None
+        self._requests: SealedFile[CaptureLine] | None = None
+        self._people: SealedFile[PeopleLine] | None = None
+        self._configs: SealedFile[ConfigLine] | None = None
 
     def __enter__(self) -> Self:
         with self._writing():
@@ -48,22 +58,61 @@ class CaptureFolder:
             try:
                 self._open()
             except BaseException:
-                self.__exit__(None, None, None)
+                self._close()
                 raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for descriptor in (self._lines, self._lock):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._lines = self._lock = None
+        try:
+            if kind is None:
+                with self._writing():
+                    seals = {
+                        name: file.seal
+                        for name, file in (
+                            (REQUESTS_FILE, self._requests),
+                            (PEOPLE_FILE, self._people),
+                            (CONFIGS_FILE, self._configs),
+                        )
+                        if file is not None
+                    }
+                    self.describe(complete=True, files=seals)
+        finally:
+            self._close()
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest as it is written now."""
+        return self._manifest
 
     @property
     def last_lines(self) -> Mapping[int, CaptureLine]:
         """Partition of the requests topic -> the partition's last captured line, after which recording continues."""
         return self._last
+
+    @property
+    def last_people_offset(self) -> int | None:
+        """The offset of the last record of the people topic that the capture has; None: it has none."""
+        return self._last_people_offset
+
+    @property
+    def config_keys(self) -> frozenset[str]:
+        """The keys of the policies and model sets that the capture has."""
+        return frozenset(self._config_keys)
+
+    def describe(self, **fields: Any) -> None:
+        """Change fields of the manifest, durably."""
+        manifest = structs.replace(self._manifest, **fields)
+        if self._lock is None:
+            raise ValueError("the capture folder is not open")
+        with self._writing():
+            # Written in place, because the lock belongs to this file.
+            data = format_manifest(manifest)
+            os.pwrite(self._lock, data, 0)
+            os.ftruncate(self._lock, len(data))
+            os.fsync(self._lock)
+        self._manifest = manifest
 
     def keep_picture(self, picture: bytes) -> str:
         """Store a picture, unless it is stored already, and return its sha256 (hex)."""
@@ -77,19 +126,28 @@ class CaptureFolder:
 
     def append(self, lines: Sequence[CaptureLine]) -> None:
         """Append lines whose pictures are stored; the lines are durable when this method returns."""
-        if self._lines is None:
+        if self._requests is None:
             raise ValueError("the capture folder is not open")
         with self._writing():
             sync_folder(self._folder / PICTURES_FOLDER)
-            size = os.fstat(self._lines).st_size
-            left = memoryview(b"".join(map(format_line, lines)))
-            try:
-                while left:
-                    left = left[os.write(self._lines, left) :]
-            except OSError:
-                os.ftruncate(self._lines, size)
-                raise
-            os.fsync(self._lines)
+            self._requests.append(lines)
+
+    def append_people(self, lines: Sequence[PeopleLine]) -> None:
+        """Append records of the people topic, in the order of their offsets; durable when this method returns."""
+        if self._people is None:
+            raise ValueError("the capture folder is not open")
+        with self._writing():
+            self._people.append(lines)
+        if lines:
+            self._last_people_offset = lines[-1].offset
+
+    def append_configs(self, lines: Sequence[ConfigLine]) -> None:
+        """Append policies and model sets that the capture does not have yet; durable when this method returns."""
+        if self._configs is None:
+            raise ValueError("the capture folder is not open")
+        with self._writing():
+            self._configs.append(lines)
+        self._config_keys.update(line.key for line in lines)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -102,29 +160,31 @@ class CaptureFolder:
         self._lock = os.open(self._folder / MANIFEST_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         if not try_lock(self._lock):
             raise CaptureError(f"another process writes to {self._folder}; stop it or choose another folder")
-        manifest = os.pread(self._lock, 65536, 0)
-        if manifest:
-            check_manifest(manifest)
-        else:
-            os.pwrite(self._lock, format_manifest(), 0)
-            os.fsync(self._lock)
+        data = os.pread(self._lock, 1 << 20, 0)
+        if data:
+            self._manifest = parse_manifest(data)
+            if self._manifest.version != VERSION:
+                raise CaptureError(
+                    f"{self._folder} is a capture of format version {self._manifest.version}, which this program can "
+                    "read but not continue; record into another folder"
+                )
+        self.describe(complete=False, files={})
         pictures = self._folder / PICTURES_FOLDER
         pictures.mkdir(mode=0o700, exist_ok=True)
         for half in pictures.glob(HALF_WRITTEN):
             half.unlink()
-        requests = self._folder / REQUESTS_FILE
-        self._lines = os.open(requests, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-        _cut_half_line(requests, self._lines)
-        with requests.open("rb") as lines:
-            self._last = last_lines(parse_lines(lines))
+        self._requests = SealedFile(self._folder / REQUESTS_FILE, CaptureLine)
+        self._people = SealedFile(self._folder / PEOPLE_FILE, PeopleLine)
+        self._configs = SealedFile(self._folder / CONFIGS_FILE, ConfigLine)
+        self._last = last_lines(self._requests.lines())
+        self._last_people_offset = next((line.offset for _, line in deque(self._people.lines(), maxlen=1)), None)
+        self._config_keys = {line.key for _, line in self._configs.lines()}
         sync_folder(self._folder)
 
-
-def _cut_half_line(path: Path, descriptor: int) -> None:
-    """Remove an incomplete last line, which a crash left; its request is recorded again."""
-    good = 0
-    with path.open("rb") as lines:
-        for line in lines:
-            if line.endswith(b"\n"):
-                good += len(line)
-    os.ftruncate(descriptor, good)
+    def _close(self) -> None:
+        for file in (self._requests, self._people, self._configs):
+            if file is not None:
+                file.close()
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = self._requests = self._people = self._configs = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clients.picture_file import UnusablePicture, read_picture
-from contract.capture import CapturedRequest, CaptureError, CaptureLine
+from contract.captures.values import CapturedRequest, CaptureError, CaptureLine
 from contract.errors import PictureRefused
 from contract.pictures.digest import picture_digest
 from contract.pictures.headers import picture_header

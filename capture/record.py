@@ -16,7 +16,8 @@ import msgspec
 from broker.ordered import fetch_patiently, read_live, read_merged, start_offsets
 from broker.port import Broker, Position, Reader, Record, Start
 from capture.folder import CaptureFolder
-from contract.capture import CapturedDecision, CaptureError, CaptureLine, decision_of, line_of
+from contract.captures.convert import decision_of, line_of
+from contract.captures.values import CapturedDecision, CaptureError, CaptureLine
 from contract.events import Event, RequestPlace, decode_event
 from contract.requests import MatchRequest, decode_request
 from contract.topics import Topics

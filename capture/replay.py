@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 import pybase64
 
-from capture.differences import Difference, differences, is_refusal_to_work
+from capture.differences import differences, is_refusal_to_work
 from capture.reader import CaptureReader
+from capture.rows import Difference
 from clients.errors import CannotRun
 from clients.http import Client, NoAnswer, all_or_first_error
-from contract.capture import CaptureError, CaptureLine, body_fields
+from contract.captures.convert import body_fields
+from contract.captures.values import CaptureError, CaptureLine
 from contract.http import MATCH_PATH, is_request_id
 
 Rate = Literal["as-recorded", "max"]

@@ -69,6 +69,7 @@ class Event(Message, frozen=True, kw_only=True):
     `replay_of` the id of the request that this request replays; null where it does neither. `kind` and `outcome` are
     open: a reader accepts words that it does not know. Times are seconds since the epoch: the device set
     `compare_time`, the ingress set `received_time`, and the processor set `processed_time` when it decided.
+    `policy` and `model_set` are the ids of the policy and of the model set in the configs topic.
     `identity_ids` are the people whom a request about a group or a permission changed or deleted. `identity_info` is
     present only where the operator switched it on; the event of a comparison has the identity_info that the request
     contained. `quality_score`, 0..1, predicts how well the face can be recognised at all. `card` describes the second
@@ -108,6 +109,8 @@ class Event(Message, frozen=True, kw_only=True):
     timings_ms: dict[str, float] = msgspec.field(default_factory=dict)
     retry_of: str | None = None
     replay_of: str | None = None
+    policy: str = ""
+    model_set: str = ""
 
 
 _event_encoder = msgspec.json.Encoder()

@@ -73,7 +73,7 @@ class Emitter:
     """Builds the output records of one processor.
 
     `clock` returns epoch seconds; `evidence` is whether evidence is written. `written` are the keys of the policies
-    that are in the configs topic; the record of any other policy is written with the evidence that names it.
+    that are in the configs topic; the record of any other policy is written with the first event that names it.
     """
 
     topics: Topics
@@ -122,17 +122,14 @@ class Emitter:
         at = self._at(done, gallery_version, policy.id)
         event = call.event(done.request, decision, done.context, at)
         headers = cloud_event_headers(event, call.event_type, self.event_source)
-        record = NewRecord(self.topics.events, done.record.key, encode_event(event), headers)
-        if not self.evidence or not isinstance(call, Query):
-            return (record,)
-        evidence = call.evidence(done.request, decision, done.context, at)
-        if evidence is None:
-            return (record,)
-        return (
-            record,
-            NewRecord(self.topics.evidence, event.id.encode(), encode(evidence)),
-            *(() if policy.key in self.written else (new_config(self.topics.configs, policy),)),
-        )
+        records = [NewRecord(self.topics.events, done.record.key, encode_event(event), headers)]
+        if self.evidence and isinstance(call, Query):
+            evidence = call.evidence(done.request, decision, done.context, at)
+            if evidence is not None:
+                records.append(NewRecord(self.topics.evidence, event.id.encode(), encode(evidence)))
+        if policy.key not in self.written:
+            records.append(new_config(self.topics.configs, policy))
+        return tuple(records)
 
     def _audit(self, done: Processed, decision: Decision, gallery_version: int) -> tuple[NewRecord, ...]:
         if done.record.topic != self.topics.admin:

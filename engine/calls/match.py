@@ -44,9 +44,8 @@ from engine.timing import StageTimer
 Found = Literal["matched", "stranger"] | Barrier
 RECOGNISED = ("matched", *get_args(Barrier))
 """The outcomes of matches in which a person was recognised."""
-"""The outcomes of a search that recognised a person."""
 
-_CANDIDATES = 5
+CANDIDATES = 5
 """The most candidates that the evidence contains."""
 
 
@@ -108,21 +107,14 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         if isinstance(found.embedding, Refusal):
             decision = self.refuse(request, found.embedding, snapshot, context)
             return replace(decision, findings=found.findings, timings_ms=found.timings_ms)
-        threshold = search_threshold(policy, context.models.embedder, snapshot.gallery.count(resolved.scope))
         timer = StageTimer(context.clock, dict(found.timings_ms))
         with timer.stage("search"):
-            candidates = snapshot.gallery.best(found.embedding.vector, resolved.scope, _CANDIDATES)
-        return MatchDecision(
-            _outcome(request, candidates[0], threshold.cosine, resolved.scope, snapshot.site, policy)
-            if candidates
-            else outcome_of(NOBODY_IN_SCOPE),
-            threshold,
-            _scope_of(resolved),
-            candidates,
-            None if candidates else NOBODY_IN_SCOPE,
-            found.findings,
-            found.embedding.vector,
-            timer.timings_ms,
+            candidates = snapshot.gallery.best(found.embedding.vector, resolved.scope, CANDIDATES)
+        return replace(
+            conclude(request, resolved, candidates, snapshot, context),
+            findings=found.findings,
+            probe=found.embedding.vector,
+            timings_ms=timer.timings_ms,
         )
 
     def refuse(self, request: MatchRequest, refusal: Refusal, snapshot: Snapshot, context: Context) -> MatchDecision:
@@ -227,7 +219,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             embedding=decision.probe.astype(np.dtype("<f2")).tobytes(),
             threshold=decision.threshold.cosine,
             candidates=tuple(
-                EvidenceCandidate(identity_id=c.person.identity_id, number=c.number, cosine=round(c.cosine, 6))
+                EvidenceCandidate(identity_id=c.person.identity_id, number=c.number, cosine=c.cosine)
                 for c in decision.candidates
             ),
             group_name=decision.scope.group_name,
@@ -238,6 +230,22 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             quality_score=found.quality_score,
             liveness=liveness_result(found.liveness),
         )
+
+
+def conclude(
+    request: MatchRequest,
+    resolved: ResolvedScope,
+    candidates: Sequence[Candidate],
+    snapshot: Snapshot,
+    context: Context,
+) -> MatchDecision:
+    """Return the decision that follows from the nearest people of the scope; a replay calls this without a look."""
+    policy = context.policy
+    threshold = search_threshold(policy, context.models.embedder, snapshot.gallery.count(resolved.scope))
+    if not candidates:
+        return MatchDecision(outcome_of(NOBODY_IN_SCOPE), threshold, _scope_of(resolved), refusal=NOBODY_IN_SCOPE)
+    outcome = _outcome(request, candidates[0], threshold.cosine, resolved.scope, snapshot.site, policy)
+    return MatchDecision(outcome, threshold, _scope_of(resolved), candidates)
 
 
 def _scope_of(resolved: ResolvedScope) -> EventScope:

@@ -85,6 +85,8 @@ class Circumstances:
             error=None if refusal is None else error_info(refusal),
             retry_of=self.retry_of,
             replay_of=self.replay_of,
+            policy=self.policy,
+            model_set=self.model_set,
         )
 
 

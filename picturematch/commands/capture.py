@@ -6,7 +6,7 @@ import click
 
 from capture.folder import CaptureFolder
 from capture.handmade import read_list
-from contract.capture import CaptureError
+from contract.captures.values import CaptureError
 from contract.text import printable
 from picturematch.options import UserError, config_option
 from picturematch.shell import counted, print_line

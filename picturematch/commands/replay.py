@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from capture.differences import Difference
 from capture.reader import CaptureReader
 from capture.replay import LineResult, Rate, ReplayTally, replay
+from capture.rows import Difference
 from clients.http import Client
 from picturematch.options import UserError, ca_file, config_option, server_options
 from picturematch.shell import Steps, echo_json, json_line, progress, run

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from contract.captures.values import VERSION as CAPTURE_VERSION
 from picturematch.settings import load_settings
 from picturematch.wiring import run_system
 from tests.golden.make import BY_FEATURE, DELETED, MATCH, PEOPLE, SINK, USERS, picture, post, text
@@ -157,6 +158,6 @@ async def test_a_backup_of_a_later_version_is_refused_in_a_sentence(tmp_path: Pa
 async def test_a_capture_of_a_later_version_is_refused_in_a_sentence(tmp_path: Path) -> None:
     capture = copied(GOLDEN / VERSIONS[-1] / "capture", tmp_path / "capture")
     manifest = json.loads((capture / "capture.json").read_text())
-    (capture / "capture.json").write_text(json.dumps(manifest | {"version": manifest["version"] + 1}))
+    (capture / "capture.json").write_text(json.dumps(manifest | {"version": CAPTURE_VERSION + 1}))
     refused = sentence(await run("replay", capture, "--url", "http://127.0.0.1:1"))
-    assert f"format version {manifest['version'] + 1}" in refused
+    assert f"format version {CAPTURE_VERSION + 1}" in refused

@@ -17,7 +17,7 @@ import pytest
 from broker.embedded import open_embedded
 from broker.port import NewRecord
 from capture.folder import CaptureFolder
-from contract.capture import CapturedDecision, CapturedRequest, CaptureLine
+from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine
 from contract.codec import encode
 from contract.requests import Headers
 from contract.topics import Topics

@@ -13,7 +13,7 @@ from broker.port import NewRecord
 from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
 from capture.record import Tally, Wanted, record
-from contract.capture import CaptureError, CaptureLine
+from contract.captures.values import CaptureError, CaptureLine
 from contract.codec import encode
 from contract.requests import CompareRequest, FiqaRequest
 from sinks.console import Choice, print_events

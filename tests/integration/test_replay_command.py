@@ -12,7 +12,7 @@ from capture.reader import CaptureReader
 from capture.replay import GIVE_UP_AFTER, LineResult, replay
 from clients.errors import CannotRun
 from clients.http import Client
-from contract.capture import CapturedDecision, CapturedRequest, CaptureLine
+from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine
 from tests.support.commands import run
 from tests.support.records import jpeg
 from tests.support.scripted_server import Answer, Body, refusal, scripted_server

@@ -3,9 +3,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from capture.differences import Difference, differences, is_refusal_to_work
+from capture.differences import differences, is_refusal_to_work
+from capture.rows import Difference
 from clients.http import ServerAnswer
-from contract.capture import CapturedDecision, CapturedRequest, CaptureLine
+from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine
 
 MATCHED = CapturedDecision(
     outcome="matched", gallery_version=1, models={}, retcode="1", identity_id="7", score=0.75, threshold=0.48

@@ -6,7 +6,8 @@ import pytest
 
 from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
-from contract.capture import CaptureError, line_of
+from contract.captures.convert import line_of
+from contract.captures.values import CaptureError
 from contract.events import RequestPlace
 from contract.requests import MatchRequest
 from tests.support.records import match_request

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from capture.handmade import read_list
-from contract.capture import CaptureError
+from contract.captures.values import CaptureError
 from tests.support.records import jpeg
 
 

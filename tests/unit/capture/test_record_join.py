@@ -1,6 +1,6 @@
 from broker.port import Position
 from capture.record import Join
-from contract.capture import line_of
+from contract.captures.convert import line_of
 from contract.events import RequestPlace
 from contract.requests import MatchRequest
 from tests.support.records import event_of, match_request

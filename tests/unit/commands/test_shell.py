@@ -10,7 +10,7 @@ from rich.progress import Progress
 import picturematch.shell
 from broker.port import BrokerUnavailable
 from clients.errors import CannotRun
-from contract.capture import CaptureError
+from contract.captures.values import CaptureError
 from picturematch.options import UserError
 from picturematch.shell import Steps, progress, run
 from sinks.port import SinkError

@@ -80,7 +80,7 @@ async def test_people_that_an_earlier_owner_of_the_partition_enrolled_are_read_b
         await done.wait()
     running.cancel()
     await asyncio.wait([running])
-    (event,) = [orjson.loads(new.value or b"") for new in member.written]
+    (event,) = [orjson.loads(new.value or b"") for new in member.written if new.topic == TOPICS.events]
     assert event["error"]["status"] == "IDENTITY_EXSIT_ERROR"
 
 

@@ -135,13 +135,13 @@ def test_evidence_is_kept_only_where_the_operator_wants_it() -> None:
     ]
 
 
-def test_a_policy_that_is_not_in_the_log_is_written_with_the_first_evidence_that_names_it() -> None:
+def test_a_policy_that_is_not_in_the_log_is_written_with_the_first_event_that_names_it() -> None:
     emitter, changed = emitter_of(), Policy(threshold=0.5)
 
     first = emitted("match", emitter=emitter, policy=changed)
     (config,) = [record for record in first.records if record.topic == TOPICS.configs]
-    evidence = decode_evidence(first.records[1].value or b"")
-    assert config.key == f"policy/{evidence.policy}".encode()
+    event, evidence = decode_event(first.records[0].value or b""), decode_evidence(first.records[1].value or b"")
+    assert config.key == f"policy/{evidence.policy}".encode() == f"policy/{event.policy}".encode()
     assert (config.value, config.partition) == (policy_config(changed).value, 0)
 
     again = emitted("match", emitter=emitter, policy=changed)

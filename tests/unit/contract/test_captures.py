@@ -1,20 +1,22 @@
 import json
+from collections.abc import Callable
+from zlib import crc32
 
 import pytest
 
 from broker.port import Position
-from contract.capture import (
-    CaptureError,
-    CaptureLine,
+from contract.captures.convert import (
     body_fields,
-    check_manifest,
     decision_of,
-    format_line,
     format_manifest,
     last_lines,
     line_of,
-    parse_lines,
+    new_manifest,
+    parse_manifest,
+    request_of,
 )
+from contract.captures.sealed import SealedReader, sealed
+from contract.captures.values import CaptureError, CaptureLine
 from contract.events import RequestPlace
 from contract.pictures.digest import picture_digest
 from contract.requests import MatchRequest
@@ -23,12 +25,25 @@ from tests.support.records import event_of, match_request, no_face
 PLACE = RequestPlace(topic="requests", partition=1, offset=12)
 
 
+def read(*lines: bytes) -> list[tuple[int, CaptureLine]]:
+    return list(SealedReader("requests.jsonl", CaptureLine).read(lines))
+
+
+def sealed_lines(*lines: CaptureLine) -> list[bytes]:
+    written, checksum = [], 0
+    for line in lines:
+        data, checksum = sealed(line, checksum)
+        written.append(data)
+    return written
+
+
 def test_a_line_that_was_written_is_read_as_it_was() -> None:
     request = match_request(1)
     decision = decision_of(event_of(request, Position("requests", 1, 12)))
     line = line_of(request, PLACE, decision)
 
-    assert list(parse_lines([format_line(line)])) == [(1, line)]
+    assert read(sealed(line, 0)[0]) == [(1, line)]
+    assert request_of(line, request.picture) == request
     assert line.decision is not None
     assert (line.decision.retcode, line.decision.identity_id, line.decision.score) == ("1", "7", 0.75)
     assert line.request.picture == picture_digest(request.picture)
@@ -61,14 +76,12 @@ def test_the_body_holds_what_the_device_sent_and_nothing_it_did_not() -> None:
 
 
 def test_fields_of_a_newer_program_are_ignored() -> None:
-    data = json.loads(format_line(line_of(match_request(1), PLACE, None))) | {"new": 1}
+    data = json.loads(sealed(line_of(match_request(1), PLACE, None), 0)[0]) | {"new": 1}
     data["request"]["newer"] = [2]
-    assert next(parse_lines([json.dumps(data).encode()]))[1].request_id == "r1"
-
-
-def test_empty_lines_count_but_hold_nothing() -> None:
-    line = format_line(line_of(match_request(1), PLACE, None))
-    assert [number for number, _ in parse_lines([b"\n", line, b"  \n", line])] == [2, 4]
+    del data["sum"]
+    body = json.dumps(data).encode()
+    line = body[:-1] + f',"sum":"{crc32(body):08x}"}}\n'.encode()
+    assert read(line)[0][1].request_id == "r1"
 
 
 @pytest.mark.parametrize(
@@ -85,18 +98,41 @@ def test_empty_lines_count_but_hold_nothing() -> None:
     ],
 )
 def test_a_line_that_is_none_is_named_by_its_number(bad: bytes) -> None:
-    good = format_line(line_of(match_request(1), PLACE, None))
+    good = sealed_lines(line_of(match_request(1), PLACE, None))[0]
+    unsealed = SealedReader("requests.jsonl", CaptureLine, sealed=False)
     with pytest.raises(CaptureError, match=r"line 2 of requests\.jsonl"):
-        list(parse_lines([good, bad]))
+        list(unsealed.read([good, bad]))
+    with pytest.raises(CaptureError, match=r"line 2 of requests\.jsonl"):
+        read(good, bad + b"\n")
 
 
-def test_a_manifest_is_that_of_a_capture_of_this_version() -> None:
-    check_manifest(format_manifest())
-    with pytest.raises(CaptureError, match="format version 2"):
-        check_manifest(b'{"format": "picturematch-capture", "version": 2}')
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda lines: [lines[0], lines[1].replace(b"10.0.0.1", b"10.0.0.2"), lines[2]], "line 2 .* is damaged"),
+        (lambda lines: [lines[0], lines[2]], "line 2 .* is damaged"),
+        (lambda lines: [lines[1], lines[0], lines[2]], "line 1 .* is damaged"),
+        (lambda lines: [lines[0], lines[0], lines[1], lines[2]], "line 2 .* is damaged"),
+        (lambda lines: [*lines[:2], lines[2][:-1]], "line 3 .* is cut"),
+        (lambda lines: [*lines[:2], lines[2][:40]], "line 3 .* is cut"),
+    ],
+    ids=["changed", "removed", "moved", "doubled", "without its newline", "cut"],
+)
+def test_a_damaged_line_is_named(damage: Callable[[list[bytes]], list[bytes]], reason: str) -> None:
+    lines = sealed_lines(*(line_of(match_request(n), PLACE, None) for n in range(3)))
+    assert len(read(*lines)) == 3
+    with pytest.raises(CaptureError, match=reason):
+        read(*damage(lines))
+
+
+def test_a_manifest_is_that_of_a_capture_of_a_known_version() -> None:
+    assert parse_manifest(format_manifest(new_manifest(people_from=3))).people_from == 3
+    assert parse_manifest(b'{"format": "picturematch-capture", "version": 1}').version == 1
+    with pytest.raises(CaptureError, match="format version 3"):
+        parse_manifest(b'{"format": "picturematch-capture", "version": 3}')
     for bad in (b"", b"{}", b'{"format": "other", "version": 1}', b"\xff"):
         with pytest.raises(CaptureError, match="is not the manifest of a capture"):
-            check_manifest(bad)
+            parse_manifest(bad)
 
 
 def lines_at(*places: tuple[int, int]) -> list[tuple[int, CaptureLine]]:

@@ -1,0 +1,39 @@
+"""The results of a replay: one row per request, and what differs in it. Reports are made of rows."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from contract.captures.values import CapturedDecision, CaptureLine
+
+Tier = Literal["decide", "look", "url"]
+"""How a row was decided: from the recorded embedding or refusal, from the picture, or by a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One value that differs: `then` in the capture, `now` in the replay; None where the value is absent."""
+
+    what: str
+    then: str | float | None
+    now: str | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The result of one line of a capture.
+
+    `number`: the number of the line, counted from 1. `now`: the decision of the replay, None where there is none.
+    `trouble`: the reason why the line could not be decided, in a sentence. `differences`: where `trouble` is None, the
+    differences from the decision of then, or from the expected identity; None means that the line contains nothing to
+    compare with. `expected`: the identity that is known to be in the picture, from the capture or a list of truths; ""
+    for a stranger, None where nobody knows. `latency_ms`: of a row that a server decided.
+    """
+
+    number: int
+    line: CaptureLine
+    tier: Tier | None = None
+    now: CapturedDecision | None = None
+    differences: tuple[Difference, ...] | None = None
+    trouble: str | None = None
+    expected: str | None = None
+    latency_ms: float | None = None

@@ -1,0 +1,175 @@
+"""Converts values of a capture: from the log, to the call of a device, and to and from the bytes of files."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from contract.captures.values import (
+    FORMAT,
+    OLDEST_VERSION,
+    VERSION,
+    CapturedDecision,
+    CapturedRequest,
+    CaptureError,
+    CaptureLine,
+    Manifest,
+)
+from contract.events import Event, RequestPlace
+from contract.evidence import Evidence
+from contract.pictures.digest import picture_digest
+from contract.requests import MatchRequest
+
+MANIFEST_FILE = "capture.json"
+REQUESTS_FILE = "requests.jsonl"
+PEOPLE_FILE = "people.jsonl"
+CONFIGS_FILE = "configs.jsonl"
+PICTURES_FOLDER = "pictures"
+LOOKS_FOLDER = "looks"
+
+_SENT_FIELDS = tuple(
+    name for name in CapturedRequest.__struct_fields__ if name not in ("picture", "ir_picture", "compare_time")
+)
+"""The fields that a captured request and a MatchRequest share."""
+_NOT_POSTED = ("picture", "ir_picture", "compare_time_raw", "by_permission")
+
+_encoder = msgspec.json.Encoder()
+_manifest_decoder = msgspec.json.Decoder(Manifest)
+
+
+def picture_file(sha256: str) -> str:
+    """Return the path of a picture's file, relative to the capture's folder."""
+    return f"{PICTURES_FOLDER}/{sha256}.jpg"
+
+
+def looks_file(model_set: str) -> str:
+    """Return the path of the file of a model set's looks, relative to the capture's folder."""
+    return f"{LOOKS_FOLDER}/{model_set}.jsonl"
+
+
+def line_of(request: MatchRequest, place: RequestPlace, decision: CapturedDecision | None) -> CaptureLine:
+    """Return the capture line of a request that was read from the log at `place`."""
+    return CaptureLine(
+        request_id=request.request_id,
+        place=place,
+        received_time=request.received_time_s,
+        decision=decision,
+        request=CapturedRequest(
+            picture=picture_digest(request.picture),
+            ir_picture=None if request.ir_picture is None else picture_digest(request.ir_picture),
+            compare_time=request.compare_time_s,
+            **{name: getattr(request, name) for name in _SENT_FIELDS},
+        ),
+    )
+
+
+def request_of(line: CaptureLine, picture: bytes = b"", ir_picture: bytes | None = None) -> MatchRequest:
+    """Return the request of a line, as the log contained it. A decision from an embedding needs no pictures.
+
+    A hand-made line has no time of arrival; its compare_time is used, and where that is absent too, 0.
+    """
+    sent = line.request
+    received = next((time for time in (line.received_time, sent.compare_time) if time is not None), 0.0)
+    return MatchRequest(
+        request_id=line.request_id,
+        picture=picture,
+        ir_picture=ir_picture,
+        compare_time_s=received if sent.compare_time is None else sent.compare_time,
+        received_time_s=received,
+        **{name: getattr(sent, name) for name in _SENT_FIELDS},
+    )
+
+
+def decision_of(event: Event, evidence: Evidence | None = None) -> CapturedDecision:
+    """Return the decision that an event records, with the embedding and the candidates of its evidence."""
+    decision = CapturedDecision(
+        outcome=event.outcome,
+        gallery_version=event.gallery_version,
+        models=event.models,
+        retcode=event.retcode,
+        identity_id=event.identity_id,
+        score=event.score,
+        threshold=None if event.threshold is None else event.threshold.value,
+        error_code=None if event.error is None else event.error.code,
+        applied=event.threshold,
+        scope=event.scope,
+        policy=event.policy or None,
+        model_set=event.model_set or None,
+        decided_time=event.processed_time,
+        faces=event.faces,
+        face=event.face,
+        quality=event.quality,
+        quality_score=event.quality_score,
+        liveness=event.liveness,
+        timings_ms=event.timings_ms,
+    )
+    if evidence is None:
+        return decision
+    # The evidence has the threshold unrounded, as it was applied.
+    applied = None if event.threshold is None else structs.replace(event.threshold, cosine=evidence.threshold)
+    return structs.replace(
+        decision,
+        applied=applied,
+        candidates=evidence.candidates,
+        embedder=evidence.embedder,
+        embedding=evidence.embedding,
+        policy=evidence.policy,
+        model_set=evidence.model_set,
+    )
+
+
+def body_fields(request: CapturedRequest) -> dict[str, Any]:
+    """Return the fields of the device's body except the pictures and except fields that have their default value."""
+    fields: dict[str, Any] = msgspec.to_builtins(request)
+    return {name: value for name, value in fields.items() if name not in _NOT_POSTED}
+
+
+def format_manifest(manifest: Manifest) -> bytes:
+    """Return the bytes of capture.json."""
+    return _encoder.encode(manifest) + b"\n"
+
+
+def new_manifest(**fields: Any) -> Manifest:
+    """Return the manifest of a capture in the format version that this program writes."""
+    return Manifest(format=FORMAT, version=VERSION, **fields)
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Return the manifest in the bytes of a capture.json, of a format version that this program reads.
+
+    Raises:
+        CaptureError: the bytes are no manifest of a capture, or name another format version.
+    """
+    try:
+        manifest = _manifest_decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CaptureError(f"{MANIFEST_FILE} is not the manifest of a capture: {error}") from error
+    if manifest.format != FORMAT:
+        raise CaptureError(f"{MANIFEST_FILE} is not the manifest of a capture: its format is not {FORMAT}")
+    if not OLDEST_VERSION <= manifest.version <= VERSION:
+        raise CaptureError(
+            f"the capture has format version {manifest.version} and this program reads the versions "
+            f"{OLDEST_VERSION} to {VERSION}; use the release that recorded the capture"
+        )
+    return manifest
+
+
+def last_lines(lines: Iterable[tuple[int, CaptureLine]]) -> Mapping[int, CaptureLine]:
+    """Return, by partition of the requests topic, the last of the numbered lines that names that partition.
+
+    Raises:
+        CaptureError: the offsets of a partition do not rise from line to line, so a line is damaged.
+    """
+    last: dict[int, CaptureLine] = {}
+    for number, line in lines:
+        if line.place is None:
+            continue
+        before = last.get(line.place.partition)
+        if before is not None and before.place is not None and line.place.offset <= before.place.offset:
+            raise CaptureError(
+                f"line {number} of {REQUESTS_FILE} or an earlier line is damaged: partition {line.place.partition} has "
+                f"offset {line.place.offset} after offset {before.place.offset}"
+            )
+        last[line.place.partition] = line
+    return last
