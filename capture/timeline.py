@@ -43,7 +43,7 @@ class Timeline:
         self._records, self._dimension, self._embedder = records, dimension, embedder
         self._offsets = [record.offset for record in records]
         self._snapshots: OrderedDict[int, Snapshot] = OrderedDict()
-        self._restart()
+        self._people, self._applied = People(dimension, embedder), 0
 
     def at(self, version: int) -> Snapshot:
         """Return the snapshot that contains all records with offsets below `version`.
@@ -55,13 +55,10 @@ class Timeline:
             self._snapshots.move_to_end(wanted)
             return self._snapshots[wanted]
         if wanted < self._applied:
-            self._restart()
+            self._people, self._applied = People(self._dimension, self._embedder), 0
         self._people.apply(_Entry(record) for record in self._records[self._applied : wanted])
         self._applied = wanted
         self._snapshots[wanted] = self._people.snapshot()
         if len(self._snapshots) > _SNAPSHOTS_KEPT:
             self._snapshots.popitem(last=False)
         return self._snapshots[wanted]
-
-    def _restart(self) -> None:
-        self._people, self._applied = People(self._dimension, self._embedder), 0
