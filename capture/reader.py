@@ -33,7 +33,8 @@ class CaptureReader:
     By default the constructor reads every line and finds the file of every picture, so that no damage of a line or
     missing picture is found later; only the contents of a picture are first checked when the picture is read. With
     `keep_going` the constructor reads the manifest alone: iterators end at the first damage of their file instead of
-    raising an error, and `damage` then describes it.
+    raising an error, and `damage` then describes it. With `check` False the constructor reads the manifest alone, and
+    iterators raise errors.
 
     Attributes:
         manifest: the manifest.
@@ -45,7 +46,7 @@ class CaptureReader:
             `keep_going`: the folder is no capture, or the manifest is damaged.
     """
 
-    def __init__(self, folder: Path, *, keep_going: bool = False) -> None:
+    def __init__(self, folder: Path, *, keep_going: bool = False, check: bool = True) -> None:
         self._folder, self._keep_going = folder, keep_going
         self._damage: dict[str, None] = {}
         self._pictures = f"{folder / PICTURES_FOLDER}/"
@@ -65,7 +66,7 @@ class CaptureReader:
                     f"{folder}, or read it with --keep-going"
                 )
             )
-        if keep_going:
+        if keep_going or not check:
             seal = self.manifest.files.get(REQUESTS_FILE)
             self.count = None if seal is None else seal.lines
         else:
@@ -86,6 +87,15 @@ class CaptureReader:
             if self._keep_going:
                 self._require_pictures(number, line)
             yield number, line
+
+    def raw_lines(self) -> Iterator[bytes]:
+        """Yield the lines of the requests as bytes, without any check (capture.replaying.chunks checks them).
+
+        Raises:
+            CaptureError: the file cannot be opened.
+        """
+        with open_file(self._folder, REQUESTS_FILE) as file:
+            yield from lines_of(file)
 
     def people(self) -> Generator[tuple[int, PeopleLine]]:
         """Yield the records of the people topic; Raises as `lines`."""

@@ -1,10 +1,10 @@
 """Cuts the file of requests into chunks of lines that other processes can check and decide."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from contract.captures.convert import REQUESTS_FILE
-from contract.captures.sealed import SealedReader, checksum_in
+from contract.captures.sealed import NO_LINES, SealedReader, checksum_in
 from contract.captures.values import CaptureLine, FileSeal
 
 _CHUNK_BYTES = 4 << 20
@@ -29,15 +29,26 @@ class Chunk:
         return SealedReader(REQUESTS_FILE, CaptureLine, after=self.after).read(self.data)
 
 
-def cut(lines: Iterable[bytes]) -> Iterator[Chunk]:
-    """Yield the lines of a file in chunks. A damaged line is not noticed here but by `Chunk.lines`."""
-    after, data, size = FileSeal(lines=0, sum="00000000"), list[bytes](), 0
+def cut(lines: Iterable[bytes], expected: FileSeal | None) -> Iterator[Chunk]:
+    """Yield the lines of a file in chunks. A damaged line is not noticed here but by `Chunk.lines`.
+
+    `expected`: the seal of the whole file; None: it is not known.
+
+    Raises:
+        CaptureError: the file has other lines at its end than `expected`.
+    """
+    after, data, size = NO_LINES, list[bytes](), 0
     for line in lines:
         data.append(line)
         size += len(line)
         if len(data) >= _CHUNK_LINES or size >= _CHUNK_BYTES:
             yield Chunk(after, tuple(data))
-            after = FileSeal(lines=after.lines + len(data), sum=f"{checksum_in(line) or 0:08x}")
-            data, size = [], 0
+            after, data, size = _seal(after, data), [], 0
     if data:
         yield Chunk(after, tuple(data))
+        after = _seal(after, data)
+    SealedReader(REQUESTS_FILE, CaptureLine, expected=expected, after=after).require_end()
+
+
+def _seal(after: FileSeal, data: Sequence[bytes]) -> FileSeal:
+    return FileSeal(lines=after.lines + len(data), sum=f"{checksum_in(data[-1]) or 0:08x}")

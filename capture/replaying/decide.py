@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from capture.differences import decision_differences, is_undecided
 from capture.replaying.candidates import contradiction
 from capture.replaying.captured import concluded, refused
@@ -47,7 +49,7 @@ class Decider:
         self._galleries = Galleries(given.choice, given.installed)
 
     def decide(self, lines: Sequence[tuple[int, CaptureLine]]) -> Sequence[Result]:
-        """Return the result of every line, in the order of the lines."""
+        """Return the result of every line, in the order of the lines; lines in results have no embedding."""
         # Two processors interleave the versions of their decisions; the people are folded forwards.
         by_version = sorted(lines, key=lambda numbered: (self._galleries.version_of(numbered[1]), numbered[0]))
         chunk = _Chunk(self._given)
@@ -55,8 +57,9 @@ class Decider:
         results = [result for result in taken if result is not None]
         return sorted([*results, *chunk.search()], key=lambda result: result.number)
 
-    def _begin(self, number: int, line: CaptureLine) -> Case | Result:
-        then, choice = line.decision, self._galleries.choice
+    def _begin(self, number: int, recorded: CaptureLine) -> Case | Result:
+        # Results have no embedding, which is the largest part of a line and needed no more.
+        line, then, choice = without_embedding(recorded), recorded.decision, self._galleries.choice
         if then is None:
             return LookNeeded(number, line, "the capture has no decision for it")
         if is_undecided(then):
@@ -179,6 +182,14 @@ class _Chunk:
             case.line.expected_identity_id,
             remark=None if case.policies.recorded else PRESENT_SETTINGS,
         )
+
+
+def without_embedding(line: CaptureLine) -> CaptureLine:
+    """Return a line without the embedding of its decision."""
+    then = line.decision
+    if then is None or then.embedding is None:
+        return line
+    return structs.replace(line, decision=structs.replace(then, embedding=None))
 
 
 def embedder_of(then: CapturedDecision) -> str:

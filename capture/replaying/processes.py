@@ -2,12 +2,11 @@
 
 import multiprocessing
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
 
 import msgspec
-from msgspec import structs
 from threadpoolctl import threadpool_limits
 
 from capture.replaying.chunks import Chunk
@@ -35,7 +34,7 @@ class _Packed(Message, frozen=True, kw_only=True, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[_Packed])
+_decoder = msgspec.msgpack.Decoder(tuple[list[_Packed], str | None])
 
 
 def decide_chunks(chunks: Iterable[Chunk], given: Given, jobs: int) -> Iterator[Result]:
@@ -44,23 +43,33 @@ def decide_chunks(chunks: Iterable[Chunk], given: Given, jobs: int) -> Iterator[
     `jobs`: the number of processes; with 1 the lines are decided in this process.
 
     Raises:
-        CaptureError: a line is damaged; the results of the chunks before it were yielded.
+        CaptureError: a line is damaged; the results of all lines before it were yielded.
     """
-    if jobs == 1:
-        decider = Decider(given)
-        for chunk in chunks:
-            yield from map(_without_embedding, decider.decide(list(chunk.lines())))
-        return
-    # A new process shares no lock with the threads of this one.
+    answers = _decided_here(chunks, given) if jobs == 1 else _decided_elsewhere(chunks, given, jobs)
+    for results, damage in answers:
+        yield from results
+        if damage is not None:
+            raise CaptureError(damage)
+
+
+def _decided_here(chunks: Iterable[Chunk], given: Given) -> Iterator[tuple[Iterable[Result], str | None]]:
+    decider = Decider(given)
+    return (_decided(decider, chunk) for chunk in chunks)
+
+
+def _decided_elsewhere(
+    chunks: Iterable[Chunk], given: Given, jobs: int
+) -> Iterator[tuple[Iterable[Result], str | None]]:
+    # A process that is started anew shares no lock with the threads of this one.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, _begin, (given,)) as pool:
         remaining = iter(chunks)
-        waiting: deque[Future[bytes]] = deque(pool.submit(_decide, c) for c in islice(remaining, jobs * _AHEAD))
+        waiting: deque[Future[bytes]] = deque(pool.submit(_work, c) for c in islice(remaining, jobs * _AHEAD))
         try:
             while waiting:
-                packed = waiting.popleft().result()
-                waiting.extend(pool.submit(_decide, chunk) for chunk in islice(remaining, 1))
-                yield from map(_unpacked, _decoder.decode(packed))
+                packed, damage = _decoder.decode(waiting.popleft().result())
+                waiting.extend(pool.submit(_work, chunk) for chunk in islice(remaining, 1))
+                yield map(_unpacked, packed), damage
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -70,33 +79,25 @@ _deciders: list[Decider] = []
 
 def _begin(given: Given) -> None:
     """Prepare a new process."""
-    threadpool_limits(1)  # one thread in each of the processes, which are as many as the cores
+    threadpool_limits(1)  # the processes are as many as the cores
     _deciders.append(Decider(given))
 
 
-def _decide(chunk: Chunk) -> bytes:
-    return _encoder.encode([_packed(_without_embedding(result)) for result in _deciders[0].decide(list(chunk.lines()))])
+def _work(chunk: Chunk) -> bytes:
+    results, damage = _decided(_deciders[0], chunk)
+    return _encoder.encode(([_packed(result) for result in results], damage))
 
 
-def _without_embedding(result: Result) -> Result:
-    """Return a result without the embedding of then, which is the largest part of a line and is not needed any more."""
-    then = result.line.decision
-    if then is None or then.embedding is None:
-        return result
-    line = structs.replace(result.line, decision=structs.replace(then, embedding=None))
-    if isinstance(result, LookNeeded):
-        return LookNeeded(result.number, line, result.reason)
-    return Row(
-        result.number,
-        line,
-        result.tier,
-        result.now,
-        result.differences,
-        result.trouble,
-        result.expected,
-        result.latency_ms,
-        result.remark,
-    )
+def _decided(decider: Decider, chunk: Chunk) -> tuple[Sequence[Result], str | None]:
+    """Return the results of the lines up to the first damaged one, and the damage."""
+    lines: list[tuple[int, CaptureLine]] = []
+    damage = None
+    try:
+        for numbered in chunk.lines():
+            lines.append(numbered)  # noqa: PERF402 - the lines before a damaged one are kept
+    except CaptureError as error:
+        damage = str(error)
+    return decider.decide(lines), damage
 
 
 def _packed(result: Result) -> _Packed:
