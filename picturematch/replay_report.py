@@ -97,7 +97,7 @@ def report_options(function: F) -> F:
         report = ReportOptions(**{name: options.pop(name) for name in names})
         return function(*arguments, report=report, **options)
 
-    return cast(F, with_report)
+    return cast("F", with_report)
 
 
 def report_rows(rows: Iterable[Row], options: ReportOptions, reader: CaptureReader, title: str = "capture") -> int:

@@ -2,17 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar, get_args
+from typing import NamedTuple, TypeVar, get_args
 
 from capture.reporting.kinds import KINDS, Kind
 from capture.reporting.latency import Times
 from capture.reporting.scores import SideScores
 from capture.reporting.tallies import Parts, PartTally, SideTally, is_enrolled, rate_of
 from capture.reporting.truth import Truth
-from capture.reporting.values import Counts, Findings, OutcomeCount, Paired, PairedOf, ReportedRow, Status, TimesOf
+from capture.reporting.values import Findings, OutcomeCount, Paired, PairedOf, ReportedRow, TimesOf
 from capture.reporting.views import View, reported, status_of, view_of
-from capture.rows import Row
+from capture.rows import Row, Tier
 from contract.captures.values import CapturedDecision
 from engine.evaluation.paired import mcnemar
 
@@ -53,8 +52,7 @@ class _Changes:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
+class _Counted(NamedTuple):
     """One decision as it was counted; `enrolled`: whether the expected person is."""
 
     view: View
@@ -99,7 +97,7 @@ class Report:
     def __init__(self, truth: Truth | None = None, is_listed: Callable[[str], bool] | None = None) -> None:
         self._truth = truth
         self._whole = PartTally()
-        self._tiers: dict[str, dict[Status, int]] = {}
+        self._tiers: dict[Tier, PartTally] = {tier: PartTally() for tier in get_args(Tier)}
         self._kinds: Counter[Kind] = Counter()
         self._not_compared: Counter[str] = Counter()
         self._devices, self._groups = Parts(MOST_DEVICES), Parts(MOST_GROUPS)
@@ -119,8 +117,7 @@ class Report:
         for part in parts:
             part.counts[status] += 1
         if row.tier is not None:
-            tier = self._tiers.setdefault(row.tier, PartTally().counts)
-            tier[status] += 1
+            self._tiers[row.tier].counts[status] += 1
         self._add_decisions(row, expected, parts)
         self._add_times(row)
         if status == "not_compared":
@@ -161,7 +158,7 @@ class Report:
         return Findings(
             **self._whole.counts,
             stopped=stopped,
-            tiers={tier: Counts(**counts) for tier, counts in sorted(self._tiers.items())},
+            tiers={tier: tally.part("").counts for tier, tally in self._tiers.items() if any(tally.counts.values())},
             kinds={kind: self._kinds[kind] for kind in KINDS if self._kinds[kind]},
             not_compared_because=dict(sorted(self._not_compared.items())),
             outcomes=tuple(

@@ -1,7 +1,7 @@
 """What a report reads from the decisions of a row. Pure."""
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from capture.reporting.kinds import Kind, expectation, kind_of, outcome_of, recognised_by
 from capture.reporting.values import Difference, ReportedRow, Scale, Shown, Status
@@ -13,8 +13,7 @@ _NOT_ACQUIRED = frozenset({"no_face", "low_quality", "image_error"})
 _NO_DECISION = frozenset({Code.TIMEOUT, Code.OVERLOADED, Code.INTERNAL_ERROR})
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """One decision as the figures count it.
 
     `presented`: the system decided about the picture. `acquired`: the picture contained a usable face. `searched`: the

@@ -5,7 +5,6 @@ scores fit into memory, engine.evaluation.scores computes the same rates at any 
 """
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,45 +16,54 @@ STEP = 1e-4
 """The distance between two thresholds."""
 
 _STEPS = 10_000
+_LOWEST, _HIGHEST = -1.0, 101.0
 _ROUNDING = 1e-6
+_PENDING = 8192
 
 
 class ScoreCounts:
     """Counted scores: cosines, or scores of 0..100; what lies outside -1..101 is counted at the nearer end."""
 
     def __init__(self) -> None:
-        self._counts: Counter[int] = Counter()
+        self._counts: dict[int, int] = {}
+        self._pending: list[float] = []
         self.below_all = 0
         """The number of scores below every threshold: searches that did not find the person at all."""
 
     def add(self, score: float | None) -> None:
-        """Count one score; None: a score below every threshold.
-
-        Raises:
-            ValueError: the score is not a number.
-        """
+        """Count one score, which is a number; None: a score below every threshold."""
         if score is None:
             self.below_all += 1
             return
-        if math.isnan(score):
-            raise ValueError("a score must be a number")
+        self._pending.append(score)
+        if len(self._pending) >= _PENDING:
+            self._count()
+
+    def _count(self) -> None:
+        """Count the pending scores; counting many at a time costs a tenth of counting each."""
+        scores = np.clip(np.array(self._pending, np.float64), _LOWEST, _HIGHEST)
+        self._pending.clear()
         # Without the tolerance, some multiples of STEP would be counted one step too low.
-        self._counts[math.floor(min(max(score, -1.0), 101.0) * _STEPS + _ROUNDING)] += 1
+        steps, counts = np.unique(np.floor(scores * _STEPS + _ROUNDING).astype(np.int64), return_counts=True)
+        for step, count in zip(steps.tolist(), counts.tolist(), strict=True):
+            self._counts[step] = self._counts.get(step, 0) + count
 
     @property
     def total(self) -> int:
         """The number of all scores."""
-        return self._counts.total() + self.below_all
+        return sum(self._counts.values()) + len(self._pending) + self.below_all
 
     @property
     def highest(self) -> float:
         """The highest step at which a score was counted; -1 where none was."""
+        self._count()
         return max(self._counts, default=-_STEPS) * STEP
 
     def steps(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the steps at which scores were counted, rising, and the number of scores at each; not `below_all`."""
-        steps = np.array(sorted(self._counts), np.int64)
-        return steps, np.array([self._counts[int(step)] for step in steps], np.int64)
+        self._count()
+        steps = sorted(self._counts)
+        return np.array(steps, np.int64), np.array([self._counts[step] for step in steps], np.int64)
 
     def binned(self, low: float, high: float, bins: int) -> list[int]:
         """Return the number of scores in each of `bins` equal bins; scores outside are counted in the nearer bin."""
