@@ -1,5 +1,6 @@
-from broker.port import Position
 from capture.record import Join
+
+from broker.port import Position
 from contract.captures.convert import line_of
 from contract.events import RequestPlace
 from contract.requests import MatchRequest

@@ -3,7 +3,7 @@
 from typing import Any
 
 from broker.port import Record
-from capture.record import match_call_of
+from capture.recording.requests import match_call_of
 from contract.codec import encode
 from contract.requests import FiqaRequest, MatchRequest
 
