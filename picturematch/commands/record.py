@@ -10,6 +10,7 @@ from typing import get_args
 
 import click
 
+from capture.archive import pack
 from capture.folder import CaptureFolder
 from capture.recording.recorder import LogToRecord, record
 from capture.recording.redaction import Redaction
@@ -64,7 +65,7 @@ Examples:
     "--photos",
     type=click.Choice(get_args(PhotoChoice)),
     show_default="candidates",
-    help="Whose enrolment photos are recorded: those of the best candidate and of the recognised person, or everybody's.",
+    help="Whose enrolment photos are recorded: those of the best candidate and the recognised person, or everybody's.",
 )
 @click.option(
     "--without-pictures", is_flag=True, help="Record no picture of a request: nothing can be looked at again."
@@ -144,8 +145,6 @@ def _folder(out: Path) -> Iterator[Path]:
         raise CaptureError(f"{out} exists already, and an archive cannot be continued; name another file")
     beside = out.with_name(out.name.removesuffix(_ARCHIVE) + ".recording")
     yield beside
-    from capture.archive import pack
-
     pack(beside, out)
     shutil.rmtree(beside)
 
