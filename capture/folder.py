@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from msgspec import structs
 
-from capture.files import MOST_MANIFEST_BYTES, read_file, require_own_folder
+from capture.files import MOST_MANIFEST_BYTES, open_file, read_file, require_own_folder
 from capture.sealed_file import SealedFile
 from contract.captures.convert import (
     CONFIGS_FILE,
@@ -25,6 +25,7 @@ from contract.captures.convert import (
     parse_manifest,
     picture_file,
 )
+from contract.captures.sealed import SealedReader, lines_of
 from contract.captures.values import VERSION, CaptureError, CaptureLine, ConfigLine, Manifest, PeopleLine
 from contract.files import HALF_WRITTEN, cannot_be_written, half_written, sync_folder, try_lock, write_whole
 from contract.pictures.digest import picture_digest
@@ -89,6 +90,16 @@ class CaptureFolder:
         return self._manifest
 
     @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._folder
+
+    @property
+    def count(self) -> int:
+        """The number of requests that the capture has."""
+        return 0 if self._requests is None else self._requests.seal.lines
+
+    @property
     def last_lines(self) -> Mapping[int, CaptureLine]:
         """Partition of the requests topic -> the partition's last captured line, after which recording continues."""
         return self._last
@@ -97,6 +108,16 @@ class CaptureFolder:
     def last_people_offset(self) -> int | None:
         """The offset of the last record of the people topic that the capture has; None: it has none."""
         return self._last_people_offset
+
+    def people(self) -> Iterator[PeopleLine]:
+        """Yield the records of the people topic that the capture has.
+
+        Raises:
+            CaptureError: a line is damaged.
+        """
+        with open_file(self._folder, PEOPLE_FILE) as file:
+            for _, line in SealedReader(PEOPLE_FILE, PeopleLine).read(lines_of(file)):
+                yield line
 
     @property
     def config_keys(self) -> frozenset[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from capture.files import MOST_MANIFEST_BYTES, is_regular_file, open_file, read_file, require_own_folder
+from capture.looks import DELETE_IT
 from clients.picture_file import MAX_PICTURE_BYTES
 from contract.captures.convert import (
     CONFIGS_FILE,
@@ -146,6 +147,8 @@ class CaptureReader:
                 pass
 
     def _require_pictures(self, number: int, line: CaptureLine) -> None:
+        if not self.manifest.pictures:
+            return
         for sha256 in (line.request.picture, line.request.ir_picture):
             if sha256 is not None and not self.has_picture(sha256):
                 what = "missing or not a regular file"
@@ -173,7 +176,7 @@ class CaptureReader:
                 written = (line for line in lines_of(file) if line.endswith(b"\n"))
                 yield from SealedReader(name, LookLine).read(written)
         except (CaptureError, OSError) as error:
-            raise CaptureError(f"{error}; delete the file, and a replay computes what it contained again") from error
+            raise CaptureError(f"{error}; {DELETE_IT}") from error
 
     def _values(self, name: str, kind: type[M]) -> Iterator[tuple[int, M]]:
         if not self._is_sealed and name != REQUESTS_FILE:
