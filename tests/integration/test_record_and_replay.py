@@ -1,6 +1,8 @@
 """What a running system decided is recorded and decided again: unchanged, nothing differs."""
 
+import asyncio
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from capture.reader import CaptureReader
 from engine.calls.match import MatchCall
 from tests.support.commands import Finished
 from tests.support.passages import Passages
-from tests.support.sites import Site, at, embedded_site, kafka_site
+from tests.support.sites import Site, at, embedded_site, kafka_site, timed_site
 
 
 def summary_of(done: Finished) -> dict[str, Any]:
@@ -46,13 +48,79 @@ async def nothing_differs(site: Site, capture: Path) -> None:
     """Both ways of deciding again give the decisions of then."""
     for options in ((), ("--look",)):
         done = await replayed(site, capture, *options)
-        assert (done.status, done.err) == (0, ""), (options, done.out[-3000:], done.err)
+        assert done.status == 0, (options, rows_of(done)[:3], done.err)
+        counts = summary_of(done)
+        assert counts["different"] == counts["could_not_run"] == 0
+        assert counts["tiers"].keys() == {"look" if options else "decide"}, "those that expired are of no tier"
 
 
 async def test_what_happened_on_the_embedded_log_is_decided_again_without_any_difference(tmp_path):
     async with embedded_site(tmp_path) as site:
         await Passages(site, seed=1).run(3)
         capture = await recorded(site, tmp_path / "capture")
-        print(outcomes_of(capture))
         assert set(MatchCall.outcomes) <= set(outcomes_of(capture))
         await nothing_differs(site, capture)
+
+
+async def test_a_threshold_that_is_a_hundredth_higher_gives_differences_and_only_at_that_hundredth(tmp_path):
+    async with embedded_site(tmp_path) as site:
+        passages = Passages(site, seed=2)
+        await passages.set_up()
+        await passages.pass_many(passages.resembling_people())
+        await passages.configure(THRESHOLD=84)
+        await passages.pass_many(passages.resembling_people())
+        capture = await recorded(site, tmp_path / "capture")
+    assert summary_of(await replayed(site, capture, "--threshold", "0.5"))["different"] > 0, "84 was asked for then"
+    done = await replayed(site, capture, "--threshold", "0.51", "--jobs", "1")
+    assert done.status == 1
+    (changed,) = [row for row in rows_of(done) if row["then"]["cosine_threshold"] == 0.5 and is_other_outcome(row)]
+    assert changed["kind"] == "matched_to_stranger"
+    assert 0.5 <= changed["then"]["cosine"] < 0.51
+
+
+def is_other_outcome(row: dict[str, Any]) -> bool:
+    return bool(row["then"]["outcome"] != row["now"]["outcome"])
+
+
+@pytest.mark.timeout(240)
+async def test_what_happened_on_kafka_is_decided_again_without_any_difference(kafka_bootstrap, tmp_path):
+    async with kafka_site(kafka_bootstrap, tmp_path) as site:
+        passages = Passages(site, seed=3)
+        await passages.set_up()
+        for number in range(3):
+            await passages.round(number)
+            beside = asyncio.create_task(passages.round(number))
+            await site.kill_one(f"process{1 + number % 2}")
+            await beside
+            await passages.break_off()
+        capture = await recorded(site, tmp_path / "capture")
+        assert set(MatchCall.outcomes) <= set(outcomes_of(capture))
+        await nothing_differs(site, capture)
+
+
+WEEK_S = 7 * 86_400.0
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("age_s", [WEEK_S - 3600, WEEK_S + 1800], ids=["whole", "half expired"])
+async def test_an_hour_that_is_a_week_old_is_decided_again_without_any_difference(tmp_path, age_s):
+    """Requests are kept for a week, so that of the older hour only the second half is left."""
+    ends_s = time.time()
+    began_s = ends_s - age_s
+    async with timed_site(tmp_path / "data", began_s) as site:
+        passages = Passages(site, seed=4)
+        await passages.set_up()
+        for number in range(4):
+            site.clock_s = began_s + 900 * number + 300
+            await passages.round(number)
+        recorded_since_s, recorded_until_s = began_s, began_s + 3600
+        for number in range(20):
+            site.clock_s = recorded_until_s + (ends_s - recorded_until_s) * (number + 1) / 20
+            await passages.break_off()
+            for change in (passages.delete_somebody, passages.replace_photos, passages.enrol_somebody):
+                await change()
+            await passages.change_threshold()
+            await site.clean_up()
+    hour = ("--since", recorded_since_s, "--until", recorded_until_s)
+    capture = await recorded(site, tmp_path / "capture", *hour)
+    await nothing_differs(site, capture)

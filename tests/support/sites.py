@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.command import Command
+from broker.embedded import EmbeddedBroker
 from broker.port import NewRecord
 from contract.codec import encode
 from contract.requests import Headers, MatchRequest
@@ -164,19 +165,9 @@ class TimedSite:
     def __init__(self, folder: Path, clock_s: float, **settings: str) -> None:
         self.environment = environment(PICTUREMATCH_DATA_FOLDER=str(folder), **settings)
         self.clock_s = clock_s
-        self._stack = AsyncExitStack()
+        self.url = ""
+        self._folder, self._stack = folder, AsyncExitStack()
         self._system: System | None = None
-
-    @property
-    def system(self) -> System:
-        """The running system."""
-        assert self._system is not None
-        return self._system
-
-    @property
-    def url(self) -> str:
-        """Where calls are answered."""
-        return self.system.url
 
     def now_s(self) -> float:
         """The time of its clock, which moves by a millisecond whenever somebody looks at it."""
@@ -185,14 +176,23 @@ class TimedSite:
 
     async def start(self) -> None:
         """Start the system."""
-        self._system = await self._stack.enter_async_context(
-            run_system(load_settings(None, self.environment), MODELS, clock=self.now_s)
-        )
+        settings = load_settings(None, self.environment)
+        self._system = await self._stack.enter_async_context(run_system(settings, MODELS, clock=self.now_s))
+        self.url = self._system.url
 
     async def stop(self) -> None:
         """Stop the system."""
         await self._stack.aclose()
         self._system = None
+
+    async def clean_up(self) -> None:
+        """Let the log remove and compact what is due by the clock, which an operator has accepted."""
+        assert self._system is not None
+        log = self._system.broker
+        assert isinstance(log, EmbeddedBroker)
+        (self._folder / "clock.accepted").write_bytes(b"%d" % int(self.now_s() * 1000))
+        await log.housekeep()
+        assert log.condition().clock_doubt is None
 
     async def restart(self, unanswered: Sequence[MatchRequest] = ()) -> None:
         """Stop the system; append the requests; start it again."""
