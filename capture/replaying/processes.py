@@ -1,5 +1,6 @@
 """Decides chunks of lines in several processes and returns their results in the order of the lines."""
 
+import gc
 import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,12 +22,16 @@ _AHEAD = 3
 
 
 class _Packed(Message, frozen=True, kw_only=True, array_like=True):
-    """A result as it travels between processes; `look` is the reason of a `LookNeeded`."""
+    """A result as it travels between processes; `look` is the reason of a `LookNeeded`.
+
+    `same`: the decision of now is that of then, and `now` is None.
+    """
 
     number: int
     line: CaptureLine
     tier: Tier | None = None
     now: CapturedDecision | None = None
+    same: bool = False
     differences: tuple[Difference, ...] | None = None
     trouble: str | None = None
     remark: str | None = None
@@ -80,6 +85,7 @@ _deciders: list[Decider] = []
 def _begin(given: Given) -> None:
     """Prepare a new process."""
     threadpool_limits(1)  # the processes are as many as the cores
+    gc.disable()  # the values of a chunk refer to no values that refer to them, and are very many
     _deciders.append(Decider(given))
 
 
@@ -103,11 +109,13 @@ def _decided(decider: Decider, chunk: Chunk) -> tuple[Sequence[Result], str | No
 def _packed(result: Result) -> _Packed:
     if isinstance(result, LookNeeded):
         return _Packed(number=result.number, line=result.line, look=result.reason)
+    same = result.now is not None and result.now == result.line.decision
     return _Packed(
         number=result.number,
         line=result.line,
         tier=result.tier,
-        now=result.now,
+        now=None if same else result.now,
+        same=same,
         differences=result.differences,
         trouble=result.trouble,
         remark=result.remark,
@@ -121,7 +129,7 @@ def _unpacked(packed: _Packed) -> Result:
         packed.number,
         packed.line,
         packed.tier,
-        packed.now,
+        packed.line.decision if packed.same else packed.now,
         packed.differences,
         packed.trouble,
         packed.line.expected_identity_id,
