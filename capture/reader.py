@@ -73,6 +73,11 @@ class CaptureReader:
             self._check()
 
     @property
+    def keeps_going(self) -> bool:
+        """Whether the capture is read up to its damage."""
+        return self._keep_going
+
+    @property
     def damage(self) -> tuple[str, ...]:
         """What was found wrong so far, with `keep_going`: a sentence for each, at most `MOST_DAMAGE`."""
         return tuple(self._damage)

@@ -68,15 +68,32 @@ def _decided_elsewhere(
     # A process that is started anew shares no lock with the threads of this one.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, _begin, (given,)) as pool:
-        remaining = iter(chunks)
-        waiting: deque[Future[bytes]] = deque(pool.submit(_work, c) for c in islice(remaining, jobs * _AHEAD))
+        remaining = _read(chunks)
+        waiting: deque[Future[bytes] | str] = deque(_submitted(pool, remaining, jobs * _AHEAD))
         try:
             while waiting:
-                packed, damage = _decoder.decode(waiting.popleft().result())
-                waiting.extend(pool.submit(_work, chunk) for chunk in islice(remaining, 1))
+                first = waiting.popleft()
+                if isinstance(first, str):
+                    yield (), first
+                    continue
+                packed, damage = _decoder.decode(first.result())
+                waiting.extend(_submitted(pool, remaining, 1))
                 yield map(_unpacked, packed), damage
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _read(chunks: Iterable[Chunk]) -> Iterator[Chunk | str]:
+    """Yield the chunks, and after them the damage that was found at the end of the file: chunks are read ahead."""
+    try:
+        yield from chunks
+    except CaptureError as error:
+        yield str(error)
+
+
+def _submitted(pool: ProcessPoolExecutor, remaining: Iterator[Chunk | str], most: int) -> Iterator[Future[bytes] | str]:
+    for chunk in islice(remaining, most):
+        yield chunk if isinstance(chunk, str) else pool.submit(_work, chunk)
 
 
 _deciders: list[Decider] = []

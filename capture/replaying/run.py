@@ -93,7 +93,7 @@ class Replay:
                 continue
             rest = chain([result], results)
             try:
-                looker = Looker(self._given, self._opened(), self._capture.picture)
+                looker = self._looker()
             except ModelError as error:
                 yield from without_networks(rest, str(error))
             else:
@@ -107,6 +107,10 @@ class Replay:
     def _lines_to_look_at(self) -> Iterator[Result]:
         self._opened()
         return (LookNeeded(number, line, "every picture is looked at") for number, line in self._capture.lines())
+
+    def _looker(self) -> Looker:
+        capture = self._capture
+        return Looker(self._given, self._opened(), capture.picture, keep_going=capture.keeps_going)
 
     def _opened(self) -> Networks:
         if self._networks is None:
