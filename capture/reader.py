@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from capture.files import MOST_MANIFEST_BYTES, is_regular_file, open_file, read_file, require_own_folder
+from capture.looks import DELETE_IT
 from clients.picture_file import MAX_PICTURE_BYTES
 from contract.captures.convert import (
     CONFIGS_FILE,
@@ -178,7 +179,7 @@ class CaptureReader:
                 written = (line for line in lines_of(file) if line.endswith(b"\n"))
                 yield from SealedReader(name, LookLine).read(written)
         except (CaptureError, OSError) as error:
-            raise CaptureError(f"{error}; delete the file, and a replay computes what it contained again") from error
+            raise CaptureError(f"{error}; {DELETE_IT}") from error
 
     def _values(self, name: str, kind: type[M]) -> Iterator[tuple[int, M]]:
         if not self._is_sealed and name != REQUESTS_FILE:

@@ -65,6 +65,22 @@ def stop_signal(on_hangup: Callable[[], None] | None = None) -> asyncio.Event:
     return stop
 
 
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block by a KeyboardInterrupt, as SIGINT does, so that its files are removed.
+
+    A SIGHUP that was ignored when the process started (`nohup`) stays ignored.
+    """
+    numbers = [number for number in _STOP_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def echo_json(value: Any) -> None:
     """Print a value as one line of JSON, safe for a terminal."""
     click.echo(json_line(value))
