@@ -174,9 +174,8 @@ def _det(findings: Findings) -> Plot | None:
     sides = _sides(findings)
     if not sides:
         return None
-    fewest = [1 / (2 * n) for _, f, _ in sides for n in (f.det[0].fpir.trials, f.det[0].fnir.trials)]
-    lowest = 10.0 ** math.floor(math.log10(min(fewest)))
-    x, y = _x(lowest, 1, logarithmic=True), _y(lowest, 1, logarithmic=True)
+    x = _x(_lowest(figures.det[0].fpir for _, figures, _ in sides), 1, logarithmic=True)
+    y = _y(_lowest(figures.det[0].fnir for _, figures, _ in sides), 1, logarithmic=True)
     series = []
     for side, figures, rates in sides:
         band = [(x(_at(p.fpir)), y(p.fnir.low or 0.0)) for p in figures.det]
@@ -188,7 +187,7 @@ def _det(findings: Findings) -> Plot | None:
             series.append(Series(f"{side}, thresholds in force", side, "point", place))
     words = (
         "The detection error trade-off: every threshold lets a share of strangers in (FPIR) and misses a share of "
-        "enrolled people (FNIR). Lower is better."
+        "enrolled people (FNIR). Lower is better. A rate of 0 is drawn at the edge."
     )
     title = "Trade-off of errors (DET)"
     return Plot("det", title, words, "FPIR", "FNIR", x.ticks(), y.ticks(), series)
@@ -230,6 +229,11 @@ def _latency(findings: Findings) -> Plot | None:
         series.append(Series(t.of.replace("_", ", "), looks[t.of], "line", _steps(edges, share, x, y)))
     words = "How long decisions took, on a logarithmic scale; each bin is a tenth of a power of ten."
     return Plot("latency", "Latency", words, "ms", "% of the times", x.ticks(), y.ticks(), series)
+
+
+def _lowest(rates: Iterable[Rate]) -> float:
+    """Return the power of ten below the lowest rate that so many trials can show: one error, or none."""
+    return 10.0 ** math.floor(math.log10(1 / (2 * max(rate.trials for rate in rates))))
 
 
 def _at(rate: Rate) -> float:
