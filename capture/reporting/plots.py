@@ -127,10 +127,11 @@ def _histogram(findings: Findings, key: str, title: str, words: str, chosen: lis
     if not chosen:
         return None
     scale = chosen[0].scale
-    low, high = min(h.low for h in chosen), max(h.high for h in chosen)
-    filled = [edge for h in chosen for n, edge in zip(h.counts, _edges(h), strict=False) if n]
+    limits = [limit for limit in findings.thresholds if limit.scale == scale]
+    shown = [edge for h in chosen for n, edge in zip(h.counts, _edges(h), strict=False) if n]
+    shown += [value for limit in limits for value in (limit.low, limit.high)]
     bin_width = max((h.high - h.low) / len(h.counts) for h in chosen)
-    x = _x(max(low, min(filled) - 2 * bin_width), min(high, max(filled) + 3 * bin_width))
+    x = _x(min(shown) - 2 * bin_width, max(shown) + 3 * bin_width)
     shares = [[n / sum(h.counts) for n in h.counts] for h in chosen]
     top = max(max(share) for share in shares)
     y = _y(0, top * 100)
@@ -142,11 +143,9 @@ def _histogram(findings: Findings, key: str, title: str, words: str, chosen: lis
         look = h.side if h.of != "non_mated" else _other(h.side)
         path = _steps(_edges(h)[first : behind + 1], [part * 100 for part in share[first:behind]], x, y)
         series.append(Series(name, look, "area" if h.side == "now" else "line", path))
-    for limit in findings.thresholds:
-        if limit.scale == scale:
-            places = sorted({x(limit.low), x(limit.high)})
-            path = "".join(f"M{at:g} {TOP}V{HEIGHT - BOTTOM}" for at in places)
-            series.append(Series(f"threshold {limit.side}", _other(limit.side), "line", path))
+    for limit in limits:
+        path = "".join(f"M{at:g} {TOP}V{HEIGHT - BOTTOM}" for at in sorted({x(limit.low), x(limit.high)}))
+        series.append(Series(f"threshold {limit.side}", _other(limit.side), "line", path))
     label = "cosine" if scale == "cosine" else "score of the server"
     return Plot(f"{key}-{scale}", title, words, label, "% of the searches", x.ticks(), y.ticks(), series)
 
