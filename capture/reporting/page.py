@@ -88,7 +88,7 @@ def html_page(
     )
     environment.filters.update(text=_text, code=code_name, when=_when, number=_number, signed=_signed)
     environment.globals.update(then_text=then_text)
-    style = (_HERE / "page.css").read_text("utf-8") + "".join(_only(kind) for kind in KINDS)
+    style = (_HERE / "page.css").read_text("utf-8") + "".join(_filter(kind) for kind in ("all", *KINDS))
     digest = base64.b64encode(sha256(style.encode()).digest()).decode()
     yield from environment.get_template("page.html.j2").generate(
         title=title,
@@ -111,9 +111,15 @@ def html_page(
     )
 
 
-def _only(kind: str) -> str:
-    """Return the rule of style that hides the rows of other kinds while one kind is chosen."""
-    return f"body:has(#show-{kind}:checked) .row:not(.{kind}){{display:none}}\n"
+def _filter(kind: str) -> str:
+    """Return the rules of style that mark the label of a kind, and hide the rows of other kinds, while it is chosen."""
+    label = f"~ .kinds [for=show-{kind}]"
+    marked = (
+        f"#show-{kind}:checked {label}{{background:var(--ink);color:var(--sheet)}}\n"
+        f"#show-{kind}:focus-visible {label}{{outline:2px solid var(--now);outline-offset:2px}}\n"
+    )
+    hidden = f"#show-{kind}:checked ~ .rows > .row:not(.{kind}){{display:none}}\n"
+    return marked if kind == "all" else marked + hidden
 
 
 def _text(value: object) -> str:
