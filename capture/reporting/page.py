@@ -18,7 +18,7 @@ from capture.reporting.kinds import KIND_WORDS, KINDS
 from capture.reporting.lines import then_text
 from capture.reporting.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, plots
 from capture.reporting.tables import RESULT_WORDS, tables
-from capture.reporting.thumbnails import Thumbnails
+from capture.reporting.thumbnails import Album, Thumbnails
 from capture.reporting.values import Findings, ReportedRow, Shown
 from clients.http import code_name
 from contract.text import printable
@@ -53,19 +53,17 @@ class Card:
         """The thumbnails of the request, and of the candidates of then and now."""
         row = self.row
         found = [Pictured(self.thumbnails.of_request(row.picture, row.face), "request", "")]
-        then, now = row.then, row.now
+        then, now, thumbnails = row.then, row.now, self.thumbnails
         if then is not None and now is not None and _candidate(then) == _candidate(now):
-            return [*found, *self._of(then, "candidate then and now")]
-        found += [] if then is None else self._of(then, "candidate then")
-        return found + ([] if now is None else self._of(now, "candidate now"))
+            return [*found, *self._of(thumbnails.then, then, "candidate then and now")]
+        found += [] if then is None else self._of(thumbnails.then, then, "candidate then")
+        return found + ([] if now is None else self._of(thumbnails.now, now, "candidate now"))
 
-    def _of(self, decision: Shown, caption: str) -> list[Pictured]:
-        if not decision.candidate:
+    def _of(self, album: Album, decision: Shown, caption: str) -> list[Pictured]:
+        who, number, version = decision.candidate, decision.candidate_face, decision.gallery_version
+        if not who:
             return []
-        number, version = decision.candidate_face, decision.gallery_version
-        return [
-            Pictured(self.thumbnails.of_candidate(decision.candidate, number, version), caption, decision.candidate)
-        ]
+        return [Pictured(self.thumbnails.of_candidate(album, who, number, version), caption, who)]
 
 
 def _candidate(decision: Shown) -> tuple[str, int | None]:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from capture.reporting.page import MOST_BYTES, html_page
+from capture.reporting.page import MOST_BYTES, MOST_PICTURE_BYTES, html_page
 from capture.reporting.report import Report
-from capture.reporting.thumbnails import Thumbnails
+from capture.reporting.thumbnails import Album, Thumbnails
 from capture.rows import Row
 from contract.pictures.digest import picture_digest
 from tests.support.chromium import Page, browsing, chromium
@@ -66,7 +66,8 @@ def report_of(rows: Iterator[Row], pictures: dict[str, bytes], title: str) -> st
     report = Report()
     for one in rows:
         report.add(one)
-    thumbnails = Thumbnails(lambda sha256: pictures.get(sha256, b"no picture"), photos, 15_000_000)
+    album = Album(lambda sha256: pictures.get(sha256, b"no picture"), photos)
+    thumbnails = Thumbnails(album, album, MOST_PICTURE_BYTES)
     return "".join(html_page(title, report.findings(), report.shown(), report.troubles(), thumbnails))
 
 

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -11,11 +12,11 @@ from capture.reporting.junit import JunitFile
 from capture.reporting.kinds import Kind
 from capture.reporting.lines import row_line
 from capture.reporting.page import MOST_BYTES, html_page
-from capture.reporting.people import enrolled_among, photos_of
+from capture.reporting.people import Photos, enrolled_among, photos_of
 from capture.reporting.plots import HEIGHT, WIDTH, plots
 from capture.reporting.report import Report
 from capture.reporting.tables import tables
-from capture.reporting.thumbnails import SIDE, Thumbnails, thumbnail
+from capture.reporting.thumbnails import SIDE, Album, Thumbnails, thumbnail
 from capture.reporting.values import Findings
 from capture.rows import Row
 from contract.captures.values import CaptureError, PeopleLine
@@ -38,11 +39,16 @@ def reported(*rows: Row) -> Report:
     return report
 
 
+def one_album(picture: Callable[[str], bytes], photos: Photos, most_bytes: int) -> Thumbnails:
+    album = Album(picture, photos)
+    return Thumbnails(album, album, most_bytes)
+
+
 def no_pictures() -> Thumbnails:
     def missing(sha256: str) -> bytes:
         raise CaptureError(f"{sha256} is missing")
 
-    return Thumbnails(missing, {}, 1000)
+    return one_album(missing, {}, 1000)
 
 
 def page(
@@ -260,7 +266,7 @@ def test_the_candidates_of_then_and_now_are_shown_beside_the_face_and_once_where
     _, face = face_picture(1)
     known = {f"{i:064x}": face_picture(i)[0] for i in range(3)}
     photos = {("a", 0): [(1, f"{1:064x}")], ("b", 0): [(2, f"{2:064x}")]}
-    thumbnails = Thumbnails(known.__getitem__, photos, 10_000_000)
+    thumbnails = one_album(known.__getitem__, photos, 10_000_000)
     then = search(("a", 0.6), face=face)
     elements = Elements(page(reported(row(then, B, number=1), row(then, STRANGER, number=2)), thumbnails))
     assert [at["alt"] for tag, at in elements.found if tag == "img"] == [
@@ -272,10 +278,21 @@ def test_the_candidates_of_then_and_now_are_shown_beside_the_face_and_once_where
     ]
 
 
+def test_the_photo_of_the_candidate_of_now_comes_from_the_gallery_of_now():
+    pictures = {f"{i:064x}": face_picture(i)[0] for i in range(3)}
+    then = Album(pictures.__getitem__, {("a", 0): [(1, f"{1:064x}")]})
+    now = Album(pictures.__getitem__, {("a", 0): [(1, f"{2:064x}")], ("b", 0): [(1, f"{2:064x}")]})
+    sources = [
+        at["src"] for tag, at in Elements(page(reported(row(A, B)), Thumbnails(then, now, 10**6))).found if tag == "img"
+    ]
+    alone = one_album(pictures.__getitem__, {}, 10**6)
+    assert sources == [alone.of_request(f"{i:064x}", None) for i in (0, 1, 2)]
+
+
 def test_thumbnails_beyond_the_limit_are_left_out():
     data, _ = face_picture(1)
-    one = len(Thumbnails(lambda _: data, {}, 10**6).of_request("0" * 64, None) or "")
-    limited = Thumbnails(lambda _: data, {}, 2 * one)
+    one = len(one_album(lambda _: data, {}, 10**6).of_request("0" * 64, None) or "")
+    limited = one_album(lambda _: data, {}, 2 * one)
     assert [limited.of_request("0" * 64, None) is not None for _ in range(3)] == [True, True, False]
 
 
@@ -365,12 +382,13 @@ def test_the_photo_of_a_candidate_is_the_one_of_the_gallery_of_its_decision():
         asked.append(sha256[:2])
         return b""
 
-    thumbnails = Thumbnails(picture, photos, 1000)
+    album = Album(picture, photos)
+    thumbnails = Thumbnails(album, album, 1000)
     for version in (3, 5):
-        assert thumbnails.of_candidate("a", 0, version) is None
+        assert thumbnails.of_candidate(album, "a", 0, version) is None
     assert asked == ["01", "03"]
-    assert thumbnails.of_candidate("nobody", 0, 9) is None
-    assert thumbnails.of_candidate("a", None, 9) is None
+    assert thumbnails.of_candidate(album, "nobody", 0, 9) is None
+    assert thumbnails.of_candidate(album, "a", None, 9) is None
 
 
 def test_the_people_who_are_enrolled_are_those_with_a_face():
