@@ -44,7 +44,8 @@ MATCH = Declaration(
         Field(
             "image_file_path",
             PICTURE_PATH,
-            "The path of a picture file under `ingest.image_roots`; wins over `rgb_image_base64`.",
+            "The path of a picture file under `ingest.image_roots`; wins over `rgb_image_base64`. Only callers from a"
+            " trusted network or with an API key may send a path.",
         ),
         Field(
             "rgb_image_base64",

@@ -44,8 +44,7 @@ def _call(name: str, **parts: Any) -> Declaration:
 
 
 def _path(name: str, other: str) -> Field:
-    words = f"The path of a picture file under `ingest.image_roots`; wins over `{other}`."
-    return Field(name, PICTURE_PATH, words)
+    return Field(name, PICTURE_PATH, f"The path of a picture file, sent like `image_file_path`; wins over `{other}`.")
 
 
 def _picture(name: str, path: str, **parts: Any) -> Field:
