@@ -59,11 +59,16 @@ MATCH = Declaration(
             replace(PICTURE, empty_is_absent=False),
             "The infrared picture; sending it turns the check of infrared liveness on. An empty text is an error.",
         ),
-        Field("group_name", SCOPE_NAME, "The group that is searched instead of the group of the device."),
+        Field(
+            "group_name",
+            SCOPE_NAME,
+            "The group that is searched instead of the group of the device; without `permission_name` the permission is"
+            " still that of the device.",
+        ),
         Field(
             "permission_name",
             SCOPE_NAME,
-            "The permission that the people who are searched must have; only together with `group_name`.",
+            "The permission that is searched instead of that of the device; only together with `group_name`.",
         ),
         Field(
             "device_ip",

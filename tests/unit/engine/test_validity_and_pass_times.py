@@ -88,7 +88,9 @@ def test_the_time_is_that_of_the_arrival_not_the_one_that_the_device_sends():
 def test_only_the_permission_of_the_scope_counts():
     night = at(MONDAY + "23:00")
     assert matched(night, device_ip="10.9.9.9")[1].outcome == "matched", "permission 0 has no schedule"
-    assert matched(night, group_name="default_group")[1].outcome == "matched", "no permission is searched"
+    named_group = {"group_name": "default_group"}
+    assert matched(night, **named_group)[1].outcome == "not_in_pass_time", "a named group leaves the pass times"
+    assert matched(night, **named_group, device_ip="10.9.9.9")[1].outcome == "matched"
     named = {"group_name": "default_group", "permission_name": "work", "device_ip": "10.9.9.9"}
     assert matched(night, **named)[1].outcome == "not_in_pass_time"
 
