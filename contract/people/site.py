@@ -159,6 +159,13 @@ class Site:
         """Return the names of those groups that exist, in the order of their ids in `group_ids`."""
         return tuple(self.groups[group_id].name for group_id in group_ids if group_id in self.groups)
 
+    def shown(self, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the info of a person as answers contain it: without the ids of permissions that were deleted."""
+        ids = info.get("permission_ids")
+        if not isinstance(ids, list | tuple):
+            return dict(info)
+        return {**info, "permission_ids": [one for one in ids if one in self.permissions]}
+
     def pass_times(self, permission_id: str | None) -> PassTimes | None:
         """Return the weekly schedule of a permission; None: it has none, and so has None."""
         return self._pass_times.get(permission_id or "")

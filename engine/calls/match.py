@@ -56,8 +56,8 @@ class MatchDecision:
 
     `candidates` are the nearest people of the scope, whether or not the first one reached `threshold`. `probe` is the
     unit vector that was compared; None where the look at the picture ended with a refusal. `refusal` is set where the
-    answer is an error. `scope`: the names of the group and permission; those of the request, where the request was
-    refused before its scope was known.
+    answer is an error. `site`: the site that was searched; `scope`: the names of the group and permission; those of the
+    request, where the request was refused before its scope was known.
     """
 
     outcome: str
@@ -67,6 +67,7 @@ class MatchDecision:
     refusal: Refusal | None = None
     findings: Findings = NOTHING_FOUND
     probe: Vector | None = None
+    site: Site = field(default_factory=Site)
     timings_ms: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -122,6 +123,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             None if candidates else NOBODY_IN_SCOPE,
             found.findings,
             found.embedding.vector,
+            snapshot.site,
             timer.timings_ms,
         )
 
@@ -267,7 +269,7 @@ def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _S
         retcode="1" if decision.outcome == "matched" else "0",
         identity_id=shown.person.identity_id if shown else "",
         name=shown.person.name if shown else STRANGER,
-        info={**shown.person.info, "image_id": shown.person.image_id} if shown else {},
+        info={**decision.site.shown(shown.person.info), "image_id": shown.person.image_id} if shown else {},
         score=threshold.score(cosine, policy),
         percent=threshold.percent(cosine, policy),
         face_numbers=shown.person.faces if shown else (),
