@@ -34,6 +34,7 @@ from engine.calls.people import (
     PreparedFace,
     deleted_faces,
     deleted_photos,
+    merged_info,
     person_event,
     refuse_change,
     require_room,
@@ -212,7 +213,7 @@ def _answer(
     return PersonAnswer(
         identity_id=person.identity_id,
         group_names=site.group_names(person.group_ids),
-        info=person.info,
+        info=site.shown(person.info),
         image_id=None if image is None else image_id(person.identity_id, image),
         photo=face.jpeg if face and not request.update else None,
         unchanged=unchanged,
@@ -243,7 +244,7 @@ def _changed_person(
 
 def _changed_info(request: EnrolRequest, person: PersonRecord | None, policy: Policy) -> dict[str, Any]:
     before = person.info if person else NEW_PERSON_INFO
-    info = {**before, **(request.info or {})}
+    info = merged_info(before, request.info)
     size = len(_json.encode(info))
     if size > policy.max_info_bytes and (person is None or size > len(_json.encode(before))):
         raise Refused(

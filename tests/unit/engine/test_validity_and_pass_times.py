@@ -96,11 +96,12 @@ def test_only_the_permission_of_the_scope_counts():
 
 
 @pytest.mark.parametrize(
-    ("offset_s", "outcome"), [(-1, "not_valid"), (0, "matched"), (60, "matched"), (61, "not_valid")]
+    ("offset_s", "outcome"),
+    [(0.25, "not_valid"), (0.5, "matched"), (1, "matched"), (60, "matched"), (60.75, "matched"), (61, "not_valid")],
 )
-def test_a_person_passes_from_the_first_to_the_last_valid_second(offset_s, outcome):
+def test_a_person_passes_from_the_first_to_the_last_valid_time_to_the_fraction_of_a_second(offset_s, outcome):
     noon = at(MONDAY + "12:00")
-    answer, event = matched(noon + offset_s, info={"valid_from": noon, "valid_until": noon + 60})
+    answer, event = matched(noon + offset_s, info={"valid_from": noon + 0.5, "valid_until": noon + 60.75})
     assert (event.outcome, answer.identity_id) == (outcome, "anna")
 
 
