@@ -73,8 +73,8 @@ MATCH = Declaration(
         Field(
             "device_ip",
             DEVICE,
-            "The device: an IP address or a host-like name of 1..255 characters; blanks around it are removed. Required"
-            " unless `group_name` is sent.",
+            "The device: an IP address or a host-like name of 1..255 characters, in any spelling; blanks around it are"
+            " removed. Required unless `group_name` is sent.",
             example="192.168.1.22",
         ),
         COMPARE_TIME,

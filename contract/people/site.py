@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from contract.addresses import canonical_address, device_address
 from contract.codec import decode_with
 from contract.pass_times import PassTimes, pass_times_of
 from contract.people.keys import NotReadable, SiteKey, SiteKind
@@ -55,6 +56,11 @@ class DeviceRecord(Message, frozen=True, kw_only=True):
     liveness_floor: LivenessMode | None = None
     quality_level: QualityLevel | None = None
     min_face_size: int = 0
+
+    @property
+    def known_as(self) -> str:
+        """The address by which the device is found; a record of an earlier version may have another spelling."""
+        return device_address(self.device_type, self.address)
 
 
 class SettingRecord(Message, frozen=True, kw_only=True):
@@ -152,8 +158,8 @@ class Site:
         return self._permissions_by_name.get(name)
 
     def device_at(self, address: str) -> DeviceRecord | None:
-        """Return the device with that address."""
-        return self._devices_by_address.get(address)
+        """Return the device with that address, an IP address or a host name, however it is spelled."""
+        return self._devices_by_address.get(canonical_address(address))
 
     def group_names(self, group_ids: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names of those groups that exist, in the order of their ids in `group_ids`."""
@@ -192,4 +198,5 @@ class Site:
 
     @cached_property
     def _devices_by_address(self) -> Mapping[str, DeviceRecord]:
-        return {device.address: device for device in self.devices.values()}
+        # Of records of an earlier version several may have one address; every process must find the same device.
+        return {self.devices[device_id].known_as: self.devices[device_id] for device_id in sorted(self.devices)}

@@ -378,6 +378,9 @@ async def test_a_device_is_added(site: Site) -> None:
         ("photo", " 192.168.1.22 ", "192.168.1.22"),
         ("photo", "http://192.168.1.22:80/path", "192.168.1.22"),
         ("photo", "http://[fe80::1]/", "fe80::1"),
+        ("photo", "http://[::FFFF:192.168.1.22]:80/", "192.168.1.22"),
+        ("photo", "GATE-1", "gate-1"),
+        ("rtsp", "rtsp://Gate/Stream", "rtsp://Gate/Stream"),
         ("rtsp", "rtsp://u:p@192.168.1.22/1", "rtsp://u:p@192.168.1.22/1"),
     ],
 )

@@ -240,7 +240,7 @@ class TestDevices:
         }
         async with scripted_site(script) as server:
             await invoke(server, "devices", "change", "10.0.0.1", "--group", "default_group")
-            await invoke(server, "devices", "delete", "10.0.0.1")
+            await invoke(server, "devices", "delete", "::ffff:10.0.0.1")
             await invoke(server, "devices", "delete", "--all", "--yes")
             unknown = await invoke(server, "devices", "delete", "10.9.9.9")
             unsure = await invoke(server, "devices", "delete", "--all", input="n\n")
