@@ -276,7 +276,7 @@ ADD_DEVICE = _call(
 _CONFIG_WORDS = ", ".join(f"`{name}` is `{own}`" for name, own in CONFIGS.items())
 SET_CONFIGS = _call(
     "setconfigs",
-    summary="Set settings of the site, and answer those that were set.",
+    summary="Set settings of the site, all of them or, where one cannot be set, none.",
     fields=(
         Field(
             "config_dict",

@@ -597,12 +597,13 @@ async def test_a_setting_against_the_rules_sets_nothing(site: Site, sent: Any, n
 async def test_a_setting_that_the_processor_does_not_set_is_named_with_the_reason(serving: Serving) -> None:
     async def answer(request: Request) -> Answer:
         assert isinstance(request, SettingsRequest)
-        return SettingsAnswer(values={"REPORTED_PEROID": 7}, failed={"THRESHOLD": "it is pinned"})
+        assert request.all_or_none
+        return SettingsAnswer(values={}, failed={"THRESHOLD": "it is pinned"})
 
     async with serving(answer) as site:
         reply = await ask(site, "setconfigs", config_dict={"MATCH_THRESHOLD": 85, "HISTORY_REPORT_PEROID": 7})
     assert (reply.status, error_of(reply)) == (400, "CONFIG_ITEM_FAIL")
-    assert reply.json["error"]["message"].startswith("MATCH_THRESHOLD cannot be set: it is pinned")
+    assert reply.json["error"]["message"] == "MATCH_THRESHOLD cannot be set: it is pinned; no setting was changed"
 
 
 async def test_a_setting_that_is_null_stays_as_it_is(site: Site) -> None:
