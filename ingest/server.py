@@ -53,7 +53,7 @@ from ingest.peer import Caller, address_of, client_of, is_encrypted, is_within, 
 from ingest.pictures import PictureLimits
 from ingest.refused_keys import RefusedKeys
 from ingest.render import Rendered, error
-from ingest.routes import Methods, least_role, methods_at
+from ingest.routes import Methods, methods_at, route_of
 from ingest.settings import IngestSettings
 from ingest.tls import ServerTls
 from ingest.wrong_keys import WrongKeys
@@ -293,7 +293,7 @@ class Ingress:
         expect = request.headers.get("Expect", "100-continue")
         if request.version >= HttpVersion11 and expect.strip().lower() != "100-continue":
             raise bad_request("Expect must be 100-continue")
-        actor = self._authorise(request, caller, _route_of(request, methods))
+        actor = self._authorise(request, caller, route_of(request.method, request.headers, methods))
         if not methods:
             raise Refused(Code.NOT_FOUND, "no such URL")
         binding = methods.get(request.method)
@@ -387,15 +387,6 @@ class Ingress:
         if isinstance(refused, NotAuthorised) and refused.retry_after_s is not None:
             headers.append(("Retry-After", str(refused.retry_after_s)))
         return error(refused.refusal, dialect, tuple(headers))
-
-
-def _route_of(request: BaseRequest, methods: Methods) -> Route:
-    """Return the properties of a call that its authorisation depends on."""
-    return Route(
-        # Devices never replay requests, so a replay is authorised as a call of an administrator.
-        "administrator" if REPLAY_OF_HEADER in request.headers else least_role(request.method, methods),
-        is_impersonal=all(binding.is_page for binding in methods.values()),
-    )
 
 
 def _replay_of(request: BaseRequest) -> str | None:
