@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pybase64
 
 from contract.calls.declaration import Values
+from contract.calls.rules import param_error
 from contract.errors import Code, PictureRefused, PictureUnreadable, Refused
 from contract.pictures.affordable import require_affordable
 from contract.pictures.limits import MAX_UNDECIMATED_PIXELS
@@ -34,7 +35,18 @@ class PictureField:
 
     def is_in(self, values: Values) -> bool:
         """Return whether the picture was sent, in base64 or as a path."""
-        return values[self.name] is not None or (self.path is not None and values[self.path] is not None)
+        return values[self.name] is not None or self.is_file_in(values)
+
+    def is_file_in(self, values: Values) -> bool:
+        """Return whether the picture was sent as a path."""
+        return self.path is not None and values[self.path] is not None
+
+    def file_refused(self) -> Refused:
+        """Return the refusal 40071 of the path of a caller who may not name files."""
+        return param_error(
+            f"{self.path} is only for callers from a trusted network or with an API key; send the picture as base64 in"
+            f" {self.name}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The report of a replay as a command gives it: options, text or JSON lines, HTML and JUnit files, and exit status."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -18,7 +18,7 @@ from capture.reporting.lines import row_line
 from capture.reporting.page import MOST_PICTURE_BYTES, html_page
 from capture.reporting.people import enrolled_among, photos_of
 from capture.reporting.report import Report
-from capture.reporting.thumbnails import Thumbnails
+from capture.reporting.thumbnails import Album, Thumbnails
 from capture.reporting.truth import Truth, join_badges, passages_of, read_badges
 from capture.reporting.values import Findings, ReportedRow
 from capture.rows import Row
@@ -100,7 +100,13 @@ def report_options(function: F) -> F:
     return cast("F", with_report)
 
 
-def report_rows(rows: Iterable[Row], options: ReportOptions, reader: CaptureReader, title: str = "capture") -> int:
+def report_rows(
+    rows: Iterable[Row],
+    options: ReportOptions,
+    reader: CaptureReader,
+    title: str = "capture",
+    gallery: CaptureReader | None = None,
+) -> int:
     """Report the rows of a replay and return the exit status (docs/replay.md).
 
     Args:
@@ -108,11 +114,12 @@ def report_rows(rows: Iterable[Row], options: ReportOptions, reader: CaptureRead
         options: the options of the report.
         reader: the capture that is replayed.
         title: the name of the capture.
+        gallery: the capture whose people are searched now; None: `reader`.
 
     Raises:
         UserError: the capture or the badge log cannot be read, or a file cannot be written.
     """
-    with reporting(options, reader, title) as run:
+    with reporting(options, reader, title, gallery) as run:
         for row in rows:
             run.add(row)
     return run.exit_status
@@ -143,8 +150,12 @@ class Reporting:
 
 
 @contextmanager
-def reporting(options: ReportOptions, reader: CaptureReader, title: str = "capture") -> Iterator[Reporting]:
+def reporting(
+    options: ReportOptions, reader: CaptureReader, title: str = "capture", gallery: CaptureReader | None = None
+) -> Iterator[Reporting]:
     """Yield the report of a replay; at the end, also after an error, print its summary and write its files.
+
+    The arguments are those of `report_rows`.
 
     Raises:
         UserError: as `report_rows`.
@@ -171,28 +182,33 @@ def reporting(options: ReportOptions, reader: CaptureReader, title: str = "captu
         finally:
             if stopped is None or report.rows:
                 with _as_user_errors():
-                    _write(options, reader, title, report, junit, report.findings(stopped))
+                    findings = report.findings(stopped)
+                    _print(options, findings)
+                    if options.junit is not None and junit is not None:
+                        _write_file(options.junit, junit.parts(title, findings))
+                    if options.html is not None:
+                        _write_file(options.html, _page(title, findings, report, reader, gallery))
 
 
-def _write(
-    options: ReportOptions,
-    reader: CaptureReader,
-    title: str,
-    report: Report,
-    junit: JunitFile | None,
-    findings: Findings,
-) -> None:
+def _print(options: ReportOptions, findings: Findings) -> None:
     if options.as_json:
         click.echo(_json({"summary": findings}))
     else:
         print_findings(findings)
-    if options.junit is not None and junit is not None:
-        _write_file(options.junit, junit.parts(title, findings))
-    if options.html is not None:
-        shown = report.shown()
-        photos = {} if reader.manifest.photos == "none" else photos_of((line for _, line in reader.people()), shown)
-        thumbnails = Thumbnails(reader.picture, photos, MOST_PICTURE_BYTES)
-        _write_file(options.html, html_page(title, findings, shown, report.troubles(), thumbnails))
+
+
+def _page(
+    title: str, findings: Findings, report: Report, reader: CaptureReader, gallery: CaptureReader | None
+) -> Iterator[str]:
+    shown = report.shown()
+    then = _album(reader, shown)
+    now = then if gallery is None else _album(gallery, shown)
+    return html_page(title, findings, shown, report.troubles(), Thumbnails(then, now, MOST_PICTURE_BYTES))
+
+
+def _album(reader: CaptureReader, shown: Sequence[ReportedRow]) -> Album:
+    people = () if reader.manifest.photos == "none" else (line for _, line in reader.people())
+    return Album(reader.picture, photos_of(people, shown))
 
 
 def _is_printed(row: ReportedRow) -> bool:

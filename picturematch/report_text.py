@@ -15,7 +15,7 @@ from contract.text import printable
 def print_findings(findings: Findings) -> None:
     """Print the tables of a report, and the numbers of rows by result as the last line."""
     on_terminal = sys.stdout.isatty()
-    for table in tables(findings)[1:]:  # the last line gives the results
+    for table in tables(findings):
         if on_terminal:
             _print_rich(table)
         else:

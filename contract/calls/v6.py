@@ -44,8 +44,7 @@ def _call(name: str, **parts: Any) -> Declaration:
 
 
 def _path(name: str, other: str) -> Field:
-    words = f"The path of a picture file under `ingest.image_roots`; wins over `{other}`."
-    return Field(name, PICTURE_PATH, words)
+    return Field(name, PICTURE_PATH, f"The path of a picture file, sent like `image_file_path`; wins over `{other}`.")
 
 
 def _picture(name: str, path: str, **parts: Any) -> Field:
@@ -277,7 +276,7 @@ ADD_DEVICE = _call(
 _CONFIG_WORDS = ", ".join(f"`{name}` is `{own}`" for name, own in CONFIGS.items())
 SET_CONFIGS = _call(
     "setconfigs",
-    summary="Set settings of the site, and answer those that were set.",
+    summary="Set settings of the site, all of them or, where one cannot be set, none.",
     fields=(
         Field(
             "config_dict",

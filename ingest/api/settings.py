@@ -118,13 +118,17 @@ async def settings_in_force(call: Call, services: Services) -> tuple[dict[str, A
         return values_in_force(people.site, services.configured), version_header(people.version)
 
 
-async def set_settings(call: Call, services: Services, values: Mapping[str, Any]) -> tuple[SettingsAnswer, Headers]:
-    """Set the settings that can be set; the answer names the others.
+async def set_settings(
+    call: Call, services: Services, values: Mapping[str, Any], *, all_or_none: bool = False
+) -> tuple[SettingsAnswer, Headers]:
+    """Set the settings that can be set, or where one cannot be set, none (`all_or_none`); the answer names those that
+    cannot.
 
     Raises:
         Refused: the call is refused.
     """
-    reply = await services.exchange.ask(call, request_of(SettingsRequest, call, {"values": dict(values)}))
+    request = request_of(SettingsRequest, call, {"values": dict(values)}, all_or_none=all_or_none)
+    reply = await services.exchange.ask(call, request)
     if not isinstance(reply.answer, SettingsAnswer):
         raise TypeError(f"a change of settings was answered with {type(reply.answer).__name__}")
     return reply.answer, version_header(reply.gallery_version)
@@ -134,9 +138,9 @@ async def _set_all(call: Call, services: Services, values: Mapping[str, Any]) ->
     """Set settings of one family.
 
     Raises:
-        Refused: 40071: one of them cannot be set.
+        Refused: 40071: one of them cannot be set, so none was set.
     """
-    answer, headers = await set_settings(call, services, values)
+    answer, headers = await set_settings(call, services, values, all_or_none=True)
     for name, reason in answer.failed.items():
         raise param_error(f"{name} cannot be set: {reason}")
     return answer, headers

@@ -274,10 +274,11 @@ def _address(device_type: str, url: str) -> str:
 async def _set_configs(call: Call, services: Services) -> Rendered:
     sent: Mapping[str, Any] = (await read_body(call, services, SET_CONFIGS))["config_dict"]
     require_allowed(sent.get(_EVENT_URLS, ()), call.settings.event_url_hosts)
-    answer, headers = await set_settings(call, services, {CONFIGS[name]: value for name, value in sent.items()})
+    values = {CONFIGS[name]: value for name, value in sent.items()}
+    answer, headers = await set_settings(call, services, values, all_or_none=True)
     for name in sent:
         if CONFIGS[name] in answer.failed:
-            reason = f"{name} cannot be set: {answer.failed[CONFIGS[name]]}; settings that can be set were set"
+            reason = f"{name} cannot be set: {answer.failed[CONFIGS[name]]}; no setting was changed"
             raise Refused(Code.PARAM_ERROR, reason, "setting")
     return success(_configs(answer.values, tuple(sent)), headers)
 

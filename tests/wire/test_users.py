@@ -96,6 +96,14 @@ async def test_everything_that_a_post_says_reaches_the_log(site: Site) -> None:
     assert request.info == {"name": "阿达", "type": 5, "permission_ids": ["a", "b"], **validity}
 
 
+async def test_null_reaches_the_log_for_members_that_can_be_removed_and_is_absent_for_the_others(site: Site) -> None:
+    removed = {"valid_from": None, "valid_until": None, "room": None}
+    kept = {"name": None, "type": None, "permission_ids": None}
+    for method, more in (("PUT", {"identity_id": "7"}), ("POST", enrolment(site, ignore_exist=True))):
+        assert (await site.users(method, {**more, "info": {**removed, **kept, "floor": 2}})).code == 200
+    assert [getattr(request, "info", None) for request in site.requests] == [{**removed, "floor": 2}] * 2
+
+
 async def test_a_feature_alone_enrols(site: Site) -> None:
     reply = await site.users("POST", enrolment(site, reg_photo="", import_mode=True, feature=[0.5] * 512))
     assert reply.code == 200
@@ -271,6 +279,16 @@ async def test_a_get_lists_people_with_their_photos(site: Site) -> None:
             "pagination": {"skip_num": 0, "limit": 10, "num_pages": 1, "total_count": 2},
         }
     }
+
+
+async def test_a_get_shows_only_permissions_that_exist(site: Site) -> None:
+    await add_person(site, "7")
+    site.people.persons["7"].info["permission_ids"] = ["gone", "0"]
+    (person,) = (await get(site)).json["data"]["identities_list"]
+    assert person["info"]["permission_ids"] == ["0"]
+    (person,) = (await get(site, "?identity_id=7")).json["data"]["identities_list"]
+    assert person["info"]["permission_ids"] == ["0"]
+    assert site.people.persons["7"].info["permission_ids"] == ["gone", "0"]
 
 
 async def test_a_get_is_paged_and_scoped(site: Site) -> None:

@@ -378,6 +378,9 @@ async def test_a_device_is_added(site: Site) -> None:
         ("photo", " 192.168.1.22 ", "192.168.1.22"),
         ("photo", "http://192.168.1.22:80/path", "192.168.1.22"),
         ("photo", "http://[fe80::1]/", "fe80::1"),
+        ("photo", "http://[::FFFF:192.168.1.22]:80/", "192.168.1.22"),
+        ("photo", "GATE-1", "gate-1"),
+        ("rtsp", "rtsp://Gate/Stream", "rtsp://Gate/Stream"),
         ("rtsp", "rtsp://u:p@192.168.1.22/1", "rtsp://u:p@192.168.1.22/1"),
     ],
 )
@@ -594,12 +597,13 @@ async def test_a_setting_against_the_rules_sets_nothing(site: Site, sent: Any, n
 async def test_a_setting_that_the_processor_does_not_set_is_named_with_the_reason(serving: Serving) -> None:
     async def answer(request: Request) -> Answer:
         assert isinstance(request, SettingsRequest)
-        return SettingsAnswer(values={"REPORTED_PEROID": 7}, failed={"THRESHOLD": "it is pinned"})
+        assert request.all_or_none
+        return SettingsAnswer(values={}, failed={"THRESHOLD": "it is pinned"})
 
     async with serving(answer) as site:
         reply = await ask(site, "setconfigs", config_dict={"MATCH_THRESHOLD": 85, "HISTORY_REPORT_PEROID": 7})
     assert (reply.status, error_of(reply)) == (400, "CONFIG_ITEM_FAIL")
-    assert reply.json["error"]["message"].startswith("MATCH_THRESHOLD cannot be set: it is pinned")
+    assert reply.json["error"]["message"] == "MATCH_THRESHOLD cannot be set: it is pinned; no setting was changed"
 
 
 async def test_a_setting_that_is_null_stays_as_it_is(site: Site) -> None:

@@ -240,7 +240,7 @@ class TestDevices:
         }
         async with scripted_site(script) as server:
             await invoke(server, "devices", "change", "10.0.0.1", "--group", "default_group")
-            await invoke(server, "devices", "delete", "10.0.0.1")
+            await invoke(server, "devices", "delete", "::ffff:10.0.0.1")
             await invoke(server, "devices", "delete", "--all", "--yes")
             unknown = await invoke(server, "devices", "delete", "10.9.9.9")
             unsure = await invoke(server, "devices", "delete", "--all", input="n\n")
@@ -351,6 +351,17 @@ class TestPeople:
         assert server.calls[1][2]["support_single_face"] is True
         assert [nothing.exit_code, no_photo.exit_code, len(server.calls)] == [2, 2, 2]
 
+    async def test_a_change_removes_the_limits_of_the_validity_and_other_values(self) -> None:
+        async with scripted_site({("PUT", USERS_PATH): lambda _: {"identity_id": "a"}}) as server:
+            await invoke(server, "people", "change", "a", "--always-valid")
+            await invoke(
+                server, "people", "change", "a", "--always-valid", "--valid-until", "1000.5", "--info", "r:=null"
+            )
+        assert [call[2]["info"] for call in server.calls] == [
+            {"valid_from": None, "valid_until": None},
+            {"valid_from": None, "valid_until": 1000.5, "r": None},
+        ]
+
     async def test_people_are_deleted_and_those_that_were_not_are_named(self) -> None:
         def deleted(asked: Fields) -> Fields:
             if "identity_id" in asked:
@@ -368,7 +379,9 @@ class TestPeople:
 
 async def test_on_a_terminal_there_are_tables_with_names_instead_of_ids_and_nothing_steers_the_terminal() -> None:
     people = {
-        "identities_list": [person(1, type=5, permission_ids=["p-1", "gone"], valid_until=3600, name="A\x1b[31m[b]da")],
+        "identities_list": [
+            person(1, type=5, permission_ids=["p-1", "gone"], valid_until=3600.5, name="A\x1b[31m[b]da")
+        ],
         "pagination": {"total_count": 1},
     }
     script = {
@@ -383,7 +396,7 @@ async def test_on_a_terminal_there_are_tables_with_names_instead_of_ids_and_noth
         }
     assert "vip" in shown["people"]
     assert "day, gone (deleted)" in shown["people"]
-    assert "until 1970-01-01 01:00:00 UTC" in shown["people"]
+    assert "until 1970-01-01 01:00:00.500000 UTC" in shown["people"]
     assert "A\ufffd[31m[b]da" in shown["people"]
     assert "mon-fri 08:00-18:00" in shown["permissions"]
     assert "always" in shown["permissions"]
