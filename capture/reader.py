@@ -83,6 +83,10 @@ class CaptureReader:
         """What was found wrong so far, with `keep_going`: a sentence for each, at most `MOST_DAMAGE`."""
         return tuple(self._damage)
 
+    def note_damage(self, error: CaptureError) -> None:
+        """Raise an error about a damaged line, or with `keep_going` keep it in `damage`."""
+        self._report(error)
+
     def lines(self) -> Generator[tuple[int, CaptureLine]]:
         """Yield the requests in order, with their numbers, counted from 1.
 

@@ -84,8 +84,15 @@ class Replay:
         """Yield the row of every line, in the order of the lines.
 
         Raises:
-            CaptureError: the capture is damaged; the rows before the damage were yielded.
+            CaptureError: the capture is damaged; the rows before the damage were yielded. Not where the capture is
+                read up to its damage (`CaptureReader.damage`).
         """
+        try:
+            yield from self._rows()
+        except CaptureError as error:
+            self._capture.note_damage(error)
+
+    def _rows(self) -> Iterator[Row]:
         results = self._lines_to_look_at() if self._what_if.looks_always else self._decided()
         for result in results:
             if isinstance(result, Row):
