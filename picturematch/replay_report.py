@@ -19,7 +19,7 @@ from capture.reporting.page import MOST_PICTURE_BYTES, html_page
 from capture.reporting.people import enrolled_among, photos_of
 from capture.reporting.report import Report
 from capture.reporting.thumbnails import Album, Thumbnails
-from capture.reporting.truth import Truth, join_badges, passages_of, read_badges
+from capture.reporting.truth import join_badges, passages_of, read_badges
 from capture.reporting.values import Findings, ReportedRow
 from capture.rows import Row
 from contract.files import half_written, sync_folder
@@ -161,12 +161,7 @@ def reporting(
         UserError: as `report_rows`.
     """
     with ExitStack() as stack:
-        with _as_user_errors():
-            for file in (options.html, options.junit):
-                _require_writable(file)
-            truth = _truth(options, reader)
-            listed = None if truth is None else _enrolled(reader, truth)
-        report = Report(truth, None if listed is None else listed.__contains__)
+        report = _empty_report(options, reader)
         junit = None if options.junit is None else stack.enter_context(JunitFile(options.fail_on))
         stopped: str | None = "the program failed"
         try:
@@ -181,9 +176,9 @@ def reporting(
             raise
         finally:
             if stopped is None or report.rows:
+                findings = report.findings(stopped)
+                _print(options, findings)
                 with _as_user_errors():
-                    findings = report.findings(stopped)
-                    _print(options, findings)
                     if options.junit is not None and junit is not None:
                         _write_file(options.junit, junit.parts(title, findings))
                     if options.html is not None:
@@ -220,18 +215,23 @@ def _json(value: Any) -> str:
     return printable_json(msgspec.json.encode(value)).decode()
 
 
-def _truth(options: ReportOptions, reader: CaptureReader) -> Truth | None:
-    if options.truth is None:
-        return None
-    return join_badges(read_badges(options.truth), passages_of(reader.lines()), options.truth_window_s)
+def _empty_report(options: ReportOptions, reader: CaptureReader) -> Report:
+    """Return a report without rows that knows the truth.
 
-
-def _enrolled(reader: CaptureReader, truth: Truth) -> frozenset[str] | None:
-    """Return those people of the truth who are enrolled in the capture; None: the capture has no people."""
-    if reader.manifest.people_from is None:
-        return None
-    wanted = frozenset(badge.identity_id for badge in truth.passages.values())
-    return enrolled_among((line for _, line in reader.people()), wanted)
+    Raises:
+        UserError: the badge log or the capture cannot be read, or a file of the report could not be written.
+    """
+    with _as_user_errors():
+        for file in (options.html, options.junit):
+            _require_writable(file)
+        if options.truth is None:
+            return Report()
+        truth = join_badges(read_badges(options.truth), passages_of(reader.lines()), options.truth_window_s)
+        if reader.manifest.people_from is None:
+            return Report(truth)
+        people = (line for _, line in reader.people())
+        enrolled = enrolled_among(people, frozenset(badge.identity_id for badge in truth.passages.values()))
+    return Report(truth, enrolled.__contains__)
 
 
 def _require_writable(file: Path | None) -> None:

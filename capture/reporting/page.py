@@ -12,7 +12,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from capture.reporting.kinds import KIND_WORDS, KINDS
 from capture.reporting.lines import then_text
@@ -30,6 +29,7 @@ MOST_PICTURE_BYTES = 15_000_000
 
 _HERE = Path(__file__).parent
 _MOST_CHARACTERS = 160
+_POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,32 +81,40 @@ def html_page(
 
     `rows`: the differing rows to show. `troubles`: rows that could not be decided.
     """
+    style = (_HERE / "page.css").read_text("utf-8") + "".join(_filter(kind) for kind in ("all", *KINDS))
+    digest = base64.b64encode(sha256(style.encode()).digest()).decode()
+    yield from (
+        _environment()
+        .get_template("page.html.j2")
+        .generate(
+            title=title,
+            findings=findings,
+            results=RESULT_WORDS,
+            kinds={kind: words for kind, words in KIND_WORDS.items() if kind in findings.kinds},
+            tables=tables(findings),
+            plots=plots(findings),
+            width=WIDTH,
+            height=HEIGHT,
+            left=LEFT,
+            right=RIGHT,
+            top=TOP,
+            bottom=BOTTOM,
+            shown=len(rows),
+            cards=(Card(row, thumbnails) for row in rows),
+            troubles=troubles,
+            policy=_POLICY.format(digest),
+            style=style,
+        )
+    )
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(text=_text, code=code_name, when=_when, number=_number, signed=_signed)
     environment.globals.update(then_text=then_text)
-    style = (_HERE / "page.css").read_text("utf-8") + "".join(_filter(kind) for kind in ("all", *KINDS))
-    digest = base64.b64encode(sha256(style.encode()).digest()).decode()
-    yield from environment.get_template("page.html.j2").generate(
-        title=title,
-        findings=findings,
-        results=RESULT_WORDS,
-        kinds={kind: words for kind, words in KIND_WORDS.items() if kind in findings.kinds},
-        tables=tables(findings),
-        plots=plots(findings),
-        width=WIDTH,
-        height=HEIGHT,
-        left=LEFT,
-        right=RIGHT,
-        top=TOP,
-        bottom=BOTTOM,
-        shown=len(rows),
-        cards=(Card(row, thumbnails) for row in rows),
-        troubles=troubles,
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'",
-        style=Markup(style),  # noqa: S704 - the style is the project's own file
-    )
+    return environment
 
 
 def _filter(kind: str) -> str:

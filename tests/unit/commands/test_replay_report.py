@@ -24,6 +24,7 @@ from contract.people.records import FaceRecord, PhotoReference
 from picturematch.replay_report import ReportOptions, report_options, report_rows
 from picturematch.report_text import plain_lines
 from tests.support.rows import face_picture, refusal, row, search
+from tests.support.terminal import HOSTILE, hostile_characters
 
 A, B, STRANGER = search(("a", 0.6)), search(("b", 0.7)), search(("a", 0.2))
 ROWS = [
@@ -99,6 +100,18 @@ def test_plain_tables_are_aligned_for_reading():
         "  x\ufffd[2J     100    1",
         "",
     ]
+
+
+def test_a_terminal_gets_the_same_tables_without_characters_that_steer_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("TERM", "dumb")  # no colours
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    report_rows([row(A, B, device=HOSTILE)], ReportOptions(), CaptureReader(folder))
+    shown = capsys.readouterr().out
+    assert not hostile_characters(shown)
+    assert [title for title in ("Differences by kind", "Outcomes", "By device") if title not in shown] == []
+    assert "another_person     1" in shown
 
 
 def test_json_is_a_line_per_row_that_is_not_the_same_and_the_summary_last_as_the_schema_says(folder: Path):
