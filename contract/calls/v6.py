@@ -32,6 +32,7 @@ from contract.calls.v6_answers import (
     SiteConfigs,
 )
 from contract.calls.v6_rules import AREA, CONFIG_DICT, CONFIGS, QUALITY_LEVEL, UNNAMED, USER_TYPES, argument
+from contract.errors import Code
 from contract.http import V6_PATH
 from contract.terms import DEFAULT_PERMISSION, LIVENESS_ORDER, PHOTO_DEVICE
 
@@ -110,7 +111,7 @@ SEARCH = _call(
         ),
         Answer(SearchResult, {"result": False, "score": 27.69, "identity_id": "", "identity_info": {}}),
     ),
-    errors=MATCH.errors,
+    errors=(*MATCH.errors, Code.GROUP_NAME_ERROR),
     typeless_is_json=True,
 )
 COMPARE_V6 = _call(

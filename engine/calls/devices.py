@@ -141,7 +141,8 @@ class _Deciding:
         same = self._by_address.get(address)
         if same is None and sent.device_id in self._devices:
             raise Refused(
-                Code.PARAM_ERROR, "a device with this device_id and another device_key exists; PUT changes it"
+                Code.PARAM_ERROR,
+                "a device with this device_id and another device_key exists; PUT of Devices changes it",
             )
         if same is None and len(self._devices) >= self._most:
             raise Refused(Code.DEVICE_MAX_NUM_ERROR, "there are as many devices as allowed; delete devices first")

@@ -232,9 +232,7 @@ async def _request(
             return msgspec.structs.replace(
                 request,
                 **{
-                    picture.attribute: await fetch_picture(
-                        picture, values, services.limits, services.threads, is_one_of_several=len(sent) > 1
-                    )
+                    picture.attribute: await fetch_picture(picture, values, services.limits, services.threads)
                     for picture in sent
                 },
             )

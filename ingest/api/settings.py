@@ -44,8 +44,9 @@ from ingest.call import Call
 from ingest.event_urls import require_allowed
 from ingest.render import Headers, Rendered, success
 
+_URLS = "history_upload_event_url"
 _RECEIVERS: Mapping[str, str] = {
-    "history_upload_event_url": EVENT_URL_LIST,
+    _URLS: EVENT_URL_LIST,
     "content-type": EVENT_CONTENT_TYPE,
     "reported_peroid": EVENT_PERIOD,
     "history_need_reg_pic": EVENT_WITH_PHOTO,
@@ -106,7 +107,7 @@ async def _show_event_urls(call: Call, services: Services) -> Rendered:
 
 async def _change_event_urls(call: Call, services: Services) -> Rendered:
     sent = await read_body(call, services, CHANGE_EVENT_URLS)
-    require_allowed(sent["history_upload_event_url"], call.settings.event_url_hosts)
+    require_allowed(sent[_URLS], call.settings.event_url_hosts, _URLS)
     _, headers = await _set_all(call, services, {name: sent[field] for field, name in _RECEIVERS.items()})
     return success(Data(SetEventReceivers(**_receivers(sent))), headers)
 
@@ -154,7 +155,7 @@ def _forbidden(sent: Values, hosts: tuple[str, ...]) -> dict[str, str]:
     except Refused:
         return {}
     try:
-        require_allowed(urls, hosts)
+        require_allowed(urls, hosts, EVENT_URL_LIST)
     except Refused as refused:
         return {EVENT_URL_LIST: refused.message}
     return {}

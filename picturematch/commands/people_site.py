@@ -80,7 +80,7 @@ Examples:
 )
 @config_option
 @server_options
-@click.option("--group", help="Only people of this group, a name.")
+@click.option("--group", help="Only people of this group, a name or an id.")
 @click.option("--permission", help="Only people with this permission, a name or an id.")
 @click.option("--name", help="Only people whose name contains this text.")
 @click.option("--type", "person_type", type=click.Choice(list(PERSON_TYPES)), help="Only people of this type.")
@@ -107,7 +107,7 @@ def list_(
 
     async def work(site: SiteCalls) -> tuple[int, int, Mapping[str, str]]:
         wanted = {
-            "group_name": group,
+            "group_name": None if group is None else (await site.one("group", group)).name,
             "permission_id": None if permission is None else (await site.one("permission", permission)).id,
             "name": name,
             "type": None if person_type is None else PERSON_TYPES[person_type],
@@ -156,7 +156,13 @@ Examples:
 @config_option
 @click.argument("identity_id", metavar="ID")
 @server_options
-@click.option("--group", "groups", multiple=True, show_default=DEFAULT_GROUP, help="Group; may be given several times.")
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    show_default=DEFAULT_GROUP,
+    help="Group, a name or an id; may be given several times.",
+)
 @_person_options
 @json_option
 def add(identity_id: str, url: str, api_key: str | None, groups: tuple[str, ...], as_json: bool, **person: Any) -> None:
@@ -165,9 +171,10 @@ def add(identity_id: str, url: str, api_key: str | None, groups: tuple[str, ...]
     Where a further photo cannot be used, the person stays enrolled with the photos before it, and the exit status is 2.
     """
     photos = encoded(*person.pop("photos"))
-    fields = {"identity_id": identity_id, "group_name": ",".join(groups) or DEFAULT_GROUP}
 
     async def work(site: SiteCalls) -> Fields:
+        names = [(await site.one("group", group)).name for group in groups]
+        fields = {"identity_id": identity_id, "group_name": ",".join(names) or DEFAULT_GROUP}
         described = await _described(site, **person)
         first = {**fields, **described, "info": described["info"] or {}, "need_bring_pic": bool(photos)}
         return _shown(await _with_photos(site, "POST", first, photos))

@@ -142,13 +142,13 @@ class TestGroups:
         def deleted(asked: Fields) -> Fields:
             return {"group_name": "staff", "people_deleted": 3 if asked["user_recursive_delete"] else 0}
 
-        async with scripted_site({("DELETE", GROUPS_PATH): deleted}) as server:
+        async with scripted_site({**NAMED, ("DELETE", GROUPS_PATH): deleted}) as server:
             refused = await invoke(server, "groups", "delete", "staff", "--with-people", input="n\n")
             assert (refused.exit_code, server.calls) == (1, [])
             confirmed = await invoke(server, "groups", "delete", "staff", "--with-people", input="y\n")
-            alone = await invoke(server, "groups", "delete", "staff")
+            alone = await invoke(server, "groups", "delete", "g-1")
             by_option = await invoke(server, "groups", "delete", "staff", "--with-people", "--yes")
-        assert [call[2]["user_recursive_delete"] for call in server.calls] == [True, False, True]
+        assert [call[2]["user_recursive_delete"] for call in server.changes()] == [True, False, True]
         assert [lines(result)[-1]["people_deleted"] for result in (confirmed, alone, by_option)] == [3, 0, 3]
 
     @pytest.mark.parametrize(("word", "method"), [("add-people", "PUT"), ("remove-people", "DELETE")])
@@ -156,13 +156,14 @@ class TestGroups:
         def changed(_: Fields) -> Fields:
             return {"group_name": "staff", "failed": [{"identity_id": "b\x1b", "error": {}}]}
 
-        async with scripted_site({(method, GROUP_USERS_PATH): changed}) as server:
+        async with scripted_site({**NAMED, (method, GROUP_USERS_PATH): changed}) as server:
             result = await invoke(server, "groups", word, "staff", "a", "b")
-        assert server.calls == [(method, GROUP_USERS_PATH, {"group_name": "staff", "identity_id": ["a", "b"]})]
+        assert server.changes() == [(method, GROUP_USERS_PATH, {"group_name": "staff", "identity_id": ["a", "b"]})]
         assert (result.exit_code, result.stderr) == (1, "b\ufffd is not enrolled\n")
 
     async def test_the_server_s_sentence_is_the_error(self) -> None:
-        async with scripted_site({("DELETE", GROUPS_PATH): lambda _: refusal(40012, "it always exists")}) as server:
+        script = {**NAMED, ("DELETE", GROUPS_PATH): lambda _: refusal(40012, "it always exists")}
+        async with scripted_site(script) as server:
             result = await invoke(server, "groups", "delete", "default_group")
         assert (result.exit_code, result.stdout) == (2, "")
         assert result.stderr == "picturematch: 40012 GROUP_NAME_ERROR: it always exists\n"
