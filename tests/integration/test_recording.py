@@ -254,3 +254,12 @@ async def test_people_and_sites_of_a_device_are_recorded(tmp_path: Path) -> None
         )
         await recorded(system.broker, tmp_path / "out")
     assert assert_same_decisions(tmp_path / "out") == 3
+
+
+async def test_a_capture_whose_continuation_is_refused_stays_complete(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as system:
+        await decide(system, match(1), match(2))
+        await recorded(system.broker, tmp_path / "out", wanted=Wanted(limit=1))
+        with pytest.raises(CaptureError, match="begun with --device all"):
+            await recorded(system.broker, tmp_path / "out", wanted=Wanted(device_ip="10.0.0.1"))
+    assert CaptureReader(tmp_path / "out").manifest.complete

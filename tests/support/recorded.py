@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,17 @@ DAY_MS = 86_400_000
 HISTORY_MS = 7 * DAY_MS
 
 
-async def recorded(
-    broker: Broker, out: Path, *, topics: Topics | None = None, history_ms: int = HISTORY_MS, **options: Any
+async def recorded(broker: Broker, out: Path, **options: Any) -> Tally:
+    """Record into the folder `out`, new or continued; the log keeps a week of history."""
+    return await recorded_at(broker, out, time.time, **options)
+
+
+async def recorded_at(
+    broker: Broker, out: Path, clock_s: Callable[[], float], *, history_ms: int = HISTORY_MS, **options: Any
 ) -> Tally:
-    """Record into the folder `out`, new or continued."""
-    log = LogToRecord(broker, topics or Topics(), time.time, history_ms)
+    """Record a log that has that clock."""
     with CaptureFolder(out) as folder:
-        return await record(log, folder, asyncio.Event(), **options)
+        return await record(LogToRecord(broker, Topics(), clock_s, history_ms), folder, asyncio.Event(), **options)
 
 
 def lines_of(out: Path) -> dict[str, CaptureLine]:
