@@ -90,11 +90,6 @@ class CaptureFolder:
         return self._manifest
 
     @property
-    def path(self) -> Path:
-        """The folder."""
-        return self._folder
-
-    @property
     def count(self) -> int:
         """The number of requests that the capture has."""
         return 0 if self._requests is None else self._requests.seal.lines
@@ -147,6 +142,7 @@ class CaptureFolder:
         """Append lines whose pictures are stored; the lines are durable when this method returns."""
         if self._requests is None:
             raise ValueError("the capture folder is not open")
+        self._begin_to_write()
         with self._writing():
             sync_folder(self._folder / PICTURES_FOLDER)
             self._requests.append(lines)
@@ -155,6 +151,7 @@ class CaptureFolder:
         """Append records of the people topic, in the order of their offsets; durable when this method returns."""
         if self._people is None:
             raise ValueError("the capture folder is not open")
+        self._begin_to_write()
         with self._writing():
             self._people.append(lines)
         if lines:
@@ -164,9 +161,15 @@ class CaptureFolder:
         """Append policies and model sets that the capture does not have yet; durable when this method returns."""
         if self._configs is None:
             raise ValueError("the capture folder is not open")
+        self._begin_to_write()
         with self._writing():
             self._configs.append(lines)
         self._config_keys.update(line.key for line in lines)
+
+    def _begin_to_write(self) -> None:
+        """Note that the capture is not complete now; before that, a capture that is only opened stays as it was."""
+        if self._manifest.complete:
+            self.describe(complete=False, files={})
 
     def _has_other_files(self) -> bool:
         # A crash may have left the first manifest half-written.
@@ -197,7 +200,8 @@ class CaptureFolder:
         for half in (*self._folder.glob(HALF_WRITTEN), *pictures.glob(HALF_WRITTEN)):
             half.unlink()
         self._open_files()
-        self.describe(complete=False, files={})
+        if not (self._folder / MANIFEST_FILE).exists():
+            self.describe()
         sync_folder(self._folder)
 
     def _open_files(self) -> None:

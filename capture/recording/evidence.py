@@ -64,7 +64,7 @@ class EvidenceReader:
         self._clock_s, self._stop, self._patient = clock_s, stop, patient
         self._partitions: dict[int, _Partition] = {}
         self._ends: Mapping[int, int] = {}
-        self._ends_ms = -1.0
+        self._ends_are_new = False
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -86,6 +86,7 @@ class EvidenceReader:
         Raises:
             BrokerError: the log cannot be read.
         """
+        self._ends_are_new = False
         wanted: dict[int, list[Decided]] = {}
         if self._count:
             for decided in events:
@@ -118,7 +119,7 @@ class EvidenceReader:
     async def _read_on(self, partition: _Partition, written_ms: int, until: float) -> bool:
         """Read some records; return False where the partition is read to its end and nothing more is expected there."""
         stopped = self._stop.is_set()
-        if partition.position >= await self._end(partition.number, written_ms):
+        if await self._is_at_end(partition):
             is_young = self._clock_s() - written_ms / 1000 < _SETTLE_S
             if stopped or not is_young or asyncio.get_running_loop().time() >= until:
                 return False
@@ -132,12 +133,12 @@ class EvidenceReader:
                 partition.waiting[record.key.decode("utf-8", "replace")] = (record.timestamp_ms, record.value)
         return bool(records) or not stopped
 
-    async def _end(self, number: int, written_ms: int) -> int:
-        """Return an offset behind everything that was written with an event at that time."""
-        if self._ends_ms < 0 or written_ms + _SLACK_MS >= self._ends_ms:
-            self._ends_ms = self._clock_s() * 1000
+    async def _is_at_end(self, partition: _Partition) -> bool:
+        """Return whether the partition was read up to everything that was readable when `of` was called."""
+        if partition.position >= self._ends.get(partition.number, 0) and not self._ends_are_new:
             self._ends = await self._broker.end_offsets(self._topic)
-        return self._ends.get(number, 0)
+            self._ends_are_new = True
+        return partition.position >= self._ends.get(partition.number, 0)
 
 
 def _taken(partition: _Partition, event_id: str) -> Evidence | None:

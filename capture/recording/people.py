@@ -68,8 +68,8 @@ class PeopleCopy:
     async def begin(self, stack: AsyncExitStack, checkpoints: Sequence[Checkpoint], read_s: float) -> None:
         """Open the topic, and read what the capture has of it already.
 
-        `checkpoints`: by rising gallery version. `read_s`: the capture has all changes that were written until this
-        time (epoch seconds); it counts only where the capture is continued.
+        `checkpoints`: by rising gallery version. `read_s`: a capture that is continued has all changes that were
+        written until this time (epoch seconds), or until the time of its last record of people.
 
         Raises:
             CaptureError: the capture was made from another log, or changes that it does not have are gone.
@@ -83,7 +83,7 @@ class PeopleCopy:
         end = await self._end()
         if end <= self._copied:
             raise CaptureError(OTHER_LOG)
-        await self._verify(self._copied)
+        read_s = max(read_s, await self._verify(self._copied))
         # A tombstone stays for a day longer than the history; younger changes are checked one by one.
         if read_s * 1000 < self._old_ms - TOMBSTONE_MS + CLOCKS_APART_MS and end > self._copied + 1:
             raise CaptureError(_CHANGES_ARE_GONE)
@@ -142,17 +142,21 @@ class PeopleCopy:
             if not self._fetched and self._reader.positions()[0] >= await self._end():
                 return
 
-    async def _verify(self, last: int) -> None:
-        """Read the records up to offset `last`, each of which the capture must have."""
-        captured = self._folder.people()
+    async def _verify(self, last: int) -> float:
+        """Read the records up to offset `last`, each of which the capture must have; return the time of its last."""
+        captured, copied_s = self._folder.people(), 0.0
         async with aclosing(self._read_below(last + 1)) as batches:
             async for records in batches:
                 for record in records:
                     line = None if record.damaged else self._line(record)
-                    there = line and next((found for found in captured if found.offset >= record.offset), None)
-                    if line is not None and (there is None or (there.offset, there.key) != (line.offset, line.key)):
+                    if line is None:
+                        continue
+                    there = next((found for found in captured if found.offset >= record.offset), None)
+                    if there is None or (there.offset, there.key) != (line.offset, line.key):
                         raise CaptureError(OTHER_LOG)
+                    copied_s = there.time
                 self._take(records, verified=True)
+        return max((line.time for line in captured), default=copied_s)
 
     async def _append(self, records: Sequence[Record]) -> None:
         photos = self._take(records)

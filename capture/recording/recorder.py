@@ -118,7 +118,8 @@ class Recorder:
         broker, topics = self._log.broker, self._log.topics
         pseudonyms = None if self._redaction is None else self._redaction.name
         manifest = continued(self._folder.manifest, self._wanted, pseudonyms, has_requests=self._folder.count > 0)
-        self._folder.describe(**structs.asdict(manifest))
+        if manifest != self._folder.manifest:
+            self._folder.describe(**structs.asdict(manifest))
         self._selection, photos = manifest.selection or Selection(), manifest.photos
         self._ends = dict(await broker.end_offsets(topics.requests))
         self._first = await first_offsets(

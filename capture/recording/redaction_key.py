@@ -17,7 +17,7 @@ def redaction_key(file: Path, capture: Path) -> bytes:
     Raises:
         CaptureError: the file is inside the capture, contains no key, or cannot be read or written.
     """
-    if file.absolute().is_relative_to(capture.absolute()):
+    if file.resolve().is_relative_to(capture.resolve()):
         raise CaptureError(f"{file} is inside the capture and would be given away with it: name another --redact-key")
     try:
         if not file.exists():

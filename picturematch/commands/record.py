@@ -166,15 +166,16 @@ def _print(tally: Tally, out: Path) -> None:
     print_line(f"{counted(tally.recorded, 'request')} recorded in {out}{undecided}")
     if tally.without_evidence:
         print_line(
-            f"{counted(tally.without_evidence, 'decision')} about a face had no evidence: a replay must look at the"
+            f"{counted(tally.without_evidence, 'decision')} about a face without evidence: a replay must look at the"
             " pictures again"
         )
     if tally.too_old:
+        older = "is older: it" if tally.too_old == 1 else "are older: they"
         print_line(
             f"the people of then can be folded from gallery version {tally.people_from} on, and"
-            f" {counted(tally.too_old, 'recorded decision')} are of earlier versions: they cannot be decided again"
+            f" {counted(tally.too_old, 'recorded decision')} {older} cannot be decided again"
         )
     if tally.missing_photos:
-        print_line(f"{counted(tally.missing_photos, 'photo')} of people are gone from the log")
+        print_line(f"{counted(tally.missing_photos, 'photo')} of people gone from the log")
     if tally.replays:
         print_line(f"{counted(tally.replays, 'request')} left out, because they replayed others")
