@@ -1,12 +1,13 @@
 """picturematch replay: decide the requests of a capture again, here or at a server, and report what differs."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import get_args
 
 import click
 from click.core import ParameterSource
 
+from capture.accepting import Accepted, accepting
 from capture.reader import CaptureReader
 from capture.replay import Rate
 from capture.replaying.decision_file import decision_file, writing_decisions
@@ -19,23 +20,28 @@ from picturematch.options import UserError, config_option, key_options
 from picturematch.replay_means import means_of
 from picturematch.replay_posting import PostOptions, post_capture
 from picturematch.replay_report import ReportOptions, report_options, reporting
-from picturematch.shell import When
+from picturematch.shell import When, counted
 
-_ONLY_HERE = (
+_CHANGES = (
     "threshold",
     "target_fpir",
     "liveness_mode",
     "quality",
-    "look",
     "models",
     "gallery",
     "gallery_version",
     "gallery_time",
     "add_people",
+)
+_ONLY_HERE = (
+    *_CHANGES,
+    "look",
     "jobs",
     "keep_going",
     "decisions",
+    "accept",
 )
+_NOT_ACCEPTED = (*_CHANGES, "keep_going")
 _ONLY_POSTING = ("api_key", "concurrency", "rate")
 _CAPTURE = click.Path(path_type=Path)
 
@@ -74,6 +80,7 @@ Examples:
 @click.option(
     "--decisions", type=click.Path(dir_okay=False, path_type=Path), help="Write every decision as JSON lines."
 )
+@click.option("--accept", is_flag=True, help="Write the decisions that differ into the capture, as those of then.")
 @click.option("--keep-going", is_flag=True, help="Read a damaged capture up to the damage.")
 @click.option(
     "--score-tolerance",
@@ -111,6 +118,7 @@ def command(
     add_people: Path | None,
     jobs: int | None,
     decisions: Path | None,
+    accept: bool,
     keep_going: bool,
     score_tolerance: float,
     url: str | None,
@@ -149,7 +157,11 @@ def command(
         gallery_time=gallery_time,
         add_people=add_people,
     )
-    ctx.exit(_replay_here(ctx, capture, what_if, jobs, keep_going, score_tolerance, decisions, report))
+    if accept:
+        _refuse(
+            ctx, _NOT_ACCEPTED, "cannot be used with --accept: what is accepted are decisions without what-if options"
+        )
+    ctx.exit(_replay_here(ctx, capture, what_if, jobs, keep_going, score_tolerance, decisions, report, accept=accept))
 
 
 def _refuse(ctx: click.Context, names: tuple[str, ...], reason: str) -> None:
@@ -172,13 +184,15 @@ def _replay_here(
     score_tolerance: float,
     decisions: Path | None,
     report: ReportOptions,
+    *,
+    accept: bool,
 ) -> int:
     """Replay a capture in this process and return the exit status.
 
     Raises:
         UserError: something cannot be used; the message is a sentence for the user.
     """
-    means = means_of(ctx, what_if, jobs)
+    means, accepted = means_of(ctx, what_if, jobs), Accepted()
     with ExitStack() as stack:
         with sentences():
             reader = CaptureReader(stack.enter_context(opened_capture(capture)), keep_going=keep_going, check=False)
@@ -189,6 +203,8 @@ def _replay_here(
             rows = replay.rows()
             if decisions is not None:
                 rows = writing_decisions(rows, stack.enter_context(decision_file(decisions)))
+            if accept:
+                rows = stack.enter_context(closing(accepting(capture, rows, accepted)))
         for note in replay.notes:
             click.echo(printable(note), err=True)
         with reporting(report, reader, capture.name) as run:
@@ -196,4 +212,7 @@ def _replay_here(
                 run.add(row)
         for sentence in reader.damage:
             click.echo(printable(sentence), err=True)
+    if accept:
+        click.echo(f"{counted(accepted.decisions, 'decision')} of {printable(str(capture))} replaced", err=True)
+        return 0
     return 2 if reader.damage else run.exit_status

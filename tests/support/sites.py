@@ -130,8 +130,7 @@ class Processes:
 
 @asynccontextmanager
 async def embedded_site(folder: Path) -> AsyncIterator[Processes]:
-    """`picturematch serve` on a log in the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """`picturematch serve` on a log in a folder that exists."""
     site = Processes(environment(PICTUREMATCH_DATA_FOLDER=str(folder / "data")), folder)
     try:
         await site.start()
