@@ -63,6 +63,20 @@ async def test_a_replayed_request_is_marked_in_event_and_reply(tmp_path):
         assert system.replies["m1"].replay_of == "m0"
 
 
+async def test_a_replayed_request_is_not_counted_among_the_outcomes_of_the_doors(tmp_path):
+    """The dashboard and the alerts are about what happens at the doors."""
+    async with running(tmp_path) as system:
+        await system.send(match(1, picture=photo(1)), **{Headers.REPLAY_OF: b"m0"})
+        await system.send(match(2, picture=photo(1)))
+        (outcome, _) = [event["outcome"] for event in await system.wait_for(2)]
+        labels = {"kind": "match", "outcome": outcome}
+        counted = {
+            name: system.registry.get_sample_value(f"picturematch_{name}_total", labels)
+            for name in ("events", "replayed_events")
+        }
+    assert counted == {"events": 1, "replayed_events": 1}
+
+
 async def test_the_pictures_of_refused_requests_are_hashed_in_a_thread(tmp_path, monkeypatch):
     threads = []
     original = processing.picture_digest
