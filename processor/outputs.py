@@ -108,9 +108,7 @@ class Emitter:
         audit = self._audit(done, decision, gallery_version)
         records = (*kept, *_reply(done, answer, gallery_version), *audit, *self._dead_letter(done))
         is_replay = done.envelope.replay_of is not None
-        return Emission(
-            call.kind, decision.outcome, decision.timings_ms, records, kept=bool(kept), is_replay=is_replay
-        )
+        return Emission(call.kind, decision.outcome, decision.timings_ms, records, kept=bool(kept), is_replay=is_replay)
 
     def photos(self, decision: ChangeDecision) -> tuple[NewRecord, ...]:
         """Return the decision's records of the photos topic."""

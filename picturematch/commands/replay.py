@@ -9,16 +9,15 @@ from click.core import ParameterSource
 
 from capture.accepting import Accepted, accepting
 from capture.reader import CaptureReader
-from capture.replay import Rate
 from capture.replaying.decision_file import decision_file, writing_decisions
 from capture.replaying.run import Replay
 from capture.replaying.whatif import WhatIf
 from contract.terms import LIVENESS_ORDER, LivenessMode, QualityLevel
 from contract.text import printable
 from picturematch.captures import opened_capture, sentences
-from picturematch.options import UserError, config_option, key_options
+from picturematch.options import UserError, config_option
 from picturematch.replay_means import means_of
-from picturematch.replay_posting import PostOptions, post_capture
+from picturematch.replay_posting import POST_OPTIONS, PostOptions, post_capture, post_options
 from picturematch.replay_report import ReportOptions, report_options, reporting
 from picturematch.shell import When, counted
 
@@ -42,7 +41,6 @@ _ONLY_HERE = (
     "accept",
 )
 _NOT_ACCEPTED = (*_CHANGES, "keep_going")
-_ONLY_POSTING = ("api_key", "concurrency", "rate")
 _CAPTURE = click.Path(path_type=Path)
 
 
@@ -90,17 +88,7 @@ Examples:
     help="Scores that differ by less count as the same.",
 )
 @click.option("--url", help="Post the requests to this server instead of deciding them here.")
-@key_options
-@click.option(
-    "--concurrency", type=click.IntRange(1, 256), default=4, show_default=True, help="With --url: calls at a time."
-)
-@click.option(
-    "--rate",
-    type=click.Choice(["max", "as-recorded"]),
-    default="max",
-    show_default=True,
-    help="With --url: as fast as possible, or with the recorded times between the requests.",
-)
+@post_options
 @report_options
 @click.pass_context
 def command(
@@ -122,9 +110,7 @@ def command(
     keep_going: bool,
     score_tolerance: float,
     url: str | None,
-    api_key: str | None,
-    concurrency: int,
-    rate: Rate,
+    posting: PostOptions,
     report: ReportOptions,
 ) -> None:
     """Decide the requests of a capture again and report which decisions differ.
@@ -138,9 +124,8 @@ def command(
     """
     if url is not None:
         _refuse(ctx, _ONLY_HERE, "cannot be used with --url: the server decides with its own settings")
-        post_capture(ctx, capture, url, api_key, PostOptions(concurrency, score_tolerance, rate, report.as_json))
-        return
-    _refuse(ctx, _ONLY_POSTING, "can only be used with --url")
+        ctx.exit(post_capture(capture, url, posting, score_tolerance, report))
+    _refuse(ctx, POST_OPTIONS, "can only be used with --url")
     if threshold is not None and target_fpir is not None:
         raise UserError("--threshold and --target-fpir exclude each other: each says how the threshold is found")
     if gallery_version is not None and gallery_time is not None:
