@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from capture.reader import CaptureReader
@@ -124,3 +125,34 @@ async def test_an_hour_that_is_a_week_old_is_decided_again_without_any_differenc
     hour = ("--since", recorded_since_s, "--until", recorded_until_s)
     capture = await recorded(site, tmp_path / "capture", *hour)
     await nothing_differs(site, capture)
+
+
+async def test_posting_a_capture_to_the_site_that_recorded_it_changes_nothing_there(tmp_path):
+    """The site decides as before, and neither its list of devices, nor its counts, nor a further recording has it."""
+    async with embedded_site(tmp_path) as site:
+        passages = Passages(site, seed=5)
+        await passages.set_up()
+        await passages.pass_many(passages.every_outcome())
+        await passages.search_v6()
+        capture = await recorded(site, tmp_path / "capture")
+        requests = len(list(CaptureReader(capture).lines()))
+        before = await counts_at(site)
+        done = await replayed(site, capture, "--url", site.url, "--concurrency", "2")
+        assert done.status == 0, (rows_of(done), done.err)
+        counts = summary_of(done)
+        assert (counts["same"], counts["different"]) == (requests, 0)
+        assert await counts_at(site) == before
+        again = await at(site, "record", "--out", tmp_path / "again")
+        assert f"{requests} requests left out, because they replayed others" in again.out
+        assert (await at(site, "replay", tmp_path / "again")).status == 0
+        assert len(list(CaptureReader(tmp_path / "again").lines())) == requests
+
+
+async def counts_at(site: Site) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows of the devices, without what depends on the time, and the counts of matches."""
+    listed = await at(site, "devices", "list", "--json")
+    assert listed.status == 0
+    devices = [json.loads(line) for line in listed.out.splitlines()]
+    async with aiohttp.ClientSession() as session, session.get(f"{site.url}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    return devices, [line for line in lines if line.startswith('picturematch_events_total{kind="match"')]
