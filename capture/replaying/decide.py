@@ -1,23 +1,24 @@
 """Decides lines of a capture again from their recorded embeddings and refusals; no picture and no network is needed."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import structs
 
 from capture.differences import decision_differences, is_undecided
-from capture.replaying.candidates import contradiction
+from capture.replaying.candidates import contradiction, is_certain
 from capture.replaying.captured import Limit, concluded, refused
 from capture.replaying.embedder import EmbedderFacts
 from capture.replaying.galleries import Galleries
 from capture.replaying.given import Given
+from capture.replaying.kept_looks import is_lost
 from capture.replaying.plan import Case, Keep, Look, Plan, Search, plan, what_plan_reads
 from capture.replaying.policies import Policies
 from capture.replaying.searches import Found, find_all
 from capture.replaying.thresholds import threshold_now
 from capture.rows import Row
 from contract.captures.convert import request_of
-from contract.captures.values import CapturedDecision, CaptureLine
+from contract.captures.values import CapturedDecision, CaptureLine, LookLine
 from contract.errors import Refusal
 from engine.calls.match import conclude_under, scope_names, scope_of_refusal
 from engine.calls.reporting import outcome_of
@@ -29,11 +30,15 @@ PRESENT_SETTINGS = "the capture does not have the policy of this decision, so th
 
 @dataclass(frozen=True, slots=True)
 class LookNeeded:
-    """A line that can be decided only by a look at its picture, and the reason."""
+    """A line that can be decided only by a look at its picture, and the reason.
+
+    `keeps`: the embedding that is computed is worth keeping, because no record has one.
+    """
 
     number: int
     line: CaptureLine
     reason: str
+    keeps: bool = False
 
 
 Result = Row | LookNeeded
@@ -47,16 +52,21 @@ class Decider:
         self._policies = Policies(given.policies, given.present, given.pinned, given.what_if)
         self._galleries = Galleries(given.choice, given.installed)
 
-    def decide(self, lines: Sequence[tuple[int, CaptureLine]]) -> Sequence[Result]:
-        """Return the result of every line, in the order of the lines; lines in results have no embedding."""
+    def decide(
+        self, lines: Sequence[tuple[int, CaptureLine]], looks: Mapping[str, LookLine] | None = None
+    ) -> Sequence[Result]:
+        """Return the result of every line, in the order of the lines; lines in results have no embedding.
+
+        `looks`: by the id of the request, what earlier replays have computed for lines whose evidence is gone.
+        """
         # Two processors interleave the versions of their decisions; the people are folded forwards.
         by_version = sorted(lines, key=lambda numbered: (self._galleries.version_of(numbered[1]), numbered[0]))
         chunk = _Chunk(self._given)
-        taken = [chunk.take(self._begin(number, line)) for number, line in by_version]
+        taken = [chunk.take(self._begin(number, line, looks or {})) for number, line in by_version]
         results = [result for result in taken if result is not None]
         return sorted([*results, *chunk.search()], key=lambda result: result.number)
 
-    def _begin(self, number: int, recorded: CaptureLine) -> Case | Result:
+    def _begin(self, number: int, recorded: CaptureLine, looks: Mapping[str, LookLine]) -> Case | Result:
         # Results have no embedding, which is the largest part of a line and needed no more.
         line, then, choice = without_embedding(recorded), recorded.decision, self._galleries.choice
         if then is None:
@@ -79,6 +89,7 @@ class Decider:
             line,
             then,
             request_of(line, b"", None if line.request.ir_picture is None else b""),
+            then.embedding or _kept_embedding(line, looks.get(line.request_id)),
             self._galleries.then(then.gallery_version, embedder),
             now,
             self._policies.of(then, now.site),
@@ -107,7 +118,8 @@ class _Chunk:
         planned = self._plan(begun)
         match planned:
             case Look():
-                return LookNeeded(begun.number, begun.line, planned.reason)
+                keeps = begun.embedding is None and is_lost(begun.then)
+                return LookNeeded(begun.number, begun.line, planned.reason, keeps)
             case Refusal():
                 return self._refused(begun, planned)
             case Keep():
@@ -116,7 +128,7 @@ class _Chunk:
                 self._group(begun, planned).append((begun, planned.resolved))
                 return None
 
-    def search(self) -> Iterator[Row]:
+    def search(self) -> Iterator[Result]:
         """Make the searches and yield their results."""
         for group in self._searches.values():
             first, resolved = group[0]
@@ -131,7 +143,7 @@ class _Chunk:
 
     def _group(self, case: Case, planned: Search) -> list[tuple[Case, ResolvedScope]]:
         """Return the group of a search: all with the same people and scope, and with embeddings of the same length."""
-        length = len(case.then.embedding or b"")
+        length = len(case.embedding or b"")
         group = self._group_of.get((id(planned), length))
         if group is None:
             key = id(case.now), case.same_people, planned.resolved.scope, length
@@ -146,11 +158,14 @@ class _Chunk:
             planned = self._plans[key] = plan(case)
         return planned
 
-    def _concluded(self, case: Case, resolved: ResolvedScope, found: Found) -> Row:
+    def _concluded(self, case: Case, resolved: ResolvedScope, found: Found) -> Result:
         threshold = self._threshold(case, resolved.scope)
         if threshold is None:
             reason = "its threshold must be computed anew, and the curve of its embedder is not known; use --threshold"
             return _trouble(case.number, case.line, reason)
+        if case.then.embedding is None and not is_certain(found.candidates, threshold.applied.cosine):
+            reason = "its evidence is gone, and the embedding that was kept is too near to another decision"
+            return LookNeeded(case.number, case.line, reason)
         site, policy = case.now.site, case.policies.policy
         decision = conclude_under(threshold.applied, case.request, resolved, found.candidates, site, policy)
         now = concluded(case, decision, threshold.shown, case.then.candidates if found.confirmed else None)
@@ -164,7 +179,9 @@ class _Chunk:
                 f"the evidence contradicts the people of then: {faces} faces were compared, and the scope has "
                 f"{self._faces(case, scope)}"
             )
-        return None if found.confirmed else contradiction(case.then.candidates, found.candidates)
+        if found.confirmed or case.then.embedding is None:
+            return None
+        return contradiction(case.then.candidates, found.candidates)
 
     def _refused(self, case: Case, refusal: Refusal) -> Row:
         scope, names = scope_of_refusal(case.request, case.now.site, case.policies.policy)
@@ -219,6 +236,14 @@ def without_embedding(line: CaptureLine) -> CaptureLine:
     if then is None or then.embedding is None:
         return line
     return structs.replace(line, decision=structs.replace(then, embedding=None))
+
+
+def _kept_embedding(line: CaptureLine, look: LookLine | None) -> bytes | None:
+    """Return the embedding that was kept for a line whose evidence is gone; None: there is none that can be used."""
+    then = line.decision
+    if then is None or look is None or not is_lost(then) or look.embedder != embedder_of(then):
+        return None
+    return look.embedding
 
 
 def embedder_of(then: CapturedDecision) -> str:
