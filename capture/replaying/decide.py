@@ -25,6 +25,9 @@ from engine.calls.reporting import outcome_of
 from engine.gallery.port import Scope
 from engine.gallery.scope import ResolvedScope
 
+_VERSIONS_AT_ONCE = 32
+"""The most versions of the people that are in memory for the lines of a chunk."""
+
 PRESENT_SETTINGS = "the capture does not have the policy of this decision, so the present settings were used"
 
 
@@ -59,26 +62,24 @@ class Decider:
 
         `looks`: by the id of the request, what earlier replays have computed for lines whose evidence is gone.
         """
-        # Two processors interleave the versions of their decisions; the people are folded forwards.
-        by_version = sorted(lines, key=lambda numbered: (self._galleries.version_of(numbered[1]), numbered[0]))
-        chunk = _Chunk(self._given)
-        taken = [chunk.take(self._begin(number, line, looks or {})) for number, line in by_version]
-        results = [result for result in taken if result is not None]
-        return sorted([*results, *chunk.search()], key=lambda result: result.number)
+        results: list[Result] = []
+        for few_versions in _by_version(lines):
+            chunk = _Chunk(self._given)
+            taken = [chunk.take(self._begin(number, line, looks or {})) for number, line in few_versions]
+            results += (result for result in taken if result is not None)
+            results += chunk.search()
+        return sorted(results, key=lambda result: result.number)
 
     def _begin(self, number: int, recorded: CaptureLine, looks: Mapping[str, LookLine]) -> Case | Result:
         # Results have no embedding, which is the largest part of a line and needed no more.
-        line, then, choice = without_embedding(recorded), recorded.decision, self._galleries.choice
+        line, then = without_embedding(recorded), recorded.decision
         if then is None:
             return LookNeeded(number, line, "the capture has no decision for it")
         if is_undecided(then):
             return Row(number, line, expected=line.expected_identity_id)
-        if choice.then is not None and then.gallery_version < choice.then.first:
-            reason = (
-                f"it was decided at gallery version {then.gallery_version}, and the people of the capture are known "
-                f"from version {choice.then.first} on"
-            )
-            return _trouble(number, line, reason)
+        unknown = self._galleries.unknown(line)
+        if unknown is not None:
+            return _trouble(number, line, unknown)
         embedder = embedder_of(then)
         if self._given.added_embedder not in (None, embedder):
             return LookNeeded(number, line, "the added people were embedded by another network than its face")
@@ -100,11 +101,12 @@ class Decider:
 class _Chunk:
     """The cases that are decided together: searches of the same people and scope are made at once.
 
-    Snapshots and policies stay in memory as long as the cases, so that their ids are unique.
+    All cases stay in memory, so that the ids of their people and policies are unique.
     """
 
     def __init__(self, given: Given) -> None:
         self._given = given
+        self._cases: list[Case] = []
         self._plans: dict[Hashable, Plan] = {}
         self._searches: dict[Hashable, list[tuple[Case, ResolvedScope]]] = {}
         self._group_of: dict[Hashable, list[tuple[Case, ResolvedScope]]] = {}
@@ -115,6 +117,7 @@ class _Chunk:
         """Return the result of a line; None: it needs a search."""
         if not isinstance(begun, Case):
             return begun
+        self._cases.append(begun)
         planned = self._plan(begun)
         match planned:
             case Look():
@@ -228,6 +231,25 @@ class _Chunk:
             case.line.expected_identity_id,
             remark=None if case.policies.recorded else PRESENT_SETTINGS,
         )
+
+
+def _by_version(lines: Sequence[tuple[int, CaptureLine]]) -> Iterator[Sequence[tuple[int, CaptureLine]]]:
+    """Yield the lines in the order of the gallery versions of then, with few versions at once.
+
+    Two processors interleave the versions of their decisions, and the people are folded forwards.
+    """
+    ordered = sorted(lines, key=lambda numbered: (_version_of_then(numbered[1]), numbered[0]))
+    begin, versions = 0, set[int]()
+    for place, (_, line) in enumerate(ordered):
+        versions.add(_version_of_then(line))
+        if len(versions) > _VERSIONS_AT_ONCE:
+            yield ordered[begin:place]
+            begin, versions = place, {_version_of_then(line)}
+    yield ordered[begin:]
+
+
+def _version_of_then(line: CaptureLine) -> int:
+    return 0 if line.decision is None else line.decision.gallery_version
 
 
 def without_embedding(line: CaptureLine) -> CaptureLine:

@@ -122,12 +122,9 @@ class Looker:
 
     def _trouble(self, line: CaptureLine) -> str | None:
         """Return in a sentence why a line cannot be looked at; None: it can."""
-        then, choice = line.decision, self._galleries.choice
-        if then is not None and choice.then is not None and then.gallery_version < choice.then.first:
-            return (
-                f"it was decided at gallery version {then.gallery_version}, and the people of the capture are known "
-                f"from version {choice.then.first} on"
-            )
+        then, unknown = line.decision, self._galleries.unknown(line)
+        if unknown is not None:
+            return unknown
         recorded = "" if then is None else embedder_of(then)
         if recorded not in ("", self._embedder) and not self._given.what_if.looks_always:
             return (

@@ -188,4 +188,7 @@ class Replay:
 
 def _people(capture: CaptureReader) -> PeopleRecords | None:
     first = capture.manifest.people_from
-    return None if first is None else PeopleRecords(tuple(line for _, line in capture.people()), first)
+    if first is None:
+        return None
+    records = tuple(line for _, line in capture.people())
+    return PeopleRecords(records, first, capture.people_until)  # the limit is known when the records were read
