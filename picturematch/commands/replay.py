@@ -130,7 +130,8 @@ def command(
     """
     if url is not None:
         _refuse(ctx, _ONLY_HERE, "cannot be used with --url: the server decides with its own settings")
-        post_capture(ctx, capture, url, api_key, PostOptions(concurrency, score_tolerance, rate, report.as_json))
+        with sentences(), opened_capture(capture) as folder:
+            post_capture(ctx, folder, url, api_key, PostOptions(concurrency, score_tolerance, rate, report.as_json))
         return
     _refuse(ctx, _ONLY_POSTING, "can only be used with --url")
     if threshold is not None and target_fpir is not None:
