@@ -30,6 +30,8 @@ class Headers:
     """The id of the request that this request replays; the event and the reply repeat it."""
     ACTOR = "actor"
     """Who made an administrative call (contract.audit.Actor, as MessagePack); the ingress alone writes this header."""
+    RETRIED_BY = "retried_by"
+    """Who sent a dead letter again (contract.audit.LOG_OPERATOR); only the command that does so writes this header."""
     ATTEMPT = "attempt"
     """How many times the request has been sent, including this time, in decimal ASCII; absent means 1."""
 

@@ -154,6 +154,7 @@ class Emitter:
             received_time=done.request.received_time_s,
             gallery_version=gallery_version,
             retry_of=done.envelope.retry_of,
+            retried_by=done.envelope.retried_by,
             replay_of=done.envelope.replay_of,
         )
         return (NewRecord(self.topics.audit, record.actor.encode(), encode_audit(record), partition=0),)

@@ -37,7 +37,7 @@ class AuditChoice:
             return False
         if self.kinds and event.get("kind", event.get("type")) not in self.kinds:
             return False
-        return self.actor is None or self.actor in (event.get("actor"), event.get("peer"))
+        return self.actor is None or self.actor in (event.get("actor"), event.get("peer"), event.get("retried_by"))
 
 
 @click.command(
@@ -54,7 +54,10 @@ Examples:
     "--since", type=When(), help="Only records from this time on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago."
 )
 @click.option("--until", type=When(), help="Only records before this time.")
-@click.option("--actor", help='Only records of this caller: the name of an API key, "trusted network", or an address.')
+@click.option(
+    "--actor",
+    help='Only records of this caller: the name of an API key, an address, "trusted network" or "operator of the log".',
+)
 @click.option(
     "--kind",
     "kinds",
@@ -121,6 +124,8 @@ def _change(event: Mapping[str, Any]) -> str:
     if more > 0:
         parts.append(f"and {more} more")
     error = event.get("error")
+    if event.get("retried_by"):
+        parts.append(f"(sent again by {event['retried_by']}, first as {event.get('retry_of')})")
     reason = f" ({error.get('code')} {error.get('status')})" if isinstance(error, dict) else ""
     return f"{' '.join(parts)}: {event.get('outcome')}{reason}  request {event.get('request_id')}"
 
