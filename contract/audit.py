@@ -6,6 +6,7 @@ break an older reader; a field never changes its meaning.
 
 import msgspec
 
+from contract.audit_details import Detail
 from contract.codec import decode_with
 from contract.events import ErrorInfo
 from contract.requests import (
@@ -56,6 +57,8 @@ class ChangeRecord(Message, tag="change", tag_field="type", frozen=True, kw_only
 
     Of a request that became a dead letter and was sent again, `actor` is still the caller of the first request,
     `retry_of` the id of the request that failed, and `retried_by` who sent it again.
+
+    `details`: names of changed fields, flags and counts (contract.audit_details).
     """
 
     request_id: str
@@ -70,6 +73,7 @@ class ChangeRecord(Message, tag="change", tag_field="type", frozen=True, kw_only
     action: str | None = None
     objects: tuple[str, ...] = ()
     objects_total: int = 0
+    details: dict[str, Detail] = msgspec.field(default_factory=dict)
     error: ErrorInfo | None = None
     gallery_version: int = 0
     retry_of: str | None = None

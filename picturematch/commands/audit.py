@@ -114,7 +114,8 @@ def _refused_keys(event: Mapping[str, Any]) -> str:
 
 
 def _change(event: Mapping[str, Any]) -> str:
-    parts = [f"{event.get('actor')} ({event.get('peer')}) ", str(event.get("kind"))]
+    caller = ", ".join(str(event[name]) for name in ("role", "peer") if event.get(name))
+    parts = [f"{event.get('actor')} ({caller}) ", str(event.get("kind"))]
     if event.get("action") not in (None, event.get("kind")):
         parts.append(str(event["action"]))
     named = event.get("objects")
@@ -123,11 +124,22 @@ def _change(event: Mapping[str, Any]) -> str:
     more = int(event.get("objects_total") or 0) - len(named[:_SHOWN_OBJECTS])
     if more > 0:
         parts.append(f"and {more} more")
+    details = event.get("details")
+    if isinstance(details, dict) and details:
+        parts.append(f"[{' '.join(_detail(name, value) for name, value in details.items())}]")
     error = event.get("error")
     if event.get("retried_by"):
         parts.append(f"(sent again by {event['retried_by']}, first as {event.get('retry_of')})")
     reason = f" ({error.get('code')} {error.get('status')})" if isinstance(error, dict) else ""
     return f"{' '.join(parts)}: {event.get('outcome')}{reason}  request {event.get('request_id')}"
+
+
+def _detail(name: str, value: object) -> str:
+    if isinstance(value, list):
+        more = len(value) - _SHOWN_OBJECTS
+        shown = ",".join(map(str, value[:_SHOWN_OBJECTS])) + (f" and {more} more" if more > 0 else "")
+        return f"{name}={shown}"
+    return name if value is True else f"{name}={str(value).lower() if value is False else value}"
 
 
 def _moment(time: object) -> str:

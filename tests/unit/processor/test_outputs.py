@@ -228,3 +228,4 @@ def test_an_audit_record_names_some_objects_and_counts_all_and_contains_no_pictu
     assert b"JPEGDATA" not in audit
     assert b"0.123456" not in audit
     assert b'"objects":["p1"]' in audit
+    assert b'"details":{"fields":["photo","feature","info.a"]}' in audit
