@@ -96,6 +96,7 @@ class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=
     quality_level: QualityLevel | None = None
 
     administrative: ClassVar[bool] = True
+    about_people: ClassVar[bool] = True
 
     @property
     def key(self) -> bytes:
@@ -111,6 +112,7 @@ class DeleteRequest(Message, tag="delete", tag_field="kind", frozen=True, kw_onl
     received_time_s: float
 
     administrative: ClassVar[bool] = True
+    about_people: ClassVar[bool] = True
 
     @property
     def key(self) -> bytes:
@@ -184,12 +186,13 @@ class DetectRequest(Message, tag="detect", tag_field="kind", frozen=True, kw_onl
 
 
 class _SiteRequest(Message, frozen=True, kw_only=True):
-    """The fields of every request that changes the site (contract.people.site)."""
+    """The fields of every request that changes the site (contract.people.site), or, `about_people`, several people."""
 
     request_id: str
     received_time_s: float
 
     administrative: ClassVar[bool] = True
+    about_people: ClassVar[bool] = False
 
     @property
     def key(self) -> bytes:
@@ -216,6 +219,8 @@ class MembersRequest(_SiteRequest, tag="members", tag_field="kind", frozen=True,
     action: Literal["add", "remove"]
     group_name: str
     identity_ids: tuple[str, ...]
+
+    about_people: ClassVar[bool] = True
 
 
 class PermissionRequest(_SiteRequest, tag="permission", tag_field="kind", frozen=True, kw_only=True):
@@ -275,6 +280,8 @@ class SettingsRequest(_SiteRequest, tag="settings", tag_field="kind", frozen=Tru
 
 class WipeRequest(_SiteRequest, tag="wipe", tag_field="kind", frozen=True, kw_only=True):
     """Delete people with their faces and photos, and then the devices: as many as one decision may delete."""
+
+    about_people: ClassVar[bool] = True
 
 
 class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only=True):
