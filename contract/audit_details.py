@@ -90,7 +90,7 @@ def _outcome(answer: Answer | None) -> dict[str, Detail]:
         case SettingsAnswer():
             return {"set": _bounded(tuple(answer.values)), "not_set": _bounded(tuple(answer.failed))}
         case WipedAnswer():
-            return {"people_deleted": answer.people, "devices_deleted": answer.devices, "left": answer.left}
+            return {"people_deleted": answer.people, "devices_deleted": answer.devices}
         case KeyAnswer():
             return {"role": answer.role, "key_id": answer.key_id}
     return {}

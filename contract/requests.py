@@ -279,7 +279,7 @@ class SettingsRequest(_SiteRequest, tag="settings", tag_field="kind", frozen=Tru
 
 
 class WipeRequest(_SiteRequest, tag="wipe", tag_field="kind", frozen=True, kw_only=True):
-    """Delete people with their faces and photos, and then the devices: as many as one decision may delete."""
+    """Delete all people with their faces and photos, and all devices."""
 
     about_people: ClassVar[bool] = True
 

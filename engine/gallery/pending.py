@@ -71,14 +71,15 @@ class PendingPeople:
     def decided(self, people: Mapping[str, KnownPerson], site: Site | None) -> None:
         """Record that a decision leaves these people, by identity_id, and the site as given (None: unchanged)."""
         for identity_id, after in people.items():
-            before = self.known(identity_id)
-            self._count += (after.record is not None) - (before.record is not None)
+            decided = self._decided.get(identity_id)
+            before = self._people.person(identity_id) if decided is None else decided.record
+            self._count += (after.record is not None) - (before is not None)
             self._joined.subtract(_groups(before))
-            self._joined.update(_groups(after))
+            self._joined.update(_groups(after.record))
             self._decided[identity_id] = after
         if site is not None:
             self._site = site
 
 
-def _groups(known: KnownPerson) -> Sequence[str]:
-    return known.record.group_ids if known.record else ()
+def _groups(person: PersonRecord | None) -> Sequence[str]:
+    return person.group_ids if person else ()

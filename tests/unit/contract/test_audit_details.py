@@ -85,8 +85,8 @@ def enrolment(**fields: Any) -> EnrolRequest:
         ),
         (
             WipeRequest(**SENT),
-            WipedAnswer(people=5, devices=2, left=7),
-            {"users": True, "people_deleted": 5, "devices_deleted": 2, "left": 7},
+            WipedAnswer(people=5, devices=2),
+            {"users": True, "people_deleted": 5, "devices_deleted": 2},
         ),
         (
             KeyRequest(**SENT, action="create", name="gate", role="operator", sha256=b"SECRET"),
