@@ -200,9 +200,12 @@ async def _recorded(out: Path, least: int) -> int:
     def count() -> int:
         return requests.read_bytes().count(b"\n") if requests.exists() else 0
 
-    async with asyncio.timeout(60.0):
-        while await asyncio.to_thread(count) < least:
-            await asyncio.sleep(0.1)
+    for _ in range(600):
+        await asyncio.sleep(0.1)
+        if await asyncio.to_thread(count) >= least:
+            break
+    else:
+        raise click.ClickException(f"the recording has not got {least} requests within a minute")
     await asyncio.sleep(1.0)
     return await asyncio.to_thread(count)
 

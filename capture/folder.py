@@ -144,7 +144,7 @@ class CaptureFolder:
     def _has(self, name: str, picture: bytes) -> bool:
         """Return whether the picture is stored as a whole; a crash may have left a part of it."""
         try:
-            return os.stat(f"{self._pictures}{name}.jpg", follow_symlinks=False).st_size == len(picture)
+            return Path(f"{self._pictures}{name}.jpg").lstat().st_size == len(picture)
         except FileNotFoundError:
             return False
 
