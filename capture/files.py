@@ -73,6 +73,19 @@ def require_own_folder(folder: Path, name: str) -> None:
         raise CaptureError(f"{name} is not a folder inside {folder}")
 
 
+def require_empty(folder: Path) -> None:
+    """Check that a folder is absent or empty.
+
+    Raises:
+        CaptureError: the folder is not empty, or cannot be read.
+    """
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise CaptureError(f"{folder} is not empty; choose an empty folder")
+    except OSError as error:
+        raise CaptureError(cannot_be_written(folder, error)) from error
+
+
 @contextmanager
 def empty_after_errors(out: Path) -> Iterator[None]:
     """Check that a folder is new or empty; if the block raises an error, remove what the block has written there.
@@ -80,12 +93,8 @@ def empty_after_errors(out: Path) -> Iterator[None]:
     Raises:
         CaptureError: the folder is not empty, or cannot be read.
     """
-    try:
-        existed = out.exists()
-        if existed and any(out.iterdir()):
-            raise CaptureError(f"{out} is not empty; choose an empty folder")
-    except OSError as error:
-        raise CaptureError(cannot_be_written(out, error)) from error
+    require_empty(out)
+    existed = out.exists()
     try:
         yield
     except BaseException:

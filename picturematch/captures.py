@@ -52,9 +52,16 @@ def opened_capture(path: Path, most_bytes: int = DEFAULT_LIMITS.most_bytes) -> I
     """
     with ExitStack() as stack:
         stack.enter_context(ended_by_signals())
-        with progress("unpacking, MB", _megabytes(path)) as steps:
-            folder = stack.enter_context(opened(path, Limits(most_bytes, MegabyteSteps(steps))))
+        with unpacking(path, most_bytes) as limits:
+            folder = stack.enter_context(opened(path, limits))
         yield folder
+
+
+@contextmanager
+def unpacking(archive: Path, most_bytes: int) -> Iterator[Limits]:
+    """Yield the limits with which an archive is unpacked, and show the progress within the block."""
+    with progress("unpacking, MB", _megabytes(archive)) as steps:
+        yield Limits(most_bytes, MegabyteSteps(steps))
 
 
 def _megabytes(archive: Path) -> int | None:

@@ -14,6 +14,7 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from contract.addresses import canonical_address
 from contract.operator_error import OperatorError
 from contract.text import printable, printable_json
 from contract.when import parse_span, parse_when
@@ -126,6 +127,16 @@ class When(click.ParamType[float]):
             return value if isinstance(value, float) else parse_when(value, time.time())
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class DeviceAddress(click.ParamType[str]):
+    """An option's address of a device, in the spelling that requests and events have."""
+
+    name = "ip"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the address in one spelling."""
+        return canonical_address(str(value))
 
 
 class Span(click.ParamType[float]):

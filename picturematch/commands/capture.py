@@ -10,10 +10,10 @@ from rich.filesize import decimal
 
 from capture.archive import pack, unpack
 from capture.contents import Contents, contents_of
-from capture.inflating import DEFAULT_LIMITS, Limits
+from capture.inflating import DEFAULT_LIMITS
 from capture.reader import CaptureReader
 from contract.text import printable
-from picturematch.captures import MegabyteSteps, opened_capture, sentences
+from picturematch.captures import MegabyteSteps, opened_capture, sentences, unpacking
 from picturematch.commands import capture_from
 from picturematch.options import config_option
 from picturematch.shell import counted, echo_json, ended_by_signals, print_line, progress
@@ -97,8 +97,8 @@ def pack_(folder: Path, file: Path) -> None:
 @_most_bytes
 def unpack_(file: Path, folder: Path, most_bytes: int) -> None:
     """Unpack the archive FILE (-: standard input) into FOLDER, which is new or empty, and which only you can read."""
-    with sentences(), ended_by_signals(), progress("unpacking, MB", None) as steps:
-        count = unpack(file, folder, Limits(most_bytes, MegabyteSteps(steps)))
+    with sentences(), ended_by_signals(), unpacking(file, most_bytes) as limits:
+        count = unpack(file, folder, limits)
     print_line(f"{counted(count, 'file')} in {folder}")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from capture.files import require_empty
 from capture.making.csv_list import read_list
 from capture.making.folders import STRANGERS, PeopleFolders, photos_at
 from capture.making.gallery import GalleryMaker
@@ -67,7 +68,8 @@ def from_list(
     """
     root = pictures or list_file.parent
     with sentences():
-        count = sum(1 for _ in read_list(list_file, root))
+        require_empty(out)
+        count = _count(read_list(list_file, root)) + (0 if gallery is None else _count(photos_at(gallery)))
     _finish(ctx, out, None if gallery is None else photos_at(gallery), read_list(list_file, root), count, threads)
 
 
@@ -108,7 +110,10 @@ def from_folders(
     Exit status: 0 the capture is made, 1 photos were left out (standard error names them), 2 the command failed.
     """
     people = PeopleFolders(folder, enrol, strangers, device)
-    _finish(ctx, out, people.gallery() if enrol else None, people.requests(), None, threads)
+    with sentences():
+        require_empty(out)
+        count = _count(photos_at(folder))
+    _finish(ctx, out, people.gallery() if enrol else None, people.requests(), count, threads)
 
 
 @click.command(
@@ -140,7 +145,8 @@ def from_pairs(ctx: click.Context, list_file: Path, pictures: Path | None, out: 
     """
     pairs = PairsList(list_file, pictures or list_file.parent)
     with sentences():
-        count = sum(1 for _ in pairs.requests())
+        require_empty(out)
+        count = _count(pairs.requests()) + _count(pairs.gallery())
     _finish(ctx, out, pairs.gallery(), pairs.requests(), count, threads)
 
 
@@ -149,16 +155,20 @@ def _finish(
     out: Path,
     gallery: Iterable[Photo | LeftOut] | None,
     requests: Iterable[MadeRequest | LeftOut],
-    count: int | None,
+    count: int,
     threads: int | None,
 ) -> None:
     """Make the capture and print what it has."""
-    with sentences(), ended_by_signals(), progress("pictures", count if gallery is None else None) as steps:
+    with sentences(), ended_by_signals(), progress("pictures", count) as steps:
         maker = None if gallery is None else _gallery_maker(ctx, threads)
         parts = None if gallery is None or maker is None else maker.parts(gallery)
         made = Maker(out, lambda left_out: _print_left_out(steps, left_out), steps.step).make(parts, requests)
     print_line(_described(made, out))
     ctx.exit(1 if made.left_out else 0)
+
+
+def _count(values: Iterable[object]) -> int:
+    return sum(1 for _ in values)
 
 
 def _gallery_maker(ctx: click.Context, threads: int | None) -> GalleryMaker:

@@ -21,7 +21,7 @@ from engine.calls.match import MatchCall
 from picturematch.opening import damaged_records, open_broker
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import Span, When, counted, print_line, run, stop_signal
+from picturematch.shell import DeviceAddress, Span, When, counted, print_line, run, stop_signal
 
 _ARCHIVE = ".tar.zst"
 _KEY_FILE = "redaction.key"
@@ -50,7 +50,7 @@ Examples:
     "--since", type=When(), help="Only requests from this time on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago."
 )
 @click.option("--until", type=When(), help="Only requests up to this time.")
-@click.option("--device", metavar="IP", help="Only requests of this device_ip.")
+@click.option("--device", type=DeviceAddress(), help="Only requests of this device_ip.")
 @click.option(
     "--outcome",
     "outcomes",

@@ -12,8 +12,9 @@ from capture.reader import MOST_DAMAGE, CaptureReader
 from contract.captures.convert import format_manifest, new_manifest, parse_manifest
 from contract.captures.sealed import LONGEST_LINE
 from contract.captures.values import CaptureError, PeopleLine
+from contract.pictures.digest import picture_digest
 from tests.support.captures import MODEL_SET, captured, whole_capture
-from tests.support.records import match_request
+from tests.support.records import jpeg, match_request
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "0.1.0" / "capture"
 
@@ -213,3 +214,30 @@ def test_a_capture_of_version_1_is_read_for_posting() -> None:
     assert list(reader.people()) == list(reader.configs()) == list(reader.looks(MODEL_SET)) == []
     keeping = CaptureReader(GOLDEN, keep_going=True)
     assert (len(ids(keeping)), keeping.damage, keeping.people_until) == (reader.count, (), None)
+
+
+def test_what_a_device_calls_a_picture_is_none_of_the_capture(tmp_path: Path) -> None:
+    request = structs.replace(match_request(1), grab_fiqa_info={"picture": "a" * 64})
+    with CaptureFolder(tmp_path) as folder:
+        folder.append([captured(folder, request, 1)])
+    assert CaptureReader(tmp_path).count == 1
+
+
+def test_a_missing_infrared_picture_is_noticed(tmp_path: Path) -> None:
+    request = structs.replace(match_request(1), ir_picture=jpeg(2))
+    with CaptureFolder(tmp_path) as folder:
+        folder.append([captured(folder, request, 1)])
+    (tmp_path / "pictures" / f"{picture_digest(jpeg(2))}.jpg").unlink()
+    with pytest.raises(CaptureError, match=rf"line 1 of requests\.jsonl: pictures/{picture_digest(jpeg(2))}\.jpg is"):
+        CaptureReader(tmp_path)
+
+
+def test_values_of_other_types_are_refused_when_the_line_is_read(tmp_path: Path) -> None:
+    with CaptureFolder(tmp_path) as folder:
+        folder.append([captured(folder, match_request(1), 1)])
+        folder.append([PeopleLine(offset=1, time=1.0, key=b"k", value=None)])  # type: ignore[list-item]
+    reader = CaptureReader(tmp_path)
+    lines = reader.lines()
+    assert next(lines)[0] == 1
+    with pytest.raises(CaptureError, match=r"line 2 of requests\.jsonl cannot be read"):
+        next(lines)

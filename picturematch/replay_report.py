@@ -1,0 +1,258 @@
+"""The report of a replay as a command gives it: options, text or JSON lines, HTML and JUnit files, and exit status."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+import msgspec
+
+from capture.reader import CaptureReader
+from capture.reporting.junit import JunitFile
+from capture.reporting.kinds import KINDS, Kind
+from capture.reporting.lines import row_line
+from capture.reporting.page import MOST_PICTURE_BYTES, html_page
+from capture.reporting.people import enrolled_among, photos_of
+from capture.reporting.report import Report
+from capture.reporting.thumbnails import Album, Thumbnails
+from capture.reporting.truth import join_badges, passages_of, read_badges
+from capture.reporting.values import Findings, ReportedRow
+from capture.rows import Row
+from contract.files import half_written, sync_folder
+from contract.operator_error import OperatorError
+from contract.text import printable, printable_json
+from picturematch.options import UserError
+from picturematch.report_text import print_findings
+from picturematch.shell import Span, Steps, progress
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """The options of a report. `fail_on`: the kinds of differences that give exit status 1; None: all kinds."""
+
+    as_json: bool = False
+    html: Path | None = None
+    junit: Path | None = None
+    truth: Path | None = None
+    truth_window_s: float = 10.0
+    fail_on: frozenset[Kind] | None = None
+
+
+class _Kinds(click.ParamType[frozenset[Kind]]):
+    """An option's kinds of differences, separated by commas."""
+
+    name = "kinds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[Kind]:
+        """Return the kinds that the text of an option names."""
+        if isinstance(value, frozenset):
+            return value
+        named = {name.strip() for name in value.split(",")}
+        unknown = sorted(named.difference(KINDS))
+        if unknown:
+            self.fail(f"{', '.join(unknown)}: no such kind of difference; there are {', '.join(KINDS)}", param, ctx)
+        return frozenset(kind for kind in KINDS if kind in named)
+
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def report_options(function: F) -> F:
+    """The options of a report, which the command gets as the argument `report`, a `ReportOptions`."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: the rows, then the summary.")
+    @click.option(
+        "--html", type=_FILE, help="Write the report as one HTML file with pictures, which opens from a mail."
+    )
+    @click.option("--junit", type=_FILE, help="Write the report as JUnit XML, one test case per line of the capture.")
+    @click.option(
+        "--truth",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Badge log (CSV: device_ip,time,identity_id,group): who passed, for the figures of recognition.",
+    )
+    @click.option(
+        "--truth-window",
+        "truth_window_s",
+        type=Span(),
+        default="10s",
+        show_default=True,
+        help="The longest time between a badge and its passage.",
+    )
+    @click.option(
+        "--fail-on",
+        type=_Kinds(),
+        metavar="KIND,...",
+        show_default="all kinds",
+        help="The kinds of differences that give exit status 1, such as another_person,stranger_to_matched.",
+    )
+    @wraps(function)
+    def with_report(*arguments: Any, **options: Any) -> Any:
+        names = ("as_json", "html", "junit", "truth", "truth_window_s", "fail_on")
+        report = ReportOptions(**{name: options.pop(name) for name in names})
+        return function(*arguments, report=report, **options)
+
+    return cast("F", with_report)
+
+
+def report_rows(
+    rows: Iterable[Row],
+    options: ReportOptions,
+    reader: CaptureReader,
+    title: str = "capture",
+    gallery: CaptureReader | None = None,
+) -> int:
+    """Report the rows of a replay and return the exit status (docs/replay.md).
+
+    Args:
+        rows: the rows, in the order of lines.
+        options: the options of the report.
+        reader: the capture that is replayed.
+        title: the name of the capture.
+        gallery: the capture whose people are searched now; None: `reader`.
+
+    Raises:
+        UserError: the capture or the badge log cannot be read, or a file cannot be written.
+    """
+    with reporting(options, reader, title, gallery) as run:
+        for row in rows:
+            run.add(row)
+    return run.exit_status
+
+
+class Reporting:
+    """A report that rows are added to while the replay runs; `reporting` yields it and writes it at the end."""
+
+    def __init__(self, options: ReportOptions, report: Report, junit: JunitFile | None, steps: Steps) -> None:
+        self._options, self._report, self._junit, self._steps = options, report, junit, steps
+
+    @property
+    def exit_status(self) -> int:
+        """0: as recorded or expected. 1: differs, in a kind that fails. 2: a row, or all, could not be decided."""
+        return self._report.exit_status(self._options.fail_on)
+
+    def add(self, row: Row) -> None:
+        """Add the next row, and print it if it is not the same."""
+        reported = self._report.add(row)
+        if self._junit is not None:
+            self._junit.add(row, reported)
+        if reported is not None and _is_printed(reported):
+            if self._options.as_json:
+                self._steps.print_line(_json(reported))
+            else:
+                self._steps.print_line(row_line(reported), problem=reported.status == "could_not_run")
+        self._steps.step()
+
+
+@contextmanager
+def reporting(
+    options: ReportOptions, reader: CaptureReader, title: str = "capture", gallery: CaptureReader | None = None
+) -> Iterator[Reporting]:
+    """Yield the report of a replay; at the end, also after an error, print its summary and write its files.
+
+    The arguments are those of `report_rows`.
+
+    Raises:
+        UserError: as `report_rows`.
+    """
+    with ExitStack() as stack:
+        report = _empty_report(options, reader)
+        junit = None if options.junit is None else stack.enter_context(JunitFile(options.fail_on))
+        stopped: str | None = "the program failed"
+        try:
+            with _as_user_errors(), progress("replaying", reader.count) as steps:
+                yield Reporting(options, report, junit, steps)
+            stopped = None
+        except KeyboardInterrupt:
+            stopped = "it was interrupted"
+            raise
+        except UserError as error:
+            stopped = error.message
+            raise
+        finally:
+            if stopped is None or report.rows:
+                findings = report.findings(stopped)
+                _print(options, findings)
+                with _as_user_errors():
+                    if options.junit is not None and junit is not None:
+                        _write_file(options.junit, junit.parts(title, findings))
+                    if options.html is not None:
+                        _write_file(options.html, _page(title, findings, report, reader, gallery))
+
+
+def _print(options: ReportOptions, findings: Findings) -> None:
+    if options.as_json:
+        click.echo(_json({"summary": findings}))
+    else:
+        print_findings(findings)
+
+
+def _page(
+    title: str, findings: Findings, report: Report, reader: CaptureReader, gallery: CaptureReader | None
+) -> Iterator[str]:
+    shown = report.shown()
+    then = _album(reader, shown)
+    now = then if gallery is None else _album(gallery, shown)
+    return html_page(title, findings, shown, report.troubles(), Thumbnails(then, now, MOST_PICTURE_BYTES))
+
+
+def _album(reader: CaptureReader, shown: Sequence[ReportedRow]) -> Album:
+    people = () if reader.manifest.photos == "none" else (line for _, line in reader.people())
+    return Album(reader.picture, photos_of(people, shown))
+
+
+def _is_printed(row: ReportedRow) -> bool:
+    """Return whether a row is of interest: it differs, could not be decided, or was decided only now."""
+    return row.status != "not_compared" or (row.then is not None and row.now is not None)
+
+
+def _json(value: Any) -> str:
+    return printable_json(msgspec.json.encode(value)).decode()
+
+
+def _empty_report(options: ReportOptions, reader: CaptureReader) -> Report:
+    """Return a report without rows that knows the truth.
+
+    Raises:
+        UserError: the badge log or the capture cannot be read, or a file of the report could not be written.
+    """
+    with _as_user_errors():
+        for file in (options.html, options.junit):
+            _require_writable(file)
+        if options.truth is None:
+            return Report()
+        truth = join_badges(read_badges(options.truth), passages_of(reader.lines()), options.truth_window_s)
+        if reader.manifest.people_from is None:
+            return Report(truth)
+        people = (line for _, line in reader.people())
+        enrolled = enrolled_among(people, frozenset(badge.identity_id for badge in truth.passages.values()))
+    return Report(truth, enrolled.__contains__)
+
+
+def _require_writable(file: Path | None) -> None:
+    if file is not None and not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
+        raise UserError(printable(f"{file} cannot be written: there is no folder {file.parent} that you may write to"))
+
+
+def _write_file(file: Path, parts: Iterable[str]) -> None:
+    """Write a file that only its owner can read, atomically: it may contain faces."""
+    with half_written(file, b"") as half:
+        with open(half, "a", encoding="utf-8") as out:  # noqa: PTH123 - half is the name of a file
+            out.writelines(parts)
+        Path(half).replace(file)
+        sync_folder(file.parent)
+
+
+@contextmanager
+def _as_user_errors() -> Iterator[None]:
+    try:
+        yield
+    except OperatorError as error:
+        raise UserError(printable(str(error))) from error
+    except OSError as error:
+        raise UserError(printable(f"{error.filename or 'the report'}: {error.strerror or error}")) from error
