@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from msgspec import structs
 
-from capture.files import MOST_MANIFEST_BYTES, read_file, require_own_folder
+from capture.files import MOST_MANIFEST_BYTES, open_file, read_file, require_own_folder
 from capture.sealed_file import SealedFile
 from contract.captures.convert import (
     CONFIGS_FILE,
@@ -23,10 +23,10 @@ from contract.captures.convert import (
     last_lines,
     new_manifest,
     parse_manifest,
-    picture_file,
 )
+from contract.captures.sealed import SealedReader, lines_of
 from contract.captures.values import VERSION, CaptureError, CaptureLine, ConfigLine, Manifest, PeopleLine
-from contract.files import HALF_WRITTEN, cannot_be_written, half_written, sync_folder, try_lock, write_whole
+from contract.files import HALF_WRITTEN, cannot_be_written, sync_folder, try_lock, write_many, write_whole
 from contract.pictures.digest import picture_digest
 
 
@@ -43,6 +43,7 @@ class CaptureFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._pictures = f"{folder / PICTURES_FOLDER}/"
         self._manifest = new_manifest()
         self._last: Mapping[int, CaptureLine] = {}
         self._last_people_offset: int | None = None
@@ -89,6 +90,11 @@ class CaptureFolder:
         return self._manifest
 
     @property
+    def count(self) -> int:
+        """The number of requests that the capture has."""
+        return 0 if self._requests is None else self._requests.seal.lines
+
+    @property
     def last_lines(self) -> Mapping[int, CaptureLine]:
         """Partition of the requests topic -> the partition's last captured line, after which recording continues."""
         return self._last
@@ -97,6 +103,16 @@ class CaptureFolder:
     def last_people_offset(self) -> int | None:
         """The offset of the last record of the people topic that the capture has; None: it has none."""
         return self._last_people_offset
+
+    def people(self) -> Iterator[PeopleLine]:
+        """Yield the records of the people topic that the capture has.
+
+        Raises:
+            CaptureError: a line is damaged.
+        """
+        with open_file(self._folder, PEOPLE_FILE) as file:
+            for _, line in SealedReader(PEOPLE_FILE, PeopleLine).read(lines_of(file)):
+                yield line
 
     @property
     def config_keys(self) -> frozenset[str]:
@@ -114,18 +130,29 @@ class CaptureFolder:
 
     def keep_picture(self, picture: bytes) -> str:
         """Store a picture, unless it is stored already, and return its sha256 (hex)."""
-        sha256 = picture_digest(picture)
-        path = self._folder / picture_file(sha256)
-        if path.exists():
-            return sha256
-        with self._writing(), half_written(path, picture) as half:
-            Path(half).replace(path)  # `append` makes the name durable before it writes a line that names the picture
-        return sha256
+        return self.keep_pictures([picture])[0]
+
+    def keep_pictures(self, pictures: Sequence[bytes]) -> Sequence[str]:
+        """Store pictures, unless they are stored already, and return the sha256 (hex) of each."""
+        names = [picture_digest(picture) for picture in pictures]
+        missing = {f"{name}.jpg": data for name, data in zip(names, pictures, strict=True) if not self._has(name, data)}
+        with self._writing():
+            # `append` makes the names durable before it writes a line that names a picture.
+            write_many(self._folder / PICTURES_FOLDER, missing)
+        return names
+
+    def _has(self, name: str, picture: bytes) -> bool:
+        """Return whether the picture is stored as a whole; a crash may have left a part of it."""
+        try:
+            return Path(f"{self._pictures}{name}.jpg").lstat().st_size == len(picture)
+        except FileNotFoundError:
+            return False
 
     def append(self, lines: Sequence[CaptureLine]) -> None:
         """Append lines whose pictures are stored; the lines are durable when this method returns."""
         if self._requests is None:
             raise ValueError("the capture folder is not open")
+        self._begin_to_write()
         with self._writing():
             sync_folder(self._folder / PICTURES_FOLDER)
             self._requests.append(lines)
@@ -134,6 +161,7 @@ class CaptureFolder:
         """Append records of the people topic, in the order of their offsets; durable when this method returns."""
         if self._people is None:
             raise ValueError("the capture folder is not open")
+        self._begin_to_write()
         with self._writing():
             self._people.append(lines)
         if lines:
@@ -143,9 +171,15 @@ class CaptureFolder:
         """Append policies and model sets that the capture does not have yet; durable when this method returns."""
         if self._configs is None:
             raise ValueError("the capture folder is not open")
+        self._begin_to_write()
         with self._writing():
             self._configs.append(lines)
         self._config_keys.update(line.key for line in lines)
+
+    def _begin_to_write(self) -> None:
+        """Note that the capture is not complete now; before that, a capture that is only opened stays as it was."""
+        if self._manifest.complete:
+            self.describe(complete=False, files={})
 
     def _has_other_files(self) -> bool:
         # A crash may have left the first manifest half-written.
@@ -176,7 +210,8 @@ class CaptureFolder:
         for half in (*self._folder.glob(HALF_WRITTEN), *pictures.glob(HALF_WRITTEN)):
             half.unlink()
         self._open_files()
-        self.describe(complete=False, files={})
+        if not (self._folder / MANIFEST_FILE).exists():
+            self.describe()
         sync_folder(self._folder)
 
     def _open_files(self) -> None:

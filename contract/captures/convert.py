@@ -66,14 +66,15 @@ def is_capture_file(name: str) -> bool:
 
 
 def line_of(request: MatchRequest, place: RequestPlace, decision: CapturedDecision | None) -> CaptureLine:
-    """Return the capture line of a request that was read from the log at `place`."""
+    """Return the capture line of a request that was read from the log at `place`, which may contain the sha256 of the
+    request's picture."""
     return CaptureLine(
         request_id=request.request_id,
         place=place,
         received_time=request.received_time_s,
         decision=decision,
         request=CapturedRequest(
-            picture=picture_digest(request.picture),
+            picture=place.sha256 or picture_digest(request.picture),
             ir_picture=None if request.ir_picture is None else picture_digest(request.ir_picture),
             compare_time=request.compare_time_s,
             **{name: getattr(request, name) for name in _SENT_FIELDS},

@@ -16,6 +16,10 @@ OLDEST_VERSION = 1
 """The oldest format version that can be read. Version 1 has no checksums, people, configs and embeddings, so that its
 requests can only be posted to a server."""
 
+PhotoChoice = Literal["none", "candidates", "all"]
+"""Whose photos a capture has: nobody's, those of the best candidate and of the recognised person of each decision, or
+everybody's."""
+
 # The pattern ends in \Z, because $ would allow a newline at the end of a file name.
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
@@ -31,13 +35,28 @@ class FileSeal(Message, frozen=True, kw_only=True):
     sum: str
 
 
+class Selection(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Which requests of a log a capture has: those written from `since` (epoch seconds) on, of `device` (a device_ip),
+    and with one of `outcomes`; absent or empty: all.
+
+    `pseudonyms`: where the capture is redacted, the name of the key from which its pseudonyms were computed.
+    """
+
+    since: float | None = None
+    device: str | None = None
+    outcomes: tuple[str, ...] = ()
+    pseudonyms: str | None = None
+
+
 class Manifest(Message, frozen=True, kw_only=True, omit_defaults=True):
     """The contents of capture.json.
 
     `complete`: the program that wrote the capture has ended; then `files` contains the seal of each .jsonl file by its
     name. `people_from`: the first gallery version at which the people can be folded; decisions of older versions cannot
     be decided again. None: the capture has no people. `redacted`: ids and names of people, groups, permissions and
-    devices are pseudonyms. `photos`: whose photos are among the pictures.
+    devices are pseudonyms. `photos`: whose photos are among the pictures. `pictures`: whether the pictures of the
+    requests are, without which nothing can be looked at again or posted. `selection`: None where the capture was not
+    recorded from a log.
     """
 
     format: str
@@ -46,7 +65,9 @@ class Manifest(Message, frozen=True, kw_only=True, omit_defaults=True):
     files: dict[str, FileSeal] = msgspec.field(default_factory=dict)
     people_from: int | None = None
     redacted: bool = False
-    photos: Literal["none", "candidates", "all"] = "none"
+    photos: PhotoChoice = "none"
+    pictures: bool = True
+    selection: Selection | None = None
 
 
 class CapturedRequest(Message, frozen=True, kw_only=True, omit_defaults=True):

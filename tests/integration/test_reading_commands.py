@@ -89,7 +89,8 @@ async def test_a_reader_that_goes_away_ends_it_quietly(log: EmbeddedBroker, data
 async def test_requests_are_recorded_and_continued(log: EmbeddedBroker, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = await run("record", "--data-folder", data, "--out", out)
-    assert (first.status, first.out, first.err) == (0, f"4 requests recorded in {out}\n", "")
+    assert (first.status, first.err) == (0, "")
+    assert first.out.splitlines()[0] == f"4 requests recorded in {out}"
     await append_decided(log, match_request(4))
     second = await run("record", "--data-folder", data, "--out", out)
     assert second.out.startswith("1 request recorded")

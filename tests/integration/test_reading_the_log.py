@@ -12,7 +12,8 @@ from broker.embedded import EmbeddedBroker, open_embedded
 from broker.port import NewRecord
 from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
-from capture.record import Tally, Wanted, record
+from capture.recording.recorder import LogToRecord, record
+from capture.recording.values import Tally, Wanted
 from contract.captures.values import CaptureError, CaptureLine
 from contract.codec import encode
 from contract.requests import CompareRequest, FiqaRequest
@@ -124,7 +125,7 @@ async def captured(
     log: EmbeddedBroker, out: Path, clock_s: float = RECEIVED_S + 1000, **options: object
 ) -> tuple[Tally, list[CaptureLine]]:
     with CaptureFolder(out) as folder:
-        tally = await record(log, TOPICS, folder, asyncio.Event(), lambda: clock_s, **options)  # type: ignore[arg-type]
+        tally = await record(LogToRecord(log, TOPICS, lambda: clock_s, 0), folder, asyncio.Event(), **options)  # type: ignore[arg-type]
     return tally, [line for _, line in CaptureReader(out).lines()]
 
 
@@ -220,7 +221,9 @@ async def test_a_request_without_an_event_is_recorded_undecided_and_those_after_
 async def test_a_young_request_is_waited_for_while_following(log: EmbeddedBroker, clock: Clock, tmp_path: Path) -> None:
     stop = asyncio.Event()
     with CaptureFolder(tmp_path / "out") as folder:
-        recording = asyncio.create_task(record(log, TOPICS, folder, stop, lambda: clock.now_s, follow=True))
+        recording = asyncio.create_task(
+            record(LogToRecord(log, TOPICS, lambda: clock.now_s, 0), folder, stop, follow=True)
+        )
         place = await append_request(log, match_request(1))
         requests = tmp_path / "out" / "requests.jsonl"
         await asyncio.sleep(0.5)
@@ -236,7 +239,7 @@ async def test_a_stop_leaves_the_undecided_for_the_next_time(log: EmbeddedBroker
     await append_request(log, match_request(1))
     stop = asyncio.Event()
     with CaptureFolder(tmp_path / "out") as folder:
-        recording = asyncio.create_task(record(log, TOPICS, folder, stop, lambda: clock.now_s))
+        recording = asyncio.create_task(record(LogToRecord(log, TOPICS, lambda: clock.now_s, 0), folder, stop))
         await asyncio.sleep(0.3)
         stop.set()
         assert (await recording).recorded == 0

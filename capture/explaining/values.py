@@ -1,0 +1,145 @@
+"""The values of an explanation: what is left of a decision, and what can be said about it."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from capture.explaining.gallery import PeopleThen
+from capture.rows import Difference
+from contract.captures.values import CapturedDecision
+from contract.events import Event
+from contract.evidence import Evidence
+from contract.findings import FaceBox, PictureSize
+from contract.requests import MatchRequest
+from engine.policy import Policy
+from engine.vision.ports import ModelSet
+
+Way = Literal["look", "decide", "read"]
+"""How a decision was explained: from the picture, from the embedding, or only from what the event records."""
+What = Literal["picture", "evidence", "gallery", "policy", "networks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A part of a decision that is not there any more, or was never written.
+
+    `sentence`: a whole sentence that says why. `since_s`: the time from which on it was gone (epoch seconds); None: it
+    is not known, or the part was never there.
+    """
+
+    what: What
+    sentence: str
+    since_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Then:
+    """What is left of one match.
+
+    `decision`: the recorded decision. `event`: the event of the log; None for a line of a capture, in whose place
+    `decision` is compared. `request`: the request with its pictures, which are empty where they are gone; None: the
+    request itself is gone. `people`: the people of then. `policy`: the policy in force then. `models`: the installed
+    networks. `max_pixels`: the most pixels of a picture that is decoded. `deadline_s`: when the caller gave up (epoch
+    seconds). `gone`: why the parts that are None, or empty, are missing.
+    """
+
+    decision: CapturedDecision
+    request_id: str
+    event: Event | None = None
+    evidence: Evidence | None = None
+    request: MatchRequest | None = None
+    people: PeopleThen | None = None
+    policy: Policy | None = None
+    models: ModelSet | None = None
+    max_pixels: int = 32_000_000
+    deadline_s: float | None = None
+    gone: tuple[Gone, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen in the picture; None where the look did not come so far, or nothing recorded it.
+
+    `used`: which face was compared, in a sentence.
+    """
+
+    picture: PictureSize | None
+    faces: int | None
+    face: FaceBox | None
+    used: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of a decision, in the order in which it was made.
+
+    `stage`: picture, scope, quality, liveness, search or passing. `value` and `limit` are numbers where the check
+    compared numbers, else words. `vote`: the check did not decide alone.
+    """
+
+    stage: str
+    name: str
+    passed: bool
+    sentence: str
+    value: float | str | None = None
+    limit: float | str | None = None
+    vote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """One of the nearest people of the scope; `margin` is the cosine less the threshold's cosine.
+
+    `name` is None where the people of then are gone, `score` where the policy of then is.
+    """
+
+    identity_id: str
+    name: str | None
+    number: int
+    cosine: float
+    score: float | None
+    margin: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A single change with which the decision was really made again, and came out differently.
+
+    `change`: what is changed, in words. `setting`: the setting or the field of the request that would be changed, with
+    `value` as its new value; None where the change is none of the operator's or the caller's.
+    """
+
+    change: str
+    outcome: str
+    identity_id: str = ""
+    name: str = ""
+    setting: str | None = None
+    value: float | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything that can be said about one decision.
+
+    `alarms`: each value that differs from what was recorded. `rounding`: the number of values that differ by no more
+    than two machines do, which is no alarm. `sentences`: the decision in words. `no_flip`: where `flips` is empty, the
+    reason, in a sentence.
+    """
+
+    event_id: str
+    kind: str
+    outcome: str
+    way: Way
+    decided_time: float | None = None
+    device_ip: str | None = None
+    gallery_version: int | None = None
+    sentences: tuple[str, ...] = ()
+    alarms: tuple[Difference, ...] = ()
+    rounding: int = 0
+    gone: tuple[Gone, ...] = ()
+    seen: Seen | None = None
+    checks: tuple[Check, ...] = ()
+    candidates: tuple[Nearest, ...] = ()
+    flips: tuple[Flip, ...] = ()
+    no_flip: str | None = None
+    models: dict[str, str] = field(default_factory=dict)
+    policy: str | None = None
