@@ -43,6 +43,17 @@ class Command:
                 stderr=errors,
             )
 
+    @property
+    def pid(self) -> int:
+        """The id of its process.
+
+        Raises:
+            CommandFailed: it was not started.
+        """
+        if self._process is None:
+            raise self._failure("was not started")
+        return self._process.pid
+
     async def listening(self, within_s: float) -> int:
         """The port on which it listens, once it does.
 

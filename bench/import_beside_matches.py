@@ -98,13 +98,13 @@ async def _pair(server: Server, photos: Sequence[Path], seconds: float, rate: fl
         match_call(jpeg, f"10.0.0.{number % 8}") for number, jpeg in enumerate(path.read_bytes() for path in photos)
     ]
     await run_load(server.port, calls, 20, 2)  # warms up
-    alone = await _matches(server.port, calls, seconds, rate)
+    alone = await matches_at(server.port, calls, seconds, rate)
     imported = Counter[Outcome]()
     importing = asyncio.create_task(_import(server.url, photos, imported))
     await asyncio.sleep(1.0)
     imported.clear()
     began = time.perf_counter()
-    beside = await _matches(server.port, calls, seconds, rate)
+    beside = await matches_at(server.port, calls, seconds, rate)
     per_s = imported[Outcome.ENROLLED] / (time.perf_counter() - began)
     importing.cancel()
     with suppress(asyncio.CancelledError):
@@ -112,7 +112,7 @@ async def _pair(server: Server, photos: Sequence[Path], seconds: float, rate: fl
     return Pair(alone, beside, per_s, imported[Outcome.FAILED])
 
 
-async def _matches(port: int, calls: Sequence[bytes], seconds: float, rate: float) -> Run:
+async def matches_at(port: int, calls: Sequence[bytes], seconds: float, rate: float) -> Run:
     """One match is sent every 1/rate seconds, whatever became of the earlier ones."""
     latencies_ms: list[float] = []
     refused = 0

@@ -6,6 +6,7 @@ beside the engine alone, in turns, so that a noisy machine is noisy for both. Me
 replays of captures of two lengths.
 """
 
+import gc
 import os
 import subprocess
 import sys
@@ -130,6 +131,8 @@ def _decide(folder: Path, decisions: int, people: int, cores: int) -> DecideRepo
     if not folder.exists():
         make_capture(folder, decisions, people)
     reader = CaptureReader(folder, check=False)
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)  # as the command does
     cpu_before, began = _cpu_seconds(), time.perf_counter()
     different = sum(row.differences != () for row in Replay(reader, WhatIf(), means(cores)).rows())
     seconds, cpu = time.perf_counter() - began, _cpu_seconds() - cpu_before

@@ -23,11 +23,10 @@ from contract.captures.convert import (
     last_lines,
     new_manifest,
     parse_manifest,
-    picture_file,
 )
 from contract.captures.sealed import SealedReader, lines_of
 from contract.captures.values import VERSION, CaptureError, CaptureLine, ConfigLine, Manifest, PeopleLine
-from contract.files import HALF, HALF_WRITTEN, cannot_be_written, half_written, sync_folder, try_lock, write_whole
+from contract.files import HALF, HALF_WRITTEN, cannot_be_written, sync_folder, try_lock, write_many, write_whole
 from contract.pictures.digest import picture_digest
 
 
@@ -44,6 +43,7 @@ class CaptureFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._pictures = f"{folder / PICTURES_FOLDER}/"
         self._manifest = new_manifest()
         self._last: Mapping[int, CaptureLine] = {}
         self._last_people_offset: int | None = None
@@ -130,13 +130,23 @@ class CaptureFolder:
 
     def keep_picture(self, picture: bytes) -> str:
         """Store a picture, unless it is stored already, and return its sha256 (hex)."""
-        sha256 = picture_digest(picture)
-        path = self._folder / picture_file(sha256)
-        if path.exists():
-            return sha256
-        with self._writing(), half_written(path, picture) as half:
-            Path(half).replace(path)  # `append` makes the name durable before it writes a line that names the picture
-        return sha256
+        return self.keep_pictures([picture])[0]
+
+    def keep_pictures(self, pictures: Sequence[bytes]) -> Sequence[str]:
+        """Store pictures, unless they are stored already, and return the sha256 (hex) of each."""
+        names = [picture_digest(picture) for picture in pictures]
+        missing = {f"{name}.jpg": data for name, data in zip(names, pictures, strict=True) if not self._has(name, data)}
+        with self._writing():
+            # `append` makes the names durable before it writes a line that names a picture.
+            write_many(self._folder / PICTURES_FOLDER, missing)
+        return names
+
+    def _has(self, name: str, picture: bytes) -> bool:
+        """Return whether the picture is stored as a whole; a crash may have left a part of it."""
+        try:
+            return Path(f"{self._pictures}{name}.jpg").lstat().st_size == len(picture)
+        except FileNotFoundError:
+            return False
 
     def append(self, lines: Sequence[CaptureLine]) -> None:
         """Append lines whose pictures are stored; the lines are durable when this method returns."""

@@ -79,6 +79,11 @@ class CaptureReader:
             self._check()
 
     @property
+    def folder(self) -> Path:
+        """The capture's folder."""
+        return self._folder
+
+    @property
     def keeps_going(self) -> bool:
         """Whether the capture is read up to its damage."""
         return self._keep_going

@@ -265,12 +265,13 @@ class Recorder:
     def _append_lines(self, requests: Sequence[Pending], decisions: Sequence[CapturedDecision | None]) -> None:
         """Store the pictures, and then the lines that name them."""
         lines: list[CaptureLine] = []
-        for pending, decision in zip(requests, decisions, strict=True):
-            place = pending.place
-            if self._folder.manifest.pictures:
-                place = structs.replace(place, sha256=self._folder.keep_picture(pending.request.picture))
-                if pending.request.ir_picture is not None:
-                    self._folder.keep_picture(pending.request.ir_picture)
+        places = [pending.place for pending in requests]
+        if self._folder.manifest.pictures:
+            names = self._folder.keep_pictures([pending.request.picture for pending in requests])
+            places = [structs.replace(place, sha256=name) for place, name in zip(places, names, strict=True)]
+            infrared = [pending.request.ir_picture for pending in requests]
+            self._folder.keep_pictures([picture for picture in infrared if picture is not None])
+        for pending, place, decision in zip(requests, places, decisions, strict=True):
             line = line_of(pending.request, place, decision)
             lines.append(line if self._redaction is None else self._redaction.request_line(line))
         if lines:

@@ -15,7 +15,7 @@ from contract.events import RequestPlace
 from contract.requests import Headers, MatchRequest, decode_request
 
 _BATCH = 16  # the most requests in memory per partition, since pictures are large
-_TICK_S = 0.25
+_TICK_S = 1.0
 """While following, requests are collected for this time, because each batch costs several writes to the disk."""
 
 

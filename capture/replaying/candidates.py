@@ -55,6 +55,18 @@ def contradiction(recorded: Sequence[EvidenceCandidate], joined: Sequence[Candid
     return None
 
 
+def is_certain(found: Sequence[Candidate], threshold: float) -> bool:
+    """Return whether half precision cannot have changed who is the nearest, and whether that person is recognised.
+
+    `found`: the nearest people by an embedding in half precision, without any recorded cosine.
+    """
+    if not found:
+        return True
+    first = found[0].cosine
+    clear = abs(first - threshold) > HALF_PRECISION
+    return clear and all(c.cosine == first or first - c.cosine > 2 * HALF_PRECISION for c in found[1:])
+
+
 _Agreed = Mapping[str, tuple[int, Candidate, float]]
 """By identity_id: the place among the recorded candidates, the candidate as recorded, and the computed cosine."""
 _Rank = tuple[float, int, int, str]

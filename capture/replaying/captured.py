@@ -9,7 +9,7 @@ from capture.replaying.plan import Case
 from contract.captures.values import CapturedDecision
 from contract.events import EventScope, Threshold
 from contract.evidence import EvidenceCandidate
-from engine.calls.match import MatchDecision, shown_in
+from engine.calls.match import MatchDecision, verdict_of
 from engine.calls.reporting import wire_threshold
 from engine.policy import Policy
 from engine.threshold import AppliedThreshold
@@ -39,14 +39,14 @@ def concluded(
         code = int(decision.refusal.code)
         return refused(case, decision.outcome, code, decision.scope, limit)
     policies = case.policies
-    shown = shown_in(case.request, decision, policies.policy)
+    verdict = verdict_of(case.request, decision, policies.policy)
     return structs.replace(
         case.then,
         outcome=decision.outcome,
         gallery_version=case.version,
-        retcode=shown.retcode,
-        identity_id=shown.identity_id,
-        score=shown.score,
+        retcode=verdict.retcode,
+        identity_id=verdict.identity_id,
+        score=verdict.score,
         threshold=limit.value,
         error_code=None,
         applied=limit,

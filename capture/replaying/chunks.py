@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from capture.replaying.kept_looks import KeptLooks
 from contract.captures.convert import REQUESTS_FILE
 from contract.captures.sealed import NO_LINES, SealedReader, checksum_in
-from contract.captures.values import CaptureLine, FileSeal
+from contract.captures.values import CaptureLine, FileSeal, LookLine
 
 _CHUNK_BYTES = 4 << 20
 _CHUNK_LINES = 2048
@@ -15,10 +16,14 @@ chunks of all processes take little memory."""
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Successive lines of requests.jsonl as bytes; `after` is the seal of the lines before them."""
+    """Successive lines of requests.jsonl as bytes; `after` is the seal of the lines before them.
+
+    `looks`: the looks that earlier replays have kept for these lines.
+    """
 
     after: FileSeal
     data: tuple[bytes, ...]
+    looks: tuple[LookLine, ...] = ()
 
     def lines(self) -> Iterator[tuple[int, CaptureLine]]:
         """Yield the lines with their numbers, counted from 1 in the whole file.
@@ -29,10 +34,10 @@ class Chunk:
         return SealedReader(REQUESTS_FILE, CaptureLine, after=self.after).read(self.data)
 
 
-def cut(lines: Iterable[bytes], expected: FileSeal | None) -> Iterator[Chunk]:
+def cut(lines: Iterable[bytes], expected: FileSeal | None, kept: Sequence[KeptLooks] = ()) -> Iterator[Chunk]:
     """Yield the lines of a file in chunks. A damaged line is not noticed here but by `Chunk.lines`.
 
-    `expected`: the seal of the whole file; None: it is not known.
+    `expected`: the seal of the whole file; None: it is not known. `kept`: the kept looks, by model set.
 
     Raises:
         CaptureError: the file has other lines at its end than `expected`.
@@ -42,12 +47,16 @@ def cut(lines: Iterable[bytes], expected: FileSeal | None) -> Iterator[Chunk]:
         data.append(line)
         size += len(line)
         if len(data) >= _CHUNK_LINES or size >= _CHUNK_BYTES:
-            yield Chunk(after, tuple(data))
+            yield _chunk(after, data, kept)
             after, data, size = _seal(after, data), [], 0
     if data:
-        yield Chunk(after, tuple(data))
+        yield _chunk(after, data, kept)
         after = _seal(after, data)
     SealedReader(REQUESTS_FILE, CaptureLine, expected=expected, after=after).require_end()
+
+
+def _chunk(after: FileSeal, data: Sequence[bytes], kept: Sequence[KeptLooks]) -> Chunk:
+    return Chunk(after, tuple(data), tuple(look for looks in kept for look in looks.of(data)))
 
 
 def _seal(after: FileSeal, data: Sequence[bytes]) -> FileSeal:

@@ -1,39 +1,47 @@
 """Decides lines of a capture again from their recorded embeddings and refusals; no picture and no network is needed."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import structs
 
 from capture.differences import decision_differences, is_undecided
-from capture.replaying.candidates import contradiction
+from capture.replaying.candidates import contradiction, is_certain
 from capture.replaying.captured import Limit, concluded, refused
 from capture.replaying.embedder import EmbedderFacts
 from capture.replaying.galleries import Galleries
 from capture.replaying.given import Given
+from capture.replaying.kept_looks import is_lost
 from capture.replaying.plan import Case, Keep, Look, Plan, Search, plan, what_plan_reads
 from capture.replaying.policies import Policies
 from capture.replaying.searches import Found, find_all
 from capture.replaying.thresholds import threshold_now
 from capture.rows import Row
 from contract.captures.convert import request_of
-from contract.captures.values import CapturedDecision, CaptureLine
+from contract.captures.values import CapturedDecision, CaptureLine, LookLine
 from contract.errors import Refusal
 from engine.calls.match import conclude_under, scope_names, scope_of_refusal
 from engine.calls.reporting import outcome_of
 from engine.gallery.port import Scope
 from engine.gallery.scope import ResolvedScope
 
+_VERSIONS_AT_ONCE = 32
+"""The most versions of the people that are in memory for the lines of a chunk."""
+
 PRESENT_SETTINGS = "the capture does not have the policy of this decision, so the present settings were used"
 
 
 @dataclass(frozen=True, slots=True)
 class LookNeeded:
-    """A line that can be decided only by a look at its picture, and the reason."""
+    """A line that can be decided only by a look at its picture, and the reason.
+
+    `keeps`: the embedding that is computed is worth keeping, because no record has one.
+    """
 
     number: int
     line: CaptureLine
     reason: str
+    keeps: bool = False
 
 
 Result = Row | LookNeeded
@@ -47,28 +55,31 @@ class Decider:
         self._policies = Policies(given.policies, given.present, given.pinned, given.what_if)
         self._galleries = Galleries(given.choice, given.installed)
 
-    def decide(self, lines: Sequence[tuple[int, CaptureLine]]) -> Sequence[Result]:
-        """Return the result of every line, in the order of the lines; lines in results have no embedding."""
-        # Two processors interleave the versions of their decisions; the people are folded forwards.
-        by_version = sorted(lines, key=lambda numbered: (self._galleries.version_of(numbered[1]), numbered[0]))
-        chunk = _Chunk(self._given)
-        taken = [chunk.take(self._begin(number, line)) for number, line in by_version]
-        results = [result for result in taken if result is not None]
-        return sorted([*results, *chunk.search()], key=lambda result: result.number)
+    def decide(
+        self, lines: Sequence[tuple[int, CaptureLine]], looks: Mapping[str, LookLine] | None = None
+    ) -> Sequence[Result]:
+        """Return the result of every line, in the order of the lines; lines in results have no embedding.
 
-    def _begin(self, number: int, recorded: CaptureLine) -> Case | Result:
+        `looks`: by the id of the request, what earlier replays have computed for lines whose evidence is gone.
+        """
+        results: list[Result] = []
+        for few_versions in _by_version(lines):
+            chunk = _Chunk(self._given)
+            taken = [chunk.take(self._begin(number, line, looks or {})) for number, line in few_versions]
+            results += (result for result in taken if result is not None)
+            results += chunk.search()
+        return sorted(results, key=lambda result: result.number)
+
+    def _begin(self, number: int, recorded: CaptureLine, looks: Mapping[str, LookLine]) -> Case | Result:
         # Results have no embedding, which is the largest part of a line and needed no more.
-        line, then, choice = without_embedding(recorded), recorded.decision, self._galleries.choice
+        line, then = without_embedding(recorded), recorded.decision
         if then is None:
             return LookNeeded(number, line, "the capture has no decision for it")
         if is_undecided(then):
             return Row(number, line, expected=line.expected_identity_id)
-        if choice.then is not None and then.gallery_version < choice.then.first:
-            reason = (
-                f"it was decided at gallery version {then.gallery_version}, and the people of the capture are known "
-                f"from version {choice.then.first} on"
-            )
-            return _trouble(number, line, reason)
+        unknown = self._galleries.unknown(line)
+        if unknown is not None:
+            return _trouble(number, line, unknown)
         embedder = embedder_of(then)
         if self._given.added_embedder not in (None, embedder):
             return LookNeeded(number, line, "the added people were embedded by another network than its face")
@@ -79,6 +90,7 @@ class Decider:
             line,
             then,
             request_of(line, b"", None if line.request.ir_picture is None else b""),
+            then.embedding or _kept_embedding(line, looks.get(line.request_id)),
             self._galleries.then(then.gallery_version, embedder),
             now,
             self._policies.of(then, now.site),
@@ -89,11 +101,12 @@ class Decider:
 class _Chunk:
     """The cases that are decided together: searches of the same people and scope are made at once.
 
-    Snapshots and policies stay in memory as long as the cases, so that their ids are unique.
+    All cases stay in memory, so that the ids of their people and policies are unique.
     """
 
     def __init__(self, given: Given) -> None:
         self._given = given
+        self._cases: list[Case] = []
         self._plans: dict[Hashable, Plan] = {}
         self._searches: dict[Hashable, list[tuple[Case, ResolvedScope]]] = {}
         self._group_of: dict[Hashable, list[tuple[Case, ResolvedScope]]] = {}
@@ -104,10 +117,12 @@ class _Chunk:
         """Return the result of a line; None: it needs a search."""
         if not isinstance(begun, Case):
             return begun
+        self._cases.append(begun)
         planned = self._plan(begun)
         match planned:
             case Look():
-                return LookNeeded(begun.number, begun.line, planned.reason)
+                keeps = begun.embedding is None and is_lost(begun.then)
+                return LookNeeded(begun.number, begun.line, planned.reason, keeps)
             case Refusal():
                 return self._refused(begun, planned)
             case Keep():
@@ -116,7 +131,7 @@ class _Chunk:
                 self._group(begun, planned).append((begun, planned.resolved))
                 return None
 
-    def search(self) -> Iterator[Row]:
+    def search(self) -> Iterator[Result]:
         """Make the searches and yield their results."""
         for group in self._searches.values():
             first, resolved = group[0]
@@ -131,7 +146,7 @@ class _Chunk:
 
     def _group(self, case: Case, planned: Search) -> list[tuple[Case, ResolvedScope]]:
         """Return the group of a search: all with the same people and scope, and with embeddings of the same length."""
-        length = len(case.then.embedding or b"")
+        length = len(case.embedding or b"")
         group = self._group_of.get((id(planned), length))
         if group is None:
             key = id(case.now), case.same_people, planned.resolved.scope, length
@@ -146,11 +161,14 @@ class _Chunk:
             planned = self._plans[key] = plan(case)
         return planned
 
-    def _concluded(self, case: Case, resolved: ResolvedScope, found: Found) -> Row:
+    def _concluded(self, case: Case, resolved: ResolvedScope, found: Found) -> Result:
         threshold = self._threshold(case, resolved.scope)
         if threshold is None:
             reason = "its threshold must be computed anew, and the curve of its embedder is not known; use --threshold"
             return _trouble(case.number, case.line, reason)
+        if case.then.embedding is None and not is_certain(found.candidates, threshold.applied.cosine):
+            reason = "its evidence is gone, and the embedding that was kept is too near to another decision"
+            return LookNeeded(case.number, case.line, reason)
         site, policy = case.now.site, case.policies.policy
         decision = conclude_under(threshold.applied, case.request, resolved, found.candidates, site, policy)
         now = concluded(case, decision, threshold.shown, case.then.candidates if found.confirmed else None)
@@ -164,7 +182,9 @@ class _Chunk:
                 f"the evidence contradicts the people of then: {faces} faces were compared, and the scope has "
                 f"{self._faces(case, scope)}"
             )
-        return None if found.confirmed else contradiction(case.then.candidates, found.candidates)
+        if found.confirmed or case.then.embedding is None:
+            return None
+        return contradiction(case.then.candidates, found.candidates)
 
     def _refused(self, case: Case, refusal: Refusal) -> Row:
         scope, names = scope_of_refusal(case.request, case.now.site, case.policies.policy)
@@ -213,12 +233,39 @@ class _Chunk:
         )
 
 
+def _by_version(lines: Sequence[tuple[int, CaptureLine]]) -> Iterator[Sequence[tuple[int, CaptureLine]]]:
+    """Yield the lines in the order of the gallery versions of then, with few versions at once.
+
+    Two processors interleave the versions of their decisions, and the people are folded forwards.
+    """
+    ordered = sorted(lines, key=lambda numbered: (_version_of_then(numbered[1]), numbered[0]))
+    begin, versions = 0, set[int]()
+    for place, (_, line) in enumerate(ordered):
+        versions.add(_version_of_then(line))
+        if len(versions) > _VERSIONS_AT_ONCE:
+            yield ordered[begin:place]
+            begin, versions = place, {_version_of_then(line)}
+    yield ordered[begin:]
+
+
+def _version_of_then(line: CaptureLine) -> int:
+    return 0 if line.decision is None else line.decision.gallery_version
+
+
 def without_embedding(line: CaptureLine) -> CaptureLine:
     """Return a line without the embedding of its decision."""
     then = line.decision
     if then is None or then.embedding is None:
         return line
     return structs.replace(line, decision=structs.replace(then, embedding=None))
+
+
+def _kept_embedding(line: CaptureLine, look: LookLine | None) -> bytes | None:
+    """Return the embedding that was kept for a line whose evidence is gone; None: there is none that can be used."""
+    then = line.decision
+    if then is None or look is None or not is_lost(then) or look.embedder != embedder_of(then):
+        return None
+    return look.embedding
 
 
 def embedder_of(then: CapturedDecision) -> str:

@@ -1,5 +1,6 @@
 """The people of then and of now, for every decision of a capture."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,11 +15,15 @@ from engine.gallery.people import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class PeopleRecords:
-    """The records of the people topic that a capture has, by rising offset; the people can be folded at `first` and at
-    every later gallery version."""
+    """The records of the people topic that a capture has, by rising offset.
+
+    The people can be folded at the gallery version `first` and at every later one; of a damaged capture, only up to
+    `until`.
+    """
 
     records: Sequence[PeopleLine]
     first: int
+    until: int | None = None
 
     @property
     def end(self) -> int:
@@ -28,6 +33,20 @@ class PeopleRecords:
     def version_at(self, time_s: float) -> int:
         """Return the gallery version that contains the records written until a time (epoch seconds)."""
         return max((record.offset + 1 for record in self.records if record.time <= time_s), default=0)
+
+    def unknown_at(self, version: int) -> str | None:
+        """Return in a sentence why the people of a gallery version are not known; None: they are."""
+        if version < self.first:
+            return (
+                f"it was decided at gallery version {version}, and the people of the capture are known from version "
+                f"{self.first} on"
+            )
+        if self.until is not None and version > self.until:
+            return (
+                f"it was decided at gallery version {version}, and the damaged capture has the people up to version "
+                f"{self.until}"
+            )
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +91,23 @@ class Galleries:
         self._installed = installed
         self._timelines: dict[tuple[bool, str], Timeline] = {}
         self._last: dict[tuple[bool, str], tuple[int, Snapshot]] = {}
+        self._times: list[tuple[float, int]] = []
 
     def version_of(self, line: CaptureLine) -> int:
         """Return the gallery version that a line is decided at: one for all lines, or that of then.
 
         A line without a decision has the version of the time at which it was received, and else the last one.
         """
-        now = self.choice.now
         if self.choice.version is not None:
             return self.choice.version
         if line.decision is not None:
             return line.decision.gallery_version
-        if line.received_time is None:
-            return now.end
-        return max(now.first, now.version_at(line.received_time))
+        return self.choice.now.end if line.received_time is None else self._version_at(line.received_time)
+
+    def unknown(self, line: CaptureLine) -> str | None:
+        """Return in a sentence why the people of then are not known for a line; None: they are, or are not needed."""
+        people = self.choice.then
+        return None if people is None or line.decision is None else people.unknown_at(line.decision.gallery_version)
 
     def then(self, version: int, embedder: str) -> Snapshot | None:
         """Return the people of then, with the faces of one embedder; None where the capture cannot give them."""
@@ -97,6 +119,16 @@ class Galleries:
     def now(self, version: int, embedder: str) -> Snapshot:
         """Return the people of now at a version that is not below the first one, with the faces of one embedder."""
         return self._at(self.choice.now, version, embedder, now=True)
+
+    def _version_at(self, time_s: float) -> int:
+        """Return the version of `PeopleRecords.version_at` that is not below the first one, in few steps."""
+        if not self._times:
+            highest = self.choice.now.first
+            for record in sorted(self.choice.now.records, key=lambda record: record.time):
+                highest = max(highest, record.offset + 1)
+                self._times.append((record.time, highest))
+        place = bisect_right(self._times, time_s, key=lambda entry: entry[0])
+        return self._times[place - 1][1] if place else self.choice.now.first
 
     def _at(self, people: PeopleRecords, version: int, embedder: str, *, now: bool) -> Snapshot:
         key = (now, embedder)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from capture.differences import decision_differences, expectation_differences, is_undecided
 from capture.replaying.decide import PRESENT_SETTINGS, LookNeeded, Result, embedder_of
 from capture.replaying.galleries import Galleries
@@ -54,13 +56,21 @@ class _Task:
 class Looker:
     """Looks at the pictures of lines again.
 
-    `picture` returns the bytes of a picture by its sha256. With `keep_going` a line whose picture is missing or damaged
+    `picture` returns the bytes of a picture by its sha256. `keep` is called with the rows, which have an embedding, of
+    lines whose embedding is worth keeping. With `keep_going` a line whose picture is missing or damaged
     is a row with trouble.
     """
 
     def __init__(
-        self, given: Given, networks: Networks, picture: Callable[[str], bytes], *, keep_going: bool = False
+        self,
+        given: Given,
+        networks: Networks,
+        picture: Callable[[str], bytes],
+        *,
+        keep: Callable[[Row], None] = lambda row: None,
+        keep_going: bool = False,
     ) -> None:
+        self._keep = keep
         self._given, self._networks, self._picture, self._keep_going = given, networks, picture, keep_going
         self._policies = Policies(given.policies, given.present, given.pinned, given.what_if)
         self._galleries = Galleries(given.choice, given.installed)
@@ -74,20 +84,29 @@ class Looker:
             CaptureError: a picture is missing or damaged; the rows before it were yielded.
         """
         with ThreadPoolExecutor(threads, "look") as pool:
-            waiting: deque[Row | Future[Row]] = deque()
+            waiting: deque[tuple[Row | Future[Row], bool]] = deque()
             looking = 0
             try:
                 for result in results:
                     row = self._begin(result, pool)
-                    waiting.append(row)
+                    waiting.append((row, isinstance(result, LookNeeded) and result.keeps))
                     looking += isinstance(row, Future)
-                    while waiting and (looking > threads * _AHEAD or isinstance(waiting[0], Row)):
-                        first = waiting.popleft()
+                    while waiting and (looking > threads * _AHEAD or isinstance(waiting[0][0], Row)):
+                        first, keeps = waiting.popleft()
                         looking -= isinstance(first, Future)
-                        yield _finished(first)
-                yield from map(_finished, waiting)
+                        yield self._finished(first, keeps)
+                yield from (self._finished(*each) for each in waiting)
             finally:
                 pool.shutdown(cancel_futures=True)
+
+    def _finished(self, row: Row | Future[Row], keeps: bool) -> Row:
+        """Wait for a row, keep its embedding where that is worth it, and return the row without it."""
+        done = row if isinstance(row, Row) else row.result()
+        if keeps:
+            self._keep(done)
+        if done.now is None or done.now.embedding is None:
+            return done
+        return replace(done, now=structs.replace(done.now, embedding=None))
 
     def _begin(self, result: Result, pool: ThreadPoolExecutor) -> Row | Future[Row]:
         if isinstance(result, Row):
@@ -103,12 +122,9 @@ class Looker:
 
     def _trouble(self, line: CaptureLine) -> str | None:
         """Return in a sentence why a line cannot be looked at; None: it can."""
-        then, choice = line.decision, self._galleries.choice
-        if then is not None and choice.then is not None and then.gallery_version < choice.then.first:
-            return (
-                f"it was decided at gallery version {then.gallery_version}, and the people of the capture are known "
-                f"from version {choice.then.first} on"
-            )
+        then, unknown = line.decision, self._galleries.unknown(line)
+        if unknown is not None:
+            return unknown
         recorded = "" if then is None else embedder_of(then)
         if recorded not in ("", self._embedder) and not self._given.what_if.looks_always:
             return (
@@ -192,7 +208,3 @@ def without_networks(results: Iterable[Result], reason: str) -> Iterator[Row]:
             yield Row(result.number, result.line, trouble=trouble, expected=result.line.expected_identity_id)
         else:
             yield result
-
-
-def _finished(row: Row | Future[Row]) -> Row:
-    return row if isinstance(row, Row) else row.result()

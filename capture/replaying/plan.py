@@ -21,7 +21,8 @@ _REFUSED_THERE_OR_LATER = frozenset({Code.EMPTY_GROUP_ERROR, Code.PARAM_ERROR})
 class Case:
     """A line to be decided again.
 
-    `request`: without the bytes of the pictures. `before`: the people of then, None where they are not known. `now`:
+    `request`: without the bytes of the pictures. `embedding`: the recorded one, or one that was computed since (half
+    precision); None where there is none. `before`: the people of then, None where they are not known. `now`:
     the people to search, at `version`.
     """
 
@@ -29,6 +30,7 @@ class Case:
     line: CaptureLine
     then: CapturedDecision
     request: MatchRequest
+    embedding: bytes | None
     before: Snapshot | None
     now: Snapshot
     policies: PolicyPair
@@ -73,7 +75,7 @@ def plan(case: Case) -> Plan:
     reason = _reason_to_look(case, resolved)
     if reason is not None:
         return Look(reason)
-    if case.then.embedding is not None:
+    if case.embedding is not None:
         return Search(resolved)
     # The picture was accepted then, and nobody was in the scope, as now.
     return NOBODY_IN_SCOPE if case.then.error_code == Code.EMPTY_GROUP_ERROR else Keep(resolved)
@@ -81,7 +83,7 @@ def plan(case: Case) -> Plan:
 
 def what_plan_reads(case: Case) -> tuple[object, ...]:
     """Return everything that the plan of a case depends on, besides its people and policies: hashable values."""
-    sent, then = case.line.request, case.then
+    sent = case.line.request
     return (
         sent.device_ip,
         sent.group_name,
@@ -91,8 +93,8 @@ def what_plan_reads(case: Case) -> tuple[object, ...]:
         sent.ir_picture is None,
         sent.min_face_size,
         sent.with_attribute,
-        then.embedding is None,
-        then.error_code,
+        case.embedding is None,
+        case.then.error_code,
     )
 
 
@@ -106,7 +108,7 @@ def _resolved(request: MatchRequest, snapshot: Snapshot, policy: Policy) -> Reso
 def _reason_to_look(case: Case, resolved: ResolvedScope) -> str | None:
     """Return the reason why what was recorded is not enough; None: it is."""
     code = case.then.error_code
-    if case.then.embedding is None:
+    if case.embedding is None:
         if code is None:
             return "its evidence is gone"
         if code in _REFUSED_AT_SCOPE or (code in _REFUSED_THERE_OR_LATER and not _was_looked_at(case)):

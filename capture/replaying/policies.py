@@ -54,12 +54,19 @@ class Policies:
     ) -> None:
         self._recorded, self._present, self._pinned, self._what_if = recorded, present, pinned, what_if
         self._pairs: dict[str, PolicyPair] = {}
+        self._present_pairs: dict[Policy, PolicyPair] = {}
 
     def of(self, then: CapturedDecision | None, site: Site) -> PolicyPair:
-        """Return the policies of a decision; `site` has the settings that are laid over the present ones."""
+        """Return the policies of a decision; `site` has the settings that are laid over the present ones.
+
+        Equal policies are the same value, which stays in memory.
+        """
         name = None if then is None else then.policy
         if name is None or name not in self._recorded:
-            return self._pair(policy_of(self._present, site, self._pinned), recorded=False)
+            present = policy_of(self._present, site, self._pinned)
+            if present not in self._present_pairs:
+                self._present_pairs[present] = self._pair(present, recorded=False)
+            return self._present_pairs[present]
         if name not in self._pairs:
             self._pairs[name] = self._pair(self._recorded[name], recorded=True)
         return self._pairs[name]

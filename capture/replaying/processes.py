@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from capture.replaying.chunks import Chunk
 from capture.replaying.decide import Decider, LookNeeded, Result
 from capture.replaying.given import Given
+from capture.replaying.kept_looks import by_request
 from capture.rows import Difference, Row, Tier
 from contract.captures.values import CapturedDecision, CaptureError, CaptureLine
 from contract.terms import Message
@@ -36,6 +37,7 @@ class _Packed(Message, frozen=True, kw_only=True, array_like=True):
     trouble: str | None = None
     remark: str | None = None
     look: str | None = None
+    keeps: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -120,12 +122,12 @@ def _decided(decider: Decider, chunk: Chunk) -> tuple[Sequence[Result], str | No
             lines.append(numbered)  # noqa: PERF402 - the lines before a damaged one are kept
     except CaptureError as error:
         damage = str(error)
-    return decider.decide(lines), damage
+    return decider.decide(lines, by_request(chunk.looks)), damage
 
 
 def _packed(result: Result) -> _Packed:
     if isinstance(result, LookNeeded):
-        return _Packed(number=result.number, line=result.line, look=result.reason)
+        return _Packed(number=result.number, line=result.line, look=result.reason, keeps=result.keeps)
     same = result.now is not None and result.now == result.line.decision
     return _Packed(
         number=result.number,
@@ -141,7 +143,7 @@ def _packed(result: Result) -> _Packed:
 
 def _unpacked(packed: _Packed) -> Result:
     if packed.look is not None:
-        return LookNeeded(packed.number, packed.line, packed.look)
+        return LookNeeded(packed.number, packed.line, packed.look, packed.keeps)
     return Row(
         packed.number,
         packed.line,

@@ -1,9 +1,10 @@
 """A replay in this process: from an opened capture to rows."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from capture.looks import LooksFile
 from capture.reader import CaptureReader
 from capture.replaying.adding import add_people
 from capture.replaying.chunks import cut
@@ -11,6 +12,7 @@ from capture.replaying.decide import LookNeeded, Result
 from capture.replaying.embedder import EmbedderFacts
 from capture.replaying.galleries import GalleryChoice, PeopleRecords, chosen_version
 from capture.replaying.given import Given
+from capture.replaying.kept_looks import KeptLooks, LooksToKeep
 from capture.replaying.look import Looker, Networks, without_networks
 from capture.replaying.policies import read_policies
 from capture.replaying.processes import decide_chunks
@@ -19,9 +21,12 @@ from capture.replaying.whatif import WhatIf
 from capture.rows import Row
 from contract.captures.convert import REQUESTS_FILE
 from contract.captures.values import CaptureError
+from contract.configs import model_set_record
 from engine.context import Context
 from engine.policy import Policy
 from models.errors import ModelError
+
+_MODEL_SETS = "model-set/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +74,11 @@ class Replay:
         self.notes: list[str] = []
         self._capture, self._what_if, self._means, self._source = capture, what_if, means, other or capture
         self._networks: Networks | None = None
+        configs = [line for _, line in capture.configs()]
+        self._model_sets = [line.key.removeprefix(_MODEL_SETS) for line in configs if line.key.startswith(_MODEL_SETS)]
         self._given = Given(
             what_if,
-            _policies(capture),
+            read_policies(configs),
             means.present,
             means.pinned,
             self._choice(other),
@@ -100,24 +107,37 @@ class Replay:
                 continue
             rest = chain([result], results)
             try:
-                looker = self._looker()
+                networks = self._opened()
             except ModelError as error:
                 yield from without_networks(rest, str(error))
             else:
-                yield from looker.rows(rest, self._means.jobs)
+                yield from self._looked_at(rest, networks)
 
     def _decided(self) -> Iterator[Result]:
         manifest = self._capture.manifest
         seal = manifest.files.get(REQUESTS_FILE) if manifest.complete else None
-        return decide_chunks(cut(self._capture.raw_lines(), seal), self._given, self._means.jobs)
+        kept = [KeptLooks(line for _, line in self._capture.looks(name)) for name in self._model_sets]
+        return decide_chunks(cut(self._capture.raw_lines(), seal, kept), self._given, self._means.jobs)
 
     def _lines_to_look_at(self) -> Iterator[Result]:
         self._opened()
         return (LookNeeded(number, line, "every picture is looked at") for number, line in self._capture.lines())
 
-    def _looker(self) -> Looker:
-        capture = self._capture
-        return Looker(self._given, self._opened(), capture.picture, keep_going=capture.keeps_going)
+    def _looked_at(self, results: Iterable[Result], networks: Networks) -> Iterator[Row]:
+        """Yield the rows of all results, with looks, and keep the looks that the networks of then would have made."""
+        capture, jobs = self._capture, self._means.jobs
+        model_set = model_set_record(dict(networks.models.identities)).id
+        if model_set not in self._model_sets:
+            looker = Looker(self._given, networks, capture.picture, keep_going=capture.keeps_going)
+            yield from looker.rows(results, jobs)
+            return
+        with LooksFile(capture.folder, model_set) as file:
+            looks = LooksToKeep(file, networks.models.embedder_identity, self._given.score_tolerance)
+            looker = Looker(self._given, networks, capture.picture, keep=looks.add, keep_going=capture.keeps_going)
+            try:
+                yield from looker.rows(results, jobs)
+            finally:
+                looks.flush()
 
     def _opened(self) -> Networks:
         if self._networks is None:
@@ -168,8 +188,7 @@ class Replay:
 
 def _people(capture: CaptureReader) -> PeopleRecords | None:
     first = capture.manifest.people_from
-    return None if first is None else PeopleRecords(tuple(line for _, line in capture.people()), first)
-
-
-def _policies(capture: CaptureReader) -> Mapping[str, Policy]:
-    return read_policies(line for _, line in capture.configs())
+    if first is None:
+        return None
+    records = tuple(line for _, line in capture.people())
+    return PeopleRecords(records, first, capture.people_until)  # the limit is known when the records were read

@@ -55,6 +55,6 @@ def _ranked(cases: Sequence[Case], probes: Vectors, gallery: Gallery, scope: Sco
 
 
 def _probes(cases: Sequence[Case]) -> Vectors:
-    halves = np.frombuffer(b"".join(case.then.embedding or b"" for case in cases), _HALF)
+    halves = np.frombuffer(b"".join(case.embedding or b"" for case in cases), _HALF)
     probes: Vectors = halves.astype(np.float32).reshape(len(cases), -1)
     return probes

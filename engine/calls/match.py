@@ -75,7 +75,16 @@ class MatchDecision:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Verdict:
+    """What a decision that is no refusal comes to: the retcode, the identity that it names ("": none), the score."""
+
+    retcode: Literal["0", "1"]
+    identity_id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
     """The part of a decision that is the same in the answer and in the event."""
 
     retcode: Literal["0", "1"]
@@ -149,7 +158,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         self, request: MatchRequest, decision: MatchDecision, context: Context, photo: bytes | None
     ) -> MatchAnswer:
         """Return the answer to a request that succeeded."""
-        shown = shown_in(request, decision, context.policy)
+        shown = _shown(request, decision, context.policy)
         return MatchAnswer(
             retcode=shown.retcode,
             identity_id=shown.identity_id,
@@ -166,7 +175,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
     def event(self, request: MatchRequest, decision: MatchDecision, context: Context, at: Circumstances) -> Event:
         """Return the event that records the decision."""
         policy, found = context.policy, decision.findings
-        shown = None if decision.refusal is not None else shown_in(request, decision, policy)
+        shown = None if decision.refusal is not None else _shown(request, decision, policy)
         candidate = _shown_candidate(request, decision, policy)
         return structs.replace(
             at.event(self.kind, request, decision.outcome, decision.refusal),
@@ -281,16 +290,26 @@ def _shown_candidate(request: MatchRequest, decision: MatchDecision, policy: Pol
     return None
 
 
-def shown_in(request: MatchRequest, decision: MatchDecision, policy: Policy) -> Shown:
-    """Return what the answer and the event show of a decision that is no refusal."""
+def verdict_of(request: MatchRequest, decision: MatchDecision, policy: Policy) -> Verdict:
+    """Return what a decision that is no refusal comes to."""
     shown = _shown_candidate(request, decision, policy)
-    cosine, threshold = decision.candidate.cosine if decision.candidate else 0.0, decision.threshold
-    return Shown(
-        retcode="1" if decision.outcome == "matched" else "0",
-        identity_id=shown.person.identity_id if shown else "",
+    cosine = decision.candidate.cosine if decision.candidate else 0.0
+    return Verdict(
+        "1" if decision.outcome == "matched" else "0",
+        shown.person.identity_id if shown else "",
+        decision.threshold.score(cosine, policy),
+    )
+
+
+def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _Shown:
+    shown, verdict = _shown_candidate(request, decision, policy), verdict_of(request, decision, policy)
+    cosine = decision.candidate.cosine if decision.candidate else 0.0
+    return _Shown(
+        retcode=verdict.retcode,
+        identity_id=verdict.identity_id,
         name=shown.person.name if shown else STRANGER,
         info={**decision.site.shown(shown.person.info), "image_id": shown.person.image_id} if shown else {},
-        score=threshold.score(cosine, policy),
-        percent=threshold.percent(cosine, policy),
+        score=verdict.score,
+        percent=decision.threshold.percent(cosine, policy),
         face_numbers=shown.person.faces if shown else (),
     )

@@ -122,7 +122,7 @@ def confirm(
     wrong = (claimed < low - within) | (claimed > claims.high + within) | ((low > _NOWHERE) & ~mask[rows])
     holds[whose[wrong]] = False
     cosines[whose, rows] = _NOWHERE
-    others = np.where(mask, cosines, np.float32(_NOWHERE)).max(axis=1)
+    others = (cosines if mask.all() else np.where(mask, cosines, np.float32(_NOWHERE))).max(axis=1)
     holds &= np.where(claims.last > _NOWHERE, others <= claims.last + within, others <= _NOWHERE)
     return [
         Candidate(owner, ranking[0].number, ranking[0].cosine)

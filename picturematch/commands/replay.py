@@ -1,5 +1,6 @@
 """picturematch replay: decide the requests of a capture again, here or at a server, and report what differs."""
 
+import gc
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import get_args
@@ -178,6 +179,9 @@ def _replay_here(
         UserError: something cannot be used; the message is a sentence for the user.
     """
     means, accepted = means_of(ctx, what_if, jobs), Accepted()
+    # A replay makes very many values, and few of them refer to each other: looking for such cycles costs a third.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     with ExitStack() as stack:
         with sentences():
             reader = CaptureReader(stack.enter_context(opened_capture(capture)), keep_going=keep_going, check=False)

@@ -13,7 +13,7 @@ from capture.timeline import Timeline
 from contract.captures.convert import decision_of, line_of
 from contract.captures.values import CaptureLine, ConfigLine, PeopleLine
 from contract.codec import encode
-from contract.configs import policy_record
+from contract.configs import model_set_record, policy_record
 from contract.errors import Refusal
 from contract.events import RequestPlace
 from contract.people.keys import face_key, person_key
@@ -112,12 +112,10 @@ class RecordedSite(Town):
             for picture in [*self.pictures.values(), *(self.photos.values() if photos else ())]:
                 out.keep_picture(picture)
             out.append_people(self.records)
-            out.append_configs(
-                [
-                    ConfigLine(key=f"policy/{name}", value=msgspec.to_builtins(policy))
-                    for name, policy in self.policies.items()
-                ]
-            )
+            models = dict(MODELS.identities)
+            policies = [ConfigLine(key=f"policy/{i}", value=msgspec.to_builtins(p)) for i, p in self.policies.items()]
+            model_set = model_set_record(models).key.decode()
+            out.append_configs([ConfigLine(key=model_set, value=models), *policies])
             out.append(self.lines)
             out.describe(people_from=people_from, photos="all" if photos else "none")
         return folder

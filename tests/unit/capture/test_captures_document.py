@@ -17,13 +17,14 @@ from contract.captures.values import (
     LookLine,
     Manifest,
     PeopleLine,
+    Selection,
 )
 from contract.people.records import FaceRecord, PersonRecord
 from tests.support.captures import whole_capture
 
 TEXT = (Path(__file__).parents[3] / "docs" / "captures.md").read_text()
 SECTIONS = {
-    "The manifest": (Manifest, FileSeal),
+    "The manifest": (Manifest, FileSeal, Selection),
     "A line of requests.jsonl": (CaptureLine, CapturedRequest, CapturedDecision),
     "A line of people.jsonl": (PeopleLine, PersonRecord, FaceRecord),
     "A line of configs.jsonl": (ConfigLine,),

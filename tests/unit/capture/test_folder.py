@@ -167,3 +167,21 @@ def test_a_folder_that_cannot_be_made_is_told_with_its_name(tmp_path: Path) -> N
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(CaptureError, match=r"file/out cannot be written .*choose another folder"):
         CaptureFolder(tmp_path / "file" / "out").__enter__()
+
+
+def test_a_picture_of_which_a_crash_left_a_part_is_stored_again(tmp_path: Path) -> None:
+    picture = match_request(1).picture
+    with CaptureFolder(tmp_path / "out") as folder:
+        sha256 = folder.keep_picture(picture)
+        file = tmp_path / "out" / "pictures" / f"{sha256}.jpg"
+        file.write_bytes(picture[:10])
+        assert list(folder.keep_pictures([picture, picture])) == [sha256, sha256]
+        assert file.read_bytes() == picture
+
+
+def test_a_complete_capture_that_is_only_opened_stays_complete(tmp_path: Path) -> None:
+    with CaptureFolder(tmp_path / "out") as folder:
+        folder.append([])
+    with suppress(ValueError), CaptureFolder(tmp_path / "out"):
+        raise ValueError
+    assert CaptureReader(tmp_path / "out").manifest.complete

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from capture.reader import CaptureReader
 from capture.replaying.decide import PRESENT_SETTINGS
+from capture.replaying.run import Replay
 from capture.replaying.whatif import WhatIf
+from contract.captures.values import CaptureError
 from contract.errors import Code, Refusal
 from contract.requests import DeviceChange, DevicesRequest, SettingsRequest
 from engine.policy import Policy
@@ -225,11 +228,11 @@ def test_lost_evidence_needs_a_look(site: RecordedSite, tmp_path: Path) -> None:
     site.change_last(embedding=None, candidates=(), embedder=None)
     site.match(photo(1))
     folder = site.capture(tmp_path / "c")
-    rows = replayed(folder)
-    assert (differing(rows), tiers(rows)) == ({}, ["look", "decide"])
     lost, kept = replayed(folder, given=means(None))
     assert "its evidence is gone, so that its picture must be looked at; the networks are not" in (lost.trouble or "")
     assert (kept.tier, kept.differences) == ("decide", ())
+    rows = replayed(folder)
+    assert (differing(rows), tiers(rows)) == ({}, ["look", "decide"])
 
 
 def test_a_look_follows_where_the_request_was_refused_before_its_picture_was_looked_at(
@@ -292,3 +295,43 @@ def test_a_target_is_computed_from_the_curve_and_needs_it(site: RecordedSite, tm
     assert row.now.applied.rule == "model"  # the stand-in embedder has no curve
     (row,) = replayed(folder, WhatIf(target_fpir=0.001), means(None))
     assert "the curve of its embedder is not known" in (row.trouble or "")
+
+
+def test_many_versions_in_one_chunk_are_no_difference(site: RecordedSite, tmp_path: Path) -> None:
+    """Each refusal has people and a policy of its own, which nothing else needs any more."""
+    for number in range(80):
+        site.group("create", f"g{number}")
+        site.policy = Policy(threshold=0.3 + number / 1000)
+        site.match(scene(), group_name=f"g{number}")
+        site.change_last(policy=None)
+        site.match(scene(), group_name=f"g{number + 1}")
+        site.change_last(policy=None)
+    rows = replayed(site.capture(tmp_path / "c"), given=means(None))
+    assert differing(rows) == {}
+    assert outcomes(rows) == ["no_face", "error"] * 80
+
+
+def test_people_that_a_damaged_capture_lacks_are_not_guessed(site: RecordedSite, tmp_path: Path) -> None:
+    site.enrol("a", 1)
+    site.match(photo(1))
+    site.enrol("b", 2)
+    site.match(photo(2))
+    folder = site.capture(tmp_path / "c")
+    people = folder / "people.jsonl"
+    people.write_bytes(b"".join(people.read_bytes().splitlines(keepends=True)[:3]))
+    with pytest.raises(CaptureError, match=r"line 4 of people\.jsonl is missing"):
+        Replay(CaptureReader(folder, check=False), WhatIf(), means())
+    first, second = Replay(CaptureReader(folder, keep_going=True), WhatIf(), means()).rows()
+    assert first.differences == ()
+    assert "the damaged capture has the people up to version 3" in (second.trouble or "")
+
+
+def test_a_line_without_a_decision_is_decided_among_the_people_of_its_time(site: RecordedSite, tmp_path: Path) -> None:
+    site.enrol("a", 1)
+    late = RECEIVED_S + site.people.version
+    site.enrol("b", 2)
+    for time in (late - 1, late + 5):
+        site.match(photo(2), received_time_s=time)
+        site.lines[-1] = structs.replace(site.lines[-1], decision=None, expected_identity_id="b")
+    rows = replayed(site.capture(tmp_path / "c"))
+    assert differing(rows) == {1: [("identity_id", "b", "")]}
