@@ -122,9 +122,9 @@ async def test_what_cannot_run_at_all_is_one_sentence_and_status_2(tmp_path: Pat
             ((folder, "--url", locked.url), "API key"),
             ((folder, "--url", other.url), "check the URL"),
             ((folder, "--url", f"http://127.0.0.1:{unused_port}"), "picturematch serve"),
-            ((tmp_path / "none",), "is not a folder"),
+            ((tmp_path / "none",), "cannot be opened"),
             ((tmp_path,), "is not a capture"),
-            ((broken,), "line 3 of requests.jsonl"),
+            ((broken, "--url", other.url), "line 3 of requests.jsonl"),
         ):
             ended = await run("replay", *arguments)
             assert (ended.status, ended.out) == (2, ""), arguments
