@@ -7,11 +7,10 @@ cosines in full precision.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Never
 
 import numpy as np
 
-from capture.explaining.gallery import PeopleThen
+from capture.explaining.networks import networks_of
 from capture.explaining.values import Then
 from contract.captures.values import CapturedDecision
 from contract.errors import Refused
@@ -22,10 +21,6 @@ from engine.context import Context
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate
 from engine.gallery.scope import ResolvedScope, resolve_scope
-from engine.policy import Policy
-from engine.score import from_percent
-from engine.vision.ports import Embedding, Face, Image, ModelSet
-from models.manifest import FmrPoint
 
 HALF_PRECISION = 2.0**-11 + 2.0**-20
 """By how much half precision can move a cosine: each component of a unit vector is rounded by at most 2^-11 of itself,
@@ -57,37 +52,18 @@ class Probe:
     slack: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Embedded:
-    """An embedder that is not installed: of it, only the threshold of one decision is known."""
-
-    dimension: int
-    threshold: float
-    fmr_curve: tuple[FmrPoint, ...] = ()
-
-    def __call__(self, image: Image, face: Face) -> Embedding:
-        """Raise an error: an embedder that is not installed computes no embedding."""
-        raise RuntimeError("the embedder is not installed")
+def inputs_of(then: Then) -> Inputs | None:
+    """Return the inputs of the decision of then; None: the request, the people or the policy of then are gone."""
+    if then.request is None or then.people is None or then.policy is None:
+        return None
+    models = networks_of(then.decision, then.models, then.policy)
+    return Inputs(then.request, then.people.snapshot(), Context(models, then.policy, then.max_pixels, lambda: 0.0))
 
 
-def can_look(then: Then) -> bool:
-    """Return whether the picture, the people and the policy are there, and the networks that decided are installed."""
-    there = then.people is not None and then.policy is not None and then.models is not None
-    return there and _has_picture(then) and dict(then.models.identities) == then.decision.models  # type: ignore[union-attr]  # `there`
-
-
-def can_decide(then: Then) -> bool:
-    """Return whether the embedding, the people and the policy are there."""
-    there = then.people is not None and then.policy is not None and then.request is not None
-    return there and then.decision.embedding is not None
-
-
-def inputs_of(then: Then, people: PeopleThen, policy: Policy) -> Inputs:
-    """Return the inputs of the decision of then. `then` has a request."""
-    assert then.request is not None, "a decision has a request"
-    models = _models_of(then, policy)
-    context = Context(models, policy, then.max_pixels, lambda: 0.0)
-    return Inputs(then.request, people.snapshot(), context)
+def can_look(then: Then, inputs: Inputs) -> bool:
+    """Return whether the picture is there, and the networks that looked at it are installed."""
+    installed = then.models is not None and dict(then.models.identities) == then.decision.models
+    return installed and bool(inputs.request.picture)
 
 
 def recorded_probe(decision: CapturedDecision) -> Probe | None:
@@ -150,41 +126,3 @@ def _with_recorded(candidate: Candidate, probe: Probe) -> Candidate:
     if abs(candidate.cosine - cosine) > probe.slack or number not in candidate.person.faces:
         return candidate
     return replace(candidate, number=number, cosine=cosine)
-
-
-def _has_picture(then: Then) -> bool:
-    return then.request is not None and bool(then.request.picture)
-
-
-def _models_of(then: Then, policy: Policy) -> ModelSet:
-    """Return the installed networks, with the embedder of then as far as the decision describes it."""
-    embedder = then.decision.models.get("embedder")
-    if then.models is not None and then.models.embedder_identity == embedder:
-        return then.models
-    threshold = _threshold_before_score(then.decision, policy)
-    curve = ()
-    if then.decision.applied is not None and then.decision.applied.rule != "model":
-        # the threshold of then, whichever rate is wanted
-        curve = tuple(FmrPoint(fmr=fmr, threshold=threshold) for fmr in (0.1, 1e-6))
-    known = Embedded(len(then.decision.embedding or b"") // 2, threshold, curve)
-    identities = tuple(then.decision.models.items())
-    if then.models is not None:
-        return replace(then.models, embedder=known, identities=identities)
-    return ModelSet(_not_installed, known, _not_installed, _not_installed, identities)
-
-
-def _threshold_before_score(decision: CapturedDecision, policy: Policy) -> float:
-    """Return the threshold of then without `Policy.accepted_score`, which the decision contains on the percent scale."""
-    cosine = 0.5 if decision.applied is None or decision.applied.cosine is None else decision.applied.cosine
-    if policy.accepted_score is None or decision.applied is None or decision.applied.rule != "accepted_score":
-        return cosine
-    low, high = 0.0, 1.0
-    for _ in range(60):  # the threshold rises with the one that it is computed from
-        middle = (low + high) / 2
-        below = from_percent(policy.accepted_score, middle, policy.score_range) < cosine
-        low, high = (middle, high) if below else (low, middle)
-    return (low + high) / 2
-
-
-def _not_installed(*_: object) -> Never:
-    raise RuntimeError("the network is not installed")
