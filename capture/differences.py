@@ -1,9 +1,13 @@
-"""Compares the answers of a server with the decisions in a capture. Pure."""
+"""Compares the answers of a server, or the decisions of a replay, with the decisions in a capture. Pure."""
 
 from capture.rows import Difference
 from clients.http import ServerAnswer, code_name
 from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Code
+from engine.calls.match import RECOGNISED
+
+_NO_DECISIONS = frozenset({Code.TIMEOUT, Code.OVERLOADED, Code.INTERNAL_ERROR})
+"""The errors that are no decisions about a picture: the deadline passed, the people could not be read, a fault."""
 
 
 def differences(line: CaptureLine, answer: ServerAnswer, score_tolerance: float) -> tuple[Difference, ...] | None:
@@ -17,6 +21,45 @@ def differences(line: CaptureLine, answer: ServerAnswer, score_tolerance: float)
     if line.expected_identity_id is not None:
         return _from_expectation(line.expected_identity_id, answer)
     return None
+
+
+def decision_differences(
+    then: CapturedDecision, now: CapturedDecision, score_tolerance: float
+) -> tuple[Difference, ...]:
+    """Return the differences between two decisions: in outcome, error, retcode, identity, and in a score by more than
+    the tolerance."""
+    found = []
+    if then.outcome != now.outcome:
+        found.append(Difference("outcome", then.outcome, now.outcome))
+    if then.error_code != now.error_code:
+        found.append(Difference("error", _error(then.error_code), _error(now.error_code)))
+    if then.error_code is None and now.error_code is None:
+        if then.retcode != now.retcode:
+            found.append(Difference("retcode", then.retcode, now.retcode))
+        if then.identity_id != now.identity_id:
+            found.append(Difference("identity_id", then.identity_id, now.identity_id))
+        if then.score != now.score and not _close(then.score, now.score, score_tolerance):
+            found.append(Difference("score", then.score, now.score))
+    return tuple(found)
+
+
+def expectation_differences(expected_identity_id: str, now: CapturedDecision) -> tuple[Difference, ...]:
+    """Return the differences of a decision from an expected identity, "" for a stranger."""
+    if now.error_code is not None:
+        return (Difference("error", None, _error(now.error_code)),)
+    # A recognised person who may not pass was recognised nevertheless.
+    recognised = now.identity_id if now.outcome in RECOGNISED else ""
+    same = recognised == expected_identity_id
+    return () if same else (Difference("identity_id", expected_identity_id, recognised),)
+
+
+def is_undecided(then: CapturedDecision) -> bool:
+    """Return whether a recorded decision is none about the picture: it expired, or the server could not work."""
+    return then.outcome == "expired" or then.error_code in _NO_DECISIONS
+
+
+def _close(then: float | None, now: float | None, tolerance: float) -> bool:
+    return then is not None and now is not None and abs(then - now) <= tolerance
 
 
 def _from_decision(then: CapturedDecision, now: ServerAnswer, score_tolerance: float) -> tuple[Difference, ...]:

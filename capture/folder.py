@@ -10,9 +10,11 @@ from typing import Any, Self
 
 from msgspec import structs
 
+from capture.files import MOST_MANIFEST_BYTES, read_file, require_own_folder
 from capture.sealed_file import SealedFile
 from contract.captures.convert import (
     CONFIGS_FILE,
+    LOOKS_FOLDER,
     MANIFEST_FILE,
     PEOPLE_FILE,
     PICTURES_FOLDER,
@@ -24,7 +26,7 @@ from contract.captures.convert import (
     picture_file,
 )
 from contract.captures.values import VERSION, CaptureError, CaptureLine, ConfigLine, Manifest, PeopleLine
-from contract.files import HALF_WRITTEN, cannot_be_written, half_written, sync_folder, try_lock
+from contract.files import HALF_WRITTEN, cannot_be_written, half_written, sync_folder, try_lock, write_whole
 from contract.pictures.digest import picture_digest
 
 
@@ -52,7 +54,7 @@ class CaptureFolder:
 
     def __enter__(self) -> Self:
         with self._writing():
-            if self._folder.is_dir() and not (self._folder / MANIFEST_FILE).exists() and any(self._folder.iterdir()):
+            if self._folder.is_dir() and not (self._folder / MANIFEST_FILE).exists() and self._has_other_files():
                 raise CaptureError(f"{self._folder} is not empty and not a capture; choose an empty folder")
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
@@ -102,16 +104,12 @@ class CaptureFolder:
         return frozenset(self._config_keys)
 
     def describe(self, **fields: Any) -> None:
-        """Change fields of the manifest, durably."""
+        """Change fields of the manifest, durably and atomically."""
         manifest = structs.replace(self._manifest, **fields)
         if self._lock is None:
             raise ValueError("the capture folder is not open")
         with self._writing():
-            # Written in place, because the lock belongs to this file.
-            data = format_manifest(manifest)
-            os.pwrite(self._lock, data, 0)
-            os.ftruncate(self._lock, len(data))
-            os.fsync(self._lock)
+            write_whole(self._folder / MANIFEST_FILE, format_manifest(manifest))
         self._manifest = manifest
 
     def keep_picture(self, picture: bytes) -> str:
@@ -149,6 +147,10 @@ class CaptureFolder:
             self._configs.append(lines)
         self._config_keys.update(line.key for line in lines)
 
+    def _has_other_files(self) -> bool:
+        # A crash may have left the first manifest half-written.
+        return any(not path.match(HALF_WRITTEN) for path in self._folder.iterdir())
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
@@ -157,29 +159,34 @@ class CaptureFolder:
             raise CaptureError(cannot_be_written(self._folder, error)) from error
 
     def _open(self) -> None:
-        self._lock = os.open(self._folder / MANIFEST_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         if not try_lock(self._lock):
             raise CaptureError(f"another process writes to {self._folder}; stop it or choose another folder")
-        data = os.pread(self._lock, 1 << 20, 0)
-        if data:
-            self._manifest = parse_manifest(data)
+        if (self._folder / MANIFEST_FILE).exists():
+            self._manifest = parse_manifest(read_file(self._folder, MANIFEST_FILE, MOST_MANIFEST_BYTES))
             if self._manifest.version != VERSION:
                 raise CaptureError(
                     f"{self._folder} is a capture of format version {self._manifest.version}, which this program can "
                     "read but not continue; record into another folder"
                 )
-        self.describe(complete=False, files={})
+        for name in (PICTURES_FOLDER, LOOKS_FOLDER):
+            require_own_folder(self._folder, name)
         pictures = self._folder / PICTURES_FOLDER
         pictures.mkdir(mode=0o700, exist_ok=True)
-        for half in pictures.glob(HALF_WRITTEN):
+        for half in (*self._folder.glob(HALF_WRITTEN), *pictures.glob(HALF_WRITTEN)):
             half.unlink()
-        self._requests = SealedFile(self._folder / REQUESTS_FILE, CaptureLine)
-        self._people = SealedFile(self._folder / PEOPLE_FILE, PeopleLine)
-        self._configs = SealedFile(self._folder / CONFIGS_FILE, ConfigLine)
+        self._open_files()
+        self.describe(complete=False, files={})
+        sync_folder(self._folder)
+
+    def _open_files(self) -> None:
+        seals = self._manifest.files if self._manifest.complete else {}
+        self._requests = SealedFile(self._folder / REQUESTS_FILE, CaptureLine, seals.get(REQUESTS_FILE))
+        self._people = SealedFile(self._folder / PEOPLE_FILE, PeopleLine, seals.get(PEOPLE_FILE))
+        self._configs = SealedFile(self._folder / CONFIGS_FILE, ConfigLine, seals.get(CONFIGS_FILE))
         self._last = last_lines(self._requests.lines())
         self._last_people_offset = next((line.offset for _, line in deque(self._people.lines(), maxlen=1)), None)
         self._config_keys = {line.key for _, line in self._configs.lines()}
-        sync_folder(self._folder)
 
     def _close(self) -> None:
         for file in (self._requests, self._people, self._configs):

@@ -1,58 +1,120 @@
-"""Reads a capture (contract.captures) from its folder."""
+"""Reads a capture (contract.captures) from its folder, and finds damage."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+from capture.files import MOST_MANIFEST_BYTES, is_regular_file, open_file, read_file, require_own_folder
+from clients.picture_file import MAX_PICTURE_BYTES
 from contract.captures.convert import (
     CONFIGS_FILE,
+    LOOKS_FOLDER,
     MANIFEST_FILE,
     PEOPLE_FILE,
+    PICTURES_FOLDER,
     REQUESTS_FILE,
+    looks_file,
     parse_manifest,
     picture_file,
 )
-from contract.captures.sealed import M, SealedReader
-from contract.captures.values import CaptureError, CaptureLine, ConfigLine, PeopleLine
+from contract.captures.sealed import M, SealedReader, lines_of
+from contract.captures.values import CaptureError, CaptureLine, ConfigLine, FileSeal, LookLine, PeopleLine
 from contract.pictures.digest import picture_digest
+
+T = TypeVar("T")
+
+MOST_DAMAGE = 100
+"""The most sentences about damage that a reader keeps."""
 
 
 class CaptureReader:
-    """A capture that is whole: every line and every picture is there. Synchronous.
+    """A capture in a folder. Synchronous.
+
+    By default the constructor reads every line and finds the file of every picture, so that no damage of a line or
+    missing picture is found later; only the contents of a picture are first checked when the picture is read. With
+    `keep_going` the constructor reads the manifest alone: iterators end at the first damage of their file instead of
+    raising an error, and `damage` then describes it. With `check` False the constructor reads the manifest alone, and
+    iterators raise errors.
+
+    Attributes:
+        manifest: the manifest.
+        count: the number of requests; None where it is not known before all are read.
+        people_until: the gallery version up to which `people` has yielded whole people; None: there is no such limit.
 
     Raises:
-        CaptureError: the constructor found that the capture is not whole; the message names the fault and the line.
+        CaptureError: the capture is damaged or not complete; the message names the file, the line and the fault. With
+            `keep_going`: the folder is no capture, or the manifest is damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.count = 0
+    def __init__(self, folder: Path, *, keep_going: bool = False, check: bool = True) -> None:
+        self._folder, self._keep_going = folder, keep_going
+        self._damage: dict[str, None] = {}
+        self._pictures = f"{folder / PICTURES_FOLDER}/"
+        self.people_until: int | None = None
+        self.count: int | None = None
         if not folder.is_dir():
             raise CaptureError(f"{folder} is not a folder")
-        try:
-            self.manifest = parse_manifest((folder / MANIFEST_FILE).read_bytes())
-        except FileNotFoundError as error:
-            raise CaptureError(f"{folder} is not a capture: it has no {MANIFEST_FILE}") from error
-        for number, line in self.lines():
-            self.count += 1
-            for sha256 in (line.request.picture, line.request.ir_picture):
-                if sha256 is not None and not (folder / picture_file(sha256)).is_file():
-                    raise CaptureError(f"line {number} of {REQUESTS_FILE}: {picture_file(sha256)} is missing")
+        if not (folder / MANIFEST_FILE).exists():
+            raise CaptureError(f"{folder} is not a capture: it has no {MANIFEST_FILE}")
+        self.manifest = parse_manifest(read_file(folder, MANIFEST_FILE, MOST_MANIFEST_BYTES))
+        for name in (PICTURES_FOLDER, LOOKS_FOLDER):
+            require_own_folder(folder, name)
+        if self._is_sealed and not self.manifest.complete:
+            self._report(
+                CaptureError(
+                    f"{folder} is not complete: its recording did not end; continue it with picturematch record --out "
+                    f"{folder}, or read it with --keep-going"
+                )
+            )
+        if keep_going or not check:
+            seal = self.manifest.files.get(REQUESTS_FILE)
+            self.count = None if seal is None else seal.lines
+        else:
+            self._check()
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What was found wrong so far, with `keep_going`: a sentence for each, at most `MOST_DAMAGE`."""
+        return tuple(self._damage)
 
     def lines(self) -> Generator[tuple[int, CaptureLine]]:
         """Yield the requests in order, with their numbers, counted from 1.
 
         Raises:
-            CaptureError: a line cannot be read, or lines are missing.
+            CaptureError: a line cannot be read, or lines are missing; not with `keep_going`.
         """
-        return self._read(REQUESTS_FILE, CaptureLine)
+        for number, line in self._up_to_damage(self._values(REQUESTS_FILE, CaptureLine)):
+            if self._keep_going:
+                self._require_pictures(number, line)
+            yield number, line
+
+    def raw_lines(self) -> Iterator[bytes]:
+        """Yield the lines of the requests as bytes, without any check (capture.replaying.chunks checks them).
+
+        Raises:
+            CaptureError: the file cannot be opened.
+        """
+        with open_file(self._folder, REQUESTS_FILE) as file:
+            yield from lines_of(file)
 
     def people(self) -> Generator[tuple[int, PeopleLine]]:
         """Yield the records of the people topic; Raises as `lines`."""
-        return self._read(PEOPLE_FILE, PeopleLine)
+        return self._up_to_damage(self._people())
 
     def configs(self) -> Generator[tuple[int, ConfigLine]]:
         """Yield the policies and model sets; Raises as `lines`."""
-        return self._read(CONFIGS_FILE, ConfigLine)
+        return self._up_to_damage(self._values(CONFIGS_FILE, ConfigLine))
+
+    def looks(self, model_set: str) -> Generator[tuple[int, LookLine]]:
+        """Yield what earlier replays have computed with that model set: nothing where none has.
+
+        A half-written last line, which a crash left, is ignored. Raises as `lines`; a message says to delete the file.
+        """
+        return self._up_to_damage(self._looks(looks_file(model_set)))
+
+    def has_picture(self, sha256: str) -> bool:
+        """Return whether the capture has a file of the picture with that sha256 (hex)."""
+        return is_regular_file(f"{self._pictures}{sha256}.jpg")
 
     def picture(self, sha256: str) -> bytes:
         """Return the bytes of the picture with that sha256 (hex).
@@ -60,25 +122,90 @@ class CaptureReader:
         Raises:
             CaptureError: the picture's file cannot be read, or contains another picture.
         """
+        name = picture_file(sha256)
         try:
-            data = (self._folder / picture_file(sha256)).read_bytes()
-        except OSError as error:
-            raise CaptureError(f"{picture_file(sha256)} cannot be read: {error.strerror}") from error
-        if picture_digest(data) != sha256:
-            raise CaptureError(f"{picture_file(sha256)} is damaged: its sha256 is not its name")
+            data = read_file(self._folder, name, MAX_PICTURE_BYTES)
+            if picture_digest(data) != sha256:
+                raise CaptureError(f"{name} is damaged: its sha256 is not its name")
+        except CaptureError as error:
+            self._note(error)
+            raise
         return data
 
-    def _read(self, name: str, kind: type[M]) -> Generator[tuple[int, M]]:
-        reader = SealedReader(name, kind, sealed=self.manifest.version > 1)
+    @property
+    def _is_sealed(self) -> bool:
+        return self.manifest.version > 1
+
+    def _check(self) -> None:
+        self.count = 0
+        for number, line in self.lines():
+            self.count += 1
+            self._require_pictures(number, line)
+        for values in (self.people(), self.configs()):
+            for _ in values:
+                pass
+
+    def _require_pictures(self, number: int, line: CaptureLine) -> None:
+        for sha256 in (line.request.picture, line.request.ir_picture):
+            if sha256 is not None and not self.has_picture(sha256):
+                what = "missing or not a regular file"
+                self._report(CaptureError(f"line {number} of {REQUESTS_FILE}: {picture_file(sha256)} is {what}"))
+
+    def _people(self) -> Iterator[tuple[int, PeopleLine]]:
+        until = 0
         try:
-            with (self._folder / name).open("rb") as lines:
-                yield from reader.read(lines)
-        except FileNotFoundError as error:
-            if self.manifest.version > 1 or name == REQUESTS_FILE:
-                raise CaptureError(f"{self._folder} has no {name}") from error
+            for number, line in self._values(PEOPLE_FILE, PeopleLine):
+                if line.offset < until:
+                    raise CaptureError(f"line {number} of {PEOPLE_FILE} is damaged: its offset is not the next higher")
+                until = line.offset + 1
+                yield number, line
+        except CaptureError:
+            self.people_until = until
+            raise
+        if self._is_sealed and not self.manifest.complete:
+            self.people_until = until
+
+    def _looks(self, name: str) -> Iterator[tuple[int, LookLine]]:
+        if not (self._folder / name).exists():
             return
+        try:
+            with open_file(self._folder, name) as file:
+                written = (line for line in lines_of(file) if line.endswith(b"\n"))
+                yield from SealedReader(name, LookLine).read(written)
+        except (CaptureError, OSError) as error:
+            raise CaptureError(f"{error}; delete the file, and a replay computes what it contained again") from error
+
+    def _values(self, name: str, kind: type[M]) -> Iterator[tuple[int, M]]:
+        if not self._is_sealed and name != REQUESTS_FILE:
+            return
+        reader = SealedReader(name, kind, sealed=self._is_sealed, expected=self._seal_of(name))
+        with open_file(self._folder, name) as file:
+            try:
+                yield from reader.read(lines_of(file))
+            except OSError as error:
+                raise CaptureError(f"{name} cannot be read: {error.strerror}") from error
+        reader.require_end()
+
+    def _seal_of(self, name: str) -> FileSeal | None:
+        if not self.manifest.complete:
+            return None
         seal = self.manifest.files.get(name)
-        if self.manifest.complete and seal is not None and seal != reader.seal:
-            raise CaptureError(
-                f"{name} is damaged: it has {reader.seal.lines} lines, and {MANIFEST_FILE} names {seal.lines}"
-            )
+        if seal is None and self._is_sealed:
+            raise CaptureError(f"{MANIFEST_FILE} is damaged: it has no seal of {name}")
+        return seal
+
+    def _up_to_damage(self, values: Iterator[T]) -> Generator[T]:
+        try:
+            yield from values
+        except CaptureError as error:
+            self._report(error)
+
+    def _report(self, error: CaptureError) -> None:
+        """Raise the error, or with `keep_going` note it."""
+        if not self._keep_going:
+            raise error
+        self._note(error)
+
+    def _note(self, error: CaptureError) -> None:
+        if len(self._damage) < MOST_DAMAGE:
+            self._damage[str(error)] = None

@@ -1,11 +1,13 @@
 """Converts values of a capture: from the log, to the call of a device, and to and from the bytes of files."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import structs
 
+from contract.captures.sealed import checksum_in, checksum_of, sealed
 from contract.captures.values import (
     FORMAT,
     OLDEST_VERSION,
@@ -27,6 +29,11 @@ PEOPLE_FILE = "people.jsonl"
 CONFIGS_FILE = "configs.jsonl"
 PICTURES_FOLDER = "pictures"
 LOOKS_FOLDER = "looks"
+LINE_FILES = (CONFIGS_FILE, PEOPLE_FILE, REQUESTS_FILE)
+"""The files of lines whose seals the manifest contains."""
+
+_MODEL_SET = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_FILE_IN_FOLDER = re.compile(rf"{PICTURES_FOLDER}/[0-9a-f]{{64}}\.jpg|{LOOKS_FOLDER}/{_MODEL_SET.pattern}\.jsonl")
 
 _SENT_FIELDS = tuple(
     name for name in CapturedRequest.__struct_fields__ if name not in ("picture", "ir_picture", "compare_time")
@@ -34,7 +41,6 @@ _SENT_FIELDS = tuple(
 """The fields that a captured request and a MatchRequest share."""
 _NOT_POSTED = ("picture", "ir_picture", "compare_time_raw", "by_permission")
 
-_encoder = msgspec.json.Encoder()
 _manifest_decoder = msgspec.json.Decoder(Manifest)
 
 
@@ -44,8 +50,19 @@ def picture_file(sha256: str) -> str:
 
 
 def looks_file(model_set: str) -> str:
-    """Return the path of the file of a model set's looks, relative to the capture's folder."""
+    """Return the path of the file of a model set's looks, relative to the capture's folder.
+
+    Raises:
+        CaptureError: the text is not the id of a model set.
+    """
+    if not _MODEL_SET.fullmatch(model_set):
+        raise CaptureError(f"{model_set!r} is not the id of a model set")
     return f"{LOOKS_FOLDER}/{model_set}.jsonl"
+
+
+def is_capture_file(name: str) -> bool:
+    """Return whether a path, relative to the capture's folder, is that of a file which a capture may have."""
+    return name in LINE_FILES or name == MANIFEST_FILE or _FILE_IN_FOLDER.fullmatch(name) is not None
 
 
 def line_of(request: MatchRequest, place: RequestPlace, decision: CapturedDecision | None) -> CaptureLine:
@@ -126,8 +143,8 @@ def body_fields(request: CapturedRequest) -> dict[str, Any]:
 
 
 def format_manifest(manifest: Manifest) -> bytes:
-    """Return the bytes of capture.json."""
-    return _encoder.encode(manifest) + b"\n"
+    """Return the bytes of capture.json: one sealed line."""
+    return sealed(manifest, 0)[0]
 
 
 def new_manifest(**fields: Any) -> Manifest:
@@ -139,8 +156,11 @@ def parse_manifest(data: bytes) -> Manifest:
     """Return the manifest in the bytes of a capture.json, of a format version that this program reads.
 
     Raises:
-        CaptureError: the bytes are no manifest of a capture, or name another format version.
+        CaptureError: the bytes are no manifest of a capture, are damaged, or name another format version.
     """
+    sum_in_it = checksum_in(data)
+    if sum_in_it is not None and sum_in_it != checksum_of(data, 0):
+        raise CaptureError(f"line 1 of {MANIFEST_FILE} is damaged: its checksum is not that of its contents")
     try:
         manifest = _manifest_decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -152,6 +172,8 @@ def parse_manifest(data: bytes) -> Manifest:
             f"the capture has format version {manifest.version} and this program reads the versions "
             f"{OLDEST_VERSION} to {VERSION}; use the release that recorded the capture"
         )
+    if manifest.version > 1 and sum_in_it is None:
+        raise CaptureError(f"line 1 of {MANIFEST_FILE} is damaged: it does not end with a checksum")
     return manifest
 
 

@@ -7,7 +7,8 @@ is noticed; the seal of the last line in the manifest shows whether lines at the
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from functools import partial
+from typing import BinaryIO, Generic, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -16,6 +17,12 @@ from contract.captures.values import CaptureError, FileSeal
 from contract.terms import Message
 
 M = TypeVar("M", bound=Message)
+
+NO_LINES = FileSeal(lines=0, sum="00000000")
+"""The seal of an empty file."""
+
+LONGEST_LINE = 16 * 1024 * 1024
+"""The most bytes of a line that are read."""
 
 _SUM = re.compile(rb',"sum":"([0-9a-f]{8})"\}\n\Z')
 _SUM_BYTES = len(b',"sum":"00000000"}\n')
@@ -27,7 +34,7 @@ def sealed(line: Message, before: int) -> tuple[bytes, int]:
     """Return a value as a sealed line, including the newline, and its checksum. `before`: that of the line before."""
     body = _encoder.encode(line)
     checksum = crc32(body, before)
-    return body[:-1] + f',"sum":"{checksum:08x}"}}\n'.encode(), checksum
+    return body[:-1] + _member(checksum), checksum
 
 
 def checksum_in(line: bytes) -> int | None:
@@ -36,15 +43,35 @@ def checksum_in(line: bytes) -> int | None:
     return None if found is None else int(found.group(1), 16)
 
 
+def checksum_of(line: bytes, before: int) -> int:
+    """Return the checksum that a sealed line must contain, by its other bytes and the checksum of the line before."""
+    return crc32(b"}", crc32(memoryview(line)[:-_SUM_BYTES], before))
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of an open file; of a line that is too long only the first `LONGEST_LINE` + 1 bytes are read."""
+    return iter(partial(file.readline, LONGEST_LINE + 1), b"")
+
+
 class SealedReader(Generic[M]):
     """Reads the lines of a file, in order, and checks each; `seal` is that of the lines read so far.
 
-    `file_name` is for messages. `sealed` False: the file is of a format version without checksums.
+    `file_name` is for messages. `sealed` False: the file is of a format version without checksums. `expected`: the seal
+    of the whole file, where that is known. `after`: the seal of the lines before the first one that is read.
     """
 
-    def __init__(self, file_name: str, kind: type[M], *, sealed: bool = True) -> None:
+    def __init__(
+        self,
+        file_name: str,
+        kind: type[M],
+        *,
+        sealed: bool = True,
+        expected: FileSeal | None = None,
+        after: FileSeal = NO_LINES,
+    ) -> None:
         self._name, self._decoder, self._sealed = file_name, msgspec.json.Decoder(kind), sealed
-        self._number, self._checksum = 0, 0
+        self._expected = expected
+        self._number, self._checksum = after.lines, int(after.sum, 16)
 
     @property
     def seal(self) -> FileSeal:
@@ -57,34 +84,70 @@ class SealedReader(Generic[M]):
         return self._checksum
 
     def read(self, lines: Iterable[bytes]) -> Iterator[tuple[int, M]]:
-        """Yield the values of further lines, each with its number, counted from 1; empty lines are skipped.
+        """Yield the values of further lines, each with its number, counted from 1.
+
+        In a file without checksums, empty lines are skipped.
 
         Raises:
-            CaptureError: a line is cut, was changed, or is out of place; the message names the line and the reason.
+            CaptureError: a line is cut, was changed, is out of place or is too long; the message names the line and the
+                reason.
         """
+        decode = self._decoder.decode
         for data in lines:
             if self._sealed:
                 self._check(data)
+            elif len(data) > LONGEST_LINE:
+                raise self._too_long()
             self._number += 1
             if not data.strip():
                 continue
             try:
-                value = self._decoder.decode(data)
+                value = decode(data)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise CaptureError(f"line {self._number} of {self._name} cannot be read: {error}") from error
             yield self._number, value
 
+    def require_end(self) -> None:
+        """Check that the lines that were read are all lines of the file.
+
+        Raises:
+            CaptureError: the whole file has another seal than the lines that were read.
+        """
+        if self._expected is None or self._expected == self.seal:
+            return
+        if self._number < self._expected.lines:
+            raise CaptureError(
+                f"line {self._number + 1} of {self._name} is missing: the file ends after {self._number} of "
+                f"{self._expected.lines} lines"
+            )
+        raise CaptureError(
+            f"line {self._number} of {self._name} is damaged: by the manifest the file has {self._expected.lines} "
+            f"lines, and the last one the checksum {self._expected.sum}"
+        )
+
     def _check(self, data: bytes) -> None:
+        checksum = checksum_of(data, self._checksum)
+        if not data.endswith(_member(checksum)) or len(data) > LONGEST_LINE:
+            raise self._damage(data, checksum)
+        self._checksum = checksum
+
+    def _damage(self, data: bytes, checksum: int) -> CaptureError:
+        if len(data) > LONGEST_LINE:
+            return self._too_long()
         number = self._number + 1
         if not data.endswith(b"\n"):
-            raise CaptureError(f"line {number} of {self._name} is cut: the file ends in the middle of the line")
+            return CaptureError(f"line {number} of {self._name} is cut: the file ends in the middle of the line")
         expected = checksum_in(data)
         if expected is None:
-            raise CaptureError(f"line {number} of {self._name} is damaged: it does not end with a checksum")
-        body = data[:-_SUM_BYTES] + b"}"
-        self._checksum = crc32(body, self._checksum)
-        if self._checksum != expected:
-            raise CaptureError(
-                f"line {number} of {self._name} is damaged: its checksum is {expected:08x}, and its contents and the "
-                f"lines before it give {self._checksum:08x}"
-            )
+            return CaptureError(f"line {number} of {self._name} is damaged: it does not end with a checksum")
+        return CaptureError(
+            f"line {number} of {self._name} is damaged: its checksum is {expected:08x}, and its contents and the "
+            f"lines before it give {checksum:08x}"
+        )
+
+    def _too_long(self) -> CaptureError:
+        return CaptureError(f"line {self._number + 1} of {self._name} is longer than {LONGEST_LINE} bytes")
+
+
+def _member(checksum: int) -> bytes:
+    return b',"sum":"%08x"}\n' % checksum

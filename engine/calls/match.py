@@ -1,7 +1,6 @@
 """PictureMatch: who is the person in a picture? The largest face of the picture is compared with the gallery."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -75,7 +74,7 @@ class MatchDecision:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class Shown:
     """The part of a decision that is the same in the answer and in the event."""
 
     retcode: Literal["0", "1"]
@@ -119,16 +118,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
 
     def refuse(self, request: MatchRequest, refusal: Refusal, snapshot: Snapshot, context: Context) -> MatchDecision:
         """Return the decision that answers a request with that refusal."""
-        scope, named = (
-            Scope(),
-            EventScope(
-                group_name=request.group_name or ("" if request.by_permission else DEFAULT_GROUP),
-                permission_name=request.permission_name,
-            ),
-        )
-        with suppress(Refused):
-            resolved = resolve_scope(request, snapshot.site, context.policy)
-            scope, named = resolved.scope, _scope_of(resolved)
+        scope, named = scope_of_refusal(request, snapshot.site, context.policy)
         threshold = search_threshold(context.policy, context.models.embedder, snapshot.gallery.count(scope))
         return MatchDecision(outcome_of(refusal), threshold, named, refusal=refusal)
 
@@ -158,7 +148,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         self, request: MatchRequest, decision: MatchDecision, context: Context, photo: bytes | None
     ) -> MatchAnswer:
         """Return the answer to a request that succeeded."""
-        shown = _shown(request, decision, context.policy)
+        shown = shown_in(request, decision, context.policy)
         return MatchAnswer(
             retcode=shown.retcode,
             identity_id=shown.identity_id,
@@ -175,7 +165,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
     def event(self, request: MatchRequest, decision: MatchDecision, context: Context, at: Circumstances) -> Event:
         """Return the event that records the decision."""
         policy, found = context.policy, decision.findings
-        shown = None if decision.refusal is not None else _shown(request, decision, policy)
+        shown = None if decision.refusal is not None else shown_in(request, decision, policy)
         candidate = _shown_candidate(request, decision, policy)
         return structs.replace(
             at.event(self.kind, request, decision.outcome, decision.refusal),
@@ -240,15 +230,37 @@ def conclude(
     context: Context,
 ) -> MatchDecision:
     """Return the decision that follows from the nearest people of the scope; a replay calls this without a look."""
-    policy = context.policy
-    threshold = search_threshold(policy, context.models.embedder, snapshot.gallery.count(resolved.scope))
+    threshold = search_threshold(context.policy, context.models.embedder, snapshot.gallery.count(resolved.scope))
+    return conclude_under(threshold, request, resolved, candidates, snapshot.site, context.policy)
+
+
+def conclude_under(
+    threshold: AppliedThreshold,
+    request: MatchRequest,
+    resolved: ResolvedScope,
+    candidates: Sequence[Candidate],
+    site: Site,
+    policy: Policy,
+) -> MatchDecision:
+    """Return the decision that follows from the nearest people of the scope and a threshold; no network is needed."""
     if not candidates:
-        return MatchDecision(outcome_of(NOBODY_IN_SCOPE), threshold, _scope_of(resolved), refusal=NOBODY_IN_SCOPE)
-    outcome = _outcome(request, candidates[0], threshold.cosine, resolved.scope, snapshot.site, policy)
-    return MatchDecision(outcome, threshold, _scope_of(resolved), candidates)
+        return MatchDecision(outcome_of(NOBODY_IN_SCOPE), threshold, scope_names(resolved), refusal=NOBODY_IN_SCOPE)
+    outcome = _outcome(request, candidates[0], threshold.cosine, resolved.scope, site, policy)
+    return MatchDecision(outcome, threshold, scope_names(resolved), candidates)
 
 
-def _scope_of(resolved: ResolvedScope) -> EventScope:
+def scope_of_refusal(request: MatchRequest, site: Site, policy: Policy) -> tuple[Scope, EventScope]:
+    """Return the scope from which the threshold of a refused request is computed, and the names of its scope."""
+    try:
+        resolved = resolve_scope(request, site, policy)
+    except Refused:
+        group_name = request.group_name or ("" if request.by_permission else DEFAULT_GROUP)
+        return Scope(), EventScope(group_name=group_name, permission_name=request.permission_name)
+    return resolved.scope, scope_names(resolved)
+
+
+def scope_names(resolved: ResolvedScope) -> EventScope:
+    """Return the names of a scope as events contain them."""
     return EventScope(group_name=resolved.group_name, permission_name=resolved.permission_name)
 
 
@@ -268,10 +280,11 @@ def _shown_candidate(request: MatchRequest, decision: MatchDecision, policy: Pol
     return None
 
 
-def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _Shown:
+def shown_in(request: MatchRequest, decision: MatchDecision, policy: Policy) -> Shown:
+    """Return what the answer and the event show of a decision that is no refusal."""
     shown = _shown_candidate(request, decision, policy)
     cosine, threshold = decision.candidate.cosine if decision.candidate else 0.0, decision.threshold
-    return _Shown(
+    return Shown(
         retcode="1" if decision.outcome == "matched" else "0",
         identity_id=shown.person.identity_id if shown else "",
         name=shown.person.name if shown else STRANGER,

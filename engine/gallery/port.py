@@ -6,7 +6,7 @@ from typing import Protocol
 
 from contract.people.records import PersonRecord
 from contract.terms import DEFAULT_GROUP
-from contract.vectors import Vector
+from contract.vectors import Vector, Vectors
 
 FaceId = tuple[str, int]
 """The identity_id of a person and the number of one of the person's faces."""
@@ -61,6 +61,15 @@ class Gallery(Protocol):
 
     def best(self, probe: Vector, scope: Scope, most: int = 1) -> Sequence[Candidate]:
         """Return the `most` people nearest to a unit vector, each once; fewer where the scope has fewer people."""
+        ...
+
+    def best_of_each(
+        self, probes: Vectors, scope: Scope, most: int = 1, down_to: Sequence[float] | None = None
+    ) -> Sequence[Sequence[Candidate]]:
+        """Return, for each probe, what `best` returns, and with `down_to` everybody whom `above` returns as well.
+
+        `down_to`: one cosine for each probe. Many probes at once take much less time than one after the other.
+        """
         ...
 
     def above(self, probe: Vector, scope: Scope, cosine: float) -> Sequence[Candidate]:

@@ -49,17 +49,57 @@ def test_a_capture_is_continued_after_its_last_request(tmp_path: Path) -> None:
     assert CaptureReader(tmp_path).count == 2
 
 
-def test_what_a_crash_left_half_is_removed(tmp_path: Path) -> None:
-    with CaptureFolder(tmp_path) as folder:
+class Crash(Exception):
+    """The writer of a capture ended in the middle of its work."""
+
+
+def crash_after_two_requests(out: Path) -> None:
+    with pytest.raises(Crash), CaptureFolder(out) as folder:
         keep(folder, match_request(1), 4)
         keep(folder, match_request(2), 5)
+        raise Crash
+
+
+def test_what_a_crash_left_half_is_removed(tmp_path: Path) -> None:
+    crash_after_two_requests(tmp_path)
     requests = tmp_path / "requests.jsonl"
     requests.write_bytes(requests.read_bytes()[:-20])
     (tmp_path / "pictures" / "abc.half").write_bytes(b"half")
+    (tmp_path / "capture.json.half").write_bytes(b"half")
     with CaptureFolder(tmp_path) as folder:
         assert offsets(folder) == {0: 4}
     assert CaptureReader(tmp_path).count == 1
     assert not list(tmp_path.rglob("*.half"))
+
+
+def test_half_of_a_line_that_is_longer_than_a_block_is_removed(tmp_path: Path) -> None:
+    crash_after_two_requests(tmp_path)
+    with (tmp_path / "requests.jsonl").open("ab") as requests:
+        requests.write(b"x" * 200_000)
+    with CaptureFolder(tmp_path) as folder:
+        assert offsets(folder) == {0: 5}
+    assert CaptureReader(tmp_path).count == 2
+
+
+def test_a_crash_before_the_first_manifest_leaves_a_folder_that_can_be_used(tmp_path: Path) -> None:
+    (tmp_path / "capture.json.half").write_bytes(b"{")
+    with CaptureFolder(tmp_path) as folder:
+        keep(folder, match_request(1), 4)
+    assert CaptureReader(tmp_path).count == 1
+    assert not list(tmp_path.rglob("*.half"))
+
+
+@pytest.mark.parametrize("kept", [0, 40, -40], ids=["all lines are missing", "a line is cut", "the last line is cut"])
+def test_a_capture_that_was_whole_and_lost_lines_is_not_continued(tmp_path: Path, kept: int) -> None:
+    with CaptureFolder(tmp_path) as folder:
+        keep(folder, match_request(1), 4)
+        keep(folder, match_request(2), 5)
+    requests = tmp_path / "requests.jsonl"
+    requests.write_bytes(requests.read_bytes()[:kept])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(CaptureError, match=r"line \d of requests\.jsonl is (missing|cut)"), CaptureFolder(tmp_path):
+        pass
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:

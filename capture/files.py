@@ -1,0 +1,66 @@
+"""Opens the files of a capture that somebody else may have made: regular files only, and no symbolic links."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from contract.captures.values import CaptureError
+
+MOST_MANIFEST_BYTES = 1024 * 1024
+
+
+def open_file(folder: Path, name: str) -> BinaryIO:
+    """Open a file of a capture for reading. `name`: its path relative to the capture's folder, for messages too.
+
+    Raises:
+        CaptureError: the file is missing, cannot be opened, or is a link, FIFO, folder or device.
+    """
+    try:
+        # Without O_NONBLOCK, opening a FIFO would wait for a writer.
+        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise CaptureError(f"{folder} has no {name}") from error
+    except OSError as error:
+        reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise CaptureError(f"{name} cannot be opened: {reason}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CaptureError(f"{name} is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_file(folder: Path, name: str, most_bytes: int) -> bytes:
+    """Return the contents of a file of a capture.
+
+    Raises:
+        CaptureError: as `open_file`; the file cannot be read, or has more than `most_bytes` bytes.
+    """
+    with open_file(folder, name) as file:
+        try:
+            data = file.read(most_bytes + 1)
+        except OSError as error:
+            raise CaptureError(f"{name} cannot be read: {error.strerror}") from error
+    if len(data) > most_bytes:
+        raise CaptureError(f"{name} has more than {most_bytes} bytes")
+    return data
+
+
+def is_regular_file(path: str) -> bool:
+    """Return whether a regular file has that path; the last part of the path may not be a link."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def require_own_folder(folder: Path, name: str) -> None:
+    """Check that the folder `name` inside a capture's folder is absent or a folder, and not a link to one.
+
+    Raises:
+        CaptureError: it is something else.
+    """
+    path = folder / name
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise CaptureError(f"{name} is not a folder inside {folder}")

@@ -1,0 +1,201 @@
+"""Decides lines of a capture again from their recorded embeddings and refusals; no picture and no network is needed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from msgspec import structs
+
+from capture.differences import decision_differences, is_undecided
+from capture.replaying.candidates import contradiction
+from capture.replaying.captured import concluded, refused
+from capture.replaying.embedder import EmbedderFacts
+from capture.replaying.galleries import Galleries
+from capture.replaying.given import Given
+from capture.replaying.plan import Case, Keep, Look, Search, plan
+from capture.replaying.policies import Policies
+from capture.replaying.searches import find_all
+from capture.replaying.thresholds import threshold_now
+from capture.rows import Row
+from contract.captures.convert import request_of
+from contract.captures.values import CapturedDecision, CaptureLine
+from contract.errors import Refusal
+from engine.calls.match import conclude_under, scope_names, scope_of_refusal
+from engine.calls.reporting import outcome_of
+from engine.gallery.port import Candidate, Scope
+from engine.gallery.scope import ResolvedScope
+from engine.threshold import AppliedThreshold
+
+PRESENT_SETTINGS = "the capture does not have the policy of this decision, so the present settings were used"
+
+
+@dataclass(frozen=True, slots=True)
+class LookNeeded:
+    """A line that can be decided only by a look at its picture, and the reason."""
+
+    number: int
+    line: CaptureLine
+    reason: str
+
+
+Result = Row | LookNeeded
+
+
+class Decider:
+    """Decides lines again. Only one thread may use it; any number of processes may have one each."""
+
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._policies = Policies(given.policies, given.present, given.pinned, given.what_if)
+        self._galleries = Galleries(given.choice, given.installed)
+
+    def decide(self, lines: Sequence[tuple[int, CaptureLine]]) -> Sequence[Result]:
+        """Return the result of every line, in the order of the lines; lines in results have no embedding."""
+        # Two processors interleave the versions of their decisions; the people are folded forwards.
+        by_version = sorted(lines, key=lambda numbered: (self._galleries.version_of(numbered[1]), numbered[0]))
+        chunk = _Chunk(self._given)
+        taken = [chunk.take(self._begin(number, line)) for number, line in by_version]
+        results = [result for result in taken if result is not None]
+        return sorted([*results, *chunk.search()], key=lambda result: result.number)
+
+    def _begin(self, number: int, recorded: CaptureLine) -> Case | Result:
+        # Results have no embedding, which is the largest part of a line and needed no more.
+        line, then, choice = without_embedding(recorded), recorded.decision, self._galleries.choice
+        if then is None:
+            return LookNeeded(number, line, "the capture has no decision for it")
+        if is_undecided(then):
+            return Row(number, line, expected=line.expected_identity_id)
+        if choice.then is not None and then.gallery_version < choice.then.first:
+            reason = (
+                f"it was decided at gallery version {then.gallery_version}, and the people of the capture are known "
+                f"from version {choice.then.first} on"
+            )
+            return _trouble(number, line, reason)
+        embedder = embedder_of(then)
+        if self._given.added_embedder not in (None, embedder):
+            return LookNeeded(number, line, "the added people were embedded by another network than its face")
+        version = self._galleries.version_of(line)
+        now = self._galleries.now(version, embedder)
+        return Case(
+            number,
+            line,
+            then,
+            request_of(line, b"", None if line.request.ir_picture is None else b""),
+            self._galleries.then(then.gallery_version, embedder),
+            now,
+            self._policies.of(then, now.site),
+            version,
+        )
+
+
+class _Chunk:
+    """The cases that are decided together: searches of the same people and scope are made at once."""
+
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._searches: dict[tuple[int, Scope, int], list[tuple[Case, ResolvedScope]]] = {}
+        self._counts: dict[tuple[int, Scope], int] = {}
+
+    def take(self, begun: Case | Result) -> Result | None:
+        """Return the result of a line; None: it needs a search."""
+        if not isinstance(begun, Case):
+            return begun
+        planned = plan(begun)
+        match planned:
+            case Look():
+                return LookNeeded(begun.number, begun.line, planned.reason)
+            case Refusal():
+                return self._refused(begun, planned)
+            case Keep():
+                return self._kept(begun, planned.resolved)
+            case Search(resolved):
+                # The snapshots stay in memory as long as the cases, so that their ids are unique.
+                key = id(begun.now), resolved.scope, len(begun.then.embedding or b"")
+                self._searches.setdefault(key, []).append((begun, resolved))
+                return None
+
+    def search(self) -> Iterator[Row]:
+        """Make the searches and yield their results."""
+        for (_, scope, _), group in self._searches.items():
+            try:
+                found = find_all([case for case, _ in group], group[0][0].now.gallery, scope)
+            except ValueError:
+                reason = "its recorded embedding has not the length of the enrolled faces"
+                yield from (_trouble(case.number, case.line, reason) for case, _ in group)
+                continue
+            for (case, resolved), candidates in zip(group, found, strict=True):
+                yield self._concluded(case, resolved, candidates)
+
+    def _concluded(self, case: Case, resolved: ResolvedScope, candidates: Sequence[Candidate]) -> Row:
+        threshold = self._threshold(case, resolved.scope)
+        if threshold is None:
+            reason = "its threshold must be computed anew, and the curve of its embedder is not known; use --threshold"
+            return _trouble(case.number, case.line, reason)
+        site, policy = case.now.site, case.policies.policy
+        decision = conclude_under(threshold, case.request, resolved, candidates, site, policy)
+        alarm = self._alarm(case, resolved.scope, candidates) if case.same_people else None
+        return self._row(case, concluded(case, decision), alarm)
+
+    def _alarm(self, case: Case, scope: Scope, candidates: Sequence[Candidate]) -> str | None:
+        """Return in a sentence why the people of then cannot have given the recorded decision; None: they can have."""
+        faces = None if case.then.applied is None else case.then.applied.faces
+        if faces is not None and faces != self._faces(case, scope):
+            return (
+                f"the evidence contradicts the people of then: {faces} faces were compared, and the scope has "
+                f"{self._faces(case, scope)}"
+            )
+        return contradiction(case.then.candidates, candidates)
+
+    def _refused(self, case: Case, refusal: Refusal) -> Row:
+        scope, names = scope_of_refusal(case.request, case.now.site, case.policies.policy)
+        threshold = self._threshold(case, scope)
+        return self._row(case, refused(case, outcome_of(refusal), int(refusal.code), names, threshold))
+
+    def _kept(self, case: Case, resolved: ResolvedScope) -> Row:
+        then, threshold = case.then, self._threshold(case, resolved.scope)
+        return self._row(case, refused(case, then.outcome, then.error_code, scope_names(resolved), threshold))
+
+    def _threshold(self, case: Case, scope: Scope) -> AppliedThreshold | None:
+        """Return the threshold of a search in that scope; None where it cannot be computed."""
+        faces, policies = self._faces(case, scope), case.policies
+        return threshold_now(case.then, policies.before, policies.policy, faces, self._embedder(case))
+
+    def _faces(self, case: Case, scope: Scope) -> int:
+        """Return the number of faces in a scope."""
+        key = id(case.now), scope
+        if key not in self._counts:
+            self._counts[key] = case.now.gallery.count(scope)
+        return self._counts[key]
+
+    def _embedder(self, case: Case) -> EmbedderFacts | None:
+        """Return the facts about the embedder of the line; None where they are not known."""
+        installed = self._given.installed
+        return installed if installed is not None and installed.identity == embedder_of(case.then) else None
+
+    def _row(self, case: Case, now: CapturedDecision, alarm: str | None = None) -> Row:
+        return Row(
+            case.number,
+            case.line,
+            "decide",
+            now,
+            None if alarm else decision_differences(case.then, now, self._given.score_tolerance),
+            alarm,
+            case.line.expected_identity_id,
+            remark=None if case.policies.recorded else PRESENT_SETTINGS,
+        )
+
+
+def without_embedding(line: CaptureLine) -> CaptureLine:
+    """Return a line without the embedding of its decision."""
+    then = line.decision
+    if then is None or then.embedding is None:
+        return line
+    return structs.replace(line, decision=structs.replace(then, embedding=None))
+
+
+def embedder_of(then: CapturedDecision) -> str:
+    """Return the identity of the embedder of a decision; empty where it is not recorded."""
+    return then.embedder or then.models.get("embedder", "")
+
+
+def _trouble(number: int, line: CaptureLine, reason: str) -> Row:
+    return Row(number, line, trouble=reason, expected=line.expected_identity_id)

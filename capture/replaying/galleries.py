@@ -1,0 +1,123 @@
+"""The people of then and of now, for every decision of a capture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from capture.replaying.embedder import EmbedderFacts
+from capture.replaying.whatif import WhatIf
+from capture.timeline import Timeline
+from contract.captures.values import CaptureError, CaptureLine, PeopleLine
+from contract.people.keys import FaceKey, NotReadable, parse_key
+from contract.people.unreadable import read_face
+from engine.gallery.people import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleRecords:
+    """The records of the people topic that a capture has, by rising offset; the people can be folded at `first` and at
+    every later gallery version."""
+
+    records: Sequence[PeopleLine]
+    first: int
+
+    @property
+    def end(self) -> int:
+        """The gallery version that contains all records."""
+        return max(self.first, self.records[-1].offset + 1 if self.records else 0)
+
+    def version_at(self, time_s: float) -> int:
+        """Return the gallery version that contains the records written until a time (epoch seconds)."""
+        return max((record.offset + 1 for record in self.records if record.time <= time_s), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryChoice:
+    """Which people are searched: `then` are those of the capture, None where it has none; `now` are those to search,
+    always at `version` where that is set."""
+
+    then: PeopleRecords | None
+    now: PeopleRecords
+    version: int | None = None
+
+
+def chosen_version(people: PeopleRecords, what_if: WhatIf, *, other: bool) -> int | None:
+    """Return the one gallery version that a replay searches; None: each decision has its own.
+
+    `other`: the people are not those of the capture, so that their last version counts where none is asked for.
+
+    Raises:
+        CaptureError: the people cannot be folded at that version.
+    """
+    version = what_if.gallery_version
+    if what_if.gallery_time is not None:
+        version = people.version_at(what_if.gallery_time)
+    if version is None:
+        return people.end if other else None
+    if version < people.first:
+        raise CaptureError(
+            f"the people are known from gallery version {people.first} on, and version {version} was asked for; choose "
+            "a later version or time"
+        )
+    return version
+
+
+class Galleries:
+    """Snapshots of the people of then and of now. Only one thread may use it; any thread may search a snapshot.
+
+    `installed`: the facts about the installed embedder, None where none is known.
+    """
+
+    def __init__(self, choice: GalleryChoice, installed: EmbedderFacts | None) -> None:
+        self.choice = choice
+        self._installed = installed
+        self._timelines: dict[tuple[bool, str], Timeline] = {}
+
+    def version_of(self, line: CaptureLine) -> int:
+        """Return the gallery version that a line is decided at: one for all lines, or that of then.
+
+        A line without a decision has the version of the time at which it was received, and else the last one.
+        """
+        now = self.choice.now
+        if self.choice.version is not None:
+            return self.choice.version
+        if line.decision is not None:
+            return line.decision.gallery_version
+        if line.received_time is None:
+            return now.end
+        return max(now.first, now.version_at(line.received_time))
+
+    def then(self, version: int, embedder: str) -> Snapshot | None:
+        """Return the people of then, with the faces of one embedder; None where the capture cannot give them."""
+        people = self.choice.then
+        if people is None or version < people.first:
+            return None
+        return self._timeline(people, embedder, now=people is self.choice.now).at(version)
+
+    def now(self, version: int, embedder: str) -> Snapshot:
+        """Return the people of now at a version that is not below the first one, with the faces of one embedder."""
+        return self._timeline(self.choice.now, embedder, now=True).at(version)
+
+    def _timeline(self, people: PeopleRecords, embedder: str, *, now: bool) -> Timeline:
+        key = (now, embedder)
+        if key not in self._timelines:
+            self._timelines[key] = Timeline(people.records, self._dimension(people, embedder), embedder)
+        return self._timelines[key]
+
+    def _dimension(self, people: PeopleRecords, embedder: str) -> int:
+        if self._installed is not None and self._installed.identity == embedder:
+            return self._installed.dimension
+        return next((found for record in people.records if (found := _length(record, embedder))), 1)
+
+
+def _length(record: PeopleLine, embedder: str) -> int | None:
+    """Return the length of the vector of a record that is a face of the embedder; None: it is none."""
+    try:
+        key = parse_key(record.key)
+    except NotReadable:
+        return None
+    if record.value is None or not isinstance(key, FaceKey) or key.embedder != embedder:
+        return None
+    try:
+        return len(read_face(key, record.value, None, 0)[1])
+    except NotReadable:
+        return None

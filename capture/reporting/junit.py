@@ -1,0 +1,85 @@
+"""Writes a report as JUnit XML, as CI systems read it: one test case per line of the capture.
+
+A differing row is a failure, unless its kind is not among those that fail; a row that could not be decided is an error;
+a row that was not compared is skipped. The counts come first in the file, so the test cases wait in a temporary file.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+from xml.sax.saxutils import escape, quoteattr
+
+from capture.reporting.kinds import KIND_WORDS, Kind
+from capture.reporting.lines import row_line
+from capture.reporting.values import Findings, ReportedRow
+from capture.rows import Row
+
+_IN_MEMORY = 4_000_000
+_CHUNK = 1 << 20
+# The characters that XML 1.0 cannot contain, and those that mislead a reader.
+_NOT_XML = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u2070-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class JunitFile:
+    """The test cases of one report; it must be entered. `fail_on`: the kinds that fail, None for all kinds."""
+
+    def __init__(self, fail_on: frozenset[Kind] | None) -> None:
+        self._fail_on = fail_on
+        self._cases = tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8")  # noqa: SIM115 - see __exit__
+        self._failures = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cases.close()
+
+    def add(self, row: Row, reported: ReportedRow | None) -> None:
+        """Add the next row. `reported`: the row as the report shows it, None where nothing differs."""
+        name = f"line {row.number} ({row.line.request_id})"
+        device = row.line.request.device_ip or "no device"
+        seconds = "" if row.latency_ms is None else f' time="{row.latency_ms / 1000:.3f}"'
+        inside = "" if reported is None else self._result(reported)
+        self._cases.write(
+            f"<testcase classname={_attribute(device)} name={_attribute(name)}{seconds}>{inside}</testcase>\n"
+        )
+
+    def parts(self, title: str, findings: Findings) -> Iterator[str]:
+        """Yield the parts of the file."""
+        stopped = findings.stopped is not None
+        counts = (
+            f'tests="{findings.rows + stopped}" failures="{self._failures}" '
+            f'errors="{findings.could_not_run + stopped}" skipped="{findings.not_compared}"'
+        )
+        yield f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites {counts}>\n'
+        yield f"<testsuite name={_attribute(title)} {counts}>\n"
+        if findings.stopped is not None:
+            error = f'<error type="stopped" message={_attribute(findings.stopped)}/>'
+            yield f'<testcase classname="replay" name="the replay reached the last line">{error}</testcase>\n'
+        self._cases.seek(0)
+        while part := self._cases.read(_CHUNK):
+            yield part
+        yield "</testsuite>\n</testsuites>\n"
+
+    def _result(self, row: ReportedRow) -> str:
+        line = row_line(row)
+        if row.kind is None:
+            element, kind = ("error", "could_not_run") if row.status == "could_not_run" else ("skipped", row.status)
+            return f"<{element} type={_attribute(kind)} message={_attribute(line)}/>"
+        if self._fail_on is not None and row.kind not in self._fail_on:
+            return f"<system-out>{escape(_plain(line))}</system-out>"
+        self._failures += 1
+        message = _attribute(f"{row.kind}: {KIND_WORDS[row.kind]}")
+        return f"<failure type={_attribute(row.kind)} message={message}>{escape(_plain(line))}</failure>"
+
+
+def _plain(text: str) -> str:
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _attribute(text: str) -> str:
+    return quoteattr(_plain(text))

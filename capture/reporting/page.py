@@ -1,0 +1,137 @@
+"""Writes a report as one HTML file, which opens from a mail: no script, no request, and every text escaped.
+
+The file's content security policy allows the file's own style, by its hash, and pictures inside the file; nothing else.
+"""
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from capture.reporting.kinds import KIND_WORDS, KINDS
+from capture.reporting.lines import then_text
+from capture.reporting.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, plots
+from capture.reporting.tables import RESULT_WORDS, tables
+from capture.reporting.thumbnails import Thumbnails
+from capture.reporting.values import Findings, ReportedRow, Shown
+from clients.http import code_name
+from contract.text import printable
+
+MOST_BYTES = 20_000_000
+"""The most bytes of the file."""
+MOST_PICTURE_BYTES = 15_000_000
+"""The most bytes of all thumbnails; 500 rows of text need less than the rest."""
+
+_HERE = Path(__file__).parent
+_MOST_CHARACTERS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Pictured:
+    """A thumbnail (a data: URL, or None where there is no picture), what is in it, and whose it is."""
+
+    url: str | None
+    caption: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A differing row with its thumbnails."""
+
+    row: ReportedRow
+    thumbnails: Thumbnails
+
+    @cached_property
+    def pictures(self) -> list[Pictured]:
+        """The thumbnails of the request, and of the candidates of then and now."""
+        row = self.row
+        found = [Pictured(self.thumbnails.of_request(row.picture, row.face), "request", "")]
+        then, now = row.then, row.now
+        if then is not None and now is not None and _candidate(then) == _candidate(now):
+            return [*found, *self._of(then, "candidate then and now")]
+        found += [] if then is None else self._of(then, "candidate then")
+        return found + ([] if now is None else self._of(now, "candidate now"))
+
+    def _of(self, decision: Shown, caption: str) -> list[Pictured]:
+        if not decision.candidate:
+            return []
+        number, version = decision.candidate_face, decision.gallery_version
+        return [
+            Pictured(self.thumbnails.of_candidate(decision.candidate, number, version), caption, decision.candidate)
+        ]
+
+
+def _candidate(decision: Shown) -> tuple[str, int | None]:
+    return decision.candidate, decision.candidate_face
+
+
+def html_page(
+    title: str,
+    findings: Findings,
+    rows: Sequence[ReportedRow],
+    troubles: Sequence[ReportedRow],
+    thumbnails: Thumbnails,
+) -> Iterator[str]:
+    """Yield the parts of the file; thumbnails are made one after the other.
+
+    `rows`: the differing rows to show. `troubles`: rows that could not be decided.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(text=_text, code=code_name, when=_when, number=_number, signed=_signed)
+    environment.globals.update(then_text=then_text)
+    style = (_HERE / "page.css").read_text("utf-8") + "".join(_only(kind) for kind in KINDS)
+    digest = base64.b64encode(sha256(style.encode()).digest()).decode()
+    yield from environment.get_template("page.html.j2").generate(
+        title=title,
+        findings=findings,
+        results=RESULT_WORDS,
+        kinds={kind: words for kind, words in KIND_WORDS.items() if kind in findings.kinds},
+        tables=tables(findings),
+        plots=plots(findings),
+        width=WIDTH,
+        height=HEIGHT,
+        left=LEFT,
+        right=RIGHT,
+        top=TOP,
+        bottom=BOTTOM,
+        shown=len(rows),
+        cards=(Card(row, thumbnails) for row in rows),
+        troubles=troubles,
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'",
+        style=Markup(style),  # noqa: S704 - the style is the project's own file
+    )
+
+
+def _only(kind: str) -> str:
+    """Return the rule of style that hides the rows of other kinds while one kind is chosen."""
+    return f"body:has(#show-{kind}:checked) .row:not(.{kind}){{display:none}}\n"
+
+
+def _text(value: object) -> str:
+    """Return a text of anybody for a reader: visible characters only, and not too many."""
+    text = printable(str(value))
+    return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "..."
+
+
+def _when(seconds: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, OSError, ValueError):
+        return f"{seconds:g}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.4f}"

@@ -1,0 +1,130 @@
+"""Counts the errors of recognition at the thresholds in force: of one system, and of a part of the rows. Pure."""
+
+from capture.reporting.values import Counts, Part, Rate, Rates, Status
+from capture.reporting.views import View
+from contract.captures.values import CapturedDecision
+from engine.calls.match import CANDIDATES
+from engine.evaluation.scores import wilson
+
+
+def rate_of(errors: int, trials: int) -> Rate:
+    """Return a rate with its 95 % confidence interval."""
+    if not trials:
+        return Rate(errors=0, trials=0, rate=None, low=None, high=None)
+    low, high = wilson(errors, trials)
+    return Rate(errors=errors, trials=trials, rate=errors / trials, low=low, high=high)
+
+
+def is_enrolled(expected: str, decision: CapturedDecision, listed: bool | None) -> bool:
+    """Return whether the expected person counts as enrolled in the scope of a decision.
+
+    A person among the candidates is; a person who is missing in a shorter list than a search can return is not.
+    Otherwise `listed` counts: whether the people of the capture contain the person, None where that is not known.
+    """
+    if not expected:
+        return False
+    candidates = decision.candidates
+    if decision.identity_id == expected or any(candidate.identity_id == expected for candidate in candidates):
+        return True
+    if decision.outcome == "empty_group" or 0 < len(candidates) < CANDIDATES:
+        return False
+    return listed is not False
+
+
+class SideTally:
+    """The errors of one system, then or now."""
+
+    __slots__ = (
+        "enrolled_presented",
+        "enrolled_searches",
+        "misses",
+        "not_acquired",
+        "others",
+        "positives",
+        "presented",
+        "refused",
+        "stranger_searches",
+    )
+
+    def __init__(self) -> None:
+        self.presented = self.not_acquired = 0
+        self.enrolled_presented = self.enrolled_searches = self.misses = self.refused = self.others = 0
+        self.stranger_searches = self.positives = 0
+
+    def add(self, view: View, expected: str | None, enrolled: bool) -> None:
+        """Count one decision. `expected` None: nobody knows who is in the picture."""
+        if not view.presented:
+            return
+        self.presented += 1
+        if not view.acquired:
+            self.not_acquired += 1
+        if expected is None:
+            return
+        if enrolled:
+            self.enrolled_presented += 1
+            if not view.searched:
+                self.refused += 1
+                return
+            self.enrolled_searches += 1
+            if view.recognised != expected:
+                self.misses += 1
+                self.others += view.recognised is not None
+        elif view.searched:
+            self.stranger_searches += 1
+            self.positives += view.recognised is not None
+
+    def rates(self) -> Rates:
+        """Return the error rates."""
+        return Rates(
+            failure_to_acquire=rate_of(self.not_acquired, self.presented),
+            fnir=rate_of(self.misses, self.enrolled_searches),
+            fnir_with_refusals=rate_of(self.misses + self.refused, self.enrolled_presented),
+            fpir=rate_of(self.positives, self.stranger_searches),
+            another_person=rate_of(self.others, self.enrolled_searches),
+        )
+
+
+class PartTally:
+    """The results and errors of a part of the rows."""
+
+    __slots__ = ("counts", "now", "then")
+
+    def __init__(self) -> None:
+        self.counts: dict[Status, int] = {"same": 0, "different": 0, "not_compared": 0, "could_not_run": 0}
+        self.then, self.now = SideTally(), SideTally()
+
+    def part(self, name: str) -> Part:
+        """Return the figures of the part."""
+        return Part(
+            name=name,
+            counts=Counts(**self.counts),
+            then=self.then.rates(),
+            now=self.now.rates(),
+        )
+
+
+class Parts:
+    """The tallies of parts by name; of names beyond the first `most`, one tally counts all."""
+
+    OTHERS = "(all others)"
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._tallies: dict[str, PartTally] = {}
+        self._others: PartTally | None = None
+
+    def __getitem__(self, name: str) -> PartTally:
+        found = self._tallies.get(name)
+        if found is not None:
+            return found
+        if len(self._tallies) < self._most:
+            return self._tallies.setdefault(name, PartTally())
+        if self._others is None:
+            self._others = PartTally()
+        return self._others
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the figures of all parts by name, those with the most differing rows first."""
+        named = sorted(self._tallies.items(), key=lambda item: (-item[1].counts["different"], item[0]))
+        others = [] if self._others is None else [self._others.part(self.OTHERS)]
+        return (*(tally.part(name) for name, tally in named), *others)

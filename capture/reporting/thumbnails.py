@@ -1,0 +1,111 @@
+"""Small pictures for the HTML report, as data: URLs: of the face in a request, and of the photos of candidates.
+
+Pictures are untrusted bytes. They are checked and decoded as those of requests are, and only newly encoded pixels reach
+the report.
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pybase64
+
+from capture.reporting.people import Photos
+from contract.captures.values import CaptureError
+from contract.errors import PictureRefused
+from contract.findings import FaceBox
+from contract.pictures.limits import PictureSettings
+from engine.vision.decode.jpeg import encode_jpeg
+from engine.vision.decode.versions import Versions
+from engine.vision.ports import Image
+from engine.vision.turned import turn
+
+SIDE = 176
+"""The longest side of a thumbnail, in pixels."""
+
+_QUALITY = 76
+_AROUND = 2.2
+_MOST_PIXELS = PictureSettings().max_pixels
+
+
+def thumbnail(picture: bytes, face: FaceBox | None = None) -> bytes | None:
+    """Return a JPEG of at most `SIDE` x `SIDE` pixels; None where the picture cannot be decoded.
+
+    `face`: the part of the picture around this face is shown, with the face upright; None: the whole picture.
+    """
+    try:
+        versions = Versions(picture, _MOST_PIXELS)
+        shown = versions.longer_side if face is None else max(_AROUND * max(face.width, face.height), 1.0)
+        reduction = versions.fitting_reduction(min(round(SIDE * versions.longer_side / shown), versions.longer_side))
+        image = versions.version(reduction)
+    except PictureRefused:
+        return None
+    if face is not None:
+        image = _around(turn(image, face.turned_degrees // 90), face, reduction)
+    return encode_jpeg(_fitted(image), _QUALITY)
+
+
+def _around(image: Image, face: FaceBox, reduction: int) -> Image:
+    """Return the square part of an image around a face; the whole image where the face lies outside of it."""
+    rows, columns = image.shape[:2]
+    side = min(_AROUND * max(face.width, face.height) / reduction, float(min(rows, columns)))
+    left = min(max((face.x + face.width / 2) / reduction - side / 2, 0.0), columns - side)
+    top = min(max((face.y + face.height / 2) / reduction - side / 2, 0.0), rows - side)
+    part = image[int(top) : int(top + side), int(left) : int(left + side)]
+    return image if not part.size else part
+
+
+def _fitted(image: Image) -> Image:
+    rows, columns = image.shape[:2]
+    scale = min(1.0, SIDE / max(rows, columns))
+    size = max(1, round(columns * scale)), max(1, round(rows * scale))
+    return image if scale == 1.0 else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+class Thumbnails:
+    """The thumbnails of one report, which together have at most `most_bytes`; each is made once.
+
+    Args:
+        picture: Returns the bytes of the picture with a sha256 (hex); it may raise CaptureError.
+        photos: The photos of candidates.
+        most_bytes: Pictures beyond this sum are left out.
+    """
+
+    def __init__(
+        self,
+        picture: Callable[[str], bytes],
+        photos: Photos,
+        most_bytes: int,
+    ) -> None:
+        self._picture, self._photos, self._left = picture, photos, most_bytes
+        self._made: dict[str, str | None] = {}
+
+    def of_request(self, sha256: str, face: FaceBox | None) -> str | None:
+        """Return the data: URL of the face in a request's picture; None where there is no such picture."""
+        return self._made_once(sha256, face)
+
+    def of_candidate(self, identity_id: str, number: int | None, gallery_version: int) -> str | None:
+        """Return the data: URL of the photo that a face had in a gallery; None where the capture does not have it."""
+        known = () if number is None else self._photos.get((identity_id, number), ())
+        named = [sha256 for offset, sha256 in known if offset < gallery_version] or [sha256 for _, sha256 in known[:1]]
+        return self._made_once(named[-1], None) if named else None
+
+    def _made_once(self, sha256: str, face: FaceBox | None) -> str | None:
+        key = f"{sha256} {face}"
+        if key not in self._made:
+            self._made[key] = self._make(sha256, face)
+        return self._spent(self._made[key])
+
+    def _make(self, sha256: str, face: FaceBox | None) -> str | None:
+        try:
+            small = thumbnail(self._picture(sha256), face)
+        except CaptureError:
+            return None
+        return None if small is None else f"data:image/jpeg;base64,{pybase64.b64encode_as_string(small)}"
+
+    def _spent(self, url: str | None) -> str | None:
+        """Return the URL if it still fits into the report."""
+        if url is None or len(url) > self._left:
+            return None
+        self._left -= len(url)
+        return url

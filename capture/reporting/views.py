@@ -1,0 +1,135 @@
+"""What a report reads from the decisions of a row. Pure."""
+
+import math
+from typing import NamedTuple
+
+from capture.reporting.kinds import Kind, expectation, kind_of, outcome_of, recognised_by
+from capture.reporting.values import Difference, ReportedRow, Scale, Shown, Status
+from capture.rows import Row
+from contract.captures.values import CapturedDecision
+from contract.errors import Code
+
+_NOT_ACQUIRED = frozenset({"no_face", "low_quality", "image_error"})
+_NO_DECISION = frozenset({Code.TIMEOUT, Code.OVERLOADED, Code.INTERNAL_ERROR})
+
+
+class View(NamedTuple):
+    """One decision as the figures count it.
+
+    `presented`: the system decided about the picture. `acquired`: the picture contained a usable face. `searched`: the
+    face was compared with the people of the scope. `recognised`: whom the search recognised. `score`: the highest score
+    of the search, on `scale`.
+    """
+
+    decision: CapturedDecision
+    presented: bool
+    acquired: bool
+    searched: bool
+    recognised: str | None
+    score: float | None
+    scale: Scale
+
+
+def is_decided(decision: CapturedDecision | None) -> bool:
+    """Return whether the decision is about the picture: it did not expire, and the system was neither overloaded nor
+    in error."""
+    return decision is not None and decision.outcome != "expired" and decision.error_code not in _NO_DECISION
+
+
+def view_of(decision: CapturedDecision) -> View:
+    """Return a decision as the figures count it."""
+    outcome = outcome_of(decision)
+    score, scale = _score(decision)
+    return View(
+        decision,
+        presented=outcome != "error",
+        acquired=outcome not in _NOT_ACQUIRED,
+        searched=outcome in ("matched", "barred", "stranger", "empty_group"),
+        recognised=recognised_by(decision),
+        score=score,
+        scale=scale,
+    )
+
+
+def _score(decision: CapturedDecision) -> tuple[float | None, Scale]:
+    if decision.candidates:
+        return decision.candidates[0].cosine, "cosine"
+    score = decision.score if decision.score is not None and math.isfinite(decision.score) else None
+    return score, "cosine" if _is_raw(decision) else "score"
+
+
+def _is_raw(decision: CapturedDecision) -> bool:
+    """Return whether the wire's scale is the cosine, because the threshold is the same number on both scales."""
+    cosine = decision.applied.cosine if decision.applied is not None else None
+    return cosine is not None and decision.threshold is not None and abs(cosine - decision.threshold) < 1e-5
+
+
+def threshold_of(view: View) -> float | None:
+    """Return the threshold in force on the scale of the view's score; None: the decision does not name one."""
+    decision = view.decision
+    if view.scale == "score":
+        return decision.threshold
+    return decision.applied.cosine if decision.applied is not None else None
+
+
+def status_of(row: Row) -> Status:
+    """Return the result of a row."""
+    if row.trouble is not None:
+        return "could_not_run"
+    if row.differences is None:
+        return "not_compared"
+    return "different" if row.differences else "same"
+
+
+def kind_of_row(row: Row) -> Kind:
+    """Return the kind of the difference of a differing row.
+
+    The expected identity stands in for a decision of then that was no decision about the picture.
+    """
+    then = row.line.decision
+    expected = row.expected if row.line.expected_identity_id is None else row.line.expected_identity_id
+    if not is_decided(then) and expected is not None:
+        then = expectation(expected)
+    if then is None or row.now is None:
+        return "other_value"
+    return kind_of(then, row.now, [difference.what for difference in row.differences or ()])
+
+
+def reported(row: Row, status: Status, expected: str | None, group: str | None) -> ReportedRow:
+    """Return a row for the report, without embeddings and pictures."""
+    return ReportedRow(
+        line=row.number,
+        request_id=row.line.request_id,
+        status=status,
+        kind=kind_of_row(row) if status == "different" else None,
+        device_ip=row.line.request.device_ip,
+        received_time=row.line.received_time,
+        tier=row.tier,
+        then=None if row.line.decision is None else shown(row.line.decision),
+        now=None if row.now is None else shown(row.now),
+        differences=tuple(Difference(what=d.what, then=d.then, now=d.now) for d in row.differences or ()),
+        trouble=row.trouble,
+        picture=row.line.request.picture,
+        face=next((d.face for d in (row.now, row.line.decision) if d is not None and d.face is not None), None),
+        expected=expected,
+        group=group,
+    )
+
+
+def shown(decision: CapturedDecision) -> Shown:
+    """Return a decision as the report shows it."""
+    score, threshold = decision.score, decision.threshold
+    nearest = decision.candidates[0] if decision.candidates else None
+    return Shown(
+        outcome=decision.outcome,
+        identity_id=decision.identity_id,
+        error_code=decision.error_code,
+        score=score,
+        threshold=threshold,
+        margin=None if score is None or threshold is None else round(score - threshold, 6),
+        cosine=None if nearest is None else nearest.cosine,
+        cosine_threshold=None if decision.applied is None else decision.applied.cosine,
+        candidate=decision.identity_id if nearest is None else nearest.identity_id,
+        candidate_face=None if nearest is None else nearest.number,
+        gallery_version=decision.gallery_version,
+    )
