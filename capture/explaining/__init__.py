@@ -2,7 +2,6 @@
 
     values     what is left of a match (`Then`), and the explanation
     gallery    the people of then, and the people with one record changed
-    networks   the networks of then, as far as the decision describes them
     deciding   decides a match again, from its picture or from its embedding
     comparing  compares the recomputed decision with the recorded one
     checks     what was seen, each check with value and limit, the candidates
