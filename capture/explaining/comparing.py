@@ -19,11 +19,11 @@ from capture.rows import Difference
 from contract.captures.convert import decision_of
 from contract.events import Event
 from contract.evidence import Evidence
-from contract.people.records import PersonRecord
 from contract.pictures.digest import picture_digest
-from engine.calls.match import MatchCall, MatchDecision, shown_in
+from engine.calls.match import MatchCall, MatchDecision, scope_of_refusal, shown_in
 from engine.calls.reporting import Circumstances, error_info, wire_threshold
 from engine.context import Context
+from engine.threshold import search_threshold
 
 BETWEEN_MACHINES = 1e-3
 """The most by which numbers that two machines compute from the same picture differ, relative to numbers above 1."""
@@ -49,20 +49,17 @@ class Compared:
         return Compared(self.alarms + more, self.rounding + other.rounding)
 
 
-def compared(decider: Decider, whole: PersonRecord | None = None) -> Compared:
-    """Return the differences between the recorded decision and the recomputed one.
-
-    `whole`: the whole record of the recognised person, whose info the event may contain; None: it is gone.
-    """
+def compared(decider: Decider) -> Compared:
+    """Return the differences between the recorded decision and the recomputed one."""
     then, result = decider.then, Compared()
     if then.event is not None and then.evidence is not None:
         result = result.plus(contradicting(then.event, then.evidence))
     context = decider.context(decider.inputs)
     if context is not None and decider.decision is not None:
-        result = result.plus(_looked(decider, decider.decision, context, whole))
+        result = result.plus(_looked(decider, decider.decision, context))
     if then.decision.embedding is not None or decider.way == "decide":
         result = result.plus(_decided(decider))
-    return result
+    return result.plus(_threshold(decider))
 
 
 def contradicting(event: Event, evidence: Evidence) -> Compared:
@@ -81,11 +78,11 @@ def contradicting(event: Event, evidence: Evidence) -> Compared:
     return _differing(in_event, in_evidence)
 
 
-def _looked(decider: Decider, decision: MatchDecision, context: Context, whole: PersonRecord | None) -> Compared:
+def _looked(decider: Decider, decision: MatchDecision, context: Context) -> Compared:
     """Compare with the event and evidence that a processor would write now."""
     then, call = decider.then, MatchCall()
     request, at = decider.inputs.request, _circumstances(decider)
-    first = decision.candidate
+    first, whole = decision.candidate, then.whole
     if whole is not None and first is not None and first.person.identity_id == whole.identity_id:
         decision = call.with_person(decision, whole)
     event = call.event(request, decision, context, at)
@@ -102,6 +99,17 @@ def _looked(decider: Decider, decision: MatchDecision, context: Context, whole: 
     if evidence is None or then.decision.embedding is None:
         return result
     return result.plus(_embeddings(then.decision.embedding, evidence.embedding))
+
+
+def _threshold(decider: Decider) -> Compared:
+    """Compare the recorded threshold with the computed one, where no evidence confirms the recorded one."""
+    recorded, inputs, embedder = decider.then.decision, decider.inputs, decider.embedder
+    if recorded.embedding is not None or recorded.applied is None or embedder is None:
+        return Compared()
+    scope, _ = scope_of_refusal(inputs.request, inputs.snapshot.site, inputs.policy)
+    computed = search_threshold(inputs.policy, embedder, inputs.snapshot.gallery.count(scope))
+    now = wire_threshold(computed, inputs.policy)
+    return _differing({"threshold": recorded.applied}, {"threshold": now})
 
 
 def _embeddings(before: bytes, now: bytes) -> Compared:

@@ -60,7 +60,10 @@ def resolved_in(inputs: Inputs) -> ResolvedScope | Refusal:
 
 
 class Decider:
-    """Decides one match again. `inputs` are those of then."""
+    """Decides one match again. `inputs` are those of then.
+
+    `embedder`: the installed embedder, where it is the one of then; else None.
+    """
 
     def __init__(self, then: Then, inputs: Inputs) -> None:
         self.then, self.inputs = then, inputs
@@ -68,7 +71,7 @@ class Decider:
         same = models is not None and dict(models.identities) == then.decision.models
         self._models = models if same and inputs.request.picture else None
         same = models is not None and models.embedder_identity == then.decision.models.get("embedder")
-        self._embedder = models.embedder if models is not None and same else None
+        self.embedder = models.embedder if models is not None and same else None
 
     @property
     def way(self) -> Way:
@@ -172,7 +175,7 @@ class Decider:
 
     def _threshold(self, inputs: Inputs, scope: Scope) -> AppliedThreshold | None:
         faces = inputs.snapshot.gallery.count(scope)
-        return threshold_now(self.then.decision, self.inputs.policy, inputs.policy, faces, self._embedder)
+        return threshold_now(self.then.decision, self.inputs.policy, inputs.policy, faces, self.embedder)
 
 
 def _looks_alike(one: Inputs, other: Inputs) -> bool:
