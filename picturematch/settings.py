@@ -73,10 +73,14 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_record_bytes: Bytes = 32 * _MIB
     """Larger than the body limit of the ingress, or requests would be refused by the log."""
 
+    @property
+    def history_ms(self) -> int:
+        """How long a record about people is kept that a newer one replaced or deleted."""
+        return self.requests_retention_ms if self.people_history_ms is None else self.people_history_ms
+
     def topic_specs(self, topics: Topics) -> tuple[TopicSpec, ...]:
         """The topics of every log; the events have as many partitions as the requests, since they share their keys."""
         size = self.max_record_bytes
-        history_ms = self.requests_retention_ms if self.people_history_ms is None else self.people_history_ms
         return (
             TopicSpec(
                 topics.requests,
@@ -101,7 +105,7 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 1,
                 compacted=True,
                 max_record_bytes=size,
-                min_compaction_lag_ms=history_ms,
+                min_compaction_lag_ms=self.history_ms,
             ),
             TopicSpec(topics.photos, self.request_partitions, compacted=True, max_record_bytes=size),
             TopicSpec(

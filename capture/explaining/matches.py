@@ -1,4 +1,4 @@
-"""The explanation of a match: what was decided and why, whether it comes out again, what would have changed it. Pure."""
+"""The explanation of a match: what was decided and why, whether it comes out again, what would change it. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
