@@ -87,8 +87,9 @@ async def left_evidence(log: Broker, topic: str, found: FoundEvent, kept: Kept) 
     # A request that was refused at its scope has the same outcome as one that found nobody, and no evidence.
     if event.outcome == "empty_group" and event.faces is None:
         return None
-    if oldest is not None and oldest.timestamp_ms / 1000 <= written_s and kept.now_s < _until_s(found, kept):
-        return Gone("evidence", "No evidence of the match was written (the setting processor.evidence was off).")
+    # Retention for size removes the oldest records of a partition, and never all of them.
+    if kept.now_s < _until_s(found, kept) and (oldest is None or oldest.timestamp_ms / 1000 <= written_s):
+        return Gone("evidence", "The match has no evidence: the setting processor.evidence was off.")
     return _removed("evidence", found, kept, oldest)
 
 

@@ -18,6 +18,7 @@ from contract.requests import MatchRequest
 from engine.calls.match import MatchCall
 from engine.calls.reporting import Circumstances
 from engine.policy import Policy
+from engine.vision.ports import ModelSet
 from tests.support.faces import MAX_PIXELS, MODELS, Enrolled, Entry, context, photo
 
 RECEIVED_S = 1_763_985_600.0  # Monday 2025-11-24 12:00 UTC
@@ -47,6 +48,7 @@ class Past(Enrolled):
         *,
         refusal: Refusal | None = None,
         max_pixels: int = MAX_PIXELS,
+        models: ModelSet = MODELS,
         **fields: Any,
     ) -> Then:
         """What the log has of a match that was decided now. `refusal`: the processor refused it unseen."""
@@ -60,7 +62,7 @@ class Past(Enrolled):
                 **fields,
             }
         )
-        call, snapshot, given = MatchCall(), self.people.snapshot(), context(policy, max_pixels=max_pixels)
+        call, snapshot, given = MatchCall(), self.people.snapshot(), context(policy, models, max_pixels)
         if refusal is None:
             decision = call.decide(request, snapshot, given)
         else:
@@ -87,7 +89,7 @@ class Past(Enrolled):
             request,
             people,
             given.policy,
-            MODELS,
+            models,
             max_pixels,
             deadline_s=RECEIVED_S + 3.0,
         )
