@@ -71,6 +71,18 @@ def test_each_changed_field_of_an_event_is_an_alarm_with_and_without_picture_or_
     assert field in alarms(explain_match(without_picture(then)))
 
 
+def test_the_info_in_an_event_is_compared_with_the_whole_record_of_the_person(past: Past) -> None:
+    policy = Policy(event_identity_info=True)
+    then = past.then(photo(1), policy)
+    assert then.people is not None
+    anna = then.people.person("anna")
+    assert anna is not None
+    assert explain_match(replace(then, whole=anna)).alarms == ()
+    more = structs.replace(anna, info={**anna.info, "colour": "red"})
+    assert alarms(explain_match(replace(then, whole=more))) == {"identity_info.colour"}
+    assert explain_match(then).alarms == (), "the whole record is gone, so nothing is known about the info"
+
+
 def test_a_changed_threshold_is_an_alarm_even_without_evidence(past: Past) -> None:
     then = past.then(photo(1))
     assert then.event is not None
