@@ -120,10 +120,11 @@ def _face_checks(then: Then, min_face_size: int | None) -> Iterator[Check]:
     recorded = then.decision
     if recorded.faces is not None and min_face_size is not None:
         side = None if recorded.face is None else min(recorded.face.width, recorded.face.height)
-        found = "no face was found" if not recorded.faces else f"no face of at least {min_face_size} px was found"
-        words = (
-            found if side is None else f"the largest face is {side:g} px, and at least {min_face_size} px are needed"
-        )
+        needed = f"at least {min_face_size} px are needed" if min_face_size else "no least size is set"
+        if side is not None:
+            words = f"the shorter side of the largest face is {side:g} px, and {needed}"
+        else:
+            words = f"no face of at least {min_face_size} px was found" if recorded.faces else "no face was found"
         yield Check("picture", "min_face_size", side is not None, words, side, min_face_size)
     for item in recorded.quality:
         yield _measured("quality", item)

@@ -99,9 +99,11 @@ def _sentences(then: Then, way: Way, result: Compared) -> Iterator[str]:
     name = None if then.event is None else then.event.name
     if name is None and then.people is not None and (person := then.people.person(who)) is not None:
         name = person.name
-    words = _OUTCOMES.get(recorded.outcome, "this release does not know the outcome")
-    error = "" if then.event is None or then.event.error is None else f" ({then.event.error.message})"
-    yield f"{recorded.outcome}: {words.format(who=f'{name} ({who})' if name else who)}{error}."
+    if then.event is not None and then.event.error is not None:
+        yield f"{recorded.outcome}: {then.event.error.message} ({then.event.error.code} {then.event.error.status})."
+    else:
+        words = _OUTCOMES.get(recorded.outcome, "this release does not know the outcome")
+        yield f"{recorded.outcome}: {words.format(who=f'{name} ({who})' if name else who)}."
     if is_undecided(recorded):
         yield f"{_WAYS[way]}; the recorded outcome is no decision about the picture, so that nothing was compared."
     elif way == "read":
