@@ -12,7 +12,7 @@ from capture.folder import CaptureFolder
 from capture.replaying.embedder import EmbedderFacts
 from capture.timeline import Timeline
 from contract.captures.convert import decision_of, line_of
-from contract.captures.values import CaptureLine, ConfigLine, PeopleLine
+from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine, ConfigLine, PeopleLine
 from contract.codec import encode
 from contract.configs import policy_record
 from contract.events import RequestPlace
@@ -28,7 +28,7 @@ from engine.gallery.port import Candidate, Scope
 from engine.gallery.scope import resolve_scope
 from engine.policy import Policy
 from engine.vision.networks.standin import stand_in_models
-from engine.vision.ports import Embedding, Face, Image
+from engine.vision.ports import Embedding, Face, Image, ModelSet
 from models.manifest import default_manifest
 
 IDENTITY = "made-up-embedder-r1"
@@ -128,3 +128,27 @@ def _line(
     at = Circumstances("requests", 0, number, _BEGAN_S + number, snapshot.version, models, policy=policy)
     recorded = decision_of(call.event(request, decision, context, at), call.evidence(request, decision, context, at))
     return line_of(request, RequestPlace(topic="requests", partition=0, offset=number), recorded)
+
+
+def make_look_capture(
+    folder: Path, jpegs: Sequence[bytes], count: int, records: Sequence[PeopleLine], models: ModelSet
+) -> None:
+    """Write a capture of so many requests with these pictures in turn, decided among the people of these records."""
+    version = records[-1].offset + 1
+    decision = CapturedDecision(outcome="stranger", gallery_version=version, models=dict(models.identities))
+    with CaptureFolder(folder) as out:
+        pictures = [out.keep_picture(jpeg) for jpeg in jpegs]
+        out.append_people(records)
+        out.describe(people_from=version)
+        for first in range(0, count, _BLOCK):
+            out.append(
+                [
+                    CaptureLine(
+                        request_id=f"picture-{number}",
+                        request=CapturedRequest(picture=pictures[number % len(pictures)], device_ip="d"),
+                        received_time=_BEGAN_S + number,
+                        decision=decision,
+                    )
+                    for number in range(first, min(first + _BLOCK, count))
+                ]
+            )

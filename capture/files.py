@@ -1,12 +1,19 @@
-"""Opens the files of a capture that somebody else may have made: regular files only, and no symbolic links."""
+"""Opens the files of a capture that somebody else may have made: regular files only, and no symbolic links.
+
+Folders into which a capture is written are emptied after an error, because half of a capture contains faces too.
+"""
 
 import errno
 import os
+import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from contract.captures.values import CaptureError
+from contract.files import cannot_be_written
 
 MOST_MANIFEST_BYTES = 1024 * 1024
 
@@ -64,3 +71,43 @@ def require_own_folder(folder: Path, name: str) -> None:
     path = folder / name
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise CaptureError(f"{name} is not a folder inside {folder}")
+
+
+def require_empty(folder: Path) -> None:
+    """Check that a folder is absent or empty.
+
+    Raises:
+        CaptureError: the folder is not empty, or cannot be read.
+    """
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise CaptureError(f"{folder} is not empty; choose an empty folder")
+    except OSError as error:
+        raise CaptureError(cannot_be_written(folder, error)) from error
+
+
+@contextmanager
+def empty_after_errors(out: Path) -> Iterator[None]:
+    """Check that a folder is new or empty; if the block raises an error, remove what the block has written there.
+
+    Raises:
+        CaptureError: the folder is not empty, or cannot be read.
+    """
+    require_empty(out)
+    existed = out.exists()
+    try:
+        yield
+    except BaseException:
+        _remove(out, keep=existed)
+        raise
+
+
+def _remove(out: Path, *, keep: bool) -> None:
+    if not keep:
+        shutil.rmtree(out, ignore_errors=True)
+        return
+    for path in out.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()

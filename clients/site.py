@@ -8,6 +8,7 @@ import msgspec
 
 from clients.errors import CannotRun
 from clients.http import Client, NoAnswer
+from contract.addresses import device_address
 from contract.http import DEVICES_PATH, GROUP_IDS_PATH, PERMISSION_IDS_PATH, USERS_PATH
 
 PAGE = 500
@@ -161,6 +162,6 @@ class SiteCalls:
     async def device_at(self, address: str) -> Fields:
         """Return the device with that address (device_key)."""
         for device in await self.devices():
-            if device.get("device_key") == address:
+            if device.get("device_key") == device_address(str(device.get("device_type")), address):
                 return device
         raise CannotRun(f"no device has the address {address}; `picturematch devices add` registers one")

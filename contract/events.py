@@ -43,10 +43,10 @@ class Threshold(Message, frozen=True, kw_only=True):
 
 
 class EventScope(Message, frozen=True, kw_only=True):
-    """The scope that was searched: the people of a group ("": of every group), restricted by a permission where one is
-    named.
+    """The scope that was searched: the people of a group ("": of every group) who have a permission.
 
-    In the event of a change of a person, `group_name` contains the person's groups, comma-separated.
+    Where a request was refused before its scope was known, the names are those that it sent, `permission_name` None: it
+    sent none. In the event of a change of a person, `group_name` contains the person's groups, comma-separated.
     """
 
     group_name: str

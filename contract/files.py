@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 _HALF = ".half"
 HALF_WRITTEN = f"*{_HALF}"
@@ -67,11 +68,8 @@ def half_written(path: Path | str, data: bytes, *, mode: int = 0o600, folder: in
     leaving. Only one process at a time may write a given `path`.
     """
     half = f"{path}{_HALF}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    descriptor = os.open(half, flags, 0o600, dir_fd=folder)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
+        with _open_half(half, mode, folder) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -79,6 +77,34 @@ def half_written(path: Path | str, data: bytes, *, mode: int = 0o600, folder: in
     finally:
         with suppress(FileNotFoundError):  # the caller renamed the file
             os.unlink(half, dir_fd=folder)
+
+
+@contextmanager
+def new_file(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """Yield an open file that gets the name `path` at the end of the `with` block, durably; after an error it is gone.
+
+    Raises:
+        FileExistsError: something has that name already.
+    """
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    half = f"{path}{_HALF}"
+    try:
+        with _open_half(half, mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(half).rename(path)
+    finally:
+        Path(half).unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _open_half(half: str, mode: int, folder: int | None = None) -> BinaryIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    file = os.fdopen(os.open(half, flags, 0o600, dir_fd=folder), "wb")
+    os.fchmod(file.fileno(), mode)
+    return file
 
 
 def cannot_be_written(folder: Path, error: OSError) -> str:

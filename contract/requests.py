@@ -265,10 +265,12 @@ class DevicesRequest(_SiteRequest, tag="devices", tag_field="kind", frozen=True,
 class SettingsRequest(_SiteRequest, tag="settings", tag_field="kind", frozen=True, kw_only=True):
     """Set settings of the site (contract.site_settings): name -> value as it was sent; None deletes the setting.
 
-    Each value that can be set is set; the answer names the others.
+    Each value that can be set is set; the answer names the others. `all_or_none`: where one of them cannot be set, none
+    is set.
     """
 
     values: dict[str, Any]
+    all_or_none: bool = False
 
 
 class WipeRequest(_SiteRequest, tag="wipe", tag_field="kind", frozen=True, kw_only=True):

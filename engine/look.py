@@ -18,7 +18,7 @@ from engine.vision.decode.versions import Versions
 from engine.vision.finding import find_in_versions, version_for
 from engine.vision.liveness import Liveness, check_liveness
 from engine.vision.ports import Box, Check, Embedding, Face, Image
-from engine.vision.quality import Measured, measure_all, measure_quality, quality_score
+from engine.vision.quality import Measured, limits_of, measure_all, measure_quality, quality_score
 from engine.vision.turned import turn
 
 
@@ -49,13 +49,14 @@ class Wanted:
 
     `field`: the name of the picture's request field, which is put before the message of every refusal.
     `min_face_size`: smaller faces (shorter side in pixels of the picture as sent) do not count as the largest face.
-    `infrared`: the picture of the second lens. `all_items`: items of quality without a limit are measured too.
-    `most_faces`: the most faces that are measured, the largest first. `as_jpeg`: the picture is returned as a JPEG too.
+    `quality_levels`: the levels whose limits must all be met. `infrared`: the picture of the second lens. `all_items`:
+    items of quality without a limit are measured too. `most_faces`: the most faces that are measured, the largest
+    first. `as_jpeg`: the picture is returned as a JPEG too.
     """
 
     field: str | None = None
     min_face_size: int = 0
-    quality_level: QualityLevel = "no"
+    quality_levels: tuple[QualityLevel, ...] = ()
     refuse_low_quality: bool = True
     all_items: bool = False
     most_faces: int = 1
@@ -148,13 +149,13 @@ class _Looking:
         return face
 
     def _measure(self, image: Image, face: Face) -> Findings:
-        level, custom, pose = self._wanted.quality_level, self._policy.custom_quality, self._models.pose
+        limits, pose = limits_of(self._wanted.quality_levels, self._policy.custom_quality), self._models.pose
         others: Sequence[Measured] = ()
         with self._timer.stage("quality"):
             if self._wanted.all_items:
-                checks, others = measure_all(image, face, level, custom, pose)
+                checks, others = measure_all(image, face, limits, pose)
             else:
-                checks = measure_quality(image, face, level, custom, pose)
+                checks = measure_quality(image, face, limits, pose)
         return Findings(self._found.faces, face, tuple(checks), tuple(others), size=self._found.size)
 
     def _measure_further(self, image: Image, face: Face) -> Findings:

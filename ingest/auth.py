@@ -43,11 +43,18 @@ class Route:
     """The properties of a call that authorisation depends on.
 
     `role`: the least role that may make the call. `is_impersonal`: the answer contains nothing about people (health,
-    metrics, unknown URLs), so the server may be called by any host name.
+    metrics, unknown URLs), so the server may be called by any host name. `for_anybody`: callers without a key from
+    beyond the trusted networks may make the call, if a device may.
     """
 
     role: Role = "administrator"
     is_impersonal: bool = False
+    for_anybody: bool = True
+
+
+TO_READ_FILES = Route("device", for_anybody=False)
+"""What every call that names picture files of this machine must be authorised as too: its answer shows which there
+are."""
 
 
 def is_trusted(settings: IngestSettings, address: Address | None) -> bool:
@@ -85,7 +92,7 @@ class Gate:
                 "an API key in the URL is not accepted, because URLs are logged; send a header", "in_url"
             )
         page = _page_reason(headers)
-        keyless = self._keyless(caller)
+        keyless = self._keyless(caller, route)
         may = keyless is not None and includes(keyless.role, route.role)
         reason = (page or self._host_reason(headers, route)) if may else self._key_needed(route)
         key = sent_key(headers)
@@ -99,12 +106,14 @@ class Gate:
             raise NotAuthorised(page)
         return self._judge(key, caller, route, now_s)
 
-    def _keyless(self, caller: Caller) -> Actor | None:
-        """Return the actor of a caller without a key; None: that caller may make no call."""
+    def _keyless(self, caller: Caller, route: Route) -> Actor | None:
+        """Return the actor of a caller without a key; None: that caller may not make the call."""
         address = caller.address
         if is_trusted(self.settings, address) and not caller.through_unknown_proxy:
             return Actor(name=TRUSTED_NETWORK, role="administrator", peer=str(address))
-        return None if self.settings.api_key_for_match else Actor(name=ANYBODY, role="device", peer=_shown(address))
+        if self.settings.api_key_for_match or not route.for_anybody:
+            return None
+        return Actor(name=ANYBODY, role="device", peer=_shown(address))
 
     def _judge(self, key: SentKey, caller: Caller, route: Route, now_s: float) -> Actor:
         self._require_private(caller)

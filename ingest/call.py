@@ -61,6 +61,7 @@ class Call:
     """The argument of a handler: the HTTP request, its id, its peer (ingest.peer), its caller, and after `arrived` its
     times.
 
+    `may_read_files`: whether the caller may name picture files of this machine, which is decided when a call names one.
     `replay_of`: the id of the request that this call replays. `received_time_s`: epoch seconds. `wait_until`: the
     deadline as a time of the event loop; it counts from the arrival of the whole request, and the arrival of the body
     has a time limit of its own.
@@ -75,6 +76,7 @@ class Call:
     reservation: Reservation
     body_time: BodyTime
     line: Line | None
+    may_read_files: Callable[[], bool]
     replay_of: str | None = None
     received_time_s: float = 0.0
     wait_until: float = field(default=0.0)

@@ -36,8 +36,8 @@ def hosts_of(texts: tuple[str, ...]) -> Hosts:
     return Hosts(networks([text for text in texts if text not in names]), frozenset(map(str.lower, names)))
 
 
-def require_allowed(urls: Iterable[str], allowed: Sequence[str]) -> None:
-    """Return where every URL is of an allowed host. `allowed`: the setting ingest.event_url_hosts.
+def require_allowed(urls: Iterable[str], allowed: Sequence[str], field: str) -> None:
+    """Return where every URL of a field is of an allowed host. `allowed`: the setting ingest.event_url_hosts.
 
     Raises:
         Refused: 40071: a URL is of another host.
@@ -45,6 +45,6 @@ def require_allowed(urls: Iterable[str], allowed: Sequence[str]) -> None:
     hosts = hosts_of(tuple(allowed))
     if not all(hosts.contains(urlsplit(url).hostname or "") for url in urls):
         raise param_error(
-            "a URL is of a host to which events with faces must not be sent; the operator can add the host to the"
-            " setting ingest.event_url_hosts"
+            f"{field}: a URL is of a host to which events with faces must not be sent; the operator can add the host"
+            " to the setting ingest.event_url_hosts"
         )

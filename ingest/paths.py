@@ -1,5 +1,8 @@
 """Reads a picture file that a request names by path, and never a file outside the configured roots.
 
+Only callers who need no key or have one may name a file (ingest.auth.TO_READ_FILES), because the answers to paths show
+which pictures there are.
+
 A path is resolved first and must lie under a root. Then it is opened again, component by component from the root's
 descriptor and without following symbolic links, so that a component that was replaced in between cannot lead outside
 the root. Only regular files are opened. Every failure returns the same refusal, which does not reveal whether a file

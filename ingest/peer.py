@@ -36,7 +36,7 @@ _CLIENT_PREFIX_BITS = 64
 """IPv6 peers are networks of this size, which one customer owns: by single addresses one machine could be a billion
 peers."""
 _LONGEST = 2048
-"""The most characters of a header that is parsed; a longer header names no client."""
+"""The most characters of Forwarded and of X-Forwarded-For that are parsed; a longer header names no client."""
 _PORT = re.compile(r":[0-9]{1,5}$")
 # An element of Forwarded: pairs of name=token or name="quoted", separated by semicolons.
 _PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]+)\s*(?:;|$)')
@@ -88,7 +88,7 @@ def client_of(
     if forwarded:
         chains.append(_forwarded_chain(", ".join(forwarded)))
     if x_forwarded_for:
-        chains.append([_node(part) for part in ", ".join(x_forwarded_for).split(",")])
+        chains.append(_x_forwarded_chain(", ".join(x_forwarded_for)))
     named = {_last_untrusted(chain, trusted) for chain in chains}
     client = named.pop() if len(named) == 1 else None
     return None if client is not None and client.is_loopback and not peer.is_loopback else client
@@ -151,6 +151,11 @@ def _node(text: str) -> Address | None:
     return address_of(text)
 
 
+def _x_forwarded_chain(value: str) -> list[Address | None]:
+    """Return the address in each element; None for malformed elements, [None] for a header that is too long."""
+    return [None] if len(value) > _LONGEST else [_node(part) for part in value.split(",")]
+
+
 def _forwarded_chain(value: str) -> list[Address | None]:
     """Return the address in the `for` of each element; None for malformed elements, [None] for a malformed value."""
     return [None if text is None else _node(text) for text in _forwarded_values(value, "for")]
@@ -159,12 +164,26 @@ def _forwarded_chain(value: str) -> list[Address | None]:
 def _forwarded_values(value: str, name: str) -> list[str | None]:
     """Return the value of that name in each element of Forwarded; None for elements without one and for malformed
     elements, [None] for a malformed header."""
+    return [None if element is None else _value_of(element, name) for element in _elements(value)]
+
+
+def _elements(value: str) -> list[str | None]:
+    """Return the elements of Forwarded; [None] for a malformed header.
+
+    The first malformed element ends the parse, so a quoted text without an end is read to the end of the header once.
+    """
     if len(value) > _LONGEST:
         return [None]
-    elements = _ELEMENT.findall(value)
-    if ",".join(elements) != value:
-        return [None]
-    return [_value_of(element, name) for element in elements]
+    elements: list[str | None] = []
+    place = 0
+    while (element := _ELEMENT.match(value, place)) is not None:
+        elements.append(element[0])
+        if element.end() == len(value):
+            return elements
+        if value[element.end()] != ",":
+            break
+        place = element.end() + 1
+    return [None]
 
 
 def _value_of(element: str, name: str) -> str | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pybase64
 
 from contract.calls.declaration import Values
-from contract.errors import Code, PictureRefused, PictureUnreadable, Refused
+from contract.calls.rules import param_error
+from contract.errors import Code, PictureRefused, PictureTooLarge, PictureUnreadable, Refused
 from contract.pictures.affordable import require_affordable
 from contract.pictures.limits import MAX_UNDECIMATED_PIXELS
 from ingest.paths import path_refused, read_picture_file
@@ -34,7 +35,18 @@ class PictureField:
 
     def is_in(self, values: Values) -> bool:
         """Return whether the picture was sent, in base64 or as a path."""
-        return values[self.name] is not None or (self.path is not None and values[self.path] is not None)
+        return values[self.name] is not None or self.is_file_in(values)
+
+    def is_file_in(self, values: Values) -> bool:
+        """Return whether the picture was sent as a path."""
+        return self.path is not None and values[self.path] is not None
+
+    def file_refused(self) -> Refused:
+        """Return the refusal 40071 of the path of a caller who may not name files."""
+        return param_error(
+            f"{self.path} is only for callers from a trusted network or with an API key; send the picture as base64 in"
+            f" {self.name}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +111,8 @@ def to_base64(data: bytes) -> str:
     return pybase64.b64encode_as_string(data)
 
 
-async def fetch_picture(
-    field: PictureField, values: Values, limits: PictureLimits, threads: Executor, *, is_one_of_several: bool
-) -> bytes:
-    """Return the checked bytes of a picture that was sent; a refusal names the field if a call has several pictures.
+async def fetch_picture(field: PictureField, values: Values, limits: PictureLimits, threads: Executor) -> bytes:
+    """Return the checked bytes of a picture that was sent; a refusal names the field.
 
     Raises:
         Refused: the picture cannot be read, or is refused.
@@ -112,7 +122,7 @@ async def fetch_picture(
         try:
             return from_base64(values[field.name], field.name, limits)
         except PictureRefused as refusal:
-            raise (refusal.about(field.name) if is_one_of_several else refusal) from None
+            raise refusal.about(field.name) from None
     named_by = field.path or ""
     data = await asyncio.get_running_loop().run_in_executor(
         threads, read_picture_file, path, limits.roots, limits.max_bytes, named_by
@@ -122,6 +132,8 @@ async def fetch_picture(
     except PictureUnreadable:
         # Another message would reveal the existence of a file that must not be read.
         raise path_refused(named_by) from None
+    except PictureTooLarge as refusal:
+        raise refusal.about(named_by) from None
     return data
 
 

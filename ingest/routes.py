@@ -1,11 +1,13 @@
 """The routes of the server: which calls a path has, and the least role for each. Pure."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
+from contract.http import REPLAY_OF_HEADER
 from contract.roles import ROLES, Role
 from ingest.api.binding import Binding
 from ingest.api.listing import BINDINGS
+from ingest.auth import Route
 
 Methods = Mapping[str, Binding]
 """The HTTP method -> the binding of a URL for this method."""
@@ -27,6 +29,13 @@ def least_role(method: str, methods: Methods) -> Role:
     if (binding := methods.get(method)) is not None:
         return binding.role
     return max((binding.role for binding in methods.values()), key=ROLES.index, default="operator")
+
+
+def route_of(method: str, headers: Container[str], methods: Methods) -> Route:
+    """Return what the authorisation of a call depends on; `headers` contain the names of its headers."""
+    # Devices never replay requests, so a replay is authorised as a call of an administrator.
+    role: Role = "administrator" if REPLAY_OF_HEADER in headers else least_role(method, methods)
+    return Route(role, is_impersonal=all(binding.is_page for binding in methods.values()))
 
 
 def _routes() -> Mapping[str, Methods]:

@@ -12,7 +12,7 @@ import math
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from types import TracebackType
 from typing import Self, cast
@@ -38,7 +38,7 @@ from ingest.api.binding import Binding, PeopleView, Reached, Services
 from ingest.api.listing import DECLARATIONS
 from ingest.api.people import people_unreadable
 from ingest.attendance import Attendance
-from ingest.auth import Gate, NotAuthorised, Route
+from ingest.auth import TO_READ_FILES, Gate, NotAuthorised, Route
 from ingest.body import BodyTime
 from ingest.call import Call, Reservation
 from ingest.correlator import Correlator
@@ -53,7 +53,7 @@ from ingest.peer import Caller, address_of, client_of, is_encrypted, is_within, 
 from ingest.pictures import PictureLimits
 from ingest.refused_keys import RefusedKeys
 from ingest.render import Rendered, error
-from ingest.routes import Methods, least_role, methods_at
+from ingest.routes import Methods, methods_at, route_of
 from ingest.settings import IngestSettings
 from ingest.tls import ServerTls
 from ingest.wrong_keys import WrongKeys
@@ -293,7 +293,7 @@ class Ingress:
         expect = request.headers.get("Expect", "100-continue")
         if request.version >= HttpVersion11 and expect.strip().lower() != "100-continue":
             raise bad_request("Expect must be 100-continue")
-        actor = self._authorise(request, caller, methods)
+        actor = self._authorise(request, caller, route_of(request.method, request.headers, methods))
         if not methods:
             raise Refused(Code.NOT_FOUND, "no such URL")
         binding = methods.get(request.method)
@@ -312,6 +312,7 @@ class Ingress:
                 reservation,
                 self._body_time,
                 line,
+                partial(self._may_read_files, request, caller),
                 _replay_of(request),
             )
             if not binding.is_page:
@@ -333,14 +334,16 @@ class Ingress:
         if binding.needs_people and self._services.people.unreadable:
             raise people_unreadable()
 
-    def _authorise(self, request: BaseRequest, caller: Caller, methods: Methods) -> Actor:
+    def _may_read_files(self, request: BaseRequest, caller: Caller) -> bool:
+        """Return whether a call may name picture files of this machine; a wrong key is counted."""
+        with suppress(NotAuthorised):
+            self._authorise(request, caller, TO_READ_FILES)
+            return True
+        return False
+
+    def _authorise(self, request: BaseRequest, caller: Caller, route: Route) -> Actor:
         """Return who makes a call; count refused keys, and log them at most once a minute."""
         now_s = asyncio.get_running_loop().time()
-        route = Route(
-            # Devices never replay requests, so a replay is authorised as a call of an administrator.
-            "administrator" if REPLAY_OF_HEADER in request.headers else least_role(request.method, methods),
-            is_impersonal=all(binding.is_page for binding in methods.values()),
-        )
         keys = self._people.site.keys.values() if self._keys_known() else None
         try:
             gate = Gate(self._settings, keys, self._wrong_keys)

@@ -25,7 +25,7 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     port: Annotated[int, Meta(ge=0, le=65535)] = 5555
     """Port to listen on; 0 lets the system choose one."""
     image_roots: tuple[str, ...] = ("/data",)
-    """Folders in which image_file_path may name files; empty: image_file_path is refused."""
+    """Folders in which calls may name picture files by path; empty: every path is refused."""
     max_body_bytes: Count = 24 * MIB
     """Largest request body."""
     max_json_values: Count = 20_000

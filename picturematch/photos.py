@@ -1,15 +1,14 @@
 """Measures many photos with the engine in parallel, for `calibrate` and the benchmark of accuracy."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from clients.picture_file import UnusablePicture, read_picture
 from contract.errors import Code, PictureRefused
 from engine.evaluation.photos import FaceChoice, MeasuredPhoto, measure_photo
+from engine.in_order import in_order
 from engine.vision.ports import ModelSet
 
 
@@ -44,21 +43,4 @@ def measure_photos(
         except OSError as error:
             return Unmeasured(f"cannot be read: {error.strerror or error}", no_face=False)
 
-    at_a_time = threads or os.cpu_count() or 1
-    with ThreadPoolExecutor(at_a_time) as pool:
-        yield from _in_order(pool, one, photos, 4 * at_a_time)
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Path], MeasuredPhoto | Unmeasured], photos: Sequence[Path], ahead: int
-) -> Iterator[MeasuredPhoto | Unmeasured]:
-    # pool.map would submit every photo at once; with a bound, an interrupted command ends soon.
-    left = iter(photos)
-    waiting: list[Future[MeasuredPhoto | Unmeasured]] = [pool.submit(work, path) for path in islice(left, ahead)]
-    try:
-        while waiting:
-            yield waiting.pop(0).result()
-            waiting.extend(pool.submit(work, path) for path in islice(left, 1))
-    finally:
-        for future in waiting:
-            future.cancel()
+    yield from in_order(one, photos, threads or os.cpu_count() or 1)

@@ -1,7 +1,7 @@
 """The report of a replay as a command gives it: options, text or JSON lines, HTML and JUnit files, and exit status."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -18,8 +18,8 @@ from capture.reporting.lines import row_line
 from capture.reporting.page import MOST_PICTURE_BYTES, html_page
 from capture.reporting.people import enrolled_among, photos_of
 from capture.reporting.report import Report
-from capture.reporting.thumbnails import Thumbnails
-from capture.reporting.truth import Truth, join_badges, passages_of, read_badges
+from capture.reporting.thumbnails import Album, Thumbnails
+from capture.reporting.truth import join_badges, passages_of, read_badges
 from capture.reporting.values import Findings, ReportedRow
 from capture.rows import Row
 from contract.files import half_written, sync_folder
@@ -100,7 +100,13 @@ def report_options(function: F) -> F:
     return cast("F", with_report)
 
 
-def report_rows(rows: Iterable[Row], options: ReportOptions, reader: CaptureReader, title: str = "capture") -> int:
+def report_rows(
+    rows: Iterable[Row],
+    options: ReportOptions,
+    reader: CaptureReader,
+    title: str = "capture",
+    gallery: CaptureReader | None = None,
+) -> int:
     """Report the rows of a replay and return the exit status (docs/replay.md).
 
     Args:
@@ -108,11 +114,12 @@ def report_rows(rows: Iterable[Row], options: ReportOptions, reader: CaptureRead
         options: the options of the report.
         reader: the capture that is replayed.
         title: the name of the capture.
+        gallery: the capture whose people are searched now; None: `reader`.
 
     Raises:
         UserError: the capture or the badge log cannot be read, or a file cannot be written.
     """
-    with reporting(options, reader, title) as run:
+    with reporting(options, reader, title, gallery) as run:
         for row in rows:
             run.add(row)
     return run.exit_status
@@ -143,19 +150,18 @@ class Reporting:
 
 
 @contextmanager
-def reporting(options: ReportOptions, reader: CaptureReader, title: str = "capture") -> Iterator[Reporting]:
+def reporting(
+    options: ReportOptions, reader: CaptureReader, title: str = "capture", gallery: CaptureReader | None = None
+) -> Iterator[Reporting]:
     """Yield the report of a replay; at the end, also after an error, print its summary and write its files.
+
+    The arguments are those of `report_rows`.
 
     Raises:
         UserError: as `report_rows`.
     """
     with ExitStack() as stack:
-        with _as_user_errors():
-            for file in (options.html, options.junit):
-                _require_writable(file)
-            truth = _truth(options, reader)
-            listed = None if truth is None else _enrolled(reader, truth)
-        report = Report(truth, None if listed is None else listed.__contains__)
+        report = _empty_report(options, reader)
         junit = None if options.junit is None else stack.enter_context(JunitFile(options.fail_on))
         stopped: str | None = "the program failed"
         try:
@@ -170,29 +176,34 @@ def reporting(options: ReportOptions, reader: CaptureReader, title: str = "captu
             raise
         finally:
             if stopped is None or report.rows:
+                findings = report.findings(stopped)
+                _print(options, findings)
                 with _as_user_errors():
-                    _write(options, reader, title, report, junit, report.findings(stopped))
+                    if options.junit is not None and junit is not None:
+                        _write_file(options.junit, junit.parts(title, findings))
+                    if options.html is not None:
+                        _write_file(options.html, _page(title, findings, report, reader, gallery))
 
 
-def _write(
-    options: ReportOptions,
-    reader: CaptureReader,
-    title: str,
-    report: Report,
-    junit: JunitFile | None,
-    findings: Findings,
-) -> None:
+def _print(options: ReportOptions, findings: Findings) -> None:
     if options.as_json:
         click.echo(_json({"summary": findings}))
     else:
         print_findings(findings)
-    if options.junit is not None and junit is not None:
-        _write_file(options.junit, junit.parts(title, findings))
-    if options.html is not None:
-        shown = report.shown()
-        photos = {} if reader.manifest.photos == "none" else photos_of((line for _, line in reader.people()), shown)
-        thumbnails = Thumbnails(reader.picture, photos, MOST_PICTURE_BYTES)
-        _write_file(options.html, html_page(title, findings, shown, report.troubles(), thumbnails))
+
+
+def _page(
+    title: str, findings: Findings, report: Report, reader: CaptureReader, gallery: CaptureReader | None
+) -> Iterator[str]:
+    shown = report.shown()
+    then = _album(reader, shown)
+    now = then if gallery is None else _album(gallery, shown)
+    return html_page(title, findings, shown, report.troubles(), Thumbnails(then, now, MOST_PICTURE_BYTES))
+
+
+def _album(reader: CaptureReader, shown: Sequence[ReportedRow]) -> Album:
+    people = () if reader.manifest.photos == "none" else (line for _, line in reader.people())
+    return Album(reader.picture, photos_of(people, shown))
 
 
 def _is_printed(row: ReportedRow) -> bool:
@@ -204,18 +215,23 @@ def _json(value: Any) -> str:
     return printable_json(msgspec.json.encode(value)).decode()
 
 
-def _truth(options: ReportOptions, reader: CaptureReader) -> Truth | None:
-    if options.truth is None:
-        return None
-    return join_badges(read_badges(options.truth), passages_of(reader.lines()), options.truth_window_s)
+def _empty_report(options: ReportOptions, reader: CaptureReader) -> Report:
+    """Return a report without rows that knows the truth.
 
-
-def _enrolled(reader: CaptureReader, truth: Truth) -> frozenset[str] | None:
-    """Return those people of the truth who are enrolled in the capture; None: the capture has no people."""
-    if reader.manifest.people_from is None:
-        return None
-    wanted = frozenset(badge.identity_id for badge in truth.passages.values())
-    return enrolled_among((line for _, line in reader.people()), wanted)
+    Raises:
+        UserError: the badge log or the capture cannot be read, or a file of the report could not be written.
+    """
+    with _as_user_errors():
+        for file in (options.html, options.junit):
+            _require_writable(file)
+        if options.truth is None:
+            return Report()
+        truth = join_badges(read_badges(options.truth), passages_of(reader.lines()), options.truth_window_s)
+        if reader.manifest.people_from is None:
+            return Report(truth)
+        people = (line for _, line in reader.people())
+        enrolled = enrolled_among(people, frozenset(badge.identity_id for badge in truth.passages.values()))
+    return Report(truth, enrolled.__contains__)
 
 
 def _require_writable(file: Path | None) -> None:

@@ -14,7 +14,7 @@ from contract.text import printable
 
 def print_findings(findings: Findings) -> None:
     """Print the tables of a report, and the numbers of rows by result as the last line."""
-    for table in tables(findings)[1:]:  # the last line gives the results
+    for table in tables(findings):
         print_table(table)
     if findings.stopped is not None:
         click.echo(printable(f"The replay ended before the last line: {findings.stopped}"), err=True)
@@ -44,12 +44,10 @@ def plain_lines(table: Table) -> list[str]:
 
 
 def _print_rich(table: Table) -> None:
-    shown = RichTable(box=None, pad_edge=False, title=table.title, title_justify="left", caption=table.words)
-    shown.caption_justify = "left"
+    shown = RichTable(box=None, pad_edge=False)
     for i, title in enumerate(table.columns):
         shown.add_column(title, justify="right" if 0 < i <= table.numbers else "left", overflow="fold")
     for row in table.rows:
         shown.add_row(*(Text(printable(cell)) for cell in row))
-    console = Console()
-    console.print(shown)
-    console.print()
+    console = Console(highlight=False)
+    console.print(Text(table.title, "bold"), Text(table.words, "dim"), shown, "", sep="\n")

@@ -14,6 +14,7 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from contract.addresses import canonical_address
 from contract.operator_error import OperatorError
 from contract.text import printable, printable_json
 from contract.when import parse_span, parse_when
@@ -65,6 +66,22 @@ def stop_signal(on_hangup: Callable[[], None] | None = None) -> asyncio.Event:
     return stop
 
 
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block by a KeyboardInterrupt, as SIGINT does, so that its files are removed.
+
+    A SIGHUP that was ignored when the process started (`nohup`) stays ignored.
+    """
+    numbers = [number for number in _STOP_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def echo_json(value: Any) -> None:
     """Print a value as one line of JSON, safe for a terminal."""
     click.echo(json_line(value))
@@ -110,6 +127,16 @@ class When(click.ParamType[float]):
             return value if isinstance(value, float) else parse_when(value, time.time())
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class DeviceAddress(click.ParamType[str]):
+    """An option's address of a device, in the spelling that requests and events have."""
+
+    name = "ip"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the address in one spelling."""
+        return canonical_address(str(value))
 
 
 class Span(click.ParamType[float]):

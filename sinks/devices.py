@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal, NamedTuple
 
+from contract.addresses import canonical_address
 from contract.events import Event, EventScope
 from contract.people.site import DeviceRecord, Site
 from contract.terms import PHOTO_DEVICE, STRANGER
@@ -106,16 +107,21 @@ class Activities:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._registered = {d.address: d for d in site.devices.values() if d.device_type == PHOTO_DEVICE}
+        self._registered = {d.known_as: d for d in site.devices.values() if d.device_type == PHOTO_DEVICE}
         self._by_device: dict[str, _Activity] = {}
         self._unregistered: OrderedDict[str, _Activity] = OrderedDict()
         self.left_out = False
 
     def take(self, event: Event) -> None:
         """Add an event; only a match that a device asked for counts, and no replay or repetition of one."""
-        address = event.device_ip
-        if event.kind != "match" or address is None or event.replay_of is not None or event.retry_of is not None:
+        if (
+            event.kind != "match"
+            or event.device_ip is None
+            or event.replay_of is not None
+            or event.retry_of is not None
+        ):
             return
+        address = canonical_address(event.device_ip)
         if address in self._registered:
             self._by_device.setdefault(address, _Activity()).take(event)
             return
@@ -136,10 +142,10 @@ class Activities:
     def _of_devices(self, silent_before_s: float) -> Iterator[DeviceRow]:
         groups, permissions = self._site.groups, self._site.permissions
         for device in sorted(self._site.devices.values(), key=lambda device: (device.name, device.device_id)):
-            activity = self._by_device.get(device.address, _NONE) if device.device_type == PHOTO_DEVICE else _NONE
+            activity = self._by_device.get(device.known_as, _NONE) if device.device_type == PHOTO_DEVICE else _NONE
             group = groups[device.group_id].name if device.group_id in groups else None
             permission = permissions[device.permission_id].name if device.permission_id in permissions else None
-            yield _row(device, device.address, group, permission, activity, silent_before_s)
+            yield _row(device, device.known_as, group, permission, activity, silent_before_s)
 
     def _of_addresses(self, silent_before_s: float) -> Iterator[DeviceRow]:
         for address, activity in sorted(self._unregistered.items()):

@@ -29,8 +29,6 @@ def join_candidates(
             ids in a redacted capture do not sort as the ids of then; else the order of the port.
     """
     agreed = _agreed(recorded, found)
-    if same_people and len(agreed) == len(recorded) == len(found):
-        return [candidate for _, candidate, _ in agreed.values()]
     ranked = sorted((_ranked(candidate, agreed, same_people) for candidate in found), key=lambda entry: entry[0])
     return [candidate for _, candidate in ranked[:CANDIDATES]]
 

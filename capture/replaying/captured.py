@@ -1,5 +1,8 @@
 """Decisions that were made again, as values of a capture. Pure."""
 
+from dataclasses import dataclass
+from typing import Self
+
 from msgspec import structs
 
 from capture.replaying.plan import Case
@@ -12,14 +15,31 @@ from engine.policy import Policy
 from engine.threshold import AppliedThreshold
 
 
-def concluded(case: Case, decision: MatchDecision) -> CapturedDecision:
-    """Return the decision of a search that was made again; the findings about the picture are those of then."""
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A threshold: as the engine applies it, and as evidence and events have it, with the cosine unrounded."""
+
+    applied: AppliedThreshold
+    shown: Threshold
+
+    @classmethod
+    def of(cls, applied: AppliedThreshold, policy: Policy) -> Self:
+        """Return a threshold in both forms."""
+        return cls(applied, structs.replace(wire_threshold(applied, policy), cosine=applied.cosine))
+
+
+def concluded(
+    case: Case, decision: MatchDecision, limit: Threshold, candidates: tuple[EvidenceCandidate, ...] | None = None
+) -> CapturedDecision:
+    """Return the decision of a search that was made again; the findings about the picture are those of then.
+
+    `limit`: the threshold as events contain it. `candidates`: the candidates, where they are those of then.
+    """
     if decision.refusal is not None:
         code = int(decision.refusal.code)
-        return refused(case, decision.outcome, code, decision.scope, decision.threshold)
+        return refused(case, decision.outcome, code, decision.scope, limit)
     policies = case.policies
     shown = shown_in(case.request, decision, policies.policy)
-    applied = _applied(decision.threshold, policies.policy)
     return structs.replace(
         case.then,
         outcome=decision.outcome,
@@ -27,24 +47,25 @@ def concluded(case: Case, decision: MatchDecision) -> CapturedDecision:
         retcode=shown.retcode,
         identity_id=shown.identity_id,
         score=shown.score,
-        threshold=applied.value,
+        threshold=limit.value,
         error_code=None,
-        applied=applied,
+        applied=limit,
         scope=decision.scope,
-        candidates=tuple(
-            EvidenceCandidate(identity_id=c.person.identity_id, number=c.number, cosine=c.cosine)
-            for c in decision.candidates
-        ),
+        candidates=_recorded(decision) if candidates is None else candidates,
         embedding=None,
         policy=policies.name,
     )
 
 
-def refused(
-    case: Case, outcome: str, code: int | None, names: EventScope, threshold: AppliedThreshold | None
-) -> CapturedDecision:
-    """Return the decision that answers a request with an error; `threshold` None: it cannot be computed."""
-    applied = None if threshold is None else _applied(threshold, case.policies.policy)
+def _recorded(decision: MatchDecision) -> tuple[EvidenceCandidate, ...]:
+    return tuple(
+        EvidenceCandidate(identity_id=c.person.identity_id, number=c.number, cosine=c.cosine)
+        for c in decision.candidates
+    )
+
+
+def refused(case: Case, outcome: str, code: int | None, names: EventScope, limit: Threshold | None) -> CapturedDecision:
+    """Return the decision that answers a request with an error; `limit` None: no threshold can be computed."""
     return structs.replace(
         case.then,
         outcome=outcome,
@@ -52,16 +73,11 @@ def refused(
         retcode=None,
         identity_id="",
         score=None,
-        threshold=None if applied is None else applied.value,
+        threshold=None if limit is None else limit.value,
         error_code=code,
-        applied=applied,
+        applied=limit,
         scope=names,
         candidates=(),
         embedding=None,
         policy=case.policies.name,
     )
-
-
-def _applied(threshold: AppliedThreshold, policy: Policy) -> Threshold:
-    """Return the threshold on the wire's scale, with its cosine unrounded, as evidence has it."""
-    return structs.replace(wire_threshold(threshold, policy), cosine=threshold.cosine)

@@ -1,19 +1,19 @@
 """Decides lines of a capture again from their recorded embeddings and refusals; no picture and no network is needed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from msgspec import structs
 
 from capture.differences import decision_differences, is_undecided
 from capture.replaying.candidates import contradiction
-from capture.replaying.captured import concluded, refused
+from capture.replaying.captured import Limit, concluded, refused
 from capture.replaying.embedder import EmbedderFacts
 from capture.replaying.galleries import Galleries
 from capture.replaying.given import Given
-from capture.replaying.plan import Case, Keep, Look, Search, plan
+from capture.replaying.plan import Case, Keep, Look, Plan, Search, plan, what_plan_reads
 from capture.replaying.policies import Policies
-from capture.replaying.searches import find_all
+from capture.replaying.searches import Found, find_all
 from capture.replaying.thresholds import threshold_now
 from capture.rows import Row
 from contract.captures.convert import request_of
@@ -21,9 +21,8 @@ from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Refusal
 from engine.calls.match import conclude_under, scope_names, scope_of_refusal
 from engine.calls.reporting import outcome_of
-from engine.gallery.port import Candidate, Scope
+from engine.gallery.port import Scope
 from engine.gallery.scope import ResolvedScope
-from engine.threshold import AppliedThreshold
 
 PRESENT_SETTINGS = "the capture does not have the policy of this decision, so the present settings were used"
 
@@ -88,18 +87,24 @@ class Decider:
 
 
 class _Chunk:
-    """The cases that are decided together: searches of the same people and scope are made at once."""
+    """The cases that are decided together: searches of the same people and scope are made at once.
+
+    Snapshots and policies stay in memory as long as the cases, so that their ids are unique.
+    """
 
     def __init__(self, given: Given) -> None:
         self._given = given
-        self._searches: dict[tuple[int, Scope, int], list[tuple[Case, ResolvedScope]]] = {}
-        self._counts: dict[tuple[int, Scope], int] = {}
+        self._plans: dict[Hashable, Plan] = {}
+        self._searches: dict[Hashable, list[tuple[Case, ResolvedScope]]] = {}
+        self._group_of: dict[Hashable, list[tuple[Case, ResolvedScope]]] = {}
+        self._counts: dict[Hashable, tuple[int, Scope]] = {}
+        self._thresholds: dict[Hashable, Limit | None] = {}
 
     def take(self, begun: Case | Result) -> Result | None:
         """Return the result of a line; None: it needs a search."""
         if not isinstance(begun, Case):
             return begun
-        planned = plan(begun)
+        planned = self._plan(begun)
         match planned:
             case Look():
                 return LookNeeded(begun.number, begun.line, planned.reason)
@@ -107,35 +112,51 @@ class _Chunk:
                 return self._refused(begun, planned)
             case Keep():
                 return self._kept(begun, planned.resolved)
-            case Search(resolved):
-                # The snapshots stay in memory as long as the cases, so that their ids are unique.
-                key = id(begun.now), resolved.scope, len(begun.then.embedding or b"")
-                self._searches.setdefault(key, []).append((begun, resolved))
+            case Search():
+                self._group(begun, planned).append((begun, planned.resolved))
                 return None
 
     def search(self) -> Iterator[Row]:
         """Make the searches and yield their results."""
-        for (_, scope, _), group in self._searches.items():
+        for group in self._searches.values():
+            first, resolved = group[0]
             try:
-                found = find_all([case for case, _ in group], group[0][0].now.gallery, scope)
+                found = find_all([case for case, _ in group], first.now.gallery, resolved.scope)
             except ValueError:
                 reason = "its recorded embedding has not the length of the enrolled faces"
                 yield from (_trouble(case.number, case.line, reason) for case, _ in group)
                 continue
-            for (case, resolved), candidates in zip(group, found, strict=True):
-                yield self._concluded(case, resolved, candidates)
+            for (case, resolved_), each in zip(group, found, strict=True):
+                yield self._concluded(case, resolved_, each)
 
-    def _concluded(self, case: Case, resolved: ResolvedScope, candidates: Sequence[Candidate]) -> Row:
+    def _group(self, case: Case, planned: Search) -> list[tuple[Case, ResolvedScope]]:
+        """Return the group of a search: all with the same people and scope, and with embeddings of the same length."""
+        length = len(case.then.embedding or b"")
+        group = self._group_of.get((id(planned), length))
+        if group is None:
+            key = id(case.now), case.same_people, planned.resolved.scope, length
+            group = self._group_of[id(planned), length] = self._searches.setdefault(key, [])
+        return group
+
+    def _plan(self, case: Case) -> Plan:
+        """Return the plan of a case; cases that are alike in everything that a plan depends on have the same."""
+        key = id(case.before), id(case.now), id(case.policies), *what_plan_reads(case)
+        planned = self._plans.get(key)
+        if planned is None:
+            planned = self._plans[key] = plan(case)
+        return planned
+
+    def _concluded(self, case: Case, resolved: ResolvedScope, found: Found) -> Row:
         threshold = self._threshold(case, resolved.scope)
         if threshold is None:
             reason = "its threshold must be computed anew, and the curve of its embedder is not known; use --threshold"
             return _trouble(case.number, case.line, reason)
         site, policy = case.now.site, case.policies.policy
-        decision = conclude_under(threshold, case.request, resolved, candidates, site, policy)
-        alarm = self._alarm(case, resolved.scope, candidates) if case.same_people else None
-        return self._row(case, concluded(case, decision), alarm)
+        decision = conclude_under(threshold.applied, case.request, resolved, found.candidates, site, policy)
+        now = concluded(case, decision, threshold.shown, case.then.candidates if found.confirmed else None)
+        return self._row(case, now, self._alarm(case, resolved.scope, found) if case.same_people else None)
 
-    def _alarm(self, case: Case, scope: Scope, candidates: Sequence[Candidate]) -> str | None:
+    def _alarm(self, case: Case, scope: Scope, found: Found) -> str | None:
         """Return in a sentence why the people of then cannot have given the recorded decision; None: they can have."""
         faces = None if case.then.applied is None else case.then.applied.faces
         if faces is not None and faces != self._faces(case, scope):
@@ -143,28 +164,36 @@ class _Chunk:
                 f"the evidence contradicts the people of then: {faces} faces were compared, and the scope has "
                 f"{self._faces(case, scope)}"
             )
-        return contradiction(case.then.candidates, candidates)
+        return None if found.confirmed else contradiction(case.then.candidates, found.candidates)
 
     def _refused(self, case: Case, refusal: Refusal) -> Row:
         scope, names = scope_of_refusal(case.request, case.now.site, case.policies.policy)
         threshold = self._threshold(case, scope)
-        return self._row(case, refused(case, outcome_of(refusal), int(refusal.code), names, threshold))
+        shown = None if threshold is None else threshold.shown
+        return self._row(case, refused(case, outcome_of(refusal), int(refusal.code), names, shown))
 
     def _kept(self, case: Case, resolved: ResolvedScope) -> Row:
         then, threshold = case.then, self._threshold(case, resolved.scope)
-        return self._row(case, refused(case, then.outcome, then.error_code, scope_names(resolved), threshold))
+        shown = None if threshold is None else threshold.shown
+        return self._row(case, refused(case, then.outcome, then.error_code, scope_names(resolved), shown))
 
-    def _threshold(self, case: Case, scope: Scope) -> AppliedThreshold | None:
+    def _threshold(self, case: Case, scope: Scope) -> Limit | None:
         """Return the threshold of a search in that scope; None where it cannot be computed."""
-        faces, policies = self._faces(case, scope), case.policies
-        return threshold_now(case.then, policies.before, policies.policy, faces, self._embedder(case))
+        faces, policies, then = self._faces(case, scope), case.policies, case.then
+        embedder = self._embedder(case)
+        key = id(policies), faces, id(embedder), then.applied, then.embedding is None
+        if key not in self._thresholds:
+            applied = threshold_now(then, policies.before, policies.policy, faces, embedder)
+            self._thresholds[key] = None if applied is None else Limit.of(applied, policies.policy)
+        return self._thresholds[key]
 
     def _faces(self, case: Case, scope: Scope) -> int:
         """Return the number of faces in a scope."""
-        key = id(case.now), scope
+        key = id(case.now), id(scope)
         if key not in self._counts:
-            self._counts[key] = case.now.gallery.count(scope)
-        return self._counts[key]
+            # The scope stays in memory, so that its id is unique.
+            self._counts[key] = case.now.gallery.count(scope), scope
+        return self._counts[key][0]
 
     def _embedder(self, case: Case) -> EmbedderFacts | None:
         """Return the facts about the embedder of the line; None where they are not known."""

@@ -9,6 +9,7 @@ from typing import BinaryIO
 import msgspec
 
 from capture.rows import Row, Tier
+from contract.captures.values import CaptureError
 from contract.terms import Message
 
 _COSINE_DIGITS = 6
@@ -62,9 +63,12 @@ def decision_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a decision file that is open for writing; only its owner can read it.
 
     Raises:
-        OSError: the file cannot be written.
+        CaptureError: the file cannot be written.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise CaptureError(f"{path} cannot be written: {error.strerror}") from error
     with os.fdopen(descriptor, "wb") as file:
         yield file
 

@@ -71,6 +71,7 @@ class Galleries:
         self.choice = choice
         self._installed = installed
         self._timelines: dict[tuple[bool, str], Timeline] = {}
+        self._last: dict[tuple[bool, str], tuple[int, Snapshot]] = {}
 
     def version_of(self, line: CaptureLine) -> int:
         """Return the gallery version that a line is decided at: one for all lines, or that of then.
@@ -91,17 +92,22 @@ class Galleries:
         people = self.choice.then
         if people is None or version < people.first:
             return None
-        return self._timeline(people, embedder, now=people is self.choice.now).at(version)
+        return self._at(people, version, embedder, now=people is self.choice.now)
 
     def now(self, version: int, embedder: str) -> Snapshot:
         """Return the people of now at a version that is not below the first one, with the faces of one embedder."""
-        return self._timeline(self.choice.now, embedder, now=True).at(version)
+        return self._at(self.choice.now, version, embedder, now=True)
 
-    def _timeline(self, people: PeopleRecords, embedder: str, *, now: bool) -> Timeline:
+    def _at(self, people: PeopleRecords, version: int, embedder: str, *, now: bool) -> Snapshot:
         key = (now, embedder)
+        last = self._last.get(key)
+        if last is not None and last[0] == version:
+            return last[1]
         if key not in self._timelines:
             self._timelines[key] = Timeline(people.records, self._dimension(people, embedder), embedder)
-        return self._timelines[key]
+        snapshot = self._timelines[key].at(version)
+        self._last[key] = version, snapshot
+        return snapshot
 
     def _dimension(self, people: PeopleRecords, embedder: str) -> int:
         if self._installed is not None and self._installed.identity == embedder:

@@ -12,8 +12,8 @@ from capture.replaying.given import Given
 from capture.replaying.policies import Policies, PolicyPair
 from capture.replaying.thresholds import threshold_now
 from capture.rows import Difference, Row
-from contract.captures.convert import decision_of, request_of
-from contract.captures.values import CapturedDecision, CaptureLine
+from contract.captures.convert import REQUESTS_FILE, decision_of, request_of
+from contract.captures.values import CapturedDecision, CaptureError, CaptureLine
 from contract.configs import model_set_record
 from contract.events import RequestPlace
 from contract.requests import MatchRequest
@@ -52,10 +52,16 @@ class _Task:
 
 
 class Looker:
-    """Looks at the pictures of lines again. `picture` returns the bytes of a picture by its sha256."""
+    """Looks at the pictures of lines again.
 
-    def __init__(self, given: Given, networks: Networks, picture: Callable[[str], bytes]) -> None:
-        self._given, self._networks, self._picture = given, networks, picture
+    `picture` returns the bytes of a picture by its sha256. With `keep_going` a line whose picture is missing or damaged
+    is a row with trouble.
+    """
+
+    def __init__(
+        self, given: Given, networks: Networks, picture: Callable[[str], bytes], *, keep_going: bool = False
+    ) -> None:
+        self._given, self._networks, self._picture, self._keep_going = given, networks, picture, keep_going
         self._policies = Policies(given.policies, given.present, given.pinned, given.what_if)
         self._galleries = Galleries(given.choice, given.installed)
         self._embedder = networks.models.embedder_identity
@@ -93,7 +99,7 @@ class Looker:
         version = galleries.version_of(line)
         snapshot = galleries.now(version, self._embedder)
         task = _Task(result.number, line, snapshot, self._policies.of(then, snapshot.site), version)
-        return pool.submit(self._look, task)
+        return pool.submit(self._try_to_look, task)
 
     def _trouble(self, line: CaptureLine) -> str | None:
         """Return in a sentence why a line cannot be looked at; None: it can."""
@@ -110,6 +116,15 @@ class Looker:
                 "with the installed one"
             )
         return None
+
+    def _try_to_look(self, task: _Task) -> Row:
+        try:
+            return self._look(task)
+        except CaptureError as error:
+            trouble = f"line {task.number} of {REQUESTS_FILE} cannot be looked at: {error}"
+            if not self._keep_going:
+                raise CaptureError(trouble) from error
+            return Row(task.number, task.line, trouble=trouble, expected=task.line.expected_identity_id)
 
     def _look(self, task: _Task) -> Row:
         sent = task.line.request

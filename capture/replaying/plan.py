@@ -79,6 +79,23 @@ def plan(case: Case) -> Plan:
     return NOBODY_IN_SCOPE if case.then.error_code == Code.EMPTY_GROUP_ERROR else Keep(resolved)
 
 
+def what_plan_reads(case: Case) -> tuple[object, ...]:
+    """Return everything that the plan of a case depends on, besides its people and policies: hashable values."""
+    sent, then = case.line.request, case.then
+    return (
+        sent.device_ip,
+        sent.group_name,
+        sent.permission_name,
+        sent.by_permission,
+        sent.liveness_mode,
+        sent.ir_picture is None,
+        sent.min_face_size,
+        sent.with_attribute,
+        then.embedding is None,
+        then.error_code,
+    )
+
+
 def _resolved(request: MatchRequest, snapshot: Snapshot, policy: Policy) -> ResolvedScope | Refusal:
     try:
         return resolve_scope(request, snapshot.site, policy)

@@ -1,5 +1,6 @@
 """Decides chunks of lines in several processes and returns their results in the order of the lines."""
 
+import gc
 import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,12 +22,16 @@ _AHEAD = 3
 
 
 class _Packed(Message, frozen=True, kw_only=True, array_like=True):
-    """A result as it travels between processes; `look` is the reason of a `LookNeeded`."""
+    """A result as it travels between processes; `look` is the reason of a `LookNeeded`.
+
+    `same`: the decision of now is that of then, and `now` is None.
+    """
 
     number: int
     line: CaptureLine
     tier: Tier | None = None
     now: CapturedDecision | None = None
+    same: bool = False
     differences: tuple[Difference, ...] | None = None
     trouble: str | None = None
     remark: str | None = None
@@ -63,15 +68,32 @@ def _decided_elsewhere(
     # A process that is started anew shares no lock with the threads of this one.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, _begin, (given,)) as pool:
-        remaining = iter(chunks)
-        waiting: deque[Future[bytes]] = deque(pool.submit(_work, c) for c in islice(remaining, jobs * _AHEAD))
+        remaining = _read(chunks)
+        waiting: deque[Future[bytes] | str] = deque(_submitted(pool, remaining, jobs * _AHEAD))
         try:
             while waiting:
-                packed, damage = _decoder.decode(waiting.popleft().result())
-                waiting.extend(pool.submit(_work, chunk) for chunk in islice(remaining, 1))
+                first = waiting.popleft()
+                if isinstance(first, str):
+                    yield (), first
+                    continue
+                packed, damage = _decoder.decode(first.result())
+                waiting.extend(_submitted(pool, remaining, 1))
                 yield map(_unpacked, packed), damage
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _read(chunks: Iterable[Chunk]) -> Iterator[Chunk | str]:
+    """Yield the chunks, and after them the damage that was found at the end of the file: chunks are read ahead."""
+    try:
+        yield from chunks
+    except CaptureError as error:
+        yield str(error)
+
+
+def _submitted(pool: ProcessPoolExecutor, remaining: Iterator[Chunk | str], most: int) -> Iterator[Future[bytes] | str]:
+    for chunk in islice(remaining, most):
+        yield chunk if isinstance(chunk, str) else pool.submit(_work, chunk)
 
 
 _deciders: list[Decider] = []
@@ -80,6 +102,7 @@ _deciders: list[Decider] = []
 def _begin(given: Given) -> None:
     """Prepare a new process."""
     threadpool_limits(1)  # the processes are as many as the cores
+    gc.disable()  # the values of a chunk refer to no values that refer to them, and are very many
     _deciders.append(Decider(given))
 
 
@@ -103,11 +126,13 @@ def _decided(decider: Decider, chunk: Chunk) -> tuple[Sequence[Result], str | No
 def _packed(result: Result) -> _Packed:
     if isinstance(result, LookNeeded):
         return _Packed(number=result.number, line=result.line, look=result.reason)
+    same = result.now is not None and result.now == result.line.decision
     return _Packed(
         number=result.number,
         line=result.line,
         tier=result.tier,
-        now=result.now,
+        now=None if same else result.now,
+        same=same,
         differences=result.differences,
         trouble=result.trouble,
         remark=result.remark,
@@ -121,7 +146,7 @@ def _unpacked(packed: _Packed) -> Result:
         packed.number,
         packed.line,
         packed.tier,
-        packed.now,
+        packed.line.decision if packed.same else packed.now,
         packed.differences,
         packed.trouble,
         packed.line.expected_identity_id,

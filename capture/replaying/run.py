@@ -84,8 +84,15 @@ class Replay:
         """Yield the row of every line, in the order of the lines.
 
         Raises:
-            CaptureError: the capture is damaged; the rows before the damage were yielded.
+            CaptureError: the capture is damaged; the rows before the damage were yielded. Not where the capture is
+                read up to its damage (`CaptureReader.damage`).
         """
+        try:
+            yield from self._rows()
+        except CaptureError as error:
+            self._capture.note_damage(error)
+
+    def _rows(self) -> Iterator[Row]:
         results = self._lines_to_look_at() if self._what_if.looks_always else self._decided()
         for result in results:
             if isinstance(result, Row):
@@ -93,7 +100,7 @@ class Replay:
                 continue
             rest = chain([result], results)
             try:
-                looker = Looker(self._given, self._opened(), self._capture.picture)
+                looker = self._looker()
             except ModelError as error:
                 yield from without_networks(rest, str(error))
             else:
@@ -107,6 +114,10 @@ class Replay:
     def _lines_to_look_at(self) -> Iterator[Result]:
         self._opened()
         return (LookNeeded(number, line, "every picture is looked at") for number, line in self._capture.lines())
+
+    def _looker(self) -> Looker:
+        capture = self._capture
+        return Looker(self._given, self._opened(), capture.picture, keep_going=capture.keeps_going)
 
     def _opened(self) -> Networks:
         if self._networks is None:

@@ -4,7 +4,6 @@ A differing row is a failure, unless its kind is not among those that fail; a ro
 a row that was not compared is skipped. The counts come first in the file, so the test cases wait in a temporary file.
 """
 
-import re
 import tempfile
 from collections.abc import Iterator
 from types import TracebackType
@@ -15,11 +14,10 @@ from capture.reporting.kinds import KIND_WORDS, Kind
 from capture.reporting.lines import row_line
 from capture.reporting.values import Findings, ReportedRow
 from capture.rows import Row
+from contract.text import printable
 
 _IN_MEMORY = 4_000_000
 _CHUNK = 1 << 20
-# The characters that XML 1.0 cannot contain, and those that mislead a reader.
-_NOT_XML = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u2070-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class JunitFile:
@@ -71,15 +69,11 @@ class JunitFile:
             element, kind = ("error", "could_not_run") if row.status == "could_not_run" else ("skipped", row.status)
             return f"<{element} type={_attribute(kind)} message={_attribute(line)}/>"
         if self._fail_on is not None and row.kind not in self._fail_on:
-            return f"<system-out>{escape(_plain(line))}</system-out>"
+            return f"<system-out>{escape(printable(line))}</system-out>"
         self._failures += 1
         message = _attribute(f"{row.kind}: {KIND_WORDS[row.kind]}")
-        return f"<failure type={_attribute(row.kind)} message={message}>{escape(_plain(line))}</failure>"
-
-
-def _plain(text: str) -> str:
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+        return f"<failure type={_attribute(row.kind)} message={message}>{escape(printable(line))}</failure>"
 
 
 def _attribute(text: str) -> str:
-    return quoteattr(_plain(text))
+    return quoteattr(printable(text))

@@ -12,13 +12,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from capture.reporting.kinds import KIND_WORDS, KINDS
 from capture.reporting.lines import then_text
 from capture.reporting.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, plots
 from capture.reporting.tables import RESULT_WORDS, tables
-from capture.reporting.thumbnails import Thumbnails
+from capture.reporting.thumbnails import Album, Thumbnails
 from capture.reporting.values import Findings, ReportedRow, Shown
 from clients.http import code_name
 from contract.text import printable
@@ -30,6 +29,7 @@ MOST_PICTURE_BYTES = 15_000_000
 
 _HERE = Path(__file__).parent
 _MOST_CHARACTERS = 160
+_POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,17 @@ class Card:
         """The thumbnails of the request, and of the candidates of then and now."""
         row = self.row
         found = [Pictured(self.thumbnails.of_request(row.picture, row.face), "request", "")]
-        then, now = row.then, row.now
+        then, now, thumbnails = row.then, row.now, self.thumbnails
         if then is not None and now is not None and _candidate(then) == _candidate(now):
-            return [*found, *self._of(then, "candidate then and now")]
-        found += [] if then is None else self._of(then, "candidate then")
-        return found + ([] if now is None else self._of(now, "candidate now"))
+            return [*found, *self._of(thumbnails.then, then, "candidate then and now")]
+        found += [] if then is None else self._of(thumbnails.then, then, "candidate then")
+        return found + ([] if now is None else self._of(thumbnails.now, now, "candidate now"))
 
-    def _of(self, decision: Shown, caption: str) -> list[Pictured]:
-        if not decision.candidate:
+    def _of(self, album: Album, decision: Shown, caption: str) -> list[Pictured]:
+        who, number, version = decision.candidate, decision.candidate_face, decision.gallery_version
+        if not who:
             return []
-        number, version = decision.candidate_face, decision.gallery_version
-        return [
-            Pictured(self.thumbnails.of_candidate(decision.candidate, number, version), caption, decision.candidate)
-        ]
+        return [Pictured(self.thumbnails.of_candidate(album, who, number, version), caption, who)]
 
 
 def _candidate(decision: Shown) -> tuple[str, int | None]:
@@ -83,37 +81,51 @@ def html_page(
 
     `rows`: the differing rows to show. `troubles`: rows that could not be decided.
     """
+    style = (_HERE / "page.css").read_text("utf-8") + "".join(_filter(kind) for kind in ("all", *KINDS))
+    digest = base64.b64encode(sha256(style.encode()).digest()).decode()
+    yield from (
+        _environment()
+        .get_template("page.html.j2")
+        .generate(
+            title=title,
+            findings=findings,
+            results=RESULT_WORDS,
+            kinds={kind: words for kind, words in KIND_WORDS.items() if kind in findings.kinds},
+            tables=tables(findings),
+            plots=plots(findings),
+            width=WIDTH,
+            height=HEIGHT,
+            left=LEFT,
+            right=RIGHT,
+            top=TOP,
+            bottom=BOTTOM,
+            shown=len(rows),
+            cards=(Card(row, thumbnails) for row in rows),
+            troubles=troubles,
+            policy=_POLICY.format(digest),
+            style=style,
+        )
+    )
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(text=_text, code=code_name, when=_when, number=_number, signed=_signed)
     environment.globals.update(then_text=then_text)
-    style = (_HERE / "page.css").read_text("utf-8") + "".join(_only(kind) for kind in KINDS)
-    digest = base64.b64encode(sha256(style.encode()).digest()).decode()
-    yield from environment.get_template("page.html.j2").generate(
-        title=title,
-        findings=findings,
-        results=RESULT_WORDS,
-        kinds={kind: words for kind, words in KIND_WORDS.items() if kind in findings.kinds},
-        tables=tables(findings),
-        plots=plots(findings),
-        width=WIDTH,
-        height=HEIGHT,
-        left=LEFT,
-        right=RIGHT,
-        top=TOP,
-        bottom=BOTTOM,
-        shown=len(rows),
-        cards=(Card(row, thumbnails) for row in rows),
-        troubles=troubles,
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'",
-        style=Markup(style),  # noqa: S704 - the style is the project's own file
+    return environment
+
+
+def _filter(kind: str) -> str:
+    """Return the rules of style that mark the label of a kind, and hide the rows of other kinds, while it is chosen."""
+    label = f"~ .kinds [for=show-{kind}]"
+    marked = (
+        f"#show-{kind}:checked {label}{{background:var(--ink);color:var(--sheet)}}\n"
+        f"#show-{kind}:focus-visible {label}{{outline:2px solid var(--now);outline-offset:2px}}\n"
     )
-
-
-def _only(kind: str) -> str:
-    """Return the rule of style that hides the rows of other kinds while one kind is chosen."""
-    return f"body:has(#show-{kind}:checked) .row:not(.{kind}){{display:none}}\n"
+    hidden = f"#show-{kind}:checked ~ .rows > .row:not(.{kind}){{display:none}}\n"
+    return marked if kind == "all" else marked + hidden
 
 
 def _text(value: object) -> str:

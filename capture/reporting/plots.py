@@ -127,10 +127,11 @@ def _histogram(findings: Findings, key: str, title: str, words: str, chosen: lis
     if not chosen:
         return None
     scale = chosen[0].scale
-    low, high = min(h.low for h in chosen), max(h.high for h in chosen)
-    filled = [edge for h in chosen for n, edge in zip(h.counts, _edges(h), strict=False) if n]
+    limits = [limit for limit in findings.thresholds if limit.scale == scale]
+    shown = [edge for h in chosen for n, edge in zip(h.counts, _edges(h), strict=False) if n]
+    shown += [value for limit in limits for value in (limit.low, limit.high)]
     bin_width = max((h.high - h.low) / len(h.counts) for h in chosen)
-    x = _x(max(low, min(filled) - 2 * bin_width), min(high, max(filled) + 3 * bin_width))
+    x = _x(min(shown) - 2 * bin_width, max(shown) + 3 * bin_width)
     shares = [[n / sum(h.counts) for n in h.counts] for h in chosen]
     top = max(max(share) for share in shares)
     y = _y(0, top * 100)
@@ -142,11 +143,9 @@ def _histogram(findings: Findings, key: str, title: str, words: str, chosen: lis
         look = h.side if h.of != "non_mated" else _other(h.side)
         path = _steps(_edges(h)[first : behind + 1], [part * 100 for part in share[first:behind]], x, y)
         series.append(Series(name, look, "area" if h.side == "now" else "line", path))
-    for limit in findings.thresholds:
-        if limit.scale == scale:
-            places = sorted({x(limit.low), x(limit.high)})
-            path = "".join(f"M{at:g} {TOP}V{HEIGHT - BOTTOM}" for at in places)
-            series.append(Series(f"threshold {limit.side}", _other(limit.side), "line", path))
+    for limit in limits:
+        path = "".join(f"M{at:g} {TOP}V{HEIGHT - BOTTOM}" for at in sorted({x(limit.low), x(limit.high)}))
+        series.append(Series(f"threshold {limit.side}", _other(limit.side), "line", path))
     label = "cosine" if scale == "cosine" else "score of the server"
     return Plot(f"{key}-{scale}", title, words, label, "% of the searches", x.ticks(), y.ticks(), series)
 
@@ -174,9 +173,8 @@ def _det(findings: Findings) -> Plot | None:
     sides = _sides(findings)
     if not sides:
         return None
-    fewest = [1 / (2 * n) for _, f, _ in sides for n in (f.det[0].fpir.trials, f.det[0].fnir.trials)]
-    lowest = 10.0 ** math.floor(math.log10(min(fewest)))
-    x, y = _x(lowest, 1, logarithmic=True), _y(lowest, 1, logarithmic=True)
+    x = _x(_lowest(figures.det[0].fpir for _, figures, _ in sides), 1, logarithmic=True)
+    y = _y(_lowest(figures.det[0].fnir for _, figures, _ in sides), 1, logarithmic=True)
     series = []
     for side, figures, rates in sides:
         band = [(x(_at(p.fpir)), y(p.fnir.low or 0.0)) for p in figures.det]
@@ -188,7 +186,7 @@ def _det(findings: Findings) -> Plot | None:
             series.append(Series(f"{side}, thresholds in force", side, "point", place))
     words = (
         "The detection error trade-off: every threshold lets a share of strangers in (FPIR) and misses a share of "
-        "enrolled people (FNIR). Lower is better."
+        "enrolled people (FNIR). Lower is better. A rate of 0 is drawn at the edge."
     )
     title = "Trade-off of errors (DET)"
     return Plot("det", title, words, "FPIR", "FNIR", x.ticks(), y.ticks(), series)
@@ -230,6 +228,11 @@ def _latency(findings: Findings) -> Plot | None:
         series.append(Series(t.of.replace("_", ", "), looks[t.of], "line", _steps(edges, share, x, y)))
     words = "How long decisions took, on a logarithmic scale; each bin is a tenth of a power of ten."
     return Plot("latency", "Latency", words, "ms", "% of the times", x.ticks(), y.ticks(), series)
+
+
+def _lowest(rates: Iterable[Rate]) -> float:
+    """Return the power of ten below the lowest rate that so many trials can show: one error, or none."""
+    return 10.0 ** math.floor(math.log10(1 / (2 * max(rate.trials for rate in rates))))
 
 
 def _at(rate: Rate) -> float:

@@ -6,6 +6,7 @@ non-mated search. For the rates of comparisons (FMR, FNMR, EER), the score of th
 recorded candidates, and of every search the highest score of somebody else.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -20,7 +21,7 @@ from capture.reporting.values import (
     Scale,
     Thresholds,
 )
-from capture.reporting.views import View, threshold_of
+from capture.reporting.views import View
 from engine.evaluation.counted import ScoreCounts, Tradeoff, tradeoff
 
 FPIRS = (0.003, 0.01, 0.03, 0.1)
@@ -38,6 +39,17 @@ class ScaleScores:
         self.all = ScoreCounts()
         self.mated, self.non_mated = ScoreCounts(), ScoreCounts()
         self.mated_any_rank, self.somebody_else = ScoreCounts(), ScoreCounts()
+        self.low, self.high = math.inf, -math.inf
+        """The lowest and the highest threshold in force."""
+
+    def add(self, score: float, threshold: float | None) -> None:
+        """Add the highest score of a search, and the threshold in force."""
+        self.all.add(score)
+        if threshold is not None:
+            if threshold < self.low:
+                self.low = threshold
+            if threshold > self.high:
+                self.high = threshold
 
     def add_known(self, view: View, expected: str, enrolled: bool) -> None:
         """Add the score of a search whose truth is known."""
@@ -83,7 +95,6 @@ class SideScores:
 
     def __init__(self) -> None:
         self._scales: dict[Scale, ScaleScores] = {}
-        self._thresholds: dict[Scale, tuple[float, float]] = {}
 
     def add(self, view: View, expected: str | None, enrolled: bool) -> None:
         """Add the scores of one decision, if a face was compared."""
@@ -92,13 +103,9 @@ class SideScores:
         scores = self._scales.get(view.scale)
         if scores is None:
             scores = self._scales.setdefault(view.scale, ScaleScores())
-        scores.all.add(view.score)
+        scores.add(view.score, view.threshold)
         if expected is not None:
             scores.add_known(view, expected, enrolled)
-        threshold = threshold_of(view)
-        if threshold is not None:
-            low, high = self._thresholds.get(view.scale, (threshold, threshold))
-            self._thresholds[view.scale] = (min(low, threshold), max(high, threshold))
 
     def figures(self) -> ByThreshold | None:
         """Return the figures by threshold on the scale that most scores are on; None where no truth is known."""
@@ -117,8 +124,9 @@ class SideScores:
 
     def thresholds(self, side: Side) -> Iterator[Thresholds]:
         """Yield the lowest and the highest threshold in force on each scale."""
-        for scale, (low, high) in sorted(self._thresholds.items()):
-            yield Thresholds(side=side, scale=scale, low=low, high=high)
+        for scale, scores in sorted(self._scales.items()):
+            if scores.low <= scores.high:
+                yield Thresholds(side=side, scale=scale, low=scores.low, high=scores.high)
 
 
 def _fnir_at(searches: Tradeoff) -> Iterator[FnirAt]:

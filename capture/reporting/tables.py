@@ -44,7 +44,6 @@ class Table:
 def tables(findings: Findings) -> list[Table]:
     """Return the tables that have rows."""
     every = (
-        _results(findings),
         _kinds(findings),
         _not_compared(findings),
         _outcomes(findings),
@@ -59,11 +58,6 @@ def tables(findings: Findings) -> list[Table]:
         _latency(findings),
     )
     return [table for table in every if table.rows]
-
-
-def _results(findings: Findings) -> Table:
-    rows = ((_spaced(name), str(getattr(findings, name)), words) for name, words in RESULT_WORDS.items())
-    return Table("Results", "Every row has one result.", ("result", "rows", "meaning"), tuple(rows), 1)
 
 
 def _kinds(findings: Findings) -> Table:
@@ -253,7 +247,3 @@ def _short(rate: Rate) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.4f}"
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")

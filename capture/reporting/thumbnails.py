@@ -5,6 +5,7 @@ the report.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -62,43 +63,48 @@ def _fitted(image: Image) -> Image:
     return image if scale == 1.0 else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
+@dataclass(frozen=True, slots=True)
+class Album:
+    """The pictures of a capture.
+
+    `picture`: returns the bytes of the picture with a sha256 (hex); it may raise CaptureError. `photos`: the photos of
+    candidates.
+    """
+
+    picture: Callable[[str], bytes]
+    photos: Photos
+
+
 class Thumbnails:
     """The thumbnails of one report, which together have at most `most_bytes`; each is made once.
 
-    Args:
-        picture: Returns the bytes of the picture with a sha256 (hex); it may raise CaptureError.
-        photos: The photos of candidates.
-        most_bytes: Pictures beyond this sum are left out.
+    `then`: the pictures of requests and the photos of the people of then. `now`: the photos of the people of now.
     """
 
-    def __init__(
-        self,
-        picture: Callable[[str], bytes],
-        photos: Photos,
-        most_bytes: int,
-    ) -> None:
-        self._picture, self._photos, self._left = picture, photos, most_bytes
+    def __init__(self, then: Album, now: Album, most_bytes: int) -> None:
+        self.then, self.now = then, now
+        self._left = most_bytes
         self._made: dict[str, str | None] = {}
 
     def of_request(self, sha256: str, face: FaceBox | None) -> str | None:
         """Return the data: URL of the face in a request's picture; None where there is no such picture."""
-        return self._made_once(sha256, face)
+        return self._made_once(self.then, sha256, face)
 
-    def of_candidate(self, identity_id: str, number: int | None, gallery_version: int) -> str | None:
-        """Return the data: URL of the photo that a face had in a gallery; None where the capture does not have it."""
-        known = () if number is None else self._photos.get((identity_id, number), ())
+    def of_candidate(self, album: Album, identity_id: str, number: int | None, gallery_version: int) -> str | None:
+        """Return the data: URL of the photo that a face had in a gallery; None where the album does not have it."""
+        known = () if number is None else album.photos.get((identity_id, number), ())
         named = [sha256 for offset, sha256 in known if offset < gallery_version] or [sha256 for _, sha256 in known[:1]]
-        return self._made_once(named[-1], None) if named else None
+        return self._made_once(album, named[-1], None) if named else None
 
-    def _made_once(self, sha256: str, face: FaceBox | None) -> str | None:
+    def _made_once(self, album: Album, sha256: str, face: FaceBox | None) -> str | None:
         key = f"{sha256} {face}"
-        if key not in self._made:
-            self._made[key] = self._make(sha256, face)
+        if self._made.get(key) is None:
+            self._made[key] = self._make(album, sha256, face)
         return self._spent(self._made[key])
 
-    def _make(self, sha256: str, face: FaceBox | None) -> str | None:
+    def _make(self, album: Album, sha256: str, face: FaceBox | None) -> str | None:
         try:
-            small = thumbnail(self._picture(sha256), face)
+            small = thumbnail(album.picture(sha256), face)
         except CaptureError:
             return None
         return None if small is None else f"data:image/jpeg;base64,{pybase64.b64encode_as_string(small)}"

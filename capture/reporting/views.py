@@ -1,15 +1,20 @@
 """What a report reads from the decisions of a row. Pure."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, get_args
 
-from capture.reporting.kinds import Kind, expectation, kind_of, outcome_of, recognised_by
+from capture.reporting.kinds import Kind, Outcome, expectation, kind_of, outcome_of, recognised_by
 from capture.reporting.values import Difference, ReportedRow, Scale, Shown, Status
 from capture.rows import Row
 from contract.captures.values import CapturedDecision
 from contract.errors import Code
 
 _NOT_ACQUIRED = frozenset({"no_face", "low_quality", "image_error"})
+_SEARCHED = frozenset({"matched", "barred", "stranger", "empty_group"})
+_TRAITS: Mapping[Outcome, tuple[bool, bool, bool]] = {
+    outcome: (outcome != "error", outcome not in _NOT_ACQUIRED, outcome in _SEARCHED) for outcome in get_args(Outcome)
+}
 _NO_DECISION = frozenset({Code.TIMEOUT, Code.OVERLOADED, Code.INTERNAL_ERROR})
 
 
@@ -18,7 +23,7 @@ class View(NamedTuple):
 
     `presented`: the system decided about the picture. `acquired`: the picture contained a usable face. `searched`: the
     face was compared with the people of the scope. `recognised`: whom the search recognised. `score`: the highest score
-    of the search, on `scale`.
+    of the search, on `scale`. `threshold`: the threshold in force on that scale; None: the decision does not name one.
     """
 
     decision: CapturedDecision
@@ -27,6 +32,7 @@ class View(NamedTuple):
     searched: bool
     recognised: str | None
     score: float | None
+    threshold: float | None
     scale: Scale
 
 
@@ -39,37 +45,22 @@ def is_decided(decision: CapturedDecision | None) -> bool:
 def view_of(decision: CapturedDecision) -> View:
     """Return a decision as the figures count it."""
     outcome = outcome_of(decision)
-    score, scale = _score(decision)
-    return View(
-        decision,
-        presented=outcome != "error",
-        acquired=outcome not in _NOT_ACQUIRED,
-        searched=outcome in ("matched", "barred", "stranger", "empty_group"),
-        recognised=recognised_by(decision),
-        score=score,
-        scale=scale,
-    )
-
-
-def _score(decision: CapturedDecision) -> tuple[float | None, Scale]:
+    presented, acquired, searched = _TRAITS[outcome]
+    recognised = recognised_by(decision) if searched else None
     if decision.candidates:
-        return decision.candidates[0].cosine, "cosine"
+        threshold = None if decision.applied is None else decision.applied.cosine
+        return View(
+            decision, presented, acquired, searched, recognised, decision.candidates[0].cosine, threshold, "cosine"
+        )
     score = decision.score if decision.score is not None and math.isfinite(decision.score) else None
-    return score, "cosine" if _is_raw(decision) else "score"
+    scale: Scale = "cosine" if _is_raw(decision) else "score"
+    return View(decision, presented, acquired, searched, recognised, score, decision.threshold, scale)
 
 
 def _is_raw(decision: CapturedDecision) -> bool:
     """Return whether the wire's scale is the cosine, because the threshold is the same number on both scales."""
     cosine = decision.applied.cosine if decision.applied is not None else None
     return cosine is not None and decision.threshold is not None and abs(cosine - decision.threshold) < 1e-5
-
-
-def threshold_of(view: View) -> float | None:
-    """Return the threshold in force on the scale of the view's score; None: the decision does not name one."""
-    decision = view.decision
-    if view.scale == "score":
-        return decision.threshold
-    return decision.applied.cosine if decision.applied is not None else None
 
 
 def status_of(row: Row) -> Status:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from clients.migration.report import Kind, LeftOut
+from contract.addresses import device_address
+from contract.terms import PHOTO_DEVICE
 
 T = TypeVar("T")
 
@@ -45,7 +47,8 @@ class BoxPerson:
 
 @dataclass(frozen=True, slots=True)
 class BoxDevice:
-    """A device of the box; `fields` are all its fields as the box answered them."""
+    """A device of the box; `address` and `device_key` of `fields` are in one spelling (contract.addresses), the other
+    fields are as the box answered them."""
 
     name: str
     address: str
@@ -153,7 +156,8 @@ def _device(entry: Mapping[str, Any]) -> BoxDevice:
     address = entry.get("device_key")
     if not isinstance(address, str) or not address:
         raise BadAnswer("the box's entry has no device_key")
-    return BoxDevice(_text(entry.get("device_name")) or address, address, entry)
+    known = device_address(_text(entry.get("device_type")) or PHOTO_DEVICE, address)
+    return BoxDevice(_text(entry.get("device_name")) or known, known, {**entry, "device_key": known})
 
 
 def _text(value: object) -> str:

@@ -129,7 +129,7 @@ def _device(*, new: bool) -> tuple[Field, ...]:
             "device_key",
             _nonempty(line(MAX_KEY_CHARS)),
             "The address, which no other device has: of a device of the type photo the address or host name that it"
-            " sends as `device_ip`, else a URL.",
+            " sends as `device_ip`, in any spelling, else a URL.",
             required=new,
             example="192.168.1.63",
         ),

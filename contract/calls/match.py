@@ -44,7 +44,8 @@ MATCH = Declaration(
         Field(
             "image_file_path",
             PICTURE_PATH,
-            "The path of a picture file under `ingest.image_roots`; wins over `rgb_image_base64`.",
+            "The path of a picture file under `ingest.image_roots`; wins over `rgb_image_base64`. Only callers from a"
+            " trusted network or with an API key may send a path.",
         ),
         Field(
             "rgb_image_base64",
@@ -58,17 +59,22 @@ MATCH = Declaration(
             replace(PICTURE, empty_is_absent=False),
             "The infrared picture; sending it turns the check of infrared liveness on. An empty text is an error.",
         ),
-        Field("group_name", SCOPE_NAME, "The group that is searched instead of the group of the device."),
+        Field(
+            "group_name",
+            SCOPE_NAME,
+            "The group that is searched instead of the group of the device; without `permission_name` the permission is"
+            " still that of the device.",
+        ),
         Field(
             "permission_name",
             SCOPE_NAME,
-            "The permission that the people who are searched must have; only together with `group_name`.",
+            "The permission that is searched instead of that of the device; only together with `group_name`.",
         ),
         Field(
             "device_ip",
             DEVICE,
-            "The device: an IP address or a host-like name of 1..255 characters; blanks around it are removed. Required"
-            " unless `group_name` is sent.",
+            "The device: an IP address or a host-like name of 1..255 characters, in any spelling; blanks around it are"
+            " removed. Required unless `group_name` is sent.",
             example="192.168.1.22",
         ),
         COMPARE_TIME,

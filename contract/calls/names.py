@@ -4,6 +4,7 @@ import ipaddress
 import re
 from typing import Any
 
+from contract.addresses import canonical_address
 from contract.calls.rules import MISLEADING, Rule, param_error, string
 from contract.errors import Code, Refused
 from contract.people.keys import parse_image_id
@@ -78,7 +79,7 @@ def _device(value: Any, field: str) -> str:
     name = string(value, field).strip()
     if len(name) > MAX_DEVICE_CHARS or not (_HOST_LIKE.fullmatch(name) or _is_address(name)):
         raise param_error(f"{field} must be an IP address or a host name of 1 to {MAX_DEVICE_CHARS} characters")
-    return name
+    return canonical_address(name)
 
 
 def _is_address(text: str) -> bool:
@@ -122,4 +123,4 @@ IMAGE_ID = Rule(
 )
 """The name of the photo of an enrolled face; the checked value is a pair: the identity_id and the face number."""
 DEVICE = Rule(word="string", check=_device, schema={"type": "string", "maxLength": MAX_DEVICE_CHARS})
-"""An IPv4 or IPv6 address or a host-like name; blanks around the text are removed."""
+"""An IPv4 or IPv6 address or a host-like name; the checked value is in one spelling (contract.addresses)."""

@@ -90,16 +90,19 @@ _VERSION = {GALLERY_VERSION_HEADER: "The version of the gallery that contains th
 _IDENTITY_ID = Field(
     "identity_id", IDENTITY_ID, "The id of the person: 1..64 characters.", required=True, example="666666"
 )
+_TIME = seconds()
+_VALIDITY = replace(_TIME, schema={**_TIME.schema, "type": ["number", "null"]})
 _INFO_OBJECT = free_object(
     name=line(MAX_NAME_CHARS),
     type=whole(1, 5),
     permission_ids=PERMISSION_IDS,
-    **{VALID_FROM: seconds(), VALID_UNTIL: seconds()},
+    **{VALID_FROM: _VALIDITY, VALID_UNTIL: _VALIDITY},
 )
 
 
-def _info(value: Any, field: str) -> Any:
-    info = _INFO_OBJECT.check(value, field)
+def _info(value: Any, field: str) -> dict[str, Any]:
+    info: dict[str, Any] = _INFO_OBJECT.check(value, field)
+    info |= {name: None for name in (VALID_FROM, VALID_UNTIL) if name in value and name not in info}
     if not is_ordered(info):
         raise param_error(f"{field}.{VALID_UNTIL} must not be before {field}.{VALID_FROM}")
     return info
@@ -126,8 +129,9 @@ _PERSON = (
         "info",
         _INFO_RULE,
         "`name`; `type`: 1 employee (default), 2 visitor, 3 blacklist, 4 stranger, 5 VIP; `permission_ids`: list of"
-        ' string, `["0"]` by default; `valid_from`, `valid_until`: the first and the last second of the epoch at which'
-        " the person may pass; other fields are stored and returned unchanged; at most `matching.max_info_bytes`.",
+        ' string, `["0"]` by default; `valid_from`, `valid_until`: the first and the last time at which the person'
+        " may pass, in seconds since the epoch; other fields are stored and returned unchanged; null removes a field;"
+        " at most `matching.max_info_bytes`.",
         example=_INFO_SENT,
     ),
     flag("support_single_face", "The person's older faces are deleted."),

@@ -32,6 +32,7 @@ from contract.calls.v6_answers import (
     SiteConfigs,
 )
 from contract.calls.v6_rules import AREA, CONFIG_DICT, CONFIGS, QUALITY_LEVEL, UNNAMED, USER_TYPES, argument
+from contract.errors import Code
 from contract.http import V6_PATH
 from contract.terms import DEFAULT_PERMISSION, LIVENESS_ORDER, PHOTO_DEVICE
 
@@ -44,8 +45,7 @@ def _call(name: str, **parts: Any) -> Declaration:
 
 
 def _path(name: str, other: str) -> Field:
-    words = f"The path of a picture file under `ingest.image_roots`; wins over `{other}`."
-    return Field(name, PICTURE_PATH, words)
+    return Field(name, PICTURE_PATH, f"The path of a picture file, sent like `image_file_path`; wins over `{other}`.")
 
 
 def _picture(name: str, path: str, **parts: Any) -> Field:
@@ -111,7 +111,7 @@ SEARCH = _call(
         ),
         Answer(SearchResult, {"result": False, "score": 27.69, "identity_id": "", "identity_info": {}}),
     ),
-    errors=MATCH.errors,
+    errors=(*MATCH.errors, Code.GROUP_NAME_ERROR),
     typeless_is_json=True,
 )
 COMPARE_V6 = _call(
@@ -277,7 +277,7 @@ ADD_DEVICE = _call(
 _CONFIG_WORDS = ", ".join(f"`{name}` is `{own}`" for name, own in CONFIGS.items())
 SET_CONFIGS = _call(
     "setconfigs",
-    summary="Set settings of the site, and answer those that were set.",
+    summary="Set settings of the site, all of them or, where one cannot be set, none.",
     fields=(
         Field(
             "config_dict",

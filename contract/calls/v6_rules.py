@@ -1,5 +1,6 @@
 """The words and rules of fields that only version 6 has. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -24,6 +25,27 @@ CONFIGS: Mapping[str, str] = {
 """The settings of version 6 -> their names in version 5 (contract.site_settings)."""
 _LEVELS = {"normal": "middle"}
 """The levels of quality that version 6 calls by another word."""
+
+
+_FIELDS = {
+    "device_id": "media_device_id",
+    "device_key": "media_device_url",
+    "reg_photo": "register_image",
+    "feature must": "register_feature must",
+    "info.permission_ids": "permission_ids",
+    "info would": "ext_user_info and the other fields of the person would",
+    "ignore_exist": "force_replace",
+    "create_no_exit_permission creates them": "createpermission creates one",
+    "PUT of Devices": "PUT of Devices (version 5)",
+}
+"""The words of version 5 in refusals of the engine -> those of version 6."""
+_FIELD = re.compile("|".join(rf"\b{re.escape(word)}\b" for word in _FIELDS))
+
+
+def in_words_of_v6(refused: Refused) -> Refused:
+    """Return a refusal of the engine in whose message the fields have their names of version 6."""
+    message = _FIELD.sub(lambda found: _FIELDS[found[0]], refused.message)
+    return Refused(refused.code, message, refused.refusal.cause)
 
 
 def argument(rule: Rule) -> Rule:

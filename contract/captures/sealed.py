@@ -92,20 +92,34 @@ class SealedReader(Generic[M]):
             CaptureError: a line is cut, was changed, is out of place or is too long; the message names the line and the
                 reason.
         """
-        decode = self._decoder.decode
+        for number, data in self.checked(lines):
+            if data.strip():
+                yield number, self.value(number, data)
+
+    def checked(self, lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+        """Yield further lines as they are, each with its number, without reading their values.
+
+        Raises:
+            CaptureError: as `read`, except that the values may be of other types than those of the file.
+        """
         for data in lines:
             if self._sealed:
                 self._check(data)
             elif len(data) > LONGEST_LINE:
                 raise self._too_long()
             self._number += 1
-            if not data.strip():
-                continue
-            try:
-                value = decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise CaptureError(f"line {self._number} of {self._name} cannot be read: {error}") from error
-            yield self._number, value
+            yield self._number, data
+
+    def value(self, number: int, line: bytes) -> M:
+        """Return the value of a line with that number.
+
+        Raises:
+            CaptureError: the line is no value of the file.
+        """
+        try:
+            return self._decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise CaptureError(f"line {number} of {self._name} cannot be read: {error}") from error
 
     def require_end(self) -> None:
         """Check that the lines that were read are all lines of the file.

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from contract.addresses import canonical_address, device_address
 from contract.codec import decode_with
 from contract.pass_times import PassTimes, pass_times_of
 from contract.people.keys import NotReadable, SiteKey, SiteKind
@@ -55,6 +56,11 @@ class DeviceRecord(Message, frozen=True, kw_only=True):
     liveness_floor: LivenessMode | None = None
     quality_level: QualityLevel | None = None
     min_face_size: int = 0
+
+    @property
+    def known_as(self) -> str:
+        """The address by which the device is found; a record of an earlier version may have another spelling."""
+        return device_address(self.device_type, self.address)
 
 
 class SettingRecord(Message, frozen=True, kw_only=True):
@@ -152,12 +158,19 @@ class Site:
         return self._permissions_by_name.get(name)
 
     def device_at(self, address: str) -> DeviceRecord | None:
-        """Return the device with that address."""
-        return self._devices_by_address.get(address)
+        """Return the device with that address, an IP address or a host name, however it is spelled."""
+        return self._devices_by_address.get(canonical_address(address))
 
     def group_names(self, group_ids: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names of those groups that exist, in the order of their ids in `group_ids`."""
         return tuple(self.groups[group_id].name for group_id in group_ids if group_id in self.groups)
+
+    def shown(self, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the info of a person as answers contain it: without the ids of permissions that were deleted."""
+        ids = info.get("permission_ids")
+        if not isinstance(ids, list | tuple):
+            return dict(info)
+        return {**info, "permission_ids": [one for one in ids if one in self.permissions]}
 
     def pass_times(self, permission_id: str | None) -> PassTimes | None:
         """Return the weekly schedule of a permission; None: it has none, and so has None."""
@@ -185,4 +198,5 @@ class Site:
 
     @cached_property
     def _devices_by_address(self) -> Mapping[str, DeviceRecord]:
-        return {device.address: device for device in self.devices.values()}
+        # Of records of an earlier version several may have one address; every process must find the same device.
+        return {self.devices[device_id].known_as: self.devices[device_id] for device_id in sorted(self.devices)}

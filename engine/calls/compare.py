@@ -62,7 +62,7 @@ class CompareCall(Query[CompareRequest, CompareDecision]):
 
     def decide(self, request: CompareRequest, snapshot: Snapshot, context: Context) -> CompareDecision:
         """Compare two pictures; no request that a client can send raises an error."""
-        wanted = Wanted(request.fields[0], quality_level=request.quality_level or context.policy.match_quality)
+        wanted = Wanted(request.fields[0], quality_levels=(request.quality_level or context.policy.match_quality,))
         face = look(request.face_picture, wanted, context)
         if isinstance(face.embedding, Refusal):
             refused = self.refuse(request, face.embedding, snapshot, context)

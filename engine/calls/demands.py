@@ -1,8 +1,11 @@
-"""What a match demands of its picture: the strictest of the demands of the request, the policy and the device. Pure."""
+"""What a match demands of its picture: the strictest of the demands of the request, the policy and the device. Pure.
+
+The limits of both levels of quality must be met, of the policy's and of the device's.
+"""
 
 from contract.people.site import DeviceRecord
 from contract.requests import MatchRequest
-from contract.terms import LIVENESS_ORDER, QUALITY_ORDER, LivenessMode, QualityLevel
+from contract.terms import LIVENESS_ORDER, LivenessMode
 from engine.look import Wanted
 from engine.policy import Policy
 
@@ -11,7 +14,7 @@ def wanted_of(request: MatchRequest, policy: Policy, device: DeviceRecord | None
     """Return the parameters of the look at the picture of a request. `device`: the registered device that asks."""
     return Wanted(
         min_face_size=max(request.min_face_size, policy.min_face_size, device.min_face_size if device else 0),
-        quality_level=_quality(policy, device),
+        quality_levels=(policy.match_quality, (device and device.quality_level) or "no"),
         liveness=_liveness(request, policy, device),
         infrared=request.ir_picture,
         attributes=request.with_attribute,
@@ -27,12 +30,3 @@ def _liveness(request: MatchRequest, policy: Policy, device: DeviceRecord | None
     if request.ir_picture is not None:
         wanted.append("liveness_rgb_ir")
     return max(wanted, key=LIVENESS_ORDER.index)
-
-
-def _quality(policy: Policy, device: DeviceRecord | None) -> QualityLevel:
-    """Return the stricter of the levels of the policy and of the device.
-
-    Where one of them is `custom`, which cannot be compared, the level of the policy is returned.
-    """
-    levels = (policy.match_quality, (device and device.quality_level) or "no")
-    return policy.match_quality if "custom" in levels else max(levels, key=QUALITY_ORDER.index)

@@ -89,7 +89,7 @@ class _Deciding:
     def __init__(self, site: Site, most: int) -> None:
         self._site, self._most = site, most
         self._devices = dict(site.devices)
-        self._by_address = {device.address: device for device in site.devices.values()}
+        self._by_address = {site.devices[one].known_as: site.devices[one] for one in sorted(site.devices)}
 
     def all(self, request: DevicesRequest) -> tuple[list[DeviceRecord], list[FailedDevice]]:
         """Return the devices that were created, changed or deleted as asked, and those that were not."""
@@ -141,7 +141,8 @@ class _Deciding:
         same = self._by_address.get(address)
         if same is None and sent.device_id in self._devices:
             raise Refused(
-                Code.PARAM_ERROR, "a device with this device_id and another device_key exists; PUT changes it"
+                Code.PARAM_ERROR,
+                "a device with this device_id and another device_key exists; PUT of Devices changes it",
             )
         if same is None and len(self._devices) >= self._most:
             raise Refused(Code.DEVICE_MAX_NUM_ERROR, "there are as many devices as allowed; delete devices first")
@@ -178,14 +179,21 @@ class _Deciding:
 
     def _delete(self, sent: DeviceChange) -> DeviceRecord:
         device = self._known(sent)
-        del self._devices[device.device_id], self._by_address[device.address]
+        del self._devices[device.device_id]
+        self._free(device)
         return device
 
     def _put(self, device: DeviceRecord, before: DeviceRecord | None = None) -> DeviceRecord:
         if before is not None:
-            del self._by_address[before.address]
-        self._devices[device.device_id] = self._by_address[device.address] = device
+            self._free(before)
+        self._devices[device.device_id] = self._by_address[device.known_as] = device
         return device
+
+    def _free(self, device: DeviceRecord) -> None:
+        """Free the address of a device, unless another device is found there."""
+        found = self._by_address.get(device.known_as)
+        if found is not None and found.device_id == device.device_id:
+            del self._by_address[device.known_as]
 
     def _known(self, sent: DeviceChange) -> DeviceRecord:
         device = self._devices.get(sent.device_id or "")
@@ -210,7 +218,7 @@ _TAKEN = "another device has this device_key"
 
 
 def _address(device_type: str, address: str) -> str:
-    """Return the address; that of a device of the type photo must be one that a device_ip can be."""
+    """Return the address; that of a device of the type photo must be one that a device_ip can be, and is spelled so."""
     return str(DEVICE.check(address, "device_key")) if device_type == PHOTO_DEVICE else address
 
 

@@ -34,6 +34,7 @@ from engine.calls.people import (
     PreparedFace,
     deleted_faces,
     deleted_photos,
+    merged_info,
     person_event,
     refuse_change,
     require_room,
@@ -77,7 +78,7 @@ class EnrolCall(Change[EnrolRequest]):
         if request.photo is None:
             return Prepared()
         level = request.quality_level or context.policy.enrolment_quality
-        found = look(request.photo, Wanted(quality_level=level, as_jpeg=True), context)
+        found = look(request.photo, Wanted(quality_levels=(level,), as_jpeg=True), context)
         if isinstance(found.embedding, Refusal):
             refusal = _refusal_of_photo(found.embedding, found.findings)
             return Prepared(None, found.findings, refusal, found.timings_ms)
@@ -212,7 +213,7 @@ def _answer(
     return PersonAnswer(
         identity_id=person.identity_id,
         group_names=site.group_names(person.group_ids),
-        info=person.info,
+        info=site.shown(person.info),
         image_id=None if image is None else image_id(person.identity_id, image),
         photo=face.jpeg if face and not request.update else None,
         unchanged=unchanged,
@@ -243,7 +244,7 @@ def _changed_person(
 
 def _changed_info(request: EnrolRequest, person: PersonRecord | None, policy: Policy) -> dict[str, Any]:
     before = person.info if person else NEW_PERSON_INFO
-    info = {**before, **(request.info or {})}
+    info = merged_info(before, request.info)
     size = len(_json.encode(info))
     if size > policy.max_info_bytes and (person is None or size > len(_json.encode(before))):
         raise Refused(

@@ -47,7 +47,7 @@ class FiqaCall(Query[FiqaRequest, FiqaDecision]):
     def decide(self, request: FiqaRequest, snapshot: Snapshot, context: Context) -> FiqaDecision:
         """Measure one picture; no request that a client can send raises an error."""
         wanted = Wanted(
-            quality_level=request.quality_level, refuse_low_quality=False, all_items=True, most_faces=MOST_FACES
+            quality_levels=(request.quality_level,), refuse_low_quality=False, all_items=True, most_faces=MOST_FACES
         )
         found = look(request.picture, wanted, context)
         faces = (found.findings, *found.further)

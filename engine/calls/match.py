@@ -54,8 +54,8 @@ class MatchDecision:
 
     `candidates` are the nearest people of the scope, whether or not the first one reached `threshold`. `probe` is the
     unit vector that was compared; None where the look at the picture ended with a refusal. `refusal` is set where the
-    answer is an error. `scope`: the names of the group and permission; those of the request, where the request was
-    refused before its scope was known.
+    answer is an error. `site`: the site that was searched; `scope`: the names of the group and permission; those of the
+    request, where the request was refused before its scope was known.
     """
 
     outcome: str
@@ -65,6 +65,7 @@ class MatchDecision:
     refusal: Refusal | None = None
     findings: Findings = NOTHING_FOUND
     probe: Vector | None = None
+    site: Site = field(default_factory=Site)
     timings_ms: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -246,7 +247,7 @@ def conclude_under(
     if not candidates:
         return MatchDecision(outcome_of(NOBODY_IN_SCOPE), threshold, scope_names(resolved), refusal=NOBODY_IN_SCOPE)
     outcome = _outcome(request, candidates[0], threshold.cosine, resolved.scope, site, policy)
-    return MatchDecision(outcome, threshold, scope_names(resolved), candidates)
+    return MatchDecision(outcome, threshold, scope_names(resolved), candidates, site=site)
 
 
 def scope_of_refusal(request: MatchRequest, site: Site, policy: Policy) -> tuple[Scope, EventScope]:
@@ -288,7 +289,7 @@ def shown_in(request: MatchRequest, decision: MatchDecision, policy: Policy) -> 
         retcode="1" if decision.outcome == "matched" else "0",
         identity_id=shown.person.identity_id if shown else "",
         name=shown.person.name if shown else STRANGER,
-        info={**shown.person.info, "image_id": shown.person.image_id} if shown else {},
+        info={**decision.site.shown(shown.person.info), "image_id": shown.person.image_id} if shown else {},
         score=threshold.score(cosine, policy),
         percent=threshold.percent(cosine, policy),
         face_numbers=shown.person.faces if shown else (),

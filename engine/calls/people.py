@@ -4,7 +4,7 @@ decision about a person."""
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import structs
 
@@ -156,6 +156,11 @@ class ChangeDecision:
             partition, offset = places[0]
             face = structs.replace(face, photo=structs.replace(face.photo, partition=partition, offset=offset))
         return ((face_key(face.identity_id, face.number, face.embedder), encode(face)), *self.others)
+
+
+def merged_info(before: Mapping[str, Any], changes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return an info whose members are replaced by those of the same name; a member whose value is None is removed."""
+    return {name: value for name, value in {**before, **(changes or {})}.items() if value is not None}
 
 
 def require_room(people: PeopleNow, before: PersonRecord | None, group_ids: Sequence[str], policy: Policy) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from contract.requests import EnrolRequest
 from contract.terms import DEFAULT_GROUP, PERSON_EMPLOYEE
 from contract.vectors import Vector
+from engine.calls.people import merged_info
 from engine.gallery.people import KnownPerson
 
 NEW_PERSON_INFO: Mapping[str, Any] = {"type": PERSON_EMPLOYEE, "permission_ids": ["0"]}
@@ -47,7 +48,7 @@ def repeated_face(
         return None
     if set(group_ids or (DEFAULT_GROUP,)) != set(person.group_ids):
         return None
-    if _in_order.encode({**NEW_PERSON_INFO, **(request.info or {})}) != _in_order.encode(person.info):
+    if _in_order.encode(merged_info(NEW_PERSON_INFO, request.info)) != _in_order.encode(person.info):
         return None
     for number in same_faces(vector, known.vectors):
         photo = known.photos.get(number)

@@ -29,6 +29,7 @@ from engine.calls.people import (
     PeopleNow,
     Prepared,
     deleted_person,
+    merged_info,
     refuse_change,
 )
 from engine.calls.reporting import Circumstances
@@ -96,8 +97,8 @@ def described(record: Described, description: str | None, info: Mapping[str, Any
     Raises:
         Refused: 40071: the record would be larger than `MAX_RECORD_BYTES`.
     """
-    merged = {name: value for name, value in {**record.info, **(info or {})}.items() if value is not None}
-    after = structs.replace(record, description=record.description if description is None else description, info=merged)
+    kept = record.description if description is None else description
+    after = structs.replace(record, description=kept, info=merged_info(record.info, info))
     if len(encode(after)) > MAX_RECORD_BYTES:
         raise Refused(Code.PARAM_ERROR, f"description and info together must have at most {MAX_RECORD_BYTES} bytes")
     return after

@@ -43,7 +43,7 @@ class SettingsCall(Change[SettingsRequest]):
     def change(
         self, request: SettingsRequest, prepared: Prepared, people: PeopleNow, context: Context
     ) -> ChangeDecision:
-        """Set each setting that can be set; the answer names the others.
+        """Set each setting that can be set, or all or none of them; the answer names those that cannot be set.
 
         Raises:
             Refused: a record about the people or the site cannot be read.
@@ -53,6 +53,8 @@ class SettingsCall(Change[SettingsRequest]):
         values, failed = _checked(request.values, context.pinned)
         contradicting = _contradicting(values, people.site, context)
         failed |= dict.fromkeys(contradicting, f"{SCORE_AT_THRESHOLD} must lie within {SCORES}")
+        if failed and request.all_or_none:
+            values = {}
         values = {name: value for name, value in values.items() if name not in contradicting}
         site, records = with_values(people.site, values)
         return ChangeDecision(

@@ -5,7 +5,7 @@ changes a row that belongs to a view.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from itertools import compress, pairwise
 from typing import TypeVar
@@ -13,8 +13,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.evidence import EvidenceCandidate
 from contract.people.records import PersonRecord
 from contract.vectors import Vector, Vectors
+from engine.gallery.confirming import Places, confirm
 from engine.gallery.port import Candidate, FaceId, Scope
 
 _ROUNDING = 1e-5
@@ -45,7 +47,8 @@ class ExactGallery:
 
     `vectors`: rows x dimension float32, each row of unit length. `members`: by group or permission (`_set_names`), a
     mask of the rows that are faces of people in that group or with that permission. `owners`: by row, the person, or
-    None for a face that is not searched. `numbers`: by row, the face number.
+    None for a face that is not searched. `numbers`: by row, the face number. `places`: empty, or one value that is
+    computed from the others when it is needed first.
     """
 
     version: int
@@ -53,6 +56,7 @@ class ExactGallery:
     members: Mapping[str, Mask]
     owners: list[PersonRecord | None]
     numbers: list[int]
+    places: list[Places] = field(default_factory=list)
 
     def count(self, scope: Scope) -> int:
         """Return the number of faces that a search in that scope compares."""
@@ -83,6 +87,37 @@ class ExactGallery:
         for first in range(0, len(probes), each):
             block = slice(first, first + each)
             found += self._best_of_block(probes[block], scope, mask, most, floors[block])
+        return found
+
+    def confirm_each(
+        self,
+        probes: Vectors,
+        scope: Scope,
+        rankings: Sequence[Sequence[EvidenceCandidate]],
+        most: int,
+        within: float,
+    ) -> Sequence[Candidate | None]:
+        """Return for each probe its first recorded candidate, if `best` gives the recorded ranking; else None."""
+        mask = self._mask(scope)
+        if mask is None or not len(mask):
+            return [None] * len(probes)
+        if not self.places:
+            rows = len(self.vectors)
+            self.places.append(Places.of(self.owners[:rows], self.numbers[:rows]))
+        each = max(1, _COSINES_AT_ONCE // max(1, len(mask)))
+        found: list[Candidate | None] = []
+        for first in range(0, len(probes), each):
+            block = slice(first, first + each)
+            found += confirm(
+                self.vectors,
+                mask,
+                self.owners,
+                self.places[0],
+                probes[block],
+                rankings[block],
+                most,
+                within - _ROUNDING,
+            )
         return found
 
     def above(self, probe: Vector, scope: Scope, cosine: float) -> Sequence[Candidate]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from contract.evidence import EvidenceCandidate
 from contract.people.records import PersonRecord
 from contract.terms import DEFAULT_GROUP
 from contract.vectors import Vector, Vectors
@@ -69,6 +70,22 @@ class Gallery(Protocol):
         """Return, for each probe, what `best` returns, and with `down_to` everybody whom `above` returns as well.
 
         `down_to`: one cosine for each probe. Many probes at once take much less time than one after the other.
+        """
+        ...
+
+    def confirm_each(
+        self,
+        probes: Vectors,
+        scope: Scope,
+        rankings: Sequence[Sequence[EvidenceCandidate]],
+        most: int,
+        within: float,
+    ) -> Sequence[Candidate | None]:
+        """Return for each probe its first recorded candidate, if `best` gives the recorded ranking; else None.
+
+        `rankings`: what `best` returned for each probe and `most`, at least one candidate. `within`: by how much the
+        cosines may differ because the probes have lost precision since (engine.gallery.confirming). None does not
+        mean that the ranking is wrong: the caller ranks everybody again.
         """
         ...
 

@@ -224,14 +224,15 @@ async def _request(
     values = await read_body(call, services, declaration)
     request = make(call, values)
     sent = [picture for picture in pictures if picture.is_in(values)]
+    for picture in sent:
+        if picture.is_file_in(values) and not call.may_read_files():
+            raise picture.file_refused()
     try:
         async with asyncio.timeout_at(call.wait_until - ANSWER_MARGIN_S):
             return msgspec.structs.replace(
                 request,
                 **{
-                    picture.attribute: await fetch_picture(
-                        picture, values, services.limits, services.threads, is_one_of_several=len(sent) > 1
-                    )
+                    picture.attribute: await fetch_picture(picture, values, services.limits, services.threads)
                     for picture in sent
                 },
             )

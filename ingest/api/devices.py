@@ -126,9 +126,9 @@ def _listed(device: DeviceRecord) -> ListedDevice:
     return ListedDevice(
         device_id=device.device_id,
         device_name=device.name,
-        device_key=device.address,
+        device_key=device.known_as,
         device_type=device.device_type,
-        device_ip=device.address if device.device_type == PHOTO_DEVICE else _host(device.address),
+        device_ip=device.known_as if device.device_type == PHOTO_DEVICE else _host(device.address),
         group_id=device.group_id,
         permission_id=device.permission_id,
         device_attr=details.get("device_attr", {}),

@@ -193,7 +193,7 @@ async def _with_photos(
                 identity_id=person.identity_id,
                 group_name=list(services.people.site.group_names(person.group_ids)),
                 reg_photo=to_base64(photo),
-                info=_shown(person.identity_id, info, person.image_id),
+                info=_shown(person.identity_id, services.people.site.shown(info), person.image_id),
             )
         )
     return listed

@@ -44,8 +44,9 @@ from ingest.call import Call
 from ingest.event_urls import require_allowed
 from ingest.render import Headers, Rendered, success
 
+_URLS = "history_upload_event_url"
 _RECEIVERS: Mapping[str, str] = {
-    "history_upload_event_url": EVENT_URL_LIST,
+    _URLS: EVENT_URL_LIST,
     "content-type": EVENT_CONTENT_TYPE,
     "reported_peroid": EVENT_PERIOD,
     "history_need_reg_pic": EVENT_WITH_PHOTO,
@@ -106,7 +107,7 @@ async def _show_event_urls(call: Call, services: Services) -> Rendered:
 
 async def _change_event_urls(call: Call, services: Services) -> Rendered:
     sent = await read_body(call, services, CHANGE_EVENT_URLS)
-    require_allowed(sent["history_upload_event_url"], call.settings.event_url_hosts)
+    require_allowed(sent[_URLS], call.settings.event_url_hosts, _URLS)
     _, headers = await _set_all(call, services, {name: sent[field] for field, name in _RECEIVERS.items()})
     return success(Data(SetEventReceivers(**_receivers(sent))), headers)
 
@@ -118,13 +119,17 @@ async def settings_in_force(call: Call, services: Services) -> tuple[dict[str, A
         return values_in_force(people.site, services.configured), version_header(people.version)
 
 
-async def set_settings(call: Call, services: Services, values: Mapping[str, Any]) -> tuple[SettingsAnswer, Headers]:
-    """Set the settings that can be set; the answer names the others.
+async def set_settings(
+    call: Call, services: Services, values: Mapping[str, Any], *, all_or_none: bool = False
+) -> tuple[SettingsAnswer, Headers]:
+    """Set the settings that can be set, or where one cannot be set, none (`all_or_none`); the answer names those that
+    cannot.
 
     Raises:
         Refused: the call is refused.
     """
-    reply = await services.exchange.ask(call, request_of(SettingsRequest, call, {"values": dict(values)}))
+    request = request_of(SettingsRequest, call, {"values": dict(values)}, all_or_none=all_or_none)
+    reply = await services.exchange.ask(call, request)
     if not isinstance(reply.answer, SettingsAnswer):
         raise TypeError(f"a change of settings was answered with {type(reply.answer).__name__}")
     return reply.answer, version_header(reply.gallery_version)
@@ -134,9 +139,9 @@ async def _set_all(call: Call, services: Services, values: Mapping[str, Any]) ->
     """Set settings of one family.
 
     Raises:
-        Refused: 40071: one of them cannot be set.
+        Refused: 40071: one of them cannot be set, so none was set.
     """
-    answer, headers = await set_settings(call, services, values)
+    answer, headers = await set_settings(call, services, values, all_or_none=True)
     for name, reason in answer.failed.items():
         raise param_error(f"{name} cannot be set: {reason}")
     return answer, headers
@@ -150,7 +155,7 @@ def _forbidden(sent: Values, hosts: tuple[str, ...]) -> dict[str, str]:
     except Refused:
         return {}
     try:
-        require_allowed(urls, hosts)
+        require_allowed(urls, hosts, EVENT_URL_LIST)
     except Refused as refused:
         return {EVENT_URL_LIST: refused.message}
     return {}

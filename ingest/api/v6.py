@@ -37,7 +37,7 @@ from contract.calls.v6_answers import (
     Similarity,
     SiteConfigs,
 )
-from contract.calls.v6_rules import CONFIGS, USER_TYPES, UserType
+from contract.calls.v6_rules import CONFIGS, USER_TYPES, UserType, in_words_of_v6
 from contract.errors import Code, Refused
 from contract.findings import DetectedFace
 from contract.ids import made_id
@@ -212,7 +212,10 @@ def _permission_request(call: Call, values: Values) -> PermissionRequest:
 
 
 async def _create_identity(call: Call, services: Services) -> Rendered:
-    answer, reply = await ask(call, services, CREATE_IDENTITY, _identity_request, _REGISTERED, PersonAnswer)
+    try:
+        answer, reply = await ask(call, services, CREATE_IDENTITY, _identity_request, _REGISTERED, PersonAnswer)
+    except Refused as refused:
+        raise in_words_of_v6(refused) from None
     image = answer.image_id or ""
     created = CreatedIdentity(identity_id=answer.identity_id, register_image_id=image, face_id=image)
     return success(created, version_header(reply.gallery_version))
@@ -240,7 +243,10 @@ def _identity_request(call: Call, values: Values) -> EnrolRequest:
 
 
 async def _add_device(call: Call, services: Services) -> Rendered:
-    answer, reply = await ask(call, services, ADD_DEVICE, _device_request, (), DevicesAnswer)
+    try:
+        answer, reply = await ask(call, services, ADD_DEVICE, _device_request, (), DevicesAnswer)
+    except Refused as refused:
+        raise in_words_of_v6(refused) from None
     (device,) = answer.succeeded
     added = AddedDevice(media_device_id=device.device_id, media_device_name=device.name)
     return success(added, version_header(reply.gallery_version))
@@ -273,11 +279,12 @@ def _address(device_type: str, url: str) -> str:
 
 async def _set_configs(call: Call, services: Services) -> Rendered:
     sent: Mapping[str, Any] = (await read_body(call, services, SET_CONFIGS))["config_dict"]
-    require_allowed(sent.get(_EVENT_URLS, ()), call.settings.event_url_hosts)
-    answer, headers = await set_settings(call, services, {CONFIGS[name]: value for name, value in sent.items()})
+    require_allowed(sent.get(_EVENT_URLS, ()), call.settings.event_url_hosts, f"config_dict.{_EVENT_URLS}")
+    values = {CONFIGS[name]: value for name, value in sent.items()}
+    answer, headers = await set_settings(call, services, values, all_or_none=True)
     for name in sent:
         if CONFIGS[name] in answer.failed:
-            reason = f"{name} cannot be set: {answer.failed[CONFIGS[name]]}; settings that can be set were set"
+            reason = f"{name} cannot be set: {answer.failed[CONFIGS[name]]}; no setting was changed"
             raise Refused(Code.PARAM_ERROR, reason, "setting")
     return success(_configs(answer.values, tuple(sent)), headers)
 

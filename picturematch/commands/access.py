@@ -39,9 +39,9 @@ def command(
 ) -> None:
     """Check whether the person WHO (an id, or a name) would pass at DEVICE (its address), and print each check.
 
-    The command reads the log beside the running server, with the settings of this command and those that calls have
-    set; it makes no match and leaves no event. A person for whom all checks pass may still be refused for the picture:
-    its quality, its liveness, or that its face is not similar enough.
+    The command reads the log beside the running server, and decides by the operator's settings as this command reads
+    them and by the settings that calls have set. It makes no match and leaves no event. A person for whom all checks
+    pass may still be refused for the picture: its quality, its liveness, or that its face is not similar enough.
 
     Exit status: 0 the person would pass, 1 not, 2 the command failed.
     """

@@ -16,8 +16,8 @@ _SILENT_AFTER_S = 3600.0
 _LIST_HELP = f"""Print a row for each registered device, and for each other address that sent matches.
 
 All values are computed from the events, beside the running server. Medians are those of the last {SAMPLES} pictures of
-a device. A device that sends no compare_time has the clock of the server. The state is the first of these words that
-applies:
+a device. The clock of a device that sends no compare_time counts as right. The state is the first of these words
+that applies:
 
 \b
 no video     the type is not photo, so the device has no matches

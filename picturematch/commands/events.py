@@ -7,7 +7,7 @@ import click
 from contract.kinds import ERASE_KIND, EVENT_KINDS, PEOPLE_KINDS
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.printing import print_records
-from picturematch.shell import When
+from picturematch.shell import DeviceAddress, When
 from sinks.console import Choice
 
 _PEOPLE = "people"
@@ -26,7 +26,7 @@ Examples:
 @click.option(
     "--since", type=When(), help="Only events from this time on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago."
 )
-@click.option("--device", metavar="IP", help="Only events of this device_ip.")
+@click.option("--device", type=DeviceAddress(), help="Only events of this device_ip.")
 @click.option(
     "--kind",
     "kinds",

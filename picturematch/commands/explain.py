@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from capture.explaining.log import Engine
     from capture.explaining.values import Explanation
 
-_CAPTURE = click.Path(exists=True, path_type=Path)
+_CAPTURE = click.Path(path_type=Path)
 
 
 @click.command(
@@ -34,7 +34,7 @@ Examples:
     type=When(),
     help="Search only events from this time on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.",
 )
-@click.option("--capture", type=_CAPTURE, help="Explain a request of this capture instead, by its request id.")
+@click.option("--capture", type=_CAPTURE, help="Explain a request of this capture (a folder or an archive) instead, by its request id.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
 def command(
@@ -97,7 +97,7 @@ async def _of_event(settings: Settings, event_id: str, since_s: float | None) ->
         return explain_match(await then_of(log, settings.topics, found, kept, _engine(settings)))
 
 
-async def _of_capture(settings: Settings, request_id: str, folder: Path) -> "Explanation":
+async def _of_capture(settings: Settings, request_id: str, capture: Path) -> "Explanation":
     """Explain a request of a capture.
 
     Raises:
@@ -107,10 +107,12 @@ async def _of_capture(settings: Settings, request_id: str, folder: Path) -> "Exp
     from capture.explaining.captured import then_in
     from capture.explaining.matches import explain_match
     from capture.reader import CaptureReader
+    from picturematch.captures import opened_capture
 
-    then = then_in(CaptureReader(folder), request_id, _engine(settings))
+    with opened_capture(capture) as folder:
+        then = then_in(CaptureReader(folder), request_id, _engine(settings))
     if then is None:
-        raise UserError(f"the capture {folder} has no request with the id {request_id}")
+        raise UserError(f"the capture {capture} has no request with the id {request_id}")
     return explain_match(then)
 
 

@@ -99,7 +99,7 @@ def change(
     info: tuple[tuple[str, object], ...],
     as_json: bool,
 ) -> None:
-    """Change the description and further values of the group NAME; KEY:=null removes a value."""
+    """Change the description and further values of the group NAME (a name or an id); KEY:=null removes a value."""
     if description is None and not info:
         raise click.UsageError("give --description or --info")
 
@@ -120,16 +120,20 @@ def change(
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 def delete(name: str, url: str, api_key: str | None, with_people: bool, yes: bool, as_json: bool) -> None:
-    """Delete the group NAME.
+    """Delete the group NAME (a name or an id).
 
-    Its people stay enrolled in their other groups; who is in no group is found by no search. Devices that search the
-    group find nobody any more.
+    Its people stay enrolled, and in their other groups; who is in no group is found by no search. A device that
+    searches the group finds nobody any more.
     """
     if with_people and not yes:
         question = f"Delete the group {name}, and all people who are in no other group, with faces and photos?"
         click.confirm(printable(question), abort=True, err=True)
-    fields = {"group_name": name, "user_recursive_delete": with_people}
-    answer = with_site(url, api_key, lambda site: site.change("DELETE", GROUPS_PATH, fields))
+
+    async def work(site: SiteCalls) -> Fields:
+        fields = {"group_name": (await site.one("group", name)).name, "user_recursive_delete": with_people}
+        return await site.change("DELETE", GROUPS_PATH, fields)
+
+    answer = with_site(url, api_key, work)
     people = f" and {people_counted(answer.get('people_deleted', 0))}" if with_people else ""
     show_changed(f"deleted the group {name}{people}", answer, as_json)
 
@@ -144,7 +148,10 @@ def delete(name: str, url: str, api_key: str | None, with_people: bool, yes: boo
 def add_people(
     ctx: click.Context, name: str, identity_ids: tuple[str, ...], url: str, api_key: str | None, as_json: bool
 ) -> None:
-    """Put the people with these IDs into the group NAME. Exit status: 0 all are in it, 1 some are unknown."""
+    """Put the people with these IDs into the group NAME (a name or an id).
+
+    Exit status: 0 all are in it now, 1 some are not enrolled (standard error names them), 2 the command failed.
+    """
     _change_members(ctx, "PUT", name, identity_ids, url, api_key, as_json)
 
 
@@ -158,7 +165,10 @@ def add_people(
 def remove_people(
     ctx: click.Context, name: str, identity_ids: tuple[str, ...], url: str, api_key: str | None, as_json: bool
 ) -> None:
-    """Take the people with these IDs from the group NAME. Exit status: 0 none is in it, 1 some are unknown."""
+    """Take the people with these IDs from the group NAME (a name or an id).
+
+    Exit status: 0 none is in it any more, 1 some are not enrolled (standard error names them), 2 the command failed.
+    """
     _change_members(ctx, "DELETE", name, identity_ids, url, api_key, as_json)
 
 
@@ -171,8 +181,12 @@ def _change_members(
     api_key: str | None,
     as_json: bool,
 ) -> None:
-    fields = {"group_name": name, "identity_id": list(identity_ids)}
-    answer = with_site(url, api_key, lambda site: site.change(method, GROUP_USERS_PATH, fields))
+
+    async def work(site: SiteCalls) -> Fields:
+        fields = {"group_name": (await site.one("group", name)).name, "identity_id": list(identity_ids)}
+        return await site.change(method, GROUP_USERS_PATH, fields)
+
+    answer = with_site(url, api_key, work)
     failed = [str(each["identity_id"]) for each in answer.get("failed", ())]
     done = people_counted(len(set(identity_ids)) - len(failed))
     words = "put into" if method == "PUT" else "taken from"

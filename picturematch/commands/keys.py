@@ -25,8 +25,9 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print the s
 def command() -> None:
     """Create, list and delete the API keys of a running server.
 
-    A key has a role: device (calls that judge pictures), operator (also people, groups, permissions, devices) or
-    administrator (everything). These commands need an administrator: a caller in a trusted network, or a key.
+    A key has a role: device (matches and the other calls that send a picture to be judged), operator (also people,
+    groups, permissions and devices) or administrator (everything). These commands need an administrator: a caller in a
+    trusted network, or a key with that role.
     """
 
 
@@ -42,7 +43,7 @@ Examples:
 @server_options
 @_json_option
 def add(name: str, role: str, url: str, api_key: str | None, as_json: bool) -> None:
-    """Create an API key with that NAME and print it: the only time that anybody can read it."""
+    """Create an API key with that NAME, and print the key; it is never printed again."""
     fields = _answer("POST", {"name": name, "role": role}, url, api_key, as_json)
     if as_json:
         return

@@ -48,7 +48,11 @@ Examples:
     show_default="the server's",
     help="Quality level of the photos.",
 )
-@click.option("--update", is_flag=True, help="Replace people and devices that are here with other values.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Replace people and devices that the server has already, where the box has other values.",
+)
 @click.option(
     "--page", type=click.IntRange(MIN_LIMIT, 1000), default=20, show_default=True, help="People per call of the box."
 )
@@ -88,10 +92,12 @@ def command(
 ) -> None:
     """Enrol the groups, permissions, people and devices of a running box at a running server.
 
-    The box is read by its calls of version 5 and never changed. People are enrolled with their photos; the features of
-    the box's network cannot be compared with those of another network. The command may be run again: what is here
-    already is not changed, unless --update is given. Exit status: 0 everything is here, 1 something was left out (the
-    report names each and the reason), 2 the command failed (run it again to go on).
+    The box is read by its calls of version 5 and never changed. People are enrolled with their photos, because the
+    features of the box's network cannot be compared with those of another network. The command may be run again: what
+    the server has already is not changed, unless --update is given.
+
+    Exit status: 0 the server has everything, 1 something was left out (the report names each and the reason), 2 the
+    command failed (run it again to go on).
     """
     trusted = ca_file()
     options = MigrateOptions(fiqa_level, update, page, concurrency)

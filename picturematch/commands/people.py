@@ -11,9 +11,10 @@ from picturematch.options import config_option
 def command() -> None:
     """List, add, change, delete and erase people; find records of them that cannot be read.
 
-    list, show, add, change and delete are calls of a running server. check and repair are about records of the people
-    topic that cannot be read: such a record hides a part of a person's data, and every process that reads it keeps
-    running but is not ready, and refuses calls that need the people, until a later record of the same key replaces it.
+    list, show, add, change and delete are calls of a running server. erase calls it too, and then erases what the log
+    contains about the person. check and repair are about records of the people topic that cannot be read. Such a record
+    hides a part of a person's data; every process that reads it keeps running but is not ready, and refuses calls that
+    need the people, until a later record of the same key replaces it.
     """
 
 

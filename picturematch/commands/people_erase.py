@@ -44,10 +44,10 @@ def erase(
     """Delete the person with that ID, and erase what the log contains about the person.
 
     Embeddings, photos, pictures in which the person was recognised, evidence and answers are erased in the embedded
-    log, of the running server, before the command ends: neither its file nor its WAL contains them afterwards. Kafka
-    cannot erase single records, so the command prints until when they stay. Events, which contain the id and the name,
-    stay until their retention on both. The command prints what lies outside the log, where nobody but you can erase it,
-    and the erasure itself is recorded as an event of the kind erase. It may be run again.
+    log of the running server before the command ends: neither the log's file nor its WAL contains them afterwards.
+    Kafka cannot erase single records, so there the command prints until when they stay. On both logs, events, which
+    contain the id and the name, stay until their retention ends. The command prints what lies outside the log, where
+    nobody but you can erase it. The erasure is recorded as an event of the kind erase, and may be run again.
 
     Exit status: 0 nothing with a picture or an embedding of the person is known to be left in the log, 1 some of it
     waits for its retention, 2 the command failed.

@@ -9,6 +9,7 @@ import click
 from clients.errors import CannotRun
 from clients.site import Fields, SiteCalls
 from contract.http import USERS_PATH
+from contract.people.validity import VALID_FROM, VALID_UNTIL
 from contract.terms import DEFAULT_GROUP, QualityLevel
 from contract.text import printable
 from picturematch.ask import encoded, picture_file
@@ -29,6 +30,7 @@ from picturematch.site_commands import (
 )
 
 _DELETED_AT_ONCE = 100
+_NO_LIMITS = ((VALID_FROM, None), (VALID_UNTIL, None))
 _TYPE_NAMES = {number: name for name, number in PERSON_TYPES.items()}
 
 
@@ -78,7 +80,7 @@ Examples:
 )
 @config_option
 @server_options
-@click.option("--group", help="Only people of this group, a name.")
+@click.option("--group", help="Only people of this group, a name or an id.")
 @click.option("--permission", help="Only people with this permission, a name or an id.")
 @click.option("--name", help="Only people whose name contains this text.")
 @click.option("--type", "person_type", type=click.Choice(list(PERSON_TYPES)), help="Only people of this type.")
@@ -105,7 +107,7 @@ def list_(
 
     async def work(site: SiteCalls) -> tuple[int, int, Mapping[str, str]]:
         wanted = {
-            "group_name": group,
+            "group_name": None if group is None else (await site.one("group", group)).name,
             "permission_id": None if permission is None else (await site.one("permission", permission)).id,
             "name": name,
             "type": None if person_type is None else PERSON_TYPES[person_type],
@@ -154,7 +156,13 @@ Examples:
 @config_option
 @click.argument("identity_id", metavar="ID")
 @server_options
-@click.option("--group", "groups", multiple=True, show_default=DEFAULT_GROUP, help="Group; may be given several times.")
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    show_default=DEFAULT_GROUP,
+    help="Group, a name or an id; may be given several times.",
+)
 @_person_options
 @json_option
 def add(identity_id: str, url: str, api_key: str | None, groups: tuple[str, ...], as_json: bool, **person: Any) -> None:
@@ -163,9 +171,10 @@ def add(identity_id: str, url: str, api_key: str | None, groups: tuple[str, ...]
     Where a further photo cannot be used, the person stays enrolled with the photos before it, and the exit status is 2.
     """
     photos = encoded(*person.pop("photos"))
-    fields = {"identity_id": identity_id, "group_name": ",".join(groups) or DEFAULT_GROUP}
 
     async def work(site: SiteCalls) -> Fields:
+        names = [(await site.one("group", group)).name for group in groups]
+        fields = {"identity_id": identity_id, "group_name": ",".join(names) or DEFAULT_GROUP}
         described = await _described(site, **person)
         first = {**fields, **described, "info": described["info"] or {}, "need_bring_pic": bool(photos)}
         return _shown(await _with_photos(site, "POST", first, photos))
@@ -177,21 +186,36 @@ def add(identity_id: str, url: str, api_key: str | None, groups: tuple[str, ...]
     epilog="""\b
 Examples:
   picturematch people change 666666 --type vip --permission day --permission night
+  picturematch people change v-17 --always-valid
   picturematch people change 666666 --photo new.jpg --replace-photos"""
 )
 @config_option
 @click.argument("identity_id", metavar="ID")
 @server_options
 @click.option("--replace-photos", is_flag=True, help="Delete the present faces and photos; needs a new photo.")
+@click.option(
+    "--always-valid", is_flag=True, help="Remove the beginning and the end of the validity that are not given."
+)
 @_person_options
 @json_option
-def change(identity_id: str, url: str, api_key: str | None, replace_photos: bool, as_json: bool, **person: Any) -> None:
+def change(
+    identity_id: str,
+    url: str,
+    api_key: str | None,
+    replace_photos: bool,
+    always_valid: bool,
+    as_json: bool,
+    **person: Any,
+) -> None:
     """Change the person with that ID; what is not given stays as it is, and a photo adds a face.
 
-    Permissions replace the present ones. Groups are changed by `picturematch groups`.
+    Permissions replace the present ones. Groups are changed by `picturematch groups`. KEY:=null removes a value of
+    --info.
     """
-    if not any(value not in (None, ()) for value in person.values()):
+    if not always_valid and not any(value not in (None, ()) for value in person.values()):
         raise click.UsageError("give at least one option that changes the person")
+    if always_valid:
+        person["info"] = (*_NO_LIMITS, *person["info"])
     photos = encoded(*person.pop("photos"))
     if replace_photos and not photos:
         raise click.UsageError("--replace-photos needs at least one --photo")
@@ -307,10 +331,10 @@ def _columns(permissions: Mapping[str, str]) -> Mapping[str, Callable[[Fields], 
 
 
 def _validity(info: Fields) -> str:
-    begin, end = info.get("valid_from"), info.get("valid_until")
+    begin, end = info.get(VALID_FROM), info.get(VALID_UNTIL)
     words = [f"from {_moment(begin)}"] if begin is not None else []
     return " ".join([*words, *([f"until {_moment(end)}"] if end is not None else [])]) or "always"
 
 
 def _moment(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)} UTC"

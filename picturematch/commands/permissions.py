@@ -139,7 +139,10 @@ def change(
     info: tuple[tuple[str, object], ...],
     as_json: bool,
 ) -> None:
-    """Change the permission NAME; new pass times replace the present ones, and KEY:=null removes a value."""
+    """Change the permission NAME (a name or an id).
+
+    New pass times replace the present ones, and KEY:=null removes a value.
+    """
     if always and pass_times:
         raise click.UsageError("give either --pass-times or --always")
     if description is None and not (pass_times or always or info):
@@ -167,15 +170,19 @@ def change(
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 def delete(name: str, url: str, api_key: str | None, with_people: bool, yes: bool, as_json: bool) -> None:
-    """Delete the permission NAME.
+    """Delete the permission NAME (a name or an id).
 
-    Its people stay enrolled. Devices that search the permission find nobody any more.
+    Its people stay enrolled. A device that searches the permission finds nobody any more.
     """
     if with_people and not yes:
         question = f"Delete the permission {name}, and all people who have no other, with faces and photos?"
         click.confirm(printable(question), abort=True, err=True)
-    fields = {"permission_name": name, "user_recursive_delete": with_people}
-    answer = with_site(url, api_key, lambda site: site.change("DELETE", PERMISSIONS_PATH, fields))
+
+    async def work(site: SiteCalls) -> Fields:
+        fields = {"permission_name": (await site.one("permission", name)).name, "user_recursive_delete": with_people}
+        return await site.change("DELETE", PERMISSIONS_PATH, fields)
+
+    answer = with_site(url, api_key, work)
     people = f" and {people_counted(answer.get('people_deleted', 0))}" if with_people else ""
     show_changed(f"deleted the permission {name}{people}", answer, as_json)
 

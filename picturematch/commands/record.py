@@ -10,7 +10,7 @@ from capture.record import Tally, Wanted, record
 from picturematch.opening import damaged_records, open_broker
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
-from picturematch.shell import Span, When, counted, print_line, run, stop_signal
+from picturematch.shell import DeviceAddress, Span, When, counted, print_line, run, stop_signal
 
 
 @click.command(
@@ -27,7 +27,7 @@ Examples:
 )
 @click.option("--until", type=When(), help="Only requests up to this time.")
 @click.option("--follow", "-f", is_flag=True, help="Continue with new requests, until stopped or until --until.")
-@click.option("--device", metavar="IP", help="Only requests of this device_ip.")
+@click.option("--device", type=DeviceAddress(), help="Only requests of this device_ip.")
 @click.option(
     "--wait",
     type=Span(),

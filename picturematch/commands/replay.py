@@ -12,9 +12,9 @@ from capture.replay import Rate
 from capture.replaying.decision_file import decision_file, writing_decisions
 from capture.replaying.run import Replay
 from capture.replaying.whatif import WhatIf
-from contract.operator_error import OperatorError
 from contract.terms import LIVENESS_ORDER, LivenessMode, QualityLevel
 from contract.text import printable
+from picturematch.captures import opened_capture, sentences
 from picturematch.options import UserError, config_option, key_options
 from picturematch.replay_means import means_of
 from picturematch.replay_posting import PostOptions, post_capture
@@ -180,20 +180,20 @@ def _replay_here(
     """
     means = means_of(ctx, what_if, jobs)
     with ExitStack() as stack:
-        try:
-            reader = CaptureReader(capture, keep_going=keep_going, check=False)
-            other = None if what_if.gallery is None else CaptureReader(what_if.gallery)
+        with sentences():
+            reader = CaptureReader(stack.enter_context(opened_capture(capture)), keep_going=keep_going, check=False)
+            other = None
+            if what_if.gallery is not None:
+                other = CaptureReader(stack.enter_context(opened_capture(what_if.gallery)))
             replay = Replay(reader, what_if, means, score_tolerance, other)
             rows = replay.rows()
             if decisions is not None:
                 rows = writing_decisions(rows, stack.enter_context(decision_file(decisions)))
-        except OperatorError as error:
-            raise UserError(printable(str(error))) from error
-        except OSError as error:
-            raise UserError(printable(f"{error.filename or capture}: {error.strerror or error}")) from error
         for note in replay.notes:
             click.echo(printable(note), err=True)
         with reporting(report, reader, capture.name) as run:
             for row in rows:
                 run.add(row)
-    return run.exit_status
+        for sentence in reader.damage:
+            click.echo(printable(sentence), err=True)
+    return 2 if reader.damage else run.exit_status

@@ -1,31 +1,31 @@
 """picturematch devices show, add, change and delete: the devices that are registered at a running server."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from clients.errors import CannotRun
 from clients.site import Fields, SiteCalls
 from contract.http import DEVICES_PATH
-from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION, LIVENESS_ORDER, QualityLevel
+from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION, LIVENESS_ORDER, PHOTO_DEVICE, QUALITY_ORDER
 from contract.text import printable
 from picturematch.options import config_option, server_options
 from picturematch.site_commands import F, json_option, show, show_changed, with_site
 
-_TYPES = ("photo", "rtsp", "file", "gb28181")
+_TYPES = (PHOTO_DEVICE, "rtsp", "file", "gb28181")
 
 
 def _demand_options(function: F) -> F:
     """The options for what a device demands of its matches beyond the settings."""
-    levels = click.Choice(get_args(QualityLevel))
     for option in (
-        click.option("--min-face-size", type=click.IntRange(0, 65_535), help="Least face in pixels, at least."),
-        click.option("--quality-level", type=levels, help="Quality level of its pictures, at least."),
+        click.option("--min-face-size", type=click.IntRange(0, 65_535), help="Its least face size in pixels."),
+        click.option("--quality-level", type=click.Choice(QUALITY_ORDER), help="Its least quality level."),
         click.option(
             "--liveness-floor",
             type=click.Choice(LIVENESS_ORDER),
-            help="Checks against pictures of faces, at least. Like the next two it only adds to the settings.",
+            help="Its least liveness mode. Like the next two options it can raise what the settings demand, never lower"
+            " it.",
         ),
     ):
         function = option(function)
@@ -63,10 +63,20 @@ def show_(addresses: tuple[str, ...], url: str, api_key: str | None, as_json: bo
 @server_options
 @click.option("--name", show_default="the address", help="Name of the device.")
 @click.option("--id", "device_id", help="Id of the device; without it the server makes one.")
-@click.option("--type", "device_type", type=click.Choice(_TYPES), default="photo", show_default=True)
+@click.option(
+    "--type",
+    "device_type",
+    type=click.Choice(_TYPES),
+    default=PHOTO_DEVICE,
+    show_default=True,
+    help="Type of the device; only devices of the type photo have matches.",
+)
 @click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The group that it searches, a name or an id.")
 @click.option(
-    "--permission", default=DEFAULT_PERMISSION, show_default=True, help="The permission that it searches, likewise."
+    "--permission",
+    default=DEFAULT_PERMISSION,
+    show_default=True,
+    help="The permission that it searches, a name or an id.",
 )
 @_demand_options
 @json_option
@@ -82,7 +92,11 @@ def add(
     as_json: bool,
     **demands: Any,
 ) -> None:
-    """Register the device at ADDRESS, which is what it sends as device_ip: an IP address or a host name."""
+    """Register the device at ADDRESS, or replace the device that is registered there.
+
+    The address of a device of the type photo is what it sends as device_ip, an IP address or a host name; that of
+    another device is a URL.
+    """
 
     async def work(site: SiteCalls) -> Fields:
         device = {
@@ -143,23 +157,37 @@ def change(
 @click.option("--all", "everything", is_flag=True, help="Delete all devices.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation before all devices are deleted.")
 @json_option
+@click.pass_context
 def delete(
-    addresses: tuple[str, ...], url: str, api_key: str | None, everything: bool, yes: bool, as_json: bool
+    ctx: click.Context,
+    addresses: tuple[str, ...],
+    url: str,
+    api_key: str | None,
+    everything: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
-    """Delete the devices at these ADDRESSes; matches of theirs are then those of an unregistered device."""
+    """Delete the devices at these ADDRESSes; matches of theirs are then those of an unregistered device.
+
+    Exit status: 0 all were deleted, 1 some were not (standard error names them), 2 the command failed.
+    """
     if bool(addresses) == everything:
         raise click.UsageError("name the ADDRESSes of the devices, or give --all")
     if everything and not yes:
         click.confirm("Delete all devices?", abort=True, err=True)
 
     async def work(site: SiteCalls) -> Fields:
-        devices = [{"device_id": (await site.device_at(address))["device_id"]} for address in addresses]
+        devices = [{"device_id": (await site.device_at(address))["device_id"]} for address in dict.fromkeys(addresses)]
         fields = {"clear_all": everything, "devices_list": devices}
         return await site.change("DELETE", DEVICES_PATH, fields)
 
     answer = with_site(url, api_key, work)
     deleted = ", ".join(str(device["device_name"]) for device in answer["success_devices"])
     show_changed(f"deleted: {deleted or 'no device'}", answer, as_json)
+    failed = answer.get("failed_devices", ())
+    for device in failed:
+        click.echo(printable(f"{device['device_id']}: {device['reason']}"), err=True)
+    ctx.exit(1 if failed else 0)
 
 
 async def _send(site: SiteCalls, method: str, device: Fields) -> Fields:

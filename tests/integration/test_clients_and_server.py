@@ -54,7 +54,9 @@ async def test_what_was_recorded_is_decided_the_same_until_the_people_change(
         "path,device_ip,compare_time,expected_identity_id\n"
         "1.jpg,10.0.0.1,1700000000.25,ann\n3.jpg,10.0.0.2,,bo\n9.jpg,10.0.0.1,,-\nnone.jpg,10.0.0.2,,\n"
     )
-    made = await run("capture", tmp_path / "list.csv", "--pictures", tmp_path / "photos", "--out", tmp_path / "hand")
+    made = await run(
+        *("capture", "from-list", tmp_path / "list.csv", "--pictures", tmp_path / "photos", "--out", tmp_path / "hand")
+    )
     assert made.status == 0, made.err
     expected = await run("replay", tmp_path / "hand", "--url", url, "--concurrency", 1)
     assert (expected.status, expected.out) == (0, "3 same, 0 different, 1 not compared, 0 could not run\n"), (

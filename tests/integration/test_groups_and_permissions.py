@@ -79,19 +79,20 @@ async def test_a_match_finds_who_is_in_the_group_and_has_the_permission_from_the
         day, night = await site.permission("day"), await site.permission("night")
         await site.enrol("ada", 1, "default_group", day)
         await site.enrol("bea", 2, "staff", day, night)
-        assert await site.match(1, group_name="staff") == ""
+        in_staff = {"group_name": "staff", "permission_name": "day"}
+        assert await site.match(1, **in_staff) == ""
         moved = await site.call(
             "PUT", GROUP_USERS_PATH, group_name="staff", identity_id=["ada", "nobody"], with_identity_id=True
         )
         assert moved["data"]["identity_id"] == ["ada", "bea"]
         assert [failed["identity_id"] for failed in moved["data"]["failed"]] == ["nobody"]
-        assert await site.match(1, group_name="staff") == "ada"
-        assert await site.match(1, group_name="staff", permission_name="day") == "ada"
+        assert await site.match(1, **in_staff) == "ada"
+        assert await site.match(1, group_name="staff") == "EMPTY_GROUP_ERROR", "an unknown device has permission 0"
         assert await site.match(1, group_name="staff", permission_name="night") == ""
         assert await site.match(2, group_name="staff", permission_name="night") == "bea"
         left = await site.call("DELETE", GROUP_USERS_PATH, group_name="staff", identity_id=["ada"])
         assert "identity_id" not in left["data"]
-        assert await site.match(1, group_name="staff") == ""
+        assert await site.match(1, **in_staff) == ""
         await site.call("DELETE", PERMISSIONS_PATH, permission_name="night")
         assert await site.match(2, group_name="staff", permission_name="night") == "GROUP_NAME_ERROR"
         assert await site.match(2, group_name="staff", permission_name="day") == "bea"
@@ -113,8 +114,8 @@ async def test_what_was_set_up_is_there_after_a_restart_and_a_deleted_group_take
         assert await site.permission("day") == day, "creating it again is refused and changes nothing"
         answer = await site.call("DELETE", GROUPS_PATH, group_name="staff", user_recursive_delete=True)
         assert answer["data"]["people_deleted"] == 1
-        assert await site.match(1, group_name="default_group") == ""
-        assert await site.match(2, group_name="default_group") == "bea"
+        assert await site.match(1, group_name="default_group", permission_name="day") == ""
+        assert await site.match(2, group_name="default_group", permission_name="day") == "bea"
         (bea,) = (await site.get(USERS_PATH, identity_id="bea"))["data"]["identities_list"]
         assert bea["group_name"] == ["default_group"]
         assert (await site.get(USERS_PATH, identity_id="ada"))["error"]["status"] == "ID_NOT_FOUND"

@@ -42,7 +42,9 @@ async def test_events_are_json_lines(log: EmbeddedBroker, data: Path) -> None:
     assert (everything.status, everything.err) == (0, "")
     assert sorted(json.loads(line)["id"] for line in everything.out.splitlines()) == ["e1", "r0", "r1", "r2", "r3"]
 
-    some = await run("events", "--data-folder", data, "--device", "10.0.0.1", "--kind", "match", "--since", "10m")
+    some = await run(
+        "events", "--data-folder", data, "--device", "::ffff:10.0.0.1", "--kind", "match", "--since", "10m"
+    )
     assert [json.loads(line)["id"] for line in some.out.splitlines()] == ["r1", "r3"]
     assert len((await run("events", "--data-folder", data, "--limit", 2)).out.splitlines()) == 2
 

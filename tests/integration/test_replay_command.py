@@ -124,7 +124,7 @@ async def test_what_cannot_run_at_all_is_one_sentence_and_status_2(tmp_path: Pat
             ((folder, "--url", f"http://127.0.0.1:{unused_port}"), "picturematch serve"),
             ((tmp_path / "none",), "is not a folder"),
             ((tmp_path,), "is not a capture"),
-            ((broken,), "line 3 of requests.jsonl"),
+            ((broken, "--url", other.url), "line 3 of requests.jsonl"),
         ):
             ended = await run("replay", *arguments)
             assert (ended.status, ended.out) == (2, ""), arguments
@@ -166,7 +166,7 @@ async def test_a_capture_made_by_hand_is_compared_with_what_it_expects(tmp_path:
         "0.jpg,gate-0,1700000000,7\n1.jpg,gate-1,,-\n2.jpg,gate-2,,7\n0.jpg,gate-0,,\n"
     )
     out = tmp_path / "out"
-    made = await run("capture", tmp_path / "list.csv", "--pictures", pictures, "--out", out)
+    made = await run("capture", "from-list", tmp_path / "list.csv", "--pictures", pictures, "--out", out)
     assert (made.status, made.out, made.err) == (0, f"4 requests in {out}\n", "")
     assert len(list((out / "pictures").iterdir())) == 3
 
@@ -183,16 +183,16 @@ async def test_a_capture_made_by_hand_is_compared_with_what_it_expects(tmp_path:
 async def test_a_capture_is_not_made_where_something_is_or_from_a_bad_list(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(1))
     (tmp_path / "list.csv").write_text("path,device_ip\na.jpg,gate\n../a.jpg,gate\n")
-    bad = await run("capture", tmp_path / "list.csv", "--out", tmp_path / "out")
+    bad = await run("capture", "from-list", tmp_path / "list.csv", "--out", tmp_path / "out")
     assert (bad.status, "line 3" in bad.err) == (2, True)
     assert not (tmp_path / "out").exists()
-    taken = await run("capture", tmp_path / "list.csv", "--out", tmp_path)
+    taken = await run("capture", "from-list", tmp_path / "list.csv", "--out", tmp_path)
     assert (taken.status, "not empty" in taken.err) == (2, True)
 
 
 async def test_nothing_to_compare_is_not_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(1))
     (tmp_path / "list.csv").write_text("path,device_ip\na.jpg,gate\n")
-    assert (await run("capture", tmp_path / "list.csv", "--out", tmp_path / "out")).status == 0
+    assert (await run("capture", "from-list", tmp_path / "list.csv", "--out", tmp_path / "out")).status == 0
     async with scripted_server(lambda _: MATCH) as server:
         assert (await run("replay", tmp_path / "out", "--url", server.url)).status == 2

@@ -20,6 +20,7 @@ from contract.http import (
     MATCH_PATH,
     PRETTY_SCORE_PATH,
     USERS_PATH,
+    V6_PATH,
     WIPE_DATA_PATH,
 )
 from contract.topics import Topics
@@ -148,6 +149,20 @@ async def test_settings_survive_a_restart_and_a_pin_suspends_them(tmp_path: Path
     async with serving(embedded(tmp_path)) as client:
         assert (await client.configs())["DEFAULT_GROUP_SIZE"] == 1
         assert (await client.enrol("cara", 3))["error"]["code"] == 40015
+
+
+async def test_a_pinned_setting_among_others_of_version_6_leaves_every_one_as_it_was(tmp_path: Path) -> None:
+    pinned = embedded(tmp_path, PICTUREMATCH_MATCHING__ACCEPTED_SCORE="90")
+    async with serving(pinned) as client:
+        sent = {"HISTORY_REPORT_PEROID": 7, "MATCH_THRESHOLD": 85, "GATE_DUPLICATE_REMOVAL_TIMEOUT": 6}
+        before = await client.configs()
+        reply = await client.call("POST", f"{V6_PATH}/setconfigs", config_dict=sent)
+        assert reply["error"]["code"] == "CONFIG_ITEM_FAIL"
+        assert reply["error"]["message"].startswith("MATCH_THRESHOLD cannot be set: ")
+        assert await client.configs() == before
+        del sent["MATCH_THRESHOLD"]
+        assert await client.call("POST", f"{V6_PATH}/setconfigs", config_dict=sent) == sent
+        assert (await client.configs())["REPORTED_PEROID"] == 7
 
 
 async def test_a_pinned_range_refuses_pretty_score_by_name(tmp_path: Path) -> None:

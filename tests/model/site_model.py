@@ -62,24 +62,21 @@ class Model:
 
     def answer(self, who: str, device: str, group: str | None, permission: str | None) -> str | Code:
         """The identity_id that a match with the face of `who` must find, "" for a stranger, or the code of an error."""
-        if group is None:
-            group_id, permission_id = self.devices.get(device, (DEFAULT_GROUP, DEFAULT_PERMISSION))
-        elif group not in self.groups or (permission is not None and permission not in self.permissions):
+        if group not in {*self.groups, None} or permission not in {*self.permissions, None}:
             return Code.GROUP_NAME_ERROR
-        else:
-            group_id, permission_id = self.groups[group], self.permissions[permission] if permission else None
-        exists = group_id in self.groups.values() and permission_id in {*self.permissions.values(), None}
+        group_id, permission_id = self.devices.get(device, (DEFAULT_GROUP, DEFAULT_PERMISSION))
+        group_id = self.groups[group] if group else group_id
+        permission_id = self.permissions[permission] if permission else permission_id
+        exists = group_id in self.groups.values() and permission_id in self.permissions.values()
         inside = (one for one in self.people if exists and self.is_inside(one, group_id, permission_id))
         if next(inside, None) is None:
             return Code.EMPTY_GROUP_ERROR
         return who if self.is_inside(who, group_id, permission_id) else ""
 
-    def is_inside(self, who: str, group_id: str, permission_id: str | None) -> bool:
-        """Whether a person is enrolled, in that group and with that permission (None: with any)."""
+    def is_inside(self, who: str, group_id: str, permission_id: str) -> bool:
+        """Whether a person is enrolled, in that group and with that permission."""
         person = self.people.get(who)
-        if person is None or group_id not in person.groups:
-            return False
-        return permission_id is None or permission_id in person.permissions
+        return person is not None and group_id in person.groups and permission_id in person.permissions
 
 
 def random_model(chance: Random, people: int, groups: int, permissions: int, devices: int) -> Model:

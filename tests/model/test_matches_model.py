@@ -102,7 +102,9 @@ class Ask:
         """The same person in a scope that contains the person, by name, where there is one."""
         person = model.people.get(self.who)
         groups = [name for name, one in model.groups.items() if person and one in person.groups]
-        return self if not groups else Ask(self.who, self.face, self.device, groups[0])
+        permissions = [name for name, one in model.permissions.items() if person and one in person.permissions]
+        inside = groups and permissions
+        return Ask(self.who, self.face, self.device, groups[0], permissions[0]) if inside else self
 
     def must_be(self, model: Model) -> str | Code:
         return model.answer(self.who, self.device, self.group, self.permission)

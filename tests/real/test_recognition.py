@@ -11,7 +11,7 @@ from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.decode.versions import decode
 from engine.vision.networks.arcface import align
 from engine.vision.ports import Box, Face, Image, ModelSet
-from engine.vision.quality import measure_quality, quality_score
+from engine.vision.quality import limits_of, measure_quality, quality_score
 
 MAX_PIXELS = 32_000_000
 
@@ -148,7 +148,7 @@ def test_a_tilt_of_the_picture_is_the_same_tilt_of_the_head(models: ModelSet, as
 def test_the_astronauts_face_is_good_enough_for_all_but_the_highest_level(
     models: ModelSet, astronaut: Image, level: QualityLevel, passes: bool
 ):
-    checks = measure_quality(astronaut, largest(models, astronaut), level, QualityLimits(), models.pose)
+    checks = measure_quality(astronaut, largest(models, astronaut), limits_of((level,), QualityLimits()), models.pose)
 
     assert all(check.passed for check in checks) is passes
     assert [check.name for check in checks if not check.passed] == ([] if passes else ["face_size"])
@@ -158,7 +158,7 @@ def test_a_face_cut_by_the_border_is_seen_to_be_cut(models: ModelSet, astronaut:
     # The face reaches from 184 to 269 in x and from 64 to 175 in y.
     for cut in (astronaut[:, 205:], astronaut[:, :250], astronaut[90:]):
         image = np.ascontiguousarray(cut)
-        checks = measure_quality(image, largest(models, image), "middle", QualityLimits(), models.pose)
+        checks = measure_quality(image, largest(models, image), limits_of(("middle",), QualityLimits()), models.pose)
         assert "partial" in [check.name for check in checks if not check.passed]
 
 
@@ -181,7 +181,7 @@ def test_a_blurred_photo_is_unclear_and_scores_lower(models: ModelSet, astronaut
     scores = []
     for image in (astronaut, blurred):
         face = largest(models, image)
-        checks = measure_quality(image, face, "high", QualityLimits(), models.pose)
+        checks = measure_quality(image, face, limits_of(("high",), QualityLimits()), models.pose)
         assert ("clarity" in [c.name for c in checks if not c.passed]) is (image is blurred)
         scores.append(quality_score(image, face, models.embedder(image, face)))
 

@@ -1,5 +1,6 @@
 """A site whose requests are decided by the engine with the stand-in networks and kept as a capture."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,18 +9,24 @@ import msgspec
 from msgspec import structs
 
 from capture.folder import CaptureFolder
+from capture.timeline import Timeline
 from contract.captures.convert import decision_of, line_of
 from contract.captures.values import CaptureLine, ConfigLine, PeopleLine
+from contract.codec import encode
 from contract.configs import policy_record
 from contract.errors import Refusal
 from contract.events import RequestPlace
-from contract.people.keys import person_key
+from contract.people.keys import face_key, person_key
+from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.pictures.digest import picture_digest
 from contract.requests import MatchRequest
+from contract.terms import DEFAULT_GROUP
 from engine.calls.match import MatchCall, MatchDecision
 from engine.calls.reporting import Circumstances
+from engine.gallery.people import Snapshot
+from engine.look import Wanted, look
 from engine.policy import Policy
-from tests.support.faces import MODELS, context
+from tests.support.faces import MODELS, context, photo
 from tests.support.town import Town
 
 RECEIVED_S = 1_700_000_000.0
@@ -34,8 +41,6 @@ class RecordedSite(Town):
     pictures: dict[str, bytes] = field(default_factory=dict)
     photos: dict[str, bytes] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
-    version: int | None = None
-    """The version at which matches are decided; None: the newest."""
 
     def write(self, records: Any) -> None:
         first = self.people.version
@@ -47,23 +52,33 @@ class RecordedSite(Town):
 
     def enrol(self, identity_id: str, seed: int, **fields: Any) -> Any:
         decision = super().enrol(identity_id, seed, **fields)
-        from tests.support.faces import photo
-
         picture = photo(seed)
         self.photos[picture_digest(picture)] = picture
         return decision
 
+    def feature(self, identity_id: str, seed: int) -> Sequence[tuple[bytes, bytes | None]]:
+        """The records of a person who was enrolled without a photo."""
+        embedding = look(photo(seed), Wanted(), context()).embedding
+        assert not isinstance(embedding, Refusal)
+        vector = embedding.vector.astype("<f4").tobytes()
+        embedder = MODELS.embedder_identity
+        face = FaceRecord(identity_id=identity_id, number=0, embedder=embedder, templates={WHOLE_FACE: vector})
+        person = PersonRecord(identity_id=identity_id, group_ids=(DEFAULT_GROUP,), info={}, faces=(0,), next_face=1)
+        return [(face_key(identity_id, 0, embedder), encode(face)), (person_key(identity_id), encode(person))]
+
     def delete(self, identity_id: str) -> None:
         self.write([(person_key(identity_id), None)])
 
-    def match(self, picture: bytes, refusal: Refusal | None = None, **fields: Any) -> MatchDecision:
-        """Decide a match as a processor does, or refuse it, and keep it."""
+    def match(
+        self, picture: bytes, refusal: Refusal | None = None, version: int | None = None, **fields: Any
+    ) -> MatchDecision:
+        """Decide a match as a processor does, or refuse it, and keep it. `version`: of a processor that lags behind."""
         number = len(self.lines)
         times = {"compare_time_s": RECEIVED_S + number, "received_time_s": RECEIVED_S + number}
         request = MatchRequest(
             **{"request_id": f"r{number}", "device_ip": "10.0.0.1", "picture": picture, **times, **fields}
         )
-        snapshot, given, call = self.people.snapshot(), context(self.policy), MatchCall()
+        snapshot, given, call = self.snapshot(version), context(self.policy), MatchCall()
         if refusal is None:
             decision = call.decide(request, snapshot, given)
         else:
@@ -79,6 +94,11 @@ class RecordedSite(Town):
             if sent is not None:
                 self.pictures[picture_digest(sent)] = sent
         return decision
+
+    def snapshot(self, version: int | None) -> Snapshot:
+        if version is None:
+            return self.people.snapshot()
+        return Timeline(self.records, MODELS.embedder.dimension, MODELS.embedder_identity).at(version)
 
     def change_last(self, **fields: Any) -> None:
         """Change the decision of the last line."""

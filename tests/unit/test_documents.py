@@ -7,9 +7,14 @@ import msgspec
 import orjson
 import pytest
 
+from capture.reporting.kinds import KIND_WORDS, KINDS
+from capture.reporting.report import Report
+from capture.reporting.tables import tables
+from capture.reporting.values import report_schema
 from contract.events import event_schema
 from engine.calls import CALLS
 from picturematch.settings import Settings
+from tests.support.rows import week
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,3 +47,29 @@ def test_the_outcomes_of_each_kind_are_listed_in_the_interface():
     rows = dict(re.findall(r"^\| (\w+) \| ([\w, ]+?)(?:;.*)? \|$", text.split("| kind | outcomes |")[1], re.M))
     for call in CALLS:
         assert set(rows[call.kind].split(", ")) == set(call.outcomes), call.kind
+
+
+def test_the_schema_of_a_report_is_the_one_of_the_code():
+    published = orjson.loads((ROOT / "docs/report.schema.json").read_bytes())
+    assert published == orjson.loads(orjson.dumps(report_schema()))
+
+
+def test_the_kinds_of_differences_are_described_as_the_report_describes_them():
+    text = (ROOT / "docs/replay.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text.split("### Kinds of differences")[1].split("###")[0], re.M)
+    assert dict(rows) == dict(KIND_WORDS)
+    assert [kind for kind, _ in rows] == list(KINDS)
+
+
+def test_every_figure_of_a_report_is_explained():
+    text = (ROOT / "docs/replay.md").read_text().split("### The figures")[1]
+    found = Report()
+    for row in week(3000):
+        found.add(row)
+    named = {
+        cells[0]
+        for table in tables(found.findings())
+        if table.title in ("Acquisition", "Recognition (1:N)")
+        for cells in table.rows
+    }
+    assert {name for name in named if f"| {name} |" not in text} == set()

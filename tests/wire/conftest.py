@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ingest.settings import IngestSettings
 from picturematch.settings import Settings, configured
 from tests.support.faulty_log import faulty_log
 from tests.wire.harness import Script, ScriptedPeople, Serving, Site, answer_well, encoded, noise, respond
+from tests.wire.whole_site import WholeSite, whole_site
 
 _PICTURES = PictureSettings()
 _CONFIGURED = configured(Settings(), frozenset())
@@ -70,3 +71,10 @@ async def site(serving: Serving) -> AsyncIterator[Site]:
 def picture() -> bytes:
     """A small JPEG."""
     return encoded(".jpg", noise(48, 64))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSite]:
+    """A whole server with stand-in networks."""
+    with whole_site(tmp_path_factory.mktemp("data")) as site:
+        yield site

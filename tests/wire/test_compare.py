@@ -14,10 +14,6 @@ from contract.pictures.limits import PictureSettings
 from contract.requests import CompareRequest, Headers, Request
 from tests.wire.harness import HttpReply, Serving, Site, encoded, noise
 from tests.wire.test_bad_input import (
-    NOT_A_BOOLEAN,
-    NOT_A_STRING,
-    NOT_A_TIME,
-    NOT_AN_OBJECT,
     broken_pictures,
 )
 
@@ -151,34 +147,6 @@ async def test_compare_time_is_understood_as_that_of_picture_match(
 ) -> None:
     assert (await site.compare(compare_time=sent)).code == 200
     assert (the_request(site).compare_time_s, the_request(site).compare_time_raw) == (seconds, raw)
-
-
-@pytest.mark.parametrize(
-    ("field", "values", "code"),
-    [
-        ("face_image_base64", NOT_A_STRING, 40071),
-        ("card_image_base64", NOT_A_STRING, 40071),
-        ("fiqa_level", [*NOT_A_STRING, "best"], 40071),
-        ("need_save", NOT_A_BOOLEAN, 40005),
-        ("compare_time", NOT_A_TIME, 40071),
-        ("identity_info", [*NOT_AN_OBJECT, {"a": "x" * 70_000}], 40071),
-    ],
-)
-async def test_a_field_against_the_rules_is_named(site: Site, field: str, values: list[Any], code: int) -> None:
-    for value in values:
-        reply = await site.compare(**{field: value})
-        assert (value, reply.code) == (value, code)
-        assert field in reply.json["error"]["message"]
-    assert site.requests == []
-
-
-@pytest.mark.parametrize("field", ["face_image_base64", "card_image_base64"])
-@pytest.mark.parametrize("value", [..., None, ""])
-async def test_both_pictures_are_needed(site: Site, field: str, value: Any) -> None:
-    reply = await site.compare(**{field: value})
-    assert reply.code == 40071
-    assert field in reply.json["error"]["message"]
-    assert site.requests == []
 
 
 @pytest.mark.parametrize("field", ["face_image_base64", "card_image_base64"])

@@ -10,7 +10,7 @@ from contract.errors import Code
 from contract.http import DETECT_PATH
 from contract.requests import DetectRequest, Request
 from tests.wire.harness import HttpReply, Serving, Site
-from tests.wire.test_bad_input import NOT_A_STRING, broken_pictures
+from tests.wire.test_bad_input import broken_pictures
 
 FLAGS = ("with_attribute", "with_headpose", "with_landmark", "with_feature")
 
@@ -67,22 +67,6 @@ async def test_no_address_is_ever_fetched_also_beside_a_picture(site: Site, url:
         assert url not in reply.json["error"]["message"].replace("fetches", "")
     assert site.requests == []
     assert (await detect(site, image_url="")).code == 200, "an empty text is no address"
-
-
-@pytest.mark.parametrize(
-    ("field", "values", "code"),
-    [
-        ("image_base64_str", [*NOT_A_STRING, ..., None, ""], 40071),
-        ("max_num_faces", [0, -1, 21, 1.5, "3", True, []], 40071),
-        *((flag, [0, 1, "true", [], {}], 40005) for flag in FLAGS),
-    ],
-)
-async def test_a_field_against_the_rules_is_named(site: Site, field: str, values: list[Any], code: int) -> None:
-    for value in values:
-        reply = await detect(site, **{field: value})
-        assert (value, reply.code) == (value, code)
-        assert field in reply.json["error"]["message"]
-    assert site.requests == []
 
 
 async def test_broken_pictures_get_their_row_before_the_log(site: Site) -> None:

@@ -156,49 +156,6 @@ async def test_where_every_device_failed_the_answer_is_the_processor_s_refusal(s
     assert (reply.code, reply.json["error"]["status"]) == (40082, "DEVICE_MAX_NUM_ERROR")
 
 
-NOT_A_STRING: tuple[Any, ...] = (1, True, ["x"], {"x": 1})
-BAD: dict[str, tuple[Any, ...]] = {
-    "device_id": ("a/b", "a\u202eb", "x" * 65, *NOT_A_STRING),
-    "device_name": (..., None, "", "  ", "a\nb", "x" * 256, *NOT_A_STRING),
-    "device_key": (..., None, "", " ", "x" * 1025, "a\x00", *NOT_A_STRING),
-    "device_type": (..., None, "", "gate", "PHOTO", *NOT_A_STRING),
-    "device_attr": ("x", [], 1, {"x": "y" * 4096}),
-    "netRelay": ("x", [], 1, {"x": "y" * 4096}),
-    "rtmp_address": ("a\nb", "x" * 1025, *NOT_A_STRING),
-    "liveness_floor": ("rgb", *NOT_A_STRING),
-    "quality_level": ("custom", "best", *NOT_A_STRING),
-    "min_face_size": (-1, 65_536, 1.5, "8", True, []),
-}
-CASES = [
-    *((field, value, 40071) for field, values in BAD.items() for value in values),
-    *((field, value, 40071) for field in ("group_id", "permission_id") for value in (..., None, "", *NOT_A_STRING)),
-    *((field, value, 40012) for field in ("group_id", "permission_id") for value in (" ", "a,b", "x" * 65, "a\u2028")),
-    *(("is_start_rtmp", value, 40005) for value in ("x", 1, [], "true")),
-]
-
-
-@pytest.mark.parametrize(("field", "value", "code"), CASES, ids=lambda v: "absent" if v is ... else str(v)[:20])
-async def test_a_bad_field_is_refused_by_name_and_nothing_reaches_the_log(
-    site: Site, field: str, value: Any, code: int
-) -> None:
-    reply = await site.devices("POST", {"devices_list": [door(), door(**{field: value})]})
-    assert reply.code == code
-    assert f"devices_list[1].{field}" in reply.json["error"]["message"]
-    changed = await site.devices("PUT", {"devices_list": [{"device_id": "d1", **door(**{field: value})}]})
-    if value not in (..., None, "") or field == "device_id":
-        assert changed.code == code
-        assert site.requests == []
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-@pytest.mark.parametrize("devices", [..., None, [], {}, "x", 1, True, ["x"], [None], [[]], [door(), 1]])
-async def test_a_list_that_is_none_is_refused(site: Site, method: str, devices: Any) -> None:
-    reply = await site.devices(method, {} if devices is ... else {"devices_list": devices})
-    assert reply.code == 40071
-    assert "devices_list" in reply.json["error"]["message"]
-    assert site.requests == []
-
-
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 async def test_a_change_and_a_deletion_need_an_id(site: Site, method: str) -> None:
     reply = await site.devices(method, {"devices_list": [door()]})

@@ -13,7 +13,7 @@ from contract.http import FIQA_V6_PATH
 from contract.pictures.limits import PictureSettings
 from contract.requests import FiqaRequest, Request
 from tests.wire.harness import Serving, Site
-from tests.wire.test_bad_input import NOT_A_STRING, broken_pictures
+from tests.wire.test_bad_input import broken_pictures
 
 
 def the_request(site: Site) -> FiqaRequest:
@@ -154,22 +154,6 @@ async def test_the_log_holds_the_raw_picture_and_the_level(site: Site) -> None:
 async def test_without_a_level_the_high_one_counts(site: Site, level: Any) -> None:
     assert (await site.fiqa(fiqa_level=level)).code == 200
     assert the_request(site).quality_level == "high"
-
-
-@pytest.mark.parametrize(
-    ("field", "values"),
-    [
-        ("image_base64_str", [*NOT_A_STRING, ..., None, ""]),
-        ("image_path", NOT_A_STRING),
-        ("fiqa_level", [*NOT_A_STRING, "best"]),
-    ],
-)
-async def test_a_field_against_the_rules_is_named(site: Site, field: str, values: list[Any]) -> None:
-    for value in values:
-        reply = await site.fiqa(**{field: value})
-        assert (value, reply.code) == (value, 40071)
-        assert field in reply.json["error"]["message"]
-    assert site.requests == []
 
 
 async def test_broken_pictures_get_their_row_before_the_log(site: Site) -> None:

@@ -160,9 +160,12 @@ async def test_addresses_and_host_like_names_are_devices(site: Site, device_ip: 
     assert (await site.match(device_ip=device_ip)).code == 200
 
 
-async def test_blanks_around_an_address_do_not_count(site: Site) -> None:
-    assert (await site.match(device_ip=" 192.168.1.22\n")).code == 200
-    assert site.records[0].key == b"192.168.1.22"
+async def test_an_address_is_the_same_in_every_spelling_and_with_blanks_around_it(site: Site) -> None:
+    for sent in (" 192.168.1.22\n", "::ffff:192.168.1.22", "2001:DB8:0::7", "2001:db8::7", "GATE.example"):
+        assert (await site.match(device_ip=sent)).code == 200
+    names = [request.device_ip for request in site.requests if isinstance(request, MatchRequest)]
+    assert names == ["192.168.1.22", "192.168.1.22", "2001:db8::7", "2001:db8::7", "gate.example"]
+    assert [record.key for record in site.records] == [name.encode() for name in names if name]
 
 
 async def test_an_empty_text_of_an_optional_field_is_an_absent_one(site: Site) -> None:

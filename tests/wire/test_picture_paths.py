@@ -8,11 +8,29 @@ from pathlib import Path
 
 import pytest
 
+from contract.calls.declaration import Declaration
+from contract.calls.dialects import Dialect
+from contract.calls.rules import PICTURE_PATH
+from contract.http import MATCH_PATH, V6_PATH
+from contract.people.site import KeyRecord
 from contract.pictures.limits import PictureSettings
 from contract.requests import MatchRequest
+from ingest.api.listing import BINDINGS
+from ingest.keys import digest
 from ingest.paths import read_picture_file
 from tests.support.waiting import until
-from tests.wire.harness import Serving
+from tests.wire.harness import HttpReply, Serving, Site
+
+AWAY = {"trusted_networks": ()}
+"""No caller comes from a trusted network."""
+KEY = "pm_" + "k" * 43
+BY_PATH = [
+    pytest.param(binding.declaration, field.name, id=f"{binding.declaration.path} {field.name}")
+    for binding in BINDINGS
+    for field in binding.declaration.fields
+    if field.rule is PICTURE_PATH and binding.role == "device"
+]
+"""Each field of a call of devices that names a picture file."""
 
 
 @pytest.fixture
@@ -173,3 +191,72 @@ async def test_a_file_system_that_hangs_is_a_timeout(serving: Serving, monkeypat
         assert (await hanging.match(image_file_path="/data/face.jpg")).code == 50480
         release.set()
         await until(lambda: hanging.metric("picturematch_http_in_flight") == 0)
+
+
+async def send_path(site: Site, call: Declaration, field: str, path: str, **headers: str) -> HttpReply:
+    """The reply to a good body of the call that also names a file, which wins over the picture in base64."""
+    pictures = {name: site.picture_base64 for name in call.example() if "base64" in name}
+    body = {**call.example(), **pictures, field: path}
+    return await site.call(call.method, call.path, json=body, headers=headers)
+
+
+def error_of(reply: HttpReply) -> tuple[object, str]:
+    """The number or the name of the error, and its message."""
+    error = reply.json["error"]
+    return error["code"], error["message"]
+
+
+@pytest.mark.parametrize(("call", "field"), BY_PATH)
+async def test_a_caller_from_beyond_without_a_key_names_no_file_whether_or_not_it_exists(
+    serving: Serving, root: Path, picture: bytes, call: Declaration, field: str
+) -> None:
+    (root / "face.jpg").write_bytes(picture)
+    async with serving(image_roots=(str(root),), **AWAY) as site:
+        replies = [await send_path(site, call, field, str(root / name)) for name in ("face.jpg", "none.jpg")]
+        assert [reply.status for reply in replies] == [400, 400]
+        (refused,) = {error_of(reply) for reply in replies}
+        assert refused[0] == ("INVALID_ARGUMENTS" if call.dialect is Dialect.V6 else 40071)
+        assert refused[1].startswith(f"{field} is only for callers from a trusted network or with an API key")
+        assert "send the picture as base64 in " in refused[1]
+        assert not site.requests
+
+
+@pytest.mark.parametrize(("call", "field"), BY_PATH)
+async def test_a_caller_from_a_trusted_network_names_files_and_so_does_one_with_a_key(
+    serving: Serving, root: Path, picture: bytes, call: Declaration, field: str
+) -> None:
+    (root / "face.jpg").write_bytes(picture)
+    async with serving(image_roots=(str(root),)) as site:
+        assert (await send_path(site, call, field, str(root / "face.jpg"))).status == 200
+        assert (await send_path(site, call, field, str(root / "face.jpg"), **{"X-API-Key": "old"})).status == 200
+    async with serving(image_roots=(str(root),), **AWAY) as site:
+        record = KeyRecord(key_id="k", name="gate", role="device", sha256=digest(KEY.encode()), created_s=1.0)
+        site.people.site = site.people.site.put(record)
+        assert (await send_path(site, call, field, str(root / "face.jpg"), **{"X-API-Key": KEY})).status == 200
+
+
+async def test_a_wrong_key_that_is_sent_with_a_path_is_counted_as_a_guess(serving: Serving, root: Path) -> None:
+    def wrong(site: Site) -> float:
+        return site.metric("picturematch_http_keys_refused_total", reason="wrong")
+
+    async with serving(image_roots=(str(root),), **AWAY) as site:
+        headers = {"X-API-Key": "wrong"}
+        reply = await site.call("POST", MATCH_PATH, json=site.body(image_file_path="/x.jpg"), headers=headers)
+        assert (error_of(reply)[0], wrong(site)) == (40071, 1.0)
+        assert (await site.call("POST", MATCH_PATH, json=site.body(), headers=headers)).code == 200
+        assert wrong(site) == 1.0, "a call that names no file does not look at the key"
+
+
+async def test_an_empty_path_is_no_path_for_anybody(serving: Serving) -> None:
+    async with serving(**AWAY) as site:
+        assert (await site.match(image_file_path="")).code == 200
+        body = {"rgb_image_path": "", "rgb_image_base64": site.picture_base64}
+        assert (await site.call("POST", f"{V6_PATH}/search", json=body)).status == 200
+
+
+async def test_a_caller_through_an_unknown_proxy_names_no_file(serving: Serving, root: Path, picture: bytes) -> None:
+    (root / "face.jpg").write_bytes(picture)
+    async with serving(image_roots=(str(root),)) as site:
+        body = site.body(image_file_path=str(root / "face.jpg"))
+        through = await site.call("POST", MATCH_PATH, json=body, headers={"X-Forwarded-For": "203.0.113.7"})
+        assert through.code == 40071

@@ -158,44 +158,6 @@ async def test_a_refusal_of_the_processor_has_the_number_of_the_family(site: Sit
 
 # Refusals.
 
-DESCRIBED_BAD: list[tuple[dict[str, Any], int, str]] = [
-    ({"NAME": ...}, 40091, "NAME"),
-    ({"NAME": None}, 40091, "NAME"),
-    ({"NAME": ""}, 40012, "NAME"),
-    ({"NAME": "  "}, 40012, "NAME"),
-    ({"NAME": "a,b"}, 40012, "NAME"),
-    ({"NAME": "a\u202eb"}, 40012, "NAME"),
-    ({"NAME": "a" * 65}, 40012, "NAME"),
-    ({"NAME": 7}, 40091, "NAME"),
-    ({"NAME": ["a"]}, 40091, "NAME"),
-    ({"description": ...}, 40091, "description"),
-    ({"description": None}, 40091, "description"),
-    ({"description": 7}, 40091, "description"),
-    ({"description": "a" * 1001}, 40091, "description"),
-    ({"description": "a\x1bb"}, 40091, "description"),
-    ({"info": "x"}, 40091, "info"),
-    ({"info": ""}, 40091, "info"),
-    ({"info": []}, 40091, "info"),
-    ({"info": {"name": "x"}}, 40091, "info must not contain name"),
-    ({"info": {"description": None}}, 40091, "info must not contain description"),
-    ({"info": {"a": "x" * 70_000}}, 40091, "info"),
-]
-
-
-@pytest.mark.parametrize(("path", "name"), FAMILIES)
-@pytest.mark.parametrize(("fields", "code", "words"), DESCRIBED_BAD)
-async def test_a_bad_description_of_a_group_or_permission_is_refused_by_name(
-    site: Site, path: str, name: str, fields: dict[str, Any], code: int, words: str
-) -> None:
-    changes = {name if field == "NAME" else field: value for field, value in fields.items()}
-    whole = {name: "staff", "description": "", **changes}
-    body = {field: value for field, value in whole.items() if value is not ...}
-    for method in ("POST", "PUT"):
-        reply = await site.call(method, path, json=body)
-        assert reply.code == code
-        assert words.replace("NAME", name) in reply.json["error"]["message"]
-    assert site.requests == []
-
 
 @pytest.mark.parametrize(
     ("times", "words"),
@@ -212,54 +174,6 @@ async def test_bad_pass_times_are_refused_and_name_the_part(site: Site, times: A
         assert reply.code == 40091
         assert reply.json["error"]["message"].startswith(words)
     assert site.requests == []
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "code", "words"),
-    [
-        *((path, {}, 40091, name) for path, name in FAMILIES),
-        *((path, {name: ""}, 40012, name) for path, name in FAMILIES),
-        *((path, {name: "a", "user_recursive_delete": "true"}, 40005, "user_recursive") for path, name in FAMILIES),
-        (GROUP_USERS_PATH, {"identity_id": ["a"]}, 40091, "group_name"),
-        (GROUP_USERS_PATH, {"group_name": "a"}, 40091, "identity_id"),
-        (GROUP_USERS_PATH, {"group_name": "a", "identity_id": "a"}, 40091, "identity_id"),
-        (GROUP_USERS_PATH, {"group_name": "a", "identity_id": []}, 40091, "identity_id"),
-        (GROUP_USERS_PATH, {"group_name": "a", "identity_id": ["a", 1]}, 40091, "identity_id"),
-        (GROUP_USERS_PATH, {"group_name": "a", "identity_id": ["a/b"]}, 40091, "identity_id"),
-        (GROUP_USERS_PATH, {"group_name": "a", "identity_id": ["a"], "with_identity_id": 1}, 40005, "with_identity_id"),
-        (GROUP_USERS_PATH, {"group_name": "a,b", "identity_id": ["a"]}, 40012, "group_name"),
-    ],
-)
-async def test_a_bad_deletion_is_refused_by_name(
-    site: Site, path: str, body: dict[str, Any], code: int, words: str
-) -> None:
-    reply = await site.call("DELETE", path, json=body)
-    assert reply.code == code
-    assert words in reply.json["error"]["message"]
-    assert site.requests == []
-
-
-@pytest.mark.parametrize(
-    ("path", "query", "code", "words"),
-    [
-        (GROUPS_PATH, "limit=0", 40091, "limit"),
-        (GROUPS_PATH, "limit=10001", 40091, "limit"),
-        (GROUPS_PATH, "limit=ten", 40091, "limit"),
-        (GROUPS_PATH, "skip_num=-1", 40091, "skip_num"),
-        (GROUPS_PATH, "group_name=a,b", 40012, "group_name"),
-        (GROUPS_PATH, "group_name=nowhere", 40491, "group_name"),
-        (PERMISSIONS_PATH, "permission_name=nowhere", 40491, "permission_name"),
-        (PERMISSIONS_PATH, "skip_num=x", 40091, "skip_num"),
-        (GROUP_IDS_PATH, "exact=maybe", 40005, "exact"),
-        (GROUP_IDS_PATH, "limit=0", 40071, "limit"),
-        (PERMISSION_IDS_PATH, "info.name=a,b", 40012, "info.name"),
-        (PERMISSION_IDS_PATH, "skip_num=x", 40071, "skip_num"),
-    ],
-)
-async def test_a_bad_query_is_refused_by_name(site: Site, path: str, query: str, code: int, words: str) -> None:
-    reply = await site.call("GET", f"{path}?{query}")
-    assert reply.code == code
-    assert words in reply.json["error"]["message"]
 
 
 # Lists.

@@ -27,7 +27,6 @@ from contract.requests import (
     SettingsRequest,
 )
 from tests.wire.harness import HttpReply, Serving, Site, add_person, answer_well
-from tests.wire.test_bad_input import NOT_A_STRING
 
 CALLS = ("search", "compare", "fiqa", "detect", "createpermission", "createidentity", "addmediadevice", "setconfigs")
 PICTURES = {
@@ -378,6 +377,9 @@ async def test_a_device_is_added(site: Site) -> None:
         ("photo", " 192.168.1.22 ", "192.168.1.22"),
         ("photo", "http://192.168.1.22:80/path", "192.168.1.22"),
         ("photo", "http://[fe80::1]/", "fe80::1"),
+        ("photo", "http://[::FFFF:192.168.1.22]:80/", "192.168.1.22"),
+        ("photo", "GATE-1", "gate-1"),
+        ("rtsp", "rtsp://Gate/Stream", "rtsp://Gate/Stream"),
         ("rtsp", "rtsp://u:p@192.168.1.22/1", "rtsp://u:p@192.168.1.22/1"),
     ],
 )
@@ -393,53 +395,6 @@ async def test_a_photo_device_is_known_by_the_host_of_its_url(
 # Errors.
 
 
-@pytest.mark.parametrize("call", CALLS)
-async def test_a_missing_argument_is_named(site: Site, call: str) -> None:
-    for field in good(site, call):
-        reply = await ask(site, call, **{field: ...})
-        assert (reply.status, error_of(reply)) == (400, "MISSING_ARGUMENTS")
-        assert field in reply.json["error"]["message"]
-    assert site.requests == []
-
-
-@pytest.mark.parametrize(
-    ("call", "field", "values"),
-    [
-        ("search", "rgb_image_path", NOT_A_STRING),
-        ("search", "permission_name", [*NOT_A_STRING, "a,b", "x" * 65]),
-        ("search", "media_device_ip", [*NOT_A_STRING, "two words"]),
-        ("search", "min_face_size", [-1, 0.5, "4", True]),
-        ("search", "with_liveness_check", [*NOT_A_STRING, "liveness"]),
-        ("search", "with_result_modification", [0, "false"]),
-        ("compare", "fiqa_level", [*NOT_A_STRING, "best"]),
-        ("detect", "max_num_faces", [0, 21]),
-        ("createpermission", "permission_name", [*NOT_A_STRING, "a,b"]),
-        ("createpermission", "permission_id", [*NOT_A_STRING, "a,b"]),
-        ("createpermission", "description", NOT_A_STRING),
-        ("createidentity", "identity_id", [*NOT_A_STRING, "a/b", "x" * 65]),
-        ("createidentity", "identity_name", NOT_A_STRING),
-        ("createidentity", "user_type", [*NOT_A_STRING, "car", 1]),
-        ("createidentity", "permission_ids", ["0", ["a,b"], [1], {}]),
-        ("createidentity", "ext_user_info", [[], "x", 1]),
-        ("createidentity", "register_feature", [[], "x", [None], [[1.0]]]),
-        ("createidentity", "force_replace", [0, "true"]),
-        ("addmediadevice", "media_device_name", NOT_A_STRING),
-        ("addmediadevice", "media_device_type", [*NOT_A_STRING, "gate"]),
-        ("addmediadevice", "media_device_url", [*NOT_A_STRING, "two words", "http://", "http://[::1/", "http://a b/"]),
-        ("addmediadevice", "permission_id", [*NOT_A_STRING, "a,b"]),
-        ("addmediadevice", "net_relay", [[], "x"]),
-        ("addmediadevice", "do_rtmp_forward", [0, "true"]),
-        ("addmediadevice", "roi_area", [{}, [1, 2, 3], [1, 2, 3, "4"], [1, 2, 3, True], [1, 2, 3, 4, 5]]),
-    ],
-)
-async def test_an_argument_against_the_rules_is_named(site: Site, call: str, field: str, values: list[Any]) -> None:
-    for value in values:
-        reply = await ask(site, call, **{field: value})
-        assert (value, reply.status, error_of(reply)) == (value, 400, "INVALID_ARGUMENTS")
-        assert field in reply.json["error"]["message"]
-    assert site.requests == []
-
-
 @pytest.mark.parametrize("call", PICTURES)
 async def test_pictures_come_by_path_too_which_wins(site: Site, tmp_path: Path, call: str) -> None:
     other = site.picture + b"other"
@@ -447,16 +402,6 @@ async def test_pictures_come_by_path_too_which_wins(site: Site, tmp_path: Path, 
     for _, path in PICTURES[call]:
         request = await written(site, call, **{path: str(tmp_path / "face.jpg")})
         assert other in [getattr(request, name, None) for name in ("picture", "face_picture", "card_picture", "photo")]
-
-
-@pytest.mark.parametrize("call", PICTURES)
-async def test_a_picture_that_cannot_be_used_has_its_own_name(site: Site, call: str) -> None:
-    for picture, path in PICTURES[call]:
-        assert error_of(await ask(site, call, **{path: "/etc/passwd"})) == "IMAGE_NOT_OPENED"
-        assert error_of(await ask(site, call, **{picture: "not base64!"})) == "IMAGE_DECODE_ERROR"
-        damaged = base64.b64encode(site.picture[:40]).decode()
-        assert error_of(await ask(site, call, **{picture: damaged})) == "IMAGE_DECODE_ERROR"
-    assert site.requests == []
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -594,12 +539,13 @@ async def test_a_setting_against_the_rules_sets_nothing(site: Site, sent: Any, n
 async def test_a_setting_that_the_processor_does_not_set_is_named_with_the_reason(serving: Serving) -> None:
     async def answer(request: Request) -> Answer:
         assert isinstance(request, SettingsRequest)
-        return SettingsAnswer(values={"REPORTED_PEROID": 7}, failed={"THRESHOLD": "it is pinned"})
+        assert request.all_or_none
+        return SettingsAnswer(values={}, failed={"THRESHOLD": "it is pinned"})
 
     async with serving(answer) as site:
         reply = await ask(site, "setconfigs", config_dict={"MATCH_THRESHOLD": 85, "HISTORY_REPORT_PEROID": 7})
     assert (reply.status, error_of(reply)) == (400, "CONFIG_ITEM_FAIL")
-    assert reply.json["error"]["message"].startswith("MATCH_THRESHOLD cannot be set: it is pinned")
+    assert reply.json["error"]["message"] == "MATCH_THRESHOLD cannot be set: it is pinned; no setting was changed"
 
 
 async def test_a_setting_that_is_null_stays_as_it_is(site: Site) -> None:

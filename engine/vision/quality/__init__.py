@@ -8,14 +8,13 @@ score      the overall score, which predicts failures to match
 """
 
 from engine.vision.quality.items import Measured, cut_share, measure_items
-from engine.vision.quality.levels import compare_with_limits, limits_of, measure_all, measure_quality
+from engine.vision.quality.levels import limits_of, measure_all, measure_quality
 from engine.vision.quality.score import quality_score
 from engine.vision.quality.sharpness import clarity
 
 __all__ = [
     "Measured",
     "clarity",
-    "compare_with_limits",
     "cut_share",
     "limits_of",
     "measure_all",

@@ -1,7 +1,7 @@
 """The limits of each quality level (docs/interface.md), and the comparison of measured items with them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from contract.terms import QualityLevel
 from engine.policy import QualityLimits
@@ -32,37 +32,40 @@ LEVELS: dict[QualityLevel, QualityLimits] = {
 }
 
 
-def limits_of(level: QualityLevel, custom: QualityLimits) -> QualityLimits:
-    """Return the limits of a level; `custom` are the limits of the level `custom`."""
-    return custom if level == "custom" else LEVELS[level]
+Limits = Mapping[str, tuple[float, float]]
+"""By item, the least and the greatest value that passes; infinite where that side has no limit."""
 
 
-def measure_quality(
-    image: Image, face: Face, level: QualityLevel, custom: QualityLimits, pose: PoseNet
-) -> Sequence[Check]:
-    """Return the items that have a limit at `level`, each with its limit; no other items are measured."""
-    limits = limits_of(level, custom)
-    return compare_with_limits(measure_items(image, face, pose, _limited(limits)), limits)
+def limits_of(levels: Collection[QualityLevel], custom: QualityLimits) -> Limits:
+    """Return the limits of several levels together: of each item the stricter ones, so that all levels are met.
+
+    `custom` are the limits of the level `custom`. Limits that contradict each other are met by no face.
+    """
+    strictest: dict[str, tuple[float, float]] = {}
+    for level in levels:
+        for name, (least, most) in _limited(custom if level == "custom" else LEVELS[level]).items():
+            other_least, other_most = strictest.get(name, (-math.inf, math.inf))
+            strictest[name] = max(least, other_least), min(most, other_most)
+    return strictest
 
 
-def measure_all(
-    image: Image, face: Face, level: QualityLevel, custom: QualityLimits, pose: PoseNet
-) -> tuple[Sequence[Check], Sequence[Measured]]:
-    """Return every item: those that have a limit at `level`, each with its limit, and the others."""
-    limits = limits_of(level, custom)
+def measure_quality(image: Image, face: Face, limits: Limits, pose: PoseNet) -> Sequence[Check]:
+    """Return the items that have a limit, each with its limit; no other items are measured."""
+    return _compare_all(measure_items(image, face, pose, limits), limits)
+
+
+def measure_all(image: Image, face: Face, limits: Limits, pose: PoseNet) -> tuple[Sequence[Check], Sequence[Measured]]:
+    """Return every item: those that have a limit, each with its limit, and the others."""
     measured = measure_items(image, face, pose)
-    limited = _limited(limits)
-    return compare_with_limits(measured, limits), [item for item in measured if item.name not in limited]
+    return _compare_all(measured, limits), [item for item in measured if item.name not in limits]
 
 
-def compare_with_limits(measured: Sequence[Measured], limits: QualityLimits) -> Sequence[Check]:
-    """Return each measured item with its limit and whether it passed; items without a limit are left out."""
-    limited = _limited(limits)
-    return [_compared(item, *limited[item.name]) for item in measured if item.name in limited]
+def _compare_all(measured: Sequence[Measured], limits: Limits) -> Sequence[Check]:
+    """Return each measured item that has a limit, with that limit and whether the item passed."""
+    return [_compared(item, *limits[item.name]) for item in measured if item.name in limits]
 
 
-def _limited(limits: QualityLimits) -> Mapping[str, tuple[float, float]]:
-    """Return, by item, the least and the greatest value that passes; infinite where that side has no limit."""
+def _limited(limits: QualityLimits) -> Limits:
     least = {"face_size": limits.face_size_px, "clarity": limits.clarity, "mask": limits.mask}
     most = {"headpose": limits.headpose_degrees, "partial": limits.partial}
     bounds = {name: (bound, math.inf) for name, bound in least.items() if bound is not None}

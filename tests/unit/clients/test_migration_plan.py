@@ -162,6 +162,16 @@ def test_a_device_is_registered_with_the_ids_of_this_server_and_its_other_fields
     }
 
 
+def test_a_device_of_the_box_is_compared_in_the_spelling_that_this_server_answers() -> None:
+    listed = {"device_name": "gate", "device_key": "Gate-1", "group_id": "box-a", "permission_id": "box-day"}
+    video = {**listed, "device_type": "rtsp", "device_key": "rtsp://Gate-1/S"}
+    (read, film), bad = devices_of({"data": {"devices_list": [listed, video]}})
+    assert (read.address, read.fields["device_key"], film.address, bad) == ("gate-1", "gate-1", "rtsp://Gate-1/S", [])
+    entry = plan_device(read, known())
+    assert not isinstance(entry, LeftOut)
+    assert is_registered(entry, BoxDevice("gate", "gate-1", {**entry, "device_key": "gate-1"}))
+
+
 @pytest.mark.parametrize(
     ("fields", "scope"),
     [

@@ -142,13 +142,13 @@ class TestGroups:
         def deleted(asked: Fields) -> Fields:
             return {"group_name": "staff", "people_deleted": 3 if asked["user_recursive_delete"] else 0}
 
-        async with scripted_site({("DELETE", GROUPS_PATH): deleted}) as server:
+        async with scripted_site({**NAMED, ("DELETE", GROUPS_PATH): deleted}) as server:
             refused = await invoke(server, "groups", "delete", "staff", "--with-people", input="n\n")
             assert (refused.exit_code, server.calls) == (1, [])
             confirmed = await invoke(server, "groups", "delete", "staff", "--with-people", input="y\n")
-            alone = await invoke(server, "groups", "delete", "staff")
+            alone = await invoke(server, "groups", "delete", "g-1")
             by_option = await invoke(server, "groups", "delete", "staff", "--with-people", "--yes")
-        assert [call[2]["user_recursive_delete"] for call in server.calls] == [True, False, True]
+        assert [call[2]["user_recursive_delete"] for call in server.changes()] == [True, False, True]
         assert [lines(result)[-1]["people_deleted"] for result in (confirmed, alone, by_option)] == [3, 0, 3]
 
     @pytest.mark.parametrize(("word", "method"), [("add-people", "PUT"), ("remove-people", "DELETE")])
@@ -156,13 +156,14 @@ class TestGroups:
         def changed(_: Fields) -> Fields:
             return {"group_name": "staff", "failed": [{"identity_id": "b\x1b", "error": {}}]}
 
-        async with scripted_site({(method, GROUP_USERS_PATH): changed}) as server:
+        async with scripted_site({**NAMED, (method, GROUP_USERS_PATH): changed}) as server:
             result = await invoke(server, "groups", word, "staff", "a", "b")
-        assert server.calls == [(method, GROUP_USERS_PATH, {"group_name": "staff", "identity_id": ["a", "b"]})]
+        assert server.changes() == [(method, GROUP_USERS_PATH, {"group_name": "staff", "identity_id": ["a", "b"]})]
         assert (result.exit_code, result.stderr) == (1, "b\ufffd is not enrolled\n")
 
     async def test_the_server_s_sentence_is_the_error(self) -> None:
-        async with scripted_site({("DELETE", GROUPS_PATH): lambda _: refusal(40012, "it always exists")}) as server:
+        script = {**NAMED, ("DELETE", GROUPS_PATH): lambda _: refusal(40012, "it always exists")}
+        async with scripted_site(script) as server:
             result = await invoke(server, "groups", "delete", "default_group")
         assert (result.exit_code, result.stdout) == (2, "")
         assert result.stderr == "picturematch: 40012 GROUP_NAME_ERROR: it always exists\n"
@@ -240,7 +241,7 @@ class TestDevices:
         }
         async with scripted_site(script) as server:
             await invoke(server, "devices", "change", "10.0.0.1", "--group", "default_group")
-            await invoke(server, "devices", "delete", "10.0.0.1")
+            await invoke(server, "devices", "delete", "::ffff:10.0.0.1")
             await invoke(server, "devices", "delete", "--all", "--yes")
             unknown = await invoke(server, "devices", "delete", "10.9.9.9")
             unsure = await invoke(server, "devices", "delete", "--all", input="n\n")
@@ -351,6 +352,17 @@ class TestPeople:
         assert server.calls[1][2]["support_single_face"] is True
         assert [nothing.exit_code, no_photo.exit_code, len(server.calls)] == [2, 2, 2]
 
+    async def test_a_change_removes_the_limits_of_the_validity_and_other_values(self) -> None:
+        async with scripted_site({("PUT", USERS_PATH): lambda _: {"identity_id": "a"}}) as server:
+            await invoke(server, "people", "change", "a", "--always-valid")
+            await invoke(
+                server, "people", "change", "a", "--always-valid", "--valid-until", "1000.5", "--info", "r:=null"
+            )
+        assert [call[2]["info"] for call in server.calls] == [
+            {"valid_from": None, "valid_until": None},
+            {"valid_from": None, "valid_until": 1000.5, "r": None},
+        ]
+
     async def test_people_are_deleted_and_those_that_were_not_are_named(self) -> None:
         def deleted(asked: Fields) -> Fields:
             if "identity_id" in asked:
@@ -368,7 +380,9 @@ class TestPeople:
 
 async def test_on_a_terminal_there_are_tables_with_names_instead_of_ids_and_nothing_steers_the_terminal() -> None:
     people = {
-        "identities_list": [person(1, type=5, permission_ids=["p-1", "gone"], valid_until=3600, name="A\x1b[31m[b]da")],
+        "identities_list": [
+            person(1, type=5, permission_ids=["p-1", "gone"], valid_until=3600.5, name="A\x1b[31m[b]da")
+        ],
         "pagination": {"total_count": 1},
     }
     script = {
@@ -383,7 +397,7 @@ async def test_on_a_terminal_there_are_tables_with_names_instead_of_ids_and_noth
         }
     assert "vip" in shown["people"]
     assert "day, gone (deleted)" in shown["people"]
-    assert "until 1970-01-01 01:00:00 UTC" in shown["people"]
+    assert "until 1970-01-01 01:00:00.500000 UTC" in shown["people"]
     assert "A\ufffd[31m[b]da" in shown["people"]
     assert "mon-fri 08:00-18:00" in shown["permissions"]
     assert "always" in shown["permissions"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.files import half_written, is_locked, try_lock, write_whole
+from contract.files import half_written, is_locked, new_file, try_lock, write_whole
 
 
 @pytest.fixture
@@ -63,6 +63,30 @@ def test_a_name_is_looked_up_in_the_folder_that_is_open_wherever_it_was_moved(tm
 def test_a_half_written_file_that_is_not_wanted_goes(path: Path) -> None:
     with half_written(path, b"new") as half:
         assert Path(half).read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_new_file_has_its_name_only_once_it_is_whole(path: Path) -> None:
+    with new_file(path) as file:
+        file.write(b"one")
+        assert not path.exists()
+        file.write(b"two")
+    assert path.read_bytes() == b"onetwo"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(FileExistsError), new_file(path):
+        pass
+    assert path.read_bytes() == b"onetwo"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_new_file_that_was_not_finished_leaves_nothing(path: Path) -> None:
+    def half() -> None:
+        with new_file(path) as file:
+            file.write(b"one")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        half()
     assert list(path.parent.iterdir()) == []
 
 

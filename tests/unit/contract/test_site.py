@@ -72,6 +72,19 @@ def test_objects_are_found_by_name_and_address_until_they_are_replaced():
     assert site.device_at("10.0.0.1") == DOOR, "an earlier site does not change"
 
 
+@pytest.mark.parametrize("spelled", ["2001:DB8::1", "2001:db8:0:0:0:0:0:1", " 2001:db8::1"])
+def test_a_device_is_found_in_any_spelling_of_its_address_also_where_an_earlier_version_stored_it(spelled: str):
+    stored = msgspec.structs.replace(DOOR, address=spelled)
+    for asked in ("2001:db8::1", spelled):
+        assert Site().put(stored).device_at(asked) == stored
+
+
+def test_of_two_records_with_one_address_every_process_finds_the_same_device():
+    one = msgspec.structs.replace(DOOR, device_id="d1", address="gate")
+    other = msgspec.structs.replace(DOOR, device_id="d2", address="GATE")
+    assert Site().put(one).put(other).device_at("gate") == Site().put(other).put(one).device_at("gate") == other
+
+
 def test_ids_of_groups_that_do_not_exist_have_no_name():
     assert Site().put(STAFF).group_names(("gone", "g1", "default_group")) == ("staff", "default_group")
 

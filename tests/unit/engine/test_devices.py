@@ -157,6 +157,29 @@ def test_a_device_that_has_the_same_key_is_replaced_and_keeps_its_id_and_its_dem
     assert device.liveness_floor == "liveness_rgb"
 
 
+def test_a_device_that_has_the_same_address_in_another_spelling_is_replaced_and_spelled_in_one_way():
+    devices = Devices()
+    devices.decide("create", door(device_id="d1", address="2001:DB8:0::1"))
+    assert devices.only.address == "2001:db8::1"
+    devices.decide("create", door(address="2001:db8:0:0:0:0:0:1", name="new"))
+    assert (devices.only.device_id, devices.only.name) == ("d1", "new")
+    devices.decide("change", DeviceChange(device_id="d1", address="::ffff:10.0.0.1"))
+    assert devices.only.address == "10.0.0.1"
+    devices.decide("change", DeviceChange(device_id="d1", device_type="rtsp", address="rtsp://Gate/Stream"))
+    assert devices.only.address == "rtsp://Gate/Stream"
+
+
+@pytest.mark.parametrize("order", [("d1", "d2"), ("d2", "d1")])
+def test_devices_whose_earlier_records_have_one_address_are_deleted_one_by_one(order: tuple[str, str]):
+    site = Site()
+    for name, address in {"d1": "gate", "d2": "GATE"}.items():
+        scope = {"group_id": "default_group", "permission_id": "0"}
+        site = site.put(DeviceRecord(device_id=name, name=name, address=address, device_type="photo", **scope))
+    devices = Devices(site)
+    assert devices.decide("delete", *(DeviceChange(device_id=name) for name in order)).refusal is None
+    assert not devices.site.devices
+
+
 def test_a_device_without_a_group_and_permission_has_those_that_always_exist_or_keeps_its_own():
     devices = Devices()
     devices.decide("create", door(device_id="d1"))

@@ -255,6 +255,37 @@ def test_a_client_may_send_back_the_deleted_permissions_that_it_has_read_but_add
     assert "gone" not in refusal.message
 
 
+def test_an_answer_names_only_permissions_that_exist_and_may_be_sent_back():
+    site, person = (
+        Site().put(PermissionRecord(permission_id="day", name="day")),
+        enrolled(0, permission_ids=["gone", "day"]),
+    )
+    decision = decide(request(update=True, info={"room": 1}), None, person, site=site)
+    assert decision.answer.info["permission_ids"] == ["day"]
+    assert person_of(decision).info["permission_ids"] == ["gone", "day"], "the record is not written anew for this"
+    back = decide(request(update=True, info=decision.answer.info), None, person_of(decision), site=site)
+    assert (back.outcome, person_of(back).info["permission_ids"]) == ("updated", ["day"])
+    none_left = decide(request(update=True, info={"room": 1}), None, enrolled(0, permission_ids=["gone"]))
+    assert none_left.answer.info["permission_ids"] == []
+
+
+def test_a_member_of_the_info_that_is_null_is_removed():
+    person = enrolled(0, name="N", valid_from=1000, valid_until=2000, room="12", dress=None)
+    decision = decide(request(update=True, info={"valid_until": None, "room": None, "floor": None}), None, person)
+    after = person_of(decision).info
+    assert after == {name: value for name, value in person.info.items() if name in {*after}}
+    assert {"valid_from", "name"} <= after.keys()
+    assert not {"valid_until", "room", "floor", "dress"} & after.keys()
+    assert decision.answer.info == after
+    again = request(ignore_exist=True, need_bring_pic=False, info={"valid_from": None, "valid_until": 500})
+    assert person_of(decide(again, None, person_of(decision))).info["valid_until"] == 500
+
+
+def test_a_new_person_has_no_members_that_are_null():
+    info = person_of(decide(request(info={"name": "N", "valid_until": None, "room": None}), prepared(1))).info
+    assert info == {"type": 1, "permission_ids": ["0"], "name": "N"}
+
+
 def test_an_unknown_id_that_is_the_name_of_a_permission_is_refused_instead_of_created():
     site = Site().put(PermissionRecord(permission_id="p1", name="day"))
     wanted = request(info={"permission_ids": ["day"]}, create_no_exit_permission=True)

@@ -11,6 +11,7 @@ import pytest
 from contract.answers import MatchAnswer, RefusedAnswer
 from contract.errors import Code
 from contract.events import encode_event, event_schema
+from contract.people.site import PermissionRecord, Site
 from contract.requests import MatchRequest
 from engine.calls.match import MatchCall, MatchDecision
 from engine.calls.reporting import cloud_event_headers
@@ -263,6 +264,16 @@ def test_debug_info_is_told_only_to_who_asks(gallery):
     assert answer.debug.face.width == pytest.approx(160, abs=8)
     assert answer.debug.liveness.passed
     assert {"decode", "detect", "embed", "search"} <= set(answer.debug.timings_ms)
+
+
+def test_the_answer_and_the_event_name_only_permissions_of_the_person_that_exist():
+    enrolled = Enrolled()
+    enrolled.people.site = Site().put(PermissionRecord(permission_id="day", name="day"))
+    enrolled.enrol("anna", 1, info={"permission_ids": ["0", "day"]})
+    enrolled.people.site = Site()
+    answer, event = told(asked(photo(1)), enrolled.people.snapshot(), Policy(event_identity_info=True))
+    assert answer.identity_id == "anna"
+    assert answer.identity_info["permission_ids"] == event.identity_info["permission_ids"] == ["0"]
 
 
 def test_identity_info_is_in_the_event_only_where_the_operator_asks(gallery):

@@ -56,6 +56,11 @@ def test_the_same_photo_groups_and_info_are_the_same_enrolment_in_whatever_order
     assert repeated(asked(info={**INFO})) == 7
 
 
+def test_a_member_that_is_null_is_the_same_as_an_absent_one() -> None:
+    assert repeated(asked(info={"floor": 2, "name": "N", "room": None, "valid_until": None})) == 7
+    assert repeated(asked(info={"floor": None, "name": "N"})) is None
+
+
 def test_a_photo_whose_face_another_machine_computed_a_little_differently_is_the_same() -> None:
     near = unit(7, turn=1e-4)
     assert not np.array_equal(near, VECTORS[7])
@@ -69,7 +74,7 @@ def test_a_photo_whose_face_another_machine_computed_a_little_differently_is_the
         {"info": {"name": "N"}},
         {"info": {"name": "N", "floor": 3}},
         {"info": {"name": "N", "floor": 2.0}},
-        {"info": {"name": "N", "floor": 2, "more": None}},
+        {"info": {"name": "N", "floor": 2, "more": 1}},
         {"info": {"name": "N", "floor": 2, "type": 3}},
         {"info": None},
         {"group_names": ("a",)},

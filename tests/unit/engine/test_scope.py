@@ -34,16 +34,21 @@ def asked(picture: bytes = b"", **fields: Any) -> MatchRequest:
     [
         (asked(), Scope("g1", "p1"), ("staff", "day")),
         (asked(device_ip="10.9.9.9"), Scope("default_group", "0"), ("default_group", "0")),
-        (asked(group_name="default_group"), Scope("default_group", None), ("default_group", None)),
+        (asked(group_name="default_group"), Scope("default_group", "p1"), ("default_group", "day")),
+        (asked(group_name="staff", permission_name="0"), Scope("g1", "0"), ("staff", "0")),
         (
             asked(group_name="default_group", permission_name="day"),
             Scope("default_group", "p1"),
             ("default_group", "day"),
         ),
-        (asked(device_ip=None, group_name="staff"), Scope("g1", None), ("staff", None)),
+        (asked(device_ip=None, group_name="staff"), Scope("g1", "0"), ("staff", "0")),
+        (asked(device_ip="10.9.9.9", group_name="staff"), Scope("g1", "0"), ("staff", "0")),
+        (asked(device_ip="10.9.9.9", group_name="staff", permission_name="day"), Scope("g1", "p1"), ("staff", "day")),
     ],
 )
-def test_the_scope_is_that_of_the_request_or_else_of_its_device(request_, scope, names):
+def test_the_group_and_the_permission_are_each_that_of_the_request_or_else_of_the_device_or_else_the_default(
+    request_, scope, names
+):
     found = resolve_scope(request_, SITE, Policy())
     assert found.scope == scope
     assert (found.group_name, found.permission_name) == names
@@ -146,6 +151,16 @@ def test_a_device_whose_group_or_permission_was_deleted_finds_nobody(gone):
     assert refused.value.code is Code.EMPTY_GROUP_ERROR
 
 
+def test_a_request_may_name_another_group_than_the_deleted_one_of_its_device_but_keeps_its_deleted_permission():
+    named = asked(group_name="default_group")
+    assert resolve_scope(named, SITE.without(SiteKey("group", "g1")), Policy()).scope == Scope("default_group", "p1")
+    with pytest.raises(Refused) as refused:
+        resolve_scope(named, SITE.without(SiteKey("permission", "p1")), Policy())
+    assert refused.value.code is Code.EMPTY_GROUP_ERROR
+    both = asked(group_name="default_group", permission_name="0")
+    assert resolve_scope(both, SITE.without(SiteKey("permission", "p1")), Policy()).scope == Scope("default_group", "0")
+
+
 def test_a_match_finds_only_those_who_are_in_the_group_and_have_the_permission():
     enrolled = Enrolled()
     enrolled.people.site = SITE
@@ -162,7 +177,10 @@ def test_a_match_finds_only_those_who_are_in_the_group_and_have_the_permission()
     assert found(1) == ("in", "matched")
     assert found(2) == ("", "stranger")
     assert found(3) == ("", "stranger")
-    assert found(3, group_name="staff") == ("other permission", "matched")
+    assert found(3, group_name="staff") == ("", "stranger"), "the permission is still that of the device"
+    assert found(3, group_name="staff", permission_name="0") == ("other permission", "matched")
+    assert found(3, group_name="staff", device_ip="10.9.9.9") == ("other permission", "matched")
+    assert found(2, group_name="default_group") == ("other group", "matched")
     assert found(2, group_name="default_group", permission_name="day") == ("other group", "matched")
     assert found(1, device_ip="10.9.9.9") == ("in", "matched"), "a person of several groups is found in each"
 

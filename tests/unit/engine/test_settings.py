@@ -40,8 +40,8 @@ class Set:
     def policy(self) -> Policy:
         return self.contexts.at(self.site).policy
 
-    def decide(self, **values: Any) -> ChangeDecision:
-        request = SettingsRequest(request_id="r", received_time_s=1.0, values=values)
+    def decide(self, all_or_none: bool = False, **values: Any) -> ChangeDecision:
+        request = SettingsRequest(request_id="r", received_time_s=1.0, values=values, all_or_none=all_or_none)
         pending = PendingPeople(self.enrolled.people)
         decision = CALL.decide(request, NOTHING_PREPARED, pending, self.contexts.at(pending.site))
         self.enrolled.write(decision.people_records())
@@ -73,6 +73,23 @@ def test_each_value_reaches_the_policy_in_its_own_place() -> None:
         max_people=12,
     )
     assert here.contexts.at(here.site).operators_policy == Policy()
+
+
+@pytest.mark.parametrize(
+    "bad", [{"DEFAULT_GROUP_SIZE": 5}, {"PASSMODE": "allpass"}, {"REG_MIN_FACE": -1}, {"THRESHOLD": 10}], ids=str
+)
+def test_of_settings_that_are_set_all_or_none_one_that_cannot_be_set_leaves_every_one_as_it_was(
+    bad: dict[str, Any],
+) -> None:
+    here = Set(pinned=frozenset({"matching.max_people"}))
+    assert here.set(THRESHOLD_RANGE="20,80,100", REPORTED_PEROID=7) == {}
+    before = here.site
+    decision = here.decide(all_or_none=True, **{"FIQA_LEVEL": "middle", "REPORTED_PEROID": 9, **bad})
+    assert isinstance(decision.answer, SettingsAnswer)
+    assert (decision.outcome, decision.changes, here.site) == ("refused", False, before)
+    assert (decision.answer.values, list(decision.answer.failed)) == ({}, list(bad))
+    good = here.decide(all_or_none=True, FIQA_LEVEL="middle", REPORTED_PEROID=9)
+    assert (good.outcome, here.policy.enrolment_quality) == ("changed", "middle")
 
 
 def test_what_cannot_be_set_is_named_with_the_reason_and_the_rest_is_set() -> None:

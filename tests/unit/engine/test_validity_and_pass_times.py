@@ -88,17 +88,20 @@ def test_the_time_is_that_of_the_arrival_not_the_one_that_the_device_sends():
 def test_only_the_permission_of_the_scope_counts():
     night = at(MONDAY + "23:00")
     assert matched(night, device_ip="10.9.9.9")[1].outcome == "matched", "permission 0 has no schedule"
-    assert matched(night, group_name="default_group")[1].outcome == "matched", "no permission is searched"
+    named_group = {"group_name": "default_group"}
+    assert matched(night, **named_group)[1].outcome == "not_in_pass_time", "a named group leaves the pass times"
+    assert matched(night, **named_group, device_ip="10.9.9.9")[1].outcome == "matched"
     named = {"group_name": "default_group", "permission_name": "work", "device_ip": "10.9.9.9"}
     assert matched(night, **named)[1].outcome == "not_in_pass_time"
 
 
 @pytest.mark.parametrize(
-    ("offset_s", "outcome"), [(-1, "not_valid"), (0, "matched"), (60, "matched"), (61, "not_valid")]
+    ("offset_s", "outcome"),
+    [(0.25, "not_valid"), (0.5, "matched"), (1, "matched"), (60, "matched"), (60.75, "matched"), (61, "not_valid")],
 )
-def test_a_person_passes_from_the_first_to_the_last_valid_second(offset_s, outcome):
+def test_a_person_passes_from_the_first_to_the_last_valid_time_to_the_fraction_of_a_second(offset_s, outcome):
     noon = at(MONDAY + "12:00")
-    answer, event = matched(noon + offset_s, info={"valid_from": noon, "valid_until": noon + 60})
+    answer, event = matched(noon + offset_s, info={"valid_from": noon + 0.5, "valid_until": noon + 60.75})
     assert (event.outcome, answer.identity_id) == (outcome, "anna")
 
 

@@ -9,7 +9,7 @@ from contract.people.site import KeyRecord
 from contract.roles import ROLES, Role, includes
 from ingest.api.binding import Binding
 from ingest.api.listing import BINDINGS
-from ingest.auth import Gate, NotAuthorised, Route
+from ingest.auth import TO_READ_FILES, Gate, NotAuthorised, Route
 from ingest.keys import digest
 from ingest.peer import Caller, address_of
 from ingest.routes import least_role, methods_at
@@ -165,6 +165,26 @@ def test_a_key_in_the_url_is_refused_whoever_calls(name: str, caller: Caller):
     with pytest.raises(NotAuthorised, match="in the URL") as refused:
         authorised(caller, "device", query=name)
     assert refused.value.reason == "in_url"
+
+
+def test_files_are_read_for_trusted_networks_and_for_keys_of_every_role_and_for_nobody_else():
+    def reads(caller: Caller, **headers: str) -> bool:
+        try:
+            Gate(SETTINGS, RECORDS, WrongKeys()).authorise(
+                CIMultiDict({"Host": "127.0.0.1", **headers}), MultiDict(), caller, TO_READ_FILES, 0.0
+            )
+        except NotAuthorised:
+            return False
+        return True
+
+    assert reads(INSIDE)
+    assert all(reads(OUTSIDE, **{"X-API-Key": key}) for key in KEYS.values())
+    assert not reads(OUTSIDE)
+    assert not reads(OUTSIDE, **{"X-API-Key": "wrong"})
+    assert not reads(Caller(None, encrypted=True))
+    assert not reads(Caller(address_of("10.1.2.3"), through_unknown_proxy=True))
+    plain = Caller(address_of("203.0.113.7"))
+    assert not reads(plain, **{"X-API-Key": KEYS["administrator"]}), "others could read that key"
 
 
 def test_keys_of_the_people_topic_are_not_judged_before_the_topic_is_read():

@@ -21,7 +21,7 @@ OWN = ("10.1.0.0/16", "192.0.2.7", "Gate.Example", "fd00::/8")
     ],
 )
 def test_a_listed_host_is_allowed(url: str) -> None:
-    require_allowed([url], OWN)
+    require_allowed([url], OWN, "urls")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_listed_host_is_allowed(url: str) -> None:
 def test_any_other_host_is_not(url: str) -> None:
     for urls in ([url], ["http://10.1.2.3/", url]):
         with pytest.raises(Refused, match=r"ingest\.event_url_hosts") as caught:
-            require_allowed(urls, OWN)
+            require_allowed(urls, OWN, "urls")
         assert caught.value.code is Code.PARAM_ERROR
 
 
@@ -51,16 +51,16 @@ def test_without_a_setting_only_addresses_of_private_networks_are_allowed() -> N
     hosts = IngestSettings().event_url_hosts
     assert hosts == PRIVATE_NETWORKS
     for host in ("127.0.0.1", "192.168.1.100", "172.31.0.1", "10.255.0.1", "[::1]", "[fd12::7]"):
-        require_allowed([f"http://{host}:9828/x"], hosts)
+        require_allowed([f"http://{host}:9828/x"], hosts, "urls")
     for host in ("8.8.8.8", "172.32.0.1", "169.254.169.254", "[2001:db8::1]", "localhost", "gate.example"):
         with pytest.raises(Refused):
-            require_allowed([f"http://{host}:9828/x"], hosts)
+            require_allowed([f"http://{host}:9828/x"], hosts, "urls")
 
 
 def test_an_empty_list_forbids_every_url_and_no_url_needs_no_host() -> None:
-    require_allowed([], ())
+    require_allowed([], (), "urls")
     with pytest.raises(Refused):
-        require_allowed(["http://127.0.0.1/"], ())
+        require_allowed(["http://127.0.0.1/"], (), "urls")
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "http://gate.example", "gate.example:80", "*", "", "a b"])

@@ -1,11 +1,13 @@
 """Whose call it is: by the connection, or by what a trusted proxy says."""
 
 import ipaddress
+import re
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ingest import peer
 from ingest.peer import UNKNOWN, address_of, client_of, is_encrypted, is_within, networks, peer_key
 from ingest.settings import IngestSettings
 
@@ -76,6 +78,54 @@ def test_several_lines_of_a_header_are_one_list() -> None:
 def test_two_headers_that_disagree_name_nobody() -> None:
     assert client(("for=6.6.6.6",), ("192.0.2.1",)) == NOBODY
     assert client(("for=192.0.2.1",), ("192.0.2.1",)) == "192.0.2.1"
+
+
+class Counted:
+    """A pattern that counts from which places of a text it was tried."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern = pattern
+        self.places: list[int] = []
+
+    def match(self, text: str, place: int) -> re.Match[str] | None:
+        self.places.append(place)
+        return self.pattern.match(text, place)
+
+
+@pytest.mark.parametrize("count", [1, 30, 300])
+@pytest.mark.parametrize(
+    ("hostile", "before_the_fault"),
+    [
+        ('"' + '\\"', 0),
+        ('for=192.0.2.1,"' + '\\"', 1),
+        ('"a"b"\\"', 0),
+        ('for="\\\\\\"', 0),
+    ],
+)
+def test_a_malformed_header_is_read_up_to_its_first_fault_and_not_again_from_each_quote(
+    monkeypatch: pytest.MonkeyPatch, hostile: str, before_the_fault: int, count: int
+) -> None:
+    elements = Counted(peer._ELEMENT)
+    monkeypatch.setattr(peer, "_ELEMENT", elements)
+    assert client((hostile + '\\"' * count,)) == NOBODY
+    assert len(elements.places) <= before_the_fault + 2, "each try reads the rest of the header at most once"
+
+
+def test_each_element_of_a_whole_header_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    elements = Counted(peer._ELEMENT)
+    monkeypatch.setattr(peer, "_ELEMENT", elements)
+    value = ",".join(['for="10.0.0.2"'] * 100)
+    assert client((value,)) == "10.0.0.2"
+    assert elements.places == [15 * number for number in range(100)]
+
+
+@pytest.mark.parametrize("lies", [0, 90])
+def test_a_header_that_is_too_long_names_nobody(lies: int) -> None:
+    for shape in ("for={}", "{}"):
+        chain = ", ".join(shape.format(address) for address in [*["6.6.6.6"] * lies, "192.0.2.1"])
+        for value, named in ((chain, "192.0.2.1"), (chain + " " * (2049 - len(chain)), NOBODY)):
+            headers = ((value,), ()) if "for" in shape else ((), (value,))
+            assert client(*headers) == named
 
 
 @given(st.lists(st.text(max_size=60), max_size=3), st.lists(st.text(max_size=60), max_size=3))

@@ -172,6 +172,12 @@ def test_a_device_of_another_type_has_no_matches_even_under_the_same_address():
     assert [(each.device_id, each.state, each.matches) for each in found] == [("d1", "no video", 0), (None, "ok", 1)]
 
 
+def test_a_device_and_its_matches_are_one_row_in_whatever_spelling_earlier_records_have_the_address():
+    stored = Site().put(structs.replace(DOOR, address="2001:DB8::1"))
+    (found,) = rows(seen(1, address="2001:db8::1"), seen(2, address="2001:db8:0::1"), site=stored)
+    assert (found.address, found.matches) == ("2001:db8::1", 2)
+
+
 def test_a_deleted_group_has_no_name():
     site = SITE.put(structs.replace(DOOR, group_id="gone", permission_id="gone"))
     assert (row(site=site).group, row(site=site).permission) == (None, None)

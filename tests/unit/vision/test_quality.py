@@ -5,7 +5,7 @@ import pytest
 from engine.policy import QualityLimits
 from engine.vision.networks.arcface import TEMPLATE
 from engine.vision.ports import Box, Embedding, Face, HeadPose, Image
-from engine.vision.quality import clarity, cut_share, measure_all, measure_quality, quality_score
+from engine.vision.quality import clarity, cut_share, limits_of, measure_all, measure_quality, quality_score
 from engine.vision.tensor import share_outside
 
 NO_LANDMARKS = np.zeros((5, 2), np.float32)
@@ -29,13 +29,16 @@ def grey(value: int = 120) -> Image:
 
 
 def test_level_no_measures_nothing():
-    assert list(measure_quality(grey(), face(), "no", UNUSED, never)) == []
+    assert list(measure_quality(grey(), face(), limits_of(("no",), UNUSED), never)) == []
 
 
 @pytest.mark.parametrize(("level", "size"), [("high", 112), ("middle", 80), ("low", 60)])
 def test_a_face_must_be_larger_than_its_levels_limit(level, size: int):
     def passed(side: float) -> bool:
-        checks = {c.name: c for c in measure_quality(grey(), face(width=side, height=200), level, UNUSED, frontal)}
+        checks = {
+            c.name: c
+            for c in measure_quality(grey(), face(width=side, height=200), limits_of((level,), UNUSED), frontal)
+        }
         assert checks["face_size"].limit == size
         assert checks["face_size"].value == side
         return checks["face_size"].passed
@@ -50,7 +53,9 @@ def test_the_sum_of_the_absolute_angles_may_reach_its_levels_limit(level, degree
         def pose(image: Image, face: Face) -> HeadPose:
             return HeadPose(-total / 2, total / 4, -total / 4)
 
-        return next(c for c in measure_quality(grey(), face(), level, UNUSED, pose) if c.name == "headpose").passed
+        return next(
+            c for c in measure_quality(grey(), face(), limits_of((level,), UNUSED), pose) if c.name == "headpose"
+        ).passed
 
     assert passed(degrees)
     assert not passed(degrees + 1)
@@ -58,7 +63,7 @@ def test_the_sum_of_the_absolute_angles_may_reach_its_levels_limit(level, degree
 
 def test_each_level_measures_what_the_wire_lists():
     names = {
-        level: {c.name for c in measure_quality(grey(), face(), level, UNUSED, frontal)}
+        level: {c.name for c in measure_quality(grey(), face(), limits_of((level,), UNUSED), frontal)}
         for level in ("high", "middle", "low")
     }
 
@@ -72,7 +77,7 @@ def test_a_face_cut_by_the_border_is_told_by_its_share_outside():
     assert share_outside(grey(), Box(-50, 0, 100, 100)) == pytest.approx(0.5)
     assert share_outside(grey(), Box(350, 350, 100, 100)) == pytest.approx(0.75)
     assert share_outside(grey(), Box(900, 900, 10, 10)) == 1
-    cut = measure_quality(grey(), face(x=-40), "middle", UNUSED, frontal)
+    cut = measure_quality(grey(), face(x=-40), limits_of(("middle",), UNUSED), frontal)
     assert [c.name for c in cut if not c.passed] == ["partial"]
 
 
@@ -83,13 +88,15 @@ def test_a_cut_face_is_told_by_its_landmarks_where_its_box_shrank_to_what_is_see
     assert share_outside(grey(), shrunk.box) == 0
 
     assert cut_share(grey(), shrunk) == pytest.approx(60.5 / 146, abs=0.01)
-    cut = measure_quality(grey(), shrunk, "middle", UNUSED, frontal)
+    cut = measure_quality(grey(), shrunk, limits_of(("middle",), UNUSED), frontal)
     assert [c.name for c in cut if not c.passed] == ["partial"]
 
 
 @pytest.mark.parametrize(("value", "limit", "passed"), [(5, 30, False), (180, 235, True), (250, 235, False)])
 def test_brightness_is_held_against_the_limit_it_is_nearer_to(value: int, limit: float, passed: bool):
-    check = next(c for c in measure_quality(grey(value), face(), "high", UNUSED, frontal) if c.name == "brightness")
+    check = next(
+        c for c in measure_quality(grey(value), face(), limits_of(("high",), UNUSED), frontal) if c.name == "brightness"
+    )
 
     assert (check.value, check.limit, check.passed) == (value, limit, passed)
 
@@ -112,22 +119,24 @@ def test_a_face_without_any_detail_has_no_clarity():
 
 def test_custom_limits_come_from_the_settings_and_nothing_else_is_measured():
     limits = QualityLimits(face_size_px=None, headpose_degrees=None, clarity=1)
-    checks = measure_quality(grey(), face(), "custom", limits, never)
+    checks = measure_quality(grey(), face(), limits_of(("custom",), limits), never)
 
     assert [(c.name, c.passed) for c in checks] == [("clarity", False)]
 
 
 def test_everything_can_be_measured_and_what_the_level_does_not_limit_has_no_verdict():
-    checks, others = measure_all(grey(), face(), "middle", UNUSED, frontal)
+    checks, others = measure_all(grey(), face(), limits_of(("middle",), UNUSED), frontal)
 
     assert [c.name for c in checks] == ["face_size", "headpose", "partial", "brightness"]
     assert [item.name for item in others] == ["clarity", "mask"]
-    assert not measure_all(grey(), face(), "no", UNUSED, frontal)[0]
-    assert len(measure_all(grey(), face(), "no", UNUSED, frontal)[1]) == 6
+    assert not measure_all(grey(), face(), limits_of(("no",), UNUSED), frontal)[0]
+    assert len(measure_all(grey(), face(), limits_of(("no",), UNUSED), frontal)[1]) == 6
 
 
 def test_the_head_angles_are_told_one_by_one():
-    (check,) = (c for c in measure_quality(grey(), face(), "low", UNUSED, frontal) if c.name == "headpose")
+    (check,) = (
+        c for c in measure_quality(grey(), face(), limits_of(("low",), UNUSED), frontal) if c.name == "headpose"
+    )
 
     assert (check.value, dict(check.detail)) == (12, {"yaw": 5, "pitch": -5, "roll": 2})
 
@@ -135,7 +144,9 @@ def test_the_head_angles_are_told_one_by_one():
 def test_a_face_lit_from_one_side_is_told_by_its_halves():
     image = grey(40)
     image[:, 175:] = 200
-    (check,) = (c for c in measure_quality(image, face(), "middle", UNUSED, frontal) if c.name == "brightness")
+    (check,) = (
+        c for c in measure_quality(image, face(), limits_of(("middle",), UNUSED), frontal) if c.name == "brightness"
+    )
 
     assert check.passed
     assert dict(check.detail) == {"left": 40, "right": 200}
@@ -144,14 +155,14 @@ def test_a_face_lit_from_one_side_is_told_by_its_halves():
 def test_a_photo_decoded_smaller_is_measured_at_the_size_it_was_sent_in():
     reduced = Face(Box(100, 100, 70, 80), 0.9, NO_LANDMARKS, reduction=2)
 
-    check = measure_quality(grey(), reduced, "high", UNUSED, frontal)[0]
+    check = measure_quality(grey(), reduced, limits_of(("high",), UNUSED), frontal)[0]
 
     assert (check.name, check.value, check.passed) == ("face_size", 140, True)
 
 
 def mask(image: Image, landmarks: np.ndarray = TEMPLATE) -> float:
     limits = QualityLimits(face_size_px=None, headpose_degrees=None, mask=1)
-    (check,) = measure_quality(image, Face(Box(19, 18, 73, 95), 0.9, landmarks), "custom", limits, never)
+    (check,) = measure_quality(image, Face(Box(19, 18, 73, 95), 0.9, landmarks), limits_of(("custom",), limits), never)
     assert check.name == "mask"
     assert check.passed is (check.value >= 1)
     return check.value

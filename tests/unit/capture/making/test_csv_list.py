@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from capture.handmade import read_list
-from contract.captures.values import CaptureError
+from capture.making.csv_list import read_list
+from contract.captures.values import CapturedRequest, CaptureError
+from contract.pictures.digest import picture_digest
 from tests.support.records import jpeg
 
 
@@ -22,11 +23,51 @@ def test_a_list_becomes_requests_in_its_order(tmp_path: Path) -> None:
     )
     first, second, third = read_list(path, tmp_path)
 
-    assert (first.picture, second.picture, third.picture) == (jpeg(0), jpeg(1), jpeg(0))
+    assert [r.pictures for r in (first, second, third)] == [(jpeg(0),), (jpeg(1),), (jpeg(0),)]
     assert [r.line.request_id for r in (first, second, third)] == ["handmade-1", "handmade-2", "handmade-3"]
     assert [r.line.request.device_ip for r in (first, second, third)] == ["10.0.0.1", "10.0.0.2", "gate"]
     assert [r.line.request.compare_time for r in (first, second, third)] == [1_700_000_000.5, 1_700_000_000.0, None]
     assert [r.line.expected_identity_id for r in (first, second, third)] == ["7", "", None]
+
+
+def test_a_list_can_name_the_infrared_picture_the_scope_and_the_liveness_mode(tmp_path: Path) -> None:
+    for number, name in enumerate(("a.jpg", "ir.jpg")):
+        (tmp_path / name).write_bytes(jpeg(number))
+    header = "device_ip,path,ir_path,group_name,permission_name,liveness_mode"
+    path = listed(
+        tmp_path, "gate,a.jpg,ir.jpg,staff,day,liveness_rgb_ir", "gate,a.jpg,,,,", "gate,a.jpg", header=header
+    )
+    first, second, third = read_list(path, tmp_path)
+
+    assert first.pictures == (jpeg(0), jpeg(1))
+    sent = first.line.request
+    assert (sent.ir_picture, sent.group_name, sent.permission_name) == (picture_digest(jpeg(1)), "staff", "day")
+    assert sent.liveness_mode == "liveness_rgb_ir"
+    assert second.pictures == third.pictures == (jpeg(0),)
+    assert (
+        second.line.request == third.line.request == CapturedRequest(picture=picture_digest(jpeg(0)), device_ip="gate")
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("gate,a.jpg,none.jpg,,,", "names no file inside"),
+        ("gate,a.jpg,,,day,", "permission_name needs a group_name too"),
+        ("gate,a.jpg,,,,on", "liveness_mode is none of"),
+        ("gate,a.jpg,,,,,more", "has more cells than the first line"),
+    ],
+)
+def test_a_row_that_asks_for_what_no_device_can_ask_is_named(tmp_path: Path, row: str, reason: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(0))
+    path = listed(tmp_path, row, header="device_ip,path,ir_path,group_name,permission_name,liveness_mode")
+    with pytest.raises(CaptureError, match=rf"line 2 of .*{reason}"):
+        list(read_list(path, tmp_path))
+
+
+def test_a_column_that_means_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="has the column expected_identity; its columns can be"):
+        list(read_list(listed(tmp_path, header="path,device_ip,expected_identity"), tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""docs/captures.md describes every field, and its program reads a capture."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from contract.captures.values import (
+    CapturedDecision,
+    CapturedRequest,
+    CaptureLine,
+    ConfigLine,
+    FileSeal,
+    LookLine,
+    Manifest,
+    PeopleLine,
+)
+from contract.people.records import FaceRecord, PersonRecord
+from tests.support.captures import whole_capture
+
+TEXT = (Path(__file__).parents[3] / "docs" / "captures.md").read_text()
+SECTIONS = {
+    "The manifest": (Manifest, FileSeal),
+    "A line of requests.jsonl": (CaptureLine, CapturedRequest, CapturedDecision),
+    "A line of people.jsonl": (PeopleLine, PersonRecord, FaceRecord),
+    "A line of configs.jsonl": (ConfigLine,),
+    "A line of a file of looks": (LookLine,),
+}
+
+
+def section(title: str) -> str:
+    (body,) = re.findall(rf"^### {re.escape(title)}$(.*?)(?=^##|\Z)", TEXT, re.S | re.M)
+    return str(body)
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_every_field_is_described_where_it_belongs(title: str) -> None:
+    described = set(re.findall(r"`(\w+)`", section(title)))
+    fields = {field.encode_name for kind in SECTIONS[title] for field in msgspec.structs.fields(kind)}
+    assert fields - {"stored_at"} <= described, "stored_at is never written"
+
+
+def example() -> str:
+    (program,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.S | re.M)
+    return str(program)
+
+
+def run_example(capture: Path) -> subprocess.CompletedProcess[str]:
+    """Run the program without any package but the standard library."""
+    words = [sys.executable, "-I", "-S", "-c", example(), str(capture)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+
+
+def test_the_example_reads_a_whole_capture_with_the_standard_library_alone(tmp_path: Path) -> None:
+    ended = run_example(whole_capture(tmp_path / "capture"))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines() == [f"r{number} matched" for number in range(4)]
+    assert len([line for line in example().splitlines() if line]) <= 15
+
+
+def test_the_example_notices_damage(tmp_path: Path) -> None:
+    capture = whole_capture(tmp_path / "capture")
+    requests, picture = capture / "requests.jsonl", min((capture / "pictures").iterdir())
+    whole, whole_picture = requests.read_bytes(), picture.read_bytes()
+    picture.write_bytes(b"another")
+    assert re.fullmatch(r"the picture of line \d is damaged\n", run_example(capture).stderr)
+    picture.write_bytes(whole_picture)
+    requests.write_bytes(whole.replace(b'"r2"', b'"r9"'))
+    assert run_example(capture).stderr == "line 3 is damaged\n"
+    requests.write_bytes(b"".join(whole.splitlines(keepends=True)[:3]))
+    assert run_example(capture).returncode == 1
