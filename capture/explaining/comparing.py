@@ -14,7 +14,7 @@ import numpy as np
 
 from capture.explaining.deciding import NOWHERE, Decider
 from capture.replaying.candidates import contradiction
-from capture.replaying.captured import concluded, refused
+from capture.replaying.captured import Limit, concluded
 from capture.rows import Difference
 from contract.captures.convert import decision_of
 from contract.events import Event
@@ -124,14 +124,10 @@ def _decided(decider: Decider) -> Compared:
     """Compare with the decision that follows from the recorded embedding or refusal."""
     then, decision = decider.then.decision, decider.from_evidence(decider.inputs)
     if decision is None:
-        return Compared()
-    case = decider.case(decider.inputs)
-    if decision.refusal is None:
-        now = concluded(case, decision)
-        sentence = contradiction(then.candidates, decision.candidates)
-    else:
-        code = int(decision.refusal.code)
-        now, sentence = refused(case, decision.outcome, code, decision.scope, decision.threshold), None
+        return Compared((Difference("evidence", "an embedding", "no decision follows from it"),))
+    limit = Limit.of(decision.threshold, decider.inputs.policy).shown
+    now = concluded(decider.case(decider.inputs), decision, limit)
+    sentence = contradiction(then.candidates, decision.candidates) if decision.refusal is None else None
     before, after = ({name: getattr(d, name) for name in _OF_THE_SEARCH} for d in (then, now))
     if then.embedding is None:
         after["applied"] = wire_threshold(decision.threshold, decider.inputs.policy)  # only the event has it, rounded

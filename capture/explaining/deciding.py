@@ -121,8 +121,11 @@ class Decider:
             case Refusal() as refusal:
                 return self._refuse(inputs, refusal)
             case Search(resolved):
-                (candidates,) = find_all([case], inputs.snapshot.gallery, resolved.scope)
-                return self._conclude(inputs, resolved, candidates)
+                try:
+                    (found,) = find_all([case], inputs.snapshot.gallery, resolved.scope)
+                except ValueError:  # the embedding has not the length of the enrolled faces
+                    return None
+                return self._conclude(inputs, resolved, found.candidates)
             case Keep() | Look():
                 return None
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-import msgspec
 from msgspec import structs
 
 from capture.explaining.deciding import Decider, Inputs, resolved_in
@@ -18,7 +17,9 @@ from engine.calls.demands import wanted_of
 from engine.calls.match import MatchDecision
 from engine.calls.reporting import check_results
 from engine.look import Wanted
+from engine.policy import QualityLimits
 from engine.vision.quality import limits_of
+from engine.vision.quality.levels import Limits
 
 _STEPS = 10_000
 _LIMIT_FIELDS = {"face_size": "face_size_px", "headpose": "headpose_degrees"}
@@ -105,50 +106,60 @@ def _quality(
 ) -> Iterator[Alternatives]:
     for check in check_results(decision.findings.quality):
         if not check.passed:
-            yield [_better_item(decider, check, wanted.quality_level)]
-    levels: tuple[QualityLevel, ...] = QUALITY_ORDER
-    weaker = levels[: levels.index(wanted.quality_level)] if wanted.quality_level in levels else ("no",)
-    yield [_weaker_level(decider, level, wanted.quality_level, device) for level in reversed(weaker)]
+            yield [_better_item(decider, check, wanted, device)]
+    weaker = [level for level in QUALITY_ORDER if any(_is_stricter(asked, level) for asked in wanted.quality_levels)]
+    yield [_weaker_level(decider, level, device) for level in reversed(weaker)]
 
 
-def _better_item(decider: Decider, check: CheckResult, level: QualityLevel) -> Proposal:
+def _better_item(decider: Decider, check: CheckResult, wanted: Wanted, device: DeviceRecord | None) -> Proposal:
     """Return the proposal that one item has just passed: decided with a limit that its value passes."""
     missing = abs(check.limit - check.value)
     if check.name == "face_size":
         words = f"another {math.floor(missing) + 1} px of face (more than {check.limit:g} px are needed)"
     else:
         words = f"{check.name} {'higher' if check.value < check.limit else 'lower'} by {missing:.4g}"
-    limits = msgspec.to_builtins(limits_of(level, decider.inputs.policy.custom_quality))
-    field = _LIMIT_FIELDS.get(check.name, check.name)
-    limits[field] = _passed_by(check, limits[field])
-    custom = with_setting(decider.inputs, "custom_quality", limits)
-
-    def decide() -> MatchDecision | None:
-        changed = None if custom is None else with_setting(custom, "match_quality", "custom")
-        return None if changed is None else decider.again(changed)
-
-    setting = f"matching.custom_quality.{field}" if level == "custom" else None
-    return Proposal(words, decide, setting, check.value if setting else None)
-
-
-def _passed_by(check: CheckResult, limit: object) -> object:
-    """Return a limit that the measured value passes."""
-    if isinstance(limit, list | tuple):
-        return [min(limit[0], check.value), max(limit[1], check.value)]
-    return max(0.0, check.value - 1) if check.name == "face_size" else check.value
+    bounds = dict(limits_of(wanted.quality_levels, decider.inputs.policy.custom_quality))
+    least, most = bounds[check.name]
+    bounds[check.name] = min(least, check.value - (check.name == "face_size")), max(most, check.value)
+    custom = with_setting(decider.inputs, "custom_quality", _as_settings(bounds))
+    changed = None if custom is None else with_setting(custom, "match_quality", "custom")
+    if changed is not None and device is not None and device.quality_level is not None:
+        changed = with_site(changed, structs.replace(device, quality_level="no"))
+    setting = f"matching.custom_quality.{_LIMIT_FIELDS.get(check.name, check.name)}"
+    is_set = set(wanted.quality_levels) <= {"custom", "no"}
+    again = None if changed is None else decider.again(changed)
+    return Proposal(words, lambda: again, setting if is_set else None, round(check.value, 6) if is_set else None)
 
 
-def _weaker_level(
-    decider: Decider, level: QualityLevel, applied: QualityLevel, device: DeviceRecord | None
-) -> Proposal:
+def _as_settings(bounds: Limits) -> dict[str, object]:
+    """Return limits as the settings of the level `custom`."""
+    settings: dict[str, object] = dict.fromkeys(QualityLimits.__struct_fields__)
+    for name, (least, most) in bounds.items():
+        sides = [side for side in (least, most) if math.isfinite(side)]
+        settings[_LIMIT_FIELDS.get(name, name)] = sides if len(sides) == 2 else max(0.0, sides[0])
+    return settings
+
+
+def _weaker_level(decider: Decider, level: QualityLevel, device: DeviceRecord | None) -> Proposal:
     inputs = decider.inputs
-    changed = replace(inputs, policy=structs.replace(inputs.policy, match_quality=level))
-    asking = "the setting matching.match_quality"
+    asked = {"the setting matching.match_quality": inputs.policy.match_quality}
     if device is not None and device.quality_level is not None:
+        asked["the device"] = device.quality_level
+    stricter = {who: asking for who, asking in asked.items() if _is_stricter(asking, level)}
+    changed = inputs
+    if _is_stricter(inputs.policy.match_quality, level):
+        changed = replace(changed, policy=structs.replace(inputs.policy, match_quality=level))
+    if device is not None and device.quality_level is not None and _is_stricter(device.quality_level, level):
         changed = with_site(changed, structs.replace(device, quality_level=level))
-        asking = f"{asking}, or the device's quality_level"
-    words = f"the quality level {level} instead of {applied} ({asking})"
-    return _deciding(decider, words, changed, "matching.match_quality", level)
+    sources = " and ".join(f"{asking} was asked for by {who}" for who, asking in stricter.items())
+    return _deciding(decider, f"the quality level {level} ({sources})", changed, "quality_level", level)
+
+
+def _is_stricter(one: QualityLevel, other: QualityLevel) -> bool:
+    """Return whether a level is stricter than another; `custom` counts as stricter than no level at all."""
+    if "custom" in (one, other):
+        return one == "custom" and other == "no"
+    return QUALITY_ORDER.index(one) > QUALITY_ORDER.index(other)
 
 
 def _size(decider: Decider, wanted: Wanted, device: DeviceRecord | None) -> Alternatives:

@@ -34,7 +34,7 @@ Examples:
     type=When(),
     help="Search only events from this time on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.",
 )
-@click.option("--capture", type=_CAPTURE, help="Explain a request of this capture (a folder or an archive) instead, by its request id.")
+@click.option("--capture", type=_CAPTURE, help="Explain a request of this capture instead, by its id.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
 def command(
@@ -60,7 +60,7 @@ def command(
     elif since is not None:
         raise click.UsageError("--since cannot be used with --capture")
     else:
-        explanation = run(_of_capture(settings, event_id, capture))
+        explanation = _of_capture(settings, event_id, capture)
     from picturematch.explanation_text import as_builtins, print_explanation  # --help needs no tables
 
     if as_json:
@@ -97,19 +97,18 @@ async def _of_event(settings: Settings, event_id: str, since_s: float | None) ->
         return explain_match(await then_of(log, settings.topics, found, kept, _engine(settings)))
 
 
-async def _of_capture(settings: Settings, request_id: str, capture: Path) -> "Explanation":
+def _of_capture(settings: Settings, request_id: str, capture: Path) -> "Explanation":
     """Explain a request of a capture.
 
     Raises:
-        UserError: the capture has no such request.
-        CaptureError: the capture is damaged.
+        UserError: the capture has no such request, or is damaged.
     """
     from capture.explaining.captured import then_in
     from capture.explaining.matches import explain_match
     from capture.reader import CaptureReader
-    from picturematch.captures import opened_capture
+    from picturematch.captures import opened_capture, sentences
 
-    with opened_capture(capture) as folder:
+    with sentences(), opened_capture(capture) as folder:
         then = then_in(CaptureReader(folder), request_id, _engine(settings))
     if then is None:
         raise UserError(f"the capture {capture} has no request with the id {request_id}")

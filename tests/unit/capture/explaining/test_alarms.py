@@ -127,6 +127,13 @@ def test_another_embedding_in_the_evidence_is_an_alarm(past: Past) -> None:
     assert alarms(explain_match(without_picture(forged)))
 
 
+def test_an_embedding_of_another_length_is_an_alarm(past: Past) -> None:
+    forged = changed(past.then(photo(1)), evidence={"embedding": b"\x00\x3c"})
+    assert "embedding (cosine to the recorded one)" in alarms(explain_match(forged))
+    explanation = explain_match(without_picture(forged))
+    assert (explanation.way, alarms(explanation)) == ("read", {"evidence"})
+
+
 def test_another_picture_at_the_place_of_the_request_is_an_alarm(past: Past) -> None:
     then = past.then(photo(1))
     assert then.request is not None

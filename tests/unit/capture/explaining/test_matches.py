@@ -179,8 +179,16 @@ def test_low_quality_names_the_pixels_that_are_missing_and_the_weaker_level(past
     assert isinstance(size.value, float)
     more = flip(explanation, f"another {int(80 - size.value) + 1} px of face")
     assert (more.outcome, more.setting) == ("matched", None)
-    level = flip(explanation, "the quality level low instead of middle")
-    assert (level.outcome, level.setting, level.value) == ("matched", "matching.match_quality", "low")
+    level = flip(explanation, "the quality level low (middle was asked for by the setting matching.match_quality)")
+    assert (level.outcome, level.setting, level.value) == ("matched", "quality_level", "low")
+
+
+def test_the_device_is_named_where_it_asks_for_the_quality(past: Past) -> None:
+    past.put(DeviceRecord(**device("10.0.0.1"), permission_id="0", quality_level="middle"))
+    explanation = unchanged(past.then(photo(1, size=72), Policy(match_quality="low")))
+    assert explanation.outcome == "low_quality"
+    assert flip(explanation, "px of face").outcome == "matched"
+    assert flip(explanation, "the quality level low (middle was asked for by the device)").outcome == "matched"
 
 
 def test_a_custom_limit_is_named_as_the_setting_that_would_change(past: Past) -> None:
