@@ -1,9 +1,9 @@
 """How soon a change of who may pass is in force: `python -m bench.scope_changes --changes 80 --kills 8 --seed 7`.
 
-A person is taken from a group, loses a permission, or the device is moved, and all that back again, under load, while
-roles are killed with SIGKILL. On the embedded log there is one server; on Kafka there are two ingresses and two
-processors. Prints from when on the next match through the same ingress and through another one is answered accordingly;
-exit status 1 when a promise did not hold. The networks are stand-ins.
+A person is taken from a group, loses a permission, the device is moved, or an API key is deleted, and all that back
+again, under load, while roles are killed with SIGKILL. On the embedded log there is one server; on Kafka there are two
+ingresses and two processors. Prints from when on the next call through the same ingress and through another one is
+answered accordingly; exit status 1 when a promise did not hold. The networks are stand-ins.
 """
 
 import asyncio

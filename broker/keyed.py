@@ -28,6 +28,25 @@ _LARGE_BYTES = 64 * 1024
 """Values of this size or more are checked in a thread, because the check may hash the whole value."""
 
 
+async def value_at(broker: Broker, position: Position, key: bytes, accept: Callable[[bytes], T | None]) -> T | None:
+    """Return the result of `accept` for the value of the record at a position; see `KeyedReader.read` for `accept`.
+
+    None: the position has no record, a damaged one or one of another key, or `accept` returns None for its value.
+
+    Raises:
+        BrokerError: the log cannot be read now.
+    """
+    try:
+        record = await broker.read_at(position)
+    except UnknownPartition:
+        return None
+    if record is None or record.key != key or record.value is None or record.damaged:
+        return None
+    if len(record.value) < _LARGE_BYTES:
+        return accept(record.value)
+    return await asyncio.to_thread(accept, record.value)
+
+
 class KeyedReader:
     """Reads values from one topic. All methods are called on one event loop."""
 
@@ -53,30 +72,19 @@ class KeyedReader:
         Raises:
             BrokerError: the log cannot be read.
         """
-        found = await self._read_at(Position(self._topic, partition, offset), key, accept)
+        found = await value_at(self._broker, Position(self._topic, partition, offset), key, accept)
         if found is not None:
             return found
         home = partition_of(key, await self._broker.partitions(self._topic))
         known = self._offsets[home].get(key)
         if known is not None:
-            found = await self._read_at(Position(self._topic, home, known), key, accept)
+            found = await value_at(self._broker, Position(self._topic, home, known), key, accept)
         if found is None:
             await self._search(home)
             newest = self._offsets[home].get(key)
             if newest is not None and newest != known:
-                found = await self._read_at(Position(self._topic, home, newest), key, accept)
+                found = await value_at(self._broker, Position(self._topic, home, newest), key, accept)
         return found
-
-    async def _read_at(self, position: Position, key: bytes, accept: Callable[[bytes], T | None]) -> T | None:
-        try:
-            record = await self._broker.read_at(position)
-        except UnknownPartition:
-            return None
-        if record is None or record.key != key or record.value is None or record.damaged:
-            return None
-        if len(record.value) < _LARGE_BYTES:
-            return accept(record.value)
-        return await asyncio.to_thread(accept, record.value)
 
     async def _search(self, partition: int) -> None:
         """Read the partition from where the last search stopped until the time is over; keep the offset of each key."""

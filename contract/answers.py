@@ -170,11 +170,10 @@ class SettingsAnswer(Message, tag="settings", tag_field="kind", frozen=True, kw_
 
 
 class WipedAnswer(Message, tag="wiped", tag_field="kind", frozen=True, kw_only=True):
-    """The success of a WipeRequest: how many people and devices it deleted, and how many are left."""
+    """The success of a WipeRequest: how many people and devices it deleted."""
 
     people: int
     devices: int
-    left: int
 
 
 class KeyAnswer(Message, tag="key", tag_field="kind", frozen=True, kw_only=True):

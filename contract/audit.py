@@ -6,6 +6,7 @@ break an older reader; a field never changes its meaning.
 
 import msgspec
 
+from contract.audit_details import Detail
 from contract.codec import decode_with
 from contract.events import ErrorInfo
 from contract.requests import (
@@ -27,6 +28,8 @@ ANYBODY = "anybody"
 """The name of a caller without a key from any other address."""
 UNKNOWN = "unknown"
 """The name of the caller of a request, or the address of the caller, where nothing is known about it."""
+LOG_OPERATOR = "operator of the log"
+"""The name of whoever runs a command that writes the log itself, beside or instead of the server."""
 
 MOST_OBJECTS = 1000
 """The most objects that one record names."""
@@ -51,6 +54,11 @@ class ChangeRecord(Message, tag="change", tag_field="type", frozen=True, kw_only
     `actor`, `key_id`, `role` and `peer` describe the caller (Actor). `kind` and `outcome` are those of the event, whose
     id is `request_id`. `action`: create, change, delete, add or remove. `objects`: the names or ids of the objects that
     the request names, at most MOST_OBJECTS of the `objects_total`. Times are epoch seconds.
+
+    Of a request that became a dead letter and was sent again, `actor` is still the caller of the first request,
+    `retry_of` the id of the request that failed, and `retried_by` who sent it again.
+
+    `details`: names of changed fields, flags and counts (contract.audit_details).
     """
 
     request_id: str
@@ -65,9 +73,11 @@ class ChangeRecord(Message, tag="change", tag_field="type", frozen=True, kw_only
     action: str | None = None
     objects: tuple[str, ...] = ()
     objects_total: int = 0
+    details: dict[str, Detail] = msgspec.field(default_factory=dict)
     error: ErrorInfo | None = None
     gallery_version: int = 0
     retry_of: str | None = None
+    retried_by: str | None = None
     replay_of: str | None = None
 
 

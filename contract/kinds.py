@@ -23,8 +23,16 @@ ERASE_KIND = "erase"
 EVENT_KINDS: tuple[str, ...] = (*map(kind_of, REQUEST_TYPES), UNREADABLE_KIND)
 """All kinds of events that processors of this version write."""
 
-PEOPLE_KINDS: tuple[str, ...] = tuple(kind_of(t) for t in REQUEST_TYPES if t.administrative)  # type: ignore[attr-defined]
-"""The kinds of request that change people or the site."""
+_ADMINISTRATIVE: tuple[type, ...] = tuple(t for t in REQUEST_TYPES if t.administrative)  # type: ignore[attr-defined]
+
+ADMIN_KINDS: tuple[str, ...] = tuple(map(kind_of, _ADMINISTRATIVE))
+"""The kinds of administrative request: those that change people or the site."""
+
+PEOPLE_KINDS: tuple[str, ...] = tuple(kind_of(t) for t in _ADMINISTRATIVE if t.about_people)  # type: ignore[attr-defined]
+"""The kinds of administrative request that are about people."""
+
+SITE_KINDS: tuple[str, ...] = tuple(kind for kind in ADMIN_KINDS if kind not in PEOPLE_KINDS)
+"""The kinds of administrative request that are about groups, permissions, devices, settings or API keys."""
 
 STAGES: tuple[str, ...] = ("decode", *map(kind_of, REQUEST_TYPES), "emit")
 """The stages at which a request can become a dead letter: decoding its record, its call, or writing its event."""

@@ -30,6 +30,8 @@ class Headers:
     """The id of the request that this request replays; the event and the reply repeat it."""
     ACTOR = "actor"
     """Who made an administrative call (contract.audit.Actor, as MessagePack); the ingress alone writes this header."""
+    RETRIED_BY = "retried_by"
+    """Who sent a dead letter again (contract.audit.LOG_OPERATOR); only the command that does so writes this header."""
     ATTEMPT = "attempt"
     """How many times the request has been sent, including this time, in decimal ASCII; absent means 1."""
 
@@ -94,6 +96,7 @@ class EnrolRequest(Message, tag="enrol", tag_field="kind", frozen=True, kw_only=
     quality_level: QualityLevel | None = None
 
     administrative: ClassVar[bool] = True
+    about_people: ClassVar[bool] = True
 
     @property
     def key(self) -> bytes:
@@ -109,6 +112,7 @@ class DeleteRequest(Message, tag="delete", tag_field="kind", frozen=True, kw_onl
     received_time_s: float
 
     administrative: ClassVar[bool] = True
+    about_people: ClassVar[bool] = True
 
     @property
     def key(self) -> bytes:
@@ -182,12 +186,13 @@ class DetectRequest(Message, tag="detect", tag_field="kind", frozen=True, kw_onl
 
 
 class _SiteRequest(Message, frozen=True, kw_only=True):
-    """The fields of every request that changes the site (contract.people.site)."""
+    """The fields of every request that changes the site (contract.people.site), or, `about_people`, several people."""
 
     request_id: str
     received_time_s: float
 
     administrative: ClassVar[bool] = True
+    about_people: ClassVar[bool] = False
 
     @property
     def key(self) -> bytes:
@@ -214,6 +219,8 @@ class MembersRequest(_SiteRequest, tag="members", tag_field="kind", frozen=True,
     action: Literal["add", "remove"]
     group_name: str
     identity_ids: tuple[str, ...]
+
+    about_people: ClassVar[bool] = True
 
 
 class PermissionRequest(_SiteRequest, tag="permission", tag_field="kind", frozen=True, kw_only=True):
@@ -274,7 +281,9 @@ class SettingsRequest(_SiteRequest, tag="settings", tag_field="kind", frozen=Tru
 
 
 class WipeRequest(_SiteRequest, tag="wipe", tag_field="kind", frozen=True, kw_only=True):
-    """Delete people with their faces and photos, and then the devices: as many as one decision may delete."""
+    """Delete all people with their faces and photos, and all devices."""
+
+    about_people: ClassVar[bool] = True
 
 
 class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only=True):

@@ -119,6 +119,8 @@ class Gate:
         self._require_private(caller)
         peer = peer_key(caller.address)
         wait_s = math.ceil(self.wrong_keys.wait_s(peer, now_s))
+        if wait_s > 0 and self.keys is None:
+            raise self._starting()
         if wait_s > 0:
             raise NotAuthorised(
                 f"too many wrong API keys came from this address; the next one is checked in {wait_s} s",
@@ -127,9 +129,9 @@ class Gate:
             )
         found = find_key(key.value, self.settings.api_keys, self.keys or ())
         if found is None:
-            if self.keys is None:
-                raise Refused(Code.OVERLOADED, "the server is starting and knows no API keys yet; try again")
             exhausted = self.wrong_keys.wrong(peer, now_s)
+            if self.keys is None:
+                raise self._starting()
             retry_after_s = math.ceil(self.wrong_keys.wait_s(peer, now_s)) if exhausted else None
             raise NotAuthorised("the API key is wrong", "wrong", retry_after_s=retry_after_s)
         self.wrong_keys.right(peer, now_s)
@@ -139,6 +141,11 @@ class Gate:
                 "weak_role",
             )
         return Actor(name=found.name, role=found.role, peer=_shown(caller.address), key_id=found.key_id)
+
+    @staticmethod
+    def _starting() -> Refused:
+        """Return the refusal of a key that may be one of the people topic, whether or not it was compared."""
+        return Refused(Code.OVERLOADED, "the server is starting and knows no API keys yet; try again")
 
     def _require_private(self, caller: Caller) -> None:
         """Return where nobody between the caller and this server can read the key."""

@@ -3,6 +3,9 @@
 Counting only changes a table in memory, so it never delays a call. The table has at most `capacity` rows: further peers
 of a minute are counted together. A minute is written when it is over; while the log cannot be written the counts stay
 in the table, and minutes for which it has no room are dropped with a log line.
+
+A write is never cancelled, because nobody would know whether the log has it, and writing the counts again would double
+them. A write that takes long is waited for again later, before anything else is written.
 """
 
 import asyncio
@@ -55,9 +58,12 @@ class RefusedKeyCounts:
         return [RefusedKeysRecord(peer=row[1], time=row[0], counts=dict(self._rows[row])) for row in rows]
 
     def forget(self, records: list[RefusedKeysRecord]) -> None:
-        """Remove the rows of these records."""
+        """Take the counts of these records from the table."""
         for record in records:
-            del self._rows[record.time, record.peer]
+            row = record.time, record.peer
+            self._rows[row].subtract(record.counts)
+            if not any(self._rows[row].values()):
+                del self._rows[row]
 
 
 class RefusedKeys:
@@ -70,6 +76,7 @@ class RefusedKeys:
         self._broker, self._topic, self._clock, self._every_s = broker, topic, clock, every_s
         self._counts = RefusedKeyCounts()
         self._task: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -81,7 +88,12 @@ class RefusedKeys:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._write(self._clock() + MINUTE_S)
+        await self._written()
+        if self._writing is None:
+            await self._write(self._clock() + MINUTE_S)
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
 
     def count(self, peer: str, reason: Reason) -> None:
         """Count a refused key of a peer now."""
@@ -94,16 +106,30 @@ class RefusedKeys:
 
     async def _write(self, before_s: float) -> None:
         records = self._counts.over(before_s)
-        if records:
-            try:
-                async with asyncio.timeout(_WRITE_S):
-                    await self._broker.append([self._record(record) for record in records])
-                self._counts.forget(records)
-            except (BrokerError, TimeoutError) as error:
-                _log.warning("the counts of refused API keys cannot be written yet (%s)", type(error).__name__)
+        if records and self._writing is None:
+            self._writing = asyncio.create_task(self._append(records))
+        await self._written()
         if self._counts.dropped:
             _log.warning("%d refused API keys are missing in the audit topic", self._counts.dropped)
             self._counts.dropped = 0
+
+    async def _append(self, records: list[RefusedKeysRecord]) -> None:
+        try:
+            await self._broker.append([self._record(record) for record in records])
+        except BrokerError as error:
+            _log.warning("the counts of refused API keys cannot be written yet (%s)", type(error).__name__)
+        else:
+            self._counts.forget(records)
+
+    async def _written(self) -> None:
+        """Wait for the write under way, but no longer than `_WRITE_S`."""
+        if self._writing is None:
+            return
+        done, _ = await asyncio.wait([self._writing], timeout=_WRITE_S)
+        if done:
+            self._writing = None
+        else:
+            _log.warning("the counts of refused API keys are still being written")
 
     def _record(self, record: RefusedKeysRecord) -> NewRecord:
         return NewRecord(self._topic, record.peer.encode(), encode_audit(record), partition=0)

@@ -3,7 +3,9 @@
 Each peer (`ingest.peer.peer_key`) may send a burst of wrong keys, and then a number of wrong keys a second. A key
 beyond this allowance is refused without a comparison, whether it is right or wrong, so faster guessing reveals nothing
 more. No call waits, so guessing occupies no connection. A peer that sent a right key within the last hour has a larger
-allowance, so that a guesser who shares its address (behind one router) does not lock it out with a few guesses.
+allowance, so that a guesser who shares its address (behind one router) does not lock it out with a few guesses. While
+the keys of the people topic are not read yet, a key of that topic counts as wrong, so that keys of the settings cannot
+be guessed meanwhile; its sender is let in a few seconds after the start at the latest.
 """
 
 from collections import OrderedDict

@@ -22,7 +22,7 @@ OUTSIDE = (
 
 _PIECES = (
     "unused parts of pages of the log's file may contain pieces of the erased values, because the file is too large to"
-    " be written anew beside a running server: stop the server and run SQLite's VACUUM on the file"
+    " be written anew beside a running server: stop the server, run `picturematch log rewrite`, and start the server"
 )
 
 

@@ -6,7 +6,9 @@ the partition before. So no two decisions about people can contradict each other
 people cannot be exceeded in a race.
 
 The fold keeps the records of people in brief. A decision that needs the whole info of a person gets it from the topic,
-and a record that was decided in brief is completed from the topic before it is written.
+and where a decision leaves a record in brief, that info is read and the requests are decided again. While the log
+cannot be read, the lane tries again, as after every failure of the log. Where the log can be read, but a record is lost
+or damaged, waiting would not help: changes that keep the person's info are refused, all other changes are made.
 
 A transaction has three steps: photos; records of the people topic, which name the positions of the photos; events and
 replies, which name the gallery version that contains the records.
@@ -17,17 +19,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from broker.port import BrokerUnavailable, NewRecord, Position
-from contract.codec import encode
-from contract.people.keys import person_key
+from broker.port import NewRecord, Position
+from contract.errors import Code
+from contract.people.keys import person_key, printable_key
 from contract.people.records import PersonRecord
 from engine.calls import Change
 from engine.calls.call import Decision
-from engine.calls.people import PEOPLE_UNREADABLE, ChangeDecision
+from engine.calls.people import ChangeDecision, info_lost, refuse_change
 from engine.gallery.pending import PendingPeople
-from processor.commits import Commits, NotMade
+from processor.commits import Commits, NotMade, log
 from processor.outputs import Emission, version_after
 from processor.processing import Failure, Processed
+
+Infos = dict[str, Mapping[str, Any] | None]
+"""The stored info of people, by identity_id; None: it cannot be read any more."""
 
 
 class _TooLate(Exception):
@@ -60,55 +65,47 @@ class AdminCommits(Commits):
         if self._read_first is None:
             self._read_first = await self._access.end()
         await self._access.read_up_to(self._read_first)
-        infos = await self._infos(batch)
+        infos = await self._infos(self._needed(batch))
         while True:
-            decided = [await self._completed(one) for one in self._decide_all(batch, infos)]
+            decided = self._decide_all(batch, infos)
+            in_brief = [person for one in decided for person in _in_brief(one.change)]
+            if in_brief:
+                infos |= await self._infos(in_brief)
+                continue
             try:
                 return await self._write_decided(decided)
             except _TooLate:
                 continue  # the requests whose deadline has passed are decided as expired now
 
-    async def _infos(self, batch: Sequence[Processed]) -> dict[str, Mapping[str, Any]]:
-        """Return the stored info of the people whose whole records the decisions need, by identity_id.
-
-        An expired request needs none, so that an info that cannot be found holds the lane up until the deadline only.
-        """
+    def _needed(self, batch: Sequence[Processed]) -> Sequence[PersonRecord]:
+        """Return the people whose whole records the decisions need; an expired request needs none."""
         live = [one for one in batch if one.decision is None and not self._expired(one)]
         changes = [(one.call, one.request) for one in live if isinstance(one.call, Change)]
         ids = dict.fromkeys(identity_id for call, request in changes for identity_id in call.whole_people(request))
         people = [person for identity_id in ids if (person := self._people.person(identity_id)) is not None]
-        brief = [person for person in people if person.stored_at is not None]
-        infos = await asyncio.gather(*map(self._info, brief))
-        return {person.identity_id: info for person, info in zip(brief, infos, strict=True)}
+        return [person for person in people if person.stored_at is not None]
 
-    async def _completed(self, one: _Decided) -> _Decided:
-        """Return a decision whose records of people are whole, because the topic must contain no record in brief."""
-        if one.change is None:
-            return one
-        after = [known.record for known in one.change.people.values() if known.record is not None]
-        brief = [person for person in after if person.stored_at is not None]
-        if not brief:
-            return one
-        infos = await asyncio.gather(*map(self._info, brief))
-        whole = {
-            person_key(person.identity_id): encode(person.whole(info))
-            for person, info in zip(brief, infos, strict=True)
-        }
-        others = tuple((key, whole.get(key, value)) for key, value in one.change.others)
-        change = replace(one.change, others=others)
-        return replace(one, decision=change, change=change)
+    async def _infos(self, in_brief: Sequence[PersonRecord]) -> Infos:
+        """Return the stored info of people by identity_id; None for an info whose record is lost or damaged.
 
-    async def _info(self, person: PersonRecord) -> Mapping[str, Any]:
-        info = await self._access.info(person)
-        if info is None:
-            raise BrokerUnavailable("the info of a person could not be found in time")
-        return info
+        Raises:
+            BrokerError: the log cannot be read now.
+        """
+        infos = await asyncio.gather(*map(self._access.info, in_brief))
+        for person, info in zip(in_brief, infos, strict=True):
+            if info is None:
+                log.error(
+                    "topic %s, partition 0, offset %d, key %s: the record is lost or damaged, and with it the info of"
+                    " the person; PUT the person's whole info again",
+                    *(self._access.topic, person.stored_at, printable_key(person_key(person.identity_id))),
+                )
+        return {person.identity_id: info for person, info in zip(in_brief, infos, strict=True)}
 
-    def _decide_all(self, batch: Sequence[Processed], infos: Mapping[str, Mapping[str, Any]]) -> list[_Decided]:
+    def _decide_all(self, batch: Sequence[Processed], infos: Infos) -> list[_Decided]:
         pending = PendingPeople(self._people, infos)
-        return [self._decide(processed, pending) for processed in batch]
+        return [self._decide(processed, pending, infos) for processed in batch]
 
-    def _decide(self, processed: Processed, pending: PendingPeople) -> _Decided:
+    def _decide(self, processed: Processed, pending: PendingPeople, infos: Infos) -> _Decided:
         if processed.failure is None and self._expired(processed):
             processed = self._expire(processed)
         if processed.decision is not None:
@@ -119,7 +116,11 @@ class AdminCommits(Commits):
             decision = call.decide(processed.request, processed.prepared, pending, context)
         except Exception as error:
             raise NotMade(type(error).__name__) from error
-        if decision.refusal == PEOPLE_UNREADABLE and processed.envelope.deadline_s is None:
+        lost = next((person for person in _in_brief(decision) if person.identity_id in infos), None)
+        if lost is not None:
+            decision = refuse_change(info_lost(lost.identity_id), processed.prepared)
+        unreadable = decision.refusal is not None and decision.refusal.code is Code.OVERLOADED
+        if unreadable and processed.envelope.deadline_s is None:
             failure = Failure(call.kind, "a record of the people cannot be read")
             return _Decided(replace(processed, failure=failure), decision)
         if not decision.changes:
@@ -167,6 +168,12 @@ class AdminCommits(Commits):
             return self._sendable(self._emitter.of(one.processed, one.decision, version))
         except Exception as error:
             raise NotMade(type(error).__name__) from error
+
+
+def _in_brief(change: ChangeDecision | None) -> list[PersonRecord]:
+    """Return the people whose records a decision leaves in brief; the topic must contain no such record."""
+    after = () if change is None else (known.record for known in change.people.values())
+    return [person for person in after if person is not None and person.stored_at is not None]
 
 
 def _split(positions: Sequence[Position], counts: Sequence[int]) -> Iterator[Sequence[Position]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from broker.port import NewRecord, Position, Record
+from contract.audit import LOG_OPERATOR
 from contract.codec import encode
 from contract.dead_letters import DeadLetter, RetryMark, decode_dead_letter
 from contract.requests import Headers, decode_request
@@ -18,7 +19,8 @@ from processor.envelope import envelope_of
 
 _NOT_SENT_AGAIN = frozenset(value for name, value in vars(Headers).items() if name.isupper())
 """The headers that a retry does not copy, because a retry has its own id, no caller waits for its reply, and it needs
-no gallery version. Headers that PictureMatch does not define are copied."""
+no gallery version. Headers that PictureMatch does not define are copied. The actor is copied for an administrative
+request, whose record an ingress wrote; in another record nobody has checked the header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ class Register:
 def retry(record: Record, request_id: str, topics: Topics) -> tuple[NewRecord, NewRecord]:
     """Return the request that sends the letter in `record` again as `request_id`, and the mark that records it.
 
-    The request has the letter's key, and its attempt is one more. An unreadable original record is sent unchanged.
+    The request has the letter's key, and its attempt is one more. An unreadable original record is sent unchanged. An
+    administrative request keeps its actor, so that its audit record names the caller who asked for the change.
 
     Raises:
         ValueError: the record is no letter.
@@ -98,13 +101,16 @@ def retry(record: Record, request_id: str, topics: Topics) -> tuple[NewRecord, N
     letter = _read(record)
     if not isinstance(letter, DeadLetter):
         raise ValueError("the record is no dead letter")
+    administrative = letter.topic == topics.admin
+    not_sent_again = _NOT_SENT_AGAIN - {Headers.ACTOR} if administrative else _NOT_SENT_AGAIN
     headers = (
-        *((name, value) for name, value in letter.headers if name not in _NOT_SENT_AGAIN),
+        *((name, value) for name, value in letter.headers if name not in not_sent_again),
         (Headers.REQUEST_ID, request_id.encode()),
         (Headers.RETRY_OF, envelope_of(_original(letter), topics.replies).request_id.encode()),
+        (Headers.RETRIED_BY, LOG_OPERATOR.encode()),
         (Headers.ATTEMPT, str(letter.attempt + 1).encode()),
     )
-    topic = topics.of_requests(administrative=letter.topic == topics.admin)
+    topic = topics.of_requests(administrative=administrative)
     mark = RetryMark(partition=record.partition, offset=record.offset, request_id=request_id)
     return (
         NewRecord(topic, letter.key, _renamed(letter.value, request_id), headers),

@@ -42,6 +42,7 @@ class Envelope:
     attempt: int = 1
     replay_of: str | None = None
     actor: Actor | None = None
+    retried_by: str | None = None
     spent: Spent = field(default_factory=Spent, compare=False)
 
     def expired(self, now_s: float) -> bool:
@@ -72,6 +73,7 @@ def envelope_of(record: Record, replies_topic: str) -> Envelope:
         attempt=_number(record.header(Headers.ATTEMPT)) or 1,
         replay_of=_text(record.header(Headers.REPLAY_OF)) or None,
         actor=read_actor(record.header(Headers.ACTOR)),
+        retried_by=_text(record.header(Headers.RETRIED_BY)) or None,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from broker.port import NewRecord, Position
 from contract.answers import Answer, Reply
 from contract.audit import MOST_OBJECTS, UNKNOWN, ChangeRecord, action_of, encode_audit, objects_of
+from contract.audit_details import details_of
 from contract.codec import encode
 from contract.dead_letters import DeadLetter
 from contract.errors import Code
@@ -104,7 +105,7 @@ class Emitter:
         else:
             answer = call.answer(request, decision, done.context, done.photo)
         kept = self._kept(done, decision, gallery_version) if done.leaves_event else ()
-        audit = self._audit(done, decision, gallery_version)
+        audit = self._audit(done, decision, answer, gallery_version)
         records = (*kept, *_reply(done, answer, gallery_version), *audit, *self._dead_letter(done))
         return Emission(call.kind, decision.outcome, decision.timings_ms, records, kept=bool(kept))
 
@@ -131,7 +132,9 @@ class Emitter:
             records.append(new_config(self.topics.configs, policy))
         return tuple(records)
 
-    def _audit(self, done: Processed, decision: Decision, gallery_version: int) -> tuple[NewRecord, ...]:
+    def _audit(
+        self, done: Processed, decision: Decision, answer: Answer, gallery_version: int
+    ) -> tuple[NewRecord, ...]:
         if done.record.topic != self.topics.admin:
             return ()
         actor, objects = done.envelope.actor, objects_of(done.request)
@@ -145,12 +148,14 @@ class Emitter:
             action=action_of(done.request),
             objects=objects[:MOST_OBJECTS],
             objects_total=len(objects),
+            details=details_of(done.request, answer),
             outcome=decision.outcome,
             error=None if decision.refusal is None else error_info(decision.refusal),
             time=self.clock(),
             received_time=done.request.received_time_s,
             gallery_version=gallery_version,
             retry_of=done.envelope.retry_of,
+            retried_by=done.envelope.retried_by,
             replay_of=done.envelope.replay_of,
         )
         return (NewRecord(self.topics.audit, record.actor.encode(), encode_audit(record), partition=0),)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from broker.keyed import KeyedReader
-from broker.port import Broker, BrokerUnavailable
+from broker.keyed import KeyedReader, value_at
+from broker.port import Broker, BrokerUnavailable, Position
 from contract.errors import Refusal
 from contract.people.keys import person_key, photo_key
 from contract.people.records import PersonRecord, info_of, photo_of
@@ -31,17 +31,13 @@ _READ_WAIT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class PeopleAccess:
-    """The people as one processor knows them. `people` is the fold; its owner reads the people topic into it.
-
-    `records` and `photos` read records of the people topic and of the photos topic by position.
-    """
+    """The people as one processor knows them. `people` is the fold; its owner reads the people topic into it."""
 
     broker: Broker
     topic: str
     photos: KeyedReader
     people: People
     reached: Reached
-    records: KeyedReader
 
     async def end(self) -> int:
         """Return the gallery version that contains every record that is in the people topic now."""
@@ -68,14 +64,15 @@ class PeopleAccess:
         return None
 
     async def info(self, person: PersonRecord) -> Mapping[str, Any] | None:
-        """Return the whole info of a person; None: it is stored, but cannot be found.
+        """Return the whole info of a person as the fold has read it; None: its record is lost or damaged since.
 
         Raises:
-            BrokerError: the log cannot be read.
+            BrokerError: the log cannot be read now.
         """
         if person.stored_at is None:
             return person.info
-        return await self.records.read(person_key(person.identity_id), 0, person.stored_at, info_of)
+        place = Position(self.topic, 0, person.stored_at)
+        return await value_at(self.broker, place, person_key(person.identity_id), info_of)
 
     async def photo(self, identity_id: str, number: int) -> bytes | None:
         """Return the JPEG with which the face was enrolled; None: there is no photo, or it cannot be found or decoded.

@@ -70,8 +70,7 @@ class Processor:
         self._clock, self._settings = clock, settings
         self._contexts = Contexts(Context(models, policy, max_pixels, time.perf_counter, pinned))
         self._pool = MatchingPool(workers)
-        photos, records = KeyedReader(broker, topics.photos), KeyedReader(broker, topics.people)
-        self._access = PeopleAccess(broker, topics.people, photos, people, reached, records)
+        self._access = PeopleAccess(broker, topics.people, KeyedReader(broker, topics.photos), people, reached)
         identities = dict(models.identities)
         self._model_set = model_set_record(identities)
         ids = Ids(identities, self._model_set.id)

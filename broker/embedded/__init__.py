@@ -13,7 +13,7 @@ The layers, each importing only those above it::
     store       the tables of the file, and its opening     rows, records   reading the tables; checksums, damage
     folder, locks, place    rights on the folder, its owner, and whether its files are still at their paths
     clocks      whether the system's clock is trusted       upkeep      retention, compaction, shrinking the file
-    erasures    erasing the contents of single records
+    erasures, eraser    erasing the contents of single records, until no file of the log contains them
     wal         what SQLite will drop of a damaged WAL      check, backup   checking, copying and restoring a log
     logfile     a log in a single file: backups of either adapter
     writer      the writing thread, group commit            tail        ends and newest records in memory
@@ -21,7 +21,7 @@ The layers, each importing only those above it::
     owner, guest    the log of the owner and of a guest
 """
 
-from broker.embedded.backup import backup_log, restore_log, verify_backup
+from broker.embedded.backup import backup_log, restore_log, rewrite_log, verify_backup
 from broker.embedded.check import Progress, check_log, record_count
 from broker.embedded.erasures import Erasure, file_erasure, refused
 from broker.embedded.housekeeper import accept_clock
@@ -50,5 +50,6 @@ __all__ = [
     "record_count",
     "refused",
     "restore_log",
+    "rewrite_log",
     "verify_backup",
 ]

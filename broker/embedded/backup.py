@@ -1,18 +1,18 @@
-"""Backup: copies the whole log into one file, also while a server runs. Restore: creates a log from such a file."""
+"""Copies of the whole log: backup, also while a server runs; restore, from a backup; and rewrite, into a new file."""
 
 import contextlib
 import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from broker.embedded.check import look_over
-from broker.embedded.folder import RESTORED_FILE, make_private
+from broker.embedded.folder import RESTORED_FILE, REWRITTEN_FILE, make_private
 from broker.embedded.locks import DatabaseLock, FileLock, PathClaim, remedy
 from broker.embedded.rows import end_offsets
-from broker.embedded.store import LOG_FILE, broker_error, check_is_log, open_file, open_reading
+from broker.embedded.store import LOG_FILE, broker_error, check_is_log, open_file, open_reading, open_writing
 from broker.port import BrokerError
 
 _STEP_PAGES = 1024
@@ -67,20 +67,9 @@ def restore_log(
     """
     verify_backup(source, accept_damage=accept_damage)
     make_private(folder)
-    in_use = f"a server runs on the data folder {folder}: stop it, restore, and start it again"
-    present = (folder / LOG_FILE).exists()
-    if present and not replace:
+    if (folder / LOG_FILE).exists() and not replace:
         raise BrokerError(f"there is a log in {folder} already: add --replace to move that log aside first")
-    locks: list[FileLock | PathClaim | DatabaseLock] = [
-        FileLock(folder / "log.lock", in_use),
-        PathClaim(folder, in_use),
-    ]
-    if present:
-        locks.append(DatabaseLock(folder / LOG_FILE, in_use))
-    with contextlib.ExitStack() as stack:
-        for lock in locks:
-            lock.acquire()
-            stack.callback(lock.release)
+    with _locked(folder, "restore"):
         fresh = folder / RESTORED_FILE
         try:
             fresh.unlink(missing_ok=True)
@@ -95,6 +84,66 @@ def restore_log(
         except OSError as error:
             raise BrokerError(f"the log in {folder} cannot be restored: {remedy(error)}") from error
     return aside
+
+
+def rewrite_log(folder: Path) -> None:
+    """Write the log into a new file, so that no unused part of a page contains a piece of an erased or removed value.
+
+    The server must be stopped, and the disk of the folder needs room for the new file beside the present one.
+
+    Raises:
+        BrokerInUse: a server runs on the folder.
+        BrokerError: there is no log; another program reads the log; or the new file cannot be written.
+    """
+    open_reading(folder).close()
+    fresh = folder / REWRITTEN_FILE
+    with _locked(folder, "rewrite the log"):
+        try:
+            fresh.unlink(missing_ok=True)
+            _new_file(fresh)
+            with contextlib.closing(open_writing(folder)) as log:
+                _end_wal(log, folder)
+                log.execute("VACUUM INTO ?", (str(fresh),))
+            _sync(fresh)
+            fresh.replace(folder / LOG_FILE)
+            _sync_folder(folder)
+        except sqlite3.Error as error:
+            raise broker_error(error, folder) from error
+        except OSError as error:
+            raise BrokerError(f"the log in {folder} cannot be written anew: {remedy(error)}") from error
+        finally:
+            fresh.unlink(missing_ok=True)
+
+
+def _end_wal(log: sqlite3.Connection, folder: Path) -> None:
+    """Copy the WAL into the file and delete the WAL, whose frames would otherwise be taken for frames of a new file.
+
+    Raises:
+        BrokerError: another program reads the log.
+    """
+    try:
+        (mode,) = log.execute("PRAGMA journal_mode = DELETE").fetchone()
+    except sqlite3.OperationalError:
+        mode = "wal"
+    if mode != "delete":
+        raise BrokerError(f"another program reads the log in {folder}: end that program first")
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, then: str) -> Iterator[None]:
+    """Lock the folder as its owner does; `then` completes the sentence of BrokerInUse."""
+    in_use = f"a server runs on the data folder {folder}: stop it, {then}, and start it again"
+    locks: list[FileLock | PathClaim | DatabaseLock] = [
+        FileLock(folder / "log.lock", in_use),
+        PathClaim(folder, in_use),
+    ]
+    if (folder / LOG_FILE).exists():
+        locks.append(DatabaseLock(folder / LOG_FILE, in_use))
+    with contextlib.ExitStack() as stack:
+        for lock in locks:
+            lock.acquire()
+            stack.callback(lock.release)
+        yield
 
 
 def _leave_gap(path: Path) -> None:

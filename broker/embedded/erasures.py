@@ -1,8 +1,9 @@
 """Erases the contents of single records, in place: the record stays, without its value.
 
 A record cannot be taken out of the middle of a partition, because readers report a gap as damage. So an erased record
-keeps its offset, time, key and headers, has the value None, and gets the header `erased` (`broker.port.ERASED`). In a
-compacted topic such a record is a tombstone; compaction removes it as it removes any record that a later one replaces.
+keeps its offset, time, key and headers, has the value None, and gets the header `erased` (`broker.port.ERASED`), whose
+value is the key of the record that documents the erasure. In a compacted topic such a record is a tombstone; compaction
+removes it as it removes any record that a later one replaces.
 
 The owner of the data folder erases. Another process files an erasure in the folder, as a file erase-NAME.request, which
 the owner deletes once the erasure is durable and the erased bytes are neither in the database file nor in its WAL.
@@ -22,7 +23,6 @@ from broker.embedded.transaction import Transaction
 from broker.port import ERASED, BrokerError, Headers, NewRecord, Position
 from contract.files import write_whole
 
-_MARK = ((ERASED, b""),)
 _encode_headers = msgspec.msgpack.Encoder().encode
 _decode_headers = msgspec.msgpack.Decoder(Headers).decode
 
@@ -36,31 +36,53 @@ class Erasure:
     places: tuple[Position, ...]
     record: NewRecord
 
+    @property
+    def mark(self) -> bytes:
+        """The value of the header `erased` in every record that this erasure has erased."""
+        return self.record.key or b""
+
 
 _decoder = msgspec.msgpack.Decoder(Erasure)
 
 
-def erase_records(transaction: Transaction, places: Sequence[Position]) -> int:
+def has_erased(transaction: Transaction, erasure: Erasure) -> bool:
+    """Return whether a record was erased by this erasure before."""
+    return any(
+        (ERASED, erasure.mark) in _headers(headers)
+        for place in erasure.places
+        if (row_id := _row_id(transaction, place)) is not None
+        for (headers,) in transaction.connection.execute(
+            "SELECT headers FROM record WHERE id = ? AND value IS NULL", (row_id,)
+        ).fetchall()
+    )
+
+
+def erase_records(transaction: Transaction, places: Sequence[Position], mark: bytes) -> int:
     """Erase the records at the places; return the number of records that were not erased before.
 
     A place without a record is ignored. A damaged record is erased too, and is whole afterwards.
     """
-    return sum(_erase_record(transaction, place) for place in places)
+    return sum(_erase_record(transaction, place, mark) for place in places)
 
 
-def _erase_record(transaction: Transaction, place: Position) -> bool:
+def _row_id(transaction: Transaction, place: Position) -> int | None:
     topic = transaction.topics.get(place.topic)
     if topic is None or not 0 <= place.partition < len(topic.shards):
+        return None
+    return topic.shards[place.partition] << OFFSET_BITS | place.offset
+
+
+def _erase_record(transaction: Transaction, place: Position, mark: bytes) -> bool:
+    row_id = _row_id(transaction, place)
+    if row_id is None:
         return False
-    shard = topic.shards[place.partition]
-    row_id = shard << OFFSET_BITS | place.offset
     row = transaction.connection.execute(
         "SELECT timestamp_ms, key, headers FROM record WHERE id = ? AND value IS NOT NULL", (row_id,)
     ).fetchone()
     if row is None:
         return False
     timestamp_ms, key, headers = row
-    marked = _encode_headers((*_headers(headers), *_MARK))
+    marked = _encode_headers((*_headers(headers), (ERASED, mark)))
     transaction.connection.execute(
         "UPDATE record SET bytes = ?, checksum = ?, headers = ?, value = NULL WHERE id = ?",
         (
@@ -70,6 +92,7 @@ def _erase_record(transaction: Transaction, place: Position) -> bool:
             row_id,
         ),
     )
+    shard = row_id >> OFFSET_BITS
     transaction.removed[shard] = max(transaction.removed.get(shard, 0), place.offset)  # memory has the old value
     return True
 

@@ -17,6 +17,9 @@ _OTHERS = 0o077
 RESTORED_FILE = f"{LOG_FILE}-restored"
 """The name of a restored log until the file is whole and the former log is moved aside."""
 
+REWRITTEN_FILE = f"{LOG_FILE}-rewritten"
+"""The name of a log that is written anew until it is whole and replaces the former file."""
+
 
 def refuse_half_restored(folder: Path) -> None:
     """Check that no restore was broken off after it moved the former log aside and before it renamed the new one.

@@ -11,23 +11,22 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from broker.embedded import upkeep
 from broker.embedded.clocks import Reading, doubt, even_since
 from broker.embedded.damage import DamageLog
-from broker.embedded.erasures import Erasure, erase_records, filed_erasures
+from broker.embedded.eraser import Eraser
 from broker.embedded.locks import remedy
 from broker.embedded.reads import Reads
 from broker.embedded.records import missing_latest
 from broker.embedded.rows import Topic, Topics
 from broker.embedded.store import open_checkpointing
-from broker.embedded.transaction import Transaction
 from broker.embedded.writer import Writer
 from broker.outages import OutageLog
-from broker.port import BrokerError, BrokerUnavailable, NewRecord, Position
+from broker.port import BrokerError, BrokerUnavailable
 from contract.files import write_whole
 
 _CHECKPOINT_BYTES = 16 * 1024 * 1024
@@ -36,9 +35,6 @@ _COMMIT_OVERHEAD_BYTES = 16 * 1024  # pages of the b-tree and of group offsets i
 _CHANGES = 20  # records whose times are changed in one transaction; each may contain a picture
 _TIMED_ROWS = 1_000
 _FILED_EVERY_S = 1.0
-_ERASED_AT_ONCE = 20  # records that are erased in one transaction; each may contain a picture
-_TRUNCATE_TRIES = 20
-_TRUNCATE_AGAIN_S = 0.5
 _CLOCK_NOTED_MS = 10 * 60 * 1000
 _ACCEPTED_FILE = "clock.accepted"
 _ACCEPTED_FOR_MS = 60 * 60 * 1000
@@ -78,6 +74,7 @@ class Housekeeper:
         self._wal_bytes = 0
         self._wal_is_long = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._eraser = Eraser(folder, writer, self._checkpoint)
         self._connection: sqlite3.Connection | None = None
         self._copying: asyncio.Task[bool] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -192,40 +189,10 @@ class Housekeeper:
             if failure is not None:
                 raise failure
 
-    async def erase(self, erasure: Erasure) -> None:
-        """Erase records and append the erasure's own record; then leave no erased value in the file or its WAL.
-
-        Raises:
-            BrokerUnavailable: the erasure is durable, but another program reads the log and so keeps the WAL.
-            BrokerError: the log cannot be written.
-        """
-        async with self._turn:
-            for first in range(0, len(erasure.places), _ERASED_AT_ONCE):
-                some = erasure.places[first : first + _ERASED_AT_ONCE]
-                record = (erasure.record,) if first == 0 else ()
-                await self._writer.submit(partial(_erase, places=some, record=record))
-            if not await self._writer.submit_alone(upkeep.rewrite):
-                _log.warning(
-                    "the log in %s is too large to be written anew beside a running server: unused parts of its pages"
-                    " may contain pieces of erased values until the server is stopped and SQLite's VACUUM is run on it",
-                    self._folder,
-                )
-        for _ in range(_TRUNCATE_TRIES):
-            async with self._turn:
-                await self._checkpoint()
-                if await self._writer.submit_alone(upkeep.truncate_wal):
-                    return
-            await asyncio.sleep(_TRUNCATE_AGAIN_S)
-        raise BrokerUnavailable(
-            f"the erased records of the log in {self._folder} are still in its WAL, because another program reads the"
-            " log: end that program"
-        )
-
     async def _erase_filed(self) -> None:
         """Carry out the erasures that other processes have filed in the folder."""
-        for path, erasure in await asyncio.to_thread(filed_erasures, self._folder):
-            await self.erase(erasure)
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+        async with self._turn:
+            await self._eraser.carry_out()
 
     async def _check_clock(self) -> None:
         """Decide whether the clock is trusted; log when a doubt begins and when it ends."""
@@ -339,11 +306,6 @@ class Housekeeper:
             removed |= step.removed
             if not step.more:
                 return removed
-
-
-def _erase(transaction: Transaction, places: Sequence[Position], record: Sequence[NewRecord]) -> None:
-    if erase_records(transaction, places):
-        transaction.append(record)
 
 
 def accept_clock(folder: Path, wall_ms: int) -> None:

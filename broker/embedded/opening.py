@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Literal, Self
 
 from broker.embedded.clocks import boottime_ms
-from broker.embedded.erasures import Erasure
 from broker.embedded.guest import GuestLog
 from broker.embedded.housekeeper import Housekeeper
 from broker.embedded.owner import OwnerLog
@@ -201,15 +200,6 @@ class EmbeddedBroker:
             BrokerError: this broker is a guest, or the log is not open.
         """
         await self._housekeeper().sweep()
-
-    async def erase(self, erasure: Erasure) -> None:
-        """Erase records; on return their values are neither in the file nor in its WAL.
-
-        Raises:
-            BrokerUnavailable: another program reads the log and so keeps its WAL; try again.
-            BrokerError: this broker is a guest, or the log is not open.
-        """
-        await self._housekeeper().erase(erasure)
 
     def _housekeeper(self) -> Housekeeper:
         log = self._use()

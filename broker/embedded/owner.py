@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from broker.embedded.clocks import Reading, boot_id
 from broker.embedded.damage import DamageLog
-from broker.embedded.folder import make_private, refuse_half_restored
+from broker.embedded.folder import REWRITTEN_FILE, make_private, refuse_half_restored
 from broker.embedded.housekeeper import Housekeeper
 from broker.embedded.locks import DatabaseLock, FileLock, PathClaim
 from broker.embedded.log import ReadPosition
@@ -65,6 +65,8 @@ class OwnerLog:
         try:
             for lock in (self._lock, self._claim, self._file_lock):
                 lock.acquire()
+            # A rewrite that was broken off leaves a copy, which would keep what is removed from the log later.
+            (self.folder / REWRITTEN_FILE).unlink(missing_ok=True)
             await self._open()
         except BaseException:
             self._unlock()

@@ -359,8 +359,8 @@ def rewrite(connection: sqlite3.Connection) -> bool:
     """Write the whole file anew, so that no unused part of a page contains a piece of an erased value.
 
     SQLite overwrites what it deletes, but not the copies that it left behind when it moved records between pages.
-    Appends wait meanwhile, so a file larger than REWRITTEN_BYTES is left as it is. The copy is kept in memory, because
-    a temporary file would leave faces on the disk. Not within a transaction.
+    Appends wait meanwhile, so a file larger than REWRITTEN_BYTES is left as it is. The connection of the writer keeps
+    the copy in memory, because a temporary file would leave faces on the disk. Not within a transaction.
 
     Returns:
         Whether the file was written anew.
@@ -368,11 +368,7 @@ def rewrite(connection: sqlite3.Connection) -> bool:
     page_bytes, pages = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count"))
     if pages * page_bytes > REWRITTEN_BYTES:
         return False
-    connection.execute("PRAGMA temp_store = MEMORY")
-    try:
-        connection.execute("VACUUM")
-    finally:
-        connection.execute("PRAGMA temp_store = DEFAULT")
+    connection.execute("VACUUM")
     return True
 
 

@@ -63,6 +63,8 @@ class Lookup:
     async def read_at(self, position: Position) -> Record | None:
         """Return the record at the position, or None where there is none (any more).
 
+        A record whose batch has a wrong checksum is returned as damaged.
+
         Raises:
             BrokerUnavailable: no broker answers in time.
         """
@@ -71,6 +73,8 @@ class Lookup:
                 return await bounded(self._read_at(consumer, position), self._config.patience_s)
         except kafka.OffsetOutOfRangeError:
             return None
+        except kafka.CorruptRecordException:  # asking again would fail for ever
+            return Record(position.topic, position.partition, position.offset, 0, None, b"", damaged=True)
         except (kafka.KafkaError, TimeoutError, OSError) as error:
             raise broker_error(error, f"reading topic {position.topic}") from error
 

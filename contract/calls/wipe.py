@@ -8,6 +8,7 @@ from contract.calls.declaration import Answer, Declaration, Field
 from contract.calls.dialects import Dialect
 from contract.calls.rules import FLAG, free_object
 from contract.calls.shared import Data
+from contract.errors import Code
 from contract.http import GALLERY_VERSION_HEADER, WIPE_DATA_PATH
 
 
@@ -45,6 +46,7 @@ WIPE = Declaration(
             },
         ),
     ),
+    errors=(Code.GROUP_LEN_ERROR,),
     headers={GALLERY_VERSION_HEADER: "The version of the gallery that contains the change."},
     dialect=Dialect.FOG,
 )

@@ -5,6 +5,7 @@ The slow part, `EnrolCall.prepare`, decodes and embeds the face and does not dep
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -98,7 +99,7 @@ class EnrolCall(Change[EnrolRequest]):
         """
         if people.unreadable:
             raise Refused.of(PEOPLE_UNREADABLE)
-        face, known = prepared.face, people.known(request.identity_id)
+        face, known = prepared.face, _repaired(request, people.known(request.identity_id))
         person, groups = known.record, _groups(request, people.site)
         found: Mapping[str, Any] = {"findings": prepared.findings, "timings_ms": prepared.timings_ms}
         if person is not None and face is not None:
@@ -146,6 +147,13 @@ class EnrolCall(Change[EnrolRequest]):
     def event(self, request: EnrolRequest, decision: ChangeDecision, context: Context, at: Circumstances) -> Event:
         """Return the event that records the decision."""
         return person_event(self.kind, request, decision, context, at)
+
+
+def _repaired(request: EnrolRequest, known: KnownPerson) -> KnownPerson:
+    """Return what is known about the person, without a stored info that is lost where the request has an info."""
+    if known.record is None or not known.info_lost or not request.info:
+        return known
+    return replace(known, record=known.record.whole({}))
 
 
 def _refusal_of_photo(refusal: Refusal, findings: Findings) -> Refusal:

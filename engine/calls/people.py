@@ -34,6 +34,14 @@ PEOPLE_UNREADABLE = Refusal(
 )
 
 
+def info_lost(identity_id: str) -> Refusal:
+    """Return the refusal of a change that keeps the info of a person whose stored info cannot be read any more."""
+    return Refusal(
+        Code.OVERLOADED,
+        f"the info of {identity_id} cannot be read any more: PUT the person's whole info again, or delete the person",
+    )
+
+
 class PeopleNow(Protocol):
     """The people and the site after all earlier decisions, including those that are not committed yet."""
 

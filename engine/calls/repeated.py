@@ -41,10 +41,11 @@ def repeated_face(
     """Return the number of the face that an earlier, equal request enrolled; None where the request repeats none.
 
     `group_ids`: the groups that the request names. `vector`: the embedding of the request's face. `sent_sha256`: the
-    hash of the photo as it was sent. Only a face with an embedding of the embedder in use can be found to be repeated.
+    hash of the photo as it was sent. Only a face with an embedding of the embedder in use can be found to be repeated,
+    and nothing can where the person's info is lost.
     """
     person = known.record
-    if person is None or vector is None or request.update or request.ignore_exist:
+    if person is None or known.info_lost or vector is None or request.update or request.ignore_exist:
         return None
     if set(group_ids or (DEFAULT_GROUP,)) != set(person.group_ids):
         return None

@@ -1,49 +1,33 @@
-"""Wipe: delete all people and devices (POST of WipeData), in decisions of bounded size.
+"""Wipe: delete all people and devices (POST of WipeData), in one decision and one transaction, or not at all.
 
-A request deletes as many people as one transaction should contain, and the devices once no person is left. Whoever
-sends it repeats it until nothing is left.
+The decision is made on the event loop, and its records must be written within the caller's deadline. So a site with
+more than `MOST_PEOPLE` people is refused; where the deadline passes all the same, the transaction is aborted.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from contract.answers import Answer, WipedAnswer
-from contract.errors import Refusal, Refused
+from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
-from contract.people.keys import SiteKey, person_key, site_key
+from contract.people.keys import SiteKey, site_key
 from contract.requests import WipeRequest
 from engine.calls.call import Change
 from engine.calls.people import (
     NOTHING_PREPARED,
     PEOPLE_UNREADABLE,
     ChangeDecision,
-    KeyedValue,
     PeopleNow,
     Prepared,
-    deleted_faces,
-    deleted_photos,
+    deleted_person,
     refuse_change,
 )
 from engine.calls.reporting import Circumstances
 from engine.context import Context
 from engine.gallery.people import NOBODY, Snapshot
 
-MOST_RECORDS = 2000
-"""No further person or device is deleted by a decision that has written so many records."""
-
-
-@dataclass(slots=True)
-class _Wiped:
-    """What a decision deletes."""
-
-    people: list[str] = field(default_factory=list)
-    devices: list[str] = field(default_factory=list)
-    photos: list[KeyedValue] = field(default_factory=list)
-    records: list[KeyedValue] = field(default_factory=list)
-
-    @property
-    def full(self) -> bool:
-        return len(self.photos) + len(self.records) >= MOST_RECORDS
+MOST_PEOPLE = 10_000
+"""The most people whom one call deletes: about 30,000 records."""
 
 
 class WipeCall(Change[WipeRequest]):
@@ -55,26 +39,29 @@ class WipeCall(Change[WipeRequest]):
     request_type = WipeRequest
 
     def change(self, request: WipeRequest, prepared: Prepared, people: PeopleNow, context: Context) -> ChangeDecision:
-        """Delete people and, after the last one, devices, up to the limit of one decision.
+        """Delete all people and all devices.
 
         Raises:
-            Refused: a record about the people or the site cannot be read.
+            Refused: a record about the people or the site cannot be read, or there are more than MOST_PEOPLE people.
         """
         if people.unreadable:
             raise Refused.of(PEOPLE_UNREADABLE)
-        wiped, site = _wiped(people), people.site
-        devices = {key: device for key, device in site.devices.items() if key not in wiped.devices}
+        if people.count > MOST_PEOPLE:
+            raise Refused(
+                Code.GROUP_LEN_ERROR,
+                f"WipeData deletes at most {MOST_PEOPLE} people at once, and {people.count} are enrolled; nobody was"
+                " deleted: delete people in lists or with their groups first",
+            )
+        gone, site = [person.identity_id for person in people.everybody()], people.site
+        records = [deleted_person(identity_id, people.known(identity_id)) for identity_id in gone]
+        devices = tuple((site_key(SiteKey("device", device_id)), None) for device_id in site.devices)
         return ChangeDecision(
             "deleted",
-            WipedAnswer(
-                people=len(wiped.people),
-                devices=len(wiped.devices),
-                left=sum(1 for _ in people.everybody()) - len(wiped.people) + len(devices),
-            ),
-            dict.fromkeys(wiped.people, NOBODY),
-            site=replace(site, devices=devices) if wiped.devices else None,
-            photos=tuple(wiped.photos),
-            others=tuple(wiped.records),
+            WipedAnswer(people=len(gone), devices=len(devices)),
+            dict.fromkeys(gone, NOBODY),
+            site=replace(site, devices={}) if devices else None,
+            photos=tuple(record for photos, _ in records for record in photos),
+            others=(*(record for _, others in records for record in others), *devices),
         )
 
     def refuse(self, request: WipeRequest, refusal: Refusal, snapshot: Snapshot, context: Context) -> ChangeDecision:
@@ -88,20 +75,3 @@ class WipeCall(Change[WipeRequest]):
     def event(self, request: WipeRequest, decision: ChangeDecision, context: Context, at: Circumstances) -> Event:
         """Return the event that records the decision."""
         return at.event(self.kind, request, decision.outcome, decision.refusal)
-
-
-def _wiped(people: PeopleNow) -> _Wiped:
-    wiped = _Wiped()
-    for person in people.everybody():
-        if wiped.full:
-            return wiped
-        identity_id, known = person.identity_id, people.known(person.identity_id)
-        wiped.people.append(identity_id)
-        wiped.photos += deleted_photos(identity_id, person.faces, known)
-        wiped.records += [(person_key(identity_id), None), *deleted_faces(identity_id, person.faces, known)]
-    for device_id in people.site.devices:
-        if wiped.full:
-            return wiped
-        wiped.devices.append(device_id)
-        wiped.records.append((site_key(SiteKey("device", device_id)), None))
-    return wiped

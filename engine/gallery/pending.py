@@ -14,8 +14,11 @@ from engine.gallery.people import KnownPerson, People
 class PendingPeople:
     """The people after each decision of one transaction; implements engine.calls.people.PeopleNow."""
 
-    def __init__(self, people: People, infos: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> None:
-        """`infos`: the stored info of the people whose whole records the decisions need, by identity_id."""
+    def __init__(self, people: People, infos: Mapping[str, Mapping[str, Any] | None] = MappingProxyType({})) -> None:
+        """`infos`: the stored info of the people whose whole records the decisions need, by identity_id.
+
+        The info None is one that cannot be read any more.
+        """
         self._people, self._infos = people, infos
         self._decided: dict[str, KnownPerson] = {}
         self._count = len(people)
@@ -46,7 +49,8 @@ class PendingPeople:
         known = self._decided.get(identity_id) or self._people.known(identity_id)
         if known.record is None or known.record.stored_at is None or identity_id not in self._infos:
             return known
-        return replace(known, record=known.record.whole(self._infos[identity_id]))
+        info = self._infos[identity_id]
+        return replace(known, info_lost=True) if info is None else replace(known, record=known.record.whole(info))
 
     def everybody(self) -> Iterator[PersonRecord]:
         """Yield the record of every person, in no particular order."""
@@ -67,14 +71,15 @@ class PendingPeople:
     def decided(self, people: Mapping[str, KnownPerson], site: Site | None) -> None:
         """Record that a decision leaves these people, by identity_id, and the site as given (None: unchanged)."""
         for identity_id, after in people.items():
-            before = self.known(identity_id)
-            self._count += (after.record is not None) - (before.record is not None)
+            decided = self._decided.get(identity_id)
+            before = self._people.person(identity_id) if decided is None else decided.record
+            self._count += (after.record is not None) - (before is not None)
             self._joined.subtract(_groups(before))
-            self._joined.update(_groups(after))
+            self._joined.update(_groups(after.record))
             self._decided[identity_id] = after
         if site is not None:
             self._site = site
 
 
-def _groups(known: KnownPerson) -> Sequence[str]:
-    return known.record.group_ids if known.record else ()
+def _groups(person: PersonRecord | None) -> Sequence[str]:
+    return person.group_ids if person else ()

@@ -18,13 +18,15 @@ class KnownPerson:
     """Everything that a decision about one person needs; `record` is None where the person is not enrolled.
 
     By face number: `vectors`, the embeddings that can be searched; `embedders`, the identities of embedders with a
-    record of the face; `photos`, references to the photos with which the faces were enrolled.
+    record of the face; `photos`, references to the photos with which the faces were enrolled. `info_lost`: the stored
+    part of the person's info cannot be read any more; `record` is then in brief.
     """
 
     record: PersonRecord | None = None
     vectors: Mapping[int, Vector] = field(default_factory=dict)
     embedders: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     photos: Mapping[int, PhotoReference] = field(default_factory=dict)
+    info_lost: bool = False
 
 
 NOBODY = KnownPerson()

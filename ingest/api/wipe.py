@@ -1,13 +1,11 @@
-"""The handler of WipeData: it sends requests that each delete a bounded number of people until nobody is left."""
+"""The handler of WipeData."""
 
-from itertools import count
 from typing import Any
 
 from contract.answers import WipedAnswer
 from contract.calls.rules import param_error
 from contract.calls.shared import Data
 from contract.calls.wipe import WIPE, Wiped
-from contract.errors import Code, Refused
 from contract.requests import WipeRequest
 from ingest.api.binding import Binding, Services, read_body, request_of, version_header
 from ingest.call import Call
@@ -16,25 +14,10 @@ from ingest.render import Rendered, success
 
 async def _wipe(call: Call, services: Services) -> Rendered:
     options = _checked((await read_body(call, services, WIPE))["wipe_options"])
-    people = devices = left = 0
-    for number in count(1):
-        # Each request in the log needs an id of its own.
-        request = request_of(WipeRequest, call, {}, request_id=f"{call.request_id}-{number}")
-        try:
-            reply = await services.exchange.ask(call, request)
-        except Refused as refused:
-            if refused.code is Code.TIMEOUT and left:
-                raise Refused(
-                    Code.TIMEOUT,
-                    f"{people} people and {devices} devices are deleted and {left} are left; send the call again",
-                ) from None
-            raise
-        if not isinstance(reply.answer, WipedAnswer):
-            raise TypeError(f"a wipe was answered with {type(reply.answer).__name__}")
-        people, devices, left = people + reply.answer.people, devices + reply.answer.devices, reply.answer.left
-        if not left:
-            break
-    wiped = Wiped(wipe_options=options, people_deleted=people, devices_deleted=devices)
+    reply = await services.exchange.ask(call, request_of(WipeRequest, call, {}))
+    if not isinstance(reply.answer, WipedAnswer):
+        raise TypeError(f"a wipe was answered with {type(reply.answer).__name__}")
+    wiped = Wiped(wipe_options=options, people_deleted=reply.answer.people, devices_deleted=reply.answer.devices)
     return success(Data(wiped), version_header(reply.gallery_version))
 
 

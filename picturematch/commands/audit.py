@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from broker.port import Record
-from contract.kinds import PEOPLE_KINDS, UNREADABLE_KIND
+from contract.kinds import ADMIN_KINDS, UNREADABLE_KIND
 from contract.text import printable
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.printing import print_records
@@ -37,7 +37,7 @@ class AuditChoice:
             return False
         if self.kinds and event.get("kind", event.get("type")) not in self.kinds:
             return False
-        return self.actor is None or self.actor in (event.get("actor"), event.get("peer"))
+        return self.actor is None or self.actor in (event.get("actor"), event.get("peer"), event.get("retried_by"))
 
 
 @click.command(
@@ -54,12 +54,15 @@ Examples:
     "--since", type=When(), help="Only records from this time on: epoch seconds, ISO 8601, or 10m, 2h, 1d ago."
 )
 @click.option("--until", type=When(), help="Only records before this time.")
-@click.option("--actor", help='Only records of this caller: the name of an API key, "trusted network", or an address.')
+@click.option(
+    "--actor",
+    help='Only records of this caller: the name of an API key, an address, "trusted network" or "operator of the log".',
+)
 @click.option(
     "--kind",
     "kinds",
     multiple=True,
-    type=click.Choice([*PEOPLE_KINDS, UNREADABLE_KIND, REFUSED_KEYS]),
+    type=click.Choice([*ADMIN_KINDS, UNREADABLE_KIND, REFUSED_KEYS]),
     help="Only records of this kind; may be given several times.",
     show_default="all",
 )
@@ -111,7 +114,8 @@ def _refused_keys(event: Mapping[str, Any]) -> str:
 
 
 def _change(event: Mapping[str, Any]) -> str:
-    parts = [f"{event.get('actor')} ({event.get('peer')}) ", str(event.get("kind"))]
+    caller = ", ".join(str(event[name]) for name in ("role", "peer") if event.get(name))
+    parts = [f"{event.get('actor')} ({caller}) ", str(event.get("kind"))]
     if event.get("action") not in (None, event.get("kind")):
         parts.append(str(event["action"]))
     named = event.get("objects")
@@ -120,9 +124,22 @@ def _change(event: Mapping[str, Any]) -> str:
     more = int(event.get("objects_total") or 0) - len(named[:_SHOWN_OBJECTS])
     if more > 0:
         parts.append(f"and {more} more")
+    details = event.get("details")
+    if isinstance(details, dict) and details:
+        parts.append(f"[{' '.join(_detail(name, value) for name, value in details.items())}]")
     error = event.get("error")
+    if event.get("retried_by"):
+        parts.append(f"(sent again by {event['retried_by']}, first as {event.get('retry_of')})")
     reason = f" ({error.get('code')} {error.get('status')})" if isinstance(error, dict) else ""
     return f"{' '.join(parts)}: {event.get('outcome')}{reason}  request {event.get('request_id')}"
+
+
+def _detail(name: str, value: object) -> str:
+    if isinstance(value, list):
+        more = len(value) - _SHOWN_OBJECTS
+        shown = ",".join(map(str, value[:_SHOWN_OBJECTS])) + (f" and {more} more" if more > 0 else "")
+        return f"{name}={shown}"
+    return name if value is True else f"{name}={str(value).lower() if value is False else value}"
 
 
 def _moment(time: object) -> str:

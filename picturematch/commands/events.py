@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from contract.kinds import ERASE_KIND, EVENT_KINDS, PEOPLE_KINDS
+from contract.kinds import ERASE_KIND, EVENT_KINDS, PEOPLE_KINDS, SITE_KINDS
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.printing import print_records
 from picturematch.shell import DeviceAddress, When
 from sinks.console import Choice
 
-_PEOPLE = "people"
-_ABOUT_PEOPLE = (*PEOPLE_KINDS, ERASE_KIND)
+_SEVERAL = {"people": (*PEOPLE_KINDS, ERASE_KIND), "site": SITE_KINDS}
+"""The options that name several kinds."""
 
 
 @click.command(
@@ -31,8 +31,9 @@ Examples:
     "--kind",
     "kinds",
     multiple=True,
-    type=click.Choice([*EVENT_KINDS, ERASE_KIND, _PEOPLE]),
-    help=f"Only events of this kind; may be given several times. {_PEOPLE}: {', '.join(_ABOUT_PEOPLE)}.",
+    type=click.Choice([*EVENT_KINDS, ERASE_KIND, *_SEVERAL]),
+    help="Only events of this kind; may be given several times. "
+    + " ".join(f"{name}: {', '.join(kinds)}." for name, kinds in _SEVERAL.items()),
     show_default="all",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="End after this number of events.")
@@ -60,5 +61,4 @@ def command(
 
 
 def _chosen(kinds: tuple[str, ...]) -> frozenset[str]:
-    people = _ABOUT_PEOPLE if _PEOPLE in kinds else ()
-    return frozenset({*kinds, *people} - {_PEOPLE})
+    return frozenset(kind for name in kinds for kind in _SEVERAL.get(name, (name,)))

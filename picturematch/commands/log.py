@@ -1,4 +1,4 @@
-"""picturematch log: back up and restore the log, and check the embedded log."""
+"""picturematch log: back up and restore the log, and check and rewrite the embedded log."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,16 @@ from typing import TypeVar
 
 import click
 
-from broker.embedded import accept_clock, backup_log, check_log, in_use, record_count, restore_log
+from broker.embedded import (
+    LOG_FILE,
+    accept_clock,
+    backup_log,
+    check_log,
+    in_use,
+    record_count,
+    restore_log,
+    rewrite_log,
+)
 from broker.port import BrokerError
 from contract.text import printable
 from picturematch.cluster_backup import back_up_cluster, restore_cluster
@@ -21,10 +30,10 @@ T = TypeVar("T")
 @click.group(epilog="Example: picturematch log check")
 @config_option
 def command() -> None:
-    """Back up and restore the log; check the embedded log.
+    """Back up and restore the log; check and rewrite the embedded log.
 
-    The server may run during all of these commands except restore. A backup of the embedded log can be restored into
-    Kafka, and a backup of Kafka into the embedded log.
+    The server may run during all of these commands except restore and rewrite. A backup of the embedded log can be
+    restored into Kafka, and a backup of Kafka into the embedded log.
     """
 
 
@@ -146,6 +155,22 @@ def restore(
     print_line(f"the log in {folder} is restored from {source}")
     if aside is not None:
         print_line(f"the former log is in {aside}; it contains faces, so delete it when you no longer need it")
+
+
+@command.command(epilog="Example: picturematch log rewrite")
+@config_option
+@data_folder_option
+@click.pass_context
+def rewrite(ctx: click.Context, data_folder: Path | None) -> None:
+    """Write the embedded log into a new file; the server must be stopped.
+
+    Unused parts of the present file may contain pieces of erased values, where the file was too large for the server to
+    do this by itself after `picturematch people erase`. The new file has no unused parts and replaces the present one.
+    The disk of the data folder needs room for both.
+    """
+    folder = _embedded(settings_of(ctx, data_folder=data_folder))
+    _with_user_errors(lambda: rewrite_log(folder))
+    print_line(f"the log in {folder} is written anew ({(folder / LOG_FILE).stat().st_size} bytes)")
 
 
 @command.command(name="accept-clock", epilog="Example: picturematch log accept-clock")

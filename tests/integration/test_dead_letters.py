@@ -14,6 +14,8 @@ from click.testing import CliRunner
 
 from broker.embedded import EmbeddedBroker, open_embedded
 from broker.port import NewRecord
+from contract.audit import Actor
+from contract.codec import encode
 from contract.requests import Headers
 from picturematch.__main__ import cli
 from tests.integration.test_processor import TOPICS, dead_letters, enrol, match, read_all, record_of, running
@@ -96,7 +98,12 @@ async def test_a_retried_poison_record_keeps_its_bytes_and_counts_its_attempts(t
         first, _, second = await dead_letters(system.broker)
         assert (first.value, second.value, second.key) == (POISON, POISON, first.key)
         assert (first.attempt, second.attempt) == (1, 2)
-        assert set(dict(second.headers)) == {Headers.REQUEST_ID, Headers.RETRY_OF, Headers.ATTEMPT}
+        assert set(dict(second.headers)) == {
+            Headers.REQUEST_ID,
+            Headers.RETRY_OF,
+            Headers.RETRIED_BY,
+            Headers.ATTEMPT,
+        }
     (third_id,) = await retried(tmp_path, "0-3")
     async with running(tmp_path) as system:
         event = (await system.wait_for(4))[-1]
@@ -120,7 +127,9 @@ async def test_what_failed_unexpectedly_succeeds_when_it_is_retried_after_the_re
 async def test_an_enrolment_is_retried_too(tmp_path: Path) -> None:
     async with running(tmp_path, models=replace(MODELS, detector=broken_on_333_rows)) as system:
         photo_without_face = scene(width=500, height=333)
-        await system.send(msgspec.structs.replace(enrol("e1", "anna", 1), photo=photo_without_face))
+        office = encode(Actor(name="office", role="operator", peer="10.0.0.9"))
+        failing = msgspec.structs.replace(enrol("e1", "anna", 1), photo=photo_without_face)
+        await system.send(failing, **{Headers.ACTOR: office})
         await system.wait_for(1)
     (new_id,) = await retried(tmp_path, "--all")
     async with running(tmp_path) as system:
@@ -128,6 +137,12 @@ async def test_an_enrolment_is_retried_too(tmp_path: Path) -> None:
         assert (first["id"], first["error"]["code"]) == ("e1", 50080)
         assert (second["id"], second["kind"], second["retry_of"]) == (new_id, "enrol", "e1")
         assert second["error"]["status"] == "NO_FACE"
+    audited = [json.loads(line) for line in (await run("audit", "--json", "--data-folder", tmp_path)).out.splitlines()]
+    assert [(one["actor"], one["peer"]) for one in audited] == [("office", "10.0.0.9")] * 2
+    assert [one.get("retried_by") for one in audited] == [None, "operator of the log"]
+    for_people = (await run("audit", "--actor", "operator of the log", "--data-folder", tmp_path)).out
+    assert "office" in for_people
+    assert "(sent again by operator of the log, first as e1)" in for_people
 
 
 async def test_nothing_is_sent_twice_unless_one_says_again(tmp_path: Path) -> None:

@@ -138,8 +138,8 @@ async def test_the_audit_command_prints_filters_and_follows(tmp_path: Path) -> N
         lines = printed.out.splitlines()
         assert len(lines) == 3
         assert re.fullmatch(
-            r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  trusted network \(127\.0\.0\.1\)  enrol create anna: enrolled"
-            r"  request [0-9a-f]{32}",
+            r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  trusted network \(administrator, 127\.0\.0\.1\)  enrol create anna"
+            r" \[need_bring_pic=false\]: enrolled  request [0-9a-f]{32}",
             lines[0],
         )
         assert "  delete nobody: refused (40401 ID_NOT_FOUND)" in lines[2]

@@ -213,3 +213,16 @@ async def test_a_restore_that_was_broken_off_begins_no_empty_log(make: EmbeddedM
     assert (await run("log", "restore", copy, "--data-folder", make.folder)).status == 0
     async with make.open() as broker:
         assert len(await read_all(broker, TOPICS.events)) == 3
+
+
+async def test_a_rewrite_leaves_a_whole_log_and_is_refused_beside_a_server(make: EmbeddedMake) -> None:
+    async with make.open() as broker:
+        await write(broker, range(300))
+        beside = await run("log", "rewrite", "--data-folder", make.folder)
+    assert "stop it, rewrite the log, and start it again" in sentence(beside)
+    done = await run("log", "rewrite", "--data-folder", make.folder)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(f"the log in {make.folder} is written anew (")
+    checked = await run("log", "check", "--data-folder", make.folder)
+    assert checked.out == "300 records checked, 0 findings\n"
+    assert "Kafka's own tools" in sentence(await run("log", "rewrite", PICTUREMATCH_BROKER="kafka://localhost:9092"))

@@ -24,7 +24,6 @@ from contract.http import (
     WIPE_DATA_PATH,
 )
 from contract.topics import Topics
-from engine.calls import wipe
 from engine.policy import Policy
 from picturematch.settings import load_settings, settings_sources
 from picturematch.system import System
@@ -211,10 +210,7 @@ async def test_administrators_at_once_leave_what_one_order_of_their_calls_would(
         assert configs["REPORTED_PEROID"] in range(1, 9)
 
 
-async def test_a_wipe_deletes_everybody_in_bounded_decisions_and_the_server_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(wipe, "MOST_RECORDS", 5)
+async def test_a_wipe_deletes_everybody_and_the_server_goes_on(tmp_path: Path) -> None:
     async with serving(embedded(tmp_path)) as client:
         await asyncio.gather(*(client.enrol(f"p{number}", number) for number in range(8)))
         door = {"device_name": "door", "device_key": "10.0.0.1", "device_type": "photo", "group_id": "default_group"}

@@ -122,7 +122,7 @@ def site_answer(request: Request) -> Answer | None:
     if isinstance(request, SettingsRequest):
         return SettingsAnswer(values=request.values)
     if isinstance(request, WipeRequest):
-        return WipedAnswer(people=3, devices=2, left=0)
+        return WipedAnswer(people=3, devices=2)
     if isinstance(request, KeyRequest):
         return KeyAnswer(key_id="k1", name=request.name, role=request.role, created_s=request.received_time_s)
     if isinstance(request, MembersRequest):

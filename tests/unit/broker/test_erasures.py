@@ -1,15 +1,29 @@
 """Erasing the contents of single records: nothing of them stays on the disk, and readers notice no damage."""
 
+import asyncio
 import random
 import sqlite3
-from contextlib import closing
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from broker.embedded import EmbeddedBroker, Erasure, check_log, file_erasure, refused, upkeep
+from broker.embedded import (
+    EmbeddedBroker,
+    Erasure,
+    check_log,
+    eraser,
+    file_erasure,
+    refused,
+    rewrite_log,
+    upkeep,
+)
 from broker.embedded.store import LOG_FILE
-from broker.port import BrokerError, BrokerUnavailable, NewRecord, Position, Start, TopicSpec
+from broker.port import ERASED, BrokerError, BrokerInUse, NewRecord, Position, Start, TopicSpec
 from tests.contract.embedded_make import EmbeddedMake
 from tests.contract.suites import read_all
 from tests.support.waiting import until
@@ -20,7 +34,8 @@ NOTE = NewRecord(EVENTS, b"note", b"one record was erased")
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> EmbeddedMake:
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmbeddedMake:
+    monkeypatch.setattr("broker.embedded.housekeeper._FILED_EVERY_S", 0.02)
     return EmbeddedMake(tmp_path / "data")
 
 
@@ -40,6 +55,12 @@ async def write(broker: EmbeddedBroker, topic: str, *values: bytes) -> list[Posi
     return list(await broker.append([NewRecord(topic, b"key %d" % n, value) for n, value in enumerate(values)]))
 
 
+async def erase(make: EmbeddedMake, erasure: Erasure) -> None:
+    """File an erasure, and wait until the owner has carried it out."""
+    path = file_erasure(make.folder, erasure, "test")
+    await until(lambda: not path.exists())
+
+
 @pytest.mark.parametrize("length", [40, 2_048, 4_000, 100_000])
 async def test_no_piece_of_an_erased_value_stays_on_the_disk_while_the_log_is_open(
     make: EmbeddedMake, length: int
@@ -50,7 +71,7 @@ async def test_no_piece_of_an_erased_value_stays_on_the_disk_while_the_log_is_op
         for topic in (EVENTS, PEOPLE):
             places = await write(broker, topic, *values)
             assert left_on_disk(make.folder, values[7]) > 0
-            await broker.erase(Erasure(tuple(places[5:10]), NOTE))
+            await erase(make, Erasure(tuple(places[5:10]), NewRecord(EVENTS, topic.encode(), b"erased")))
         assert [n for n in range(5, 10) if left_on_disk(make.folder, values[n])] == []
         records = await read_all(broker, PEOPLE)
         assert [r.value for r in records] == [*values[:5], *[None] * 5, *values[10:]]
@@ -65,7 +86,7 @@ async def test_the_erasure_s_own_record_is_written_with_it_once_and_the_log_is_w
         places = await write(broker, EVENTS, *[secret(n, 500) for n in range(50)])
         missing = Position(EVENTS, 0, 999)
         for _ in range(2):
-            await broker.erase(Erasure((*places, missing, Position("other", 0, 0), Position(EVENTS, 7, 0)), NOTE))
+            await erase(make, Erasure((*places, missing, Position("other", 0, 0), Position(EVENTS, 7, 0)), NOTE))
         records = await read_all(broker, EVENTS)
         assert [r.key for r in records if not r.erased] == [b"note"]
     assert [found for part in check_log(make.folder, beside_server=False) for found in part.findings] == []
@@ -75,7 +96,7 @@ async def test_what_readers_keep_in_memory_is_erased_too(make: EmbeddedMake) -> 
     async with make.open() as broker:
         await broker.ensure_topics(SPECS)
         (place,) = await write(broker, EVENTS, b"a face")
-        await broker.erase(Erasure((place,), NOTE))
+        await erase(make, Erasure((place,), NOTE))
         found = await broker.read_at(place)
         assert found is not None
         assert found.erased
@@ -117,33 +138,179 @@ async def test_a_file_that_is_no_erasure_is_moved_aside_and_housekeeping_goes_on
         assert not path.exists()
 
 
-async def test_a_guest_erases_nothing(make: EmbeddedMake) -> None:
-    async with make.open() as broker:
-        await broker.ensure_topics(SPECS)
-        (place,) = await write(broker, EVENTS, b"a face")
-        async with make.guest() as guest:
-            with pytest.raises(BrokerError, match="owns the folder"):
-                await guest.erase(Erasure((place,), NOTE))
-        assert [record.value for record in await read_all(broker, EVENTS)] == [b"a face"]
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Read the log as another program that keeps its WAL."""
+    with closing(sqlite3.connect(folder / LOG_FILE, isolation_level=None, check_same_thread=False)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM record").fetchone()
+        yield
 
 
-async def test_an_erasure_does_not_end_before_the_wal_is_empty(
-    make: EmbeddedMake, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def rewrites(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """An entry for each time that the file was written anew."""
+    done: list[bool] = []
+    real = upkeep.rewrite
+
+    def counted(connection: sqlite3.Connection) -> bool:
+        done.append(real(connection))
+        return done[-1]
+
+    monkeypatch.setattr(upkeep, "rewrite", counted)
+    return done
+
+
+async def test_while_another_program_keeps_the_wal_the_file_is_not_written_anew_and_one_line_says_why(
+    make: EmbeddedMake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, rewrites: list[bool]
 ) -> None:
-    monkeypatch.setattr("broker.embedded.housekeeper._TRUNCATE_TRIES", 2)
-    monkeypatch.setattr("broker.embedded.housekeeper._TRUNCATE_AGAIN_S", 0.01)
+    monkeypatch.setattr(eraser, "_FIRST_WAIT_S", 0.02)
     value = secret(1, 300)
     async with make.open() as broker:
         await broker.ensure_topics(SPECS)
         (place,) = await write(broker, EVENTS, value)
-        with closing(sqlite3.connect(make.folder / LOG_FILE, isolation_level=None)) as reader:
-            reader.execute("BEGIN")
-            assert reader.execute("SELECT count(*) FROM record").fetchone() == (1,)
-            with pytest.raises(BrokerUnavailable, match="another program reads the log"):
-                await broker.erase(Erasure((place,), NOTE))
+        with reading(make.folder):
+            path = file_erasure(make.folder, Erasure((place,), NOTE), "a")
+            await asyncio.sleep(0.7)
+            assert path.exists(), "the erasure does not end before the WAL is empty"
+            assert [record.value for record in await read_all(broker, EVENTS)] == [None, NOTE.value]
             assert left_on_disk(make.folder, value) > 0
-        await broker.erase(Erasure((place,), NOTE))
+            assert rewrites == []
+        await until(lambda: not path.exists())
         assert left_on_disk(make.folder, value) == 0
+        assert rewrites == [True]
+    said = [record.message for record in caplog.records if "another program reads the log" in record.message]
+    assert len(said) == 1
+
+
+async def test_a_reader_that_comes_after_the_file_was_written_anew_does_not_have_it_written_again(
+    make: EmbeddedMake, monkeypatch: pytest.MonkeyPatch, rewrites: list[bool]
+) -> None:
+    monkeypatch.setattr(eraser, "_FIRST_WAIT_S", 0.02)
+    counted, readers = upkeep.rewrite, ExitStack()
+
+    def then_read(connection: sqlite3.Connection) -> bool:
+        done = counted(connection)
+        readers.enter_context(reading(make.folder))
+        return done
+
+    monkeypatch.setattr(upkeep, "rewrite", then_read)
+    value = secret(1, 300)
+    async with make.open() as broker:
+        await broker.ensure_topics(SPECS)
+        (place,) = await write(broker, EVENTS, value)
+        path = file_erasure(make.folder, Erasure((place,), NOTE), "a")
+        await until(lambda: rewrites)
+        await asyncio.sleep(0.5)
+        assert path.exists()
+        readers.close()
+        await until(lambda: not path.exists())
+        assert left_on_disk(make.folder, value) == 0
+    assert rewrites == [True]
+
+
+async def test_the_wal_is_tried_again_at_growing_intervals(make: EmbeddedMake, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, tries = 0.0, []
+
+    class Writing:
+        async def submit(self, run: Any) -> bool:
+            return True
+
+        async def submit_alone(self, run: Any) -> bool:
+            tries.append(now_s)
+            return False
+
+    async def checkpoint() -> None:
+        pass
+
+    make.folder.mkdir()
+    file_erasure(make.folder, Erasure((), NOTE), "a")
+    erasing = eraser.Eraser(make.folder, Writing(), checkpoint, lambda: now_s)  # type: ignore[arg-type]
+    for second in range(400):
+        now_s = float(second)
+        await erasing.carry_out()
+    assert tries[:7] == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
+    assert {later - earlier for earlier, later in pairwise(tries[7:])} == {60.0}
+
+
+async def test_an_erasure_that_was_broken_off_goes_on_with_all_its_places_and_is_documented_once(
+    make: EmbeddedMake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [secret(n, 400) for n in range(50)]
+    erased = 0
+    real = eraser.erase_records
+
+    def broken_off(*arguments: Any) -> int:
+        nonlocal erased
+        erased += 1
+        if erased > 2:
+            raise BrokerError("the process was killed here")
+        return real(*arguments)
+
+    monkeypatch.setattr(eraser, "erase_records", broken_off)
+    async with make.open() as broker:
+        await broker.ensure_topics(SPECS)
+        places = await write(broker, EVENTS, *values)
+        path = file_erasure(make.folder, Erasure(tuple(places), NOTE), "a")
+        await until(lambda: erased > 2)
+    assert path.exists()
+    monkeypatch.setattr(eraser, "erase_records", real)
+    async with make.open() as broker:
+        await until(lambda: not path.exists())
+        assert [n for n in range(50) if left_on_disk(make.folder, values[n])] == []
+        records = await read_all(broker, EVENTS)
+        assert [record.key for record in records if not record.erased] == [b"note"]
+        assert {record.header(ERASED) for record in records if record.erased} == {b"note"}
+
+
+async def test_an_erasure_is_documented_where_only_its_last_places_still_have_records(make: EmbeddedMake) -> None:
+    async with make.open() as broker:
+        await broker.ensure_topics(SPECS)
+        places = await write(broker, EVENTS, *[secret(n, 50) for n in range(45)])
+        await erase(make, Erasure(tuple(places[:40]), NewRecord(EVENTS, b"first", b"forty")))
+        await erase(make, Erasure(tuple(places), NOTE))
+        records = await read_all(broker, EVENTS)
+        assert [record.key for record in records if not record.erased] == [b"first", b"note"]
+
+
+async def test_a_log_that_is_too_large_is_rewritten_by_a_function_while_the_server_is_stopped(
+    make: EmbeddedMake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(upkeep, "REWRITTEN_BYTES", 0)
+    async with make.open() as broker:
+        await broker.ensure_topics(SPECS)
+        places = await write(broker, EVENTS, *[secret(n, 3_000) for n in range(100)])
+        await erase(make, Erasure(tuple(places[:99]), NOTE))
+        kept = await read_all(broker, EVENTS)
+        with pytest.raises(BrokerInUse, match="stop it"):
+            rewrite_log(make.folder)
+    assert "run `picturematch log rewrite`" in caplog.text
+    before = (make.folder / LOG_FILE).stat()
+    with reading(make.folder), pytest.raises(BrokerError, match="another program reads the log"):
+        rewrite_log(make.folder)
+    rewrite_log(make.folder)
+    after = (make.folder / LOG_FILE).stat()
+    assert after.st_size < before.st_size
+    assert stat.S_IMODE(after.st_mode) == 0o600
+    assert [path.name for path in make.folder.glob(f"{LOG_FILE}*")] == [LOG_FILE]
+    async with make.open() as broker:
+        assert await read_all(broker, EVENTS) == kept
+        await write(broker, EVENTS, b"goes on")
+    assert [found for part in check_log(make.folder, beside_server=False) for found in part.findings] == []
+
+
+def test_there_is_nothing_to_rewrite_where_there_is_no_log(tmp_path: Path) -> None:
+    with pytest.raises(BrokerError, match="there is no log"):
+        rewrite_log(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_copy_of_a_rewrite_that_was_broken_off_is_deleted_by_the_next_server(make: EmbeddedMake) -> None:
+    make.folder.mkdir(mode=0o700)
+    copy = make.folder / f"{LOG_FILE}-rewritten"
+    copy.write_bytes(b"faces")
+    async with make.open():
+        assert not copy.exists()
 
 
 def test_a_file_is_written_anew_unless_it_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ def choices(name: str, option: str) -> set[str]:
 
 
 def test_every_kind_of_event_and_every_stage_can_be_chosen() -> None:
-    assert choices("events", "kinds") == {*EVENT_KINDS, ERASE_KIND, "people"}
+    assert choices("events", "kinds") == {*EVENT_KINDS, ERASE_KIND, "people", "site"}
     assert choices("dead-letters list", "stage") == set(STAGES)
 
 

@@ -163,7 +163,7 @@ def test_a_file_that_is_not_written_anew_may_contain_pieces_and_the_report_says_
     for rewritten in (True, False):
         kept = Kept(True, until_s, rewritten=rewritten)
         lines = list(report(traces, TOPICS, kept, deleted=True, replaced=[]))
-        assert ("VACUUM" in "".join(line.sentence for line in lines)) == (not rewritten)
+        assert ("picturematch log rewrite" in "".join(line.sentence for line in lines)) == (not rewritten)
         assert waits_with_faces(lines, TOPICS) == (not rewritten)
 
 

@@ -1,7 +1,7 @@
 """The list of the calls: what is derived from it, and that each call keeps to what the list says."""
 
 from contract import requests
-from contract.kinds import EVENT_KINDS, PEOPLE_KINDS, REQUEST_TYPES, STAGES
+from contract.kinds import ADMIN_KINDS, EVENT_KINDS, REQUEST_TYPES, STAGES
 from engine.calls import CALLS, KINDS, OUTCOMES, UNREADABLE, Change, Query, call_of
 from engine.calls.unreadable import UnreadableRequest
 
@@ -20,7 +20,7 @@ def test_a_request_is_administrative_where_its_call_changes_people() -> None:
 def test_kinds_are_named_once_and_stages_follow_them() -> None:
     assert sorted(EVENT_KINDS) == sorted(call.kind for call in CALLS)
     assert len(set(EVENT_KINDS)) == len(CALLS)
-    assert set(PEOPLE_KINDS) == {call.kind for call in CALLS if isinstance(call, Change)}
+    assert set(ADMIN_KINDS) == {call.kind for call in CALLS if isinstance(call, Change)}
     assert set(STAGES) == {*EVENT_KINDS, "decode", "emit"} - {UNREADABLE.kind}
     assert {"matched", "spoof", "same", "measured", "deleted", "expired", "error"} <= set(OUTCOMES)
 

@@ -1,10 +1,15 @@
-"""Wipe: everybody and every device is deleted, in decisions of bounded size."""
+"""Wipe: everybody and every device is deleted in one decision, or nobody is."""
 
+import time
+
+import numpy as np
 import pytest
 
 from contract.answers import WipedAnswer
 from contract.codec import encode
-from contract.people.keys import site_key
+from contract.errors import Code
+from contract.people.keys import face_key, person_key, site_key
+from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.people.site import DeviceRecord, GroupRecord, SettingRecord, site_key_of
 from contract.requests import WipeRequest
 from engine.calls import wipe
@@ -12,7 +17,7 @@ from engine.calls.people import NOTHING_PREPARED, PEOPLE_UNREADABLE, ChangeDecis
 from engine.calls.wipe import WipeCall
 from engine.gallery.pending import PendingPeople
 from engine.gallery.port import Scope
-from tests.support.faces import Enrolled, context
+from tests.support.faces import MODELS, Enrolled, context
 
 CALL = WipeCall()
 REQUEST = WipeRequest(request_id="r", received_time_s=1.0)
@@ -48,7 +53,7 @@ def decide(site: Enrolled) -> ChangeDecision:
 
 def test_people_and_devices_go_and_the_rest_of_the_site_stays(enrolled: Enrolled) -> None:
     decision = decide(enrolled)
-    assert decision.answer == WipedAnswer(people=3, devices=2, left=0)
+    assert decision.answer == WipedAnswer(people=3, devices=2)
     assert decision.outcome == "deleted"
     people = enrolled.people
     assert (len(people), people.faces_count, dict(people.site.devices)) == (0, 0, {})
@@ -67,35 +72,55 @@ def test_people_and_devices_go_and_the_rest_of_the_site_stays(enrolled: Enrolled
 def test_a_wipe_of_an_empty_site_changes_nothing(enrolled: Enrolled) -> None:
     decide(enrolled)
     again = decide(enrolled)
-    assert (again.answer, again.changes) == (WipedAnswer(people=0, devices=0, left=0), False)
+    assert (again.answer, again.changes) == (WipedAnswer(people=0, devices=0), False)
 
 
-def test_a_decision_stops_at_its_limit_and_the_next_one_goes_on(
+def test_a_site_with_more_people_than_one_decision_may_delete_is_refused_and_loses_nobody(
     enrolled: Enrolled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wipe, "MOST_RECORDS", 4)
-    answers = [decide(enrolled).answer for _ in range(3)]
-    assert answers == [
-        WipedAnswer(people=1, devices=0, left=4),
-        WipedAnswer(people=2, devices=0, left=2),
-        WipedAnswer(people=0, devices=2, left=0),
-    ]
+    monkeypatch.setattr(wipe, "MOST_PEOPLE", 2)
+    decision = decide(enrolled)
+    assert decision.refusal is not None
+    assert decision.refusal.code is Code.GROUP_LEN_ERROR
+    assert "at most 2 people at once, and 3 are enrolled; nobody was deleted" in decision.refusal.message
+    assert (decision.changes, decision.photos, len(enrolled.people)) == (False, (), 3)
+    monkeypatch.setattr(wipe, "MOST_PEOPLE", 3)
+    assert decide(enrolled).answer == WipedAnswer(people=3, devices=2)
 
 
-def test_requests_of_one_transaction_never_delete_anybody_twice(
-    enrolled: Enrolled, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(wipe, "MOST_RECORDS", 1)
-    pending, deleted = PendingPeople(enrolled.people), list[str]()
-    left = 5
-    while left:
+def test_two_wipes_of_one_transaction_delete_nobody_twice(enrolled: Enrolled) -> None:
+    pending = PendingPeople(enrolled.people)
+    answers = []
+    for _ in range(2):
         decision = CALL.decide(REQUEST, NOTHING_PREPARED, pending, context())
         pending.decided(decision.people, decision.site)
-        assert isinstance(decision.answer, WipedAnswer)
-        left = decision.answer.left
-        deleted += decision.people
-    assert sorted(deleted) == ["anna", "bert", "cara"]
-    assert not list(pending.everybody())
+        answers.append(decision.answer)
+    assert answers == [WipedAnswer(people=3, devices=2), WipedAnswer(people=0, devices=0)]
+    assert (pending.count, pending.members("default_group"), list(pending.everybody())) == (0, 0, [])
+
+
+def test_thousands_of_people_are_deleted_by_one_decision_in_a_short_time() -> None:
+    many, site = 5_000, Enrolled()
+    embedder, dimension = MODELS.embedder_identity, MODELS.embedder.dimension
+    vectors = np.random.default_rng(1).normal(size=(many, dimension)).astype("<f4")
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for number, vector in enumerate(vectors):
+        face = FaceRecord(
+            identity_id=f"p{number}", number=0, embedder=embedder, templates={WHOLE_FACE: vector.tobytes()}
+        )
+        person = PersonRecord(
+            identity_id=f"p{number}", group_ids=("default_group",), info={"name": "N"}, faces=(0,), next_face=1
+        )
+        site.write([(face_key(f"p{number}", 0, embedder), encode(face)), (person_key(f"p{number}"), encode(person))])
+    began = time.process_time()
+    decision = CALL.decide(REQUEST, NOTHING_PREPARED, pending := PendingPeople(site.people), context())
+    pending.decided(decision.people, decision.site)
+    took_s = time.process_time() - began
+    assert decision.answer == WipedAnswer(people=many, devices=0)
+    assert len(decision.others) == 2 * many
+    assert took_s < 1.5, "it takes 0.1 s, and everything else waits for it"
+    site.write(decision.people_records())
+    assert (len(site.people), site.people.faces_count) == (0, 0)
 
 
 def test_while_a_record_cannot_be_read_nobody_is_deleted(enrolled: Enrolled) -> None:

@@ -198,7 +198,32 @@ def test_keys_of_the_people_topic_are_not_judged_before_the_topic_is_read():
             asked(key)
         assert refused.value.code is Code.OVERLOADED
     assert asked("a key of the settings").role == "administrator"
-    assert len(gate.wrong_keys) == 1, "nobody is blamed for a key that could not be judged"
+
+
+def test_keys_of_the_settings_cannot_be_guessed_faster_while_the_topic_is_not_read():
+    wrong_keys = WrongKeys()
+
+    def asked(key: str, now_s: float, *, starting: bool) -> Actor:
+        gate = Gate(SETTINGS, None if starting else RECORDS, wrong_keys)
+        return gate.authorise(CIMultiDict({"X-API-Key": key}), MultiDict(), OUTSIDE, Route("operator"), now_s)
+
+    for number in range(STRANGER.burst):
+        with pytest.raises(Refused) as refused:
+            asked(f"guess {number}", 0.0, starting=True)
+        assert refused.value.code is Code.OVERLOADED
+    with pytest.raises(Refused) as refused:
+        asked("a key of the settings", 0.0, starting=True)
+    assert refused.value.code is Code.OVERLOADED, "nothing is compared, so the answer reveals nothing"
+    with pytest.raises(NotAuthorised) as unjudged:
+        asked(KEYS["operator"], 0.0, starting=False)
+    assert (unjudged.value.reason, unjudged.value.retry_after_s) == ("unjudged", 1 / STRANGER.per_second)
+    assert asked(KEYS["operator"], 1 / STRANGER.per_second, starting=False).role == "operator"
+
+
+def test_a_key_of_the_settings_is_let_in_while_the_topic_is_not_read():
+    gate = Gate(SETTINGS, None, WrongKeys())
+    sent = CIMultiDict({"X-API-Key": "a key of the settings"})
+    assert gate.authorise(sent, MultiDict(), OUTSIDE, Route("operator"), 0.0).role == "administrator"
 
 
 def test_a_key_whose_role_is_too_weak_is_no_guess():

@@ -39,6 +39,7 @@ class Log:
         self.written: list[RefusedKeysRecord] = []
         self.error: Exception | None = None
         self.blocks = False
+        self.lasts_s = 0.0
 
     async def append(self, records: list[NewRecord]) -> None:
         if self.blocks:
@@ -46,6 +47,7 @@ class Log:
         if self.error is not None:
             raise self.error
         self.written += [decode_audit(record.value or b"") for record in records]
+        await asyncio.sleep(self.lasts_s)
 
 
 async def test_counts_that_cannot_be_written_are_written_later_and_what_is_left_at_the_end():
@@ -73,3 +75,35 @@ async def test_counting_never_waits_for_a_log_that_hangs(monkeypatch: pytest.Mon
         await asyncio.sleep(0.03)
         refused.count("a", "wrong")
     assert log.written == []
+
+
+async def test_counts_that_are_being_written_when_the_ingress_ends_are_written_once():
+    log, now = Log(), [60.0]
+    log.lasts_s = 0.2
+    async with RefusedKeys(log, "audit", lambda: now[0], every_s=0.01) as refused:
+        refused.count("a", "wrong")
+        now[0] = 120.0
+        await asyncio.sleep(0.05)
+        assert len(log.written) == 1
+        refused.count("b", "wrong")
+    assert [(record.peer, record.counts) for record in log.written] == [("a", {"wrong": 1}), ("b", {"wrong": 1})]
+
+
+async def test_a_write_that_takes_long_is_waited_for_and_not_repeated(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ingest.refused_keys._WRITE_S", 0.02)
+    log, now = Log(), [60.0]
+    log.lasts_s = 0.2
+    async with RefusedKeys(log, "audit", lambda: now[0], every_s=0.01) as refused:
+        refused.count("a", "wrong")
+        now[0] = 120.0
+        await asyncio.sleep(0.4)
+    assert [record.counts for record in log.written] == [{"wrong": 1}]
+
+
+def test_a_key_that_is_refused_while_its_minute_is_written_stays_counted():
+    counts = RefusedKeyCounts()
+    counts.count("a", "wrong", 60)
+    written = counts.over(120)
+    counts.count("a", "wrong", 61)
+    counts.forget(written)
+    assert counts.over(120) == [RefusedKeysRecord(peer="a", time=60.0, counts={"wrong": 1})]

@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from broker.port import ERASED, NewRecord, Position, Record
+from contract.audit import Actor
 from contract.codec import encode
 from contract.dead_letters import DeadLetter, RetryMark, decode_dead_letter
 from contract.requests import Headers, MatchRequest, decode_request
@@ -84,6 +85,31 @@ def test_a_retry_of_a_retry_counts_on_and_names_the_one_before() -> None:
     second, _ = retry(at(30, letter(first.value, first.headers, attempt=2)), "third", TOPICS)
     envelope = envelope_of(written(second), TOPICS.replies)
     assert (envelope.request_id, envelope.retry_of, envelope.attempt) == ("third", "second", 3)
+
+
+def administrative(*headers: tuple[str, bytes]) -> DeadLetter:
+    return msgspec.structs.replace(letter(headers=(*HEADERS, *headers)), topic=TOPICS.admin)
+
+
+def test_an_administrative_retry_names_its_caller_and_who_sent_it_again_however_often() -> None:
+    office = Actor(name="office", role="operator", peer="10.0.0.9", key_id="k1")
+    letters = administrative((Headers.ACTOR, encode(office)))
+    for number in range(3):
+        request, _ = retry(at(17, letters), f"new{number}", TOPICS)
+        envelope = envelope_of(written(request), TOPICS.replies)
+        assert (envelope.actor, envelope.retried_by) == (office, "operator of the log")
+        assert [name for name, _ in request.headers].count(Headers.RETRIED_BY) == 1
+        letters = administrative(*request.headers)
+
+
+def test_a_retry_of_a_query_has_no_actor_whatever_its_record_claims() -> None:
+    forged = encode(Actor(name="office", role="administrator", peer="10.0.0.9"))
+    request, _ = retry(at(17, letter(headers=(*HEADERS, (Headers.ACTOR, forged)))), "new", TOPICS)
+    assert envelope_of(written(request), TOPICS.replies).actor is None
+
+
+def test_nobody_has_sent_a_first_request_again() -> None:
+    assert envelope_of(Record(TOPICS.admin, 0, 0, 0, b"k", b"", HEADERS), TOPICS.replies).retried_by is None
 
 
 def test_the_mark_names_the_letter_beside_which_it_stands() -> None:

@@ -71,7 +71,7 @@ async def test_people_that_an_earlier_owner_of_the_partition_enrolled_are_read_b
 
     emitter = Emitter(TOPICS, Contexts(context()), Ids({}, "m"), "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: done.set(), lambda _: None, lambda: None)
-    access = PeopleAccess(Log(), TOPICS.people, None, people, reached, None)  # type: ignore[arg-type]
+    access = PeopleAccess(Log(), TOPICS.people, None, people, reached)  # type: ignore[arg-type]
     commits = AdminCommits(0, member, unchanged, emitter, access)  # type: ignore[arg-type]
     lane = Lane(0, member, process, commits, hooks)  # type: ignore[arg-type]
     running = asyncio.create_task(lane.run())
@@ -101,7 +101,7 @@ async def test_a_finished_result_waits_a_moment_for_those_behind_it(wait_s: floa
 
     emitter = Emitter(TOPICS, Contexts(context()), Ids({}, "m"), "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: committed.release(), lambda _: None, lambda: None)
-    access = PeopleAccess(None, TOPICS.people, None, people, never, None)  # type: ignore[arg-type]
+    access = PeopleAccess(None, TOPICS.people, None, people, never)  # type: ignore[arg-type]
     writer = Commits(0, member, unchanged, emitter, access)  # type: ignore[arg-type]
     lane = Lane(0, member, process, writer, hooks, wait_s)  # type: ignore[arg-type]
     running = asyncio.create_task(lane.run())
@@ -149,7 +149,7 @@ class Unread:
     def __init__(self, member: Member) -> None:
         people = People(4, "model")
         emitter = Emitter(TOPICS, Contexts(context()), Ids({}, "m"), "/test", lambda: 2.0)
-        access = PeopleAccess(None, TOPICS.people, None, people, None, None)  # type: ignore[arg-type]
+        access = PeopleAccess(None, TOPICS.people, None, people, None)  # type: ignore[arg-type]
         self.commits = Commits(0, member, unchanged, emitter, access)  # type: ignore[arg-type]
 
     async def process(self, record: Record) -> Processed:

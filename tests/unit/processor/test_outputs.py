@@ -8,7 +8,7 @@ import pytest
 
 from broker.port import Record
 from contract.answers import decode_reply
-from contract.audit import MOST_OBJECTS, Actor, ChangeRecord, decode_audit, objects_of
+from contract.audit import LOG_OPERATOR, MOST_OBJECTS, Actor, ChangeRecord, decode_audit, objects_of
 from contract.errors import Code, Refusal
 from contract.events import ErrorInfo, decode_event
 from contract.evidence import decode_evidence
@@ -166,14 +166,16 @@ def test_digests_that_were_computed_in_a_matching_thread_are_not_computed_again(
     assert decode_event(emission.records[0].value or b"").request.sha256 == "ab" * 32
 
 
-def administered(actor: Actor | None, request: Any = None, **decided: Any) -> Emission:
+def administered(
+    actor: Actor | None, request: Any = None, envelope: dict[str, Any] | None = None, **decided: Any
+) -> Emission:
     """What follows from an administrative request, by default the deletion of somebody unknown."""
     request = request or DeleteRequest(request_id="r1", identity_id="p1", received_time_s=1.0)
     call = call_of(request)
     decision = ChangeDecision(**{"outcome": "refused", "refusal": Refusal(Code.ID_NOT_FOUND, "nobody"), **decided})
     record = Record(TOPICS.admin, 0, 0, 0, b"k", b"")
-    envelope = Envelope("r1", ReplyAddress(TOPICS.replies, 0, b"i"), None, 0, actor=actor)
-    return emitter_of().of(Processed(record, envelope, call, request, context(), decision), decision, 5)
+    sent = Envelope("r1", ReplyAddress(TOPICS.replies, 0, b"i"), None, 0, actor=actor, **(envelope or {}))
+    return emitter_of().of(Processed(record, sent, call, request, context(), decision), decision, 5)
 
 
 def test_an_administrative_request_leaves_an_audit_record_beside_its_event() -> None:
@@ -200,6 +202,14 @@ def test_an_administrative_request_leaves_an_audit_record_beside_its_event() -> 
     )
 
 
+def test_the_audit_record_of_a_dead_letter_that_was_sent_again_names_both_people() -> None:
+    office = Actor(name="office", role="operator", peer="10.0.0.9")
+    emission = administered(office, envelope={"retry_of": "r0", "retried_by": LOG_OPERATOR})
+    audit = decode_audit(emission.records[-1].value or b"")
+    assert isinstance(audit, ChangeRecord)
+    assert (audit.actor, audit.retry_of, audit.retried_by) == ("office", "r0", "operator of the log")
+
+
 def test_a_request_whose_caller_nobody_wrote_down_has_an_unknown_actor_and_a_query_leaves_no_audit_record() -> None:
     audit = decode_audit(administered(None).records[-1].value or b"")
     assert isinstance(audit, ChangeRecord)
@@ -218,3 +228,4 @@ def test_an_audit_record_names_some_objects_and_counts_all_and_contains_no_pictu
     assert b"JPEGDATA" not in audit
     assert b"0.123456" not in audit
     assert b'"objects":["p1"]' in audit
+    assert b'"details":{"fields":["photo","feature","info.a"]}' in audit

@@ -1,0 +1,101 @@
+"""The details of audit records: plain values that say what a request asked for and what came of it, in bounded size.
+
+Details contain names of fields and settings, flags, roles and counts. They contain no value of an info, a setting or a
+picture, so that nothing biometric and nothing secret can get into the audit topic.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+from msgspec import structs
+
+from contract.answers import (
+    Answer,
+    DevicesAnswer,
+    GroupAnswer,
+    KeyAnswer,
+    MembersAnswer,
+    PermissionAnswer,
+    SettingsAnswer,
+    WipedAnswer,
+)
+from contract.requests import DevicesRequest, KeyRequest, WipeRequest
+
+Detail = bool | int | str | tuple[str, ...]
+
+MOST_NAMES = 50
+"""The most names in one detail; where there are more, the detail ends with `MORE`."""
+LONGEST_NAME = 64
+"""The most characters of a name; a longer one is cut off."""
+MORE = "…"
+
+_NAMED_ELSEWHERE = frozenset(
+    {"request_id", "received_time_s", "identity_id", "identity_ids", "update", "action", "name", "group_name"}
+    | {"permission_id", "devices", "values", "role", "sha256"}
+)
+"""The fields of requests that are other members of the audit record, or whose detail is made below."""
+
+
+def details_of(request: object, answer: Answer | None) -> dict[str, Detail]:
+    """Return the details of an administrative request and of its answer (None, or any other answer: it was refused).
+
+    `fields` are the names of the fields that the request contains, of an info `info.NAME`; a flag that is not at its
+    default value is a detail of its own.
+    """
+    details: dict[str, Detail] = {"fields": _bounded(tuple(dict.fromkeys(_fields(request)))), **_flags(request)}
+    match request:
+        case WipeRequest():
+            details["users"] = True
+        case KeyRequest(action="create"):
+            details["role"] = request.role
+    return {name: value for name, value in (details | _outcome(answer)).items() if value != ()}
+
+
+def _fields(request: object) -> Iterator[str]:
+    parts = (request, *request.devices) if isinstance(request, DevicesRequest) else (request,)
+    for part in parts:
+        inner = part is not request
+        for name, value, default in _members(part):
+            if isinstance(value, bool) or value == default:
+                continue
+            if name == "info" and isinstance(value, Mapping):
+                yield from (f"info.{member}" for member in value)
+            elif inner or name not in _NAMED_ELSEWHERE:
+                yield name
+
+
+def _flags(request: object) -> dict[str, Detail]:
+    return {
+        name: value
+        for name, value, default in _members(request)
+        if isinstance(value, bool) and value is not default and name not in _NAMED_ELSEWHERE
+    }
+
+
+def _members(part: object) -> Iterator[tuple[str, object, object]]:
+    """Yield name, value and default value of each field of a message."""
+    if isinstance(part, msgspec.Struct):
+        for field in structs.fields(part):
+            yield field.name, getattr(part, field.name), field.default
+
+
+def _outcome(answer: Answer | None) -> dict[str, Detail]:
+    match answer:
+        case GroupAnswer() | PermissionAnswer():
+            return {"people_deleted": answer.people_deleted} if answer.people_deleted else {}
+        case MembersAnswer():
+            return {"unknown": _bounded(answer.failed)}
+        case DevicesAnswer():
+            return {"failed": len(answer.failed)} if answer.failed else {}
+        case SettingsAnswer():
+            return {"set": _bounded(tuple(answer.values)), "not_set": _bounded(tuple(answer.failed))}
+        case WipedAnswer():
+            return {"people_deleted": answer.people, "devices_deleted": answer.devices}
+        case KeyAnswer():
+            return {"role": answer.role, "key_id": answer.key_id}
+    return {}
+
+
+def _bounded(names: tuple[str, ...]) -> tuple[str, ...]:
+    shown = tuple(name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + MORE for name in names[:MOST_NAMES])
+    return shown if len(names) <= MOST_NAMES else (*shown, MORE)

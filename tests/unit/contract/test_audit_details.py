@@ -1,0 +1,124 @@
+"""What the details of an audit record contain of each request and its answer, and what they never contain."""
+
+from typing import Any
+
+import pytest
+
+from contract.answers import (
+    Answer,
+    DevicesAnswer,
+    FailedDevice,
+    GroupAnswer,
+    KeyAnswer,
+    MembersAnswer,
+    RefusedAnswer,
+    SettingsAnswer,
+    WipedAnswer,
+)
+from contract.audit_details import LONGEST_NAME, MORE, MOST_NAMES, details_of
+from contract.requests import (
+    DeleteRequest,
+    DeviceChange,
+    DevicesRequest,
+    EnrolRequest,
+    GroupRequest,
+    KeyRequest,
+    MembersRequest,
+    PermissionRequest,
+    SettingsRequest,
+    WipeRequest,
+)
+
+SENT = {"request_id": "r", "received_time_s": 1.0}
+REFUSED = RefusedAnswer(code=40401, message="nobody")
+
+
+def enrolment(**fields: Any) -> EnrolRequest:
+    return EnrolRequest(**SENT, identity_id="p", **fields)
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer", "details"),
+    [
+        (
+            enrolment(
+                photo=b"JPEG", info={"room": "SECRET", "name": "Anna"}, group_names=("staff",), ignore_exist=True
+            ),
+            None,
+            {"fields": ("group_names", "photo", "info.room", "info.name"), "ignore_exist": True},
+        ),
+        (enrolment(update=True, support_single_face=True, need_bring_pic=False), None, None),
+        (DeleteRequest(**SENT, identity_id="p"), REFUSED, {}),
+        (
+            GroupRequest(**SENT, action="delete", name="staff", recursive=True),
+            GroupAnswer(group_id="1", name="staff", people_deleted=3),
+            {"recursive": True, "people_deleted": 3},
+        ),
+        (GroupRequest(**SENT, action="delete", name="staff"), GroupAnswer(group_id="1", name="staff"), {}),
+        (
+            PermissionRequest(**SENT, action="change", permission_id="7", new_name="day", info={"pass_times": []}),
+            REFUSED,
+            {"fields": ("new_name", "info.pass_times")},
+        ),
+        (
+            MembersRequest(**SENT, action="add", group_name="staff", identity_ids=("a", "b")),
+            MembersAnswer(group_id="1", group_name="staff", failed=("b",)),
+            {"unknown": ("b",)},
+        ),
+        (DevicesRequest(**SENT, action="delete", clear_all=True), None, {"clear_all": True}),
+        (
+            DevicesRequest(
+                **SENT,
+                action="change",
+                devices=(
+                    DeviceChange(device_id="d", min_face_size=80),
+                    DeviceChange(device_id="e", address="10.0.0.1", details={"password": "SECRET"}),
+                ),
+            ),
+            DevicesAnswer(succeeded=(), failed=(FailedDevice(reason="unknown", code=40480, device_id="e"),)),
+            {"fields": ("device_id", "min_face_size", "address", "details"), "failed": 1},
+        ),
+        (
+            SettingsRequest(**SENT, values={"ServerToken": "SECRET", "THRESHOLD": 300}),
+            SettingsAnswer(values={"ServerToken": "SECRET"}, failed={"THRESHOLD": "out of range"}),
+            {"set": ("ServerToken",), "not_set": ("THRESHOLD",)},
+        ),
+        (
+            WipeRequest(**SENT),
+            WipedAnswer(people=5, devices=2),
+            {"users": True, "people_deleted": 5, "devices_deleted": 2},
+        ),
+        (
+            KeyRequest(**SENT, action="create", name="gate", role="operator", sha256=b"SECRET"),
+            None,
+            {"role": "operator"},
+        ),
+        (
+            KeyRequest(**SENT, action="delete", name="gate"),
+            KeyAnswer(key_id="k1", name="gate", role="administrator", created_s=1.0),
+            {"role": "administrator", "key_id": "k1"},
+        ),
+        (KeyRequest(**SENT, action="delete", name="gate"), REFUSED, {}),
+        (object(), None, {}),
+    ],
+    ids=range(15),
+)
+def test_details_are_names_flags_and_counts(
+    request_: object, answer: Answer | None, details: dict[str, Any] | None
+) -> None:
+    found = details_of(request_, answer)
+    assert found == ({"support_single_face": True, "need_bring_pic": False} if details is None else details)
+    assert "SECRET" not in str(found)
+    assert "JPEG" not in str(found)
+
+
+def test_an_info_with_many_and_long_names_leaves_bounded_details() -> None:
+    names = details_of(enrolment(info={f"{number}{'x' * 4000}": 1 for number in range(2000)}), None)["fields"]
+    assert isinstance(names, tuple)
+    assert (len(names), names[-1]) == (MOST_NAMES + 1, MORE)
+    assert max(map(len, names)) == LONGEST_NAME + len(MORE)
+
+
+def test_as_many_names_as_fit_are_all_named() -> None:
+    names = details_of(enrolment(info={f"{number}": 1 for number in range(MOST_NAMES)}), None)["fields"]
+    assert names == tuple(f"info.{number}" for number in range(MOST_NAMES))
