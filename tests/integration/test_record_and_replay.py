@@ -12,7 +12,7 @@ import pytest
 
 from capture.reader import CaptureReader
 from engine.calls.match import MatchCall
-from tests.support.commands import Finished
+from tests.support.commands import Finished, run
 from tests.support.passages import Passages
 from tests.support.sites import Site, at, embedded_site, kafka_site, timed_site
 
@@ -61,6 +61,33 @@ async def test_what_happened_on_the_embedded_log_is_decided_again_without_any_di
         capture = await recorded(site, tmp_path / "capture")
         assert set(MatchCall.outcomes) <= set(outcomes_of(capture))
         await nothing_differs(site, capture)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"SCORE_SCALE": "percent", "ALLOW_KEEP_INFO": "true", "LIVENESS_FLOOR": "liveness_rgb"},
+        {"DEVICE_NAMES_SCOPE": "false", "MATCH_QUALITY": "low", "BLACKLIST_OPENS": "true", "THRESHOLD": "0.55"},
+    ],
+    ids=["percent", "strict"],
+)
+async def test_nothing_differs_under_other_settings_of_the_operator(tmp_path, settings):
+    """The capture has the policy of each decision, whatever the settings of the replay are."""
+    named = {f"PICTUREMATCH_MATCHING__{name}": value for name, value in settings.items()}
+    async with timed_site(tmp_path / "data", time.time() - 3600, **named) as site:
+        passages = Passages(site, seed=7)
+        await passages.set_up()
+        for number in range(2):
+            await passages.round(number)
+            if "THRESHOLD" not in settings:
+                await passages.change_scores()
+                await passages.change_threshold()
+            await passages.break_off()
+        capture = await recorded(site, tmp_path / "capture")
+    await nothing_differs(site, capture)
+    for options in ((), ("--look",)):
+        elsewhere = await run("replay", capture, "--json", *options, PICTUREMATCH_MODELS__KIND="stand-in")
+        assert (elsewhere.status, summary_of(elsewhere)["different"]) == (0, 0)
 
 
 async def test_a_threshold_that_is_a_hundredth_higher_gives_differences_and_only_at_that_hundredth(tmp_path):
