@@ -140,6 +140,7 @@ class Decider:
             line_of(request, NOWHERE, then),
             then,
             request,
+            then.embedding,
             self.inputs.snapshot,
             inputs.snapshot,
             PolicyPair(self.inputs.policy, inputs.policy, name, True),
