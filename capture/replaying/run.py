@@ -71,6 +71,8 @@ class Replay:
                 "the capture has format version 1, without people and embeddings; its requests can only be posted to a "
                 "server: use --url"
             )
+        if what_if.looks_always and not capture.manifest.pictures:
+            raise CaptureError("the capture was recorded without pictures, so that it cannot be looked at again")
         self.notes: list[str] = []
         self._capture, self._what_if, self._means, self._source = capture, what_if, means, other or capture
         self._networks: Networks | None = None
@@ -106,6 +108,9 @@ class Replay:
                 yield result
                 continue
             rest = chain([result], results)
+            if not self._capture.manifest.pictures:
+                yield from without_networks(rest, "the capture was recorded without pictures")
+                return
             try:
                 networks = self._opened()
             except ModelError as error:

@@ -37,8 +37,8 @@ the blocks with the highest maxima."""
 _EXACT_AT_ONCE = 96
 """The number of cosines in double precision that are computed at once: their vectors stay in the processor's cache."""
 
-_COSINES_AT_ONCE = 1 << 22
-"""The most cosines of several probes that are in memory at once: 16 MB."""
+_COSINES_AT_ONCE = 1 << 18
+"""The most cosines of several probes that are in memory at once: 1 MB, which stays in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -156,3 +156,15 @@ def test_a_hand_made_capture_is_compared_with_what_it_expects(tmp_path: Path) ->
     assert differing(rows) == {4: [("identity_id", "b", "a")], 5: [("identity_id", "a", "")]}
     assert rows[5].differences is None
     assert {row.tier for row in rows} == {"look"}
+
+
+def test_a_capture_without_pictures_can_only_be_decided(site: RecordedSite, tmp_path: Path) -> None:
+    site.change_last(embedding=None, candidates=())
+    folder = site.capture(tmp_path / "c")
+    with CaptureFolder(folder) as out:
+        out.describe(pictures=False)
+    *rows, last = replayed(folder)
+    assert differing(rows) == {}
+    assert "the capture was recorded without pictures" in (last.trouble or "")
+    with pytest.raises(CaptureError, match="cannot be looked at again"):
+        replayed(folder, LOOK)
