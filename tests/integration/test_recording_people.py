@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from broker.embedded import EmbeddedBroker, open_embedded
-from broker.embedded.erasures import Erasure
+from broker.embedded import EmbeddedBroker, Erasure, file_erasure, open_embedded
 from broker.port import NewRecord, Position
 from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
@@ -18,6 +17,7 @@ from contract.captures.values import CaptureError
 from picturematch.settings import LogSettings
 from tests.support.recorded import DAY_MS, recorded_at
 from tests.support.records import RECEIVED_S, TOPICS, append_event, append_request, event_of, match_request
+from tests.support.waiting import until
 
 HISTORY_MS = 7 * DAY_MS
 DAY_S = DAY_MS / 1000
@@ -130,7 +130,9 @@ async def test_an_erased_person_makes_the_decisions_about_the_person_too_old(log
     await log.match(ben)
     await log.match(await log.person("carla"))
     deleted = await log.person("ben", None)
-    await log.broker.erase(Erasure((Position(TOPICS.people, 0, ben - 1),), NewRecord(TOPICS.events, b"k", b"{}")))
+    erasure = Erasure((Position(TOPICS.people, 0, ben - 1),), NewRecord(TOPICS.events, b"k", b"{}"))
+    filed = file_erasure(tmp_path / "data", erasure, "ben")
+    await until(lambda: not filed.exists(), 20)
     tally = await log.record(tmp_path / "out")
     assert (tally.people_from, tally.too_old) == (deleted, 2)
     await log.match(deleted)
