@@ -20,7 +20,8 @@ from contract.captures.convert import decision_of
 from contract.events import Event
 from contract.evidence import Evidence
 from contract.pictures.digest import picture_digest
-from engine.calls.match import MatchCall, MatchDecision, scope_of_refusal, shown_in
+from contract.terms import STRANGER
+from engine.calls.match import MatchCall, MatchDecision, scope_of_refusal, verdict_of
 from engine.calls.reporting import Circumstances, error_info, wire_threshold
 from engine.context import Context
 from engine.threshold import search_threshold
@@ -142,11 +143,11 @@ def _decided(decider: Decider) -> Compared:
 def _shown(decider: Decider, event: Event, decision: MatchDecision) -> Compared:
     """Compare what only the event contains of a search."""
     policy = decider.inputs.policy
-    shown = None if decision.refusal is not None else shown_in(decider.inputs.request, decision, policy)
-    identity_id = shown.identity_id if shown else ""
+    verdict = None if decision.refusal is not None else verdict_of(decider.inputs.request, decision, policy)
+    identity_id = verdict.identity_id if verdict else ""
     person = next((c.person for c in decision.candidates if c.person.identity_id == identity_id), None)
     now = {
-        "name": shown.name if shown else "",
+        "name": (person.name if person else STRANGER) if verdict else "",
         "person_type": person.person_type if person else None,
         "error": error_info(decision.refusal) if decision.refusal else None,
         "threshold": wire_threshold(decision.threshold, policy),

@@ -92,12 +92,11 @@ def _ranked(candidate: Candidate, agreed: _Agreed, same_people: bool) -> tuple[_
     if identity_id in agreed:
         place, as_recorded, _ = agreed[identity_id]
         return (-as_recorded.cosine, 0, place if same_people else 0, identity_id), as_recorded
-    cosine, is_equal = candidate.cosine, False
+    cosine, rank = candidate.cosine, 1
     for _, as_recorded, computed in agreed.values():
-        if candidate.cosine == computed:  # the same face as the recorded one
-            cosine, is_equal = as_recorded.cosine, True
+        if candidate.cosine == computed and not same_people:  # the same face as the recorded one
+            cosine, rank = as_recorded.cosine, 0
             break
         if as_recorded.cosine < candidate.cosine <= as_recorded.cosine + HALF_PRECISION:
             cosine = min(cosine, as_recorded.cosine)
-    rank = 0 if is_equal and not same_people else 1
     return (-cosine, rank, 0, identity_id), Candidate(candidate.person, candidate.number, cosine)

@@ -1,6 +1,7 @@
 """Decides for each line in which way it is decided again: from what was recorded, or by a look at the picture. Pure."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from capture.replaying.policies import PolicyPair
 from contract.captures.values import CapturedDecision, CaptureLine
@@ -17,9 +18,8 @@ _REFUSED_THERE_OR_LATER = frozenset({Code.EMPTY_GROUP_ERROR, Code.PARAM_ERROR})
 """Errors that end a request before or after its picture is looked at."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Case:
-    """A line to be decided again.
+class Case(NamedTuple):
+    """A line to be decided again; a tuple, because a replay makes one for every line.
 
     `request`: without the bytes of the pictures. `embedding`: the recorded one, or one that was computed since (half
     precision); None where there is none. `before`: the people of then, None where they are not known. `now`:

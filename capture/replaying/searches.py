@@ -1,7 +1,7 @@
 """Searches with many recorded embeddings at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ _FEW = 16
 """For fewer searches in one gallery, confirming costs more than ranking everybody."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The nearest people of a scope, the nearest first; where they are `confirmed`, the first one only, and all are the
     recorded ones."""
 

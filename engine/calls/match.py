@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from msgspec import structs
@@ -74,8 +74,7 @@ class MatchDecision:
         return self.candidates[0] if self.candidates else None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a decision that is no refusal comes to: the retcode, the identity that it names ("": none), the score."""
 
     retcode: Literal["0", "1"]

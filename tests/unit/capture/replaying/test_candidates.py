@@ -1,7 +1,7 @@
 """Recorded candidates and those of a half-precision embedding give the recorded decision, however near they are."""
 
 import numpy as np
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from capture.replaying.candidates import HALF_PRECISION, contradiction, join_candidates
@@ -60,6 +60,7 @@ def again(gallery: Gallery, probe: Vector, then: tuple[EvidenceCandidate, ...]) 
 
 
 @given(FACES, st.integers(0, 3), st.floats(0, 2e-3))
+@settings(max_examples=400)
 @example([("a", 0, 0.0)] * 3 + [(who, 0, 0.0) for who in "bcdefgh"], 0, 0.0)
 def test_nothing_changes_when_nothing_has_changed(faces: list[tuple[str, int, float]], seed: int, away: float) -> None:
     gallery, probe = gallery_of(faces), near(seed, away)
@@ -173,3 +174,9 @@ def test_what_the_people_of_then_cannot_have_given_is_named() -> None:
         ([candidate("a", 0.5), candidate("b", 0.4), candidate("c", 0.3)], "c was no candidate"),
     ):
         assert words in (contradiction(then, joined) or "")
+
+
+def test_two_cosines_that_are_both_cut_at_1_are_no_proof_of_the_same_face() -> None:
+    then = recorded([*(candidate(who, 1.0) for who in "bcef"), candidate("a", 0.99999996)])
+    found = [*(candidate(who, 1.0) for who in "bcdef"), candidate("a", 0.9999999)]
+    assert names(list(join_candidates(then, found, same_people=True))) == ["b", "c", "e", "f", "a"]
