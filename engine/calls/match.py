@@ -157,7 +157,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         self, request: MatchRequest, decision: MatchDecision, context: Context, photo: bytes | None
     ) -> MatchAnswer:
         """Return the answer to a request that succeeded."""
-        shown = shown_in(request, decision, context.policy)
+        shown = _shown(request, decision, context.policy)
         return MatchAnswer(
             retcode=shown.retcode,
             identity_id=shown.identity_id,
@@ -174,7 +174,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
     def event(self, request: MatchRequest, decision: MatchDecision, context: Context, at: Circumstances) -> Event:
         """Return the event that records the decision."""
         policy, found = context.policy, decision.findings
-        shown = None if decision.refusal is not None else shown_in(request, decision, policy)
+        shown = None if decision.refusal is not None else _shown(request, decision, policy)
         candidate = _shown_candidate(request, decision, policy)
         return structs.replace(
             at.event(self.kind, request, decision.outcome, decision.refusal),
@@ -300,7 +300,7 @@ def verdict_of(request: MatchRequest, decision: MatchDecision, policy: Policy) -
     )
 
 
-def shown_in(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _Shown:
+def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _Shown:
     """Return what the answer and the event show of a decision that is no refusal."""
     shown, verdict = _shown_candidate(request, decision, policy), verdict_of(request, decision, policy)
     cosine = decision.candidate.cosine if decision.candidate else 0.0
