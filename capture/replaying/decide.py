@@ -142,7 +142,10 @@ class _Chunk:
                 yield from (_trouble(case.number, case.line, reason) for case, _ in group)
                 continue
             for (case, resolved_), each in zip(group, found, strict=True):
-                yield self._concluded(case, resolved_, each)
+                if each is None:
+                    yield _trouble(case.number, case.line, "its recorded embedding has numbers that are not finite")
+                else:
+                    yield self._concluded(case, resolved_, each)
 
     def _group(self, case: Case, planned: Search) -> list[tuple[Case, ResolvedScope]]:
         """Return the group of a search: all with the same people and scope, and with embeddings of the same length."""

@@ -24,15 +24,21 @@ class Found(NamedTuple):
     confirmed: bool = False
 
 
-def find_all(cases: Sequence[Case], gallery: Gallery, scope: Scope) -> Sequence[Found]:
-    """Return the nearest people of a scope for each case, at most `CANDIDATES`.
+def find_all(cases: Sequence[Case], gallery: Gallery, scope: Scope) -> Sequence[Found | None]:
+    """Return the nearest people of a scope for each case, at most `CANDIDATES`; None: its embedding is not finite.
 
     Every case has an embedding, and all have the same length.
 
     Raises:
         ValueError: the embeddings have not the length of the gallery's vectors.
     """
+    if not cases:
+        return ()
     probes = _probes(cases)
+    finite = np.isfinite(probes).all(axis=1)
+    if not finite.all():
+        found = iter(find_all([case for case, good in zip(cases, finite, strict=True) if good], gallery, scope))
+        return [next(found) if good else None for good in finite]
     confirmed: Sequence[Candidate | None] = [None] * len(cases)
     if len(cases) >= _FEW and cases[0].same_people and all(case.then.candidates for case in cases):
         rankings = [case.then.candidates for case in cases]

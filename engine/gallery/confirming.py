@@ -119,8 +119,9 @@ def confirm(
     holds, whose, rows, low = claims.holds, claims.whose, claims.rows, claims.low
     cosines = probes @ vectors.T
     claimed = cosines[whose, rows]
-    wrong = (claimed < low - within) | (claimed > claims.high + within) | ((low > _NOWHERE) & ~mask[rows])
-    holds[whose[wrong]] = False
+    # A probe that is not finite is in no range.
+    right = (claimed >= low - within) & (claimed <= claims.high + within) & ((low <= _NOWHERE) | mask[rows])
+    holds[whose[~right]] = False
     cosines[whose, rows] = _NOWHERE
     others = (cosines if mask.all() else np.where(mask, cosines, np.float32(_NOWHERE))).max(axis=1)
     holds &= np.where(claims.last > _NOWHERE, others <= claims.last + within, others <= _NOWHERE)

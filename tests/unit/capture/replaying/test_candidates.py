@@ -180,3 +180,11 @@ def test_two_cosines_that_are_both_cut_at_1_are_no_proof_of_the_same_face() -> N
     then = recorded([*(candidate(who, 1.0) for who in "bcef"), candidate("a", 0.99999996)])
     found = [*(candidate(who, 1.0) for who in "bcdef"), candidate("a", 0.9999999)]
     assert names(list(join_candidates(then, found, same_people=True))) == ["b", "c", "e", "f", "a"]
+
+
+def test_a_probe_that_is_not_finite_confirms_no_ranking() -> None:
+    gallery, probe = gallery_of([("a", 0, 0.0)]), near(0, 0.0)
+    then = recorded(list(gallery.best(probe, Scope(), CANDIDATES)))
+    probes = np.array([probe, np.full(DIMENSION, np.nan, np.float32)])
+    first, second = gallery.confirm_each(probes, Scope(), [then, then], CANDIDATES, HALF_PRECISION)
+    assert (first is not None, second) == (True, None)

@@ -335,3 +335,23 @@ def test_a_line_without_a_decision_is_decided_among_the_people_of_its_time(site:
         site.lines[-1] = structs.replace(site.lines[-1], decision=None, expected_identity_id="b")
     rows = replayed(site.capture(tmp_path / "c"))
     assert differing(rows) == {1: [("identity_id", "b", "")]}
+
+
+@pytest.mark.parametrize("lines", [5, 20])
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_an_embedding_that_is_not_finite_is_refused(
+    site: RecordedSite, tmp_path: Path, lines: int, number: float
+) -> None:
+    site.enrol("a", 1)
+    for _ in range(lines):
+        site.match(photo(1, size=91))
+    half = np.frombuffer(site.lines[-1].decision.embedding, "<f2").copy()
+    half[3] = number
+    for place in (1, 3):
+        line = site.lines[place]
+        decision = structs.replace(line.decision, embedding=half.tobytes())
+        site.lines[place] = structs.replace(line, decision=decision)
+    rows = replayed(site.capture(tmp_path / "c"), given=means(None))
+    refused = [row.number for row in rows if row.trouble == "its recorded embedding has numbers that are not finite"]
+    assert refused == [2, 4]
+    assert all(row.differences == () for row in rows if row.number not in refused)
