@@ -28,6 +28,8 @@ from engine.vision.ports import ModelSet
 
 _AHEAD = 4
 """The number of lines for each thread whose pictures may be in memory at once."""
+MOST_WAITING = 1024
+"""The most rows that wait for the look at an earlier line."""
 
 _NOWHERE = RequestPlace(topic="", partition=0, offset=0)
 """The place of a request that no log contains."""
@@ -91,7 +93,9 @@ class Looker:
                     row = self._begin(result, pool)
                     waiting.append((row, isinstance(result, LookNeeded) and result.keeps))
                     looking += isinstance(row, Future)
-                    while waiting and (looking > threads * _AHEAD or isinstance(waiting[0][0], Row)):
+                    while waiting and (
+                        looking > threads * _AHEAD or len(waiting) >= MOST_WAITING or _is_done(waiting[0][0])
+                    ):
                         first, keeps = waiting.popleft()
                         looking -= isinstance(first, Future)
                         yield self._finished(first, keeps)
@@ -198,6 +202,10 @@ class Looker:
         if line.expected_identity_id is not None:
             return expectation_differences(line.expected_identity_id, now)
         return None
+
+
+def _is_done(row: Row | Future[Row]) -> bool:
+    return not isinstance(row, Future) or row.done()
 
 
 def without_networks(results: Iterable[Result], reason: str) -> Iterator[Row]:

@@ -1,6 +1,8 @@
 """Pictures that are looked at again: with the same networks nothing differs; with others people are embedded anew."""
 
 import threading
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +11,10 @@ import pytest
 from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
 from capture.replaying import look
+from capture.replaying.decide import LookNeeded, Result
 from capture.replaying.run import Replay
 from capture.replaying.whatif import WhatIf
+from capture.rows import Row
 from contract.captures.values import CapturedRequest, CaptureError, CaptureLine
 from engine.policy import Policy
 from engine.vision.networks.standin import StandInEmbedder
@@ -168,3 +172,48 @@ def test_a_capture_without_pictures_can_only_be_decided(site: RecordedSite, tmp_
     assert "the capture was recorded without pictures" in (last.trouble or "")
     with pytest.raises(CaptureError, match="cannot be looked at again"):
         replayed(folder, LOOK)
+
+
+def test_few_rows_wait_for_an_earlier_look(site: RecordedSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = CaptureReader(site.capture(tmp_path / "c"))
+    replay = Replay(reader, LOOK, means())
+    (_, line), read, may_end = next(iter(reader.lines())), 0, threading.Event()
+
+    def results() -> Iterator[Result]:
+        nonlocal read
+        yield LookNeeded(1, line, "it is slow")
+        for number in range(2, 100_002):
+            read += 1
+            yield Row(number, line)
+
+    def slow(sha256: str) -> bytes:
+        may_end.wait(20)
+        return reader.picture(sha256)
+
+    threading.Timer(0.3, may_end.set).start()
+    rows = look.Looker(replay._given, means().open_networks(), slow).rows(results(), 2)
+    assert next(rows).number == 1
+    assert read <= look.MOST_WAITING
+    assert sum(1 for _ in rows) == 100_000
+
+
+def test_a_look_that_is_done_does_not_wait_for_further_looks(site: RecordedSite, tmp_path: Path) -> None:
+    reader = CaptureReader(site.capture(tmp_path / "c"))
+    replay = Replay(reader, LOOK, means())
+    (_, line), read, done = next(iter(reader.lines())), 0, threading.Event()
+
+    def results() -> Iterator[Result]:
+        nonlocal read
+        yield LookNeeded(1, line, "it is quick")
+        done.wait(20)
+        time.sleep(0.2)
+        for number in range(2, 1000):
+            read += 1
+            yield Row(number, line)
+
+    def picture(sha256: str) -> bytes:
+        done.set()
+        return reader.picture(sha256)
+
+    assert next(look.Looker(replay._given, means().open_networks(), picture).rows(results(), 8)).number == 1
+    assert read <= 1
