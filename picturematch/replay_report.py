@@ -13,7 +13,7 @@ import msgspec
 
 from capture.reader import CaptureReader
 from capture.reporting.junit import JunitFile
-from capture.reporting.kinds import KINDS, Kind
+from capture.reporting.kinds import KINDS, FailOn
 from capture.reporting.lines import row_line
 from capture.reporting.page import MOST_PICTURE_BYTES, html_page
 from capture.reporting.people import enrolled_among, photos_of
@@ -34,30 +34,33 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """The options of a report. `fail_on`: the kinds of differences that give exit status 1; None: all kinds."""
+    """The options of a report. `fail_on`: the differences that give exit status 1; None: all kinds."""
 
     as_json: bool = False
     html: Path | None = None
     junit: Path | None = None
     truth: Path | None = None
     truth_window_s: float = 10.0
-    fail_on: frozenset[Kind] | None = None
+    fail_on: frozenset[FailOn] | None = None
 
 
-class _Kinds(click.ParamType[frozenset[Kind]]):
-    """An option's kinds of differences, separated by commas."""
+_FAIL_ON: tuple[FailOn, ...] = ("opens", *KINDS)
+
+
+class _Kinds(click.ParamType[frozenset[FailOn]]):
+    """An option's kinds of differences, or `opens`, separated by commas."""
 
     name = "kinds"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[Kind]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[FailOn]:
         """Return the kinds that the text of an option names."""
         if isinstance(value, frozenset):
             return value
         named = {name.strip() for name in value.split(",")}
-        unknown = sorted(named.difference(KINDS))
+        unknown = sorted(named.difference(_FAIL_ON))
         if unknown:
-            self.fail(f"{', '.join(unknown)}: no such kind of difference; there are {', '.join(KINDS)}", param, ctx)
-        return frozenset(kind for kind in KINDS if kind in named)
+            self.fail(f"{', '.join(unknown)}: no such kind of difference; there are {', '.join(_FAIL_ON)}", param, ctx)
+        return frozenset(kind for kind in _FAIL_ON if kind in named)
 
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -89,7 +92,8 @@ def report_options(function: F) -> F:
         type=_Kinds(),
         metavar="KIND,...",
         show_default="all kinds",
-        help="The kinds of differences that give exit status 1, such as another_person,stranger_to_matched.",
+        help="The differences that give exit status 1: kinds such as another_person, or opens: every door that "
+        "would have opened.",
     )
     @wraps(function)
     def with_report(*arguments: Any, **options: Any) -> Any:

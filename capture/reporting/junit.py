@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 from xml.sax.saxutils import escape, quoteattr
 
-from capture.reporting.kinds import KIND_WORDS, Kind
+from capture.reporting.kinds import KIND_WORDS, FailOn
 from capture.reporting.lines import row_line
 from capture.reporting.values import Findings, ReportedRow
 from capture.rows import Row
@@ -21,9 +21,9 @@ _CHUNK = 1 << 20
 
 
 class JunitFile:
-    """The test cases of one report; it must be entered. `fail_on`: the kinds that fail, None for all kinds."""
+    """The test cases of one report; it must be entered. `fail_on`: what fails, None for all kinds."""
 
-    def __init__(self, fail_on: frozenset[Kind] | None) -> None:
+    def __init__(self, fail_on: frozenset[FailOn] | None) -> None:
         self._fail_on = fail_on
         self._cases = tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8")  # noqa: SIM115 - see __exit__
         self._failures = 0
@@ -68,7 +68,7 @@ class JunitFile:
         if row.kind is None:
             element, kind = ("error", "could_not_run") if row.status == "could_not_run" else ("skipped", row.status)
             return f"<{element} type={_attribute(kind)} message={_attribute(line)}/>"
-        if self._fail_on is not None and row.kind not in self._fail_on:
+        if not (self._fail_on is None or row.kind in self._fail_on or (row.opens and "opens" in self._fail_on)):
             return f"<system-out>{escape(printable(line))}</system-out>"
         self._failures += 1
         message = _attribute(f"{row.kind}: {KIND_WORDS[row.kind]}")

@@ -15,6 +15,7 @@ Kind = Literal[
     "matched_to_stranger",
     "matched_to_barred",
     "other_barrier",
+    "stranger_to_barred",
     "to_spoof",
     "from_low_quality",
     "to_low_quality",
@@ -31,17 +32,21 @@ Kind = Literal[
     "other_value",
     "score_only",
 ]
+FailOn = Kind | Literal["opens"]
+"""What gives exit status 1: a kind of differences, or any difference that would have opened a door (`opens`)."""
+
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """All kinds, the gravest first: a wrong person who may pass, then people who may not pass any more, then the rest."""
 
 KIND_WORDS: Mapping[Kind, str] = {
     "another_person": "one person was recognised, and now another one is",
-    "stranger_to_matched": "a stranger, or a person who was not recognised, is recognised now",
+    "stranger_to_matched": "a stranger, or a person who was not recognised, is recognised and may pass now",
     "from_spoof": "the liveness check refused the face, and does not refuse it any more",
     "barred_to_matched": "the person was recognised and barred, and may pass now",
     "matched_to_stranger": "a person was recognised, and is a stranger now",
     "matched_to_barred": "the person might pass, and is recognised and barred now",
     "other_barrier": "the person is barred for another reason",
+    "stranger_to_barred": "a stranger, or a person who was not recognised, is recognised and barred now",
     "to_spoof": "the liveness check refuses the face now",
     "from_low_quality": "the quality was too low, and suffices now",
     "to_low_quality": "the quality is too low now",
@@ -91,6 +96,16 @@ def expectation(expected: str) -> CapturedDecision:
     return CapturedDecision(outcome=outcome, gallery_version=0, models={}, identity_id=expected)
 
 
+def opens(then: CapturedDecision, now: CapturedDecision) -> bool:
+    """Return whether a door would open now that stayed closed then: an error or the retcode "0" has become "1"."""
+    return _has_opened(now) and not _has_opened(then)
+
+
+def _has_opened(decision: CapturedDecision) -> bool:
+    """Return whether a decision opens the door. An expectation has no retcode."""
+    return decision.retcode == "1" if decision.retcode is not None else decision.outcome == "matched"
+
+
 def kind_of(then: CapturedDecision, now: CapturedDecision, differing: Iterable[str] = ()) -> Kind:
     """Return the kind of the difference between two decisions. `differing`: the names of the values that differ."""
     before, after = outcome_of(then), outcome_of(now)
@@ -105,7 +120,9 @@ def kind_of(then: CapturedDecision, now: CapturedDecision, differing: Iterable[s
     if before not in _DECIDED and after not in _DECIDED:
         return "another_refusal"
     if before in _DECIDED and after in _DECIDED:
-        return "matched_to_stranger" if after == STRANGER else "stranger_to_matched"
+        if after == STRANGER:
+            return "matched_to_stranger"
+        return "stranger_to_matched" if after == "matched" else "stranger_to_barred"
     return _TO[after] if before in _DECIDED else _FROM[before]
 
 

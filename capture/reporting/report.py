@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar, get_args
 
-from capture.reporting.kinds import KINDS, Kind
+from capture.reporting.kinds import KINDS, FailOn, Kind
 from capture.reporting.latency import Times
 from capture.reporting.scores import SideScores
 from capture.reporting.tallies import Parts, PartTally, SideTally, is_enrolled, rate_of
@@ -99,6 +99,7 @@ class Report:
         self._whole = PartTally()
         self._tiers: dict[Tier, PartTally] = {tier: PartTally() for tier in get_args(Tier)}
         self._kinds: Counter[Kind] = Counter()
+        self._opens = 0
         self._not_compared: Counter[str] = Counter()
         self._devices, self._groups = Parts(MOST_DEVICES), Parts(MOST_GROUPS)
         self._then, self._now = _Side(is_listed), _Side(is_listed)
@@ -139,7 +140,7 @@ class Report:
         """The number of rows."""
         return sum(self._whole.counts.values())
 
-    def exit_status(self, fail_on: frozenset[Kind] | None = None) -> int:
+    def exit_status(self, fail_on: frozenset[FailOn] | None = None) -> int:
         """Return the exit status of the replay.
 
         0: all compared rows are as recorded or expected. 1: a row differs, in a kind of `fail_on` where that is given.
@@ -148,8 +149,9 @@ class Report:
         counts = self._whole.counts
         if counts["could_not_run"] or not (counts["same"] or counts["different"]):
             return 2
-        differing = counts["different"] if fail_on is None else sum(self._kinds[kind] for kind in fail_on)
-        return 1 if differing else 0
+        if fail_on is None:
+            return 1 if counts["different"] else 0
+        return 1 if any(self._opens if what == "opens" else self._kinds[what] for what in fail_on) else 0
 
     def findings(self, stopped: str | None = None) -> Findings:
         """Return the report so far. `stopped`: why the replay ended before the last line."""
@@ -160,6 +162,7 @@ class Report:
             stopped=stopped,
             tiers={tier: tally.part("").counts for tier, tally in self._tiers.items() if any(tally.counts.values())},
             kinds={kind: self._kinds[kind] for kind in KINDS if self._kinds[kind]},
+            opens=self._opens,
             not_compared_because=dict(sorted(self._not_compared.items())),
             outcomes=tuple(
                 OutcomeCount(outcome=name, then=then[name], now=now[name])
@@ -213,6 +216,7 @@ class Report:
     def _kept(self, row: ReportedRow) -> ReportedRow:
         if row.kind is not None:
             self._kinds[row.kind] += 1
+            self._opens += row.opens
             kept = self._shown.setdefault(row.kind, [])
             if len(kept) < MOST_SHOWN:
                 kept.append(row)

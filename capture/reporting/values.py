@@ -52,15 +52,16 @@ class ReportedRow(Message, frozen=True, kw_only=True, omit_defaults=True):
     """One row of a replay that is not the same.
 
     `line`: the number of the line, counted from 1. `then` is the decision of then. `kind` is set where the row differs,
-    and `trouble` where it could not be decided. `expected`: the identity that is known to be in the picture, "" for a
-    stranger. `received_time`: epoch seconds. `picture`: the sha256 (hex) of the request's picture. `face`: the place of
-    the face in the picture.
+    and `trouble` where it could not be decided. `opens`: a door would open now that stayed closed then.
+    `expected`: the identity that is known to be in the picture, "" for a stranger. `received_time`: epoch seconds.
+    `picture`: the sha256 (hex) of the request's picture. `face`: the place of the face in the picture.
     """
 
     line: int
     request_id: str
     status: Status
     kind: Kind | None = None
+    opens: bool = False
     device_ip: str | None = None
     received_time: float | None = None
     tier: Tier | None = None
@@ -252,7 +253,8 @@ class Findings(Message, frozen=True, kw_only=True):
 
     `stopped`: why the replay ended before the last line; null where it did not. `tiers`: the rows by the way in which
     they were decided. `not_compared_because`: the outcome of then of rows that were not compared, `undecided` where
-    there was no decision, and the number of rows. `failure_to_enrol`: the share of expected people who are not
+    there was no decision, and the number of rows. `opens`: the differing rows at which a door would open now that
+    stayed closed then. `failure_to_enrol`: the share of expected people who are not
     enrolled. `then`, `now`, `paired` and `groups` need the truth.
     """
 
@@ -263,6 +265,7 @@ class Findings(Message, frozen=True, kw_only=True):
     stopped: str | None
     tiers: dict[str, Counts]
     kinds: dict[str, int]
+    opens: int
     not_compared_because: dict[str, int]
     outcomes: tuple[OutcomeCount, ...]
     truth: TruthCounts | None

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple, get_args
 
-from capture.reporting.kinds import Kind, Outcome, expectation, kind_of, outcome_of, recognised_by
+from capture.reporting.kinds import Kind, Outcome, expectation, kind_of, opens, outcome_of, recognised_by
 from capture.reporting.values import Difference, ReportedRow, Scale, Shown, Status
 from capture.rows import Row
 from contract.captures.values import CapturedDecision
@@ -73,17 +73,29 @@ def status_of(row: Row) -> Status:
 
 
 def kind_of_row(row: Row) -> Kind:
-    """Return the kind of the difference of a differing row.
+    """Return the kind of the difference of a differing row."""
+    then = _then_of(row)
+    if then is None or row.now is None:
+        return "other_value"
+    return kind_of(then, row.now, [difference.what for difference in row.differences or ()])
+
+
+def _then_of(row: Row) -> CapturedDecision | None:
+    """Return the decision that a row is compared with.
 
     The expected identity stands in for a decision of then that was no decision about the picture.
     """
     then = row.line.decision
     expected = row.expected if row.line.expected_identity_id is None else row.line.expected_identity_id
     if not is_decided(then) and expected is not None:
-        then = expectation(expected)
-    if then is None or row.now is None:
-        return "other_value"
-    return kind_of(then, row.now, [difference.what for difference in row.differences or ()])
+        return expectation(expected)
+    return then
+
+
+def _opens(row: Row) -> bool:
+    """Return whether a differing row opens a door that stayed closed then, or was expected to."""
+    then = _then_of(row)
+    return then is not None and row.now is not None and opens(then, row.now)
 
 
 def reported(row: Row, status: Status, expected: str | None, group: str | None) -> ReportedRow:
@@ -93,6 +105,7 @@ def reported(row: Row, status: Status, expected: str | None, group: str | None) 
         request_id=row.line.request_id,
         status=status,
         kind=kind_of_row(row) if status == "different" else None,
+        opens=status == "different" and _opens(row),
         device_ip=row.line.request.device_ip,
         received_time=row.line.received_time,
         tier=row.tier,

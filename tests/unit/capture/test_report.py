@@ -103,6 +103,19 @@ def test_only_the_kinds_that_fail_give_status_1():
     assert report.exit_status(frozenset({"another_person"})) == 2, "a row that could not be decided always fails"
 
 
+def test_doors_that_would_open_fail_whatever_their_kind_is():
+    for then, now, status in (
+        (refusal("low_quality"), A, 1),
+        (search(("a", 0.6), outcome="blacklisted", retcode="0"), A, 1),
+        (refusal("low_quality"), STRANGER, 0),
+        (A, STRANGER, 0),
+    ):
+        report = Report()
+        report.add(row(then, now))
+        assert report.exit_status(frozenset({"opens"})) == status
+        assert report.findings().opens == status
+
+
 def test_of_many_differing_rows_the_gravest_kinds_are_kept_in_the_order_of_lines():
     report = Report()
     for number in range(1, 700):

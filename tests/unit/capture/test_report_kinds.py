@@ -2,7 +2,7 @@ from itertools import product
 
 import pytest
 
-from capture.reporting.kinds import KIND_WORDS, KINDS, expectation, kind_of
+from capture.reporting.kinds import KIND_WORDS, KINDS, expectation, kind_of, opens
 from engine.calls.match import MatchCall
 from tests.support.rows import refusal, search
 
@@ -32,7 +32,7 @@ def test_every_pair_of_decisions_has_one_kind_and_every_kind_occurs():
         (A, STRANGER, "matched_to_stranger"),
         (BARRED, STRANGER, "matched_to_stranger"),
         (STRANGER, A, "stranger_to_matched"),
-        (STRANGER, BARRED, "stranger_to_matched"),
+        (STRANGER, BARRED, "stranger_to_barred"),
         (A, B, "another_person"),
         (BARRED, B, "another_person"),
         (A, BARRED, "matched_to_barred"),
@@ -74,3 +74,25 @@ def test_an_expected_identity_is_compared_like_a_decision_of_then():
     assert kind_of(expectation(""), A, ["identity_id"]) == "stranger_to_matched"
     assert kind_of(expectation("b"), A, ["identity_id"]) == "another_person"
     assert kind_of(expectation("a"), refusal("no_face"), ["error"]) == "to_no_face"
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "opened"),
+    [
+        (STRANGER, A, True),
+        (BARRED, A, True),
+        (BARRED, B, True),
+        (refusal("low_quality"), A, True),
+        (refusal("spoof"), A, True),
+        (refusal("error"), A, True),
+        (expectation(""), A, True),
+        (STRANGER, BARRED, False),
+        (refusal("low_quality"), STRANGER, False),
+        (A, B, False),
+        (A, BARRED, False),
+        (expectation("b"), A, False),
+        (A, search(("a", 0.61)), False),
+    ],
+)
+def test_a_door_opens_where_it_stayed_closed_then_whatever_the_kind(then, now, opened):
+    assert opens(then, now) is opened

@@ -118,6 +118,11 @@ def test_junit_fails_only_for_the_kinds_that_fail():
     assert [[child.tag for child in case] for case in suite] == [["system-out"], ["failure"]]
 
 
+def test_junit_fails_for_doors_that_would_open_whatever_their_kind_is():
+    suite = junit([row(refusal("no_face"), STRANGER), row(refusal("no_face"), A)], frozenset({"opens"}))[0]
+    assert [[child.tag for child in case] for case in suite] == [["system-out"], ["failure"]]
+
+
 def test_junit_has_an_error_where_the_replay_ended_early():
     suite = junit([row(A, A)], stopped="it was interrupted")[0]
     assert (suite.get("tests"), suite.get("errors")) == ("2", "1")
