@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,6 +10,7 @@ import msgspec
 
 from capture.rows import Row, Tier
 from contract.captures.values import CaptureError
+from contract.files import half_written, sync_folder
 from contract.terms import Message
 
 _COSINE_DIGITS = 6
@@ -60,17 +61,33 @@ def decision_line(row: Row) -> bytes:
 
 @contextmanager
 def decision_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a decision file that is open for writing; only its owner can read it.
+    """Yield an open file that replaces the decision file at the end of the `with` block, also after an error.
+
+    Only its owner can read it. After a crash the decision file is as before.
 
     Raises:
         CaptureError: the file cannot be written.
     """
+    with ExitStack() as stack:
+        with _named(path):
+            half = stack.enter_context(half_written(path, b""))
+            file = stack.enter_context(Path(half).open("ab"))
+        try:
+            yield file
+        finally:
+            with _named(path):
+                file.flush()
+                os.fsync(file.fileno())
+                Path(half).replace(path)
+                sync_folder(path.parent)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        yield
     except OSError as error:
         raise CaptureError(f"{path} cannot be written: {error.strerror}") from error
-    with os.fdopen(descriptor, "wb") as file:
-        yield file
 
 
 def writing_decisions(rows: Iterable[Row], file: BinaryIO) -> Iterator[Row]:

@@ -18,6 +18,7 @@ from contract.text import printable
 from picturematch.captures import opened_capture, sentences
 from picturematch.options import UserError, config_option
 from picturematch.replay_means import means_of
+from picturematch.replay_outputs import require_apart
 from picturematch.replay_posting import POST_OPTIONS, PostOptions, post_capture, post_options
 from picturematch.replay_report import ReportOptions, report_options, reporting
 from picturematch.shell import When, counted
@@ -123,6 +124,8 @@ def command(
     Exit status: 0 all are as recorded or expected, 1 some differ, 2 the command failed, some requests could not be
     decided, or none could be compared.
     """
+    outputs = {"--decisions": decisions, "--html": report.html, "--junit": report.junit}
+    require_apart(outputs, (capture, gallery, add_people, models, report.truth))
     if url is not None:
         _refuse(ctx, _ONLY_HERE, "cannot be used with --url: the server decides with its own settings")
         ctx.exit(post_capture(capture, url, posting, score_tolerance, report))
