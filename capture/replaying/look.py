@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from msgspec import structs
-
 from capture.differences import decision_differences, expectation_differences, is_undecided
 from capture.replaying.decide import PRESENT_SETTINGS, LookNeeded, Result, embedder_of
 from capture.replaying.galleries import Galleries
@@ -104,13 +102,11 @@ class Looker:
                 pool.shutdown(cancel_futures=True)
 
     def _finished(self, row: Row | Future[Row], keeps: bool) -> Row:
-        """Wait for a row, keep its embedding where that is worth it, and return the row without it."""
+        """Wait for a row, and keep its embedding where that is worth it."""
         done = row if isinstance(row, Row) else row.result()
         if keeps:
             self._keep(done)
-        if done.now is None or done.now.embedding is None:
-            return done
-        return replace(done, now=structs.replace(done.now, embedding=None))
+        return done
 
     def _begin(self, result: Result, pool: ThreadPoolExecutor) -> Row | Future[Row]:
         if isinstance(result, Row):
@@ -129,13 +125,23 @@ class Looker:
         then, unknown = line.decision, self._galleries.unknown(line)
         if unknown is not None:
             return unknown
-        recorded = "" if then is None else embedder_of(then)
-        if recorded not in ("", self._embedder) and not self._given.what_if.looks_always:
+        role = None if then is None or self._given.what_if.looks_always else self._other_network(then)
+        if role is not None:
             return (
-                "it needs a look at its picture, and the installed embedder is not the one of then; --look decides "
-                "with the installed one"
+                f"it needs a look at its picture, and the installed {role} is not the one of then; use --look, which "
+                "decides with the installed networks, or --models, which names those of then"
             )
         return None
+
+    def _other_network(self, then: CapturedDecision) -> str | None:
+        """Return the role of a network that is not the one of then; None: all are, or those of then are not known."""
+        installed = dict(self._networks.models.identities)
+        recorded = dict(then.models)
+        if embedder_of(then):
+            recorded["embedder"] = embedder_of(then)
+        if not then.models:
+            installed = {role: installed.get(role, "") for role in recorded}
+        return next((r for r in sorted({*installed, *recorded}) if installed.get(r) != recorded.get(r)), None)
 
     def _try_to_look(self, task: _Task) -> Row:
         try:

@@ -56,7 +56,6 @@ def test_the_second_replay_needs_no_networks(site: RecordedSite, tmp_path: Path)
     assert kept(folder) == ["r0", "r3", "r6"], "nothing is kept twice"
     changed = replayed(folder, WhatIf(threshold=0.9999), means(None))
     assert differing(changed).keys() == {1, 4}
-    assert all(row.now.embedding is None for row in first if row.now)
 
 
 def replace_jobs(jobs: int):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from capture.accepting import Accepted, accepting
 from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
 from capture.replaying import look
@@ -217,3 +218,25 @@ def test_a_look_that_is_done_does_not_wait_for_further_looks(site: RecordedSite,
 
     assert next(look.Looker(replay._given, means().open_networks(), picture).rows(results(), 8)).number == 1
     assert read <= 1
+
+
+def test_a_look_that_is_needed_does_not_mix_networks(site: RecordedSite, tmp_path: Path) -> None:
+    models = dict(site.lines[-1].decision.models)
+    role = next(role for role in models if role != "embedder")
+    site.change_last(embedding=None, candidates=(), models={**models, role: "another-r1"})
+    folder = site.capture(tmp_path / "c")
+    *rows, last = replayed(folder)
+    assert differing(rows) == {}
+    assert f"the installed {role} is not the one of then; use --look" in (last.trouble or "")
+    assert replayed(folder, LOOK)[-1].tier == "look"
+
+
+def test_accepted_looks_are_decided_again_from_their_embeddings(site: RecordedSite, tmp_path: Path) -> None:
+    site.match(photo(2))
+    site.change_last(outcome="stranger", retcode="0", identity_id="", embedding=None, candidates=())
+    folder, accepted = site.capture(tmp_path / "c"), Accepted()
+    list(accepting(folder, Replay(CaptureReader(folder), LOOK, means()).rows(), accepted))
+    assert accepted.decisions == 1
+    rows = replayed(folder, given=means(None))
+    assert differing(rows) == {}
+    assert (rows[-1].tier, rows[-1].now.outcome, len(rows[-1].now.candidates)) == ("decide", "matched", 1)
