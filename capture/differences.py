@@ -33,7 +33,7 @@ def decision_differences(
     then: CapturedDecision, now: CapturedDecision, score_tolerance: float
 ) -> tuple[Difference, ...]:
     """Return the differences between two decisions: in outcome, error, retcode, identity, and in a score by more than
-    the tolerance."""
+    the tolerance, which is one of the raw scale: on the percent scale scores may differ by a hundred times as much."""
     found = []
     if then.outcome != now.outcome:
         found.append(Difference("outcome", then.outcome, now.outcome))
@@ -44,7 +44,7 @@ def decision_differences(
             found.append(Difference("retcode", then.retcode, now.retcode))
         if then.identity_id != now.identity_id:
             found.append(Difference("identity_id", then.identity_id, now.identity_id))
-        if then.score != now.score and not _close(then.score, now.score, score_tolerance):
+        if then.score != now.score and not _close(then.score, now.score, tolerance_of(then, score_tolerance)):
             found.append(Difference("score", then.score, now.score))
     return tuple(found)
 
@@ -62,6 +62,11 @@ def expectation_differences(expected_identity_id: str, now: CapturedDecision) ->
 def is_undecided(then: CapturedDecision) -> bool:
     """Return whether a recorded decision is none about the picture: it expired, or the server could not work."""
     return then.outcome == "expired" or then.error_code in _NO_DECISIONS
+
+
+def tolerance_of(then: CapturedDecision, score_tolerance: float) -> float:
+    """Return the tolerance of a score on the scale of a decision. `score_tolerance`: that of the raw scale."""
+    return score_tolerance * (_PERCENT if then.threshold is not None and then.threshold > 1 else 1)
 
 
 def _close(then: float | None, now: float | None, tolerance: float) -> bool:

@@ -126,11 +126,23 @@ class CaptureReader:
         return self._up_to_damage(self._values(CONFIGS_FILE, ConfigLine))
 
     def looks(self, model_set: str) -> Generator[tuple[int, LookLine]]:
-        """Yield what earlier replays have computed with that model set: nothing where none has.
+        """Yield what earlier replays have computed with that model set, each with its place in the file (`look_at`).
 
-        A half-written last line, which a crash left, is ignored. Raises as `lines`; a message says to delete the file.
+        Nothing where none has. A half-written last line, which a crash left, is ignored. Raises as `lines`; a message
+        says to delete the file.
         """
         return self._up_to_damage(self._looks(looks_file(model_set)))
+
+    def look_at(self, model_set: str, place: int) -> LookLine:
+        """Return the look at a place in the file of a model set, which `looks` has yielded.
+
+        Raises:
+            CaptureError: the file was changed since.
+        """
+        name = looks_file(model_set)
+        with open_file(self._folder, name) as file:
+            file.seek(place)
+            return SealedReader(name, LookLine).value(1, next(lines_of(file), b""))
 
     def has_picture(self, sha256: str) -> bool:
         """Return whether the capture has a file of the picture with that sha256 (hex)."""
@@ -203,8 +215,10 @@ class CaptureReader:
             return
         try:
             with open_file(self._folder, name) as file:
-                written = (line for line in lines_of(file) if line.endswith(b"\n"))
-                yield from SealedReader(name, LookLine).read(written)
+                reader, place = SealedReader(name, LookLine), 0
+                for number, data in reader.checked(line for line in lines_of(file) if line.endswith(b"\n")):
+                    yield place, reader.value(number, data)
+                    place += len(data)
         except (CaptureError, OSError) as error:
             raise CaptureError(f"{error}; {DELETE_IT}") from error
 

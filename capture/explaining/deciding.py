@@ -125,7 +125,7 @@ class Decider:
                     (found,) = find_all([case], inputs.snapshot.gallery, resolved.scope)
                 except ValueError:  # the embedding has not the length of the enrolled faces
                     return None
-                return self._conclude(inputs, resolved, found.candidates)
+                return None if found is None else self._conclude(inputs, resolved, found.candidates)
             case Keep() | Look():
                 return None
 

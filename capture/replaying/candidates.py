@@ -1,6 +1,10 @@
 """Joins the candidates that were recorded with those found by the recorded embedding, which is less precise. Pure."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from contract.evidence import EvidenceCandidate
 from engine.calls.match import CANDIDATES
@@ -11,15 +15,20 @@ HALF_PRECISION = 4.95e-4
 or by 2^-25 where the number is below 2^-14. By the Cauchy-Schwarz inequality the cosine to a unit vector moves by at
 most the length of all these errors together: 2^-11 + 2^-25 times the root of the dimension, which is below 4.92e-4 for
 every dimension up to 8,192. The rest is more than the rounding of single precision."""
+_SINGLE_PRECISION = 3e-6
 
 
 def join_candidates(
-    recorded: Sequence[EvidenceCandidate], found: Sequence[Candidate], *, same_people: bool
+    recorded: Sequence[EvidenceCandidate],
+    found: Sequence[Candidate],
+    *,
+    same_people: bool,
+    within: float = HALF_PRECISION,
 ) -> Sequence[Candidate]:
     """Return the nearest people of the scope, at most `CANDIDATES`, the nearest first.
 
     A recorded candidate whose cosine comes out again within `HALF_PRECISION` keeps the recorded cosine. Anybody else
-    is nearer than such a candidate only where the computed cosine is higher by more than `HALF_PRECISION`.
+    is nearer than such a candidate only where the computed cosine is higher by more than `within`.
 
     Args:
         recorded: the candidates of then, the nearest first.
@@ -27,9 +36,12 @@ def join_candidates(
             recorded one, and at least the `CANDIDATES` nearest people, in the order of the port.
         same_people: the people of now are those of then. Then the recorded order counts where cosines are equal, since
             ids in a redacted capture do not sort as the ids of then; else the order of the port.
+        within: by how much half precision can have moved a computed cosine.
     """
     agreed = _agreed(recorded, found)
-    ranked = sorted((_ranked(candidate, agreed, same_people) for candidate in found), key=lambda entry: entry[0])
+    ranked = sorted(
+        (_ranked(candidate, agreed, same_people, within) for candidate in found), key=lambda entry: entry[0]
+    )
     return [candidate for _, candidate in ranked[:CANDIDATES]]
 
 
@@ -55,16 +67,73 @@ def contradiction(recorded: Sequence[EvidenceCandidate], joined: Sequence[Candid
     return None
 
 
-def is_certain(found: Sequence[Candidate], threshold: float) -> bool:
+def rounding_of(half: NDArray[np.float16]) -> float:
+    """Return by how much the rounding to these half-precision numbers can have moved a cosine to a unit vector.
+
+    Each number was at most half the distance to the next one away; by the Cauchy-Schwarz inequality the cosine moves by
+    at most the length of all these errors together. A little more covers the rounding of single precision.
+    """
+    errors = np.spacing(np.abs(half)).astype(np.float64) / 2
+    return float(np.linalg.norm(errors)) + _SINGLE_PRECISION
+
+
+def is_certain(
+    recorded: Sequence[EvidenceCandidate],
+    found: Sequence[Candidate],
+    threshold: float,
+    within: float,
+    *,
+    names_strangers: bool,
+) -> bool:
     """Return whether half precision cannot have changed who is the nearest, and whether that person is recognised.
 
-    `found`: the nearest people by an embedding in half precision, without any recorded cosine.
+    Args:
+        recorded: the candidates of then, whose cosines are exact.
+        found: the people of now as for `join_candidates`, with computed cosines.
+        threshold: the threshold of now.
+        within: by how much a computed cosine may be wrong (`rounding_of`).
+        names_strangers: the nearest person is named also below the threshold.
     """
-    if not found:
+    spans = _spans(recorded, found, within)
+    if not spans:
         return True
-    first = found[0].cosine
-    clear = abs(first - threshold) > HALF_PRECISION
-    return clear and all(c.cosine == first or first - c.cosine > 2 * HALF_PRECISION for c in found[1:])
+    low, high = max(span.low for span in spans), max(span.high for span in spans)
+    if low < threshold <= high:
+        return False
+    if high < threshold and not names_strangers:
+        return True
+    first = [span for span in spans if span.high >= low]
+    if all(span.low == span.high for span in first):
+        return True
+    # Equal cosines are those of the same face, unless they were cut at 1; of many, some may not have been found.
+    computed = {span.computed for span in first}
+    same_face = len(computed) == 1 and max(computed) < 1 and not any(span.other_face for span in first)
+    return len(first) == 1 or (same_face and len(first) < CANDIDATES)
+
+
+class _Span(NamedTuple):
+    """A person's computed cosine, and the least and the highest cosine that the person can have.
+
+    `other_face`: the person was recorded, and another face of the person may be nearer than the recorded one.
+    """
+
+    computed: float
+    low: float
+    high: float
+    other_face: bool = False
+
+
+def _spans(recorded: Sequence[EvidenceCandidate], found: Sequence[Candidate], within: float) -> Sequence[_Span]:
+    agreed, spans = _agreed(recorded, found), list[_Span]()
+    for candidate in found:
+        _, exact, computed = agreed.get(candidate.person.identity_id, (0, None, candidate.cosine))
+        if exact is None:
+            spans.append(_Span(computed, computed - within, computed + within))
+        else:
+            several = len(candidate.person.faces) > 1
+            high = max(exact.cosine, computed + within) if several else exact.cosine
+            spans.append(_Span(computed, exact.cosine, high, several))
+    return spans
 
 
 _Agreed = Mapping[str, tuple[int, Candidate, float]]
@@ -86,7 +155,7 @@ def _agreed(recorded: Sequence[EvidenceCandidate], found: Sequence[Candidate]) -
     return agreed
 
 
-def _ranked(candidate: Candidate, agreed: _Agreed, same_people: bool) -> tuple[_Rank, Candidate]:
+def _ranked(candidate: Candidate, agreed: _Agreed, same_people: bool, within: float) -> tuple[_Rank, Candidate]:
     """Return a candidate as it counts, and its rank: candidates are sorted by rising rank."""
     identity_id = candidate.person.identity_id
     if identity_id in agreed:
@@ -97,6 +166,6 @@ def _ranked(candidate: Candidate, agreed: _Agreed, same_people: bool) -> tuple[_
         if candidate.cosine == computed and not same_people:  # the same face as the recorded one
             cosine, rank = as_recorded.cosine, 0
             break
-        if as_recorded.cosine < candidate.cosine <= as_recorded.cosine + HALF_PRECISION:
+        if as_recorded.cosine < candidate.cosine <= as_recorded.cosine + within:
             cosine = min(cosine, as_recorded.cosine)
     return (-cosine, rank, 0, identity_id), Candidate(candidate.person, candidate.number, cosine)

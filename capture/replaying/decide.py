@@ -1,7 +1,7 @@
 """Decides lines of a capture again from their recorded embeddings and refusals; no picture and no network is needed."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msgspec import structs
 
@@ -28,6 +28,7 @@ from engine.gallery.scope import ResolvedScope
 _VERSIONS_AT_ONCE = 32
 """The most versions of the people that are in memory for the lines of a chunk."""
 
+TOO_NEAR = "its decision is within what the half precision of its embedding can move"
 PRESENT_SETTINGS = "the capture does not have the policy of this decision, so the present settings were used"
 
 
@@ -35,13 +36,15 @@ PRESENT_SETTINGS = "the capture does not have the policy of this decision, so th
 class LookNeeded:
     """A line that can be decided only by a look at its picture, and the reason.
 
-    `keeps`: the embedding that is computed is worth keeping, because no record has one.
+    `keeps`: the embedding that is computed is worth keeping, because no record has one. `otherwise`: the row without a
+    look, where there is one, which may be wrong.
     """
 
     number: int
     line: CaptureLine
     reason: str
     keeps: bool = False
+    otherwise: Row | None = None
 
 
 Result = Row | LookNeeded
@@ -149,11 +152,11 @@ class _Chunk:
 
     def _group(self, case: Case, planned: Search) -> list[tuple[Case, ResolvedScope]]:
         """Return the group of a search: all with the same people and scope, and with embeddings of the same length."""
-        length = len(case.embedding or b"")
-        group = self._group_of.get((id(planned), length))
+        length, kept = len(case.embedding or b""), case.then.embedding is None
+        group = self._group_of.get((id(planned), length, kept))
         if group is None:
-            key = id(case.now), case.same_people, planned.resolved.scope, length
-            group = self._group_of[id(planned), length] = self._searches.setdefault(key, [])
+            key = id(case.now), case.same_people, planned.resolved.scope, length, kept
+            group = self._group_of[id(planned), length, kept] = self._searches.setdefault(key, [])
         return group
 
     def _plan(self, case: Case) -> Plan:
@@ -169,13 +172,19 @@ class _Chunk:
         if threshold is None:
             reason = "its threshold must be computed anew, and the curve of its embedder is not known; use --threshold"
             return _trouble(case.number, case.line, reason)
-        if case.then.embedding is None and not is_certain(found.candidates, threshold.applied.cosine):
-            reason = "its evidence is gone, and the embedding that was kept is too near to another decision"
-            return LookNeeded(case.number, case.line, reason)
         site, policy = case.now.site, case.policies.policy
         decision = conclude_under(threshold.applied, case.request, resolved, found.candidates, site, policy)
         now = concluded(case, decision, threshold.shown, case.then.candidates if found.confirmed else None)
-        return self._row(case, now, self._alarm(case, resolved.scope, found) if case.same_people else None)
+        row = self._row(case, now, self._alarm(case, resolved.scope, found) if case.same_people else None)
+        return row if self._is_certain(case, found, threshold.applied.cosine) else _uncertain(row)
+
+    def _is_certain(self, case: Case, found: Found, threshold: float) -> bool:
+        """Return whether the precision of the embedding suffices for the decision."""
+        if found.computed is None:
+            return True
+        keeps_info = case.request.need_keep_info
+        recorded = case.then.candidates
+        return is_certain(recorded, found.computed, threshold, found.within, names_strangers=keeps_info)
 
     def _alarm(self, case: Case, scope: Scope, found: Found) -> str | None:
         """Return in a sentence why the people of then cannot have given the recorded decision; None: they can have."""
@@ -274,6 +283,11 @@ def _kept_embedding(line: CaptureLine, look: LookLine | None) -> bytes | None:
 def embedder_of(then: CapturedDecision) -> str:
     """Return the identity of the embedder of a decision; empty where it is not recorded."""
     return then.embedder or then.models.get("embedder", "")
+
+
+def _uncertain(row: Row) -> LookNeeded:
+    remark = TOO_NEAR if row.remark is None else f"{row.remark}; {TOO_NEAR}"
+    return LookNeeded(row.number, row.line, TOO_NEAR, otherwise=replace(row, remark=remark))
 
 
 def _trouble(number: int, line: CaptureLine, reason: str) -> Row:

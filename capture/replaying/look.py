@@ -17,6 +17,7 @@ from contract.captures.values import CapturedDecision, CaptureError, CaptureLine
 from contract.configs import model_set_record
 from contract.events import RequestPlace
 from contract.requests import MatchRequest
+from contract.vectors import Vector
 from engine.calls.match import MatchCall, MatchDecision, conclude_under
 from engine.calls.reporting import Circumstances
 from engine.context import Context
@@ -53,11 +54,19 @@ class _Task:
     version: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Looked:
+    """The row of a look, and the embedding that was computed (unit vector); None: none was."""
+
+    row: Row
+    embedding: Vector | None = None
+
+
 class Looker:
     """Looks at the pictures of lines again.
 
-    `picture` returns the bytes of a picture by its sha256. `keep` is called with the rows, which have an embedding, of
-    lines whose embedding is worth keeping. With `keep_going` a line whose picture is missing or damaged
+    `picture` returns the bytes of a picture by its sha256. `keep` is called with the row and the embedding (unit
+    vector) of each line whose embedding is worth keeping. With `keep_going` a line whose picture is missing or damaged
     is a row with trouble.
     """
 
@@ -67,7 +76,7 @@ class Looker:
         networks: Networks,
         picture: Callable[[str], bytes],
         *,
-        keep: Callable[[Row], None] = lambda row: None,
+        keep: Callable[[Row, Vector], None] = lambda row, embedding: None,
         keep_going: bool = False,
     ) -> None:
         self._keep = keep
@@ -84,7 +93,7 @@ class Looker:
             CaptureError: a picture is missing or damaged; the rows before it were yielded.
         """
         with ThreadPoolExecutor(threads, "look") as pool:
-            waiting: deque[tuple[Row | Future[Row], bool]] = deque()
+            waiting: deque[tuple[Row | Future[_Looked], bool]] = deque()
             looking = 0
             try:
                 for result in results:
@@ -101,20 +110,22 @@ class Looker:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _finished(self, row: Row | Future[Row], keeps: bool) -> Row:
+    def _finished(self, row: Row | Future[_Looked], keeps: bool) -> Row:
         """Wait for a row, and keep its embedding where that is worth it."""
-        done = row if isinstance(row, Row) else row.result()
-        if keeps:
-            self._keep(done)
-        return done
+        if isinstance(row, Row):
+            return row
+        done = row.result()
+        if keeps and done.embedding is not None:
+            self._keep(done.row, done.embedding)
+        return done.row
 
-    def _begin(self, result: Result, pool: ThreadPoolExecutor) -> Row | Future[Row]:
+    def _begin(self, result: Result, pool: ThreadPoolExecutor) -> Row | Future[_Looked]:
         if isinstance(result, Row):
             return result
         line, then, galleries = result.line, result.line.decision, self._galleries
         trouble = self._trouble(line)
         if trouble is not None:
-            return Row(result.number, line, trouble=trouble, expected=line.expected_identity_id)
+            return result.otherwise or Row(result.number, line, trouble=trouble, expected=line.expected_identity_id)
         version = galleries.version_of(line)
         snapshot = galleries.now(version, self._embedder)
         task = _Task(result.number, line, snapshot, self._policies.of(then, snapshot.site), version)
@@ -143,16 +154,16 @@ class Looker:
             installed = {role: installed.get(role, "") for role in recorded}
         return next((r for r in sorted({*installed, *recorded}) if installed.get(r) != recorded.get(r)), None)
 
-    def _try_to_look(self, task: _Task) -> Row:
+    def _try_to_look(self, task: _Task) -> _Looked:
         try:
             return self._look(task)
         except CaptureError as error:
             trouble = f"line {task.number} of {REQUESTS_FILE} cannot be looked at: {error}"
             if not self._keep_going:
                 raise CaptureError(trouble) from error
-            return Row(task.number, task.line, trouble=trouble, expected=task.line.expected_identity_id)
+            return _Looked(Row(task.number, task.line, trouble=trouble, expected=task.line.expected_identity_id))
 
-    def _look(self, task: _Task) -> Row:
+    def _look(self, task: _Task) -> _Looked:
         sent = task.line.request
         infrared = None if sent.ir_picture is None else self._picture(sent.ir_picture)
         request = request_of(task.line, self._picture(sent.picture), infrared)
@@ -161,7 +172,7 @@ class Looker:
         decision = self._under_threshold_of_then(task, request, MatchCall().decide(request, task.snapshot, context))
         now = self._captured(task, request, decision, context)
         line = task.line
-        return Row(
+        row = Row(
             task.number,
             line,
             "look",
@@ -170,6 +181,7 @@ class Looker:
             expected=line.expected_identity_id,
             remark=None if task.policies.recorded or line.decision is None else PRESENT_SETTINGS,
         )
+        return _Looked(row, decision.probe)
 
     def _under_threshold_of_then(self, task: _Task, request: MatchRequest, decision: MatchDecision) -> MatchDecision:
         """Return the decision under the threshold of then, where nothing that moves it has changed."""
@@ -210,14 +222,16 @@ class Looker:
         return None
 
 
-def _is_done(row: Row | Future[Row]) -> bool:
+def _is_done(row: Row | Future[_Looked]) -> bool:
     return not isinstance(row, Future) or row.done()
 
 
 def without_networks(results: Iterable[Result], reason: str) -> Iterator[Row]:
     """Yield a row for every result; lines that need a look have `reason`, why no look is possible, as their trouble."""
     for result in results:
-        if isinstance(result, LookNeeded):
+        if isinstance(result, LookNeeded) and result.otherwise is not None:
+            yield result.otherwise
+        elif isinstance(result, LookNeeded):
             trouble = f"{result.reason}, so that its picture must be looked at; {reason}"
             yield Row(result.number, result.line, trouble=trouble, expected=result.line.expected_identity_id)
         else:

@@ -21,9 +21,9 @@ _REFUSED_THERE_OR_LATER = frozenset({Code.EMPTY_GROUP_ERROR, Code.PARAM_ERROR})
 class Case(NamedTuple):
     """A line to be decided again; a tuple, because a replay makes one for every line.
 
-    `request`: without the bytes of the pictures. `embedding`: the recorded one, or one that was computed since (half
-    precision); None where there is none. `before`: the people of then, None where they are not known. `now`:
-    the people to search, at `version`.
+    `request`: without the bytes of the pictures. `embedding`: the recorded one (half precision), or one that was
+    computed since (single precision); None where there is none. `before`: the people of then, None where they are
+    not known. `now`: the people to search, at `version`.
     """
 
     number: int

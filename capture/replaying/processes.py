@@ -8,6 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
 
 import msgspec
+from msgspec import structs
 from threadpoolctl import threadpool_limits
 
 from capture.replaying.chunks import Chunk
@@ -23,7 +24,8 @@ _AHEAD = 3
 
 
 class _Packed(Message, frozen=True, kw_only=True, array_like=True):
-    """A result as it travels between processes; `look` is the reason of a `LookNeeded`.
+    """A result as it travels between processes; `look` is the reason of a `LookNeeded`, whose row without
+    a look is there if `otherwise`.
 
     `same`: the decision of now is that of then, and `now` is None.
     """
@@ -38,6 +40,7 @@ class _Packed(Message, frozen=True, kw_only=True, array_like=True):
     remark: str | None = None
     look: str | None = None
     keeps: bool = False
+    otherwise: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -127,6 +130,9 @@ def _decided(decider: Decider, chunk: Chunk) -> tuple[Sequence[Result], str | No
 
 def _packed(result: Result) -> _Packed:
     if isinstance(result, LookNeeded):
+        if result.otherwise is not None:
+            row = _packed(result.otherwise)
+            return structs.replace(row, look=result.reason, keeps=result.keeps, otherwise=True)
         return _Packed(number=result.number, line=result.line, look=result.reason, keeps=result.keeps)
     same = result.now is not None and result.now == result.line.decision
     return _Packed(
@@ -143,7 +149,12 @@ def _packed(result: Result) -> _Packed:
 
 def _unpacked(packed: _Packed) -> Result:
     if packed.look is not None:
-        return LookNeeded(packed.number, packed.line, packed.look, packed.keeps)
+        otherwise = _row(packed) if packed.otherwise else None
+        return LookNeeded(packed.number, packed.line, packed.look, packed.keeps, otherwise)
+    return _row(packed)
+
+
+def _row(packed: _Packed) -> Row:
     return Row(
         packed.number,
         packed.line,

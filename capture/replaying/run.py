@@ -1,7 +1,8 @@
 """A replay in this process: from an opened capture to rows."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 from capture.looks import LooksFile
@@ -76,6 +77,7 @@ class Replay:
         self.notes: list[str] = []
         self._capture, self._what_if, self._means, self._source = capture, what_if, means, other or capture
         self._networks: Networks | None = None
+        self._kept: Mapping[str, KeptLooks] = {}
         configs = [line for _, line in capture.configs()]
         self._model_sets = [line.key.removeprefix(_MODEL_SETS) for line in configs if line.key.startswith(_MODEL_SETS)]
         self._given = Given(
@@ -121,23 +123,33 @@ class Replay:
     def _decided(self) -> Iterator[Result]:
         manifest = self._capture.manifest
         seal = manifest.files.get(REQUESTS_FILE) if manifest.complete else None
-        kept = [KeptLooks(line for _, line in self._capture.looks(name)) for name in self._model_sets]
-        return decide_chunks(cut(self._capture.raw_lines(), seal, kept), self._given, self._means.jobs)
+        self._kept = {name: self._kept_looks(name) for name in self._model_sets}
+        return decide_chunks(
+            cut(self._capture.raw_lines(), seal, tuple(self._kept.values())), self._given, self._means.jobs
+        )
+
+    def _kept_looks(self, model_set: str) -> KeptLooks:
+        return KeptLooks(self._capture.looks(model_set), partial(self._capture.look_at, model_set))
 
     def _lines_to_look_at(self) -> Iterator[Result]:
         self._opened()
         return (LookNeeded(number, line, "every picture is looked at") for number, line in self._capture.lines())
 
     def _looked_at(self, results: Iterable[Result], networks: Networks) -> Iterator[Row]:
-        """Yield the rows of all results, with looks, and keep the looks that the networks of then would have made."""
+        """Yield the rows of all results, with looks.
+
+        Of an unchanged replay, looks are kept that the networks of then would have made.
+        """
         capture, jobs = self._capture, self._means.jobs
         model_set = model_set_record(dict(networks.models.identities)).id
-        if model_set not in self._model_sets:
+        if model_set not in self._kept or self._what_if != WhatIf():
             looker = Looker(self._given, networks, capture.picture, keep_going=capture.keeps_going)
             yield from looker.rows(results, jobs)
             return
         with LooksFile(capture.folder, model_set) as file:
-            looks = LooksToKeep(file, networks.models.embedder_identity, self._given.score_tolerance)
+            looks = LooksToKeep(
+                file, self._kept[model_set], networks.models.embedder_identity, self._given.score_tolerance
+            )
             looker = Looker(self._given, networks, capture.picture, keep=looks.add, keep_going=capture.keeps_going)
             try:
                 yield from looker.rows(results, jobs)

@@ -5,29 +5,32 @@ from typing import NamedTuple
 
 import numpy as np
 
-from capture.replaying.candidates import HALF_PRECISION, join_candidates
+from capture.replaying.candidates import HALF_PRECISION, join_candidates, rounding_of
 from capture.replaying.plan import Case
 from contract.vectors import Vectors
 from engine.calls.match import CANDIDATES
 from engine.gallery.port import Candidate, Gallery, Scope
 
-_HALF = np.dtype("<f2")
+_HALF, _SINGLE = np.dtype("<f2"), np.dtype("<f4")
 _FEW = 16
 """For fewer searches in one gallery, confirming costs more than ranking everybody."""
 
 
 class Found(NamedTuple):
     """The nearest people of a scope, the nearest first; where they are `confirmed`, the first one only, and all are the
-    recorded ones."""
+    recorded ones. `computed`: the people with computed cosines, each of which half precision moved by at most `within`;
+    None where the decision is exact."""
 
     candidates: Sequence[Candidate]
     confirmed: bool = False
+    computed: Sequence[Candidate] | None = None
+    within: float = 0.0
 
 
 def find_all(cases: Sequence[Case], gallery: Gallery, scope: Scope) -> Sequence[Found | None]:
     """Return the nearest people of a scope for each case, at most `CANDIDATES`; None: its embedding is not finite.
 
-    Every case has an embedding, and all have the same length.
+    Every case has an embedding; all have the same length and are recorded, or all were kept (`LookLine`).
 
     Raises:
         ValueError: the embeddings have not the length of the gallery's vectors.
@@ -35,8 +38,8 @@ def find_all(cases: Sequence[Case], gallery: Gallery, scope: Scope) -> Sequence[
     if not cases:
         return ()
     probes = _probes(cases)
-    finite = np.isfinite(probes).all(axis=1)
-    if not finite.all():
+    finite = [bool(np.isfinite(probe).all()) for probe in probes]
+    if not all(finite):
         found = iter(find_all([case for case, good in zip(cases, finite, strict=True) if good], gallery, scope))
         return [next(found) if good else None for good in finite]
     confirmed: Sequence[Candidate | None] = [None] * len(cases)
@@ -53,13 +56,19 @@ def _ranked(cases: Sequence[Case], probes: Vectors, gallery: Gallery, scope: Sco
         return ()
     floors = [min((c.cosine for c in case.then.candidates), default=np.inf) - HALF_PRECISION for case in cases]
     found = gallery.best_of_each(probes, scope, CANDIDATES, floors)
-    return [
-        Found(join_candidates(case.then.candidates, now, same_people=case.same_people))
-        for case, now in zip(cases, found, strict=True)
-    ]
+    return [_found(case, now) for case, now in zip(cases, found, strict=True)]
+
+
+def _found(case: Case, now: Sequence[Candidate]) -> Found:
+    recorded = case.then.candidates
+    if case.same_people or case.then.embedding is None:
+        return Found(join_candidates(recorded, now, same_people=case.same_people))
+    within = rounding_of(np.frombuffer(case.then.embedding, _HALF))
+    return Found(join_candidates(recorded, now, same_people=False, within=within), computed=now, within=within)
 
 
 def _probes(cases: Sequence[Case]) -> Vectors:
-    halves = np.frombuffer(b"".join(case.embedding or b"" for case in cases), _HALF)
-    probes: Vectors = halves.astype(np.float32).reshape(len(cases), -1)
+    kept = cases[0].then.embedding is None
+    numbers = np.frombuffer(b"".join(case.embedding or b"" for case in cases), _SINGLE if kept else _HALF)
+    probes: Vectors = numbers.astype(np.float32).reshape(len(cases), -1)
     return probes

@@ -166,9 +166,10 @@ class ConfigLine(Message, frozen=True, kw_only=True):
 class LookLine(Message, frozen=True, kw_only=True):
     """One line of a file of looks: the embedding that the model set of the file computed for a request.
 
-    `embedding`: little-endian half-precision numbers; None where the look ended with a refusal.
+    `embedding`: little-endian numbers of the `precision`; None where the look ended with a refusal.
     """
 
     request_id: str
     embedder: str
+    precision: Literal["single"]
     embedding: bytes | None

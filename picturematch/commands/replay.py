@@ -87,7 +87,7 @@ Examples:
     type=click.FloatRange(min=0),
     default=1e-3,
     show_default=True,
-    help="Scores that differ by less count as the same.",
+    help="Scores that differ by at most this are the same: on the raw scale; on the percent scale a hundred times it.",
 )
 @click.option("--url", help="Post the requests to this server instead of deciding them here.")
 @post_options

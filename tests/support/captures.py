@@ -40,5 +40,7 @@ def whole_capture(out: Path, requests: int = 4) -> Path:
         folder.append_configs([ConfigLine(key=f"policy/{n}", value={"threshold": n}) for n in range(2)])
         folder.append([captured(folder, match_request(n), n) for n in range(requests)])
     with LooksFile(out, MODEL_SET) as looks:
-        looks.append([LookLine(request_id=f"r{n}", embedder="e", embedding=bytes(16)) for n in range(3)])
+        looks.append(
+            [LookLine(request_id=f"r{n}", embedder="e", precision="single", embedding=bytes(16)) for n in range(3)]
+        )
     return out

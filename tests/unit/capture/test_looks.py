@@ -11,7 +11,7 @@ from tests.support.captures import MODEL_SET, whole_capture
 
 
 def look(number: int) -> LookLine:
-    return LookLine(request_id=f"r{number}", embedder="e", embedding=None)
+    return LookLine(request_id=f"r{number}", embedder="e", precision="single", embedding=None)
 
 
 def kept(capture: Path, model_set: str = MODEL_SET) -> list[str]:

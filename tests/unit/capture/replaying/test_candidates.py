@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from capture.replaying.candidates import HALF_PRECISION, contradiction, join_candidates
+from capture.replaying.candidates import HALF_PRECISION, contradiction, is_certain, join_candidates, rounding_of
 from contract.evidence import EvidenceCandidate
 from contract.people.records import PersonRecord
 from contract.vectors import Vector
@@ -188,3 +188,33 @@ def test_a_probe_that_is_not_finite_confirms_no_ranking() -> None:
     probes = np.array([probe, np.full(DIMENSION, np.nan, np.float32)])
     first, second = gallery.confirm_each(probes, Scope(), [then, then], CANDIDATES, HALF_PRECISION)
     assert (first is not None, second) == (True, None)
+
+
+@given(FACES, FACES, st.integers(0, 3), st.floats(0, 2e-3), st.floats(-1e-3, 1e-3), st.booleans())
+@settings(max_examples=400)
+def test_what_is_certain_among_other_people_is_what_a_look_decides(
+    faces: list[tuple[str, int, float]],
+    others: list[tuple[str, int, float]],
+    seed: int,
+    away: float,
+    off: float,
+    named: bool,
+) -> None:
+    gallery, now, probe = gallery_of(faces), gallery_of(faces + others), near(seed, away)
+    then = recorded(list(gallery.best(probe, Scope(), CANDIDATES)))
+    (first, *_) = now.best(probe, Scope(), CANDIDATES)
+    threshold, half = first.cosine + off, probe.astype("<f2")
+    found = again(now, probe, then)
+    within = rounding_of(half)
+    if is_certain(then, found, threshold, within, names_strangers=named):
+        joined = join_candidates(then, found, same_people=False, within=within)
+        assert (joined[0].cosine >= threshold) == (first.cosine >= threshold)
+        if named or first.cosine >= threshold:
+            assert joined[0].person.identity_id == first.person.identity_id
+
+
+@given(st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=64).filter(lambda v: np.linalg.norm(v) > 1e-3))
+def test_the_rounding_of_each_embedding_is_bounded(probe: list[float]) -> None:
+    single = unit(np.array(probe))
+    half = single.astype("<f2")
+    assert np.linalg.norm(half.astype(np.float64) - single) <= rounding_of(half) <= HALF_PRECISION * 1.01

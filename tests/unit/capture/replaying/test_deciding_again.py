@@ -7,15 +7,19 @@ import pytest
 from msgspec import structs
 
 from capture.reader import CaptureReader
-from capture.replaying.decide import PRESENT_SETTINGS
+from capture.replaying.decide import PRESENT_SETTINGS, TOO_NEAR
 from capture.replaying.run import Replay
 from capture.replaying.whatif import WhatIf
 from contract.captures.values import CaptureError
+from contract.codec import encode
 from contract.errors import Code, Refusal
+from contract.people.keys import face_key, person_key
+from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.requests import DeviceChange, DevicesRequest, SettingsRequest
+from engine.look import Wanted, look
 from engine.policy import Policy
 from processor.processing import EXPIRED
-from tests.support.faces import photo, scene
+from tests.support.faces import MODELS, context, photo, scene
 from tests.support.recorded_site import RECEIVED_S, RecordedSite
 from tests.support.replays import differing, means, replayed
 
@@ -355,3 +359,39 @@ def test_an_embedding_that_is_not_finite_is_refused(
     refused = [row.number for row in rows if row.trouble == "its recorded embedding has numbers that are not finite"]
     assert refused == [2, 4]
     assert all(row.differences == () for row in rows if row.number not in refused)
+
+
+def nearly(site: RecordedSite, who: str, cosine: float) -> None:
+    """Enrol a person whose cosine to the picture of the test is given."""
+    found = look(photo(1, size=91), Wanted(), context()).embedding
+    assert not isinstance(found, Refusal)
+    probe = found.vector.astype(np.float64)
+    aside = np.random.default_rng(1).standard_normal(len(probe))
+    aside -= aside @ probe * probe
+    vector = cosine * probe + np.sqrt(1 - cosine * cosine) * aside / np.linalg.norm(aside)
+    embedder = MODELS.embedder_identity
+    face = FaceRecord(
+        identity_id=who, number=0, embedder=embedder, templates={WHOLE_FACE: vector.astype("<f4").tobytes()}
+    )
+    person = PersonRecord(identity_id=who, group_ids=("default_group",), info={}, faces=(0,), next_face=1)
+    site.write([(face_key(who, 0, embedder), encode(face)), (person_key(who), encode(person))])
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_among_other_people_a_look_decides_what_half_precision_cannot(
+    site: RecordedSite, tmp_path: Path, jobs: int
+) -> None:
+    site.policy = Policy(threshold=0.5)
+    nearly(site, "anna", 0.6)
+    site.match(photo(1, size=91))
+    nearly(site, "eve", 0.6002)
+    folder = site.capture(tmp_path / "c")
+    newest = WhatIf(gallery_version=site.people.version)
+    (row,) = replayed(folder, newest, means(jobs=jobs))
+    assert (row.tier, row.now.identity_id) == ("look", "eve")
+    (row,) = replayed(folder, newest, means(None, jobs=jobs))
+    assert (row.tier, row.trouble, row.remark) == ("decide", None, TOO_NEAR)
+    (row,) = replayed(folder, WhatIf(gallery_version=1 + 1), means(None))
+    assert (row.now.identity_id, row.remark) == ("anna", None)
+    (row,) = replayed(folder, WhatIf(gallery_version=site.people.version, threshold=0.7), means(None))
+    assert (row.now.outcome, row.remark) == ("stranger", None)

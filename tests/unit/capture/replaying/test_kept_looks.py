@@ -62,7 +62,7 @@ def replace_jobs(jobs: int):
     return means(None, jobs=jobs)
 
 
-def test_a_kept_embedding_near_the_threshold_is_looked_at_again(site: RecordedSite, tmp_path: Path) -> None:
+def test_a_kept_embedding_decides_as_a_look_however_near_the_threshold_is(site: RecordedSite, tmp_path: Path) -> None:
     site.match(photo(1, size=61))
     cosine = site.lines[-1].decision.candidates[0].cosine
     for threshold in (cosine, cosine + 1e-4, cosine + 2e-3):
@@ -72,7 +72,7 @@ def test_a_kept_embedding_near_the_threshold_is_looked_at_again(site: RecordedSi
     folder = site.capture(tmp_path / "c")
     replayed(folder)
     again = replayed(folder)
-    assert (differing(again), tiers(again)[-3:]) == ({}, ["l", "l", "d"])
+    assert (differing(again), tiers(again)[-3:]) == ({}, ["d", "d", "d"])
     assert len(kept(folder)) == 6
 
 
@@ -102,3 +102,39 @@ def test_a_damaged_file_of_looks_is_named_with_the_way_out(site: RecordedSite, t
         replayed(folder)
     file.unlink()
     assert differing(replayed(folder)) == {}
+
+
+def test_kept_looks_differ_in_nothing_on_the_percent_scale(tmp_path: Path) -> None:
+    site = RecordedSite()
+    site.policy = Policy(score_scale="percent")
+    site.enrol("a", 1)
+    site.enrol("b", 2)
+    for seed in range(1, 12):
+        for size in (91, 77):
+            site.match(photo(seed if seed < 3 else 1 + seed % 3, size=size))
+            lose(site)
+    folder = site.capture(tmp_path / "c")
+    assert differing(replayed(folder)) == {}
+    again = replayed(folder, given=means(None))
+    assert (differing(again), set(tiers(again))) == ({}, {"d"})
+
+
+def test_looks_are_found_in_any_order_and_kept_once(site: RecordedSite, tmp_path: Path) -> None:
+    folder = site.capture(tmp_path / "c")
+    replayed(folder)
+    looks = [look for _, look in CaptureReader(folder).looks(MODEL_SET)]
+    (folder / "looks" / f"{MODEL_SET}.jsonl").unlink()
+    with LooksFile(folder, MODEL_SET) as file:
+        file.append([looks[2], looks[0]])
+    assert "".join(tiers(replayed(folder))) == "dddlddddd"
+    assert kept(folder) == ["r6", "r0", "r3"]
+    for _ in range(2):
+        assert "".join(tiers(replayed(folder, given=means(None)))) == "d" * 9
+        replayed(folder, WhatIf(look=True))
+    assert kept(folder) == ["r6", "r0", "r3"]
+
+
+def test_a_replay_that_changes_something_keeps_no_looks(site: RecordedSite, tmp_path: Path) -> None:
+    folder = site.capture(tmp_path / "c")
+    replayed(folder, WhatIf(threshold=0.4))
+    assert kept(folder) == []
