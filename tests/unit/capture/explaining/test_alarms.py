@@ -196,15 +196,21 @@ def test_an_explanation_says_what_it_could_not_check(past: Past) -> None:
         "The decision was made again from the picture, and everything came out as recorded.",
     )
     assert explain_match(without_picture(then)).sentences[1:] == (
-        "The decision was made again from the recorded embedding, without a look at the picture, and outcome, person, "
-        "score and threshold came out as recorded.",
-        "Not checked: what was measured in the picture (faces, quality, liveness), the picture, the device, the scope "
-        "and the times of the request, which only the event records.",
+        (
+            "The decision was made again from the recorded embedding, without a look at the picture, and outcome, "
+            "person, score and threshold came out as recorded."
+        ),
+        (
+            "Not checked: what was measured in the picture (faces, quality, liveness), the picture, the device, the "
+            "scope and the times of the request, which only the event records."
+        ),
     )
     refused = without_picture(past.then(photo(1), group_name="nowhere"))
     assert explain_match(refused).sentences[1:] == (
-        "The decision was made again from the scope of the request, without a look at the picture, and the refusal "
-        "came out as recorded.",
+        (
+            "The decision was made again from the scope of the request, without a look at the picture, and the refusal "
+            "came out as recorded."
+        ),
         "Not checked: the picture, the device, the scope and the times of the request, which only the event records.",
     )
 
