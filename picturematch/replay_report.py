@@ -48,6 +48,10 @@ class ReportOptions:
     fail_on: frozenset[Kind] | None = None
 
 
+REPORT_OPTIONS = tuple(ReportOptions.__dataclass_fields__)
+"""The names of the options of a report."""
+
+
 @dataclass(frozen=True, slots=True)
 class PeopleNow:
     """The people that a replay searches, where they may be others than those of then.
@@ -137,8 +141,7 @@ def report_options(function: F) -> F:
     )
     @wraps(function)
     def with_report(*arguments: Any, **options: Any) -> Any:
-        names = ("as_json", "html", "junit", "truth", "truth_window_s", "fail_on")
-        report = ReportOptions(**{name: options.pop(name) for name in names})
+        report = ReportOptions(**{name: options.pop(name) for name in REPORT_OPTIONS})
         return function(*arguments, report=report, **options)
 
     return cast("F", with_report)

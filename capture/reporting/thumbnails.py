@@ -68,8 +68,8 @@ def _fitted(image: Image) -> Image:
 class Album:
     """The pictures of a capture.
 
-    `picture`: returns the bytes of the picture with a sha256 (hex); it may raise CaptureError, UnusablePicture or OSError. `photos`: the photos of
-    candidates.
+    `picture`: returns the bytes of the picture with a sha256 (hex); it may raise CaptureError, UnusablePicture or
+    OSError. `photos`: the photos of candidates.
     """
 
     picture: Callable[[str], bytes]

@@ -16,10 +16,11 @@ from capture.replaying.whatif import WhatIf
 from contract.terms import LIVENESS_ORDER, LivenessMode, QualityLevel
 from contract.text import printable
 from picturematch.captures import opened_capture, sentences
+from picturematch.option_groups import GroupedCommand
 from picturematch.options import UserError, config_option
 from picturematch.replay_means import means_of
 from picturematch.replay_posting import POST_OPTIONS, PostOptions, post_capture, post_options
-from picturematch.replay_report import PeopleNow, ReportOptions, report_options, reporting
+from picturematch.replay_report import REPORT_OPTIONS, PeopleNow, ReportOptions, report_options, reporting
 from picturematch.shell import When, counted
 
 _CHANGES = (
@@ -42,16 +43,24 @@ _ONLY_HERE = (
     "accept",
 )
 _NOT_ACCEPTED = (*_CHANGES, "keep_going")
+_HEADINGS = {
+    "What is replayed": ("jobs", "keep_going", "score_tolerance", "accept", "decisions"),
+    "What if": (*_CHANGES, "look"),
+    "Report": REPORT_OPTIONS,
+    "To a server": ("url", *POST_OPTIONS, "ca_file"),
+}
 _CAPTURE = click.Path(path_type=Path)
 
 
 @click.command(
+    cls=GroupedCommand,
+    groups=_HEADINGS,
     epilog="""\b
 Examples:
   picturematch replay monday
   picturematch replay monday --threshold 0.42 --html monday.html
   picturematch replay monday --look --models new-networks.toml
-  picturematch replay monday --url http://127.0.0.1:5555"""
+  picturematch replay monday --url http://127.0.0.1:5555""",
 )
 @config_option
 @click.argument("capture", type=_CAPTURE)
