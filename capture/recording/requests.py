@@ -18,7 +18,7 @@ _BATCH = 16  # the most requests that are read ahead per partition, since pictur
 _TOGETHER = 64
 _TOGETHER_BYTES = 8 * 1024 * 1024
 """Batches are joined up to this number of requests or bytes, because each costs several writes to the disk."""
-_TICK_S = 1.0
+_TICK_S = 3.0
 """While following, requests are collected for this time, for the same reason."""
 
 
