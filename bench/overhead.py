@@ -21,6 +21,7 @@ from bench.load import LoadResult, match_call, run_load
 from bench.people import enrol_features, made_up_features
 from bench.pictures import bench_pictures
 from bench.server import log_environment, running_server
+from contract.captures.values import PeopleLine
 from contract.codec import encode
 from contract.people.keys import face_key, person_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
@@ -82,8 +83,11 @@ class DirectEngine:
         ]
         self.features = made_up_features(people, models.embedder.dimension)
         self._people = People(models.embedder.dimension, models.embedder_identity)
-        for i, vector in enumerate(self.features):
-            self._people.apply(_person(i, vector, models.embedder_identity))
+        identity = models.embedder_identity
+        entries = [entry for i, vector in enumerate(self.features) for entry in _person(i, vector, identity)]
+        self.records = [PeopleLine(offset=e.offset, time=0.0, key=e.key or b"", value=e.value) for e in entries]
+        """The records of the people topic that enrolled them."""
+        self._people.apply(entries)
 
     @property
     def snapshot(self) -> Snapshot:

@@ -1,25 +1,76 @@
-"""Compares the answers of a server with the decisions in a capture. Pure."""
+"""Compares the answers of a server, or the decisions of a replay, with the decisions in a capture. Pure."""
 
+from capture.posted import Scale, recorded_score
 from capture.rows import Difference
 from clients.http import ServerAnswer, code_name
 from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Code
+from engine.calls.match import RECOGNISED
+
+_PERCENT = 100
+_NO_DECISIONS = frozenset({Code.TIMEOUT, Code.OVERLOADED, Code.INTERNAL_ERROR})
+"""The errors that are no decisions about a picture: the deadline passed, the people could not be read, a fault."""
 
 
-def differences(line: CaptureLine, answer: ServerAnswer, score_tolerance: float) -> tuple[Difference, ...] | None:
+def differences(
+    line: CaptureLine, answer: ServerAnswer, score_tolerance: float, scale: Scale | None = None
+) -> tuple[Difference, ...] | None:
     """Return the differences between a captured line and the answer.
 
     A recorded decision is compared by error code, retcode, identity and score; without a recorded decision, or where
-    the request expired, the expected identity is compared. Empty: nothing differs. None: the line contains neither.
+    nothing was decided about the picture, the expected identity is compared. Empty: nothing differs. None: the line
+    contains neither. `scale`: that of the answer's score (capture.posted.recorded_score); a score that had to be
+    converted to it may differ by a hundred times `score_tolerance` on the percent scale.
     """
-    if line.decision is not None and line.decision.outcome != "expired":
-        return _from_decision(line.decision, answer, score_tolerance)
+    if line.decision is not None and not is_undecided(line.decision):
+        return _from_decision(line.decision, answer, score_tolerance, scale)
     if line.expected_identity_id is not None:
         return _from_expectation(line.expected_identity_id, answer)
     return None
 
 
-def _from_decision(then: CapturedDecision, now: ServerAnswer, score_tolerance: float) -> tuple[Difference, ...]:
+def decision_differences(
+    then: CapturedDecision, now: CapturedDecision, score_tolerance: float
+) -> tuple[Difference, ...]:
+    """Return the differences between two decisions: in outcome, error, retcode, identity, and in a score by more than
+    the tolerance."""
+    found = []
+    if then.outcome != now.outcome:
+        found.append(Difference("outcome", then.outcome, now.outcome))
+    if then.error_code != now.error_code:
+        found.append(Difference("error", _error(then.error_code), _error(now.error_code)))
+    if then.error_code is None and now.error_code is None:
+        if then.retcode != now.retcode:
+            found.append(Difference("retcode", then.retcode, now.retcode))
+        if then.identity_id != now.identity_id:
+            found.append(Difference("identity_id", then.identity_id, now.identity_id))
+        if then.score != now.score and not _close(then.score, now.score, score_tolerance):
+            found.append(Difference("score", then.score, now.score))
+    return tuple(found)
+
+
+def expectation_differences(expected_identity_id: str, now: CapturedDecision) -> tuple[Difference, ...]:
+    """Return the differences of a decision from an expected identity, "" for a stranger."""
+    if now.error_code is not None:
+        return (Difference("error", None, _error(now.error_code)),)
+    # A recognised person who may not pass was recognised nevertheless.
+    recognised = now.identity_id if now.outcome in RECOGNISED else ""
+    same = recognised == expected_identity_id
+    return () if same else (Difference("identity_id", expected_identity_id, recognised),)
+
+
+def is_undecided(then: CapturedDecision) -> bool:
+    """Return whether a recorded decision is none about the picture: it expired, or the server could not work."""
+    return then.outcome == "expired" or then.error_code in _NO_DECISIONS
+
+
+def _close(then: float | None, now: float | None, tolerance: float) -> bool:
+    return then is not None and now is not None and abs(then - now) <= tolerance
+
+
+def _from_decision(
+    then: CapturedDecision, now: ServerAnswer, score_tolerance: float, scale: Scale | None
+) -> tuple[Difference, ...]:
     if then.error_code != now.code:
         return (Difference("error", _error(then.error_code), _error(now.code)),)
     if now.code is not None:
@@ -30,8 +81,10 @@ def _from_decision(then: CapturedDecision, now: ServerAnswer, score_tolerance: f
             found.append(Difference(what, before, None if after is None else str(after)))
     score = now.fields.get("score")
     after_score = float(score) if isinstance(score, int | float) else None
-    if then.score is not None and (after_score is None or not abs(after_score - then.score) <= score_tolerance):
-        found.append(Difference("score", then.score, after_score))
+    before_score, converted = recorded_score(then, scale, after_score)
+    tolerance = score_tolerance * (_PERCENT if converted and scale != "raw" else 1)
+    if before_score is not None and not _close(before_score, after_score, tolerance):
+        found.append(Difference("score", before_score, after_score))
     return tuple(found)
 
 

@@ -40,7 +40,7 @@ class CaptureReader:
     missing picture is found later. Only the contents of a picture are first checked when the picture is read, and the
     values of a request, whose checksum is right, when the request is read. With `keep_going` the constructor reads the
     manifest alone: iterators end at the first damage of their file instead of raising an error, and `damage` then
-    describes it.
+    describes it. With `check` False the constructor reads the manifest alone, and iterators raise errors.
 
     Attributes:
         manifest: the manifest.
@@ -52,7 +52,7 @@ class CaptureReader:
             `keep_going`: the folder is no capture, or the manifest is damaged.
     """
 
-    def __init__(self, folder: Path, *, keep_going: bool = False) -> None:
+    def __init__(self, folder: Path, *, keep_going: bool = False, check: bool = True) -> None:
         self._folder, self._keep_going = folder, keep_going
         self._damage: dict[str, None] = {}
         self._pictures = f"{folder / PICTURES_FOLDER}/"
@@ -72,16 +72,30 @@ class CaptureReader:
                     f"{folder}, or read it with --keep-going"
                 )
             )
-        if keep_going:
+        if keep_going or not check:
             seal = self.manifest.files.get(REQUESTS_FILE)
             self.count = None if seal is None else seal.lines
         else:
             self._check()
 
     @property
+    def folder(self) -> Path:
+        """The capture's folder."""
+        return self._folder
+
+    @property
+    def keeps_going(self) -> bool:
+        """Whether the capture is read up to its damage."""
+        return self._keep_going
+
+    @property
     def damage(self) -> tuple[str, ...]:
         """What was found wrong so far, with `keep_going`: a sentence for each, at most `MOST_DAMAGE`."""
         return tuple(self._damage)
+
+    def note_damage(self, error: CaptureError) -> None:
+        """Raise an error about a damaged line, or with `keep_going` keep it in `damage`."""
+        self._report(error)
 
     def lines(self) -> Generator[tuple[int, CaptureLine]]:
         """Yield the requests in order, with their numbers, counted from 1.
@@ -93,6 +107,15 @@ class CaptureReader:
             if self._keep_going:
                 self._require_pictures(number, line)
             yield number, line
+
+    def raw_lines(self) -> Iterator[bytes]:
+        """Yield the lines of the requests as bytes, without any check (capture.replaying.chunks checks them).
+
+        Raises:
+            CaptureError: the file cannot be opened.
+        """
+        with open_file(self._folder, REQUESTS_FILE) as file:
+            yield from lines_of(file)
 
     def people(self) -> Generator[tuple[int, PeopleLine]]:
         """Yield the records of the people topic; Raises as `lines`."""

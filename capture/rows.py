@@ -26,7 +26,8 @@ class Row:
     `trouble`: the reason why the line could not be decided, in a sentence. `differences`: where `trouble` is None, the
     differences from the decision of then, or from the expected identity; None means that the line contains nothing to
     compare with. `expected`: the identity that is known to be in the picture, from the capture or a list of truths; ""
-    for a stranger, None where nobody knows. `latency_ms`: of a row that a server decided.
+    for a stranger, None where nobody knows. `latency_ms`: of a row that a server decided. `remark`: in a sentence, what
+    a reader must know about the way in which the row was decided.
     """
 
     number: int
@@ -37,3 +38,4 @@ class Row:
     trouble: str | None = None
     expected: str | None = None
     latency_ms: float | None = None
+    remark: str | None = None

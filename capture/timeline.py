@@ -12,22 +12,25 @@ _SNAPSHOTS_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """A captured record as the fold reads it."""
+class CapturedEntry:
+    """A captured record as the fold of the people reads it (contract.people.directory.Entry)."""
 
     line: PeopleLine
     damaged: bool = False
 
     @property
     def key(self) -> bytes:
+        """The key."""
         return self.line.key
 
     @property
     def value(self) -> bytes | None:
+        """The value; None deletes the key."""
         return self.line.value
 
     @property
     def offset(self) -> int:
+        """The offset in the people topic."""
         return self.line.offset
 
 
@@ -56,7 +59,7 @@ class Timeline:
             return self._snapshots[wanted]
         if wanted < self._applied:
             self._people, self._applied = People(self._dimension, self._embedder), 0
-        self._people.apply(_Entry(record) for record in self._records[self._applied : wanted])
+        self._people.apply(CapturedEntry(record) for record in self._records[self._applied : wanted])
         self._applied = wanted
         self._snapshots[wanted] = self._people.snapshot()
         if len(self._snapshots) > _SNAPSHOTS_KEPT:

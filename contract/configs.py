@@ -43,6 +43,11 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     faces: int
 
 
+def policy_key(policy: str) -> bytes:
+    """Return the key of the record of a policy, by its id."""
+    return _key("policy", policy)
+
+
 def policy_record(settings: Mapping[str, Any]) -> ConfigRecord:
     """Return the record of a policy: the settings of the engine, as plain values."""
     return _named_by_content("policy", settings)
@@ -62,4 +67,8 @@ def checkpoint_record(checkpoint: Checkpoint) -> ConfigRecord:
 def _named_by_content(kind: str, content: Mapping[str, Any]) -> ConfigRecord:
     value = _encoder.encode(content)
     name = sha256(value).hexdigest()[:_ID_DIGITS]
-    return ConfigRecord(name, f"{kind}/{name}".encode(), value)
+    return ConfigRecord(name, _key(kind, name), value)
+
+
+def _key(kind: str, name: str) -> bytes:
+    return f"{kind}/{name}".encode()

@@ -36,3 +36,19 @@ SITE_KINDS: tuple[str, ...] = tuple(kind for kind in ADMIN_KINDS if kind not in 
 
 STAGES: tuple[str, ...] = ("decode", *map(kind_of, REQUEST_TYPES), "emit")
 """The stages at which a request can become a dead letter: decoding its record, its call, or writing its event."""
+
+MATCH_OUTCOMES: tuple[str, ...] = (
+    "matched",
+    "blacklisted",
+    "not_valid",
+    "not_in_pass_time",
+    "stranger",
+    "spoof",
+    "empty_group",
+    "image_error",
+    "no_face",
+    "low_quality",
+    "expired",
+    "error",
+)
+"""The outcomes of matches, which commands offer as options."""

@@ -63,7 +63,7 @@ def _checks(
     except Refused as refused:
         yield Check("device", False, f"a match of the device {device_ip} is refused: {refused.message}")
     else:
-        yield Check("device", True, _device_words(device_ip, resolved))
+        yield Check("device", True, device_words(device_ip, resolved))
     found = find_person(who, people)
     if len(found) != 1:
         reason = f"nobody with the id or the name {who} is enrolled"
@@ -74,7 +74,7 @@ def _checks(
     yield _face_check(person, people, embedder)
     if resolved is not None:
         yield from _scope_checks(person, resolved)
-        yield from _barrier_checks(person, resolved, people.site, policy, time_s)
+        yield from barrier_checks(person, resolved, people.site, policy, time_s)
 
 
 def _scope(device_ip: str, time_s: float, site: Site, policy: Policy) -> ResolvedScope:
@@ -84,7 +84,8 @@ def _scope(device_ip: str, time_s: float, site: Site, policy: Policy) -> Resolve
     return resolve_scope(request, site, policy)
 
 
-def _device_words(device_ip: str, resolved: ResolvedScope) -> str:
+def device_words(device_ip: str, resolved: ResolvedScope) -> str:
+    """Return in words whether a device is registered, and the scope of its matches."""
     known = f"({resolved.device.name}) is registered" if resolved.device else "is not registered"
     searched = f"the group {resolved.group_name} with the permission {resolved.permission_name}"
     return f"the device {device_ip} {known}, and searches {searched}"
@@ -109,9 +110,10 @@ def _scope_checks(person: PersonRecord, resolved: ResolvedScope) -> Iterator[Che
     yield Check("permission", permitted, f"the person {words} the permission {resolved.permission_name}")
 
 
-def _barrier_checks(
+def barrier_checks(
     person: PersonRecord, resolved: ResolvedScope, site: Site, policy: Policy, time_s: float
 ) -> Iterator[Check]:
+    """Yield whether a recognised person may pass at a time (epoch seconds): type, validity and pass times."""
     when = f"{datetime.fromtimestamp(time_s, policy.zone):%A %Y-%m-%d %H:%M} ({policy.time_zone})"
     words: dict[Barrier, tuple[str, str, str]] = {
         "blacklisted": ("type", "the person is not on the blacklist", "the person is on the blacklist"),

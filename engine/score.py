@@ -26,3 +26,15 @@ def from_percent(score: float, threshold: float, shown: ScoreRange = VENDORS_RAN
     if score < middle:
         return (score - low) / (middle - low) * threshold
     return threshold + (score - middle) / (high - middle) * (1.0 - threshold)
+
+
+def threshold_from(cosine: float, score: float, shown: ScoreRange = VENDORS_RANGE) -> float:
+    """Return the threshold under which a cosine has a score on the percent scale: `from_percent` solved for it.
+
+    `score` lies between low and high exclusive.
+    """
+    low, middle, high = shown
+    if score < middle:
+        return cosine * (middle - low) / (score - low)
+    share = (score - middle) / (high - middle)
+    return (cosine - share) / (1.0 - share)

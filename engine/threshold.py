@@ -9,11 +9,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 from contract.terms import CompareLevel, ThresholdRule
 from engine.policy import Policy
 from engine.score import from_percent, to_wire
-from engine.vision.ports import Embedder
 from models.manifest import FmrPoint
 
 FLOOR_FMR = 1e-5
@@ -50,7 +50,21 @@ class AppliedThreshold:
         return to_wire(cosine, self.middle or self.cosine, "percent", policy.score_range)
 
 
-def search_threshold(policy: Policy, embedder: Embedder, faces: int) -> AppliedThreshold:
+class Calibrated(Protocol):
+    """The attributes of an embedder from which thresholds are computed; engine.vision.ports.Embedder explains them."""
+
+    @property
+    def threshold(self) -> float:
+        """The default cosine threshold for 1:N, which is used where `fmr_curve` is empty."""
+        ...
+
+    @property
+    def fmr_curve(self) -> tuple[FmrPoint, ...]:
+        """The thresholds by false match rate, the highest rate first."""
+        ...
+
+
+def search_threshold(policy: Policy, embedder: Calibrated, faces: int) -> AppliedThreshold:
     """Return the threshold of a search among `faces` enrolled faces.
 
     `Policy.accepted_score` moves it on the percent scale, on which the threshold without it has the middle score.
@@ -62,7 +76,7 @@ def search_threshold(policy: Policy, embedder: Embedder, faces: int) -> AppliedT
     return AppliedThreshold(cosine, "accepted_score", faces=computed.faces, middle=computed.cosine)
 
 
-def _computed_threshold(policy: Policy, embedder: Embedder, faces: int) -> AppliedThreshold:
+def _computed_threshold(policy: Policy, embedder: Calibrated, faces: int) -> AppliedThreshold:
     if policy.threshold is not None:
         return AppliedThreshold(policy.threshold, "setting")
     if not embedder.fmr_curve:
@@ -73,7 +87,7 @@ def _computed_threshold(policy: Policy, embedder: Embedder, faces: int) -> Appli
     return AppliedThreshold(threshold_at(embedder.fmr_curve, fmr), rule, policy.target_fpir, fmr, faces)
 
 
-def comparison_threshold(level: CompareLevel, embedder: Embedder) -> AppliedThreshold:
+def comparison_threshold(level: CompareLevel, embedder: Calibrated) -> AppliedThreshold:
     """Return the threshold of a 1:1 comparison at that level; without a curve, the embedder's default threshold."""
     if not embedder.fmr_curve:
         return AppliedThreshold(embedder.threshold, "model")

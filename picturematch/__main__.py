@@ -27,6 +27,7 @@ _COMMANDS = (
     "record",
     "capture",
     "replay",
+    "explain",
     "dead-letters",
     "people",
     "keys",

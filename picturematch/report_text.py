@@ -14,15 +14,19 @@ from contract.text import printable
 
 def print_findings(findings: Findings) -> None:
     """Print the tables of a report, and the numbers of rows by result as the last line."""
-    on_terminal = sys.stdout.isatty()
     for table in tables(findings):
-        if on_terminal:
-            _print_rich(table)
-        else:
-            click.echo("\n".join(plain_lines(table)))
+        print_table(table)
     if findings.stopped is not None:
         click.echo(printable(f"The replay ended before the last line: {findings.stopped}"), err=True)
     click.echo(", ".join(f"{getattr(findings, name)} {name.replace('_', ' ')}" for name in RESULT_WORDS))
+
+
+def print_table(table: Table) -> None:
+    """Print a table: in colours on a terminal, and as plain lines elsewhere."""
+    if sys.stdout.isatty():
+        _print_rich(table)
+    else:
+        click.echo("\n".join(plain_lines(table)))
 
 
 def plain_lines(table: Table) -> list[str]:

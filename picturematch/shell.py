@@ -162,9 +162,9 @@ class Steps:
         self._printed = 0
         self._printed_s = time.monotonic()
 
-    def step(self) -> None:
-        """Count one more item as done."""
-        self._done += 1
+    def step(self, count: int = 1) -> None:
+        """Count one more item, or `count` items, as done."""
+        self._done += count
         if time.monotonic() - self._printed_s >= _PLAIN_PROGRESS_EVERY_S:
             self._print_progress()
 
@@ -191,8 +191,8 @@ class _Bar(Steps):
         self._bar = bar
         self._task = bar.add_task(title, total=total)
 
-    def step(self) -> None:
-        self._bar.advance(self._task)
+    def step(self, count: int = 1) -> None:
+        self._bar.advance(self._task, count)
 
     def print_line(self, line: str, *, problem: bool = False) -> None:
         if problem or sys.stdout.isatty():

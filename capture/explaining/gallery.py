@@ -1,4 +1,4 @@
-"""The people of then, and the people of then with one record changed."""
+"""The people of then, and the people of then with another record of one person."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,9 +7,8 @@ from msgspec import structs
 
 from contract.codec import encode
 from contract.people.directory import Entry
-from contract.people.keys import person_key, site_key
+from contract.people.keys import person_key
 from contract.people.records import PersonRecord
-from contract.people.site import SiteRecord, site_key_of
 from engine.gallery.people import People, Snapshot
 
 
@@ -48,21 +47,10 @@ class PeopleThen:
 
     def with_person(self, person: PersonRecord) -> Snapshot:
         """Return the gallery and the site in which a person has another record, with the same faces."""
-        before = self._people.person(person.identity_id)
-        return self._with(person_key(person.identity_id), _record(person), _record(before))
-
-    def with_site(self, record: SiteRecord) -> Snapshot:
-        """Return the gallery and the site with a group, permission, device or setting added or replaced."""
-        key = site_key_of(record)
-        site = self._people.site
-        same_kind = {"group": site.groups, "permission": site.permissions, "device": site.devices}.get(key.kind, {})
-        before = same_kind.get(key.id)
-        return self._with(site_key(key), encode(record), None if before is None else encode(before))
-
-    def _with(self, key: bytes, value: bytes | None, before: bytes | None) -> Snapshot:
-        self._people.apply([_Changed(key, value, self._people.version)])
+        key, before = person_key(person.identity_id), self._people.person(person.identity_id)
+        self._people.apply([_Changed(key, _record(person), self._people.version)])
         changed = self._people.snapshot()
-        self._people.apply([_Changed(key, before, self._people.version)])
+        self._people.apply([_Changed(key, _record(before), self._people.version)])
         return changed
 
 

@@ -9,6 +9,7 @@ from contract.captures.values import CapturedDecision
 from contract.events import Event
 from contract.evidence import Evidence
 from contract.findings import FaceBox, PictureSize
+from contract.people.records import PersonRecord
 from contract.requests import MatchRequest
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
@@ -39,7 +40,8 @@ class Then:
     `decision` is compared. `request`: the request with its pictures, which are empty where they are gone; None: the
     request itself is gone. `people`: the people of then. `policy`: the policy in force then. `models`: the installed
     networks. `max_pixels`: the most pixels of a picture that is decoded. `deadline_s`: when the caller gave up (epoch
-    seconds). `gone`: why the parts that are None, or empty, are missing.
+    seconds). `whole`: the whole record of the person whom the event names. `gone`: why the parts that are None, or
+    empty, are missing.
     """
 
     decision: CapturedDecision
@@ -52,6 +54,7 @@ class Then:
     models: ModelSet | None = None
     max_pixels: int = 32_000_000
     deadline_s: float | None = None
+    whole: PersonRecord | None = None
     gone: tuple[Gone, ...] = ()
 
 

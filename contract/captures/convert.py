@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -39,6 +40,7 @@ _SENT_FIELDS = tuple(
     name for name in CapturedRequest.__struct_fields__ if name not in ("picture", "ir_picture", "compare_time")
 )
 """The fields that a captured request and a MatchRequest share."""
+_sent_values = attrgetter(*_SENT_FIELDS)
 _NOT_POSTED = ("picture", "ir_picture", "compare_time_raw", "by_permission")
 
 _manifest_decoder = msgspec.json.Decoder(Manifest)
@@ -88,14 +90,14 @@ def request_of(line: CaptureLine, picture: bytes = b"", ir_picture: bytes | None
     A hand-made line has no time of arrival; its compare_time is used, and where that is absent too, 0.
     """
     sent = line.request
-    received = next((time for time in (line.received_time, sent.compare_time) if time is not None), 0.0)
+    received = (sent.compare_time or 0.0) if line.received_time is None else line.received_time
     return MatchRequest(
         request_id=line.request_id,
         picture=picture,
         ir_picture=ir_picture,
         compare_time_s=received if sent.compare_time is None else sent.compare_time,
         received_time_s=received,
-        **{name: getattr(sent, name) for name in _SENT_FIELDS},
+        **dict(zip(_SENT_FIELDS, _sent_values(sent), strict=True)),
     )
 
 

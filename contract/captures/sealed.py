@@ -18,6 +18,9 @@ from contract.terms import Message
 
 M = TypeVar("M", bound=Message)
 
+NO_LINES = FileSeal(lines=0, sum="00000000")
+"""The seal of an empty file."""
+
 LONGEST_LINE = 16 * 1024 * 1024
 """The most bytes of a line that are read."""
 
@@ -54,13 +57,21 @@ class SealedReader(Generic[M]):
     """Reads the lines of a file, in order, and checks each; `seal` is that of the lines read so far.
 
     `file_name` is for messages. `sealed` False: the file is of a format version without checksums. `expected`: the seal
-    of the whole file, where that is known.
+    of the whole file, where that is known. `after`: the seal of the lines before the first one that is read.
     """
 
-    def __init__(self, file_name: str, kind: type[M], *, sealed: bool = True, expected: FileSeal | None = None) -> None:
+    def __init__(
+        self,
+        file_name: str,
+        kind: type[M],
+        *,
+        sealed: bool = True,
+        expected: FileSeal | None = None,
+        after: FileSeal = NO_LINES,
+    ) -> None:
         self._name, self._decoder, self._sealed = file_name, msgspec.json.Decoder(kind), sealed
         self._expected = expected
-        self._number, self._checksum = 0, 0
+        self._number, self._checksum = after.lines, int(after.sum, 16)
 
     @property
     def seal(self) -> FileSeal:

@@ -62,12 +62,13 @@ class History:
         self._gone_ms = self._old_ms - TOMBSTONE_MS + CLOCKS_APART_MS
         self._live: set[bytes] = set()
         self._behind_old = 0
-        self._behind_erased = 0
         self._first_young: int | None = None
+        self.behind_erased = 0
+        """The version behind the last tombstone whose person's records were erased; 0: there is none."""
+        self.erased_ms: int | None = None
+        """The time of that tombstone (epoch milliseconds)."""
         self.spoilt_ms: int | None = None
         """The time of the last record that may have removed what it replaced; None: there is no such record."""
-        self.erased_ms: int | None = None
-        """The time of the last tombstone whose person's records were erased; None: there is none."""
 
     def take(self, records: Iterable[PastRecord]) -> None:
         """Take the next records."""
@@ -84,7 +85,7 @@ class History:
             elif record.key in self._live:
                 self._live.discard(record.key)
             else:
-                self._behind_erased, self.erased_ms = record.offset + 1, record.timestamp_ms
+                self.behind_erased, self.erased_ms = record.offset + 1, record.timestamp_ms
 
     def foldable_from(self, end: int, decided_ms: int) -> int:
         """Return the first gallery version at which the people of decisions since `decided_ms` can be folded.
@@ -94,7 +95,7 @@ class History:
         first = self._behind_old
         if decided_ms < self._gone_ms:
             first = end if self._first_young is None else self._first_young
-        return max(first, self._behind_erased)
+        return max(first, self.behind_erased)
 
 
 def foldable_from(records: Iterable[PastRecord], end: int, history_ms: int, now_ms: int, decided_ms: int) -> int:

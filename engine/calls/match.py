@@ -1,9 +1,8 @@
 """PictureMatch: who is the person in a picture? The largest face of the picture is compared with the gallery."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from msgspec import structs
@@ -75,6 +74,14 @@ class MatchDecision:
         return self.candidates[0] if self.candidates else None
 
 
+class Verdict(NamedTuple):
+    """What a decision that is no refusal comes to: the retcode, the identity that it names ("": none), the score."""
+
+    retcode: Literal["0", "1"]
+    identity_id: str
+    score: float
+
+
 @dataclass(frozen=True, slots=True)
 class _Shown:
     """The part of a decision that is the same in the answer and in the event."""
@@ -120,16 +127,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
 
     def refuse(self, request: MatchRequest, refusal: Refusal, snapshot: Snapshot, context: Context) -> MatchDecision:
         """Return the decision that answers a request with that refusal."""
-        scope, named = (
-            Scope(),
-            EventScope(
-                group_name=request.group_name or ("" if request.by_permission else DEFAULT_GROUP),
-                permission_name=request.permission_name,
-            ),
-        )
-        with suppress(Refused):
-            resolved = resolve_scope(request, snapshot.site, context.policy)
-            scope, named = resolved.scope, _scope_of(resolved)
+        scope, named = scope_of_refusal(request, snapshot.site, context.policy)
         threshold = search_threshold(context.policy, context.models.embedder, snapshot.gallery.count(scope))
         return MatchDecision(outcome_of(refusal), threshold, named, refusal=refusal)
 
@@ -241,15 +239,37 @@ def conclude(
     context: Context,
 ) -> MatchDecision:
     """Return the decision that follows from the nearest people of the scope; a replay calls this without a look."""
-    policy = context.policy
-    threshold = search_threshold(policy, context.models.embedder, snapshot.gallery.count(resolved.scope))
+    threshold = search_threshold(context.policy, context.models.embedder, snapshot.gallery.count(resolved.scope))
+    return conclude_under(threshold, request, resolved, candidates, snapshot.site, context.policy)
+
+
+def conclude_under(
+    threshold: AppliedThreshold,
+    request: MatchRequest,
+    resolved: ResolvedScope,
+    candidates: Sequence[Candidate],
+    site: Site,
+    policy: Policy,
+) -> MatchDecision:
+    """Return the decision that follows from the nearest people of the scope and a threshold; no network is needed."""
     if not candidates:
-        return MatchDecision(outcome_of(NOBODY_IN_SCOPE), threshold, _scope_of(resolved), refusal=NOBODY_IN_SCOPE)
-    outcome = _outcome(request, candidates[0], threshold.cosine, resolved.scope, snapshot.site, policy)
-    return MatchDecision(outcome, threshold, _scope_of(resolved), candidates, site=snapshot.site)
+        return MatchDecision(outcome_of(NOBODY_IN_SCOPE), threshold, scope_names(resolved), refusal=NOBODY_IN_SCOPE)
+    outcome = _outcome(request, candidates[0], threshold.cosine, resolved.scope, site, policy)
+    return MatchDecision(outcome, threshold, scope_names(resolved), candidates, site=site)
 
 
-def _scope_of(resolved: ResolvedScope) -> EventScope:
+def scope_of_refusal(request: MatchRequest, site: Site, policy: Policy) -> tuple[Scope, EventScope]:
+    """Return the scope from which the threshold of a refused request is computed, and the names of its scope."""
+    try:
+        resolved = resolve_scope(request, site, policy)
+    except Refused:
+        group_name = request.group_name or ("" if request.by_permission else DEFAULT_GROUP)
+        return Scope(), EventScope(group_name=group_name, permission_name=request.permission_name)
+    return resolved.scope, scope_names(resolved)
+
+
+def scope_names(resolved: ResolvedScope) -> EventScope:
+    """Return the names of a scope as events contain them."""
     return EventScope(group_name=resolved.group_name, permission_name=resolved.permission_name)
 
 
@@ -269,15 +289,27 @@ def _shown_candidate(request: MatchRequest, decision: MatchDecision, policy: Pol
     return None
 
 
-def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _Shown:
+def verdict_of(request: MatchRequest, decision: MatchDecision, policy: Policy) -> Verdict:
+    """Return what a decision that is no refusal comes to."""
     shown = _shown_candidate(request, decision, policy)
-    cosine, threshold = decision.candidate.cosine if decision.candidate else 0.0, decision.threshold
+    cosine = decision.candidate.cosine if decision.candidate else 0.0
+    return Verdict(
+        "1" if decision.outcome == "matched" else "0",
+        shown.person.identity_id if shown else "",
+        decision.threshold.score(cosine, policy),
+    )
+
+
+def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _Shown:
+    """Return what the answer and the event show of a decision that is no refusal."""
+    shown, verdict = _shown_candidate(request, decision, policy), verdict_of(request, decision, policy)
+    cosine = decision.candidate.cosine if decision.candidate else 0.0
     return _Shown(
-        retcode="1" if decision.outcome == "matched" else "0",
-        identity_id=shown.person.identity_id if shown else "",
+        retcode=verdict.retcode,
+        identity_id=verdict.identity_id,
         name=shown.person.name if shown else STRANGER,
         info={**decision.site.shown(shown.person.info), "image_id": shown.person.image_id} if shown else {},
-        score=threshold.score(cosine, policy),
-        percent=threshold.percent(cosine, policy),
+        score=verdict.score,
+        percent=decision.threshold.percent(cosine, policy),
         face_numbers=shown.person.faces if shown else (),
     )

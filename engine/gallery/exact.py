@@ -4,17 +4,19 @@ The index grows in place. An `ExactGallery` is an immutable view of the index: t
 changes a row that belongs to a view.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
-from itertools import compress
+from itertools import compress, pairwise
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.evidence import EvidenceCandidate
 from contract.people.records import PersonRecord
-from contract.vectors import Vector
+from contract.vectors import Vector, Vectors
+from engine.gallery.confirming import Places, confirm
 from engine.gallery.port import Candidate, FaceId, Scope
 
 _ROUNDING = 1e-5
@@ -32,6 +34,12 @@ _BLOCK = 256
 """The number of rows of a block. The highest cosine of each block is computed first: the best rows of a gallery lie in
 the blocks with the highest maxima."""
 
+_EXACT_AT_ONCE = 96
+"""The number of cosines in double precision that are computed at once: their vectors stay in the processor's cache."""
+
+_COSINES_AT_ONCE = 1 << 18
+"""The most cosines of several probes that are in memory at once: 1 MB, which stays in the processor's cache."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExactGallery:
@@ -39,7 +47,8 @@ class ExactGallery:
 
     `vectors`: rows x dimension float32, each row of unit length. `members`: by group or permission (`_set_names`), a
     mask of the rows that are faces of people in that group or with that permission. `owners`: by row, the person, or
-    None for a face that is not searched. `numbers`: by row, the face number.
+    None for a face that is not searched. `numbers`: by row, the face number. `places`: empty, or one value that is
+    computed from the others when it is needed first.
     """
 
     version: int
@@ -47,6 +56,7 @@ class ExactGallery:
     members: Mapping[str, Mask]
     owners: list[PersonRecord | None]
     numbers: list[int]
+    places: list[Places] = field(default_factory=list)
 
     def count(self, scope: Scope) -> int:
         """Return the number of faces that a search in that scope compares."""
@@ -59,15 +69,79 @@ class ExactGallery:
         faces = most
         while True:
             rows = _highest(cosines, faces)
-            candidates = self._people(rows, probe)
+            candidates = self._people(rows, self._exact(rows, probe))
             if len(candidates) >= most or len(rows) < faces or faces >= len(cosines):
                 return candidates[:most]
             faces *= 4  # several of the nearest faces belong to the same person
 
+    def best_of_each(
+        self, probes: Vectors, scope: Scope, most: int = 1, down_to: Sequence[float] | None = None
+    ) -> Sequence[Sequence[Candidate]]:
+        """Return, for each probe, what `best` returns, and with `down_to` everybody whom `above` returns as well."""
+        mask = self._mask(scope)
+        if mask is None or not mask.any():
+            return [()] * len(probes)
+        floors = np.full(len(probes), np.inf) if down_to is None else np.asarray(down_to, np.float64)
+        each = max(1, _COSINES_AT_ONCE // len(mask))
+        found: list[Sequence[Candidate]] = []
+        for first in range(0, len(probes), each):
+            block = slice(first, first + each)
+            found += self._best_of_block(probes[block], scope, mask, most, floors[block])
+        return found
+
+    def confirm_each(
+        self,
+        probes: Vectors,
+        scope: Scope,
+        rankings: Sequence[Sequence[EvidenceCandidate]],
+        most: int,
+        within: float,
+    ) -> Sequence[Candidate | None]:
+        """Return for each probe its first recorded candidate, if `best` gives the recorded ranking; else None."""
+        mask = self._mask(scope)
+        if mask is None or not len(mask):
+            return [None] * len(probes)
+        if not self.places:
+            rows = len(self.vectors)
+            self.places.append(Places.of(self.owners[:rows], self.numbers[:rows]))
+        each = max(1, _COSINES_AT_ONCE // max(1, len(mask)))
+        found: list[Candidate | None] = []
+        for first in range(0, len(probes), each):
+            block = slice(first, first + each)
+            found += confirm(
+                self.vectors,
+                mask,
+                self.owners,
+                self.places[0],
+                probes[block],
+                rankings[block],
+                most,
+                within - _ROUNDING,
+            )
+        return found
+
     def above(self, probe: Vector, scope: Scope, cosine: float) -> Sequence[Candidate]:
         """Return every person who has a face with at least that cosine to a unit vector, each once."""
         rows = np.flatnonzero(self._cosines(probe, scope) >= cosine - _ROUNDING)
-        return [candidate for candidate in self._people(rows, probe) if candidate.cosine >= cosine]
+        people = self._people(rows, self._exact(rows, probe))
+        return [candidate for candidate in people if candidate.cosine >= cosine]
+
+    def _best_of_block(
+        self, probes: Vectors, scope: Scope, mask: Mask, most: int, floors: NDArray[np.float64]
+    ) -> Iterator[Sequence[Candidate]]:
+        cosines = np.where(mask, probes @ self.vectors.T, np.float32(-np.inf))
+        lowest = np.partition(cosines, -most, axis=1)[:, -most] if cosines.shape[1] > most else np.float32(-np.inf)
+        # -2 is below every cosine and above the mark of a row outside the scope.
+        cut = np.maximum(np.minimum(lowest, floors) - _ROUNDING, -2.0).astype(np.float32)
+        whose, rows = np.nonzero(cosines >= cut[:, np.newaxis])
+        exact = self._exact(rows, probes[whose])
+        ends = np.searchsorted(whose, np.arange(len(probes) + 1))
+        for number, (begin, end) in enumerate(pairwise(ends)):
+            people = self._people(rows[begin:end], exact[begin:end])
+            if len(people) < most:
+                yield self.best(probes[number], scope, most)
+            else:
+                yield [*people[:most], *(c for c in people[most:] if c.cosine >= floors[number])]
 
     def _cosines(self, probe: Vector, scope: Scope) -> NDArray[np.float32]:
         """Return the cosine of every row, -inf for a row outside the scope; equal rows may differ by `_ROUNDING`."""
@@ -92,13 +166,26 @@ class ExactGallery:
         masks = [mask for group_id in scope.any_group if (mask := self.members.get(_group_set(group_id))) is not None]
         return reduce(np.logical_or, masks) if masks else None
 
-    def _people(self, rows: NDArray[np.intp], probe: Vector) -> list[Candidate]:
-        # Computed once more, row by row in double precision: a product of matrices rounds equal rows differently, by
-        # their places, and then equally near people would not be ordered by their identity_id.
-        cosines = (self.vectors[rows].astype(np.float64) * probe.astype(np.float64)).sum(axis=1)
+    def _exact(self, rows: NDArray[np.intp], probe: Vector | Vectors) -> NDArray[np.float64]:
+        """Return the cosines of rows to a probe, or of each row to a probe of its own.
+
+        Computed row by row in double precision: a product of matrices rounds equal rows differently, by their places,
+        and then equally near people would not be ordered by their identity_id.
+        """
+        cosines = np.empty(len(rows), np.float64)
+        for first in range(0, len(rows), _EXACT_AT_ONCE):
+            some = slice(first, first + _EXACT_AT_ONCE)
+            products = self.vectors[rows[some]].astype(np.float64)
+            products *= probe if probe.ndim == 1 else probe[some]
+            products.sum(axis=1, out=cosines[some])
+        np.clip(cosines, -1.0, 1.0, out=cosines)
+        return cosines
+
+    def _people(self, rows: NDArray[np.intp], cosines: NDArray[np.float64]) -> list[Candidate]:
+        """Return the people of rows, whose exact cosines are given, in the order of the port."""
         found = [
-            Candidate(owner, self.numbers[row], float(np.clip(cosine, -1.0, 1.0)))
-            for row, cosine in zip(rows, cosines, strict=True)
+            Candidate(owner, self.numbers[row], cosine)
+            for row, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
             if (owner := self.owners[row]) is not None
         ]
         found.sort(key=lambda c: (-c.cosine, c.person.identity_id, c.number))

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from contract.evidence import EvidenceCandidate
 from contract.people.records import PersonRecord
 from contract.terms import DEFAULT_GROUP
-from contract.vectors import Vector
+from contract.vectors import Vector, Vectors
 
 FaceId = tuple[str, int]
 """The identity_id of a person and the number of one of the person's faces."""
@@ -61,6 +62,31 @@ class Gallery(Protocol):
 
     def best(self, probe: Vector, scope: Scope, most: int = 1) -> Sequence[Candidate]:
         """Return the `most` people nearest to a unit vector, each once; fewer where the scope has fewer people."""
+        ...
+
+    def best_of_each(
+        self, probes: Vectors, scope: Scope, most: int = 1, down_to: Sequence[float] | None = None
+    ) -> Sequence[Sequence[Candidate]]:
+        """Return, for each probe, what `best` returns, and with `down_to` everybody whom `above` returns as well.
+
+        `down_to`: one cosine for each probe. Many probes at once take much less time than one after the other.
+        """
+        ...
+
+    def confirm_each(
+        self,
+        probes: Vectors,
+        scope: Scope,
+        rankings: Sequence[Sequence[EvidenceCandidate]],
+        most: int,
+        within: float,
+    ) -> Sequence[Candidate | None]:
+        """Return for each probe its first recorded candidate, if `best` gives the recorded ranking; else None.
+
+        `rankings`: what `best` returned for each probe and `most`, at least one candidate. `within`: by how much the
+        cosines may differ because the probes have lost precision since (engine.gallery.confirming). None does not
+        mean that the ranking is wrong: the caller ranks everybody again.
+        """
         ...
 
     def above(self, probe: Vector, scope: Scope, cosine: float) -> Sequence[Candidate]:

@@ -18,7 +18,7 @@ from capture.recording.redaction_key import redaction_key
 from capture.recording.values import Tally, Wanted
 from contract.captures.convert import REQUESTS_FILE
 from contract.captures.values import CaptureError, PhotoChoice
-from engine.calls.match import MatchCall
+from contract.kinds import MATCH_OUTCOMES
 from picturematch.opening import damaged_records, open_broker
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.settings import Settings
@@ -56,7 +56,7 @@ Examples:
     "--outcome",
     "outcomes",
     multiple=True,
-    type=click.Choice(MatchCall.outcomes),
+    type=click.Choice(MATCH_OUTCOMES),
     show_default="all",
     help="Only requests with this outcome; may be given several times.",
 )

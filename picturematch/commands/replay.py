@@ -1,27 +1,86 @@
-"""picturematch replay: post the requests of a capture again, and compare the decisions."""
+"""picturematch replay: decide the requests of a capture again, here or at a server, and report what differs."""
 
+import gc
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import get_args
 
 import click
+from click.core import ParameterSource
 
+from capture.accepting import Accepted, accepting
 from capture.reader import CaptureReader
-from capture.replay import LineResult, Rate, ReplayTally, replay
-from capture.rows import Difference
-from clients.http import Client
-from picturematch.options import UserError, ca_file, config_option, server_options
-from picturematch.shell import Steps, echo_json, json_line, progress, run
+from capture.replaying.decision_file import decision_file, writing_decisions
+from capture.replaying.run import Replay
+from capture.replaying.whatif import WhatIf
+from contract.terms import LIVENESS_ORDER, LivenessMode, QualityLevel
+from contract.text import printable
+from picturematch.captures import opened_capture, sentences
+from picturematch.options import UserError, config_option
+from picturematch.replay_means import means_of
+from picturematch.replay_posting import POST_OPTIONS, PostOptions, post_capture, post_options
+from picturematch.replay_report import ReportOptions, report_options, reporting
+from picturematch.shell import When, counted
+
+_CHANGES = (
+    "threshold",
+    "target_fpir",
+    "liveness_mode",
+    "quality",
+    "models",
+    "gallery",
+    "gallery_version",
+    "gallery_time",
+    "add_people",
+)
+_ONLY_HERE = (
+    *_CHANGES,
+    "look",
+    "jobs",
+    "keep_going",
+    "decisions",
+    "accept",
+)
+_NOT_ACCEPTED = (*_CHANGES, "keep_going")
+_CAPTURE = click.Path(path_type=Path)
 
 
 @click.command(
     epilog="""\b
 Examples:
-  picturematch replay monday --url http://127.0.0.1:5555
-  picturematch replay monday --score-tolerance 0.02 --json"""
+  picturematch replay monday
+  picturematch replay monday --threshold 0.42 --html monday.html
+  picturematch replay monday --look --models new-networks.toml
+  picturematch replay monday --url http://127.0.0.1:5555"""
 )
 @config_option
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@server_options
-@click.option("--concurrency", type=click.IntRange(1, 256), default=4, show_default=True, help="Calls at a time.")
+@click.argument("capture", type=_CAPTURE)
+@click.option("--threshold", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Cosine threshold.")
+@click.option(
+    "--target-fpir", type=click.FloatRange(0, 0.5, min_open=True), help="Target from which thresholds are computed."
+)
+@click.option("--liveness-mode", type=click.Choice(LIVENESS_ORDER), help="The least liveness mode.")
+@click.option("--quality", type=click.Choice(get_args(QualityLevel)), help="Quality level of a match.")
+@click.option("--look", is_flag=True, help="Look at every picture again, instead of using recorded embeddings.")
+@click.option(
+    "--models",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Manifest of other networks, which look at every picture.",
+)
+@click.option("--gallery", type=_CAPTURE, help="Capture whose people are searched instead.")
+@click.option("--gallery-version", type=click.IntRange(min=0), help="Search the people as of this gallery version.")
+@click.option("--gallery-time", type=When(), help="Search the people as of this time: epoch seconds or ISO 8601.")
+@click.option(
+    "--add-people",
+    type=click.Path(exists=True, path_type=Path),
+    help="Folder or list of further people (as for `picturematch enrol`), who are enrolled first.",
+)
+@click.option("--jobs", type=click.IntRange(1, 256), show_default="all cores", help="Processes and threads.")
+@click.option(
+    "--decisions", type=click.Path(dir_okay=False, path_type=Path), help="Write every decision as JSON lines."
+)
+@click.option("--accept", is_flag=True, help="Write the decisions that differ into the capture, as those of then.")
+@click.option("--keep-going", is_flag=True, help="Read a damaged capture up to the damage.")
 @click.option(
     "--score-tolerance",
     type=click.FloatRange(min=0),
@@ -29,100 +88,120 @@ Examples:
     show_default=True,
     help="Scores that differ by less count as the same.",
 )
-@click.option(
-    "--rate",
-    type=click.Choice(["max", "as-recorded"]),
-    default="max",
-    show_default=True,
-    help="max: as fast as possible; as-recorded: with the recorded times between the requests.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line: the differences, then the summary.")
+@click.option("--url", help="Post the requests to this server instead of deciding them here.")
+@post_options
+@report_options
 @click.pass_context
 def command(
     ctx: click.Context,
-    folder: Path,
-    url: str,
-    api_key: str | None,
-    concurrency: int,
+    capture: Path,
+    threshold: float | None,
+    target_fpir: float | None,
+    liveness_mode: LivenessMode | None,
+    quality: QualityLevel | None,
+    look: bool,
+    models: Path | None,
+    gallery: Path | None,
+    gallery_version: int | None,
+    gallery_time: float | None,
+    add_people: Path | None,
+    jobs: int | None,
+    decisions: Path | None,
+    accept: bool,
+    keep_going: bool,
     score_tolerance: float,
-    rate: Rate,
-    as_json: bool,
+    url: str | None,
+    posting: PostOptions,
+    report: ReportOptions,
 ) -> None:
-    """Post the requests of a capture again and print which decisions differ.
+    """Decide the requests of a capture again and report which decisions differ.
 
-    The decision (retcode, identity, error) and the score are compared with the recorded ones; in a hand-made capture
-    the identity is compared with the expected one. Exit status: 0 all are the same, 1 some differ, 2 the command
-    failed, some requests could not be posted, or none could be compared.
+    Decisions are made from the recorded embeddings, without any network, as long as nothing about the pictures changes;
+    else the pictures are looked at again. Without an option that changes something, 0 decisions differ. With --url a
+    running server decides.
+
+    Exit status: 0 all are as recorded or expected, 1 some differ, 2 the command failed, some requests could not be
+    decided, or none could be compared.
     """
-    tally = ReplayTally()
-    print_result = _print_json if as_json else _print_text
-
-    trusted = ca_file()
-
-    async def post() -> None:
-        capture = CaptureReader(folder)
-        async with Client(url, api_key=api_key, ca_file=trusted) as client:
-            with progress("replaying", capture.count) as steps:
-
-                def report(result: LineResult) -> None:
-                    tally.add(result)
-                    print_result(steps, result)
-                    steps.step()
-
-                await replay(
-                    capture, client, report, concurrency=concurrency, score_tolerance=score_tolerance, rate=rate
-                )
-
-    try:
-        run(post())
-    except KeyboardInterrupt:
-        _print_summary(tally, as_json)
-        ctx.exit(130)  # neither "the same" nor "differs"
-    except UserError:
-        if tally.lines:
-            _print_summary(tally, as_json)
-        raise
-    _print_summary(tally, as_json)
-    ctx.exit(tally.exit_status)
+    if url is not None:
+        _refuse(ctx, _ONLY_HERE, "cannot be used with --url: the server decides with its own settings")
+        ctx.exit(post_capture(capture, url, posting, score_tolerance, report))
+    _refuse(ctx, POST_OPTIONS, "can only be used with --url")
+    if threshold is not None and target_fpir is not None:
+        raise UserError("--threshold and --target-fpir exclude each other: each says how the threshold is found")
+    if gallery_version is not None and gallery_time is not None:
+        raise UserError("--gallery-version and --gallery-time exclude each other: each chooses the people")
+    what_if = WhatIf(
+        threshold=threshold,
+        target_fpir=target_fpir,
+        liveness_mode=liveness_mode,
+        quality=quality,
+        look=look,
+        models=models,
+        gallery=gallery,
+        gallery_version=gallery_version,
+        gallery_time=gallery_time,
+        add_people=add_people,
+    )
+    if accept:
+        _refuse(
+            ctx, _NOT_ACCEPTED, "cannot be used with --accept: what is accepted are decisions without what-if options"
+        )
+    ctx.exit(_replay_here(ctx, capture, what_if, jobs, keep_going, score_tolerance, decisions, report, accept=accept))
 
 
-def _print_json(steps: Steps, result: LineResult) -> None:
-    if result.trouble is None and not result.differences:
-        return
-    fields: dict[str, object] = {"line": result.number, "request_id": result.request_id}
-    if result.trouble is not None:
-        fields["trouble"] = result.trouble
-    else:
-        fields["differences"] = [{"what": d.what, "then": d.then, "now": d.now} for d in result.differences or ()]
-    steps.print_line(json_line(fields))
+def _refuse(ctx: click.Context, names: tuple[str, ...], reason: str) -> None:
+    """Refuse options that were given and have no effect.
+
+    Raises:
+        UserError: one was given.
+    """
+    for name in names:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UserError(f"--{name.replace('_', '-')} {reason}")
 
 
-def _print_text(steps: Steps, result: LineResult) -> None:
-    where = f"line {result.number} ({result.request_id})"
-    if result.trouble is not None:
-        steps.print_line(f"{where}: {result.trouble}", problem=True)
-    elif result.differences:
-        steps.print_line(f"{where}: {'; '.join(map(_described, result.differences))}")
+def _replay_here(
+    ctx: click.Context,
+    capture: Path,
+    what_if: WhatIf,
+    jobs: int | None,
+    keep_going: bool,
+    score_tolerance: float,
+    decisions: Path | None,
+    report: ReportOptions,
+    *,
+    accept: bool,
+) -> int:
+    """Replay a capture in this process and return the exit status.
 
-
-def _described(difference: Difference) -> str:
-    return f"{difference.what} was {_value(difference.then)}, is {_value(difference.now)}"
-
-
-def _value(value: str | float | None) -> str:
-    if value is None:
-        return "none"
-    return f"{value:.4f}" if isinstance(value, float) else f'"{value}"'
-
-
-def _print_summary(tally: ReplayTally, as_json: bool) -> None:
-    counts = {
-        "same": tally.same,
-        "different": tally.different,
-        "not_compared": tally.not_compared,
-        "could_not_run": tally.could_not_run,
-    }
-    if as_json:
-        echo_json({"summary": counts})
-    else:
-        click.echo(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
+    Raises:
+        UserError: something cannot be used; the message is a sentence for the user.
+    """
+    means, accepted = means_of(ctx, what_if, jobs), Accepted()
+    # A replay makes very many values, and few of them refer to each other: looking for such cycles costs a third.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    with ExitStack() as stack:
+        with sentences():
+            reader = CaptureReader(stack.enter_context(opened_capture(capture)), keep_going=keep_going, check=False)
+            other = None
+            if what_if.gallery is not None:
+                other = CaptureReader(stack.enter_context(opened_capture(what_if.gallery)))
+            replay = Replay(reader, what_if, means, score_tolerance, other)
+            rows = replay.rows()
+            if decisions is not None:
+                rows = writing_decisions(rows, stack.enter_context(decision_file(decisions)))
+            if accept:
+                rows = stack.enter_context(closing(accepting(capture, rows, accepted)))
+        for note in replay.notes:
+            click.echo(printable(note), err=True)
+        with reporting(report, reader, capture.name) as run:
+            for row in rows:
+                run.add(row)
+        for sentence in reader.damage:
+            click.echo(printable(sentence), err=True)
+    if accept:
+        click.echo(f"{counted(accepted.decisions, 'decision')} of {printable(str(capture))} replaced", err=True)
+        return 0
+    return 2 if reader.damage else run.exit_status

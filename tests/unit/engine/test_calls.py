@@ -1,8 +1,9 @@
 """The list of the calls: what is derived from it, and that each call keeps to what the list says."""
 
 from contract import requests
-from contract.kinds import ADMIN_KINDS, EVENT_KINDS, REQUEST_TYPES, STAGES
+from contract.kinds import ADMIN_KINDS, EVENT_KINDS, MATCH_OUTCOMES, REQUEST_TYPES, STAGES
 from engine.calls import CALLS, KINDS, OUTCOMES, UNREADABLE, Change, Query, call_of
+from engine.calls.match import MatchCall
 from engine.calls.unreadable import UnreadableRequest
 
 
@@ -28,3 +29,7 @@ def test_kinds_are_named_once_and_stages_follow_them() -> None:
 def test_the_call_of_a_request_has_its_kind() -> None:
     deletion = requests.DeleteRequest(request_id="r", identity_id="p", received_time_s=1.0)
     assert call_of(deletion).kind == "delete"
+
+
+def test_the_outcomes_that_commands_offer_are_those_of_matches() -> None:
+    assert sorted(MATCH_OUTCOMES) == sorted(MatchCall.outcomes)

@@ -1,0 +1,218 @@
+"""Compares the recomputed decision with what was recorded: every value that differs is an alarm. Pure.
+
+From the picture, numbers may differ as much as between two machines; from the evidence, which has the cosines
+unrounded, and between the event and its evidence, nothing may differ.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from capture.explaining.deciding import NOWHERE, Decider
+from capture.replaying.candidates import contradiction
+from capture.replaying.captured import Limit, concluded
+from capture.rows import Difference
+from contract.captures.convert import decision_of
+from contract.events import Event
+from contract.evidence import Evidence
+from contract.pictures.digest import picture_digest
+from contract.terms import STRANGER
+from engine.calls.match import MatchCall, MatchDecision, scope_of_refusal, verdict_of
+from engine.calls.reporting import Circumstances, error_info, wire_threshold
+from engine.context import Context
+from engine.threshold import search_threshold
+
+BETWEEN_MACHINES = 1e-3
+"""The most by which numbers that two machines compute from the same picture differ, relative to numbers above 1."""
+
+_NOT_COMPARED = frozenset({"timings_ms", "embedding"})
+_MEASURED = frozenset({"score", "face", "quality", "quality_score", "liveness", "attributes", "candidates"})
+"""What a look measures in a picture, or computes from measured values."""
+_FOUND = ("faces", "face", "quality", "quality_score", "liveness")
+_OF_THE_SEARCH = ("outcome", "retcode", "identity_id", "score", "threshold", "error_code", "applied", "scope")
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The values that differ, and the number of those that differ as between two machines."""
+
+    alarms: tuple[Difference, ...] = ()
+    rounding: int = 0
+
+    def plus(self, other: "Compared") -> "Compared":
+        """Return the results of both comparisons, each differing value once."""
+        known = {alarm.what for alarm in self.alarms}
+        more = tuple(alarm for alarm in other.alarms if alarm.what not in known)
+        return Compared(self.alarms + more, self.rounding + other.rounding)
+
+
+def compared(decider: Decider) -> Compared:
+    """Return the differences between the recorded decision and the recomputed one."""
+    then, result = decider.then, Compared()
+    if then.event is not None and then.evidence is not None:
+        result = result.plus(contradicting(then.event, then.evidence))
+    context = decider.context(decider.inputs)
+    if context is not None and decider.decision is not None:
+        result = result.plus(_looked(decider, decider.decision, context))
+    if then.decision.embedding is not None or decider.way == "decide":
+        result = result.plus(_decided(decider))
+    return result.plus(_threshold(decider))
+
+
+def contradicting(event: Event, evidence: Evidence) -> Compared:
+    """Return the values in which an event and its evidence contradict each other."""
+    names = ("outcome", "gallery_version", "policy", "model_set", *_FOUND)
+    in_event = {name: getattr(event, name) for name in names}
+    in_evidence = {name: getattr(evidence, name) for name in names}
+    in_event |= {"embedder": event.models.get("embedder"), "decided_time": event.processed_time}
+    in_evidence |= {"embedder": evidence.embedder, "decided_time": evidence.decided_time}
+    if event.scope is not None:
+        in_event |= {"group_name": event.scope.group_name, "permission_name": event.scope.permission_name}
+        in_evidence |= {"group_name": evidence.group_name, "permission_name": evidence.permission_name}
+    if event.threshold is not None and event.threshold.cosine is not None:
+        in_event["threshold.cosine"] = event.threshold.cosine
+        in_evidence["threshold.cosine"] = round(evidence.threshold, 6)
+    return _differing(in_event, in_evidence)
+
+
+def _looked(decider: Decider, decision: MatchDecision, context: Context) -> Compared:
+    """Compare with the event and evidence that a processor would write now."""
+    then, call = decider.then, MatchCall()
+    request, at = decider.inputs.request, _circumstances(decider)
+    first, whole = decision.candidate, then.whole
+    if whole is not None and first is not None and first.person.identity_id == whole.identity_id:
+        decision = call.with_person(decision, whole)
+    event = call.event(request, decision, context, at)
+    evidence = call.evidence(request, decision, context, at)
+    if then.event is None:
+        there = then.decision.embedding is not None
+        result = _differing(then.decision, decision_of(event, evidence if there else None), BETWEEN_MACHINES)
+    else:
+        without_info = decider.inputs.policy.event_identity_info and whole is None
+        ignored = frozenset({"identity_info"}) if without_info else frozenset()
+        result = _differing(then.event, event, BETWEEN_MACHINES, ignored)
+        if then.evidence is not None and evidence is not None:
+            result = result.plus(_differing(then.evidence, evidence, BETWEEN_MACHINES))
+    if evidence is None or then.decision.embedding is None:
+        return result
+    return result.plus(_embeddings(then.decision.embedding, evidence.embedding))
+
+
+def _threshold(decider: Decider) -> Compared:
+    """Compare the recorded threshold with the computed one, where no evidence confirms the recorded one."""
+    recorded, inputs, embedder = decider.then.decision, decider.inputs, decider.embedder
+    if recorded.embedding is not None or recorded.applied is None or embedder is None:
+        return Compared()
+    scope, _ = scope_of_refusal(inputs.request, inputs.snapshot.site, inputs.policy)
+    computed = search_threshold(inputs.policy, embedder, inputs.snapshot.gallery.count(scope))
+    now = wire_threshold(computed, inputs.policy)
+    return _differing({"threshold": recorded.applied}, {"threshold": now})
+
+
+def _embeddings(before: bytes, now: bytes) -> Compared:
+    then, after = (np.frombuffer(data, np.dtype("<f2")).astype(np.float64) for data in (before, now))
+    cosine = float(then @ after) if len(then) == len(after) else -1.0
+    if 1.0 - cosine <= BETWEEN_MACHINES:
+        return Compared()
+    return Compared((Difference("embedding (cosine to the recorded one)", 1.0, round(cosine, 4)),))
+
+
+def _decided(decider: Decider) -> Compared:
+    """Compare with the decision that follows from the recorded embedding or refusal."""
+    then, decision = decider.then.decision, decider.from_evidence(decider.inputs)
+    if decision is None:
+        return Compared((Difference("evidence", "an embedding", "no decision follows from it"),))
+    limit = Limit.of(decision.threshold, decider.inputs.policy).shown
+    now = concluded(decider.case(decider.inputs), decision, limit)
+    sentence = contradiction(then.candidates, decision.candidates) if decision.refusal is None else None
+    before, after = ({name: getattr(d, name) for name in _OF_THE_SEARCH} for d in (then, now))
+    if then.embedding is None:
+        after["applied"] = wire_threshold(decision.threshold, decider.inputs.policy)  # only the event has it, rounded
+    result = _differing(before, after)
+    if sentence is not None:
+        result = result.plus(Compared((Difference("candidates", "as recorded", sentence),)))
+    if decider.then.event is not None:
+        result = result.plus(_shown(decider, decider.then.event, decision))
+    return result
+
+
+def _shown(decider: Decider, event: Event, decision: MatchDecision) -> Compared:
+    """Compare what only the event contains of a search."""
+    policy = decider.inputs.policy
+    verdict = None if decision.refusal is not None else verdict_of(decider.inputs.request, decision, policy)
+    identity_id = verdict.identity_id if verdict else ""
+    person = next((c.person for c in decision.candidates if c.person.identity_id == identity_id), None)
+    now = {
+        "name": (person.name if person else STRANGER) if verdict else "",
+        "person_type": person.person_type if person else None,
+        "error": error_info(decision.refusal) if decision.refusal else None,
+        "threshold": wire_threshold(decision.threshold, policy),
+    }
+    return _differing({name: getattr(event, name) for name in now}, now)
+
+
+def _circumstances(decider: Decider) -> Circumstances:
+    """Return the circumstances of then, with the sha256 of the picture that is there now."""
+    then, event = decider.then.decision, decider.then.event
+    place = NOWHERE if event is None else event.request
+    return Circumstances(
+        place.topic,
+        place.partition,
+        place.offset,
+        then.decided_time or 0.0,
+        then.gallery_version,
+        then.models,
+        (picture_digest(decider.inputs.request.picture),),
+        None if event is None else event.retry_of,
+        None if event is None else event.replay_of,
+        then.policy or "",
+        then.model_set or "",
+    )
+
+
+def _differing(then: Any, now: Any, tolerance: float = 0.0, ignored: frozenset[str] = frozenset()) -> Compared:
+    """Compare two values field by field; measured values may differ by the tolerance."""
+    before, after = (dict(_flat(msgspec.to_builtins(value), ignored | _NOT_COMPARED)) for value in (then, now))
+    alarms, rounding = [], 0
+    for what in dict.fromkeys((*before, *after)):
+        one, other = before.get(what), after.get(what)
+        if one == other:
+            continue
+        if _is_measured(what) and _close(one, other, tolerance):
+            rounding += 1
+        else:
+            alarms.append(Difference(what, _scalar(one), _scalar(other)))
+    return Compared(tuple(alarms), rounding)
+
+
+def _flat(value: Any, ignored: frozenset[str], name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values inside a value, each with its path, except those of ignored fields."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if name or key not in ignored:
+                yield from _flat(inner, ignored, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from _flat(inner, ignored, f"{name}[{place}]")
+    else:
+        yield name, value
+
+
+def _is_measured(what: str) -> bool:
+    return re.split(r"[.\[]", what, maxsplit=1)[0] in _MEASURED
+
+
+def _close(one: object, other: object, tolerance: float) -> bool:
+    if not isinstance(one, float) or not isinstance(other, float):
+        return False
+    return abs(one - other) <= tolerance * max(1.0, abs(one), abs(other))
+
+
+def _scalar(value: object) -> str | float | None:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    return str(value)

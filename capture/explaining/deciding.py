@@ -1,0 +1,200 @@
+"""Decides a match again, with the inputs of then or with one of them changed. Pure.
+
+From the picture, the functions of a processor decide (engine.calls.match); from the evidence, the rules of a replay
+(capture.replaying). Either way the threshold of then counts as long as nothing that moves it is changed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from msgspec import structs
+
+from capture.explaining.values import Then, Way
+from capture.replaying.plan import Case, Keep, Look, Search, plan
+from capture.replaying.policies import PolicyPair
+from capture.replaying.searches import find_all
+from capture.replaying.thresholds import threshold_now
+from contract.captures.convert import line_of
+from contract.errors import Refusal, Refused
+from contract.events import RequestPlace
+from contract.requests import MatchRequest
+from contract.vectors import Vector
+from engine.calls.demands import wanted_of
+from engine.calls.match import CANDIDATES, MatchCall, MatchDecision, conclude_under, scope_of_refusal
+from engine.calls.reporting import outcome_of
+from engine.context import Context
+from engine.gallery.people import Snapshot
+from engine.gallery.port import Candidate, Scope
+from engine.gallery.scope import ResolvedScope, resolve_scope
+from engine.policy import Policy
+from engine.threshold import AppliedThreshold
+
+NOWHERE = RequestPlace(topic="", partition=0, offset=0, sha256="0" * 64)
+"""The place of a request without its picture."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """The values from which one decision follows; a change replaces one of them."""
+
+    request: MatchRequest
+    snapshot: Snapshot
+    policy: Policy
+    max_pixels: int
+
+
+def inputs_of(then: Then) -> Inputs | None:
+    """Return the inputs of the decision of then; None: the request, the people or the policy of then are gone."""
+    if then.request is None or then.people is None or then.policy is None:
+        return None
+    return Inputs(then.request, then.people.snapshot(), then.policy, then.max_pixels)
+
+
+def resolved_in(inputs: Inputs) -> ResolvedScope | Refusal:
+    """Return the scope of the request, or why it is refused at its scope."""
+    try:
+        return resolve_scope(inputs.request, inputs.snapshot.site, inputs.policy)
+    except Refused as refused:
+        return refused.refusal
+
+
+class Decider:
+    """Decides one match again. `inputs` are those of then.
+
+    `embedder`: the installed embedder, where it is the one of then; else None.
+    """
+
+    def __init__(self, then: Then, inputs: Inputs) -> None:
+        self.then, self.inputs = then, inputs
+        models = then.models
+        same = models is not None and dict(models.identities) == then.decision.models
+        self._models = models if same and inputs.request.picture else None
+        same = models is not None and models.embedder_identity == then.decision.models.get("embedder")
+        self.embedder = models.embedder if models is not None and same else None
+
+    @property
+    def way(self) -> Way:
+        """How `decision` was made."""
+        if self.can_look:
+            return "look"
+        return "read" if self.decision is None else "decide"
+
+    @property
+    def can_look(self) -> bool:
+        """Whether the picture is there, and the networks that looked at it are installed."""
+        return self._models is not None
+
+    def context(self, inputs: Inputs) -> Context | None:
+        """Return the context of a look; None: there is no picture, or other networks are installed."""
+        return None if self._models is None else Context(self._models, inputs.policy, inputs.max_pixels, lambda: 0.0)
+
+    @cached_property
+    def decision(self) -> MatchDecision | None:
+        """The decision from the inputs of then; None: it cannot be made again."""
+        context = self.context(self.inputs)
+        return self.from_evidence(self.inputs) if context is None else self._look(self.inputs, context)
+
+    def again(self, inputs: Inputs) -> MatchDecision | None:
+        """Return the decision from other inputs; None: it cannot be made without the picture or the networks."""
+        context = self.context(inputs)
+        if context is None:
+            return self.from_evidence(inputs)
+        probe = None if self.decision is None else self.decision.probe
+        if probe is not None and _looks_alike(self.inputs, inputs):
+            return self._search(inputs, probe)
+        return self._look(inputs, context)
+
+    def under(self, candidates: Sequence[Candidate]) -> MatchDecision | None:
+        """Return the decision from other cosines; None: the request is refused at its scope."""
+        resolved, decision = resolved_in(self.inputs), self.decision
+        if decision is None or isinstance(resolved, Refusal):
+            return None
+        ranked = sorted(candidates, key=lambda c: (-c.cosine, c.person.identity_id))
+        site, policy = self.inputs.snapshot.site, self.inputs.policy
+        return conclude_under(decision.threshold, self.inputs.request, resolved, ranked, site, policy)
+
+    def from_evidence(self, inputs: Inputs) -> MatchDecision | None:
+        """Return the decision from the recorded embedding or refusal; None: it cannot be made from them."""
+        case = self.case(inputs)
+        match plan(case):
+            case Refusal() as refusal:
+                return self._refuse(inputs, refusal)
+            case Search(resolved):
+                try:
+                    (found,) = find_all([case], inputs.snapshot.gallery, resolved.scope)
+                except ValueError:  # the embedding has not the length of the enrolled faces
+                    return None
+                return self._conclude(inputs, resolved, found.candidates)
+            case Keep() | Look():
+                return None
+
+    def case(self, inputs: Inputs) -> Case:
+        """Return a decision as a replay decides it."""
+        request = structs.replace(
+            inputs.request, picture=b"", ir_picture=None if inputs.request.ir_picture is None else b""
+        )
+        then, name = self.then.decision, self.then.decision.policy or ""
+        return Case(
+            1,
+            line_of(request, NOWHERE, then),
+            then,
+            request,
+            then.embedding,
+            self.inputs.snapshot,
+            inputs.snapshot,
+            PolicyPair(self.inputs.policy, inputs.policy, name, True),
+            then.gallery_version,
+        )
+
+    def _look(self, inputs: Inputs, context: Context) -> MatchDecision:
+        looked = MatchCall().decide(inputs.request, inputs.snapshot, context)
+        if looked.probe is None:
+            return looked
+        searched = self._search(inputs, looked.probe) or looked
+        return replace(searched, findings=looked.findings, timings_ms=looked.timings_ms)
+
+    def _search(self, inputs: Inputs, probe: Vector) -> MatchDecision | None:
+        resolved = resolved_in(inputs)
+        if isinstance(resolved, Refusal):
+            return self._refuse(inputs, resolved)
+        candidates = inputs.snapshot.gallery.best(probe, resolved.scope, CANDIDATES)
+        found = self._conclude(inputs, resolved, candidates)
+        return None if found is None else replace(found, probe=probe)
+
+    def _conclude(
+        self, inputs: Inputs, resolved: ResolvedScope, candidates: Sequence[Candidate]
+    ) -> MatchDecision | None:
+        threshold = self._threshold(inputs, resolved.scope)
+        if threshold is None:
+            return None
+        return conclude_under(threshold, inputs.request, resolved, candidates, inputs.snapshot.site, inputs.policy)
+
+    def _refuse(self, inputs: Inputs, refusal: Refusal) -> MatchDecision | None:
+        scope, names = scope_of_refusal(inputs.request, inputs.snapshot.site, inputs.policy)
+        threshold = self._threshold(inputs, scope)
+        if threshold is None:
+            return None
+        return MatchDecision(outcome_of(refusal), threshold, names, refusal=refusal)
+
+    def _threshold(self, inputs: Inputs, scope: Scope) -> AppliedThreshold | None:
+        faces = inputs.snapshot.gallery.count(scope)
+        return threshold_now(self.then.decision, self.inputs.policy, inputs.policy, faces, self.embedder)
+
+
+def _looks_alike(one: Inputs, other: Inputs) -> bool:
+    """Return whether both inputs lead to the same look at the same picture."""
+    before, after = one.policy, other.policy
+    return (
+        one.request.picture is other.request.picture
+        and one.request.ir_picture is other.request.ir_picture
+        and one.max_pixels == other.max_pixels
+        and _wanted(one) == _wanted(other)
+        and (before.custom_quality, before.liveness_threshold, before.liveness_limits)
+        == (after.custom_quality, after.liveness_threshold, after.liveness_limits)
+    )
+
+
+def _wanted(inputs: Inputs) -> object:
+    resolved = resolved_in(inputs)
+    return resolved if isinstance(resolved, Refusal) else wanted_of(inputs.request, inputs.policy, resolved.device)

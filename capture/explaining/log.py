@@ -1,0 +1,87 @@
+"""Collects what the log has left of a match."""
+
+from dataclasses import dataclass
+
+from broker.port import Broker
+from capture.differences import is_undecided
+from capture.explaining.finding import FoundEvent
+from capture.explaining.gallery import PeopleThen
+from capture.explaining.left import Kept, left_evidence, left_policy, left_request
+from capture.explaining.people import EmbedderThen, left_people, whole_person
+from capture.explaining.requests import request_of_event
+from capture.explaining.values import Gone, Then
+from contract.captures.convert import decision_of
+from contract.events import Event
+from contract.evidence import Evidence
+from contract.topics import Topics
+from engine.policy import Policy
+from engine.vision.ports import ModelSet
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Engine:
+    """The installed networks, None where they cannot be opened, for `reason`; and the most pixels of a picture."""
+
+    models: ModelSet | None
+    reason: str
+    max_pixels: int
+
+    def gone(self, models: dict[str, str]) -> Gone | None:
+        """Return why no picture can be looked at again; None: the installed networks are those of then, `models`."""
+        if self.models is None:
+            return Gone("networks", f"The picture cannot be looked at again: {self.reason}.")
+        installed = dict(self.models.identities)
+        others = sorted(role for role in installed | models if installed.get(role) != models.get(role))
+        if not others:
+            return None
+        words = f"The picture cannot be looked at again: other networks are installed than then ({', '.join(others)})."
+        return Gone("networks", words)
+
+    def embedder_then(self, identity: str, embedding: bytes | None) -> EmbedderThen:
+        """Return the embedder of then, whose identity and half-precision embedding are given."""
+        if self.models is not None and self.models.embedder_identity == identity:
+            return EmbedderThen(identity, self.models.embedder.dimension)
+        return EmbedderThen() if embedding is None else EmbedderThen(identity, len(embedding) // 2)
+
+
+async def then_of(log: Broker, topics: Topics, found: FoundEvent, kept: Kept, engine: Engine) -> Then:
+    """Return what the log has left of a match.
+
+    Raises:
+        BrokerError: the log cannot be read.
+    """
+    event = found.event
+    left = await left_request(log, found, kept)
+    evidence = await left_evidence(log, topics.evidence, found, kept)
+    policy = await left_policy(log, topics.configs, event.policy)
+    kept_evidence = evidence if isinstance(evidence, Evidence) else None
+    embedding = None if kept_evidence is None else kept_evidence.embedding
+    embedder = engine.embedder_then(event.models.get("embedder", ""), embedding)
+    people = _readable(event, await left_people(log, topics.people, found, kept, embedder))
+    reasons = (left.gone, evidence, policy, people, engine.gone(event.models))
+    kept_people = people if isinstance(people, PeopleThen) else None
+    kept_policy = policy if isinstance(policy, Policy) else None
+    request = left.request
+    if request is None and kept_people is not None and kept_policy is not None:
+        request = request_of_event(event, kept_people.snapshot().site, kept_policy)
+    return Then(
+        decision_of(event, kept_evidence),
+        event.id,
+        event,
+        kept_evidence,
+        request,
+        kept_people,
+        kept_policy,
+        engine.models,
+        engine.max_pixels,
+        left.deadline_s,
+        None if kept_people is None else await whole_person(log, topics.people, event, kept_people),
+        tuple(reason for reason in reasons if isinstance(reason, Gone)),
+    )
+
+
+def _readable(event: Event, people: PeopleThen | Gone) -> PeopleThen | Gone:
+    """Return the people unless records that a decision was based on cannot be read any more."""
+    if isinstance(people, PeopleThen) and people.unreadable and not is_undecided(decision_of(event)):
+        return Gone("gallery", "The people of then are gone: a record about them cannot be read any more.")
+    return people

@@ -1,0 +1,36 @@
+"""The facts about an embedder that a decision from a recorded embedding needs; no network is needed for them."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from engine.vision.ports import ModelSet
+from models.errors import BadManifest
+from models.manifest import FmrPoint, Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderFacts:
+    """The identity of an embedder, the length of its vectors, and its thresholds (engine.vision.ports.Embedder)."""
+
+    identity: str
+    dimension: int
+    threshold: float
+    fmr_curve: tuple[FmrPoint, ...]
+
+    @classmethod
+    def of_models(cls, models: ModelSet) -> Self:
+        """Return the facts about the embedder of opened networks."""
+        embedder = models.embedder
+        return cls(models.embedder_identity, embedder.dimension, embedder.threshold, embedder.fmr_curve)
+
+    @classmethod
+    def of_manifest(cls, manifest: Manifest, identity: str) -> Self:
+        """Return the facts about the embedder of a manifest, whose identity is `identity`.
+
+        Raises:
+            BadManifest: the entry of the embedder is not complete.
+        """
+        entry = manifest.embedder_of(identity)
+        if entry.dimension is None or entry.threshold is None:
+            raise BadManifest(f"the embedder {entry.name} needs a dimension and a threshold in the manifest")
+        return cls(identity, entry.dimension, entry.threshold, entry.fmr_curve)

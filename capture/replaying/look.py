@@ -1,0 +1,210 @@
+"""Decides lines of a capture again by a look at their pictures, in several threads and in the order of the lines."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from msgspec import structs
+
+from capture.differences import decision_differences, expectation_differences, is_undecided
+from capture.replaying.decide import PRESENT_SETTINGS, LookNeeded, Result, embedder_of
+from capture.replaying.galleries import Galleries
+from capture.replaying.given import Given
+from capture.replaying.policies import Policies, PolicyPair
+from capture.replaying.thresholds import threshold_now
+from capture.rows import Difference, Row
+from contract.captures.convert import REQUESTS_FILE, decision_of, request_of
+from contract.captures.values import CapturedDecision, CaptureError, CaptureLine
+from contract.configs import model_set_record
+from contract.events import RequestPlace
+from contract.requests import MatchRequest
+from engine.calls.match import MatchCall, MatchDecision, conclude_under
+from engine.calls.reporting import Circumstances
+from engine.context import Context
+from engine.gallery.people import Snapshot
+from engine.gallery.scope import resolve_scope
+from engine.vision.ports import ModelSet
+
+_AHEAD = 4
+"""The number of lines for each thread whose pictures may be in memory at once."""
+
+_NOWHERE = RequestPlace(topic="", partition=0, offset=0)
+"""The place of a request that no log contains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Opened networks, the most pixels of a picture that is decoded, and the clock that times the stages."""
+
+    models: ModelSet
+    max_pixels: int
+    clock: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """One look: everything that the thread needs besides the pictures."""
+
+    number: int
+    line: CaptureLine
+    snapshot: Snapshot
+    policies: PolicyPair
+    version: int
+
+
+class Looker:
+    """Looks at the pictures of lines again.
+
+    `picture` returns the bytes of a picture by its sha256. `keep` is called with the rows, which have an embedding, of
+    lines whose embedding is worth keeping. With `keep_going` a line whose picture is missing or damaged
+    is a row with trouble.
+    """
+
+    def __init__(
+        self,
+        given: Given,
+        networks: Networks,
+        picture: Callable[[str], bytes],
+        *,
+        keep: Callable[[Row], None] = lambda row: None,
+        keep_going: bool = False,
+    ) -> None:
+        self._keep = keep
+        self._given, self._networks, self._picture, self._keep_going = given, networks, picture, keep_going
+        self._policies = Policies(given.policies, given.present, given.pinned, given.what_if)
+        self._galleries = Galleries(given.choice, given.installed)
+        self._embedder = networks.models.embedder_identity
+        self._model_set = model_set_record(dict(networks.models.identities)).id
+
+    def rows(self, results: Iterable[Result], threads: int) -> Iterator[Row]:
+        """Yield a row for every result, in their order; those that need a look are looked at.
+
+        Raises:
+            CaptureError: a picture is missing or damaged; the rows before it were yielded.
+        """
+        with ThreadPoolExecutor(threads, "look") as pool:
+            waiting: deque[tuple[Row | Future[Row], bool]] = deque()
+            looking = 0
+            try:
+                for result in results:
+                    row = self._begin(result, pool)
+                    waiting.append((row, isinstance(result, LookNeeded) and result.keeps))
+                    looking += isinstance(row, Future)
+                    while waiting and (looking > threads * _AHEAD or isinstance(waiting[0][0], Row)):
+                        first, keeps = waiting.popleft()
+                        looking -= isinstance(first, Future)
+                        yield self._finished(first, keeps)
+                yield from (self._finished(*each) for each in waiting)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _finished(self, row: Row | Future[Row], keeps: bool) -> Row:
+        """Wait for a row, keep its embedding where that is worth it, and return the row without it."""
+        done = row if isinstance(row, Row) else row.result()
+        if keeps:
+            self._keep(done)
+        if done.now is None or done.now.embedding is None:
+            return done
+        return replace(done, now=structs.replace(done.now, embedding=None))
+
+    def _begin(self, result: Result, pool: ThreadPoolExecutor) -> Row | Future[Row]:
+        if isinstance(result, Row):
+            return result
+        line, then, galleries = result.line, result.line.decision, self._galleries
+        trouble = self._trouble(line)
+        if trouble is not None:
+            return Row(result.number, line, trouble=trouble, expected=line.expected_identity_id)
+        version = galleries.version_of(line)
+        snapshot = galleries.now(version, self._embedder)
+        task = _Task(result.number, line, snapshot, self._policies.of(then, snapshot.site), version)
+        return pool.submit(self._try_to_look, task)
+
+    def _trouble(self, line: CaptureLine) -> str | None:
+        """Return in a sentence why a line cannot be looked at; None: it can."""
+        then, unknown = line.decision, self._galleries.unknown(line)
+        if unknown is not None:
+            return unknown
+        recorded = "" if then is None else embedder_of(then)
+        if recorded not in ("", self._embedder) and not self._given.what_if.looks_always:
+            return (
+                "it needs a look at its picture, and the installed embedder is not the one of then; --look decides "
+                "with the installed one"
+            )
+        return None
+
+    def _try_to_look(self, task: _Task) -> Row:
+        try:
+            return self._look(task)
+        except CaptureError as error:
+            trouble = f"line {task.number} of {REQUESTS_FILE} cannot be looked at: {error}"
+            if not self._keep_going:
+                raise CaptureError(trouble) from error
+            return Row(task.number, task.line, trouble=trouble, expected=task.line.expected_identity_id)
+
+    def _look(self, task: _Task) -> Row:
+        sent = task.line.request
+        infrared = None if sent.ir_picture is None else self._picture(sent.ir_picture)
+        request = request_of(task.line, self._picture(sent.picture), infrared)
+        networks, policy = self._networks, task.policies.policy
+        context = Context(networks.models, policy, networks.max_pixels, networks.clock)
+        decision = self._under_threshold_of_then(task, request, MatchCall().decide(request, task.snapshot, context))
+        now = self._captured(task, request, decision, context)
+        line = task.line
+        return Row(
+            task.number,
+            line,
+            "look",
+            now,
+            self._differences(line, now),
+            expected=line.expected_identity_id,
+            remark=None if task.policies.recorded or line.decision is None else PRESENT_SETTINGS,
+        )
+
+    def _under_threshold_of_then(self, task: _Task, request: MatchRequest, decision: MatchDecision) -> MatchDecision:
+        """Return the decision under the threshold of then, where nothing that moves it has changed."""
+        then, site, policies = task.line.decision, task.snapshot.site, task.policies
+        if then is None or embedder_of(then) != self._embedder or not decision.candidates:
+            return decision
+        resolved = resolve_scope(request, site, policies.policy)
+        faces = task.snapshot.gallery.count(resolved.scope)
+        embedder = self._networks.models.embedder
+        threshold = threshold_now(then, policies.before, policies.policy, faces, embedder) or decision.threshold
+        again = conclude_under(threshold, request, resolved, decision.candidates, site, policies.policy)
+        return replace(again, findings=decision.findings, probe=decision.probe, timings_ms=decision.timings_ms)
+
+    def _captured(
+        self, task: _Task, request: MatchRequest, decision: MatchDecision, context: Context
+    ) -> CapturedDecision:
+        place = task.line.place or _NOWHERE
+        at = Circumstances(
+            place.topic,
+            place.partition,
+            place.offset,
+            request.received_time_s,
+            task.version,
+            dict(self._networks.models.identities),
+            policy=task.policies.name,
+            model_set=self._model_set,
+        )
+        call = MatchCall()
+        return decision_of(call.event(request, decision, context, at), call.evidence(request, decision, context, at))
+
+    def _differences(self, line: CaptureLine, now: CapturedDecision) -> tuple[Difference, ...] | None:
+        """Return the differences from the decision of then, and without one from the expected identity."""
+        then = line.decision
+        if then is not None and not is_undecided(then):
+            return decision_differences(then, now, self._given.score_tolerance)
+        if line.expected_identity_id is not None:
+            return expectation_differences(line.expected_identity_id, now)
+        return None
+
+
+def without_networks(results: Iterable[Result], reason: str) -> Iterator[Row]:
+    """Yield a row for every result; lines that need a look have `reason`, why no look is possible, as their trouble."""
+    for result in results:
+        if isinstance(result, LookNeeded):
+            trouble = f"{result.reason}, so that its picture must be looked at; {reason}"
+            yield Row(result.number, result.line, trouble=trouble, expected=result.line.expected_identity_id)
+        else:
+            yield result

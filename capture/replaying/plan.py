@@ -1,0 +1,137 @@
+"""Decides for each line in which way it is decided again: from what was recorded, or by a look at the picture. Pure."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from capture.replaying.policies import PolicyPair
+from contract.captures.values import CapturedDecision, CaptureLine
+from contract.errors import Code, Refusal, Refused
+from contract.requests import MatchRequest
+from engine.calls.demands import wanted_of
+from engine.gallery.people import Snapshot
+from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
+from engine.policy import Policy
+
+_REFUSED_AT_SCOPE = frozenset({Code.DEVICE_ID_NOT_FOUND, Code.GROUP_NAME_ERROR})
+"""Errors that end a request before its picture is looked at."""
+_REFUSED_THERE_OR_LATER = frozenset({Code.EMPTY_GROUP_ERROR, Code.PARAM_ERROR})
+"""Errors that end a request before or after its picture is looked at."""
+
+
+class Case(NamedTuple):
+    """A line to be decided again; a tuple, because a replay makes one for every line.
+
+    `request`: without the bytes of the pictures. `embedding`: the recorded one, or one that was computed since (half
+    precision); None where there is none. `before`: the people of then, None where they are not known. `now`:
+    the people to search, at `version`.
+    """
+
+    number: int
+    line: CaptureLine
+    then: CapturedDecision
+    request: MatchRequest
+    embedding: bytes | None
+    before: Snapshot | None
+    now: Snapshot
+    policies: PolicyPair
+    version: int
+
+    @property
+    def same_people(self) -> bool:
+        """Whether the people of now are those of then."""
+        return self.before is self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The picture must be looked at, for a reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The recorded embedding is compared with the people of a scope."""
+
+    resolved: ResolvedScope
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The recorded refusal of the picture stays."""
+
+    resolved: ResolvedScope
+
+
+Plan = Look | Search | Keep | Refusal
+"""What is to be done; a `Refusal` is the decision itself."""
+
+
+def plan(case: Case) -> Plan:
+    """Return the way in which a line is decided again."""
+    resolved = _resolved(case.request, case.now, case.policies.policy)
+    if isinstance(resolved, Refusal):
+        return resolved
+    reason = _reason_to_look(case, resolved)
+    if reason is not None:
+        return Look(reason)
+    if case.embedding is not None:
+        return Search(resolved)
+    # The picture was accepted then, and nobody was in the scope, as now.
+    return NOBODY_IN_SCOPE if case.then.error_code == Code.EMPTY_GROUP_ERROR else Keep(resolved)
+
+
+def what_plan_reads(case: Case) -> tuple[object, ...]:
+    """Return everything that the plan of a case depends on, besides its people and policies: hashable values."""
+    sent = case.line.request
+    return (
+        sent.device_ip,
+        sent.group_name,
+        sent.permission_name,
+        sent.by_permission,
+        sent.liveness_mode,
+        sent.ir_picture is None,
+        sent.min_face_size,
+        sent.with_attribute,
+        case.embedding is None,
+        case.then.error_code,
+    )
+
+
+def _resolved(request: MatchRequest, snapshot: Snapshot, policy: Policy) -> ResolvedScope | Refusal:
+    try:
+        return resolve_scope(request, snapshot.site, policy)
+    except Refused as refused:
+        return refused.refusal
+
+
+def _reason_to_look(case: Case, resolved: ResolvedScope) -> str | None:
+    """Return the reason why what was recorded is not enough; None: it is."""
+    code = case.then.error_code
+    if case.embedding is None:
+        if code is None:
+            return "its evidence is gone"
+        if code in _REFUSED_AT_SCOPE or (code in _REFUSED_THERE_OR_LATER and not _was_looked_at(case)):
+            return "it was refused then before its picture was looked at, and is not now"
+        if code == Code.EMPTY_GROUP_ERROR and case.now.gallery.count(resolved.scope):
+            return "nobody was in its scope then, and somebody is now"
+    if _wanted_otherwise(case, resolved):
+        return "its picture must pass other checks than then"
+    return None
+
+
+def _was_looked_at(case: Case) -> bool:
+    """Return whether the request was not refused at its scope then."""
+    before = case.before
+    return before is not None and not isinstance(_resolved(case.request, before, case.policies.before), Refusal)
+
+
+def _wanted_otherwise(case: Case, resolved: ResolvedScope) -> bool:
+    """Return whether a look of now has other parameters than the look of then."""
+    policies = case.policies
+    if case.same_people and policies.before is policies.policy:
+        return False
+    then = resolved if case.before is None else _resolved(case.request, case.before, policies.before)
+    device = None if isinstance(then, Refusal) else then.device
+    wanted = wanted_of(case.request, policies.before, device)
+    return wanted != wanted_of(case.request, policies.policy, resolved.device)

@@ -1,0 +1,132 @@
+"""Confirms many recorded rankings at once: whether a gallery gives the candidates that were recorded for each probe.
+
+This is much quicker than ranking everybody again, because only the recorded people and the nearest other face of each
+probe matter.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.evidence import EvidenceCandidate
+from contract.people.records import PersonRecord
+from contract.vectors import Vectors
+from engine.gallery.port import Candidate, FaceId
+
+Mask = NDArray[np.bool_]
+
+_NOWHERE = -2.0
+"""Below every cosine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The rows of a gallery by face, and for each face of a person with several faces the rows of the others."""
+
+    rows: dict[FaceId, int] = field(default_factory=dict)
+    others: dict[FaceId, list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, owners: Sequence[PersonRecord | None], numbers: Sequence[int]) -> "Places":
+        """Return the places of the faces of people; a row without an owner has none."""
+        places, faces = cls(), dict[str, list[FaceId]]()
+        for row, (owner, number) in enumerate(zip(owners, numbers, strict=True)):
+            if owner is not None:
+                places.rows[owner.identity_id, number] = row
+                faces.setdefault(owner.identity_id, []).append((owner.identity_id, number))
+        for several in faces.values():
+            if len(several) > 1:
+                for face in several:
+                    places.others[face] = [places.rows[other] for other in several if other != face]
+        return places
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Claims:
+    """The recorded rankings as arrays.
+
+    Claim k is that the cosine of probe `whose[k]` to `rows[k]` is between `low[k]` and `high[k]`. `holds`: by probe,
+    whether its ranking can be right. `firsts`: by probe, the row of the first candidate. `last`: by probe, the cosine
+    of the last candidate; `_NOWHERE` where fewer than the most candidates were recorded.
+    """
+
+    holds: Mask
+    firsts: NDArray[np.intp]
+    last: NDArray[np.float32]
+    whose: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+
+def _claims(rankings: Sequence[Sequence[EvidenceCandidate]], most: int, places: Places) -> _Claims:
+    flat = [candidate for ranking in rankings for candidate in ranking]
+    sizes = np.array([len(ranking) for ranking in rankings], np.intp)
+    whose = np.repeat(np.arange(len(rankings)), sizes)
+    rows = np.array([places.rows.get((c.identity_id, c.number), -1) for c in flat], np.intp)
+    exact = np.array([candidate.cosine for candidate in flat])
+    ends = np.cumsum(sizes)
+    holds = np.ones(len(rankings), np.bool_)
+    holds[whose[rows < 0]] = False
+    rises = np.flatnonzero((exact[1:] > exact[:-1]) & (whose[1:] == whose[:-1]))
+    holds[whose[rises]] = False
+    cosines = exact.astype(np.float32)
+    last = np.where(sizes == most, cosines[ends - 1], np.float32(_NOWHERE))
+    further = [
+        (number, row, candidate.cosine)
+        for number, candidate in (zip(whose.tolist(), flat, strict=True) if places.others else ())
+        for row in places.others.get((candidate.identity_id, candidate.number), ())
+    ]
+    whose_too, rows_too, high_too = zip(*further, strict=True) if further else ((), (), ())
+    return _Claims(
+        holds,
+        rows[ends - sizes],
+        last,
+        np.concatenate([whose, np.array(whose_too, np.intp)]),
+        np.concatenate([rows, np.array(rows_too, np.intp)]),
+        np.concatenate([cosines, np.full(len(further), _NOWHERE, np.float32)]),
+        np.concatenate([cosines, np.array(high_too, np.float32)]),
+    )
+
+
+def confirm(
+    vectors: Vectors,
+    mask: Mask,
+    owners: Sequence[PersonRecord | None],
+    places: Places,
+    probes: Vectors,
+    rankings: Sequence[Sequence[EvidenceCandidate]],
+    most: int,
+    within: float,
+) -> Sequence[Candidate | None]:
+    """Return for each probe its first recorded candidate, if the gallery gives the recorded ranking; else None.
+
+    It does where the cosine of every recorded face comes out again, no other face of these people is nearer, and nobody
+    else of the scope is nearer than the last of `most` recorded candidates, all by more than `within`; where fewer were
+    recorded, nobody else may be in the scope.
+
+    Args:
+        vectors, owners: by row, the faces and their people. `mask`: the rows of the scope.
+        places: the places of the same rows.
+        probes: one row per ranking.
+        rankings: the recorded candidates of each probe, the nearest first, at least one.
+        most: the number of candidates that is recorded where there are enough people.
+        within: by how much a cosine may differ.
+    """
+    claims = _claims(rankings, most, places)
+    holds, whose, rows, low = claims.holds, claims.whose, claims.rows, claims.low
+    cosines = probes @ vectors.T
+    claimed = cosines[whose, rows]
+    wrong = (claimed < low - within) | (claimed > claims.high + within) | ((low > _NOWHERE) & ~mask[rows])
+    holds[whose[wrong]] = False
+    cosines[whose, rows] = _NOWHERE
+    others = (cosines if mask.all() else np.where(mask, cosines, np.float32(_NOWHERE))).max(axis=1)
+    holds &= np.where(claims.last > _NOWHERE, others <= claims.last + within, others <= _NOWHERE)
+    return [
+        Candidate(owner, ranking[0].number, ranking[0].cosine)
+        if held and (owner := owners[first]) is not None
+        else None
+        for held, first, ranking in zip(holds.tolist(), claims.firsts.tolist(), rankings, strict=True)
+    ]

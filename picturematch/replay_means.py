@@ -1,0 +1,41 @@
+"""What a replay in this process uses besides the capture: the settings and the networks that they name."""
+
+import os
+import time
+
+import click
+
+from capture.replaying.embedder import EmbedderFacts
+from capture.replaying.look import Networks
+from capture.replaying.run import Means
+from capture.replaying.whatif import WhatIf
+from models.errors import ModelError
+from picturematch.networks import store_of
+from picturematch.options import pinned_by, settings_of
+from picturematch.settings import Settings
+from picturematch.wiring import open_models
+
+
+def means_of(ctx: click.Context, what_if: WhatIf, jobs: int | None) -> Means:
+    """Return the means of a replay. `jobs` None: as many as there are cores.
+
+    Raises:
+        UserError: a setting is wrong.
+    """
+    settings = settings_of(ctx, models__manifest=what_if.models)
+
+    def open_networks() -> Networks:
+        return Networks(open_models(settings), settings.pictures.max_pixels, time.perf_counter)
+
+    return Means(settings.matching, pinned_by(ctx), _installed(settings), open_networks, jobs or os.cpu_count() or 1)
+
+
+def _installed(settings: Settings) -> EmbedderFacts | None:
+    """Return the facts about the embedder that the settings name; None: there is none."""
+    if settings.models.kind == "stand-in":
+        return EmbedderFacts.of_models(open_models(settings))
+    try:
+        store = store_of(settings)
+        return EmbedderFacts.of_manifest(store.manifest, store.identity("embedder"))
+    except ModelError:
+        return None  # only a threshold that must be computed anew, or a look, needs the embedder

@@ -1,0 +1,82 @@
+"""Many searches at once return what the same searches return one after the other, with every index."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.people.records import PersonRecord
+from engine.gallery import exact
+from engine.gallery.exact import ExactIndex
+from engine.gallery.port import Candidate, Gallery, Scope
+
+DIMENSION = 8
+SCOPES = (Scope(), Scope("staff"), Scope(None, "night"), Scope(None, None, frozenset({"staff", "none"})), Scope("none"))
+
+PEOPLE = st.lists(
+    st.tuples(
+        st.integers(0, 6),  # the face: people share faces, so that cosines are equal
+        st.sampled_from("abcdefgh"),
+        st.sets(st.sampled_from(["default_group", "staff"])),
+        st.booleans(),
+    ),
+    max_size=40,
+)
+
+
+def unit(seed: int) -> np.ndarray:
+    vector = np.random.default_rng(seed).normal(size=DIMENSION)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def gallery_of(people: list[tuple[int, str, set[str], bool]]) -> Gallery:
+    index = ExactIndex(DIMENSION)
+    for number, (seed, who, groups, at_night) in enumerate(people):
+        permissions = ["0", "night"] if at_night else ["0"]
+        info = {"permission_ids": permissions}
+        owner = PersonRecord(identity_id=who, group_ids=tuple(groups), info=info, faces=(number,), next_face=number + 1)
+        index.add((who, number), unit(seed), owner if number % 7 else None)
+    return index.snapshot(1)
+
+
+def shown(found: list[Candidate]) -> list[tuple[str, int, float]]:
+    return [(c.person.identity_id, c.number, c.cosine) for c in found]
+
+
+@given(
+    PEOPLE,
+    st.lists(st.integers(0, 9), max_size=6),
+    st.sampled_from(SCOPES),
+    st.integers(1, 6),
+    st.floats(-1.0, 1.0),
+    st.integers(1, 64),
+)
+def test_many_searches_at_once_find_what_single_searches_find(
+    people: list[tuple[int, str, set[str], bool]],
+    asked: list[int],
+    scope: Scope,
+    most: int,
+    down_to: float,
+    at_once: int,
+) -> None:
+    gallery = gallery_of(people)
+    probes = np.array([unit(seed) for seed in asked], np.float32).reshape(len(asked), DIMENSION)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "_COSINES_AT_ONCE", at_once)
+        plain = gallery.best_of_each(probes, scope, most)
+        further = gallery.best_of_each(probes, scope, most, [down_to] * len(asked))
+    for number, probe in enumerate(probes):
+        best = shown(list(gallery.best(probe, scope, most)))
+        above = shown(list(gallery.above(probe, scope, down_to)))
+        assert shown(list(plain[number])) == best
+        assert sorted(shown(list(further[number]))) == sorted({*best, *above})
+        assert [c.cosine for c in further[number]] == sorted((c.cosine for c in further[number]), reverse=True)
+
+
+def test_a_gallery_of_many_rows_is_searched_exactly_too() -> None:
+    chance = np.random.default_rng(5)
+    people = [(int(chance.integers(0, 900)), f"p{number:04}", {"default_group"}, False) for number in range(3000)]
+    gallery = gallery_of(people)
+    probes = np.array([unit(seed) for seed in range(50)], np.float32)
+    found = gallery.best_of_each(probes, Scope(), 5)
+    assert [shown(list(each)) for each in found] == [shown(list(gallery.best(p, Scope(), 5))) for p in probes]
