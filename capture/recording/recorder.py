@@ -22,6 +22,7 @@ from capture.recording.people import PeopleCopy
 from capture.recording.people_index import PeopleIndex
 from capture.recording.photos import Photos
 from capture.recording.redaction import Redaction
+from capture.recording.repair import repair_pictures
 from capture.recording.requests import first_offsets, is_replay, pending_of, read_requests
 from capture.recording.selection import continued
 from capture.recording.values import Tally, Wanted
@@ -125,6 +126,7 @@ class Recorder:
         self._first = await first_offsets(
             broker, topics.requests, self._folder.last_lines, self._selection.since, self._ends
         )
+        self.tally.lost_pictures = await repair_pictures(broker, self._folder)
         self._index = PeopleIndex(photos=photos != "none")
         if photos != "none" and await self._count(topics.photos):
             self._photos = Photos(broker, topics.photos, self._folder)

@@ -14,9 +14,12 @@ from contract.captures.values import CaptureError, CaptureLine
 from contract.events import RequestPlace
 from contract.requests import Headers, MatchRequest, decode_request
 
-_BATCH = 16  # the most requests in memory per partition, since pictures are large
+_BATCH = 16  # the most requests that are read ahead per partition, since pictures are large
+_TOGETHER = 64
+_TOGETHER_BYTES = 8 * 1024 * 1024
+"""Batches are joined up to this number of requests or bytes, because each costs several writes to the disk."""
 _TICK_S = 1.0
-"""While following, requests are collected for this time, because each batch costs several writes to the disk."""
+"""While following, requests are collected for this time, for the same reason."""
 
 
 async def first_offsets(
@@ -49,17 +52,37 @@ async def read_requests(
 ) -> AsyncGenerator[Sequence[Record]]:
     """Yield the records from `begin` to `ends` in batches; with `follow` then those that are written until `stop`."""
     async with aclosing(read_merged(broker, topic, begin, ends, batch=_BATCH)) as past:
-        async for batch in past:
+        async for batch in _joined(past):
             yield batch
     if not follow:
         return
     live_from = {partition: max(end, begin[partition]) for partition, end in ends.items()}
     async with aclosing(read_live(broker, topic, live_from, stop, batch=_BATCH)) as live:
-        async for batch in live:
+        async for batch in _joined(_ticking(live, stop)):
             yield batch
-            if len(batch) < _BATCH:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), _TICK_S)
+
+
+async def _ticking(batches: AsyncGenerator[Sequence[Record]], stop: asyncio.Event) -> AsyncGenerator[Sequence[Record]]:
+    """Yield the batches, and wait behind each that is not full, until `stop`."""
+    async for batch in batches:
+        yield batch
+        if len(batch) < _BATCH:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _TICK_S)
+
+
+async def _joined(batches: AsyncGenerator[Sequence[Record]]) -> AsyncGenerator[Sequence[Record]]:
+    """Yield the records of the batches in larger batches; a batch that is not full ends the larger one."""
+    joined: list[Record] = []
+    size = 0
+    async for batch in batches:
+        joined += batch
+        size += sum(len(record.value or b"") for record in batch)
+        if len(batch) < _BATCH or len(joined) >= _TOGETHER or size >= _TOGETHER_BYTES:
+            yield joined
+            joined, size = [], 0
+    if joined:
+        yield joined
 
 
 def match_call_of(record: Record) -> MatchRequest | None:

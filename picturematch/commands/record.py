@@ -16,6 +16,7 @@ from capture.recording.recorder import LogToRecord, record
 from capture.recording.redaction import Redaction
 from capture.recording.redaction_key import redaction_key
 from capture.recording.values import Tally, Wanted
+from contract.captures.convert import REQUESTS_FILE
 from contract.captures.values import CaptureError, PhotoChoice
 from contract.kinds import MATCH_OUTCOMES
 from picturematch.opening import damaged_records, open_broker
@@ -177,5 +178,10 @@ def _print(tally: Tally, out: Path) -> None:
         )
     if tally.missing_photos:
         print_line(f"{counted(tally.missing_photos, 'photo')} of people gone from the log")
+    for number in tally.lost_pictures:
+        print_line(
+            f"line {number} of {REQUESTS_FILE}: a crash of the machine has damaged its picture, and the log does not"
+            " have it any more"
+        )
     if tally.replays:
         print_line(f"{counted(tally.replays, 'request')} left out, because they replayed others")
