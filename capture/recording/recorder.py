@@ -6,9 +6,10 @@ the same capture is continued.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
+from itertools import takewhile
 
 from msgspec import structs
 
@@ -246,6 +247,8 @@ class Recorder:
             decided for _, decided in chosen if decided is not None and _compared_a_face(decided)
         )
         self._evidence.forget(min(pending.written_s for pending, _ in ready) * 1000)
+        # Where recording was stopped meanwhile, the next one begins at the first request whose evidence is not known.
+        chosen = list(takewhile(lambda one: _is_searched(one[1], evidence), chosen))
         decisions = [None if decided is None else _decision(decided, evidence) for _, decided in chosen]
         await self._keep_what_decisions_need([decision for decision in decisions if decision is not None])
         requests = [pending for pending, _ in chosen]
@@ -299,5 +302,16 @@ def _compared_a_face(decided: Decided) -> bool:
     return decided.event.error is None or decided.event.outcome == _WITHOUT_FACE
 
 
-def _decision(decided: Decided, evidence: Mapping[str, Evidence]) -> CapturedDecision:
+def _is_searched(decided: Decided | None, evidence: Mapping[str, Evidence | None]) -> bool:
+    """Return whether the evidence of a decision was found, or searched to the end."""
+    return decided is None or not _compared_a_face(decided) or decided.event.id in evidence
+
+
+def _oldest_decision(lines: Iterable[CaptureLine]) -> float | None:
+    """Return the time of the oldest decision (epoch seconds); None: there is none."""
+    decisions = (line.decision for line in lines if line.decision is not None)
+    return min((decision.decided_time or 0.0 for decision in decisions), default=None)
+
+
+def _decision(decided: Decided, evidence: Mapping[str, Evidence | None]) -> CapturedDecision:
     return decision_of(decided.event, evidence.get(decided.event.id))
