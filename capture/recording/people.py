@@ -10,8 +10,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 
+from msgspec import structs
+
 from broker.port import Broker, Reader, Record, Start
 from capture.folder import CaptureFolder
+from capture.recording.credentials import without_credentials
 from capture.recording.people_index import PeopleIndex
 from capture.recording.photos import Photos
 from capture.recording.redaction import Redaction
@@ -64,6 +67,8 @@ class PeopleCopy:
         self._certain_from = 0
         self._checkpoints: deque[Checkpoint] = deque()
         self._copied = folder.last_people_offset
+        self.first_decided_s = 0.0
+        """The time of the first decision (epoch seconds): a redacted capture has no earlier time of people."""
 
     async def begin(self, stack: AsyncExitStack, checkpoints: Sequence[Checkpoint], read_s: float) -> None:
         """Open the topic, and read what the capture has of it already.
@@ -168,12 +173,15 @@ class PeopleCopy:
             await asyncio.to_thread(self._folder.append_people, lines)
 
     def _line(self, record: Record) -> PeopleLine | None:
-        """Return the line of a record; None: a record that no fold contains, or that a redacted capture leaves out."""
+        """Return the line of a record; None: a record that no fold contains, or an API key."""
         key = key_of(record.key, record.offset, damaged=record.damaged)
         if key is None:
             return None
         line = PeopleLine(offset=record.offset, time=record.timestamp_ms / 1000, key=key, value=record.value)
-        return line if self._redaction is None else self._redaction.people_line(line)
+        if self._redaction is None:
+            return without_credentials(line)
+        photos = () if self._photos is None else self._photos.kept
+        return self._redaction.people_line(structs.replace(line, time=max(line.time, self.first_decided_s)), photos)
 
     def _take(self, records: Sequence[Record], *, verified: bool = False) -> list[tuple[bytes, PhotoReference]]:
         """Note what further records change; return the photos that they name.

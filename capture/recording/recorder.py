@@ -128,6 +128,7 @@ class Recorder:
             broker, topics.requests, self._folder.last_lines, self._selection.since, self._ends
         )
         self.tally.lost_pictures = await repair_pictures(broker, self._folder)
+        self._oldest_s = await asyncio.to_thread(_oldest_decision, self._folder.lines())
         self._index = PeopleIndex(photos=photos != "none")
         if photos != "none" and await self._count(topics.photos):
             self._photos = Photos(broker, topics.photos, self._folder)
@@ -175,7 +176,7 @@ class Recorder:
                     opened = True
                 if opened:
                     await self._settle()
-                if self._follow and self._people is not None and (opened or self._folder.count):
+                if self._follow and self._people is not None and self._oldest_s is not None:
                     await self._people.copy_all()
                 over = until_s is not None and not batch and self._log.clock_s() > until_s
                 if self._stop.is_set() or over or len(chosen) < len(batch) or self._left() == 0:
@@ -258,7 +259,10 @@ class Recorder:
     async def _keep_what_decisions_need(self, decisions: Sequence[CapturedDecision]) -> None:
         if not decisions:
             return
+        oldest_s = min(decision.decided_time or 0.0 for decision in decisions)
+        self._oldest_s = oldest_s if self._oldest_s is None else min(self._oldest_s, oldest_s)
         if self._people is not None:
+            self._people.first_decided_s = self._oldest_s
             await self._people.copy_to(max(decision.gallery_version for decision in decisions))
         if self._photos is not None:
             await self._photos.keep_of(decisions, self._index)
@@ -293,8 +297,6 @@ class Recorder:
                 continue
             tally.versions[decision.gallery_version] += 1
             tally.without_evidence += decision.embedding is None and decided.event.error is None
-            decided_s = decided.event.processed_time
-            self._oldest_s = decided_s if self._oldest_s is None else min(self._oldest_s, decided_s)
 
 
 def _compared_a_face(decided: Decided) -> bool:
