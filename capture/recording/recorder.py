@@ -136,15 +136,20 @@ class Recorder:
             self._configs = ConfigsReader(broker, topics.configs)
             await self._configs.begin(stack)
         if await self._count(topics.people):
-            now_ms, of_all = int(self._log.clock_s() * 1000), self._photos if photos == "all" else None
-            self._people = PeopleCopy(
-                broker, topics.people, self._folder, self._log.history_ms, now_ms, self._index, self._redaction, of_all
-            )
+            self._people = self._people_copy(self._photos if photos == "all" else None)
+            self._people.first_decided_s = self._oldest_s or 0.0
             checkpoints = () if self._configs is None else self._configs.checkpoints
             await self._people.begin(stack, checkpoints, self._read_s())
         elif self._folder.last_people_offset is not None:
             raise CaptureError("the capture has people, and the log has none; record into another folder")
         self._stack = stack
+
+    def _people_copy(self, photos_of_all: Photos | None) -> PeopleCopy:
+        log = self._log
+        return PeopleCopy(
+            *(log.broker, log.topics.people, self._folder, log.history_ms, lambda: int(log.clock_s() * 1000)),
+            *(self._index, self._redaction, photos_of_all),
+        )
 
     def _read_s(self) -> float:
         """Return until when (epoch seconds) the capture has all changes of people, because decisions needed them."""
