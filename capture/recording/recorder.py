@@ -108,6 +108,7 @@ class Recorder:
         self._selection = Selection()
         self._join = Join()
         self._oldest_s: float | None = None
+        self._beyond: set[int] = set()
         self._index: PeopleIndex
         self._photos: Photos | None = None
         self._people: PeopleCopy | None = None
@@ -170,7 +171,7 @@ class Recorder:
         opened = False
         async with aclosing(requests) as batches:
             async for batch in batches:
-                chosen = [r for r in batch if until_s is None or r.timestamp_ms <= until_s * 1000]
+                chosen = [record for record in batch if self._is_in_time(record)]
                 pending = await asyncio.to_thread(self._pending, chosen)
                 for one in pending:
                     self._join.take(one)
@@ -195,6 +196,16 @@ class Recorder:
         self.tally.people_from = await self._people.people_from(oldest_s)
         self.tally.missing_photos = 0 if self._photos is None else self._photos.missing
         await asyncio.to_thread(self._folder.describe, people_from=self.tally.people_from)
+
+    def _is_in_time(self, record: Record) -> bool:
+        """Return whether the record, and each before it in its partition, was written until `until_s`.
+
+        What is behind a later record is left to the next recording, which begins at that record.
+        """
+        until_s = self._wanted.until_s
+        if until_s is not None and record.timestamp_ms > until_s * 1000:
+            self._beyond.add(record.partition)
+        return record.partition not in self._beyond
 
     def _pending(self, records: Sequence[Record]) -> list[Pending]:
         """Decode the wanted requests of records."""
