@@ -1,23 +1,29 @@
 """Compares the answers of a server, or the decisions of a replay, with the decisions in a capture. Pure."""
 
+from capture.posted import Scale, recorded_score
 from capture.rows import Difference
 from clients.http import ServerAnswer, code_name
 from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Code
 from engine.calls.match import RECOGNISED
 
+_PERCENT = 100
 _NO_DECISIONS = frozenset({Code.TIMEOUT, Code.OVERLOADED, Code.INTERNAL_ERROR})
 """The errors that are no decisions about a picture: the deadline passed, the people could not be read, a fault."""
 
 
-def differences(line: CaptureLine, answer: ServerAnswer, score_tolerance: float) -> tuple[Difference, ...] | None:
+def differences(
+    line: CaptureLine, answer: ServerAnswer, score_tolerance: float, scale: Scale | None = None
+) -> tuple[Difference, ...] | None:
     """Return the differences between a captured line and the answer.
 
     A recorded decision is compared by error code, retcode, identity and score; without a recorded decision, or where
-    the request expired, the expected identity is compared. Empty: nothing differs. None: the line contains neither.
+    nothing was decided about the picture, the expected identity is compared. Empty: nothing differs. None: the line
+    contains neither. `scale`: that of the answer's score (capture.posted.recorded_score); a score that had to be
+    converted to it may differ by a hundred times `score_tolerance` on the percent scale.
     """
-    if line.decision is not None and line.decision.outcome != "expired":
-        return _from_decision(line.decision, answer, score_tolerance)
+    if line.decision is not None and not is_undecided(line.decision):
+        return _from_decision(line.decision, answer, score_tolerance, scale)
     if line.expected_identity_id is not None:
         return _from_expectation(line.expected_identity_id, answer)
     return None
@@ -62,7 +68,9 @@ def _close(then: float | None, now: float | None, tolerance: float) -> bool:
     return then is not None and now is not None and abs(then - now) <= tolerance
 
 
-def _from_decision(then: CapturedDecision, now: ServerAnswer, score_tolerance: float) -> tuple[Difference, ...]:
+def _from_decision(
+    then: CapturedDecision, now: ServerAnswer, score_tolerance: float, scale: Scale | None
+) -> tuple[Difference, ...]:
     if then.error_code != now.code:
         return (Difference("error", _error(then.error_code), _error(now.code)),)
     if now.code is not None:
@@ -73,8 +81,10 @@ def _from_decision(then: CapturedDecision, now: ServerAnswer, score_tolerance: f
             found.append(Difference(what, before, None if after is None else str(after)))
     score = now.fields.get("score")
     after_score = float(score) if isinstance(score, int | float) else None
-    if then.score is not None and (after_score is None or not abs(after_score - then.score) <= score_tolerance):
-        found.append(Difference("score", then.score, after_score))
+    before_score, converted = recorded_score(then, scale, after_score)
+    tolerance = score_tolerance * (_PERCENT if converted and scale != "raw" else 1)
+    if before_score is not None and not _close(before_score, after_score, tolerance):
+        found.append(Difference("score", before_score, after_score))
     return tuple(found)
 
 

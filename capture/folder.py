@@ -31,6 +31,7 @@ from contract.captures.sealed import M, SealedReader, lines_of
 from contract.captures.values import VERSION, CaptureError, CaptureLine, ConfigLine, Manifest, PeopleLine
 from contract.events import RequestPlace
 from contract.files import (
+    HALF,
     HALF_WRITTEN,
     cannot_be_written,
     sync_filesystem,
@@ -231,6 +232,30 @@ class CaptureFolder:
             with self._writing():
                 sync_filesystem(self._lock)
             self._durable, self._unsynced = self.count, False
+
+    @contextmanager
+    def replacing_requests(self) -> Iterator[SealedFile[CaptureLine]]:
+        """Yield a new file of requests; at the end of the block it replaces the present one, atomically.
+
+        After an error the present one stays.
+        """
+        path = self._folder / f"{REQUESTS_FILE}{HALF}"
+        with self._writing():
+            path.unlink(missing_ok=True)
+            new = SealedFile(path, CaptureLine)
+        try:
+            with self._writing():
+                yield new
+                self._begin_to_write()
+                path.replace(self._folder / REQUESTS_FILE)
+                sync_folder(self._folder)
+        except BaseException:
+            new.close()
+            path.unlink(missing_ok=True)
+            raise
+        if self._requests is not None:
+            self._requests.close()
+        self._requests = new
 
     def append_people(self, lines: Sequence[PeopleLine]) -> None:
         """Append records of the people topic, in the order of their offsets; durable when this method returns."""

@@ -195,7 +195,8 @@ class Client:
                 f"the server does not accept this call ({error.get('message', 'without a reason')});"
                 " an API key is given by --api-key or PICTUREMATCH_API_KEY"
             )
-        if code == Code.NOT_FOUND or (status == 404 and code is None):
+        # Calls of version 6 have names instead of codes, also in an answer about an unknown permission.
+        if code == Code.NOT_FOUND or (status == 404 and error.get("code") in (None, Code.NOT_FOUND.status)):
             raise UnknownCall(f"the server at {self.url} does not know this call; check the URL")
         return ServerAnswer(status, fields, code, str(error.get("message", "")), _seconds(retry_after))
 

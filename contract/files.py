@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-_HALF = ".half"
-HALF_WRITTEN = f"*{_HALF}"
+HALF = ".half"
+"""What the name of a file ends with while it is being written."""
+HALF_WRITTEN = f"*{HALF}"
 """Pattern of the names of files that a process did not finish writing because it crashed."""
 
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
@@ -71,7 +72,7 @@ def half_written(path: Path | str, data: bytes, *, mode: int = 0o600, folder: in
     The caller may check the file and then rename it to `path`; a temporary file that was not renamed is removed on
     leaving. Only one process at a time may write a given `path`.
     """
-    half = f"{path}{_HALF}"
+    half = f"{path}{HALF}"
     try:
         with _open_half(half, mode, folder) as file:
             file.write(data)
@@ -92,7 +93,7 @@ def new_file(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     """
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    half = f"{path}{_HALF}"
+    half = f"{path}{HALF}"
     try:
         with _open_half(half, mode) as file:
             yield file

@@ -33,6 +33,7 @@ _PLACE = re.compile(r" - at `\$\.([^`]+)`$")
 _EMBEDDED = "embedded"
 _MEMBERS_RETENTION_MS = 10 * 60 * 1000
 _DAY_MS = 24 * 60 * 60 * 1000
+_HISTORY_MARGIN_MS = 2 * 60 * 60 * 1000
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
 
@@ -68,15 +69,21 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audit_retention_ms: Milliseconds = 2 * 365 * _DAY_MS
     """How long audit records are kept: who changed what, and from where."""
     people_history_ms: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    """How long a record about people is kept that a newer one replaced or deleted; 0: not at all, None: as long as
-    requests, so that a request can be replayed against the gallery of then."""
+    """How long a record about people is kept that a newer one replaced or deleted; 0: not at all, None: a little longer
+    than requests (`history_ms`), so that every request that is left can be replayed against the gallery of then."""
     max_record_bytes: Bytes = 32 * _MIB
     """Larger than the body limit of the ingress, or requests would be refused by the log."""
 
     @property
     def history_ms(self) -> int:
-        """How long a record about people is kept that a newer one replaced or deleted."""
-        return self.requests_retention_ms if self.people_history_ms is None else self.people_history_ms
+        """How long a record about people is kept that a newer one replaced or deleted.
+
+        By default that is two hours longer than requests, and at most a fifth longer: the oldest requests are still
+        there for some minutes after their time, and clocks may differ by an hour.
+        """
+        if self.people_history_ms is not None:
+            return self.people_history_ms
+        return self.requests_retention_ms + min(_HISTORY_MARGIN_MS, self.requests_retention_ms // 5)
 
     def topic_specs(self, topics: Topics) -> tuple[TopicSpec, ...]:
         """The topics of every log; the events have as many partitions as the requests, since they share their keys."""

@@ -19,6 +19,13 @@ class ProcessorMetrics:
         for call in CALLS:
             for outcome in call.outcomes:
                 self._events.labels(call.kind, outcome)  # shown as 0: an increase from nothing is none to Prometheus
+        self._replayed = Counter(
+            "picturematch_replayed_events",
+            "Events committed of requests that replay earlier ones (X-Replay-Of), which are counted nowhere else, by"
+            " kind and outcome.",
+            ("kind", "outcome"),
+            registry=registry,
+        )
         self._answers_only = Counter(
             "picturematch_answers_without_event",
             "Comparisons and quality assessments that were answered and left no event, by kind and outcome.",
@@ -62,7 +69,8 @@ class ProcessorMetrics:
 
     def committed(self, emission: Emission) -> None:
         """Count a request whose records are durable."""
-        (self._events if emission.kept else self._answers_only).labels(emission.kind, emission.outcome).inc()
+        events = self._replayed if emission.is_replay else self._events
+        (events if emission.kept else self._answers_only).labels(emission.kind, emission.outcome).inc()
         if emission.mute:
             self._replies_left_out.inc()
         for stage, spent_ms in emission.timings_ms.items():

@@ -45,6 +45,7 @@ class Emission:
     records: tuple[NewRecord, ...]
     kept: bool = True
     mute: bool = False
+    is_replay: bool = False
 
     def without_replies(self, topic: str, partitions: int) -> "Emission":
         """Return this emission without replies to partitions that `topic`, the replies topic, does not have."""
@@ -107,7 +108,8 @@ class Emitter:
         kept = self._kept(done, decision, gallery_version) if done.leaves_event else ()
         audit = self._audit(done, decision, answer, gallery_version)
         records = (*kept, *_reply(done, answer, gallery_version), *audit, *self._dead_letter(done))
-        return Emission(call.kind, decision.outcome, decision.timings_ms, records, kept=bool(kept))
+        is_replay = done.envelope.replay_of is not None
+        return Emission(call.kind, decision.outcome, decision.timings_ms, records, kept=bool(kept), is_replay=is_replay)
 
     def photos(self, decision: ChangeDecision) -> tuple[NewRecord, ...]:
         """Return the decision's records of the photos topic."""

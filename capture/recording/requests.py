@@ -23,7 +23,7 @@ _REQUESTS_ARE_GONE = (
     "requests behind the last one of the capture are gone from the log, or the capture was made from another log;"
     f" {OTHER_FOLDER}"
 )
-_TICK_S = 1.0
+_TICK_S = 3.0
 """While following, requests are collected for this time, for the same reason."""
 
 

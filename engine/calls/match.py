@@ -301,6 +301,7 @@ def verdict_of(request: MatchRequest, decision: MatchDecision, policy: Policy) -
 
 
 def _shown(request: MatchRequest, decision: MatchDecision, policy: Policy) -> _Shown:
+    """Return what the answer and the event show of a decision that is no refusal."""
     shown, verdict = _shown_candidate(request, decision, policy), verdict_of(request, decision, policy)
     cosine = decision.candidate.cosine if decision.candidate else 0.0
     return _Shown(

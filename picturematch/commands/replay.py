@@ -1,43 +1,47 @@
 """picturematch replay: decide the requests of a capture again, here or at a server, and report what differs."""
 
 import gc
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import get_args
 
 import click
 from click.core import ParameterSource
 
+from capture.accepting import Accepted, accepting
 from capture.reader import CaptureReader
-from capture.replay import Rate
 from capture.replaying.decision_file import decision_file, writing_decisions
 from capture.replaying.run import Replay
 from capture.replaying.whatif import WhatIf
 from contract.terms import LIVENESS_ORDER, LivenessMode, QualityLevel
 from contract.text import printable
 from picturematch.captures import opened_capture, sentences
-from picturematch.options import UserError, config_option, key_options
+from picturematch.options import UserError, config_option
 from picturematch.replay_means import means_of
-from picturematch.replay_posting import PostOptions, post_capture
+from picturematch.replay_posting import POST_OPTIONS, PostOptions, post_capture, post_options
 from picturematch.replay_report import ReportOptions, report_options, reporting
-from picturematch.shell import When
+from picturematch.shell import When, counted
 
-_ONLY_HERE = (
+_CHANGES = (
     "threshold",
     "target_fpir",
     "liveness_mode",
     "quality",
-    "look",
     "models",
     "gallery",
     "gallery_version",
     "gallery_time",
     "add_people",
+)
+_ONLY_HERE = (
+    *_CHANGES,
+    "look",
     "jobs",
     "keep_going",
     "decisions",
+    "accept",
 )
-_ONLY_POSTING = ("api_key", "concurrency", "rate")
+_NOT_ACCEPTED = (*_CHANGES, "keep_going")
 _CAPTURE = click.Path(path_type=Path)
 
 
@@ -75,6 +79,7 @@ Examples:
 @click.option(
     "--decisions", type=click.Path(dir_okay=False, path_type=Path), help="Write every decision as JSON lines."
 )
+@click.option("--accept", is_flag=True, help="Write the decisions that differ into the capture, as those of then.")
 @click.option("--keep-going", is_flag=True, help="Read a damaged capture up to the damage.")
 @click.option(
     "--score-tolerance",
@@ -84,17 +89,7 @@ Examples:
     help="Scores that differ by less count as the same.",
 )
 @click.option("--url", help="Post the requests to this server instead of deciding them here.")
-@key_options
-@click.option(
-    "--concurrency", type=click.IntRange(1, 256), default=4, show_default=True, help="With --url: calls at a time."
-)
-@click.option(
-    "--rate",
-    type=click.Choice(["max", "as-recorded"]),
-    default="max",
-    show_default=True,
-    help="With --url: as fast as possible, or with the recorded times between the requests.",
-)
+@post_options
 @report_options
 @click.pass_context
 def command(
@@ -112,12 +107,11 @@ def command(
     add_people: Path | None,
     jobs: int | None,
     decisions: Path | None,
+    accept: bool,
     keep_going: bool,
     score_tolerance: float,
     url: str | None,
-    api_key: str | None,
-    concurrency: int,
-    rate: Rate,
+    posting: PostOptions,
     report: ReportOptions,
 ) -> None:
     """Decide the requests of a capture again and report which decisions differ.
@@ -131,10 +125,8 @@ def command(
     """
     if url is not None:
         _refuse(ctx, _ONLY_HERE, "cannot be used with --url: the server decides with its own settings")
-        with sentences(), opened_capture(capture) as folder:
-            post_capture(ctx, folder, url, api_key, PostOptions(concurrency, score_tolerance, rate, report.as_json))
-        return
-    _refuse(ctx, _ONLY_POSTING, "can only be used with --url")
+        ctx.exit(post_capture(capture, url, posting, score_tolerance, report))
+    _refuse(ctx, POST_OPTIONS, "can only be used with --url")
     if threshold is not None and target_fpir is not None:
         raise UserError("--threshold and --target-fpir exclude each other: each says how the threshold is found")
     if gallery_version is not None and gallery_time is not None:
@@ -151,7 +143,11 @@ def command(
         gallery_time=gallery_time,
         add_people=add_people,
     )
-    ctx.exit(_replay_here(ctx, capture, what_if, jobs, keep_going, score_tolerance, decisions, report))
+    if accept:
+        _refuse(
+            ctx, _NOT_ACCEPTED, "cannot be used with --accept: what is accepted are decisions without what-if options"
+        )
+    ctx.exit(_replay_here(ctx, capture, what_if, jobs, keep_going, score_tolerance, decisions, report, accept=accept))
 
 
 def _refuse(ctx: click.Context, names: tuple[str, ...], reason: str) -> None:
@@ -174,13 +170,15 @@ def _replay_here(
     score_tolerance: float,
     decisions: Path | None,
     report: ReportOptions,
+    *,
+    accept: bool,
 ) -> int:
     """Replay a capture in this process and return the exit status.
 
     Raises:
         UserError: something cannot be used; the message is a sentence for the user.
     """
-    means = means_of(ctx, what_if, jobs)
+    means, accepted = means_of(ctx, what_if, jobs), Accepted()
     # A replay makes very many values, and few of them refer to each other: looking for such cycles costs a third.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
@@ -194,6 +192,8 @@ def _replay_here(
             rows = replay.rows()
             if decisions is not None:
                 rows = writing_decisions(rows, stack.enter_context(decision_file(decisions)))
+            if accept:
+                rows = stack.enter_context(closing(accepting(capture, rows, accepted)))
         for note in replay.notes:
             click.echo(printable(note), err=True)
         with reporting(report, reader, capture.name) as run:
@@ -201,4 +201,7 @@ def _replay_here(
                 run.add(row)
         for sentence in reader.damage:
             click.echo(printable(sentence), err=True)
+    if accept:
+        click.echo(f"{counted(accepted.decisions, 'decision')} of {printable(str(capture))} replaced", err=True)
+        return 0
     return 2 if reader.damage else run.exit_status

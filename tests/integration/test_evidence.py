@@ -13,6 +13,7 @@ from engine.policy import Policy
 from processor import processing
 from tests.integration.test_processor import enrol, match, read_all, running
 from tests.support.faces import MODELS, photo
+from tests.support.waiting import until
 
 TOPICS = Topics()
 
@@ -61,6 +62,21 @@ async def test_a_replayed_request_is_marked_in_event_and_reply(tmp_path):
         (event,) = await system.wait_for(1)
         assert event["replay_of"] == "m0"
         assert system.replies["m1"].replay_of == "m0"
+
+
+async def test_a_replayed_request_is_not_counted_among_the_outcomes_of_the_doors(tmp_path):
+    """The dashboard and the alerts are about what happens at the doors."""
+    async with running(tmp_path) as system:
+        await system.send(match(1, picture=photo(1)), **{Headers.REPLAY_OF: b"m0"})
+        await system.send(match(2, picture=photo(1)))
+        (outcome, _) = [event["outcome"] for event in await system.wait_for(2)]
+        labels = {"kind": "match", "outcome": outcome}
+
+        def counted(name: str) -> float:
+            return system.registry.get_sample_value(f"picturematch_{name}_total", labels) or 0
+
+        await until(lambda: counted("events") + counted("replayed_events") == 2)
+        assert counted("events") == counted("replayed_events") == 1
 
 
 async def test_the_pictures_of_refused_requests_are_hashed_in_a_thread(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """A server that answers what a test tells it to, and remembers what it was asked."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -29,7 +29,9 @@ class Scripted:
 
 
 @asynccontextmanager
-async def scripted_server(answer: Callable[[Body], Answer | None]) -> AsyncIterator[Scripted]:
+async def scripted_server(
+    answer: Callable[[Body], Answer | Awaitable[Answer | None] | None],
+) -> AsyncIterator[Scripted]:
     """Serve on a free port. `answer` None breaks the connection instead."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -37,6 +39,8 @@ async def scripted_server(answer: Callable[[Body], Answer | None]) -> AsyncItera
         server.calls.append((request.path, body))
         server.headers = dict(request.headers)
         given = answer(body)
+        if isinstance(given, Awaitable):
+            given = await given
         if given is None:
             assert request.transport is not None
             request.transport.abort()

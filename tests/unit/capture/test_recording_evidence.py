@@ -1,77 +1,47 @@
-"""What is known about the evidence of an event when the recording is stopped."""
+"""The evidence of events is found in every partition of its topic, however many are asked for at once."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+import time
+from pathlib import Path
 
-import pytest
-
-from broker.port import Position, Record
+from broker.embedded import open_embedded
+from broker.port import NewRecord, Position, TopicSpec
 from capture.recording.evidence import EvidenceReader
 from capture.recording.join import Decided
 from contract.codec import encode
 from contract.evidence import Evidence
-from tests.support.records import event_of, match_request
+from tests.support.records import TOPICS, event_of, match_request
 
-EVIDENCE = Evidence(
-    event_id="r1",
-    outcome="matched",
-    decided_time=1.0,
-    gallery_version=0,
-    policy="p",
-    model_set="m",
-    embedder="e",
-    embedding=b"",
-    threshold=0.5,
-)
-EVENT = Decided(event_of(match_request(1), Position("requests", 0, 0)), 1000)
+PARTITIONS = 4
+MADE_S = time.time() - 86_400
 
 
-class Slow:
-    """An evidence topic whose first poll returns nothing, as that of Kafka may."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self.records, self.at, self.polls = records, 0, 0
-
-    def reader(self, *_: Any) -> Self:
-        return self
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return
-
-    async def end_offsets(self, topic: str) -> Mapping[int, int]:
-        return {0: len(self.records)}
-
-    def positions(self) -> Mapping[int, int]:
-        return {0: self.at}
-
-    async def fetch(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        self.polls += 1
-        if self.polls == 1:
-            return []
-        self.at = len(self.records)
-        return self.records
+def evidence(event_id: str) -> Evidence:
+    return Evidence(
+        event_id=event_id,
+        outcome="matched",
+        decided_time=MADE_S,
+        gallery_version=3,
+        policy="p",
+        model_set="m",
+        embedder="e",
+        embedding=b"\0\0",
+        threshold=0.5,
+    )
 
 
-@pytest.mark.parametrize(
-    ("stopped", "written", "found"),
-    [
-        (False, True, {"r1": EVIDENCE}),
-        (False, False, {"r1": None}),
-        (True, True, {}),
-        (True, False, {"r1": None}),
-    ],
-    ids=["found", "not there", "stopped before it was found", "stopped at the end of the topic"],
-)
-async def test_an_event_is_left_out_only_where_stopping_ended_the_search_for_its_evidence(
-    stopped: bool, written: bool, found: dict[str, Evidence | None]
-) -> None:
-    stop = asyncio.Event()
-    if stopped:
-        stop.set()
-    topic: Any = Slow([Record("evidence", 0, 0, 1000, b"r1", encode(EVIDENCE))] if written else [])
-    async with EvidenceReader(topic, "evidence", 1, 0.0, lambda: 1e6, stop, patient=False) as evidence:
-        assert await evidence.of([EVENT]) == found
+async def test_the_first_events_of_all_partitions_have_their_evidence(tmp_path: Path) -> None:
+    """The first question about a day that is over comes from all partitions at once."""
+    requests = [match_request(number) for number in range(32)]
+    async with open_embedded(tmp_path, role="owner", clock_ms=lambda: int(MADE_S * 1000)) as log:
+        await log.ensure_topics([TopicSpec(TOPICS.evidence, PARTITIONS)])
+        records = [(one.request_id, encode(evidence(one.request_id))) for one in requests]
+        places = await log.append([NewRecord(TOPICS.evidence, key.encode(), value) for key, value in records])
+        assert {place.partition for place in places} == set(range(PARTITIONS))
+        reader = EvidenceReader(
+            log, TOPICS.evidence, PARTITIONS, MADE_S - 60, time.time, asyncio.Event(), patient=False
+        )
+        decided = [Decided(event_of(one, Position("requests", 0, 0)), int(MADE_S * 1000)) for one in requests]
+        async with reader:
+            found = await reader.of(decided)
+    assert found.keys() == {one.request_id for one in requests}
