@@ -27,7 +27,7 @@ from contract.captures.convert import (
     parse_manifest,
     picture_file,
 )
-from contract.captures.sealed import SealedReader, lines_of
+from contract.captures.sealed import M, SealedReader, lines_of
 from contract.captures.values import VERSION, CaptureError, CaptureLine, ConfigLine, Manifest, PeopleLine
 from contract.events import RequestPlace
 from contract.files import (
@@ -134,14 +134,25 @@ class CaptureFolder:
         """The offset of the last record of the people topic that the capture has; None: it has none."""
         return self._last_people_offset
 
+    def lines(self) -> Iterator[CaptureLine]:
+        """Yield the requests that the capture has.
+
+        Raises:
+            CaptureError: a line is damaged.
+        """
+        return self._read(REQUESTS_FILE, CaptureLine)
+
     def people(self) -> Iterator[PeopleLine]:
         """Yield the records of the people topic that the capture has.
 
         Raises:
             CaptureError: a line is damaged.
         """
-        with open_file(self._folder, PEOPLE_FILE) as file:
-            for _, line in SealedReader(PEOPLE_FILE, PeopleLine).read(lines_of(file)):
+        return self._read(PEOPLE_FILE, PeopleLine)
+
+    def _read(self, name: str, kind: type[M]) -> Iterator[M]:
+        with open_file(self._folder, name) as file:
+            for _, line in SealedReader(name, kind).read(lines_of(file)):
                 yield line
 
     @property

@@ -65,7 +65,7 @@ Examples:
 @click.option(
     "--photos",
     type=click.Choice(get_args(PhotoChoice)),
-    show_default="candidates",
+    show_default="candidates, or none with --redact",
     help="Whose enrolment photos are recorded: those of the best candidate and the recognised person, or everybody's.",
 )
 @click.option(
@@ -113,7 +113,7 @@ def command(
     --wait is recorded without a decision.
 
     --redact replaces the ids and names of people, groups, permissions and devices, and the info of people, by
-    pseudonyms. Addresses of devices stay. Pictures and embeddings stay too, and remain biometric.
+    pseudonyms. Addresses of devices of the type photo stay. Pictures and embeddings stay too, and remain biometric.
 
     Exit status: 0 all were recorded, 1 damaged records were skipped (standard error names them), 2 the command failed.
     """
