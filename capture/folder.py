@@ -2,8 +2,9 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +13,7 @@ from msgspec import structs
 
 from capture.files import MOST_MANIFEST_BYTES, open_file, read_file, require_own_folder
 from capture.sealed_file import SealedFile
+from clients.picture_file import MAX_PICTURE_BYTES
 from contract.captures.convert import (
     CONFIGS_FILE,
     LOOKS_FOLDER,
@@ -23,17 +25,42 @@ from contract.captures.convert import (
     last_lines,
     new_manifest,
     parse_manifest,
+    picture_file,
 )
-from contract.captures.sealed import SealedReader, lines_of
+from contract.captures.sealed import M, SealedReader, lines_of
 from contract.captures.values import VERSION, CaptureError, CaptureLine, ConfigLine, Manifest, PeopleLine
-from contract.files import HALF, HALF_WRITTEN, cannot_be_written, sync_folder, try_lock, write_many, write_whole
+from contract.events import RequestPlace
+from contract.files import (
+    HALF,
+    HALF_WRITTEN,
+    cannot_be_written,
+    sync_filesystem,
+    sync_folder,
+    try_lock,
+    write_new,
+    write_whole,
+)
 from contract.pictures.digest import picture_digest
+
+MOST_UNSYNCED = 2000
+"""After so many lines their pictures are made durable, all at once: syncing each costs as much as recording it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPicture:
+    """A picture (its sha256), the number of the line of requests.jsonl that names it, and the request's place."""
+
+    sha256: str
+    number: int
+    place: RequestPlace | None
 
 
 class CaptureFolder:
     """A capture that is being written, which is new or continued. Synchronous; only one process may write to it.
 
-    Pictures are complete before the line that names them is written, so that a capture is readable also after a crash.
+    Pictures are written before the line that names them, so that a capture is readable also after a crash of the
+    process. A crash of the machine may damage pictures behind the mark `durable` of the manifest: `damaged` yields
+    them, and whoever continues the capture stores them again.
     The capture is complete when the `with` block ends without an error.
 
     Raises:
@@ -48,6 +75,8 @@ class CaptureFolder:
         self._last: Mapping[int, CaptureLine] = {}
         self._last_people_offset: int | None = None
         self._config_keys: set[str] = set()
+        self._durable, self._unsynced = 0, False
+        self._named: list[NamedPicture] = []
         self._lock: int | None = None
         self._requests: SealedFile[CaptureLine] | None = None
         self._people: SealedFile[PeopleLine] | None = None
@@ -70,6 +99,7 @@ class CaptureFolder:
     ) -> None:
         try:
             if kind is None:
+                self._sync_pictures()
                 with self._writing():
                     seals = {
                         name: file.seal
@@ -80,7 +110,7 @@ class CaptureFolder:
                         )
                         if file is not None
                     }
-                    self.describe(complete=True, files=seals)
+                    self.describe(complete=True, files=seals, durable=0)
         finally:
             self._close()
 
@@ -104,14 +134,25 @@ class CaptureFolder:
         """The offset of the last record of the people topic that the capture has; None: it has none."""
         return self._last_people_offset
 
+    def lines(self) -> Iterator[CaptureLine]:
+        """Yield the requests that the capture has.
+
+        Raises:
+            CaptureError: a line is damaged.
+        """
+        return self._read(REQUESTS_FILE, CaptureLine)
+
     def people(self) -> Iterator[PeopleLine]:
         """Yield the records of the people topic that the capture has.
 
         Raises:
             CaptureError: a line is damaged.
         """
-        with open_file(self._folder, PEOPLE_FILE) as file:
-            for _, line in SealedReader(PEOPLE_FILE, PeopleLine).read(lines_of(file)):
+        return self._read(PEOPLE_FILE, PeopleLine)
+
+    def _read(self, name: str, kind: type[M]) -> Iterator[M]:
+        with open_file(self._folder, name) as file:
+            for _, line in SealedReader(name, kind).read(lines_of(file)):
                 yield line
 
     @property
@@ -129,24 +170,50 @@ class CaptureFolder:
         self._manifest = manifest
 
     def keep_picture(self, picture: bytes) -> str:
-        """Store a picture, unless it is stored already, and return its sha256 (hex)."""
-        return self.keep_pictures([picture])[0]
+        """Store a picture durably, as a photo that no request names must be; return its sha256 (hex)."""
+        with self._writing():
+            name = self._keep(picture)
+            with open_file(self._folder, picture_file(name)) as file:
+                os.fsync(file.fileno())
+            sync_folder(self._folder / PICTURES_FOLDER)
+        return name
 
     def keep_pictures(self, pictures: Sequence[bytes]) -> Sequence[str]:
-        """Store pictures, unless they are stored already, and return the sha256 (hex) of each."""
-        names = [picture_digest(picture) for picture in pictures]
-        missing = {f"{name}.jpg": data for name, data in zip(names, pictures, strict=True) if not self._has(name, data)}
-        with self._writing():
-            # `append` makes the names durable before it writes a line that names a picture.
-            write_many(self._folder / PICTURES_FOLDER, missing)
-        return names
+        """Store pictures, unless they are stored already, and return the sha256 (hex) of each.
 
-    def _has(self, name: str, picture: bytes) -> bool:
-        """Return whether the picture is stored as a whole; a crash may have left a part of it."""
+        The pictures become durable some time after the lines that name them, and at the end of the `with` block.
+        """
+        with self._writing():
+            return [self._keep(picture) for picture in pictures]
+
+    def _keep(self, picture: bytes) -> str:
+        name = picture_digest(picture)
+        path = f"{self._pictures}{name}.jpg"
+        self._unsynced = True
+        if not write_new(path, picture) and not self._is_whole(name):
+            self.drop_picture(name)  # a crash left a part of it
+            write_new(path, picture)
+        return name
+
+    def _is_whole(self, sha256: str) -> bool:
         try:
-            return Path(f"{self._pictures}{name}.jpg").lstat().st_size == len(picture)
-        except FileNotFoundError:
+            return picture_digest(read_file(self._folder, picture_file(sha256), MAX_PICTURE_BYTES)) == sha256
+        except CaptureError:
             return False
+
+    def drop_picture(self, sha256: str) -> None:
+        """Remove a picture, if it is stored: a reader then reports it as missing."""
+        with self._writing():
+            (self._folder / picture_file(sha256)).unlink(missing_ok=True)
+
+    def damaged(self) -> Iterator[NamedPicture]:
+        """Yield the pictures that a crash of the machine has damaged, by the lines that name them.
+
+        Only lines that the capture had when it was opened, and behind the manifest's mark `durable`, are processed.
+        """
+        for named in self._named if self._manifest.pictures else ():
+            if not self._is_whole(named.sha256):
+                yield named
 
     def append(self, lines: Sequence[CaptureLine]) -> None:
         """Append lines whose pictures are stored; the lines are durable when this method returns."""
@@ -154,8 +221,17 @@ class CaptureFolder:
             raise ValueError("the capture folder is not open")
         self._begin_to_write()
         with self._writing():
-            sync_folder(self._folder / PICTURES_FOLDER)
             self._requests.append(lines)
+        if self.count - self._durable >= MOST_UNSYNCED:
+            self._sync_pictures()
+            self.describe(durable=self._durable)
+
+    def _sync_pictures(self) -> None:
+        """Make all pictures durable."""
+        if self._lock is not None and (self._unsynced or self._durable < self.count):
+            with self._writing():
+                sync_filesystem(self._lock)
+            self._durable, self._unsynced = self.count, False
 
     @contextmanager
     def replacing_requests(self) -> Iterator[SealedFile[CaptureLine]]:
@@ -203,7 +279,7 @@ class CaptureFolder:
     def _begin_to_write(self) -> None:
         """Note that the capture is not complete now; before that, a capture that is only opened stays as it was."""
         if self._manifest.complete:
-            self.describe(complete=False, files={})
+            self.describe(complete=False, files={}, durable=self._durable)
 
     def _has_other_files(self) -> bool:
         # A crash may have left the first manifest half-written.
@@ -243,9 +319,18 @@ class CaptureFolder:
         self._requests = SealedFile(self._folder / REQUESTS_FILE, CaptureLine, seals.get(REQUESTS_FILE))
         self._people = SealedFile(self._folder / PEOPLE_FILE, PeopleLine, seals.get(PEOPLE_FILE))
         self._configs = SealedFile(self._folder / CONFIGS_FILE, ConfigLine, seals.get(CONFIGS_FILE))
-        self._last = last_lines(self._requests.lines())
+        self._last = last_lines(self._note_pictures(self._requests.lines()))
+        self._durable = self.count if self._manifest.complete else min(self._manifest.durable, self.count)
         self._last_people_offset = next((line.offset for _, line in deque(self._people.lines(), maxlen=1)), None)
         self._config_keys = {line.key for _, line in self._configs.lines()}
+
+    def _note_pictures(self, lines: Iterable[tuple[int, CaptureLine]]) -> Iterator[tuple[int, CaptureLine]]:
+        """Yield the lines, and note the pictures that are not known to be durable."""
+        for number, line in lines:
+            if not self._manifest.complete and number > self._manifest.durable:
+                names = (line.request.picture, line.request.ir_picture)
+                self._named += (NamedPicture(name, number, line.place) for name in names if name is not None)
+            yield number, line
 
     def _close(self) -> None:
         for file in (self._requests, self._people, self._configs):

@@ -20,6 +20,7 @@ from contract.requests import (
     SettingsRequest,
 )
 from contract.roles import Role
+from contract.site_settings import SITE_SETTINGS
 from contract.terms import Message
 
 TRUSTED_NETWORK = "trusted network"
@@ -146,7 +147,7 @@ def objects_of(request: object) -> tuple[str, ...]:
             named = (device.device_id or device.address or device.name for device in request.devices)
             return tuple(name for name in named if name)
         case SettingsRequest():
-            return tuple(request.values)
+            return tuple(name for name in request.values if name in SITE_SETTINGS)
         case PermissionRequest():
             return tuple(name for name in (request.name or request.permission_id,) if name)
         case GroupRequest() | KeyRequest():

@@ -1,7 +1,8 @@
 """The details of audit records: plain values that say what a request asked for and what came of it, in bounded size.
 
-Details contain names of fields and settings, flags, roles and counts. They contain no value of an info, a setting or a
-picture, so that nothing biometric and nothing secret can get into the audit topic.
+Details contain names of fields and settings that this program knows, flags, roles and counts. They contain no value of
+an info, a setting or a picture, and no name that the caller chose for a member of an info or a setting, so that nothing
+biometric and nothing secret can get into the audit topic.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,9 @@ from contract.answers import (
     SettingsAnswer,
     WipedAnswer,
 )
+from contract.people.records import HELD_INFO
 from contract.requests import DevicesRequest, KeyRequest, WipeRequest
+from contract.site_settings import SITE_SETTINGS
 
 Detail = bool | int | str | tuple[str, ...]
 
@@ -35,14 +38,20 @@ _NAMED_ELSEWHERE = frozenset(
 )
 """The fields of requests that are other members of the audit record, or whose detail is made below."""
 
+_KNOWN_INFO = frozenset({*HELD_INFO, "pass_times"})
+"""The members of an info that have a meaning here; callers choose the names of all others."""
+
 
 def details_of(request: object, answer: Answer | None) -> dict[str, Detail]:
     """Return the details of an administrative request and of its answer (None, or any other answer: it was refused).
 
-    `fields` are the names of the fields that the request contains, of an info `info.NAME`; a flag that is not at its
-    default value is a detail of its own.
+    `fields` are the names of the fields that the request contains, of a known member of an info `info.NAME`;
+    `other_info` is the number of the other members. A flag that is not at its default value is a detail of its own.
     """
     details: dict[str, Detail] = {"fields": _bounded(tuple(dict.fromkeys(_fields(request)))), **_flags(request)}
+    info = getattr(request, "info", None) or {}
+    if others := info.keys() - _KNOWN_INFO:
+        details["other_info"] = len(others)
     match request:
         case WipeRequest():
             details["users"] = True
@@ -59,7 +68,7 @@ def _fields(request: object) -> Iterator[str]:
             if isinstance(value, bool) or value == default:
                 continue
             if name == "info" and isinstance(value, Mapping):
-                yield from (f"info.{member}" for member in value)
+                yield from (f"info.{member}" for member in value if member in _KNOWN_INFO)
             elif inner or name not in _NAMED_ELSEWHERE:
                 yield name
 
@@ -84,11 +93,14 @@ def _outcome(answer: Answer | None) -> dict[str, Detail]:
         case GroupAnswer() | PermissionAnswer():
             return {"people_deleted": answer.people_deleted} if answer.people_deleted else {}
         case MembersAnswer():
-            return {"unknown": _bounded(answer.failed)}
+            return {"unknown": len(answer.failed)} if answer.failed else {}
         case DevicesAnswer():
             return {"failed": len(answer.failed)} if answer.failed else {}
         case SettingsAnswer():
-            return {"set": _bounded(tuple(answer.values)), "not_set": _bounded(tuple(answer.failed))}
+            known = tuple(name for name in answer.failed if name in SITE_SETTINGS)
+            others = len(answer.failed) - len(known)
+            details: dict[str, Detail] = {"set": _bounded(tuple(answer.values)), "not_set": _bounded(known)}
+            return details | ({"other_settings": others} if others else {})
         case WipedAnswer():
             return {"people_deleted": answer.people, "devices_deleted": answer.devices}
         case KeyAnswer():

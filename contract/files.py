@@ -4,10 +4,11 @@ The locks are locks of the kernel (flock): a lock ends when its process ends, al
 for lock files would empty the file that it locks, but the files that PictureMatch locks have contents.
 """
 
+import ctypes
 import errno
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +17,9 @@ HALF = ".half"
 """What the name of a file ends with while it is being written."""
 HALF_WRITTEN = f"*{HALF}"
 """Pattern of the names of files that a process did not finish writing because it crashed."""
+
+_syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+"""The function of Linux that syncs one file system; the os module has only `sync`, which returns no errors."""
 
 
 def try_lock(descriptor: int) -> bool:
@@ -108,25 +112,38 @@ def _open_half(half: str, mode: int, folder: int | None = None) -> BinaryIO:
     return file
 
 
-def write_many(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files (name -> contents) into a folder, durably; the caller makes their names durable with `sync_folder`.
+def write_new(path: str, data: bytes) -> bool:
+    """Write a file, not durably; return False, with nothing written, where something has that path.
 
-    After a crash a file may be shorter than its contents. Many files at once cost much less than one after the other,
-    because the first file that is synced takes most of the others along.
+    After a crash of the process the file may be shorter than its contents, and after a crash of the machine it may have
+    other contents or be absent, until `sync_filesystem` has returned.
     """
-    descriptors: list[int] = []
     try:
-        for name, data in files.items():
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-            descriptors.append(os.open(f"{folder}/{name}", flags, 0o600))
-            left = memoryview(data)
-            while left:
-                left = left[os.write(descriptors[-1], left) :]
-        for descriptor in descriptors:
-            os.fsync(descriptor)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
     finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
+        os.close(descriptor)
+    return True
+
+
+def sync_filesystem(folder: int) -> None:
+    """Make everything durable that was written to the file system of an open folder (its descriptor).
+
+    One call for many files costs much less than syncing each of them.
+
+    Raises:
+        OSError: something that was written after the folder was opened is lost.
+    """
+    if _syncfs is None:
+        os.sync()
+    elif _syncfs(folder):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
 
 
 def cannot_be_written(folder: Path, error: OSError) -> str:

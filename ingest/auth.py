@@ -38,6 +38,16 @@ class NotAuthorised(Refused):
         self.retry_after_s = retry_after_s
 
 
+class NotKnownYet(Refused):
+    """The refusal 50380 of a key that may be one of the people topic, whose keys this process has not read yet."""
+
+    reason: Reason = "starting"
+    retry_after_s: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__(Code.OVERLOADED, "the server is starting and knows no API keys yet; try again")
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """The properties of a call that authorisation depends on.
@@ -85,7 +95,7 @@ class Gate:
 
         Raises:
             NotAuthorised: 40180: the call is not authorised.
-            Refused: 50380: a key cannot be checked yet, because the process is starting.
+            NotKnownYet: 50380: a key cannot be checked yet, because the process is starting.
         """
         if is_in_url(query):
             raise NotAuthorised(
@@ -120,7 +130,7 @@ class Gate:
         peer = peer_key(caller.address)
         wait_s = math.ceil(self.wrong_keys.wait_s(peer, now_s))
         if wait_s > 0 and self.keys is None:
-            raise self._starting()
+            raise NotKnownYet
         if wait_s > 0:
             raise NotAuthorised(
                 f"too many wrong API keys came from this address; the next one is checked in {wait_s} s",
@@ -131,7 +141,7 @@ class Gate:
         if found is None:
             exhausted = self.wrong_keys.wrong(peer, now_s)
             if self.keys is None:
-                raise self._starting()
+                raise NotKnownYet
             retry_after_s = math.ceil(self.wrong_keys.wait_s(peer, now_s)) if exhausted else None
             raise NotAuthorised("the API key is wrong", "wrong", retry_after_s=retry_after_s)
         self.wrong_keys.right(peer, now_s)
@@ -141,11 +151,6 @@ class Gate:
                 "weak_role",
             )
         return Actor(name=found.name, role=found.role, peer=_shown(caller.address), key_id=found.key_id)
-
-    @staticmethod
-    def _starting() -> Refused:
-        """Return the refusal of a key that may be one of the people topic, whether or not it was compared."""
-        return Refused(Code.OVERLOADED, "the server is starting and knows no API keys yet; try again")
 
     def _require_private(self, caller: Caller) -> None:
         """Return where nobody between the caller and this server can read the key."""

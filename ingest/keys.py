@@ -23,9 +23,9 @@ from contract.roles import Role
 PREFIX = "pm_"
 """What every key begins with that `new_key` makes, so that a scanner for secrets recognises one in a text."""
 
-Reason = Literal["wrong", "unjudged", "weak_role", "plain_http", "in_url"]
+Reason = Literal["wrong", "unjudged", "weak_role", "plain_http", "in_url", "starting"]
 """Why a key was refused: it is wrong; too many wrong keys came from its address; its role may not make the call; it was
-sent over plain HTTP; it was sent in the URL."""
+sent over plain HTTP; it was sent in the URL; the keys of the people topic were not read yet, so it may be right."""
 
 _RANDOM_BYTES = 32
 _IN_URL = frozenset({"api_key", "api-key", "apikey", "x-api-key", "x_api_key", "access_token"})

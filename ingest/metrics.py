@@ -58,7 +58,8 @@ class Metrics:
         self.keys_refused = Counter(
             "picturematch_http_keys_refused",
             "API keys that were refused: wrong, unjudged (too many wrong keys from their address), weak_role (the role "
-            "of the key may not make the call), plain_http (sent where others can read it), in_url.",
+            "of the key may not make the call), plain_http (sent where others can read it), in_url, starting (no key "
+            "was known yet).",
             ("reason",),
             registry=registry,
         )

@@ -38,7 +38,7 @@ from ingest.api.binding import Binding, PeopleView, Reached, Services
 from ingest.api.listing import DECLARATIONS
 from ingest.api.people import people_unreadable
 from ingest.attendance import Attendance
-from ingest.auth import TO_READ_FILES, Gate, NotAuthorised, Route
+from ingest.auth import TO_READ_FILES, Gate, NotAuthorised, NotKnownYet, Route
 from ingest.body import BodyTime
 from ingest.call import Call, Reservation
 from ingest.correlator import Correlator
@@ -348,7 +348,7 @@ class Ingress:
         try:
             gate = Gate(self._settings, keys, self._wrong_keys)
             return gate.authorise(request.headers, request.rel_url.query, caller, route, now_s)
-        except NotAuthorised as refusal:
+        except (NotAuthorised, NotKnownYet) as refusal:
             if refusal.reason is not None:
                 self._metrics.keys_refused.labels(refusal.reason).inc()
                 self._refused_keys.count(peer_key(caller.address), refusal.reason)

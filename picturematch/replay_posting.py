@@ -55,36 +55,32 @@ def post_options(function: F) -> F:
     """The options of posting, which the command gets as the argument `posting`, a `PostOptions`."""
 
     @key_options
-    @click.option(
-        "--concurrency", type=click.IntRange(1, 256), default=4, show_default=True, help="With --url: calls at a time."
-    )
+    @click.option("--concurrency", type=click.IntRange(1, 256), default=4, show_default=True, help="Calls at a time.")
     @click.option(
         "--rate",
         type=click.Choice(get_args(Rate)),
         default="max",
         show_default=True,
-        help="With --url: as fast as possible, or with the recorded times between the requests.",
+        help="As fast as possible, or with the recorded times between the requests.",
     )
     @click.option(
         "--speed",
         type=click.FloatRange(0, 10_000, min_open=True),
-        help="With --url: so many times faster than recorded; 1 is the recorded pace.",
+        help="So many times faster than recorded; 1 is the recorded pace.",
     )
     @click.option(
         "--deadline",
         type=Span(),
         default="3s",
         show_default=True,
-        help="With --url and a pace: a request that is late by more is not sent.",
+        help="With a pace: a request that is late by more is not sent.",
     )
-    @click.option(
-        "--no-replay-header", is_flag=True, help="With --url: send no X-Replay-Of, which another server may refuse."
-    )
+    @click.option("--no-replay-header", is_flag=True, help="Send no X-Replay-Of, which another server may refuse.")
     @click.option(
         "--scale",
         type=click.Choice(get_args(Scale)),
         show_default="as recorded; percent where a score is above 1",
-        help="With --url: the scale of the server's scores.",
+        help="The scale of the server's scores.",
     )
     @wraps(function)
     def with_posting(*arguments: Any, **options: Any) -> Any:

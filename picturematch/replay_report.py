@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -12,18 +12,22 @@ import click
 import msgspec
 
 from capture.reader import CaptureReader
+from capture.replaying.galleries import GalleryChoice
 from capture.reporting.junit import JunitFile
 from capture.reporting.kinds import KINDS, FailOn
 from capture.reporting.lines import row_line
 from capture.reporting.page import MOST_PICTURE_BYTES, html_page
-from capture.reporting.people import enrolled_among, photos_of
+from capture.reporting.people import enrolled_among, enrolled_at, photos_of
 from capture.reporting.report import Report
 from capture.reporting.thumbnails import Album, Thumbnails
 from capture.reporting.truth import join_badges, passages_of, read_badges
 from capture.reporting.values import Findings, ReportedRow
 from capture.rows import Row
+from clients.enrol_list import Entry, find_entries
+from clients.picture_file import UnusablePicture, read_picture
 from contract.files import half_written, sync_folder
 from contract.operator_error import OperatorError
+from contract.pictures.digest import picture_digest
 from contract.text import printable, printable_json
 from picturematch.options import UserError
 from picturematch.report_text import print_findings
@@ -42,6 +46,50 @@ class ReportOptions:
     truth: Path | None = None
     truth_window_s: float = 10.0
     fail_on: frozenset[FailOn] | None = None
+
+
+REPORT_OPTIONS = tuple(ReportOptions.__dataclass_fields__)
+"""The names of the options of a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleNow:
+    """The people that a replay searches, where they may be others than those of then.
+
+    Attributes:
+        choice: the people.
+        reader: the capture that they are from, and that has their photos.
+        added: the folder or list of the people who were added; None: nobody was.
+    """
+
+    choice: GalleryChoice
+    reader: CaptureReader
+    added: Path | None = None
+
+    def enrolled_among(self, wanted: frozenset[str]) -> frozenset[str]:
+        """Return those of the wanted people who have a face when they are searched."""
+        people, version = self.choice.now.records, self.choice.version
+        return enrolled_among(people, wanted) if version is None else enrolled_at(people, version, wanted)
+
+    def album(self, shown: Sequence[ReportedRow]) -> Album:
+        """Return the photos of the candidates in rows, those of added people from their files."""
+        added = _added_photos(self.added)
+
+        def picture(sha256: str) -> bytes:
+            return read_picture(added[sha256]) if sha256 in added else self.reader.picture(sha256)
+
+        has_photos = self.reader.manifest.photos != "none" or added
+        return Album(picture, photos_of(self.choice.now.records if has_photos else (), shown))
+
+
+def _added_photos(source: Path | None) -> dict[str, Path]:
+    """Return the files of the photos of added people by their sha256; files that cannot be read are left out."""
+    found: dict[str, Path] = {}
+    for entry in () if source is None else find_entries(source):
+        if isinstance(entry, Entry) and entry.photo is not None:
+            with suppress(UnusablePicture, OSError):
+                found[picture_digest(read_picture(entry.photo))] = entry.photo
+    return found
 
 
 _FAIL_ON: tuple[FailOn, ...] = ("opens", *KINDS)
@@ -97,8 +145,7 @@ def report_options(function: F) -> F:
     )
     @wraps(function)
     def with_report(*arguments: Any, **options: Any) -> Any:
-        names = ("as_json", "html", "junit", "truth", "truth_window_s", "fail_on")
-        report = ReportOptions(**{name: options.pop(name) for name in names})
+        report = ReportOptions(**{name: options.pop(name) for name in REPORT_OPTIONS})
         return function(*arguments, report=report, **options)
 
     return cast("F", with_report)
@@ -109,7 +156,7 @@ def report_rows(
     options: ReportOptions,
     reader: CaptureReader,
     title: str = "capture",
-    gallery: CaptureReader | None = None,
+    now: PeopleNow | None = None,
 ) -> int:
     """Report the rows of a replay and return the exit status (docs/replay.md).
 
@@ -118,12 +165,12 @@ def report_rows(
         options: the options of the report.
         reader: the capture that is replayed.
         title: the name of the capture.
-        gallery: the capture whose people are searched now; None: `reader`.
+        now: the people that are searched now; None: those of then, or they are not known.
 
     Raises:
         UserError: the capture or the badge log cannot be read, or a file cannot be written.
     """
-    with reporting(options, reader, title, gallery) as run:
+    with reporting(options, reader, title, now) as run:
         for row in rows:
             run.add(row)
     return run.exit_status
@@ -155,7 +202,7 @@ class Reporting:
 
 @contextmanager
 def reporting(
-    options: ReportOptions, reader: CaptureReader, title: str = "capture", gallery: CaptureReader | None = None
+    options: ReportOptions, reader: CaptureReader, title: str = "capture", now: PeopleNow | None = None
 ) -> Iterator[Reporting]:
     """Yield the report of a replay; at the end, also after an error, print its summary and write its files.
 
@@ -165,7 +212,7 @@ def reporting(
         UserError: as `report_rows`.
     """
     with ExitStack() as stack:
-        report = _empty_report(options, reader)
+        report = _empty_report(options, reader, now)
         junit = None if options.junit is None else stack.enter_context(JunitFile(options.fail_on))
         stopped: str | None = "the program failed"
         try:
@@ -186,7 +233,7 @@ def reporting(
                     if options.junit is not None and junit is not None:
                         _write_file(options.junit, junit.parts(title, findings))
                     if options.html is not None:
-                        _write_file(options.html, _page(title, findings, report, reader, gallery))
+                        _write_file(options.html, _page(title, findings, report, reader, now))
 
 
 def _print(options: ReportOptions, findings: Findings) -> None:
@@ -197,12 +244,12 @@ def _print(options: ReportOptions, findings: Findings) -> None:
 
 
 def _page(
-    title: str, findings: Findings, report: Report, reader: CaptureReader, gallery: CaptureReader | None
+    title: str, findings: Findings, report: Report, reader: CaptureReader, now: PeopleNow | None
 ) -> Iterator[str]:
     shown = report.shown()
     then = _album(reader, shown)
-    now = then if gallery is None else _album(gallery, shown)
-    return html_page(title, findings, shown, report.troubles(), Thumbnails(then, now, MOST_PICTURE_BYTES))
+    searched = then if now is None else now.album(shown)
+    return html_page(title, findings, shown, report.troubles(), Thumbnails(then, searched, MOST_PICTURE_BYTES))
 
 
 def _album(reader: CaptureReader, shown: Sequence[ReportedRow]) -> Album:
@@ -219,7 +266,7 @@ def _json(value: Any) -> str:
     return printable_json(msgspec.json.encode(value)).decode()
 
 
-def _empty_report(options: ReportOptions, reader: CaptureReader) -> Report:
+def _empty_report(options: ReportOptions, reader: CaptureReader, now: PeopleNow | None) -> Report:
     """Return a report without rows that knows the truth.
 
     Raises:
@@ -231,11 +278,12 @@ def _empty_report(options: ReportOptions, reader: CaptureReader) -> Report:
         if options.truth is None:
             return Report()
         truth = join_badges(read_badges(options.truth), passages_of(reader.lines()), options.truth_window_s)
-        if reader.manifest.people_from is None:
-            return Report(truth)
-        people = (line for _, line in reader.people())
-        enrolled = enrolled_among(people, frozenset(badge.identity_id for badge in truth.passages.values()))
-    return Report(truth, enrolled.__contains__)
+        wanted = frozenset(badge.identity_id for badge in truth.passages.values())
+        is_listed = None
+        if reader.manifest.people_from is not None:
+            is_listed = enrolled_among((line for _, line in reader.people()), wanted).__contains__
+        is_listed_now = is_listed if now is None else now.enrolled_among(wanted).__contains__
+    return Report(truth, is_listed, is_listed_now)
 
 
 def _require_writable(file: Path | None) -> None:

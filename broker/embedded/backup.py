@@ -4,12 +4,13 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from broker.embedded.check import look_over
-from broker.embedded.folder import RESTORED_FILE, REWRITTEN_FILE, make_private
+from broker.embedded.folder import hand_over, log_file, make_private, restored_file, rewritten_file
 from broker.embedded.locks import DatabaseLock, FileLock, PathClaim, remedy
 from broker.embedded.rows import end_offsets
 from broker.embedded.store import LOG_FILE, broker_error, check_is_log, open_file, open_reading, open_writing
@@ -57,8 +58,8 @@ def restore_log(
 ) -> Path | None:
     """Create the log in `folder` from a backup; the server must be stopped.
 
-    The backup is checked before anything is replaced. A former log is moved to a new folder in the data folder, which
-    is returned.
+    The backup is checked before anything is replaced. A former log is moved to a new folder beside its file, which is
+    returned. The new file has the owner, the group and the mode of the former one.
 
     Raises:
         BrokerInUse: a server runs on the folder.
@@ -70,17 +71,17 @@ def restore_log(
     if (folder / LOG_FILE).exists() and not replace:
         raise BrokerError(f"there is a log in {folder} already: add --replace to move that log aside first")
     with _locked(folder, "restore"):
-        fresh = folder / RESTORED_FILE
+        fresh, path = restored_file(folder), log_file(folder)
         try:
             fresh.unlink(missing_ok=True)
-            _new_file(fresh)
+            _new_file_like(fresh, path if path.exists() else None)
             with contextlib.closing(open_file(source)) as backup:
                 _copy(backup, fresh, copied, folder)
             _leave_gap(fresh)
             _sync(fresh)
             aside = _move_aside(folder)
-            fresh.rename(folder / LOG_FILE)
-            _sync_folder(folder)
+            fresh.rename(path)
+            _sync_folder(path.parent)
         except OSError as error:
             raise BrokerError(f"the log in {folder} cannot be restored: {remedy(error)}") from error
     return aside
@@ -89,24 +90,27 @@ def restore_log(
 def rewrite_log(folder: Path) -> None:
     """Write the log into a new file, so that no unused part of a page contains a piece of an erased or removed value.
 
-    The server must be stopped, and the disk of the folder needs room for the new file beside the present one.
+    The server must be stopped, and the disk of the log's file needs room for the new file beside the present one. The
+    new file has the owner, the group and the mode of the present one, and a symbolic link still leads to it.
 
     Raises:
         BrokerInUse: a server runs on the folder.
-        BrokerError: there is no log; another program reads the log; or the new file cannot be written.
+        BrokerError: there is no log; another program reads the log; the file has several hard links or is mounted by
+            itself, so that the old contents would stay; or the new file cannot be written or given to its owner.
     """
     open_reading(folder).close()
-    fresh = folder / REWRITTEN_FILE
+    fresh, path = rewritten_file(folder), log_file(folder)
     with _locked(folder, "rewrite the log"):
         try:
+            _require_one_link(path)
             fresh.unlink(missing_ok=True)
-            _new_file(fresh)
+            _new_file_like(fresh, path)
             with contextlib.closing(open_writing(folder)) as log:
                 _end_wal(log, folder)
                 log.execute("VACUUM INTO ?", (str(fresh),))
             _sync(fresh)
-            fresh.replace(folder / LOG_FILE)
-            _sync_folder(folder)
+            fresh.replace(path)
+            _sync_folder(path.parent)
         except sqlite3.Error as error:
             raise broker_error(error, folder) from error
         except OSError as error:
@@ -143,6 +147,7 @@ def _locked(folder: Path, then: str) -> Iterator[None]:
         for lock in locks:
             lock.acquire()
             stack.callback(lock.release)
+        stack.callback(hand_over, folder)
         yield
 
 
@@ -189,6 +194,43 @@ def _new_file(path: Path) -> None:
         raise BrokerError(f"{path} exists already: name a new file") from error
 
 
+def _new_file_like(path: Path, former: Path | None) -> None:
+    """Create a file with the owner, the group and the mode of the former file, so that the same server can open it.
+
+    Raises:
+        BrokerError: this user may not create such a file; nothing was changed.
+    """
+    _new_file(path)
+    like = (former or path.parent).stat()
+    try:
+        if (like.st_uid, like.st_gid) != (path.stat().st_uid, path.stat().st_gid):
+            os.chown(path, like.st_uid, like.st_gid)
+        if former is not None:
+            path.chmod(stat.S_IMODE(like.st_mode))
+    except PermissionError as error:
+        if former is None:
+            return  # the folder of another user, in which this user may begin a log
+        path.unlink()
+        raise BrokerError(
+            f"{former} belongs to user {like.st_uid} and group {like.st_gid}, whose server could not open a new file of"
+            f" yours: run the command as user {like.st_uid}, or as root"
+        ) from error
+
+
+def _require_one_link(path: Path) -> None:
+    """Return where no other path leads to the file.
+
+    Raises:
+        BrokerError: the file has several hard links; the old contents would stay at the others.
+    """
+    links = path.stat().st_nlink
+    if links > 1:
+        raise BrokerError(
+            f"{path} has {links} hard links, and a rewrite would leave the old contents at the others: delete the"
+            f" others (`find / -xdev -samefile {path}` prints them) and try again"
+        )
+
+
 def _copy(source: sqlite3.Connection, target: Path, copied: Copied, folder: Path) -> None:
     try:
         # One read transaction, because SQLite begins the copy anew at every commit outside of one: beside a busy server
@@ -210,17 +252,20 @@ def _copy(source: sqlite3.Connection, target: Path, copied: Copied, folder: Path
 
 
 def _move_aside(folder: Path) -> Path | None:
-    """Move the log's files, and copy the offsets of groups, to a new folder in the data folder, which is returned."""
-    names = [LOG_FILE, f"{LOG_FILE}-wal", f"{LOG_FILE}-shm"]
-    present = [folder / name for name in names if (folder / name).exists()]
+    """Move the log's files, and copy the offsets of groups, to a new folder beside the log; return that folder."""
+    log = log_file(folder)
+    paths = [log, *(log.with_name(f"{log.name}-{word}") for word in ("wal", "shm"))]
+    present = [path for path in paths if path.exists()]
     # A filed erasure names places of the former log, at which the restored log has other records.
-    present += sorted(folder.glob("erase-*.request"))
-    if not present:
+    filed = sorted(folder.glob("erase-*.request"))
+    if not (present or filed):
         return None
-    aside = folder / f"replaced-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    aside = log.parent / f"replaced-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     aside.mkdir(mode=0o700)
     for path in present:
         path.rename(aside / path.name)
+    for path in filed:
+        shutil.move(path, aside / path.name)  # the log's file may be on another file system than the folder
     groups = folder / "groups"
     if groups.is_dir():
         shutil.copytree(groups, aside / "groups")

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.embedded.damage import damage_sentence
+from broker.embedded.folder import log_file
 from broker.embedded.records import missing_latest, read_records
 from broker.embedded.rows import Topic, end_offsets, load_topics
-from broker.embedded.store import LOG_FILE, broker_error, is_damage, open_reading
+from broker.embedded.store import broker_error, is_damage, open_reading
 from broker.embedded.wal import what_is_lost
 from broker.port import BrokerError
 
@@ -42,7 +43,7 @@ def check_log(folder: Path, *, beside_server: bool) -> Iterator[Progress]:
         BrokerError: the log cannot be opened.
     """
     if not beside_server:
-        yield Progress("WAL", findings=_wal(folder / LOG_FILE))
+        yield Progress("WAL", findings=_wal(log_file(folder)))
     try:
         connection = open_reading(folder)
     except BrokerError as error:

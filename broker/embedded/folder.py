@@ -1,5 +1,6 @@
 """The data folder: creates it, and lets only its owner enter it, because its files contain faces."""
 
+import contextlib
 import logging
 import os
 import stat
@@ -14,11 +15,37 @@ _log = logging.getLogger(__name__)
 _OTHERS = 0o077
 
 
-RESTORED_FILE = f"{LOG_FILE}-restored"
-"""The name of a restored log until the file is whole and the former log is moved aside."""
+def log_file(folder: Path) -> Path:
+    """Return the real path of the log's file: where `LOG_FILE` is a symbolic link, the path of its target."""
+    return (folder / LOG_FILE).resolve()
 
-REWRITTEN_FILE = f"{LOG_FILE}-rewritten"
-"""The name of a log that is written anew until it is whole and replaces the former file."""
+
+def restored_file(folder: Path) -> Path:
+    """Return the path of a restored log until the file is whole and the former log is moved aside."""
+    return _beside(folder, "restored")
+
+
+def rewritten_file(folder: Path) -> Path:
+    """Return the path of a log that is written anew until it is whole and replaces the former file."""
+    return _beside(folder, "rewritten")
+
+
+def _beside(folder: Path, word: str) -> Path:
+    """Return a path beside the log's real file, on the same file system, so that one rename replaces the log."""
+    path = log_file(folder)
+    return path.with_name(f"{path.name}-{word}")
+
+
+def hand_over(folder: Path) -> None:
+    """Give what root created in the folder of another user to that user, whose server must be able to open it."""
+    owner = folder.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    made = (folder / "log.lock", folder / "groups", *log_file(folder).parent.glob("replaced-*"))
+    for path in (each for top in made for each in (top, *top.rglob("*"))):
+        with contextlib.suppress(FileNotFoundError):
+            if path.lstat().st_uid == 0:
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def refuse_half_restored(folder: Path) -> None:
@@ -27,10 +54,10 @@ def refuse_half_restored(folder: Path) -> None:
     Raises:
         BrokerError: a restore was broken off there; a server would begin an empty log.
     """
-    if (folder / RESTORED_FILE).exists() and not (folder / LOG_FILE).exists():
+    if restored_file(folder).exists() and not (folder / LOG_FILE).exists():
         raise BrokerError(
             f"a restore of the log in {folder} was broken off: run `picturematch log restore` again, or move"
-            f" {LOG_FILE} back from the newest folder replaced-*"
+            f" {log_file(folder)} back from the newest folder replaced-* beside it"
         )
 
 

@@ -201,4 +201,9 @@ def remedy(error: OSError) -> str:
     """Return the reason why a file of the data folder cannot be written, and what the user can do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{error.strerror}; free some space on the disk of the data folder and try again"
+    if error.errno == errno.EBUSY:
+        return (
+            f"{error.strerror}, because the log's file is mounted by itself (a bind mount): run the command where the"
+            " file is, or mount its folder instead of the file"
+        )
     return f"{error.strerror}; run the command as the user who owns the data folder"

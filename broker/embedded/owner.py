@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from broker.embedded.clocks import Reading, boot_id
 from broker.embedded.damage import DamageLog
-from broker.embedded.folder import REWRITTEN_FILE, make_private, refuse_half_restored
+from broker.embedded.folder import log_file, make_private, refuse_half_restored, rewritten_file
 from broker.embedded.housekeeper import Housekeeper
 from broker.embedded.locks import DatabaseLock, FileLock, PathClaim
 from broker.embedded.log import ReadPosition
@@ -66,7 +66,7 @@ class OwnerLog:
             for lock in (self._lock, self._claim, self._file_lock):
                 lock.acquire()
             # A rewrite that was broken off leaves a copy, which would keep what is removed from the log later.
-            (self.folder / REWRITTEN_FILE).unlink(missing_ok=True)
+            rewritten_file(self.folder).unlink(missing_ok=True)
             await self._open()
         except BaseException:
             self._unlock()
@@ -81,7 +81,7 @@ class OwnerLog:
     async def _open(self) -> None:
         """Open the file for writing, reading and checkpoints."""
         loop = asyncio.get_running_loop()
-        self.lost = await asyncio.to_thread(what_is_lost, self.folder / LOG_FILE)
+        self.lost = await asyncio.to_thread(what_is_lost, log_file(self.folder))
         self._writer = await asyncio.to_thread(
             Writer, self.folder, loop, self._clock_ms, self._on_durable, self._lock.keep
         )

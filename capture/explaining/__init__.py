@@ -4,6 +4,7 @@
     gallery     the people of then, and the people of then with another record of one person
     deciding    decides a match again, from its picture or from its evidence, with the inputs of then or others
     comparing   compares the decision with everything that was recorded about it
+    consistency whether the records of a decision agree with each other
     checks      what was seen, each check with value and limit, the nearest people
     proposals   what a proposed change is; nearer (search), passing, looks (picture) and scopes propose changes
     matches     the explanation of a match, from all of these

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from broker.port import Broker, Position, Record
+from capture.explaining.consistency import has_evidence
 from capture.explaining.finding import FoundEvent, find_key, first_record, latest_of
 from capture.explaining.values import Gone, What
+from contract.captures.convert import decision_of
 from contract.configs import policy_key
 from contract.evidence import Evidence, decode_evidence
 from contract.requests import Headers, MatchRequest, decode_request
@@ -66,12 +68,12 @@ async def left_request(log: Broker, found: FoundEvent, kept: Kept) -> LeftReques
 async def left_evidence(log: Broker, topic: str, found: FoundEvent, kept: Kept) -> Evidence | Gone | None:
     """Return the evidence of an event, or why it is gone; None: the event never had any, as no face was compared.
 
+    Evidence is searched for whatever the event says: evidence of an event that should have none is an alarm.
+
     Raises:
         BrokerError: the log cannot be read.
     """
     event = found.event
-    if event.error is not None and event.outcome != "empty_group":
-        return None
     key, written_s = event.id.encode(), found.record.timestamp_ms / 1000
     for near_s in _NEAR_S:
         record = await find_key(log, topic, key, written_s - near_s, written_s + near_s)
@@ -83,10 +85,9 @@ async def left_evidence(log: Broker, topic: str, found: FoundEvent, kept: Kept) 
             return decode_evidence(record.value or b"")
         except msgspec.DecodeError:
             return Gone("evidence", f"{_WORDS['evidence']}: its record cannot be read any more.")
-    oldest = await first_record(log, topic)
-    # A request that was refused at its scope has the same outcome as one that found nobody, and no evidence.
-    if event.outcome == "empty_group" and event.faces is None:
+    if not has_evidence(decision_of(event)):
         return None
+    oldest = await first_record(log, topic)
     # Retention for size removes the oldest records of a partition, and never all of them.
     if kept.now_s < _until_s(found, kept) and (oldest is None or oldest.timestamp_ms / 1000 <= written_s):
         return Gone("evidence", "The match has no evidence: the setting processor.evidence was off.")

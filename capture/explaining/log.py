@@ -41,7 +41,7 @@ class Engine:
         """Return the embedder of then, whose identity and half-precision embedding are given."""
         if self.models is not None and self.models.embedder_identity == identity:
             return EmbedderThen(identity, self.models.embedder.dimension)
-        return EmbedderThen() if embedding is None else EmbedderThen(identity, len(embedding) // 2)
+        return EmbedderThen(identity, len(embedding) // 2) if embedding else EmbedderThen()
 
 
 async def then_of(log: Broker, topics: Topics, found: FoundEvent, kept: Kept, engine: Engine) -> Then:

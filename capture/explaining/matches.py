@@ -9,6 +9,7 @@ from msgspec import structs
 from capture.differences import is_undecided
 from capture.explaining.checks import checks_of, nearest_people, seen_in
 from capture.explaining.comparing import Compared, compared, contradicting
+from capture.explaining.consistency import embedding_fault, inconsistencies
 from capture.explaining.deciding import Decider, inputs_of
 from capture.explaining.looks import look_changes
 from capture.explaining.nearer import cosine_changes, people_changes, threshold_changes
@@ -37,16 +38,19 @@ _OUTCOMES = {
 }
 _WAYS = {
     "look": "The decision was made again from the picture",
-    "decide": "The decision was made again from what its evidence contains, without a look at the picture",
+    "decide": "The decision was made again from the recorded embedding, without a look at the picture",
     "read": "The decision could not be made again; what follows is what was recorded",
 }
+_FROM_SCOPE = "The decision was made again from the scope of the request, without a look at the picture"
 
 
 def explain_match(then: Then) -> Explanation:
     """Return the explanation of one match, from what is left of it."""
+    found = Compared(inconsistencies(then))
+    then = _with_sound_embedding(then)
     inputs = inputs_of(then)
     decider = None if inputs is None else Decider(then, inputs)
-    result = _compared(then, decider)
+    result = found.plus(_compared(then, decider))
     shown = _with_candidates(then, decider)
     way: Way = "read" if decider is None else decider.way
     flips, no_flip = _flips(then, decider)
@@ -71,6 +75,14 @@ def explain_match(then: Then) -> Explanation:
         models=recorded.models,
         policy=recorded.policy,
     )
+
+
+def _with_sound_embedding(then: Then) -> Then:
+    """Return what is left, without an embedding that cannot be compared."""
+    recorded = then.decision
+    if recorded.embedding is None or embedding_fault(recorded.embedding, then.models, recorded.embedder) is None:
+        return then
+    return replace(then, decision=structs.replace(recorded, embedding=None))
 
 
 def _compared(then: Then, decider: Decider | None) -> Compared:
@@ -104,15 +116,29 @@ def _sentences(then: Then, way: Way, result: Compared) -> Iterator[str]:
     else:
         words = _OUTCOMES.get(recorded.outcome, "this release does not know the outcome")
         yield f"{recorded.outcome}: {words.format(who=f'{name} ({who})' if name else who)}."
+    at_scope = way == "decide" and recorded.embedding is None
+    begin = _FROM_SCOPE if at_scope else _WAYS[way]
     if is_undecided(recorded):
-        yield f"{_WAYS[way]}; the recorded outcome is no decision about the picture, so that nothing was compared."
+        yield f"{begin}; the recorded outcome is no decision about the picture, so that only the records were compared."
     elif way == "read":
-        yield f"{_WAYS[way]}."
+        yield f"{begin}."
     elif result.alarms:
-        yield f"{_WAYS[way]}, and it came out differently."
+        yield f"{begin}, and it came out differently."
     else:
         rounding = f"; {result.rounding} numbers differ as between two machines" if result.rounding else ""
-        yield f"{_WAYS[way]}, and everything came out as it was recorded{rounding}."
+        what = "everything" if way == "look" else "the refusal" if at_scope else "outcome, person, score and threshold"
+        yield f"{begin}, and {what} came out as recorded{rounding}."
+    if way == "decide":
+        yield f"Not checked: {', '.join(_unchecked(then, at_scope=at_scope))}."
+
+
+def _unchecked(then: Then, *, at_scope: bool) -> Iterator[str]:
+    """Yield what a decision that was made again without a look cannot confirm."""
+    if not at_scope:
+        yield "what was measured in the picture (faces, quality, liveness)"
+    if then.event is not None and then.request is not None and not then.request.picture:
+        # The request was inferred from the event (capture.explaining.requests).
+        yield "the picture, the device, the scope and the times of the request, which only the event records"
 
 
 def _flips(then: Then, decider: Decider | None) -> tuple[tuple[Flip, ...], str | None]:

@@ -53,7 +53,7 @@ class Maker:
                     self._leave_out(part.left_out)
                     continue
                 if part.jpeg is not None:
-                    folder.keep_picture(part.jpeg)
+                    folder.keep_pictures([part.jpeg])
                 self._made.enrolled += 1
                 self._step()
             folder.append_people([line for part in batch for line in part.lines])
@@ -66,8 +66,7 @@ class Maker:
                 if isinstance(request, LeftOut):
                     self._leave_out(request)
                     continue
-                for picture in request.pictures:
-                    folder.keep_picture(picture)
+                folder.keep_pictures(request.pictures)
                 lines.append(request.line)
                 self._step()
             folder.append(lines)

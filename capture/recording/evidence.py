@@ -80,18 +80,22 @@ class EvidenceReader:
         """The number of records in memory."""
         return sum(len(partition.waiting) for partition in self._partitions.values())
 
-    async def of(self, events: Iterable[Decided]) -> Mapping[str, Evidence]:
-        """Return the evidence of the events by event id, as far as the log has it; each is returned once.
+    async def of(self, events: Iterable[Decided]) -> Mapping[str, Evidence | None]:
+        """Return the evidence of the events by event id, each once; None: the log does not have it.
+
+        An event whose evidence was not found before `stop` was set, and may still be there, is left out.
 
         Raises:
             BrokerError: the log cannot be read.
         """
         self._ends_are_new = False
         wanted: dict[int, list[Decided]] = {}
-        if self._count:
-            for decided in events:
+        found: dict[str, Evidence | None] = {}
+        for decided in events:
+            if self._count:
                 wanted.setdefault(partition_of(decided.event.id.encode(), self._count), []).append(decided)
-        found: dict[str, Evidence] = {}
+            else:
+                found[decided.event.id] = None
         for some in await asyncio.gather(*(self._of_partition(number, each) for number, each in wanted.items())):
             found.update(some)
         return found
@@ -105,24 +109,31 @@ class EvidenceReader:
                     break
                 del partition.waiting[event_id]
 
-    async def _of_partition(self, number: int, events: list[Decided]) -> Mapping[str, Evidence]:
+    async def _of_partition(self, number: int, events: list[Decided]) -> Mapping[str, Evidence | None]:
         if number not in self._partitions:
             reader = self._broker.reader(self._topic, self._since_s, [number])
             self._partitions[number] = _Partition(number, await self._stack.enter_async_context(reader))
         partition = self._partitions[number]
         until = asyncio.get_running_loop().time() + _SETTLE_S
-        while missing := [decided.written_ms for decided in events if partition.lacks(decided)]:
-            if not await self._read_on(partition, max(missing), until):
+        unsearched: set[str] = set()
+        while missing := [decided for decided in events if partition.lacks(decided)]:
+            if await self._is_searched(partition, max(decided.written_ms for decided in missing), until):
                 break
-        return {d.event.id: found for d in events if (found := _taken(partition, d.event.id)) is not None}
+            if not await self._read_on(partition):
+                unsearched = {decided.event.id for decided in missing}
+                break
+        return {one.event.id: _taken(partition, one.event.id) for one in events if one.event.id not in unsearched}
 
-    async def _read_on(self, partition: _Partition, written_ms: int, until: float) -> bool:
-        """Read some records; return False where the partition is read to its end and nothing more is expected there."""
+    async def _is_searched(self, partition: _Partition, written_ms: int, until: float) -> bool:
+        """Return whether the partition is read to its end and nothing more is expected there."""
+        if not await self._is_at_end(partition):
+            return False
+        is_young = self._clock_s() - written_ms / 1000 < _SETTLE_S
+        return not is_young or asyncio.get_running_loop().time() >= until
+
+    async def _read_on(self, partition: _Partition) -> bool:
+        """Read some records; return False where there were none and `stop` is set."""
         stopped = self._stop.is_set()
-        if await self._is_at_end(partition):
-            is_young = self._clock_s() - written_ms / 1000 < _SETTLE_S
-            if stopped or not is_young or asyncio.get_running_loop().time() >= until:
-                return False
         if self._patient and not stopped:
             records = await fetch_patiently(partition.reader, _BATCH, self._stop)
         else:

@@ -1,4 +1,7 @@
-"""Joins requests and events by the id of the request. Pure.
+"""Joins requests and events by the place and the id of the request. Pure.
+
+The log may have a request twice, with the same id; each of the two has its own event, which names its place. An event
+of an earlier requests topic of the same name may name the place of another request, so the id counts too.
 
 The events of the requests of one partition have their own partition, the same for all of them, and their order is that
 of the requests, because a lane commits in offset order. So a request has no event where a later request of its
@@ -15,6 +18,9 @@ from contract.kinds import kind_of
 from contract.requests import MatchRequest
 
 _MATCH = kind_of(MatchRequest)
+
+_Key = tuple[int, int, str]
+"""Partition, offset and id of a request."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,8 +49,8 @@ class Join:
 
     def __init__(self) -> None:
         self._waiting: deque[Pending] = deque()
-        self._ids: set[str] = set()
-        self._decided: dict[str, Decided] = {}
+        self._wanted: set[_Key] = set()
+        self._decided: dict[_Key, Decided] = {}
         self._passed: dict[int, int] = {}
         self._ahead: dict[int, deque[Decided]] = {}
         self._newest: dict[int, Event] = {}
@@ -60,7 +66,7 @@ class Join:
     def take(self, pending: Pending) -> None:
         """Add a request to be recorded."""
         self._waiting.append(pending)
-        self._ids.add(pending.request.request_id)
+        self._wanted.add(_key(pending))
 
     def pass_by(self, partition: int, offset: int) -> None:
         """Note that all requests of that partition up to and including that offset were read."""
@@ -82,7 +88,7 @@ class Join:
 
     def open_partitions(self) -> Collection[int]:
         """Return the partitions in which a request waits for its event."""
-        return {p.place.partition for p in self._waiting if p.request.request_id not in self._decided and self._open(p)}
+        return {p.place.partition for p in self._waiting if _key(p) not in self._decided and self._open(p)}
 
     def ready(self, give_up_before_s: float | None) -> list[tuple[Pending, Decided | None]]:
         """Remove and return the first requests, with their events, up to the first that still waits for its event.
@@ -92,19 +98,22 @@ class Join:
         found = []
         while self._waiting:
             pending = self._waiting[0]
-            decided = self._decided.get(pending.request.request_id)
+            key = _key(pending)
+            decided = self._decided.get(key)
             is_given_up = give_up_before_s is not None and pending.give_up_s <= give_up_before_s
             if decided is None and not is_given_up and self._open(pending):
                 break
             self._waiting.popleft()
-            self._ids.discard(pending.request.request_id)
-            self._decided.pop(pending.request.request_id, None)
+            self._wanted.discard(key)
+            self._decided.pop(key, None)
             found.append((pending, decided))
         return found
 
     def _keep(self, decided: Decided) -> None:
-        if decided.event.id in self._ids:
-            self._decided.setdefault(decided.event.id, decided)
+        place = decided.event.request
+        key = (place.partition, place.offset, decided.event.id)
+        if key in self._wanted:
+            self._decided.setdefault(key, decided)
 
     def _open(self, pending: Pending) -> bool:
         """Return whether the event of the request may still come.
@@ -118,3 +127,7 @@ class Join:
             or newest.request.offset <= pending.place.offset
             or newest.received_time < pending.request.received_time_s
         )
+
+
+def _key(pending: Pending) -> _Key:
+    return pending.place.partition, pending.place.offset, pending.request.request_id

@@ -7,18 +7,22 @@ removed records; a capture that is continued must not miss any.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 
+from msgspec import structs
+
+from broker.ordered import start_offsets
 from broker.port import Broker, Reader, Record, Start
 from capture.folder import CaptureFolder
+from capture.recording.credentials import without_credentials
 from capture.recording.people_index import PeopleIndex
 from capture.recording.photos import Photos
 from capture.recording.redaction import Redaction
 from capture.recording.selection import OTHER_FOLDER
 from contract.captures.values import CaptureError, PeopleLine
 from contract.configs import Checkpoint
-from contract.people.history import CLOCKS_APART_MS, TOMBSTONE_MS, History
+from contract.people.history import CLOCKS_APART_MS, History, gone_before_ms
 from contract.people.keys import key_of
 from contract.people.records import PhotoReference
 
@@ -36,7 +40,7 @@ class PeopleCopy:
         topic: the people topic, which exists.
         folder: the capture.
         history_ms: how long the log keeps records that were replaced.
-        now_ms: the time (epoch ms).
+        clock_ms: returns the milliseconds since the epoch by the log's clock.
         index: gets every record that was read.
         redaction: replaces ids and names; None: the records are kept as they are.
         photos: stores the photos of everybody; None: they are not kept.
@@ -48,22 +52,24 @@ class PeopleCopy:
         topic: str,
         folder: CaptureFolder,
         history_ms: int,
-        now_ms: int,
+        clock_ms: Callable[[], int],
         index: PeopleIndex,
         redaction: Redaction | None,
         photos: Photos | None,
     ) -> None:
         self._broker, self._topic, self._folder = broker, topic, folder
         self._index, self._redaction, self._photos = index, redaction, photos
-        now_ms += min(CLOCKS_APART_MS, history_ms // 10)  # reading takes time too
-        self._history = History(history_ms, now_ms)
-        self._old_ms = now_ms - history_ms
+        self._clock_ms, self._history_ms = clock_ms, history_ms
+        self._read_ms = self._now_ms()
+        self._history = History(history_ms, self._read_ms)
         self._reader: Reader
         self._fetched: deque[Record] = deque()
         self._hidden: set[bytes] = set()
         self._certain_from = 0
         self._checkpoints: deque[Checkpoint] = deque()
         self._copied = folder.last_people_offset
+        self.first_decided_s = 0.0
+        """The time of the first decision (epoch seconds): a redacted capture has no earlier time of people."""
 
     async def begin(self, stack: AsyncExitStack, checkpoints: Sequence[Checkpoint], read_s: float) -> None:
         """Open the topic, and read what the capture has of it already.
@@ -76,7 +82,8 @@ class PeopleCopy:
             BrokerError: the log cannot be read.
         """
         self._reader = await stack.enter_async_context(self._broker.reader(self._topic, Start.EARLIEST, [0]))
-        verified = -1 if self._copied is None else self._copied
+        is_checked = self._copied is not None and self._folder.manifest.people_from is not None
+        verified = self._copied if self._copied is not None and is_checked else -1
         self._checkpoints.extend(each for each in checkpoints if each.gallery_version > verified + 1)
         if self._copied is None:
             return
@@ -85,7 +92,7 @@ class PeopleCopy:
             raise CaptureError(OTHER_LOG)
         read_s = max(read_s, await self._verify(self._copied))
         # A tombstone stays for a day longer than the history; younger changes are checked one by one.
-        if read_s * 1000 < self._old_ms - TOMBSTONE_MS + CLOCKS_APART_MS and end > self._copied + 1:
+        if read_s * 1000 < gone_before_ms(self._history_ms, self._read_ms) and end > self._copied + 1:
             raise CaptureError(_CHANGES_ARE_GONE)
 
     async def copy_to(self, version: int) -> None:
@@ -97,13 +104,15 @@ class PeopleCopy:
         """
         async with aclosing(self._read_below(version)) as batches:
             async for records in batches:
-                if self._copied is not None and any(record.timestamp_ms <= self._old_ms for record in records):
+                if self._copied is not None and any(map(self._is_old, records)):
                     raise CaptureError(_CHANGES_ARE_GONE)
                 await self._append(records)
 
     async def copy_all(self) -> None:
         """Append all records that the topic contains now; Raises as `copy_to`."""
+        now_ms = self._now_ms()
         await self.copy_to(await self._end())
+        self._read_ms = max(self._read_ms, now_ms)
 
     async def people_from(self, decided_s: float) -> int:
         """Return the first gallery version at which the people of decisions since `decided_s` can be folded.
@@ -117,7 +126,7 @@ class PeopleCopy:
         async with aclosing(self._read_below(end)) as batches:
             async for records in batches:
                 self._take(records)
-                if records[-1].timestamp_ms > self._old_ms and not self._hidden:
+                if not self._is_old(records[-1]) and not self._hidden:
                     break
         known = self._folder.manifest.people_from
         first = self._history.foldable_from(end, int(decided_s * 1000)) if known is None else known
@@ -138,25 +147,57 @@ class PeopleCopy:
                 yield records
             if self._fetched or self._reader.positions()[0] >= version:
                 return
-            self._fetched.extend(await self._reader.fetch(_BATCH, _POLL_S))
+            await self._fetch()
             if not self._fetched and self._reader.positions()[0] >= await self._end():
                 return
 
+    async def _fetch(self) -> None:
+        self._fetched.extend(await self._reader.fetch(_BATCH, _POLL_S))
+        now_ms = self._now_ms()
+        is_late = self._read_ms < gone_before_ms(self._history_ms, now_ms)
+        if is_late and self._fetched and self._folder.last_people_offset is not None:
+            raise CaptureError(_CHANGES_ARE_GONE)  # a tombstone may have come and gone since the last reading
+        self._read_ms = now_ms
+        self._history.read_at(now_ms)
+
+    def _now_ms(self) -> int:
+        """Return the latest time that a clock of the log may show now."""
+        return self._clock_ms() + min(CLOCKS_APART_MS, self._history_ms // 10)
+
+    def _is_old(self, record: Record) -> bool:
+        """Return whether the record, when it was read, may already have removed what it replaced."""
+        return record.timestamp_ms <= self._read_ms - self._history_ms
+
     async def _verify(self, last: int) -> float:
         """Read the records up to offset `last`, each of which the capture must have; return the time of its last."""
-        captured, copied_s = self._folder.people(), 0.0
+        captured, found = self._folder.people(), -1
+        there = next(captured)
         async with aclosing(self._read_below(last + 1)) as batches:
             async for records in batches:
+                with_value = set()
                 for record in records:
+                    while there.offset < record.offset:
+                        there = next(captured)
                     line = None if record.damaged else self._line(record)
-                    if line is None:
-                        continue
-                    there = next((found for found in captured if found.offset >= record.offset), None)
-                    if there is None or (there.offset, there.key) != (line.offset, line.key):
+                    if line is not None and (there.offset, there.key) != (line.offset, line.key):
                         raise CaptureError(OTHER_LOG)
-                    copied_s = there.time
-                self._take(records, verified=True)
-        return max((line.time for line in captured), default=copied_s)
+                    if there.offset == record.offset and there.value:
+                        with_value.add(record.offset)
+                    found = record.offset
+                self._take(records, with_value)
+        there = deque(captured, maxlen=1).pop() if there.offset < last else there
+        if found < last:
+            await self._require_removed(there)
+        return there.time
+
+    async def _require_removed(self, last: PeopleLine) -> None:
+        """Check that the last record of the capture, which the log does not have, was removed from this log."""
+        if last.offset < (await retained_from(self._broker, self._topic)).get(0, 0):
+            return
+        if last.time * 1000 > self._read_ms - self._history_ms:
+            raise CaptureError(OTHER_LOG)
+        if last.value is not None or last.time * 1000 > gone_before_ms(self._history_ms, self._read_ms):
+            raise CaptureError(_CHANGES_ARE_GONE)
 
     async def _append(self, records: Sequence[Record]) -> None:
         photos = self._take(records)
@@ -168,17 +209,20 @@ class PeopleCopy:
             await asyncio.to_thread(self._folder.append_people, lines)
 
     def _line(self, record: Record) -> PeopleLine | None:
-        """Return the line of a record; None: a record that no fold contains, or that a redacted capture leaves out."""
+        """Return the line of a record; None: a record that no fold contains, or an API key."""
         key = key_of(record.key, record.offset, damaged=record.damaged)
         if key is None:
             return None
         line = PeopleLine(offset=record.offset, time=record.timestamp_ms / 1000, key=key, value=record.value)
-        return line if self._redaction is None else self._redaction.people_line(line)
+        if self._redaction is None:
+            return without_credentials(line)
+        photos = () if self._photos is None else self._photos.kept
+        return self._redaction.people_line(structs.replace(line, time=max(line.time, self.first_decided_s)), photos)
 
-    def _take(self, records: Sequence[Record], *, verified: bool = False) -> list[tuple[bytes, PhotoReference]]:
+    def _take(self, records: Sequence[Record], with_value: Container[int] = ()) -> list[tuple[bytes, PhotoReference]]:
         """Note what further records change; return the photos that they name.
 
-        `verified`: the capture has the records as they were, even if the log has lost their values since.
+        `with_value`: the offsets of those whose value the capture has, even if the log has lost it since.
         """
         self._history.take(records)
         photos = []
@@ -189,7 +233,7 @@ class PeopleCopy:
             if key is None:
                 continue
             if record.damaged or record.erased:
-                if not verified:
+                if record.offset not in with_value:
                     self._hidden.add(key)
             elif key in self._hidden:
                 self._hidden.discard(key)
@@ -202,3 +246,9 @@ class PeopleCopy:
     def _check(self, checkpoint: Checkpoint) -> None:
         if self._index.contradicts(checkpoint):
             self._certain_from = max(self._certain_from, checkpoint.gallery_version + 1)
+
+
+async def retained_from(broker: Broker, topic: str) -> Mapping[int, int]:
+    """Return partition -> the offset of the first record that the log still has, or the end where it has none."""
+    # The start EARLIEST would not do: it names an offset from which on records may have been removed.
+    return await start_offsets(broker, topic, 0.0)

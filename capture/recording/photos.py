@@ -13,11 +13,13 @@ from contract.people.records import PhotoReference, photo_of
 
 
 class Photos:
-    """Copies photos from the photos topic; `missing`: how many photos were gone."""
+    """Copies photos from the photos topic; `kept`: the sha256 of those that the capture has, as far as they were copied
+    here; `missing`: how many photos were gone."""
 
     def __init__(self, broker: Broker, topic: str, folder: CaptureFolder) -> None:
         self._reader, self._folder = KeyedReader(broker, topic), folder
         self._tried: set[bytes] = set()
+        self.kept: set[bytes] = set()
         self.missing = 0
 
     async def keep_of(self, decisions: Iterable[CapturedDecision], index: PeopleIndex) -> None:
@@ -48,3 +50,4 @@ class Photos:
             self.missing += 1
         else:
             await asyncio.to_thread(self._folder.keep_picture, jpeg)
+            self.kept.add(reference.sha256)

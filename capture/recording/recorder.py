@@ -6,9 +6,10 @@ the same capture is continued.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
+from itertools import takewhile
 
 from msgspec import structs
 
@@ -22,6 +23,7 @@ from capture.recording.people import PeopleCopy
 from capture.recording.people_index import PeopleIndex
 from capture.recording.photos import Photos
 from capture.recording.redaction import Redaction
+from capture.recording.repair import repair_pictures
 from capture.recording.requests import first_offsets, is_replay, pending_of, read_requests
 from capture.recording.selection import continued
 from capture.recording.values import Tally, Wanted
@@ -106,6 +108,7 @@ class Recorder:
         self._selection = Selection()
         self._join = Join()
         self._oldest_s: float | None = None
+        self._beyond: set[int] = set()
         self._index: PeopleIndex
         self._photos: Photos | None = None
         self._people: PeopleCopy | None = None
@@ -125,6 +128,8 @@ class Recorder:
         self._first = await first_offsets(
             broker, topics.requests, self._folder.last_lines, self._selection.since, self._ends
         )
+        self.tally.lost_pictures = await repair_pictures(broker, self._folder)
+        self._oldest_s = await asyncio.to_thread(_oldest_decision, self._folder.lines())
         self._index = PeopleIndex(photos=photos != "none")
         if photos != "none" and await self._count(topics.photos):
             self._photos = Photos(broker, topics.photos, self._folder)
@@ -132,15 +137,20 @@ class Recorder:
             self._configs = ConfigsReader(broker, topics.configs)
             await self._configs.begin(stack)
         if await self._count(topics.people):
-            now_ms, of_all = int(self._log.clock_s() * 1000), self._photos if photos == "all" else None
-            self._people = PeopleCopy(
-                broker, topics.people, self._folder, self._log.history_ms, now_ms, self._index, self._redaction, of_all
-            )
+            self._people = self._people_copy(self._photos if photos == "all" else None)
+            self._people.first_decided_s = self._oldest_s or 0.0
             checkpoints = () if self._configs is None else self._configs.checkpoints
             await self._people.begin(stack, checkpoints, self._read_s())
         elif self._folder.last_people_offset is not None:
             raise CaptureError("the capture has people, and the log has none; record into another folder")
         self._stack = stack
+
+    def _people_copy(self, photos_of_all: Photos | None) -> PeopleCopy:
+        log = self._log
+        return PeopleCopy(
+            *(log.broker, log.topics.people, self._folder, log.history_ms, lambda: int(log.clock_s() * 1000)),
+            *(self._index, self._redaction, photos_of_all),
+        )
 
     def _read_s(self) -> float:
         """Return until when (epoch seconds) the capture has all changes of people, because decisions needed them."""
@@ -161,7 +171,7 @@ class Recorder:
         opened = False
         async with aclosing(requests) as batches:
             async for batch in batches:
-                chosen = [r for r in batch if until_s is None or r.timestamp_ms <= until_s * 1000]
+                chosen = [record for record in batch if self._is_in_time(record)]
                 pending = await asyncio.to_thread(self._pending, chosen)
                 for one in pending:
                     self._join.take(one)
@@ -172,7 +182,7 @@ class Recorder:
                     opened = True
                 if opened:
                     await self._settle()
-                if self._follow and self._people is not None and (opened or self._folder.count):
+                if self._follow and self._people is not None and self._oldest_s is not None:
                     await self._people.copy_all()
                 over = until_s is not None and not batch and self._log.clock_s() > until_s
                 if self._stop.is_set() or over or len(chosen) < len(batch) or self._left() == 0:
@@ -186,6 +196,16 @@ class Recorder:
         self.tally.people_from = await self._people.people_from(oldest_s)
         self.tally.missing_photos = 0 if self._photos is None else self._photos.missing
         await asyncio.to_thread(self._folder.describe, people_from=self.tally.people_from)
+
+    def _is_in_time(self, record: Record) -> bool:
+        """Return whether the record, and each before it in its partition, was written until `until_s`.
+
+        What is behind a later record is left to the next recording, which begins at that record.
+        """
+        until_s = self._wanted.until_s
+        if until_s is not None and record.timestamp_ms > until_s * 1000:
+            self._beyond.add(record.partition)
+        return record.partition not in self._beyond
 
     def _pending(self, records: Sequence[Record]) -> list[Pending]:
         """Decode the wanted requests of records."""
@@ -244,6 +264,8 @@ class Recorder:
             decided for _, decided in chosen if decided is not None and _compared_a_face(decided)
         )
         self._evidence.forget(min(pending.written_s for pending, _ in ready) * 1000)
+        # Where recording was stopped meanwhile, the next one begins at the first request whose evidence is not known.
+        chosen = list(takewhile(lambda one: _is_searched(one[1], evidence), chosen))
         decisions = [None if decided is None else _decision(decided, evidence) for _, decided in chosen]
         await self._keep_what_decisions_need([decision for decision in decisions if decision is not None])
         requests = [pending for pending, _ in chosen]
@@ -253,7 +275,10 @@ class Recorder:
     async def _keep_what_decisions_need(self, decisions: Sequence[CapturedDecision]) -> None:
         if not decisions:
             return
+        oldest_s = min(decision.decided_time or 0.0 for decision in decisions)
+        self._oldest_s = oldest_s if self._oldest_s is None else min(self._oldest_s, oldest_s)
         if self._people is not None:
+            self._people.first_decided_s = self._oldest_s
             await self._people.copy_to(max(decision.gallery_version for decision in decisions))
         if self._photos is not None:
             await self._photos.keep_of(decisions, self._index)
@@ -288,8 +313,6 @@ class Recorder:
                 continue
             tally.versions[decision.gallery_version] += 1
             tally.without_evidence += decision.embedding is None and decided.event.error is None
-            decided_s = decided.event.processed_time
-            self._oldest_s = decided_s if self._oldest_s is None else min(self._oldest_s, decided_s)
 
 
 def _compared_a_face(decided: Decided) -> bool:
@@ -297,5 +320,16 @@ def _compared_a_face(decided: Decided) -> bool:
     return decided.event.error is None or decided.event.outcome == _WITHOUT_FACE
 
 
-def _decision(decided: Decided, evidence: Mapping[str, Evidence]) -> CapturedDecision:
+def _is_searched(decided: Decided | None, evidence: Mapping[str, Evidence | None]) -> bool:
+    """Return whether the evidence of a decision was found, or searched to the end."""
+    return decided is None or not _compared_a_face(decided) or decided.event.id in evidence
+
+
+def _oldest_decision(lines: Iterable[CaptureLine]) -> float | None:
+    """Return the time of the oldest decision (epoch seconds); None: there is none."""
+    decisions = (line.decision for line in lines if line.decision is not None)
+    return min((decision.decided_time or 0.0 for decision in decisions), default=None)
+
+
+def _decision(decided: Decided, evidence: Mapping[str, Evidence | None]) -> CapturedDecision:
     return decision_of(decided.event, evidence.get(decided.event.id))

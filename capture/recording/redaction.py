@@ -3,17 +3,18 @@
 A pseudonym is computed from the text and a secret key (HMAC-SHA-256), so the same text has the same pseudonym in every
 capture of that key, and nobody can compute the text without the key. What decisions need stays: types, validity and
 pass times, who has which group and permission, templates, thresholds, and the addresses of devices, by which a request
-finds its device. The group and the permission that always exist keep their ids and names. API keys, free fields, and
-settings that no decision reads are left out. Pictures and embeddings stay, and remain biometric.
+finds its device. The group and the permission that always exist keep their ids and names. Free fields are left out, and
+so is what `without_credentials` leaves out of every capture. Pictures and embeddings stay, and remain biometric.
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import structs
 
+from capture.recording.credentials import without_credentials
 from contract.captures.values import CapturedDecision, CaptureLine, PeopleLine
 from contract.codec import encode
 from contract.pass_times import pass_times_of
@@ -24,14 +25,12 @@ from contract.people.site import (
     GroupRecord,
     PermissionRecord,
     SettingRecord,
-    Site,
     SiteRecord,
     read_site_record,
     site_key_of,
 )
 from contract.people.unreadable import read_face, read_person
 from contract.people.validity import VALID_FROM, VALID_UNTIL
-from contract.site_settings import SITE_SETTINGS, stored_values
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION, PHOTO_DEVICE
 
 _DIGITS = 16
@@ -78,11 +77,15 @@ class Redaction:
             expected_identity_id=None if expected is None else self.identity(expected),
         )
 
-    def people_line(self, line: PeopleLine) -> PeopleLine | None:
-        """Return a line of people.jsonl with pseudonyms; None: the line is left out.
+    def people_line(self, original: PeopleLine, photos: Container[bytes] = ()) -> PeopleLine | None:
+        """Return a line of people.jsonl with pseudonyms and without credentials; None: the line is left out.
 
-        A record that no fold can read stays unreadable, and loses its value.
+        A record that no fold can read stays unreadable, and loses its value. `photos`: the sha256 of the photos that
+        the capture has; the records of faces name no other ones.
         """
+        line = without_credentials(original)
+        if line is None:
+            return None
         try:
             named = parse_key(line.key)
         except NotReadable:
@@ -93,11 +96,11 @@ class Redaction:
             key = person_key(self.identity(named.identity_id))
         elif isinstance(named, FaceKey):
             key = face_key(self.identity(named.identity_id), named.number, named.embedder)
-        elif named.kind == "key":
-            return None
         else:
             key = site_key(SiteKey(named.kind, self._site_id(named)))
-        return structs.replace(line, key=key, value=None if line.value is None else self._value(named, line.value))
+        return structs.replace(
+            line, key=key, value=None if line.value is None else self._value(named, line.value, photos)
+        )
 
     def _decision(self, decision: CapturedDecision) -> CapturedDecision:
         scope = decision.scope
@@ -118,12 +121,12 @@ class Redaction:
             ),
         )
 
-    def _value(self, key: PersonKey | FaceKey | SiteKey, value: bytes) -> bytes:
+    def _value(self, key: PersonKey | FaceKey | SiteKey, value: bytes, photos: Container[bytes]) -> bytes:
         try:
             if isinstance(key, PersonKey):
                 return encode(self._person(read_person(key, value)))
             if isinstance(key, FaceKey):
-                return encode(self._face(read_face(key, value, embedder=None, dimension=0)[0]))
+                return encode(self._face(read_face(key, value, embedder=None, dimension=0)[0], photos))
             return encode(self._site_record(read_site_record(key, value)))
         except NotReadable:
             return b""
@@ -154,8 +157,9 @@ class Redaction:
             info["redacted"] = self._pseudonym("info", _json.encode(rest).decode())
         return info
 
-    def _face(self, face: FaceRecord) -> FaceRecord:
-        photo = None if face.photo is None else structs.replace(face.photo, sent_sha256=None)
+    def _face(self, face: FaceRecord, photos: Container[bytes]) -> FaceRecord:
+        is_there = face.photo is not None and face.photo.sha256 in photos
+        photo = structs.replace(face.photo, sent_sha256=None) if face.photo is not None and is_there else None
         return structs.replace(face, identity_id=self.identity(face.identity_id), photo=photo)
 
     def _site_id(self, key: SiteKey) -> str:
@@ -182,10 +186,9 @@ class Redaction:
                 device_type=PHOTO_DEVICE if record.device_type == PHOTO_DEVICE else "other",
                 group_id=self.group(record.group_id),
                 permission_id=self.permission(record.permission_id),
-                details={},
             )
         if isinstance(record, SettingRecord):
-            return SettingRecord(name=record.name, value=_read_by_decisions(record))
+            return record
         raise NotReadable("a record of this kind is left out")
 
     def _pseudonym(self, kind: str, text: str) -> str:
@@ -202,9 +205,3 @@ def _pass_times(info: Mapping[str, Any]) -> dict[str, Any]:
     if value is None:
         return {}
     return {"pass_times": value if pass_times_of(info) else []}
-
-
-def _read_by_decisions(record: SettingRecord) -> dict[str, Any]:
-    """Return the settings of a record that decisions read: those that are laid over settings of the operator."""
-    values = stored_values(Site(settings={record.name: record}))
-    return {name: value for name, value in values.items() if SITE_SETTINGS[name].setting is not None}

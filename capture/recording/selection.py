@@ -29,12 +29,17 @@ def continued(manifest: Manifest, wanted: Wanted, pseudonyms: str | None, *, has
     if before is None:
         if has_requests:
             raise CaptureError(f"the capture was not recorded from a log by this release; {OTHER_FOLDER}")
+        if pseudonyms is not None and wanted.photos == "candidates":
+            raise CaptureError(
+                "a redacted capture has the photos of everybody or of nobody, because whose photos it will have is not"
+                " known when a person is recorded: give --photos all, or leave --photos out"
+            )
         outcomes = tuple(sorted(wanted.outcomes))
         selection = Selection(since=wanted.since_s, device=wanted.device_ip, outcomes=outcomes, pseudonyms=pseudonyms)
         return structs.replace(
             manifest,
             selection=selection,
-            photos=wanted.photos or "candidates",
+            photos=wanted.photos or ("candidates" if pseudonyms is None else "none"),
             pictures=wanted.pictures is not False,
             redacted=pseudonyms is not None,
         )

@@ -1,6 +1,7 @@
 """The values of a recording: which requests it records, and its counts."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from contract.captures.values import PhotoChoice
@@ -30,7 +31,9 @@ class Tally:
 
     `recorded`: requests. Of these, `undecided` have no decision, and `without_evidence` a decision about a compared
     face whose evidence is gone. `replays`: requests that were left out because they replayed others.
-    `missing_photos`: photos that are gone. `people_from`: as in the manifest. `versions`: gallery version -> decisions.
+    `missing_photos`: photos that are gone. `lost_pictures`: the numbers of the lines, recorded earlier, whose pictures
+    a crash of the machine has damaged, and the log does not have any more. `people_from`: as in the manifest.
+    `versions`: gallery version -> decisions.
     """
 
     recorded: int = 0
@@ -38,6 +41,7 @@ class Tally:
     without_evidence: int = 0
     replays: int = 0
     missing_photos: int = 0
+    lost_pictures: Sequence[int] = ()
     people_from: int | None = None
     versions: Counter[int] = field(default_factory=Counter)
 

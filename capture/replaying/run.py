@@ -91,6 +91,11 @@ class Replay:
             score_tolerance,
         )
 
+    @property
+    def searched(self) -> GalleryChoice:
+        """The people that are searched."""
+        return self._given.choice
+
     def rows(self) -> Iterator[Row]:
         """Yield the row of every line, in the order of the lines.
 

@@ -54,10 +54,18 @@ class Card:
         row = self.row
         found = [Pictured(self.thumbnails.of_request(row.picture, row.face), "request", "")]
         then, now, thumbnails = row.then, row.now, self.thumbnails
-        if then is not None and now is not None and _candidate(then) == _candidate(now):
+        if then is not None and now is not None and self._is_same_photo(then, now):
             return [*found, *self._of(thumbnails.then, then, "candidate then and now")]
         found += [] if then is None else self._of(thumbnails.then, then, "candidate then")
         return found + ([] if now is None else self._of(thumbnails.now, now, "candidate now"))
+
+    def _is_same_photo(self, then: Shown, now: Shown) -> bool:
+        """Return whether both decisions name the same person and face, with the same photo if there is one."""
+        albums = self.thumbnails
+        before = albums.then.photo_of(then.candidate, then.candidate_face, then.gallery_version)
+        after = albums.now.photo_of(now.candidate, now.candidate_face, now.gallery_version)
+        is_known = albums.then is albums.now or before is not None
+        return _candidate(then) == _candidate(now) and before == after and is_known
 
     def _of(self, album: Album, decision: Shown, caption: str) -> list[Pictured]:
         who, number, version = decision.candidate, decision.candidate_face, decision.gallery_version

@@ -22,6 +22,17 @@ def enrolled_among(people: Iterable[PeopleLine], wanted: frozenset[str]) -> froz
     return frozenset(key.identity_id for key, _ in _faces(people) if key.identity_id in wanted)
 
 
+def enrolled_at(people: Iterable[PeopleLine], version: int, wanted: frozenset[str]) -> frozenset[str]:
+    """Return those of the wanted people who have a face at a gallery version. `people`: by rising offset."""
+    present: dict[bytes, str] = {}
+    for line in people:
+        if line.offset < version and (key := _face_key(line)) is not None and key.identity_id in wanted:
+            present.pop(line.key, None)
+            if line.value is not None:
+                present[line.key] = key.identity_id
+    return frozenset(present.values())
+
+
 def photos_of(people: Iterable[PeopleLine], rows: Iterable[ReportedRow]) -> Photos:
     """Return the photos of the candidates in rows."""
     decisions = (decision for row in rows for decision in (row.then, row.now) if decision is not None)
@@ -36,14 +47,19 @@ def photos_of(people: Iterable[PeopleLine], rows: Iterable[ReportedRow]) -> Phot
 
 def _faces(people: Iterable[PeopleLine]) -> Iterator[tuple[FaceKey, PeopleLine]]:
     for line in people:
-        if line.value is None or not line.key.startswith(_FACE):
-            continue
-        try:
-            key = parse_key(line.key)
-        except NotReadable:
-            continue
-        if isinstance(key, FaceKey):
+        if line.value is not None and (key := _face_key(line)) is not None:
             yield key, line
+
+
+def _face_key(line: PeopleLine) -> FaceKey | None:
+    """Return the key of a record of a face; None: it is another record."""
+    if not line.key.startswith(_FACE):
+        return None
+    try:
+        key = parse_key(line.key)
+    except NotReadable:
+        return None
+    return key if isinstance(key, FaceKey) else None
 
 
 def _photo_in(value: bytes) -> str | None:

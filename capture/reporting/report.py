@@ -91,10 +91,16 @@ class Report:
 
     Args:
         truth: Who passed, by the line's number, from a badge log; it comes before a row's own expectation.
-        is_listed: Returns whether a person is among the people of the capture; None: the people are not known.
+        is_listed: Returns whether a person is among the people of then; None: the people are not known.
+        is_listed_now: The same of the people that are searched now.
     """
 
-    def __init__(self, truth: Truth | None = None, is_listed: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self,
+        truth: Truth | None = None,
+        is_listed: Callable[[str], bool] | None = None,
+        is_listed_now: Callable[[str], bool] | None = None,
+    ) -> None:
         self._truth = truth
         self._whole = PartTally()
         self._tiers: dict[Tier, PartTally] = {tier: PartTally() for tier in get_args(Tier)}
@@ -102,7 +108,7 @@ class Report:
         self._opens = 0
         self._not_compared: Counter[str] = Counter()
         self._devices, self._groups = Parts(MOST_DEVICES), Parts(MOST_GROUPS)
-        self._then, self._now = _Side(is_listed), _Side(is_listed)
+        self._then, self._now = _Side(is_listed), _Side(is_listed_now)
         self._changes: dict[PairedOf, _Changes] = {of: _Changes() for of in get_args(PairedOf)}
         self._times: dict[TimesOf, Times] = {of: Times() for of in get_args(TimesOf)}
         self._expected: dict[str, bool] = {}

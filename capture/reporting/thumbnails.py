@@ -12,6 +12,7 @@ import numpy as np
 import pybase64
 
 from capture.reporting.people import Photos
+from clients.picture_file import UnusablePicture
 from contract.captures.values import CaptureError
 from contract.errors import PictureRefused
 from contract.findings import FaceBox
@@ -67,12 +68,18 @@ def _fitted(image: Image) -> Image:
 class Album:
     """The pictures of a capture.
 
-    `picture`: returns the bytes of the picture with a sha256 (hex); it may raise CaptureError. `photos`: the photos of
-    candidates.
+    `picture`: returns the bytes of the picture with a sha256 (hex); it may raise CaptureError, UnusablePicture or
+    OSError. `photos`: the photos of candidates.
     """
 
     picture: Callable[[str], bytes]
     photos: Photos
+
+    def photo_of(self, identity_id: str, number: int | None, gallery_version: int) -> str | None:
+        """Return the sha256 of the photo that a face had at a gallery version; None: the album does not name it."""
+        known = () if number is None else self.photos.get((identity_id, number), ())
+        named = [sha256 for offset, sha256 in known if offset < gallery_version] or [sha256 for _, sha256 in known[:1]]
+        return named[-1] if named else None
 
 
 class Thumbnails:
@@ -92,9 +99,8 @@ class Thumbnails:
 
     def of_candidate(self, album: Album, identity_id: str, number: int | None, gallery_version: int) -> str | None:
         """Return the data: URL of the photo that a face had in a gallery; None where the album does not have it."""
-        known = () if number is None else album.photos.get((identity_id, number), ())
-        named = [sha256 for offset, sha256 in known if offset < gallery_version] or [sha256 for _, sha256 in known[:1]]
-        return self._made_once(album, named[-1], None) if named else None
+        sha256 = album.photo_of(identity_id, number, gallery_version)
+        return None if sha256 is None else self._made_once(album, sha256, None)
 
     def _made_once(self, album: Album, sha256: str, face: FaceBox | None) -> str | None:
         key = f"{sha256} {face}"
@@ -105,7 +111,7 @@ class Thumbnails:
     def _make(self, album: Album, sha256: str, face: FaceBox | None) -> str | None:
         try:
             small = thumbnail(album.picture(sha256), face)
-        except CaptureError:
+        except (CaptureError, UnusablePicture, OSError):
             return None
         return None if small is None else f"data:image/jpeg;base64,{pybase64.b64encode_as_string(small)}"
 

@@ -50,7 +50,10 @@ class ChangedDevices(Struct, frozen=True, kw_only=True):
 
 
 class ListedDevice(Struct, frozen=True, kw_only=True):
-    """A device in a list. `device_ip`: the host in `device_key`, empty where it names none."""
+    """A device in a list. `device_ip`: the host in `device_key`, empty where it names none.
+
+    `group_id` and `permission_id`: empty where the group or the permission was deleted.
+    """
 
     device_id: str
     device_name: str

@@ -56,7 +56,8 @@ class Manifest(Message, frozen=True, kw_only=True, omit_defaults=True):
     be decided again. None: the capture has no people. `redacted`: ids and names of people, groups, permissions and
     devices are pseudonyms. `photos`: whose photos are among the pictures. `pictures`: whether the pictures of the
     requests are, without which nothing can be looked at again or posted. `selection`: None where the capture was not
-    recorded from a log.
+    recorded from a log. `durable`: while not complete, of how many requests, from the first on, the pictures are known
+    to survive a crash of the machine.
     """
 
     format: str
@@ -68,6 +69,7 @@ class Manifest(Message, frozen=True, kw_only=True, omit_defaults=True):
     photos: PhotoChoice = "none"
     pictures: bool = True
     selection: Selection | None = None
+    durable: int = 0
 
 
 class CapturedRequest(Message, frozen=True, kw_only=True, omit_defaults=True):

@@ -26,6 +26,11 @@ CLOCKS_APART_MS = 60 * 60 * 1000
 """More than the clocks of the machines differ that write records and decide."""
 
 
+def gone_before_ms(history_ms: int, now_ms: int) -> int:
+    """Return the time (epoch milliseconds) before which a tombstone may be gone without a trace at `now_ms`."""
+    return now_ms - history_ms - TOMBSTONE_MS + CLOCKS_APART_MS
+
+
 class PastRecord(Protocol):
     """A record of the people topic, as either adapter of the log returns it."""
 
@@ -54,12 +59,12 @@ class History:
     """Reads the records of the people topic in the order of their offsets, and computes `foldable_from`.
 
     Only keys are kept in memory. `history_ms`: for how long replaced records are kept. `now_ms`: the time (epoch
-    milliseconds) at which the topic is read.
+    milliseconds) at which the topic is read; where reading takes long, `read_at` names the time of what is taken next.
     """
 
     def __init__(self, history_ms: int, now_ms: int) -> None:
-        self._old_ms = now_ms - history_ms
-        self._gone_ms = self._old_ms - TOMBSTONE_MS + CLOCKS_APART_MS
+        self._history_ms, self._now_ms = history_ms, now_ms
+        self._gone_ms = gone_before_ms(history_ms, now_ms)
         self._live: set[bytes] = set()
         self._behind_old = 0
         self._first_young: int | None = None
@@ -70,11 +75,18 @@ class History:
         self.spoilt_ms: int | None = None
         """The time of the last record that may have removed what it replaced; None: there is no such record."""
 
+    def read_at(self, now_ms: int) -> None:
+        """Note the time (epoch milliseconds) until which the records that are taken next were read."""
+        self._now_ms = max(self._now_ms, now_ms)
+        if self._first_young is None:
+            self._gone_ms = gone_before_ms(self._history_ms, self._now_ms)
+
     def take(self, records: Iterable[PastRecord]) -> None:
         """Take the next records."""
         for record in records:
-            if record.timestamp_ms <= self._old_ms:
+            if record.timestamp_ms <= self._now_ms - self._history_ms:
                 self._behind_old, self._first_young = record.offset + 1, None
+                self._gone_ms = gone_before_ms(self._history_ms, self._now_ms)
                 self.spoilt_ms = record.timestamp_ms
             elif self._first_young is None:
                 self._first_young = record.offset

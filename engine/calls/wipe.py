@@ -1,7 +1,7 @@
 """Wipe: delete all people and devices (POST of WipeData), in one decision and one transaction, or not at all.
 
-The decision is made on the event loop, and its records must be written within the caller's deadline. So a site with
-more than `MOST_PEOPLE` people is refused; where the deadline passes all the same, the transaction is aborted.
+The decision is made on the event loop, and its records must be written within the caller's deadline. So a wipe of more
+than `MOST_RECORDS` records is refused; where the deadline passes all the same, the transaction is aborted.
 """
 
 from dataclasses import replace
@@ -17,6 +17,7 @@ from engine.calls.people import (
     NOTHING_PREPARED,
     PEOPLE_UNREADABLE,
     ChangeDecision,
+    KeyedValue,
     PeopleNow,
     Prepared,
     deleted_person,
@@ -26,8 +27,8 @@ from engine.calls.reporting import Circumstances
 from engine.context import Context
 from engine.gallery.people import NOBODY, Snapshot
 
-MOST_PEOPLE = 10_000
-"""The most people whom one call deletes: about 30,000 records."""
+MOST_RECORDS = 30_000
+"""The most records that one call deletes, such as those of 10,000 people with one face and its photo each."""
 
 
 class WipeCall(Change[WipeRequest]):
@@ -42,26 +43,27 @@ class WipeCall(Change[WipeRequest]):
         """Delete all people and all devices.
 
         Raises:
-            Refused: a record about the people or the site cannot be read, or there are more than MOST_PEOPLE people.
+            Refused: a record about the people or the site cannot be read, or there are more than MOST_RECORDS records.
         """
         if people.unreadable:
             raise Refused.of(PEOPLE_UNREADABLE)
-        if people.count > MOST_PEOPLE:
-            raise Refused(
-                Code.GROUP_LEN_ERROR,
-                f"WipeData deletes at most {MOST_PEOPLE} people at once, and {people.count} are enrolled; nobody was"
-                " deleted: delete people in lists or with their groups first",
-            )
-        gone, site = [person.identity_id for person in people.everybody()], people.site
-        records = [deleted_person(identity_id, people.known(identity_id)) for identity_id in gone]
-        devices = tuple((site_key(SiteKey("device", device_id)), None) for device_id in site.devices)
+        site, gone = people.site, list[str]()
+        devices = [(site_key(SiteKey("device", device_id)), None) for device_id in site.devices]
+        photos, others = list[KeyedValue](), list[KeyedValue](devices)
+        for person in people.everybody():
+            of_photos, of_people = deleted_person(person.identity_id, people.known(person.identity_id))
+            gone.append(person.identity_id)
+            photos += of_photos
+            others += of_people
+            if len(photos) + len(others) > MOST_RECORDS:
+                raise _too_many(people.count)
         return ChangeDecision(
             "deleted",
             WipedAnswer(people=len(gone), devices=len(devices)),
             dict.fromkeys(gone, NOBODY),
             site=replace(site, devices={}) if devices else None,
-            photos=tuple(record for photos, _ in records for record in photos),
-            others=(*(record for _, others in records for record in others), *devices),
+            photos=tuple(photos),
+            others=tuple(others),
         )
 
     def refuse(self, request: WipeRequest, refusal: Refusal, snapshot: Snapshot, context: Context) -> ChangeDecision:
@@ -75,3 +77,12 @@ class WipeCall(Change[WipeRequest]):
     def event(self, request: WipeRequest, decision: ChangeDecision, context: Context, at: Circumstances) -> Event:
         """Return the event that records the decision."""
         return at.event(self.kind, request, decision.outcome, decision.refusal)
+
+
+def _too_many(people: int) -> Refused:
+    return Refused(
+        Code.GROUP_LEN_ERROR,
+        f"WipeData deletes at most {MOST_RECORDS} records at once (each person, face, photo and device is one), and the"
+        f" {people} people who are enrolled have more; nobody was deleted: run `picturematch people delete --all`,"
+        " and then WipeData for the devices",
+    )

@@ -76,9 +76,9 @@ async def _list(call: Call, services: Services) -> Rendered:
     """List devices as of a gallery version that contains every change made through this ingress."""
     wanted = read_url(call, services, LIST)
     async with up_to_date(call, services):
-        headers = version_header(services.people.version)
+        headers, site = version_header(services.people.version), services.people.site
         page = DevicesPage(
-            devices_list=[_listed(device) for device in _selected(services.people.site, wanted["device_id"])],
+            devices_list=[_listed(device, site) for device in _selected(site, wanted["device_id"])],
             preview_list=Previews() if wanted["need_preview_list"] else UNSET,
         )
     return success(Data(page), headers)
@@ -121,7 +121,7 @@ def _selected(site: Site, device_id: str | None) -> Sequence[DeviceRecord]:
     return [device]
 
 
-def _listed(device: DeviceRecord) -> ListedDevice:
+def _listed(device: DeviceRecord, site: Site) -> ListedDevice:
     details = device.details
     return ListedDevice(
         device_id=device.device_id,
@@ -129,8 +129,8 @@ def _listed(device: DeviceRecord) -> ListedDevice:
         device_key=device.known_as,
         device_type=device.device_type,
         device_ip=device.known_as if device.device_type == PHOTO_DEVICE else _host(device.address),
-        group_id=device.group_id,
-        permission_id=device.permission_id,
+        group_id=device.group_id if device.group_id in site.groups else "",
+        permission_id=device.permission_id if device.permission_id in site.permissions else "",
         device_attr=details.get("device_attr", {}),
         netRelay=details.get("netRelay", {}),
         is_start_rtmp=details.get("is_start_rtmp", False),

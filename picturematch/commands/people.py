@@ -2,7 +2,7 @@
 
 import click
 
-from picturematch.commands import people_erase, people_records, people_site
+from picturematch.commands import people_delete, people_erase, people_records, people_site
 from picturematch.options import config_option
 
 
@@ -19,8 +19,8 @@ def command() -> None:
 
 
 for _subcommand in (
-    *(people_site.list_, people_site.show_, people_site.add, people_site.change, people_site.delete),
-    people_erase.erase,
+    *(people_site.list_, people_site.show_, people_site.add, people_site.change),
+    *(people_delete.delete, people_erase.erase),
     *(people_records.check, people_records.repair),
 ):
     command.add_command(_subcommand)

@@ -1,4 +1,4 @@
-"""picturematch people list, show, add, change and delete: the people who are enrolled at a running server."""
+"""picturematch people list, show, add and change: the people who are enrolled at a running server."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,7 +11,6 @@ from clients.site import Fields, SiteCalls
 from contract.http import USERS_PATH
 from contract.people.validity import VALID_FROM, VALID_UNTIL
 from contract.terms import DEFAULT_GROUP, QualityLevel
-from contract.text import printable
 from picturematch.ask import encoded, picture_file
 from picturematch.options import config_option, server_options
 from picturematch.shell import echo_json, progress
@@ -29,7 +28,6 @@ from picturematch.site_commands import (
     with_site,
 )
 
-_DELETED_AT_ONCE = 100
 _NO_LIMITS = ((VALID_FROM, None), (VALID_UNTIL, None))
 _TYPE_NAMES = {number: name for name, number in PERSON_TYPES.items()}
 
@@ -228,40 +226,6 @@ def change(
         return _shown(await _with_photos(site, "PUT", first, photos))
 
     show_changed(f"changed {identity_id}", with_site(url, api_key, work), as_json)
-
-
-@click.command(epilog="Example: picturematch people delete 666666")
-@config_option
-@click.argument("identity_ids", nargs=-1, required=True, metavar="ID...")
-@server_options
-@json_option
-@click.pass_context
-def delete(ctx: click.Context, identity_ids: tuple[str, ...], url: str, api_key: str | None, as_json: bool) -> None:
-    """Delete the people with these IDs, with faces and photos. Exit status: 0 all were deleted, 1 some were not.
-
-    Pictures of them that devices sent stay in the log for as long as requests; `erase` removes these too.
-    """
-    wanted = list(dict.fromkeys(identity_ids))
-    failed: list[Fields] = []
-
-    async def work(site: SiteCalls) -> list[str]:
-        deleted: list[str] = []
-        for first in range(0, len(wanted), _DELETED_AT_ONCE):
-            some = wanted[first : first + _DELETED_AT_ONCE]
-            fields = {"identity_id": some[0]} if len(wanted) == 1 else {"identity_ids": some}
-            answer = await site.change("DELETE", USERS_PATH, fields)
-            deleted += answer.get("identity_ids", some)
-            failed.extend(answer.get("failed", ()))
-        return deleted
-
-    deleted = with_site(url, api_key, work)
-    if wants_json(as_json):
-        echo_json({"deleted": deleted, "failed": failed})
-    else:
-        click.echo(printable(f"deleted {people_counted(len(deleted))}"))
-    for each in failed:
-        click.echo(printable(f"{each['identity_id']}: {each['error']['message']}"), err=True)
-    ctx.exit(1 if failed else 0)
 
 
 async def _described(

@@ -16,6 +16,7 @@ from capture.recording.recorder import LogToRecord, record
 from capture.recording.redaction import Redaction
 from capture.recording.redaction_key import redaction_key
 from capture.recording.values import Tally, Wanted
+from contract.captures.convert import REQUESTS_FILE
 from contract.captures.values import CaptureError, PhotoChoice
 from contract.kinds import MATCH_OUTCOMES
 from picturematch.opening import damaged_records, open_broker
@@ -64,7 +65,7 @@ Examples:
 @click.option(
     "--photos",
     type=click.Choice(get_args(PhotoChoice)),
-    show_default="candidates",
+    show_default="candidates, or none with --redact",
     help="Whose enrolment photos are recorded: those of the best candidate and the recognised person, or everybody's.",
 )
 @click.option(
@@ -112,7 +113,7 @@ def command(
     --wait is recorded without a decision.
 
     --redact replaces the ids and names of people, groups, permissions and devices, and the info of people, by
-    pseudonyms. Addresses of devices stay. Pictures and embeddings stay too, and remain biometric.
+    pseudonyms. Addresses of devices of the type photo stay. Pictures and embeddings stay too, and remain biometric.
 
     Exit status: 0 all were recorded, 1 damaged records were skipped (standard error names them), 2 the command failed.
     """
@@ -177,5 +178,10 @@ def _print(tally: Tally, out: Path) -> None:
         )
     if tally.missing_photos:
         print_line(f"{counted(tally.missing_photos, 'photo')} of people gone from the log")
+    for number in tally.lost_pictures:
+        print_line(
+            f"line {number} of {REQUESTS_FILE}: a crash of the machine has damaged its picture, and the log does not"
+            " have it any more"
+        )
     if tally.replays:
         print_line(f"{counted(tally.replays, 'request')} left out, because they replayed others")

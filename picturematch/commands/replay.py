@@ -16,11 +16,12 @@ from capture.replaying.whatif import WhatIf
 from contract.terms import LIVENESS_ORDER, LivenessMode, QualityLevel
 from contract.text import printable
 from picturematch.captures import opened_capture, sentences
+from picturematch.option_groups import GroupedCommand
 from picturematch.options import UserError, config_option
 from picturematch.replay_means import means_of
 from picturematch.replay_outputs import require_apart
 from picturematch.replay_posting import POST_OPTIONS, PostOptions, post_capture, post_options
-from picturematch.replay_report import ReportOptions, report_options, reporting
+from picturematch.replay_report import REPORT_OPTIONS, PeopleNow, ReportOptions, report_options, reporting
 from picturematch.shell import When, counted
 
 _CHANGES = (
@@ -43,20 +44,32 @@ _ONLY_HERE = (
     "accept",
 )
 _NOT_ACCEPTED = (*_CHANGES, "keep_going")
+_HEADINGS = {
+    "What is replayed": ("jobs", "keep_going", "score_tolerance", "accept", "decisions"),
+    "What if": (*_CHANGES, "look"),
+    "Report": REPORT_OPTIONS,
+    "To a server": ("url", *POST_OPTIONS, "ca_file"),
+}
 _CAPTURE = click.Path(path_type=Path)
 
 
 @click.command(
+    cls=GroupedCommand,
+    groups=_HEADINGS,
     epilog="""\b
 Examples:
   picturematch replay monday
   picturematch replay monday --threshold 0.42 --html monday.html
   picturematch replay monday --look --models new-networks.toml
-  picturematch replay monday --url http://127.0.0.1:5555"""
+  picturematch replay monday --url http://127.0.0.1:5555""",
 )
 @config_option
 @click.argument("capture", type=_CAPTURE)
-@click.option("--threshold", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Cosine threshold.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Cosine from which on a person is recognised.",
+)
 @click.option(
     "--target-fpir", type=click.FloatRange(0, 0.5, min_open=True), help="Target from which thresholds are computed."
 )
@@ -69,8 +82,12 @@ Examples:
     help="Manifest of other networks, which look at every picture.",
 )
 @click.option("--gallery", type=_CAPTURE, help="Capture whose people are searched instead.")
-@click.option("--gallery-version", type=click.IntRange(min=0), help="Search the people as of this gallery version.")
-@click.option("--gallery-time", type=When(), help="Search the people as of this time: epoch seconds or ISO 8601.")
+@click.option(
+    "--gallery-version",
+    type=click.IntRange(min=0),
+    help="Search people, groups, devices and pass times as of this version.",
+)
+@click.option("--gallery-time", type=When(), help="The same as of this time: epoch seconds or ISO 8601.")
 @click.option(
     "--add-people",
     type=click.Path(exists=True, path_type=Path),
@@ -118,8 +135,8 @@ def command(
     """Decide the requests of a capture again and report which decisions differ.
 
     Decisions are made from the recorded embeddings, without any network, as long as nothing about the pictures changes;
-    else the pictures are looked at again. Without an option that changes something, 0 decisions differ. With --url a
-    running server decides.
+    else the pictures are looked at again. Without a what-if option, 0 recorded decisions differ; a capture that was
+    made from pictures has none, and is compared with the people that it expects. With --url a running server decides.
 
     Exit status: 0 all are as recorded or expected, 1 some differ, 2 the command failed, some requests could not be
     decided, or none could be compared.
@@ -199,7 +216,8 @@ def _replay_here(
                 rows = stack.enter_context(closing(accepting(capture, rows, accepted)))
         for note in replay.notes:
             click.echo(printable(note), err=True)
-        with reporting(report, reader, capture.name) as run:
+        now = PeopleNow(replay.searched, other or reader, what_if.add_people)
+        with reporting(report, reader, capture.name, now) as run:
             for row in rows:
                 run.add(row)
         for sentence in reader.damage:

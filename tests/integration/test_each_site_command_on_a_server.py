@@ -260,6 +260,18 @@ async def test_people(operator: Operator, tmp_path: Path) -> None:
     assert await operator.do("people", "delete", "ada") == [{"deleted": ["ada"], "failed": []}]
 
 
+async def test_everybody_is_deleted_in_several_calls(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("picturematch.commands.people_delete._AT_ONCE", 2)
+    everybody = [f"p{number}" for number in range(5)]
+    for who in everybody:
+        await operator.do("people", "add", who)
+    await operator.do("devices", "add", "10.0.0.1")
+    assert await operator.do("people", "delete", "--all", "--yes") == [{"deleted": everybody, "failed": []}]
+    assert await operator.do("people", "list") == []
+    assert len(await operator.do("devices", "show")) == 1
+    assert await operator.do("people", "delete", "--all", "--yes") == [{"deleted": [], "failed": []}]
+
+
 async def test_a_key_is_asked_for_in_one_sentence_and_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
     settings = {"NEED_API_KEY_FROM_LOOPBACK": "true", "API_KEYS": '["a-long-random-key"]'}
     given = {f"PICTUREMATCH_INGEST__{name}": value for name, value in settings.items()}

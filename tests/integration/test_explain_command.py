@@ -93,7 +93,7 @@ async def test_every_decision_is_explained_beside_the_server_and_after_restarts_
     text = await run("explain", ids["stranger"], "--data-folder", folder, **STAND_IN)
     assert text.status == 0
     assert "nobody was recognised" in text.out
-    assert "everything came out as it was recorded" in text.out
+    assert "everything came out as recorded" in text.out
     assert "Single changes that lead to another outcome" in text.out
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 from broker.port import NewRecord
 from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
+from capture.recording.evidence import EvidenceReader
+from capture.recording.join import Decided
 from capture.recording.recorder import LogToRecord, record
 from capture.recording.values import Wanted
 from contract.captures.values import CaptureError
 from contract.configs import Checkpoint, checkpoint_record
+from contract.evidence import Evidence
 from contract.pictures.digest import picture_digest
 from contract.requests import DeleteRequest, GroupRequest, Headers, PermissionRequest
 from contract.topics import Topics
@@ -263,3 +267,24 @@ async def test_a_capture_whose_continuation_is_refused_stays_complete(tmp_path: 
         with pytest.raises(CaptureError, match="begun with --device all"):
             await recorded(system.broker, tmp_path / "out", wanted=Wanted(device_ip="10.0.0.1"))
     assert CaptureReader(tmp_path / "out").manifest.complete
+
+
+async def test_a_stopped_recording_leaves_requests_whose_evidence_it_did_not_find_to_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, stop = tmp_path / "out", asyncio.Event()
+
+    async def stopped_meanwhile(reader: EvidenceReader, events: Iterable[Decided]) -> Mapping[str, Evidence | None]:
+        stop.set()
+        return {"m1": found} if (found := (await search(reader, events)).get("m1")) else {}
+
+    async with running(tmp_path / "data") as system:
+        await fill(system)
+        search = EvidenceReader.of
+        with monkeypatch.context() as patch, CaptureFolder(out) as folder:
+            patch.setattr(EvidenceReader, "of", stopped_meanwhile)
+            tally = await record(LogToRecord(system.broker, TOPICS, time.time, 10**9), folder, stop)
+        assert (tally.recorded, tally.without_evidence, list(lines_of(out))) == (1, 0, ["m1"])
+        tally = await recorded(system.broker, out)
+    assert (tally.recorded, tally.without_evidence) == (6, 0)
+    assert assert_same_decisions(out) == 7

@@ -1,81 +1,30 @@
 """The people of a recording, on an embedded log that compacts: from which version on they can be folded, and whether a
 capture can be continued."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from broker.embedded import EmbeddedBroker, Erasure, file_erasure, open_embedded
+from broker.embedded import Erasure, file_erasure
 from broker.port import NewRecord, Position
 from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
-from capture.recording.values import Tally
+from capture.recording.people import PeopleCopy
+from capture.recording.people_index import PeopleIndex
+from capture.recording.recorder import LogToRecord, record
 from contract.captures.values import CaptureError
-from picturematch.settings import LogSettings
-from tests.support.recorded import DAY_MS, recorded_at
-from tests.support.records import RECEIVED_S, TOPICS, append_event, append_request, event_of, match_request
+from tests.support.aging_log import HISTORY_MS, Log, aging_log, keys_of
+from tests.support.records import TOPICS
 from tests.support.waiting import until
-
-HISTORY_MS = 7 * DAY_MS
-DAY_S = DAY_MS / 1000
-
-
-@dataclass
-class Log:
-    """A log whose clock a test sets."""
-
-    broker: EmbeddedBroker
-    now_s: float
-    history_ms: int
-    matches: int = 0
-
-    def __call__(self) -> int:
-        return int(self.now_s * 1000)
-
-    async def person(self, name: str, value: bytes | None = b"value") -> int:
-        """Write a record of a person a second later; return the gallery version that contains it."""
-        self.now_s += 1
-        key = f"person/{name}".encode()
-        (place,) = await self.broker.append([NewRecord(TOPICS.people, key, value, partition=0)])
-        return place.offset + 1
-
-    async def match(self, version: int) -> None:
-        """Write a request that is decided at a gallery version."""
-        self.matches += 1
-        place = await append_request(self.broker, match_request(self.matches))
-        changes: dict[str, Any] = {"gallery_version": version, "processed_time": self.now_s}
-        await append_event(self.broker, event_of(match_request(self.matches), place, **changes))
-
-    async def days_pass(self, days: float) -> None:
-        self.now_s += days * DAY_S
-        await self.broker.housekeep()
-
-    async def record(self, out: Path) -> Tally:
-        return await recorded_at(self.broker, out, lambda: self.now_s, history_ms=self.history_ms)
 
 
 @pytest.fixture(params=[HISTORY_MS])
 async def log(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Log]:
-    found: list[Log] = []
-
-    def clock_ms() -> int:
-        return found[0]() if found else int(RECEIVED_S * 1000)
-
-    opened = open_embedded(
-        tmp_path / "data", role="owner", clock_ms=clock_ms, boottime_ms=clock_ms, housekeeping_s=3600
-    )
-    async with opened as broker:
-        settings = LogSettings(request_partitions=2, people_history_ms=request.param, requests_retention_ms=90 * DAY_MS)
-        await broker.ensure_topics(settings.topic_specs(TOPICS))
-        found.append(Log(broker, RECEIVED_S, request.param))
-        yield found[0]
-
-
-def keys_of(out: Path) -> list[tuple[int, bytes, bytes | None]]:
-    return [(line.offset, line.key, line.value) for _, line in CaptureReader(out).people()]
+    async with aging_log(tmp_path / "data", request.param) as opened:
+        yield opened
 
 
 async def test_changes_within_the_history_can_be_folded_from_the_beginning(log: Log, tmp_path: Path) -> None:
@@ -192,3 +141,102 @@ async def test_a_recording_that_was_killed_before_its_end_finds_its_first_versio
     await log.match(await log.person("carla"))
     assert (await log.record(tmp_path / "out")).recorded == 1
     assert CaptureReader(tmp_path / "out").manifest.people_from == changed
+
+
+async def test_a_recording_that_was_killed_remembers_its_oldest_decision(log: Log, tmp_path: Path) -> None:
+    """Only the oldest decision shows that a deletion has come and gone since."""
+    await log.person("anna")
+    await log.match(await log.person("ben"))
+    await log.person("ben", None)
+    await log.days_pass(7.5)
+    await log.days_pass(2)
+    await log.match(await log.person("carla"))
+    whole = await log.record(tmp_path / "whole")
+    await log.record(tmp_path / "out")
+    with CaptureFolder(tmp_path / "out") as folder:
+        folder.describe(people_from=None)
+    again = await log.record(tmp_path / "out")
+    assert again.people_from == whole.people_from == 3
+    assert CaptureReader(tmp_path / "out").manifest.people_from == 3
+
+
+async def test_a_recording_that_was_killed_does_not_take_for_granted_what_was_erased_before_it(
+    log: Log, tmp_path: Path
+) -> None:
+    ben = await log.person("ben")
+    await log.match(ben)
+    await log.match(await log.person("carla"))
+    erasure = Erasure((Position(TOPICS.people, 0, ben - 1),), NewRecord(TOPICS.events, b"k", b"{}"))
+    filed = file_erasure(tmp_path / "data", erasure, "ben")
+    await until(lambda: not filed.exists(), 20)
+    for known in (None, 0):
+        out = tmp_path / f"out-{known}"
+        people_from = (await log.record(out)).people_from
+        assert people_from == 3, "ben is unknown at both versions, and no later record replaces him"
+        with CaptureFolder(out) as folder:
+            folder.describe(people_from=known)
+        assert (await log.record(out)).people_from == people_from
+
+
+@pytest.mark.parametrize("log", [0], indirect=True)
+async def test_a_following_recording_knows_that_a_record_was_old_when_it_read_it(log: Log, tmp_path: Path) -> None:
+    stop, out = asyncio.Event(), tmp_path / "out"
+    await log.match(await log.person("anna"))
+
+    async def follow() -> int | None:
+        with CaptureFolder(out) as folder:
+            opened = LogToRecord(log.broker, TOPICS, lambda: log.now_s, 0)
+            return (await record(opened, folder, stop, follow=True)).people_from
+
+    recording = asyncio.create_task(follow())
+    await until(lambda: _lines(out) == 1, 20)
+    await log.person("ben", b"first")
+    second = await log.person("ben", b"second")
+    log.now_s += 1
+    await log.broker.housekeep()
+    await log.match(second)
+    await until(lambda: _lines(out) == 2, 20)
+    stop.set()
+    assert await recording == second
+    assert [value for _, _, value in keys_of(out)] == [b"value", b"second"], "the first record of ben is gone"
+
+
+def _lines(out: Path) -> int:
+    requests = out / "requests.jsonl"
+    return requests.read_bytes().count(b"\n") if requests.exists() else 0
+
+
+async def test_a_capture_is_continued_when_its_last_deletion_is_gone_from_the_log(log: Log, tmp_path: Path) -> None:
+    await log.person("anna")
+    await log.person("ben")
+    await log.match(await log.person("ben", None))
+    await log.record(tmp_path / "out")
+    await log.days_pass(7.5)
+    await log.days_pass(2)
+    await log.match(3)
+    assert (await log.record(tmp_path / "out")).recorded == 1
+    assert len(keys_of(tmp_path / "out")) == 3
+
+
+async def test_a_recording_that_did_not_read_for_longer_than_a_deletion_stays_fails(log: Log, tmp_path: Path) -> None:
+    """A deletion may have come and gone meanwhile, and nothing later in the log shows it."""
+    await log.person("ben")
+    with CaptureFolder(tmp_path / "out") as folder:
+        people = PeopleCopy(
+            log.broker, TOPICS.people, folder, log.history_ms, log, PeopleIndex(photos=False), None, None
+        )
+        async with AsyncExitStack() as stack:
+            await people.begin(stack, (), 0.0)
+            await people.copy_to(1)
+            await log.days_pass(30)
+            await people.copy_all()
+            await log.days_pass(7)
+            await log.person("carla")
+            await people.copy_all()
+            assert folder.last_people_offset == 1, "the topic was read to its end meanwhile, so nothing was missed"
+            await log.person("ben", None)
+            await log.days_pass(7.5)
+            await log.days_pass(2)
+            await log.person("dora")
+            with pytest.raises(CaptureError, match="changes of people that the capture does not have may be gone"):
+                await people.copy_all()

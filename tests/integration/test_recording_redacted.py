@@ -1,6 +1,7 @@
 """A redacted capture names nobody, and its decisions come out as they were."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 
 from capture.reader import CaptureReader
 from capture.recording.redaction import Redaction
-from contract.captures.values import CaptureError
+from capture.recording.values import Wanted
+from contract.captures.values import CaptureError, PhotoChoice
 from contract.requests import (
     DeviceChange,
     DevicesRequest,
@@ -19,6 +21,7 @@ from contract.requests import (
 )
 from tests.integration.test_processor import Running, enrol, match, running
 from tests.integration.test_recording import decide
+from tests.support.faces import photo
 from tests.support.recorded import assert_same_decisions, lines_of, recorded
 
 REDACTION = Redaction(b"k" * 32)
@@ -128,3 +131,40 @@ async def test_a_redacted_capture_is_continued_with_the_same_key_only(tmp_path: 
     assert assert_same_decisions(out) == 2
     names = {line.decision.identity_id for line in lines_of(out).values() if line.decision}
     assert names == {REDACTION.identity("anna-4711")}
+
+
+@pytest.mark.parametrize("photos", ["none", "all"])
+async def test_a_redacted_capture_names_only_photos_that_it_has(tmp_path: Path, photos: PhotoChoice) -> None:
+    out = tmp_path / "out"
+    async with running(tmp_path / "data") as system:
+        await decide(system, enrol("e1", "anna-4711", 1), match(1, seed=1, picture=photo(1, size=150)))
+        await recorded(
+            system.broker, out, redaction=REDACTION, wanted=None if photos == "none" else Wanted(photos=photos)
+        )
+    digest = sha256(photo(1))
+    named = any(digest.digest() in (line.value or b"") for _, line in CaptureReader(out).people())
+    assert named is CaptureReader(out).has_picture(digest.hexdigest()) is (photos == "all")
+    assert CaptureReader(out).manifest.photos == photos
+
+
+async def test_a_redacted_capture_cannot_have_the_photos_of_candidates(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as system:
+        with pytest.raises(CaptureError, match="photos of everybody or of nobody"):
+            await recorded(system.broker, tmp_path / "out", redaction=REDACTION, wanted=Wanted(photos="candidates"))
+
+
+async def test_a_redacted_capture_does_not_show_when_people_were_enrolled_before_its_first_decision(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    async with running(tmp_path / "data") as system:
+        await decide(system, enrol("e1", "anna-4711", 1), enrol("e2", "ben-0815", 2), match(1, seed=1))
+        await decide(system, enrol("e3", "carla-77", 3), match(2, seed=3))
+        await recorded(system.broker, out, redaction=REDACTION)
+        await recorded(system.broker, tmp_path / "plain")
+    first_s = lines_of(out)["m1"].decision.decided_time  # type: ignore[union-attr]
+    times = {line.offset: line.time for _, line in CaptureReader(out).people()}
+    whole = {line.offset: line.time for _, line in CaptureReader(tmp_path / "plain").people()}
+    assert first_s is not None
+    assert times == {offset: max(time, first_s) for offset, time in whole.items()}
+    assert times != whole

@@ -10,6 +10,7 @@ from capture.explaining.gallery import PeopleThen
 from capture.explaining.values import Gone, Then
 from contract.captures.convert import decision_of
 from contract.codec import encode
+from contract.configs import model_set_record
 from contract.errors import Refusal
 from contract.people.keys import site_key
 from contract.people.site import SiteRecord, site_key_of
@@ -76,7 +77,7 @@ class Past(Enrolled):
             dict(MODELS.identities),
             (picture_digest(request.picture),),
             policy="p1",
-            model_set="m1",
+            model_set=model_set_record(dict(MODELS.identities)).id,
         )
         event, evidence = call.event(request, decision, given, at), call.evidence(request, decision, given, at)
         people = PeopleThen(MODELS.embedder.dimension, MODELS.embedder_identity)

@@ -220,6 +220,14 @@ async def test_the_host_of_a_key_is_answered_where_the_key_has_one(site: Site, k
     assert (listed["device_key"], listed["device_ip"]) == (key, host)
 
 
+async def test_a_list_shows_no_id_of_a_group_or_permission_that_was_deleted(site: Site) -> None:
+    for each in (record(1, group_id="gone"), record(2, permission_id="gone"), record(3)):
+        site.people.site = site.people.site.put(each)
+    devices = (await site.call("GET", DEVICES_PATH)).json["data"]["devices_list"]
+    shown = [(device["group_id"], device["permission_id"]) for device in devices]
+    assert shown == [("", "0"), ("default_group", ""), ("default_group", "0")]
+
+
 async def test_one_device_is_listed_with_an_empty_preview_where_that_is_asked_for(site: Site) -> None:
     site.people.site = site.people.site.put(record(1)).put(record(2))
     reply = await site.call("GET", f"{DEVICES_PATH}?device_id=d2&need_preview_list=true")

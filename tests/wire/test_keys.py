@@ -242,6 +242,19 @@ async def test_keys_that_are_guessed_at_speed_are_counted_and_never_delay_a_matc
         assert b"guess" not in repr(await audit_of(site)).encode()
 
 
+async def test_keys_that_are_sent_while_the_server_is_starting_are_counted_once_the_log_can_be_written(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(**AWAY) as site:
+        monkeypatch.setattr(site.ingress, "_keys_known", lambda: False)
+        assert {reply.code for reply in await guesses(site, 30)} == {50380}
+        assert site.metric("picturematch_http_keys_refused_total", reason="starting") == 30
+        await site.ingress.drain()
+        counts = [record.counts for record in await audit_of(site) if isinstance(record, RefusedKeysRecord)]
+        assert sum(each["starting"] for each in counts) == 30
+        assert {reason for each in counts for reason in each} == {"starting"}, "a key of the topic is not called wrong"
+
+
 async def test_refused_keys_are_counted_although_the_log_cannot_be_written(serving: Serving) -> None:
     async with serving(**AWAY) as site:
         know(site, "operator")

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import structs
 
+from capture.folder import CaptureFolder
+from capture.reader import CaptureReader
+from contract.captures.convert import format_manifest
 from contract.captures.values import (
     CapturedDecision,
     CapturedRequest,
@@ -59,7 +63,7 @@ def test_the_example_reads_a_whole_capture_with_the_standard_library_alone(tmp_p
     ended = run_example(whole_capture(tmp_path / "capture"))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.splitlines() == [f"r{number} matched" for number in range(4)]
-    assert len([line for line in example().splitlines() if line]) <= 15
+    assert len([line for line in example().splitlines() if line]) <= 16
 
 
 def test_the_example_notices_damage(tmp_path: Path) -> None:
@@ -73,3 +77,24 @@ def test_the_example_notices_damage(tmp_path: Path) -> None:
     assert run_example(capture).stderr == "line 3 is damaged\n"
     requests.write_bytes(b"".join(whole.splitlines(keepends=True)[:3]))
     assert run_example(capture).returncode == 1
+    requests.write_bytes(whole + b"{")
+    assert run_example(capture).returncode == 1
+
+
+def test_the_example_reads_a_capture_without_pictures(tmp_path: Path) -> None:
+    with CaptureFolder(tmp_path / "capture") as folder:
+        folder.describe(pictures=False)
+        folder.append([CaptureLine(request_id="r1", request=CapturedRequest(picture="a" * 64))])
+    ended = run_example(tmp_path / "capture")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "r1 None\n", "")
+
+
+def test_the_example_reads_the_whole_lines_of_a_recording_that_did_not_end(tmp_path: Path) -> None:
+    capture = whole_capture(tmp_path / "capture")
+    manifest = CaptureReader(capture).manifest
+    (capture / "capture.json").write_bytes(format_manifest(structs.replace(manifest, complete=False, files={})))
+    with (capture / "requests.jsonl").open("ab") as requests:
+        requests.write(b'{"request_id":"r')
+    ended = run_example(capture)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(ended.stdout.splitlines()) == 4

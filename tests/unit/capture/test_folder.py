@@ -10,6 +10,8 @@ from capture.reader import CaptureReader
 from contract.captures.convert import line_of
 from contract.captures.values import CaptureError
 from contract.events import RequestPlace
+from contract.files import sync_filesystem
+from contract.pictures.digest import picture_digest
 from contract.requests import MatchRequest
 from tests.support.records import match_request
 
@@ -169,14 +171,91 @@ def test_a_folder_that_cannot_be_made_is_told_with_its_name(tmp_path: Path) -> N
         CaptureFolder(tmp_path / "file" / "out").__enter__()
 
 
-def test_a_picture_of_which_a_crash_left_a_part_is_stored_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [match_request(1).picture[:10], bytes(len(match_request(1).picture)), b""])
+def test_a_picture_of_which_a_crash_left_a_part_or_zeros_is_stored_again(tmp_path: Path, left: bytes) -> None:
     picture = match_request(1).picture
     with CaptureFolder(tmp_path / "out") as folder:
         sha256 = folder.keep_picture(picture)
         file = tmp_path / "out" / "pictures" / f"{sha256}.jpg"
-        file.write_bytes(picture[:10])
+        file.write_bytes(left)
         assert list(folder.keep_pictures([picture, picture])) == [sha256, sha256]
         assert file.read_bytes() == picture
+
+
+def damaged(folder: CaptureFolder) -> list[tuple[int, int]]:
+    """The lines and offsets whose pictures are damaged."""
+    return [(named.number, named.place.offset) for named in folder.damaged() if named.place is not None]
+
+
+def zero_pictures(out: Path) -> None:
+    """What a crash of the machine may leave of pictures that were not synced."""
+    for file in (out / "pictures").iterdir():
+        file.write_bytes(bytes(file.stat().st_size))
+
+
+def test_pictures_that_a_crash_of_the_machine_damaged_are_found_by_their_lines(tmp_path: Path) -> None:
+    crash_after_two_requests(tmp_path)
+    with suppress(Crash), CaptureFolder(tmp_path) as folder:
+        assert damaged(folder) == []
+        raise Crash
+    (tmp_path / "pictures" / f"{picture_digest(match_request(2).picture)}.jpg").unlink()
+    with suppress(Crash), CaptureFolder(tmp_path) as folder:
+        assert damaged(folder) == [(2, 5)]
+        raise Crash
+    zero_pictures(tmp_path)
+    with CaptureFolder(tmp_path) as folder:
+        assert damaged(folder) == [(1, 4), (2, 5)]
+
+
+def test_pictures_that_are_known_to_be_durable_are_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capture.folder.MOST_UNSYNCED", 2)
+    with suppress(Crash), CaptureFolder(tmp_path) as folder:
+        for number in range(3):
+            keep(folder, match_request(number), number)
+        raise Crash
+    assert CaptureReader(tmp_path, keep_going=True).manifest.durable == 2
+    zero_pictures(tmp_path)
+    with CaptureFolder(tmp_path) as folder:
+        assert damaged(folder) == [(3, 2)]
+    assert CaptureReader(tmp_path).manifest.durable == 0
+    with suppress(Crash), CaptureFolder(tmp_path) as folder:
+        keep(folder, match_request(3), 3)
+        raise Crash
+    zero_pictures(tmp_path)
+    with CaptureFolder(tmp_path) as folder:
+        assert damaged(folder) == [(4, 3)]
+
+
+def test_a_capture_whose_pictures_cannot_be_made_durable_is_not_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("capture.folder.sync_filesystem", broken)
+    with pytest.raises(CaptureError, match="Input/output error"), CaptureFolder(tmp_path) as folder:
+        keep(folder, match_request(1), 4)
+    assert not CaptureReader(tmp_path, keep_going=True).manifest.complete
+
+
+def test_many_pictures_are_synced_at_once_before_the_capture_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[bool] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append(CaptureReader(tmp_path, keep_going=True).manifest.complete)
+        sync_filesystem(descriptor)
+
+    with CaptureFolder(tmp_path) as folder:
+        monkeypatch.setattr("capture.folder.sync_filesystem", sync)
+        with monkeypatch.context() as no_sync:
+            no_sync.delattr("capture.folder.os.fsync")
+            folder.keep_pictures([match_request(number).picture for number in range(10)])
+    assert synced == [False]
+    assert CaptureReader(tmp_path).manifest.complete
 
 
 def test_a_complete_capture_that_is_only_opened_stays_complete(tmp_path: Path) -> None:

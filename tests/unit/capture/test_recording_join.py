@@ -94,3 +94,21 @@ def test_events_of_other_kinds_decide_no_match() -> None:
     decide(join, 1, 0, kind="enrol", received_time=RECEIVED_S + 9)
     decide(join, 1, 3, kind="fiqa", received_time=RECEIVED_S + 9)
     assert ready(join) == []
+
+
+def test_a_request_that_is_in_the_log_twice_has_an_event_each_time() -> None:
+    join = Join()
+    take(join, 1, 0)
+    take(join, 1, 1)
+    decide(join, 1, 0)
+    assert ready(join) == [("r1", True)]
+    decide(join, 1, 1)
+    assert ready(join) == [("r1", True)]
+    assert (len(join), join.kept_events) == (0, 0)
+
+
+def test_an_event_at_the_place_of_another_request_decides_nothing() -> None:
+    join = Join()
+    take(join, 1, 0)
+    decide(join, 0, 0)
+    assert ready(join) == []

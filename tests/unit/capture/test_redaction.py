@@ -96,14 +96,18 @@ def test_permissions_that_are_no_list_still_count_as_absent() -> None:
     assert then.permission_ids == ("0",)
 
 
-def test_a_face_keeps_its_template_and_the_hash_of_its_photo() -> None:
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_face_keeps_its_template_and_the_hash_of_a_photo_that_the_capture_has(is_there: bool) -> None:
     template = b"\x00\x00\x80\x3f" + bytes(12)
     photo = PhotoReference(sha256=b"s" * 32, partition=1, offset=2, sent_sha256=b"t" * 32)
     record = FaceRecord(identity_id="anna", number=4, embedder="e", templates={WHOLE_FACE: template}, photo=photo)
-    people = fold(redacted(line(face_key("anna", 4, "e"), encode(record))))
-    found = people.photo(REDACTION.identity("anna"), 4)
+    found = REDACTION.people_line(line(face_key("anna", 4, "e"), encode(record)), {b"s" * 32} if is_there else ())
     assert found is not None
-    assert (found.sha256, found.sent_sha256) == (b"s" * 32, None)
+    assert found.value is not None
+    assert (b"s" * 32 in found.value, b"t" * 32 in found.value) == (is_there, False)
+    kept = msgspec.msgpack.decode(found.value, type=FaceRecord)
+    assert kept.templates == record.templates
+    assert kept.photo == (msgspec.structs.replace(photo, sent_sha256=None) if is_there else None)
 
 
 def test_groups_permissions_and_devices_keep_how_they_belong_together() -> None:

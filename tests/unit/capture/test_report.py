@@ -206,6 +206,7 @@ def test_a_person_who_is_not_enrolled_counts_as_a_stranger_and_as_a_failure_to_e
         row(refusal("empty_group"), refusal("empty_group"), expected="visitor"),
         row(search(("b", 0.2)), search(("b", 0.2)), expected="unlisted"),
         is_listed={"a", "b", "visitor"}.__contains__,
+        is_listed_now={"a", "b", "visitor"}.__contains__,
     )
     assert of(found.failure_to_enrol) == (3, 4)
     assert (of(found.whole.now.fnir), of(found.whole.now.fpir)) == ((0, 1), (0, 3))

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from contract.http import (
 from picturematch.__main__ import cli
 from tests.support.faces import photo
 from tests.support.scripted_server import Answer, refusal
-from tests.support.scripted_site import Fields, ScriptedSite, scripted_site
+from tests.support.scripted_site import Fields, Script, ScriptedSite, scripted_site
 from tests.support.terminal import run_on_terminal
 
 STAFF = {"_id": "g-1", "info": {"name": "staff", "description": "the day shift", "floor": 3}}
@@ -254,6 +254,36 @@ class TestDevices:
         assert [result.exit_code for result in (unknown, unsure, neither)] == [2, 1, 2]
 
 
+class Emptied:
+    """A site whose people are deleted by lists: `kept` cannot be, and somebody else deletes `gone_meanwhile`.
+
+    After `calls` deletions every further one is refused.
+    """
+
+    def __init__(
+        self, enrolled: int, kept: Collection[str] = (), gone_meanwhile: Collection[str] = (), calls: int = 9
+    ) -> None:
+        self.people = [f"{number:05}" for number in range(enrolled)]
+        self.kept, self.gone_meanwhile, self.calls = kept, gone_meanwhile, calls
+        self.script: Script = {("GET", USERS_PATH): self._list, ("DELETE", USERS_PATH): self._delete}
+
+    def _list(self, asked: Fields) -> Fields:
+        skip = int(asked["skip_num"])
+        page = [person(int(who)) for who in self.people[skip : skip + int(asked["limit"])]]
+        return {"identities_list": page, "pagination": {"total_count": len(self.people)}}
+
+    def _delete(self, asked: Fields) -> Answer | Fields:
+        if not self.calls:
+            return refusal(50380, "try again")
+        self.calls -= 1
+        ids = asked["identity_ids"]
+        failed = [{"identity_id": who, "error": {"code": 40000, "message": "no"}} for who in ids if who in self.kept]
+        gone = [who for who in ids if who in self.gone_meanwhile]
+        failed += [{"identity_id": who, "error": {"code": 40401, "message": "nobody"}} for who in gone]
+        self.people = [who for who in self.people if who not in ids or who in self.kept]
+        return {"identity_ids": [who for who in ids if who not in (*self.kept, *gone)], "failed": failed}
+
+
 class TestPeople:
     async def test_people_are_listed_up_to_a_limit_and_the_rest_is_mentioned(self) -> None:
         async with scripted_site({**NAMED, ("GET", USERS_PATH): crowd(150)}) as server:
@@ -376,6 +406,36 @@ class TestPeople:
         assert [call[2] for call in server.calls] == [{"identity_id": "a"}, {"identity_ids": ["a", "b"]}]
         assert (one.exit_code, lines(one)) == (0, [{"deleted": ["a"], "failed": []}])
         assert (two.exit_code, two.stderr) == (1, "b: nobody is enrolled under this identity_id\n")
+
+    async def test_everybody_is_deleted_in_many_calls_except_those_who_cannot_be(self) -> None:
+        site = Emptied(enrolled=250, kept={"00000", "00120"}, gone_meanwhile={"00003"})
+        async with scripted_site(site.script) as server:
+            result = await invoke(server, "people", "delete", "--all", "--yes")
+        assert site.people == ["00000", "00120"]
+        (printed,) = lines(result)
+        assert (len(printed["deleted"]), [each["identity_id"] for each in printed["failed"]]) == (247, site.people)
+        assert (result.exit_code, result.stderr) == (1, "00000: no\n00120: no\n")
+        assert [len(fields["identity_ids"]) for _, _, fields in server.changes()] == [100, 100, 50]
+
+    async def test_a_deletion_of_everybody_that_was_broken_off_goes_on_when_it_is_run_again(self) -> None:
+        site = Emptied(enrolled=250, calls=1)
+        async with scripted_site(site.script) as server:
+            broken = await invoke(server, "people", "delete", "--all", "--yes")
+            site.calls = 9
+            again = await invoke(server, "people", "delete", "--all", "--yes")
+        assert "100 people deleted; run the command again for the others" in " ".join(broken.stderr.split())
+        assert (broken.exit_code, again.exit_code, site.people) == (2, 0, [])
+        assert len(lines(again)[0]["deleted"]) == 150
+
+    async def test_everybody_is_deleted_only_when_that_is_confirmed_and_no_id_is_named(self) -> None:
+        site = Emptied(enrolled=3)
+        async with scripted_site(site.script) as server:
+            assert (await invoke(server, "people", "delete", "--all", input="n\n")).exit_code == 1
+            for words in (("--all", "--yes", "00001"), ()):
+                assert "name the IDs" in (await invoke(server, "people", "delete", *words)).stderr
+            assert len(site.people) == 3
+            assert (await invoke(server, "people", "delete", "--all", input="y\n")).exit_code == 0
+        assert site.people == []
 
 
 async def test_on_a_terminal_there_are_tables_with_names_instead_of_ids_and_nothing_steers_the_terminal() -> None:

@@ -42,10 +42,17 @@ def enrolment(**fields: Any) -> EnrolRequest:
     [
         (
             enrolment(
-                photo=b"JPEG", info={"room": "SECRET", "name": "Anna"}, group_names=("staff",), ignore_exist=True
+                photo=b"JPEG",
+                info={"SECRET": "SECRET", "name": "Anna", "permission_ids": ["0"], "SECRET 2": 1},
+                group_names=("staff",),
+                ignore_exist=True,
             ),
             None,
-            {"fields": ("group_names", "photo", "info.room", "info.name"), "ignore_exist": True},
+            {
+                "fields": ("group_names", "photo", "info.name", "info.permission_ids"),
+                "other_info": 2,
+                "ignore_exist": True,
+            },
         ),
         (enrolment(update=True, support_single_face=True, need_bring_pic=False), None, None),
         (DeleteRequest(**SENT, identity_id="p"), REFUSED, {}),
@@ -61,9 +68,14 @@ def enrolment(**fields: Any) -> EnrolRequest:
             {"fields": ("new_name", "info.pass_times")},
         ),
         (
-            MembersRequest(**SENT, action="add", group_name="staff", identity_ids=("a", "b")),
-            MembersAnswer(group_id="1", group_name="staff", failed=("b",)),
-            {"unknown": ("b",)},
+            MembersRequest(**SENT, action="add", group_name="staff", identity_ids=("a", "SECRET")),
+            MembersAnswer(group_id="1", group_name="staff", failed=("SECRET",)),
+            {"unknown": 1},
+        ),
+        (
+            GroupRequest(**SENT, action="create", name="staff", info={"SECRET": 1}),
+            GroupAnswer(group_id="1", name="staff"),
+            {"other_info": 1},
         ),
         (DevicesRequest(**SENT, action="delete", clear_all=True), None, {"clear_all": True}),
         (
@@ -79,9 +91,11 @@ def enrolment(**fields: Any) -> EnrolRequest:
             {"fields": ("device_id", "min_face_size", "address", "details"), "failed": 1},
         ),
         (
-            SettingsRequest(**SENT, values={"ServerToken": "SECRET", "THRESHOLD": 300}),
-            SettingsAnswer(values={"ServerToken": "SECRET"}, failed={"THRESHOLD": "out of range"}),
-            {"set": ("ServerToken",), "not_set": ("THRESHOLD",)},
+            SettingsRequest(**SENT, values={"ServerToken": "SECRET", "THRESHOLD": 300, "SECRET": 1}),
+            SettingsAnswer(
+                values={"ServerToken": "SECRET"}, failed={"THRESHOLD": "out of range", "SECRET": "no such setting"}
+            ),
+            {"set": ("ServerToken",), "not_set": ("THRESHOLD",), "other_settings": 1},
         ),
         (
             WipeRequest(**SENT),
@@ -101,7 +115,7 @@ def enrolment(**fields: Any) -> EnrolRequest:
         (KeyRequest(**SENT, action="delete", name="gate"), REFUSED, {}),
         (object(), None, {}),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_details_are_names_flags_and_counts(
     request_: object, answer: Answer | None, details: dict[str, Any] | None
@@ -112,13 +126,19 @@ def test_details_are_names_flags_and_counts(
     assert "JPEG" not in str(found)
 
 
-def test_an_info_with_many_and_long_names_leaves_bounded_details() -> None:
-    names = details_of(enrolment(info={f"{number}{'x' * 4000}": 1 for number in range(2000)}), None)["fields"]
+def test_an_info_with_many_and_long_names_leaves_a_count_of_them() -> None:
+    info = {f"{number}{'x' * 4000}": 1 for number in range(2000)}
+    assert details_of(enrolment(info=info), None) == {"other_info": 2000}
+
+
+def test_many_and_long_names_of_settings_leave_bounded_details() -> None:
+    values = {f"{number}{'x' * 4000}": 1 for number in range(2000)}
+    names = details_of(SettingsRequest(**SENT, values=values), SettingsAnswer(values=values))["set"]
     assert isinstance(names, tuple)
     assert (len(names), names[-1]) == (MOST_NAMES + 1, MORE)
     assert max(map(len, names)) == LONGEST_NAME + len(MORE)
 
 
 def test_as_many_names_as_fit_are_all_named() -> None:
-    names = details_of(enrolment(info={f"{number}": 1 for number in range(MOST_NAMES)}), None)["fields"]
-    assert names == tuple(f"info.{number}" for number in range(MOST_NAMES))
+    values = {f"{number}": 1 for number in range(MOST_NAMES)}
+    assert details_of(SettingsRequest(**SENT, values=values), SettingsAnswer(values=values))["set"] == tuple(values)

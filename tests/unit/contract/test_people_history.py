@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.people.history import CLOCKS_APART_MS, TOMBSTONE_MS, foldable_from
+from contract.people.history import CLOCKS_APART_MS, TOMBSTONE_MS, History, foldable_from
 
 HISTORY_MS = 10 * TOMBSTONE_MS
 NOW_MS = 100 * TOMBSTONE_MS
@@ -56,6 +56,26 @@ def test_a_tombstone_without_an_earlier_record_is_the_trace_of_an_erasure() -> N
 
 def test_a_record_without_a_key_hides_nobody() -> None:
     assert first([Past(0, YOUNG_MS, None, b"")]) == 0
+
+
+def test_each_record_is_as_old_as_it_was_when_it_was_read() -> None:
+    history = History(HISTORY_MS, NOW_MS)
+    history.take([Past(0, NOW_MS, b"a")])
+    history.read_at(NOW_MS + HISTORY_MS)
+    assert history.foldable_from(1, NOW_MS) == 0, "it was young, so what it has replaced was read before it"
+    history.take([Past(2, NOW_MS, b"b"), Past(3, NOW_MS + 1, b"c")])
+    assert history.foldable_from(4, NOW_MS + HISTORY_MS) == 3
+
+
+def test_a_gap_is_judged_by_the_time_at_which_the_record_behind_it_was_read() -> None:
+    history = History(HISTORY_MS, NOW_MS)
+    history.take([Past(4, OLD_MS, b"a")])
+    assert history.foldable_from(9, OLD_MS) == 5
+    history.read_at(NOW_MS + TOMBSTONE_MS)
+    assert history.foldable_from(9, OLD_MS) == 9, "a tombstone in the gap is gone by now"
+    history.take([Past(9, NOW_MS, b"b")])
+    history.read_at(NOW_MS + 2 * HISTORY_MS)
+    assert history.foldable_from(10, NOW_MS + CLOCKS_APART_MS) == 5, "later readings do not change the gap"
 
 
 @given(

@@ -75,17 +75,22 @@ def test_a_wipe_of_an_empty_site_changes_nothing(enrolled: Enrolled) -> None:
     assert (again.answer, again.changes) == (WipedAnswer(people=0, devices=0), False)
 
 
-def test_a_site_with_more_people_than_one_decision_may_delete_is_refused_and_loses_nobody(
+def test_a_site_with_more_records_than_one_decision_may_delete_is_refused_and_loses_nobody(
     enrolled: Enrolled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wipe, "MOST_PEOPLE", 2)
+    # Three people, four faces, four photos and two devices.
+    monkeypatch.setattr(wipe, "MOST_RECORDS", 12)
     decision = decide(enrolled)
     assert decision.refusal is not None
     assert decision.refusal.code is Code.GROUP_LEN_ERROR
-    assert "at most 2 people at once, and 3 are enrolled; nobody was deleted" in decision.refusal.message
+    assert "at most 12 records at once" in decision.refusal.message
+    assert "the 3 people who are enrolled have more; nobody was deleted" in decision.refusal.message
+    assert "`picturematch people delete --all`" in decision.refusal.message
     assert (decision.changes, decision.photos, len(enrolled.people)) == (False, (), 3)
-    monkeypatch.setattr(wipe, "MOST_PEOPLE", 3)
-    assert decide(enrolled).answer == WipedAnswer(people=3, devices=2)
+    monkeypatch.setattr(wipe, "MOST_RECORDS", 13)
+    decision = decide(enrolled)
+    assert len(decision.photos) + len(decision.others) == 13
+    assert decision.answer == WipedAnswer(people=3, devices=2)
 
 
 def test_two_wipes_of_one_transaction_delete_nobody_twice(enrolled: Enrolled) -> None:

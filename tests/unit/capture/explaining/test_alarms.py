@@ -10,13 +10,14 @@ from msgspec import structs
 from capture.explaining.matches import explain_match
 from capture.explaining.values import Explanation, Gone, Then
 from contract.captures.convert import decision_of
-from contract.events import Event
+from contract.errors import Code, Refusal
+from contract.events import ErrorInfo, Event
 from contract.evidence import Evidence
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 from models.manifest import FmrPoint
 from tests.support.faces import MODELS, photo
-from tests.support.then import Past, without_evidence, without_picture
+from tests.support.then import DECIDED_S, Past, without_evidence, without_picture
 
 OTHER_EMBEDDER: ModelSet = replace(
     MODELS, identities=tuple((role, f"{name}-new" if role == "embedder" else name) for role, name in MODELS.identities)
@@ -129,9 +130,89 @@ def test_another_embedding_in_the_evidence_is_an_alarm(past: Past) -> None:
 
 def test_an_embedding_of_another_length_is_an_alarm(past: Past) -> None:
     forged = changed(past.then(photo(1)), evidence={"embedding": b"\x00\x3c"})
-    assert "embedding (cosine to the recorded one)" in alarms(explain_match(forged))
+    assert alarms(explain_match(forged)) == {"embedding"}
     explanation = explain_match(without_picture(forged))
-    assert (explanation.way, alarms(explanation)) == ("read", {"evidence"})
+    assert (explanation.way, alarms(explanation)) == ("read", {"embedding"})
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\x00", b"\x00\x3c\x00", b"\x00\x7e" * MODELS.embedder.dimension])
+@pytest.mark.parametrize("picture", [photo(1), photo(77)])
+@pytest.mark.parametrize("models", [MODELS, None])
+def test_a_damaged_embedding_is_an_alarm_in_words(
+    past: Past, damaged: bytes, picture: bytes, models: ModelSet | None
+) -> None:
+    forged = replace(changed(past.then(picture), evidence={"embedding": damaged}), models=models)
+    for left in (forged, without_picture(forged)):
+        (alarm,) = [each for each in explain_match(left).alarms if each.what == "embedding"]
+        assert isinstance(alarm.now, str)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        ("expired", Code.TIMEOUT),
+        ("error", Code.INTERNAL_ERROR),
+        ("error", Code.OVERLOADED),
+        ("spoof", Code.LIVENESS_DETECT_FAIL),
+        ("no_face", Code.NO_FACE),
+    ],
+)
+def test_an_event_that_was_changed_to_a_refusal_contradicts_its_evidence(past: Past, outcome: str, code: Code) -> None:
+    error = ErrorInfo(code=int(code), status=code.name, message="x")
+    forged = changed(
+        past.then(photo(1)), outcome=outcome, error=error, retcode=None, identity_id="", name="", score=None
+    )
+    for left in (forged, without_picture(forged), replace(forged, people=None), replace(forged, event=None)):
+        assert "evidence" in alarms(explain_match(left))
+
+
+def test_an_event_that_expired_before_its_deadline_is_an_alarm(past: Past) -> None:
+    refused = past.then(photo(1), refusal=Refusal(Code.TIMEOUT, "the answer was not ready within the deadline"))
+    assert alarms(explain_match(refused)) == {"outcome"}
+    assert alarms(explain_match(replace(refused, deadline_s=DECIDED_S))) == set()
+    assert alarms(explain_match(replace(refused, deadline_s=None))) == set()
+
+
+def test_an_expired_event_that_names_somebody_is_an_alarm(past: Past) -> None:
+    expired = past.then(photo(1), refusal=Refusal(Code.TIMEOUT, "late"))
+    forged = changed(replace(expired, deadline_s=DECIDED_S), identity_id="anna", retcode="1", faces=1)
+    assert alarms(explain_match(forged)) == {"identity_id", "retcode", "faces"}
+
+
+def test_a_model_set_that_is_not_that_of_the_models_is_an_alarm(past: Past) -> None:
+    forged = changed(past.then(photo(1)), evidence={"model_set": "m9"}, model_set="m9")
+    for left in (forged, without_picture(forged), without_evidence(forged)):
+        assert alarms(explain_match(left)) == {"model_set"}
+
+
+def test_an_outcome_that_does_not_follow_from_the_error_is_an_alarm(past: Past) -> None:
+    then = past.then(photo(1), refusal=Refusal(Code.INTERNAL_ERROR, "a fault"))
+    assert alarms(explain_match(changed(then, outcome="spoof"))) == {"outcome"}
+
+
+def test_an_explanation_says_what_it_could_not_check(past: Past) -> None:
+    then = past.then(photo(1))
+    assert explain_match(then).sentences[1:] == (
+        "The decision was made again from the picture, and everything came out as recorded.",
+    )
+    assert explain_match(without_picture(then)).sentences[1:] == (
+        (
+            "The decision was made again from the recorded embedding, without a look at the picture, and outcome, "
+            "person, score and threshold came out as recorded."
+        ),
+        (
+            "Not checked: what was measured in the picture (faces, quality, liveness), the picture, the device, the "
+            "scope and the times of the request, which only the event records."
+        ),
+    )
+    refused = without_picture(past.then(photo(1), group_name="nowhere"))
+    assert explain_match(refused).sentences[1:] == (
+        (
+            "The decision was made again from the scope of the request, without a look at the picture, and the refusal "
+            "came out as recorded."
+        ),
+        "Not checked: the picture, the device, the scope and the times of the request, which only the event records.",
+    )
 
 
 def test_another_picture_at_the_place_of_the_request_is_an_alarm(past: Past) -> None:

@@ -16,7 +16,8 @@ from capture.explaining.log import Engine, then_of
 from capture.explaining.values import Then, What
 from contract.codec import encode
 from contract.configs import policy_record
-from contract.events import Event, encode_event
+from contract.errors import Code, Refusal
+from contract.events import ErrorInfo, Event, encode_event
 from contract.requests import Headers, MatchRequest
 from contract.topics import Topics
 from engine.policy import Policy
@@ -203,3 +204,16 @@ async def test_the_place_of_a_request_that_retention_removed_has_nothing(log: Em
     (early,) = [each for each in (await left(log, moved)).gone if each.what == "picture"]
     assert (early.since_s, "log.requests_retention_bytes" in early.sentence) == (None, True)
     assert time.strftime("%Y-%m-%d", time.gmtime(NOW_S)) in early.sentence
+
+
+async def test_evidence_is_read_also_where_the_event_says_that_the_request_expired(
+    log: EmbeddedBroker, past: Past
+) -> None:
+    then = past.then(photo(1))
+    assert then.event is not None
+    error = ErrorInfo(code=int(Code.TIMEOUT), status="TIMEOUT", message="late")
+    found = await write(log, past, replace(then, event=structs.replace(then.event, outcome="expired", error=error)))
+    assert (await left(log, found)).evidence is not None
+    expired = past.then(photo(1), refusal=Refusal(Code.TIMEOUT, "late"), request_id="r2")
+    kept = await left(log, await write(log, past, expired))
+    assert (kept.evidence, kept.gone) == (None, ())
