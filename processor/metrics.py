@@ -16,9 +16,6 @@ class ProcessorMetrics:
         self._events = Counter(
             "picturematch_events", "Events committed, by kind and outcome.", ("kind", "outcome"), registry=registry
         )
-        for call in CALLS:
-            for outcome in call.outcomes:
-                self._events.labels(call.kind, outcome)  # shown as 0: an increase from nothing is none to Prometheus
         self._replayed = Counter(
             "picturematch_replayed_events",
             "Events committed of requests that replay earlier ones (X-Replay-Of), which are counted nowhere else, by"
@@ -26,6 +23,10 @@ class ProcessorMetrics:
             ("kind", "outcome"),
             registry=registry,
         )
+        for call in CALLS:
+            for outcome in call.outcomes:  # shown as 0: an increase from nothing is none to Prometheus
+                self._events.labels(call.kind, outcome)
+                self._replayed.labels(call.kind, outcome)
         self._answers_only = Counter(
             "picturematch_answers_without_event",
             "Comparisons and quality assessments that were answered and left no event, by kind and outcome.",

@@ -59,9 +59,8 @@ async def test_what_was_recorded_is_decided_the_same_until_the_people_change(
     )
     assert made.status == 0, made.err
     expected = await run("replay", tmp_path / "hand", "--url", url, "--concurrency", 1)
-    assert (expected.status, expected.out) == (0, "3 same, 0 different, 1 not compared, 0 could not run\n"), (
-        expected.err
-    )
+    assert expected.status == 0, expected.err
+    assert expected.out.splitlines()[-1] == "3 same, 0 different, 1 not compared, 0 could not run"
 
     matches = await run("events", "--data-folder", data, "--kind", "match")
     events = [json.loads(line) for line in matches.out.splitlines()]
@@ -72,7 +71,8 @@ async def test_what_was_recorded_is_decided_the_same_until_the_people_change(
     recorded = await run("record", "--data-folder", data, "--out", tmp_path / "capture")
     assert recorded.out.startswith("4 requests recorded"), recorded.err
     again = await run("replay", tmp_path / "capture", "--url", url)
-    assert (again.status, again.out) == (0, "4 same, 0 different, 0 not compared, 0 could not run\n"), again.err
+    assert again.status == 0, again.err
+    assert again.out.splitlines()[-1] == "4 same, 0 different, 0 not compared, 0 could not run"
 
     photo(9, tmp_path / "new" / "cy.jpg")
     assert (await run("enrol", tmp_path / "new", "--url", url)).status == 0

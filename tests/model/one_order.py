@@ -96,6 +96,10 @@ class OneOrder:
         """The names of those of a person's groups that exist."""
         return [self.groups[one].name for one in person.groups if one in self.groups]
 
+    def info(self, person: Person) -> dict[str, Any]:
+        """A person's info as answers show it: with those of the permissions that exist."""
+        return {**person.info, "permission_ids": [one for one in person.permissions if one in self.permissions]}
+
     def _enrol(self, request: EnrolRequest) -> Answer:
         person, info = self.people.get(request.identity_id), request.info or {}
         ids = [_id_of(self.groups, name) for name in request.group_names or ()]
@@ -133,7 +137,7 @@ class OneOrder:
         return same_groups and {**NEW_INFO, **(request.info or {})} == person.info
 
     def _shown(self, person: Person) -> dict[str, Any]:
-        return {"group_name": self.group_names(person), "info": dict(person.info)}
+        return {"group_name": self.group_names(person), "info": self.info(person)}
 
     def _is_in_use(self, permission_id: str) -> bool:
         """Whether somebody or a device names a permission, which may have been deleted."""

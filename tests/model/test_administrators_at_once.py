@@ -268,10 +268,16 @@ def state_of(model: OneOrder) -> dict[str, Any]:
         "groups": {one: group.shown for one, group in model.groups.items()},
         "permissions": {one: permission.shown for one, permission in model.permissions.items()},
         "people": {
-            who: {"group_name": model.group_names(person), "info": person.info} for who, person in model.people.items()
+            who: {"group_name": model.group_names(person), "info": model.info(person)}
+            for who, person in model.people.items()
         },
         "devices": {
-            one: (device.name, device.address, device.group_id, device.permission_id)
+            one: (
+                device.name,
+                device.address,
+                device.group_id if device.group_id in model.groups else "",
+                device.permission_id if device.permission_id in model.permissions else "",
+            )
             for one, device in model.devices.items()
         },
     }

@@ -228,4 +228,5 @@ def test_an_audit_record_names_some_objects_and_counts_all_and_contains_no_pictu
     assert b"JPEGDATA" not in audit
     assert b"0.123456" not in audit
     assert b'"objects":["p1"]' in audit
-    assert b'"details":{"fields":["photo","feature","info.a"]}' in audit
+    assert b'"fields":["photo","feature"]' in audit
+    assert b'"other_info":1' in audit
