@@ -7,17 +7,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from bench.people import made_up_features
+from bench.people import made_up_features, people_records
 from capture.folder import CaptureFolder
 from capture.replaying.embedder import EmbedderFacts
 from capture.timeline import Timeline
 from contract.captures.convert import decision_of, line_of
 from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine, ConfigLine, PeopleLine
-from contract.codec import encode
 from contract.configs import policy_record
 from contract.events import RequestPlace
-from contract.people.keys import face_key, person_key
-from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.requests import MatchRequest
 from contract.vectors import Vector, Vectors
 from engine.calls.match import CANDIDATES, MatchCall, conclude
@@ -62,7 +59,7 @@ def make_capture(folder: Path, decisions: int, people: int) -> None:
     """Write a capture of so many decisions among so many people, with evidence and without pictures."""
     context = made_up_context()
     features = made_up_features(people, context.models.embedder.dimension)
-    records = [record for number, vector in enumerate(features) for record in _enrolled(number, vector)]
+    records = people_records(features, IDENTITY, _BEGAN_S)
     snapshot = Timeline(records, context.models.embedder.dimension, IDENTITY).at(len(records))
     policy = policy_record(msgspec.to_builtins(POLICY))
     with CaptureFolder(folder) as out:
@@ -79,18 +76,6 @@ def make_capture(folder: Path, decisions: int, people: int) -> None:
                     for number, probe, candidates in zip(numbers, probes, found, strict=True)
                 ]
             )
-
-
-def _enrolled(number: int, vector: Vector) -> tuple[PeopleLine, PeopleLine]:
-    name = f"p{number:06}"
-    face = FaceRecord(identity_id=name, number=0, embedder=IDENTITY, templates={WHOLE_FACE: vector.tobytes()})
-    person = PersonRecord(identity_id=name, group_ids=("default_group",), info={"name": name}, faces=(0,), next_face=1)
-    records = ((face_key(name, 0, IDENTITY), encode(face)), (person_key(name), encode(person)))
-    first, second = (
-        PeopleLine(offset=2 * number + place, time=_BEGAN_S, key=key, value=value)
-        for place, (key, value) in enumerate(records)
-    )
-    return first, second
 
 
 def _probes(features: Vectors, count: int, chance: np.random.Generator) -> Vectors:

@@ -13,22 +13,17 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import click
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from bench.load import LoadResult, match_call, run_load
-from bench.people import enrol_features, made_up_features
+from bench.people import enrol_features, made_up_features, people_records
 from bench.pictures import bench_pictures
 from bench.server import log_environment, running_server
-from contract.captures.values import PeopleLine
-from contract.codec import encode
-from contract.people.keys import face_key, person_key
-from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
+from capture.timeline import Timeline
 from contract.requests import MatchRequest
 from engine.calls.match import MatchCall
 from engine.context import Context
-from engine.gallery.people import People, Snapshot
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 from picturematch.options import broker_option, settings_of
@@ -82,26 +77,19 @@ class DirectEngine:
             for jpeg in jpegs
         ]
         self.features = made_up_features(people, models.embedder.dimension)
-        self._people = People(models.embedder.dimension, models.embedder_identity)
-        identity = models.embedder_identity
-        entries = [entry for i, vector in enumerate(self.features) for entry in _person(i, vector, identity)]
-        self.records = [PeopleLine(offset=e.offset, time=0.0, key=e.key or b"", value=e.value) for e in entries]
+        self.records = people_records(self.features, models.embedder_identity)
         """The records of the people topic that enrolled them."""
-        self._people.apply(entries)
-
-    @property
-    def snapshot(self) -> Snapshot:
+        timeline = Timeline(self.records, models.embedder.dimension, models.embedder_identity)
+        self.snapshot = timeline.at(len(self.records))
         """Those people."""
-        return self._people.snapshot()
 
     def run(self, count: int, threads: int) -> LoadResult:
         """Match `count` pictures on so many threads."""
-        snapshot = self._people.snapshot()
 
         def one(request: MatchRequest) -> tuple[float, bool]:
             began = time.perf_counter()
             decision = MatchCall().decide(
-                request, snapshot, Context(self._models, Policy(), _MAX_PIXELS, time.perf_counter)
+                request, self.snapshot, Context(self._models, Policy(), _MAX_PIXELS, time.perf_counter)
             )
             return (time.perf_counter() - began) * 1000.0, decision.refusal is not None
 
@@ -109,26 +97,6 @@ class DirectEngine:
         with ThreadPoolExecutor(threads) as pool:
             done = list(pool.map(one, islice(cycle(self._requests), count)))
         return LoadResult([spent for spent, _ in done], time.perf_counter() - began, sum(bad for _, bad in done))
-
-
-class _Entry:
-    __slots__ = ("damaged", "key", "offset", "value")
-
-    def __init__(self, key: bytes, value: bytes, offset: int) -> None:
-        self.key: bytes | None = key
-        self.value: bytes | None = value
-        self.offset = offset
-        self.damaged = False
-
-
-def _person(number: int, vector: np.ndarray, model: str) -> Sequence[_Entry]:
-    name = f"bench-{number}"
-    face = FaceRecord(identity_id=name, number=0, embedder=model, templates={WHOLE_FACE: vector.tobytes()})
-    person = PersonRecord(identity_id=name, group_ids=("default_group",), info={}, faces=(0,), next_face=1)
-    return (
-        _Entry(face_key(name, 0, model), encode(face), 2 * number),
-        _Entry(person_key(name), encode(person), 2 * number + 1),
-    )
 
 
 def _print(rows: dict[str, list[LoadResult]], cores: int, what: str) -> None:

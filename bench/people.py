@@ -1,24 +1,48 @@
-"""People for benchmarks: made-up unit vectors, enrolled by feature."""
+"""People for benchmarks: made-up unit vectors, enrolled by feature, or as records of the people topic."""
 
 import asyncio
 
 import numpy as np
 
 from clients.http import Client
+from contract.captures.values import PeopleLine
+from contract.codec import encode
 from contract.http import USERS_PATH
-from contract.vectors import Vector
+from contract.people.keys import face_key, person_key
+from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
+from contract.terms import DEFAULT_GROUP
+from contract.vectors import Vector, Vectors
 
 _AT_A_TIME = 32
 
 
-def made_up_features(count: int, dimension: int) -> Vector:
+def made_up_features(count: int, dimension: int) -> Vectors:
     """`count` unit vectors, count x dimension float32; the same every time."""
     vectors = np.random.default_rng(7).normal(size=(count, dimension)).astype(np.float32)
-    unit: Vector = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit
 
 
-async def enrol_features(url: str, features: Vector) -> None:
+def people_records(features: Vectors, embedder: str, time_s: float = 0.0) -> list[PeopleLine]:
+    """Return the records of the people topic, from its beginning, that enrol a person per row in `default_group`."""
+    records = [
+        record for number, vector in enumerate(features) for record in _records(name_of(number), vector, embedder)
+    ]
+    return [PeopleLine(offset=at, time=time_s, key=key, value=value) for at, (key, value) in enumerate(records)]
+
+
+def _records(name: str, vector: Vector, embedder: str) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+    face = FaceRecord(identity_id=name, number=0, embedder=embedder, templates={WHOLE_FACE: vector.tobytes()})
+    person = PersonRecord(identity_id=name, group_ids=(DEFAULT_GROUP,), info={"name": name}, faces=(0,), next_face=1)
+    return (face_key(name, 0, embedder), encode(face)), (person_key(name), encode(person))
+
+
+def name_of(number: int) -> str:
+    """Return the identity_id of the person in that row."""
+    return f"bench-{number}"
+
+
+async def enrol_features(url: str, features: Vectors) -> None:
     """Enrol a person per row at a running server.
 
     Raises:
@@ -27,7 +51,7 @@ async def enrol_features(url: str, features: Vector) -> None:
     async with Client(url, timeout_s=60) as client:
 
         async def enrol(number: int) -> None:
-            body = {"identity_id": f"bench-{number}", "import_mode": True, "feature": features[number].tolist()}
+            body = {"identity_id": name_of(number), "import_mode": True, "feature": features[number].tolist()}
             answer = await client.post(USERS_PATH, {**body, "info": {"name": "bench"}})
             if answer.http_status != 200:
                 raise RuntimeError(f"enrolment failed: {answer.error_text}")

@@ -22,7 +22,7 @@ import psutil
 from bench.command import Command
 from bench.import_beside_matches import Run, matches_at
 from bench.load import match_call, run_load
-from bench.people import enrol_features, made_up_features
+from bench.people import enrol_features, made_up_features, name_of, people_records
 from bench.pictures import bench_pictures
 from broker.embedded import EmbeddedBroker, open_embedded
 from broker.port import NewRecord
@@ -31,8 +31,6 @@ from capture.recording.recorder import LogToRecord, record
 from contract.codec import encode
 from contract.events import Event, EventScope, RequestPlace, Threshold, encode_event
 from contract.evidence import Evidence, EvidenceCandidate
-from contract.people.keys import face_key, person_key
-from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.requests import MatchRequest
 from contract.topics import Topics
 from picturematch.options import settings_of
@@ -94,14 +92,8 @@ async def _past(folder: Path, jpegs: Sequence[bytes], requests: int, people: int
 
 
 async def _enrol(log: EmbeddedBroker, people: int) -> None:
-    records = []
-    for number, vector in enumerate(made_up_features(people, _DIMENSION)):
-        name = f"bench-{number}"
-        face = FaceRecord(identity_id=name, number=0, embedder=_EMBEDDER, templates={WHOLE_FACE: vector.tobytes()})
-        person = PersonRecord(identity_id=name, group_ids=("default_group",), info={}, faces=(0,), next_face=1)
-        records.append(NewRecord(_TOPICS.people, face_key(name, 0, _EMBEDDER), encode(face), partition=0))
-        records.append(NewRecord(_TOPICS.people, person_key(name), encode(person), partition=0))
-    await log.append(records)
+    records = people_records(made_up_features(people, _DIMENSION), _EMBEDDER)
+    await log.append([NewRecord(_TOPICS.people, record.key, record.value, partition=0) for record in records])
 
 
 async def _decide(log: EmbeddedBroker, jpegs: Sequence[bytes], numbers: range, version: int) -> None:
@@ -151,7 +143,7 @@ def _evidence(event: Event) -> Evidence:
         embedder=_EMBEDDER,
         embedding=np.ones(_DIMENSION, np.dtype("<f2")).tobytes(),
         threshold=0.4,
-        candidates=tuple(EvidenceCandidate(identity_id=f"bench-{n}", number=0, cosine=0.1) for n in range(5)),
+        candidates=tuple(EvidenceCandidate(identity_id=name_of(n), number=0, cosine=0.1) for n in range(5)),
     )
 
 

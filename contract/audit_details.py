@@ -2,7 +2,7 @@
 
 Details contain names of fields and settings that this program knows, flags, roles and counts. They contain no value of
 an info, a setting or a picture, and no name that the caller chose for a member of an info or a setting, so that nothing
-biometric and nothing secret can get into the audit topic.
+biometric and nothing secret can get into the audit topic, and nothing that a caller can make long.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,12 +26,6 @@ from contract.site_settings import SITE_SETTINGS
 
 Detail = bool | int | str | tuple[str, ...]
 
-MOST_NAMES = 50
-"""The most names in one detail; where there are more, the detail ends with `MORE`."""
-LONGEST_NAME = 64
-"""The most characters of a name; a longer one is cut off."""
-MORE = "…"
-
 _NAMED_ELSEWHERE = frozenset(
     {"request_id", "received_time_s", "identity_id", "identity_ids", "update", "action", "name", "group_name"}
     | {"permission_id", "devices", "values", "role", "sha256"}
@@ -48,7 +42,7 @@ def details_of(request: object, answer: Answer | None) -> dict[str, Detail]:
     `fields` are the names of the fields that the request contains, of a known member of an info `info.NAME`;
     `other_info` is the number of the other members. A flag that is not at its default value is a detail of its own.
     """
-    details: dict[str, Detail] = {"fields": _bounded(tuple(dict.fromkeys(_fields(request)))), **_flags(request)}
+    details: dict[str, Detail] = {"fields": tuple(dict.fromkeys(_fields(request))), **_flags(request)}
     info = getattr(request, "info", None) or {}
     if others := info.keys() - _KNOWN_INFO:
         details["other_info"] = len(others)
@@ -99,15 +93,10 @@ def _outcome(answer: Answer | None) -> dict[str, Detail]:
         case SettingsAnswer():
             known = tuple(name for name in answer.failed if name in SITE_SETTINGS)
             others = len(answer.failed) - len(known)
-            details: dict[str, Detail] = {"set": _bounded(tuple(answer.values)), "not_set": _bounded(known)}
+            details: dict[str, Detail] = {"set": tuple(answer.values), "not_set": known}
             return details | ({"other_settings": others} if others else {})
         case WipedAnswer():
             return {"people_deleted": answer.people, "devices_deleted": answer.devices}
         case KeyAnswer():
             return {"role": answer.role, "key_id": answer.key_id}
     return {}
-
-
-def _bounded(names: tuple[str, ...]) -> tuple[str, ...]:
-    shown = tuple(name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + MORE for name in names[:MOST_NAMES])
-    return shown if len(names) <= MOST_NAMES else (*shown, MORE)

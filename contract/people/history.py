@@ -108,13 +108,3 @@ class History:
         if decided_ms < self._gone_ms:
             first = end if self._first_young is None else self._first_young
         return max(first, self.behind_erased)
-
-
-def foldable_from(records: Iterable[PastRecord], end: int, history_ms: int, now_ms: int, decided_ms: int) -> int:
-    """Return the first gallery version at which the people of decisions since `decided_ms` can be folded (`History`).
-
-    `records`: all records of the topic, in the order of their offsets.
-    """
-    history = History(history_ms, now_ms)
-    history.take(records)
-    return history.foldable_from(end, decided_ms)

@@ -111,9 +111,9 @@ async def test_a_server_that_has_nothing_to_write_notices_by_itself_that_its_fol
     async with serving(data) as server, aiohttp.ClientSession() as session:
         await until_ready_is(session, server.url, 200)
         data.rename(tmp_path / "elsewhere")
-        await until_ready_is(session, server.url, 503)
+        assert str(data) in await until_ready_is(session, server.url, 503)
         (tmp_path / "elsewhere").rename(data)
-        await until_ready_is(session, server.url, 200)
+        assert str(data) not in await until_ready_is(session, server.url, 200)
 
 
 async def test_the_same_folder_moved_back_is_a_recovery_without_a_restart(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from broker.port import BrokerError, TopicSpec
 from tests.contract.suites import record
 from tests.faults.broker.child import clock_ms
 from tests.faults.test_serve import MATCH, USERS, enrol_body, match_body, post, serving
+from tests.support.programs import needs_root
 
 LONG_S = 60.0
 
@@ -113,7 +114,7 @@ async def test_a_folder_with_other_things_in_it_is_left_as_it_is(tmp_path: Path)
     assert [path.name for path in data.iterdir()] == ["letter"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@needs_root("only root can give a folder away")
 async def test_a_folder_of_somebody_else_that_is_open_to_others_is_refused(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

@@ -13,10 +13,10 @@ import pytest
 from tests.support.deployment import KEY
 from tests.support.faces import photo
 from tests.support.hosts import cannot_be_made
+from tests.support.programs import is_required
 from tests.support.services import Services, programs_missing, services
 
 MATCH, USERS = "/SophonMatch/api/PictureMatch", "/SophonFogSys/api/users"
-REQUIRED = "PICTUREMATCH_REQUIRE_SERVICES"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 def running(tmp_path: Path) -> Iterator[Services]:
     """Everything that the file starts, healthy by its own checks."""
     why_not = cannot_be_made() or ", ".join(f"there is no {name}" for name in programs_missing())
-    if why_not and os.environ.get(REQUIRED) == "1":
+    if why_not and is_required():
         pytest.fail(why_not)
     if why_not:
         pytest.skip(why_not)

@@ -1,36 +1,30 @@
 """Enrolments on a Kafka broker that stands still for longer than the deadline, at any moment of the transaction."""
 
 import asyncio
-import signal
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
 from tests.integration.test_roles_on_kafka import USERS, create_topics, encoded, environment, post, roles
 from tests.support.faces import photo
 from tests.support.kafka import own_kafka
+from tests.support.kafka_dev import DevBroker
 
 PATIENCE_S = 60.0
 DEADLINE_MS = 1000
 
 
 @pytest.fixture
-def broker() -> Iterator[tuple[str, psutil.Process]]:
-    """The address of a broker of this test's own, and its process."""
-    before = {process.pid for process in psutil.Process().children(recursive=True)}
+def broker() -> Iterator[DevBroker]:
+    """A broker of this test's own."""
     with own_kafka() as own:
-        java = [p for p in psutil.Process().children(recursive=True) if p.pid not in before and p.name() == "java"]
-        if len(java) != 1:
-            pytest.skip("the broker runs in a container, which this test cannot stop for a moment")
-        yield own.bootstrap, java[0]
+        yield own
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_an_enrolment_that_was_told_timeout_may_simply_be_sent_again(broker):
-    bootstrap, process = broker
-    given = {**environment(bootstrap), "PICTUREMATCH_INGEST__DEADLINE_MS": str(DEADLINE_MS)}
+async def test_an_enrolment_that_was_told_timeout_may_simply_be_sent_again(broker: DevBroker) -> None:
+    given = {**environment(broker.bootstrap), "PICTUREMATCH_INGEST__DEADLINE_MS": str(DEADLINE_MS)}
     await create_topics(given)
     told_timeout = number = 0
     async with roles(given) as (_, _, session):
@@ -51,11 +45,11 @@ async def test_an_enrolment_that_was_told_timeout_may_simply_be_sent_again(broke
             number += 1
             asking = asyncio.create_task(enrol(number))
             await asyncio.sleep(0.006 * (number % 12))
-            process.send_signal(signal.SIGSTOP)
+            broker.pause()
             try:
                 await asyncio.sleep(1.5 * DEADLINE_MS / 1000)
             finally:
-                process.send_signal(signal.SIGCONT)
+                broker.resume()
             told_timeout += (await asking)[0] == 504
             for _ in range(2):
                 status, answer = await until_answered(number)

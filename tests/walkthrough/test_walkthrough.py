@@ -17,6 +17,7 @@ import pytest
 from tests.support.commands import ROOT, environment
 from tests.support.faces import photo
 from tests.support.hosts import Host, cannot_be_made
+from tests.support.programs import needed
 
 PROGRAMS = Path(__file__).parent
 START_S = 60.0
@@ -159,7 +160,7 @@ def test_the_walk_through_of_version_5_runs_again_after_a_restart(folder: Path) 
         check_v5(walk(place, "v5.py", f"http://127.0.0.1:{port}", folder), again=True)
 
 
-@pytest.mark.skipif(cannot_be_made() is not None, reason=str(cannot_be_made()))
+@needed(cannot_be_made())
 def test_the_walk_through_of_version_5_runs_from_a_trusted_network_and_from_no_other(folder: Path, far: Host) -> None:
     everywhere = "0.0.0.0"  # noqa: S104 - two addresses of a host that nobody else reaches
     trusted = '["10.77.0.0/16"]'

@@ -19,11 +19,11 @@ every_one = pytest.mark.parametrize("character", MISLEADING, ids=lambda c: f"U+{
 JSON = {"Content-Type": "application/json"}
 
 
-async def refused(reply: HttpReply, code: int, field: str) -> None:
-    assert reply.code == code
+def refusal(reply: HttpReply) -> tuple[int, str]:
+    """The code of an error, and the field that its message begins with; the message must be printable."""
     message = reply.json["error"]["message"]
-    assert message.startswith(field)
     assert message.isprintable()
+    return reply.code, message.split(" ")[0].rstrip(":")
 
 
 @every_one
@@ -31,37 +31,37 @@ async def test_of_an_enrolment(site: Site, character: str) -> None:
     bad = f"Ada{character}Byron"
     good: dict[str, Any] = {"identity_id": "1", "reg_photo": site.picture_base64}
     for method in ("POST", "PUT"):
-        await refused(await site.users(method, {**good, "identity_id": bad}), 40091, "identity_id")
-        await refused(await site.users(method, {**good, "info": {"name": bad}}), 40091, "info.name")
+        assert refusal(await site.users(method, {**good, "identity_id": bad})) == (40091, "identity_id")
+        assert refusal(await site.users(method, {**good, "info": {"name": bad}})) == (40091, "info.name")
         permitted = {**good, "info": {"permission_ids": ["0", bad]}}
-        await refused(await site.users(method, permitted), 40012, "info.permission_ids")
+        assert refusal(await site.users(method, permitted)) == (40012, "info.permission_ids")
     for groups in (bad, f"staff,{bad}"):
-        await refused(await site.users("POST", {**good, "group_name": groups}), 40012, "group_name")
+        assert refusal(await site.users("POST", {**good, "group_name": groups})) == (40012, "group_name")
     assert site.requests == []
 
 
 @every_one
 async def test_of_a_match_and_a_comparison(site: Site, character: str) -> None:
     bad = f"gate{character}1"
-    await refused(await site.match(device_ip=bad), 40071, "device_ip")
-    await refused(await site.match(group_name=bad), 40012, "group_name")
-    await refused(await site.match(group_name="staff", permission_name=bad), 40012, "permission_name")
+    assert refusal(await site.match(device_ip=bad)) == (40071, "device_ip")
+    assert refusal(await site.match(group_name=bad)) == (40012, "group_name")
+    assert refusal(await site.match(group_name="staff", permission_name=bad)) == (40012, "permission_name")
     for field in ("identity_id", "name"):
         told = {"need_save": True, "identity_info": {field: bad}}
-        await refused(await site.compare(**told), 40071, f"identity_info.{field}")
+        assert refusal(await site.compare(**told)) == (40071, f"identity_info.{field}")
     assert site.requests == []
 
 
 @every_one
 async def test_of_a_look_up(site: Site, character: str) -> None:
     reply = await site.call("GET", f"{USERS_PATH}?group_name={quote(f'a{character}b')}")
-    await refused(reply, 40012, "group_name")
+    assert refusal(reply) == (40012, "group_name")
 
 
 @pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029", "\x1c"], ids=lambda c: f"U+{ord(c):04X}")
 async def test_around_a_group_name_they_are_no_blanks(site: Site, character: str) -> None:
     for text in (f"{character}staff", f"staff{character}"):
-        await refused(await site.match(group_name=text), 40012, "group_name")
+        assert refusal(await site.match(group_name=text)) == (40012, "group_name")
     assert (await site.match(group_name=" staff\n")).code == 200
 
 
@@ -97,7 +97,7 @@ async def test_whoever_is_enrolled_under_a_turned_id_can_be_looked_up_and_delete
     assert (await site.users("DELETE", {"identity_id": turned})).code == 200
     assert (await site.users("DELETE", {"identity_ids": [turned]})).code == 200
     for steering in ("6\x9b6", "6\x1b6", "6\x7f6"):
-        await refused(await site.users("DELETE", {"identity_id": steering}), 40091, "identity_id")
+        assert refusal(await site.users("DELETE", {"identity_id": steering})) == (40091, "identity_id")
 
 
 async def test_other_texts_are_kept_as_they_came(site: Site) -> None:

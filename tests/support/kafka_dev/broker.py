@@ -50,6 +50,14 @@ class DevBroker(Protocol):
         """Stop it as a power cut would."""
         ...
 
+    def pause(self) -> None:
+        """Let it stand still, with its connections open."""
+        ...
+
+    def resume(self) -> None:
+        """Let it go on after a pause."""
+        ...
+
     def answers(self) -> bool:
         """Whether it is running and answers."""
         ...

@@ -43,6 +43,14 @@ class DockerBroker:
         """Stop the container and keep it."""
         self._container.get_wrapped_container().stop(timeout=int(STOP_LIMIT_S))
 
+    def pause(self) -> None:
+        """Stop all processes of the container for now."""
+        self._container.get_wrapped_container().pause()
+
+    def resume(self) -> None:
+        """Let them go on."""
+        self._container.get_wrapped_container().unpause()
+
     def answers(self) -> bool:
         """Whether it answers now."""
         return self._made and answers(self._port)

@@ -111,13 +111,20 @@ class JavaBroker:
         process = self._process
         if process is None:
             return
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
         try:
             process.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
             self.kill()
         self._process = None
+
+    def pause(self) -> None:
+        """SIGSTOP to its process group."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT to its process group."""
+        self._signal(signal.SIGCONT)
 
     def answers(self) -> bool:
         """Whether it answers now."""
@@ -125,12 +132,15 @@ class JavaBroker:
 
     def kill(self) -> None:
         """SIGKILL to its process group."""
+        self._signal(signal.SIGKILL)
         process, self._process = self._process, None
-        if process is None:
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process is not None:
+            process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
 
 
 def java_broker(port: int, folder: Path, proxy: ProxyPorts | None) -> DevBroker | None:

@@ -5,7 +5,7 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from bench import accuracy, plots
+from bench import accuracy
 from bench.face_sets import BadSet, draw_pairs, photos_of_people, read_pairs
 from engine.evaluation.photos import most_centred
 from engine.vision.decode.jpeg import encode_jpeg
@@ -106,10 +106,6 @@ def test_without_matplotlib_plots_are_refused_before_the_work(people: Path, monk
 
 
 def test_plots_are_pictures(people: Path, tmp_path: Path):
-    try:
-        plots.require_matplotlib()
-    except plots.NoPlots as error:
-        pytest.skip(f"PLOTS WERE NOT TESTED: {error}")
     finished = bench(people, "--plots", tmp_path / "plots")
     assert finished.exit_code == 0, finished.output
     drawn = {path.name: path.read_bytes() for path in (tmp_path / "plots").iterdir()}
@@ -125,10 +121,6 @@ def test_plots_are_pictures(people: Path, tmp_path: Path):
     ],
 )
 def test_a_plot_whose_kind_of_pair_is_missing_is_left_out_and_named(tmp_path: Path, photos: dict[str, int], why: str):
-    try:
-        plots.require_matplotlib()
-    except plots.NoPlots as error:
-        pytest.skip(f"PLOTS WERE NOT TESTED: {error}")
     folder = album(tmp_path / "people", photos)
     finished = bench(folder, "--plots", tmp_path / "plots")
     assert finished.exit_code == 0, finished.output
@@ -138,10 +130,6 @@ def test_a_plot_whose_kind_of_pair_is_missing_is_left_out_and_named(tmp_path: Pa
 
 
 def test_with_two_photos_of_one_person_and_one_of_another_all_plots_are_drawn(tmp_path: Path):
-    try:
-        plots.require_matplotlib()
-    except plots.NoPlots as error:
-        pytest.skip(f"PLOTS WERE NOT TESTED: {error}")
     finished = bench(album(tmp_path / "people", {"A": 2, "B": 1}), "--plots", tmp_path / "plots")
     assert finished.exit_code == 0, finished.output
     assert "not drawn" not in finished.output

@@ -14,10 +14,11 @@ from broker.embedded.folder import make_private
 from broker.embedded.store import LOG_FILE
 from broker.port import BrokerError, NewRecord, TopicSpec
 from tests.contract.embedded_make import EmbeddedMake
+from tests.support.programs import needs_root
 
 SERVICE = 12_345
 """The id of a user and of a group that is not the tests' own."""
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to another user")
+as_root = needs_root("only root may give files to another user")
 
 
 @pytest.fixture

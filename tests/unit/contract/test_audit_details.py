@@ -15,7 +15,7 @@ from contract.answers import (
     SettingsAnswer,
     WipedAnswer,
 )
-from contract.audit_details import LONGEST_NAME, MORE, MOST_NAMES, details_of
+from contract.audit_details import details_of
 from contract.requests import (
     DeleteRequest,
     DeviceChange,
@@ -131,14 +131,7 @@ def test_an_info_with_many_and_long_names_leaves_a_count_of_them() -> None:
     assert details_of(enrolment(info=info), None) == {"other_info": 2000}
 
 
-def test_many_and_long_names_of_settings_leave_bounded_details() -> None:
+def test_names_of_settings_that_there_are_not_leave_a_count_of_them() -> None:
     values = {f"{number}{'x' * 4000}": 1 for number in range(2000)}
-    names = details_of(SettingsRequest(**SENT, values=values), SettingsAnswer(values=values))["set"]
-    assert isinstance(names, tuple)
-    assert (len(names), names[-1]) == (MOST_NAMES + 1, MORE)
-    assert max(map(len, names)) == LONGEST_NAME + len(MORE)
-
-
-def test_as_many_names_as_fit_are_all_named() -> None:
-    values = {f"{number}": 1 for number in range(MOST_NAMES)}
-    assert details_of(SettingsRequest(**SENT, values=values), SettingsAnswer(values=values))["set"] == tuple(values)
+    answer = SettingsAnswer(values={}, failed=dict.fromkeys(values, "no such setting"))
+    assert details_of(SettingsRequest(**SENT, values=values), answer) == {"other_settings": 2000}

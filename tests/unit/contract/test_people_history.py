@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.people.history import CLOCKS_APART_MS, TOMBSTONE_MS, History, foldable_from
+from contract.people.history import CLOCKS_APART_MS, TOMBSTONE_MS, History
 
 HISTORY_MS = 10 * TOMBSTONE_MS
 NOW_MS = 100 * TOMBSTONE_MS
@@ -24,7 +24,9 @@ class Past:
 
 def first(records: list[Past], end: int | None = None, decided_ms: int = NOW_MS) -> int:
     behind = records[-1].offset + 1 if records else 0
-    return foldable_from(records, behind if end is None else end, HISTORY_MS, NOW_MS, decided_ms)
+    history = History(HISTORY_MS, NOW_MS)
+    history.take(records)
+    return history.foldable_from(behind if end is None else end, decided_ms)
 
 
 def test_an_empty_topic_can_be_folded_from_its_beginning() -> None:
@@ -95,7 +97,7 @@ def test_the_fold_of_what_compaction_leaves_is_the_fold_of_then(
         offset += gap
     left = compacted(whole)
     decided_ms = NOW_MS - decided_age_ms
-    begin = foldable_from(left, offset, HISTORY_MS, NOW_MS, decided_ms)
+    begin = first(left, offset, decided_ms)
     for version in range(begin, offset + 1):
         if all(record.timestamp_ms >= decided_ms for record in whole if record.offset >= version):
             assert fold(left, version) == fold(whole, version)

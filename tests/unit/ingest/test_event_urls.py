@@ -1,5 +1,7 @@
 """Which hosts may be named as receivers of events."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from contract.errors import Code, Refused
@@ -7,6 +9,14 @@ from ingest.event_urls import require_allowed
 from ingest.settings import PRIVATE_NETWORKS, IngestSettings
 
 OWN = ("10.1.0.0/16", "192.0.2.7", "Gate.Example", "fd00::/8")
+
+
+def is_allowed(urls: list[str], allowed: Sequence[str]) -> bool:
+    try:
+        require_allowed(urls, allowed, "urls")
+    except Refused:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
@@ -21,7 +31,7 @@ OWN = ("10.1.0.0/16", "192.0.2.7", "Gate.Example", "fd00::/8")
     ],
 )
 def test_a_listed_host_is_allowed(url: str) -> None:
-    require_allowed([url], OWN, "urls")
+    assert is_allowed([url], OWN)
 
 
 @pytest.mark.parametrize(
@@ -51,16 +61,14 @@ def test_without_a_setting_only_addresses_of_private_networks_are_allowed() -> N
     hosts = IngestSettings().event_url_hosts
     assert hosts == PRIVATE_NETWORKS
     for host in ("127.0.0.1", "192.168.1.100", "172.31.0.1", "10.255.0.1", "[::1]", "[fd12::7]"):
-        require_allowed([f"http://{host}:9828/x"], hosts, "urls")
+        assert is_allowed([f"http://{host}:9828/x"], hosts)
     for host in ("8.8.8.8", "172.32.0.1", "169.254.169.254", "[2001:db8::1]", "localhost", "gate.example"):
-        with pytest.raises(Refused):
-            require_allowed([f"http://{host}:9828/x"], hosts, "urls")
+        assert not is_allowed([f"http://{host}:9828/x"], hosts)
 
 
 def test_an_empty_list_forbids_every_url_and_no_url_needs_no_host() -> None:
-    require_allowed([], (), "urls")
-    with pytest.raises(Refused):
-        require_allowed(["http://127.0.0.1/"], (), "urls")
+    assert is_allowed([], ())
+    assert not is_allowed(["http://127.0.0.1/"], ())
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "http://gate.example", "gate.example:80", "*", "", "a b"])
