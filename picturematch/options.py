@@ -14,6 +14,8 @@ from picturematch.settings import Settings, SettingsError, load_settings, settin
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+
 _CONFIG = "picturematch.config"
 _CA_FILE = "picturematch.ca_file"
 _BROKER = "kafka://HOST:PORT,..."

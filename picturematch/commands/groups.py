@@ -5,7 +5,7 @@ import click
 from clients.site import Fields, SiteCalls
 from contract.http import GROUP_USERS_PATH, GROUPS_PATH
 from contract.text import printable
-from picturematch.options import config_option, server_options
+from picturematch.options import config_option, server_options, yes_option
 from picturematch.site_commands import (
     info_of,
     info_option,
@@ -117,7 +117,7 @@ def change(
 @click.argument("name")
 @server_options
 @click.option("--with-people", is_flag=True, help="Delete also the people who are in this group only.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 @json_option
 def delete(name: str, url: str, api_key: str | None, with_people: bool, yes: bool, as_json: bool) -> None:
     """Delete the group NAME (a name or an id).

@@ -10,7 +10,7 @@ from clients.site import Fields, SiteCalls
 from contract.errors import Code
 from contract.http import USERS_PATH
 from contract.text import printable
-from picturematch.options import config_option, server_options
+from picturematch.options import config_option, server_options, yes_option
 from picturematch.shell import echo_json, progress
 from picturematch.site_commands import json_option, people_counted, wants_json, with_site
 
@@ -27,7 +27,7 @@ Examples:
 @click.argument("identity_ids", nargs=-1, metavar="[ID]...")
 @server_options
 @click.option("--all", "everybody", is_flag=True, help="Delete everybody who is enrolled.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation before everybody is deleted.")
+@yes_option
 @json_option
 @click.pass_context
 def delete(

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from contract.text import printable
-from picturematch.options import config_option, log_options, server_options, settings_of
+from picturematch.options import config_option, log_options, server_options, settings_of, yes_option
 from picturematch.shell import echo_json, run
 
 _TITLES = {
@@ -28,7 +28,7 @@ Examples:
 @click.argument("identity_id", metavar="ID")
 @server_options
 @log_options
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_context
 def erase(

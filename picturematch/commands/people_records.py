@@ -14,7 +14,7 @@ from contract.people.keys import FaceKey, parse_key, photo_key, printable_key
 from contract.people.unreadable import UnreadableRecord
 from contract.topics import Topics
 from picturematch.opening import open_broker
-from picturematch.options import UserError, config_option, log_options, settings_of
+from picturematch.options import UserError, config_option, log_options, settings_of, yes_option
 from picturematch.settings import Settings
 from picturematch.shell import counted, run
 
@@ -65,7 +65,7 @@ Examples:
     is_flag=True,
     help="Remove also a record that this command can read, but that a server names as unreadable.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 @click.pass_context
 def repair(
     ctx: click.Context,

@@ -7,7 +7,7 @@ import click
 from clients.site import Fields, SiteCalls
 from contract.http import PERMISSIONS_PATH
 from contract.text import printable
-from picturematch.options import config_option, server_options
+from picturematch.options import config_option, server_options, yes_option
 from picturematch.pass_times_text import parse_pass_time, pass_times_text
 from picturematch.site_commands import (
     F,
@@ -167,7 +167,7 @@ def change(
 @click.argument("name")
 @server_options
 @click.option("--with-people", is_flag=True, help="Delete also the people who have this permission only.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 @json_option
 def delete(name: str, url: str, api_key: str | None, with_people: bool, yes: bool, as_json: bool) -> None:
     """Delete the permission NAME (a name or an id).

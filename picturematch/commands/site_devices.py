@@ -10,7 +10,7 @@ from clients.site import Fields, SiteCalls
 from contract.http import DEVICES_PATH
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION, LIVENESS_ORDER, PHOTO_DEVICE, QUALITY_ORDER
 from contract.text import printable
-from picturematch.options import config_option, server_options
+from picturematch.options import config_option, server_options, yes_option
 from picturematch.site_commands import F, json_option, show, show_changed, with_site
 
 _TYPES = (PHOTO_DEVICE, "rtsp", "file", "gb28181")
@@ -155,7 +155,7 @@ def change(
 @click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
 @server_options
 @click.option("--all", "everything", is_flag=True, help="Delete all devices.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation before all devices are deleted.")
+@yes_option
 @json_option
 @click.pass_context
 def delete(

@@ -53,6 +53,11 @@ def _too_long(place: Place) -> list[Any]:
     return ["a" * (place.schema["maxLength"] + 1), *(["a" * 20_000] if place.in_body else [])]
 
 
+def _malformed_name(place: Place) -> Code:
+    """The code of a text that is no name of a group or permission."""
+    return Code.PARAM_ERROR if place.declaration.dialect is Dialect.V6 else Code.GROUP_NAME_ERROR
+
+
 def _deep(levels: int) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for _ in range(levels):
@@ -93,10 +98,9 @@ def comparison_level(place: Place) -> list[Bad]:
 
 def name(place: Place) -> list[Bad]:
     """The name or id of one group or permission."""
-    malformed = Code.PARAM_ERROR if place.declaration.dialect is Dialect.V6 else Code.GROUP_NAME_ERROR
     return [
         *_all(NOT_TEXT),
-        *_all(["a,b", ",", " ", "\u3000", *_too_long(place), *MISLEADING], malformed),
+        *_all(["a,b", ",", " ", "\u3000", *_too_long(place), *MISLEADING], _malformed_name(place)),
     ]
 
 
@@ -139,10 +143,9 @@ def several_enrolled(place: Place) -> list[Bad]:
 
 
 def permission_ids(place: Place) -> list[Bad]:
-    malformed = Code.PARAM_ERROR if place.declaration.dialect is Dialect.V6 else Code.GROUP_NAME_ERROR
     return [
         *_all([*NOT_A_LIST, "0", "", [None], *([one] for one in NOT_TEXT), ["0"] * (place.schema["maxItems"] + 1)]),
-        *_all([[""], ["a,b"], ["x" * 65], *(["0", one] for one in MISLEADING)], malformed),
+        *_all([[""], ["a,b"], ["x" * 65], *(["0", one] for one in MISLEADING)], _malformed_name(place)),
     ]
 
 
