@@ -45,7 +45,7 @@ class MadeUpEmbedder:
 
     def __call__(self, image: Image, face: Face) -> Embedding:
         """Raise an error, because made-up faces have no picture."""
-        raise NotImplementedError
+        raise AssertionError("a made-up face has no picture")
 
 
 def made_up_context() -> Context:

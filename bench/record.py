@@ -1,7 +1,7 @@
 """What recording costs: `python -m bench.record`.
 
 Two measurements on the embedded log. First the processor time of recording requests that a log contains, with people,
-events and evidence, in this process. Then pairs of runs against a server at a steady rate, without and beside
+events and evidence, in this process. Then rounds of runs against a server at a steady rate, before, beside and after
 `picturematch record --follow`: the median time of a match in each, and the processor time of the recording process per
 recorded request.
 """
@@ -43,16 +43,16 @@ _AT_ONCE = 64
 _AIM_MS = 0.5
 
 
-@click.command(epilog="Example: python -m bench.record --requests 2000 --pairs 5")
+@click.command(epilog="Example: python -m bench.record --requests 2000 --rounds 5")
 @click.option("--requests", default=2000, show_default=True, help="Requests that the first measurement records.")
 @click.option("--people", default=1000, show_default=True, help="People enrolled.")
-@click.option("--pairs", default=5, show_default=True, help="Pairs of runs of the second measurement; 0 leaves it out.")
+@click.option("--rounds", default=5, show_default=True, help="Rounds of the second measurement; 0 leaves it out.")
 @click.option("--seconds", default=20.0, show_default=True, help="Of each run.")
 @click.option("--rate", default=20.0, show_default=True, help="Matches a second.")
 @click.option("--pictures", type=click.Path(exists=True, file_okay=False, path_type=Path), help="JPEGs to send.")
 @click.pass_context
 def main(
-    ctx: click.Context, requests: int, people: int, pairs: int, seconds: float, rate: float, pictures: Path | None
+    ctx: click.Context, requests: int, people: int, rounds: int, seconds: float, rate: float, pictures: Path | None
 ) -> None:
     """Processor time per recorded request, and the median time of matches without and beside a recording."""
     settings = settings_of(ctx)
@@ -61,15 +61,16 @@ def main(
         spent = asyncio.run(_past(Path(folder), jpegs, requests, people))
     size = statistics.mean(map(len, jpegs)) / 1000
     click.echo(f"recording {requests} requests of {size:.0f} KB from a log: {spent:.2f} ms of a core per request")
-    if not pairs:
+    if not rounds:
         return
-    done = [asyncio.run(_pair(jpegs, people, seconds, rate)) for _ in range(pairs)]
-    for name, runs in (("without", [pair.alone for pair in done]), ("beside", [pair.beside for pair in done])):
+    done = [asyncio.run(_round(jpegs, people, seconds, rate)) for _ in range(rounds)]
+    for name in ("before", "beside", "after"):
+        runs: list[Run] = [getattr(one, name) for one in done]
         p50, p99 = (statistics.median(run.percentile(share) for run in runs) for share in (50, 99))
         click.echo(f"{rate:g} matches a second {name} a recording: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
-    ratio = statistics.median(pair.beside.percentile(50) / pair.alone.percentile(50) for pair in done)
-    click.echo(f"median of the ratios of p50: {ratio:.3f}")
-    following = statistics.median(pair.recording_ms for pair in done)
+    ratio = statistics.median(one.ratio() for one in done)
+    click.echo(f"p50 beside a recording, divided by the mean of before and after, median of the rounds: {ratio:.3f}")
+    following = statistics.median(one.recording_ms for one in done)
     click.echo(f"record --follow: {following:.2f} ms of a core per request (aim: at most {_AIM_MS:g})")
 
 
@@ -148,15 +149,20 @@ def _evidence(event: Event) -> Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
-    """Matches without and beside a recording, and the processor milliseconds of the recording per request."""
+class _Round:
+    """Matches before, beside and after a recording, and the processor milliseconds of the recording per request."""
 
-    alone: Run
+    before: Run
     beside: Run
+    after: Run
     recording_ms: float
 
+    def ratio(self) -> float:
+        """Return the median time beside the recording, divided by that without: the mean of before and after."""
+        return self.beside.percentile(50) / statistics.mean((self.before.percentile(50), self.after.percentile(50)))
 
-async def _pair(jpegs: Sequence[bytes], people: int, seconds: float, rate: float) -> _Pair:
+
+async def _round(jpegs: Sequence[bytes], people: int, seconds: float, rate: float) -> _Round:
     with tempfile.TemporaryDirectory(prefix="picturematch-bench-") as name:
         folder = Path(name)
         environment = {
@@ -171,18 +177,19 @@ async def _pair(jpegs: Sequence[bytes], people: int, seconds: float, rate: float
             port = await server.listening(60.0)
             await enrol_features(f"http://127.0.0.1:{port}", made_up_features(people, _DIMENSION))
             await run_load(port, calls, 20, 2)  # warms up
-            alone = await matches_at(port, calls, seconds, rate)
+            before = await matches_at(port, calls, seconds, rate)
             await recording.start()
-            before = await _recorded(folder / "out", 1)  # the people and the matches so far are recorded first
+            recorded = await _recorded(folder / "out", 1)  # the people and the matches so far are recorded first
             process = psutil.Process(recording.pid)
             spent_s = -sum(process.cpu_times()[:2])
             beside = await matches_at(port, calls, seconds, rate)
-            count = await _recorded(folder / "out", before + len(beside.latencies_ms)) - before
+            count = await _recorded(folder / "out", recorded + len(beside.latencies_ms)) - recorded
             spent_s += sum(process.cpu_times()[:2])
             await recording.end(signal.SIGTERM)
+            after = await matches_at(port, calls, seconds, rate)
         finally:
             await server.end(signal.SIGTERM)
-    return _Pair(alone, beside, spent_s * 1000.0 / count)
+    return _Round(before, beside, after, spent_s * 1000.0 / count)
 
 
 async def _recorded(out: Path, least: int) -> int:

@@ -6,7 +6,6 @@ beside the engine alone, in turns, so that a noisy machine is noisy for both. Me
 replays of captures of two lengths.
 """
 
-import gc
 import os
 import subprocess
 import sys
@@ -31,6 +30,8 @@ from capture.replaying.embedder import EmbedderFacts
 from capture.replaying.look import Networks
 from capture.replaying.run import Means, Replay
 from capture.replaying.whatif import WhatIf
+from capture.reporting.report import Report as Summary
+from capture.rows import Row
 from engine.vision.ports import ModelSet
 from models.errors import NotInstalled
 from models.manifest import default_manifest
@@ -131,10 +132,13 @@ def _decide(folder: Path, decisions: int, people: int, cores: int) -> DecideRepo
     if not folder.exists():
         make_capture(folder, decisions, people)
     reader = CaptureReader(folder, check=False)
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)  # as the command does
-    cpu_before, began = _cpu_seconds(), time.perf_counter()
-    different = sum(row.differences != () for row in Replay(reader, WhatIf(), means(cores)).rows())
+    cpu_before, began, summary = _cpu_seconds(), time.perf_counter(), Summary()
+    for row in Replay(reader, WhatIf(), means(cores)).summed_rows(summary.summing):
+        if isinstance(row, Row):
+            summary.add(row)
+        else:
+            summary.add_same(row)
+    different = decisions - summary.findings().same
     seconds, cpu = time.perf_counter() - began, _cpu_seconds() - cpu_before
     return DecideReport(decisions, people, cores, seconds, cpu, _plain_loop(reader, decisions), different)
 

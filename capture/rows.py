@@ -1,9 +1,12 @@
 """The results of a replay: one row per request, and what differs in it. Reports are made of rows."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from contract.captures.values import CapturedDecision, CaptureLine
+
+S = TypeVar("S")
 
 Tier = Literal["decide", "look", "url"]
 """How a row was decided: from the recorded embedding or refusal, from the picture, or by a server."""
@@ -39,3 +42,15 @@ class Row:
     expected: str | None = None
     latency_ms: float | None = None
     remark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SameRows(Generic[S]):
+    """Rows in which nothing differs and about which there is nothing to remark, as their number and their sums."""
+
+    count: int
+    sums: S
+
+
+Summing = Callable[[Sequence[Row]], S]
+"""Adds rows up. Other processes receive it, so it can be pickled, as can the sums."""

@@ -19,10 +19,11 @@ from capture.reporting.lines import row_line
 from capture.reporting.page import MOST_PICTURE_BYTES, html_page
 from capture.reporting.people import enrolled_among, enrolled_at, photos_of
 from capture.reporting.report import Report
+from capture.reporting.sums import Known, SummingUp, Sums
 from capture.reporting.thumbnails import Album, Thumbnails
 from capture.reporting.truth import join_badges, passages_of, read_badges
 from capture.reporting.values import Findings, ReportedRow
-from capture.rows import Row
+from capture.rows import Row, SameRows
 from clients.enrol_list import Entry, find_entries
 from clients.picture_file import UnusablePicture, read_picture
 from contract.files import half_written, sync_folder
@@ -152,7 +153,7 @@ def report_options(function: F) -> F:
 
 
 def report_rows(
-    rows: Iterable[Row],
+    rows: Iterable[Row | SameRows[Sums]],
     options: ReportOptions,
     reader: CaptureReader,
     title: str = "capture",
@@ -187,8 +188,17 @@ class Reporting:
         """0: as recorded or expected. 1: differs, in a kind that fails. 2: a row, or all, could not be decided."""
         return self._report.exit_status(self._options.fail_on)
 
-    def add(self, row: Row) -> None:
-        """Add the next row, and print it if it is not the same."""
+    @property
+    def summing(self) -> SummingUp | None:
+        """Adds rows up for `add`; None: every row must be added alone."""
+        return self._report.summing if self._junit is None else None
+
+    def add(self, row: Row | SameRows[Sums]) -> None:
+        """Add the next row, and print it if it is not the same; or add rows that are the same."""
+        if isinstance(row, SameRows):
+            self._report.add_same(row)
+            self._steps.step(row.count)
+            return
         reported = self._report.add(row)
         if self._junit is not None:
             self._junit.add(row, reported)
@@ -279,11 +289,11 @@ def _empty_report(options: ReportOptions, reader: CaptureReader, now: PeopleNow 
             return Report()
         truth = join_badges(read_badges(options.truth), passages_of(reader.lines()), options.truth_window_s)
         wanted = frozenset(badge.identity_id for badge in truth.passages.values())
-        is_listed = None
+        enrolled = None
         if reader.manifest.people_from is not None:
-            is_listed = enrolled_among((line for _, line in reader.people()), wanted).__contains__
-        is_listed_now = is_listed if now is None else now.enrolled_among(wanted).__contains__
-    return Report(truth, is_listed, is_listed_now)
+            enrolled = enrolled_among((line for _, line in reader.people()), wanted)
+        enrolled_now = enrolled if now is None else now.enrolled_among(wanted)
+    return Report(Known(truth.passages, enrolled, enrolled_now), truth.counts)
 
 
 def _require_writable(file: Path | None) -> None:

@@ -48,6 +48,7 @@ class LookNeeded:
 
 
 Result = Row | LookNeeded
+"""What deciding a line gives."""
 
 
 class Decider:

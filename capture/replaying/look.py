@@ -11,7 +11,7 @@ from capture.replaying.galleries import Galleries
 from capture.replaying.given import Given
 from capture.replaying.policies import Policies, PolicyPair
 from capture.replaying.thresholds import threshold_now
-from capture.rows import Difference, Row
+from capture.rows import Difference, Row, S, SameRows
 from contract.captures.convert import REQUESTS_FILE, decision_of, request_of
 from contract.captures.values import CapturedDecision, CaptureError, CaptureLine
 from contract.configs import model_set_record
@@ -29,6 +29,8 @@ _AHEAD = 4
 """The number of lines for each thread whose pictures may be in memory at once."""
 MOST_WAITING = 1024
 """The most rows that wait for the look at an earlier line."""
+_ROWS_FOR_SUMS = 64
+"""Rows that were added up take about as much memory as so many single rows."""
 
 _NOWHERE = RequestPlace(topic="", partition=0, offset=0)
 """The place of a request that no log contains."""
@@ -86,41 +88,41 @@ class Looker:
         self._embedder = networks.models.embedder_identity
         self._model_set = model_set_record(dict(networks.models.identities)).id
 
-    def rows(self, results: Iterable[Result], threads: int) -> Iterator[Row]:
+    def rows(self, results: Iterable[Result | SameRows[S]], threads: int) -> Iterator[Row | SameRows[S]]:
         """Yield a row for every result, in their order; those that need a look are looked at.
 
         Raises:
             CaptureError: a picture is missing or damaged; the rows before it were yielded.
         """
         with ThreadPoolExecutor(threads, "look") as pool:
-            waiting: deque[tuple[Row | Future[_Looked], bool]] = deque()
-            looking = 0
+            waiting: deque[tuple[Row | SameRows[S] | Future[_Looked], bool]] = deque()
+            looking = held = 0
             try:
                 for result in results:
                     row = self._begin(result, pool)
                     waiting.append((row, isinstance(result, LookNeeded) and result.keeps))
                     looking += isinstance(row, Future)
-                    while waiting and (
-                        looking > threads * _AHEAD or len(waiting) >= MOST_WAITING or _is_done(waiting[0][0])
-                    ):
+                    held += _weight(row)
+                    while waiting and (looking > threads * _AHEAD or held >= MOST_WAITING or _is_done(waiting[0][0])):
                         first, keeps = waiting.popleft()
                         looking -= isinstance(first, Future)
+                        held -= _weight(first)
                         yield self._finished(first, keeps)
                 yield from (self._finished(*each) for each in waiting)
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _finished(self, row: Row | Future[_Looked], keeps: bool) -> Row:
+    def _finished(self, row: Row | SameRows[S] | Future[_Looked], keeps: bool) -> Row | SameRows[S]:
         """Wait for a row, and keep its embedding where that is worth it."""
-        if isinstance(row, Row):
+        if not isinstance(row, Future):
             return row
         done = row.result()
         if keeps and done.embedding is not None:
             self._keep(done.row, done.embedding)
         return done.row
 
-    def _begin(self, result: Result, pool: ThreadPoolExecutor) -> Row | Future[_Looked]:
-        if isinstance(result, Row):
+    def _begin(self, result: Result | SameRows[S], pool: ThreadPoolExecutor) -> Row | SameRows[S] | Future[_Looked]:
+        if not isinstance(result, LookNeeded):
             return result
         line, then, galleries = result.line, result.line.decision, self._galleries
         trouble = self._trouble(line)
@@ -222,17 +224,22 @@ class Looker:
         return None
 
 
-def _is_done(row: Row | Future[_Looked]) -> bool:
+def _weight(row: Row | SameRows[S] | Future[_Looked]) -> int:
+    """Return about how many rows take as much memory."""
+    return _ROWS_FOR_SUMS if isinstance(row, SameRows) else 1
+
+
+def _is_done(row: Row | SameRows[S] | Future[_Looked]) -> bool:
     return not isinstance(row, Future) or row.done()
 
 
-def without_networks(results: Iterable[Result], reason: str) -> Iterator[Row]:
+def without_networks(results: Iterable[Result | SameRows[S]], reason: str) -> Iterator[Row | SameRows[S]]:
     """Yield a row for every result; lines that need a look have `reason`, why no look is possible, as their trouble."""
     for result in results:
-        if isinstance(result, LookNeeded) and result.otherwise is not None:
+        if not isinstance(result, LookNeeded):
+            yield result
+        elif result.otherwise is not None:
             yield result.otherwise
-        elif isinstance(result, LookNeeded):
+        else:
             trouble = f"{result.reason}, so that its picture must be looked at; {reason}"
             yield Row(result.number, result.line, trouble=trouble, expected=result.line.expected_identity_id)
-        else:
-            yield result

@@ -3,9 +3,10 @@
 import gc
 import multiprocessing
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
+from typing import Any, Generic, NamedTuple
 
 import msgspec
 from msgspec import structs
@@ -15,7 +16,7 @@ from capture.replaying.chunks import Chunk
 from capture.replaying.decide import Decider, LookNeeded, Result
 from capture.replaying.given import Given
 from capture.replaying.kept_looks import by_request
-from capture.rows import Difference, Row, Tier
+from capture.rows import Difference, Row, S, SameRows, Summing, Tier
 from contract.captures.values import CapturedDecision, CaptureError, CaptureLine
 from contract.terms import Message
 
@@ -44,46 +45,87 @@ class _Packed(Message, frozen=True, kw_only=True, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(tuple[list[_Packed], str | None])
+_decoder = msgspec.msgpack.Decoder(list[_Packed])
 
 
-def decide_chunks(chunks: Iterable[Chunk], given: Given, jobs: int) -> Iterator[Result]:
+_Answer = tuple[bytes, SameRows[Any] | None, str | None]
+"""A `_Decided` as it travels between processes: its results are packed."""
+
+
+class _Decided(NamedTuple, Generic[S]):
+    """The results of a chunk; `same`: the rows that were added up instead; `damage`: why the chunk ends early."""
+
+    results: Iterable[Result]
+    same: SameRows[S] | None
+    damage: str | None
+
+
+class _Worker(Generic[S]):
+    """Decides chunks."""
+
+    def __init__(self, given: Given, summing: Summing[S] | None) -> None:
+        self._decider, self._summing = Decider(given), summing
+
+    def decide(self, chunk: Chunk) -> _Decided[S]:
+        """Return the results of the lines of a chunk up to the first damaged one."""
+        lines: list[tuple[int, CaptureLine]] = []
+        damage = None
+        try:
+            for numbered in chunk.lines():
+                lines.append(numbered)  # noqa: PERF402 - the lines before a damaged one are kept
+        except CaptureError as error:
+            damage = str(error)
+        results = self._decider.decide(lines, by_request(chunk.looks))
+        if self._summing is None:
+            return _Decided(results, None, damage)
+        same, others = list[Row](), list[Result]()
+        for result in results:
+            if isinstance(result, Row) and result.differences == () and result.trouble is None and not result.remark:
+                same.append(result)
+            else:
+                others.append(result)
+        return _Decided(others, SameRows(len(same), self._summing(same)) if same else None, damage)
+
+
+def decide_chunks(
+    chunks: Iterable[Chunk], given: Given, jobs: int, summing: Summing[S] | None = None
+) -> Iterator[Result | SameRows[S]]:
     """Yield the result of every line, in the order of the lines; the lines in results have no embedding.
 
-    `jobs`: the number of processes; with 1 the lines are decided in this process.
+    `jobs`: the number of processes; with 1 the lines are decided in this process. `summing`: adds up the rows of each
+    chunk in which nothing differs; they are yielded as one `SameRows`, behind the other results of the chunk.
 
     Raises:
         CaptureError: a line is damaged; the results of all lines before it were yielded.
     """
-    answers = _decided_here(chunks, given) if jobs == 1 else _decided_elsewhere(chunks, given, jobs)
-    for results, damage in answers:
+    answers = (
+        map(_Worker(given, summing).decide, chunks) if jobs == 1 else _decided_elsewhere(chunks, given, jobs, summing)
+    )
+    for results, same, damage in answers:
         yield from results
+        if same is not None:
+            yield same
         if damage is not None:
             raise CaptureError(damage)
 
 
-def _decided_here(chunks: Iterable[Chunk], given: Given) -> Iterator[tuple[Iterable[Result], str | None]]:
-    decider = Decider(given)
-    return (_decided(decider, chunk) for chunk in chunks)
-
-
 def _decided_elsewhere(
-    chunks: Iterable[Chunk], given: Given, jobs: int
-) -> Iterator[tuple[Iterable[Result], str | None]]:
+    chunks: Iterable[Chunk], given: Given, jobs: int, summing: Summing[S] | None
+) -> Iterator[_Decided[S]]:
     # A process that is started anew shares no lock with the threads of this one.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _begin, (given,)) as pool:
+    with ProcessPoolExecutor(jobs, context, _begin, (given, summing)) as pool:
         remaining = _read(chunks)
-        waiting: deque[Future[bytes] | str] = deque(_submitted(pool, remaining, jobs * _AHEAD))
+        waiting: deque[Future[_Answer] | str] = deque(_submitted(pool, remaining, jobs * _AHEAD))
         try:
             while waiting:
                 first = waiting.popleft()
                 if isinstance(first, str):
-                    yield (), first
+                    yield _Decided((), None, first)
                     continue
-                packed, damage = _decoder.decode(first.result())
+                packed, same, damage = first.result()
                 waiting.extend(_submitted(pool, remaining, 1))
-                yield map(_unpacked, packed), damage
+                yield _Decided(map(_unpacked, _decoder.decode(packed)), same, damage)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -96,36 +138,26 @@ def _read(chunks: Iterable[Chunk]) -> Iterator[Chunk | str]:
         yield str(error)
 
 
-def _submitted(pool: ProcessPoolExecutor, remaining: Iterator[Chunk | str], most: int) -> Iterator[Future[bytes] | str]:
+def _submitted(
+    pool: ProcessPoolExecutor, remaining: Iterator[Chunk | str], most: int
+) -> Iterator[Future[_Answer] | str]:
     for chunk in islice(remaining, most):
         yield chunk if isinstance(chunk, str) else pool.submit(_work, chunk)
 
 
-_deciders: list[Decider] = []
+_workers: list[_Worker[Any]] = []
 
 
-def _begin(given: Given) -> None:
+def _begin(given: Given, summing: Summing[Any] | None) -> None:
     """Prepare a new process."""
     threadpool_limits(1)  # the processes are as many as the cores
     gc.disable()  # the values of a chunk refer to no values that refer to them, and are very many
-    _deciders.append(Decider(given))
+    _workers.append(_Worker(given, summing))
 
 
-def _work(chunk: Chunk) -> bytes:
-    results, damage = _decided(_deciders[0], chunk)
-    return _encoder.encode(([_packed(result) for result in results], damage))
-
-
-def _decided(decider: Decider, chunk: Chunk) -> tuple[Sequence[Result], str | None]:
-    """Return the results of the lines up to the first damaged one, and the damage."""
-    lines: list[tuple[int, CaptureLine]] = []
-    damage = None
-    try:
-        for numbered in chunk.lines():
-            lines.append(numbered)  # noqa: PERF402 - the lines before a damaged one are kept
-    except CaptureError as error:
-        damage = str(error)
-    return decider.decide(lines, by_request(chunk.looks)), damage
+def _work(chunk: Chunk) -> _Answer:
+    results, same, damage = _workers[0].decide(chunk)
+    return _encoder.encode([_packed(result) for result in results]), same, damage
 
 
 def _packed(result: Result) -> _Packed:

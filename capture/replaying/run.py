@@ -19,7 +19,7 @@ from capture.replaying.policies import read_policies
 from capture.replaying.processes import decide_chunks
 from capture.replaying.reembed import reembed
 from capture.replaying.whatif import WhatIf
-from capture.rows import Row
+from capture.rows import Row, S, SameRows, Summing
 from contract.captures.convert import REQUESTS_FILE
 from contract.captures.values import CaptureError
 from contract.configs import model_set_record
@@ -97,24 +97,31 @@ class Replay:
         return self._given.choice
 
     def rows(self) -> Iterator[Row]:
-        """Yield the row of every line, in the order of the lines.
+        """Yield the row of every line, in the order of the lines; otherwise as `summed_rows`."""
+        return (row for row in self.summed_rows(None) if isinstance(row, Row))
+
+    def summed_rows(self, summing: Summing[S] | None) -> Iterator[Row | SameRows[S]]:
+        """Yield the row of every line, in the order of the lines; but where `summing` adds up many rows at once in
+        which nothing differs, they are yielded as one `SameRows`.
 
         Raises:
             CaptureError: the capture is damaged; the rows before the damage were yielded. Not where the capture is
                 read up to its damage (`CaptureReader.damage`).
         """
         try:
-            yield from self._rows()
+            yield from self._rows(summing)
         except CaptureError as error:
             self._capture.note_damage(error)
 
-    def _rows(self) -> Iterator[Row]:
-        results = self._lines_to_look_at() if self._what_if.looks_always else self._decided()
+    def _rows(self, summing: Summing[S] | None) -> Iterator[Row | SameRows[S]]:
+        results: Iterator[Result | SameRows[S]] = (
+            self._lines_to_look_at() if self._what_if.looks_always else self._decided(summing)
+        )
         for result in results:
-            if isinstance(result, Row):
+            if not isinstance(result, LookNeeded):
                 yield result
                 continue
-            rest = chain([result], results)
+            rest: Iterator[Result | SameRows[S]] = chain([result], results)
             if not self._capture.manifest.pictures:
                 yield from without_networks(rest, "the capture was recorded without pictures")
                 return
@@ -125,13 +132,12 @@ class Replay:
             else:
                 yield from self._looked_at(rest, networks)
 
-    def _decided(self) -> Iterator[Result]:
+    def _decided(self, summing: Summing[S] | None) -> Iterator[Result | SameRows[S]]:
         manifest = self._capture.manifest
         seal = manifest.files.get(REQUESTS_FILE) if manifest.complete else None
         self._kept = {name: self._kept_looks(name) for name in self._model_sets}
-        return decide_chunks(
-            cut(self._capture.raw_lines(), seal, tuple(self._kept.values())), self._given, self._means.jobs
-        )
+        chunks = cut(self._capture.raw_lines(), seal, tuple(self._kept.values()))
+        return decide_chunks(chunks, self._given, self._means.jobs, summing)
 
     def _kept_looks(self, model_set: str) -> KeptLooks:
         return KeptLooks(self._capture.looks(model_set), partial(self._capture.look_at, model_set))
@@ -140,7 +146,7 @@ class Replay:
         self._opened()
         return (LookNeeded(number, line, "every picture is looked at") for number, line in self._capture.lines())
 
-    def _looked_at(self, results: Iterable[Result], networks: Networks) -> Iterator[Row]:
+    def _looked_at(self, results: Iterable[Result | SameRows[S]], networks: Networks) -> Iterator[Row | SameRows[S]]:
         """Yield the rows of all results, with looks.
 
         Of an unchanged replay, looks are kept that the networks of then would have made.

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from typing import Self
 
 import numpy as np
 
@@ -26,6 +27,14 @@ class Times:
             self._pending.append(ms)
             if len(self._pending) >= _PENDING:
                 self._count()
+
+    def merge(self, other: Self) -> None:
+        """Add all times of `other`."""
+        self._counts.update(other._counts)
+        self._longest = max(self._longest, other._longest)
+        self._pending += other._pending
+        if len(self._pending) >= _PENDING:
+            self._count()
 
     def _count(self) -> None:
         """Count the pending times; counting many at a time costs a tenth of counting each."""

@@ -8,7 +8,7 @@ recorded candidates, and of every search the highest score of somebody else.
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 from capture.reporting.tallies import rate_of
 from capture.reporting.values import (
@@ -73,6 +73,15 @@ class ScaleScores:
         if other is not None:
             self.somebody_else.add(other)
 
+    def merge(self, other: Self) -> None:
+        """Add all scores of `other`."""
+        self.all.merge(other.all)
+        self.mated.merge(other.mated)
+        self.non_mated.merge(other.non_mated)
+        self.mated_any_rank.merge(other.mated_any_rank)
+        self.somebody_else.merge(other.somebody_else)
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+
     def figures(self, scale: Scale) -> ByThreshold | None:
         """Return the figures by threshold; None where no search has a known truth."""
         searches = tradeoff(self.mated, self.non_mated)
@@ -100,12 +109,19 @@ class SideScores:
         """Add the scores of one decision, if a face was compared."""
         if view.score is None or not view.searched:
             return
-        scores = self._scales.get(view.scale)
-        if scores is None:
-            scores = self._scales.setdefault(view.scale, ScaleScores())
+        scores = self._on(view.scale)
         scores.add(view.score, view.threshold)
         if expected is not None:
             scores.add_known(view, expected, enrolled)
+
+    def merge(self, other: Self) -> None:
+        """Add all scores of `other`."""
+        for scale, scores in other._scales.items():
+            self._on(scale).merge(scores)
+
+    def _on(self, scale: Scale) -> ScaleScores:
+        scores = self._scales.get(scale)
+        return self._scales.setdefault(scale, ScaleScores()) if scores is None else scores
 
     def figures(self) -> ByThreshold | None:
         """Return the figures by threshold on the scale that most scores are on; None where no truth is known."""

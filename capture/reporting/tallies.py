@@ -1,5 +1,7 @@
 """Counts the errors of recognition at the thresholds in force: of one system, and of a part of the rows. Pure."""
 
+from typing import Self
+
 from capture.reporting.values import Counts, Part, Rate, Rates, Status
 from capture.reporting.views import View
 from contract.captures.values import CapturedDecision
@@ -73,6 +75,11 @@ class SideTally:
             self.stranger_searches += 1
             self.positives += view.recognised is not None
 
+    def merge(self, other: Self) -> None:
+        """Add what `other` has counted."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     def rates(self) -> Rates:
         """Return the error rates."""
         return Rates(
@@ -93,6 +100,13 @@ class PartTally:
         self.counts: dict[Status, int] = {"same": 0, "different": 0, "not_compared": 0, "could_not_run": 0}
         self.then, self.now = SideTally(), SideTally()
 
+    def merge(self, other: Self) -> None:
+        """Add what `other` has counted."""
+        for status, count in other.counts.items():
+            self.counts[status] += count
+        self.then.merge(other.then)
+        self.now.merge(other.now)
+
     def part(self, name: str) -> Part:
         """Return the figures of the part."""
         return Part(
@@ -104,11 +118,11 @@ class PartTally:
 
 
 class Parts:
-    """The tallies of parts by name; of names beyond the first `most`, one tally counts all."""
+    """The tallies of parts by name; of names beyond the first `most`, one tally counts all. None: every name has one."""
 
     OTHERS = "(all others)"
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int | None) -> None:
         self._most = most
         self._tallies: dict[str, PartTally] = {}
         self._others: PartTally | None = None
@@ -117,11 +131,21 @@ class Parts:
         found = self._tallies.get(name)
         if found is not None:
             return found
-        if len(self._tallies) < self._most:
+        if self._most is None or len(self._tallies) < self._most:
             return self._tallies.setdefault(name, PartTally())
+        return self._rest()
+
+    def _rest(self) -> PartTally:
         if self._others is None:
             self._others = PartTally()
         return self._others
+
+    def merge(self, other: Self) -> None:
+        """Add what `other` has counted."""
+        for name, tally in other._tallies.items():
+            self[name].merge(tally)
+        if other._others is not None:
+            self._rest().merge(other._others)
 
     def parts(self) -> tuple[Part, ...]:
         """Return the figures of all parts by name, those with the most differing rows first."""

@@ -4,18 +4,17 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple, get_args
 
+from capture.differences import is_undecided
 from capture.reporting.kinds import Kind, Outcome, expectation, kind_of, opens, outcome_of, recognised_by
 from capture.reporting.values import Difference, ReportedRow, Scale, Shown, Status
 from capture.rows import Row
 from contract.captures.values import CapturedDecision
-from contract.errors import Code
 
 _NOT_ACQUIRED = frozenset({"no_face", "low_quality", "image_error"})
 _SEARCHED = frozenset({"matched", "barred", "stranger", "empty_group"})
 _TRAITS: Mapping[Outcome, tuple[bool, bool, bool]] = {
     outcome: (outcome != "error", outcome not in _NOT_ACQUIRED, outcome in _SEARCHED) for outcome in get_args(Outcome)
 }
-_NO_DECISION = frozenset({Code.TIMEOUT, Code.OVERLOADED, Code.INTERNAL_ERROR})
 
 
 class View(NamedTuple):
@@ -34,12 +33,6 @@ class View(NamedTuple):
     score: float | None
     threshold: float | None
     scale: Scale
-
-
-def is_decided(decision: CapturedDecision | None) -> bool:
-    """Return whether the decision is about the picture: it did not expire, and the system was neither overloaded nor
-    in error."""
-    return decision is not None and decision.outcome != "expired" and decision.error_code not in _NO_DECISION
 
 
 def view_of(decision: CapturedDecision) -> View:
@@ -87,7 +80,7 @@ def _then_of(row: Row) -> CapturedDecision | None:
     """
     then = row.line.decision
     expected = row.expected if row.line.expected_identity_id is None else row.line.expected_identity_id
-    if not is_decided(then) and expected is not None:
+    if (then is None or is_undecided(then)) and expected is not None:
         return expectation(expected)
     return then
 

@@ -6,6 +6,7 @@ scores fit into memory, engine.evaluation.scores computes the same rates at any 
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,15 @@ class ScoreCounts:
             self.below_all += 1
             return
         self._pending.append(score)
+        if len(self._pending) >= _PENDING:
+            self._count()
+
+    def merge(self, other: Self) -> None:
+        """Add all scores of `other`."""
+        self.below_all += other.below_all
+        for step, count in other._counts.items():
+            self._counts[step] = self._counts.get(step, 0) + count
+        self._pending += other._pending
         if len(self._pending) >= _PENDING:
             self._count()
 

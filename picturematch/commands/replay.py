@@ -1,6 +1,7 @@
 """picturematch replay: decide the requests of a capture again, here or at a server, and report what differs."""
 
 import gc
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import get_args
@@ -13,6 +14,7 @@ from capture.reader import CaptureReader
 from capture.replaying.decision_file import decision_file, writing_decisions
 from capture.replaying.run import Replay
 from capture.replaying.whatif import WhatIf
+from capture.rows import Row
 from contract.terms import LIVENESS_ORDER, LivenessMode, QualityLevel
 from contract.text import printable
 from picturematch.captures import opened_capture, sentences
@@ -199,7 +201,8 @@ def _replay_here(
         UserError: something cannot be used; the message is a sentence for the user.
     """
     means, accepted = means_of(ctx, what_if, jobs), Accepted()
-    # A replay makes very many values, and few of them refer to each other: looking for such cycles costs a third.
+    # A replay makes very many values, and few of them refer to each other: looking for such cycles costs a third where
+    # every row is reported alone.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     with ExitStack() as stack:
@@ -209,16 +212,16 @@ def _replay_here(
             if what_if.gallery is not None:
                 other = CaptureReader(stack.enter_context(opened_capture(what_if.gallery)))
             replay = Replay(reader, what_if, means, score_tolerance, other)
-            rows = replay.rows()
+            rows: Iterator[Row] | None = None
             if decisions is not None:
-                rows = writing_decisions(rows, stack.enter_context(decision_file(decisions)))
+                rows = writing_decisions(replay.rows(), stack.enter_context(decision_file(decisions)))
             if accept:
-                rows = stack.enter_context(closing(accepting(capture, rows, accepted)))
+                rows = stack.enter_context(closing(accepting(capture, rows or replay.rows(), accepted)))
         for note in replay.notes:
             click.echo(printable(note), err=True)
         now = PeopleNow(replay.searched, other or reader, what_if.add_people)
         with reporting(report, reader, capture.name, now) as run:
-            for row in rows:
+            for row in rows or replay.summed_rows(run.summing):
                 run.add(row)
         for sentence in reader.damage:
             click.echo(printable(sentence), err=True)

@@ -45,7 +45,7 @@ async def replayed(site: Site, capture: Path, *options: object) -> Finished:
     return await at(site, "replay", capture, "--json", *options)
 
 
-async def nothing_differs(site: Site, capture: Path) -> None:
+async def expect_no_difference(site: Site, capture: Path) -> None:
     """Both ways of deciding again give the decisions of then."""
     for options in ((), ("--look",)):
         done = await replayed(site, capture, *options)
@@ -60,7 +60,7 @@ async def test_what_happened_on_the_embedded_log_is_decided_again_without_any_di
         await Passages(site, seed=1).run(3)
         capture = await recorded(site, tmp_path / "capture")
         assert set(MatchCall.outcomes) <= set(outcomes_of(capture))
-        await nothing_differs(site, capture)
+        await expect_no_difference(site, capture)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ async def test_nothing_differs_under_other_settings_of_the_operator(tmp_path, se
                 await passages.change_threshold()
             await passages.break_off()
         capture = await recorded(site, tmp_path / "capture")
-    await nothing_differs(site, capture)
+    await expect_no_difference(site, capture)
     for options in ((), ("--look",)):
         elsewhere = await run("replay", capture, "--json", *options, PICTUREMATCH_MODELS__KIND="stand-in")
         assert (elsewhere.status, summary_of(elsewhere)["different"]) == (0, 0)
@@ -123,7 +123,7 @@ async def test_what_happened_on_kafka_is_decided_again_without_any_difference(ka
             await passages.break_off()
         capture = await recorded(site, tmp_path / "capture")
         assert set(MatchCall.outcomes) <= set(outcomes_of(capture))
-        await nothing_differs(site, capture)
+        await expect_no_difference(site, capture)
 
 
 WEEK_S = 7 * 86_400.0
@@ -151,7 +151,7 @@ async def test_an_hour_that_is_a_week_old_is_decided_again_without_any_differenc
             await site.clean_up()
     hour = ("--since", recorded_since_s, "--until", recorded_until_s)
     capture = await recorded(site, tmp_path / "capture", *hour)
-    await nothing_differs(site, capture)
+    await expect_no_difference(site, capture)
 
 
 async def test_posting_a_capture_to_the_site_that_recorded_it_changes_nothing_there(tmp_path):

@@ -49,7 +49,10 @@ def test_two_outputs_with_one_path_are_refused(tmp_path: Path) -> None:
 
 def test_files_beside_the_capture_are_allowed(capture: Path) -> None:
     outputs = {"--decisions": capture.parent / "capture.jsonl", "--html": capture.parent / "x", "--junit": None}
-    require_apart(outputs, (capture, Path("-"), capture.parent / "absent"))
+    read = (capture, Path("-"), capture.parent / "absent")
+    require_apart(outputs, read)
+    with pytest.raises(UserError, match="which is read"):
+        require_apart({**outputs, "--decisions": capture / "requests.jsonl"}, read)
 
 
 def test_the_decision_file_is_replaced_at_the_end_also_after_an_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from zlib import crc32
 
 import pytest
+from msgspec.structs import fields as type_fields
 
 from broker.port import Position
 from contract.captures.convert import (
@@ -16,7 +17,7 @@ from contract.captures.convert import (
     request_of,
 )
 from contract.captures.sealed import SealedReader, sealed
-from contract.captures.values import CaptureError, CaptureLine
+from contract.captures.values import CapturedRequest, CaptureError, CaptureLine
 from contract.events import RequestPlace
 from contract.pictures.digest import picture_digest
 from contract.requests import MatchRequest
@@ -47,6 +48,17 @@ def test_a_line_that_was_written_is_read_as_it_was() -> None:
     assert line.decision is not None
     assert (line.decision.retcode, line.decision.identity_id, line.decision.score) == ("1", "7", 0.75)
     assert line.request.picture == picture_digest(request.picture)
+
+
+def test_a_captured_request_has_every_field_of_the_request_with_the_same_type_and_default() -> None:
+    sent = {field.name: (field.type, field.default) for field in type_fields(MatchRequest)}
+    captured = {field.name: (field.type, field.default) for field in type_fields(CapturedRequest)}
+    in_the_line = {"request_id", "received_time_s"}
+    otherwise = {"picture", "ir_picture", "compare_time_s"}
+    assert set(sent) - in_the_line - otherwise == set(captured) - {"picture", "ir_picture", "compare_time"}
+    assert {name: sent[name] for name in set(sent) & set(captured) - otherwise} == {
+        name: captured[name] for name in set(sent) & set(captured) - otherwise
+    }
 
 
 def test_an_error_is_kept_by_its_code() -> None:

@@ -6,9 +6,11 @@ import pytest
 
 from capture.reader import CaptureReader
 from capture.replaying import chunks
+from capture.replaying.decide import PRESENT_SETTINGS
 from capture.replaying.decision_file import decision_line
 from capture.replaying.run import Replay
 from capture.replaying.whatif import WhatIf
+from capture.reporting.report import Report
 from capture.rows import Row
 from contract.captures.values import CaptureError
 from tests.support.faces import photo, scene
@@ -36,6 +38,37 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(folder: Path, what_if:
 
 def test_rows_are_the_same_from_any_number_of_processes(folder: Path) -> None:
     assert replayed(folder, given=means(jobs=1)) == replayed(folder, given=means(jobs=3))
+
+
+@pytest.mark.parametrize("what_if", [WhatIf(), WhatIf(threshold=0.9)])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_rows_in_which_nothing_differs_are_added_up_and_the_report_is_the_same(
+    folder: Path, jobs: int, what_if: WhatIf
+) -> None:
+    whole, summed, alone = Report(), Report(), list[Row]()
+    for row in replayed(folder, what_if):
+        whole.add(row)
+    for item in Replay(CaptureReader(folder), what_if, means(jobs=jobs)).summed_rows(summed.summing):
+        if isinstance(item, Row):
+            alone.append(item)
+            summed.add(item)
+        else:
+            summed.add_same(item)
+    assert summed.findings() == whole.findings()
+    assert summed.shown() == whole.shown()
+    assert [row.number for row in alone if row.differences == () and row.remark is None] == []
+    assert len(alone) < 20
+
+
+def test_a_row_with_a_remark_is_not_added_up(tmp_path: Path) -> None:
+    site = RecordedSite()
+    site.enrol("p", 0)
+    site.match(photo(0))
+    site.change_last(policy=None)
+    folder = site.capture(tmp_path / "c")
+    (row,) = Replay(CaptureReader(folder), WhatIf(), means()).summed_rows(Report().summing)
+    assert isinstance(row, Row)
+    assert (row.differences, row.remark) == ((), PRESENT_SETTINGS)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
