@@ -32,6 +32,7 @@ from capture.replaying.run import Means, Replay
 from capture.replaying.whatif import WhatIf
 from capture.reporting.report import Report as Summary
 from capture.rows import Row
+from contract.captures.convert import REQUESTS_FILE
 from engine.vision.ports import ModelSet
 from models.errors import NotInstalled
 from models.manifest import default_manifest
@@ -157,7 +158,7 @@ def _plain_loop(reader: CaptureReader, decisions: int) -> float:
     decode, done, agreeing = msgspec.json.Decoder().decode, 0, 0
     with threadpool_limits(1):
         began = time.process_time()
-        for line in reader.raw_lines():
+        for line in (reader.folder / REQUESTS_FILE).open("rb"):
             then = decode(line)["decision"]
             probe = np.frombuffer(msgspec.convert(then["embedding"], bytes, strict=False), "<f2").astype(np.float32)
             nearest = float((gallery @ probe).max())

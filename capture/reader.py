@@ -19,7 +19,7 @@ from contract.captures.convert import (
     parse_manifest,
     picture_file,
 )
-from contract.captures.sealed import M, SealedReader, lines_of
+from contract.captures.sealed import LONGEST_LINE, M, SealedReader, lines_of
 from contract.captures.values import CaptureError, CaptureLine, ConfigLine, FileSeal, LookLine, PeopleLine
 from contract.pictures.digest import picture_digest
 
@@ -108,14 +108,18 @@ class CaptureReader:
                 self._require_pictures(number, line)
             yield number, line
 
-    def raw_lines(self) -> Iterator[bytes]:
-        """Yield the lines of the requests as bytes, without any check (capture.replaying.chunks checks them).
+    def raw_blocks(self, least: int) -> Iterator[bytes]:
+        """Yield the lines of the requests without any check (capture.replaying.chunks checks them).
+
+        Each block has whole lines, and at least so many bytes except at the end; a line that is longer than
+        `LONGEST_LINE` may be cut.
 
         Raises:
             CaptureError: the file cannot be opened.
         """
         with open_file(self._folder, REQUESTS_FILE) as file:
-            yield from lines_of(file)
+            while block := file.read(least):
+                yield block if block.endswith(b"\n") else block + file.readline(LONGEST_LINE + 1)
 
     def people(self) -> Generator[tuple[int, PeopleLine]]:
         """Yield the records of the people topic; Raises as `lines`."""

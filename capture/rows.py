@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+import msgspec
+
 from contract.captures.values import CapturedDecision, CaptureLine
 
 S = TypeVar("S")
@@ -21,8 +23,7 @@ class Difference:
     now: str | float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """The result of one line of a capture.
 
     `number`: the number of the line, counted from 1. `now`: the decision of the replay, None where there is none.

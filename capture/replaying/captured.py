@@ -9,7 +9,7 @@ from capture.replaying.plan import Case
 from contract.captures.values import CapturedDecision
 from contract.events import EventScope, Threshold
 from contract.evidence import EvidenceCandidate
-from engine.calls.match import MatchDecision, verdict_of
+from engine.calls.match import MatchDecision, Verdict, verdict_of
 from engine.calls.reporting import wire_threshold
 from engine.policy import Policy
 from engine.threshold import AppliedThreshold
@@ -33,13 +33,17 @@ def concluded(
 ) -> CapturedDecision:
     """Return the decision of a search that was made again; the findings about the picture are those of then.
 
+    The decision of then itself, as the line has it, is returned where every value comes out again.
+
     `limit`: the threshold as events contain it. `candidates`: the candidates, where they are those of then.
     """
     if decision.refusal is not None:
         code = int(decision.refusal.code)
         return refused(case, decision.outcome, code, decision.scope, limit)
-    policies = case.policies
+    policies, recorded = case.policies, case.line.decision
     verdict = verdict_of(case.request, decision, policies.policy)
+    if recorded is not None and candidates is recorded.candidates and _is_recorded(case, decision, verdict, limit):
+        return recorded
     return structs.replace(
         case.then,
         outcome=decision.outcome,
@@ -54,6 +58,23 @@ def concluded(
         candidates=_recorded(decision) if candidates is None else candidates,
         embedding=None,
         policy=policies.name,
+    )
+
+
+def _is_recorded(case: Case, decision: MatchDecision, verdict: Verdict, limit: Threshold) -> bool:
+    """Return whether a decision, whose candidates are those of then, has all other values of then, too."""
+    then = case.then
+    return (
+        then.outcome == decision.outcome
+        and then.score == verdict.score
+        and then.identity_id == verdict.identity_id
+        and then.retcode == verdict.retcode
+        and then.gallery_version == case.version
+        and then.policy == case.policies.name
+        and then.threshold == limit.value
+        and then.applied == limit
+        and then.scope == decision.scope
+        and then.error_code is None
     )
 
 

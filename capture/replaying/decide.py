@@ -1,7 +1,7 @@
 """Decides lines of a capture again from their recorded embeddings and refusals; no picture and no network is needed."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from msgspec import structs
 
@@ -16,7 +16,7 @@ from capture.replaying.plan import Case, Keep, Look, Plan, Search, plan, what_pl
 from capture.replaying.policies import Policies
 from capture.replaying.searches import Found, find_all
 from capture.replaying.thresholds import threshold_now
-from capture.rows import Row
+from capture.rows import Difference, Row
 from contract.captures.convert import request_of
 from contract.captures.values import CapturedDecision, CaptureLine, LookLine
 from contract.errors import Refusal
@@ -239,11 +239,16 @@ class _Chunk:
             case.line,
             "decide",
             now,
-            None if alarm else decision_differences(case.then, now, self._given.score_tolerance),
+            None if alarm else self._differences(case, now),
             alarm,
             case.line.expected_identity_id,
             remark=None if case.policies.recorded else PRESENT_SETTINGS,
         )
+
+    def _differences(self, case: Case, now: CapturedDecision) -> tuple[Difference, ...]:
+        if now is case.line.decision:
+            return ()
+        return decision_differences(case.then, now, self._given.score_tolerance)
 
 
 def _by_version(lines: Sequence[tuple[int, CaptureLine]]) -> Iterator[Sequence[tuple[int, CaptureLine]]]:
@@ -288,7 +293,7 @@ def embedder_of(then: CapturedDecision) -> str:
 
 def _uncertain(row: Row) -> LookNeeded:
     remark = TOO_NEAR if row.remark is None else f"{row.remark}; {TOO_NEAR}"
-    return LookNeeded(row.number, row.line, TOO_NEAR, otherwise=replace(row, remark=remark))
+    return LookNeeded(row.number, row.line, TOO_NEAR, otherwise=structs.replace(row, remark=remark))
 
 
 def _trouble(number: int, line: CaptureLine, reason: str) -> Row:

@@ -8,7 +8,7 @@ from itertools import chain
 from capture.looks import LooksFile
 from capture.reader import CaptureReader
 from capture.replaying.adding import add_people
-from capture.replaying.chunks import cut
+from capture.replaying.chunks import CHUNK_BYTES, cut
 from capture.replaying.decide import LookNeeded, Result
 from capture.replaying.embedder import EmbedderFacts
 from capture.replaying.galleries import GalleryChoice, PeopleRecords, chosen_version
@@ -98,7 +98,8 @@ class Replay:
 
     def rows(self) -> Iterator[Row]:
         """Yield the row of every line, in the order of the lines; otherwise as `summed_rows`."""
-        return (row for row in self.summed_rows(None) if isinstance(row, Row))
+        rows: Iterator[Row | SameRows[None]] = self.summed_rows(None)
+        return (row for row in rows if isinstance(row, Row))
 
     def summed_rows(self, summing: Summing[S] | None) -> Iterator[Row | SameRows[S]]:
         """Yield the row of every line, in the order of the lines; but where `summing` adds up many rows at once in
@@ -136,7 +137,7 @@ class Replay:
         manifest = self._capture.manifest
         seal = manifest.files.get(REQUESTS_FILE) if manifest.complete else None
         self._kept = {name: self._kept_looks(name) for name in self._model_sets}
-        chunks = cut(self._capture.raw_lines(), seal, tuple(self._kept.values()))
+        chunks = cut(self._capture.raw_blocks(CHUNK_BYTES), seal, tuple(self._kept.values()))
         return decide_chunks(chunks, self._given, self._means.jobs, summing)
 
     def _kept_looks(self, model_set: str) -> KeptLooks:

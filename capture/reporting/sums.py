@@ -106,15 +106,21 @@ class Side:
         """Count one decision, also in the tallies of the parts that it belongs to."""
         if decision is None:
             return None
-        self.outcomes[decision.outcome] += 1
-        view, enrolled = view_of(decision), False
+        enrolled = False
         if expected:
             listed = None if enrolled_people is None else expected in enrolled_people
             enrolled = is_enrolled(expected, decision, listed)
+        counted = _Counted(view_of(decision), enrolled)
+        self.count(counted, expected, tallies)
+        return counted
+
+    def count(self, counted: _Counted, expected: str | None, tallies: Sequence[SideTally]) -> None:
+        """Count a decision that the other side has counted, too."""
+        view, enrolled = counted
+        self.outcomes[view.decision.outcome] += 1
         for tally in tallies:
             tally.add(view, expected, enrolled)
         self.scores.add(view, expected, enrolled)
-        return _Counted(view, enrolled)
 
     def merge(self, other: Self) -> None:
         """Add what `other` has counted."""
@@ -196,7 +202,11 @@ class Sums:
         # The sets contain people of the badge log only.
         before, after = (known.enrolled, known.enrolled_now) if row.number in known.passages else (None, None)
         then = self.then.add(row.line.decision, expected, before, [part.then for part in parts])
-        now = self.now.add(row.now, expected, after, [part.now for part in parts])
+        now, tallies = then, [part.now for part in parts]
+        if then is not None and row.now is row.line.decision and before is after:
+            self.now.count(then, expected, tallies)
+        else:
+            now = self.now.add(row.now, expected, after, tallies)
         if expected is None:
             return
         enrolled = any(side is not None and side.enrolled for side in (then, now))

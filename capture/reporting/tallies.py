@@ -118,7 +118,10 @@ class PartTally:
 
 
 class Parts:
-    """The tallies of parts by name; of names beyond the first `most`, one tally counts all. None: every name has one."""
+    """The tallies of parts by name; of names beyond the first `most`, one tally counts all.
+
+    `most` None: every name has a tally.
+    """
 
     OTHERS = "(all others)"
 

@@ -1,9 +1,9 @@
-import dataclasses
 import pickle
 import tracemalloc
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from capture.reporting.report import MOST_SHOWN, Report
 from capture.reporting.sums import MOST_DEVICES, Known
@@ -159,7 +159,7 @@ def test_the_memory_of_a_report_does_not_grow_with_the_rows():
     def add(times: int) -> int:
         for again in range(times):
             for one in rows:
-                report.add(dataclasses.replace(one, number=one.number + again))
+                report.add(structs.replace(one, number=one.number + again))
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from capture.looks import LooksFile
 from capture.reader import CaptureReader
-from capture.replaying import chunks
+from capture.replaying import run
 from capture.replaying.whatif import WhatIf
 from contract.captures.values import CaptureError
 from contract.configs import model_set_record
@@ -25,7 +25,7 @@ def lose(site: RecordedSite) -> None:
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> RecordedSite:
-    monkeypatch.setattr(chunks, "_CHUNK_LINES", 2)
+    monkeypatch.setattr(run, "CHUNK_BYTES", 1500)  # of about two lines
     site = RecordedSite()
     site.enrol("a", 1)
     site.enrol("b", 2)

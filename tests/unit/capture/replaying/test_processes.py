@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from capture.reader import CaptureReader
-from capture.replaying import chunks
+from capture.replaying import run
 from capture.replaying.decide import PRESENT_SETTINGS
 from capture.replaying.decision_file import decision_line
 from capture.replaying.run import Replay
@@ -20,7 +20,7 @@ from tests.support.replays import means, replayed
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(chunks, "_CHUNK_LINES", 3)
+    monkeypatch.setattr(run, "CHUNK_BYTES", 1500)  # of about two lines
     site = RecordedSite()
     for number in range(10):
         site.enrol(f"p{number}", number % 5)
