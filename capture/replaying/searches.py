@@ -38,7 +38,7 @@ def find_all(cases: Sequence[Case], gallery: Gallery, scope: Scope) -> Sequence[
     if not cases:
         return ()
     probes = _probes(cases)
-    finite = [bool(good) for good in np.isfinite(probes).all(axis=1)]
+    finite: list[bool] = np.logical_and.reduce(np.isfinite(probes), axis=1).tolist()
     if not all(finite):
         found = iter(find_all([case for case, good in zip(cases, finite, strict=True) if good], gallery, scope))
         return [next(found) if good else None for good in finite]
