@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from contract.captures.values import CapturedDecision, CaptureLine
+from contract.terms import Message
+from engine.policy import ScoreScale
 
 S = TypeVar("S")
 
@@ -12,8 +14,7 @@ Tier = Literal["decide", "look", "url"]
 """How a row was decided: from the recorded embedding or refusal, from the picture, or by a server."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Message, frozen=True):
     """One value that differs: `then` in the capture, `now` in the replay; None where the value is absent."""
 
     what: str
@@ -29,8 +30,9 @@ class Row:
     `trouble`: the reason why the line could not be decided, in a sentence. `differences`: where `trouble` is None, the
     differences from the decision of then, or from the expected identity; None means that the line contains nothing to
     compare with. `expected`: the identity that is known to be in the picture, from the capture or a list of truths; ""
-    for a stranger, None where nobody knows. `latency_ms`: of a row that a server decided. `remark`: in a sentence, what
-    a reader must know about the way in which the row was decided.
+    for a stranger, None where nobody knows. `latency_ms` and `scale`: of a row that a server decided, the time of the
+    answer and the scale of its score. `remark`: in a sentence, what a reader must know about the way in which the row
+    was decided.
     """
 
     number: int
@@ -42,6 +44,7 @@ class Row:
     expected: str | None = None
     latency_ms: float | None = None
     remark: str | None = None
+    scale: ScoreScale | None = None
 
 
 @dataclass(frozen=True, slots=True)

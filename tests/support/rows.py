@@ -7,15 +7,19 @@ import cv2
 import numpy as np
 from msgspec import structs
 
+from capture.reporting.people import Enrolled
 from capture.rows import Difference, Row
-from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine
+from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine, PeopleLine
 from contract.events import Threshold
 from contract.evidence import EvidenceCandidate
 from contract.findings import FaceBox
+from contract.people.keys import face_key
 from tests.support.pictures import jpeg
 
 THRESHOLD = 0.45
 PICTURE = "0" * 64
+MOST_PAGE_BYTES = 20_000_000
+"""The most bytes of the HTML file (docs/replay.md)."""
 
 
 def candidates(*nearest: tuple[str, float]) -> tuple[EvidenceCandidate, ...]:
@@ -88,6 +92,11 @@ def differing(then: CapturedDecision | None, now: CapturedDecision | None) -> tu
         for name in names
         if getattr(then, name) != getattr(now, name)
     )
+
+
+def enrolled(*people: str, offset: int = 0) -> Enrolled:
+    """People who have a face from the gallery version behind an offset on."""
+    return Enrolled(PeopleLine(offset=offset, time=0.0, key=face_key(who, 0, "e"), value=b"face") for who in people)
 
 
 def face_picture(seed: int, width: int = 640, height: int = 480) -> tuple[bytes, FaceBox]:
