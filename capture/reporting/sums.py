@@ -106,16 +106,6 @@ class _Counted(NamedTuple):
         return self.view.recognised != (expected if self.enrolled else None)
 
 
-class _Searched(NamedTuple):
-    """The people that a decision searched: those of `people` at a gallery version; None: they are not known."""
-
-    people: Enrolled | None
-    version: int | None
-
-    def has(self, expected: str) -> bool | None:
-        return None if self.people is None else self.people.has(expected, self.version)
-
-
 class Side:
     """The scores of one system, then or now, and for each expected person whether any decision had them enrolled."""
 
@@ -127,14 +117,17 @@ class Side:
         self,
         decision: CapturedDecision,
         expected: str | None,
-        searched: _Searched,
+        listed: bool | None,
         tallies: Sequence[SideTally],
         answered_on: ScoreScale | None = None,
     ) -> _Counted:
-        """Count one decision, also in the tallies of the parts that it belongs to."""
+        """Count one decision, also in the tallies of the parts that it belongs to.
+
+        `listed`: whether the expected person is among the people that it searched; None: that is not known.
+        """
         view, enrolled = view_of(decision, answered_on), False
         if expected and view.presented:
-            enrolled = is_enrolled(expected, decision, searched.has(expected))
+            enrolled = is_enrolled(expected, decision, listed)
             self._expected[expected] = self._expected.get(expected, False) or enrolled
         for tally in tallies:
             tally.add(view, expected, enrolled)
@@ -238,13 +231,13 @@ class Sums:
     def _add_decisions(self, row: Row, expected: str | None, known: Known, parts: Sequence[PartTally]) -> None:
         then = now = version = None
         if (before := row.line.decision) is not None:
-            searched = _Searched(known.enrolled, before.gallery_version)
-            then = self.then.add(before, expected, searched, [part.then for part in parts])
+            listed = _listed(known.enrolled, expected, before.gallery_version)
+            then = self.then.add(before, expected, listed, [part.then for part in parts])
             version = before.gallery_version if then.view.presented else None
         if row.now is not None:
             # A server does not say which people it searched; those of the same time are the best that is known.
-            searched = _Searched(known.enrolled_now, version if row.tier == "url" else row.now.gallery_version)
-            now = self.now.add(row.now, expected, searched, [part.now for part in parts], row.scale)
+            listed = _listed(known.enrolled_now, expected, version if row.tier == "url" else row.now.gallery_version)
+            now = self.now.add(row.now, expected, listed, [part.now for part in parts], row.scale)
         if expected is None or then is None or now is None:
             return
         if then.view.presented and now.view.presented:
@@ -289,6 +282,10 @@ class SummingUp:
         for row in rows:
             sums.add(row, self.known)
         return sums
+
+
+def _listed(people: Enrolled | None, expected: str | None, version: int | None) -> bool | None:
+    return people.has(expected, version) if expected and people is not None else None
 
 
 def _parts(named: Named[PartTally]) -> tuple[Part, ...]:

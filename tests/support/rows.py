@@ -8,6 +8,8 @@ import numpy as np
 from msgspec import structs
 
 from capture.reporting.people import Enrolled
+from capture.reporting.report import Report
+from capture.reporting.values import Findings, Rate
 from capture.rows import Difference, Row
 from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine, PeopleLine
 from contract.events import Threshold
@@ -92,6 +94,19 @@ def differing(then: CapturedDecision | None, now: CapturedDecision | None) -> tu
         for name in names
         if getattr(then, name) != getattr(now, name)
     )
+
+
+def findings(*rows: Row, **options: Any) -> Findings:
+    """The findings of a report of these rows."""
+    report = Report(**options)
+    for one in rows:
+        report.add(one)
+    return report.findings()
+
+
+def of(rate: Rate) -> tuple[int, int]:
+    """The errors and the trials of a rate."""
+    return rate.errors, rate.trials
 
 
 def enrolled(*people: str, offset: int = 0) -> Enrolled:

@@ -1,30 +1,14 @@
-import dataclasses
-import pickle
-import tracemalloc
-
 import msgspec
 import pytest
 
-from capture.reporting.report import MOST_SHOWN, Report
-from capture.reporting.sums import MOST_DEVICES, MOST_GROUPS, MOST_OUTCOMES, Known
-from capture.reporting.tallies import OTHERS
+from capture.reporting.report import Report
+from capture.reporting.sums import Known
 from capture.reporting.truth import Badge
-from capture.reporting.values import Findings, Rate, Shown, TruthCounts
-from capture.rows import Difference, Row, SameRows
-from tests.support.rows import candidates, enrolled, refusal, row, search, week
+from capture.reporting.values import Shown, TruthCounts
+from capture.rows import Difference, Row
+from tests.support.rows import candidates, findings, of, refusal, row, search
 
 A, STRANGER = search(("a", 0.6)), search(("a", 0.2))
-
-
-def findings(*rows: Row, **options) -> Findings:
-    report = Report(**options)
-    for one in rows:
-        report.add(one)
-    return report.findings()
-
-
-def of(rate: Rate) -> tuple[int, int]:
-    return rate.errors, rate.trials
 
 
 def test_every_row_has_one_result_which_is_counted_by_tier_device_and_kind():
@@ -111,41 +95,6 @@ def test_the_exit_status_is_0_as_recorded_1_differs_2_could_not_run(rows: list[R
     assert report.exit_status() == status
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 300, 3000])
-def test_rows_that_were_added_up_elsewhere_give_the_same_report(at_once: int):
-    # More devices, groups and outcomes than are counted apart come in no order, in rows that differ and that do not.
-    scattered = [
-        row(
-            search(("a", 0.6), outcome=f"odd{n * 7 % (2 * MOST_OUTCOMES)}"),
-            STRANGER if n % 3 else search(("a", 0.6), outcome=f"odd{n * 7 % (2 * MOST_OUTCOMES)}"),
-            number=5000 + n,
-            device=f"gate{n * 7919 % 2003}",
-            tier="look",
-        )
-        for n in range(2003)
-    ]
-    rows = [*week(3000), *scattered]
-    badges = {n: Badge("gate", n, f"p{n % 45}", f"group{n % 7}") for n in range(1, 3000, 3)}
-    badges |= {5000 + n: Badge("gate", n, "p1", f"group{n * 7919 % (2 * MOST_GROUPS)}") for n in range(2003)}
-    known = Known(badges, enrolled("p1", "p2"), enrolled("p2", "p3"))
-    alone, together = Report(known), Report(known)
-    for at in range(0, len(rows), at_once):
-        some = rows[at : at + at_once]
-        same = [one for one in some if one.differences == ()]
-        sums = pickle.loads(pickle.dumps(together.summing(same)))  # noqa: S301 - it was pickled here
-        together.add_same(SameRows(len(same), sums))
-        for one in some:
-            alone.add(one)
-            if one.differences != ():
-                together.add(one)
-    found = alone.findings()
-    assert found.same > 1000
-    assert [parts[-1].name for parts in (found.devices, found.groups)] == [OTHERS, OTHERS]
-    assert found.outcomes[-1].outcome == OTHERS
-    assert together.findings() == found
-    assert (together.rows, together.shown(), together.exit_status()) == (alone.rows, alone.shown(), alone.exit_status())
-
-
 def test_only_the_kinds_that_fail_give_status_1():
     report = Report()
     report.add(row(A, STRANGER))
@@ -166,68 +115,6 @@ def test_doors_that_would_open_fail_whatever_their_kind_is():
         report.add(row(then, now))
         assert report.exit_status(frozenset({"opens"})) == status
         assert report.findings().opens == status
-
-
-def test_of_many_differing_rows_the_gravest_kinds_are_kept_in_the_order_of_lines():
-    report = Report()
-    for number in range(1, 700):
-        report.add(row(A, search(("a", 0.61)), number=number))
-    for number in range(700, 1000):
-        report.add(row(A, search(("b", 0.7)), number=number))
-    shown = report.shown()
-    assert len(shown) == MOST_SHOWN
-    assert [one.line for one in shown] == [*range(700, 1000), *range(1, 201)]
-    assert report.findings().kinds == {"another_person": 300, "score_only": 699}
-
-
-def test_the_memory_of_a_report_does_not_grow_with_the_rows():
-    report = Report()
-    rows = list(week(1000))
-
-    def add(times: int) -> int:
-        for again in range(times):
-            for one in rows:
-                report.add(dataclasses.replace(one, number=one.number + again))
-        return tracemalloc.get_traced_memory()[0]
-
-    tracemalloc.start()
-    try:
-        before = add(12)
-        after = add(12)
-    finally:
-        tracemalloc.stop()
-    assert after - before < 1_500_000
-    assert report.rows == 24_000
-
-
-def test_names_of_devices_beyond_the_most_share_one_part():
-    report = Report()
-    for number in range(MOST_DEVICES + 5):
-        report.add(row(A, A, device=f"gate{number}"))
-    devices = report.findings().devices
-    assert len(devices) == MOST_DEVICES + 1
-    assert (devices[-1].name, devices[-1].counts.same) == ("(all others)", 5)
-
-
-def test_the_names_that_are_counted_apart_come_first_in_their_order_whatever_the_order_of_the_rows():
-    rows = [row(A, A if n % 2 else STRANGER, device=f"gate{n:05}") for n in range(MOST_DEVICES + 100)]
-    forwards, backwards = findings(*rows).devices, findings(*reversed(rows)).devices
-    assert forwards == backwards
-    assert {part.name for part in forwards} == {*(f"gate{n:05}" for n in range(MOST_DEVICES)), OTHERS}
-    assert (forwards[-1].counts.same, forwards[-1].counts.different) == (50, 50)
-
-
-def test_outcomes_that_nobody_knows_are_bounded_and_those_of_matches_are_always_counted_apart():
-    odd = [search(("a", 0.6), outcome=f"{n:04}") for n in range(500)]
-    rows = [row(one, one, number=n) for n, one in enumerate(odd)]
-    rows += [row(STRANGER, STRANGER), *(row(refusal(f"{n:04}", 50380), A, differences=None) for n in range(500))]
-    found = findings(*rows)
-    assert len(found.outcomes) == MOST_OUTCOMES + 3, "and matched, stranger, and all others"
-    assert sum(count.then for count in found.outcomes) == len(rows)
-    assert (found.outcomes[-1].outcome, found.outcomes[-1].then) == (OTHERS, 2 * (500 - MOST_OUTCOMES))
-    assert {"matched", "stranger"} <= {count.outcome for count in found.outcomes}
-    assert len(found.not_compared_because) == MOST_OUTCOMES + 1
-    assert sum(found.not_compared_because.values()) == 500
 
 
 def test_the_error_rates_count_searches_at_the_thresholds_in_force():
@@ -271,69 +158,12 @@ def test_a_spoofed_face_of_a_stranger_is_no_false_positive_and_no_failure_to_acq
     assert of(whole.now.fpir) == (0, 0)
 
 
-def test_a_person_who_is_not_enrolled_counts_as_a_stranger_and_as_a_failure_to_enrol():
-    short = search(("b", 0.2), fill=3)
-    found = findings(
-        row(A, A, expected="a"),
-        row(short, short, expected="newcomer"),  # the list of candidates is short, and the newcomer is not in it
-        row(refusal("empty_group"), refusal("empty_group"), expected="visitor"),
-        row(search(("b", 0.2)), search(("b", 0.2)), number=4),
-        known=Known({4: Badge("gate", 4, "unlisted")}, enrolled(), enrolled()),
-    )
-    assert of(found.failure_to_enrol.then) == of(found.failure_to_enrol.now) == (3, 4)
-    assert (of(found.whole.now.fnir), of(found.whole.now.fpir)) == ((0, 1), (0, 2))
-
-
-def test_an_expectation_of_the_capture_is_of_somebody_enrolled_only_if_the_people_have_a_face():
-    missed = search(("b", 0.2))
-    for people, fnir, fpir in ((enrolled("a"), (1, 1), (0, 0)), (enrolled("b"), (0, 0), (0, 1))):
-        found = findings(row(missed, missed, expected_identity_id="a"), known=Known({}, people, people))
-        assert (of(found.whole.now.fnir), of(found.whole.now.fpir)) == (fnir, fpir)
-        assert of(found.failure_to_enrol.now) == (fpir[1], 1)
-
-
-def test_a_person_is_a_stranger_before_the_first_face_was_enrolled():
-    monday, friday = search(("b", 0.2), gallery_version=10), search(("b", 0.2), gallery_version=30)
-    people = enrolled("a", offset=20)
-    found = findings(
-        row(monday, monday, number=1, expected="a"),
-        row(friday, friday, number=2, expected="a"),
-        known=Known({}, people, people),
-    )
-    for side in (found.whole.then, found.whole.now):
-        assert (of(side.fnir), of(side.fpir)) == ((1, 1), (0, 1))
-    assert of(found.failure_to_enrol.then) == (0, 1), "one decision had the person enrolled"
-
-
-def test_a_server_is_taken_to_search_the_people_of_the_time_of_then():
-    then = search(("b", 0.2), gallery_version=10)
-    answer = search(("b", 0.2), candidates=(), applied=None, threshold=0.45, gallery_version=0)
-    for offset, fnir in ((5, (1, 1)), (20, (0, 0))):
-        people = enrolled("a", offset=offset)
-        one = row(then, answer, expected="a", tier="url")
-        assert of(findings(one, known=Known({}, people, people)).whole.now.fnir) == fnir
-    late = row(refusal("expired", gallery_version=0), answer, expected="a", tier="url")
-    assert of(findings(late, known=Known({}, people, people)).whole.now.fnir) == (1, 1)
-
-
-def test_failures_to_enrol_are_counted_for_then_and_for_now():
-    missed = search(("b", 0.2))
-    found = findings(row(missed, missed, expected="a"), known=Known({}, enrolled(), enrolled("a")))
-    assert (of(found.failure_to_enrol.then), of(found.failure_to_enrol.now)) == ((1, 1), (0, 1))
-
-
 def test_a_decision_in_whose_scope_nobody_is_enrolled_is_no_search():
     empty = refusal("empty_group")
     stranger = search(("x", 0.5))
     found = findings(*[row(empty, empty, expected="")] * 5, row(stranger, stranger, expected=""))
     assert of(found.whole.now.fpir) == (1, 1)
     assert of(found.whole.now.failure_to_acquire) == (0, 6)
-
-
-def test_without_a_list_of_people_a_person_missing_among_five_candidates_counts_as_enrolled():
-    found = findings(row(search(("b", 0.2)), search(("b", 0.2)), expected="a"))
-    assert of(found.failure_to_enrol.now) == (0, 1)
-    assert of(found.whole.now.fnir) == (1, 1)
 
 
 def test_paired_errors_are_those_that_came_and_went_on_the_same_rows():
