@@ -1,6 +1,6 @@
 """Compares the answers of a server, or the decisions of a replay, with the decisions in a capture. Pure."""
 
-from capture.posted import Scale, recorded_score
+from capture.posted import Scale, recorded_score, scale_of_answer
 from capture.rows import Difference
 from clients.http import ServerAnswer, code_name
 from contract.captures.values import CapturedDecision, CaptureLine
@@ -19,8 +19,8 @@ def differences(
 
     A recorded decision is compared by error code, retcode, identity and score; without a recorded decision, or where
     nothing was decided about the picture, the expected identity is compared. Empty: nothing differs. None: the line
-    contains neither. `scale`: that of the answer's score (capture.posted.recorded_score); a score that had to be
-    converted to it may differ by a hundred times `score_tolerance` on the percent scale.
+    contains neither. `scale`: that of the answer's score; None: as capture.posted.scale_of_answer finds it.
+    `score_tolerance` is one of the raw scale: on the percent scale scores may differ by a hundred times as much.
     """
     if line.decision is not None and not is_undecided(line.decision):
         return _from_decision(line.decision, answer, score_tolerance, scale)
@@ -66,7 +66,11 @@ def is_undecided(then: CapturedDecision) -> bool:
 
 def tolerance_of(then: CapturedDecision, score_tolerance: float) -> float:
     """Return the tolerance of a score on the scale of a decision. `score_tolerance`: that of the raw scale."""
-    return score_tolerance * (_PERCENT if then.threshold is not None and then.threshold > 1 else 1)
+    return _on_scale(score_tolerance, "percent" if then.threshold is not None and then.threshold > 1 else "raw")
+
+
+def _on_scale(score_tolerance: float, scale: Scale) -> float:
+    return score_tolerance * (_PERCENT if scale == "percent" else 1)
 
 
 def _close(then: float | None, now: float | None, tolerance: float) -> bool:
@@ -86,9 +90,9 @@ def _from_decision(
             found.append(Difference(what, before, None if after is None else str(after)))
     score = now.fields.get("score")
     after_score = float(score) if isinstance(score, int | float) else None
-    before_score, converted = recorded_score(then, scale, after_score)
-    tolerance = score_tolerance * (_PERCENT if converted and scale != "raw" else 1)
-    if before_score is not None and not _close(before_score, after_score, tolerance):
+    compared_on = scale_of_answer(then, scale, after_score)
+    before_score = recorded_score(then, compared_on)
+    if before_score is not None and not _close(before_score, after_score, _on_scale(score_tolerance, compared_on)):
         found.append(Difference("score", before_score, after_score))
     return tuple(found)
 

@@ -116,20 +116,29 @@ def _outcome_of_error(code: int) -> str:
         return "error"
 
 
-def recorded_score(then: CapturedDecision, scale: Scale | None, now: float | None) -> tuple[float | None, bool]:
-    """Return the recorded score on the scale of the server's score `now`, and whether it was converted.
+def scale_of_answer(then: CapturedDecision | None, named: Scale | None, now: float | None) -> Scale:
+    """Return the scale of the score `now` of a server's answer: `named`; None: percent where the score is above 1, and
+    otherwise that of the recorded decision."""
+    if named is not None:
+        return named
+    return "percent" if now is not None and now > 1 else _recorded_scale(then)
 
-    The recorded score is on the percent scale where its threshold is above 1. `scale` None: the server has the recorded
-    scale, or the percent scale where its score is above 1. A score that cannot be converted is None.
+
+def _recorded_scale(then: CapturedDecision | None) -> Scale:
+    return "percent" if then is not None and then.threshold is not None and then.threshold > 1 else "raw"
+
+
+def recorded_score(then: CapturedDecision, scale: Scale) -> float | None:
+    """Return the recorded score on a scale; None where there is none, or where it cannot be converted.
+
+    The recorded score is on the percent scale where its threshold is above 1.
     """
-    recorded: Scale = "percent" if then.threshold is not None and then.threshold > 1 else "raw"
-    if scale is None:
-        scale = "percent" if now is not None and now > 1 else recorded
+    recorded = _recorded_scale(then)
     if scale == recorded or then.score is None:
-        return then.score, False
+        return then.score
     cosine = then.candidates[0].cosine if then.candidates else then.score if recorded == "raw" else None
     if scale == "raw":
-        return cosine, True
+        return cosine
     if cosine is None or then.applied is None or then.applied.cosine is None:
-        return None, True
-    return to_wire(cosine, then.applied.cosine, "percent"), True
+        return None
+    return to_wire(cosine, then.applied.cosine, "percent")

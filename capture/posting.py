@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from capture.differences import differences, is_refusal_to_work
-from capture.posted import Scale, as_version_5, call_of, decision_of_answer
+from capture.posted import Scale, as_version_5, call_of, decision_of_answer, scale_of_answer
 from capture.reader import CaptureReader
 from capture.rows import Row
 from clients.errors import CannotRun
@@ -121,14 +121,16 @@ class Poster:
         if is_refusal_to_work(answer):
             return _trouble(number, line, f"the server did not decide ({answer.error_text})", latency_ms)
         scale = "percent" if line.request.by_permission else self._how.scale
+        now = decision_of_answer(line, answer)
         return Row(
             number,
             line,
             "url",
-            decision_of_answer(line, answer),
+            now,
             differences(line, answer, self._how.score_tolerance, scale),
             expected=line.expected_identity_id,
             latency_ms=latency_ms,
+            scale=scale_of_answer(line.decision, scale, now.score),
         )
 
     def _skip(self, number: int, line: CaptureLine) -> Row:

@@ -7,6 +7,8 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from contract.captures.values import CapturedDecision, CaptureLine
+from contract.terms import Message
+from engine.policy import ScoreScale
 
 S = TypeVar("S")
 
@@ -14,8 +16,7 @@ Tier = Literal["decide", "look", "url"]
 """How a row was decided: from the recorded embedding or refusal, from the picture, or by a server."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Message, frozen=True):
     """One value that differs: `then` in the capture, `now` in the replay; None where the value is absent."""
 
     what: str
@@ -30,8 +31,9 @@ class Row(msgspec.Struct, frozen=True):
     `trouble`: the reason why the line could not be decided, in a sentence. `differences`: where `trouble` is None, the
     differences from the decision of then, or from the expected identity; None means that the line contains nothing to
     compare with. `expected`: the identity that is known to be in the picture, from the capture or a list of truths; ""
-    for a stranger, None where nobody knows. `latency_ms`: of a row that a server decided. `remark`: in a sentence, what
-    a reader must know about the way in which the row was decided.
+    for a stranger, None where nobody knows. `latency_ms` and `scale`: of a row that a server decided, the time of the
+    answer and the scale of its score. `remark`: in a sentence, what a reader must know about the way in which the row
+    was decided.
     """
 
     number: int
@@ -43,6 +45,7 @@ class Row(msgspec.Struct, frozen=True):
     expected: str | None = None
     latency_ms: float | None = None
     remark: str | None = None
+    scale: ScoreScale | None = None
 
 
 @dataclass(frozen=True, slots=True)

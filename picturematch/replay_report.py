@@ -17,7 +17,7 @@ from capture.reporting.junit import JunitFile
 from capture.reporting.kinds import KINDS, FailOn
 from capture.reporting.lines import row_line
 from capture.reporting.page import MOST_PICTURE_BYTES, html_page
-from capture.reporting.people import enrolled_among, enrolled_at, photos_of
+from capture.reporting.people import Enrolled, photos_of
 from capture.reporting.report import Report
 from capture.reporting.sums import Known, SummingUp, Sums
 from capture.reporting.thumbnails import Album, Thumbnails
@@ -67,10 +67,11 @@ class PeopleNow:
     reader: CaptureReader
     added: Path | None = None
 
-    def enrolled_among(self, wanted: frozenset[str]) -> frozenset[str]:
-        """Return those of the wanted people who have a face when they are searched."""
-        people, version = self.choice.now.records, self.choice.version
-        return enrolled_among(people, wanted) if version is None else enrolled_at(people, version, wanted)
+    def enrolled(self) -> tuple[Enrolled | None, Enrolled]:
+        """Return who is enrolled among the people of then, None where they are not known, and among those of now."""
+        then, now = self.choice.then, self.choice.now
+        before = None if then is None else Enrolled(then.records, then.first)
+        return before, before if before is not None and now is then else Enrolled(now.records, now.first)
 
     def album(self, shown: Sequence[ReportedRow]) -> Album:
         """Return the photos of the candidates in rows, those of added people from their files."""
@@ -80,7 +81,7 @@ class PeopleNow:
             return read_picture(added[sha256]) if sha256 in added else self.reader.picture(sha256)
 
         has_photos = self.reader.manifest.photos != "none" or added
-        return Album(picture, photos_of(self.choice.now.records if has_photos else (), shown))
+        return Album(picture, photos_of(self.choice.now.records if has_photos else (), shown, added))
 
 
 def _added_photos(source: Path | None) -> dict[str, Path]:
@@ -141,8 +142,8 @@ def report_options(function: F) -> F:
         type=_Kinds(),
         metavar="KIND,...",
         show_default="all kinds",
-        help="The differences that give exit status 1: kinds such as another_person, or opens: every door that "
-        "would have opened.",
+        help="Only these kinds give exit status 1. `opens` means every row in which a door would open that stayed "
+        "closed.",
     )
     @wraps(function)
     def with_report(*arguments: Any, **options: Any) -> Any:
@@ -150,31 +151,6 @@ def report_options(function: F) -> F:
         return function(*arguments, report=report, **options)
 
     return cast("F", with_report)
-
-
-def report_rows(
-    rows: Iterable[Row | SameRows[Sums]],
-    options: ReportOptions,
-    reader: CaptureReader,
-    title: str = "capture",
-    now: PeopleNow | None = None,
-) -> int:
-    """Report the rows of a replay and return the exit status (docs/replay.md).
-
-    Args:
-        rows: the rows, in the order of lines.
-        options: the options of the report.
-        reader: the capture that is replayed.
-        title: the name of the capture.
-        now: the people that are searched now; None: those of then, or they are not known.
-
-    Raises:
-        UserError: the capture or the badge log cannot be read, or a file cannot be written.
-    """
-    with reporting(options, reader, title, now) as run:
-        for row in rows:
-            run.add(row)
-    return run.exit_status
 
 
 class Reporting:
@@ -194,7 +170,7 @@ class Reporting:
         return self._report.summing if self._junit is None else None
 
     def add(self, row: Row | SameRows[Sums]) -> None:
-        """Add the next row, and print it if it is not the same; or add rows that are the same."""
+        """Add the next row, and print it if it is of interest; or add rows that are the same."""
         if isinstance(row, SameRows):
             self._report.add_same(row)
             self._steps.step(row.count)
@@ -202,8 +178,9 @@ class Reporting:
         reported = self._report.add(row)
         if self._junit is not None:
             self._junit.add(row, reported)
-        if reported is not None and _is_printed(reported):
-            if self._options.as_json:
+        as_json = self._options.as_json
+        if reported is not None and _is_printed(reported, as_json=as_json):
+            if as_json:
                 self._steps.print_line(_json(reported))
             else:
                 self._steps.print_line(row_line(reported), problem=reported.status == "could_not_run")
@@ -216,10 +193,14 @@ def reporting(
 ) -> Iterator[Reporting]:
     """Yield the report of a replay; at the end, also after an error, print its summary and write its files.
 
-    The arguments are those of `report_rows`.
+    Args:
+        options: the options of the report.
+        reader: the capture that is replayed.
+        title: the name of the capture.
+        now: the people that are searched; None: a server searches its own.
 
     Raises:
-        UserError: as `report_rows`.
+        UserError: the capture or the badge log cannot be read, or a file cannot be written.
     """
     with ExitStack() as stack:
         report = _empty_report(options, reader, now)
@@ -237,7 +218,7 @@ def reporting(
             raise
         finally:
             if stopped is None or report.rows:
-                findings = report.findings(stopped)
+                findings = report.findings(stopped, reader.damage)
                 _print(options, findings)
                 with _as_user_errors():
                     if options.junit is not None and junit is not None:
@@ -267,9 +248,16 @@ def _album(reader: CaptureReader, shown: Sequence[ReportedRow]) -> Album:
     return Album(reader.picture, photos_of(people, shown))
 
 
-def _is_printed(row: ReportedRow) -> bool:
-    """Return whether a row is of interest: it differs, could not be decided, or was decided only now."""
-    return row.status != "not_compared" or (row.then is not None and row.now is not None)
+def _is_printed(row: ReportedRow, *, as_json: bool) -> bool:
+    """Return whether a row is of interest: it differs, could not be decided, or was decided only now.
+
+    The text counts rows with a remark, which can be all rows; the JSON has every one of them.
+    """
+    if as_json and row.remark is not None:
+        return True
+    if row.status == "not_compared":
+        return row.then is not None and row.now is not None
+    return row.status != "same"
 
 
 def _json(value: Any) -> str:
@@ -285,15 +273,17 @@ def _empty_report(options: ReportOptions, reader: CaptureReader, now: PeopleNow 
     with _as_user_errors():
         for file in (options.html, options.junit):
             _require_writable(file)
-        if options.truth is None:
-            return Report()
-        truth = join_badges(read_badges(options.truth), passages_of(reader.lines()), options.truth_window_s)
-        wanted = frozenset(badge.identity_id for badge in truth.passages.values())
-        enrolled = None
-        if reader.manifest.people_from is not None:
-            enrolled = enrolled_among((line for _, line in reader.people()), wanted)
-        enrolled_now = enrolled if now is None else now.enrolled_among(wanted)
-    return Report(Known(truth.passages, enrolled, enrolled_now), truth.counts)
+        truth = None
+        if options.truth is not None:
+            truth = join_badges(read_badges(options.truth), passages_of(reader.lines()), options.truth_window_s)
+        enrolled, enrolled_now = (_enrolled(reader),) * 2 if now is None else now.enrolled()
+    known = Known({} if truth is None else truth.passages, enrolled, enrolled_now)
+    return Report(known, None if truth is None else truth.counts)
+
+
+def _enrolled(reader: CaptureReader) -> Enrolled | None:
+    first = reader.manifest.people_from
+    return None if first is None else Enrolled((line for _, line in reader.people()), first)
 
 
 def _require_writable(file: Path | None) -> None:

@@ -32,6 +32,7 @@ class _Line(Message, frozen=True, kw_only=True):
     gallery_version: int | None
     differs: tuple[str, ...] | None
     trouble: str | None
+    remark: str | None
 
 
 _encoder = msgspec.json.Encoder()
@@ -55,6 +56,7 @@ def decision_line(row: Row) -> bytes:
         gallery_version=None if now is None else now.gallery_version,
         differs=None if row.differences is None else tuple(found.what for found in row.differences),
         trouble=row.trouble,
+        remark=row.remark,
     )
     return _encoder.encode(line) + b"\n"
 

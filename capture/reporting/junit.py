@@ -1,7 +1,9 @@
 """Writes a report as JUnit XML, as CI systems read it: one test case per line of the capture.
 
 A differing row is a failure, unless its kind is not among those that fail; a row that could not be decided is an error;
-a row that was not compared is skipped. The counts come first in the file, so the test cases wait in a temporary file.
+a row that was not compared is skipped; a row with a remark has it in its output. A damaged capture, and a replay that
+ended early, are one more test case with an error each. The counts come first in the file, so the test cases wait in a
+temporary file.
 """
 
 import tempfile
@@ -37,7 +39,7 @@ class JunitFile:
         self._cases.close()
 
     def add(self, row: Row, reported: ReportedRow | None) -> None:
-        """Add the next row. `reported`: the row as the report shows it, None where nothing differs."""
+        """Add the next row. `reported`: the row as the report shows it; None: nothing differs, nothing is to remark."""
         name = f"line {row.number} ({row.line.request_id})"
         device = row.line.request.device_ip or "no device"
         seconds = "" if row.latency_ms is None else f' time="{row.latency_ms / 1000:.3f}"'
@@ -48,16 +50,15 @@ class JunitFile:
 
     def parts(self, title: str, findings: Findings) -> Iterator[str]:
         """Yield the parts of the file."""
-        stopped = findings.stopped is not None
+        faults = [*_case("the replay reached the last line", "stopped", findings.stopped)]
+        faults += _case("the capture is whole", "damage", "; ".join(findings.damage) or None)
         counts = (
-            f'tests="{findings.rows + stopped}" failures="{self._failures}" '
-            f'errors="{findings.could_not_run + stopped}" skipped="{findings.not_compared}"'
+            f'tests="{findings.rows + len(faults)}" failures="{self._failures}" '
+            f'errors="{findings.could_not_run + len(faults)}" skipped="{findings.not_compared}"'
         )
         yield f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites {counts}>\n'
         yield f"<testsuite name={_attribute(title)} {counts}>\n"
-        if findings.stopped is not None:
-            error = f'<error type="stopped" message={_attribute(findings.stopped)}/>'
-            yield f'<testcase classname="replay" name="the replay reached the last line">{error}</testcase>\n'
+        yield from faults
         self._cases.seek(0)
         while part := self._cases.read(_CHUNK):
             yield part
@@ -65,14 +66,27 @@ class JunitFile:
 
     def _result(self, row: ReportedRow) -> str:
         line = row_line(row)
+        if row.status == "same":
+            return _output(line)
         if row.kind is None:
             element, kind = ("error", "could_not_run") if row.status == "could_not_run" else ("skipped", row.status)
             return f"<{element} type={_attribute(kind)} message={_attribute(line)}/>"
         if not (self._fail_on is None or row.kind in self._fail_on or (row.opens and "opens" in self._fail_on)):
-            return f"<system-out>{escape(printable(line))}</system-out>"
+            return _output(line)
         self._failures += 1
         message = _attribute(f"{row.kind}: {KIND_WORDS[row.kind]}")
         return f"<failure type={_attribute(row.kind)} message={message}>{escape(printable(line))}</failure>"
+
+
+def _case(name: str, kind: str, message: str | None) -> Iterator[str]:
+    """Yield the test case of the whole replay that failed with a message; None: it did not fail."""
+    if message is not None:
+        error = f"<error type={_attribute(kind)} message={_attribute(message)}/>"
+        yield f'<testcase classname="replay" name={_attribute(name)}>{error}</testcase>\n'
+
+
+def _output(line: str) -> str:
+    return f"<system-out>{escape(printable(line))}</system-out>"
 
 
 def _attribute(text: str) -> str:

@@ -61,7 +61,7 @@ KIND_WORDS: Mapping[Kind, str] = {
     "another_refusal": "the request is refused for another reason",
     "error_code": "the same refusal has another error code",
     "other_value": "the outcome and the person are the same, and another value differs",
-    "score_only": "the outcome and the person are the same, and only the score or threshold differs",
+    "score_only": "the outcome and the person are the same, and only the score differs",
 }
 
 Outcome = Literal[

@@ -5,16 +5,22 @@ from clients.http import code_name
 
 
 def row_line(row: ReportedRow) -> str:
-    """Return a line about a row that is not the same; its texts come from devices and are not safe for a terminal."""
-    where = f"line {row.line} ({row.request_id})"
+    """Return a line about a reported row; its texts come from devices and are not safe for a terminal."""
+    remark = "" if row.remark is None else f" (remark: {row.remark})"
+    return f"line {row.line} ({row.request_id}): {_result(row)}{remark}"
+
+
+def _result(row: ReportedRow) -> str:
     if row.status == "could_not_run":
-        return f"{where}: {row.trouble}"
+        return str(row.trouble)
     now = "nothing" if row.now is None else shown_text(row.now)
+    if row.status == "same":
+        return f"same: {now}"
     what = f"{then_text(row)}; now {now}"
     if row.status == "not_compared":
-        return f"{where}: not compared: {what}"
+        return f"not compared: {what}"
     differing = "; ".join(f"{d.what} was {_value(d.then)}, is {_value(d.now)}" for d in row.differences)
-    return f"{where}: {row.kind}: {what} [{differing}]"
+    return f"{row.kind}: {what} [{differing}]"
 
 
 def then_text(row: ReportedRow) -> str:

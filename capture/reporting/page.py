@@ -22,13 +22,11 @@ from capture.reporting.values import Findings, ReportedRow, Shown
 from clients.http import code_name
 from contract.text import printable
 
-MOST_BYTES = 20_000_000
-"""The most bytes of the file."""
 MOST_PICTURE_BYTES = 15_000_000
-"""The most bytes of all thumbnails; 500 rows of text need less than the rest."""
+"""The most bytes of all thumbnails, so that the file with 500 rows of text has at most 20 MB."""
 
 _HERE = Path(__file__).parent
-_MOST_CHARACTERS = 160
+_MOST_CHARACTERS = 200
 _POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
@@ -97,6 +95,7 @@ def html_page(
         .generate(
             title=title,
             findings=findings,
+            is_whole=not (findings.could_not_run or findings.stopped or findings.damage),
             results=RESULT_WORDS,
             kinds={kind: words for kind, words in KIND_WORDS.items() if kind in findings.kinds},
             tables=tables(findings),

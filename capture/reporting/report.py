@@ -1,6 +1,7 @@
 """Adds the rows of a replay up to a report, whose memory grows with the people and devices but not with the rows."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from capture.reporting.kinds import KINDS, FailOn, Kind
 from capture.reporting.sums import NOTHING_KNOWN, Known, SummingUp, Sums
@@ -35,9 +36,11 @@ class Report:
         return SummingUp(self._known)
 
     def add(self, row: Row) -> ReportedRow | None:
-        """Add the next row and return it as the report shows it; None: nothing differs."""
+        """Add the next row and return it as the report shows it; None: nothing differs, and nothing is to remark."""
         status = self._sums.add(row, self._known)
-        return None if status == "same" else self._kept(reported(row, status, *self._known.expectation(row)))
+        if status == "same" and row.remark is None:
+            return None
+        return self._kept(reported(row, status, *self._known.expectation(row)))
 
     def add_same(self, rows: SameRows[Sums]) -> None:
         """Add rows in which nothing differs, which `summing` has added up."""
@@ -70,21 +73,26 @@ class Report:
             return 1 if counts["different"] else 0
         return 1 if any(self._opens if what == "opens" else self._kinds[what] for what in fail_on) else 0
 
-    def findings(self, stopped: str | None = None) -> Findings:
-        """Return the report so far. `stopped`: why the replay ended before the last line."""
+    def findings(self, stopped: str | None = None, damage: Sequence[str] = ()) -> Findings:
+        """Return the report so far.
+
+        `stopped`: why the replay ended before the last line. `damage`: what is wrong with the capture, in sentences.
+        """
         sums = self._sums
         return Findings(
             **sums.whole.counts,
             stopped=stopped,
+            damage=tuple(damage),
             tiers={tier: tally.part("").counts for tier, tally in sums.tiers.items() if any(tally.counts.values())},
             kinds={kind: self._kinds[kind] for kind in KINDS if self._kinds[kind]},
             opens=self._opens,
-            not_compared_because=dict(sorted(sums.not_compared.items())),
+            not_compared_because=sums.not_compared_because(),
+            remarks=dict(sorted(sums.remarks.items())),
             outcomes=sums.outcomes(),
             truth=self._truth,
             whole=sums.whole.part("all"),
-            devices=sums.devices.parts(),
-            groups=sums.groups.parts(),
+            devices=sums.devices(),
+            groups=sums.groups(),
             failure_to_enrol=sums.failure_to_enrol(),
             then=sums.then.scores.figures(),
             now=sums.now.scores.figures(),

@@ -6,17 +6,34 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self, TypeVar, get_args
 
 from capture.reporting.latency import Times
+from capture.reporting.people import Enrolled
 from capture.reporting.scores import SideScores
-from capture.reporting.tallies import Parts, PartTally, SideTally, is_enrolled, rate_of
+from capture.reporting.tallies import Named, OutcomeTally, PartTally, SideTally, is_enrolled, rate_of
 from capture.reporting.truth import Badge
-from capture.reporting.values import Latency, OutcomeCount, Paired, PairedOf, Rate, Status, TimesOf
+from capture.reporting.values import (
+    Latency,
+    OutcomeCount,
+    Paired,
+    PairedOf,
+    Part,
+    Rate,
+    Status,
+    ThenAndNow,
+    TimesOf,
+)
 from capture.reporting.views import View, status_of, view_of
 from capture.rows import Row, Tier
 from contract.captures.values import CapturedDecision
+from contract.kinds import MATCH_OUTCOMES
 from engine.evaluation.paired import mcnemar
+from engine.policy import ScoreScale
 
 MOST_DEVICES = 2000
 MOST_GROUPS = 200
+MOST_OUTCOMES = 100
+"""The most outcomes that this program does not know and that are counted apart."""
+
+_KNOWN_OUTCOMES = frozenset(MATCH_OUTCOMES)
 
 T = TypeVar("T")
 
@@ -27,13 +44,13 @@ class Known:
 
     Attributes:
         passages: who passed, by the line's number, from a badge log; it comes before a row's own expectation.
-        enrolled: the people of `passages` who are among the people of then; None: the people of then are not known.
+        enrolled: who is enrolled among the people of then; None: the people of then are not known.
         enrolled_now: the same of the people that are searched now.
     """
 
     passages: Mapping[int, Badge]
-    enrolled: frozenset[str] | None = None
-    enrolled_now: frozenset[str] | None = None
+    enrolled: Enrolled | None = None
+    enrolled_now: Enrolled | None = None
 
     def expectation(self, row: Row) -> tuple[str | None, str | None]:
         """Return the identity that is known to be in the picture of a row, and its group."""
@@ -90,75 +107,79 @@ class _Counted(NamedTuple):
 
 
 class Side:
-    """The outcomes and scores of one system, then or now."""
+    """The scores of one system, then or now, and for each expected person whether any decision had them enrolled."""
 
     def __init__(self) -> None:
-        self.outcomes: Counter[str] = Counter()
         self.scores = SideScores()
+        self._expected: dict[str, bool] = {}
 
     def add(
         self,
-        decision: CapturedDecision | None,
+        decision: CapturedDecision,
         expected: str | None,
-        enrolled_people: frozenset[str] | None,
+        listed: bool | None,
         tallies: Sequence[SideTally],
-    ) -> _Counted | None:
-        """Count one decision, also in the tallies of the parts that it belongs to."""
-        if decision is None:
-            return None
-        enrolled = False
-        if expected:
-            listed = None if enrolled_people is None else expected in enrolled_people
-            enrolled = is_enrolled(expected, decision, listed)
-        counted = _Counted(view_of(decision), enrolled)
-        self.count(counted, expected, tallies)
-        return counted
+        answered_on: ScoreScale | None = None,
+        view: View | None = None,
+    ) -> _Counted:
+        """Count one decision, also in the tallies of the parts that it belongs to.
 
-    def count(self, counted: _Counted, expected: str | None, tallies: Sequence[SideTally]) -> None:
-        """Count a decision that the other side has counted, too."""
-        view, enrolled = counted
-        self.outcomes[view.decision.outcome] += 1
+        `listed`: whether the expected person is among the people that it searched; None: that is not known.
+        `view`: the view of the decision, where it is known already.
+        """
+        view, enrolled = view or view_of(decision, answered_on), False
+        if expected and view.presented:
+            enrolled = is_enrolled(expected, decision, listed)
+            self._expected[expected] = self._expected.get(expected, False) or enrolled
         for tally in tallies:
             tally.add(view, expected, enrolled)
         self.scores.add(view, expected, enrolled)
+        return _Counted(view, enrolled)
 
     def merge(self, other: Self) -> None:
         """Add what `other` has counted."""
-        self.outcomes.update(other.outcomes)
         self.scores.merge(other.scores)
+        for expected, enrolled in other._expected.items():
+            self._expected[expected] = self._expected.get(expected, False) or enrolled
+
+    def failure_to_enrol(self) -> Rate:
+        """Return the share of expected people whom no decision had enrolled."""
+        return rate_of(sum(not enrolled for enrolled in self._expected.values()), len(self._expected))
 
 
 class Sums:
     """Everything that is counted of rows; the memory grows with the people, but not with the rows.
 
-    `most_devices`, `most_groups`: of how many devices and groups the rows are counted apart; None: of all.
+    `bounded`: whether of very many devices, groups and outcomes only some are counted apart (tallies.Named).
     """
 
-    def __init__(self, most_devices: int | None = MOST_DEVICES, most_groups: int | None = MOST_GROUPS) -> None:
+    def __init__(self, *, bounded: bool = True) -> None:
         self.whole = PartTally()
         self.tiers: dict[Tier, PartTally] = {tier: PartTally() for tier in get_args(Tier)}
-        self.not_compared: Counter[str] = Counter()
-        self.devices, self.groups = Parts(most_devices), Parts(most_groups)
+        self.undecided = 0
+        self.remarks: Counter[str] = Counter()
+        self._outcomes = Named(OutcomeTally, MOST_OUTCOMES if bounded else None, _KNOWN_OUTCOMES)
+        self._devices = Named(PartTally, MOST_DEVICES if bounded else None)
+        self._groups = Named(PartTally, MOST_GROUPS if bounded else None)
         self.then, self.now = Side(), Side()
         self._changes: dict[PairedOf, _Changes] = {of: _Changes() for of in get_args(PairedOf)}
         self._times: dict[TimesOf, Times] = {of: Times() for of in get_args(TimesOf)}
-        self._expected: dict[str, bool] = {}
 
     def add(self, row: Row, known: Known) -> Status:
         """Count a row, and return its result."""
         status = status_of(row)
         expected, group = known.expectation(row)
-        whole, device = self.whole, self.devices[row.line.request.device_ip or ""]
-        parts = (whole, device) if group is None else (whole, device, self.groups[group])
+        whole, device = self.whole, self._devices[row.line.request.device_ip or ""]
+        parts = (whole, device) if group is None else (whole, device, self._groups[group])
         for part in parts:
             part.counts[status] += 1
         if row.tier is not None:
             self.tiers[row.tier].counts[status] += 1
         self._add_decisions(row, expected, known, parts)
         self._add_times(row)
-        if status == "not_compared":
-            then = row.line.decision
-            self.not_compared["undecided" if then is None else then.outcome] += 1
+        if row.remark is not None:
+            self.remarks[row.remark] += 1
+        self._add_outcomes(row, status)
         return status
 
     def merge(self, other: Self) -> None:
@@ -166,29 +187,40 @@ class Sums:
         self.whole.merge(other.whole)
         for tier, tally in other.tiers.items():
             self.tiers[tier].merge(tally)
-        self.not_compared.update(other.not_compared)
-        self.devices.merge(other.devices)
-        self.groups.merge(other.groups)
+        self.undecided += other.undecided
+        self.remarks.update(other.remarks)
+        self._outcomes.merge(other._outcomes)
+        self._devices.merge(other._devices)
+        self._groups.merge(other._groups)
         self.then.merge(other.then)
         self.now.merge(other.now)
         for of, changes in other._changes.items():
             self._changes[of].merge(changes)
         for times_of, times in other._times.items():
             self._times[times_of].merge(times)
-        for expected, enrolled in other._expected.items():
-            self._expected[expected] = self._expected.get(expected, False) or enrolled
 
     def outcomes(self) -> tuple[OutcomeCount, ...]:
         """Return how many decisions have each outcome, the most frequent of then first."""
-        then, now = self.then.outcomes, self.now.outcomes
-        return tuple(
-            OutcomeCount(outcome=name, then=then[name], now=now[name])
-            for name in sorted({*then, *now}, key=lambda name: (-then[name], name))
-        )
+        named = self._outcomes.items(lambda tally: tally.then)
+        return tuple(OutcomeCount(outcome=name, then=tally.then, now=tally.now) for name, tally in named)
 
-    def failure_to_enrol(self) -> Rate:
+    def not_compared_because(self) -> dict[str, int]:
+        """Return the outcomes of then of the rows that were not compared, by name, and the number of rows."""
+        named = self._outcomes.items(lambda tally: 0)
+        counts = {name: tally.not_compared for name, tally in named if tally.not_compared}
+        return counts | ({"undecided": self.undecided} if self.undecided else {})
+
+    def devices(self) -> tuple[Part, ...]:
+        """Return the figures of devices, those with the most differing rows first."""
+        return _parts(self._devices)
+
+    def groups(self) -> tuple[Part, ...]:
+        """Return the figures of groups of people, those with the most differing rows first."""
+        return _parts(self._groups)
+
+    def failure_to_enrol(self) -> ThenAndNow:
         """Return the share of expected people who are not enrolled."""
-        return rate_of(sum(not enrolled for enrolled in self._expected.values()), len(self._expected))
+        return ThenAndNow(then=self.then.failure_to_enrol(), now=self.now.failure_to_enrol())
 
     def paired(self) -> tuple[Paired, ...]:
         """Return the paired figures of which there was a trial."""
@@ -199,23 +231,33 @@ class Sums:
         return _present(times.figures(of) for of, times in self._times.items())
 
     def _add_decisions(self, row: Row, expected: str | None, known: Known, parts: Sequence[PartTally]) -> None:
-        # The sets contain people of the badge log only.
-        before, after = (known.enrolled, known.enrolled_now) if row.number in known.passages else (None, None)
-        then = self.then.add(row.line.decision, expected, before, [part.then for part in parts])
-        now, tallies = then, [part.now for part in parts]
-        if then is not None and row.now is row.line.decision and before is after:
-            self.now.count(then, expected, tallies)
-        else:
-            now = self.now.add(row.now, expected, after, tallies)
-        if expected is None:
+        then = now = version = None
+        if (before := row.line.decision) is not None:
+            listed = _listed(known.enrolled, expected, before.gallery_version)
+            then = self.then.add(before, expected, listed, [part.then for part in parts])
+            version = before.gallery_version if then.view.presented else None
+        if row.now is not None:
+            # A server does not say which people it searched; those of the same time are the best that is known.
+            listed = _listed(known.enrolled_now, expected, version if row.tier == "url" else row.now.gallery_version)
+            same = then.view if then is not None and row.now is before and row.scale is None else None
+            now = self.now.add(row.now, expected, listed, [part.now for part in parts], row.scale, same)
+        if expected is None or then is None or now is None:
             return
-        enrolled = any(side is not None and side.enrolled for side in (then, now))
-        if expected:
-            self._expected[expected] = self._expected.get(expected, False) or enrolled
-        if then is not None and now is not None and then.view.presented and now.view.presented:
+        if then.view.presented and now.view.presented:
             wrong = then.is_wrong(expected), now.is_wrong(expected)
             self._changes["everybody"].add(*wrong)
-            self._changes["enrolled" if enrolled else "strangers"].add(*wrong)
+            self._changes["enrolled" if then.enrolled or now.enrolled else "strangers"].add(*wrong)
+
+    def _add_outcomes(self, row: Row, status: Status) -> None:
+        then, now = row.line.decision, row.now
+        if then is not None:
+            tally = self._outcomes[then.outcome]
+            tally.then += 1
+            tally.not_compared += status == "not_compared"
+        elif status == "not_compared":
+            self.undecided += 1
+        if now is not None:
+            self._outcomes[now.outcome].now += 1
 
     def _add_times(self, row: Row) -> None:
         then, now, received = row.line.decision, row.now, row.line.received_time
@@ -239,10 +281,18 @@ class SummingUp:
     def __call__(self, rows: Iterable[Row]) -> Sums:
         """Return the sums of the rows."""
         # Which names are counted apart is decided where the sums are merged.
-        sums = Sums(None, None)
+        sums = Sums(bounded=False)
         for row in rows:
             sums.add(row, self.known)
         return sums
+
+
+def _listed(people: Enrolled | None, expected: str | None, version: int | None) -> bool | None:
+    return people.has(expected, version) if expected and people is not None else None
+
+
+def _parts(named: Named[PartTally]) -> tuple[Part, ...]:
+    return tuple(tally.part(name) for name, tally in named.items(lambda tally: tally.counts["different"]))
 
 
 def _present(figures: Iterable[T | None]) -> tuple[T, ...]:

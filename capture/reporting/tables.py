@@ -46,6 +46,7 @@ def tables(findings: Findings) -> list[Table]:
     every = (
         _kinds(findings),
         _not_compared(findings),
+        _remarks(findings),
         _outcomes(findings),
         _tiers(findings),
         _acquisition(findings),
@@ -75,6 +76,12 @@ def _not_compared(findings: Findings) -> Table:
     return Table("Not compared", words, ("outcome then", "rows"), rows, 1)
 
 
+def _remarks(findings: Findings) -> Table:
+    rows = tuple((remark, str(count)) for remark, count in findings.remarks.items())
+    words = "What to know about how rows were decided; the JSON output lists the rows, also those that are the same."
+    return Table("Remarks", words, ("remark", "rows"), rows, 1)
+
+
 def _outcomes(findings: Findings) -> Table:
     rows = tuple((count.outcome, str(count.then), str(count.now)) for count in findings.outcomes)
     return Table("Outcomes", "How many decisions have each outcome.", ("outcome", "then", "now"), rows, 2)
@@ -102,9 +109,9 @@ def _acquisition(findings: Findings) -> Table:
             "the share of pictures without a usable face: no_face, low_quality or image_error",
         )
     ]
-    if enrol.trials:
-        words = "the share of people with a known truth who are not enrolled"
-        rows.append(("failure to enrol (FTE)", _NONE, _rate(enrol), words))
+    if enrol.then.trials or enrol.now.trials:
+        words = "the share of people with a known truth who were enrolled at none of their decisions"
+        rows.append(("failure to enrol (FTE)", _rate(enrol.then), _rate(enrol.now), words))
     return Table("Acquisition", _INTERVALS, ("figure", "then", "now", "meaning"), tuple(rows), 2)
 
 
@@ -124,7 +131,10 @@ def _recognition(findings: Findings) -> Table:
         for name, field, words in _RATES
         if any(getattr(rates, field).trials for rates in (whole.then, whole.now))
     )
-    words = f"The thresholds in force, where the truth is known. {_INTERVALS}"
+    words = (
+        "The thresholds in force, where the truth is known. Enrolled is whoever had a face at the time of the "
+        f"decision, in whatever group. {_INTERVALS}"
+    )
     return Table("Recognition (1:N)", words, ("figure", "then", "now", "meaning"), rows, 2)
 
 

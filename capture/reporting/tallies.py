@@ -1,6 +1,8 @@
 """Counts the errors of recognition at the thresholds in force: of one system, and of a part of the rows. Pure."""
 
-from typing import Self
+from bisect import insort
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from capture.reporting.values import Counts, Part, Rate, Rates, Status
 from capture.reporting.views import View
@@ -21,7 +23,8 @@ def is_enrolled(expected: str, decision: CapturedDecision, listed: bool | None) 
     """Return whether the expected person counts as enrolled in the scope of a decision.
 
     A person among the candidates is; a person who is missing in a shorter list than a search can return is not.
-    Otherwise `listed` counts: whether the people of the capture contain the person, None where that is not known.
+    Otherwise `listed` counts: whether the person has a face among the people that were searched, in whatever group;
+    None where that is not known.
     """
     if not expected:
         return False
@@ -117,30 +120,60 @@ class PartTally:
         )
 
 
-class Parts:
-    """The tallies of parts by name; of names beyond the first `most`, one tally counts all.
+class OutcomeTally:
+    """The decisions with one outcome, then and now, and the rows with that outcome of then that were not compared."""
 
-    `most` None: every name has a tally.
+    __slots__ = ("not_compared", "now", "then")
+
+    def __init__(self) -> None:
+        self.then = self.now = self.not_compared = 0
+
+    def merge(self, other: Self) -> None:
+        """Add what `other` has counted."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class Tally(Protocol):
+    """Something counted."""
+
+    def merge(self, other: Any, /) -> None:
+        """Add what `other` has counted."""
+
+
+T = TypeVar("T", bound=Tally)
+OTHERS = "(all others)"
+
+
+class Named(Generic[T]):
+    """Tallies by name. Of more than `most` names, those that come first in the order of the names have one each, and
+    one tally counts all others: so what is counted does not depend on the order in which rows are added or sums merged.
+
+    `new`: makes a tally. `most` None: every name has its own. `always`: names that have their own besides.
     """
 
-    OTHERS = "(all others)"
+    def __init__(self, new: Callable[[], T], most: int | None, always: frozenset[str] = frozenset()) -> None:
+        self._new, self._most, self._always = new, most, always
+        self._tallies: dict[str, T] = {}
+        self._ordered: list[str] = []
+        self._others: T | None = None
 
-    def __init__(self, most: int | None) -> None:
-        self._most = most
-        self._tallies: dict[str, PartTally] = {}
-        self._others: PartTally | None = None
-
-    def __getitem__(self, name: str) -> PartTally:
+    def __getitem__(self, name: str) -> T:
         found = self._tallies.get(name)
-        if found is not None:
-            return found
-        if self._most is None or len(self._tallies) < self._most:
-            return self._tallies.setdefault(name, PartTally())
-        return self._rest()
+        return self._of_new(name) if found is None else found
 
-    def _rest(self) -> PartTally:
+    def _of_new(self, name: str) -> T:
+        if self._most is not None and name not in self._always:
+            if len(self._ordered) >= self._most:
+                if name > self._ordered[-1]:
+                    return self._rest()
+                self._rest().merge(self._tallies.pop(self._ordered.pop()))
+            insort(self._ordered, name)
+        return self._tallies.setdefault(name, self._new())
+
+    def _rest(self) -> T:
         if self._others is None:
-            self._others = PartTally()
+            self._others = self._new()
         return self._others
 
     def merge(self, other: Self) -> None:
@@ -150,8 +183,8 @@ class Parts:
         if other._others is not None:
             self._rest().merge(other._others)
 
-    def parts(self) -> tuple[Part, ...]:
-        """Return the figures of all parts by name, those with the most differing rows first."""
-        named = sorted(self._tallies.items(), key=lambda item: (-item[1].counts["different"], item[0]))
-        others = [] if self._others is None else [self._others.part(self.OTHERS)]
-        return (*(tally.part(name) for name, tally in named), *others)
+    def items(self, order: Callable[[T], int]) -> Iterator[tuple[str, T]]:
+        """Yield the names and their tallies, the highest `order` first, and behind them `OTHERS`."""
+        yield from sorted(self._tallies.items(), key=lambda item: (-order(item[1]), item[0]))
+        if self._others is not None:
+            yield OTHERS, self._others

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from capture.reporting.kinds import Kind
-from capture.rows import Tier
+from capture.rows import Difference, Tier
 from contract.findings import FaceBox
 from contract.terms import Message
 
@@ -18,14 +18,6 @@ Scale = Literal["cosine", "score"]
 """The scale of a figure's scores: cosines of the networks, or the scores that a server answers."""
 PairedOf = Literal["everybody", "enrolled", "strangers"]
 TimesOf = Literal["recorded", "recorded_engine", "replayed_engine", "server"]
-
-
-class Difference(Message, frozen=True, kw_only=True):
-    """One value that differs."""
-
-    what: str
-    then: str | float | None
-    now: str | float | None
 
 
 class Shown(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -49,10 +41,11 @@ class Shown(Message, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ReportedRow(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """One row of a replay that is not the same.
+    """One row of a replay that is not the same, or that has a remark.
 
     `line`: the number of the line, counted from 1. `then` is the decision of then. `kind` is set where the row differs,
-    and `trouble` where it could not be decided. `opens`: a door would open now that stayed closed then.
+    and `trouble` where it could not be decided. `remark`: what a reader must know about the way in which the row was
+    decided. `opens`: a door would open now that stayed closed then.
     `expected`: the identity that is known to be in the picture, "" for a stranger. `received_time`: epoch seconds.
     `picture`: the sha256 (hex) of the request's picture. `face`: the place of the face in the picture.
     """
@@ -69,6 +62,7 @@ class ReportedRow(Message, frozen=True, kw_only=True, omit_defaults=True):
     now: Shown | None = None
     differences: tuple[Difference, ...] = ()
     trouble: str | None = None
+    remark: str | None = None
     picture: str = ""
     face: FaceBox | None = None
     expected: str | None = None
@@ -101,7 +95,8 @@ class Rates(Message, frozen=True, kw_only=True):
     rates need the truth. `fnir`: the share of searches for an enrolled person that did not recognise that person.
     `fnir_with_refusals`: the same over all presentations of enrolled people, refused ones included as errors. `fpir`:
     the share of searches by people who are not enrolled that recognised somebody. `another_person`: the share of
-    searches for an enrolled person that recognised somebody else.
+    searches for an enrolled person that recognised somebody else. A decision in whose scope nobody was enrolled
+    (empty_group) is no search.
     """
 
     failure_to_acquire: Rate
@@ -109,6 +104,13 @@ class Rates(Message, frozen=True, kw_only=True):
     fnir_with_refusals: Rate
     fpir: Rate
     another_person: Rate
+
+
+class ThenAndNow(Message, frozen=True, kw_only=True):
+    """One rate of both systems."""
+
+    then: Rate
+    now: Rate
 
 
 class Part(Message, frozen=True, kw_only=True):
@@ -251,11 +253,14 @@ class OutcomeCount(Message, frozen=True, kw_only=True):
 class Findings(Message, frozen=True, kw_only=True):
     """The report.
 
-    `stopped`: why the replay ended before the last line; null where it did not. `tiers`: the rows by the way in which
-    they were decided. `not_compared_because`: the outcome of then of rows that were not compared, `undecided` where
-    there was no decision, and the number of rows. `opens`: the differing rows at which a door would open now that
-    stayed closed then. `failure_to_enrol`: the share of expected people who are not
-    enrolled. `then`, `now`, `paired` and `groups` need the truth.
+    `stopped`: why the replay ended before the last line; null where it did not. `damage`: what is wrong with a capture
+    that was read up to its damage, in sentences. `tiers`: the rows by the way in which they were decided.
+    `not_compared_because`: the outcome of then of rows that were not compared, `undecided` where there was no decision,
+    and the number of rows. `opens`: the differing rows at which a door would open now that stayed closed then.
+    `remarks`: the remarks of rows, and the number of rows with each. `failure_to_enrol`: the share of the people with a
+    known truth who have no face among the people at any of their decisions. `then`, `now`, `paired` and `groups` need
+    the truth. Of very many names of outcomes, devices or groups, those that come first in their order are counted
+    apart, and all others together as `(all others)`.
     """
 
     same: int
@@ -263,16 +268,18 @@ class Findings(Message, frozen=True, kw_only=True):
     not_compared: int
     could_not_run: int
     stopped: str | None
+    damage: tuple[str, ...]
     tiers: dict[str, Counts]
     kinds: dict[str, int]
     opens: int
     not_compared_because: dict[str, int]
+    remarks: dict[str, int]
     outcomes: tuple[OutcomeCount, ...]
     truth: TruthCounts | None
     whole: Part
     devices: tuple[Part, ...]
     groups: tuple[Part, ...]
-    failure_to_enrol: Rate
+    failure_to_enrol: ThenAndNow
     then: ByThreshold | None
     now: ByThreshold | None
     paired: tuple[Paired, ...]

@@ -6,12 +6,13 @@ from typing import NamedTuple, get_args
 
 from capture.differences import is_undecided
 from capture.reporting.kinds import Kind, Outcome, expectation, kind_of, opens, outcome_of, recognised_by
-from capture.reporting.values import Difference, ReportedRow, Scale, Shown, Status
+from capture.reporting.values import ReportedRow, Scale, Shown, Status
 from capture.rows import Row
 from contract.captures.values import CapturedDecision
+from engine.policy import ScoreScale
 
 _NOT_ACQUIRED = frozenset({"no_face", "low_quality", "image_error"})
-_SEARCHED = frozenset({"matched", "barred", "stranger", "empty_group"})
+_SEARCHED = frozenset({"matched", "barred", "stranger"})
 _TRAITS: Mapping[Outcome, tuple[bool, bool, bool]] = {
     outcome: (outcome != "error", outcome not in _NOT_ACQUIRED, outcome in _SEARCHED) for outcome in get_args(Outcome)
 }
@@ -21,8 +22,9 @@ class View(NamedTuple):
     """One decision as the figures count it.
 
     `presented`: the system decided about the picture. `acquired`: the picture contained a usable face. `searched`: the
-    face was compared with the people of the scope. `recognised`: whom the search recognised. `score`: the highest score
-    of the search, on `scale`. `threshold`: the threshold in force on that scale; None: the decision does not name one.
+    face was compared with the people of the scope, of whom there was one at least. `recognised`: whom the search
+    recognised. `score`: the highest score of the search, on `scale`. `threshold`: the threshold in force on that scale;
+    None: the decision does not name one.
     """
 
     decision: CapturedDecision
@@ -35,8 +37,8 @@ class View(NamedTuple):
     scale: Scale
 
 
-def view_of(decision: CapturedDecision) -> View:
-    """Return a decision as the figures count it."""
+def view_of(decision: CapturedDecision, answered_on: ScoreScale | None = None) -> View:
+    """Return a decision as the figures count it. `answered_on`: the scale of a server's score, where it is known."""
     outcome = outcome_of(decision)
     presented, acquired, searched = _TRAITS[outcome]
     recognised = recognised_by(decision) if searched else None
@@ -46,7 +48,8 @@ def view_of(decision: CapturedDecision) -> View:
             decision, presented, acquired, searched, recognised, decision.candidates[0].cosine, threshold, "cosine"
         )
     score = decision.score if decision.score is not None and math.isfinite(decision.score) else None
-    scale: Scale = "cosine" if _is_raw(decision) else "score"
+    is_raw = _is_raw(decision) if answered_on is None else answered_on == "raw"
+    scale: Scale = "cosine" if is_raw else "score"
     return View(decision, presented, acquired, searched, recognised, score, decision.threshold, scale)
 
 
@@ -104,8 +107,9 @@ def reported(row: Row, status: Status, expected: str | None, group: str | None) 
         tier=row.tier,
         then=None if row.line.decision is None else shown(row.line.decision),
         now=None if row.now is None else shown(row.now),
-        differences=tuple(Difference(what=d.what, then=d.then, now=d.now) for d in row.differences or ()),
+        differences=row.differences or (),
         trouble=row.trouble,
+        remark=row.remark,
         picture=row.line.request.picture,
         face=next((d.face for d in (row.now, row.line.decision) if d is not None and d.face is not None), None),
         expected=expected,

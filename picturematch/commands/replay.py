@@ -75,7 +75,9 @@ Examples:
 @click.option(
     "--target-fpir", type=click.FloatRange(0, 0.5, min_open=True), help="Target from which thresholds are computed."
 )
-@click.option("--liveness-mode", type=click.Choice(LIVENESS_ORDER), help="The least liveness mode.")
+@click.option(
+    "--liveness-mode", type=click.Choice(LIVENESS_ORDER), help="At least this liveness mode for every request."
+)
 @click.option("--quality", type=click.Choice(get_args(QualityLevel)), help="Quality level of a match.")
 @click.option("--look", is_flag=True, help="Look at every picture again, instead of using recorded embeddings.")
 @click.option(
@@ -136,9 +138,10 @@ def command(
 ) -> None:
     """Decide the requests of a capture again and report which decisions differ.
 
-    Decisions are made from the recorded embeddings, without any network, as long as nothing about the pictures changes;
-    else the pictures are looked at again. Without a what-if option, 0 recorded decisions differ; a capture that was
-    made from pictures has none, and is compared with the people that it expects. With --url a running server decides.
+    Decisions are made from the recorded embeddings, without any neural network, as long as nothing about the pictures
+    changes; else the pictures are looked at again. Without a what-if option, 0 recorded decisions differ; a capture
+    that was made from pictures has none, and is compared with the people that it expects. With --url a running server
+    decides.
 
     Exit status: 0 all are as recorded or expected, 1 some differ, 2 the command failed, some requests could not be
     decided, or none could be compared.

@@ -156,6 +156,14 @@ async def posted(capture: Path, answer: Callable[[Body], Answer | None], **how: 
     return poster, rows
 
 
+async def test_a_row_has_the_scale_of_the_servers_score(tmp_path: Path) -> None:
+    folder = capture(tmp_path / "capture", 1)
+    percent: Answer = (200, {**MATCH[1], "score": 91.0})
+    for answer, named, scale in ((MATCH, None, "raw"), (percent, None, "percent"), (MATCH, "percent", "percent")):
+        _, (row,) = await posted(folder, lambda _, answer=answer: answer, scale=named)
+        assert row.scale == scale
+
+
 async def test_a_server_that_goes_away_ends_the_run(tmp_path: Path) -> None:
     reader = CaptureReader(capture(tmp_path / "capture", GIVE_UP_AFTER + 5))
     rows: list[Row] = []

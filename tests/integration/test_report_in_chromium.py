@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from capture.reporting.page import MOST_BYTES, MOST_PICTURE_BYTES, html_page
+from capture.reporting.page import MOST_PICTURE_BYTES, html_page
 from capture.reporting.report import Report
 from capture.reporting.thumbnails import Album, Thumbnails
 from capture.rows import Row
 from contract.pictures.digest import picture_digest
 from tests.support.chromium import Page, browsing, chromium
-from tests.support.rows import face_picture, row, search, week
+from tests.support.rows import MOST_PAGE_BYTES, face_picture, row, search, week
 
 OPENS_S = 2.0
 pytestmark = pytest.mark.timeout(400)
@@ -79,7 +79,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     named = [(sha256, box) for sha256, (_, box) in zip(pictures, faces, strict=True)]
     file = tmp_path_factory.mktemp("report") / "report.html"
     file.write_text(report_of(week(10_000, named, moved=0.08), pictures, "monday"))
-    assert file.stat().st_size < MOST_BYTES
+    assert file.stat().st_size < MOST_PAGE_BYTES
     return file
 
 

@@ -7,15 +7,21 @@ import cv2
 import numpy as np
 from msgspec import structs
 
+from capture.reporting.people import Enrolled
+from capture.reporting.report import Report
+from capture.reporting.values import Findings, Rate
 from capture.rows import Difference, Row
-from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine
+from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine, PeopleLine
 from contract.events import Threshold
 from contract.evidence import EvidenceCandidate
 from contract.findings import FaceBox
+from contract.people.keys import face_key
 from tests.support.pictures import jpeg
 
 THRESHOLD = 0.45
 PICTURE = "0" * 64
+MOST_PAGE_BYTES = 20_000_000
+"""The most bytes of the HTML file (docs/replay.md)."""
 
 
 def candidates(*nearest: tuple[str, float]) -> tuple[EvidenceCandidate, ...]:
@@ -88,6 +94,24 @@ def differing(then: CapturedDecision | None, now: CapturedDecision | None) -> tu
         for name in names
         if getattr(then, name) != getattr(now, name)
     )
+
+
+def findings(*rows: Row, **options: Any) -> Findings:
+    """The findings of a report of these rows."""
+    report = Report(**options)
+    for one in rows:
+        report.add(one)
+    return report.findings()
+
+
+def of(rate: Rate) -> tuple[int, int]:
+    """The errors and the trials of a rate."""
+    return rate.errors, rate.trials
+
+
+def enrolled(*people: str, offset: int = 0) -> Enrolled:
+    """People who have a face from the gallery version behind an offset on."""
+    return Enrolled(PeopleLine(offset=offset, time=0.0, key=face_key(who, 0, "e"), value=b"face") for who in people)
 
 
 def face_picture(seed: int, width: int = 640, height: int = 480) -> tuple[bytes, FaceBox]:

@@ -4,9 +4,12 @@ import msgspec
 import pytest
 
 from capture.differences import differences, is_refusal_to_work
+from capture.posted import Scale
 from capture.rows import Difference
 from clients.http import ServerAnswer
 from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine
+from contract.events import Threshold
+from contract.evidence import EvidenceCandidate
 
 MATCHED = CapturedDecision(
     outcome="matched", gallery_version=1, models={}, retcode="1", identity_id="7", score=0.75, threshold=0.48
@@ -53,6 +56,22 @@ def test_the_same_decision_and_a_score_within_the_tolerance_are_no_difference() 
 )
 def test_what_differs_from_the_recorded_decision_is_named(now: ServerAnswer, found: list[Difference]) -> None:
     assert differences(line(MATCHED), now, 1e-3) == tuple(found)
+
+
+@pytest.mark.parametrize("scale", [None, "percent"])
+def test_on_the_percent_scale_scores_may_differ_by_a_hundred_times_the_tolerance(scale: Scale | None) -> None:
+    percent = line(msgspec.structs.replace(MATCHED, score=91.0, threshold=82.0))
+    assert differences(percent, answer(score=91.05), 1e-3, scale) == ()
+    assert differences(percent, answer(score=91.15), 1e-3, scale) == (Difference("score", 91.0, 91.15),)
+
+
+def test_on_the_raw_scale_the_tolerance_is_the_given_one_also_after_a_conversion() -> None:
+    applied = Threshold(value=82.0, cosine=0.48, rule="setting")
+    nearest = (EvidenceCandidate(identity_id="7", number=0, cosine=0.75),)
+    percent = msgspec.structs.replace(MATCHED, score=91.0, threshold=82.0, applied=applied, candidates=nearest)
+    for then in (MATCHED, percent):
+        assert differences(line(then), answer(score=0.7504), 1e-3, "raw") == ()
+        assert differences(line(then), answer(score=0.752), 1e-3, "raw") == (Difference("score", 0.75, 0.752),)
 
 
 def test_an_error_that_became_another_or_none_differs() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from capture.posted import as_version_5, call_of, decision_of_answer, recorded_score
+from capture.posted import as_version_5, call_of, decision_of_answer, recorded_score, scale_of_answer
 from clients.http import ServerAnswer
 from contract.calls.dialects import Dialect, NamedErrorAnswer
 from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine
@@ -99,21 +99,26 @@ PERCENT = structs.replace(THEN, score=41.0, threshold=82.0)
 
 
 @pytest.mark.parametrize(
-    ("then", "scale", "now", "expected"),
+    ("then", "named", "now", "scale", "recorded"),
     [
-        (THEN, None, 0.3, (0.25, False)),
-        (THEN, None, 41.5, (41.0, True)),
-        (THEN, "percent", 0.3, (41.0, True)),
-        (THEN, "raw", 41.5, (0.25, False)),
-        (PERCENT, None, 41.5, (41.0, False)),
-        (PERCENT, None, 0.2, (41.0, False)),
-        (PERCENT, "raw", 0.25, (0.25, True)),
-        (structs.replace(PERCENT, candidates=()), "raw", 0.25, (None, True)),
-        (structs.replace(THEN, applied=None), "percent", 41.0, (None, True)),
-        (structs.replace(THEN, score=None), "percent", 41.0, (None, False)),
+        (THEN, None, 0.3, "raw", 0.25),
+        (THEN, None, 41.5, "percent", 41.0),
+        (THEN, "percent", 0.3, "percent", 41.0),
+        (THEN, "raw", 41.5, "raw", 0.25),
+        (PERCENT, None, 41.5, "percent", 41.0),
+        (PERCENT, None, 0.2, "percent", 41.0),
+        (PERCENT, "raw", 0.25, "raw", 0.25),
+        (structs.replace(PERCENT, candidates=()), "raw", 0.25, "raw", None),
+        (structs.replace(THEN, applied=None), "percent", 41.0, "percent", None),
+        (structs.replace(THEN, score=None), "percent", 41.0, "percent", None),
     ],
 )
 def test_the_recorded_score_is_compared_on_the_scale_of_the_server(
-    then: CapturedDecision, scale: Any, now: float, expected: tuple[float | None, bool]
+    then: CapturedDecision, named: Any, now: float, scale: str, recorded: float | None
 ) -> None:
-    assert recorded_score(then, scale, now) == expected
+    assert scale_of_answer(then, named, now) == scale
+    assert recorded_score(then, scale_of_answer(then, named, now)) == recorded
+
+
+def test_without_a_recorded_decision_a_score_above_1_is_on_the_percent_scale() -> None:
+    assert [scale_of_answer(None, None, now) for now in (0.9, 41.5, None)] == ["raw", "percent", "raw"]

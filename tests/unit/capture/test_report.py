@@ -1,29 +1,14 @@
-import pickle
-import tracemalloc
-
 import msgspec
 import pytest
-from msgspec import structs
 
-from capture.reporting.report import MOST_SHOWN, Report
-from capture.reporting.sums import MOST_DEVICES, Known
+from capture.reporting.report import Report
+from capture.reporting.sums import Known
 from capture.reporting.truth import Badge
-from capture.reporting.values import Findings, Rate, Shown, TruthCounts
-from capture.rows import Difference, Row, SameRows
-from tests.support.rows import candidates, refusal, row, search, week
+from capture.reporting.values import Shown, TruthCounts
+from capture.rows import Difference, Row
+from tests.support.rows import candidates, findings, of, refusal, row, search
 
 A, STRANGER = search(("a", 0.6)), search(("a", 0.2))
-
-
-def findings(*rows: Row, **options) -> Findings:
-    report = Report(**options)
-    for one in rows:
-        report.add(one)
-    return report.findings()
-
-
-def of(rate: Rate) -> tuple[int, int]:
-    return rate.errors, rate.trials
 
 
 def test_every_row_has_one_result_which_is_counted_by_tier_device_and_kind():
@@ -77,6 +62,20 @@ def test_a_row_that_is_the_same_is_not_shown():
     assert report.shown() == []
 
 
+def test_a_remark_is_shown_with_its_row_and_counted_also_where_nothing_differs():
+    report = Report()
+    same = report.add(row(A, A, remark="its decision is within rounding"))
+    different = report.add(row(A, STRANGER, number=2, remark="its decision is within rounding"))
+    report.add(row(A, STRANGER, number=3, remark="the present settings were used"))
+    assert same is not None
+    assert different is not None
+    assert (same.status, same.kind, same.remark) == ("same", None, "its decision is within rounding")
+    assert (different.status, different.remark) == ("different", "its decision is within rounding")
+    assert [one.line for one in report.shown()] == [2, 3], "only differing rows are among those of the HTML file"
+    assert report.findings().remarks == {"its decision is within rounding": 2, "the present settings were used": 1}
+    assert (report.findings().same, report.troubles()) == (1, [])
+
+
 @pytest.mark.parametrize(
     ("rows", "status"),
     [
@@ -94,28 +93,6 @@ def test_the_exit_status_is_0_as_recorded_1_differs_2_could_not_run(rows: list[R
     for one in rows:
         report.add(one)
     assert report.exit_status() == status
-
-
-@pytest.mark.parametrize("at_once", [1, 7, 300, 3000])
-def test_rows_that_were_added_up_elsewhere_give_the_same_report(at_once: int):
-    rows = [*week(3000), *(row(A, A, number=5000 + n, device=f"gate{n}", tier="look") for n in range(2000))]
-    badges = {n: Badge("gate", n, f"p{n % 45}", f"group{n % 7}") for n in range(1, 3000, 3)}
-    # Of more groups than are counted apart, the first ones are; each of these has all of its rows.
-    badges |= {n: Badge("gate", n, "p1", f"group{n % 400}") for n in range(5000, 7000)}
-    known = Known(badges, frozenset({"p1", "p2"}), frozenset({"p2", "p3"}))
-    alone, together = Report(known), Report(known)
-    for at in range(0, len(rows), at_once):
-        some = rows[at : at + at_once]
-        same = [one for one in some if one.differences == ()]
-        sums = pickle.loads(pickle.dumps(together.summing(same)))  # noqa: S301 - it was pickled here
-        together.add_same(SameRows(len(same), sums))
-        for one in some:
-            alone.add(one)
-            if one.differences != ():
-                together.add(one)
-    assert alone.findings().same > 1000
-    assert together.findings() == alone.findings()
-    assert (together.rows, together.shown(), together.exit_status()) == (alone.rows, alone.shown(), alone.exit_status())
 
 
 def test_only_the_kinds_that_fail_give_status_1():
@@ -138,47 +115,6 @@ def test_doors_that_would_open_fail_whatever_their_kind_is():
         report.add(row(then, now))
         assert report.exit_status(frozenset({"opens"})) == status
         assert report.findings().opens == status
-
-
-def test_of_many_differing_rows_the_gravest_kinds_are_kept_in_the_order_of_lines():
-    report = Report()
-    for number in range(1, 700):
-        report.add(row(A, search(("a", 0.61)), number=number))
-    for number in range(700, 1000):
-        report.add(row(A, search(("b", 0.7)), number=number))
-    shown = report.shown()
-    assert len(shown) == MOST_SHOWN
-    assert [one.line for one in shown] == [*range(700, 1000), *range(1, 201)]
-    assert report.findings().kinds == {"another_person": 300, "score_only": 699}
-
-
-def test_the_memory_of_a_report_does_not_grow_with_the_rows():
-    report = Report()
-    rows = list(week(1000))
-
-    def add(times: int) -> int:
-        for again in range(times):
-            for one in rows:
-                report.add(structs.replace(one, number=one.number + again))
-        return tracemalloc.get_traced_memory()[0]
-
-    tracemalloc.start()
-    try:
-        before = add(12)
-        after = add(12)
-    finally:
-        tracemalloc.stop()
-    assert after - before < 1_500_000
-    assert report.rows == 24_000
-
-
-def test_names_of_devices_beyond_the_most_share_one_part():
-    report = Report()
-    for number in range(MOST_DEVICES + 5):
-        report.add(row(A, A, device=f"gate{number}"))
-    devices = report.findings().devices
-    assert len(devices) == MOST_DEVICES + 1
-    assert (devices[-1].name, devices[-1].counts.same) == ("(all others)", 5)
 
 
 def test_the_error_rates_count_searches_at_the_thresholds_in_force():
@@ -222,29 +158,12 @@ def test_a_spoofed_face_of_a_stranger_is_no_false_positive_and_no_failure_to_acq
     assert of(whole.now.fpir) == (0, 0)
 
 
-def test_a_person_who_is_not_enrolled_counts_as_a_stranger_and_as_a_failure_to_enrol():
-    short = search(("b", 0.2), fill=3)
-    found = findings(
-        row(A, A, expected="a"),
-        row(short, short, expected="newcomer"),  # the list of candidates is short, and the newcomer is not in it
-        row(refusal("empty_group"), refusal("empty_group"), expected="visitor"),
-        row(search(("b", 0.2)), search(("b", 0.2)), number=4),
-        known=Known({4: Badge("gate", 4, "unlisted")}, enrolled=frozenset(), enrolled_now=frozenset()),
-    )
-    assert of(found.failure_to_enrol) == (3, 4)
-    assert (of(found.whole.now.fnir), of(found.whole.now.fpir)) == ((0, 1), (0, 3))
-
-
-def test_the_people_of_the_badge_log_say_nothing_about_an_expectation_of_the_capture():
-    missed = search(("b", 0.2))
-    known = Known({4: Badge("gate", 4, "a")}, enrolled=frozenset({"a"}), enrolled_now=frozenset({"a"}))
-    assert of(findings(row(missed, missed, expected="c"), known=known).whole.now.fnir) == (1, 1)
-
-
-def test_without_a_list_of_people_a_person_missing_among_five_candidates_counts_as_enrolled():
-    found = findings(row(search(("b", 0.2)), search(("b", 0.2)), expected="a"))
-    assert of(found.failure_to_enrol) == (0, 1)
-    assert of(found.whole.now.fnir) == (1, 1)
+def test_a_decision_in_whose_scope_nobody_is_enrolled_is_no_search():
+    empty = refusal("empty_group")
+    stranger = search(("x", 0.5))
+    found = findings(*[row(empty, empty, expected="")] * 5, row(stranger, stranger, expected=""))
+    assert of(found.whole.now.fpir) == (1, 1)
+    assert of(found.whole.now.failure_to_acquire) == (0, 6)
 
 
 def test_paired_errors_are_those_that_came_and_went_on_the_same_rows():
@@ -346,6 +265,13 @@ def test_a_raw_score_without_evidence_is_a_cosine():
     percent = search(("a", 0.6), candidates=(), score=88.0, threshold=0.45)
     percent = msgspec.structs.replace(percent, threshold=82.0)
     assert [h.scale for h in findings(row(percent, percent)).histograms] == ["score", "score"]
+
+
+def test_the_scores_of_a_server_on_the_raw_scale_are_cosines_beside_those_of_then():
+    answer = search(("a", 0.6), candidates=(), applied=None, score=0.6)
+    for scale, of_now in (("raw", "cosine"), ("percent", "score")):
+        histograms = findings(row(A, answer, tier="url", scale=scale)).histograms
+        assert [(h.side, h.scale) for h in histograms] == [("then", "cosine"), ("now", of_now)]
 
 
 def test_histograms_count_every_search_then_and_now_and_mated_and_non_mated_ones_apart():

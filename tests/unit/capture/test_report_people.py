@@ -2,21 +2,27 @@
 
 from pathlib import Path
 
+import cv2
 import msgspec
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from capture.reader import CaptureReader
+from capture.replaying.adding import add_people
 from capture.replaying.galleries import GalleryChoice, PeopleRecords
-from capture.reporting.people import enrolled_at
+from capture.reporting.people import Enrolled
+from capture.reporting.report import Report
+from capture.reporting.values import ReportedRow
+from capture.rows import Row
 from contract.captures.values import PeopleLine
-from contract.people.keys import face_key
-from contract.pictures.digest import picture_digest
+from contract.people.keys import face_key, person_key
 from engine.policy import Policy
 from picturematch.commands.replay import command
 from picturematch.replay_report import PeopleNow
-from tests.support.faces import photo
+from tests.support.faces import context, photo
 from tests.support.recorded_site import RECEIVED_S, RecordedSite
+from tests.support.rows import row, search
 
 PASSAGES = 8
 KEY = face_key("a", 0, "e")
@@ -44,9 +50,21 @@ def monday(tmp_path: Path) -> Path:
 
 def summary(capture: Path, *options: object) -> dict[str, dict[str, dict[str, dict[str, int]]]]:
     badges = capture.with_name("badges.csv")
-    run = CliRunner().invoke(command, [str(capture), "--truth", str(badges), "--json", *map(str, options)])
+    truth = ["--truth", str(badges)] if badges.exists() else []
+    run = CliRunner().invoke(command, [str(capture), *truth, "--json", *map(str, options)])
     found: dict[str, dict[str, dict[str, dict[str, int]]]] = msgspec.json.decode(run.stdout.splitlines()[-1])["summary"]
     return found
+
+
+def shown(rows: list[Row]) -> list[ReportedRow]:
+    report = Report()
+    return [reported for one in rows if (reported := report.add(one)) is not None]
+
+
+def as_png(picture: bytes) -> bytes:
+    image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return cv2.imencode(".png", image)[1].tobytes()
 
 
 def test_misses_of_a_person_of_the_other_gallery_are_misses_of_now(monday: Path) -> None:
@@ -58,10 +76,35 @@ def test_misses_of_a_person_of_the_other_gallery_are_misses_of_now(monday: Path)
 
 
 def test_a_person_is_enrolled_at_a_version_from_the_first_face_until_the_last_is_deleted() -> None:
-    people = [PeopleLine(offset=3, time=0.0, key=KEY, value=b"face"), DELETED]
-    found = [bool(enrolled_at(people, version, frozenset("a"))) for version in (3, 4, 7, 8)]
-    assert found == [False, True, True, False]
-    assert not enrolled_at(people, 4, frozenset("b"))
+    second = face_key("a", 1, "e")
+    people = [
+        PeopleLine(offset=3, time=0.0, key=KEY, value=b"face"),
+        PeopleLine(offset=5, time=0.0, key=second, value=b"face"),
+        DELETED,
+        PeopleLine(offset=8, time=0.0, key=second, value=None),
+        PeopleLine(offset=10, time=0.0, key=KEY, value=b"face"),
+        PeopleLine(offset=12, time=0.0, key=person_key("a"), value=None),
+    ]
+    enrolled = Enrolled(people)
+    found = {version: enrolled.has("a", version) for version in (3, 4, 8, 9, 10, 11, 12, 13, None)}
+    assert [version for version, present in found.items() if present] == [4, 8, 11, 12]
+    assert enrolled.has("b", 4) is False
+
+
+def test_nobody_knows_who_was_enrolled_before_the_people_can_be_folded() -> None:
+    enrolled = Enrolled([PeopleLine(offset=3, time=0.0, key=KEY, value=b"face")], first=4)
+    assert (enrolled.has("a", 3), enrolled.has("a", 4)) == (None, True)
+
+
+def test_a_photo_that_cannot_be_enrolled_is_a_failure_to_enrol(tmp_path: Path) -> None:
+    recorded = site()
+    recorded.match(photo(50, size=91), device_ip="10.0.0.1")
+    line = recorded.lines[0]
+    recorded.lines[0] = msgspec.structs.replace(line, expected_identity_id="faceless")
+    found = summary(recorded.capture(tmp_path / "made"))
+    assert found["failure_to_enrol"]["now"] == found["failure_to_enrol"]["then"]
+    assert (found["failure_to_enrol"]["now"]["errors"], found["failure_to_enrol"]["now"]["trials"]) == (1, 1)
+    assert found["whole"]["now"]["fnir"]["trials"] == 0
 
 
 def test_the_photo_of_an_added_person_comes_from_the_file_and_others_from_the_capture(
@@ -70,8 +113,13 @@ def test_the_photo_of_an_added_person_comes_from_the_file_and_others_from_the_ca
     added = tmp_path / "added"
     added.mkdir()
     (added / "x.jpg").write_bytes(photo(71))
+    (added / "y.png").write_bytes(as_png(photo(72)))
     reader = CaptureReader(monday)
-    people = PeopleRecords([line for _, line in reader.people()], 0)
-    album = PeopleNow(GalleryChoice(people, people), reader, added).album([])
-    for seed in (71, 30):
-        assert album.picture(picture_digest(photo(seed))) == photo(seed)
+    then = PeopleRecords([line for _, line in reader.people()], 0)
+    now = PeopleRecords(add_people(then.records, 0, added, context(), 1), 0)
+    rows = [row(search((who, 0.2)), search((who, 0.6)), number=n) for n, who in enumerate(("x", "y", "q0"))]
+    album = PeopleNow(GalleryChoice(then, now), reader, added).album(shown(rows))
+    for who, picture in (("x", photo(71)), ("y", as_png(photo(72))), ("q0", photo(30))):
+        sha256 = album.photo_of(who, 0, 10)
+        assert sha256 is not None
+        assert album.picture(sha256) == picture

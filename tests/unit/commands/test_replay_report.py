@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -21,7 +21,7 @@ from contract.captures.values import CaptureError, PeopleLine
 from contract.codec import encode
 from contract.people.keys import face_key
 from contract.people.records import FaceRecord, PhotoReference
-from picturematch.replay_report import ReportOptions, report_options, report_rows
+from picturematch.replay_report import ReportOptions, report_options, reporting
 from picturematch.report_text import plain_lines
 from tests.support.rows import face_picture, refusal, row, search
 from tests.support.terminal import HOSTILE, hostile_characters
@@ -63,7 +63,16 @@ def with_pictures(folder: Path, rows: list[Row]) -> Iterator[Row]:
             picture=picture,
             differences=one.differences,
             trouble=one.trouble,
+            remark=one.remark,
         )
+
+
+def report_rows(rows: Iterable[Row], options: ReportOptions, reader: CaptureReader, title: str = "capture") -> int:
+    """Report rows as a command does, and return its exit status."""
+    with reporting(options, reader, title) as report:
+        for one in rows:
+            report.add(one)
+    return report.exit_status
 
 
 def run(folder: Path, *options: str, rows: Callable[[Path], Iterator[Row]] | None = None) -> Result:
@@ -148,6 +157,34 @@ def test_a_row_that_could_not_be_decided_is_a_line_on_standard_error_and_status_
     assert ended.stdout.endswith("1 same, 0 different, 0 not compared, 1 could not run\n")
 
 
+def test_a_remark_about_a_row_that_is_the_same_is_a_line_of_json_and_counted_in_the_text(folder: Path):
+    remarked = [row(A, A, number=1, remark="within rounding"), row(A, A, number=2)]
+    ended = run(folder, rows=lambda f: with_pictures(f, remarked))
+    assert ended.exit_code == 0
+    table = ended.stdout.index("Remarks\n")
+    assert "  within rounding     1\n" in ended.stdout[table:]
+    assert not ended.stdout.startswith("line 1"), "all rows of a capture can have a remark"
+    *rows, summary = map(
+        json.loads, run(folder, "--json", rows=lambda f: with_pictures(f, remarked)).stdout.splitlines()
+    )
+    assert [(one["line"], one["status"], one["remark"]) for one in rows] == [(1, "same", "within rounding")]
+    assert summary["summary"]["remarks"] == {"within rounding": 1}
+    for line in (*rows, summary):
+        jsonschema.validate(line, report_schema())
+
+
+def test_a_capture_that_is_read_up_to_its_damage_is_named_in_every_file(folder: Path, tmp_path: Path):
+    with (folder / "requests.jsonl").open("ab") as file:
+        file.write(b"damaged")
+    html, junit = tmp_path / "report.html", tmp_path / "report.xml"
+    reader = CaptureReader(folder, keep_going=True)
+    options = ReportOptions(as_json=True, html=html, junit=junit)
+    report_rows((row(A, A, number=number) for number, _ in reader.lines()), options, reader)
+    (damage,) = reader.damage
+    assert damage in html.read_text("utf-8")
+    assert ElementTree.parse(junit).getroot().get("errors") == "1"  # noqa: S314 - the test's own file
+
+
 def test_fail_on_narrows_status_1_to_its_kinds(folder: Path):
     assert run(folder, "--fail-on", "matched_to_stranger").exit_code == 0
     assert run(folder, "--fail-on", "matched_to_stranger, another_person").exit_code == 1
@@ -198,7 +235,7 @@ def test_a_badge_log_gives_figures_by_group(folder: Path, tmp_path: Path):
     groups = {part["name"]: part["now"] for part in summary["groups"]}
     assert groups["early"]["fnir"]["trials"] == 1
     assert groups["late"]["fnir"]["errors"] == 0
-    assert summary["failure_to_enrol"]["trials"] == 2
+    assert summary["failure_to_enrol"]["now"]["trials"] == 2
     wide = run(folder, "--json", "--truth", str(badges), "--truth-window", "40s")
     assert json.loads(wide.stdout.splitlines()[-1])["summary"]["truth"]["unmatched_badges"] == 0
 

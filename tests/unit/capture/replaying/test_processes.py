@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from capture.reader import CaptureReader
@@ -69,6 +70,7 @@ def test_a_row_with_a_remark_is_not_added_up(tmp_path: Path) -> None:
     (row,) = Replay(CaptureReader(folder), WhatIf(), means()).summed_rows(Report().summing)
     assert isinstance(row, Row)
     assert (row.differences, row.remark) == ((), PRESENT_SETTINGS)
+    assert msgspec.json.decode(decision_line(row))["remark"] == PRESENT_SETTINGS
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
