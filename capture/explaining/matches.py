@@ -8,9 +8,10 @@ from msgspec import structs
 
 from capture.differences import is_undecided
 from capture.explaining.checks import checks_of, nearest_people, seen_in
-from capture.explaining.comparing import Compared, compared, contradicting
+from capture.explaining.comparing import compared, contradicting
 from capture.explaining.consistency import embedding_fault, inconsistencies
 from capture.explaining.deciding import Decider, inputs_of
+from capture.explaining.differing import Compared
 from capture.explaining.looks import look_changes
 from capture.explaining.nearer import cosine_changes, people_changes, threshold_changes
 from capture.explaining.passing import passing_changes
@@ -61,7 +62,7 @@ def explain_match(then: Then) -> Explanation:
         outcome=recorded.outcome,
         way=way,
         decided_time=recorded.decided_time,
-        device_ip=None if then.request is None else then.request.device_ip,
+        device_ip=_device(then),
         gallery_version=recorded.gallery_version,
         sentences=tuple(_sentences(then, way, result)),
         alarms=result.alarms,
@@ -75,6 +76,12 @@ def explain_match(then: Then) -> Explanation:
         models=recorded.models,
         policy=recorded.policy,
     )
+
+
+def _device(then: Then) -> str | None:
+    if then.request is not None:
+        return then.request.device_ip
+    return None if then.event is None else then.event.device_ip
 
 
 def _with_sound_embedding(then: Then) -> Then:
@@ -136,9 +143,9 @@ def _unchecked(then: Then, *, at_scope: bool) -> Iterator[str]:
     """Yield what a decision that was made again without a look cannot confirm."""
     if not at_scope:
         yield "what was measured in the picture (faces, quality, liveness)"
-    if then.event is not None and then.request is not None and not then.request.picture:
-        # The request was inferred from the event (capture.explaining.requests).
+    if then.is_inferred:
         yield "the picture, the device, the scope and the times of the request, which only the event records"
+        yield "the min_face_size of the request, which no record has"
 
 
 def _flips(then: Then, decider: Decider | None) -> tuple[tuple[Flip, ...], str | None]:
@@ -157,7 +164,8 @@ def _flips(then: Then, decider: Decider | None) -> tuple[tuple[Flip, ...], str |
         return flips, None
     if not decider.can_look and decision.probe is None and then.decision.embedding is None:
         return (), "No single change of the scope leads to another outcome; other changes need the picture."
-    return (), "No single change that was tried leads to another outcome; another picture might."
+    surely = "" if decider.can_look else " beyond what the half precision of the embedding can move"
+    return (), f"No single change that was tried leads to another outcome{surely}; another picture might."
 
 
 def _proposals(decider: Decider, decision: MatchDecision, then: Then) -> Sequence[Alternatives]:

@@ -202,7 +202,8 @@ def test_an_explanation_says_what_it_could_not_check(past: Past) -> None:
         ),
         (
             "Not checked: what was measured in the picture (faces, quality, liveness), the picture, the device, the "
-            "scope and the times of the request, which only the event records."
+            "scope and the times of the request, which only the event records, the min_face_size of the request, "
+            "which no record has."
         ),
     )
     refused = without_picture(past.then(photo(1), group_name="nowhere"))
@@ -211,7 +212,10 @@ def test_an_explanation_says_what_it_could_not_check(past: Past) -> None:
             "The decision was made again from the scope of the request, without a look at the picture, and the refusal "
             "came out as recorded."
         ),
-        "Not checked: the picture, the device, the scope and the times of the request, which only the event records.",
+        (
+            "Not checked: the picture, the device, the scope and the times of the request, which only the event "
+            "records, the min_face_size of the request, which no record has."
+        ),
     )
 
 

@@ -180,7 +180,7 @@ def test_low_quality_names_the_pixels_that_are_missing_and_the_weaker_level(past
     more = flip(explanation, f"another {int(80 - size.value) + 1} px of face")
     assert (more.outcome, more.setting) == ("matched", None)
     level = flip(explanation, "the quality level low (middle was asked for by the setting matching.match_quality)")
-    assert (level.outcome, level.setting, level.value) == ("matched", "quality_level", "low")
+    assert (level.outcome, level.setting, level.value) == ("matched", "matching.match_quality", "low")
 
 
 def test_the_device_is_named_where_it_asks_for_the_quality(past: Past) -> None:
