@@ -44,6 +44,8 @@ def look_changes(decider: Decider, decision: MatchDecision) -> Iterator[Alternat
         case "image_error":
             yield from _pixels(decider, decision)
             yield from _weaker_modes(decider, resolved.device)
+        case "error":  # an infrared picture is needed and missing
+            yield from _weaker_modes(decider, resolved.device)
 
 
 def _liveness(decider: Decider, decision: MatchDecision, device: DeviceRecord | None) -> Iterator[Alternatives]:
