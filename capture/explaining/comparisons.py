@@ -84,7 +84,7 @@ class Comparison:
     def _level(self, level: CompareLevel) -> Trial:
         words = f"the level {level} instead of {self._request.level}"
         cosine = self.decision.cosine or 0.0
-        return Trial(words, lambda: self._concluded(level, cosine), "level", level)
+        return Trial(words, lambda: self._concluded(level, cosine), "threshold", level)
 
     def _concluded(self, level: CompareLevel, cosine: float) -> str:
         return conclude_comparison(level, cosine, self._context).outcome

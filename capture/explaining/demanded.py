@@ -67,7 +67,7 @@ def pixel_trials(
 def _other_level(demand: Demand, level: QualityLevel) -> Trial:
     policy, words = demand.policy, f"the quality level {level} ({demand.level} was asked for by"
     if demand.of_request is not None:
-        return Trial(f"{words} the request)", lambda: demand.decide(policy, level), "quality_level", level)
+        return Trial(f"{words} the request)", lambda: demand.decide(policy, level), "fiqa_level", level)
     setting = f"matching.{demand.setting}"
     changed = policy_with(policy, demand.setting, level)
     return Trial(f"{words} the setting {setting})", partial(_decide, demand, changed), setting, level)

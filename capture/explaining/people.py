@@ -56,7 +56,8 @@ async def left_before(
     count = count_written(held, found.event, request)
     before, written = held[: len(held) - count], held[len(held) - count :]
     people.take(before)
-    gone = folded.gone(written[0].offset if written else found.event.gallery_version, topic, kept)
+    version = found.event.gallery_version
+    gone = folded.gone(version, topic, kept) or folded.gone(written[0].offset if written else version, topic, kept)
     if gone is not None:
         return gone
     if people.unreadable:

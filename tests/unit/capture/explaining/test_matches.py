@@ -327,9 +327,7 @@ def test_the_device_is_that_of_the_event_where_the_request_is_gone(past: Past) -
     assert explain_match(then).device_ip == "10.0.0.1"
 
 
-@pytest.mark.parametrize(
-    ("seed", "size", "accepted"), [(77, 160, 60.0), (77, 160, 82.5), (1, 90, 82.5), (1, 90, 90.0)]
-)
+@pytest.mark.parametrize(("seed", "size", "accepted"), [(77, 160, 60.0), (77, 160, 82.5), (1, 90, 82.5), (1, 90, 90.0)])
 def test_the_threshold_that_is_proposed_beside_an_accepted_score_is_that_of_the_middle_score(
     past: Past, seed: int, size: int, accepted: float
 ) -> None:

@@ -167,7 +167,7 @@ def test_a_comparison_names_the_cosine_and_the_level_that_would_have_changed_it(
     more = flip(explanation, "a cosine of the two faces higher by")
     assert (more.outcome, more.setting) == ("same", None)
     weaker = flip(explanation, "instead of high")
-    assert (weaker.outcome, weaker.setting) == ("same", "level")
+    assert (weaker.outcome, weaker.setting) == ("same", "threshold")
     again = compare(photo(1), photo(1, size=90), level=weaker.value)
     assert then_of(again, models=CALIBRATED).event.outcome == "same"
 
@@ -188,7 +188,7 @@ def test_a_comparison_of_low_quality_names_the_level_of_its_source_and_the_missi
     assert explanation.outcome == "low_quality"
     assert flip(explanation, "px of face").setting is None
     level = flip(explanation, "the quality level low (middle was asked for by the request)")
-    assert (level.setting, level.value, level.outcome) == ("quality_level", "low", "same")
+    assert (level.setting, level.value, level.outcome) == ("fiqa_level", "low", "same")
     custom = Policy(match_quality="custom", custom_quality=QualityLimits(face_size_px=80))
     limit = flip(explain_other(then_of(compare(photo(1, size=72), photo(1)), custom)), "px of face")
     assert limit.setting == "matching.custom_quality.face_size_px"
