@@ -120,6 +120,15 @@ def deadline_checks(outcome: str, decided_s: float | None, deadline_s: float | N
     yield Check("deadline", "deadline", not expired, words, decided_s, deadline_s)
 
 
+def decidable_words(outcome: str, decided_s: float | None, deadline_s: float | None) -> str:
+    """Return in words the change after which a request is decided that was not: it expired, or the server failed."""
+    if outcome != "expired":
+        return "a server that can work"
+    if decided_s is None or deadline_s is None or decided_s < deadline_s:
+        return "an answer within the deadline"
+    return f"an answer {round(1000 * (decided_s - deadline_s)) + 1} ms earlier, within the deadline"
+
+
 def _face_checks(then: Then, min_face_size: int | None) -> Iterator[Check]:
     recorded = then.decision
     if recorded.faces is not None and min_face_size is not None:

@@ -7,7 +7,7 @@ from itertools import chain
 from msgspec import structs
 
 from capture.differences import is_undecided
-from capture.explaining.checks import checks_of, nearest_people, seen_in
+from capture.explaining.checks import checks_of, decidable_words, nearest_people, seen_in
 from capture.explaining.comparing import compared, contradicting
 from capture.explaining.consistency import embedding_fault, inconsistencies
 from capture.explaining.deciding import Decider, inputs_of
@@ -155,7 +155,7 @@ def _flips(then: Then, decider: Decider | None) -> tuple[tuple[Flip, ...], str |
         missing = ", ".join(dict.fromkeys(gone.what for gone in then.gone)) or "the picture"
         return (), f"No change could be tried, because the decision cannot be made again without: {missing}."
     if is_undecided(then.decision):
-        proposals: Sequence[Alternatives] = [[Proposal(_in_time(then), lambda: decision)]]
+        proposals: Sequence[Alternatives] = [[Proposal(_decidable(then), lambda: decision)]]
         before = then.decision.outcome, ""
     else:
         proposals, before = _proposals(decider, decision, then), _outcome_of(decision)
@@ -184,14 +184,9 @@ def _proposals(decider: Decider, decision: MatchDecision, then: Then) -> Sequenc
     )
 
 
-def _in_time(then: Then) -> str:
-    """Return in words the change after which an undecided request is decided."""
-    decided_s, deadline_s = then.decision.decided_time, then.deadline_s
-    if then.decision.outcome != "expired":
-        return "a server that can work"
-    if decided_s is None or deadline_s is None or decided_s < deadline_s:
-        return "an answer within the deadline"
-    return f"an answer {round(1000 * (decided_s - deadline_s)) + 1} ms earlier, within the deadline"
+def _decidable(then: Then) -> str:
+    recorded = then.decision
+    return decidable_words(recorded.outcome, recorded.decided_time, then.deadline_s)
 
 
 def _first_flip(alternatives: Alternatives, before: tuple[str, str]) -> Flip | None:

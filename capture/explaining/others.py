@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from capture.differences import is_undecided
-from capture.explaining.checks import deadline_checks
+from capture.explaining.checks import deadline_checks, decidable_words
 from capture.explaining.consistency import event_faults, model_faults, policy_faults
 from capture.explaining.differing import Compared
 from capture.explaining.redoing import REDONE, Redone, redone
@@ -44,7 +44,7 @@ _DEPENDED_ON: Mapping[str, str] = {
 """The kinds that are not decided again, each with what their decisions depend on."""
 _WAYS: Mapping[Way, str] = {
     "look": "The decision was made again from its pictures",
-    "decide": "The decision was made again from the request, which has no picture to look at, and the people of then",
+    "decide": "The decision was made again from the request, without a look at a picture, and from the people of then",
     "read": "The decision could not be made again; what follows is what was recorded",
 }
 _NO_FLIP = "Changes are tried for decisions that can be made again."
@@ -117,7 +117,7 @@ def _flips(then: OtherThen, again: Redone | None, *, undecided: bool) -> tuple[t
         missing = ", ".join(dict.fromkeys(gone.what for gone in then.gone)) or "the request"
         return (), f"No change could be tried, because the decision cannot be made again without: {missing}."
     if undecided:
-        words = "an answer within the deadline" if event.outcome == "expired" else "a server that can work"
+        words = decidable_words(event.outcome, event.processed_time, then.deadline_s)
         flips = flips_of([[Trial(words, lambda: again.decision.outcome)]], event.outcome)
     else:
         flips = flips_of(again.trials(), again.decision.outcome)
