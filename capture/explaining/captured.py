@@ -1,5 +1,7 @@
 """Collects what a capture has of a match."""
 
+from collections.abc import Sequence
+
 from capture.explaining.gallery import PeopleThen
 from capture.explaining.log import Engine
 from capture.explaining.values import Gone, Then
@@ -7,7 +9,8 @@ from capture.reader import CaptureReader
 from capture.replaying.policies import read_policies
 from capture.timeline import CapturedEntry
 from contract.captures.convert import request_of
-from contract.captures.values import CapturedDecision, CapturedRequest, CaptureError, CaptureLine
+from contract.captures.values import CapturedDecision, CapturedRequest, CaptureError, CaptureLine, ConfigLine
+from contract.configs import policy_key, policy_record
 from contract.requests import MatchRequest
 from engine.policy import Policy
 
@@ -25,7 +28,8 @@ def then_in(reader: CaptureReader, request_id: str, engine: Engine) -> Then | No
     if decision is None:
         raise CaptureError(f"the capture has no decision for the request {request_id}, so nothing can be explained")
     request = _request(reader, line)
-    policy, people = _policy(reader, decision), _people(reader, decision, engine)
+    policies = [line for _, line in reader.configs()]
+    policy, people = _policy(policies, decision), _people(reader, decision, engine)
     no_picture = None if request.picture else Gone("picture", "The capture does not have the picture of the request.")
     no_evidence = None
     if decision.embedding is None and (decision.error_code is None or decision.candidates):
@@ -40,6 +44,7 @@ def then_in(reader: CaptureReader, request_id: str, engine: Engine) -> Then | No
         models=engine.models,
         max_pixels=engine.max_pixels,
         gone=tuple(reason for reason in reasons if isinstance(reason, Gone)),
+        policy_content=_policy_content(policies, decision),
     )
 
 
@@ -53,9 +58,16 @@ def _request(reader: CaptureReader, line: CaptureLine) -> MatchRequest:
     return request_of(line, reader.picture(sent.picture), infrared)
 
 
-def _policy(reader: CaptureReader, decision: CapturedDecision) -> Policy | Gone:
-    policy = read_policies(line for _, line in reader.configs()).get(decision.policy or "")
+def _policy(configs: Sequence[ConfigLine], decision: CapturedDecision) -> Policy | Gone:
+    policy = read_policies(configs).get(decision.policy or "")
     return policy or Gone("policy", "The capture does not have the policy of the decision.")
+
+
+def _policy_content(configs: Sequence[ConfigLine], decision: CapturedDecision) -> str | None:
+    """Return the id that the content of the decision's policy has; None: the capture does not have the policy."""
+    key = policy_key(decision.policy or "").decode()
+    line = next((line for line in configs if line.key == key), None)
+    return None if line is None else policy_record(line.value).id
 
 
 def _people(reader: CaptureReader, decision: CapturedDecision, engine: Engine) -> PeopleThen | Gone:

@@ -78,13 +78,15 @@ def checks_of(then: Then, decider: Decider | None) -> Sequence[Check]:
 
 
 def _checks(then: Then, inputs: Inputs) -> Iterator[Check]:
-    yield from _deadline_checks(then)
+    yield from deadline_checks(then.decision.outcome, then.decision.decided_time, then.deadline_s)
     resolved = resolved_in(inputs)
     if isinstance(resolved, Refusal):
         yield Check("scope", "scope", False, resolved.message)
         return
     yield Check("scope", "scope", True, _scope_words(inputs.request, resolved))
-    yield from _face_checks(then, wanted_of(inputs.request, inputs.policy, resolved.device).min_face_size)
+    # An inferred request has no min_face_size, so nobody knows the size that was demanded.
+    least = None if then.is_inferred else wanted_of(inputs.request, inputs.policy, resolved.device).min_face_size
+    yield from _face_checks(then, least)
     if then.decision.error_code is None or then.decision.outcome == "empty_group":
         faces = inputs.snapshot.gallery.count(resolved.scope)
         words = f"{faces} faces of the scope were compared" if faces else "nobody is enrolled in the scope"
@@ -106,14 +108,25 @@ def _scope_words(request: MatchRequest, resolved: ResolvedScope) -> str:
     return f"the request searches {group}{permission}"
 
 
-def _deadline_checks(then: Then) -> Iterator[Check]:
-    decided_s, deadline_s = then.decision.decided_time, then.deadline_s
+def deadline_checks(outcome: str, decided_s: float | None, deadline_s: float | None) -> Iterator[Check]:
+    """Yield whether a decision came before the deadline of its request; nothing where that is not known."""
     if deadline_s is None or decided_s is None:
         return
-    expired = then.decision.outcome == "expired"
+    expired = outcome == "expired"
     left_ms = round(1000 * (deadline_s - decided_s))
     words = f"the decision came {abs(left_ms)} ms {'before' if left_ms >= 0 else 'after'} the deadline of the request"
+    if left_ms < 0 and not expired:
+        words += ", and the answer was committed nevertheless"
     yield Check("deadline", "deadline", not expired, words, decided_s, deadline_s)
+
+
+def decidable_words(outcome: str, decided_s: float | None, deadline_s: float | None) -> str:
+    """Return in words the change after which a request is decided that was not: it expired, or the server failed."""
+    if outcome != "expired":
+        return "a server that can work"
+    if decided_s is None or deadline_s is None or decided_s < deadline_s:
+        return "an answer within the deadline"
+    return f"an answer {round(1000 * (decided_s - deadline_s)) + 1} ms earlier, within the deadline"
 
 
 def _face_checks(then: Then, min_face_size: int | None) -> Iterator[Check]:

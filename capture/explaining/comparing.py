@@ -4,15 +4,10 @@ From the picture, numbers may differ as much as between two machines; from the e
 unrounded, and between the event and its evidence, nothing may differ.
 """
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
-
-import msgspec
 import numpy as np
 
 from capture.explaining.deciding import NOWHERE, Decider
+from capture.explaining.differing import BETWEEN_MACHINES, Compared, differing
 from capture.replaying.candidates import contradiction
 from capture.replaying.captured import Limit, concluded
 from capture.rows import Difference
@@ -26,28 +21,8 @@ from engine.calls.reporting import Circumstances, error_info, wire_threshold
 from engine.context import Context
 from engine.threshold import search_threshold
 
-BETWEEN_MACHINES = 1e-3
-"""The most by which numbers that two machines compute from the same picture differ, relative to numbers above 1."""
-
-_NOT_COMPARED = frozenset({"timings_ms", "embedding"})
-_MEASURED = frozenset({"score", "face", "quality", "quality_score", "liveness", "attributes", "candidates"})
-"""What a look measures in a picture, or computes from measured values."""
 _FOUND = ("faces", "face", "quality", "quality_score", "liveness")
 _OF_THE_SEARCH = ("outcome", "retcode", "identity_id", "score", "threshold", "error_code", "applied", "scope")
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """The values that differ, and the number of those that differ as between two machines."""
-
-    alarms: tuple[Difference, ...] = ()
-    rounding: int = 0
-
-    def plus(self, other: "Compared") -> "Compared":
-        """Return the results of both comparisons, each differing value once."""
-        known = {alarm.what for alarm in self.alarms}
-        more = tuple(alarm for alarm in other.alarms if alarm.what not in known)
-        return Compared(self.alarms + more, self.rounding + other.rounding)
 
 
 def compared(decider: Decider) -> Compared:
@@ -76,7 +51,7 @@ def contradicting(event: Event, evidence: Evidence) -> Compared:
     if event.threshold is not None and event.threshold.cosine is not None:
         in_event["threshold.cosine"] = event.threshold.cosine
         in_evidence["threshold.cosine"] = round(evidence.threshold, 6)
-    return _differing(in_event, in_evidence)
+    return differing(in_event, in_evidence)
 
 
 def _looked(decider: Decider, decision: MatchDecision, context: Context) -> Compared:
@@ -90,13 +65,13 @@ def _looked(decider: Decider, decision: MatchDecision, context: Context) -> Comp
     evidence = call.evidence(request, decision, context, at)
     if then.event is None:
         there = then.decision.embedding is not None
-        result = _differing(then.decision, decision_of(event, evidence if there else None), BETWEEN_MACHINES)
+        result = differing(then.decision, decision_of(event, evidence if there else None), BETWEEN_MACHINES)
     else:
         without_info = decider.inputs.policy.event_identity_info and whole is None
         ignored = frozenset({"identity_info"}) if without_info else frozenset()
-        result = _differing(then.event, event, BETWEEN_MACHINES, ignored)
+        result = differing(then.event, event, BETWEEN_MACHINES, ignored)
         if then.evidence is not None and evidence is not None:
-            result = result.plus(_differing(then.evidence, evidence, BETWEEN_MACHINES))
+            result = result.plus(differing(then.evidence, evidence, BETWEEN_MACHINES))
     if evidence is None or then.decision.embedding is None:
         return result
     return result.plus(_embeddings(then.decision.embedding, evidence.embedding))
@@ -110,7 +85,7 @@ def _threshold(decider: Decider) -> Compared:
     scope, _ = scope_of_refusal(inputs.request, inputs.snapshot.site, inputs.policy)
     computed = search_threshold(inputs.policy, embedder, inputs.snapshot.gallery.count(scope))
     now = wire_threshold(computed, inputs.policy)
-    return _differing({"threshold": recorded.applied}, {"threshold": now})
+    return differing({"threshold": recorded.applied}, {"threshold": now})
 
 
 def _embeddings(before: bytes, now: bytes) -> Compared:
@@ -132,7 +107,7 @@ def _decided(decider: Decider) -> Compared:
     before, after = ({name: getattr(d, name) for name in _OF_THE_SEARCH} for d in (then, now))
     if then.embedding is None:
         after["applied"] = wire_threshold(decision.threshold, decider.inputs.policy)  # only the event has it, rounded
-    result = _differing(before, after)
+    result = differing(before, after)
     if sentence is not None:
         result = result.plus(Compared((Difference("candidates", "as recorded", sentence),)))
     if decider.then.event is not None:
@@ -152,67 +127,41 @@ def _shown(decider: Decider, event: Event, decision: MatchDecision) -> Compared:
         "error": error_info(decision.refusal) if decision.refusal else None,
         "threshold": wire_threshold(decision.threshold, policy),
     }
-    return _differing({name: getattr(event, name) for name in now}, now)
+    return differing({name: getattr(event, name) for name in now}, now)
+
+
+def circumstances_of(event: Event, digests: tuple[str, ...]) -> Circumstances:
+    """Return the circumstances of an event, with the sha256 of the pictures that are there now."""
+    place = event.request
+    return Circumstances(
+        place.topic,
+        place.partition,
+        place.offset,
+        event.processed_time,
+        event.gallery_version,
+        event.models,
+        digests,
+        event.retry_of,
+        event.replay_of,
+        event.policy,
+        event.model_set,
+    )
 
 
 def _circumstances(decider: Decider) -> Circumstances:
     """Return the circumstances of then, with the sha256 of the picture that is there now."""
     then, event = decider.then.decision, decider.then.event
-    place = NOWHERE if event is None else event.request
+    digests = (picture_digest(decider.inputs.request.picture),)
+    if event is not None:
+        return circumstances_of(event, digests)
     return Circumstances(
-        place.topic,
-        place.partition,
-        place.offset,
+        NOWHERE.topic,
+        NOWHERE.partition,
+        NOWHERE.offset,
         then.decided_time or 0.0,
         then.gallery_version,
         then.models,
-        (picture_digest(decider.inputs.request.picture),),
-        None if event is None else event.retry_of,
-        None if event is None else event.replay_of,
-        then.policy or "",
-        then.model_set or "",
+        digests,
+        policy=then.policy or "",
+        model_set=then.model_set or "",
     )
-
-
-def _differing(then: Any, now: Any, tolerance: float = 0.0, ignored: frozenset[str] = frozenset()) -> Compared:
-    """Compare two values field by field; measured values may differ by the tolerance."""
-    before, after = (dict(_flat(msgspec.to_builtins(value), ignored | _NOT_COMPARED)) for value in (then, now))
-    alarms, rounding = [], 0
-    for what in dict.fromkeys((*before, *after)):
-        one, other = before.get(what), after.get(what)
-        if one == other:
-            continue
-        if _is_measured(what) and _close(one, other, tolerance):
-            rounding += 1
-        else:
-            alarms.append(Difference(what, _scalar(one), _scalar(other)))
-    return Compared(tuple(alarms), rounding)
-
-
-def _flat(value: Any, ignored: frozenset[str], name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values inside a value, each with its path, except those of ignored fields."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            if name or key not in ignored:
-                yield from _flat(inner, ignored, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list | tuple):
-        for place, inner in enumerate(value):
-            yield from _flat(inner, ignored, f"{name}[{place}]")
-    else:
-        yield name, value
-
-
-def _is_measured(what: str) -> bool:
-    return re.split(r"[.\[]", what, maxsplit=1)[0] in _MEASURED
-
-
-def _close(one: object, other: object, tolerance: float) -> bool:
-    if not isinstance(one, float) or not isinstance(other, float):
-        return False
-    return abs(one - other) <= tolerance * max(1.0, abs(one), abs(other))
-
-
-def _scalar(value: object) -> str | float | None:
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return value
-    return str(value)

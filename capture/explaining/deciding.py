@@ -11,9 +11,10 @@ from functools import cached_property
 from msgspec import structs
 
 from capture.explaining.values import Then, Way
+from capture.replaying.candidates import is_certain
 from capture.replaying.plan import Case, Keep, Look, Search, plan
 from capture.replaying.policies import PolicyPair
-from capture.replaying.searches import find_all
+from capture.replaying.searches import Found, find_all
 from capture.replaying.thresholds import threshold_now
 from contract.captures.convert import line_of
 from contract.errors import Refusal, Refused
@@ -125,7 +126,7 @@ class Decider:
                     (found,) = find_all([case], inputs.snapshot.gallery, resolved.scope)
                 except ValueError:  # the embedding has not the length of the enrolled faces
                     return None
-                return None if found is None else self._conclude(inputs, resolved, found.candidates)
+                return None if found is None else self._conclude_found(case, inputs, resolved, found)
             case Keep() | Look():
                 return None
 
@@ -169,6 +170,17 @@ class Decider:
         if threshold is None:
             return None
         return conclude_under(threshold, inputs.request, resolved, candidates, inputs.snapshot.site, inputs.policy)
+
+    def _conclude_found(
+        self, case: Case, inputs: Inputs, resolved: ResolvedScope, found: Found
+    ) -> MatchDecision | None:
+        """Return the decision; None: half precision may have changed it, since people were compared anew."""
+        decision = self._conclude(inputs, resolved, found.candidates)
+        if decision is None or found.computed is None:
+            return decision
+        recorded, named = case.then.candidates, inputs.request.need_keep_info
+        certain = is_certain(recorded, found.computed, decision.threshold.cosine, found.within, names_strangers=named)
+        return decision if certain else None
 
     def _refuse(self, inputs: Inputs, refusal: Refusal) -> MatchDecision | None:
         scope, names = scope_of_refusal(inputs.request, inputs.snapshot.site, inputs.policy)

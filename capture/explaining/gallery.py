@@ -1,7 +1,8 @@
 """The people of then, and the people of then with another record of one person."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from msgspec import structs
 
@@ -9,6 +10,7 @@ from contract.codec import encode
 from contract.people.directory import Entry
 from contract.people.keys import person_key
 from contract.people.records import PersonRecord
+from engine.gallery.pending import PendingPeople
 from engine.gallery.people import People, Snapshot
 
 
@@ -44,6 +46,10 @@ class PeopleThen:
     def person(self, identity_id: str) -> PersonRecord | None:
         """Return the record of a person, in brief; None: nobody with that id was enrolled."""
         return self._people.person(identity_id)
+
+    def pending(self, infos: Mapping[str, Mapping[str, Any] | None]) -> PendingPeople:
+        """Return the people as a decision about them needs them. `infos`: the whole info of people, by identity_id."""
+        return PendingPeople(self._people, infos)
 
     def with_person(self, person: PersonRecord) -> Snapshot:
         """Return the gallery and the site in which a person has another record, with the same faces."""

@@ -1,7 +1,8 @@
-"""What the log has left of a match: its request, its evidence and its policy; and why the rest is gone."""
+"""What the log has left of a decision: its request, its evidence and its policy; and why the rest is gone."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -10,10 +11,13 @@ from capture.explaining.consistency import has_evidence
 from capture.explaining.finding import FoundEvent, find_key, first_record, latest_of
 from capture.explaining.values import Gone, What
 from contract.captures.convert import decision_of
-from contract.configs import policy_key
+from contract.configs import policy_key, policy_record
 from contract.evidence import Evidence, decode_evidence
-from contract.requests import Headers, MatchRequest, decode_request
+from contract.kinds import kind_of
+from contract.requests import Headers, MatchRequest, Request, decode_request
 from engine.policy import Policy
+
+R = TypeVar("R", bound=Request)
 
 _NEAR_S = (1.0, 60.0)
 """Evidence is written with its event, and both times differ by no more than clocks do; the nearest are read first."""
@@ -31,16 +35,25 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftRequest:
+class LeftRequest(Generic[R]):
     """The request, or why it is gone; `deadline_s`: until when its answer was awaited (epoch seconds)."""
 
-    request: MatchRequest | None = None
+    request: R | None = None
     deadline_s: float | None = None
     gone: Gone | None = None
 
 
-async def left_request(log: Broker, found: FoundEvent, kept: Kept) -> LeftRequest:
-    """Return the request of an event.
+@dataclass(frozen=True, slots=True)
+class LeftPolicy:
+    """The policy, or why it is gone; `content`: the id that the content of its record has, None: there is no record."""
+
+    policy: Policy | None = None
+    content: str | None = None
+    gone: Gone | None = None
+
+
+async def left_request(log: Broker, found: FoundEvent, kept: Kept, expected: type[R]) -> LeftRequest[R]:
+    """Return the request of an event, which is of the type that is expected.
 
     Raises:
         BrokerError: the log cannot be read.
@@ -59,7 +72,7 @@ async def left_request(log: Broker, found: FoundEvent, kept: Kept) -> LeftReques
     except msgspec.DecodeError:
         words = f"{_WORDS['picture']}: the record of the request cannot be read any more."
         return LeftRequest(deadline_s=deadline_s, gone=Gone("picture", words))
-    if not isinstance(request, MatchRequest) or request.request_id != found.event.id:
+    if not isinstance(request, expected) or request.request_id != found.event.id:
         words = f"{_WORDS['picture']}: the log has another request at its place, so its topic was made anew."
         return LeftRequest(gone=Gone("picture", words))
     return LeftRequest(request, deadline_s)
@@ -94,22 +107,24 @@ async def left_evidence(log: Broker, topic: str, found: FoundEvent, kept: Kept) 
     return _removed("evidence", found, kept, oldest)
 
 
-async def left_policy(log: Broker, topic: str, policy: str) -> Policy | Gone:
+async def left_policy(log: Broker, topic: str, policy: str) -> LeftPolicy:
     """Return the policy with that id, or why it is gone.
 
     Raises:
         BrokerError: the log cannot be read.
     """
     if not policy:
-        return Gone("policy", "The event does not name its policy: an older release wrote it.")
+        return LeftPolicy(gone=Gone("policy", "The event does not name its policy: an older release wrote it."))
     record = await latest_of(log, topic, policy_key(policy))
     if record is None or record.value is None:
-        return Gone("policy", f"The policy {policy} is not in the topic {topic}.")
+        return LeftPolicy(gone=Gone("policy", f"The policy {policy} is not in the topic {topic}."))
+    content = None
     try:
-        return msgspec.json.decode(record.value, type=Policy)
+        content = policy_record(msgspec.json.decode(record.value, type=dict[str, Any])).id
+        return LeftPolicy(msgspec.json.decode(record.value, type=Policy), content)
     except (msgspec.DecodeError, ValueError):
         words = f"The policy {policy} has settings that this release does not know; use the release of then."
-        return Gone("policy", words)
+        return LeftPolicy(content=content, gone=Gone("policy", words))
 
 
 def moment(time_s: float) -> str:
@@ -133,5 +148,6 @@ def _removed(what: What, found: FoundEvent, kept: Kept, oldest: Record | None) -
 
 
 def _erased(what: What, found: FoundEvent) -> Gone:
-    words = f"{_WORDS[what]}: an operator erased the records of the recognised person."
+    who = "recognised person" if found.event.kind == kind_of(MatchRequest) else "person"
+    words = f"{_WORDS[what]}: an operator erased the records of the {who}."
     return Gone(what, words, found.erasures.get(found.event.identity_id))

@@ -1,4 +1,4 @@
-"""Collects what the log has left of a match."""
+"""Collects what the log has left of a decision."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,15 @@ from capture.differences import is_undecided
 from capture.explaining.finding import FoundEvent
 from capture.explaining.gallery import PeopleThen
 from capture.explaining.left import Kept, left_evidence, left_policy, left_request
-from capture.explaining.people import EmbedderThen, left_people, whole_person
+from capture.explaining.people import EmbedderThen, left_before, left_people, whole_person
+from capture.explaining.redoing import REDONE
 from capture.explaining.requests import request_of_event
-from capture.explaining.values import Gone, Then
+from capture.explaining.values import Before, Gone, OtherThen, Then
 from contract.captures.convert import decision_of
 from contract.events import Event
 from contract.evidence import Evidence
+from contract.requests import EnrolRequest, MatchRequest
 from contract.topics import Topics
-from engine.policy import Policy
 from engine.vision.ports import ModelSet
 
 
@@ -51,19 +52,18 @@ async def then_of(log: Broker, topics: Topics, found: FoundEvent, kept: Kept, en
         BrokerError: the log cannot be read.
     """
     event = found.event
-    left = await left_request(log, found, kept)
+    left = await left_request(log, found, kept, MatchRequest)
     evidence = await left_evidence(log, topics.evidence, found, kept)
     policy = await left_policy(log, topics.configs, event.policy)
     kept_evidence = evidence if isinstance(evidence, Evidence) else None
     embedding = None if kept_evidence is None else kept_evidence.embedding
     embedder = engine.embedder_then(event.models.get("embedder", ""), embedding)
     people = _readable(event, await left_people(log, topics.people, found, kept, embedder))
-    reasons = (left.gone, evidence, policy, people, engine.gone(event.models))
+    reasons = (left.gone, evidence, policy.gone, people, engine.gone(event.models))
     kept_people = people if isinstance(people, PeopleThen) else None
-    kept_policy = policy if isinstance(policy, Policy) else None
     request = left.request
-    if request is None and kept_people is not None and kept_policy is not None:
-        request = request_of_event(event, kept_people.snapshot().site, kept_policy)
+    if request is None and kept_people is not None and policy.policy is not None:
+        request = request_of_event(event, kept_people.snapshot().site, policy.policy)
     return Then(
         decision_of(event, kept_evidence),
         event.id,
@@ -71,12 +71,42 @@ async def then_of(log: Broker, topics: Topics, found: FoundEvent, kept: Kept, en
         kept_evidence,
         request,
         kept_people,
-        kept_policy,
+        policy.policy,
         engine.models,
         engine.max_pixels,
         left.deadline_s,
-        None if kept_people is None else await whole_person(log, topics.people, event, kept_people),
+        None if kept_people is None else await whole_person(log, topics.people, event.identity_id, kept_people),
         tuple(reason for reason in reasons if isinstance(reason, Gone)),
+        policy.content,
+    )
+
+
+async def other_then_of(log: Broker, topics: Topics, found: FoundEvent, kept: Kept, engine: Engine) -> OtherThen:
+    """Return what the log has left of an event of a kind that is decided again (capture.explaining.redoing).
+
+    Raises:
+        BrokerError: the log cannot be read.
+    """
+    event = found.event
+    left = await left_request(log, found, kept, REDONE[event.kind])
+    policy = await left_policy(log, topics.configs, event.policy)
+    reasons: list[Gone | None] = [left.gone, policy.gone, engine.gone(event.models)]
+    before = None
+    if isinstance(left.request, EnrolRequest) and not any(reasons):
+        embedder = engine.embedder_then(event.models.get("embedder", ""), None)
+        people = await left_before(log, topics.people, found, left.request, kept, embedder)
+        before = people if isinstance(people, Before) else None
+        reasons.append(people if isinstance(people, Gone) else None)
+    return OtherThen(
+        event,
+        left.request,
+        policy.policy,
+        engine.models,
+        engine.max_pixels,
+        left.deadline_s,
+        before,
+        tuple(reason for reason in reasons if reason is not None),
+        policy.content,
     )
 
 

@@ -1,31 +1,31 @@
 """The single changes of a look at the picture: liveness, quality, sizes. They need the picture. Pure."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from msgspec import structs
 
 from capture.explaining.deciding import Decider, Inputs, resolved_in
+from capture.explaining.items import (
+    better_words,
+    limit_setting,
+    passed_limit,
+    passing_bounds,
+    pixels_above,
+    weaker_levels,
+)
 from capture.explaining.proposals import Alternatives, Proposal, with_setting, with_site
-from contract.errors import Code, PictureRefused, Refusal
+from contract.errors import Code, Refusal
 from contract.findings import CheckResult
 from contract.people.site import DeviceRecord
-from contract.pictures.headers import picture_header
-from contract.terms import LIVENESS_ORDER, QUALITY_ORDER, LivenessMode, QualityLevel
+from contract.terms import LIVENESS_ORDER, LivenessMode
 from engine.calls.demands import wanted_of
 from engine.calls.match import MatchDecision
 from engine.calls.reporting import check_results
 from engine.look import Wanted
-from engine.policy import QualityLimits
-from engine.vision.quality import limits_of
-from engine.vision.quality.levels import Limits
 
 _STEPS = 10_000
-_LIMIT_FIELDS = {"face_size": "face_size_px", "headpose": "headpose_degrees"}
-"""The limits (engine.policy.QualityLimits) whose names are not those of their items."""
-_TIMES_THE_PIXELS = 4
-"""A picture with more pixels than this many times the limit is not decoded, since it may not fit into memory."""
 
 
 def look_changes(decider: Decider, decision: MatchDecision) -> Iterator[Alternatives]:
@@ -36,24 +36,24 @@ def look_changes(decider: Decider, decision: MatchDecision) -> Iterator[Alternat
     wanted = wanted_of(decider.inputs.request, decider.inputs.policy, resolved.device)
     match decision.outcome:
         case "spoof":
-            yield from _liveness(decider, decision, wanted, resolved.device)
+            yield from _liveness(decider, decision, resolved.device)
         case "low_quality":
             yield from _quality(decider, decision, wanted, resolved.device)
         case "no_face" if decision.findings.faces:
             yield _size(decider, wanted, resolved.device)
         case "image_error":
             yield from _pixels(decider, decision)
-            yield _weaker_modes(decider, wanted, resolved.device)
+            yield from _weaker_modes(decider, resolved.device)
+        case "error":  # an infrared picture is needed and missing
+            yield from _weaker_modes(decider, resolved.device)
 
 
-def _liveness(
-    decider: Decider, decision: MatchDecision, wanted: Wanted, device: DeviceRecord | None
-) -> Iterator[Alternatives]:
+def _liveness(decider: Decider, decision: MatchDecision, device: DeviceRecord | None) -> Iterator[Alternatives]:
     checks = () if decision.findings.liveness is None else check_results(decision.findings.liveness.checks)
     for check in checks:
         if not check.passed and check.detail.get("measured") != 0.0:
             yield _other_limits(decider, check)
-    yield _weaker_modes(decider, wanted, device)
+    yield from _weaker_modes(decider, device)
 
 
 def _other_limits(decider: Decider, check: CheckResult) -> Alternatives:
@@ -69,36 +69,48 @@ def _other_limits(decider: Decider, check: CheckResult) -> Alternatives:
     return proposals
 
 
-def _weaker_modes(decider: Decider, wanted: Wanted, device: DeviceRecord | None) -> Alternatives:
+def _weaker_modes(decider: Decider, device: DeviceRecord | None) -> Iterator[Alternatives]:
+    """Yield the weaker modes of each source of the liveness mode; a change of one source leaves the others alone."""
     inputs = decider.inputs
-    sources: dict[str, LivenessMode] = {
-        "the request": inputs.request.liveness_mode,
-        "the setting matching.liveness_floor": inputs.policy.liveness_floor,
-        "the device": (device and device.liveness_floor) or "liveness_off",
-        "the infrared picture": "liveness_off" if inputs.request.ir_picture is None else "liveness_rgb_ir",
-    }
-    weaker = LIVENESS_ORDER[: LIVENESS_ORDER.index(wanted.liveness)]
+    request, policy = inputs.request, inputs.policy
+    yield _modes(
+        decider,
+        request.liveness_mode,
+        "the request",
+        "liveness_mode",
+        lambda mode: replace(inputs, request=structs.replace(request, liveness_mode=mode)),
+    )
+    yield _modes(
+        decider,
+        policy.liveness_floor,
+        "the setting matching.liveness_floor",
+        "matching.liveness_floor",
+        lambda mode: replace(inputs, policy=structs.replace(policy, liveness_floor=mode)),
+    )
+    if device is not None and device.liveness_floor is not None:
+        yield _modes(
+            decider,
+            device.liveness_floor,
+            "the device",
+            "device.liveness_floor",
+            lambda mode: with_site(inputs, structs.replace(device, liveness_floor=mode)),
+        )
+    if request.ir_picture is not None:
+        without = replace(inputs, request=structs.replace(request, ir_picture=None))
+        words = "a request without the infrared picture, which asks for liveness_rgb_ir"
+        yield [_deciding(decider, words, without, "ir_image_base64", None)]
+
+
+def _modes(
+    decider: Decider, asked: LivenessMode, who: str, setting: str, changed: Callable[[LivenessMode], Inputs]
+) -> Alternatives:
+    """Return the weaker modes of one source, the strictest first."""
     proposals = []
-    for mode in reversed(weaker):
-        asking = [who for who, asked in sources.items() if LIVENESS_ORDER.index(asked) > LIVENESS_ORDER.index(mode)]
+    for mode in reversed(LIVENESS_ORDER[: LIVENESS_ORDER.index(asked)]):
         what = "liveness off" if mode == "liveness_off" else f"liveness_mode {mode} only"
-        words = f"{what} ({wanted.liveness} was asked for by {' and '.join(asking)})"
-        proposals.append(_deciding(decider, words, _with_liveness(inputs, mode, device), "liveness_mode", mode))
+        words = f"{what} ({asked} was asked for by {who})"
+        proposals.append(_deciding(decider, words, changed(mode), setting, mode))
     return proposals
-
-
-def _with_liveness(inputs: Inputs, mode: LivenessMode, device: DeviceRecord | None) -> Inputs:
-    """Return the inputs in which nobody asks for a stricter mode."""
-
-    def at_most(asked: LivenessMode) -> LivenessMode:
-        return min(asked, mode, key=LIVENESS_ORDER.index)
-
-    request = structs.replace(inputs.request, liveness_mode=at_most(inputs.request.liveness_mode), ir_picture=None)
-    policy = structs.replace(inputs.policy, liveness_floor=at_most(inputs.policy.liveness_floor))
-    changed = replace(inputs, request=request, policy=policy)
-    if device is None or device.liveness_floor is None:
-        return changed
-    return with_site(changed, structs.replace(device, liveness_floor=at_most(device.liveness_floor)))
 
 
 def _quality(
@@ -106,97 +118,84 @@ def _quality(
 ) -> Iterator[Alternatives]:
     for check in check_results(decision.findings.quality):
         if not check.passed:
-            yield [_better_item(decider, check, wanted, device)]
-    weaker = [level for level in QUALITY_ORDER if any(_is_stricter(asked, level) for asked in wanted.quality_levels)]
-    yield [_weaker_level(decider, level, device) for level in reversed(weaker)]
+            yield list(_better_item(decider, check, wanted, device))
+    inputs, policy = decider.inputs, decider.inputs.policy
+    asked = policy.match_quality
+    for level in weaker_levels(asked):
+        words = f"the quality level {level} ({asked} was asked for by the setting matching.match_quality)"
+        changed = replace(inputs, policy=structs.replace(policy, match_quality=level))
+        yield [_deciding(decider, words, changed, "matching.match_quality", level)]
+    if device is not None and device.quality_level is not None:
+        for level in weaker_levels(device.quality_level):
+            words = f"the quality level {level} ({device.quality_level} was asked for by the device)"
+            changed = with_site(inputs, structs.replace(device, quality_level=level))
+            yield [_deciding(decider, words, changed, "device.quality_level", level)]
 
 
-def _better_item(decider: Decider, check: CheckResult, wanted: Wanted, device: DeviceRecord | None) -> Proposal:
-    """Return the proposal that one item has just passed: decided with a limit that its value passes."""
-    missing = abs(check.limit - check.value)
-    if check.name == "face_size":
-        words = f"another {math.floor(missing) + 1} px of face (more than {check.limit:g} px are needed)"
-    else:
-        words = f"{check.name} {'higher' if check.value < check.limit else 'lower'} by {missing:.4g}"
-    bounds = dict(limits_of(wanted.quality_levels, decider.inputs.policy.custom_quality))
-    least, most = bounds[check.name]
-    bounds[check.name] = min(least, check.value - (check.name == "face_size")), max(most, check.value)
-    custom = with_setting(decider.inputs, "custom_quality", _as_settings(bounds))
+def _better_item(
+    decider: Decider, check: CheckResult, wanted: Wanted, device: DeviceRecord | None
+) -> Iterator[Proposal]:
+    """Yield the proposals that one item has just passed: by its own limit, where that is a setting; then by a picture
+    that measures better, which is decided with a limit that the value passes."""
+    words, setting, limit = better_words(check), limit_setting(check), passed_limit(check)
+    if set(wanted.quality_levels) <= {"custom", "no"} and limit is not None:
+        alone = with_setting(decider.inputs, setting, limit)
+        if alone is not None:
+            yield _deciding(decider, words, alone, f"matching.{setting}", limit)
+    bounds = passing_bounds(wanted.quality_levels, decider.inputs.policy, check)
+    custom = with_setting(decider.inputs, "custom_quality", bounds)
     changed = None if custom is None else with_setting(custom, "match_quality", "custom")
     if changed is not None and device is not None and device.quality_level is not None:
         changed = with_site(changed, structs.replace(device, quality_level="no"))
-    setting = f"matching.custom_quality.{_LIMIT_FIELDS.get(check.name, check.name)}"
-    is_set = set(wanted.quality_levels) <= {"custom", "no"}
-    again = None if changed is None else decider.again(changed)
-    return Proposal(words, lambda: again, setting if is_set else None, round(check.value, 6) if is_set else None)
-
-
-def _as_settings(bounds: Limits) -> dict[str, object]:
-    """Return limits as the settings of the level `custom`."""
-    settings: dict[str, object] = dict.fromkeys(QualityLimits.__struct_fields__)
-    for name, (least, most) in bounds.items():
-        sides = [side for side in (least, most) if math.isfinite(side)]
-        settings[_LIMIT_FIELDS.get(name, name)] = sides if len(sides) == 2 else max(0.0, sides[0])
-    return settings
-
-
-def _weaker_level(decider: Decider, level: QualityLevel, device: DeviceRecord | None) -> Proposal:
-    inputs = decider.inputs
-    asked = {"the setting matching.match_quality": inputs.policy.match_quality}
-    if device is not None and device.quality_level is not None:
-        asked["the device"] = device.quality_level
-    stricter = {who: asking for who, asking in asked.items() if _is_stricter(asking, level)}
-    changed = inputs
-    if _is_stricter(inputs.policy.match_quality, level):
-        changed = replace(changed, policy=structs.replace(inputs.policy, match_quality=level))
-    if device is not None and device.quality_level is not None and _is_stricter(device.quality_level, level):
-        changed = with_site(changed, structs.replace(device, quality_level=level))
-    sources = " and ".join(f"{asking} was asked for by {who}" for who, asking in stricter.items())
-    return _deciding(decider, f"the quality level {level} ({sources})", changed, "quality_level", level)
-
-
-def _is_stricter(one: QualityLevel, other: QualityLevel) -> bool:
-    """Return whether a level is stricter than another; `custom` counts as stricter than no level at all."""
-    if "custom" in (one, other):
-        return one == "custom" and other == "no"
-    return QUALITY_ORDER.index(one) > QUALITY_ORDER.index(other)
+    if changed is not None:
+        yield _deciding(decider, words, changed, None, None)
 
 
 def _size(decider: Decider, wanted: Wanted, device: DeviceRecord | None) -> Alternatives:
-    """Return the proposals that the largest face is large enough."""
+    """Return the proposals that the largest face is large enough: by the one source that asks for more, where there is
+    only one; then by a larger face."""
     inputs = decider.inputs
-    changed = replace(
+    request, policy = inputs.request, inputs.policy
+    any_size = replace(
         inputs,
-        request=structs.replace(inputs.request, min_face_size=0),
-        policy=structs.replace(inputs.policy, min_face_size=0),
+        request=structs.replace(request, min_face_size=0),
+        policy=structs.replace(policy, min_face_size=0),
     )
     if device is not None and device.min_face_size:
-        changed = with_site(changed, structs.replace(device, min_face_size=0))
-    any_size = decider.again(changed)
-    face = None if any_size is None else any_size.findings.face
+        any_size = with_site(any_size, structs.replace(device, min_face_size=0))
+    found = decider.again(any_size)
+    face = None if found is None else found.findings.face
     if face is None:
         return []
-    side = face.sent_box.shorter_side
-    words = (
-        f"another {math.ceil(wanted.min_face_size - side)} px of face, or a min_face_size of at most "
-        f"{math.floor(side)} px instead of {wanted.min_face_size}"
-    )
-    return [Proposal(words, lambda: any_size, "min_face_size", math.floor(side))]
+    side = math.floor(face.sent_box.shorter_side)
+    more = f"another {math.ceil(wanted.min_face_size - face.sent_box.shorter_side)} px of face"
+    sources = [("min_face_size", replace(inputs, request=structs.replace(request, min_face_size=side)))]
+    asked = [request.min_face_size]
+    sources += [("matching.min_face_size", replace(inputs, policy=structs.replace(policy, min_face_size=side)))]
+    asked += [policy.min_face_size]
+    if device is not None:
+        sources += [("device.min_face_size", with_site(inputs, structs.replace(device, min_face_size=side)))]
+        asked += [device.min_face_size]
+    asking = [source for source, least in zip(sources, asked, strict=True) if least > side]
+    larger = _deciding(decider, more, any_size, None, None)
+    if len(asking) != 1:
+        return [larger]
+    ((setting, changed),) = asking
+    words = f"{more}, or a {setting} of at most {side} px instead of {wanted.min_face_size}"
+    return [_deciding(decider, words, changed, setting, side), larger]
 
 
 def _pixels(decider: Decider, decision: MatchDecision) -> Iterator[Alternatives]:
     inputs = decider.inputs
     if decision.refusal is None or decision.refusal.code != Code.IMAGE_SIZE_TOO_LARGE_ERROR:
         return
-    try:
-        header = picture_header(inputs.request.picture)
-    except PictureRefused:
-        return
-    pixels = header.width * header.height
-    if inputs.max_pixels < pixels <= _TIMES_THE_PIXELS * inputs.max_pixels:
+    pixels = pixels_above(inputs.request.picture, inputs.max_pixels)
+    if pixels is not None:
         words = f"the setting pictures.max_pixels at {pixels} instead of {inputs.max_pixels}"
         yield [_deciding(decider, words, replace(inputs, max_pixels=pixels), "pictures.max_pixels", pixels)]
 
 
-def _deciding(decider: Decider, words: str, changed: Inputs, setting: str, value: float | str) -> Proposal:
+def _deciding(
+    decider: Decider, words: str, changed: Inputs, setting: str | None, value: float | str | None
+) -> Proposal:
     return Proposal(words, lambda: decider.again(changed), setting, value)

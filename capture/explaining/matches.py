@@ -7,10 +7,11 @@ from itertools import chain
 from msgspec import structs
 
 from capture.differences import is_undecided
-from capture.explaining.checks import checks_of, nearest_people, seen_in
-from capture.explaining.comparing import Compared, compared, contradicting
+from capture.explaining.checks import checks_of, decidable_words, nearest_people, seen_in
+from capture.explaining.comparing import compared, contradicting
 from capture.explaining.consistency import embedding_fault, inconsistencies
 from capture.explaining.deciding import Decider, inputs_of
+from capture.explaining.differing import Compared
 from capture.explaining.looks import look_changes
 from capture.explaining.nearer import cosine_changes, people_changes, threshold_changes
 from capture.explaining.passing import passing_changes
@@ -61,7 +62,7 @@ def explain_match(then: Then) -> Explanation:
         outcome=recorded.outcome,
         way=way,
         decided_time=recorded.decided_time,
-        device_ip=None if then.request is None else then.request.device_ip,
+        device_ip=_device(then),
         gallery_version=recorded.gallery_version,
         sentences=tuple(_sentences(then, way, result)),
         alarms=result.alarms,
@@ -75,6 +76,12 @@ def explain_match(then: Then) -> Explanation:
         models=recorded.models,
         policy=recorded.policy,
     )
+
+
+def _device(then: Then) -> str | None:
+    if then.request is not None:
+        return then.request.device_ip
+    return None if then.event is None else then.event.device_ip
 
 
 def _with_sound_embedding(then: Then) -> Then:
@@ -136,9 +143,9 @@ def _unchecked(then: Then, *, at_scope: bool) -> Iterator[str]:
     """Yield what a decision that was made again without a look cannot confirm."""
     if not at_scope:
         yield "what was measured in the picture (faces, quality, liveness)"
-    if then.event is not None and then.request is not None and not then.request.picture:
-        # The request was inferred from the event (capture.explaining.requests).
+    if then.is_inferred:
         yield "the picture, the device, the scope and the times of the request, which only the event records"
+        yield "the min_face_size of the request, which no record has"
 
 
 def _flips(then: Then, decider: Decider | None) -> tuple[tuple[Flip, ...], str | None]:
@@ -148,7 +155,7 @@ def _flips(then: Then, decider: Decider | None) -> tuple[tuple[Flip, ...], str |
         missing = ", ".join(dict.fromkeys(gone.what for gone in then.gone)) or "the picture"
         return (), f"No change could be tried, because the decision cannot be made again without: {missing}."
     if is_undecided(then.decision):
-        proposals: Sequence[Alternatives] = [[Proposal(_in_time(then), lambda: decision)]]
+        proposals: Sequence[Alternatives] = [[Proposal(_decidable(then), lambda: decision)]]
         before = then.decision.outcome, ""
     else:
         proposals, before = _proposals(decider, decision, then), _outcome_of(decision)
@@ -157,7 +164,8 @@ def _flips(then: Then, decider: Decider | None) -> tuple[tuple[Flip, ...], str |
         return flips, None
     if not decider.can_look and decision.probe is None and then.decision.embedding is None:
         return (), "No single change of the scope leads to another outcome; other changes need the picture."
-    return (), "No single change that was tried leads to another outcome; another picture might."
+    surely = "" if decider.can_look else " beyond what the half precision of the embedding can move"
+    return (), f"No single change that was tried leads to another outcome{surely}; another picture might."
 
 
 def _proposals(decider: Decider, decision: MatchDecision, then: Then) -> Sequence[Alternatives]:
@@ -176,14 +184,9 @@ def _proposals(decider: Decider, decision: MatchDecision, then: Then) -> Sequenc
     )
 
 
-def _in_time(then: Then) -> str:
-    """Return in words the change after which an undecided request is decided."""
-    decided_s, deadline_s = then.decision.decided_time, then.deadline_s
-    if then.decision.outcome != "expired":
-        return "a server that can work"
-    if decided_s is None or deadline_s is None or decided_s < deadline_s:
-        return "an answer within the deadline"
-    return f"an answer {round(1000 * (decided_s - deadline_s)) + 1} ms earlier, within the deadline"
+def _decidable(then: Then) -> str:
+    recorded = then.decision
+    return decidable_words(recorded.outcome, recorded.decided_time, then.deadline_s)
 
 
 def _first_flip(alternatives: Alternatives, before: tuple[str, str]) -> Flip | None:

@@ -16,10 +16,14 @@ from contract.vectors import Vector
 from engine.calls.match import RECOGNISED, MatchDecision
 from engine.gallery.port import Candidate, Scope
 from engine.gallery.scope import ResolvedScope
+from engine.policy import Policy
+from engine.score import threshold_from
+from engine.threshold import AppliedThreshold
 
 _STEPS = 10_000
 """Cosines and thresholds are proposed in steps of 1e-4."""
 _SCORE_STEPS = 100
+_SETTING_STEPS = 1_000_000
 _HALVINGS = 30
 _MOST_FPIR = 0.5
 _LEAST_FPIR = 1e-12
@@ -56,8 +60,9 @@ def threshold_changes(decider: Decider, decision: MatchDecision) -> Iterator[Alt
     wanted = _beyond(first.cosine, _STEPS, recognised)
     moved = abs(wanted - applied.cosine)
     way = "higher" if recognised else "lower"
-    words = f"a threshold {way} by {moved:.4f} (the setting matching.threshold at {wanted:.4f})"
-    yield [_setting(decider, words, "threshold", wanted)]
+    setting = _threshold_setting(wanted, applied, policy, recognised)
+    words = f"a threshold {way} by {moved:.4f} (the setting matching.threshold at {setting:.4f})"
+    yield [_setting(decider, words, "threshold", setting)]
     if applied.rule == "accepted_score" and policy.accepted_score is not None:
         score = _beyond(applied.percent(first.cosine, policy), _SCORE_STEPS, recognised)
         words = f"the setting matching.accepted_score at {score:g} instead of {policy.accepted_score:g}"
@@ -66,6 +71,17 @@ def threshold_changes(decider: Decider, decision: MatchDecision) -> Iterator[Alt
         target = _target(decider, decision, recognised)
         words = f"the setting matching.target_fpir at {target:g} instead of {policy.target_fpir:g}"
         yield [_setting(decider, words, "target_fpir", target)]
+
+
+def _threshold_setting(wanted: float, applied: AppliedThreshold, policy: Policy, above: bool) -> float:
+    """Return the value of matching.threshold that leads to a wanted threshold.
+
+    With an accepted score the setting gets the middle score, and the threshold is the cosine of the accepted one.
+    """
+    if applied.rule != "accepted_score" or policy.accepted_score is None:
+        return wanted
+    middle = threshold_from(wanted, policy.accepted_score, policy.score_range)
+    return (math.ceil if above else math.floor)(middle * _SETTING_STEPS) / _SETTING_STEPS
 
 
 def people_changes(decider: Decider, decision: MatchDecision, people: PeopleThen) -> Iterator[Alternatives]:

@@ -1,47 +1,166 @@
-"""The explanation of an event that is no match: what the event itself records. Pure."""
+"""The explanation of an event that is no match: what it records, whether it comes out again, what would change it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from capture.explaining.values import Check, Explanation, Seen
+from capture.differences import is_undecided
+from capture.explaining.checks import deadline_checks, decidable_words
+from capture.explaining.consistency import event_faults, model_faults, policy_faults
+from capture.explaining.differing import Compared
+from capture.explaining.redoing import REDONE, Redone, redone
+from capture.explaining.trials import Trial, flips_of
+from capture.explaining.values import Check, Explanation, Flip, OtherThen, Seen, Way
+from contract.captures.convert import decision_of
 from contract.events import Event
-from contract.findings import CheckResult
+from contract.findings import CheckResult, FaceBox, PictureSize
 from contract.kinds import ERASE_KIND, UNREADABLE_KIND, kind_of
-from contract.requests import CompareRequest, DeleteRequest, EnrolRequest
+from contract.requests import (
+    CompareRequest,
+    DeleteRequest,
+    DevicesRequest,
+    EnrolRequest,
+    FiqaRequest,
+    GroupRequest,
+    KeyRequest,
+    MembersRequest,
+    PermissionRequest,
+    SettingsRequest,
+    WipeRequest,
+)
+from engine.calls.reporting import face_box
 
-_WITHOUT_GALLERY = "An event of this kind depends on no other records, so that nothing was decided again."
-_NO_FLIP = "Changes are tried for matches only."
+_NO_DECISION = "An event of this kind records no decision that could be made again."
+_UNKNOWN = "This release does not know on what a decision of this kind depended."
+_NOT_REDONE = "The decision depended on {what}; it was not made again, and what follows is what was recorded."
+_DEPENDED_ON: Mapping[str, str] = {
+    kind_of(DeleteRequest): "the people who were enrolled then",
+    kind_of(GroupRequest): "the groups of then, the people in them, and the settings that limit both",
+    kind_of(MembersRequest): "the groups and the people of then, and the settings that limit both",
+    kind_of(PermissionRequest): "the permissions of then, the people who had them, and the settings that limit both",
+    kind_of(DevicesRequest): "the devices, groups and permissions of then, and the settings that limit them",
+    kind_of(SettingsRequest): "the settings of then, and on those that the operator had pinned",
+    kind_of(KeyRequest): "the API keys of then",
+    kind_of(WipeRequest): "the number of people and devices of then",
+}
+"""The kinds that are not decided again, each with what their decisions depend on."""
+_WAYS: Mapping[Way, str] = {
+    "look": "The decision was made again from its pictures",
+    "decide": "The decision was made again from the request, without a look at a picture, and from the people of then",
+    "read": "The decision could not be made again; what follows is what was recorded",
+}
+_NO_FLIP = "Changes are tried for decisions that can be made again."
+_NOTHING_FLIPS = "No single change that was tried leads to another outcome."
+_NO_LEVEL_FLIPS = "No level of quality changes the outcome, because a measurement refuses nothing."
 
 
-def explain_other(event: Event) -> Explanation:
+def explain_other(then: OtherThen) -> Explanation:
     """Return the explanation of an event of any kind but a match."""
+    event = then.event
+    undecided = is_undecided(decision_of(event))
+    again = redone(then)
+    result = Compared(
+        (
+            *model_faults(event.models, event.model_set),
+            *policy_faults(event.policy, then.policy_content),
+            *event_faults(event, then.deadline_s),
+        )
+    )
+    if again is not None and not undecided:
+        result = result.plus(again.compared(event))
+    flips, no_flip = _flips(then, again, undecided=undecided)
     words = _WORDS.get(event.kind, _any_words)(event)
     error = "" if event.error is None else f" ({event.error.status}: {event.error.message})"
     return Explanation(
         event_id=event.id,
         kind=event.kind,
         outcome=event.outcome,
-        way="read",
+        way="read" if again is None else again.way,
         decided_time=event.processed_time,
         device_ip=event.device_ip,
         gallery_version=event.gallery_version,
-        sentences=(f"{event.outcome}: {words}{error}.", _WITHOUT_GALLERY),
-        seen=_seen(event),
-        checks=tuple(_checks(event)),
-        no_flip=_NO_FLIP,
+        sentences=(f"{event.outcome}: {words}{error}.", _how(event, again, result, undecided=undecided)),
+        alarms=result.alarms,
+        rounding=result.rounding,
+        gone=then.gone,
+        seen=_seen(then, again),
+        checks=tuple(_checks(event, then.deadline_s)),
+        flips=flips,
+        no_flip=no_flip,
         models=event.models,
         policy=event.policy or None,
     )
 
 
-def _seen(event: Event) -> Seen | None:
-    if event.picture is None and event.face is None:
+def _how(event: Event, again: Redone | None, result: Compared, *, undecided: bool) -> str:
+    """Return in a sentence what the explanation is based on."""
+    if event.kind not in REDONE:
+        if event.kind in (ERASE_KIND, UNREADABLE_KIND):
+            return _NO_DECISION
+        what = _DEPENDED_ON.get(event.kind)
+        return _UNKNOWN if what is None else _NOT_REDONE.format(what=what)
+    begin = _WAYS["read" if again is None else again.way]
+    if again is None:
+        return f"{begin}."
+    if undecided:
+        return f"{begin}; the recorded outcome is no decision, so that only the records were compared."
+    if result.alarms:
+        return f"{begin}, and it came out differently."
+    rounding = f"; {result.rounding} numbers differ as between two machines" if result.rounding else ""
+    return f"{begin}, and everything came out as recorded{rounding}."
+
+
+def _flips(then: OtherThen, again: Redone | None, *, undecided: bool) -> tuple[tuple[Flip, ...], str | None]:
+    """Return the changes that lead to another outcome, or else the reason why there are none."""
+    event = then.event
+    if event.kind not in REDONE:
+        return (), _NO_FLIP
+    if again is None:
+        missing = ", ".join(dict.fromkeys(gone.what for gone in then.gone)) or "the request"
+        return (), f"No change could be tried, because the decision cannot be made again without: {missing}."
+    if undecided:
+        words = decidable_words(event.outcome, event.processed_time, then.deadline_s)
+        flips = flips_of([[Trial(words, lambda: again.decision.outcome)]], event.outcome)
+    else:
+        flips = flips_of(again.trials(), again.decision.outcome)
+    if flips:
+        return flips, None
+    return (), _NO_LEVEL_FLIPS if event.kind == kind_of(FiqaRequest) else _NOTHING_FLIPS
+
+
+def _seen(then: OtherThen, again: Redone | None) -> Seen | None:
+    """Return what was seen, from the event, and from the look that was made again where the event does not tell."""
+    event, found = then.event, None if again is None else again.findings
+    picture, faces, face = event.picture, event.faces, event.face
+    if found is not None and found.size is not None and picture is None:
+        width, height = found.size
+        picture = PictureSize(bytes=_bytes_of(then), width=width, height=height)
+    if found is not None and face is None:
+        faces, face = found.faces, face_box(found.face)
+    if picture is None and face is None:
         return None
-    face = event.face
-    used = "no face was used" if face is None else f"the largest face was used: {face.width:g} x {face.height:g} px"
-    return Seen(event.picture, event.faces, face, used)
+    return Seen(picture, faces, face, _used(face))
 
 
-def _checks(event: Event) -> Iterator[Check]:
+def _used(face: FaceBox | None) -> str:
+    if face is None:
+        return "no face was used"
+    return f"the largest face was used: {face.width:g} x {face.height:g} px"
+
+
+def _bytes_of(then: OtherThen) -> int:
+    """Return the bytes of the first picture of the request."""
+    match then.request:
+        case CompareRequest(face_picture=picture):
+            return len(picture)
+        case EnrolRequest(photo=photo):
+            return len(photo or b"")
+        case None:
+            return 0
+        case request:
+            return len(request.picture)
+
+
+def _checks(event: Event, deadline_s: float | None) -> Iterator[Check]:
+    yield from deadline_checks(event.outcome, event.processed_time, deadline_s)
     yield from _measured("quality", event.quality)
     if event.card is not None:
         yield from _measured("quality of the second picture", event.card.quality)
@@ -60,6 +179,10 @@ def _measured(stage: str, items: Sequence[CheckResult]) -> Iterator[Check]:
 
 
 def _compare_words(event: Event) -> str:
+    if event.score is None and event.outcome == "expired":
+        return "two pictures were to be compared, and nobody waited for the answer any more"
+    if event.score is None and is_undecided(decision_of(event)):
+        return "two pictures were to be compared, and the server could not decide"
     if event.score is None:
         return "two pictures were to be compared, and one of them could not be used"
     return "the faces of two pictures were compared"

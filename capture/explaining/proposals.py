@@ -38,14 +38,20 @@ def with_setting(inputs: Inputs, setting: str, value: object) -> Inputs | None:
 
     None: the setting cannot have that value.
     """
-    settings: dict[str, Any] = msgspec.to_builtins(inputs.policy)
+    policy = policy_with(inputs.policy, setting, value)
+    return None if policy is None else replace(inputs, policy=policy)
+
+
+def policy_with(policy: Policy, setting: str, value: object) -> Policy | None:
+    """Return a policy with another value of a setting of matching; None: the setting cannot have that value."""
+    settings: dict[str, Any] = msgspec.to_builtins(policy)
     *sections, name = setting.split(".")
     table = settings
     for section in sections:
         table = table[section]
     table[name] = value
     try:
-        return replace(inputs, policy=msgspec.convert(settings, Policy))
+        return msgspec.convert(settings, Policy)
     except (msgspec.ValidationError, ValueError):
         return None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from msgspec import structs
 
@@ -43,8 +44,10 @@ def _names(decider: Decider) -> Iterator[Alternatives]:
         name = request.permission_name
         permitted = with_site(inputs, PermissionRecord(permission_id=name, name=name))
         yield [Proposal(f"a permission {name}", lambda: decider.again(permitted))]
-    unnamed = replace(inputs, request=structs.replace(request, group_name=None, permission_name=None))
-    yield [Proposal("a request without group_name and permission_name", lambda: decider.again(unnamed), "group_name")]
+    for field in ("group_name", "permission_name"):
+        if getattr(request, field) is not None:
+            unnamed = replace(inputs, request=structs.replace(request, **{field: None}))
+            yield [Proposal(f"a request without {field}", partial(decider.again, unnamed), field)]
 
 
 def _unknown_device(decider: Decider) -> Iterator[Alternatives]:

@@ -1,7 +1,8 @@
 """The values of an explanation: what is left of a decision, and what can be said about it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from capture.explaining.gallery import PeopleThen
 from capture.rows import Difference
@@ -10,12 +11,16 @@ from contract.events import Event
 from contract.evidence import Evidence
 from contract.findings import FaceBox, PictureSize
 from contract.people.records import PersonRecord
-from contract.requests import MatchRequest
+from contract.requests import CompareRequest, DetectRequest, EnrolRequest, FiqaRequest, MatchRequest
+from engine.calls.people import KeyedValue
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 
 Way = Literal["look", "decide", "read"]
-"""How a decision was explained: from the picture, from the embedding, or only from what the event records."""
+"""How a decision was explained: from its pictures, without a look at one (from the embedding, or from a request that
+has no picture), or only from what the event records."""
+RedoneRequest = CompareRequest | FiqaRequest | DetectRequest | EnrolRequest
+"""The requests, besides matches, that are decided again."""
 What = Literal["picture", "evidence", "gallery", "policy", "networks"]
 
 
@@ -41,7 +46,7 @@ class Then:
     request itself is gone. `people`: the people of then. `policy`: the policy in force then. `models`: the installed
     networks. `max_pixels`: the most pixels of a picture that is decoded. `deadline_s`: when the caller gave up (epoch
     seconds). `whole`: the whole record of the person whom the event names. `gone`: why the parts that are None, or
-    empty, are missing.
+    empty, are missing. `policy_content`: the id that the content of the policy's record has; None: there is no record.
     """
 
     decision: CapturedDecision
@@ -56,6 +61,45 @@ class Then:
     deadline_s: float | None = None
     whole: PersonRecord | None = None
     gone: tuple[Gone, ...] = ()
+    policy_content: str | None = None
+
+    @property
+    def is_inferred(self) -> bool:
+        """Whether the log has lost the request, so that it is inferred from the event (capture.explaining.requests)."""
+        return self.event is not None and self.request is not None and not self.request.picture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Before:
+    """The people before a change of a person.
+
+    `info`: the whole info of the person before; None: the person had none outside the people, or it cannot be read any
+    more. `info_lost`: it cannot be read any more. `written`: the records of the people topic that the change wrote.
+    """
+
+    people: PeopleThen
+    info: Mapping[str, Any] | None = None
+    info_lost: bool = False
+    written: tuple[KeyedValue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OtherThen:
+    """What is left of an event that is no match.
+
+    `request`: the request with its pictures; None: it is gone, or nothing is decided again for its kind. `before`: the
+    people before an enrolment. The other attributes are those of `Then`.
+    """
+
+    event: Event
+    request: RedoneRequest | None = None
+    policy: Policy | None = None
+    models: ModelSet | None = None
+    max_pixels: int = 32_000_000
+    deadline_s: float | None = None
+    before: Before | None = None
+    gone: tuple[Gone, ...] = ()
+    policy_content: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +119,9 @@ class Seen:
 class Check:
     """One check of a decision, in the order in which it was made.
 
-    `stage`: picture, scope, quality, liveness, search or passing. `value` and `limit` are numbers where the check
-    compared numbers, else words. `vote`: the check did not decide alone.
+    `stage`: deadline, scope, picture, quality, liveness, search or passing; of a comparison also quality of the second
+    picture, and comparison. `value` and `limit` are numbers where the check compared numbers, else words. `vote`: the
+    check did not decide alone.
     """
 
     stage: str
@@ -107,8 +152,9 @@ class Nearest:
 class Flip:
     """A single change with which the decision was really made again, and came out differently.
 
-    `change`: what is changed, in words. `setting`: the setting or the field of the request that would be changed, with
-    `value` as its new value; None where the change is none of the operator's or the caller's.
+    `change`: what is changed, in words. `setting`: what would be changed, with `value` as its new value: a setting of
+    the operator ("matching.threshold"), a field of the registered device ("device.quality_level"), or a field of the
+    request, for which None means that it is left out. `setting` is None where the change is none of these.
     """
 
     change: str

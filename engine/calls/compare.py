@@ -17,6 +17,7 @@ from contract.events import Event
 from contract.findings import CardFindings
 from contract.kinds import kind_of
 from contract.requests import CompareRequest
+from contract.terms import CompareLevel
 from engine.calls.call import Query
 from engine.calls.reporting import (
     PICTURE_OUTCOMES,
@@ -52,6 +53,13 @@ class CompareDecision:
     timings_ms: dict[str, float] = field(default_factory=dict)
 
 
+def conclude_comparison(level: CompareLevel, cosine: float, context: Context) -> CompareDecision:
+    """Return the decision that follows from the cosine of two faces; an explanation calls this without a look."""
+    threshold = comparison_threshold(level, context.models.embedder)
+    outcome: Compared = "same" if cosine >= threshold.cosine else "different"
+    return CompareDecision(outcome, threshold, cosine)
+
+
 class CompareCall(Query[CompareRequest, CompareDecision]):
     """The kind of call that compares two pictures."""
 
@@ -72,10 +80,7 @@ class CompareCall(Query[CompareRequest, CompareDecision]):
         found = partial(replace, face=face.findings, card=card.findings, timings_ms=total_ms(face, card))
         if isinstance(card.embedding, Refusal):
             return found(self.refuse(request, card.embedding, snapshot, context))
-        cosine = float(face.embedding.vector @ card.embedding.vector)
-        threshold = comparison_threshold(request.level, context.models.embedder)
-        outcome: Compared = "same" if cosine >= threshold.cosine else "different"
-        return found(CompareDecision(outcome, threshold, cosine))
+        return found(conclude_comparison(request.level, float(face.embedding.vector @ card.embedding.vector), context))
 
     def refuse(
         self, request: CompareRequest, refusal: Refusal, snapshot: Snapshot, context: Context

@@ -79,9 +79,11 @@ async def _of_event(settings: Settings, event_id: str, since_s: float | None) ->
     """
     from capture.explaining.finding import find_event
     from capture.explaining.left import Kept
-    from capture.explaining.log import then_of
+    from capture.explaining.log import other_then_of, then_of
     from capture.explaining.matches import explain_match
     from capture.explaining.others import explain_other
+    from capture.explaining.redoing import REDONE
+    from capture.explaining.values import OtherThen
     from contract.kinds import kind_of
     from contract.requests import MatchRequest
 
@@ -91,10 +93,12 @@ async def _of_event(settings: Settings, event_id: str, since_s: float | None) ->
         if found is None:
             where = "" if since_s is None else ", or it is older than --since"
             raise UserError(f"the log has no event with the id {event_id}: it may be of another log{where}")
-        if found.event.kind != kind_of(MatchRequest):
-            return explain_other(found.event)
         kept = Kept(settings.log.requests_retention_ms, settings.log.history_ms, time.time())
-        return explain_match(await then_of(log, settings.topics, found, kept, _engine(settings)))
+        if found.event.kind == kind_of(MatchRequest):
+            return explain_match(await then_of(log, settings.topics, found, kept, _engine(settings)))
+        if found.event.kind not in REDONE:
+            return explain_other(OtherThen(found.event))
+        return explain_other(await other_then_of(log, settings.topics, found, kept, _engine(settings)))
 
 
 def _of_capture(settings: Settings, request_id: str, capture: Path) -> "Explanation":

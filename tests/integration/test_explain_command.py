@@ -186,13 +186,14 @@ async def test_unknown_ids_are_refused_in_one_sentence(tmp_path: Path) -> None:
         assert (late.status, late.out) == (2, "")
 
 
-async def test_an_enrolment_is_explained_by_its_event(tmp_path: Path) -> None:
+async def test_an_enrolment_is_made_again(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     async with serving(folder) as server:
         await decide_everything(server.url)
     (event,) = [e for e in (await events_of(folder)).values() if e.kind == "enrol" and e.identity_id == "anna"]
     ended, told = await explain(folder, event.id)
-    assert (ended.status, told["kind"], told["outcome"], told["way"]) == (0, "enrol", "enrolled", "read")
+    assert (ended.status, told["kind"], told["outcome"], told["way"]) == (0, "enrol", "enrolled", "look")
+    assert "everything came out as recorded" in told["sentences"][1]
     assert "a request to enrol or change anna" in told["sentences"][0]
     assert {check["name"] for check in told["checks"]} >= {"face_size"}
 

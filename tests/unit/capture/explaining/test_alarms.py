@@ -185,6 +185,25 @@ def test_a_model_set_that_is_not_that_of_the_models_is_an_alarm(past: Past) -> N
         assert alarms(explain_match(left)) == {"model_set"}
 
 
+def test_a_policy_whose_content_is_not_that_of_its_id_is_an_alarm(past: Past) -> None:
+    then = past.then(photo(1))
+    assert alarms(explain_match(replace(then, policy_content="p1"))) == set()
+    for left in (then, without_picture(then), replace(then, people=None, policy=None)):
+        assert alarms(explain_match(replace(left, policy_content="p2"))) == {"policy"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [({"score": 0.2}, "outcome"), ({"retcode": "0"}, "retcode"), ({"outcome": "stranger"}, "outcome")],
+)
+def test_a_verdict_that_contradicts_itself_is_an_alarm_where_nothing_else_is_left(
+    past: Past, fields: dict[str, Any], wrong: str
+) -> None:
+    then = without_evidence(replace(past.then(photo(1, size=90)), request=None, people=None, policy=None, models=None))
+    assert explain_match(then).alarms == ()
+    assert wrong in alarms(explain_match(changed(then, **fields)))
+
+
 def test_an_outcome_that_does_not_follow_from_the_error_is_an_alarm(past: Past) -> None:
     then = past.then(photo(1), refusal=Refusal(Code.INTERNAL_ERROR, "a fault"))
     assert alarms(explain_match(changed(then, outcome="spoof"))) == {"outcome"}
@@ -202,7 +221,8 @@ def test_an_explanation_says_what_it_could_not_check(past: Past) -> None:
         ),
         (
             "Not checked: what was measured in the picture (faces, quality, liveness), the picture, the device, the "
-            "scope and the times of the request, which only the event records."
+            "scope and the times of the request, which only the event records, the min_face_size of the request, "
+            "which no record has."
         ),
     )
     refused = without_picture(past.then(photo(1), group_name="nowhere"))
@@ -211,7 +231,10 @@ def test_an_explanation_says_what_it_could_not_check(past: Past) -> None:
             "The decision was made again from the scope of the request, without a look at the picture, and the refusal "
             "came out as recorded."
         ),
-        "Not checked: the picture, the device, the scope and the times of the request, which only the event records.",
+        (
+            "Not checked: the picture, the device, the scope and the times of the request, which only the event "
+            "records, the min_face_size of the request, which no record has."
+        ),
     )
 
 

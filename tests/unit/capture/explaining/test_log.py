@@ -13,6 +13,7 @@ from broker.port import NewRecord, Position, TopicSpec
 from capture.explaining.finding import FoundEvent, find_event
 from capture.explaining.left import Kept
 from capture.explaining.log import Engine, then_of
+from capture.explaining.matches import explain_match
 from capture.explaining.values import Then, What
 from contract.codec import encode
 from contract.configs import policy_record
@@ -153,6 +154,15 @@ async def test_a_policy_that_is_unknown_or_of_another_release_is_named(log: Embe
         then = await left(log, replace(found, event=structs.replace(found.event, policy=policy)))
         assert words in sentences(then)["policy"]
         assert then.policy is None
+
+
+async def test_the_content_of_a_policy_is_compared_with_its_id(log: EmbeddedBroker, past: Past) -> None:
+    found = await write(log, past, past.then(photo(1)))
+    assert explain_match(await left(log, found)).alarms == ()
+    await log.append([NewRecord(TOPICS.configs, POLICY.key, b'{"threshold":0.6}', partition=0)])
+    forged = await left(log, found)
+    assert forged.policy == Policy(threshold=0.6)
+    assert "policy" in {alarm.what for alarm in explain_match(forged).alarms}
 
 
 async def test_the_people_of_then_are_gone_once_a_later_change_is_older_than_the_history(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from msgspec import structs
 
@@ -10,6 +11,7 @@ from capture.explaining.matches import explain_match
 from capture.explaining.values import Explanation, Flip, Then
 from contract.errors import Code, Refusal
 from contract.people.site import DeviceRecord, GroupRecord, PermissionRecord
+from engine.gallery.port import Scope
 from engine.policy import Policy, QualityLimits
 from engine.vision.networks.standin import draw_face
 from tests.support.faces import photo, scene
@@ -180,7 +182,7 @@ def test_low_quality_names_the_pixels_that_are_missing_and_the_weaker_level(past
     more = flip(explanation, f"another {int(80 - size.value) + 1} px of face")
     assert (more.outcome, more.setting) == ("matched", None)
     level = flip(explanation, "the quality level low (middle was asked for by the setting matching.match_quality)")
-    assert (level.outcome, level.setting, level.value) == ("matched", "quality_level", "low")
+    assert (level.outcome, level.setting, level.value) == ("matched", "matching.match_quality", "low")
 
 
 def test_the_device_is_named_where_it_asks_for_the_quality(past: Past) -> None:
@@ -284,6 +286,65 @@ def test_what_was_seen_names_the_face_that_was_used(past: Past) -> None:
     assert explanation.seen.used.startswith("the largest of 2 faces was used: 200 x 200 px")
     assert explanation.seen.picture is not None
     assert (explanation.seen.picture.width, explanation.seen.picture.height) == (640, 480)
+
+
+def test_a_change_of_people_within_half_precision_is_claimed_only_from_the_picture(past: Past) -> None:
+    past.put(PermissionRecord(permission_id="7", name="night"))
+    past.enrol("carla", 3, info={"name": "Carla", "permission_ids": ["7"]})
+    looked = past.then(photo(1, size=90))
+    half = np.frombuffer(looked.decision.embedding or b"", "<f2").astype(np.float32)
+    (nearest, *_) = past.people.snapshot().gallery.best(half, Scope(), 1)
+    assert nearest.person.identity_id == "anna"
+    past.put(DeviceRecord(**device("10.0.0.1"), permission_id="7"))
+    for threshold, claimed in ((nearest.cosine - 1e-5, False), (nearest.cosine - 1e-2, True)):
+        then = past.then(photo(1, size=90), Policy(threshold=threshold))
+        assert then.decision.outcome == "stranger"
+        if claimed:
+            assert flip(explain_match(then), "the permission night for Anna (anna)").outcome == "matched"
+        explanation = explain_match(without_picture(then))
+        assert explanation.way == "decide"
+        assert bool([each for each in explanation.flips if "Anna (anna)" in each.change]) is claimed
+
+
+def test_an_inferred_request_has_no_least_size_that_could_be_checked(past: Past) -> None:
+    then = past.then(photo(1, size=100), min_face_size=120)
+    assert "min_face_size" in {check.name for check in explain_match(then).checks}
+    gone = without_picture(past.then(photo(1), min_face_size=20))
+    explanation = explain_match(replace(gone, request=structs.replace(gone.request, min_face_size=0)))
+    assert "min_face_size" not in {check.name for check in explanation.checks}
+    assert "the min_face_size of the request, which no record has" in explanation.sentences[2]
+
+
+def test_an_answer_behind_the_deadline_was_committed_nevertheless(past: Past) -> None:
+    late = explain_match(replace(past.then(photo(1)), deadline_s=DECIDED_S - 0.3))
+    (deadline,) = [check for check in late.checks if check.stage == "deadline"]
+    assert deadline.passed
+    assert deadline.sentence == (
+        "the decision came 300 ms after the deadline of the request, and the answer was committed nevertheless"
+    )
+    (in_time,) = [check for check in explain_match(past.then(photo(1))).checks if check.stage == "deadline"]
+    assert "committed" not in in_time.sentence
+
+
+def test_the_device_is_that_of_the_event_where_the_request_is_gone(past: Past) -> None:
+    then = replace(past.then(photo(1)), request=None, people=None)
+    assert explain_match(then).device_ip == "10.0.0.1"
+
+
+@pytest.mark.parametrize(("seed", "size", "accepted"), [(77, 160, 60.0), (77, 160, 82.5), (1, 90, 82.5), (1, 90, 90.0)])
+def test_the_threshold_that_is_proposed_beside_an_accepted_score_is_that_of_the_middle_score(
+    past: Past, seed: int, size: int, accepted: float
+) -> None:
+    policy = Policy(accepted_score=accepted)
+    explanation = unchanged(past.then(photo(seed, size=size), policy))
+    (found,) = [each for each in explanation.flips if each.setting == "matching.threshold"]
+    assert isinstance(found.value, float)
+    assert f"the setting matching.threshold at {found.value:.4f}" in found.change
+    decided = past.then(photo(seed, size=size), structs.replace(policy, threshold=found.value))
+    assert decided.decision.outcome == found.outcome
+    step = -2e-4 if found.outcome == "stranger" else 2e-4
+    less = past.then(photo(seed, size=size), structs.replace(policy, threshold=found.value + step))
+    assert less.decision.outcome == explanation.outcome, "the smallest change"
 
 
 def device(address: str, **fields: Any) -> dict[str, Any]:
