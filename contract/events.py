@@ -27,11 +27,13 @@ class Threshold(Message, frozen=True, kw_only=True):
 
     Rule `setting`: the operator fixed the threshold. `target_fpir`: a search among `faces` enrolled faces has the
     false positive identification rate `target_fpir`, according to the embedder's curve of false match rates at the
-    rate `fmr`. `floor`: the rule `target_fpir` would have given a threshold below the floor, which is the threshold
-    for a false match rate of 1e-5. `model`: the embedder has no curve, so its default threshold applies. `level`: the
-    threshold of a level of 1:1 comparison. `accepted_score`: the operator or the site has set a score on the percent
-    scale, on which the threshold of the other rules has the middle score. `cosine` is the threshold on the networks'
-    own scale, -1..1. `fmr` is the false match rate that was wanted; the threshold computed from it is at most .95.
+    rate `fmr`. `floor`: among so few faces the rule `target_fpir` would have allowed a higher false match rate of one
+    comparison than the setting matching.highest_fmr, which is `fmr` then. `model`: the embedder has no curve, so its
+    default threshold applies. `level`: the threshold of a level of 1:1 comparison. `accepted_score`: the operator or
+    the site has set a score on the percent scale, on which the threshold of the other rules has the middle score.
+    `cosine` is the threshold on the networks' own scale, -1..1. `fmr` is the false match rate that was wanted; the
+    threshold computed from it is at most .95. `extrapolated`: that rate is below the last point of the curve, so the
+    curve was extended.
     """
 
     value: float
@@ -40,6 +42,7 @@ class Threshold(Message, frozen=True, kw_only=True):
     target_fpir: float | None = None
     fmr: float | None = None
     faces: int | None = None
+    extrapolated: bool = False
 
 
 class EventScope(Message, frozen=True, kw_only=True):

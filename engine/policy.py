@@ -80,6 +80,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The cosine threshold for 1:N; None computes the threshold from `target_fpir`."""
     target_fpir: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 0.01
     """The share of strangers for whom a search may report an enrolled person, at the present size of the scope."""
+    highest_fmr: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 1e-3
+    """The highest false match rate of one comparison in a search, however few faces the search compares."""
     score_scale: ScoreScale = "raw"
     """raw: cosine; percent: the vendor's 0..100, on which the threshold is 82."""
     score_range: ScoreRange = (0.0, 82.0, 100.0)

@@ -16,9 +16,6 @@ from engine.policy import Policy
 from engine.score import from_percent, to_wire
 from models.manifest import FmrPoint
 
-FLOOR_FMR = 1e-5
-"""The false match rate of the lowest threshold that a search uses, however few people are enrolled."""
-
 LEVEL_FMR: dict[CompareLevel, float] = {"high": 1e-4, "middle": 1e-3, "low": 1e-2}
 """The levels of a 1:1 comparison, defined as false match rates so that they apply to any embedder. The vendor's figures
 (.275, .225, .175) are cosines of the vendor's own network."""
@@ -31,7 +28,8 @@ HIGHEST_THRESHOLD = 0.95
 class AppliedThreshold:
     """A cosine threshold and the rule from which it was computed; contract.events.Threshold explains the fields.
 
-    `middle`: the cosine that gets the middle score of the percent scale; None: the threshold itself.
+    `middle`: the cosine that gets the middle score of the percent scale; None: the threshold itself. `extrapolated`:
+    the curve has no point at so low a rate, and was extended to it.
     """
 
     cosine: float
@@ -40,6 +38,7 @@ class AppliedThreshold:
     fmr: float | None = None
     faces: int | None = None
     middle: float | None = None
+    extrapolated: bool = False
 
     def score(self, cosine: float, policy: Policy) -> float:
         """Return a cosine on the wire's scale."""
@@ -73,7 +72,9 @@ def search_threshold(policy: Policy, embedder: Calibrated, faces: int) -> Applie
     if policy.accepted_score is None or policy.accepted_score == policy.score_range[1]:
         return computed
     cosine = from_percent(policy.accepted_score, computed.cosine, policy.score_range)
-    return AppliedThreshold(cosine, "accepted_score", faces=computed.faces, middle=computed.cosine)
+    return AppliedThreshold(
+        cosine, "accepted_score", faces=computed.faces, middle=computed.cosine, extrapolated=computed.extrapolated
+    )
 
 
 def _computed_threshold(policy: Policy, embedder: Calibrated, faces: int) -> AppliedThreshold:
@@ -81,10 +82,11 @@ def _computed_threshold(policy: Policy, embedder: Calibrated, faces: int) -> App
         return AppliedThreshold(policy.threshold, "setting")
     if not embedder.fmr_curve:
         return AppliedThreshold(embedder.threshold, "model")
-    wanted_fmr = policy.target_fpir / max(faces, 1)
-    rule: ThresholdRule = "target_fpir" if wanted_fmr < FLOOR_FMR else "floor"
-    fmr = min(wanted_fmr, FLOOR_FMR)
-    return AppliedThreshold(threshold_at(embedder.fmr_curve, fmr), rule, policy.target_fpir, fmr, faces)
+    curve, wanted_fmr = embedder.fmr_curve, policy.target_fpir / max(faces, 1)
+    rule: ThresholdRule = "target_fpir" if wanted_fmr <= policy.highest_fmr else "floor"
+    fmr = min(wanted_fmr, policy.highest_fmr)
+    extrapolated = fmr < curve[-1].fmr
+    return AppliedThreshold(threshold_at(curve, fmr), rule, policy.target_fpir, fmr, faces, extrapolated=extrapolated)
 
 
 def comparison_threshold(level: CompareLevel, embedder: Calibrated) -> AppliedThreshold:

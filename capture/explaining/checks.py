@@ -21,7 +21,7 @@ from engine.gallery.scope import ResolvedScope
 _RULES = {
     "setting": "the setting matching.threshold",
     "target_fpir": "the setting matching.target_fpir",
-    "floor": "the floor below which no threshold falls",
+    "floor": "the setting matching.highest_fmr, which no comparison exceeds",
     "model": "the embedder's default",
     "accepted_score": "the setting matching.accepted_score",
 }

@@ -51,8 +51,10 @@ def _kept(then: CapturedDecision, before: Policy, policy: Policy, faces: int) ->
     middle = None
     if applied.rule == "accepted_score" and policy.accepted_score is not None:
         middle = threshold_from(applied.cosine, policy.accepted_score, policy.score_range)
-    return AppliedThreshold(applied.cosine, applied.rule, applied.target_fpir, applied.fmr, applied.faces, middle)
+    return AppliedThreshold(
+        applied.cosine, applied.rule, applied.target_fpir, applied.fmr, applied.faces, middle, applied.extrapolated
+    )
 
 
 def _moved_by(policy: Policy) -> tuple[object, ...]:
-    return policy.threshold, policy.target_fpir, policy.accepted_score, policy.score_range
+    return policy.threshold, policy.target_fpir, policy.highest_fmr, policy.accepted_score, policy.score_range

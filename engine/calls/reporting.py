@@ -148,6 +148,7 @@ def wire_threshold(applied: AppliedThreshold, policy: Policy) -> Threshold:
         target_fpir=applied.target_fpir,
         fmr=applied.fmr,
         faces=applied.faces,
+        extrapolated=applied.extrapolated,
     )
 
 

@@ -45,7 +45,7 @@ _PLAIN_WIDTH = 160
 _REASONS: dict[ThresholdRule, str] = {
     "setting": "matching.threshold",
     "target_fpir": "by the curve in use",
-    "floor": "by the curve in use, at the least threshold",
+    "floor": "by the curve in use, at matching.highest_fmr",
     "model": "the threshold of the embedder",
     "level": "by the curve in use",
     "accepted_score": "matching.accepted_score",

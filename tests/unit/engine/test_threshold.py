@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from engine.policy import Policy
 from engine.threshold import (
-    FLOOR_FMR,
     HIGHEST_THRESHOLD,
     comparison_threshold,
     search_threshold,
@@ -70,11 +69,24 @@ def test_the_threshold_grows_with_the_faces_searched():
     assert 0.46 < small.cosine < 0.50 < large.cosine
 
 
-@pytest.mark.parametrize("faces", [0, 1, 10, 1000])
-def test_few_faces_never_take_a_threshold_below_the_floor(faces):
-    applied = search_threshold(Policy(target_fpir=0.01), Curved(), faces)
-    assert (applied.rule, applied.fmr) == ("floor", FLOOR_FMR)
+@pytest.mark.parametrize("faces", [0, 1, 10, 999])
+def test_among_few_faces_one_comparison_is_never_more_lenient_than_the_highest_rate(faces):
+    applied = search_threshold(Policy(target_fpir=0.01, highest_fmr=1e-5), Curved(), faces)
+    assert (applied.rule, applied.fmr) == ("floor", 1e-5)
     assert applied.cosine == pytest.approx(0.46)
+
+
+@pytest.mark.parametrize("faces", [10, 100, 1000, 100_000])
+def test_the_default_keeps_the_target_from_ten_faces_on(faces):
+    applied = search_threshold(Policy(target_fpir=0.01), Curved(), faces)
+    assert (applied.rule, applied.fmr) == ("target_fpir", pytest.approx(0.01 / faces))
+
+
+@pytest.mark.parametrize(("faces", "extrapolated"), [(1, False), (10_000, False), (10_001, True), (1_000_000, True)])
+def test_a_rate_below_the_last_point_of_the_curve_is_marked_as_extrapolated(faces, extrapolated):
+    policy = Policy(target_fpir=0.01)
+    assert search_threshold(policy, Curved(), faces).extrapolated is extrapolated
+    assert search_threshold(Policy(target_fpir=0.01, accepted_score=70.0), Curved(), faces).extrapolated is extrapolated
 
 
 def test_a_fixed_threshold_wins_over_the_target():
@@ -95,7 +107,7 @@ def test_a_stricter_level_of_comparison_takes_a_higher_threshold():
     assert (middle.rule, middle.fmr, middle.cosine) == ("level", 1e-3, pytest.approx(0.30))
 
 
-def test_the_shipped_embedder_has_a_curve_down_to_a_millionth():
+def test_the_shipped_embedder_has_a_curve_down_to_one_in_ten_million():
     curve = default_manifest().network("embedder").fmr_curve
-    assert curve[-1].fmr <= 1e-6
-    assert threshold_at(curve, FLOOR_FMR) > 0.4
+    assert curve[-1].fmr <= 1e-7
+    assert threshold_at(curve, 1e-5) > 0.4
