@@ -1,7 +1,8 @@
 """The policy: the operator's settings of matching and enrolling, as a value that is passed to the decisions."""
 
+from collections.abc import Mapping
 from datetime import tzinfo
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -153,6 +154,19 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"time_zone must be an IANA name of a time zone, such as Europe/Berlin: {self.time_zone!r} is not"
             ) from None
+
+
+_FORMER_HIGHEST_FMR = 1e-5
+"""The highest false match rate of policies that were recorded before there was a setting for it."""
+
+
+def recorded_policy(settings: Mapping[str, Any]) -> Policy:
+    """Return a policy from its record (contract.configs), which an older release may have written.
+
+    Raises:
+        msgspec.ValidationError: the record has settings that this release does not know, or wrong ones.
+    """
+    return msgspec.convert({"highest_fmr": _FORMER_HIGHEST_FMR, **settings}, Policy)
 
 
 def policy_of(policy: Policy, site: Site, pinned: frozenset[str]) -> Policy:

@@ -15,7 +15,7 @@ from contract.configs import policy_key, policy_record
 from contract.evidence import Evidence, decode_evidence
 from contract.kinds import kind_of
 from contract.requests import Headers, MatchRequest, Request, decode_request
-from engine.policy import Policy
+from engine.policy import Policy, recorded_policy
 
 R = TypeVar("R", bound=Request)
 
@@ -120,8 +120,9 @@ async def left_policy(log: Broker, topic: str, policy: str) -> LeftPolicy:
         return LeftPolicy(gone=Gone("policy", f"The policy {policy} is not in the topic {topic}."))
     content = None
     try:
-        content = policy_record(msgspec.json.decode(record.value, type=dict[str, Any])).id
-        return LeftPolicy(msgspec.json.decode(record.value, type=Policy), content)
+        settings = msgspec.json.decode(record.value, type=dict[str, Any])
+        content = policy_record(settings).id
+        return LeftPolicy(recorded_policy(settings), content)
     except (msgspec.DecodeError, ValueError):
         words = f"The policy {policy} has settings that this release does not know; use the release of then."
         return LeftPolicy(content=content, gone=Gone("policy", words))

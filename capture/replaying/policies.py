@@ -8,7 +8,7 @@ import msgspec
 from capture.replaying.whatif import WhatIf, policy_id
 from contract.captures.values import CapturedDecision, CaptureError, ConfigLine
 from contract.people.site import Site
-from engine.policy import Policy, policy_of
+from engine.policy import Policy, policy_of, recorded_policy
 
 _POLICY_KEYS = "policy/"
 
@@ -37,7 +37,7 @@ def read_policies(configs: Iterable[ConfigLine]) -> Mapping[str, Policy]:
         if not line.key.startswith(_POLICY_KEYS):
             continue
         try:
-            policies[line.key.removeprefix(_POLICY_KEYS)] = msgspec.convert(line.value, Policy)
+            policies[line.key.removeprefix(_POLICY_KEYS)] = recorded_policy(line.value)
         except (msgspec.ValidationError, ValueError) as error:
             raise CaptureError(
                 f"{line.key} of the capture cannot be used by this release ({error}); replay it with the release that "

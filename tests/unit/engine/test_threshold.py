@@ -1,10 +1,11 @@
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.policy import Policy
+from engine.policy import Policy, recorded_policy
 from engine.threshold import (
     HIGHEST_THRESHOLD,
     comparison_threshold,
@@ -87,6 +88,13 @@ def test_a_rate_below_the_last_point_of_the_curve_is_marked_as_extrapolated(face
     policy = Policy(target_fpir=0.01)
     assert search_threshold(policy, Curved(), faces).extrapolated is extrapolated
     assert search_threshold(Policy(target_fpir=0.01, accepted_score=70.0), Curved(), faces).extrapolated is extrapolated
+
+
+def test_a_policy_that_was_recorded_without_the_setting_has_the_limit_of_that_time():
+    settings = msgspec.to_builtins(Policy())
+    del settings["highest_fmr"]
+    assert recorded_policy(settings) == Policy(highest_fmr=1e-5)
+    assert recorded_policy(msgspec.to_builtins(Policy())) == Policy()
 
 
 def test_a_fixed_threshold_wins_over_the_target():

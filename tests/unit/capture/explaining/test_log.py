@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -29,7 +30,7 @@ TOPICS = Topics()
 DAY_MS = 24 * 60 * 60 * 1000
 NOW_S = 1_800_000_000.0
 ENGINE = Engine(MODELS, "", MAX_PIXELS)
-POLICY = policy_record({})
+POLICY = policy_record(msgspec.to_builtins(Policy()))
 
 
 class Clock:
@@ -161,7 +162,7 @@ async def test_the_content_of_a_policy_is_compared_with_its_id(log: EmbeddedBrok
     assert explain_match(await left(log, found)).alarms == ()
     await log.append([NewRecord(TOPICS.configs, POLICY.key, b'{"threshold":0.6}', partition=0)])
     forged = await left(log, found)
-    assert forged.policy == Policy(threshold=0.6)
+    assert forged.policy == Policy(threshold=0.6, highest_fmr=1e-5)
     assert "policy" in {alarm.what for alarm in explain_match(forged).alarms}
 
 
