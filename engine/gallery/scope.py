@@ -15,6 +15,11 @@ T = TypeVar("T")
 
 NOBODY_IN_SCOPE = Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the scope that the request searches")
 
+_UNKNOWN_DEVICE = Refusal(Code.DEVICE_ID_NOT_FOUND, "this device is not registered")
+_NO_DEVICE = Refusal(
+    Code.DEVICE_ID_NOT_FOUND, "the request names no device, and only registered devices are served here"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedScope:
@@ -63,7 +68,7 @@ def _device(request: MatchRequest, site: Site, policy: Policy) -> DeviceRecord |
     found = None if request.device_ip is None else site.device_at(request.device_ip)
     device = found if found is not None and found.device_type == PHOTO_DEVICE else None
     if device is None and policy.unknown_device == "reject":
-        raise Refused(Code.DEVICE_ID_NOT_FOUND, "this device is not registered")
+        raise Refused.of(_NO_DEVICE if request.device_ip is None else _UNKNOWN_DEVICE)
     return device
 
 

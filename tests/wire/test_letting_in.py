@@ -285,11 +285,11 @@ async def test_behind_a_proxy_nobody_is_taken_for_the_proxy_by_what_it_writes(
 async def test_a_key_that_others_could_read_is_refused_also_where_the_call_needs_none(serving: Serving) -> None:
     async with serving(**KEYS, trusted_proxies=("127.0.0.1",)) as site:
         body, away = site.body(), {"X-Forwarded-For": "203.0.113.7"}
-        assert (await site.call("POST", MATCH_PATH, body, headers=away)).code == 200
+        assert (await site.call("POST", MATCH_PATH, json=body, headers=away)).code == 200
         for key in ({"X-API-Key": "first-key"}, {"Authorization": "Basic eDpmaXJzdC1rZXk="}):
-            assert (await site.call("POST", MATCH_PATH, body, headers={**away, **key})).code == 40180
+            assert (await site.call("POST", MATCH_PATH, json=body, headers={**away, **key})).code == 40180
             private = {**away, **key, "X-Forwarded-Proto": "https"}
-            assert (await site.call("POST", MATCH_PATH, body, headers=private)).code == 200
+            assert (await site.call("POST", MATCH_PATH, json=body, headers=private)).code == 200
         assert site.metric("picturematch_http_keys_refused_total", reason="plain_http") == 2
 
 
