@@ -182,8 +182,8 @@ CHANGE = Declaration(
     method="PUT",
     path=USERS_PATH,
     route="users",
-    summary="Change a person: absent fields, also those of `info`, leave the person's values unchanged. The vendor's"
-    " book requires `info`, which is optional here.",
+    summary="Change a person: absent fields, also those of `info`, stay as they are. The vendor's book requires `info`,"
+    " which is optional here.",
     fields=(_IDENTITY_ID, *_PERSON),
     answers=(Answer(Data[ChangedPerson], {"data": {**_WHO, **_IMAGE, **_GROUPS, **_SHOWN_INFO}}),),
     errors=(*_PHOTO_ERRORS, Code.ID_NOT_FOUND),
