@@ -186,10 +186,14 @@ class KeyAnswer(Message, tag="key", tag_field="kind", frozen=True, kw_only=True)
 
 
 class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_only=True):
-    """The request was processed, and the answer is an error of the error table."""
+    """The request was processed, and the answer is an error of the error table.
+
+    `cause`: a contract.errors.Cause; a reader ignores a word that it does not know.
+    """
 
     code: int
     message: str
+    cause: str | None = None
 
     @property
     def status(self) -> str:

@@ -90,9 +90,9 @@ class Code(IntEnum):
         return self.value // 100
 
 
-Cause = Literal["missing", "path", "repeated", "setting"]
-"""What version 6 names more closely than the code does: a field is missing, a path cannot be used, a name exists, or a
-setting cannot be set."""
+Cause = Literal["missing", "path", "repeated", "setting", "permission"]
+"""What version 6 names more closely than the code does: a field is missing, a path cannot be used, a name exists, a
+setting cannot be set, or a permission that a person shall get does not exist."""
 
 
 @dataclass(frozen=True, slots=True)

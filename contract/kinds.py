@@ -20,6 +20,11 @@ UNREADABLE_KIND = "unreadable"
 ERASE_KIND = "erase"
 """The kind of the event that records the erasure of a person; a command writes it, not a processor."""
 
+REPAIR_KIND = "repair"
+RESTORE_KIND = "restore"
+LOG_KINDS = (ERASE_KIND, REPAIR_KIND, RESTORE_KIND)
+"""The kinds of audit records that commands write: those that change the log themselves, beside or without a server."""
+
 EVENT_KINDS: tuple[str, ...] = (*map(kind_of, REQUEST_TYPES), UNREADABLE_KIND)
 """All kinds of events that processors of this version write."""
 

@@ -109,7 +109,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event_identity_info: bool = False
     """True: events carry the person's identity_info."""
     unknown_device: Literal["accept", "reject"] = "accept"
-    """Whether requests of an unregistered device_ip search the default group, or are refused as DEVICE_ID_NOT_FOUND."""
+    """Whether requests of an unregistered device_ip search the default group, or are refused as DEVICE_ID_NOT_FOUND. A
+    request without device_ip counts as one of an unregistered device."""
     device_names_scope: bool = True
     """Whether a request may name the group and the permission that it searches, instead of those of its device."""
     max_devices: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 2000

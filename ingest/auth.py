@@ -2,7 +2,8 @@
 
 Every call has a least role. Without an API key, a caller from a trusted network is an administrator, and any other
 caller is a device, or nobody where `ingest.api_key_for_match` is set. A key (ingest.keys) has a role of its own, which
-counts wherever the key comes from, except for the calls that every caller may make. The socket or a trusted proxy
+counts wherever the key comes from, except for the calls that every caller may make. A key that others could read on its
+way is refused whatever the call. The socket or a trusted proxy
 reports the caller's address and whether the call was encrypted (ingest.peer); this module reads no header such as
 X-Forwarded-For, which any client can write.
 """
@@ -108,6 +109,9 @@ class Gate:
         key = sent_key(headers)
         is_open = route.role == "device" and not self.settings.api_key_for_match
         if keyless is not None and reason is None and (key is None or is_open):
+            # Others can read a key on its way also where the call needs none; so whoever sends one must hear of it.
+            if key is not None:
+                self._require_private(caller)
             return keyless
         if key is None:
             raise NotAuthorised(reason or self._key_needed(route))

@@ -1,13 +1,14 @@
 """Renders answers and refusals as JSON for HTTP. Pure."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 import msgspec
 import orjson
 
 from contract.answers import RefusedAnswer
 from contract.calls.dialects import Dialect
-from contract.errors import Code, Refusal
+from contract.errors import Cause, Code, Refusal
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -40,7 +41,8 @@ def error(refusal: Refusal, dialect: Dialect = Dialect.V5, headers: Headers = ()
 def refused(answer: RefusedAnswer) -> Refusal:
     """Return the refusal in a processor's reply; a code that this server does not know becomes 50080."""
     try:
-        return Refusal(Code(answer.code), answer.message)
+        cause = next((known for known in get_args(Cause) if known == answer.cause), None)
+        return Refusal(Code(answer.code), answer.message, cause)
     except ValueError:
         return Refusal(Code.INTERNAL_ERROR, answer.message)
 

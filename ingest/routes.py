@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Container, Mapping
 
-from contract.http import REPLAY_OF_HEADER
+from contract.calls.dialects import Dialect
+from contract.http import REPLAY_OF_HEADER, V6_PATH
 from contract.roles import ROLES, Role
 from ingest.api.binding import Binding
 from ingest.api.listing import BINDINGS
@@ -19,6 +20,14 @@ _ANY = "{}"
 def methods_at(path: str) -> Methods:
     """Return the calls at a path, which is percent-encoded as it was sent; none where the path is unknown."""
     return _ROUTES.get(path) or _ROUTES.get(f"{path.rpartition('/')[0]}/{_ANY}", {})
+
+
+def dialect_at(path: str, methods: Methods) -> Dialect:
+    """Return the dialect of the errors of a URL, which may be unknown: then the path alone says it."""
+    known = next(iter(methods.values()), None)
+    if known is not None:
+        return known.declaration.dialect
+    return Dialect.V6 if path.startswith(f"{V6_PATH}/") else Dialect.V5
 
 
 def least_role(method: str, methods: Methods) -> Role:

@@ -53,7 +53,7 @@ from ingest.peer import Caller, address_of, client_of, is_encrypted, is_within, 
 from ingest.pictures import PictureLimits
 from ingest.refused_keys import RefusedKeys
 from ingest.render import Rendered, error
-from ingest.routes import Methods, methods_at, route_of
+from ingest.routes import Methods, dialect_at, methods_at, route_of
 from ingest.settings import IngestSettings
 from ingest.tls import ServerTls
 from ingest.wrong_keys import WrongKeys
@@ -266,7 +266,7 @@ class Ingress:
         request_id = new_request_id()
         methods = methods_at(request.rel_url.raw_path)
         known = next(iter(methods.values()), None)
-        dialect = known.declaration.dialect if known else Dialect.V5
+        dialect = dialect_at(request.rel_url.raw_path, methods)
         route = known.declaration.route if known else "unknown"
         caller = self._caller(request)
         peer = peer_key(caller.address)

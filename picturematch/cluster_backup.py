@@ -13,9 +13,11 @@ from pathlib import Path
 from broker.backup import GroupOffset, Translation, copy_topics
 from broker.embedded import LOG_FILE, LogFileReader, LogFileWriter, open_embedded, verify_backup
 from broker.kafka import KafkaBroker, Restorer
-from broker.port import BrokerError, Record, TopicSpec
+from broker.port import BrokerError, NewRecord, Record, TopicSpec
 from contract.configs import CHECKPOINT_KEYS
+from contract.kinds import RESTORE_KIND
 from contract.topics import Topics
+from picturematch.audit_notes import log_change
 from picturematch.opening import open_cluster
 from picturematch.settings import Settings
 from processor.decided import Decided
@@ -97,7 +99,14 @@ async def restore_cluster(settings: Settings, source: Path, *, accept_damage: bo
         async with open_cluster(settings) as cluster:
             await cluster.ensure_topics(settings.topic_specs)
             await _require_nothing_there(cluster, settings.topics, names.values())
-            return await _restore(cluster, file, names, settings.topics, copied)
+            damaged = await _restore(cluster, file, names, settings.topics, copied)
+            await cluster.append([restored_note(settings.topics, source, damaged)])
+            return damaged
+
+
+def restored_note(topics: Topics, source: Path, damaged: int = 0) -> NewRecord:
+    """Return the audit record of a restore from the backup `source`, of which so many damaged records were left out."""
+    return log_change(topics, RESTORE_KIND, "restored", (source.name,), {"damaged": damaged} if damaged else {})
 
 
 def _own_names(file: LogFileReader, settings: Settings) -> Mapping[str, str]:

@@ -21,7 +21,8 @@ from contract.errors import Code
 from contract.events import Event, RequestPlace, encode_event
 from contract.http import USERS_PATH
 from contract.kinds import ERASE_KIND
-from picturematch.erasure_report import Kept, Line, report
+from picturematch.audit_notes import log_change
+from picturematch.erasure_report import Kept, Line, report, topics_that_stay
 from picturematch.opening import open_broker
 from picturematch.options import UserError, ca_file
 from picturematch.settings import Settings
@@ -50,11 +51,16 @@ async def erase_person(settings: Settings, identity_id: str, url: str, api_key: 
                 f"the person is still enrolled in the log that the settings name ({_place(settings)}), so the server at"
                 f" {url} uses another log: give the --data-folder or --broker of that server"
             )
+        erasable = _erasable(traces, settings)
+        records = sum(len(found.places) for _, found in erasable)
         note = _note(traces, settings)
+        audit = log_change(
+            settings.topics, ERASE_KIND, "erased", (identity_id,), {"records": records}, (note.key or b"").decode()
+        )
         if settings.kafka_config is not None:
-            await log.append([note])
+            await log.append([note, audit])
     if settings.kafka_config is None:
-        await _erase_in_folder(settings.data_folder, _erasable(traces, settings), note)
+        await _erase_in_folder(settings.data_folder, erasable, note, audit)
     replaced = sorted(str(path) for path in settings.data_folder.glob("replaced-*"))
     embedded = settings.kafka_config is None
     kept = Kept(
@@ -89,8 +95,9 @@ async def _traces(log: Broker, settings: Settings, identity_id: str) -> Traces:
 
 
 def _erasable(traces: Traces, settings: Settings) -> list[tuple[str, Found]]:
-    """Return the topics with records to erase; the events stay, because they contain no picture and no embedding."""
-    return [(topic, found) for topic, found in traces.by_topic.items() if topic != settings.topics.events]
+    """Return the topics with records to erase."""
+    kept = topics_that_stay(settings.topics)
+    return [(topic, found) for topic, found in traces.by_topic.items() if topic not in kept]
 
 
 def _note(traces: Traces, settings: Settings) -> NewRecord:
@@ -112,12 +119,14 @@ def _note(traces: Traces, settings: Settings) -> NewRecord:
     return NewRecord(settings.topics.events, event.id.encode(), encode_event(event))
 
 
-async def _erase_in_folder(folder: Path, topics: Sequence[tuple[str, Found]], note: NewRecord) -> None:
+async def _erase_in_folder(
+    folder: Path, topics: Sequence[tuple[str, Found]], note: NewRecord, audit: NewRecord
+) -> None:
     """Let the server that owns the folder erase the records, and wait until it has done so."""
     places = tuple(place for _, found in topics for place in found.places)
     if not places:
         return
-    path = await asyncio.to_thread(file_erasure, folder, Erasure(places, note), secrets.token_hex(8))
+    path = await asyncio.to_thread(file_erasure, folder, Erasure(places, note, (audit,)), secrets.token_hex(8))
     ends_s = time.monotonic() + _SERVER_TAKES_S
     while path.exists():
         stopped, late = not in_use(folder), time.monotonic() > ends_s
@@ -141,8 +150,8 @@ def _until_s(traces: Traces, specs: Sequence[TopicSpec], *, embedded: bool) -> M
     now_ms = int(time.time() * 1000)
     until: dict[str, float] = {}
     for spec in specs:
-        found = traces.by_topic.get(spec.name)
-        newest_ms = now_ms if spec.compacted or found is None else found.newest_ms
+        found_ms = traces.newest_ms(spec.name)
+        newest_ms = now_ms if spec.compacted or found_ms is None else found_ms
         kept_ms = newest_ms + (spec.retention_ms or 0) if embedded else latest_removal_ms(spec, newest_ms)
         until[spec.name] = kept_ms / 1000
     return until

@@ -27,13 +27,15 @@ _PIECES = (
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line of the report. `until`: when the records are removed at the latest (epoch seconds)."""
+    """A line of the report. `until`: when the records are removed at the latest (epoch seconds). `biometric`: whether
+    records with a picture or an embedding of the person, or a piece of one, are left."""
 
     what: Literal["deleted", "erased", "pieces", "waits", "outside"]
     sentence: str
     topic: str | None = None
     records: int | None = None
     until: float | None = None
+    biometric: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +70,17 @@ def report(traces: Traces, topics: Topics, kept: Kept, deleted: bool, replaced: 
         if found is None:
             continue
         count, until_s = len(found.places), kept.until_s[topic]
-        if kept.single and topic != topics.events:
+        if topic in topics_that_stay(topics):
+            yield _waiting(topic, count, words, until_s)
+        elif kept.single:
             yield Line("erased", f"{topic}: {counted(count, 'record')} ({words})", topic, count)
         else:
-            yield _waiting(topic, count, words, until_s)
+            yield _waiting(topic, count, words, until_s, biometric=True)
     if kept.single and not kept.rewritten:
-        yield Line("pieces", _PIECES)
-    if traces.similar.places:
-        words = "evidence about other faces, which names the person as a less similar candidate"
-        yield _waiting(topics.evidence, len(traces.similar.places), words, kept.until_s[topics.evidence])
+        yield Line("pieces", _PIECES, biometric=True)
+    for topic, words in _naming(topics).items():
+        if topic in traces.naming:
+            yield _waiting(topic, len(traces.naming[topic].places), words, kept.until_s[topic])
     unrecognised = "pictures in which the server did not recognise the person, if there are any"
     until_s = kept.until_s[topics.requests]
     yield Line("waits", f"{topics.requests}: {unrecognised}, until {_date(until_s)}", topics.requests, until=until_s)
@@ -84,15 +88,14 @@ def report(traces: Traces, topics: Topics, kept: Kept, deleted: bool, replaced: 
         yield Line("outside", place)
 
 
-def waits_with_faces(lines: Sequence[Line], topics: Topics) -> bool:
-    """Return whether a picture or an embedding of the person, or a piece of one, may still be in the log."""
-    return any(line.what == "pieces" for line in lines) or any(
-        line.what == "waits" and line.records and _is_biometric(line, topics) for line in lines
-    )
+def waits_with_faces(lines: Sequence[Line]) -> bool:
+    """Return whether a picture or an embedding of the person, or a piece of one, is known to be left in the log."""
+    return any(line.biometric for line in lines)
 
 
-def _is_biometric(line: Line, topics: Topics) -> bool:
-    return line.topic != topics.events and "other faces" not in line.sentence
+def topics_that_stay(topics: Topics) -> tuple[str, ...]:
+    """Return the topics whose records are not erased, because they contain no picture and no embedding."""
+    return (topics.events, topics.audit)
 
 
 def _contents(topics: Topics) -> Mapping[str, str]:
@@ -106,12 +109,22 @@ def _contents(topics: Topics) -> Mapping[str, str]:
         topics.replies: "answers with the person's name, info or photo",
         topics.dead_letters: "dead letters of requests about the person",
         topics.events: "events that name the person, without pictures",
+        topics.audit: "records of the calls that changed the person, without the name and without pictures",
     }
 
 
-def _waiting(topic: str, count: int, words: str, until_s: float) -> Line:
+def _naming(topics: Topics) -> Mapping[str, str]:
+    """Return the topics with records that only name the person, in the order of the report, and what these are."""
+    return {
+        topics.admin: "requests that deleted the person or changed the members of a group, without pictures",
+        topics.evidence: "evidence about other faces, which names the person as a less similar candidate",
+        topics.dead_letters: "dead letters of requests that only name the person, without pictures",
+    }
+
+
+def _waiting(topic: str, count: int, words: str, until_s: float, *, biometric: bool = False) -> Line:
     sentence = f"{topic}: {counted(count, 'record')} ({words}), until {_date(until_s)}"
-    return Line("waits", sentence, topic, count, until_s)
+    return Line("waits", sentence, topic, count, until_s, biometric)
 
 
 def _date(seconds: float) -> str:

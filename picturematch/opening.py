@@ -59,6 +59,12 @@ def open_cluster(settings: Settings) -> KafkaBroker:
     return open_kafka(config, members_topic=settings.topics.members)
 
 
+async def ensure_audit(broker: Broker, settings: Settings) -> None:
+    """Create the audit topic of the embedded log, which a log of an earlier version lacks; Kafka's are not created."""
+    if isinstance(broker, EmbeddedBroker):
+        await broker.ensure_topics([spec for spec in settings.topic_specs if spec.name == settings.topics.audit])
+
+
 async def require_topics(broker: Broker, specs: Sequence[TopicSpec]) -> None:
     """Create the topics of the embedded log, or check those of Kafka, which an administrator creates.
 

@@ -7,11 +7,13 @@ import msgspec
 
 from broker.port import Position, Record
 from contract.answers import MatchAnswer, PersonAnswer, decode_reply
+from contract.audit import ChangeRecord, decode_audit
 from contract.dead_letters import DeadLetter, decode_dead_letter
 from contract.events import Event, decode_event
 from contract.evidence import decode_evidence
+from contract.kinds import ERASE_KIND, REPAIR_KIND, kind_of
 from contract.people.keys import NotReadable, PersonKey, parse_key, person_of
-from contract.requests import EnrolRequest, decode_request
+from contract.requests import DeleteRequest, EnrolRequest, MembersRequest, Request, decode_request
 from contract.topics import Topics
 from engine.calls.match import RECOGNISED, MatchCall
 
@@ -34,15 +36,17 @@ class Traces:
 
     The events must be taken before the evidence and the dead letters, because they name the requests in which the
     person was recognised. `requests` are the places of these requests; the caller reads those that still exist, and
-    takes them. `by_topic`: the name of a topic -> its records about the person. `similar`: evidence about other faces
-    that names the person as a less similar candidate. `enrolled`: whether the person still has a record. `version`: the
-    gallery version up to which the people were read.
+    takes them. `by_topic`: the name of a topic -> its records about the person. `naming`: the name of a topic -> its
+    records that only name the person beside what they are about, and contain no picture or embedding of the person:
+    evidence about other faces, with the person as a less similar candidate; and requests, or dead letters of requests,
+    that delete the person or change the members of a group. `enrolled`: whether the person still has a record.
+    `version`: the gallery version up to which the people were read.
     """
 
     def __init__(self, identity_id: str, topics: Topics) -> None:
         self.identity_id = identity_id
         self.by_topic: dict[str, Found] = {}
-        self.similar = Found()
+        self.naming: dict[str, Found] = {}
         self.requests: dict[Position, str] = {}
         self.deletion: Event | None = None
         self.enrolled = False
@@ -58,6 +62,7 @@ class Traces:
             topics.dead_letters: self._in_dead_letter,
             topics.people: self._in_people,
             topics.photos: self._in_photos,
+            topics.audit: self._in_audit,
         }
 
     @property
@@ -71,13 +76,18 @@ class Traces:
             if self._is_trace[record.topic](record) and not record.erased:
                 self.by_topic.setdefault(record.topic, Found()).add(record)
 
+    def newest_ms(self, topic: str) -> int | None:
+        """Return when the newest record of the topic about the person was written (epoch ms); None: there is none."""
+        found = (self.by_topic.get(topic), self.naming.get(topic))
+        return max((one.newest_ms for one in found if one is not None), default=None)
+
     def _in_event(self, record: Record) -> bool:
         try:
             event = decode_event(record.value or b"")
         except msgspec.DecodeError:
             return False
         if event.identity_id != self.identity_id:
-            return False
+            return self.identity_id in event.identity_ids
         place = Position(event.request.topic, event.request.partition, event.request.offset)
         # The event of a stranger may name the nearest person; that of a comparison has the name that its caller sent.
         if place.topic == self._topics.requests and event.kind == MatchCall.kind and event.outcome in RECOGNISED:
@@ -95,14 +105,23 @@ class Traces:
         return self.requests.get(record.position) == request.request_id
 
     def _in_admin(self, record: Record) -> bool:
-        return self._is_enrolment(record.value)
+        return self._is_enrolment(record, record.value)
 
-    def _is_enrolment(self, value: bytes | None) -> bool:
+    def _is_enrolment(self, record: Record, value: bytes | None) -> bool:
+        """Return whether the request in `value` enrols the person; note the record where it only names the person."""
         try:
             request = decode_request(value or b"")
         except msgspec.DecodeError:
             return False
-        return isinstance(request, EnrolRequest) and request.identity_id == self.identity_id
+        if isinstance(request, EnrolRequest):
+            return request.identity_id == self.identity_id
+        if self.identity_id in _named(request):
+            self._note_naming(record)
+        return False
+
+    def _note_naming(self, record: Record) -> None:
+        if not record.erased:
+            self.naming.setdefault(record.topic, Found()).add(record)
 
     def _in_reply(self, record: Record) -> bool:
         try:
@@ -121,7 +140,7 @@ class Traces:
         if (nearest and named[0].cosine >= evidence.threshold) or (record.key in self._named):
             return True
         if named:
-            self.similar.add(record)
+            self._note_naming(record)
         return False
 
     def _in_dead_letter(self, record: Record) -> bool:
@@ -132,7 +151,7 @@ class Traces:
         if not isinstance(letter, DeadLetter):
             return False
         place = Position(letter.topic, letter.partition, letter.offset)
-        return place in self.requests or self._is_enrolment(letter.value)
+        return place in self.requests or self._is_enrolment(record, letter.value)
 
     def _in_people(self, record: Record) -> bool:
         self.version = max(self.version, record.offset + 1)
@@ -149,3 +168,40 @@ class Traces:
     def _in_photos(self, record: Record) -> bool:
         name, _, number = (record.key or b"").decode(errors="replace").rpartition("/")
         return record.value is not None and name == f"photo/{self.identity_id}" and number.isdigit()
+
+    def _in_audit(self, record: Record) -> bool:
+        try:
+            change = decode_audit(record.value or b"")
+        except msgspec.DecodeError:
+            return False
+        return isinstance(change, ChangeRecord) and self.identity_id in _people_of(change)
+
+
+def _named(request: Request) -> tuple[str, ...]:
+    """Return the people whom a request without a picture of them names."""
+    match request:
+        case DeleteRequest():
+            return (request.identity_id,)
+        case MembersRequest():
+            return request.identity_ids
+    return ()
+
+
+def _people_of(change: ChangeRecord) -> tuple[str, ...]:
+    """Return the people whom an audit record names."""
+    if change.kind == _MEMBERS:
+        return change.objects[1:]
+    if change.kind == REPAIR_KIND:
+        return tuple(who for who in map(_person_of, change.objects) if who is not None)
+    return change.objects if change.kind in _ABOUT_A_PERSON else ()
+
+
+def _person_of(key: str) -> str | None:
+    try:
+        return person_of(parse_key(key.encode()))
+    except NotReadable:
+        return None
+
+
+_MEMBERS = kind_of(MembersRequest)
+_ABOUT_A_PERSON = frozenset({kind_of(EnrolRequest), kind_of(DeleteRequest), ERASE_KIND})

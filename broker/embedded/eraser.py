@@ -107,5 +107,5 @@ def _erase(transaction: Transaction, erasure: Erasure, places: Sequence[Position
     """Erase some records; append the erasure's own record with the first; return whether any was erased."""
     erased = erase_records(transaction, places, erasure.mark) > 0
     if erased and not noted:
-        transaction.append((erasure.record,))
+        transaction.append((erasure.record, *erasure.others))
     return erased

@@ -31,10 +31,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """The places of the records to erase, and a record that is appended with the erasure and documents it."""
+    """The places of the records to erase, and a record that is appended with the erasure and documents it.
+
+    `others`: further records that are appended with it.
+    """
 
     places: tuple[Position, ...]
     record: NewRecord
+    others: tuple[NewRecord, ...] = ()
 
     @property
     def mark(self) -> bytes:

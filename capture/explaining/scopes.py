@@ -55,7 +55,9 @@ def _unknown_device(decider: Decider) -> Iterator[Alternatives]:
     if accepted is not None:
         words = "the setting matching.unknown_device at accept"
         yield [Proposal(words, lambda: decider.again(accepted), "matching.unknown_device", "accept")]
-    address = decider.inputs.request.device_ip or ""
+    address = decider.inputs.request.device_ip
+    if address is None:
+        return
     device = DeviceRecord(
         device_id=address,
         name=address,

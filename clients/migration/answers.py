@@ -6,6 +6,7 @@ the reason, the others are read; a malformed list is a `BadAnswer`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, TypeVar
 
 from clients.migration.report import Kind, LeftOut
@@ -29,20 +30,40 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
+class Identified:
+    """The id of a group or a permission, its description, and its `info` without name and description."""
+
+    box_id: str
+    description: str
+    info: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class BoxPerson:
-    """A person of the box. `photo`: base64, empty where the list has none; `image_id`: the name of the photo."""
+    """A person of the box. `photo`: base64, empty where the list has none; `image_id`: the name of the photo.
+
+    `in_no_group`: the list of the person's groups is empty, and not merely absent.
+    """
 
     identity_id: str
     group_names: tuple[str, ...]
     info: Mapping[str, Any]
     photo: str = field(default="", repr=False)
     image_id: str = ""
+    in_no_group: bool = False
 
     @property
-    def permission_ids(self) -> tuple[str, ...]:
-        """The permissions of the person, by the ids of the box; empty where the box names none."""
+    def permission_ids(self) -> tuple[str, ...] | None:
+        """The permissions of the person, by the ids of the box; None where the box lists none, not even an empty list:
+        then the person has the default permission."""
         ids = self.info.get("permission_ids")
-        return tuple(str(one) for one in ids if one not in ("", None)) if isinstance(ids, list) else ()
+        return tuple(str(one) for one in ids if one not in ("", None)) if isinstance(ids, list) else None
+
+    @property
+    def further_faces(self) -> int:
+        """The number of the person's faces besides the one whose photo version 5 lists; 0 where the box names none."""
+        faces = self.info.get("face_ids")
+        return max(len(faces) - 1, 0) if isinstance(faces, list) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +98,8 @@ def permissions_of(answer: Mapping[str, Any]) -> Read[Named]:
     return _read(answer, "permissions_list", "permission", _named)
 
 
-def ids_of(answer: Mapping[str, Any], name: str) -> Sequence[str]:
-    """Return the ids of the groups or permissions of that very name in an answer of the calls that answer ids.
+def identified_of(answer: Mapping[str, Any], name: str) -> Sequence[Identified]:
+    """Return the groups or permissions of that very name in an answer of the calls that answer ids.
 
     Raises:
         BadAnswer: the answer has no list.
@@ -87,8 +108,12 @@ def ids_of(answer: Mapping[str, Any], name: str) -> Sequence[str]:
     if not isinstance(entries, list):
         raise BadAnswer("it has no list `data`")
     infos = [(entry, entry.get("info")) for entry in entries if isinstance(entry, dict)]
-    found = (entry.get("_id") for entry, info in infos if isinstance(info, dict) and info.get("name") == name)
-    return tuple(one for one in found if isinstance(one, str) and one)
+    found = ((entry.get("_id"), info) for entry, info in infos if isinstance(info, dict) and info.get("name") == name)
+    return tuple(
+        Identified(one, _text(info.get("description")), _free(info))
+        for one, info in found
+        if isinstance(one, str) and one
+    )
 
 
 def people_of(answer: Mapping[str, Any]) -> Read[BoxPerson]:
@@ -146,10 +171,13 @@ def _person(entry: Mapping[str, Any]) -> BoxPerson:
         raise BadAnswer("the box's entry has no identity_id")
     if not isinstance(info, dict):
         raise BadAnswer("the box's entry has no info")
+    if not isinstance(info.get("permission_ids"), list | NoneType):
+        raise BadAnswer("the box's entry has an info.permission_ids that is no list")
     listed = groups.split(",") if isinstance(groups, str) else groups if isinstance(groups, list) else []
     names = tuple(dict.fromkeys(name for name in listed if isinstance(name, str) and name))
     image_id = info.get("image_id")
-    return BoxPerson(identity_id, names, info, _text(entry.get("reg_photo")), _text(image_id))
+    in_no_group = not names and isinstance(groups, str | list)
+    return BoxPerson(identity_id, names, info, _text(entry.get("reg_photo")), _text(image_id), in_no_group)
 
 
 def _device(entry: Mapping[str, Any]) -> BoxDevice:
@@ -158,6 +186,10 @@ def _device(entry: Mapping[str, Any]) -> BoxDevice:
         raise BadAnswer("the box's entry has no device_key")
     known = device_address(_text(entry.get("device_type")) or PHOTO_DEVICE, address)
     return BoxDevice(_text(entry.get("device_name")) or known, known, {**entry, "device_key": known})
+
+
+def _free(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in info.items() if name not in ("name", "description") and value is not None}
 
 
 def _text(value: object) -> str:

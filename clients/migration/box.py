@@ -16,11 +16,12 @@ from clients.migration.answers import (
     BadAnswer,
     BoxDevice,
     BoxPerson,
+    Identified,
     Named,
     Read,
     devices_of,
     groups_of,
-    ids_of,
+    identified_of,
     people_of,
     permissions_of,
 )
@@ -80,31 +81,31 @@ class Box:
         permissions, bad = self._understood(PERMISSIONS_PATH, permissions_of, answer)
         return list({one.name: one for one in permissions}.values()), bad
 
-    async def group_ids(self, name: str) -> Sequence[str]:
-        """Return the ids of the groups of that name: one, or none where there is no such group or call.
+    async def groups_named(self, name: str) -> Sequence[Identified]:
+        """Return the groups of that name with their ids: one, or none where there is no such group or call.
 
         Raises:
             CannotRun: the server does not answer.
         """
-        return await self._ids(GROUP_IDS_PATH, name)
+        return await self._named(GROUP_IDS_PATH, name)
 
-    async def permission_ids(self, name: str) -> Sequence[str]:
-        """Return the ids of the permissions of that name, as `group_ids` does.
+    async def permissions_named(self, name: str) -> Sequence[Identified]:
+        """Return the permissions of that name with their ids, as `groups_named` does.
 
         Raises:
             CannotRun: the server does not answer.
         """
-        return await self._ids(PERMISSION_IDS_PATH, name)
+        return await self._named(PERMISSION_IDS_PATH, name)
 
     async def people(self, group_name: str, skip: int, limit: int) -> Read[BoxPerson]:
-        """Return a page of the people of a group.
+        """Return a page of the people of a group, or of everybody where the name is empty.
 
         Raises:
             BadAnswer: the answer is an error, or has not the form that it must have.
             CannotRun: the server does not answer.
         """
-        query = {"group_name": group_name, "skip_num": skip, "limit": limit}
-        return people_of(_success(await self._get(USERS_PATH, query)))
+        group = {"group_name": group_name} if group_name else {}
+        return people_of(_success(await self._get(USERS_PATH, {**group, "skip_num": skip, "limit": limit})))
 
     async def person(self, identity_id: str) -> BoxPerson | None:
         """Return a person, or None where nobody has that id.
@@ -147,9 +148,9 @@ class Box:
             return None
         return self._understood(DEVICES_PATH, devices_of, answer)
 
-    async def _ids(self, path: str, name: str) -> Sequence[str]:
+    async def _named(self, path: str, name: str) -> Sequence[Identified]:
         try:
-            return ids_of(_success(await self._get(path, {"info.name": name, "exact": True})), name)
+            return identified_of(_success(await self._get(path, {"info.name": name, "exact": True})), name)
         except (BadAnswer, UnknownCall):
             return ()
 
@@ -176,6 +177,16 @@ class Box:
 
 class Here(Box):
     """The server to which the objects of a box are taken; it is also written."""
+
+    async def members(self, group_name: str, skip: int, limit: int) -> Read[BoxPerson]:
+        """Return a page of the people of a group without their photos.
+
+        Raises:
+            BadAnswer: the answer is an error, or has not the form that it must have.
+            CannotRun: the server does not answer.
+        """
+        query = {"group_name": group_name, "skip_num": skip, "limit": limit, "need_bring_pic": False}
+        return people_of(_success(await self._get(USERS_PATH, query)))
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[ServerAnswer, bool]:
         """Make a call that changes something; see `ask_patiently`.

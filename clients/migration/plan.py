@@ -9,6 +9,7 @@ from typing import Any
 
 from clients.migration.answers import BoxDevice, BoxPerson
 from clients.migration.report import LeftOut
+from contract.calls.devices import DETAILS
 from contract.terms import DEFAULT_PERMISSION, QualityLevel
 
 NO_PHOTO = (
@@ -17,6 +18,9 @@ NO_PHOTO = (
 )
 DIFFERS = "a person with this identity_id is enrolled here already, with other values; --update replaces them"
 DEVICE_DIFFERS = "a device with this device_key is registered here already, with other values; --update replaces them"
+STAYS_IN_GROUP = "differs: the person is in this group here and not at the box; --update takes the person from it"
+SCOPE_DIFFERS = "it exists here with another info; --update replaces what differs"
+IN_NO_GROUP = "this person is in no group of the box, so no device finds the person"
 
 _FIELDS_OF_THE_BOX = frozenset({"user_id", "image_id", "face_ids"})
 """Fields that a box adds to the info of a person."""
@@ -67,11 +71,13 @@ class PlannedPerson:
 def plan_person(person: BoxPerson, scopes: Scopes, level: QualityLevel | None, *, update: bool) -> PlannedPerson:
     """Return the call that enrols a person with a photo.
 
-    A group or permission that could not be taken is left out. A person whom nothing remains of is left out: without any
-    permission the person would get the default permission, which may open other doors than at the box.
+    A group or permission that could not be taken is left out. A person whom nothing remains of is left out. A person
+    whose list of permissions is empty at the box passes nowhere there, and has no permission here either; only a person
+    without such a list has the default permission.
     """
     who = person.identity_id
-    permission_ids = {one: scopes.permission_id(one) for one in person.permission_ids}
+    listed = (DEFAULT_PERMISSION,) if person.permission_ids is None else person.permission_ids
+    permission_ids = {one: scopes.permission_id(one) for one in listed}
     groups = [name for name in person.group_names if name in scopes.groups]
     permissions = list(dict.fromkeys(one for one in permission_ids.values() if one is not None))
     lost = [f"group {name}" for name in person.group_names if name not in scopes.groups]
@@ -83,20 +89,27 @@ def plan_person(person: BoxPerson, scopes: Scopes, level: QualityLevel | None, *
         "identity_id": who,
         "group_name": ",".join(groups),
         "reg_photo": person.photo,
-        "info": {"name": who, **info, "permission_ids": permissions or [DEFAULT_PERMISSION]},
+        "info": {"name": who, **info, "permission_ids": permissions},
         "ignore_exist": update,
         "support_single_face": update,
         **({} if level is None else {"fiqa_level": level}),
     }
-    left_out = tuple(LeftOut("membership", f"{who} in {what}", "it could not be taken") for what in lost)
-    return PlannedPerson(body, left_out)
+    left_out = [LeftOut("membership", f"{who} in {what}", "it could not be taken") for what in lost]
+    if person.further_faces:
+        reason = f"{person.further_faces} further faces of the person are left behind: version 5 lists one photo only"
+        left_out.append(LeftOut("face", who, reason))
+    return PlannedPerson(body, tuple(left_out))
 
 
 def is_enrolled(body: Mapping[str, Any], here: BoxPerson) -> bool:
-    """Return whether a person who is enrolled here is as the call would enrol the person: groups, info and photo."""
+    """Return whether a person who is enrolled here is as the call would enrol the person: groups, info and photo.
+
+    The person may be in further groups here: clients.migration.members compares these once all groups are read.
+    """
     info = {name: here.info.get(name) for name in body["info"]}
     wanted = {**body["info"], "permission_ids": sorted(body["info"]["permission_ids"])}
-    has = {**info, "permission_ids": sorted(here.permission_ids)}
+    permissions = (DEFAULT_PERMISSION,) if here.permission_ids is None else here.permission_ids
+    has = {**info, "permission_ids": sorted(permissions)}
     same_groups = set(body["group_name"].split(",")) <= set(here.group_names)
     return same_groups and wanted == has and _letters(body["reg_photo"]) == _letters(here.photo)
 
@@ -121,6 +134,20 @@ def plan_device(device: BoxDevice, scopes: Scopes) -> Mapping[str, Any] | LeftOu
 
 
 def is_registered(entry: Mapping[str, Any], here: BoxDevice) -> bool:
-    """Return whether a device that is registered here is as the entry would register it."""
-    compared = ("device_name", "device_key", "device_type", "group_id", "permission_id")
-    return all(entry.get(name) == here.fields.get(name) for name in compared)
+    """Return whether a device that is registered here is as the entry would register it; here it keeps its id.
+
+    Registering replaces the details, also by nothing, and leaves what the entry does not demand of matches.
+    """
+    demanded = [name for name in _DEMANDS if entry.get(name) not in (None, "")]
+    return all(entry.get(name) == here.fields.get(name) for name in (*_IDENTIFYING, *demanded)) and all(
+        (entry.get(name) or None) == (here.fields.get(name) or None) for name in DETAILS
+    )
+
+
+_IDENTIFYING = ("device_name", "device_key", "device_type", "group_id", "permission_id")
+_DEMANDS = ("liveness_floor", "quality_level", "min_face_size")
+
+
+def differing_info(wanted: Mapping[str, Any], here: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the members of a box's info of a group or permission that are missing or different here."""
+    return {name: value for name, value in wanted.items() if here.get(name) != value}

@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-Kind = Literal["group", "permission", "person", "membership", "device"]
+Kind = Literal["group", "permission", "info", "person", "face", "membership", "device"]
+"""`info`: free members of a group or permission; `face`: faces of a person besides the one that is taken."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Outcome = Literal["taken", "changed", "there already"]

@@ -1,6 +1,7 @@
 """Carries a migration out: reads the box, enrols here, and reports.
 
-Groups and permissions first, then the people of one group after the other, then the devices. Everything is looked for
+Groups and permissions first, then the people of one group after the other, then those who are in no group, then the
+devices. Everything is looked for
 here before it is created, so that a migration may be repeated: a second one changes nothing.
 """
 
@@ -12,10 +13,12 @@ from typing import Any
 from clients.http import Client, ServerAnswer, all_or_first_error
 from clients.migration.answers import BadAnswer, BoxDevice, BoxPerson
 from clients.migration.box import Box, Here
+from clients.migration.members import compare_members
 from clients.migration.paging import Pages
 from clients.migration.plan import (
     DEVICE_DIFFERS,
     DIFFERS,
+    IN_NO_GROUP,
     NO_PHOTO,
     is_enrolled,
     is_registered,
@@ -29,6 +32,9 @@ from clients.retry import Sleep
 from contract.errors import Code
 from contract.http import DEVICES_PATH, GROUP_USERS_PATH, USERS_PATH
 from contract.terms import QualityLevel
+
+_EVERYBODY = ""
+"""Stands for everybody where the name of a group stands, which is never empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +79,13 @@ async def migrate(
         CannotRun: the box or the server does not answer, or does not speak version 5; run it again to go on.
     """
     box, here = Box(box_client, "the box", sleep), Here(client, "the server", sleep)
-    site = SiteMigration(box, here, state)
+    site = SiteMigration(box, here, state, update=options.update)
     run = _Migration(box, here, site, state, options)
-    for group in await site.take():
+    groups = await site.take()
+    for group in groups:
         await run.take_people(group, step)
+    await run.name_people_without_group()
+    await compare_members(here, groups, state, options.page, update=options.update)
     await run.take_devices()
     return state.report
 
@@ -106,7 +115,26 @@ class _Migration:
             bad = [replace(one, name=f"{one.name}, group {group_name}, skip_num {asked}") for one in bad]
             await self._take_page(group_name, pages, people, bad, step)
         if pages.repeats:
+            self._state.note_incomplete(group_name)
             self._report.remark(f"the box repeats people of the group {group_name}: there may be more whom it conceals")
+
+    async def name_people_without_group(self) -> None:
+        """Name the people who are in no group of the box, where it lists everybody; they are not taken, because nobody
+        can be enrolled without a group."""
+        if _EVERYBODY in self._state.finished:
+            return
+        pages = Pages(self._options.page, *self._state.places.get(_EVERYBODY, (0, None)))
+        while not pages.done:
+            try:
+                people, bad = await self._box.people(_EVERYBODY, pages.skip, pages.limit)
+            except BadAnswer:
+                self._report.remark("the box does not list everybody, so people who are in no group are not named")
+                return
+            pages.take([person.identity_id for person in people], len(bad))
+            lost = [one.identity_id for one in people if one.in_no_group and one.identity_id not in self._state.people]
+            left_out = [LeftOut("person", who, IN_NO_GROUP) for who in lost]
+            place = None if pages.done else (pages.skip, pages.step)
+            self._state.note_page(_EVERYBODY, place, dict.fromkeys(lost, frozenset()), (), left_out)
 
     async def take_devices(self) -> None:
         """Take the devices."""
@@ -134,7 +162,9 @@ class _Migration:
         bad: Sequence[LeftOut],
         step: Callable[[], None],
     ) -> None:
-        await self._site.learn_permissions([one for person in people for one in person.permission_ids])
+        if bad:
+            self._state.note_incomplete(group_name)
+        await self._site.learn_permissions([one for person in people for one in person.permission_ids or ()])
         turns, results = asyncio.Semaphore(self._options.concurrency), dict[str, _Done]()
 
         async def take(person: BoxPerson) -> None:
@@ -213,6 +243,8 @@ class _Migration:
             return _Done("taken" if was_made else "there already", kind="device")
         if here is not None and not self._options.update:
             return _Done(left_out=(LeftOut("device", device.address, DEVICE_DIFFERS),))
+        if here is not None:
+            entry = {name: value for name, value in entry.items() if name != "device_id"}
         answer, _ = await self._here.ask("POST", DEVICES_PATH, {"devices_list": [entry]})
         reason = _refusal_of_device(answer)
         if reason is not None:

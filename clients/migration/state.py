@@ -25,7 +25,8 @@ class State:
 
     `people`: identity_id -> names of the groups in which the person is enrolled here. `places`: name of a group ->
     `(skip, step)` of its next page; `finished`: the groups that were read to their end; `made`: kind and name of the
-    groups, permissions and devices that the migration created. `report` has what earlier runs did with people.
+    groups, permissions and devices that the migration created; `incomplete`: the groups whose list may lack people.
+    `report` has what earlier runs did with people.
 
     Raises (on entering):
         CannotRun: the file belongs to another migration, is no state file, or is used by another process.
@@ -39,6 +40,7 @@ class State:
         self.places: dict[str, tuple[int, int | None]] = {}
         self.finished: set[str] = set()
         self.made: set[tuple[str, str]] = set()
+        self.incomplete: set[str] = set()
         self.report = Report()
 
     def __enter__(self) -> Self:
@@ -59,6 +61,12 @@ class State:
         """Note a group, a permission or a device that the migration has created here."""
         self._append({"made": [kind, name]})
         self.made.add((kind, name))
+
+    def note_incomplete(self, group_name: str) -> None:
+        """Note a group in which the box may have people whom it did not list."""
+        if group_name not in self.incomplete:
+            self._append({"incomplete": group_name})
+            self.incomplete.add(group_name)
 
     def note_page(
         self,
@@ -123,6 +131,9 @@ class State:
     def _apply(self, line: Mapping[str, Any]) -> None:
         if "made" in line:
             self.made.add((str(line["made"][0]), str(line["made"][1])))
+            return
+        if "incomplete" in line:
+            self.incomplete.add(str(line["incomplete"]))
             return
         group, place = line["group"], line["place"]
         if place is None:

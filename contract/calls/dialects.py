@@ -85,4 +85,5 @@ _V6_CAUSES: Mapping[Cause, str] = {
     "path": "IMAGE_NOT_OPENED",
     "repeated": "NAME_REPEAT_ERROR",
     "setting": "CONFIG_ITEM_FAIL",
+    "permission": "PERMISSION_ID_NOT_FOUND",
 }

@@ -156,7 +156,7 @@ ENROL = Declaration(
     method="POST",
     path=USERS_PATH,
     route="users",
-    summary="Enrol a person.",
+    summary="Enrol a person. The vendor's book requires `info`, `info.name` and `group_name`, which are optional here.",
     fields=(
         _IDENTITY_ID,
         *_PERSON,
@@ -182,7 +182,8 @@ CHANGE = Declaration(
     method="PUT",
     path=USERS_PATH,
     route="users",
-    summary="Change a person: absent fields, also those of `info`, leave the person's values unchanged.",
+    summary="Change a person: absent fields, also those of `info`, stay as they are. The vendor's book requires `info`,"
+    " which is optional here.",
     fields=(_IDENTITY_ID, *_PERSON),
     answers=(Answer(Data[ChangedPerson], {"data": {**_WHO, **_IMAGE, **_GROUPS, **_SHOWN_INFO}}),),
     errors=(*_PHOTO_ERRORS, Code.ID_NOT_FOUND),

@@ -204,6 +204,7 @@ def _new_permissions(
             Code.PARAM_ERROR,
             f"info.permission_ids names permissions that do not exist: {', '.join(unknown)};"
             " create_no_exit_permission creates them",
+            "permission",
         )
     require_new_permissions({unknown_id: unknown_id for unknown_id in unknown}, people, policy)
     return tuple(PermissionRecord(permission_id=unknown_id, name=unknown_id) for unknown_id in unknown)

@@ -97,7 +97,7 @@ def outcome_of(refusal: Refusal) -> str:
 
 def refused_answer(refusal: Refusal) -> RefusedAnswer:
     """Return a refusal as an answer."""
-    return RefusedAnswer(code=int(refusal.code), message=refusal.message)
+    return RefusedAnswer(code=int(refusal.code), message=refusal.message, cause=refusal.cause)
 
 
 def cloud_event_headers(event: Event, event_type: str, source: str) -> tuple[tuple[str, bytes], ...]:

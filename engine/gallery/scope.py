@@ -15,6 +15,11 @@ T = TypeVar("T")
 
 NOBODY_IN_SCOPE = Refusal(Code.EMPTY_GROUP_ERROR, "nobody is enrolled in the scope that the request searches")
 
+_UNKNOWN_DEVICE = Refusal(Code.DEVICE_ID_NOT_FOUND, "this device is not registered")
+_NO_DEVICE = Refusal(
+    Code.DEVICE_ID_NOT_FOUND, "the request names no device, and only registered devices are served here"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedScope:
@@ -55,13 +60,15 @@ def resolve_scope(request: MatchRequest, site: Site, policy: Policy) -> Resolved
 
 
 def _device(request: MatchRequest, site: Site, policy: Policy) -> DeviceRecord | None:
-    """Return the registered device that asks; devices of other types than photo send no requests."""
+    """Return the registered device that asks; devices of other types than photo send no requests.
+
+    Bodies are not authenticated, so a request without an address is one of an unknown device: otherwise whoever is
+    rejected would only have to leave the address out.
+    """
     found = None if request.device_ip is None else site.device_at(request.device_ip)
     device = found if found is not None and found.device_type == PHOTO_DEVICE else None
-    named = request.permission_name if request.by_permission else request.group_name
-    anonymous = request.device_ip is None and named is not None
-    if device is None and not anonymous and policy.unknown_device == "reject":
-        raise Refused(Code.DEVICE_ID_NOT_FOUND, "this device is not registered")
+    if device is None and policy.unknown_device == "reject":
+        raise Refused.of(_NO_DEVICE if request.device_ip is None else _UNKNOWN_DEVICE)
     return device
 
 

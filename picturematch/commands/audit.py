@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from broker.port import Record
-from contract.kinds import ADMIN_KINDS, UNREADABLE_KIND
+from contract.kinds import ADMIN_KINDS, LOG_KINDS, UNREADABLE_KIND
 from contract.text import printable
 from picturematch.options import config_option, log_options, settings_of
 from picturematch.printing import print_records
@@ -62,7 +62,7 @@ Examples:
     "--kind",
     "kinds",
     multiple=True,
-    type=click.Choice([*ADMIN_KINDS, UNREADABLE_KIND, REFUSED_KEYS]),
+    type=click.Choice([*ADMIN_KINDS, *LOG_KINDS, UNREADABLE_KIND, REFUSED_KEYS]),
     help="Only records of this kind; may be given several times.",
     show_default="all",
 )

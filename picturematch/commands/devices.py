@@ -15,9 +15,10 @@ from sinks.devices import FEWEST_SAMPLES, LEAST_QUALITY, MOST_FACELESS, MOST_SKE
 _SILENT_AFTER_S = 3600.0
 _LIST_HELP = f"""Print a row for each registered device, and for each other address that sent matches.
 
-All values are computed from the events, beside the running server. Medians are those of the last {SAMPLES} pictures of
-a device. The clock of a device that sends no compare_time counts as right. The state is the first of these words
-that applies:
+All values are computed from the events of the last 24 hours, or of the time that --since names, beside the running
+server: a device that was not seen in that time may have been seen before. Medians are those of the last {SAMPLES}
+pictures of a device. The clock of a device that sends no compare_time counts as right. The state is the first of these
+words that applies:
 
 \b
 no video     the type is not photo, so the device has no matches
@@ -79,10 +80,13 @@ def list_(
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     now_s = time.time()
     silent_after_s = min(since, _SILENT_AFTER_S) if silent_for is None else silent_for
-    found = run(device_rows(settings, now_s - since, now_s, silent_after_s))
+    found = run(device_rows(settings, since, now_s, silent_after_s))
     rows = [row for row in found.rows if silent_for is None or row.state == "silent"]
     try:
-        print_json(rows) if as_json or not sys.stdout.isatty() else print_table(rows, now_s)
+        if as_json or not sys.stdout.isatty():
+            print_json(rows, found.span_s)
+        else:
+            print_table(rows, now_s, found.span_s)
     except BrokenPipeError:
         drop_stdout()
     if found.left_out:

@@ -16,7 +16,8 @@ def command(ctx: click.Context, broker: str | None, host: str | None, port: int 
     """Accept PictureMatch calls and publish their requests to Kafka; processors in other processes answer.
 
     Any number of ingresses may run side by side. The first SIGINT, SIGTERM or SIGHUP stops accepting calls and finishes
-    those in flight; a second one kills the process.
+    those in flight; a second one kills the process. With ingest.tls_cert, SIGHUP does not stop the ingress but reads
+    the certificate again.
     """
     given = {"broker": broker, "ingest__host": host, "ingest__port": port}
     settings, pinned = settings_of(ctx, **given), pinned_by(ctx, **given)

@@ -19,7 +19,8 @@ from broker.embedded import (
 )
 from broker.port import BrokerError
 from contract.text import printable
-from picturematch.cluster_backup import back_up_cluster, restore_cluster
+from picturematch.cluster_backup import back_up_cluster, restore_cluster, restored_note
+from picturematch.opening import ensure_audit, open_broker
 from picturematch.options import UserError, config_option, data_folder_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import counted, print_line, progress, run
@@ -135,6 +136,7 @@ def restore(
     The backup is checked first. Records that were written after the backup are lost. New records of the embedded log
     get much larger offsets, so that no reader mistakes a new record for an old one. On Kafka the topics must be empty,
     and are created where they are missing; records get other offsets, and consumer groups continue at the same records.
+    The restore leaves an audit record.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     if settings.kafka_config is not None:
@@ -153,6 +155,7 @@ def restore(
             lambda: restore_log(source, folder, replace=replace, accept_damage=accept_damage, copied=pages)
         )
     print_line(f"the log in {folder} is restored from {source}")
+    run(_note_restore(settings, source))
     if aside is not None:
         print_line(f"the former log is in {aside}; it contains faces, so delete it when you no longer need it")
 
@@ -185,6 +188,16 @@ def accept_clock_(ctx: click.Context, data_folder: Path | None) -> None:
     folder = _embedded(settings_of(ctx, data_folder=data_folder))
     _with_user_errors(lambda: accept_clock(folder, int(time.time() * 1000)))
     click.echo("accepted: from the next sweep on, records that are too old by the system's clock are removed")
+
+
+async def _note_restore(settings: Settings, source: Path) -> None:
+    """Write the audit record of a restore; where the restored log is too damaged for it, only say so."""
+    try:
+        async with open_broker(settings, "owner") as log:
+            await ensure_audit(log, settings)
+            await log.append([restored_note(settings.topics, source)])
+    except BrokerError as error:
+        click.echo(f"the restore leaves no audit record: {printable(str(error))}", err=True)
 
 
 def _embedded(settings: Settings) -> Path:

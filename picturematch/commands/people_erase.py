@@ -46,8 +46,9 @@ def erase(
     Embeddings, photos, pictures in which the person was recognised, evidence and answers are erased in the embedded
     log of the running server before the command ends: neither the log's file nor its WAL contains them afterwards.
     Kafka cannot erase single records, so there the command prints until when they stay. On both logs, events, which
-    contain the id and the name, stay until their retention ends. The command prints what lies outside the log, where
-    nobody but you can erase it. The erasure is recorded as an event of the kind erase, and may be run again.
+    contain the id and the name, and requests and audit records with the id alone stay until their retention ends. The
+    command prints what lies outside the log, where nobody but you can erase it. The erasure is recorded as an event and
+    an audit record of the kind erase, and may be run again.
 
     Exit status: 0 nothing with a picture or an embedding of the person is known to be left in the log, 1 some of it
     waits for its retention, 2 the command failed.
@@ -65,4 +66,4 @@ def erase(
             echo_json(msgspec.to_builtins(line))
         else:
             click.echo(printable(f"{_TITLES[line.what]}: {line.sentence}"))
-    ctx.exit(1 if waits_with_faces(lines, settings.topics) else 0)
+    ctx.exit(1 if waits_with_faces(lines) else 0)

@@ -9,11 +9,13 @@ import orjson
 
 from broker.ordered import read_merged
 from broker.port import Broker, BrokerInUse, NewRecord, Start
+from contract.kinds import REPAIR_KIND
 from contract.people.inventory import Inventory
 from contract.people.keys import FaceKey, parse_key, photo_key, printable_key
 from contract.people.unreadable import UnreadableRecord
 from contract.topics import Topics
-from picturematch.opening import open_broker
+from picturematch.audit_notes import log_change
+from picturematch.opening import ensure_audit, open_broker
 from picturematch.options import UserError, config_option, log_options, settings_of, yes_option
 from picturematch.settings import Settings
 from picturematch.shell import counted, run
@@ -97,6 +99,7 @@ async def _repair(settings: Settings, offsets: Sequence[int] | None, readable: b
     """Remove the chosen records (None: all that cannot be read); return a sentence for each that was not removed."""
     try:
         async with open_broker(settings, "owner") as log:
+            await ensure_audit(log, settings)
             inventory = await _inventory(log, settings.topics.people)
             chosen, refused = _chosen(inventory, offsets, readable)
             if not chosen and not refused:
@@ -108,7 +111,10 @@ async def _repair(settings: Settings, offsets: Sequence[int] | None, readable: b
                 if not (yes or click.confirm("Remove it?")):
                     refused.append(f"offset {record.offset}: the record was not removed")
                     continue
-                await log.append(_tombstones(settings.topics, keys))
+                named = [printable_key(key) for key in keys]
+                details = {"readable": True} if readable else {}
+                audit = log_change(settings.topics, REPAIR_KIND, "deleted", named, details)
+                await log.append([*_tombstones(settings.topics, keys), audit])
                 click.echo(f"offset {record.offset}: removed")
             return refused
     except BrokerInUse as error:

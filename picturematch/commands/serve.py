@@ -21,7 +21,7 @@ def command(
 
     The command fetches the networks on first start, opens the embedded log in the data folder (or connects to Kafka)
     and listens. The first SIGINT, SIGTERM or SIGHUP stops accepting calls and finishes those in flight; a second one
-    kills the process.
+    kills the process. With ingest.tls_cert, SIGHUP does not stop the server but reads the certificate again.
     """
     given = {"broker": broker, "data_folder": data_folder, "ingest__host": host, "ingest__port": port}
     settings, pinned = settings_of(ctx, **given), pinned_by(ctx, **given)

@@ -11,14 +11,33 @@ from contract.http import DEVICES_PATH
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION, LIVENESS_ORDER, PHOTO_DEVICE, QUALITY_ORDER
 from contract.text import printable
 from picturematch.options import config_option, server_options, yes_option
-from picturematch.site_commands import F, json_option, show, show_changed, with_site
+from picturematch.site_commands import F, Info, info_of, json_option, show, show_changed, with_site
 
 _TYPES = (PHOTO_DEVICE, "rtsp", "file", "gb28181")
 
 
-def _demand_options(function: F) -> F:
-    """The options for what a device demands of its matches beyond the settings."""
+def _further_options(function: F) -> F:
+    """The options for what a device demands of its matches beyond the settings, and for what is only stored."""
     for option in (
+        click.option("--rtmp-address", help="Its address for video, which is only stored."),
+        click.option(
+            "--start-rtmp/--no-start-rtmp", "is_start_rtmp", default=None, help="Whether it sends video; only stored."
+        ),
+        click.option(
+            "--device-attr",
+            type=Info(),
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="A member of its device_attr, as --net-relay.",
+        ),
+        click.option(
+            "--net-relay",
+            type=Info(),
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="A member of its netRelay, as text; KEY:=JSON gives a number. May be given several times, and replaces"
+            " all members.",
+        ),
         click.option("--min-face-size", type=click.IntRange(0, 65_535), help="Its least face size in pixels."),
         click.option("--quality-level", type=click.Choice(QUALITY_ORDER), help="Its least quality level."),
         click.option(
@@ -78,7 +97,7 @@ def show_(addresses: tuple[str, ...], url: str, api_key: str | None, as_json: bo
     show_default=True,
     help="The permission that it searches, a name or an id.",
 )
-@_demand_options
+@_further_options
 @json_option
 def add(
     address: str,
@@ -90,7 +109,7 @@ def add(
     group: str,
     permission: str,
     as_json: bool,
-    **demands: Any,
+    **further: Any,
 ) -> None:
     """Register the device at ADDRESS, or replace the device that is registered there.
 
@@ -107,7 +126,7 @@ def add(
             "group_id": (await site.one("group", group)).id,
             "permission_id": (await site.one("permission", permission)).id,
         }
-        return await _send(site, "POST", {**device, **demands})
+        return await _send(site, "POST", {**device, **_further(further)})
 
     show_changed(f"added the device {address}", with_site(url, api_key, work), as_json)
 
@@ -118,9 +137,10 @@ def add(
 @server_options
 @click.option("--new-address", help="New address of the device.")
 @click.option("--name", help="New name of the device.")
+@click.option("--type", "device_type", type=click.Choice(_TYPES), help="New type of the device.")
 @click.option("--group", help="The group that it searches, a name or an id.")
 @click.option("--permission", help="The permission that it searches, a name or an id.")
-@_demand_options
+@_further_options
 @json_option
 def change(
     address: str,
@@ -128,13 +148,15 @@ def change(
     api_key: str | None,
     new_address: str | None,
     name: str | None,
+    device_type: str | None,
     group: str | None,
     permission: str | None,
     as_json: bool,
-    **demands: Any,
+    **further: Any,
 ) -> None:
     """Change the device at ADDRESS; what is not given stays as it is."""
-    if all(value is None for value in (new_address, name, group, permission, *demands.values())):
+    fields = _further(further)
+    if all(value is None for value in (new_address, name, device_type, group, permission, *fields.values())):
         raise click.UsageError("give at least one option that changes the device")
 
     async def work(site: SiteCalls) -> Fields:
@@ -142,10 +164,11 @@ def change(
             "device_id": (await site.device_at(address))["device_id"],
             "device_name": name,
             "device_key": new_address,
+            "device_type": device_type,
             "group_id": None if group is None else (await site.one("group", group)).id,
             "permission_id": None if permission is None else (await site.one("permission", permission)).id,
         }
-        return await _send(site, "PUT", {**changes, **demands})
+        return await _send(site, "PUT", {**changes, **fields})
 
     show_changed(f"changed the device {address}", with_site(url, api_key, work), as_json)
 
@@ -188,6 +211,12 @@ def delete(
     for device in failed:
         click.echo(printable(f"{device['device_id']}: {device['reason']}"), err=True)
     ctx.exit(1 if failed else 0)
+
+
+def _further(given: Mapping[str, Any]) -> Fields:
+    """Return the fields of a device that the further options give; None: the option is not given."""
+    plain = {name: value for name, value in given.items() if name not in ("net_relay", "device_attr")}
+    return {**plain, "netRelay": info_of(given["net_relay"]), "device_attr": info_of(given["device_attr"])}
 
 
 async def _send(site: SiteCalls, method: str, device: Fields) -> Fields:

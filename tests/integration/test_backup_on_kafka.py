@@ -144,6 +144,8 @@ async def test_people_their_photos_and_what_is_undecided_survive_a_restore_into_
     other = Installation(there.bootstrap)
     await other.shift()
     whole(await other.restore(copy))
+    audited = await run("audit", "--kind", "restore", "--json", **other.given)
+    assert f'"{copy.name}"' in audited.out
     async with served(other) as session:
         for name, seed in (("a", 1), ("b", 2)):
             answer = await match(session, seed)

@@ -153,6 +153,9 @@ async def test_the_list_shows_which_doors_are_silent_blurred_or_have_a_wrong_clo
     assert (rows["blurred"]["refusals"], rows["blurred"]["last_outcome"]) == (5, "no_face")
     assert (rows["unknown"]["device_id"], rows["unknown"]["group"]) == (None, "default_group")
 
+    assert {row["looked_back_s"] for row in rows.values()} == {86_400}
+    assert rows["unused"]["last_seen"] is None
+
     silent = await run("devices", "list", "--silent-for", "1m", "--data-folder", settings.data_folder)
     assert [json.loads(line)["address"] for line in silent.out.splitlines()] == ["unused"]
 
@@ -178,7 +181,10 @@ async def test_on_a_terminal_the_list_is_a_table_that_steers_no_terminal(
     assert f" {len(photo(1)) / 1000:.0f} kB " in registered
     assert re.search(r"^ok +- +10\.0\.0\.2 +day, 0 ", other), "the request named a group without a permission"
     assert "(deleted), 0 " in hostile
-    assert "not seen" in hostile
+    assert "not in the last 24 h" in hostile
+    assert lines[-1].strip() == "from the events of the last 24 h; --since looks further back"
+    longer = await run_on_terminal("devices", "list", "--since", "7d", "--data-folder", settings.data_folder)
+    assert "not in the last 7 d" in longer.out
 
 
 async def test_a_time_of_silence_beyond_the_events_that_are_read_is_refused(settings: Settings) -> None:

@@ -84,6 +84,12 @@ async def test_devices(operator: Operator) -> None:
     assert replaced == {"device_id": "d1", "device_name": "192.168.1.63"}
     (again,) = await operator.do("devices", "show", "192.168.1.63")
     assert (again["permission_id"], again["liveness_floor"]) == ("0", "liveness_rgb")
+    stored = ("--net-relay", "ip=10.0.0.7", "--net-relay", "net_port:=5000", "--device-attr", "actions:={}")
+    await operator.do("devices", "add", "10.0.0.4", *stored, "--rtmp-address", "rtmp://x", "--start-rtmp")
+    (relay,) = await operator.do("devices", "show", "10.0.0.4")
+    assert (relay["netRelay"], relay["device_attr"]) == ({"ip": "10.0.0.7", "net_port": 5000}, {"actions": {}})
+    assert (relay["rtmp_address"], relay["is_start_rtmp"]) == ("rtmp://x", True)
+    await operator.do("devices", "delete", "10.0.0.4")
 
     assert "device_key must be an IP address" in await operator.refused("devices", "add", "two words")
     nowhere = "no group has the name or the id nowhere; see `picturematch groups list`"
@@ -106,6 +112,12 @@ async def test_devices_are_changed_and_deleted_by_their_address(operator: Operat
     (gate,) = await operator.do("devices", "change", "10.0.0.1", *changed, *demands)
     assert gate["device_name"] == "Gate"
     (shown,) = await operator.do("devices", "show", "10.0.0.7")
+    assert (shown["device_type"], shown["netRelay"]) == ("photo", {})
+    await operator.do("devices", "change", "10.0.0.2", "--type", "file")
+    await operator.do("devices", "change", "10.0.0.2", "--net-relay", "ip=10.0.0.7", "--no-start-rtmp")
+    (other,) = await operator.do("devices", "show", "10.0.0.2")
+    assert (other["device_type"], other["netRelay"], other["is_start_rtmp"]) == ("file", {"ip": "10.0.0.7"}, False)
+    await operator.do("devices", "change", "10.0.0.2", "--type", "photo")
     assert (shown["device_id"], shown["quality_level"], shown["min_face_size"]) == (gate["device_id"], "high", 0)
     assert "another device has this device_key" in await operator.refused(
         "devices", "change", "10.0.0.2", "--new-address", "10.0.0.7"

@@ -4,12 +4,14 @@ import base64
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
 
 from broker.embedded import check_log, open_embedded
 from contract.answers import PersonAnswer, decode_reply
+from contract.audit import LOG_OPERATOR
 from contract.events import decode_event
 from contract.evidence import decode_evidence
 from contract.people.records import FaceRecord, PhotoRecord
@@ -112,6 +114,10 @@ def on_disk(folder: Path, secrets: dict[str, bytes], common: bytes = b"") -> set
     return found
 
 
+def erased_records(lines: list[dict[str, Any]]) -> list[int]:
+    return [line["records"] for line in lines if line["what"] == "erased"]
+
+
 async def test_nothing_of_an_erased_person_is_left_on_the_disk_and_everything_of_others_is(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     async with serving(folder) as server:
@@ -135,6 +141,8 @@ async def test_nothing_of_an_erased_person_is_left_on_the_disk_and_everything_of
         assert by_topic[("erased", "requests")] == 3
         assert by_topic[("erased", "evidence")] == 3
         assert by_topic[("waits", "events")] == 6
+        assert by_topic[("waits", "admin")] == 1, "the deletion, which contains no photo"
+        assert by_topic[("waits", "audit")] == 3
         assert all(line["until"] > 0 for line in lines if line["what"] == "waits")
         assert [line for line in lines if line["what"] == "outside"]
 
@@ -146,6 +154,10 @@ async def test_nothing_of_an_erased_person_is_left_on_the_disk_and_everything_of
         (event,) = [json.loads(line) for line in matched.out.splitlines()]
         assert (event["identity_id"], event["outcome"], event["name"]) == ("anna", "erased", "")
         assert event["request"]["topic"] == TOPICS.admin
+        audited = await run("audit", "--kind", "erase", "--json", "--data-folder", folder)
+        (change,) = [json.loads(line) for line in audited.out.splitlines()]
+        assert (change["actor"], change["objects"], change["outcome"]) == (LOG_OPERATOR, ["anna"], "erased")
+        assert (change["request_id"], change["details"]) == (event["id"], {"records": sum(erased_records(lines))})
     assert [found for part in check_log(folder, beside_server=False) for found in part.findings] == []
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from broker.embedded import EmbeddedBroker, open_embedded
 from broker.port import BrokerError, NewRecord, TopicSpec
+from contract.audit import LOG_OPERATOR
 from contract.topics import Topics
 from tests.contract.embedded_make import EmbeddedMake
 from tests.contract.suites import fetch_count, read_all, record, values
@@ -118,6 +119,9 @@ async def test_a_backup_beside_a_writing_server_is_a_whole_log_of_one_moment(
     assert (done.status, done.err) == (0, "")
     async with open_embedded(tmp_path / "restored", role="owner", clock_ms=clock_ms) as broker:
         ids = [orjson.loads(found.value or b"")["id"] for found in await read_all(broker, TOPICS.events)]
+    audited = await run("audit", "--kind", "restore", "--json", "--data-folder", tmp_path / "restored")
+    (change,) = map(orjson.loads, audited.out.splitlines())
+    assert (change["actor"], change["objects"], change["outcome"]) == (LOG_OPERATOR, [copy.name], "restored")
     assert ids == [f"event-{number:04}" for number in range(len(ids))]
     assert before <= len(ids) <= written
 

@@ -221,6 +221,125 @@ async def test_people_and_devices_that_are_here_with_other_values_are_replaced_o
     assert (report.counts["person", "there already"], len(here.changes)) == (3, made)
 
 
+async def test_a_person_without_any_permission_at_the_box_has_none_here(tmp_path: Path) -> None:
+    box, here = Box(), Box()
+    box.person("nowhere", permission_ids=[])
+    assert (await migrated(box, here, tmp_path)).left_out == {}
+    assert here.people["nowhere"]["info"]["permission_ids"] == []
+
+
+TIMES = [{"days": [1], "from": "08:00", "to": "18:00"}]
+
+
+async def test_the_info_of_groups_and_permissions_is_taken_with_their_pass_times(tmp_path: Path) -> None:
+    box, here = Box(), Box()
+    box.group("staff", "g-staff", floor="2")
+    box.permission("day", "p-day", pass_times=TIMES, colour="red")
+    here.permission("night", "here-night", colour="black", mine=1)
+    box.permission("night", "p-night", colour="blue")
+    report = await migrated(box, here, tmp_path)
+    infos = {one["name"]: one["info"] for one in here.permissions}
+    assert here.groups["staff"]["info"] == {"floor": "2"}
+    assert infos == {"day": {"pass_times": TIMES, "colour": "red"}, "night": {"colour": "black", "mine": 1}}
+    assert "--update" in reasons(report)["info", "permission night: colour"]
+
+    report = await migrated(box, here, tmp_path, update=True)
+    infos = {one["name"]: one["info"] for one in here.permissions}
+    assert (infos["night"], report.left_out) == ({"colour": "blue", "mine": 1}, {})
+    assert report.counts["permission", "changed"] == 1
+
+
+async def test_an_info_that_is_refused_is_left_out_and_a_permission_whose_times_are_refused_too(tmp_path: Path) -> None:
+    box, here = Box(), Box()
+    box.group("staff", "g-staff", unwanted=1)
+    box.permission("day", "p-day", pass_times=TIMES, unwanted=1)
+    box.permission("night", "p-night", pass_times=[])
+    report = await migrated(box, here, tmp_path)
+    assert set(reasons(report)) == {
+        ("info", "group staff: unwanted"),
+        ("info", "permission day: unwanted"),
+        ("permission", "night"),
+    }
+    assert "staff" in here.groups
+    assert [(one["name"], one["info"]) for one in here.permissions] == [("day", {"pass_times": TIMES})]
+
+
+async def test_people_in_no_group_and_further_faces_are_named(tmp_path: Path) -> None:
+    box, here = site(), Box()
+    box.person("ungrouped")
+    box.people["ungrouped"]["group_name"] = []
+    box.people["ann"]["info"]["face_ids"] = ["1", "2"]
+    report = await migrated(box, here, tmp_path, page=4)
+    assert set(reasons(report)) == {("person", "ungrouped"), ("face", "ann")}
+    assert "is in no group of the box" in reasons(report)["person", "ungrouped"]
+    assert set(here.people) == {"ann", "bo", "cy"}
+
+
+async def test_a_box_that_does_not_list_everybody_is_read_without_those_in_no_group(tmp_path: Path) -> None:
+    box, here = site(), Box()
+    box.lists_everybody = False
+    report = await migrated(box, here, tmp_path)
+    assert report.left_out == {}
+    assert [one for one in report.remarks if "does not list everybody" in one]
+
+
+@pytest.mark.parametrize("one_group", [False, True])
+async def test_a_person_who_left_a_group_of_the_box_leaves_it_here_only_on_demand(
+    tmp_path: Path, one_group: bool
+) -> None:
+    box, here = site(), Box()
+    box.lists_one_group = one_group
+    here.group("only here")
+    await migrated(box, here, tmp_path)
+    (tmp_path / "state.jsonl").unlink()
+    here.people["ann"]["group_name"].append("only here")
+    here.people["bo"]["group_name"].append("default_group")
+    box.people["ann"]["group_name"] = ["staff"]
+    box.people["cy"]["group_name"] = []
+
+    report = await migrated(box, here, tmp_path)
+    assert {key for key in reasons(report) if key[0] == "membership"} == {
+        ("membership", "ann in group default_group"),
+        ("membership", "bo in group default_group"),
+        ("membership", "cy in group default_group"),
+    }
+    assert "differs" in reasons(report)["membership", "ann in group default_group"]
+    assert here.people["ann"]["group_name"] == ["default_group", "staff", "only here"]
+    (tmp_path / "state.jsonl").unlink()
+
+    report = await migrated(box, here, tmp_path, update=True)
+    assert {who: one["group_name"] for who, one in here.people.items()} == {
+        "ann": ["staff", "only here"],
+        "bo": ["staff"],
+        "cy": [],
+    }
+    assert report.counts["membership", "changed"] == 3
+    assert set(reasons(report)) == {("person", "cy")}
+
+
+async def test_nobody_leaves_a_group_that_the_box_did_not_list_whole(tmp_path: Path) -> None:
+    box, here = site(), Box()
+    await migrated(box, here, tmp_path)
+    (tmp_path / "state.jsonl").unlink()
+    box.people["ann"]["group_name"] = ["default_group"]
+    box.fault = lambda request: 400 if request.query.get("group_name") == "staff" else None
+    report = await migrated(box, here, tmp_path, update=True)
+    assert here.people["ann"]["group_name"] == ["default_group", "staff"]
+    assert [one for one in report.remarks if one.endswith("are not compared: staff")]
+
+
+async def test_a_device_that_is_here_under_another_id_keeps_it_and_is_replaced_on_demand(tmp_path: Path) -> None:
+    box, here = Box(), Box()
+    box.device("10.0.0.1", "default_group", "0", netRelay={"ip": "10.0.0.7"})
+    here.device("10.0.0.1", "default_group", "0", device_id="mine")
+    assert set(reasons(await migrated(box, here, tmp_path))) == {("device", "10.0.0.1")}
+    (tmp_path / "state.jsonl").unlink()
+    report = await migrated(box, here, tmp_path, update=True)
+    assert (report.left_out, report.counts["device", "changed"]) == ({}, 1)
+    assert here.devices[0]["netRelay"] == {"ip": "10.0.0.7"}
+    assert "device_id" not in here.changes[-1][2]["devices_list"][0]
+
+
 def after(calls: int, fault: object, path: str = "") -> Callable[[web.Request], object]:
     """From that call on, counted from 1, and for ever, the box has the fault."""
     seen = 0
@@ -325,8 +444,9 @@ async def test_a_group_whose_people_cannot_be_read_is_left_out_and_the_others_ar
 
 async def test_malformed_entries_are_left_out_one_by_one(tmp_path: Path) -> None:
     box, here = site(), Box()
-    good = {"identity_id": "ok", "group_name": "default_group", "reg_photo": "cGhvdG8=", "info": {"permission_ids": 7}}
+    good = {"identity_id": "ok", "group_name": "default_group", "reg_photo": "cGhvdG8=", "info": {}}
     bad: list[Any] = [3, {}, {"identity_id": 5, "info": {}}, {"identity_id": "no info"}]
+    bad.append({"identity_id": "7", "info": {"permission_ids": 7}})
     box.fault = lambda request: (
         {"data": {"identities_list": [*bad, good]}} if request.query.get("group_name") == "default_group" else None
     )
@@ -338,6 +458,7 @@ async def test_malformed_entries_are_left_out_one_by_one(tmp_path: Path) -> None
         ("person", f"entry 2 of a page, {where}"),
         ("person", f"entry 3 of a page, {where}"),
         ("person", f"no info, {where}"),
+        ("person", f"7, {where}"),
     }
 
 

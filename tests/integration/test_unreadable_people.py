@@ -19,6 +19,7 @@ from msgspec import structs
 
 from broker.embedded import open_embedded
 from broker.port import Broker, NewRecord, Record, Start
+from contract.audit import LOG_OPERATOR
 from contract.codec import encode
 from contract.dead_letters import decode_dead_letter
 from contract.people.keys import face_key, person_key, photo_key
@@ -367,6 +368,13 @@ async def test_the_server_on_the_embedded_log_stays_up_and_the_command_repairs_i
     assert "key person/bert" in wrong.err
     done = await run("people", "repair", 4, 5, "--yes", *options)
     assert (done.status, done.err) == (0, "")
+    readable = await run("people", "repair", 1, "--readable", "--yes", *options)
+    assert (readable.status, readable.err) == (0, "")
+    audited = await run("audit", "--kind", "repair", "--json", *options)
+    changes = [orjson.loads(line) for line in audited.out.splitlines()]
+    assert {(change["actor"], change["outcome"]) for change in changes} == {(LOG_OPERATOR, "deleted")}
+    removed = [(change["objects"], change["details"]) for change in changes]
+    assert removed == [([f"face/anna/0/{MODEL}"], {}), (["\\xff"], {}), (["person/anna"], {"readable": True})]
     assert (await run("people", "check", *options)).status == 0
     async with serving(tmp_path) as server, aiohttp.ClientSession(server.url) as session:
         assert (await run("health", "--url", server.url)).status == 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from contract.events import Event, decode_event
-from contract.http import CONFIGS_PATH, DETECT_PATH, DEVICES_PATH, IMAGES_PATH, V6_PATH
+from contract.http import CONFIGS_PATH, DETECT_PATH, DEVICES_PATH, IMAGES_PATH, USERS_PATH, V6_PATH
 from contract.topics import Topics
 from engine.policy import Policy
 from engine.vision.networks.standin import draw_face, stand_in_models
@@ -114,6 +114,13 @@ async def test_the_walk_through_finds_the_person_at_the_door(system: System) -> 
     assert registered == await v5(system, "GET", IMAGES_PATH.format(image_id="ada-0"))
     kinds = [event.kind for event in await events(system)]
     assert kinds == ["permission", "enrol", "devices", "match"]
+
+
+async def test_a_person_gets_no_permission_that_does_not_exist(system: System) -> None:
+    refused = await ask(system, "createidentity", register_image=text(photo(1)), permission_ids=["never"])
+    assert refused["error"]["code"] == "PERMISSION_ID_NOT_FOUND"
+    body = {"identity_id": "bo", "reg_photo": text(photo(1)), "info": {"permission_ids": ["never"]}}
+    assert (await v5(system, "POST", USERS_PATH, body))["error"]["code"] == 40091
 
 
 async def test_a_second_run_changes_nothing_at_the_door(system: System) -> None:

@@ -22,9 +22,12 @@ class Box:
     lists_ids: bool = True
     has_devices: bool = True
     lists_one_group: bool = False
+    lists_everybody: bool = True
     refuses: dict[str, int] = field(default_factory=dict)
     """identity_id -> the code with which its enrolment is refused."""
-    groups: dict[str, Json] = field(default_factory=lambda: {"default_group": {"_id": "default_group"}})
+    groups: dict[str, Json] = field(
+        default_factory=lambda: {"default_group": {"_id": "default_group", "description": ""}}
+    )
     permissions: list[Json] = field(default_factory=list)
     people: dict[str, Json] = field(default_factory=dict)
     devices: list[Json] = field(default_factory=list)
@@ -32,11 +35,11 @@ class Box:
     fault: Fault = lambda _: None
     url: str = ""
 
-    def group(self, name: str, group_id: str | None = None, description: str = "") -> None:
-        self.groups[name] = {"_id": group_id or f"group-{len(self.groups)}", "description": description}
+    def group(self, name: str, group_id: str | None = None, description: str = "", **info: Any) -> None:
+        self.groups[name] = {"_id": group_id or f"group-{len(self.groups)}", "description": description, "info": info}
 
-    def permission(self, name: str, permission_id: str) -> None:
-        self.permissions.append({"_id": permission_id, "name": name, "description": ""})
+    def permission(self, name: str, permission_id: str, **info: Any) -> None:
+        self.permissions.append({"_id": permission_id, "name": name, "description": "", "info": info})
 
     def person(self, identity_id: str, *groups: str, photo: str = "cGhvdG8=", **info: Any) -> None:
         self.people[identity_id] = {
@@ -87,8 +90,11 @@ class Box:
             "GET SophonDevice Devices": lambda _, __: _ok({"devices_list": self.devices}),
             "POST SophonFogSys groups": self._add_group,
             "POST SophonFogSys permissions": self._add_permission,
+            "PUT SophonFogSys groups": self._change_group,
+            "PUT SophonFogSys permissions": self._change_permission,
             "POST SophonFogSys users": self._enrol,
             "PUT SophonFogSys GroupUsers": self._join,
+            "DELETE SophonFogSys GroupUsers": self._leave,
             "POST SophonDevice Devices": self._add_device,
         }
 
@@ -112,17 +118,20 @@ class Box:
 
     def _group_ids(self, request: web.Request, _: Json) -> web.Response:
         name = request.query["info.name"]
-        found = [{"_id": self.groups[name]["_id"], "info": {"name": name}}] if name in self.groups else []
+        found = [_identified(name, self.groups[name])] if name in self.groups else []
         return web.json_response({"data": found})
 
     def _permission_ids(self, request: web.Request, _: Json) -> web.Response:
         found = [one for one in self.permissions if one["name"] == request.query["info.name"]]
-        return web.json_response({"data": [{"_id": one["_id"], "info": {"name": one["name"]}} for one in found]})
+        return web.json_response({"data": [_identified(one["name"], one) for one in found]})
 
     def _list_people(self, request: web.Request, _: Json) -> web.Response:
         if "identity_id" in request.query:
             person = self.people.get(request.query["identity_id"])
             return _refused(40401) if person is None else _ok({"identities_list": [person]})
+        if "group_name" not in request.query:
+            everybody = list(self.people.values())
+            return _ok({"identities_list": self._page(request, everybody)}) if self.lists_everybody else _refused(40071)
         name = request.query["group_name"]
         people = [one for one in self.people.values() if name in one["group_name"]]
         if self.lists_one_group:
@@ -132,15 +141,29 @@ class Box:
     def _add_group(self, _: web.Request, body: Json) -> web.Response:
         if body["group_name"] in self.groups or "," in body["group_name"]:
             return _refused(40012)
-        self.group(body["group_name"], description=body["description"])
+        if "unwanted" in body.get("info", {}):
+            return _refused(40091)
+        self.group(body["group_name"], description=body["description"], **body.get("info", {}))
         return _ok({"info": {"name": body["group_name"]}})
 
     def _add_permission(self, _: web.Request, body: Json) -> web.Response:
         name = body["permission_name"]
         if "," in name or any(one["name"] == name for one in self.permissions):
             return _refused(40012)
-        self.permission(name, f"here-{len(self.permissions)}")
+        if "unwanted" in body.get("info", {}) or body.get("info", {}).get("pass_times") == []:
+            return _refused(40091)
+        self.permission(name, f"here-{len(self.permissions)}", **body.get("info", {}))
         return _ok({"info": {"name": name}})
+
+    def _change_group(self, _: web.Request, body: Json) -> web.Response:
+        group = self.groups[body["group_name"]]
+        group["description"], group["info"] = body["description"], {**group.get("info", {}), **body["info"]}
+        return _ok({"info": {"name": body["group_name"]}})
+
+    def _change_permission(self, _: web.Request, body: Json) -> web.Response:
+        (permission,) = (one for one in self.permissions if one["name"] == body["permission_name"])
+        permission["description"], permission["info"] = body["description"], {**permission["info"], **body["info"]}
+        return _ok({"info": {"name": body["permission_name"]}})
 
     def _enrol(self, _: web.Request, body: Json) -> web.Response:
         who = body["identity_id"]
@@ -148,7 +171,9 @@ class Box:
             return _refused(self.refuses[who])
         if who in self.people and not body["ignore_exist"]:
             return _refused(40011)
-        self.person(who, *body["group_name"].split(","), photo=body["reg_photo"], **body["info"])
+        before = self.people.get(who, {}).get("group_name", [])
+        groups = dict.fromkeys((*before, *body["group_name"].split(",")))
+        self.person(who, *groups, photo=body["reg_photo"], **body["info"])
         return _ok({"identity_id": who})
 
     def _join(self, _: web.Request, body: Json) -> web.Response:
@@ -157,12 +182,24 @@ class Box:
             groups += [name for name in [body["group_name"]] if name not in groups]
         return _ok({"group_name": body["group_name"]})
 
+    def _leave(self, _: web.Request, body: Json) -> web.Response:
+        for who in body["identity_id"]:
+            self.people[who]["group_name"].remove(body["group_name"])
+        return _ok({"group_name": body["group_name"]})
+
     def _add_device(self, _: web.Request, body: Json) -> web.Response:
         (device,) = body["devices_list"]
         if device["device_name"] == "refused":
             return _ok({"success_devices": [], "failed_devices": [{"device_key": "", "reason": "the name is taken"}]})
         self.devices = [one for one in self.devices if one["device_key"] != device["device_key"]] + [device]
         return _ok({"success_devices": [{"device_id": "1", "device_name": device["device_name"]}]})
+
+
+def _identified(name: str, stored: Json) -> Json:
+    return {
+        "_id": stored["_id"],
+        "info": {**stored.get("info", {}), "name": name, "description": stored["description"]},
+    }
 
 
 def _ok(data: Json) -> web.Response:

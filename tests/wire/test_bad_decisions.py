@@ -219,9 +219,11 @@ REFUSED: list[tuple[str, Mapping[str, Any], Code, str]] = [
     (f"POST {V6}/addmediadevice", {**MEDIA, "media_device_url": "a b"}, WRONG, "media_device_url"),
     (f"POST {V6}/addmediadevice", {**MEDIA, "media_device_id": "d1"}, WRONG, "media_device_id"),
 ]
-CAUSES: Mapping[tuple[str, Code], Cause] = {
-    (f"POST {V6}/search", WRONG): "missing",
-    (f"POST {V6}/createpermission", NAME_ERROR): "repeated",
+CAUSES: Mapping[tuple[str, Code, str], Cause] = {
+    (f"POST {V6}/search", WRONG, "ir_image_base64"): "missing",
+    (f"POST {V6}/createpermission", NAME_ERROR, "name"): "repeated",
+    (f"POST {V6}/createpermission", NAME_ERROR, "permission_id"): "repeated",
+    (f"POST {V6}/createidentity", WRONG, "permission_ids"): "permission",
 }
 SUCCESSES = {"matched", "stranger", "enrolled", "updated", "created", "changed", "deleted", "compared", "assessed"}
 
@@ -243,7 +245,8 @@ def test_each_is_refused_by_name_and_nothing_of_it_is_done(town: WholeSite) -> N
         declaration = CALLS[call]
         status, answer = send(town, declaration, fields)
         message = answer.get("error", {}).get("message", "")
-        if not town.is_refused(declaration, status, answer, code, CAUSES.get((call, code))) or named not in message:
+        cause = CAUSES.get((call, code, named))
+        if not town.is_refused(declaration, status, answer, code, cause) or named not in message:
             wrong.append(f"{call} {str(fields)[:200]} {named}: {status} {answer}")
     assert not wrong, "\n".join(wrong)
     after = town.ends()

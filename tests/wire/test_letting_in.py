@@ -17,6 +17,7 @@ from contract.http import (
     MATCH_PATH,
     PERMISSIONS_PATH,
     USERS_PATH,
+    V6_PATH,
     WIPE_DATA_PATH,
 )
 from tests.wire.harness import HttpReply, Serving, Site, add_person
@@ -25,6 +26,7 @@ JSON = {"Content-Type": "application/json"}
 PAGES = ("/healthz", "/readyz", "/metrics")
 KEYS: dict[str, Any] = {"api_keys": ("first-key", "second-key")}
 AWAY: dict[str, Any] = {"trusted_networks": ()}
+SEARCH_PATH = f"{V6_PATH}/search"
 
 
 def bodies(site: Site) -> dict[str, dict[str, Any]]:
@@ -56,7 +58,8 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
 
 async def post_raw(site: Site, path: str, *headers: str) -> HttpReply:
     """A good body, with exactly these headers beside its length."""
-    body = orjson.dumps(bodies(site)[path])
+    search = {SEARCH_PATH: {"rgb_image_base64": site.picture_base64}}
+    body = orjson.dumps((bodies(site) | search)[path])
     lines = [f"POST {path} HTTP/1.1", *headers, f"Content-Length: {len(body)}", "Connection: close", "", ""]
     (reply,) = await site.raw("\r\n".join(lines).encode() + body)
     return reply
@@ -279,6 +282,17 @@ async def test_behind_a_proxy_nobody_is_taken_for_the_proxy_by_what_it_writes(
         assert (await site.call("GET", USERS_PATH, headers=here)).code == 200, "somebody on this machine"
 
 
+async def test_a_key_that_others_could_read_is_refused_also_where_the_call_needs_none(serving: Serving) -> None:
+    async with serving(**KEYS, trusted_proxies=("127.0.0.1",)) as site:
+        body, away = site.body(), {"X-Forwarded-For": "203.0.113.7"}
+        assert (await site.call("POST", MATCH_PATH, json=body, headers=away)).code == 200
+        for key in ({"X-API-Key": "first-key"}, {"Authorization": "Basic eDpmaXJzdC1rZXk="}):
+            assert (await site.call("POST", MATCH_PATH, json=body, headers={**away, **key})).code == 40180
+            private = {**away, **key, "X-Forwarded-Proto": "https"}
+            assert (await site.call("POST", MATCH_PATH, json=body, headers=private)).code == 200
+        assert site.metric("picturematch_http_keys_refused_total", reason="plain_http") == 2
+
+
 async def test_whoever_guesses_keys_behind_a_proxy_without_a_name_slows_nobody_who_has_one(serving: Serving) -> None:
     async with serving(**KEYS, trusted_proxies=("127.0.0.1",), keys_over_plain_http=True) as site:
         for number in range(30):
@@ -292,7 +306,7 @@ async def test_whoever_guesses_keys_behind_a_proxy_without_a_name_slows_nobody_w
 
 
 async def test_a_body_without_a_type_is_json_for_calls_that_change_nobody(site: Site) -> None:
-    for path in (MATCH_PATH, COMPARE_PATH, FIQA_PATH):
+    for path in (MATCH_PATH, COMPARE_PATH, FIQA_PATH, SEARCH_PATH):
         assert (await post_raw(site, path, f"Host: {own(site)}")).code == 200
         assert (await post_raw(site, path, f"Host: {own(site)}", "Content-Type:")).code == 200
 

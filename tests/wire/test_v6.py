@@ -11,7 +11,7 @@ from contract.answers import Answer, CompareAnswer, DebugInfo, MatchAnswer, Pers
 from contract.calls.v6_rules import CONFIGS
 from contract.errors import Code
 from contract.findings import Attributes
-from contract.http import V6_PATH
+from contract.http import USERS_PATH, V6_PATH
 from contract.ids import made_id
 from contract.people.site import SettingRecord
 from contract.requests import (
@@ -454,6 +454,39 @@ async def test_a_permission_that_exists_and_one_that_does_not_have_different_nam
         "search": "PERMISSION_ID_NOT_FOUND",
         "addmediadevice": "PERMISSION_ID_NOT_FOUND",
     }
+
+
+async def test_a_permission_that_a_new_person_shall_get_and_that_does_not_exist_has_its_name(serving: Serving) -> None:
+    async def refuse(request: Request) -> Answer:
+        return RefusedAnswer(code=int(Code.PARAM_ERROR), message="because", cause="permission")
+
+    async with serving(refuse) as site:
+        reply = await ask(site, "createidentity")
+        assert (reply.status, error_of(reply)) == (400, "PERMISSION_ID_NOT_FOUND")
+        body = {"identity_id": "1", "reg_photo": site.picture_base64, "info": {"name": "Ada"}}
+        assert (await site.call("POST", USERS_PATH, json=body)).code == 40091, "version 5 has no such name"
+
+    async def later(request: Request) -> Answer:
+        return RefusedAnswer(code=int(Code.PARAM_ERROR), message="because", cause="of a later version")
+
+    async with serving(later) as site:
+        assert error_of(await ask(site, "createidentity")) == "INVALID_ARGUMENTS"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_v6"), [(f"{V6_PATH}/unknown", True), (f"{V6_PATH}/search/more", True), (f"{V6_PATH}s/search", False)]
+)
+async def test_an_unknown_url_below_those_of_version_6_is_refused_in_its_form(
+    serving: Serving, url: str, is_v6: bool
+) -> None:
+    async with serving() as site:
+        reply = await site.call("POST", url, json={})
+        assert reply.status == 404
+        assert reply.json["error"]["code"] == ("NOT_FOUND" if is_v6 else 40400)
+        assert set(reply.json["error"]) == ({"code", "message"} if is_v6 else {"code", "message", "status"})
+    async with serving(trusted_networks=()) as site:
+        unauthorised = await site.call("POST", url, json={})
+        assert unauthorised.json["error"]["code"] == ("UNAUTHORIZED" if is_v6 else 40180)
 
 
 @pytest.mark.parametrize("call", CALLS)

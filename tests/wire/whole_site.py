@@ -47,6 +47,7 @@ V6_NAMES: Mapping[Code | Cause, str] = {
     "missing": "MISSING_ARGUMENTS",
     "path": "IMAGE_NOT_OPENED",
     "setting": "CONFIG_ITEM_FAIL",
+    "permission": "PERMISSION_ID_NOT_FOUND",
 }
 _FACE = base64.b64encode(photo(1)).decode()
 

@@ -12,7 +12,7 @@ from clients.migration.answers import (
     BoxPerson,
     devices_of,
     groups_of,
-    ids_of,
+    identified_of,
     people_of,
     permissions_of,
 )
@@ -45,7 +45,8 @@ def test_every_entry_of_any_answer_is_read_or_left_out(name: str, listed: Any) -
 @given(answer)
 def test_the_ids_of_any_answer_are_texts(listed: Any) -> None:
     try:
-        assert all(isinstance(one, str) and one for one in ids_of({"data": listed}, "a"))
+        found = identified_of({"data": listed}, "a")
+        assert all(isinstance(one.box_id, str) and one.box_id and "name" not in one.info for one in found)
     except BadAnswer:
         assert not isinstance(listed, list)
 
@@ -70,11 +71,24 @@ def test_the_groups_of_a_person_may_be_a_list_or_a_text() -> None:
             "identities_list",
             {"identity_id": "1", "group_name": ["a", 5, "b", "a"], "info": {}},
             {"identity_id": "2", "group_name": "a,b", "info": {"permission_ids": [3, "", None, "4"]}},
-            {"identity_id": "3", "info": {"permission_ids": "4"}},
+            {"identity_id": "3", "info": {"permission_ids": []}},
+            {"identity_id": "4", "group_name": "", "info": {"permission_ids": None}},
         )
     )
-    assert [person.group_names for person in people] == [("a", "b"), ("a", "b"), ()]
-    assert [person.permission_ids for person in people] == [(), ("3", "4"), ()]
+    assert [person.group_names for person in people] == [("a", "b"), ("a", "b"), (), ()]
+    assert [person.in_no_group for person in people] == [False, False, False, True]
+    assert [person.permission_ids for person in people] == [None, ("3", "4"), (), None]
+
+
+def test_a_person_whose_permissions_are_no_list_is_left_out() -> None:
+    _, bad = people_of(entries("identities_list", {"identity_id": "1", "info": {"permission_ids": "4"}}))
+    assert bad == [LeftOut("person", "1", "the box's entry has an info.permission_ids that is no list")]
+
+
+def test_the_info_of_a_group_or_permission_is_read_with_its_id() -> None:
+    info = {"name": "day", "description": "x", "colour": "red", "nothing": None, "pass_times": []}
+    (found,) = identified_of({"data": [{"_id": "7", "info": info}, {"_id": "8", "info": {"name": "days"}}]}, "day")
+    assert (found.box_id, found.description, found.info) == ("7", "x", {"colour": "red", "pass_times": []})
 
 
 def known() -> Scopes:
@@ -102,7 +116,8 @@ def body(*groups: str, **info: Any) -> Any:
         (["box-day", "day"], ["here-day"]),
         (["0"], ["0"]),
         (["0", "box-lost"], ["0"]),
-        ([], ["0"]),
+        ([], []),
+        ([""], []),
         (None, ["0"]),
     ],
 )
@@ -144,6 +159,23 @@ def test_the_options_are_sent() -> None:
 def test_a_person_is_enrolled_where_groups_info_and_photo_are_as_they_would_be(here: BoxPerson, same: bool) -> None:
     wanted = {"group_name": "a", "info": {"name": "Ann", "permission_ids": ["1", "2"]}}
     assert is_enrolled({**wanted, "reg_photo": "data:image/jpeg;base64,cGhvdG8="}, here) is same
+
+
+@pytest.mark.parametrize(
+    ("ids", "same"), [({}, True), ({"permission_ids": ["0"]}, True), ({"permission_ids": []}, False)]
+)
+def test_a_person_without_permissions_is_not_one_with_the_default_permission(ids: Any, same: bool) -> None:
+    wanted = {"group_name": "a", "info": {"permission_ids": ["0"]}, "reg_photo": "cGhvdG8="}
+    assert is_enrolled(wanted, BoxPerson("ann", ("a",), ids, "cGhvdG8=")) is same
+
+
+@pytest.mark.parametrize(
+    ("faces", "left"), [(None, None), ([], None), (["1"], None), (["1", "2", "3"], "2 further faces")]
+)
+def test_the_faces_that_are_left_behind_are_counted(faces: Any, left: str | None) -> None:
+    left_out = plan_person(person(face_ids=faces), known(), None, update=False).left_out
+    assert [(one.kind, one.name) for one in left_out] == ([] if left is None else [("face", "ann")])
+    assert left is None or left_out[0].reason.startswith(left)
 
 
 def device(**fields: Any) -> BoxDevice:
@@ -198,8 +230,24 @@ def test_a_device_whose_scope_was_not_taken_is_left_out(fields: dict[str, Any], 
     assert plan_device(device(**fields), known()) == LeftOut("device", "10.0.0.1", reason)
 
 
-def test_a_device_is_registered_already_where_name_address_type_and_scope_are_equal() -> None:
-    entry = plan_device(device(), known())
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ({"device_id": "7", "device_ip": "x", "is_start_rtmp": False, "rtmp_address": "", "device_attr": {}}, True),
+        ({"liveness_floor": "liveness_rgb", "min_face_size": 80}, True),
+        ({"device_name": "other"}, False),
+        ({"device_type": "rtsp"}, False),
+        ({"group_id": "default_group"}, False),
+        ({"permission_id": "0"}, False),
+        ({"netRelay": {"ip": "10.0.0.8"}}, False),
+        ({"netRelay": {}}, False),
+        ({"device_attr": {"actions": {}}}, False),
+        ({"is_start_rtmp": True}, False),
+        ({"rtmp_address": "rtmp://x"}, False),
+        ({"quality_level": "low"}, False),
+    ],
+)
+def test_a_device_is_registered_already_where_every_field_that_would_be_sent_is_equal(other: Any, same: bool) -> None:
+    entry = plan_device(device(quality_level="high", is_start_rtmp=None), known())
     assert not isinstance(entry, LeftOut)
-    assert is_registered(entry, BoxDevice("gate", "10.0.0.1", {**entry, "device_id": "7", "device_ip": "x"}))
-    assert not is_registered(entry, BoxDevice("gate", "10.0.0.1", {**entry, "permission_id": "0"}))
+    assert is_registered(entry, BoxDevice("gate", "10.0.0.1", {**entry, **other})) is same

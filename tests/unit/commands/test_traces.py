@@ -6,12 +6,15 @@ from msgspec import structs
 from broker.kafka import latest_removal_ms
 from broker.port import ERASED, Position, Record, TopicSpec
 from contract.answers import MatchAnswer, Reply
+from contract.audit import RefusedKeysRecord, encode_audit
 from contract.codec import encode
 from contract.dead_letters import DeadLetter
 from contract.events import encode_event
 from contract.evidence import Evidence, EvidenceCandidate
 from contract.people.keys import face_key, person_key, photo_key
+from contract.requests import DeleteRequest, MembersRequest
 from contract.terms import Message
+from picturematch.audit_notes import log_change
 from picturematch.erasure_report import Kept, Line, report, waits_with_faces
 from picturematch.traces import Traces
 from tests.support.records import TOPICS, enrol_request, event_of, match_request
@@ -30,6 +33,11 @@ def record(
 def found(traces: Traces) -> dict[str, list[int]]:
     """Topic -> the offsets of the person's records."""
     return {topic: [place.offset for place in each.places] for topic, each in traces.by_topic.items()}
+
+
+def naming(traces: Traces) -> dict[str, list[int]]:
+    """Topic -> the offsets of the records that only name the person."""
+    return {topic: [place.offset for place in each.places] for topic, each in traces.naming.items()}
 
 
 def evidence(number: int, threshold: float, *candidates: tuple[str, float]) -> Record:
@@ -60,7 +68,8 @@ def test_evidence_is_about_whom_it_recognised_and_only_names_the_others() -> Non
         ]
     )
     assert found(traces) == {TOPICS.evidence: [0]}
-    assert [place.offset for place in traces.similar.places] == [1, 2]
+    assert naming(traces) == {TOPICS.evidence: [1, 2]}
+    assert traces.newest_ms(TOPICS.evidence) == 1_002, "the newest that waits, not only the newest that is erased"
 
 
 @pytest.mark.parametrize(
@@ -101,22 +110,73 @@ def test_the_requests_in_which_the_person_was_recognised_are_known_from_the_even
     assert found(traces) == {TOPICS.events: [0, 2], TOPICS.requests: [3]}
 
 
-def test_enrolments_dead_letters_and_replies_are_found_by_their_contents() -> None:
-    def letter(request: Message) -> DeadLetter:
-        return DeadLetter(
-            topic=TOPICS.admin,
-            partition=0,
-            offset=9,
-            stage="enrol",
-            code=50080,
-            error="e",
-            attempt=1,
-            timestamp_ms=1,
-            key=None,
-            value=encode(request),
-            headers=(),
-        )
+def letter(request: Message) -> DeadLetter:
+    return DeadLetter(
+        topic=TOPICS.admin,
+        partition=0,
+        offset=9,
+        stage="enrol",
+        code=50080,
+        error="e",
+        attempt=1,
+        timestamp_ms=1,
+        key=None,
+        value=encode(request),
+        headers=(),
+    )
 
+
+def members_request(*identity_ids: str, group_name: str = "staff") -> MembersRequest:
+    return MembersRequest(
+        request_id="r", received_time_s=1.0, action="add", group_name=group_name, identity_ids=identity_ids
+    )
+
+
+def test_requests_and_events_that_only_name_the_person_are_found_and_are_not_erased() -> None:
+    deletion = DeleteRequest(request_id="d", received_time_s=1.0, identity_id="7")
+    named = [deletion, members_request("8", "7"), members_request("8"), members_request("8", group_name="7")]
+    traces = Traces("7", TOPICS)
+    traces.take([record(TOPICS.admin, n, request) for n, request in enumerate(named)])
+    traces.take([record(TOPICS.dead_letters, n, letter(request)) for n, request in enumerate(named)])
+    group = event_of(enrol_request(1), Position(TOPICS.admin, 0, 1), kind="members", identity_id="")
+    for n, ids in enumerate((("7", "8"), ("8",))):
+        traces.take([record(TOPICS.events, n, encode_event(structs.replace(group, identity_ids=ids)))])
+    assert (found(traces), naming(traces)) == (
+        {TOPICS.events: [0]},
+        {TOPICS.admin: [0, 1], TOPICS.dead_letters: [0, 1]},
+    )
+    lines = [line for line in lines_of(traces, single=True) if line.records]
+    assert [(line.what, line.topic, line.records, line.biometric) for line in lines] == [
+        ("waits", TOPICS.events, 1, False),
+        ("waits", TOPICS.admin, 2, False),
+        ("waits", TOPICS.dead_letters, 2, False),
+    ]
+
+
+def test_the_audit_records_that_name_the_person_are_found_and_wait_for_their_retention() -> None:
+    def change(kind: str, *objects: str) -> bytes:
+        return log_change(TOPICS, kind, "o", objects).value or b""
+
+    named = [
+        *(change(kind, "7") for kind in ("enrol", "delete", "erase")),
+        change("members", "staff", "8", "7"),
+        change("repair", "person/7", "face/7/0/e"),
+        change("members", "7", "8"),
+        change("group", "7"),
+        change("delete", "77"),
+        change("repair", "person/77", "strange"),
+        encode_audit(RefusedKeysRecord(peer="7", time=1.0, counts={})),
+        b"nonsense",
+    ]
+    traces = Traces("7", TOPICS)
+    traces.take([record(TOPICS.audit, n, value) for n, value in enumerate(named)])
+    assert found(traces) == {TOPICS.audit: [0, 1, 2, 3, 4]}
+    for single in (True, False):
+        (line,) = [line for line in lines_of(traces, single=single) if line.topic == TOPICS.audit]
+        assert (line.what, line.records, line.until, line.biometric) == ("waits", 5, 3600.0, False)
+
+
+def test_enrolments_dead_letters_and_replies_are_found_by_their_contents() -> None:
     def reply(who: str) -> Reply:
         answer = MatchAnswer(retcode="1", identity_id=who, name="", score=1.0, identity_info={})
         return Reply(request_id="r", answer=answer, gallery_version=1)
@@ -164,7 +224,7 @@ def test_a_file_that_is_not_written_anew_may_contain_pieces_and_the_report_says_
         kept = Kept(True, until_s, rewritten=rewritten)
         lines = list(report(traces, TOPICS, kept, deleted=True, replaced=[]))
         assert ("picturematch log rewrite" in "".join(line.sentence for line in lines)) == (not rewritten)
-        assert waits_with_faces(lines, TOPICS) == (not rewritten)
+        assert waits_with_faces(lines) == (not rewritten)
 
 
 def test_the_report_says_what_was_erased_what_waits_and_what_lies_outside() -> None:
@@ -191,10 +251,10 @@ def test_only_records_with_faces_that_wait_make_the_command_fail() -> None:
     traces = Traces("7", TOPICS)
     traces.take([record(TOPICS.events, 0, encode_event(event_of(match_request(1), Position(TOPICS.requests, 0, 1))))])
     traces.take([evidence(2, 0.5, ("8", 0.9), ("7", 0.8))])
-    assert not waits_with_faces(lines_of(traces, single=False), TOPICS)
+    assert not waits_with_faces(lines_of(traces, single=False))
     traces.take([evidence(1, 0.5, ("7", 0.9))])
-    assert waits_with_faces(lines_of(traces, single=False), TOPICS)
-    assert not waits_with_faces(lines_of(traces, single=True), TOPICS)
+    assert waits_with_faces(lines_of(traces, single=False))
+    assert not waits_with_faces(lines_of(traces, single=True))
 
 
 def test_kafka_removes_records_after_their_retention_their_segment_and_the_brokers_next_check() -> None:

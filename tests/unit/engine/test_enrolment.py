@@ -231,7 +231,7 @@ def test_a_full_group_takes_nobody_new_but_still_changes_those_it_has():
 def test_unknown_permissions_are_refused_by_name_or_created_with_the_person():
     info = {"permission_ids": ["0", "day", "night"]}
     refusal = refusal_of(request(info=info), prepared(1))
-    assert refusal.code is Code.PARAM_ERROR
+    assert (refusal.code, refusal.cause) == (Code.PARAM_ERROR, "permission")
     assert "day, night" in refusal.message
 
     decision = decide(request(info=info, create_no_exit_permission=True), prepared(1))

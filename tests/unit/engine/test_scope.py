@@ -1,11 +1,13 @@
 """Which people a match searches: those in the group and with the permission of the request or of its device."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
 from contract.errors import Code, Refused
+from contract.events import Threshold
 from contract.people.keys import SiteKey
 from contract.people.site import DeviceRecord, GroupRecord, PermissionRecord, Site
 from contract.requests import MatchRequest
@@ -13,7 +15,9 @@ from engine.calls.match import MatchCall
 from engine.gallery.port import Scope
 from engine.gallery.scope import resolve_scope
 from engine.policy import Policy
-from tests.support.faces import Enrolled, context, outcome_of, photo
+from engine.vision.ports import Embedding, Face, Image
+from models.manifest import FmrPoint
+from tests.support.faces import MODELS, Enrolled, context, outcome_of, photo, scene
 
 DOOR = DeviceRecord(
     device_id="d1", name="door", address="10.0.0.1", device_type="photo", group_id="g1", permission_id="p1"
@@ -185,6 +189,47 @@ def test_a_match_finds_only_those_who_are_in_the_group_and_have_the_permission()
     assert found(1, device_ip="10.9.9.9") == ("in", "matched"), "a person of several groups is found in each"
 
 
+class Curved:
+    """The stand-in embedder with a curve of false match rates."""
+
+    dimension, threshold = MODELS.embedder.dimension, 0.9
+    fmr_curve = (
+        FmrPoint(fmr=1e-5, threshold=0.3),
+        FmrPoint(fmr=1e-6, threshold=0.4),
+        FmrPoint(fmr=1e-7, threshold=0.5),
+    )
+
+    def __call__(self, image: Image, face: Face) -> Embedding:
+        return MODELS.embedder(image, face)
+
+
+@pytest.mark.parametrize("by_permission", [False, True])
+@pytest.mark.parametrize(("refused", "outcome"), [(False, "matched"), (True, "no_face")])
+def test_the_threshold_follows_the_size_of_the_scope_and_not_of_the_gallery(by_permission, refused, outcome):
+    enrolled = Enrolled()
+    enrolled.people.site = SITE
+    for seed in (1, 2):
+        enrolled.enrol(f"day {seed}", seed, group_names=("staff",), info={"permission_ids": ["p1"]})
+    for seed in range(3, 8):
+        enrolled.enrol(f"other {seed}", seed)
+    snapshot, policy = enrolled.people.snapshot(), Policy(target_fpir=1e-5)
+    given = context(policy, models=replace(MODELS, embedder=Curved()))
+
+    def threshold(seed: int, name: str) -> Threshold:
+        named = (
+            {"permission_name": name} if by_permission else {"device_ip": "10.0.0.1" if name == "day" else "10.9.9.9"}
+        )
+        request = asked(scene() if refused else photo(seed), by_permission=by_permission, **named)
+        event = outcome_of(MatchCall(), request, snapshot, given)[1]
+        assert event.outcome == outcome
+        return event.threshold
+
+    small, large = threshold(1, "day"), threshold(3, "0")
+    assert (small.faces, large.faces) == (2, 5)
+    assert (small.fmr, large.fmr) == pytest.approx((1e-5 / 2, 1e-5 / 5))
+    assert small.value < large.value
+
+
 def test_a_search_of_every_group_finds_nobody_who_is_in_no_group_or_only_in_a_deleted_one():
     enrolled = Enrolled()
     enrolled.people.site = SITE
@@ -206,8 +251,9 @@ def test_a_search_of_every_group_finds_nobody_who_is_in_no_group_or_only_in_a_de
     assert found(device) == {"other"}, "the only group of the first person was deleted"
 
 
+@pytest.mark.parametrize("address", ["10.9.9.9", None])
 @pytest.mark.parametrize("fields", [{"group_name": "staff"}, {"by_permission": True, "permission_name": "day"}])
-def test_a_device_that_must_be_registered_gets_no_scope_by_naming_one(fields):
+def test_a_device_that_must_be_registered_gets_no_scope_by_naming_one_nor_by_leaving_its_address_out(address, fields):
     with pytest.raises(Refused) as refused:
-        resolve_scope(asked(device_ip="10.9.9.9", **fields), SITE, Policy(unknown_device="reject"))
+        resolve_scope(asked(device_ip=address, **fields), SITE, Policy(unknown_device="reject"))
     assert refused.value.code is Code.DEVICE_ID_NOT_FOUND

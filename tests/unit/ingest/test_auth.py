@@ -129,12 +129,17 @@ def test_a_wrong_key_is_refused_in_a_trusted_network_too_so_that_a_deleted_key_g
 @pytest.mark.parametrize("address", ["203.0.113.7", "2001:db8::1", None])
 def test_keys_over_plain_http_from_beyond_the_trusted_networks_are_refused(address: str | None, header: dict[str, str]):
     plain = Caller(address_of(address))
-    with pytest.raises(NotAuthorised, match="call the server by https") as refused:
-        authorised(plain, "operator", **header)
-    assert refused.value.reason == "plain_http"
+    for least in ROLES:
+        with pytest.raises(NotAuthorised, match="call the server by https") as refused:
+            authorised(plain, least, **header)
+        assert refused.value.reason == "plain_http"
+    assert authorised(plain, "device").name == ANYBODY, "who sends no key is served as a device"
     allowed = IngestSettings(trusted_networks=("10.0.0.0/8",), keys_over_plain_http=True)
     assert authorised(plain, "operator", settings=allowed, **header).name.startswith("my-")
-    assert authorised(Caller(address_of(address), encrypted=True), "operator", **header).name.startswith("my-")
+    assert authorised(plain, "device", settings=allowed, **header).name == ANYBODY
+    private = Caller(address_of(address), encrypted=True)
+    assert authorised(private, "operator", **header).name.startswith("my-")
+    assert authorised(private, "device", **header).name == ANYBODY
 
 
 def test_whoever_comes_through_a_proxy_that_is_not_trusted_is_no_administrator_by_the_address_of_the_proxy():
@@ -148,6 +153,7 @@ def test_whoever_comes_through_a_proxy_that_is_not_trusted_is_no_administrator_b
 @pytest.mark.parametrize("address", ["10.1.2.3", "127.0.0.1", "::1"])
 def test_keys_over_plain_http_are_accepted_where_only_the_site_can_read_them(address: str):
     assert authorised(Caller(address_of(address)), "operator", X_API_Key=KEYS["operator"]).name == "my-operator"
+    assert authorised(Caller(address_of(address)), "device", X_API_Key=KEYS["operator"]).role != "operator"
 
 
 def test_a_right_key_and_a_wrong_one_over_plain_http_are_answered_alike():
