@@ -1,9 +1,10 @@
 """A replay in this process: from an opened capture to rows."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from pathlib import Path
 
 from capture.looks import LooksFile
 from capture.reader import CaptureReader
@@ -21,7 +22,7 @@ from capture.replaying.reembed import reembed
 from capture.replaying.whatif import WhatIf
 from capture.rows import Row, S, SameRows, Summing
 from contract.captures.convert import REQUESTS_FILE
-from contract.captures.values import CaptureError
+from contract.captures.values import CaptureError, PeopleLine
 from contract.configs import model_set_record
 from engine.context import Context
 from engine.policy import Policy
@@ -89,6 +90,8 @@ class Replay:
             means.installed,
             None if what_if.add_people is None else self._opened().models.embedder_identity,
             score_tolerance,
+            capture.request_pictures,
+            capture.keeps_going,
         )
 
     @property
@@ -98,7 +101,8 @@ class Replay:
 
     def rows(self) -> Iterator[Row]:
         """Yield the row of every line, in the order of the lines; otherwise as `summed_rows`."""
-        return (row for row in self.summed_rows(None) if isinstance(row, Row))
+        rows: Iterator[Row | SameRows[object]] = self.summed_rows(None)
+        return (row for row in rows if isinstance(row, Row))
 
     def summed_rows(self, summing: Summing[S] | None) -> Iterator[Row | SameRows[S]]:
         """Yield the row of every line, in the order of the lines; but where `summing` adds up many rows at once in
@@ -183,11 +187,19 @@ class Replay:
             now = self._with_installed_embedder(now)
             then = now if other is None and then is not None else then
         if self._what_if.add_people is not None:
-            networks = self._opened()
-            context = Context(networks.models, self._means.present, networks.max_pixels, networks.clock)
-            added = add_people(now.records, now.first, self._what_if.add_people, context, self._means.jobs)
-            now = replace(now, records=added)
+            now = replace(now, records=self._with_added(now, self._what_if.add_people))
         return GalleryChoice(then, now, version)
+
+    def _with_added(self, people: PeopleRecords, source: Path) -> Sequence[PeopleLine]:
+        """Return the records of the people with those of further ones, whom the installed networks embed."""
+        networks, present = self._opened(), people.embedders
+        if present and networks.models.embedder_identity not in present and not self._what_if.looks_always:
+            raise CaptureError(
+                "the people to search were embedded by other networks than the installed ones, which embed the added "
+                "people; use --look, which embeds the photos of all of them"
+            )
+        context = Context(networks.models, self._means.present, networks.max_pixels, networks.clock)
+        return add_people(people.records, people.first, source, context, self._means.jobs)
 
     def _with_installed_embedder(self, people: PeopleRecords) -> PeopleRecords:
         """Return the people with a face of the installed embedder beside every face of another one."""
