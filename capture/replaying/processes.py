@@ -3,7 +3,7 @@
 import gc
 import multiprocessing
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -81,20 +81,18 @@ class _Worker(Generic[S]):
 
     def decide(self, chunk: Chunk) -> _Decided[S]:
         """Return the results of the lines of a chunk up to the first damaged one."""
-        lines, without = list[tuple[int, CaptureLine]](), list[Row]()
+        lines = list[tuple[int, CaptureLine]]()
         damage: str | None = None
         try:
-            for number, line in chunk.lines():
-                missing = None if self._pictures is None else self._pictures.missing(number, line)
-                if missing is None:
-                    lines.append((number, line))
-                else:
-                    without.append(self._without_picture(number, line, missing))
+            for numbered in chunk.lines():
+                lines.append(numbered)  # those before a damaged one are kept
         except CaptureError as error:
             damage = str(error)
-        results: Iterable[Result] = self._decider.decide(lines, by_request(chunk.looks))
-        if without:
-            results = sorted([*results, *without], key=lambda result: result.number)
+        missing = {} if self._pictures is None else self._pictures.missing(lines)
+        if missing and not self._keep_going:
+            first = min(missing)
+            lines, damage = [numbered for numbered in lines if numbered[0] < first], missing[first]
+        results = self._decided(lines, missing, chunk)
         if self._summing is None:
             return _Decided(results, None, damage)
         same, others = list[Row](), list[Result]()
@@ -105,15 +103,20 @@ class _Worker(Generic[S]):
                 others.append(result)
         return _Decided(others, SameRows(len(same), self._summing(same)) if same else None, damage)
 
-    def _without_picture(self, number: int, line: CaptureLine, reason: str) -> Row:
-        """Return the row of a line whose picture is missing.
-
-        Raises:
-            CaptureError: the capture is not read beyond its damage.
-        """
-        if not self._keep_going:
-            raise CaptureError(reason)
-        return Row(number, without_embedding(line), trouble=reason, expected=line.expected_identity_id)
+    def _decided(
+        self, lines: Sequence[tuple[int, CaptureLine]], missing: Mapping[int, str], chunk: Chunk
+    ) -> Sequence[Result]:
+        """Return the results of lines in their order; those whose picture is missing cannot be decided."""
+        looks = by_request(chunk.looks)
+        if not missing:
+            return self._decider.decide(lines, looks)
+        decided = self._decider.decide([numbered for numbered in lines if numbered[0] not in missing], looks)
+        undecided = [
+            Row(number, without_embedding(line), trouble=missing[number], expected=line.expected_identity_id)
+            for number, line in lines
+            if number in missing
+        ]
+        return sorted([*decided, *undecided], key=lambda result: result.number)
 
 
 def decide_chunks(

@@ -15,6 +15,7 @@ from capture.replaying.embedder import EmbedderFacts
 from capture.replaying.galleries import GalleryChoice, PeopleRecords, chosen_version
 from capture.replaying.given import Given
 from capture.replaying.kept_looks import KeptLooks, LooksToKeep
+from capture.replaying.listed_pictures import ListedPictures
 from capture.replaying.look import Looker, Networks, without_networks
 from capture.replaying.policies import read_policies
 from capture.replaying.processes import decide_chunks
@@ -90,8 +91,7 @@ class Replay:
             means.installed,
             None if what_if.add_people is None else self._opened().models.embedder_identity,
             score_tolerance,
-            capture.request_pictures,
-            capture.keeps_going,
+            keep_going=capture.keeps_going,
         )
 
     @property
@@ -141,7 +141,9 @@ class Replay:
         seal = manifest.files.get(REQUESTS_FILE) if manifest.complete else None
         self._kept = {name: self._kept_looks(name) for name in self._model_sets}
         chunks = cut(self._capture.raw_lines(), seal, tuple(self._kept.values()))
-        return decide_chunks(chunks, self._given, self._means.jobs, summing)
+        files = self._capture.request_pictures
+        given = replace(self._given, pictures=None if files is None else ListedPictures(files))
+        return decide_chunks(chunks, given, self._means.jobs, summing)
 
     def _kept_looks(self, model_set: str) -> KeptLooks:
         return KeptLooks(self._capture.looks(model_set), partial(self._capture.look_at, model_set))
