@@ -31,6 +31,7 @@ from models.manifest import default_manifest
 IDENTITY = "made-up-embedder-r1"
 POLICY = Policy()
 _BLOCK = 1000
+_PICTURE = b"no picture"
 _BEGAN_S = 1_700_000_000.0
 _KNOWN = 0.9
 """The share of requests that show an enrolled person."""
@@ -56,7 +57,7 @@ def made_up_context() -> Context:
 
 
 def make_capture(folder: Path, decisions: int, people: int) -> None:
-    """Write a capture of so many decisions among so many people, with evidence and without pictures."""
+    """Write a capture of so many decisions among so many people, with evidence, and with one file as every picture."""
     context = made_up_context()
     features = made_up_features(people, context.models.embedder.dimension)
     records = people_records(features, IDENTITY, _BEGAN_S)
@@ -66,6 +67,7 @@ def make_capture(folder: Path, decisions: int, people: int) -> None:
         out.append_people(records)
         out.append_configs([ConfigLine(key=policy.key.decode(), value=msgspec.to_builtins(POLICY))])
         out.describe(people_from=snapshot.version)
+        out.keep_picture(_PICTURE)
         chance = np.random.default_rng(11)
         for numbers in (range(decisions)[at : at + _BLOCK] for at in range(0, decisions, _BLOCK)):
             probes = _probes(features, len(numbers), chance)
@@ -93,7 +95,7 @@ def _request(number: int) -> MatchRequest:
     return MatchRequest(
         request_id=f"made-up-{number:09}",
         device_ip=f"10.0.{number % 7}.{number % 20}",
-        picture=b"no picture",
+        picture=_PICTURE,
         compare_time_s=_BEGAN_S + number,
         received_time_s=_BEGAN_S + number,
     )

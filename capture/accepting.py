@@ -9,6 +9,7 @@ from msgspec import structs
 
 from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
+from capture.replaying.decide import embedder_of
 from capture.rows import Row
 from contract.captures.convert import REQUESTS_FILE
 from contract.captures.values import CapturedDecision, CaptureError, CaptureLine, ConfigLine
@@ -77,8 +78,9 @@ def _line_after(line: CaptureLine, row: Row) -> CaptureLine:
         raise _refusal(row.number, row.trouble)
     if not row.differences or then is None or now is None:
         return line
-    if then.embedder is not None and now.embedder not in (None, then.embedder):
-        raise _refusal(row.number, f"the embedder of then was {then.embedder}, and that of now is {now.embedder}")
+    before, after = embedder_of(then), embedder_of(now)
+    if before and after and before != after:
+        raise _refusal(row.number, f"the embedder of then was {before}, and that of now is {after}")
     changed = structs.replace(now, policy=then.policy, decided_time=then.decided_time, timings_ms=then.timings_ms)
     if row.tier == "decide" and now.candidates:
         changed = structs.replace(changed, embedding=then.embedding)

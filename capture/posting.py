@@ -19,6 +19,9 @@ from contract.http import is_request_id
 GIVE_UP_AFTER = 20
 """The number of lines in a row without an answer after which the replay ends, because the server is gone."""
 NO_SEARCH = "the server has no search of version 6, so that the request was skipped"
+_CLOCK_SET_BACK_S = 1.0
+"""A request that was recorded earlier than the one before it by more than this shows that a clock was set back; by
+less, that requests of several doors have passed each other."""
 _AHEAD = 8
 """How many rows for each call at a time may wait for the row of an earlier line."""
 
@@ -157,18 +160,25 @@ class Poster:
 
 
 class _Pace:
-    """Delays requests so that the times between them are as recorded, divided by `speed`."""
+    """Delays requests so that the times between them are as recorded, divided by `speed`.
+
+    No request is due before the one that came before it. Where the recorded clock was set back, the pace begins anew.
+    """
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
         self._first: tuple[float, float] | None = None
+        self._last = (0.0, 0.0)  # of the request before: when it was recorded, and when it was due
 
     async def wait(self, recorded_s: float) -> float:
         """Wait until a request that was recorded at that time (epoch seconds) is due; return when it was due."""
         if self._first is None:
-            self._first = (recorded_s, time.monotonic())
+            self._first = self._last = (recorded_s, time.monotonic())
+        if recorded_s < self._last[0] - _CLOCK_SET_BACK_S:
+            self._first = (recorded_s, self._last[1])
         first_s, began_s = self._first
-        due_s = began_s + (recorded_s - first_s) / self._speed
+        due_s = max(began_s + (recorded_s - first_s) / self._speed, self._last[1])
+        self._last = (recorded_s, due_s)
         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
         return due_s
 

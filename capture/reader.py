@@ -5,8 +5,9 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from capture.files import MOST_MANIFEST_BYTES, is_regular_file, open_file, read_file, require_own_folder
+from capture.files import MOST_MANIFEST_BYTES, open_file, read_file, require_own_folder
 from capture.looks import DELETE_IT
+from capture.pictures import PictureFiles
 from clients.picture_file import MAX_PICTURE_BYTES
 from contract.captures.convert import (
     CONFIGS_FILE,
@@ -55,7 +56,7 @@ class CaptureReader:
     def __init__(self, folder: Path, *, keep_going: bool = False, check: bool = True) -> None:
         self._folder, self._keep_going = folder, keep_going
         self._damage: dict[str, None] = {}
-        self._pictures = f"{folder / PICTURES_FOLDER}/"
+        self._pictures = PictureFiles.of(folder)
         self.people_until: int | None = None
         self.count: int | None = None
         if not folder.is_dir():
@@ -87,6 +88,11 @@ class CaptureReader:
     def keeps_going(self) -> bool:
         """Whether the capture is read up to its damage."""
         return self._keep_going
+
+    @property
+    def request_pictures(self) -> PictureFiles | None:
+        """The files of the pictures of the requests; None: the capture was recorded without them."""
+        return self._pictures if self.manifest.pictures else None
 
     @property
     def damage(self) -> tuple[str, ...]:
@@ -150,7 +156,7 @@ class CaptureReader:
 
     def has_picture(self, sha256: str) -> bool:
         """Return whether the capture has a file of the picture with that sha256 (hex)."""
-        return is_regular_file(f"{self._pictures}{sha256}.jpg")
+        return self._pictures.has(sha256)
 
     def picture(self, sha256: str) -> bytes:
         """Return the bytes of the picture with that sha256 (hex).
@@ -193,12 +199,10 @@ class CaptureReader:
         return reader.seal.lines
 
     def _require_pictures(self, number: int, line: CaptureLine) -> None:
-        if not self.manifest.pictures:
-            return
-        for sha256 in (line.request.picture, line.request.ir_picture):
-            if sha256 is not None and not self.has_picture(sha256):
-                what = "missing or not a regular file"
-                self._report(CaptureError(f"line {number} of {REQUESTS_FILE}: {picture_file(sha256)} is {what}"))
+        files = self.request_pictures
+        missing = None if files is None else files.missing(number, line)
+        if missing is not None:
+            self._report(CaptureError(missing))
 
     def _people(self) -> Iterator[tuple[int, PeopleLine]]:
         until = 0

@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from contract.captures.values import PeopleLine
 from engine.gallery.people import People, Snapshot
@@ -34,6 +35,13 @@ class CapturedEntry:
         return self.line.offset
 
 
+class _Moment(NamedTuple):
+    """The people at a version; `foreign`: there are faces, and none of the embedder."""
+
+    snapshot: Snapshot
+    foreign: bool
+
+
 class Timeline:
     """Snapshots of the people by gallery version. Only one thread may use it; any thread may search a snapshot.
 
@@ -45,7 +53,7 @@ class Timeline:
         """`records`: in the order of their offsets. `dimension` and `embedder`: as of engine.gallery.people.People."""
         self._records, self._dimension, self._embedder = records, dimension, embedder
         self._offsets = [record.offset for record in records]
-        self._snapshots: OrderedDict[int, Snapshot] = OrderedDict()
+        self._moments: OrderedDict[int, _Moment] = OrderedDict()
         self._people, self._applied = People(dimension, embedder), 0
 
     def at(self, version: int) -> Snapshot:
@@ -53,15 +61,23 @@ class Timeline:
 
         Its own version may be lower, where no record changed anything in between.
         """
+        return self._moment(version).snapshot
+
+    def is_foreign(self, version: int) -> bool:
+        """Return whether faces are enrolled at that version, and none of the embedder."""
+        return self._moment(version).foreign
+
+    def _moment(self, version: int) -> _Moment:
         wanted = bisect_left(self._offsets, version)
-        if wanted in self._snapshots:
-            self._snapshots.move_to_end(wanted)
-            return self._snapshots[wanted]
+        if wanted in self._moments:
+            self._moments.move_to_end(wanted)
+            return self._moments[wanted]
         if wanted < self._applied:
             self._people, self._applied = People(self._dimension, self._embedder), 0
         self._people.apply(CapturedEntry(record) for record in self._records[self._applied : wanted])
         self._applied = wanted
-        self._snapshots[wanted] = self._people.snapshot()
-        if len(self._snapshots) > _SNAPSHOTS_KEPT:
-            self._snapshots.popitem(last=False)
-        return self._snapshots[wanted]
+        foreign = 0 < self._people.foreign_faces == self._people.faces_count
+        self._moments[wanted] = _Moment(self._people.snapshot(), foreign)
+        if len(self._moments) > _SNAPSHOTS_KEPT:
+            self._moments.popitem(last=False)
+        return self._moments[wanted]

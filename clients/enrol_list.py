@@ -1,6 +1,5 @@
 """Reads the people to enrol from a folder of photos or from a CSV or JSONL list; unusable entries are reported too."""
 
-import csv
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from clients.csv_rows import csv_rows
 from clients.errors import CannotRun
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
@@ -106,25 +106,16 @@ def _photo(path: Path, where: str, name: str) -> Found:
 
 
 def _csv_list(path: Path) -> Iterator[Found]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, strict=True)
-            missing = [column for column in ("path", "identity_id") if column not in (rows.fieldnames or ())]
-            if missing:
-                raise CannotRun(f"{path} needs a first line with at least the columns path and identity_id")
-            for row in rows:
-                where = f"{path.name} line {rows.line_num}"
-                if None in row:
-                    yield Unusable(where, "more cells than columns")
-                    continue
-                cells: dict[str, Any] = {k: v.strip() for k, v in row.items() if v is not None and v.strip()}
-                if cells.get("type", "0").isdecimal() and len(cells.get("type", "0")) < 10:
-                    cells |= {"type": int(cells["type"])} if "type" in cells else {}
-                    yield _entry(where, cells, path.parent)
-                else:
-                    yield Unusable(where, "type must be a number")
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise CannotRun(f"{path} is not a CSV file in UTF-8: {error}") from error
+    for row in csv_rows(path, ("path", "identity_id")):
+        where = f"{path.name} line {row.line}"
+        cells: dict[str, Any] = {name: cell for name, cell in row.cells.items() if cell}
+        kind = cells.get("type", "0")
+        if row.too_long:
+            yield Unusable(where, "more cells than columns")
+        elif kind.isdecimal() and len(kind) < 10:
+            yield _entry(where, cells | ({"type": int(kind)} if "type" in cells else {}), path.parent)
+        else:
+            yield Unusable(where, "type must be a number")
 
 
 def _jsonl_list(path: Path) -> Iterator[Found]:

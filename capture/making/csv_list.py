@@ -1,29 +1,29 @@
 """Requests from a CSV list of pictures and of the person whom the server should recognise in each."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import get_args
 
 from capture.making.values import MadeRequest, picture_at
-from contract.captures.values import CapturedRequest, CaptureError, CaptureLine
+from clients.csv_rows import csv_rows
+from clients.errors import CannotRun
+from contract.captures.values import STRANGER_MARK, CapturedRequest, CaptureError, CaptureLine
 from contract.pictures.digest import picture_digest
 from contract.terms import LivenessMode
 from contract.when import parse_when
 
 NEEDED = ("path", "device_ip")
-COLUMNS = (*NEEDED, "compare_time", "expected_identity_id", "ir_path", "group_name", "permission_name", "liveness_mode")
-"""The columns of the list; those after device_ip may be missing or empty. The expected identity `-` means a stranger,
-an empty one no expectation."""
-
-STRANGER_MARK = "-"
+OPTIONAL = ("compare_time", "expected_identity_id", "ir_path", "group_name", "permission_name", "liveness_mode")
+"""The columns of the list; those of `OPTIONAL` may be missing or empty. The expected identity `-` means a stranger, an
+empty one no expectation."""
 
 
 def read_list(path: Path, pictures: Path) -> Iterator[MadeRequest]:
     """Yield the requests that a CSV file lists, in the file's order.
 
     Args:
-        path: The CSV file in UTF-8; its first line names columns of COLUMNS. Times are epoch seconds or ISO 8601.
+        path: The CSV file in UTF-8; its first line names columns of NEEDED and OPTIONAL. Times are epoch seconds or
+            ISO 8601.
         pictures: The folder to which the paths in the list are relative; no path may lead out of it.
 
     Raises:
@@ -31,21 +31,13 @@ def read_list(path: Path, pictures: Path) -> Iterator[MadeRequest]:
     """
     root = pictures.resolve()
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, strict=True)
-            names = rows.fieldnames or ()
-            if not set(NEEDED) <= set(names):
-                raise CaptureError(f"{path} needs a first line with the columns {', '.join(COLUMNS[:4])}")
-            unknown = sorted(set(names) - set(COLUMNS))
-            if unknown:
-                raise CaptureError(f"{path} has the column {unknown[0]}; its columns can be {', '.join(COLUMNS)}")
-            for number, row in enumerate(rows, start=1):
-                where = f"line {rows.line_num} of {path}"
-                if None in row:
-                    raise CaptureError(f"{where} has more cells than the first line")
-                yield _request(where, number, {name: (cell or "").strip() for name, cell in row.items()}, root)
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise CaptureError(f"{path} is not a CSV file in UTF-8: {error}") from error
+        for number, row in enumerate(csv_rows(path, NEEDED, OPTIONAL, others=False), start=1):
+            where = f"line {row.line} of {path}"
+            if row.too_long:
+                raise CaptureError(f"{where} has more cells than the first line")
+            yield _request(where, number, row.cells, root)
+    except CannotRun as error:
+        raise CaptureError(str(error)) from error
 
 
 def _request(where: str, number: int, row: Mapping[str, str], root: Path) -> MadeRequest:
@@ -95,10 +87,13 @@ def _liveness_mode(where: str, cell: str | None) -> LivenessMode:
 
 
 def _picture(where: str, name: str, root: Path) -> bytes:
-    path = (root / name).resolve()
-    if not name or not path.is_relative_to(root) or not path.is_file():
-        raise CaptureError(f"{where}: the path names no file inside {root}")
     try:
+        path = (root / name).resolve()
+        if not name or not path.is_relative_to(root) or not path.is_file():
+            raise CaptureError(f"{where}: the path names no file inside {root}")
         return picture_at(path)
     except ValueError as error:
-        raise CaptureError(f"{where}: {error}") from error
+        reason = "the path names no file" if "\0" in name else str(error)
+        raise CaptureError(f"{where}: {reason}") from error
+    except OSError as error:
+        raise CaptureError(f"{where}: the picture cannot be read: {error.strerror or error}") from error

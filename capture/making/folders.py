@@ -34,8 +34,10 @@ def photos_at(path: Path) -> Iterator[Photo | LeftOut]:
                     )
                 person = entry.identity_id
                 known.add(person)
-                yield Photo(person, entry.where, entry.photo, entry.group_name)
-    except (CannotRun, OSError) as error:
+                yield Photo(person, entry.where, entry.photo, entry.info, entry.group_name)
+    except CannotRun as error:
+        raise CaptureError(str(error)) from error
+    except OSError as error:
         raise CaptureError(f"{path} cannot be read: {error}") from error
 
 
@@ -58,9 +60,15 @@ class PeopleFolders:
         return (photo for photo, enrolled in self._photos() if enrolled)
 
     def requests(self) -> Iterator[MadeRequest | LeftOut]:
-        """Yield the requests, and the photos that cannot be used for one. Raises as `photos_at`."""
+        """Yield the requests, and the photos that cannot be used for one. Raises as `photos_at`.
+
+        Where nobody is enrolled, nobody reads the gallery, so that what is no photo is among the requests.
+        """
         for photo, enrolled in self._photos():
-            if isinstance(photo, Photo) and not enrolled:
+            if isinstance(photo, LeftOut):
+                if not self.enrolled:
+                    yield photo
+            elif not enrolled:
                 try:
                     yield self._request(photo)
                 except ValueError as error:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
+from capture.enrolling import enrol_request
 from capture.making.values import LeftOut, Photo, picture_at
-from contract.calls.names import IDENTITY_ID, SCOPE_NAME
 from contract.captures.values import PeopleLine
 from contract.codec import encode
 from contract.errors import Refused
@@ -23,7 +24,7 @@ from engine.in_order import in_order
 class GalleryPart:
     """The lines for people.jsonl that follow from one photo, and the JPEG that the record of its face names.
 
-    `left_out`: the photo was not enrolled, for that reason; the lines are then at most the group of its person.
+    `left_out`: the photo was not enrolled, for that reason; the lines are then at most the groups of its person.
     """
 
     lines: tuple[PeopleLine, ...] = ()
@@ -33,7 +34,7 @@ class GalleryPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    photo: Photo
+    where: str
     request: EnrolRequest
     prepared: Prepared
 
@@ -45,7 +46,7 @@ class GalleryMaker:
         self._context, self._threads = context, threads
         self._call, self._offset = EnrolCall(), 0
         self._person: str | None = None
-        self._people = self._nobody(None)
+        self._people = self._nobody()
 
     def parts(self, photos: Iterable[Photo | LeftOut]) -> Iterator[GalleryPart]:
         """Yield a part for every photo, in the order of the photos; those of one person follow each other.
@@ -62,37 +63,39 @@ class GalleryMaker:
         if isinstance(photo, LeftOut):
             return photo
         try:
-            IDENTITY_ID.check(photo.identity_id, "the name of a person")
-            if photo.group is not None:
-                SCOPE_NAME.check(photo.group, "the name of a group")
-            picture = picture_at(photo.path)
+            request = enrol_request(
+                photo.where,
+                photo.identity_id,
+                info=photo.info,
+                group_name=photo.group_name,
+                photo=picture_at(photo.path),
+                creates_permissions=True,
+            )
         except Refused as refused:
             return LeftOut(photo.where, refused.refusal.message)
         except ValueError as error:
             return LeftOut(photo.where, str(error))
-        request = EnrolRequest(
-            request_id=photo.where,
-            identity_id=photo.identity_id,
-            received_time_s=0.0,
-            group_names=None if photo.group is None else (photo.group,),
-            photo=picture,
-            info={"name": photo.identity_id},
-            ignore_exist=True,
-        )
-        return _Asked(photo, request, self._call.prepare(request, self._context))
+        return _Asked(photo.where, request, self._call.prepare(request, self._context))
 
     def _decided(self, asked: _Asked) -> GalleryPart:
-        photo, records = asked.photo, list[KeyedValue]()
-        if photo.identity_id != self._person:
+        request = asked.request
+        if request.identity_id != self._person:
             # An enrolment depends on the earlier ones of the same person only.
-            self._person, self._people = photo.identity_id, self._nobody(photo.group)
-            records += _group_records(photo.group)
-        decision = self._call.decide(asked.request, asked.prepared, self._people, self._context)
+            self._person, self._people = request.identity_id, self._nobody()
+        records = self._new_groups(request.group_names or ())
+        decision = self._call.decide(request, asked.prepared, self._people, self._context)
         if decision.refusal is not None:
-            return GalleryPart(self._lines(records), left_out=LeftOut(photo.where, decision.refusal.message))
+            return GalleryPart(self._lines(records), left_out=LeftOut(asked.where, decision.refusal.message))
         self._people.decided(decision.people, decision.site)
         records += decision.people_records([(0, 0)] * len(decision.photos))
         return GalleryPart(self._lines(records), asked.prepared.face.jpeg if asked.prepared.face else None)
+
+    def _new_groups(self, names: Iterable[str]) -> list[KeyedValue]:
+        """Create those of the groups that do not exist, and return their records."""
+        site = self._people.site
+        groups = [GroupRecord(group_id=name, name=name) for name in names if site.group_named(name) is None]
+        self._people.decided({}, reduce(Site.put, groups, site))
+        return [(site_key(site_key_of(group)), encode(group)) for group in groups]
 
     def _lines(self, records: Sequence[KeyedValue]) -> tuple[PeopleLine, ...]:
         first, self._offset = self._offset, self._offset + len(records)
@@ -101,20 +104,6 @@ class GalleryMaker:
             for offset, (key, value) in enumerate(records, start=first)
         )
 
-    def _nobody(self, group: str | None) -> PendingPeople:
+    def _nobody(self) -> PendingPeople:
         embedder = self._context.models.embedder
-        people = People(embedder.dimension, self._context.models.embedder_identity)
-        if group is not None:
-            people.site = Site().put(_group(group))
-        return PendingPeople(people)
-
-
-def _group(name: str) -> GroupRecord:
-    return GroupRecord(group_id=name, name=name)
-
-
-def _group_records(name: str | None) -> Sequence[KeyedValue]:
-    if name is None:
-        return ()
-    group = _group(name)
-    return ((site_key(site_key_of(group)), encode(group)),)
+        return PendingPeople(People(embedder.dimension, self._context.models.embedder_identity))

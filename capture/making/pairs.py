@@ -9,12 +9,14 @@ rate and the false match rate of a replay are then those of the pairs.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shown
 
 from capture.making.values import LeftOut, MadeRequest, Photo, picture_at
 from contract.captures.values import CapturedRequest, CaptureError, CaptureLine
 from contract.pictures.digest import picture_digest
 
 _MOST_NUMBER = 9999
+_MOST_PAIRS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class PairsList:
         for pair in self.pairs():
             if pair.identity_id not in known:
                 known.add(pair.identity_id)
-                yield Photo(pair.identity_id, _name(pair.first), self.pictures / _name(pair.first), pair.identity_id)
+                name, who = _name(pair.first), pair.identity_id
+                yield Photo(who, name, self.pictures / name, info={"name": who}, group_name=who)
 
     def requests(self) -> Iterator[MadeRequest | LeftOut]:
         """Yield a request for every pair; its id names fold and pair.
@@ -97,13 +100,15 @@ class PairsList:
 
     def _sizes(self, line: str) -> tuple[int, int]:
         """Return the number of folds, and of the pairs of each kind in a fold; a list of one fold names only these."""
-        words = line.split()
-        if not 1 <= len(words) <= 2 or not all(word.isascii() and word.isdigit() and int(word) > 0 for word in words):
-            raise CaptureError(
-                f"{self.file} is not a list of pairs: its first line must have the number of folds and of the matched "
-                "pairs of a fold"
-            )
-        return (int(words[0]), int(words[1])) if len(words) == 2 else (1, int(words[0]))
+        match [_number(word, _MOST_PAIRS) for word in line.split()]:
+            case [int(pairs)] if pairs > 0:
+                return 1, pairs
+            case [int(folds), int(pairs)] if folds > 0 and pairs > 0:
+                return folds, pairs
+        raise CaptureError(
+            f"{self.file} is not a list of pairs: its first line must have the number of folds and of the matched "
+            "pairs of a fold"
+        )
 
     def _pair(self, number: int, line: str, fold: int, place: int, *, matched: bool) -> Pair:
         words = line.rstrip("\r\n").split("\t")
@@ -118,9 +123,17 @@ class PairsList:
 
     def _picture(self, line: int, name: str, number: str) -> tuple[str, int]:
         usable = name not in ("", ".", "..") and "/" not in name and "\0" not in name
-        if not usable or not (number.isascii() and number.isdigit() and int(number) <= _MOST_NUMBER):
-            raise CaptureError(f"line {line} of {self.file} names no picture: {name!r} {number!r}")
-        return name, int(number)
+        place = _number(number, _MOST_NUMBER)
+        if not usable or place is None:
+            raise CaptureError(f"line {line} of {self.file} names no picture: {shown(name)} {shown(number)}")
+        return name, place
+
+
+def _number(text: str, most: int) -> int | None:
+    """Return the number, from 0 to `most`, that a text is; None: it is none."""
+    # A number of very many digits cannot be converted.
+    usable = text.isascii() and text.isdigit() and len(text.lstrip("0")) <= len(str(most))
+    return int(text) if usable and int(text) <= most else None
 
 
 def _stem(picture: tuple[str, int]) -> str:

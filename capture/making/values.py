@@ -1,7 +1,9 @@
 """What a hand-made capture is made of: photos of its gallery, and requests."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clients.picture_file import UnusablePicture, read_picture
 from contract.captures.values import CaptureLine
@@ -11,12 +13,14 @@ from contract.pictures.headers import picture_header
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A photo to enrol. `where`: its name in messages. `group`: the group of its person; None: the default group."""
+    """A photo to enrol. `where`: its name in messages. `info`: of its person. `group_name`: the groups of its person,
+    separated by commas; None: the default group."""
 
     identity_id: str
     where: str
     path: Path
-    group: str | None = None
+    info: Mapping[str, Any]
+    group_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

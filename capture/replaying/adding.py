@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from capture.enrolling import enrol_request
+from capture.making.values import picture_at
 from capture.timeline import CapturedEntry
 from clients.enrol_list import Entry, Unusable, find_entries
-from clients.picture_file import UnusablePicture, read_picture
 from contract.captures.values import CaptureError, PeopleLine
+from contract.errors import Refused
 from contract.people.keys import FaceKey, NotReadable, PersonKey, parse_key
 from contract.requests import EnrolRequest
 from engine.calls.enrol import EnrolCall
@@ -31,7 +33,10 @@ def add_people(
         CannotRun: `source` is neither a folder nor a list.
     """
     present = {key.identity_id for record in records if (key := _person_of(record)) is not None}
-    entries = list(find_entries(source))
+    try:
+        entries = list(find_entries(source))
+    except OSError as error:
+        raise CaptureError(f"{source} cannot be read: {error}") from error
     requests = [_request(source, number, entry, present) for number, entry in enumerate(entries)]
     call = EnrolCall()
     with ThreadPoolExecutor(threads, "enrol") as pool:
@@ -73,20 +78,19 @@ def _request(source: Path, number: int, entry: Entry | Unusable, present: set[st
     if entry.identity_id in present:
         raise CaptureError(f"{where}: {entry.identity_id} is among the people of the capture; choose another identity")
     try:
-        photo = None if entry.photo is None else read_picture(entry.photo)
-    except UnusablePicture as error:
+        return enrol_request(
+            f"added-{number}",
+            entry.identity_id,
+            info=entry.info,
+            group_name=entry.group_name,
+            photo=None if entry.photo is None else picture_at(entry.photo),
+            feature=entry.feature,
+            feature_model=entry.feature_model,
+        )
+    except Refused as refused:
+        raise CaptureError(f"{where} cannot be enrolled: {refused.refusal.message}") from refused
+    except ValueError as error:
         raise CaptureError(f"{where}: {error}") from error
-    return EnrolRequest(
-        request_id=f"added-{number}",
-        identity_id=entry.identity_id,
-        received_time_s=0.0,
-        group_names=None if entry.group_name is None else tuple(entry.group_name.split(",")),
-        photo=photo,
-        feature=entry.feature,
-        feature_model=entry.feature_model,
-        info=entry.info,
-        ignore_exist=True,
-    )
 
 
 def _person_of(record: PeopleLine) -> PersonKey | FaceKey | None:

@@ -19,7 +19,7 @@ from capture.replaying.thresholds import threshold_now
 from capture.rows import Difference, Row
 from contract.captures.convert import request_of
 from contract.captures.values import CapturedDecision, CaptureLine, LookLine
-from contract.errors import Refusal
+from contract.errors import Code, Refusal
 from engine.calls.match import conclude_under, scope_names, scope_of_refusal
 from engine.calls.reporting import outcome_of
 from engine.gallery.port import Scope
@@ -29,6 +29,9 @@ _VERSIONS_AT_ONCE = 32
 """The most versions of the people that are in memory for the lines of a chunk."""
 
 TOO_NEAR = "its decision is within what the half precision of its embedding can move"
+FOREIGN_PEOPLE = (
+    "the people to search were embedded by other networks than its picture; use --look, which embeds their photos again"
+)
 PRESENT_SETTINGS = "the capture does not have the policy of this decision, so the present settings were used"
 
 
@@ -89,13 +92,17 @@ class Decider:
             return LookNeeded(number, line, "the added people were embedded by another network than its face")
         version = self._galleries.version_of(line)
         now = self._galleries.now(version, embedder)
+        before = self._galleries.then(then.gallery_version, embedder)
+        embedding = then.embedding or _kept_embedding(line, looks.get(line.request_id))
+        if now is not before and _needs_people(then, embedding) and self._galleries.is_foreign(version, embedder):
+            return _trouble(number, line, FOREIGN_PEOPLE)
         return Case(
             number,
             line,
             then,
             request_of(line, b"", None if line.request.ir_picture is None else b""),
-            then.embedding or _kept_embedding(line, looks.get(line.request_id)),
-            self._galleries.then(then.gallery_version, embedder),
+            embedding,
+            before,
             now,
             self._policies.of(then, now.site),
             version,
@@ -276,6 +283,11 @@ def without_embedding(line: CaptureLine) -> CaptureLine:
     if then is None or then.embedding is None:
         return line
     return structs.replace(line, decision=structs.replace(then, embedding=None))
+
+
+def _needs_people(then: CapturedDecision, embedding: bytes | None) -> bool:
+    """Return whether a decision depends on the faces of other people than then, as long as nobody looks again."""
+    return embedding is not None or then.error_code == Code.EMPTY_GROUP_ERROR
 
 
 def _kept_embedding(line: CaptureLine, look: LookLine | None) -> bytes | None:

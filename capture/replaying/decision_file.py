@@ -1,10 +1,9 @@
 """The decision file: one JSON line per row, with the same bytes whenever the same decisions were made."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -62,22 +61,31 @@ def decision_line(row: Row) -> bytes:
 
 
 @contextmanager
-def decision_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield an open file that replaces the decision file at the end of the `with` block, also after an error.
+def decision_file(path: Path) -> Iterator[Callable[[Row], None]]:
+    """Yield a function that writes the line of a row to a file, which replaces the decision file at the end of the
+    `with` block, also after an error.
 
-    Only its owner can read it. After a crash the decision file is as before.
+    Only its owner can read it. After a crash, or where it cannot be written, the decision file is as before.
 
     Raises:
-        CaptureError: the file cannot be written.
+        CaptureError: the file cannot be written; the function raises it too.
     """
     with ExitStack() as stack:
         with _named(path):
             half = stack.enter_context(half_written(path, b""))
             file = stack.enter_context(Path(half).open("ab"))
+
+        def write(row: Row) -> None:
+            try:
+                file.write(decision_line(row))
+            except OSError as error:
+                raise _unwritable(path, error) from error
+
         try:
-            yield file
+            yield write
         finally:
-            with _named(path):
+            # Closing writes what is left, too, and fails again where the disk is full.
+            with _named(path), file:
                 file.flush()
                 os.fsync(file.fileno())
                 Path(half).replace(path)
@@ -89,11 +97,15 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CaptureError(f"{path} cannot be written: {error.strerror}") from error
+        raise _unwritable(path, error) from error
 
 
-def writing_decisions(rows: Iterable[Row], file: BinaryIO) -> Iterator[Row]:
-    """Yield the rows, and write the line of each."""
+def _unwritable(path: Path, error: OSError) -> CaptureError:
+    return CaptureError(f"{path} cannot be written: {error.strerror}")
+
+
+def writing_decisions(rows: Iterable[Row], write: Callable[[Row], None]) -> Iterator[Row]:
+    """Yield the rows, and write each with the function of `decision_file`."""
     for row in rows:
-        file.write(decision_line(row))
+        write(row)
         yield row

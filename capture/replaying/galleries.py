@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from capture.replaying.embedder import EmbedderFacts
 from capture.replaying.whatif import WhatIf
@@ -30,9 +31,11 @@ class PeopleRecords:
         """The gallery version that contains all records."""
         return max(self.first, self.records[-1].offset + 1 if self.records else 0)
 
-    def version_at(self, time_s: float) -> int:
-        """Return the gallery version that contains the records written until a time (epoch seconds)."""
-        return max((record.offset + 1 for record in self.records if record.time <= time_s), default=0)
+    @property
+    def embedders(self) -> frozenset[str]:
+        """The embedders that have computed a face at any version."""
+        faces = (face_of(record) for record in self.records if record.value is not None)
+        return frozenset(face.embedder for face in faces if face is not None)
 
     def unknown_at(self, version: int) -> str | None:
         """Return in a sentence why the people of a gallery version are not known; None: they are."""
@@ -47,6 +50,28 @@ class PeopleRecords:
                 f"{self.until}"
             )
         return None
+
+
+class VersionTimes:
+    """Finds the gallery version of a time in few steps.
+
+    A capture leaves out records that no decision reads, such as API keys, also the last ones below the first version.
+    So the first version is that of every time that is not before the last record below it.
+    """
+
+    def __init__(self, people: PeopleRecords) -> None:
+        self._first = people.first
+        before = (record.time for record in people.records if record.offset < people.first)
+        self._first_time_s = max(before, default=float("-inf"))
+        in_time = sorted(people.records, key=lambda record: record.time)
+        self._times = [record.time for record in in_time]
+        self._versions = list(accumulate((record.offset + 1 for record in in_time), max))
+
+    def at(self, time_s: float) -> int:
+        """Return the gallery version that contains the records written until a time (epoch seconds)."""
+        place = bisect_right(self._times, time_s)
+        version = self._versions[place - 1] if place else 0
+        return max(version, self._first) if time_s >= self._first_time_s else version
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +94,7 @@ def chosen_version(people: PeopleRecords, what_if: WhatIf, *, other: bool) -> in
     """
     version = what_if.gallery_version
     if what_if.gallery_time is not None:
-        version = people.version_at(what_if.gallery_time)
+        version = VersionTimes(people).at(what_if.gallery_time)
     if version is None:
         return people.end if other else None
     if version < people.first:
@@ -91,18 +116,24 @@ class Galleries:
         self._installed = installed
         self._timelines: dict[tuple[bool, str], Timeline] = {}
         self._last: dict[tuple[bool, str], tuple[int, Snapshot]] = {}
-        self._times: list[tuple[float, int]] = []
+        self._version_times: VersionTimes | None = None
 
     def version_of(self, line: CaptureLine) -> int:
         """Return the gallery version that a line is decided at: one for all lines, or that of then.
 
-        A line without a decision has the version of the time at which it was received, and else the last one.
+        A line without a decision has the version of the time at which it was received, but not one below the first; if
+        that time is not known, the last version.
         """
-        if self.choice.version is not None:
-            return self.choice.version
+        choice = self.choice
+        if choice.version is not None:
+            return choice.version
         if line.decision is not None:
             return line.decision.gallery_version
-        return self.choice.now.end if line.received_time is None else self._version_at(line.received_time)
+        if line.received_time is None:
+            return choice.now.end
+        if self._version_times is None:
+            self._version_times = VersionTimes(choice.now)
+        return max(choice.now.first, self._version_times.at(line.received_time))
 
     def unknown(self, line: CaptureLine) -> str | None:
         """Return in a sentence why the people of then are not known for a line; None: they are, or are not needed."""
@@ -120,26 +151,24 @@ class Galleries:
         """Return the people of now at a version that is not below the first one, with the faces of one embedder."""
         return self._at(self.choice.now, version, embedder, now=True)
 
-    def _version_at(self, time_s: float) -> int:
-        """Return the version of `PeopleRecords.version_at` that is not below the first one, in few steps."""
-        if not self._times:
-            highest = self.choice.now.first
-            for record in sorted(self.choice.now.records, key=lambda record: record.time):
-                highest = max(highest, record.offset + 1)
-                self._times.append((record.time, highest))
-        place = bisect_right(self._times, time_s, key=lambda entry: entry[0])
-        return self._times[place - 1][1] if place else self.choice.now.first
+    def is_foreign(self, version: int, embedder: str) -> bool:
+        """Return whether the people of now have faces at a version, and none of one embedder."""
+        return self._timeline(self.choice.now, embedder, now=True).is_foreign(version)
 
     def _at(self, people: PeopleRecords, version: int, embedder: str, *, now: bool) -> Snapshot:
         key = (now, embedder)
         last = self._last.get(key)
         if last is not None and last[0] == version:
             return last[1]
-        if key not in self._timelines:
-            self._timelines[key] = Timeline(people.records, self._dimension(people, embedder), embedder)
-        snapshot = self._timelines[key].at(version)
+        snapshot = self._timeline(people, embedder, now=now).at(version)
         self._last[key] = version, snapshot
         return snapshot
+
+    def _timeline(self, people: PeopleRecords, embedder: str, *, now: bool) -> Timeline:
+        key = (now, embedder)
+        if key not in self._timelines:
+            self._timelines[key] = Timeline(people.records, self._dimension(people, embedder), embedder)
+        return self._timelines[key]
 
     def _dimension(self, people: PeopleRecords, embedder: str) -> int:
         if self._installed is not None and self._installed.identity == embedder:
@@ -147,13 +176,19 @@ class Galleries:
         return next((found for record in people.records if (found := _length(record, embedder))), 1)
 
 
-def _length(record: PeopleLine, embedder: str) -> int | None:
-    """Return the length of the vector of a record that is a face of the embedder; None: it is none."""
+def face_of(record: PeopleLine) -> FaceKey | None:
+    """Return the key of a record that is about a face; None: it is about something else."""
     try:
         key = parse_key(record.key)
     except NotReadable:
         return None
-    if record.value is None or not isinstance(key, FaceKey) or key.embedder != embedder:
+    return key if isinstance(key, FaceKey) else None
+
+
+def _length(record: PeopleLine, embedder: str) -> int | None:
+    """Return the length of the vector of a record that is a face of the embedder; None: it is none."""
+    key = face_of(record)
+    if record.value is None or key is None or key.embedder != embedder:
         return None
     try:
         return len(read_face(key, record.value, None, 0)[1])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from capture.replaying.embedder import EmbedderFacts
 from capture.replaying.galleries import GalleryChoice
+from capture.replaying.listed_pictures import ListedPictures
 from capture.replaying.whatif import WhatIf
 from engine.policy import Policy
 
@@ -22,6 +23,8 @@ class Given:
         installed: the facts about the installed embedder; None: none is known.
         added_embedder: the embedder of the added people; None: nobody is added.
         score_tolerance: scores that differ by at most this count as the same.
+        pictures: the pictures of the capture, which every line must have; None: the capture has none.
+        keep_going: a line whose picture is missing is a row that could not run, and does not end the replay.
     """
 
     what_if: WhatIf
@@ -32,3 +35,5 @@ class Given:
     installed: EmbedderFacts | None = None
     added_embedder: str | None = None
     score_tolerance: float = 1e-3
+    pictures: ListedPictures | None = None
+    keep_going: bool = False

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from capture.differences import decision_differences, expectation_differences, is_undecided
-from capture.replaying.decide import PRESENT_SETTINGS, LookNeeded, Result, embedder_of
+from capture.replaying.decide import FOREIGN_PEOPLE, PRESENT_SETTINGS, LookNeeded, Result, embedder_of
 from capture.replaying.galleries import Galleries
 from capture.replaying.given import Given
 from capture.replaying.policies import Policies, PolicyPair
@@ -130,6 +130,8 @@ class Looker:
             return result.otherwise or Row(result.number, line, trouble=trouble, expected=line.expected_identity_id)
         version = galleries.version_of(line)
         snapshot = galleries.now(version, self._embedder)
+        if self._is_foreign(line, version, snapshot):
+            return Row(result.number, line, trouble=FOREIGN_PEOPLE, expected=line.expected_identity_id)
         task = _Task(result.number, line, snapshot, self._policies.of(then, snapshot.site), version)
         return pool.submit(self._try_to_look, task)
 
@@ -145,6 +147,14 @@ class Looker:
                 "decides with the installed networks, or --models, which names those of then"
             )
         return None
+
+    def _is_foreign(self, line: CaptureLine, version: int, snapshot: Snapshot) -> bool:
+        """Return whether other people than those of then are searched, and none of their faces is by the installed
+        embedder. Where every picture is looked at, their photos were embedded again."""
+        if self._given.what_if.looks_always or not self._galleries.is_foreign(version, self._embedder):
+            return False
+        then = line.decision
+        return then is None or self._galleries.then(then.gallery_version, self._embedder) is not snapshot
 
     def _other_network(self, then: CapturedDecision) -> str | None:
         """Return the role of a network that is not the one of then; None: all are, or those of then are not known."""

@@ -3,8 +3,9 @@
 import gc
 import multiprocessing
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, Generic, NamedTuple
 
@@ -13,15 +14,26 @@ from msgspec import structs
 from threadpoolctl import threadpool_limits
 
 from capture.replaying.chunks import Chunk
-from capture.replaying.decide import Decider, LookNeeded, Result
+from capture.replaying.decide import Decider, LookNeeded, Result, without_embedding
 from capture.replaying.given import Given
 from capture.replaying.kept_looks import by_request
 from capture.rows import Difference, Row, S, SameRows, Summing, Tier
 from contract.captures.values import CapturedDecision, CaptureError, CaptureLine
+from contract.operator_error import OperatorError
 from contract.terms import Message
 
 _AHEAD = 3
 """The number of chunks for each process that are in memory at once."""
+
+
+_PROCESS_LOST = (
+    "a process of the replay was ended from outside, most likely because the memory of the machine is exhausted; use "
+    "fewer processes (--jobs)"
+)
+
+
+class ProcessLost(OperatorError):
+    """A process that decides chunks was ended; the message is a sentence for the user."""
 
 
 class _Packed(Message, frozen=True, kw_only=True, array_like=True):
@@ -65,17 +77,22 @@ class _Worker(Generic[S]):
 
     def __init__(self, given: Given, summing: Summing[S] | None) -> None:
         self._decider, self._summing = Decider(given), summing
+        self._pictures, self._keep_going = given.pictures, given.keep_going
 
     def decide(self, chunk: Chunk) -> _Decided[S]:
         """Return the results of the lines of a chunk up to the first damaged one."""
-        lines: list[tuple[int, CaptureLine]] = []
-        damage = None
+        lines = list[tuple[int, CaptureLine]]()
+        damage: str | None = None
         try:
             for numbered in chunk.lines():
-                lines.append(numbered)  # noqa: PERF402 - the lines before a damaged one are kept
+                lines.append(numbered)  # those before a damaged one are kept
         except CaptureError as error:
             damage = str(error)
-        results = self._decider.decide(lines, by_request(chunk.looks))
+        missing = {} if self._pictures is None else self._pictures.missing(lines)
+        if missing and not self._keep_going:
+            first = min(missing)
+            lines, damage = [numbered for numbered in lines if numbered[0] < first], missing[first]
+        results = self._decided(lines, missing, chunk)
         if self._summing is None:
             return _Decided(results, None, damage)
         same, others = list[Row](), list[Result]()
@@ -85,6 +102,21 @@ class _Worker(Generic[S]):
             else:
                 others.append(result)
         return _Decided(others, SameRows(len(same), self._summing(same)) if same else None, damage)
+
+    def _decided(
+        self, lines: Sequence[tuple[int, CaptureLine]], missing: Mapping[int, str], chunk: Chunk
+    ) -> Sequence[Result]:
+        """Return the results of lines in their order; those whose picture is missing cannot be decided."""
+        looks = by_request(chunk.looks)
+        if not missing:
+            return self._decider.decide(lines, looks)
+        decided = self._decider.decide([numbered for numbered in lines if numbered[0] not in missing], looks)
+        undecided = [
+            Row(number, without_embedding(line), trouble=missing[number], expected=line.expected_identity_id)
+            for number, line in lines
+            if number in missing
+        ]
+        return sorted([*decided, *undecided], key=lambda result: result.number)
 
 
 def decide_chunks(
@@ -97,6 +129,7 @@ def decide_chunks(
 
     Raises:
         CaptureError: a line is damaged; the results of all lines before it were yielded.
+        ProcessLost: a process was ended from outside.
     """
     answers = (
         map(_Worker(given, summing).decide, chunks) if jobs == 1 else _decided_elsewhere(chunks, given, jobs, summing)
@@ -126,6 +159,8 @@ def _decided_elsewhere(
                 packed, same, damage = first.result()
                 waiting.extend(_submitted(pool, remaining, 1))
                 yield _Decided(map(_unpacked, _decoder.decode(packed)), same, damage)
+        except BrokenProcessPool as error:
+            raise ProcessLost(_PROCESS_LOST) from error
         finally:
             pool.shutdown(cancel_futures=True)
 

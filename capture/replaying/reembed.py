@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
+from capture.replaying.galleries import face_of
 from contract.captures.values import PeopleLine
 from contract.codec import encode
 from contract.errors import Refusal
-from contract.people.keys import FaceKey, NotReadable, face_key, parse_key
+from contract.people.keys import FaceKey, NotReadable, face_key
 from contract.people.records import WHOLE_FACE, FaceRecord
 from contract.people.unreadable import read_face
 from contract.vectors import Vector
@@ -38,7 +39,7 @@ def reembed(
         CaptureError: the capture does not have a photo that a face names.
     """
     wanted = context.models.embedder_identity
-    faces = [(line, key) for line in records if (key := _face_of(line)) is not None]
+    faces = [(line, key) for line in records if (key := face_of(line)) is not None]
     present = {(key.identity_id, key.number) for _, key in faces if key.embedder == wanted}
     others = [(line, key) for line, key in faces if (key.identity_id, key.number) not in present]
     photos = {sha256 for line, _ in others if (sha256 := _photo_of(line)) is not None}
@@ -85,17 +86,9 @@ def _beside(line: PeopleLine, key: FaceKey, embedder: str, vectors: dict[str, Ve
     return structs.replace(line, key=new_key, value=encode(face))
 
 
-def _face_of(line: PeopleLine) -> FaceKey | None:
-    try:
-        key = parse_key(line.key)
-    except NotReadable:
-        return None
-    return key if isinstance(key, FaceKey) else None
-
-
 def _photo_of(line: PeopleLine) -> str | None:
     """Return the sha256 (hex) of the photo of a face's record; None: it has no photo, or cannot be read."""
-    key = _face_of(line)
+    key = face_of(line)
     if key is None or line.value is None:
         return None
     try:

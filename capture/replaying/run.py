@@ -1,9 +1,10 @@
 """A replay in this process: from an opened capture to rows."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from pathlib import Path
 
 from capture.looks import LooksFile
 from capture.reader import CaptureReader
@@ -14,6 +15,7 @@ from capture.replaying.embedder import EmbedderFacts
 from capture.replaying.galleries import GalleryChoice, PeopleRecords, chosen_version
 from capture.replaying.given import Given
 from capture.replaying.kept_looks import KeptLooks, LooksToKeep
+from capture.replaying.listed_pictures import ListedPictures
 from capture.replaying.look import Looker, Networks, without_networks
 from capture.replaying.policies import read_policies
 from capture.replaying.processes import decide_chunks
@@ -21,7 +23,7 @@ from capture.replaying.reembed import reembed
 from capture.replaying.whatif import WhatIf
 from capture.rows import Row, S, SameRows, Summing
 from contract.captures.convert import REQUESTS_FILE
-from contract.captures.values import CaptureError
+from contract.captures.values import CaptureError, PeopleLine
 from contract.configs import model_set_record
 from engine.context import Context
 from engine.policy import Policy
@@ -89,6 +91,7 @@ class Replay:
             means.installed,
             None if what_if.add_people is None else self._opened().models.embedder_identity,
             score_tolerance,
+            keep_going=capture.keeps_going,
         )
 
     @property
@@ -98,7 +101,7 @@ class Replay:
 
     def rows(self) -> Iterator[Row]:
         """Yield the row of every line, in the order of the lines; otherwise as `summed_rows`."""
-        rows: Iterator[Row | SameRows[None]] = self.summed_rows(None)
+        rows: Iterator[Row | SameRows[object]] = self.summed_rows(None)
         return (row for row in rows if isinstance(row, Row))
 
     def summed_rows(self, summing: Summing[S] | None) -> Iterator[Row | SameRows[S]]:
@@ -138,7 +141,9 @@ class Replay:
         seal = manifest.files.get(REQUESTS_FILE) if manifest.complete else None
         self._kept = {name: self._kept_looks(name) for name in self._model_sets}
         chunks = cut(self._capture.raw_blocks(CHUNK_BYTES), seal, tuple(self._kept.values()))
-        return decide_chunks(chunks, self._given, self._means.jobs, summing)
+        files = self._capture.request_pictures
+        given = replace(self._given, pictures=None if files is None else ListedPictures(files))
+        return decide_chunks(chunks, given, self._means.jobs, summing)
 
     def _kept_looks(self, model_set: str) -> KeptLooks:
         return KeptLooks(self._capture.looks(model_set), partial(self._capture.look_at, model_set))
@@ -184,11 +189,19 @@ class Replay:
             now = self._with_installed_embedder(now)
             then = now if other is None and then is not None else then
         if self._what_if.add_people is not None:
-            networks = self._opened()
-            context = Context(networks.models, self._means.present, networks.max_pixels, networks.clock)
-            added = add_people(now.records, now.first, self._what_if.add_people, context, self._means.jobs)
-            now = replace(now, records=added)
+            now = replace(now, records=self._with_added(now, self._what_if.add_people))
         return GalleryChoice(then, now, version)
+
+    def _with_added(self, people: PeopleRecords, source: Path) -> Sequence[PeopleLine]:
+        """Return the records of the people with those of further ones, whom the installed networks embed."""
+        networks, present = self._opened(), people.embedders
+        if present and networks.models.embedder_identity not in present and not self._what_if.looks_always:
+            raise CaptureError(
+                "the people to search were embedded by other networks than the installed ones, which embed the added "
+                "people; use --look, which embeds the photos of all of them"
+            )
+        context = Context(networks.models, self._means.present, networks.max_pixels, networks.clock)
+        return add_people(people.records, people.first, source, context, self._means.jobs)
 
     def _with_installed_embedder(self, people: PeopleRecords) -> PeopleRecords:
         """Return the people with a face of the installed embedder beside every face of another one."""

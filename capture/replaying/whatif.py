@@ -46,16 +46,6 @@ class WhatIf:
         """Whether every picture is looked at again, whatever was recorded."""
         return self.look or self.models is not None
 
-    @property
-    def changes_gallery(self) -> bool:
-        """Whether other people are searched than then."""
-        return not (
-            self.gallery is None
-            and self.gallery_version is None
-            and self.gallery_time is None
-            and self.add_people is None
-        )
-
     def policy(self, then: Policy) -> Policy:
         """Return the policy of a decision whose policy was `then`.
 

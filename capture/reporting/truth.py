@@ -12,7 +12,6 @@ So a badge counts for one passage: of several pictures of one person only the ne
 known about people who showed no badge.
 """
 
-import csv
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,14 +19,14 @@ from operator import attrgetter
 from pathlib import Path
 
 from capture.reporting.values import TruthCounts
-from contract.captures.values import CaptureError, CaptureLine
+from clients.csv_rows import csv_rows
+from clients.errors import CannotRun
+from contract.captures.values import STRANGER_MARK, CaptureError, CaptureLine
 from contract.when import parse_when
 
 COLUMNS = ("device_ip", "time", "identity_id", "group")
 """The columns of a badge log, in any order; the last one may be missing, and others are ignored. The identity `-` means
 a stranger: somebody who is known not to be enrolled, such as a visitor whom a guard let in."""
-
-STRANGER_MARK = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +113,13 @@ def read_badges(path: Path) -> list[Badge]:
         CaptureError: the file is no such list; the message names the line and the reason.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, strict=True)
-            missing = [column for column in COLUMNS[:3] if column not in (rows.fieldnames or ())]
-            if missing:
-                raise CaptureError(f"{path} needs a first line with the columns {', '.join(COLUMNS)}")
-            return [_badge(f"line {rows.line_num} of {path}", row) for row in rows]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise CaptureError(f"{path} is not a CSV file in UTF-8: {error}") from error
+        return [_badge(f"line {row.line} of {path}", row.cells) for row in csv_rows(path, COLUMNS[:3], COLUMNS[3:])]
+    except CannotRun as error:
+        raise CaptureError(str(error)) from error
 
 
-def _badge(where: str, row: Mapping[str, str | None]) -> Badge:
-    door, time, identity, group = ((row.get(column) or "").strip() for column in COLUMNS)
+def _badge(where: str, row: Mapping[str, str]) -> Badge:
+    door, time, identity, group = (row.get(column, "") for column in COLUMNS)
     if not door or not identity:
         raise CaptureError(f"{where}: device_ip or identity_id is empty; write - as the identity_id of a stranger")
     try:

@@ -16,6 +16,9 @@ OLDEST_VERSION = 1
 """The oldest format version that can be read. Version 1 has no checksums, people, configs and embeddings, so that its
 requests can only be posted to a server."""
 
+STRANGER_MARK = "-"
+"""What lists of expected identities, and badge logs, have in place of the identity of a stranger."""
+
 PhotoChoice = Literal["none", "candidates", "all"]
 """Whose photos a capture has: nobody's, those of the best candidate and of the recognised person of each decision, or
 everybody's."""

@@ -208,18 +208,17 @@ def _replay_here(
     # every row is reported alone.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    with ExitStack() as stack:
-        with sentences():
-            reader = CaptureReader(stack.enter_context(opened_capture(capture)), keep_going=keep_going, check=False)
-            other = None
-            if what_if.gallery is not None:
-                other = CaptureReader(stack.enter_context(opened_capture(what_if.gallery)))
-            replay = Replay(reader, what_if, means, score_tolerance, other)
-            rows: Iterator[Row] | None = None
-            if decisions is not None:
-                rows = writing_decisions(replay.rows(), stack.enter_context(decision_file(decisions)))
-            if accept:
-                rows = stack.enter_context(closing(accepting(capture, rows or replay.rows(), accepted)))
+    with sentences(), ExitStack() as stack:
+        reader = CaptureReader(stack.enter_context(opened_capture(capture)), keep_going=keep_going, check=False)
+        other = None
+        if what_if.gallery is not None:
+            other = CaptureReader(stack.enter_context(opened_capture(what_if.gallery)))
+        replay = Replay(reader, what_if, means, score_tolerance, other)
+        rows: Iterator[Row] | None = None
+        if decisions is not None:
+            rows = writing_decisions(replay.rows(), stack.enter_context(decision_file(decisions)))
+        if accept:
+            rows = stack.enter_context(closing(accepting(capture, rows or replay.rows(), accepted)))
         for note in replay.notes:
             click.echo(printable(note), err=True)
         now = PeopleNow(replay.searched, other or reader, what_if.add_people)

@@ -13,7 +13,7 @@ import pytest
 from msgspec import structs
 
 from capture.folder import CaptureFolder
-from capture.posting import GIVE_UP_AFTER, Poster, Posting
+from capture.posting import GIVE_UP_AFTER, Poster, Posting, _Pace
 from capture.reader import CaptureReader
 from capture.rows import Row
 from clients.errors import CannotRun
@@ -207,6 +207,25 @@ async def test_a_request_that_is_too_late_is_not_sent_and_counted(tmp_path: Path
     assert all("it was not sent" in (row.trouble or "") for row in late)
     _, flat_out = await posted(folder, slow, concurrency=1, deadline_s=0.5)
     assert [row.trouble for row in flat_out] == [None] * 6, "without a pace nothing is late"
+
+
+async def test_a_clock_that_was_set_back_makes_no_request_late(tmp_path: Path) -> None:
+    """Behind the step the pace begins anew; a request that another has passed is due at once."""
+    folder, recorded_s = capture(tmp_path / "capture", 6), (100.0, 100.2, 90.2, 90.1, 90.4, 90.5)
+    with CaptureFolder(folder) as out, out.replacing_requests() as new:
+        lines = [line for _, line in CaptureReader(folder).lines()]
+        new.append([structs.replace(line, received_time=s) for line, s in zip(lines, recorded_s, strict=True)])
+    began_s = time.monotonic()
+    poster, rows = await posted(folder, lambda _: MATCH, speed=1, deadline_s=5.0)
+    assert [row.trouble for row in rows] == [None] * 6
+    assert poster.late == 0
+    assert 0.5 <= time.monotonic() - began_s < 5
+
+
+async def test_no_request_is_due_before_the_one_before_it() -> None:
+    pace = _Pace(1000.0)
+    due_s = [await pace.wait(recorded_s) for recorded_s in (100, 101, 100.5, 102, 92, 91.5, 93, 94)]
+    assert [1000 * (each - due_s[0]) for each in due_s] == pytest.approx([0, 1, 1, 2, 2, 2, 3, 4])
 
 
 async def test_rows_come_in_the_order_of_lines_and_few_pictures_are_on_the_way(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -62,10 +63,7 @@ async def test_people_can_be_added(capture: Path, tmp_path: Path) -> None:
 
 
 async def test_a_damaged_capture_is_refused_or_read_up_to_the_damage(capture: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    for file in ("capture.json", "people.jsonl", "configs.jsonl", "requests.jsonl"):
-        (broken / file).write_bytes((capture / file).read_bytes())
+    broken = copytree(capture, tmp_path / "broken")
     requests = broken / "requests.jsonl"
     requests.write_bytes(requests.read_bytes().replace(b'"r2"', b'"rX"'))
     for arguments, rows in (((broken,), 2), ((broken, "--keep-going"), 2)):
@@ -93,3 +91,15 @@ async def test_options_that_contradict_each_other_are_refused(
     ended = await replay(capture, *arguments)
     assert ended.status == 2
     assert sentence in ended.err
+
+
+async def test_a_missing_picture_is_never_passed_over(capture: Path, tmp_path: Path) -> None:
+    broken = copytree(capture, tmp_path / "broken")
+    line = json.loads((broken / "requests.jsonl").read_bytes().splitlines()[1])
+    missing = f"pictures/{line['request']['picture']}.jpg"
+    (broken / missing).unlink()
+    ended = await replay(broken)
+    assert (ended.status, ended.out.splitlines()[-1]) == (2, "1 same, 0 different, 0 not compared, 0 could not run")
+    assert f"line 2 of requests.jsonl: {missing} is missing or not a regular file" in ended.err
+    ended = await replay(broken, "--keep-going")
+    assert (ended.status, ended.out.splitlines()[-1]) == (2, "3 same, 0 different, 0 not compared, 1 could not run")

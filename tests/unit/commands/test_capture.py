@@ -61,6 +61,34 @@ def test_a_capture_without_people_needs_no_networks(tmp_path: Path, monkeypatch:
     assert expectations(tmp_path / "out") == ["anna"] * 3 + ["bert"] * 2 + [""]
 
 
+def test_what_is_left_out_is_named_also_where_nobody_is_enrolled(tmp_path: Path) -> None:
+    root = album(tmp_path / "album", PEOPLE)
+    (root / "anna" / "notes.txt").write_text("dear")
+    made = run("from-folders", root, "--enrol", 0, "--out", tmp_path / "out")
+    assert made.exit_code == 1
+    assert "left out: anna/notes.txt: not a photo" in made.stderr
+    assert made.stdout.endswith("6 requests in {}, 1 picture left out\n".format(tmp_path / "out"))
+
+
+def test_the_people_of_a_list_keep_their_type_and_their_groups(tmp_path: Path) -> None:
+    album(tmp_path, {"anna": 2, "bert": 2})
+    (tmp_path / "people.csv").write_text(
+        'path,identity_id,type,group_name\nanna/anna_0001.jpg,anna,,"staff,night"\nbert/bert_0001.jpg,bert,3,\n'
+    )
+    (tmp_path / "list.csv").write_text(
+        "path,device_ip,group_name,expected_identity_id\n"
+        "anna/anna_0002.jpg,gate,staff,anna\nanna/anna_0002.jpg,gate,night,anna\nbert/bert_0002.jpg,gate,,bert\n"
+    )
+    out = tmp_path / "out"
+    made = run("from-list", tmp_path / "list.csv", "--gallery", tmp_path / "people.csv", "--out", out)
+    assert (made.exit_code, made.stderr) == (0, "")
+    decisions = tmp_path / "decisions.jsonl"
+    replayed = CliRunner().invoke(cli, ["replay", str(out), "--decisions", str(decisions)])
+    assert replayed.exit_code == 0, replayed.output
+    outcomes = [json.loads(line)["outcome"] for line in decisions.read_bytes().splitlines()]
+    assert outcomes == ["matched", "matched", "blacklisted"]
+
+
 def test_pairs_become_a_capture(tmp_path: Path) -> None:
     (tmp_path / "pairs.txt").write_text("1\t1\nanna\t1\t2\nanna\t1\tbert\t1\n")
     root = album(tmp_path / "album", PEOPLE)

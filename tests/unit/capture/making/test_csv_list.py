@@ -96,6 +96,35 @@ def test_a_row_that_cannot_be_used_is_named_with_its_reason(tmp_path: Path, row:
         list(read_list(path, pictures))
 
 
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("x" * 300 + ".jpg", "the picture cannot be read: File name too long|the path names no file"),
+        ("a\0.jpg", "the path names no file"),
+        ("a.jpg/b.jpg", "the path names no file"),
+    ],
+)
+def test_a_path_that_no_file_can_have_is_named_with_its_line(tmp_path: Path, cell: str, reason: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(1))
+    with pytest.raises(CaptureError, match=rf"line 3 of .*: ({reason})"):
+        list(read_list(listed(tmp_path, "a.jpg,gate", f"{cell},gate", header="path,device_ip"), tmp_path))
+
+
+def test_a_picture_in_a_folder_that_nobody_may_read_is_named_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The administrator may read every folder, so the refusal of the system is made up."""
+    (tmp_path / "a.jpg").write_bytes(jpeg(1))
+
+    def refuse(path: Path, **_: object) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path = listed(tmp_path, "a.jpg,gate", header="path,device_ip")
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(CaptureError, match=r"line 2 of .*: the picture cannot be read: Permission denied"):
+        list(read_list(path, tmp_path))
+
+
 def test_a_file_that_is_no_such_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match="needs a first line with the columns"):
         list(read_list(listed(tmp_path, header="photo,ip"), tmp_path))

@@ -73,13 +73,30 @@ def test_what_is_no_photo_of_a_person_is_left_out_with_its_reason(tmp_path: Path
     assert reasons["anna/y.jpg"] == "the picture does not exist or is not a file"
 
 
-def test_the_photos_of_a_gallery_can_be_a_list_with_groups_and_follow_each_other(tmp_path: Path) -> None:
+def test_what_is_no_photo_is_left_out_once_also_where_nobody_is_enrolled(tmp_path: Path) -> None:
+    root = album(tmp_path / "album", {"anna": 2})
+    (root / "notes.txt").write_text("dear")
+    (root / "empty").mkdir()
+    found = list(PeopleFolders(root, 0).requests())
+    assert [each.where for each in found if isinstance(each, LeftOut)] == ["empty", "notes.txt"]
+    assert [each.line.request_id for each in found if isinstance(each, MadeRequest)] == [
+        "anna/anna_0001.jpg",
+        "anna/anna_0002.jpg",
+    ]
+    assert not any(isinstance(each, LeftOut) for each in PeopleFolders(root, 1).requests())
+
+
+def test_the_photos_of_a_gallery_can_be_a_list_with_groups_and_info_and_follow_each_other(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
-    path.write_text("path,identity_id,group_name\na.jpg,1,staff\nb.jpg,1,staff\nc.jpg,2,\n")
+    path.write_text(
+        "path,identity_id,group_name,type,floor\na.jpg,1,staff,3,\nb.jpg,1,'staff,night',,\nc.jpg,2,,,5\n".replace(
+            "'", '"'
+        )
+    )
     assert list(photos_at(path)) == [
-        Photo("1", "people.csv line 2", tmp_path / "a.jpg", "staff"),
-        Photo("1", "people.csv line 3", tmp_path / "b.jpg", "staff"),
-        Photo("2", "people.csv line 4", tmp_path / "c.jpg", None),
+        Photo("1", "people.csv line 2", tmp_path / "a.jpg", {"name": "1", "type": 3}, "staff"),
+        Photo("1", "people.csv line 3", tmp_path / "b.jpg", {"name": "1"}, "staff,night"),
+        Photo("2", "people.csv line 4", tmp_path / "c.jpg", {"name": "2", "floor": "5"}, None),
     ]
     path.write_text("path,identity_id\na.jpg,1\nb.jpg,2\nc.jpg,1\n")
     with pytest.raises(CaptureError, match=r"people\.csv line 4 is of 1, whose other photos come earlier"):

@@ -1,7 +1,9 @@
 """Photos become the people of a capture as a server would enrol them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from capture.making.gallery import GalleryMaker, GalleryPart
 from capture.making.values import LeftOut, Photo
@@ -15,10 +17,10 @@ from tests.support.faces import MODELS, Enrolled, context, photo, scene
 from tests.support.records import jpeg
 
 
-def at(folder: Path, identity_id: str, data: bytes, name: str = "", group: str | None = None) -> Photo:
+def at(folder: Path, identity_id: str, data: bytes, name: str = "", group: str | None = None, **info: Any) -> Photo:
     path = folder / f"{name or identity_id}.jpg"
     path.write_bytes(data)
-    return Photo(identity_id, path.name, path, group)
+    return Photo(identity_id, path.name, path, {"name": identity_id} | info, group)
 
 
 def parts(*photos: Photo | LeftOut, policy: Policy | None = None) -> list[GalleryPart]:
@@ -74,11 +76,16 @@ def test_a_photo_that_is_refused_is_left_out_with_its_reason_and_the_others_are_
         at(tmp_path, "noise", jpeg(1)),
         LeftOut("sub", "it is a folder"),
         at(tmp_path, "text", b"hello"),
-        Photo("a/b", "slash", tmp_path / "x.jpg"),
-        at(tmp_path, "p", photo(1), group="a,b"),
+        replace(at(tmp_path, "x", photo(1)), identity_id="a/b"),
+        at(tmp_path, "p", photo(1), group="a,,b"),
+        at(tmp_path, "typed", photo(1), type=9),
+        at(tmp_path, "late", photo(1), valid_until="tomorrow"),
         at(tmp_path, "q", photo(2)),
     )
-    assert set(reasons(made)) == {"empty.jpg", "noise.jpg", "sub", "text.jpg", "slash", "p.jpg"}
+    assert set(reasons(made)) == {
+        *("empty.jpg", "noise.jpg", "sub", "text.jpg", "x.jpg", "p.jpg", "typed.jpg", "late.jpg"),
+    }
+    assert reasons(made)["typed.jpg"] == "info.type must be from 1 to 5"
     assert reasons(made)["empty.jpg"] == "no face found in the picture"
     assert decided(2, snapshot(made)).outcome == "matched"
 
@@ -94,6 +101,31 @@ def test_a_group_of_its_own_makes_a_person_the_whole_scope(tmp_path: Path) -> No
 def test_the_group_of_a_person_exists_also_where_the_photo_was_refused(tmp_path: Path) -> None:
     made = parts(at(tmp_path, "p", scene(), group="g"))
     assert decided(1, snapshot(made), group_name="g").outcome == "empty_group"
+
+
+def test_the_type_the_validity_and_the_permissions_of_a_person_decide(tmp_path: Path) -> None:
+    people = snapshot(
+        parts(
+            at(tmp_path, "barred", photo(1), type=3),
+            at(tmp_path, "gone", photo(2), valid_until=0.5),
+            at(tmp_path, "night", photo(3), permission_ids=["night"]),
+        )
+    )
+    assert [decided(seed, people).outcome for seed in (1, 2, 3)] == ["blacklisted", "not_valid", "stranger"]
+    assert decided(3, people, group_name="default_group", permission_name="night").outcome == "matched"
+
+
+def test_a_person_is_in_every_group_of_the_list_also_in_those_of_later_photos(tmp_path: Path) -> None:
+    made = parts(
+        at(tmp_path, "p", photo(1), "a", group="staff, night"),
+        at(tmp_path, "p", photo(2), "b", group="staff,guests"),
+        at(tmp_path, "q", photo(3), group="night,default_group"),
+    )
+    people = snapshot(made)
+    for seed, group in ((1, "staff"), (1, "night"), (2, "guests"), (3, "night"), (3, "default_group")):
+        assert decided(seed, people, group_name=group).outcome == "matched", (seed, group)
+    assert decided(3, people, group_name="staff").outcome == "stranger"
+    assert decided(1, people, group_name="default_group").outcome == "stranger"
 
 
 def test_the_policy_of_the_operator_is_applied(tmp_path: Path) -> None:

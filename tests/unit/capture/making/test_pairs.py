@@ -49,7 +49,7 @@ def test_every_pair_is_a_request_against_the_group_of_its_first_picture(tmp_path
 def test_every_first_picture_is_enrolled_once_alone_in_its_group(tmp_path: Path) -> None:
     photos = [photo for photo in pairs_list(tmp_path, TWO_FOLDS).gallery() if isinstance(photo, Photo)]
     names = ["anna_0001", "bert_0001", "anna_0002", "anna_0003"]
-    assert [(photo.identity_id, photo.group) for photo in photos] == [(name, name) for name in names]
+    assert [(photo.identity_id, photo.group_name) for photo in photos] == [(name, name) for name in names]
     assert photos[1].path == tmp_path / "album/bert/bert_0001.jpg"
 
 
@@ -73,6 +73,9 @@ def test_a_list_of_one_fold_names_only_the_number_of_its_pairs(tmp_path: Path) -
         ("1\t1\na/b\t1\t2\n", "line 2 of .* names no picture"),
         ("1\t1\nanna\t1\t-2\n", "line 2 of .* names no picture"),
         ("1\t1\nanna\t1\t10000\n", "line 2 of .* names no picture"),
+        (f"1\t{'9' * 5000}\n", "is not a list of pairs"),
+        (f"1\t1\nanna\t1\t{'9' * 5000}\n", "line 2 of .{1,200} names no picture: 'anna' '999.{1,40}$"),
+        (f"1\t1\n{'a' * 300}\t1\t2\n", "line 2 of .*: it cannot be read: File name too long"),
         ("1\t1\nanna\t1\t4\n", "line 2 of .* does not exist"),
         ("1\t1\nanna\t1\t2\ncleo\t1\tanna\t1\n", "line 3 of .* does not exist"),
     ],
@@ -80,6 +83,11 @@ def test_a_list_of_one_fold_names_only_the_number_of_its_pairs(tmp_path: Path) -
 def test_a_list_that_cannot_be_used_is_refused_with_the_line(tmp_path: Path, text: str, reason: str) -> None:
     with pytest.raises(CaptureError, match=reason):
         list(pairs_list(tmp_path, text).requests())
+
+
+def test_a_number_may_have_zeros_before_it(tmp_path: Path) -> None:
+    first, *_ = pairs_list(tmp_path, TWO_FOLDS.replace("anna\t1\t2\n", "anna\t00001\t000002\n", 1)).pairs()
+    assert (first.first, first.second) == (("anna", 1), ("anna", 2))
 
 
 def test_a_list_in_another_encoding_or_none_is_refused(tmp_path: Path) -> None:

@@ -143,7 +143,6 @@ def test_a_missing_picture_ends_the_replay_or_is_trouble(site: RecordedSite, tmp
         list(Replay(reader, LOOK, means()).rows())
     rows = list(Replay(going_on, LOOK, means()).rows())
     assert [row.number for row in rows if row.trouble] == [3]
-    assert all(row.differences == () for row in Replay(reader, WhatIf(), means()).rows()), "embeddings need no pictures"
 
 
 def test_a_hand_made_capture_is_compared_with_what_it_expects(tmp_path: Path) -> None:
@@ -240,3 +239,15 @@ def test_accepted_looks_are_decided_again_from_their_embeddings(site: RecordedSi
     rows = replayed(folder, given=means(None))
     assert differing(rows) == {}
     assert (rows[-1].tier, rows[-1].now.outcome, len(rows[-1].now.candidates)) == ("decide", "matched", 1)
+
+
+def test_the_decisions_of_another_embedder_are_not_accepted_although_the_evidence_is_gone(
+    site: RecordedSite, tmp_path: Path
+) -> None:
+    site.match(photo(2))
+    site.change_last(outcome="stranger", retcode="0", identity_id="", embedding=None, embedder=None, candidates=())
+    folder, accepted = site.capture(tmp_path / "c"), Accepted()
+    rows = Replay(CaptureReader(folder), WhatIf(look=True), means(other_models())).rows()
+    with pytest.raises(CaptureError, match=r"the embedder of then was .*, and that of now is other-embedder-r1"):
+        list(accepting(folder, rows, accepted))
+    assert accepted.decisions == 0

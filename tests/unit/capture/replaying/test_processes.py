@@ -1,14 +1,19 @@
 """The decision file is the same for any number of processes, and damage ends a replay at its line."""
 
+import os
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
 from capture.replaying import run
 from capture.replaying.decide import PRESENT_SETTINGS
 from capture.replaying.decision_file import decision_line
+from capture.replaying.processes import ProcessLost
 from capture.replaying.run import Replay
 from capture.replaying.whatif import WhatIf
 from capture.reporting.report import Report
@@ -90,3 +95,60 @@ def test_damage_ends_a_replay_with_the_rows_before_it(folder: Path, jobs: int) -
         with pytest.raises(CaptureError, match=reason):
             rows.extend(replay.rows())
         assert [row.number for row in rows] == list(range(1, int(reason.split()[1])))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_missing_picture_ends_a_replay_of_embeddings_at_its_line(folder: Path, jobs: int) -> None:
+    line = next(line for number, line in CaptureReader(folder).lines() if number == 3)
+    (folder / "pictures" / f"{line.request.picture}.jpg").unlink()
+    rows: list[Row] = []
+    replay = Replay(CaptureReader(folder, check=False), WhatIf(), means(jobs=jobs))
+    missing = rf"line 3 of requests.jsonl: pictures/{line.request.picture}.jpg is missing or not a regular file"
+    with pytest.raises(CaptureError, match=missing):
+        rows.extend(replay.rows())
+    assert [row.number for row in rows] == [1, 2]
+    rows = list(Replay(CaptureReader(folder, keep_going=True), WhatIf(), means(jobs=jobs)).rows())
+    assert [row.number for row in rows] == list(range(1, 21))
+    troubled = {row.number: row.trouble for row in rows if row.trouble is not None}
+    assert 3 in troubled
+    assert {row.line.request.picture for row in rows if row.trouble} == {line.request.picture}
+    assert troubled[3].endswith("is missing or not a regular file")
+    assert all(row.differences == () for row in rows if row.trouble is None)
+
+
+def test_a_missing_infrared_picture_and_one_that_is_a_link_are_missing(tmp_path: Path) -> None:
+    site = RecordedSite()
+    site.enrol("p", 1)
+    site.match(photo(1))
+    site.match(photo(1), ir_picture=photo(1, infrared=True), liveness_mode="liveness_rgb_ir")
+    folder = site.capture(tmp_path / "c")
+    infrared = folder / "pictures" / f"{site.lines[1].request.ir_picture}.jpg"
+    infrared.rename(tmp_path / "elsewhere.jpg")
+    for _ in range(2):
+        with pytest.raises(CaptureError, match=rf"line 2 of requests.jsonl: pictures/{infrared.name} is missing"):
+            list(Replay(CaptureReader(folder, check=False), WhatIf(), means()).rows())
+        infrared.unlink(missing_ok=True)
+        infrared.symlink_to(tmp_path / "elsewhere.jpg")
+
+
+def test_a_capture_without_pictures_is_not_searched_for_them(folder: Path) -> None:
+    with CaptureFolder(folder) as out:
+        out.describe(pictures=False)
+    for picture in (folder / "pictures").iterdir():
+        picture.unlink()
+    assert all(row.differences == () for row in Replay(CaptureReader(folder, check=False), WhatIf(), means()).rows())
+
+
+def _killed(rows: Sequence[Row]) -> int:
+    """Add rows up until the system, which has no memory left, kills the process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return len(rows)
+
+
+def test_a_process_that_the_system_kills_ends_the_replay_with_a_sentence(folder: Path) -> None:
+    replay = Replay(CaptureReader(folder), WhatIf(), means(jobs=2))
+    with pytest.raises(ProcessLost, match=r"was ended from outside.*--jobs"):
+        list(replay.summed_rows(_killed))
+    going_on = Replay(CaptureReader(folder, keep_going=True), WhatIf(), means(jobs=2))
+    with pytest.raises(ProcessLost):
+        list(going_on.summed_rows(_killed))
