@@ -33,8 +33,8 @@ _RETRY_S = 0.5
 class PatientBroker:
     """An open log, see `broker.port.Broker`, of which reading is tried again as long as the log cannot be read now.
 
-    Once `stop` is set, errors are raised as the log raises them. Outages are logged as broker.outages says. What writes is not tried
-    again, and neither is the log opened or closed.
+    Once `stop` is set, errors are raised as the log raises them. Outages are logged as broker.outages says. What writes
+    is not tried again, and neither is the log opened or closed.
     """
 
     def __init__(self, broker: Broker, stop: asyncio.Event) -> None:

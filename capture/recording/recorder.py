@@ -242,16 +242,21 @@ class Recorder:
     async def _settle(self) -> None:
         """Read events until no request waits for its event any more, and append the lines to the capture."""
         ready = self._join.ready(None)
-        while True:
-            if ready:
-                await self._append(ready)
-            if not self._join or self._stop.is_set() or self._left() == 0:
-                return
+        while self._join and not self._stop.is_set():
             searched_s = await self._decisions.read(self._join, self._join.open_partitions())
             # A request is recorded without a decision only after all events were read that were there at its time.
-            ready = self._join.ready(None if self._stop.is_set() else searched_s)
+            further = self._join.ready(None if self._stop.is_set() else searched_s)
+            if not further:  # what is ready need not wait for an event that may be long in coming
+                await self._append(ready)
+                if self._left() == 0:
+                    return
+                ready = []
+            ready += further
+        await self._append(ready)
 
     async def _append(self, ready: Sequence[tuple[Pending, Decided | None]]) -> None:
+        if not ready:
+            return
         outcomes = self._selection.outcomes
         chosen = [
             (pending, decided)
