@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import click
+from msgspec import structs
 
 from capture.archive import pack
 from capture.folder import CaptureFolder
@@ -26,6 +27,7 @@ from picturematch.shell import DeviceAddress, Span, When, counted, print_line, r
 
 _ARCHIVE = ".tar.zst"
 _KEY_FILE = "redaction.key"
+_FOLLOWERS_PROBE_MS = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,10 @@ def _folder(out: Path) -> Iterator[Path]:
 async def _record(settings: Settings, out: Path, wanted: Wanted, way: _Way) -> tuple[Tally, int]:
     """Record the requests; return the counts, and the number of damaged records that were skipped."""
     stop = stop_signal()
+    if way.follow:
+        # Probing Kafka as often as a server does would cost about as much as recording; an outage is waited for anyway.
+        probe_ms = max(settings.kafka.probe_ms, _FOLLOWERS_PROBE_MS)
+        settings = structs.replace(settings, kafka=structs.replace(settings.kafka, probe_ms=probe_ms))
     async with open_broker(settings, "guest") as broker:
         log = LogToRecord(broker, settings.topics, time.time, settings.log.history_ms)
         with CaptureFolder(out) as folder:
