@@ -115,7 +115,8 @@ def command(
     --wait is recorded without a decision.
 
     --redact replaces the ids and names of people, groups, permissions and devices, and the info of people, by
-    pseudonyms. Addresses of devices of the type photo stay. Pictures and embeddings stay too, and remain biometric.
+    pseudonyms, and host names of devices too. IP addresses of devices of the type photo stay. Pictures and embeddings
+    stay too, and remain biometric.
 
     Exit status: 0 all were recorded, 1 damaged records were skipped (standard error names them), 2 the command failed.
     """
