@@ -198,22 +198,6 @@ async def test_a_decision_that_is_there_is_found_however_slowly_the_log_answers(
     assert all(line.decision for line in site.lines())
 
 
-async def test_a_request_is_given_up_while_events_of_other_requests_keep_coming(site: Site) -> None:
-    following = asyncio.create_task(site.follow(wait_s=10.0))
-    await until(lambda: (site.out / "capture.json").exists(), PATIENCE_S)
-    await append_request(site.log, request_of(1000, "10.0.0.1"))
-    site.now_s += 60
-    number = 0
-    while site.count() == 0:
-        number += 1
-        await site.decide(60 + number / 1000, 2 + number % 30)
-        await asyncio.sleep(0.005)
-        assert number < 4000
-    await until(lambda: site.count() == number + 1, PATIENCE_S)
-    site.stop.set()
-    assert ((await following).undecided, site.lines()[0].request_id) == (1, "r1000")
-
-
 async def test_an_event_that_comes_late_is_found_before_its_request_is_given_up(site: Site) -> None:
     following = asyncio.create_task(site.follow(wait_s=10.0))
     await until(lambda: (site.out / "capture.json").exists(), PATIENCE_S)
