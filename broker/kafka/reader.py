@@ -63,7 +63,7 @@ class KafkaReader:
             await self._cluster.topic(self._topic, partition)
         self._places = [TopicPartition(self._topic, partition) for partition in chosen]
         limit_s = self._config.patience_s
-        consumer = Consumer(self._config.consumer())
+        consumer = Consumer(self._config.reader())
         try:
             consumer.assign(self._places)
             await start_consumer(consumer, limit_s)
