@@ -79,7 +79,7 @@ class KafkaReader:
             consumer.seek(place, self._positions[place.partition])
         self._consumer = consumer
         gate = Gate(lambda: self._positions, lambda: 0, self._admit, self._find_again)
-        self._feed = Feed(consumer, self._topic, self._contact, limit_s, gate)
+        self._feed = Feed(consumer, self._topic, self._contact, limit_s, gate, together=True)
         self._rest_soon()
         return self
 

@@ -139,7 +139,7 @@ class RequestReader:
                     return
                 await self.begin()
                 if ticks is None and sum(self.ends.values()) - sum(at.values()) <= _MOST_TOGETHER:
-                    ticks = Ticks(await stack.enter_async_context(self._broker.reader(self._topic, at)), _BATCH)
+                    ticks = Ticks(await stack.enter_async_context(self._broker.reader(self._topic, at)), _TOGETHER)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), _TICK_S)
 

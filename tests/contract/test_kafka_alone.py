@@ -379,6 +379,17 @@ async def test_a_reader_that_nobody_asks_asks_the_brokers_for_nothing_and_misses
             await broker.append([record(work, b"%d" % number)])
 
 
+async def test_a_reader_hands_over_at_once_what_all_partitions_have(make: KafkaMake) -> None:
+    async with topics(make, partitions=4) as (broker, work, _), broker.reader(work) as reader:
+        assert isinstance(reader, KafkaReader)
+        consumer = reader._consumer
+        await until(lambda: consumer.paused() and not consumer.requests.under_way, LONG_S)
+        for partition in range(4):
+            await broker.append([record(work, b"%d" % partition, partition=partition)])
+        assert len(await reader.fetch(3, LONG_S)) == 3, "no more than was asked for"
+        assert len(await reader.fetch(3, LONG_S)) == 1
+
+
 # Records that are gone, and times.
 
 
