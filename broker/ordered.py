@@ -1,12 +1,14 @@
-"""Reads several partitions of a topic in one order: records already written, merged by their time; then new records."""
+"""Reads several partitions of a topic in one order: records already written, merged by their time; then new records,
+as they come or, in ticks, merged by their time too."""
 
 import asyncio
 import heapq
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from broker.port import Broker, BrokerError, Reader, Record, Start
 
@@ -65,6 +67,49 @@ async def read_merged(
                 merged = []
         if merged:
             yield merged
+
+
+class Ticks:
+    """New records of all partitions of a topic, read with one reader, which is open; merged tick by tick.
+
+    One reader costs much less than one for each partition, but cannot leave a partition out. So between two ticks there
+    must be no more records than memory has room for: `behind` tells their number.
+    """
+
+    def __init__(self, reader: Reader, batch: int = 100) -> None:
+        self._reader, self._batch = reader, batch
+        self._ahead: dict[int, deque[Record]] = {partition: deque() for partition in reader.positions()}
+
+    @property
+    def next(self) -> Mapping[int, int]:
+        """Partition -> the offset of the next record to be returned."""
+        positions = self._reader.positions()
+        return {number: ahead[0].offset if ahead else positions[number] for number, ahead in self._ahead.items()}
+
+    def behind(self, ends: Mapping[int, int]) -> int:
+        """Return how many offsets there are from the next record of each partition to `ends`."""
+        return sum(max(0, ends.get(number, 0) - at) for number, at in self.next.items())
+
+    async def read(self, ends: Mapping[int, int], stop: asyncio.Event) -> Sequence[Record]:
+        """Return the records before `ends` (partition -> offset) that were not returned yet, merged by their time.
+
+        Within a partition they come in offset order. Returns none where `stop` is set before they are read.
+
+        Raises:
+            BrokerError: the log cannot be read.
+        """
+        while any(at < ends.get(number, 0) for number, at in self._reader.positions().items()):
+            if stop.is_set():
+                return ()
+            for record in await self._reader.fetch(self._batch, _POLL_S):
+                self._ahead[record.partition].append(record)
+        taken = [list(_below(ahead, ends.get(number, 0))) for number, ahead in self._ahead.items()]
+        return list(heapq.merge(*taken, key=attrgetter("timestamp_ms")))
+
+
+def _below(ahead: deque[Record], end: int) -> Iterator[Record]:
+    while ahead and ahead[0].offset < end:
+        yield ahead.popleft()
 
 
 async def read_live(

@@ -20,6 +20,15 @@ def canonical_address(text: str) -> str:
     return str(mapped or address)
 
 
+def is_ip_address(text: str) -> bool:
+    """Return whether a text is an IP address, and no host name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def device_address(device_type: str, address: str) -> str:
     """Return the address by which a device is known: that of a device of the type photo in one spelling; the URL of any
     other device as it is, because upper and lower case may differ in a URL."""

@@ -20,6 +20,10 @@ _PATIENCE_MARGIN_S = 2.0
 _FETCH_WAIT_MS = 250
 """The longest wait of a fetch request for records; a partition that was just positioned or resumed waits as long."""
 
+_IDLE_MS = 2000
+"""How often a consumer that has nothing to do looks for work; what needs work at once wakes it. By default the library
+looks five times a second, which a process with several consumers notices."""
+
 _FETCH_BYTES = 32 * 1024 * 1024
 _PARTITION_FETCH_BYTES = 8 * 1024 * 1024
 """The limits of a fetch; a larger single record still arrives, because brokers always send the first batch whole."""
@@ -138,6 +142,10 @@ class KafkaConfig(KafkaSettings, frozen=True, forbid_unknown_fields=True, kw_onl
             "fetch_max_bytes": _FETCH_BYTES,
             "max_partition_fetch_bytes": _PARTITION_FETCH_BYTES,
         }
+
+    def reader(self) -> dict[str, Any]:
+        """Return the options of consumers without a group; one that nobody asks for records costs next to nothing."""
+        return {**self.consumer(), "consumer_timeout_ms": _IDLE_MS}
 
     def transactional(self, transactional_id: str) -> dict[str, Any]:
         """Return the options of a transactional producer."""

@@ -40,12 +40,17 @@ class Feed:
     What the consumer hands over is returned without another suspension, so a fetch that is cancelled has taken nothing.
     """
 
-    def __init__(self, consumer: Any, topic: str, contact: Contact, limit_s: float, gate: Gate) -> None:
+    def __init__(
+        self, consumer: Any, topic: str, contact: Contact, limit_s: float, gate: Gate, *, together: bool = False
+    ) -> None:
+        """`together`: one fetch may return records of several partitions, which a consumer without a group allows: each
+        partition that is taken alone makes the library ask the brokers for it alone."""
         self._consumer = consumer
         self._topic = topic
         self._contact = contact
         self._limit_s = limit_s
         self._gate = gate
+        self._together = together
         self._order: list[int] = []
 
     async def fetch(self, max_records: int, timeout_s: float | None) -> Sequence[Record]:
@@ -64,7 +69,7 @@ class Feed:
                 if records:
                     self._order.remove(partition)
                     self._order.append(partition)
-                    return records
+                    return await self._topped_up(records, max_records) if self._together else records
             left_s = _SLICE_S if until is None else min(_SLICE_S, until - loop.time())
             if left_s <= 0:
                 self._contact.require()
@@ -77,6 +82,18 @@ class Feed:
                 await asyncio.sleep(left_s)
             if until is None:
                 self._contact.require()
+
+    async def _topped_up(self, records: Sequence[Record], max_records: int) -> Sequence[Record]:
+        """Return records with those of the other partitions that the consumer has at hand, without a suspension."""
+        places = [TopicPartition(self._topic, number) for number in self._order if number != records[0].partition]
+        if not places or len(records) >= max_records:
+            return records
+        turn = self._gate.turn()
+        try:
+            found = await self._consumer.getmany(*places, timeout_ms=0, max_records=max_records - len(records))
+        except kafka.KafkaError:
+            return records  # the next fetch meets the error again
+        return [*records, *self._admitted(turn, {place.partition: some for place, some in found.items() if some})]
 
     async def _take(self, partitions: Sequence[int], max_records: int, wait_s: float) -> Sequence[Record]:
         turn = self._gate.turn()

@@ -109,7 +109,7 @@ class Lookup:
 
     async def _started(self, isolation: Isolation) -> Any:
         options = {"isolation_level": isolation, "max_partition_fetch_bytes": _FETCH_BYTES}
-        consumer = Consumer({**self._config.consumer(), **options})
+        consumer = Consumer({**self._config.reader(), **options})
         try:
             await start_consumer(consumer, self._config.patience_s)
         except (kafka.KafkaError, TimeoutError, OSError) as error:

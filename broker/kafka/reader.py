@@ -1,5 +1,6 @@
 """Reading by oneself: partitions assigned by hand, a place found before anything is read."""
 
+import asyncio
 import logging
 import math
 import time
@@ -24,6 +25,9 @@ _log = logging.getLogger(__name__)
 
 _LOOK_S = 0.5
 """How often a reader that nothing comes to, and that has no time limit, looks whether its partitions are there."""
+_REST_S = 0.02
+"""After this time without a fetch a reader asks the brokers for nothing until the next fetch: the library would ask
+four times a second, and for each new record, for whoever reads every few seconds only."""
 
 
 class KafkaReader:
@@ -48,6 +52,8 @@ class KafkaReader:
         self._newest_ms: dict[int, int] = {}  # partition -> the newest time of the records that were delivered
         self._consumer: Any = None
         self._feed: Feed | None = None
+        self._fetching = 0
+        self._rest: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         self._contact.require()
@@ -57,7 +63,7 @@ class KafkaReader:
             await self._cluster.topic(self._topic, partition)
         self._places = [TopicPartition(self._topic, partition) for partition in chosen]
         limit_s = self._config.patience_s
-        consumer = Consumer(self._config.consumer())
+        consumer = Consumer(self._config.reader())
         try:
             consumer.assign(self._places)
             await start_consumer(consumer, limit_s)
@@ -73,7 +79,8 @@ class KafkaReader:
             consumer.seek(place, self._positions[place.partition])
         self._consumer = consumer
         gate = Gate(lambda: self._positions, lambda: 0, self._admit, self._find_again)
-        self._feed = Feed(consumer, self._topic, self._contact, limit_s, gate)
+        self._feed = Feed(consumer, self._topic, self._contact, limit_s, gate, together=True)
+        self._rest_soon()
         return self
 
     async def _first(self, consumer: Any) -> dict[int, int]:
@@ -100,6 +107,7 @@ class KafkaReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._feed = None
+        self._awake()
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
             await stop_consumer(consumer)
@@ -112,6 +120,30 @@ class KafkaReader:
     async def fetch(self, max_records: int = 100, timeout_s: float | None = None) -> Sequence[Record]:
         """The next records; see the port."""
         feed = self._open()
+        self._fetching += 1
+        self._awake()
+        try:
+            return await self._fetch(feed, max_records, timeout_s)
+        finally:
+            self._fetching -= 1
+            self._rest_soon()
+
+    def _awake(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        if self._consumer is not None and (paused := self._consumer.paused()):
+            self._consumer.resume(*paused)
+
+    def _rest_soon(self) -> None:
+        if not self._fetching:
+            self._rest = asyncio.get_running_loop().call_later(_REST_S, self._fall_asleep)
+
+    def _fall_asleep(self) -> None:
+        if self._consumer is not None and not self._fetching:
+            self._consumer.pause(*self._places)
+
+    async def _fetch(self, feed: Feed, max_records: int, timeout_s: float | None) -> Sequence[Record]:
         records = await feed.fetch(max_records, _LOOK_S if timeout_s is None else timeout_s)
         while not records:
             await self._require_partitions()

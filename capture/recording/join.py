@@ -90,6 +90,10 @@ class Join:
         """Return the partitions in which a request waits for its event."""
         return {p.place.partition for p in self._waiting if _key(p) not in self._decided and self._open(p)}
 
+    def is_due(self, now_s: float) -> bool:
+        """Return whether the first request that waits is given up at that time, if its event was not written."""
+        return bool(self._waiting) and self._waiting[0].give_up_s <= now_s
+
     def ready(self, give_up_before_s: float | None) -> list[tuple[Pending, Decided | None]]:
         """Remove and return the first requests, with their events, up to the first that still waits for its event.
 

@@ -8,11 +8,12 @@ the same capture is continued.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from msgspec import structs
 
+from broker.patient import PatientBroker
 from broker.port import Broker, Record, UnknownTopic
 from capture.folder import CaptureFolder
 from capture.recording.configs import ConfigsReader
@@ -24,7 +25,7 @@ from capture.recording.people_index import PeopleIndex
 from capture.recording.photos import Photos
 from capture.recording.redaction import Redaction
 from capture.recording.repair import repair_pictures
-from capture.recording.requests import first_offsets, is_replay, pending_of, read_requests
+from capture.recording.requests import RequestReader, first_offsets, is_replay, pending_of
 from capture.recording.selection import continued
 from capture.recording.values import Tally, Wanted
 from contract.captures.convert import decision_of, line_of
@@ -67,7 +68,7 @@ async def record(
     """Record the requests that the log contains now; with `follow`, continue until `stop` or `wanted.until_s`.
 
     Args:
-        log: The open log.
+        log: The open log. While following, an outage of the log is waited for.
         folder: The entered capture; a capture that has requests of this log is continued after the last of them.
         stop: The event that ends recording at the next batch.
         wanted: The requests to record; None means all match requests.
@@ -103,12 +104,13 @@ class Recorder:
         wait_s: float,
     ) -> None:
         self.tally = Tally()
-        self._log, self._folder, self._stop = log, folder, stop
+        # A log that is lost for a moment must not end a recording that follows it for days.
+        self._log = replace(log, broker=PatientBroker(log.broker, stop)) if follow else log
+        self._folder, self._stop = folder, stop
         self._wanted, self._redaction, self._follow, self._wait_s = wanted, redaction, follow, wait_s
         self._selection = Selection()
         self._join = Join()
         self._oldest_s: float | None = None
-        self._beyond: set[int] = set()
         self._index: PeopleIndex
         self._photos: Photos | None = None
         self._people: PeopleCopy | None = None
@@ -120,13 +122,21 @@ class Recorder:
         """Open the topics, and check that the capture can be continued; Raises as `record`."""
         broker, topics = self._log.broker, self._log.topics
         pseudonyms = None if self._redaction is None else self._redaction.name
-        manifest = continued(self._folder.manifest, self._wanted, pseudonyms, has_requests=self._folder.count > 0)
+        manifest = continued(
+            *(self._folder.manifest, replace(self._wanted, device_ip=self._named(self._wanted.device_ip)), pseudonyms),
+            has_requests=self._folder.count > 0,
+        )
         if manifest != self._folder.manifest:
             self._folder.describe(**structs.asdict(manifest))
         self._selection, photos = manifest.selection or Selection(), manifest.photos
-        self._ends = dict(await broker.end_offsets(topics.requests))
+        self._requests = RequestReader(
+            *(broker, topics.requests, self._stop, self._log.clock_s),
+            until_s=self._wanted.until_s,
+            follow=self._follow,
+        )
+        await self._requests.begin()
         self._first = await first_offsets(
-            broker, topics.requests, self._folder.last_lines, self._selection.since, self._ends
+            broker, topics.requests, self._folder.last_lines, self._selection.since, self._requests.ends
         )
         self.tally.lost_pictures = await repair_pictures(broker, self._folder)
         self._oldest_s = await asyncio.to_thread(_oldest_decision, self._folder.lines())
@@ -166,26 +176,23 @@ class Recorder:
 
     async def run(self) -> None:
         """Record until the end; Raises as `record`."""
-        broker, topic, until_s = self._log.broker, self._log.topics.requests, self._wanted.until_s
-        requests = read_requests(broker, topic, self._first, self._ends, self._stop, follow=self._follow)
         opened = False
-        async with aclosing(requests) as batches:
+        async with aclosing(self._requests.batches(self._first)) as batches:
             async for batch in batches:
-                chosen = [record for record in batch if self._is_in_time(record)]
-                pending = await asyncio.to_thread(self._pending, chosen)
+                pending = await asyncio.to_thread(self._pending, batch.records) if batch.records else []
                 for one in pending:
                     self._join.take(one)
-                for r in batch:
+                for r in batch.records:
                     self._join.pass_by(r.partition, r.offset)
                 if pending and not opened:
                     await self._open_events(pending[0].written_s - _CLOCK_SLACK_S)
                     opened = True
-                if opened:
+                if pending:
+                    await self._decisions.begin(together=batch.is_live)
                     await self._settle()
                 if self._follow and self._people is not None and self._oldest_s is not None:
                     await self._people.copy_all()
-                over = until_s is not None and not batch and self._log.clock_s() > until_s
-                if self._stop.is_set() or over or len(chosen) < len(batch) or self._left() == 0:
+                if self._stop.is_set() or self._left() == 0:
                     break
 
     async def end(self) -> None:
@@ -197,28 +204,22 @@ class Recorder:
         self.tally.missing_photos = 0 if self._photos is None else self._photos.missing
         await asyncio.to_thread(self._folder.describe, people_from=self.tally.people_from)
 
-    def _is_in_time(self, record: Record) -> bool:
-        """Return whether the record, and each before it in its partition, was written until `until_s`.
-
-        What is behind a later record is left to the next recording, which begins at that record.
-        """
-        until_s = self._wanted.until_s
-        if until_s is not None and record.timestamp_ms > until_s * 1000:
-            self._beyond.add(record.partition)
-        return record.partition not in self._beyond
-
     def _pending(self, records: Sequence[Record]) -> list[Pending]:
         """Decode the wanted requests of records."""
         found, device = [], self._selection.device
         for record in records:
             pending = pending_of(record, self._wait_s)
-            if pending is None or (device is not None and pending.request.device_ip != device):
+            if pending is None or (device is not None and self._named(pending.request.device_ip) != device):
                 continue
             if is_replay(record):
                 self.tally.replays += 1
             else:
                 found.append(pending)
         return found
+
+    def _named(self, device_ip: str | None) -> str | None:
+        """Return the address of a device as the capture has it."""
+        return device_ip if self._redaction is None or device_ip is None else self._redaction.address(device_ip)
 
     async def _open_events(self, since_s: float) -> None:
         broker, topics = self._log.broker, self._log.topics
@@ -229,11 +230,8 @@ class Recorder:
                 " requests can be joined only where both topics have the same number"
             )
         since_s = max(0.0, since_s)
-        decisions = Decisions(broker, topics.events, since_s, self._stop, patient=self._follow)
-        evidence = EvidenceReader(
-            *(broker, topics.evidence, await self._count(topics.evidence), since_s, self._log.clock_s, self._stop),
-            patient=self._follow,
-        )
+        decisions = Decisions(broker, topics.events, since_s, self._log.clock_s)
+        evidence = EvidenceReader(broker, topics.evidence, await self._count(topics.evidence), since_s, self._stop)
         self._decisions = await self._stack.enter_async_context(decisions)
         self._evidence = await self._stack.enter_async_context(evidence)
 
@@ -244,16 +242,21 @@ class Recorder:
     async def _settle(self) -> None:
         """Read events until no request waits for its event any more, and append the lines to the capture."""
         ready = self._join.ready(None)
-        while True:
-            if ready:
+        while self._join and not self._stop.is_set():
+            searched_s = await self._decisions.read(self._join, self._join.open_partitions())
+            # A request is recorded without a decision only after all events were read that were there at its time.
+            further = self._join.ready(None if self._stop.is_set() else searched_s)
+            if not further:  # what is ready need not wait for an event that may be long in coming
                 await self._append(ready)
-            if not self._join or self._stop.is_set() or self._left() == 0:
-                return
-            found = await self._decisions.read(self._join, self._join.open_partitions())
-            # A request is recorded without a decision only after all present events were read.
-            ready = self._join.ready(None if found or self._stop.is_set() else self._log.clock_s())
+                if self._left() == 0:
+                    return
+                ready = []
+            ready += further
+        await self._append(ready)
 
     async def _append(self, ready: Sequence[tuple[Pending, Decided | None]]) -> None:
+        if not ready:
+            return
         outcomes = self._selection.outcomes
         chosen = [
             (pending, decided)
@@ -261,7 +264,7 @@ class Recorder:
             if not outcomes or (decided is not None and decided.event.outcome in outcomes)
         ][: self._left()]
         evidence = await self._evidence.of(
-            decided for _, decided in chosen if decided is not None and _compared_a_face(decided)
+            (pending, decided) for pending, decided in chosen if decided is not None and _compared_a_face(decided)
         )
         self._evidence.forget(min(pending.written_s for pending, _ in ready) * 1000)
         # Where recording was stopped meanwhile, the next one begins at the first request whose evidence is not known.
@@ -320,9 +323,9 @@ def _compared_a_face(decided: Decided) -> bool:
     return decided.event.error is None or decided.event.outcome == _WITHOUT_FACE
 
 
-def _is_searched(decided: Decided | None, evidence: Mapping[str, Evidence | None]) -> bool:
+def _is_searched(decided: Decided | None, evidence: Mapping[Decided, Evidence | None]) -> bool:
     """Return whether the evidence of a decision was found, or searched to the end."""
-    return decided is None or not _compared_a_face(decided) or decided.event.id in evidence
+    return decided is None or not _compared_a_face(decided) or decided in evidence
 
 
 def _oldest_decision(lines: Iterable[CaptureLine]) -> float | None:
@@ -331,5 +334,5 @@ def _oldest_decision(lines: Iterable[CaptureLine]) -> float | None:
     return min((decision.decided_time or 0.0 for decision in decisions), default=None)
 
 
-def _decision(decided: Decided, evidence: Mapping[str, Evidence | None]) -> CapturedDecision:
-    return decision_of(decided.event, evidence.get(decided.event.id))
+def _decision(decided: Decided, evidence: Mapping[Decided, Evidence | None]) -> CapturedDecision:
+    return decision_of(decided.event, evidence.get(decided))

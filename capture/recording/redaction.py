@@ -2,8 +2,9 @@
 
 A pseudonym is computed from the text and a secret key (HMAC-SHA-256), so the same text has the same pseudonym in every
 capture of that key, and nobody can compute the text without the key. What decisions need stays: types, validity and
-pass times, who has which group and permission, templates, thresholds, and the addresses of devices, by which a request
-finds its device. The group and the permission that always exist keep their ids and names. Free fields are left out, and
+pass times, who has which group and permission, templates, thresholds, and the IP addresses of devices, by which a
+request finds its device. A device that is known by a host name, which may be that of a room or a person, has a
+pseudonym there. The group and the permission that always exist keep their ids and names. Free fields are left out, and
 so is what `without_credentials` leaves out of every capture. Pictures and embeddings stay, and remain biometric.
 """
 
@@ -15,6 +16,7 @@ import msgspec
 from msgspec import structs
 
 from capture.recording.credentials import without_credentials
+from contract.addresses import canonical_address, is_ip_address
 from contract.captures.values import CapturedDecision, CaptureLine, PeopleLine
 from contract.codec import encode
 from contract.pass_times import pass_times_of
@@ -59,11 +61,20 @@ class Redaction:
         """Return the pseudonym of the id or of the name of a permission."""
         return text if text == DEFAULT_PERMISSION else self._pseudonym("permission", text)
 
+    def address(self, text: str) -> str:
+        """Return an IP address of a device as it is, and the pseudonym of a host name, the same however it is spelled.
+
+        The pseudonym of a pseudonym is another one.
+        """
+        address = canonical_address(text)
+        return address if is_ip_address(address) else self._pseudonym("address", address)
+
     def request_line(self, line: CaptureLine) -> CaptureLine:
         """Return a line of requests.jsonl with pseudonyms."""
         sent = line.request
         request = structs.replace(
             sent,
+            device_ip=None if sent.device_ip is None else self.address(sent.device_ip),
             group_name=None if sent.group_name is None else self.group(sent.group_name),
             permission_name=None if sent.permission_name is None else self.permission(sent.permission_name),
             compare_time_raw=None,
@@ -183,6 +194,7 @@ class Redaction:
                 record,
                 device_id=self._site_id(site_key_of(record)),
                 name=self._pseudonym("device", record.name),
+                address=self.address(record.address),
                 device_type=PHOTO_DEVICE if record.device_type == PHOTO_DEVICE else "other",
                 group_id=self.group(record.group_id),
                 permission_id=self.permission(record.permission_id),

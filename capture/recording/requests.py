@@ -1,12 +1,13 @@
 """Reads the match requests that are to be recorded."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import dataclass
 
 import msgspec
 
-from broker.ordered import read_live, read_merged, start_offsets
+from broker.ordered import Ticks, read_merged, start_offsets
 from broker.port import Broker, Position, Record
 from capture.recording.join import Pending
 from capture.recording.people import OTHER_LOG, retained_from
@@ -24,7 +25,12 @@ _REQUESTS_ARE_GONE = (
     f" {OTHER_FOLDER}"
 )
 _TICK_S = 3.0
-"""While following, requests are collected for this time, for the same reason."""
+"""While following, requests are collected for this time, for the same reason. The ends up to which they are read are
+those from before that time, so that nearly every request is decided when it is read."""
+_MOST_TOGETHER = 512
+"""While following, more requests than this, which an outage may have left, are read partition by partition."""
+_LATE_S = 5.0
+"""The time of a request is that of its sender, which may need so long to write it, or whose clock may be wrong."""
 
 
 async def first_offsets(
@@ -60,38 +66,126 @@ async def _is_there(broker: Broker, place: Position, line: CaptureLine) -> bool:
     return record.erased or (request is not None and request.request_id == line.request_id)
 
 
-async def read_requests(
-    broker: Broker, topic: str, begin: Mapping[int, int], ends: Mapping[int, int], stop: asyncio.Event, *, follow: bool
-) -> AsyncGenerator[Sequence[Record]]:
-    """Yield the records from `begin` to `ends` in batches; with `follow` then those that are written until `stop`."""
-    async with aclosing(read_merged(broker, topic, begin, ends, batch=_BATCH)) as past:
-        async for batch in _joined(past):
-            yield batch
-    if not follow:
-        return
-    live_from = {partition: max(end, begin[partition]) for partition, end in ends.items()}
-    async with aclosing(read_live(broker, topic, live_from, stop, batch=_BATCH)) as live:
-        async for batch in _joined(_ticking(live, stop)):
-            yield batch
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests, merged by the time of their writing. `is_live`: no more than a few seconds of the log are unread."""
+
+    records: Sequence[Record]
+    is_live: bool
 
 
-async def _ticking(batches: AsyncGenerator[Sequence[Record]], stop: asyncio.Event) -> AsyncGenerator[Sequence[Record]]:
-    """Yield the batches, and wait behind each that is not full, until `stop`."""
-    async for batch in batches:
-        yield batch
-        if len(batch) < _BATCH:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _TICK_S)
+class RequestReader:
+    """Reads the requests topic: what it contains, and with `follow` what is written until `stop` is set.
+
+    Args:
+        broker: the open log.
+        topic: the requests topic.
+        stop: the event that ends the reading.
+        clock_s: returns the seconds since the epoch by the log's clock.
+        until_s: requests that were written later (epoch seconds) are left out, and with them all requests behind them
+            in their partition: a recording that is continued begins there.
+        follow: whether to read what is written later, too.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        topic: str,
+        stop: asyncio.Event,
+        clock_s: Callable[[], float],
+        *,
+        until_s: float | None,
+        follow: bool,
+    ) -> None:
+        self._broker, self._topic, self._stop, self._clock_s = broker, topic, stop, clock_s
+        self._until_s, self._follow = until_s, follow
+        self._beyond: set[int] = set()
+        self._ended_s = 0.0
+        self.ends: Mapping[int, int] = {}
+        """Partition -> the end up to which requests are read next."""
+
+    async def begin(self) -> None:
+        """Take the ends of the partitions; those of now are read first.
+
+        Raises:
+            BrokerError: the log cannot be read.
+        """
+        self._ended_s = self._clock_s()
+        self.ends = dict(await self._broker.end_offsets(self._topic))
+
+    async def batches(self, begin: Mapping[int, int]) -> AsyncGenerator[Batch]:
+        """Yield the requests from `begin` (partition -> offset) on; while following, a batch may be empty.
+
+        Raises:
+            BrokerError: the log cannot be read.
+        """
+        at = begin
+        async with AsyncExitStack() as stack:
+            ticks: Ticks | None = None
+            while True:
+                if ticks is not None and ticks.behind(self.ends) <= _MOST_TOGETHER:
+                    async with aclosing(self._live(ticks)) as batches:
+                        async for batch in batches:
+                            yield batch
+                    at = ticks.next
+                else:
+                    await stack.aclose()
+                    ticks = None
+                    async with aclosing(self._past(at)) as batches:
+                        async for batch in batches:
+                            yield batch
+                    at = {partition: max(at.get(partition, 0), end) for partition, end in self.ends.items()}
+                if self._is_over():
+                    return
+                await self.begin()
+                if ticks is None and sum(self.ends.values()) - sum(at.values()) <= _MOST_TOGETHER:
+                    ticks = Ticks(await stack.enter_async_context(self._broker.reader(self._topic, at)), _TOGETHER)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), _TICK_S)
+
+    async def _past(self, at: Mapping[int, int]) -> AsyncGenerator[Batch]:
+        async with aclosing(read_merged(self._broker, self._topic, at, self.ends, batch=_BATCH)) as past:
+            async for records in _joined(past):
+                yield Batch(self._in_time(records), is_live=False)
+                # Records are merged by their time, so what is left of the other partitions is later, too.
+                if self._stop.is_set() or (self._beyond and self._is_over()):
+                    return
+
+    async def _live(self, ticks: Ticks) -> AsyncGenerator[Batch]:
+        records = self._in_time(await ticks.read(self.ends, self._stop))
+        for first in range(0, max(1, len(records)), _TOGETHER):
+            yield Batch(records[first : first + _TOGETHER], is_live=True)
+
+    def _in_time(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Return the records that were written until `until_s`, as were all before them in their partition."""
+        if self._until_s is None:
+            return records
+        until_ms = self._until_s * 1000
+        found = []
+        for record in records:
+            if record.timestamp_ms > until_ms:
+                self._beyond.add(record.partition)
+            if record.partition not in self._beyond:
+                found.append(record)
+        return found
+
+    def _is_over(self) -> bool:
+        """Return whether nothing more is to be read, once everything below `ends` is."""
+        if self._stop.is_set() or not self._follow:
+            return True
+        if self._until_s is None:
+            return False
+        return self._beyond.issuperset(self.ends) or self._ended_s > self._until_s + _LATE_S
 
 
 async def _joined(batches: AsyncGenerator[Sequence[Record]]) -> AsyncGenerator[Sequence[Record]]:
-    """Yield the records of the batches in larger batches; a batch that is not full ends the larger one."""
+    """Yield the records of the batches in larger batches."""
     joined: list[Record] = []
     size = 0
     async for batch in batches:
         joined += batch
         size += sum(len(record.value or b"") for record in batch)
-        if len(batch) < _BATCH or len(joined) >= _TOGETHER or size >= _TOGETHER_BYTES:
+        if len(joined) >= _TOGETHER or size >= _TOGETHER_BYTES:
             yield joined
             joined, size = [], 0
     if joined:

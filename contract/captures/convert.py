@@ -10,7 +10,9 @@ from msgspec import structs
 
 from contract.captures.sealed import checksum_in, checksum_of, sealed
 from contract.captures.values import (
+    EARLIEST_S,
     FORMAT,
+    LATEST_S,
     OLDEST_VERSION,
     VERSION,
     CapturedDecision,
@@ -87,10 +89,13 @@ def line_of(request: MatchRequest, place: RequestPlace, decision: CapturedDecisi
 def request_of(line: CaptureLine, picture: bytes = b"", ir_picture: bytes | None = None) -> MatchRequest:
     """Return the request of a line, as the log contained it. A decision from an embedding needs no pictures.
 
-    A hand-made line has no time of arrival; its compare_time is used, and where that is absent too, 0.
+    A hand-made line has no time of arrival; its compare_time is used, within the times that clocks show, and where that
+    is absent too, 0.
     """
     sent = line.request
-    received = (sent.compare_time or 0.0) if line.received_time is None else line.received_time
+    received = line.received_time
+    if received is None:
+        received = min(max(sent.compare_time or 0.0, EARLIEST_S), LATEST_S)
     return MatchRequest(
         request_id=line.request_id,
         picture=picture,

@@ -27,6 +27,13 @@ everybody's."""
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
+EARLIEST_S, LATEST_S = -62_135_510_400, 253_402_214_400
+"""The second day of the year 1, and the last of the year 9999: calendars of all time zones can show what is between."""
+
+Time = Annotated[float, msgspec.Meta(ge=EARLIEST_S, le=LATEST_S)]
+"""Seconds since the epoch by a clock of the system. The times of devices are not bounded: they may send any."""
+
+
 class CaptureError(OperatorError):
     """A capture that cannot be read or written; the message is a sentence for the user."""
 
@@ -42,10 +49,11 @@ class Selection(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Which requests of a log a capture has: those written from `since` (epoch seconds) on, of `device` (a device_ip),
     and with one of `outcomes`; absent or empty: all.
 
-    `pseudonyms`: where the capture is redacted, the name of the key from which its pseudonyms were computed.
+    `pseudonyms`: where the capture is redacted, the name of the key from which its pseudonyms were computed; `device`
+    is then as in the lines of requests.
     """
 
-    since: float | None = None
+    since: Time | None = None
     device: str | None = None
     outcomes: tuple[str, ...] = ()
     pseudonyms: str | None = None
@@ -124,7 +132,7 @@ class CapturedDecision(Message, frozen=True, kw_only=True, omit_defaults=True):
     embedding: bytes | None = None
     policy: str | None = None
     model_set: str | None = None
-    decided_time: float | None = None
+    decided_time: Time | None = None
     faces: int | None = None
     face: FaceBox | None = None
     quality: tuple[CheckResult, ...] = ()
@@ -144,7 +152,7 @@ class CaptureLine(Message, frozen=True, kw_only=True, omit_defaults=True):
     request_id: str
     request: CapturedRequest
     place: RequestPlace | None = None
-    received_time: float | None = None
+    received_time: Time | None = None
     decision: CapturedDecision | None = None
     expected_identity_id: str | None = None
 
@@ -156,7 +164,7 @@ class PeopleLine(Message, frozen=True, kw_only=True):
     """
 
     offset: int
-    time: float
+    time: Time
     key: bytes
     value: bytes | None
 

@@ -64,10 +64,11 @@ def check(ctx: click.Context, capture: Path, most_bytes: int, as_json: bool) -> 
         reader = CaptureReader(folder, keep_going=True)
         with progress("checking", None) as steps:
             contents = contents_of(folder, reader, steps.step)
+        lines = list(_described(contents))
     if as_json:
         echo_json({**msgspec.to_builtins(contents), "damage": reader.damage})
     else:
-        for line in _described(contents):
+        for line in lines:
             print_line(line)
     for sentence in reader.damage:
         click.echo(printable(sentence), err=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import click
+from msgspec import structs
 
 from capture.archive import pack
 from capture.folder import CaptureFolder
@@ -26,6 +27,7 @@ from picturematch.shell import DeviceAddress, Span, When, counted, print_line, r
 
 _ARCHIVE = ".tar.zst"
 _KEY_FILE = "redaction.key"
+_FOLLOWERS_PROBE_MS = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,8 @@ def command(
     --wait is recorded without a decision.
 
     --redact replaces the ids and names of people, groups, permissions and devices, and the info of people, by
-    pseudonyms. Addresses of devices of the type photo stay. Pictures and embeddings stay too, and remain biometric.
+    pseudonyms, and host names of devices too. IP addresses of devices of the type photo stay. Pictures and embeddings
+    stay too, and remain biometric.
 
     Exit status: 0 all were recorded, 1 damaged records were skipped (standard error names them), 2 the command failed.
     """
@@ -153,6 +156,10 @@ def _folder(out: Path) -> Iterator[Path]:
 async def _record(settings: Settings, out: Path, wanted: Wanted, way: _Way) -> tuple[Tally, int]:
     """Record the requests; return the counts, and the number of damaged records that were skipped."""
     stop = stop_signal()
+    if way.follow:
+        # Probing Kafka as often as a server does would cost about as much as recording; an outage is waited for anyway.
+        probe_ms = max(settings.kafka.probe_ms, _FOLLOWERS_PROBE_MS)
+        settings = structs.replace(settings, kafka=structs.replace(settings.kafka, probe_ms=probe_ms))
     async with open_broker(settings, "guest") as broker:
         log = LogToRecord(broker, settings.topics, time.time, settings.log.history_ms)
         with CaptureFolder(out) as folder:

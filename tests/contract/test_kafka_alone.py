@@ -13,6 +13,7 @@ import pytest
 from broker.kafka import KafkaBroker, KafkaConfig, lookup, open_kafka
 from broker.kafka.cluster import Cluster
 from broker.kafka.member import KafkaMember
+from broker.kafka.reader import KafkaReader
 from broker.kafka.records import Checked
 from broker.kafka.transactions import Writer
 from broker.port import (
@@ -362,6 +363,31 @@ async def test_what_was_committed_lies_below_the_end_though_another_transaction_
 
 async def end_of(broker: KafkaBroker, topic: str) -> int:
     return (await broker.end_offsets(topic))[0]
+
+
+async def test_a_reader_that_nobody_asks_asks_the_brokers_for_nothing_and_misses_nothing(make: KafkaMake) -> None:
+    async with topics(make) as (broker, work, _), broker.reader(work) as reader:
+        assert isinstance(reader, KafkaReader)
+        for number in range(3):
+            if number:
+                assert values(await fetch_count(reader, 1)) == [b"%d" % (number - 1)]
+            else:
+                assert await reader.fetch(timeout_s=SOON_S) == ()
+            consumer = reader._consumer
+            await until(consumer.paused, LONG_S)
+            await until(lambda consumer=consumer: not consumer.requests.under_way, LONG_S)
+            await broker.append([record(work, b"%d" % number)])
+
+
+async def test_a_reader_hands_over_at_once_what_all_partitions_have(make: KafkaMake) -> None:
+    async with topics(make, partitions=4) as (broker, work, _), broker.reader(work) as reader:
+        assert isinstance(reader, KafkaReader)
+        consumer = reader._consumer
+        await until(lambda: consumer.paused() and not consumer.requests.under_way, LONG_S)
+        for partition in range(4):
+            await broker.append([record(work, b"%d" % partition, partition=partition)])
+        assert len(await reader.fetch(3, LONG_S)) == 3, "no more than was asked for"
+        assert len(await reader.fetch(3, LONG_S)) == 1
 
 
 # Records that are gone, and times.

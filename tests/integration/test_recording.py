@@ -12,7 +12,7 @@ from broker.port import NewRecord
 from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
 from capture.recording.evidence import EvidenceReader
-from capture.recording.join import Decided
+from capture.recording.join import Decided, Pending
 from capture.recording.recorder import LogToRecord, record
 from capture.recording.values import Wanted
 from contract.captures.values import CaptureError
@@ -274,9 +274,12 @@ async def test_a_stopped_recording_leaves_requests_whose_evidence_it_did_not_fin
 ) -> None:
     out, stop = tmp_path / "out", asyncio.Event()
 
-    async def stopped_meanwhile(reader: EvidenceReader, events: Iterable[Decided]) -> Mapping[str, Evidence | None]:
+    async def stopped_meanwhile(
+        reader: EvidenceReader, events: Iterable[tuple[Pending, Decided]]
+    ) -> Mapping[Decided, Evidence | None]:
         stop.set()
-        return {"m1": found} if (found := (await search(reader, events)).get("m1")) else {}
+        found = await search(reader, events)
+        return {decided: evidence for decided, evidence in found.items() if decided.event.id == "m1"}
 
     async with running(tmp_path / "data") as system:
         await fill(system)

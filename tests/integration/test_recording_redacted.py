@@ -133,6 +133,22 @@ async def test_a_redacted_capture_is_continued_with_the_same_key_only(tmp_path: 
     assert names == {REDACTION.identity("anna-4711")}
 
 
+async def test_a_redacted_capture_of_one_device_names_it_nowhere_and_is_continued(tmp_path: Path) -> None:
+    out, name = tmp_path / "out", "door-mueller-office"
+    async with running(tmp_path / "data") as system:
+        await decide(system, match(1, seed=1, device_ip=name), match(2, seed=1))
+        await recorded(system.broker, out, redaction=REDACTION, wanted=Wanted(device_ip=name))
+        await decide(system, match(3, seed=1, device_ip=name), match(4, seed=1))
+        await recorded(system.broker, out, redaction=REDACTION)
+        await decide(system, match(5, seed=1, device_ip=name))
+        await recorded(system.broker, out, redaction=REDACTION, wanted=Wanted(device_ip=name))
+        with pytest.raises(CaptureError, match="begun with --device"):
+            await recorded(system.broker, out, redaction=REDACTION, wanted=Wanted(device_ip="door-other"))
+    assert list(lines_of(out)) == ["m1", "m3", "m5"]
+    assert [file for file, data in bytes_of(out) if b"mueller" in data] == []
+    assert assert_same_decisions(out) == 3
+
+
 @pytest.mark.parametrize("photos", ["none", "all"])
 async def test_a_redacted_capture_names_only_photos_that_it_has(tmp_path: Path, photos: PhotoChoice) -> None:
     out = tmp_path / "out"

@@ -16,7 +16,7 @@ from contract.topics import Topics
 REPLY_PARTITIONS = 4
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder is made in it under a name of its own
-_IN_MEMORY = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
+IN_MEMORY = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
 """A disk takes 50 ms to make a log safe, which hundreds of tests would wait for."""
 
 
@@ -115,7 +115,7 @@ async def faulty_log() -> AsyncIterator[FaultyLog]:
     topics = Topics()
     specs = [TopicSpec(topic, 1) for topic in (topics.requests, topics.admin, topics.audit)]
     specs += [TopicSpec(topics.replies, REPLY_PARTITIONS), TopicSpec(topics.photos, 1, compacted=True)]
-    with tempfile.TemporaryDirectory(prefix="picturematch-log-", dir=_IN_MEMORY) as folder:
+    with tempfile.TemporaryDirectory(prefix="picturematch-log-", dir=IN_MEMORY) as folder:
         async with open_embedded(Path(folder), role="owner", clock_ms=lambda: int(time.time() * 1000)) as broker:
             await broker.ensure_topics(specs)
             yield FaultyLog(broker)

@@ -8,16 +8,17 @@ import pytest
 
 from broker.port import Position, Record
 from capture.recording.evidence import EvidenceReader
-from capture.recording.join import Decided
+from capture.recording.join import Decided, Pending
 from contract.codec import encode
+from contract.events import RequestPlace
 from contract.evidence import Evidence
-from tests.support.records import event_of, match_request
+from tests.support.records import RECEIVED_S, event_of, match_request
 
 EVIDENCE = Evidence(
     event_id="r1",
     outcome="matched",
-    decided_time=1.0,
-    gallery_version=0,
+    decided_time=RECEIVED_S + 1,
+    gallery_version=3,
     policy="p",
     model_set="m",
     embedder="e",
@@ -25,6 +26,7 @@ EVIDENCE = Evidence(
     threshold=0.5,
 )
 EVENT = Decided(event_of(match_request(1), Position("requests", 0, 0)), 1000)
+REQUEST = Pending(match_request(1), RequestPlace(topic="requests", partition=0, offset=0), 1.0, 11.0)
 
 
 class Slow:
@@ -59,19 +61,19 @@ class Slow:
 @pytest.mark.parametrize(
     ("stopped", "written", "found"),
     [
-        (False, True, {"r1": EVIDENCE}),
-        (False, False, {"r1": None}),
+        (False, True, {EVENT: EVIDENCE}),
+        (False, False, {EVENT: None}),
         (True, True, {}),
-        (True, False, {"r1": None}),
+        (True, False, {EVENT: None}),
     ],
     ids=["found", "not there", "stopped before it was found", "stopped at the end of the topic"],
 )
 async def test_an_event_is_left_out_only_where_stopping_ended_the_search_for_its_evidence(
-    stopped: bool, written: bool, found: dict[str, Evidence | None]
+    stopped: bool, written: bool, found: dict[Decided, Evidence | None]
 ) -> None:
     stop = asyncio.Event()
     if stopped:
         stop.set()
     topic: Any = Slow([Record("evidence", 0, 0, 1000, b"r1", encode(EVIDENCE))] if written else [])
-    async with EvidenceReader(topic, "evidence", 1, 0.0, lambda: 1e6, stop, patient=False) as evidence:
-        assert await evidence.of([EVENT]) == found
+    async with EvidenceReader(topic, "evidence", 1, 0.0, stop) as evidence:
+        assert await evidence.of([(REQUEST, EVENT)]) == found

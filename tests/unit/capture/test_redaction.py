@@ -199,11 +199,36 @@ def test_a_request_and_its_decision_name_the_same_pseudonyms() -> None:
     found = REDACTION.request_line(line_of(request, place, decision))
     assert not [secret for secret in SECRETS if secret in msgspec.json.encode(found).decode()]
     assert found.request.group_name == REDACTION.group("staff")
-    assert found.request.device_ip == "10.0.0.1", "addresses of devices stay"
+    assert found.request.device_ip == "10.0.0.1", "IP addresses of devices stay"
     assert found.decision is not None
     assert found.decision.identity_id == found.decision.candidates[0].identity_id == REDACTION.identity("anna")
     assert found.decision.scope is not None
     assert found.decision.scope.group_name == found.request.group_name
+
+
+@pytest.mark.parametrize("sent", ["Door-Mueller-Office", "door-mueller-office", " door-mueller-office "])
+def test_a_host_name_of_a_device_has_one_pseudonym_in_requests_and_devices_however_it_is_spelled(sent: str) -> None:
+    """The name of a device may be that of a room or a person; decisions need only that a request finds its device."""
+    device = DeviceRecord(
+        device_id="d-99",
+        name="lobby",
+        address="Door-Mueller-Office",
+        device_type="photo",
+        group_id="default_group",
+        permission_id="0",
+    )
+    recorded = redacted(site(device))
+    request = msgspec.structs.replace(match_request(1), device_ip=sent)
+    found = REDACTION.request_line(line_of(request, RequestPlace(topic="requests", partition=0, offset=1), None))
+    assert b"mueller" not in (recorded.value or b"").lower() + msgspec.json.encode(found).lower()
+    assert found.request.device_ip == REDACTION.address(sent)
+    assert fold(recorded).site.device_at(str(found.request.device_ip)) is not None
+    assert REDACTION.address("door-other") != REDACTION.address(sent)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "2001:db8::1", ""])
+def test_ip_addresses_stay(address: str) -> None:
+    assert REDACTION.address(address) == address
 
 
 def test_pseudonyms_depend_on_the_key_alone() -> None:
