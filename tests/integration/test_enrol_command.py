@@ -195,7 +195,7 @@ async def test_what_cannot_run_is_one_sentence_and_status_2(tmp_path: Path) -> N
             ((folder, "--url", "gopher://x"), "must look like"),
             ((tmp_path / "none",), "does not exist"),
             ((tmp_path / "empty",), "contains nobody to enrol"),
-            ((tmp_path / "list.csv",), "path and identity_id"),
+            ((tmp_path / "list.csv",), "the columns path, identity_id"),
             ((tmp_path / "list.txt",), "neither a folder, nor a list"),
         ):
             ended = await run("enrol", *arguments)
