@@ -21,7 +21,7 @@ from engine.gallery.scope import ResolvedScope
 _RULES = {
     "setting": "the setting matching.threshold",
     "target_fpir": "the setting matching.target_fpir",
-    "floor": "the setting matching.highest_fmr, which no comparison exceeds",
+    "floor": "the setting matching.highest_fmr",
     "model": "the embedder's default",
     "accepted_score": "the setting matching.accepted_score",
 }
@@ -177,4 +177,7 @@ def _rule(applied: Threshold) -> str:
     rule = _RULES.get(applied.rule, applied.rule)
     if applied.target_fpir is None:
         return rule
-    return f"{rule}: false positive rate {applied.target_fpir:g} among {applied.faces} faces"
+    measured = ", beyond the last point of the embedder's curve" if applied.extrapolated else ""
+    if applied.rule == "floor":
+        return f"{rule}: false match rate {applied.fmr:g} of each comparison among {applied.faces} faces{measured}"
+    return f"{rule}: false positive rate {applied.target_fpir:g} among {applied.faces} faces{measured}"

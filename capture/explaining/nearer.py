@@ -25,8 +25,8 @@ _STEPS = 10_000
 _SCORE_STEPS = 100
 _SETTING_STEPS = 1_000_000
 _HALVINGS = 30
-_MOST_FPIR = 0.5
-_LEAST_FPIR = 1e-12
+_MOST_RATE = 0.5
+_LEAST_RATE = 1e-12
 _EVERYBODY = Scope(None, None, None)
 _OTHERS = 5
 
@@ -68,9 +68,10 @@ def threshold_changes(decider: Decider, decision: MatchDecision) -> Iterator[Alt
         words = f"the setting matching.accepted_score at {score:g} instead of {policy.accepted_score:g}"
         yield [_setting(decider, words, "accepted_score", score)]
     if applied.rule in ("target_fpir", "floor"):
-        target = _target(decider, decision, recognised)
-        words = f"the setting matching.target_fpir at {target:g} instead of {policy.target_fpir:g}"
-        yield [_setting(decider, words, "target_fpir", target)]
+        for name, present in (("target_fpir", policy.target_fpir), ("highest_fmr", policy.highest_fmr)):
+            rate = _rate(decider, decision, name, present, recognised)
+            words = f"the setting matching.{name} at {rate:g} instead of {present:g}"
+            yield [_setting(decider, words, name, rate)]
 
 
 def _threshold_setting(wanted: float, applied: AppliedThreshold, policy: Policy, above: bool) -> float:
@@ -136,12 +137,12 @@ def _beyond(value: float, steps: int, above: bool) -> float:
     return (math.floor(value * steps) + (1 if above else 0)) / steps
 
 
-def _target(decider: Decider, decision: MatchDecision, recognised: bool) -> float:
-    """Return the target nearest to the present one at which the outcome is another, with two digits."""
-    near, far = decider.inputs.policy.target_fpir, _LEAST_FPIR if recognised else _MOST_FPIR
+def _rate(decider: Decider, decision: MatchDecision, name: str, present: float, recognised: bool) -> float:
+    """Return the rate nearest to the present one of a setting at which the outcome is another, with two digits."""
+    near, far = present, _LEAST_RATE if recognised else _MOST_RATE
     for _ in range(_HALVINGS):
         middle = math.sqrt(near * far)
-        changed = with_setting(decider.inputs, "target_fpir", middle)
+        changed = with_setting(decider.inputs, name, middle)
         again = None if changed is None else decider.again(changed)
         flipped = again is not None and again.outcome != decision.outcome
         near, far = (near, middle) if flipped else (middle, far)

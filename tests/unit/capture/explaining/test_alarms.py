@@ -293,23 +293,34 @@ def test_without_the_people_of_then_event_and_evidence_are_compared(past: Past) 
     assert alarms(explain_match(forged)) == {"outcome"}
 
 
-def test_the_target_is_named_at_which_the_threshold_would_have_been_another(past: Past) -> None:
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("target_fpir", "matching.target_fpir: false positive rate 1e-05 among 2 faces"),
+        ("highest_fmr", "matching.highest_fmr: false match rate 1e-05 of each comparison among 2 faces"),
+    ],
+)
+def test_the_rate_is_named_at_which_the_threshold_would_have_been_another(past: Past, setting: str, words: str) -> None:
     points = ((0.1, 0.1), (1e-5, 0.5), (1e-9, 0.9))
 
     class Calibrated(type(MODELS.embedder)):  # type: ignore[misc]  # the class of a Protocol's value
         fmr_curve = tuple(FmrPoint(fmr=fmr, threshold=threshold) for fmr, threshold in points)
 
     models, picture = replace(MODELS, embedder=Calibrated()), photo(1, infrared=True)
-    then = past.then(picture, Policy(target_fpir=1e-5), models=models)
+    then = past.then(picture, Policy(**{setting: 1e-5}), models=models)
     explanation = explain_match(then)
-    found = [each for each in explanation.flips if each.setting == "matching.target_fpir"]
+    found = [each for each in explanation.flips if each.setting == f"matching.{setting}"]
     assert explanation.alarms == ()
+    assert words in next(check.sentence for check in explanation.checks if check.name == "threshold")
     assert [each.outcome for each in found] == ["stranger"]
     assert isinstance(found[0].value, float)
-    again = past.then(picture, Policy(target_fpir=found[0].value), models=models)
+    again = past.then(picture, Policy(**{setting: found[0].value}), models=models)
     assert again.decision.outcome == "stranger"
-    less = past.then(picture, Policy(target_fpir=found[0].value * 1.2), models=models)
+    less = past.then(picture, Policy(**{setting: found[0].value * 1.2}), models=models)
     assert less.decision.outcome == "matched"
+    far = past.then(picture, Policy(**{setting: 1e-12}), models=models)
+    words_far = next(check.sentence for check in explain_match(far).checks if check.name == "threshold")
+    assert words_far.endswith("beyond the last point of the embedder's curve)")
 
 
 def test_half_precision_is_no_alarm(past: Past) -> None:
