@@ -2,7 +2,7 @@
 
 from capture.posted import Scale, recorded_score, scale_of_answer
 from capture.rows import Difference
-from clients.http import ServerAnswer, code_name
+from clients.answers import ServerAnswer, code_name
 from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Code
 from engine.calls.match import RECOGNISED

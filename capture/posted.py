@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import pybase64
 
-from clients.http import ServerAnswer
+from clients.answers import ServerAnswer
 from contract.calls.dialects import Dialect, NamedErrorAnswer
 from contract.captures.convert import body_fields
 from contract.captures.values import CapturedDecision, CaptureLine

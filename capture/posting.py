@@ -11,8 +11,9 @@ from capture.differences import differences, is_refusal_to_work
 from capture.posted import Scale, as_version_5, call_of, decision_of_answer, scale_of_answer
 from capture.reader import CaptureReader
 from capture.rows import Row
+from clients.answers import ServerAnswer
 from clients.errors import CannotRun
-from clients.http import Client, NoAnswer, ServerAnswer, UnknownCall
+from clients.http import Client, NoAnswer, UnknownCall
 from contract.captures.values import CaptureError, CaptureLine
 from contract.http import is_request_id
 

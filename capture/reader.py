@@ -114,8 +114,9 @@ class CaptureReader:
                 self._require_pictures(number, line)
             yield number, line
 
-    def raw_blocks(self, least: int) -> Iterator[bytes]:
-        """Yield the lines of the requests without any check (capture.replaying.chunks checks them).
+    def raw_blocks(self, least: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines of the requests in blocks, each with its place in the file, without any check
+        (capture.replaying.chunks checks them).
 
         Each block has whole lines, and at least so many bytes except at the end; a line that is longer than
         `LONGEST_LINE` may be cut.
@@ -123,9 +124,13 @@ class CaptureReader:
         Raises:
             CaptureError: the file cannot be opened.
         """
+        place = 0
         with open_file(self._folder, REQUESTS_FILE) as file:
             while block := file.read(least):
-                yield block if block.endswith(b"\n") else block + file.readline(LONGEST_LINE + 1)
+                if not block.endswith(b"\n"):
+                    block += file.readline(LONGEST_LINE + 1)
+                yield place, block
+                place += len(block)
 
     def people(self) -> Generator[tuple[int, PeopleLine]]:
         """Yield the records of the people topic; Raises as `lines`."""

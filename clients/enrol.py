@@ -14,9 +14,10 @@ from typing import Any
 
 import pybase64
 
+from clients.answers import ServerAnswer
 from clients.enrol_list import Entry, Found, Unusable
 from clients.errors import CannotRun
-from clients.http import Client, NoAnswer, ServerAnswer, all_or_first_error
+from clients.http import Client, NoAnswer, all_or_first_error
 from clients.picture_file import UnusablePicture, read_picture
 from clients.retry import ATTEMPTS, ask_patiently
 from contract.errors import Code

@@ -4,7 +4,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from clients.http import NoAnswer, ServerAnswer
+from clients.answers import ServerAnswer
+from clients.http import NoAnswer
 from contract.errors import Code
 
 ATTEMPTS = 6

@@ -140,7 +140,7 @@ class Replay:
         manifest = self._capture.manifest
         seal = manifest.files.get(REQUESTS_FILE) if manifest.complete else None
         self._kept = {name: self._kept_looks(name) for name in self._model_sets}
-        chunks = cut(self._capture.raw_blocks(CHUNK_BYTES), seal, tuple(self._kept.values()))
+        chunks = cut(self._capture.folder, self._capture.raw_blocks(CHUNK_BYTES), seal, tuple(self._kept.values()))
         files = self._capture.request_pictures
         given = replace(self._given, pictures=None if files is None else ListedPictures(files))
         return decide_chunks(chunks, given, self._means.jobs, summing)

@@ -1,7 +1,7 @@
 """A row of a report as one line of text. Pure."""
 
 from capture.reporting.values import ReportedRow, Shown
-from clients.http import code_name
+from clients.answers import code_name
 
 
 def row_line(row: ReportedRow) -> str:

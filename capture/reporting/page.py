@@ -19,7 +19,7 @@ from capture.reporting.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, plo
 from capture.reporting.tables import RESULT_WORDS, tables
 from capture.reporting.thumbnails import Album, Thumbnails
 from capture.reporting.values import Findings, ReportedRow, Shown
-from clients.http import code_name
+from clients.answers import code_name
 from contract.text import printable
 
 MOST_PICTURE_BYTES = 15_000_000

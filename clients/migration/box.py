@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 import pybase64
 
+from clients.answers import ServerAnswer
 from clients.errors import CannotRun
-from clients.http import Client, NoAnswer, ServerAnswer, UnknownCall
+from clients.http import Client, NoAnswer, UnknownCall
 from clients.migration.answers import (
     BadAnswer,
     BoxDevice,

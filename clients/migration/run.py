@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from clients.http import Client, ServerAnswer, all_or_first_error
+from clients.answers import ServerAnswer
+from clients.http import Client, all_or_first_error
 from clients.migration.answers import BadAnswer, BoxDevice, BoxPerson
 from clients.migration.box import Box, Here
 from clients.migration.members import compare_members

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from clients.http import ServerAnswer
+from clients.answers import ServerAnswer
 from clients.migration.answers import Identified, Named
 from clients.migration.box import Box, Here
 from clients.migration.plan import SCOPE_DIFFERS, Scopes, differing_info

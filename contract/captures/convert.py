@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -42,7 +41,6 @@ _SENT_FIELDS = tuple(
     name for name in CapturedRequest.__struct_fields__ if name not in ("picture", "ir_picture", "compare_time")
 )
 """The fields that a captured request and a MatchRequest share."""
-_sent_values = attrgetter(*_SENT_FIELDS)
 _NOT_POSTED = ("picture", "ir_picture", "compare_time_raw", "by_permission")
 
 _manifest_decoder = msgspec.json.Decoder(Manifest)
@@ -102,7 +100,20 @@ def request_of(line: CaptureLine, picture: bytes = b"", ir_picture: bytes | None
         ir_picture=ir_picture,
         compare_time_s=received if sent.compare_time is None else sent.compare_time,
         received_time_s=received,
-        **dict(zip(_SENT_FIELDS, _sent_values(sent), strict=True)),
+        # Each field by its name: a replay makes one request for every line.
+        device_ip=sent.device_ip,
+        compare_time_raw=sent.compare_time_raw,
+        need_register_photo=sent.need_register_photo,
+        min_face_size=sent.min_face_size,
+        liveness_mode=sent.liveness_mode,
+        need_keep_info=sent.need_keep_info,
+        group_name=sent.group_name,
+        permission_name=sent.permission_name,
+        support_stranger=sent.support_stranger,
+        with_attribute=sent.with_attribute,
+        with_debug_info=sent.with_debug_info,
+        grab_fiqa_info=sent.grab_fiqa_info,
+        by_permission=sent.by_permission,
     )
 
 

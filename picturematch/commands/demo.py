@@ -15,7 +15,8 @@ import pybase64
 from rich.console import Console
 
 from broker.port import Start
-from clients.http import Client, ServerAnswer
+from clients.answers import ServerAnswer
+from clients.http import Client
 from contract.http import MATCH_PATH, USERS_PATH
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.decode.versions import decode

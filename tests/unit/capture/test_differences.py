@@ -6,7 +6,7 @@ import pytest
 from capture.differences import differences, is_refusal_to_work
 from capture.posted import Scale
 from capture.rows import Difference
-from clients.http import ServerAnswer
+from clients.answers import ServerAnswer
 from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine
 from contract.events import Threshold
 from contract.evidence import EvidenceCandidate

@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from capture.posted import as_version_5, call_of, decision_of_answer, recorded_score, scale_of_answer
-from clients.http import ServerAnswer
+from clients.answers import ServerAnswer
 from contract.calls.dialects import Dialect, NamedErrorAnswer
 from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine
 from contract.errors import Code, Refusal

@@ -152,3 +152,11 @@ def test_a_process_that_the_system_kills_ends_the_replay_with_a_sentence(folder:
     going_on = Replay(CaptureReader(folder, keep_going=True), WhatIf(), means(jobs=2))
     with pytest.raises(ProcessLost):
         list(going_on.summed_rows(_killed))
+
+
+def test_a_capture_that_becomes_shorter_while_it_is_replayed_is_reported(folder: Path) -> None:
+    rows = Replay(CaptureReader(folder), WhatIf(), means()).rows()
+    assert next(rows).number == 1
+    (folder / "requests.jsonl").write_bytes(b"")
+    with pytest.raises(CaptureError, match="became shorter while it was read; replay a copy of the capture"):
+        list(rows)
