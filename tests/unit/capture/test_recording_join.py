@@ -1,3 +1,5 @@
+import pytest
+
 from broker.port import Position
 from capture.recording.join import Join, Pending
 from contract.events import RequestPlace
@@ -112,3 +114,50 @@ def test_an_event_at_the_place_of_another_request_decides_nothing() -> None:
     take(join, 1, 0)
     decide(join, 0, 0)
     assert ready(join) == []
+
+
+def test_events_of_an_earlier_topic_that_are_ahead_block_no_event() -> None:
+    join = Join()
+    decide(join, 0, 5000)
+    decide(join, 1, 5)
+    take(join, 1, 5)
+    assert ready(join) == [("r1", True)]
+
+
+def test_a_restored_request_gets_the_event_that_names_its_former_place() -> None:
+    join = Join()
+    for number in range(3):
+        take(join, number, number)
+        decide(join, number, 5000 + number)
+    assert ready(join) == [("r0", True), ("r1", True), ("r2", True)]
+    assert (len(join), join.kept_events) == (0, 0)
+
+
+def test_an_event_with_the_id_of_a_request_and_another_time_of_arrival_is_not_its_event() -> None:
+    join = Join()
+    take(join, 1, 0)
+    decide(join, 1, 5000, received_time=RECEIVED_S + 99)
+    assert ready(join) == [("r1", False)]
+
+
+def test_both_events_of_a_request_that_is_in_the_log_twice_may_be_read_before_it() -> None:
+    join = Join()
+    decide(join, 1, 5)
+    decide(join, 1, 9)
+    take(join, 1, 5)
+    take(join, 1, 9)
+    assert ready(join) == [("r1", True), ("r1", True)]
+    assert (len(join), join.kept_events) == (0, 0)
+
+
+def test_events_of_an_earlier_topic_are_forgotten_where_they_become_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capture.recording.join._MANY_AHEAD", 10)
+    join = Join()
+    take(join, 10_000, 0)
+    for number in range(100):
+        decide(join, number, 5000 + number)
+    assert join.kept_events < 10
+    decide(join, 10_001, 2)
+    take(join, 10_001, 2)
+    decide(join, 10_000, 0)
+    assert ready(join) == [("r10000", True), ("r10001", True)]
