@@ -1,11 +1,13 @@
 """Compares the answers of a server, or the decisions of a replay, with the decisions in a capture. Pure."""
 
-from capture.posted import Scale, recorded_score, scale_of_answer
+from capture.posted import Scale, decision_of_answer, recorded_score, scale_of_answer
 from capture.rows import Difference
 from clients.answers import ServerAnswer, code_name
 from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Code
+from contract.terms import STRANGER
 from engine.calls.match import RECOGNISED
+from engine.score import VENDORS_RANGE
 
 _PERCENT = 100
 _NO_DECISIONS = frozenset({Code.TIMEOUT, Code.OVERLOADED, Code.INTERNAL_ERROR})
@@ -20,12 +22,12 @@ def differences(
     A recorded decision is compared by error code, retcode, identity and score; without a recorded decision, or where
     nothing was decided about the picture, the expected identity is compared. Empty: nothing differs. None: the line
     contains neither. `scale`: that of the answer's score; None: as capture.posted.scale_of_answer finds it.
-    `score_tolerance` is one of the raw scale: on the percent scale scores may differ by a hundred times as much.
+    `score_tolerance` is one of the raw scale: on the percent scale scores may differ by what it makes there.
     """
     if line.decision is not None and not is_undecided(line.decision):
         return _from_decision(line.decision, answer, score_tolerance, scale)
     if line.expected_identity_id is not None:
-        return _from_expectation(line.expected_identity_id, answer)
+        return _from_expectation(line, line.expected_identity_id, answer)
     return None
 
 
@@ -33,7 +35,7 @@ def decision_differences(
     then: CapturedDecision, now: CapturedDecision, score_tolerance: float
 ) -> tuple[Difference, ...]:
     """Return the differences between two decisions: in outcome, error, retcode, identity, and in a score by more than
-    the tolerance, which is one of the raw scale: on the percent scale scores may differ by a hundred times as much."""
+    the tolerance, which is one of the raw scale: on the percent scale scores may differ by what it makes there."""
     found = []
     if then.outcome != now.outcome:
         found.append(Difference("outcome", then.outcome, now.outcome))
@@ -66,11 +68,23 @@ def is_undecided(then: CapturedDecision) -> bool:
 
 def tolerance_of(then: CapturedDecision, score_tolerance: float) -> float:
     """Return the tolerance of a score on the scale of a decision. `score_tolerance`: that of the raw scale."""
-    return _on_scale(score_tolerance, "percent" if then.threshold is not None and then.threshold > 1 else "raw")
+    return _on_scale(score_tolerance, "percent" if _is_percent(then.threshold) else "raw", then)
 
 
-def _on_scale(score_tolerance: float, scale: Scale) -> float:
-    return score_tolerance * (_PERCENT if scale == "percent" else 1)
+def _on_scale(score_tolerance: float, scale: Scale, then: CapturedDecision) -> float:
+    """Return by how much scores on a scale differ at most where their cosines differ by the tolerance.
+
+    On the percent scale a score rises below the threshold by the score of the threshold for each such cosine.
+    """
+    if scale == "raw":
+        return score_tolerance
+    cosine = None if then.applied is None else then.applied.cosine
+    of_threshold = then.threshold if then.threshold is not None and _is_percent(then.threshold) else VENDORS_RANGE[1]
+    return score_tolerance * (max(_PERCENT, of_threshold / cosine) if cosine is not None and cosine > 0 else _PERCENT)
+
+
+def _is_percent(threshold: float | None) -> bool:
+    return threshold is not None and threshold > 1
 
 
 def _close(then: float | None, now: float | None, tolerance: float) -> bool:
@@ -92,15 +106,19 @@ def _from_decision(
     after_score = float(score) if isinstance(score, int | float) else None
     compared_on = scale_of_answer(then, scale, after_score)
     before_score = recorded_score(then, compared_on)
-    if before_score is not None and not _close(before_score, after_score, _on_scale(score_tolerance, compared_on)):
+    if before_score is not None and not _close(
+        before_score, after_score, _on_scale(score_tolerance, compared_on, then)
+    ):
         found.append(Difference("score", before_score, after_score))
     return tuple(found)
 
 
-def _from_expectation(expected: str, now: ServerAnswer) -> tuple[Difference, ...]:
+def _from_expectation(line: CaptureLine, expected: str, now: ServerAnswer) -> tuple[Difference, ...]:
     if now.code is not None:
         return (Difference("error", None, _error(now.code)),)
-    recognised = str(now.fields.get("identity_id", ""))
+    # With need_keep_info an answer also names the person who is nearest to a stranger.
+    is_nearest = line.request.need_keep_info and decision_of_answer(line, now).outcome == STRANGER
+    recognised = "" if is_nearest else str(now.fields.get("identity_id") or "")
     return () if recognised == expected else (Difference("identity_id", expected, recognised),)
 
 

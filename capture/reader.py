@@ -114,6 +114,18 @@ class CaptureReader:
                 self._require_pictures(number, line)
             yield number, line
 
+    def requests_seal(self) -> FileSeal | None:
+        """Return the seal of the file of requests; None: it is not known, because the recording did not end.
+
+        Raises:
+            CaptureError: the manifest lacks it; not with `keep_going`.
+        """
+        try:
+            return self._seal_of(REQUESTS_FILE)
+        except CaptureError as error:
+            self._report(error)
+            return None
+
     def raw_blocks(self, least: int) -> Iterator[tuple[int, bytes]]:
         """Yield the lines of the requests in blocks, each with its place in the file, without any check
         (capture.replaying.chunks checks them).

@@ -26,6 +26,7 @@ from capture.reporting.values import Findings, ReportedRow
 from capture.rows import Row, SameRows
 from clients.enrol_list import Entry, find_entries
 from clients.picture_file import UnusablePicture, read_picture
+from contract.captures.values import CaptureError, CaptureLine
 from contract.files import half_written, sync_folder
 from contract.operator_error import OperatorError
 from contract.pictures.digest import picture_digest
@@ -275,10 +276,17 @@ def _empty_report(options: ReportOptions, reader: CaptureReader, now: PeopleNow 
             _require_writable(file)
         truth = None
         if options.truth is not None:
-            truth = join_badges(read_badges(options.truth), passages_of(reader.lines()), options.truth_window_s)
+            badges, lines = read_badges(options.truth), _up_to_damage(reader.lines())
+            truth = join_badges(badges, passages_of(lines), options.truth_window_s)
         enrolled, enrolled_now = (_enrolled(reader),) * 2 if now is None else now.enrolled()
     known = Known({} if truth is None else truth.passages, enrolled, enrolled_now)
     return Report(known, None if truth is None else truth.counts)
+
+
+def _up_to_damage(lines: Iterable[tuple[int, CaptureLine]]) -> Iterator[tuple[int, CaptureLine]]:
+    """Yield the lines before the first damaged one, which the replay itself reports."""
+    with suppress(CaptureError):
+        yield from lines
 
 
 def _enrolled(reader: CaptureReader) -> Enrolled | None:

@@ -64,10 +64,12 @@ class Redaction:
     def address(self, text: str) -> str:
         """Return an IP address of a device as it is, and the pseudonym of a host name, the same however it is spelled.
 
+        An IP address with a zone, which is a text that somebody chose (RFC 4007), has a pseudonym too.
+
         The pseudonym of a pseudonym is another one.
         """
         address = canonical_address(text)
-        return address if is_ip_address(address) else self._pseudonym("address", address)
+        return address if is_ip_address(address) and "%" not in address else self._pseudonym("address", address)
 
     def request_line(self, line: CaptureLine) -> CaptureLine:
         """Return a line of requests.jsonl with pseudonyms."""

@@ -22,7 +22,6 @@ from capture.replaying.processes import decide_chunks
 from capture.replaying.reembed import reembed
 from capture.replaying.whatif import WhatIf
 from capture.rows import Row, S, SameRows, Summing
-from contract.captures.convert import REQUESTS_FILE
 from contract.captures.values import CaptureError, PeopleLine
 from contract.configs import model_set_record
 from engine.context import Context
@@ -137,8 +136,7 @@ class Replay:
                 yield from self._looked_at(rest, networks)
 
     def _decided(self, summing: Summing[S] | None) -> Iterator[Result | SameRows[S]]:
-        manifest = self._capture.manifest
-        seal = manifest.files.get(REQUESTS_FILE) if manifest.complete else None
+        seal = self._capture.requests_seal()
         self._kept = {name: self._kept_looks(name) for name in self._model_sets}
         chunks = cut(self._capture.folder, self._capture.raw_blocks(CHUNK_BYTES), seal, tuple(self._kept.values()))
         files = self._capture.request_pictures

@@ -125,7 +125,7 @@ class SideScores:
 
     def figures(self) -> ByThreshold | None:
         """Return the figures by threshold on the scale that most scores are on; None where no truth is known."""
-        most = max(self._scales.items(), key=lambda item: item[1].all.total, default=None)
+        most = max(self._scales.items(), key=lambda item: (item[1].all.total, item[0]), default=None)
         return None if most is None else most[1].figures(most[0])
 
     def histograms(self, side: Side) -> Iterator[Histogram]:

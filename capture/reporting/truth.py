@@ -21,6 +21,7 @@ from pathlib import Path
 from capture.reporting.values import TruthCounts
 from clients.csv_rows import csv_rows
 from clients.errors import CannotRun
+from contract.addresses import canonical_address
 from contract.captures.values import STRANGER_MARK, CaptureError, CaptureLine
 from contract.when import parse_when
 
@@ -61,7 +62,7 @@ def passages_of(lines: Iterable[tuple[int, CaptureLine]]) -> Iterator[Passage]:
     for number, line in lines:
         time = line.request.compare_time if line.received_time is None else line.received_time
         if line.request.device_ip is not None and time is not None:
-            yield Passage(number, line.request.device_ip, time)
+            yield Passage(number, canonical_address(line.request.device_ip), time)
 
 
 def join_badges(badges: Iterable[Badge], passages: Iterable[Passage], window_s: float) -> Truth:
@@ -126,4 +127,4 @@ def _badge(where: str, row: Mapping[str, str]) -> Badge:
         seconds = parse_when(time)
     except ValueError as error:
         raise CaptureError(f"{where}: time is {error}") from error
-    return Badge(door, seconds, "" if identity == STRANGER_MARK else identity, group or None)
+    return Badge(canonical_address(door), seconds, "" if identity == STRANGER_MARK else identity, group or None)

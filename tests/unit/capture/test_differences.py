@@ -3,13 +3,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from capture.differences import differences, is_refusal_to_work
+from capture.differences import decision_differences, differences, is_refusal_to_work
 from capture.posted import Scale
 from capture.rows import Difference
 from clients.answers import ServerAnswer
 from contract.captures.values import CapturedDecision, CapturedRequest, CaptureLine
 from contract.events import Threshold
 from contract.evidence import EvidenceCandidate
+from engine.score import to_wire
 
 MATCHED = CapturedDecision(
     outcome="matched", gallery_version=1, models={}, retcode="1", identity_id="7", score=0.75, threshold=0.48
@@ -104,3 +105,28 @@ def test_a_server_that_did_not_decide_is_told_from_one_that_refused_the_picture(
     assert is_refusal_to_work(ServerAnswer(200, {"hello": 1}))
     assert not is_refusal_to_work(error(40004))
     assert not is_refusal_to_work(answer())
+
+
+def _on_percent(cosine: float) -> float:
+    return to_wire(cosine, 0.38, "percent")
+
+
+@pytest.mark.parametrize("cosine", [0.1, 0.3, 0.3795, 0.5, 0.9])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_tolerance_is_one_of_cosines_on_the_percent_scale_too(cosine: float, sign: int) -> None:
+    limit = Threshold(value=82.0, rule="setting", cosine=0.38)
+    then = msgspec.structs.replace(MATCHED, score=_on_percent(cosine), threshold=82.0, applied=limit)
+    within, beyond = cosine + sign * 0.9e-3, cosine + sign * 9e-3
+    assert differences(line(then), answer(score=_on_percent(within)), 1e-3) == ()
+    assert differences(line(then), answer(score=_on_percent(beyond)), 1e-3) != ()
+    now = msgspec.structs.replace(then, score=_on_percent(within))
+    assert decision_differences(then, now, 1e-3) == ()
+    assert decision_differences(then, msgspec.structs.replace(then, score=_on_percent(beyond)), 1e-3) != ()
+
+
+def test_the_person_nearest_to_a_stranger_is_not_recognised() -> None:
+    expects_stranger = line(expected="")
+    keeps = msgspec.structs.replace(expects_stranger.request, need_keep_info=True)
+    nearest = answer(retcode="0")
+    assert differences(msgspec.structs.replace(expects_stranger, request=keeps), nearest, 1e-3) == ()
+    assert differences(expects_stranger, nearest, 1e-3) == (Difference("identity_id", "", "7"),)

@@ -255,3 +255,10 @@ def test_a_file_without_a_key_is_refused(tmp_path, contents: bytes) -> None:
     (tmp_path / "key").write_bytes(contents)
     with pytest.raises(CaptureError, match="contains no key"):
         redaction_key(tmp_path / "key", tmp_path / "out")
+
+
+def test_an_address_with_a_zone_has_a_pseudonym_because_somebody_chose_the_zone() -> None:
+    pseudonym = REDACTION.address("fe80::1%Anna-Smith-office")
+    assert "Smith" not in pseudonym
+    assert pseudonym == REDACTION.address("fe80:0::1%Anna-Smith-office ")
+    assert pseudonym != REDACTION.address("fe80::1%other")

@@ -136,3 +136,13 @@ def test_a_badge_log_that_is_no_text_is_refused(tmp_path: Path):
     file.write_bytes(b"device_ip,time,identity_id\n\xff\xfe,1,a\n")
     with pytest.raises(CaptureError, match="is not a CSV file in UTF-8"):
         read_badges(file)
+
+
+def test_a_door_has_one_spelling_in_the_badge_log_and_in_the_capture(tmp_path: Path) -> None:
+    badges = read_badges(written(tmp_path, "device_ip,time,identity_id\nGate-1.Local,100,a\n::ffff:10.0.0.1,100,b\n"))
+    doors = ["gate-1.LOCAL", "10.0.0.1"]
+    lines = [
+        CaptureLine(request_id=door, received_time=100.0, request=CapturedRequest(picture="0" * 64, device_ip=door))
+        for door in doors
+    ]
+    assert known(join_badges(badges, passages_of(enumerate(lines, start=1)), 10)) == {1: "a", 2: "b"}

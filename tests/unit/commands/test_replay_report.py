@@ -81,7 +81,7 @@ def run(folder: Path, *options: str, rows: Callable[[Path], Iterator[Row]] | Non
     @click.pass_context
     def command(ctx: click.Context, report: ReportOptions) -> None:
         chosen = with_pictures(folder, ROWS) if rows is None else rows(folder)
-        ctx.exit(report_rows(chosen, report, CaptureReader(folder), "monday"))
+        ctx.exit(report_rows(chosen, report, CaptureReader(folder, check=False), "monday"))
 
     return CliRunner().invoke(command, options)
 
@@ -283,3 +283,20 @@ def test_a_replay_that_fails_at_once_reports_nothing_but_the_error(folder: Path)
 
     ended = run(folder, rows=failing)
     assert (ended.exit_code, ended.stdout) == (2, "")
+
+
+def test_a_badge_log_is_joined_up_to_the_damage_which_the_replay_reports(folder: Path, tmp_path: Path):
+    badges = tmp_path / "badges.csv"
+    badges.write_text("device_ip,time,identity_id\n10.0.0.1,1103,a\n10.0.0.1,1500,a\n")
+    requests = folder / "requests.jsonl"
+    lines = requests.read_bytes().splitlines(keepends=True)
+    requests.write_bytes(b"".join([*lines[:4], lines[4].replace(b"1500", b"1501")]))
+
+    def damaged(_: Path) -> Iterator[Row]:
+        yield from ROWS[:4]
+        raise CaptureError("line 5 of requests.jsonl is damaged")
+
+    ended = run(folder, "--json", "--truth", str(badges), rows=damaged)
+    assert ended.exit_code == 2
+    truth = json.loads(ended.stdout.splitlines()[-1])["summary"]["truth"]
+    assert (truth["matched_badges"], truth["unmatched_badges"]) == (1, 1)

@@ -18,6 +18,7 @@ from capture.replaying.run import Replay
 from capture.replaying.whatif import WhatIf
 from capture.reporting.report import Report
 from capture.rows import Row
+from contract.captures.convert import format_manifest
 from contract.captures.values import CaptureError
 from tests.support.faces import photo, scene
 from tests.support.recorded_site import RecordedSite
@@ -160,3 +161,14 @@ def test_a_capture_that_becomes_shorter_while_it_is_replayed_is_reported(folder:
     (folder / "requests.jsonl").write_bytes(b"")
     with pytest.raises(CaptureError, match="became shorter while it was read; replay a copy of the capture"):
         list(rows)
+
+
+def test_a_manifest_without_the_seal_of_the_requests_is_damage(folder: Path) -> None:
+    manifest = CaptureReader(folder).manifest
+    files = {name: seal for name, seal in manifest.files.items() if name != "requests.jsonl"}
+    (folder / "capture.json").write_bytes(format_manifest(msgspec.structs.replace(manifest, files=files)))
+    with pytest.raises(CaptureError, match=r"capture.json is damaged: it has no seal of requests.jsonl"):
+        list(Replay(CaptureReader(folder, check=False), WhatIf(), means()).rows())
+    kept_going = CaptureReader(folder, keep_going=True)
+    assert len(list(Replay(kept_going, WhatIf(), means()).rows())) == 20
+    assert any("it has no seal of requests.jsonl" in sentence for sentence in kept_going.damage)
