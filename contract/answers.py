@@ -51,7 +51,7 @@ class MatchAnswer(Message, tag="match", tag_field="kind", frozen=True, kw_only=T
     attributes: Attributes | None = None
     percent: float = 0.0
     face_numbers: tuple[int, ...] = ()
-    faces: tuple[MatchedFace, ...] = ()
+    faces: tuple[MatchedFace, ...] | None = None
 
 
 class CompareDebug(Message, frozen=True, kw_only=True):

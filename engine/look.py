@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
+from contract.calls.match import MOST_FACES
 from contract.errors import Code, PictureRefused, Refusal, Refused
 from contract.findings import Attributes
 from contract.terms import LivenessMode, QualityLevel
@@ -50,7 +51,7 @@ Beside = Literal["nobody", "rival", "all"]
 """Whose faces are looked at beside the one that counts: nobody's, that of its rival (engine.vision.choosing), if it has
 one, or those of all."""
 
-MOST_LOOKED_AT = 10
+MOST_LOOKED_AT = MOST_FACES
 """The most faces of a picture that are looked at in the same way, the one that counts included."""
 
 
@@ -184,10 +185,10 @@ class _Looking:
     def _look_beside(self, image: Image, face: Face, *, rival: bool) -> LookBeside:
         looking = copy(self)  # it shares the decoded picture and the timer
         try:
-            ended: Embedding | Refusal = looking._look_at(image, face)
+            ended: Embedding | Refusal = looking._look_at(image, face)  # noqa: SLF001 - its own kind
         except Refused as refused:
             ended = refused.refusal
-        return LookBeside(looking._found, ended, rival)
+        return LookBeside(looking._found, ended, rival)  # noqa: SLF001 - its own kind
 
     def _counted(self, faces: Sequence[Face]) -> Sequence[Face]:
         counted = [face for face in faces if face.sent_box.shorter_side >= self._wanted.min_face_size]

@@ -111,7 +111,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         except Refused as refused:
             return self.refuse(request, refused.refusal, snapshot, context)
         found = look(request.picture, wanted_of(request, policy, resolved.device), context)
-        if found.beside:
+        if found.beside or (request.match_all_faces and found.findings.face is not None):
             return _decide_several(request, resolved, found, snapshot, context)
         if isinstance(found.embedding, Refusal):
             decision = self.refuse(request, found.embedding, snapshot, context)
@@ -170,7 +170,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             attributes=decision.findings.attributes,
             percent=shown.percent,
             face_numbers=shown.face_numbers,
-            faces=matched_faces(request, decision, context.policy) if request.match_all_faces else (),
+            faces=matched_faces(request, decision, context.policy) if request.match_all_faces else None,
         )
 
     def event(self, request: MatchRequest, decision: MatchDecision, context: Context, at: Circumstances) -> Event:

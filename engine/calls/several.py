@@ -76,6 +76,7 @@ class SearchedFace:
             quality_score=found.quality_score,
             liveness=liveness_result(found.liveness),
             chosen=self.chosen,
+            rival=self.rival,
             answered=self.answered,
             kept_by_another=self.lost,
         )
@@ -101,6 +102,11 @@ def search_faces(faces: Sequence[SearchedFace], scope: Scope, gallery: Gallery, 
     return [
         face if face.probe is None else replace(face, nearest=gallery.best(face.probe, scope, enough)) for face in faces
     ]
+
+
+def with_nearest(faces: Sequence[SearchedFace], nearest: Sequence[Candidate]) -> Sequence[SearchedFace]:
+    """Return the faces with other nearest people of the face that the answer is about."""
+    return [replace(face, nearest=nearest) if face.answered else face for face in faces]
 
 
 def with_candidates(

@@ -38,7 +38,7 @@ def command(
     liveness: str | None,
     as_json: bool,
 ) -> None:
-    """Match the largest face of FILE with the people enrolled at a running server. FILE - is standard input.
+    """Match a face of FILE with the people enrolled at a running server. FILE - is standard input.
 
     The call leaves an event, as a device's does, and the picture stays in the log as long as requests do.
 
