@@ -10,8 +10,9 @@ The rules:
    person, and the other faces get the next person who reaches the threshold, or are strangers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 from contract.errors import Refusal
@@ -36,8 +37,9 @@ class SearchedFace:
     """One of several faces of a picture that were searched for.
 
     `probe`: the unit vector that was compared; None where `refusal` ended the look. `nearest`: the people who were
-    found, the nearest first. `candidates`: those of them whom no other face keeps. `outcome`: what the decision would
-    be if the picture had no other faces, and these candidates were all. `answered`: the answer is about this face.
+    found, the nearest first. `candidates`: those of them from the first one on whom no other face keeps. `outcome`:
+    what the decision would be if the picture had no other faces, and these candidates were all. `answered`: the answer
+    is about this face.
     """
 
     findings: Findings
@@ -114,13 +116,13 @@ def with_candidates(
 ) -> Sequence[SearchedFace]:
     """Return the faces with their candidates, at most `most` each; by rule 2 where `each_once`."""
     keepers = _keepers(faces, threshold) if each_once else {}
-    return [
-        replace(
-            face,
-            candidates=tuple(c for c in face.nearest if keepers.get(c.person.identity_id, place) == place)[:most],
-        )
-        for place, face in enumerate(faces)
-    ]
+    return [replace(face, candidates=_left(face, place, keepers)[:most]) for place, face in enumerate(faces)]
+
+
+def _left(face: SearchedFace, place: int, keepers: Mapping[str, int]) -> Sequence[Candidate]:
+    """Return the nearest people from the first one on whom no other face keeps. Only the first one decides."""
+    kept = (keepers.get(candidate.person.identity_id, place) != place for candidate in face.nearest)
+    return tuple(face.nearest)[sum(takewhile(bool, kept)) :]
 
 
 def with_answer(faces: Sequence[SearchedFace], recognised: Sequence[str]) -> Sequence[SearchedFace]:

@@ -1,6 +1,7 @@
 """Which of several faces is chosen, and which is its rival."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,9 +18,7 @@ shares = st.floats(0.0, 1.0)
 traits = st.builds(Traits, st.floats(20.0, 400.0), shares, shares, shares, shares, shares)
 
 
-def face(
-    x: float = 250.0, y: float = 150.0, side: float = 120.0, confidence: float = 0.9, turned: float = 0.0
-) -> Face:
+def face(x: float = 250.0, y: float = 150.0, side: float = 120.0, confidence: float = 0.9, turned: float = 0.0) -> Face:
     """A face whose nose is moved towards one eye by `turned` eye distances."""
     points = np.array([[0.3, 0.4], [0.7, 0.4], [0.5 + 0.4 * turned, 0.6], [0.35, 0.8], [0.65, 0.8]])
     return Face(Box(x, y, side, side), confidence, (points * side + (x, y)).astype(np.float32))
@@ -75,7 +74,7 @@ def test_the_choice_does_not_depend_on_the_resolution(seen: list[Traits], factor
     largest = max(one.side for one in seen)
     assume(all(abs(one.side / largest - NEAR) > 1e-9 for one in seen))
     weights = sorted(one.weight for one in seen)
-    assume(all(b - a > 1e-6 for a, b in zip(weights, weights[1:], strict=False)))
+    assume(all(b - a > 1e-6 for a, b in pairwise(weights)))
     before, after = choose(seen), choose([replace(one, side=one.side * factor) for one in seen])
     assert before.chosen == after.chosen
 
@@ -85,7 +84,7 @@ def test_a_mirrored_picture_has_the_mirrored_choice(several: list[Face]) -> None
     several = largest_first(several)
     weights = sorted(traits_of(PIXELS, one).weight for one in several)
     # Faces overlap the pixels at other places in the mirror image, and the template is not quite symmetrical.
-    assume(all(b > 1.02 * a for a, b in zip(weights, weights[1:], strict=False)))
+    assume(all(b > 1.02 * a for a, b in pairwise(weights)))
     image, other = PIXELS, np.ascontiguousarray(PIXELS[:, ::-1])
     chosen, _ = choose_face(image, several, "chosen")
     again, _ = choose_face(other, [mirrored(one) for one in several], "chosen")
@@ -96,7 +95,7 @@ def test_a_mirrored_picture_has_the_mirrored_choice(several: list[Face]) -> None
 def test_a_picture_of_twice_the_size_has_the_same_choice(several: list[Face]) -> None:
     several = largest_first(several)
     weights = sorted(traits_of(PIXELS, one).weight for one in several)
-    assume(all(b > 1.3 * a for a, b in zip(weights, weights[1:], strict=False)))  # the pixels are blurred by growing
+    assume(all(b > 1.3 * a for a, b in pairwise(weights)))  # the pixels are blurred by growing
     twice = np.ascontiguousarray(PIXELS.repeat(2, axis=0).repeat(2, axis=1))
     chosen, _ = choose_face(PIXELS, several, "chosen")
     again, _ = choose_face(twice, [grown(one, 2) for one in several], "chosen")
