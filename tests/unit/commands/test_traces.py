@@ -103,7 +103,7 @@ def test_a_picture_in_which_the_person_was_recognised_beside_somebody_else_is_on
     traces.take([record(TOPICS.events, 0, encode_event(event)), record(TOPICS.requests, 5, match_request(1))])
     assert found(traces) == {TOPICS.events: [0], **({TOPICS.requests: [5]} if is_about else {})}
     answer = MatchAnswer(retcode="1", identity_id="8", name="", score=0.9, identity_info={}, faces=(beside,))
-    traces.take([record(TOPICS.replies, 1, encode(Reply(request_id="r1", answer=answer)))])
+    traces.take([record(TOPICS.replies, 1, encode(Reply(request_id="r1", answer=answer, gallery_version=0)))])
     assert found(traces)[TOPICS.replies] == [1]
 
 

@@ -1,0 +1,218 @@
+"""Rules that choose one of several faces, and what each of them costs in recognition; for `bench.faces`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import PictureRefused
+from contract.vectors import Vector
+from engine.evaluation.openset import Split, at_fpir, draw_split, search
+from engine.timing import StageTimer
+from engine.vision.choosing import NEAR, Choice, Traits, choose, traits_of
+from engine.vision.finding import find_faces
+from engine.vision.ports import Box, Face, ModelSet
+
+MAX_PIXELS = 32_000_000
+MOST_FACES = 10
+SAME_PERSON = 0.3
+"""The cosine to another photo of the person from which on a face counts as the person's, whoever is in the middle."""
+
+SHIFTS = (0.0, 0.25, -0.25, 0.5, -0.5)
+"""By which share of the picture's width the middle is moved: a rule that needs the person in the middle fails then."""
+
+_SPLITS = 60
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenPhoto:
+    """The faces of a photo, the largest first, with their traits and vectors; `width` and `height` in pixels."""
+
+    person: str
+    width: int
+    height: int
+    faces: Sequence[Face]
+    traits: Sequence[Traits]
+    vectors: Vector
+
+    def centrality(self, place: int, shift: float = 0.0) -> float:
+        """Return 1 for a face in the middle, 0 for one in the corner; the middle is moved by `shift` widths."""
+        box = self.faces[place].box
+        away = np.hypot(box.x + box.width / 2 - self.width * (0.5 + shift), box.y + box.height / 2 - self.height / 2)
+        return max(0.0, 1.0 - float(away / np.hypot(self.width / 2, self.height / 2)))
+
+    @property
+    def centred(self) -> int:
+        """The place of the face whose middle is the fewest of its sides away from that of the photo."""
+
+        def distance(box: Box) -> float:
+            across, down = box.x + (box.width - self.width) / 2, box.y + (box.height - self.height) / 2
+            return float(np.hypot(across, down) / max(box.area, 1.0) ** 0.5)
+
+        return min(range(len(self.faces)), key=lambda place: distance(self.faces[place].box))
+
+
+Pick = Callable[[SeenPhoto, float], int]
+"""A rule: the place of the chosen face of a photo whose middle is moved by a share of its width."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFigures:
+    """The figures of a rule: the photos in which it takes another face than the person's, by the shift of the middle,
+    and FNIR and threshold at FPIRs of 1e-2 and 3e-3."""
+
+    wrong: tuple[int, ...]
+    fnir: tuple[float, float] = field(default=(0.0, 0.0))
+
+
+def see(path: Path, person: str, models: ModelSet) -> SeenPhoto | None:
+    """Return the faces of a photo; None where it has none that can be embedded."""
+    try:
+        image, faces = find_faces(path.read_bytes(), models.detector, MAX_PIXELS, StageTimer(lambda: 0.0))
+        vectors = [models.embedder(image, face).vector for face in faces[:MOST_FACES]]
+    except PictureRefused:
+        return None
+    if not vectors:
+        return None
+    kept = faces[:MOST_FACES]
+    rows, columns = image.shape[:2]
+    return SeenPhoto(person, columns, rows, kept, [traits_of(image, face) for face in kept], np.stack(vectors))
+
+
+def owners(photos: Sequence[SeenPhoto]) -> Sequence[int]:
+    """Return for each photo the place of the person's face: the one most similar to the centred faces of the person's
+    other photos; the centred one where there are none, or no face is similar."""
+    centred = [photo.centred for photo in photos]
+    of_person: dict[str, list[int]] = {}
+    for place, photo in enumerate(photos):
+        of_person.setdefault(photo.person, []).append(place)
+    found = []
+    for place, photo in enumerate(photos):
+        others = [photos[other].vectors[centred[other]] for other in of_person[photo.person] if other != place]
+        if len(photo.faces) == 1 or not others:
+            found.append(centred[place])
+            continue
+        likeness = (photo.vectors @ np.stack(others).T).max(axis=1)
+        best = int(likeness.argmax())
+        found.append(best if likeness[best] >= SAME_PERSON else centred[place])
+    return found
+
+
+def rules() -> Mapping[str, Pick]:
+    """Return the rules that are compared, by name; the last one ships."""
+    weighing = partial(_weighing, NEAR)
+    return {
+        "largest": lambda photo, shift: 0,
+        "most central in widths of the face": lambda photo, shift: photo.centred,
+        "near, then place": weighing(place=0.5),
+        "near, then pose": weighing(pose=0.5),
+        "near, then sharpness": weighing(sharpness=0.5),
+        "near, then confidence": weighing(confidence=0.5),
+        "near, then pose and place": weighing(pose=0.25, place=0.25),
+        "near, then pose, place, cut": weighing(pose=0.25, place=0.25, cut=1.0),
+        "near, then pose, place, cut, sharpness": weighing(pose=0.25, place=0.25, cut=1.0, sharpness=0.25),
+        "all of them without place": weighing(pose=0.25, cut=1.0, sharpness=0.25, confidence=0.5),
+        "all of them, near from 0.7": _weighing(0.7, place=0.25, pose=0.25, cut=1.0, sharpness=0.25, confidence=0.5),
+        "all of them, near from 0.95": _weighing(0.95, place=0.25, pose=0.25, cut=1.0, sharpness=0.25, confidence=0.5),
+        "all of them (ships)": lambda photo, shift: shipped(photo, shift).chosen,
+    }
+
+
+def shipped(photo: SeenPhoto, shift: float = 0.0) -> Choice:
+    """Return the choice of the rule that ships."""
+    return choose(
+        [
+            Traits(t.side, t.visible, t.confidence, t.frontal, t.sharpness, photo.centrality(place, shift))
+            for place, t in enumerate(photo.traits)
+        ]
+    )
+
+
+def _weighing(
+    near: float,
+    place: float = 0.0,
+    pose: float = 0.0,
+    sharpness: float = 0.0,
+    confidence: float = 0.0,
+    cut: float = 0.0,
+) -> Pick:
+    """Return the rule that weighs the faces whose side is at least `near` of the largest one's with these shares."""
+
+    def pick(photo: SeenPhoto, shift: float) -> int:
+        def weight(number: int) -> float:
+            traits, weight = photo.traits[number], photo.traits[number].side
+            for share, part in (
+                (place, photo.centrality(number, shift)),
+                (pose, traits.frontal),
+                (sharpness, traits.sharpness),
+                (confidence, traits.confidence),
+                (cut, traits.visible),
+            ):
+                weight *= 1 - share + share * part
+            return weight
+
+        largest = max(traits.side for traits in photo.traits)
+        return max((n for n, traits in enumerate(photo.traits) if traits.side >= near * largest), key=weight)
+
+    return pick
+
+
+def figures_of(pick: Pick, photos: Sequence[SeenPhoto], truth: Sequence[int]) -> RuleFigures:
+    """Return the figures of a rule. People are enrolled with their own face, and searched for with the chosen one."""
+    wrong = tuple(sum(pick(photo, shift) != own for photo, own in zip(photos, truth, strict=True)) for shift in SHIFTS)
+    own = np.stack([photo.vectors[place] for photo, place in zip(photos, truth, strict=True)])
+    probes = np.stack([photo.vectors[pick(photo, 0.0)] for photo in photos])
+    vectors = np.concatenate([own, probes])
+    searches = [search(vectors, _probing(split, len(photos))) for split in _splits(photos)]
+    return RuleFigures(wrong, (at_fpir(searches, 1e-2).fnir, at_fpir(searches, 3e-3).fnir))
+
+
+@dataclass(frozen=True, slots=True)
+class RivalFigures:
+    """The open set at a fixed threshold: shares of searches, without and with the search for the rival as well."""
+
+    threshold: float
+    fnir: tuple[float, float]
+    fpir: tuple[float, float]
+
+
+def with_rivals(photos: Sequence[SeenPhoto], truth: Sequence[int], threshold: float, shift: float) -> RivalFigures:
+    """Return FNIR and FPIR at a threshold, where strangers' rivals are searched for too."""
+    own = np.stack([photo.vectors[place] for photo, place in zip(photos, truth, strict=True)])
+    choices = [shipped(photo, shift) for photo in photos]
+    misses, alarms = [], []
+    for split in _splits(photos):
+        gallery = own[split.gallery]
+
+        def answers(row: int, gallery: Vector = gallery) -> tuple[int, int]:
+            """Return the place in the gallery that is answered, without and with the rival; -1: a stranger."""
+            photo, choice = photos[row], choices[row]
+            alone = _nearest(photo.vectors[choice.chosen], gallery, threshold)
+            if alone >= 0 or choice.rival is None:
+                return alone, alone
+            return alone, _nearest(photo.vectors[choice.rival], gallery, threshold)
+
+        found = np.array([answers(row) for row in split.probes])
+        misses.append((found != np.arange(len(found))[:, np.newaxis]).mean(axis=0))
+        alarms.append((np.array([answers(row) for row in split.strangers]) >= 0).mean(axis=0))
+    fnir, fpir = np.mean(misses, axis=0), np.mean(alarms, axis=0)
+    return RivalFigures(threshold, (float(fnir[0]), float(fnir[1])), (float(fpir[0]), float(fpir[1])))
+
+
+def _nearest(vector: NDArray[np.float32], gallery: Vector, threshold: float) -> int:
+    scores = gallery @ vector
+    best = int(scores.argmax())
+    return best if scores[best] >= threshold else -1
+
+
+def _splits(photos: Sequence[SeenPhoto]) -> Sequence[Split]:
+    _, people = np.unique([photo.person for photo in photos], return_inverse=True)
+    return [draw_split(people.astype(np.int64), seed) for seed in range(_SPLITS)]
+
+
+def _probing(split: Split, photos: int) -> Split:
+    """Return the split whose probes and strangers are the second half of the vectors: the chosen faces."""
+    return Split(split.gallery, split.probes + photos, split.strangers + photos)
