@@ -103,6 +103,7 @@ def owners(photos: Sequence[SeenPhoto]) -> Sequence[int]:
 
 def rules() -> Mapping[str, Pick]:
     """Return the rules that are compared, by name; the last one ships."""
+    all_of_them = {"pose": 0.25, "cut": 1.0, "sharpness": 0.25, "confidence": 0.5}
     weighing = partial(_weighing, NEAR)
     return {
         "largest": lambda photo, shift: 0,
@@ -111,12 +112,13 @@ def rules() -> Mapping[str, Pick]:
         "near, then pose": weighing(pose=0.5),
         "near, then sharpness": weighing(sharpness=0.5),
         "near, then confidence": weighing(confidence=0.5),
-        "near, then pose and place": weighing(pose=0.25, place=0.25),
-        "near, then pose, place, cut": weighing(pose=0.25, place=0.25, cut=1.0),
-        "near, then pose, place, cut, sharpness": weighing(pose=0.25, place=0.25, cut=1.0, sharpness=0.25),
-        "all of them without place": weighing(pose=0.25, cut=1.0, sharpness=0.25, confidence=0.5),
-        "all of them, near from 0.7": _weighing(0.7, place=0.25, pose=0.25, cut=1.0, sharpness=0.25, confidence=0.5),
-        "all of them, near from 0.95": _weighing(0.95, place=0.25, pose=0.25, cut=1.0, sharpness=0.25, confidence=0.5),
+        "near, then pose and place": weighing(pose=0.25, place=0.1),
+        "near, then pose, place, cut": weighing(pose=0.25, place=0.1, cut=1.0),
+        "near, then pose, place, cut, sharpness": weighing(pose=0.25, place=0.1, cut=1.0, sharpness=0.25),
+        "all of them without place": weighing(**all_of_them),
+        "all of them, place 0.25": weighing(place=0.25, **all_of_them),
+        "all of them, near from 0.7": _weighing(0.7, place=0.1, **all_of_them),
+        "all of them, near from 0.95": _weighing(0.95, place=0.1, **all_of_them),
         "all of them (ships)": lambda photo, shift: shipped(photo, shift).chosen,
     }
 

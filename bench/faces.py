@@ -64,8 +64,10 @@ def _see(people: Mapping[Path, str], models: ModelSet) -> Sequence[SeenPhoto]:
 def _print_rules(console: Console, photos: Sequence[SeenPhoto]) -> None:
     truth, several = owners(photos), sum(len(photo.faces) > 1 for photo in photos)
     console.print(f"{len(photos)} photos with faces, {several} of them with several")
-    shifts = (f"wrong, middle {shift:+.0%}" for shift in SHIFTS)
-    table = Table("rule", *shifts, "FNIR at FPIR 1e-2", "at 3e-3")
+    console.print(
+        "wrong: photos in which another face than the person's is taken, with the middle moved by these widths"
+    )
+    table = Table("rule", *(f"{shift:+.0%}" for shift in SHIFTS), "FNIR at FPIR 1e-2", "at 3e-3")
     for name, pick in rules().items():
         figures = figures_of(pick, photos, truth)
         table.add_row(name, *map(str, figures.wrong), *(f"{100 * fnir:.2f} %" for fnir in figures.fnir))

@@ -17,7 +17,7 @@ def which_face(recorded: CapturedDecision, policy: Policy | None) -> str:
         return f"one of {recorded.faces} faces"
     if any(face.answered and not face.chosen for face in recorded.searched):
         return f"the rival of the chosen one of {recorded.faces} faces"
-    return f"the {policy.face} of {recorded.faces} faces"
+    return f"the {'chosen one' if policy.face == 'chosen' else 'largest'} of {recorded.faces} faces"
 
 
 def face_sentences(searched: Sequence[MatchedFace]) -> Iterator[str]:

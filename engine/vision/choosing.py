@@ -30,9 +30,9 @@ NEARER = 1.1
 """How many times as large as its rival a chosen face may be at most: a larger one is nearer to the camera, and the
 answer must not be about somebody behind it."""
 
-CONFIDENCE_WEIGHT, POSE_WEIGHT, SHARPNESS_WEIGHT, PLACE_WEIGHT = 0.5, 0.25, 0.25, 0.25
+CONFIDENCE_WEIGHT, POSE_WEIGHT, SHARPNESS_WEIGHT, PLACE_WEIGHT = 0.5, 0.25, 0.25, 0.1
 """The share of a face's weight that is lost by the worst confidence, pose, sharpness and place. What is cut off by the
-border is lost wholly."""
+border is lost wholly. Place counts little, because cameras at doors see people at the sides too."""
 
 
 @dataclass(frozen=True, slots=True)

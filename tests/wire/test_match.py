@@ -100,12 +100,27 @@ async def test_all_faces_are_asked_for_and_come_beside_the_fields_of_the_chosen_
     flags = {"kept_by_another": False, "quality": [], "liveness": None}
     assert document["faces"] == [
         {
-            **{"bbox": [1.0, 2.0, 30.0, 40.5], "outcome": "matched", "retcode": "1", "identity_id": "7", "name": "Ada"},
-            **{"score": 0.75, "quality_score": 0.5, "chosen": True, "answered": True, **flags},
+            "bbox": [1.0, 2.0, 30.0, 40.5],
+            "outcome": "matched",
+            "retcode": "1",
+            "identity_id": "7",
+            "name": "Ada",
+            "score": 0.75,
+            "quality_score": 0.5,
+            "chosen": True,
+            "answered": True,
+            **flags,
         },
         {
-            **{"bbox": [1.0, 2.0, 30.0, 40.5], "outcome": "spoof", "identity_id": "", "name": "", "error_code": 40034},
-            **{"quality_score": None, "chosen": False, "answered": False, **flags},
+            "bbox": [1.0, 2.0, 30.0, 40.5],
+            "outcome": "spoof",
+            "identity_id": "",
+            "name": "",
+            "error_code": 40034,
+            "quality_score": None,
+            "chosen": False,
+            "answered": False,
+            **flags,
         },
     ]
 

@@ -129,7 +129,7 @@ def test_of_equally_large_faces_the_sharp_one_is_chosen() -> None:
 def test_place_decides_among_faces_of_similar_size_only() -> None:
     corner, middle = face(x=0.0, y=0.0, side=120.0), face(x=270.0, y=190.0, side=100.0)
     assert choose_face(PIXELS, [corner, middle], "chosen")[0] is corner
-    middle = face(x=270.0, y=190.0, side=110.0)
+    middle = face(x=270.0, y=190.0, side=115.0)
     assert choose_face(PIXELS, [corner, middle], "chosen")[0] is middle
 
 

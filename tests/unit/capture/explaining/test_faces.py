@@ -66,7 +66,7 @@ def test_the_chosen_face_is_named(past: Past) -> None:
     explanation = explain_match(past.then(two((1, 150), (77, 156))))
     assert "The answer is about the chosen face." in words(explanation)
     assert explanation.seen is not None
-    assert explanation.seen.used.startswith("the chosen of 2 faces was used")
+    assert explanation.seen.used.startswith("the chosen one of 2 faces was used")
     explanation = explain_match(past.then(two((1, 150), (77, 156)), Policy(face="largest")))
     assert explanation.seen is not None
     assert explanation.seen.used.startswith("the largest of 2 faces was used")
