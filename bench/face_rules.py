@@ -1,7 +1,7 @@
 """Rules that choose one of several faces, and what each of them costs in recognition; for `bench.faces`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from contract.errors import PictureRefused
 from contract.vectors import Vector
 from engine.evaluation.openset import Split, at_fpir, draw_split, search
+from engine.policy import Policy
+from engine.threshold import search_threshold
 from engine.timing import StageTimer
 from engine.vision.choosing import NEAR, Choice, Traits, choose, traits_of
 from engine.vision.finding import find_faces
-from engine.vision.ports import Box, Face, ModelSet
+from engine.vision.ports import Box, Embedder, Face, ModelSet
 
 MAX_PIXELS = 32_000_000
 MOST_FACES = 10
@@ -25,6 +27,7 @@ SHIFTS = (0.0, 0.25, -0.25, 0.5, -0.5)
 """By which share of the picture's width the middle is moved: a rule that needs the person in the middle fails then."""
 
 _SPLITS = 60
+_SPLITS_OF_TWO = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,35 +176,75 @@ def figures_of(pick: Pick, photos: Sequence[SeenPhoto], truth: Sequence[int]) ->
 
 
 @dataclass(frozen=True, slots=True)
-class RivalFigures:
-    """The open set at a fixed threshold: shares of searches, without and with the search for the rival as well."""
+class TwoPeople:
+    """Pictures of two people side by side, at the default threshold of a search: FNIR where one is enrolled and FPIR where
+    neither is, for the largest face, the chosen one, and the chosen one with its rival.
+
+    `fpir_of_one`: the FPIR of strangers alone. `with_rival`: the share of the pictures that have a rival.
+    """
 
     threshold: float
-    fnir: tuple[float, float]
-    fpir: tuple[float, float]
+    fnir: tuple[float, float, float]
+    fpir: tuple[float, float, float]
+    fpir_of_one: float
+    with_rival: float
 
 
-def with_rivals(photos: Sequence[SeenPhoto], truth: Sequence[int], threshold: float, shift: float) -> RivalFigures:
-    """Return FNIR and FPIR at a threshold, where strangers' rivals are searched for too."""
+def two_people(photos: Sequence[SeenPhoto], truth: Sequence[int], embedder: Embedder) -> TwoPeople:
+    """Return the figures of photos that are put side by side, each with another photo drawn from the strangers'."""
     own = np.stack([photo.vectors[place] for photo, place in zip(photos, truth, strict=True)])
-    choices = [shipped(photo, shift) for photo in photos]
-    misses, alarms = [], []
-    for split in _splits(photos):
+    chance, misses, alarms, alone, rivals = (
+        np.random.default_rng(1),
+        list[list[bool]](),
+        list[list[bool]](),
+        list[bool](),
+        0,
+    )
+    splits = _splits(photos)[:_SPLITS_OF_TWO]
+    threshold = search_threshold(Policy(), embedder, len(splits[0].gallery)).cosine
+    for split in splits:
         gallery = own[split.gallery]
+        for number, row in enumerate(split.probes):
+            picture = _side_by_side(photos[row], photos[chance.choice(split.strangers)], chance)
+            misses.append([answer != number for answer in _answers(picture, gallery, threshold)])
+            rivals += shipped(picture).rival is not None
+        for row in split.strangers:
+            picture = _side_by_side(photos[row], photos[chance.choice(split.strangers)], chance)
+            alarms.append([answer >= 0 for answer in _answers(picture, gallery, threshold)])
+            alone.append(_answers(photos[row], gallery, threshold)[1] >= 0)
+    return TwoPeople(threshold, _means(misses), _means(alarms), float(np.mean(alone)), rivals / len(misses))
 
-        def answers(row: int, gallery: Vector = gallery) -> tuple[int, int]:
-            """Return the place in the gallery that is answered, without and with the rival; -1: a stranger."""
-            photo, choice = photos[row], choices[row]
-            alone = _nearest(photo.vectors[choice.chosen], gallery, threshold)
-            if alone >= 0 or choice.rival is None:
-                return alone, alone
-            return alone, _nearest(photo.vectors[choice.rival], gallery, threshold)
 
-        found = np.array([answers(row) for row in split.probes])
-        misses.append((found != np.arange(len(found))[:, np.newaxis]).mean(axis=0))
-        alarms.append((np.array([answers(row) for row in split.strangers]) >= 0).mean(axis=0))
-    fnir, fpir = np.mean(misses, axis=0), np.mean(alarms, axis=0)
-    return RivalFigures(threshold, (float(fnir[0]), float(fnir[1])), (float(fpir[0]), float(fpir[1])))
+def _means(rows: Sequence[Sequence[bool]]) -> tuple[float, float, float]:
+    first, second, third = np.mean(rows, axis=0)
+    return float(first), float(second), float(third)
+
+
+def _side_by_side(one: SeenPhoto, other: SeenPhoto, chance: np.random.Generator) -> SeenPhoto:
+    """Return the faces of both photos as those of one picture, in random order."""
+    left, right = (one, other) if chance.random() < 0.5 else (other, one)
+    moved = [replace(f, box=Box(f.box.x + left.width, f.box.y, f.box.width, f.box.height)) for f in right.faces]
+    faces, traits = [*left.faces, *moved], [*left.traits, *right.traits]
+    order = sorted(range(len(faces)), key=lambda place: -faces[place].box.area)
+    return SeenPhoto(
+        one.person,
+        left.width + right.width,
+        max(left.height, right.height),
+        [faces[place] for place in order],
+        [traits[place] for place in order],
+        np.concatenate([left.vectors, right.vectors])[order],
+    )
+
+
+def _answers(photo: SeenPhoto, gallery: Vector, threshold: float) -> tuple[int, int, int]:
+    """Return whom a search finds by the largest face, by the chosen one, and by that or its rival: places in the
+    gallery, or -1 for a stranger."""
+    choice = shipped(photo)
+    alone = _nearest(photo.vectors[choice.chosen], gallery, threshold)
+    both = alone
+    if alone < 0 and choice.rival is not None:
+        both = _nearest(photo.vectors[choice.rival], gallery, threshold)
+    return _nearest(photo.vectors[0], gallery, threshold), alone, both
 
 
 def _nearest(vector: NDArray[np.float32], gallery: Vector, threshold: float) -> int:

@@ -83,7 +83,7 @@ async def test_all_faces_are_asked_for_and_come_beside_the_fields_of_the_chosen_
         face=box, outcome="matched", retcode="1", identity_id="7", name="Ada", score=0.75, quality_score=0.5,
         chosen=True, answered=True,
     )  # fmt: skip
-    spoof = MatchedFace(face=box, outcome="spoof", error_code=40034, rival=True)
+    spoof = MatchedFace(face=box, outcome="spoof", error_code=40080, rival=True)
     asked: list[bool] = []
 
     async def told(request: Request) -> Answer:
@@ -116,7 +116,7 @@ async def test_all_faces_are_asked_for_and_come_beside_the_fields_of_the_chosen_
             "outcome": "spoof",
             "identity_id": "",
             "name": "",
-            "error_code": 40034,
+            "error_code": 40080,
             "quality_score": None,
             "chosen": False,
             "answered": False,
