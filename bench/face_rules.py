@@ -177,8 +177,8 @@ def figures_of(pick: Pick, photos: Sequence[SeenPhoto], truth: Sequence[int]) ->
 
 @dataclass(frozen=True, slots=True)
 class TwoPeople:
-    """Pictures of two people side by side, at the default threshold of a search: FNIR where one is enrolled and FPIR where
-    neither is, for the largest face, the chosen one, and the chosen one with its rival.
+    """Pictures of two people side by side, at the default threshold of a search: FNIR where one is enrolled, FPIR where
+    neither is; for the largest face, the chosen one, and the chosen one with its rival.
 
     `fpir_of_one`: the FPIR of strangers alone. `with_rival`: the share of the pictures that have a rival.
     """
