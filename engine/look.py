@@ -150,8 +150,7 @@ class _Looking:
         image, faces = find_in_versions(self._versions, self._models.detector, self._timer)
         self._found = Findings(faces=len(faces), size=self._versions.size)
         counted = self._counted(faces)
-        with self._timer.stage("quality"):
-            face, rival = choose_face(image, counted, wanted.face)
+        face, rival = self._choose(image, counted)
         others = [other for other in counted if other is not face and (wanted.beside == "all" or other is rival)]
         if wanted.beside != "nobody":
             self._beside = tuple(
@@ -167,6 +166,12 @@ class _Looking:
     def result(self, ended: Embedding | Refusal) -> Look:
         """Return the findings of all stages that were run."""
         return Look(self._found, ended, self._beside, tuple(self._further), self._jpeg, self._timer.timings_ms)
+
+    def _choose(self, image: Image, counted: Sequence[Face]) -> tuple[Face, Face | None]:
+        if len(counted) == 1:
+            return counted[0], None
+        with self._timer.stage("quality"):
+            return choose_face(image, counted, self._wanted.face)
 
     def _look_at(self, image: Image, face: Face) -> Embedding:
         wanted = self._wanted
