@@ -10,6 +10,7 @@ from capture.replaying.decide import FOREIGN_PEOPLE, PRESENT_SETTINGS, LookNeede
 from capture.replaying.galleries import Galleries
 from capture.replaying.given import Given
 from capture.replaying.policies import Policies, PolicyPair
+from capture.replaying.several import faces_differences
 from capture.replaying.thresholds import threshold_now
 from capture.rows import Difference, Row, S, SameRows
 from contract.captures.convert import REQUESTS_FILE, decision_of, request_of
@@ -233,7 +234,8 @@ class Looker:
         """Return the differences from the decision of then, and without one from the expected identity."""
         then = line.decision
         if then is not None and not is_undecided(then):
-            return decision_differences(then, now, self._given.score_tolerance)
+            others = faces_differences(then, now) if line.request.match_all_faces else ()
+            return (*decision_differences(then, now, self._given.score_tolerance), *others)
         if line.expected_identity_id is not None:
             return expectation_differences(line.expected_identity_id, now)
         return None

@@ -7,6 +7,7 @@ another face may then be the one that the answer is about.
 
 from dataclasses import replace
 
+from capture.rows import Difference
 from contract.captures.values import CapturedDecision
 from engine.look import Wanted
 
@@ -27,3 +28,13 @@ def as_for_one_face(then: CapturedDecision, wanted: Wanted) -> Wanted:
     if then.faces is None or then.faces > 1:
         return wanted
     return replace(wanted, face="largest", beside="nobody")
+
+
+def faces_differences(then: CapturedDecision, now: CapturedDecision) -> tuple[Difference, ...]:
+    """Return the difference between the outcomes and people of all faces, where the request asked for all of them."""
+    before, after = _in_words(then), _in_words(now)
+    return () if before == after else (Difference("faces", before, after),)
+
+
+def _in_words(decision: CapturedDecision) -> str:
+    return ", ".join(f"{face.outcome} {face.identity_id}".rstrip() for face in decision.searched)

@@ -213,7 +213,7 @@ def _print_table(found: Calibration, measured: _Measured, sizes: Sequence[int]) 
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(measured.lost.items()))
         click.echo(f"left out: {kinds} (--verbose names each)")
     if measured.several_faces:
-        click.echo(f"several faces: {counted(measured.several_faces, 'photo')}; one counts, as in a match (matching.face)")
+        click.echo(f"several faces: {counted(measured.several_faces, 'photo')}; one counts, as in a match")
     rows = found.rows()
     if not rows:
         return

@@ -130,3 +130,14 @@ def test_one_face_is_decided_from_its_embedding_whatever_rule_chooses_faces(site
     site.match(photo(2))
     rows = replayed(site.capture(tmp_path / "c"), WhatIf(threshold=0.6), means(None))
     assert [(row.tier, row.trouble) for row in rows] == [("decide", None)] * 2
+
+
+def test_another_person_in_another_face_is_a_difference_where_all_faces_were_asked_for(
+    site: RecordedSite, tmp_path: Path
+) -> None:
+    picture = scene(draw_face(1, 200), draw_face(2, 100))
+    site.match(picture, match_all_faces=True)
+    site.delete("b")
+    site.match(photo(1))
+    rows = replayed(site.capture(tmp_path / "c"), WhatIf(gallery_version=site.people.version))
+    assert differing(rows) == {1: [("faces", "matched a, matched b", "matched a, stranger")]}
