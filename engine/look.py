@@ -99,7 +99,7 @@ class Look:
     """The result of a look: the findings about the face that counts, and its embedding or the refusal that ended the
     look.
 
-    `beside`: the other faces that were looked at, the largest first. `further`: the findings about the other measured
+    `beside`: the other faces that were looked at, the rival first, and then the largest. `further`: the findings about the other measured
     faces. `jpeg`: the picture as a JPEG, where that was wanted. `timings_ms`: milliseconds per stage.
     """
 
@@ -151,8 +151,10 @@ class _Looking:
         self._found = Findings(faces=len(faces), size=self._versions.size)
         counted = self._counted(faces)
         face, rival = self._choose(image, counted)
-        others = [other for other in counted if other is not face and (wanted.beside == "all" or other is rival)]
         if wanted.beside != "nobody":
+            others = [] if rival is None else [rival]
+            if wanted.beside == "all":
+                others += [other for other in counted if other is not face and other is not rival]
             self._beside = tuple(
                 self._look_beside(image, other, rival=other is rival) for other in others[: MOST_LOOKED_AT - 1]
             )

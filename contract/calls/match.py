@@ -64,7 +64,7 @@ class MatchResult(Struct, frozen=True, kw_only=True):
     """A match (retcode "1"), or none (retcode "0"), which is a success as well.
 
     `reg_pic`, `attributes`, `debug_info` and `faces` are present only where the request asks for them. `faces`: every
-    face that was searched for, the chosen one first and then the largest.
+    face that was searched for: the chosen one, its rival, and then the largest.
     """
 
     retcode: Literal["0", "1"]
@@ -155,8 +155,8 @@ MATCH = Declaration(
         ),
         flag(
             "match_all_faces",
-            f"Every face of at least `min_face_size` is searched for, at most {MOST_FACES} (the chosen one and the"
-            " largest others), and the answer contains `faces`, in which each person is recognised at most once."
+            f"Every face of at least `min_face_size` is searched for, at most {MOST_FACES} (the chosen one, its"
+            " rival, and the largest others), and the answer contains `faces`, in which each person is recognised at most once."
             " The vendor does not have this field.",
         ),
         flag("support_stranger", "Accepted without effect: strangers are not enrolled in this version."),
