@@ -99,8 +99,9 @@ class Look:
     """The result of a look: the findings about the face that counts, and its embedding or the refusal that ended the
     look.
 
-    `beside`: the other faces that were looked at, the rival first, and then the largest. `further`: the findings about the other measured
-    faces. `jpeg`: the picture as a JPEG, where that was wanted. `timings_ms`: milliseconds per stage.
+    `beside`: the other faces that were looked at, the rival first, and then the largest. `further`: the findings about
+    the other measured faces. `jpeg`: the picture as a JPEG, where that was wanted. `timings_ms`: milliseconds per
+    stage.
     """
 
     findings: Findings
