@@ -156,8 +156,8 @@ MATCH = Declaration(
         flag(
             "match_all_faces",
             f"Every face of at least `min_face_size` is searched for, at most {MOST_FACES} (the chosen one, its"
-            " rival, and the largest others), and the answer contains `faces`, in which each person is recognised at most"
-            " once. The vendor does not have this field.",
+            " rival, and the largest others), and the answer contains `faces`, in which each person is recognised at"
+            " most once. The vendor does not have this field.",
         ),
         flag("support_stranger", "Accepted without effect: strangers are not enrolled in this version."),
         Field(
