@@ -10,7 +10,7 @@ The rules:
    person, and the other faces get the next person who reaches the threshold, or are strangers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Literal, NamedTuple
@@ -116,13 +116,12 @@ def with_candidates(
 ) -> Sequence[SearchedFace]:
     """Return the faces with their candidates, at most `most` each; by rule 2 where `each_once`."""
     keepers = _keepers(faces, threshold) if each_once else {}
-    return [replace(face, candidates=_left(face, place, keepers)[:most]) for place, face in enumerate(faces)]
 
+    def left(face: SearchedFace, place: int) -> Sequence[Candidate]:
+        kept = (c.cosine >= threshold and keepers.get(c.person.identity_id, place) != place for c in face.nearest)
+        return tuple(face.nearest)[sum(takewhile(bool, kept)) :][:most]
 
-def _left(face: SearchedFace, place: int, keepers: Mapping[str, int]) -> Sequence[Candidate]:
-    """Return the nearest people from the first one on whom no other face keeps. Only the first one decides."""
-    kept = (keepers.get(candidate.person.identity_id, place) != place for candidate in face.nearest)
-    return tuple(face.nearest)[sum(takewhile(bool, kept)) :]
+    return [replace(face, candidates=left(face, place)) for place, face in enumerate(faces)]
 
 
 def with_answer(faces: Sequence[SearchedFace], recognised: Sequence[str]) -> Sequence[SearchedFace]:

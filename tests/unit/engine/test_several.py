@@ -211,6 +211,9 @@ def test_the_face_with_the_highest_cosine_keeps_a_person_and_the_other_gets_the_
 def test_a_person_below_the_threshold_is_kept_by_nobody():
     first, second = with_candidates([found(a=0.4), found(a=0.45)], 0.5, 5, each_once=True)
     assert (names(first), names(second)) == (["a"], ["a"])
+    first, second = with_candidates([found(a=0.4, b=0.3), found(a=0.8)], 0.5, 5, each_once=True)
+    assert names(first) == ["a", "b"], "a stranger's score is that of the nearest person, whoever has been recognised"
+    assert not first.lost
 
 
 def test_a_face_whose_people_are_all_kept_by_others_has_lost_everybody():
