@@ -4,8 +4,8 @@ The rules:
 
 1. The answer is about the chosen face (engine.vision.choosing), unless that is a stranger and its rival is recognised;
    then the answer is about the rival. A rival is about as near to the camera as the chosen face, so the answer is never
-   about somebody clearly behind a stranger. A chosen face that is refused (quality, liveness) ends in its refusal, and a rival
-   that is refused is not recognised, so the face for which a door opens has passed all checks.
+   about somebody clearly behind a stranger. A chosen face that is refused (quality, liveness) ends in its refusal, and
+   a rival that is refused is not recognised, so the face for which a door opens has passed all checks.
 2. Where all faces are wanted, each person is recognised at most once: the face with the highest cosine keeps the
    person, and the other faces get the next person who reaches the threshold, or are strangers.
 """
