@@ -37,10 +37,10 @@ Examples:
 @click.option("--pairs", "pairs_file", type=click.Path(path_type=Path), help="Pairs file, its photos below PATH.")
 @click.option(
     "--face",
-    type=click.Choice(["centred", "largest"]),
+    type=click.Choice(["centred", "chosen", "largest"]),
     default="centred",
     show_default=True,
-    help="Which of several faces a photo's label means; a match takes the largest.",
+    help="Which of several faces a photo's label means; a match takes the chosen one.",
 )
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here.")
 @click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Write plots (PNG) into this folder.")

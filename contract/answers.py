@@ -10,7 +10,15 @@ import msgspec
 
 from contract.codec import decode_with
 from contract.errors import Code
-from contract.findings import Attributes, CheckResult, DetectedFace, FaceBox, FaceQuality, LivenessResult
+from contract.findings import (
+    Attributes,
+    CheckResult,
+    DetectedFace,
+    FaceBox,
+    FaceQuality,
+    LivenessResult,
+    MatchedFace,
+)
 from contract.roles import Role
 from contract.terms import Message
 
@@ -30,7 +38,7 @@ class MatchAnswer(Message, tag="match", tag_field="kind", frozen=True, kw_only=T
     """The success of a MatchRequest: a match or a stranger.
 
     `score` is on the wire's scale, `percent` the same on the scale 0..100. `face_numbers`: the faces of the person whom
-    the answer names.
+    the answer names. `faces`: all faces that were searched for, where the request asked for them.
     """
 
     retcode: Literal["0", "1"]
@@ -43,6 +51,7 @@ class MatchAnswer(Message, tag="match", tag_field="kind", frozen=True, kw_only=T
     attributes: Attributes | None = None
     percent: float = 0.0
     face_numbers: tuple[int, ...] = ()
+    faces: tuple[MatchedFace, ...] | None = None
 
 
 class CompareDebug(Message, frozen=True, kw_only=True):

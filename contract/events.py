@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from contract.codec import decode_with
-from contract.findings import Attributes, CardFindings, CheckResult, FaceBox, LivenessResult, PictureSize
+from contract.findings import Attributes, CardFindings, CheckResult, FaceBox, LivenessResult, MatchedFace, PictureSize
 from contract.terms import Message, ThresholdRule
 
 
@@ -76,7 +76,8 @@ class Event(Message, frozen=True, kw_only=True):
     `identity_ids` are the people whom a request about a group or a permission changed or deleted. `identity_info` is
     present only where the operator switched it on; the event of a comparison has the identity_info that the request
     contained. `quality_score`, 0..1, predicts how well the face can be recognised at all. `card` describes the second
-    picture of a comparison.
+    picture of a comparison. `face` and the other findings of a match are those of the face that the answer is about;
+    `searched` has all faces that were searched for, the chosen one first, where these were several.
     """
 
     id: str
@@ -103,6 +104,7 @@ class Event(Message, frozen=True, kw_only=True):
     picture: PictureSize | None = None
     faces: int | None = None
     face: FaceBox | None = None
+    searched: tuple[MatchedFace, ...] = ()
     quality: tuple[CheckResult, ...] = ()
     quality_score: float | None = None
     liveness: LivenessResult | None = None

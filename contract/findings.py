@@ -93,6 +93,32 @@ class CardFindings(Message, frozen=True, kw_only=True):
     quality_score: float | None = None
 
 
+class MatchedFace(Message, frozen=True, kw_only=True):
+    """One of several faces of a picture that were searched for.
+
+    `outcome`: that of the face by itself, one of the outcomes of a match; `retcode`, `identity_id`, `name` and `score`
+    as an answer has them. `error_code`: the error that an answer about this face would be. `chosen`: the face was
+    chosen by the rule of the setting matching.face. `rival`: the face is about as near to the camera as the chosen one.
+    `answered`: the answer is about this face. `kept_by_another`: the nearest person was recognised in another face of
+    the picture, with a higher cosine.
+    """
+
+    face: FaceBox | None
+    outcome: str
+    retcode: Literal["0", "1"] | None = None
+    identity_id: str = ""
+    name: str = ""
+    score: float | None = None
+    error_code: int | None = None
+    quality: tuple[CheckResult, ...] = ()
+    quality_score: float | None = None
+    liveness: LivenessResult | None = None
+    chosen: bool = False
+    rival: bool = False
+    answered: bool = False
+    kept_by_another: bool = False
+
+
 class FaceQuality(Message, frozen=True, kw_only=True):
     """The quality of one face, and whether the face passes the quality level.
 

@@ -40,7 +40,7 @@ class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=
     """Who is the person in this picture? One PictureMatch call, with the fields of its body (docs/interface.md).
 
     `by_permission`: the search of version 6, which is restricted by a permission, named or that of the device, and by a
-    group only where one is named.
+    group only where one is named. `match_all_faces`: every face of the picture is searched for.
     """
 
     request_id: str
@@ -61,6 +61,7 @@ class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=
     with_debug_info: bool = False
     grab_fiqa_info: dict[str, Any] | None = None
     by_permission: bool = False
+    match_all_faces: bool = False
 
     administrative: ClassVar[bool] = False
 

@@ -5,15 +5,20 @@ where they are wanted, are estimated last.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Literal
 
+from contract.calls.match import MOST_FACES
 from contract.errors import Code, PictureRefused, Refusal, Refused
 from contract.findings import Attributes
 from contract.terms import LivenessMode, QualityLevel
 from engine.context import Context
+from engine.policy import FaceRule
 from engine.timing import StageTimer
 from engine.vision.attributes import measure_attributes
+from engine.vision.choosing import choose_face
 from engine.vision.decode.versions import Versions
 from engine.vision.finding import find_in_versions, version_for
 from engine.vision.liveness import Liveness, check_liveness
@@ -42,13 +47,22 @@ class Findings:
 
 NOTHING_FOUND = Findings()
 
+Beside = Literal["nobody", "rival", "all"]
+"""Whose faces are looked at beside the one that counts: nobody's, that of its rival (engine.vision.choosing), if it has
+one, or those of all."""
+
+MOST_LOOKED_AT = MOST_FACES
+"""The most faces of a picture that are looked at in the same way, the one that counts included."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The parameters of a look. Liveness is checked, and low quality refused, for the largest face only.
+    """The parameters of a look. Liveness is checked, and low quality refused, for the faces that are looked at: the
+    one that counts, and those `beside` it.
 
     `field`: the name of the picture's request field, which is put before the message of every refusal.
-    `min_face_size`: smaller faces (shorter side in pixels of the picture as sent) do not count as the largest face.
+    `min_face_size`: smaller faces (shorter side in pixels of the picture as sent) are not looked at.
+    `face`: which of the other faces counts. `beside`: the other faces that are looked at, at most `MOST_LOOKED_AT`.
     `quality_levels`: the levels whose limits must all be met. `infrared`: the picture of the second lens. `all_items`:
     items of quality without a limit are measured too. `most_faces`: the most faces that are measured, the largest
     first. `as_jpeg`: the picture is returned as a JPEG too.
@@ -56,6 +70,8 @@ class Wanted:
 
     field: str | None = None
     min_face_size: int = 0
+    face: FaceRule = "largest"
+    beside: Beside = "nobody"
     quality_levels: tuple[QualityLevel, ...] = ()
     refuse_low_quality: bool = True
     all_items: bool = False
@@ -67,15 +83,30 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """The result of a look: the findings about the largest face, and its embedding or the refusal that ended the look.
+class LookBeside:
+    """The findings about another face than the one that counts, and its embedding or the refusal that it would end in.
 
-    `further`: the findings about the other measured faces. `jpeg`: the picture as a JPEG, where that was wanted.
-    `timings_ms`: milliseconds per stage.
+    `rival`: the face is about as near as the one that counts (engine.vision.choosing).
     """
 
     findings: Findings
     embedding: Embedding | Refusal
+    rival: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """The result of a look: the findings about the face that counts, and its embedding or the refusal that ended the
+    look.
+
+    `beside`: the other faces that were looked at, the rival first, and then the largest. `further`: the findings about
+    the other measured faces. `jpeg`: the picture as a JPEG, where that was wanted. `timings_ms`: milliseconds per
+    stage.
+    """
+
+    findings: Findings
+    embedding: Embedding | Refusal
+    beside: tuple[LookBeside, ...] = ()
     further: tuple[Findings, ...] = ()
     jpeg: bytes | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
@@ -106,11 +137,12 @@ class _Looking:
         self._max_pixels, self._timer = context.max_pixels, StageTimer(context.clock)
         self._versions = Versions(picture, context.max_pixels)
         self._found, self._further = NOTHING_FOUND, list[Findings]()
+        self._beside: tuple[LookBeside, ...] = ()
         self._embedding: Embedding | None = None
         self._jpeg: bytes | None = None
 
     def run(self) -> Embedding:
-        """Run all wanted stages and return the embedding of the largest face.
+        """Run all wanted stages and return the embedding of the face that counts.
 
         Raises:
             Refused: a stage ended the look.
@@ -118,7 +150,34 @@ class _Looking:
         wanted = self._wanted
         image, faces = find_in_versions(self._versions, self._models.detector, self._timer)
         self._found = Findings(faces=len(faces), size=self._versions.size)
-        face = self._largest(faces)
+        counted = self._counted(faces)
+        face, rival = self._choose(image, counted)
+        if wanted.beside != "nobody":
+            others = [] if rival is None else [rival]
+            if wanted.beside == "all":
+                others += [other for other in counted if other is not face and other is not rival]
+            self._beside = tuple(
+                self._look_beside(image, other, rival=other is rival) for other in others[: MOST_LOOKED_AT - 1]
+            )
+        embedding = self._look_at(image, face)
+        for other in faces[1 : wanted.most_faces]:
+            self._further.append(self._measure_further(image, other))
+        if wanted.as_jpeg:
+            self._jpeg = self._versions.as_jpeg()
+        return embedding
+
+    def result(self, ended: Embedding | Refusal) -> Look:
+        """Return the findings of all stages that were run."""
+        return Look(self._found, ended, self._beside, tuple(self._further), self._jpeg, self._timer.timings_ms)
+
+    def _choose(self, image: Image, counted: Sequence[Face]) -> tuple[Face, Face | None]:
+        if len(counted) == 1:
+            return counted[0], None
+        with self._timer.stage("quality"):
+            return choose_face(image, counted, self._wanted.face)
+
+    def _look_at(self, image: Image, face: Face) -> Embedding:
+        wanted = self._wanted
         self._found = self._measure(image, face)
         if wanted.refuse_low_quality:
             _require_quality(self._found.quality)
@@ -129,24 +188,24 @@ class _Looking:
         if wanted.attributes:
             with self._timer.stage("attributes"):
                 self._found = replace(self._found, attributes=measure_attributes(image, face, self._models))
-        for other in faces[1 : wanted.most_faces]:
-            self._further.append(self._measure_further(image, other))
-        if wanted.as_jpeg:
-            self._jpeg = self._versions.as_jpeg()
         return embedding
 
-    def result(self, ended: Embedding | Refusal) -> Look:
-        """Return the findings of all stages that were run."""
-        return Look(self._found, ended, tuple(self._further), self._jpeg, self._timer.timings_ms)
+    def _look_beside(self, image: Image, face: Face, *, rival: bool) -> LookBeside:
+        looking = copy(self)  # it shares the decoded picture and the timer
+        try:
+            ended: Embedding | Refusal = looking._look_at(image, face)  # noqa: SLF001 - its own kind
+        except Refused as refused:
+            ended = refused.refusal
+        return LookBeside(looking._found, ended, rival)  # noqa: SLF001 - its own kind
 
-    def _largest(self, faces: Sequence[Face]) -> Face:
-        face = next((face for face in faces if face.sent_box.shorter_side >= self._wanted.min_face_size), None)
-        if face is None:
+    def _counted(self, faces: Sequence[Face]) -> Sequence[Face]:
+        counted = [face for face in faces if face.sent_box.shorter_side >= self._wanted.min_face_size]
+        if not counted:
             raise PictureRefused(
                 Code.NO_FACE,
                 "no face of min_face_size found in the picture" if faces else "no face found in the picture",
             )
-        return face
+        return counted
 
     def _measure(self, image: Image, face: Face) -> Findings:
         limits, pose = limits_of(self._wanted.quality_levels, self._policy.custom_quality), self._models.pose

@@ -13,6 +13,7 @@ from contract.site_settings import MATCHING, SITE_SETTINGS, laid_over
 from contract.terms import LivenessMode, QualityLevel
 
 ScoreScale = Literal["raw", "percent"]
+FaceRule = Literal["chosen", "largest"]
 Score = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
 ScoreRange = tuple[Score, Score, Score]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -97,6 +98,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     liveness_limits: LivenessLimits = LivenessLimits()
     match_quality: QualityLevel = "no"
     """The quality level of a PictureMatch."""
+    face: FaceRule = "chosen"
+    """Which of several faces counts in a match, a comparison and an enrolment. chosen: of the faces that are about as
+    large as the largest, the one with the best size, pose, sharpness and place, and a PictureMatch searches for the
+    second of them too (engine.vision.choosing). largest: the largest."""
     min_face_size: Annotated[int, msgspec.Meta(ge=0)] = 0
     """A PictureMatch ignores faces whose shorter side has fewer pixels; a request can ask for a larger size."""
     enrolment_quality: QualityLevel = "low"
@@ -157,8 +162,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ) from None
 
 
-_FORMER_HIGHEST_FMR = 1e-5
-"""The highest false match rate of policies that were recorded before there was a setting for it."""
+_FORMER: Mapping[str, Any] = {"highest_fmr": 1e-5, "face": "largest"}
+"""What was in force in policies that were recorded before there was a setting for it."""
 
 
 def recorded_policy(settings: Mapping[str, Any]) -> Policy:
@@ -167,7 +172,7 @@ def recorded_policy(settings: Mapping[str, Any]) -> Policy:
     Raises:
         msgspec.ValidationError: the record has settings that this release does not know, or wrong ones.
     """
-    return msgspec.convert({"highest_fmr": _FORMER_HIGHEST_FMR, **settings}, Policy)
+    return msgspec.convert({**_FORMER, **settings}, Policy)
 
 
 def policy_of(policy: Policy, site: Site, pinned: frozenset[str]) -> Policy:

@@ -86,16 +86,21 @@ class Traces:
             event = decode_event(record.value or b"")
         except msgspec.DecodeError:
             return False
-        if event.identity_id != self.identity_id:
+        if self.identity_id not in {event.identity_id, *(face.identity_id for face in event.searched)}:
             return self.identity_id in event.identity_ids
         place = Position(event.request.topic, event.request.partition, event.request.offset)
         # The event of a stranger may name the nearest person; that of a comparison has the name that its caller sent.
-        if place.topic == self._topics.requests and event.kind == MatchCall.kind and event.outcome in RECOGNISED:
+        if place.topic == self._topics.requests and event.kind == MatchCall.kind and self._is_recognised_in(event):
             self.requests[place] = event.id
             self._named.add(event.id.encode())
         if (event.kind, event.outcome) == ("delete", "deleted"):
             self.deletion = event
         return True
+
+    def _is_recognised_in(self, event: Event) -> bool:
+        """Return whether the person was recognised in one of the faces of the picture."""
+        found = ((event.identity_id, event.outcome), *((face.identity_id, face.outcome) for face in event.searched))
+        return any(who == self.identity_id and outcome in RECOGNISED for who, outcome in found)
 
     def _in_request(self, record: Record) -> bool:
         try:
@@ -128,6 +133,8 @@ class Traces:
             answer = decode_reply(record.value or b"").answer
         except msgspec.DecodeError:
             return False
+        if isinstance(answer, MatchAnswer) and any(face.identity_id == self.identity_id for face in answer.faces or ()):
+            return True
         return isinstance(answer, MatchAnswer | PersonAnswer) and answer.identity_id == self.identity_id
 
     def _in_evidence(self, record: Record) -> bool:

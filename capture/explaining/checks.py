@@ -7,6 +7,7 @@ decision that was made again.
 from collections.abc import Iterator, Sequence
 
 from capture.explaining.deciding import Decider, Inputs, resolved_in
+from capture.explaining.faces import which_face
 from capture.explaining.values import Check, Nearest, Seen, Then
 from contract.errors import Refusal
 from contract.events import Threshold
@@ -42,8 +43,8 @@ def seen_in(then: Then, decision: MatchDecision | None) -> Seen:
     elif face is None:
         used = "no face was used"
     else:
-        which = "the only face" if faces == 1 else f"the largest of {faces} faces"
-        used = f"{which} was used: {face.width:g} x {face.height:g} px at ({face.x:g}, {face.y:g})"
+        used = f"{which_face(recorded, then.policy)} was used: {face.width:g} x {face.height:g} px"
+        used += f" at ({face.x:g}, {face.y:g})"
         used += f", in the picture turned by {face.turned_degrees} degrees" if face.turned_degrees else ""
     return Seen(size, faces, face, used)
 
@@ -135,7 +136,7 @@ def _face_checks(then: Then, min_face_size: int | None) -> Iterator[Check]:
         side = None if recorded.face is None else min(recorded.face.width, recorded.face.height)
         needed = f"at least {min_face_size} px are needed" if min_face_size else "no least size is set"
         if side is not None:
-            words = f"the shorter side of the largest face is {side:g} px, and {needed}"
+            words = f"the shorter side of the face is {side:g} px, and {needed}"
         else:
             words = f"no face of at least {min_face_size} px was found" if recorded.faces else "no face was found"
         yield Check("picture", "min_face_size", side is not None, words, side, min_face_size)

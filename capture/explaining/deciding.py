@@ -22,8 +22,16 @@ from contract.events import RequestPlace
 from contract.requests import MatchRequest
 from contract.vectors import Vector
 from engine.calls.demands import wanted_of
-from engine.calls.match import CANDIDATES, MatchCall, MatchDecision, conclude_under, scope_of_refusal
+from engine.calls.match import (
+    CANDIDATES,
+    MatchCall,
+    MatchDecision,
+    conclude_several,
+    conclude_under,
+    scope_of_refusal,
+)
 from engine.calls.reporting import outcome_of
+from engine.calls.several import search_faces, with_nearest
 from engine.context import Context
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, Scope
@@ -102,6 +110,8 @@ class Decider:
         if context is None:
             return self.from_evidence(inputs)
         probe = None if self.decision is None else self.decision.probe
+        if self.decision is not None and self.decision.searched and _looks_alike(self.inputs, inputs):
+            return self._search_several(inputs, self.decision)
         if probe is not None and _looks_alike(self.inputs, inputs):
             return self._search(inputs, probe)
         return self._look(inputs, context)
@@ -113,6 +123,9 @@ class Decider:
             return None
         ranked = sorted(candidates, key=lambda c: (-c.cosine, c.person.identity_id))
         site, policy = self.inputs.snapshot.site, self.inputs.policy
+        if decision.searched:
+            faces = with_nearest(decision.searched, ranked)
+            return conclude_several(decision.threshold, self.inputs.request, resolved, faces, site, policy)
         return conclude_under(decision.threshold, self.inputs.request, resolved, ranked, site, policy)
 
     def from_evidence(self, inputs: Inputs) -> MatchDecision | None:
@@ -152,6 +165,8 @@ class Decider:
         looked = MatchCall().decide(inputs.request, inputs.snapshot, context)
         if looked.probe is None:
             return looked
+        if looked.searched:
+            return replace(self._search_several(inputs, looked) or looked, timings_ms=looked.timings_ms)
         searched = self._search(inputs, looked.probe) or looked
         return replace(searched, findings=looked.findings, timings_ms=looked.timings_ms)
 
@@ -162,6 +177,16 @@ class Decider:
         candidates = inputs.snapshot.gallery.best(probe, resolved.scope, CANDIDATES)
         found = self._conclude(inputs, resolved, candidates)
         return None if found is None else replace(found, probe=probe)
+
+    def _search_several(self, inputs: Inputs, looked: MatchDecision) -> MatchDecision | None:
+        resolved = resolved_in(inputs)
+        if isinstance(resolved, Refusal):
+            return self._refuse(inputs, resolved)
+        threshold = self._threshold(inputs, resolved.scope)
+        if threshold is None:
+            return None
+        faces = search_faces(looked.searched, resolved.scope, inputs.snapshot.gallery, CANDIDATES)
+        return conclude_several(threshold, inputs.request, resolved, faces, inputs.snapshot.site, inputs.policy)
 
     def _conclude(
         self, inputs: Inputs, resolved: ResolvedScope, candidates: Sequence[Candidate]

@@ -143,7 +143,7 @@ def _seen(then: OtherThen, again: Redone | None) -> Seen | None:
 def _used(face: FaceBox | None) -> str:
     if face is None:
         return "no face was used"
-    return f"the largest face was used: {face.width:g} x {face.height:g} px"
+    return f"a face was used: {face.width:g} x {face.height:g} px"
 
 
 def _bytes_of(then: OtherThen) -> int:

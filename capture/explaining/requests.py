@@ -46,6 +46,7 @@ def _possible(event: Event) -> Iterator[MatchRequest]:
         need_keep_info=shown,
         with_attribute=event.attributes is not None,
         grab_fiqa_info=event.grab_fiqa_info,
+        match_all_faces=any(not (face.chosen or face.rival) for face in event.searched),
     )
     yield request
     yield structs.replace(request, by_permission=True)

@@ -128,6 +128,10 @@ class Redaction:
             decision,
             identity_id=self.identity(decision.identity_id),
             scope=scope,
+            searched=tuple(
+                structs.replace(face, identity_id=self.identity(face.identity_id), name="")
+                for face in decision.searched
+            ),
             candidates=tuple(
                 structs.replace(candidate, identity_id=self.identity(candidate.identity_id))
                 for candidate in decision.candidates

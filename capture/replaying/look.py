@@ -10,6 +10,7 @@ from capture.replaying.decide import FOREIGN_PEOPLE, PRESENT_SETTINGS, LookNeede
 from capture.replaying.galleries import Galleries
 from capture.replaying.given import Given
 from capture.replaying.policies import Policies, PolicyPair
+from capture.replaying.several import faces_differences
 from capture.replaying.thresholds import threshold_now
 from capture.rows import Difference, Row, S, SameRows
 from contract.captures.convert import REQUESTS_FILE, decision_of, request_of
@@ -18,7 +19,7 @@ from contract.configs import model_set_record
 from contract.events import RequestPlace
 from contract.requests import MatchRequest
 from contract.vectors import Vector
-from engine.calls.match import MatchCall, MatchDecision, conclude_under
+from engine.calls.match import MatchCall, MatchDecision, conclude_several, conclude_under
 from engine.calls.reporting import Circumstances
 from engine.context import Context
 from engine.gallery.people import Snapshot
@@ -198,12 +199,17 @@ class Looker:
     def _under_threshold_of_then(self, task: _Task, request: MatchRequest, decision: MatchDecision) -> MatchDecision:
         """Return the decision under the threshold of then, where nothing that moves it has changed."""
         then, site, policies = task.line.decision, task.snapshot.site, task.policies
-        if then is None or embedder_of(then) != self._embedder or not decision.candidates:
+        if then is None or embedder_of(then) != self._embedder or decision.refusal is not None:
+            return decision
+        if not decision.candidates and not decision.searched:
             return decision
         resolved = resolve_scope(request, site, policies.policy)
         faces = task.snapshot.gallery.count(resolved.scope)
         embedder = self._networks.models.embedder
         threshold = threshold_now(then, policies.before, policies.policy, faces, embedder) or decision.threshold
+        if decision.searched:
+            again = conclude_several(threshold, request, resolved, decision.searched, site, policies.policy)
+            return replace(again, timings_ms=decision.timings_ms)
         again = conclude_under(threshold, request, resolved, decision.candidates, site, policies.policy)
         return replace(again, findings=decision.findings, probe=decision.probe, timings_ms=decision.timings_ms)
 
@@ -228,7 +234,8 @@ class Looker:
         """Return the differences from the decision of then, and without one from the expected identity."""
         then = line.decision
         if then is not None and not is_undecided(then):
-            return decision_differences(then, now, self._given.score_tolerance)
+            others = faces_differences(then, now) if line.request.match_all_faces else ()
+            return (*decision_differences(then, now, self._given.score_tolerance), *others)
         if line.expected_identity_id is not None:
             return expectation_differences(line.expected_identity_id, now)
         return None

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from capture.replaying.policies import PolicyPair
+from capture.replaying.several import KEPT_BY_ANOTHER, SEVERAL_FACES, as_for_one_face, is_kept_by_another
 from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Code, Refusal, Refused
 from contract.requests import MatchRequest
@@ -40,6 +41,11 @@ class Case(NamedTuple):
     def same_people(self) -> bool:
         """Whether the people of now are those of then."""
         return self.before is self.now
+
+    @property
+    def nothing_changed(self) -> bool:
+        """Whether people and policy of now are those of then."""
+        return self.same_people and self.policies.before is self.policies.policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +99,12 @@ def what_plan_reads(case: Case) -> tuple[object, ...]:
         sent.ir_picture is None,
         sent.min_face_size,
         sent.with_attribute,
+        sent.match_all_faces,
         case.embedding is None,
         case.then.error_code,
+        case.then.faces,
+        len(case.then.searched) > 1,
+        is_kept_by_another(case.then),
     )
 
 
@@ -115,6 +125,10 @@ def _reason_to_look(case: Case, resolved: ResolvedScope) -> str | None:
             return "it was refused then before its picture was looked at, and is not now"
         if code == Code.EMPTY_GROUP_ERROR and case.now.gallery.count(resolved.scope):
             return "nobody was in its scope then, and somebody is now"
+    if case.embedding is not None and is_kept_by_another(case.then):
+        return KEPT_BY_ANOTHER
+    if len(case.then.searched) > 1 and not case.nothing_changed:
+        return SEVERAL_FACES
     if _wanted_otherwise(case, resolved):
         return "its picture must pass other checks than then"
     return None
@@ -129,9 +143,10 @@ def _was_looked_at(case: Case) -> bool:
 def _wanted_otherwise(case: Case, resolved: ResolvedScope) -> bool:
     """Return whether a look of now has other parameters than the look of then."""
     policies = case.policies
-    if case.same_people and policies.before is policies.policy:
+    if case.nothing_changed:
         return False
     then = resolved if case.before is None else _resolved(case.request, case.before, policies.before)
     device = None if isinstance(then, Refusal) else then.device
     wanted = wanted_of(case.request, policies.before, device)
-    return wanted != wanted_of(case.request, policies.policy, resolved.device)
+    now = wanted_of(case.request, policies.policy, resolved.device)
+    return as_for_one_face(case.then, wanted) != as_for_one_face(case.then, now)

@@ -45,7 +45,7 @@ def reembed(
     photos = {sha256 for line, _ in others if (sha256 := _photo_of(line)) is not None}
 
     def embed(sha256: str) -> Vector | None:
-        found = look(picture(sha256), Wanted(), context).embedding
+        found = look(picture(sha256), Wanted(face=context.policy.face), context).embedding
         return None if isinstance(found, Refusal) else found.vector
 
     in_order = sorted(photos)

@@ -29,7 +29,7 @@ COMPARE = Declaration(
         Field(
             "face_image_base64",
             PICTURE,
-            "The picture taken now, sent like `rgb_image_base64`. Its largest face counts.",
+            "The picture taken now, sent like `rgb_image_base64`. Of several faces one is chosen, as in PictureMatch.",
             required=True,
             example=EXAMPLE_PICTURE,
         ),

@@ -1,7 +1,7 @@
 """The declaration of PictureMatch: who is the person in a picture?"""
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -11,15 +11,60 @@ from contract.calls.names import DEVICE, SCOPE_NAME
 from contract.calls.rules import PICTURE, PICTURE_PATH, choice, free_object, whole
 from contract.calls.shared import COMPARE_TIME, EXAMPLE_PICTURE
 from contract.errors import Code
-from contract.findings import Attributes
+from contract.findings import Attributes, CheckResult, LivenessResult, MatchedFace
 from contract.http import MATCH_PATH
 from contract.terms import LIVENESS_ORDER
+
+
+class FaceInPicture(Struct, frozen=True, kw_only=True):
+    """One face of the picture, with match_all_faces; the fields are those that an answer about this face alone has.
+
+    `bbox`: left, top, width and height in pixels. `outcome` as in events. A face that an answer would refuse has the
+    number of that error as `error_code`, and neither retcode nor score. `chosen`: the face was chosen by the rule of
+    the setting `matching.face`. `answered`: the fields of the answer are about this face. `kept_by_another`: the
+    nearest person was recognised in another face, with a higher score.
+    """
+
+    bbox: tuple[float, float, float, float]
+    outcome: str
+    retcode: Literal["0", "1"] | UnsetType = UNSET
+    identity_id: str
+    name: str
+    score: float | UnsetType = UNSET
+    error_code: int | UnsetType = UNSET
+    quality_score: float | None
+    quality: tuple[CheckResult, ...]
+    liveness: LivenessResult | None
+    chosen: bool
+    answered: bool
+    kept_by_another: bool
+
+    @classmethod
+    def of(cls, face: MatchedFace) -> Self:
+        """Return a face as answers contain it."""
+        box = face.face
+        return cls(
+            bbox=(0.0, 0.0, 0.0, 0.0) if box is None else (box.x, box.y, box.width, box.height),
+            outcome=face.outcome,
+            retcode=UNSET if face.retcode is None else face.retcode,
+            identity_id=face.identity_id,
+            name=face.name,
+            score=UNSET if face.score is None else face.score,
+            error_code=UNSET if face.error_code is None else face.error_code,
+            quality_score=face.quality_score,
+            quality=face.quality,
+            liveness=face.liveness,
+            chosen=face.chosen,
+            answered=face.answered,
+            kept_by_another=face.kept_by_another,
+        )
 
 
 class MatchResult(Struct, frozen=True, kw_only=True):
     """A match (retcode "1"), or none (retcode "0"), which is a success as well.
 
-    `reg_pic`, `attributes` and `debug_info` are present only where the request asks for them.
+    `reg_pic`, `attributes`, `debug_info` and `faces` are present only where the request asks for them. `faces`: every
+    face that was searched for: the chosen one, its rival, and then the largest.
     """
 
     retcode: Literal["0", "1"]
@@ -30,7 +75,11 @@ class MatchResult(Struct, frozen=True, kw_only=True):
     reg_pic: str | UnsetType = UNSET
     attributes: Attributes | UnsetType = UNSET
     debug_info: DebugInfo | UnsetType = UNSET
+    faces: tuple[FaceInPicture, ...] | UnsetType = UNSET
 
+
+MOST_FACES = 10
+"""The most faces of a picture that are searched for."""
 
 _MATCHED = {"retcode": "1", "identity_id": "666666", "name": "Ada", "score": 0.8312, "identity_info": {"type": 1}}
 _STRANGER = {"retcode": "0", "identity_id": "", "name": "stranger", "score": 0.4512, "identity_info": {}}
@@ -39,7 +88,7 @@ MATCH = Declaration(
     method="POST",
     path=MATCH_PATH,
     route="match",
-    summary="Who is this? The largest face of a picture is compared with everybody enrolled in the device's scope.",
+    summary="Who is this? A face of a picture is compared with everybody enrolled in the device's scope.",
     fields=(
         Field(
             "image_file_path",
@@ -103,6 +152,12 @@ MATCH = Declaration(
             "with_debug_info",
             "The answer contains `debug_info`: faces, face box, quality items and quality_score, liveness checks,"
             " milliseconds per stage, each counted once.",
+        ),
+        flag(
+            "match_all_faces",
+            f"Every face of at least `min_face_size` is searched for, at most {MOST_FACES} (the chosen one, its"
+            " rival, and the largest others), and the answer contains `faces`, in which each person is recognised at"
+            " most once. The vendor does not have this field.",
         ),
         flag("support_stranger", "Accepted without effect: strangers are not enrolled in this version."),
         Field(

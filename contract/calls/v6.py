@@ -116,7 +116,7 @@ SEARCH = _call(
 )
 COMPARE_V6 = _call(
     "compare",
-    summary="How similar are the largest faces of two pictures? The threshold of the level `middle` is 82.",
+    summary="How similar are the faces of two pictures? The threshold of the level `middle` is 82.",
     fields=(
         *_either("image_1_path", "image_1_base64"),
         *_either("image_2_path", "image_2_base64"),

@@ -135,6 +135,7 @@ def decision_of(event: Event, evidence: Evidence | None = None) -> CapturedDecis
         decided_time=event.processed_time,
         faces=event.faces,
         face=event.face,
+        searched=tuple(structs.replace(face, name="") for face in event.searched),
         quality=event.quality,
         quality_score=event.quality_score,
         liveness=event.liveness,

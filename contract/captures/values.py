@@ -6,7 +6,7 @@ import msgspec
 
 from contract.events import EventScope, RequestPlace, Threshold
 from contract.evidence import EvidenceCandidate
-from contract.findings import CheckResult, FaceBox, LivenessResult
+from contract.findings import CheckResult, FaceBox, LivenessResult, MatchedFace
 from contract.operator_error import OperatorError
 from contract.terms import LivenessMode, Message
 
@@ -106,6 +106,7 @@ class CapturedRequest(Message, frozen=True, kw_only=True, omit_defaults=True):
     with_debug_info: bool = False
     grab_fiqa_info: dict[str, Any] | None = None
     by_permission: bool = False
+    match_all_faces: bool = False
 
 
 class CapturedDecision(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -114,7 +115,8 @@ class CapturedDecision(Message, frozen=True, kw_only=True, omit_defaults=True):
     `score` and `threshold` are on the wire's scale; `applied` contains the threshold's cosine and rule. `candidates`
     are the nearest people of the scope, the nearest first. `embedding` is the probe as little-endian half-precision
     numbers, which the network `embedder` computed; None where no face was embedded or the evidence is gone. `policy`
-    and `model_set` are ids of lines of configs.jsonl. `decided_time` is in seconds since the epoch.
+    and `model_set` are ids of lines of configs.jsonl. `decided_time` is in seconds since the epoch. `searched`: the
+    faces that were searched for, without names, where these were several.
     """
 
     outcome: str
@@ -135,6 +137,7 @@ class CapturedDecision(Message, frozen=True, kw_only=True, omit_defaults=True):
     decided_time: Time | None = None
     faces: int | None = None
     face: FaceBox | None = None
+    searched: tuple[MatchedFace, ...] = ()
     quality: tuple[CheckResult, ...] = ()
     quality_score: float | None = None
     liveness: LivenessResult | None = None

@@ -1,4 +1,4 @@
-"""Compare: do two pictures show the same person? The largest face of each picture is compared.
+"""Compare: do two pictures show the same person? One face of each picture is compared, by the rule of Policy.face.
 
 The quality level applies to the face picture, which a camera took. The quality of the card picture is measured and
 reported but refuses nothing, because the photo on a card cannot be taken again.
@@ -70,7 +70,8 @@ class CompareCall(Query[CompareRequest, CompareDecision]):
 
     def decide(self, request: CompareRequest, snapshot: Snapshot, context: Context) -> CompareDecision:
         """Compare two pictures; no request that a client can send raises an error."""
-        wanted = Wanted(request.fields[0], quality_levels=(request.quality_level or context.policy.match_quality,))
+        level = request.quality_level or context.policy.match_quality
+        wanted = Wanted(request.fields[0], face=context.policy.face, quality_levels=(level,))
         face = look(request.face_picture, wanted, context)
         if isinstance(face.embedding, Refusal):
             refused = self.refuse(request, face.embedding, snapshot, context)

@@ -6,7 +6,7 @@ The limits of both levels of quality must be met, of the policy's and of the dev
 from contract.people.site import DeviceRecord
 from contract.requests import MatchRequest
 from contract.terms import LIVENESS_ORDER, LivenessMode
-from engine.look import Wanted
+from engine.look import Beside, Wanted
 from engine.policy import Policy
 
 
@@ -14,11 +14,20 @@ def wanted_of(request: MatchRequest, policy: Policy, device: DeviceRecord | None
     """Return the parameters of the look at the picture of a request. `device`: the registered device that asks."""
     return Wanted(
         min_face_size=max(request.min_face_size, policy.min_face_size, device.min_face_size if device else 0),
+        face=policy.face,
+        beside=_beside(request, policy),
         quality_levels=(policy.match_quality, (device and device.quality_level) or "no"),
         liveness=_liveness(request, policy, device),
         infrared=request.ir_picture,
         attributes=request.with_attribute,
     )
+
+
+def _beside(request: MatchRequest, policy: Policy) -> Beside:
+    """Return whose faces are searched for beside the one that counts."""
+    if request.match_all_faces:
+        return "all"
+    return "rival" if policy.face == "chosen" else "nobody"
 
 
 def _liveness(request: MatchRequest, policy: Policy, device: DeviceRecord | None) -> LivenessMode:

@@ -79,7 +79,7 @@ class EnrolCall(Change[EnrolRequest]):
         if request.photo is None:
             return Prepared()
         level = request.quality_level or context.policy.enrolment_quality
-        found = look(request.photo, Wanted(quality_levels=(level,), as_jpeg=True), context)
+        found = look(request.photo, Wanted(face=context.policy.face, quality_levels=(level,), as_jpeg=True), context)
         if isinstance(found.embedding, Refusal):
             refusal = _refusal_of_photo(found.embedding, found.findings)
             return Prepared(None, found.findings, refusal, found.timings_ms)

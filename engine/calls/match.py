@@ -1,8 +1,11 @@
-"""PictureMatch: who is the person in a picture? The largest face of the picture is compared with the gallery."""
+"""PictureMatch: who is the person in a picture? The chosen face of the picture is compared with the gallery.
+
+Where a second face is as near, or all faces are wanted, several faces are compared (engine.calls.several).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from msgspec import structs
@@ -11,6 +14,7 @@ from contract.answers import MatchAnswer
 from contract.errors import Refusal, Refused
 from contract.events import Event, EventScope
 from contract.evidence import Evidence, EvidenceCandidate
+from contract.findings import MatchedFace
 from contract.kinds import kind_of
 from contract.people.records import PersonRecord
 from contract.people.site import Site
@@ -30,11 +34,12 @@ from engine.calls.reporting import (
     picture_size,
     wire_threshold,
 )
+from engine.calls.several import SearchedFace, Verdict, faces_of, search_faces, with_answer, with_candidates
 from engine.context import Context
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, FaceId, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
-from engine.look import NOTHING_FOUND, Findings, look
+from engine.look import NOTHING_FOUND, Findings, Look, look
 from engine.passing import Barrier, barrier
 from engine.policy import Policy
 from engine.threshold import AppliedThreshold, search_threshold
@@ -55,7 +60,8 @@ class MatchDecision:
     `candidates` are the nearest people of the scope, whether or not the first one reached `threshold`. `probe` is the
     unit vector that was compared; None where the look at the picture ended with a refusal. `refusal` is set where the
     answer is an error. `site`: the site that was searched; `scope`: the names of the group and permission; those of the
-    request, where the request was refused before its scope was known.
+    request, where the request was refused before its scope was known. `searched`: all faces that were searched for, the
+    chosen one first, where these are several; all other values are those of the face that the answer is about.
     """
 
     outcome: str
@@ -67,19 +73,12 @@ class MatchDecision:
     probe: Vector | None = None
     site: Site = field(default_factory=Site)
     timings_ms: dict[str, float] = field(default_factory=dict)
+    searched: Sequence[SearchedFace] = ()
 
     @property
     def candidate(self) -> Candidate | None:
         """The nearest candidate; None where nobody was compared."""
         return self.candidates[0] if self.candidates else None
-
-
-class Verdict(NamedTuple):
-    """What a decision that is no refusal comes to: the retcode, the identity that it names ("": none), the score."""
-
-    retcode: Literal["0", "1"]
-    identity_id: str
-    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +111,8 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         except Refused as refused:
             return self.refuse(request, refused.refusal, snapshot, context)
         found = look(request.picture, wanted_of(request, policy, resolved.device), context)
+        if found.beside or (request.match_all_faces and found.findings.face is not None):
+            return _decide_several(request, resolved, found, snapshot, context)
         if isinstance(found.embedding, Refusal):
             decision = self.refuse(request, found.embedding, snapshot, context)
             return replace(decision, findings=found.findings, timings_ms=found.timings_ms)
@@ -169,6 +170,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             attributes=decision.findings.attributes,
             percent=shown.percent,
             face_numbers=shown.face_numbers,
+            faces=matched_faces(request, decision, context.policy) if request.match_all_faces else None,
         )
 
     def event(self, request: MatchRequest, decision: MatchDecision, context: Context, at: Circumstances) -> Event:
@@ -192,6 +194,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             picture=picture_size(request.picture, found),
             faces=found.faces,
             face=face_box(found.face),
+            searched=matched_faces(request, decision, policy),
             quality=check_results(found.quality),
             quality_score=found.quality_score,
             liveness=liveness_result(found.liveness),
@@ -229,6 +232,53 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             quality_score=found.quality_score,
             liveness=liveness_result(found.liveness),
         )
+
+
+def _decide_several(
+    request: MatchRequest, resolved: ResolvedScope, found: Look, snapshot: Snapshot, context: Context
+) -> MatchDecision:
+    timer = StageTimer(context.clock, dict(found.timings_ms))
+    with timer.stage("search"):
+        searched = search_faces(faces_of(found), resolved.scope, snapshot.gallery, CANDIDATES)
+    threshold = search_threshold(context.policy, context.models.embedder, snapshot.gallery.count(resolved.scope))
+    decision = conclude_several(threshold, request, resolved, searched, snapshot.site, context.policy)
+    return replace(decision, timings_ms=timer.timings_ms)
+
+
+def conclude_several(
+    threshold: AppliedThreshold,
+    request: MatchRequest,
+    resolved: ResolvedScope,
+    searched: Sequence[SearchedFace],
+    site: Site,
+    policy: Policy,
+) -> MatchDecision:
+    """Return the decision that follows from several faces, with their nearest people, and a threshold."""
+
+    def concluded(face: SearchedFace) -> MatchDecision:
+        refused = face.refusal
+        if refused is not None or face.has_lost_everybody:
+            outcome = STRANGER if refused is None else outcome_of(refused)
+            return MatchDecision(outcome, threshold, scope_names(resolved), refusal=refused, site=site)
+        return conclude_under(threshold, request, resolved, face.candidates, site, policy)
+
+    faces = with_candidates(searched, threshold.cosine, CANDIDATES, each_once=request.match_all_faces)
+    faces = with_answer([replace(face, outcome=concluded(face).outcome) for face in faces], RECOGNISED)
+    face = next(face for face in faces if face.answered)
+    return replace(concluded(face), findings=face.findings, probe=face.probe, searched=faces)
+
+
+def matched_faces(request: MatchRequest, decision: MatchDecision, policy: Policy) -> tuple[MatchedFace, ...]:
+    """Return the faces that were searched for, as answers and events contain them; none where there was only one."""
+
+    def matched(face: SearchedFace) -> MatchedFace:
+        if face.outcome not in (STRANGER, *RECOGNISED):
+            return face.matched()
+        alone = replace(decision, outcome=face.outcome, candidates=face.candidates)
+        shown = _shown_candidate(request, alone, policy)
+        return face.matched(verdict_of(request, alone, policy), shown.person.name if shown else STRANGER)
+
+    return tuple(map(matched, decision.searched))
 
 
 def conclude(

@@ -8,13 +8,14 @@ import numpy as np
 
 from contract.errors import Code, PictureRefused
 from engine.timing import StageTimer
+from engine.vision.choosing import choose_face
 from engine.vision.finding import find_faces
 from engine.vision.ports import Embedding, Face, Image, ModelSet
 from engine.vision.quality import clarity, quality_score
 
-FaceChoice = Literal["largest", "centred"]
-"""Which of several faces counts: the largest, as in a match; or the most central one, to which the labels of
-verification sets refer."""
+FaceChoice = Literal["largest", "centred", "chosen"]
+"""Which of several faces counts: the largest; the one that a match chooses (engine.vision.choosing); or the most
+central one, to which the labels of verification sets refer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +42,7 @@ def measure_photo(photo: bytes, models: ModelSet, choice: FaceChoice, max_pixels
     image, faces = find_faces(photo, models.detector, max_pixels, StageTimer(clock=lambda: 0.0))
     if not faces:
         raise PictureRefused(Code.NO_FACE, "no face found in the picture")
-    face = faces[0] if choice == "largest" else most_centred(image, faces)
+    face = most_centred(image, faces) if choice == "centred" else choose_face(image, faces, choice)[0]
     embedding = models.embedder(image, face)
     return MeasuredPhoto(
         embedding, face.confidence, clarity(image, face.box), quality_score(image, face, embedding), len(faces)

@@ -4,7 +4,7 @@ from msgspec import UNSET
 
 from contract.answers import MatchAnswer
 from contract.calls.declaration import Values
-from contract.calls.match import MATCH, MatchResult
+from contract.calls.match import MATCH, FaceInPicture, MatchResult
 from contract.calls.rules import param_error
 from contract.requests import MatchRequest
 from ingest.api.binding import Binding, Services, ask, compare_times, request_of
@@ -41,6 +41,7 @@ async def _match(call: Call, services: Services) -> Rendered:
             reg_pic=UNSET if answer.reg_pic is None else to_base64(answer.reg_pic),
             attributes=answer.attributes or UNSET,
             debug_info=answer.debug or UNSET,
+            faces=UNSET if answer.faces is None else tuple(map(FaceInPicture.of, answer.faces)),
         )
     )
 

@@ -168,7 +168,8 @@ def _measure(path: Path, models: ModelSet, settings: Settings, threads: int | No
                 lose(entry.where, entry.reason if isinstance(entry, Unusable) else "has no photo", "not usable")
         if not photos:
             raise CannotRun(f"{path} contains no photo of a person")
-        looks = measure_photos([photo for _, photo in photos], models, "largest", settings.pictures.max_pixels, threads)
+        choice = settings.matching.face
+        looks = measure_photos([photo for _, photo in photos], models, choice, settings.pictures.max_pixels, threads)
         for (entry, _), look in zip(photos, looks, strict=True):
             steps.step()
             if isinstance(look, Unmeasured):
@@ -212,7 +213,7 @@ def _print_table(found: Calibration, measured: _Measured, sizes: Sequence[int]) 
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(measured.lost.items()))
         click.echo(f"left out: {kinds} (--verbose names each)")
     if measured.several_faces:
-        click.echo(f"several faces: {counted(measured.several_faces, 'photo')}; the largest counts, as in a match")
+        click.echo(f"several faces: {counted(measured.several_faces, 'photo')}; one counts, as in a match")
     rows = found.rows()
     if not rows:
         return

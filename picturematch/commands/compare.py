@@ -34,7 +34,7 @@ Examples:
 def command(
     ctx: click.Context, face: str, card: str, url: str, api_key: str | None, level: str, save: bool, as_json: bool
 ) -> None:
-    """Compare the largest face of FACE, a camera's picture, with the largest face of CARD. One of them may be -,
+    """Compare the face in FACE, a camera's picture, with the face in CARD. One of them may be -,
     standard input.
 
     Both pictures stay in the log as long as requests do.

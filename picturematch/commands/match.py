@@ -1,8 +1,9 @@
 """picturematch match: who is in a picture, by a running server."""
 
 import click
+from msgspec import UnsetType
 
-from contract.calls.match import MatchResult
+from contract.calls.match import FaceInPicture, MatchResult
 from contract.http import MATCH_PATH
 from contract.terms import LIVENESS_ORDER
 from picturematch.ask import answer_of, encoded, finish, json_option, picture_file
@@ -13,6 +14,7 @@ from picturematch.options import config_option, server_options
     epilog="""\b
 Examples:
   picturematch match door.jpg
+  picturematch match queue.jpg --all-faces
   ffmpeg -i rtsp://camera -frames:v 1 -f mjpeg - | picturematch match - --json"""
 )
 @config_option
@@ -26,6 +28,7 @@ Examples:
     show_default="the server's",
     help="Checks against pictures of faces.",
 )
+@click.option("--all-faces", is_flag=True, help="Match every face of the picture, and print a line for each.")
 @json_option
 @click.pass_context
 def command(
@@ -36,9 +39,10 @@ def command(
     device_ip: str,
     ir: str | None,
     liveness: str | None,
+    all_faces: bool,
     as_json: bool,
 ) -> None:
-    """Match the largest face of FILE with the people enrolled at a running server. FILE - is standard input.
+    """Match a face of FILE with the people enrolled at a running server. FILE - is standard input.
 
     The call leaves an event, as a device's does, and the picture stays in the log as long as requests do.
 
@@ -50,9 +54,18 @@ def command(
         "rgb_image_base64": picture,
         "ir_image_base64": infrared[0] if infrared else None,
         "liveness_mode": liveness,
+        "match_all_faces": all_faces or None,
     }
     answer = answer_of(MATCH_PATH, body, MatchResult, url, api_key, as_json)
-    finish(ctx, [_in_words(answer)], is_yes=answer.retcode == "1", as_json=as_json)
+    faces = () if isinstance(answer.faces, UnsetType) else answer.faces
+    finish(ctx, [_in_words(answer), *map(_face_in_words, faces)], is_yes=answer.retcode == "1", as_json=as_json)
+
+
+def _face_in_words(face: FaceInPicture) -> str:
+    left, top, width, height = face.bbox
+    who = f" {face.identity_id} ({face.name})" if face.identity_id else ""
+    score = "" if isinstance(face.score, UnsetType) else f", score {face.score}"
+    return f"face of {width:g} x {height:g} px at ({left:g}, {top:g}): {face.outcome}{who}{score}"
 
 
 def _in_words(answer: MatchResult) -> str:

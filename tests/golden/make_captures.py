@@ -21,7 +21,8 @@ from click.testing import CliRunner
 from contract.captures.convert import LINE_FILES, MANIFEST_FILE, picture_file
 from contract.requests import DeviceChange, DevicesRequest
 from engine.policy import Policy
-from engine.vision.networks.standin import draw_face
+from engine.vision.decode.jpeg import encode_jpeg
+from engine.vision.networks.standin import draw_face, draw_scene
 from engine.vision.ports import Image
 from picturematch.commands.replay import command as replay
 from tests.support.faces import scene
@@ -81,7 +82,36 @@ def thresholds() -> RecordedSite:
     return site
 
 
-SITES: Mapping[str, Callable[[], RecordedSite]] = {"doors": doors, "thresholds": thresholds}
+def crowd() -> RecordedSite:
+    """Pictures of several faces: who is chosen, answered instead, behind somebody, and recognised once."""
+    site = RecordedSite()
+    for identity_id, seed in (("anna", 1), ("bert", 2), ("cleo", 3)):
+        site.enrol(identity_id, seed, info={"name": identity_id.title()})
+    site.policy = Policy(face="largest")
+    site.match(two(1, _STRANGERS, 100))
+    site.policy = Policy()
+    for size in (80, 92, 100, 106, 112, 130):
+        site.match(two(1, _STRANGERS, size))
+        site.match(two(_STRANGERS, 1, size))
+        site.match(two(1, 2, size))
+    site.match(two(_STRANGERS, 1, 100, live=False), liveness_mode="liveness_rgb")
+    site.match(two(_STRANGERS, 1, 100, yaw=60), min_face_size=90)
+    many = scene(
+        draw_face(1, 100), draw_face(2, 80), draw_face(1, 64), draw_face(_STRANGERS, 60), width=400, height=150
+    )
+    for fields in ({}, {"match_all_faces": True}, {"match_all_faces": True, "min_face_size": 70}):
+        site.match(many, **fields)
+    site.match(face(3), match_all_faces=True)
+    return site
+
+
+def two(middle: int, side: int, size: int, **at_side: float | bool) -> bytes:
+    """A picture of two seeds' faces: one of 96 pixels in the middle, and one of that size in the corner."""
+    placed = [(draw_face(middle, 96), 152, 72), (draw_face(side, size, **at_side), 4, 4)]  # type: ignore[arg-type]
+    return encode_jpeg(draw_scene(400, 240, placed), quality=95)
+
+
+SITES: Mapping[str, Callable[[], RecordedSite]] = {"doors": doors, "thresholds": thresholds, "crowd": crowd}
 
 
 def _pass_everywhere(site: RecordedSite) -> None:

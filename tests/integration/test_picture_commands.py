@@ -70,6 +70,34 @@ async def piped(data: bytes, *arguments: object) -> Finished:
     return Finished(process.returncode, out.decode(), err.decode())
 
 
+async def test_every_face_of_a_picture_is_named_where_that_is_wanted() -> None:
+    face = {
+        "bbox": [10.5, 20, 100, 120],
+        "outcome": "matched",
+        "identity_id": "7",
+        "name": "Ada",
+        "score": 0.75,
+        "retcode": "1",
+        "quality_score": 0.5,
+        "quality": [],
+        "liveness": None,
+        "chosen": True,
+        "answered": True,
+        "kept_by_another": False,
+    }
+    other = {**face, "bbox": [300, 20, 50, 60], "outcome": "spoof", "identity_id": "", "name": "", "error_code": 40080}
+    del other["score"], other["retcode"]
+    answer = {"retcode": "1", "identity_id": "7", "name": "Ada", "score": 0.75, "identity_info": {}}
+    async with scripted_server(lambda _: (200, {**answer, "faces": [face, other]})) as server:
+        finished = await run("match", "README.md", "--url", server.url, "--all-faces")
+    assert finished.status == 0
+    assert finished.out.splitlines() == [
+        "matched: 7 (Ada), score 0.75",
+        "face of 100 x 120 px at (10.5, 20): matched 7 (Ada), score 0.75",
+        "face of 50 x 60 px at (300, 20): spoof",
+    ]
+
+
 async def test_a_picture_may_come_from_standard_input(files: Path, url: str) -> None:
     refused = await piped((files / "anna.jpg").read_bytes(), "match", "-", "--url", url)
     assert (refused.status, refused.err[:39]) == (2, "picturematch: 40008 EMPTY_GROUP_ERROR: ")

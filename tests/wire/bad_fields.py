@@ -36,6 +36,7 @@ KINDS: Mapping[str, bad.Kind] = {
     "with_attribute": bad.flag,
     "with_debug_info": bad.flag,
     "support_stranger": bad.flag,
+    "match_all_faces": bad.flag,
     "grab_fiqa_info": bad.whole_object,
     "face_image_base64": bad.picture,
     "card_image_base64": bad.picture,

@@ -11,7 +11,7 @@ import pytest
 
 from contract.answers import Answer, DebugInfo, MatchAnswer, RefusedAnswer
 from contract.errors import Code
-from contract.findings import Attributes, CheckResult, FaceBox, LivenessResult
+from contract.findings import Attributes, CheckResult, FaceBox, LivenessResult, MatchedFace
 from contract.http import MATCH_PATH
 from contract.requests import Headers, MatchRequest, Request
 from tests.support.waiting import until
@@ -75,6 +75,54 @@ async def test_what_was_asked_for_beside_the_answer_comes_with_it(serving: Servi
     assert debug["face"] == {**box, "confidence": 0.99, "turned_degrees": 90}
     (check,) = debug["liveness"]["checks"]
     assert (check["vote"], check["detail"]) == (True, {"moire": 0.25, "live": 0.9})
+
+
+async def test_all_faces_are_asked_for_and_come_beside_the_fields_of_the_chosen_one(serving: Serving) -> None:
+    box = FaceBox(x=1.0, y=2.0, width=30.0, height=40.5, confidence=0.99)
+    chosen = MatchedFace(
+        face=box, outcome="matched", retcode="1", identity_id="7", name="Ada", score=0.75, quality_score=0.5,
+        chosen=True, answered=True,
+    )  # fmt: skip
+    spoof = MatchedFace(face=box, outcome="spoof", error_code=40080, rival=True)
+    asked: list[bool] = []
+
+    async def told(request: Request) -> Answer:
+        assert isinstance(request, MatchRequest)
+        asked.append(request.match_all_faces)
+        faces = (chosen, spoof) if request.match_all_faces else None
+        return MatchAnswer(retcode="1", identity_id="7", name="Ada", score=0.75, identity_info={}, faces=faces)
+
+    async with serving(told) as site:
+        document, plain = (await site.match(match_all_faces=True)).json, (await site.match()).json
+    assert asked == [True, False]
+    assert "faces" not in plain
+    assert {name: value for name, value in document.items() if name != "faces"} == plain
+    flags = {"kept_by_another": False, "quality": [], "liveness": None}
+    assert document["faces"] == [
+        {
+            "bbox": [1.0, 2.0, 30.0, 40.5],
+            "outcome": "matched",
+            "retcode": "1",
+            "identity_id": "7",
+            "name": "Ada",
+            "score": 0.75,
+            "quality_score": 0.5,
+            "chosen": True,
+            "answered": True,
+            **flags,
+        },
+        {
+            "bbox": [1.0, 2.0, 30.0, 40.5],
+            "outcome": "spoof",
+            "identity_id": "",
+            "name": "",
+            "error_code": 40080,
+            "quality_score": None,
+            "chosen": False,
+            "answered": False,
+            **flags,
+        },
+    ]
 
 
 @pytest.mark.parametrize("code", [code for code in Code if code >= 40003])

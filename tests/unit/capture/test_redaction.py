@@ -12,6 +12,7 @@ from contract.captures.values import CaptureError, PeopleLine
 from contract.codec import encode
 from contract.events import EventScope, RequestPlace
 from contract.evidence import EvidenceCandidate
+from contract.findings import MatchedFace
 from contract.people.directory import Directory
 from contract.people.keys import face_key, person_key, site_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord, PhotoReference
@@ -192,6 +193,7 @@ def test_a_request_and_its_decision_name_the_same_pseudonyms() -> None:
         name="Smith",
         identity_info={"salary": 1},
         scope=EventScope(group_name="staff", permission_name="gate"),
+        searched=(MatchedFace(face=None, outcome="matched", identity_id="anna", name="Smith"),),
     )
     decision = msgspec.structs.replace(
         decision_of(event), candidates=(EvidenceCandidate(identity_id="anna", number=3, cosine=0.5),)
@@ -202,6 +204,7 @@ def test_a_request_and_its_decision_name_the_same_pseudonyms() -> None:
     assert found.request.device_ip == "10.0.0.1", "IP addresses of devices stay"
     assert found.decision is not None
     assert found.decision.identity_id == found.decision.candidates[0].identity_id == REDACTION.identity("anna")
+    assert [face.identity_id for face in found.decision.searched] == [REDACTION.identity("anna")]
     assert found.decision.scope is not None
     assert found.decision.scope.group_name == found.request.group_name
 

@@ -11,6 +11,7 @@ from contract.codec import encode
 from contract.dead_letters import DeadLetter
 from contract.events import encode_event
 from contract.evidence import Evidence, EvidenceCandidate
+from contract.findings import MatchedFace
 from contract.people.keys import face_key, person_key, photo_key
 from contract.requests import DeleteRequest, MembersRequest
 from contract.terms import Message
@@ -90,6 +91,20 @@ def test_only_a_match_in_which_the_person_was_recognised_makes_its_picture_one_o
     traces.take([record(TOPICS.requests, 5, match_request(1))])
     of_the_person = {TOPICS.evidence: [1], TOPICS.requests: [5]} if is_about else {}
     assert found(traces) == {TOPICS.events: [0], **of_the_person}
+
+
+@pytest.mark.parametrize(("outcome", "is_about"), [("matched", True), ("blacklisted", True), ("stranger", False)])
+def test_a_picture_in_which_the_person_was_recognised_beside_somebody_else_is_one_of_the_person(
+    outcome: str, is_about: bool
+) -> None:
+    traces = Traces("7", TOPICS)
+    beside = MatchedFace(face=None, outcome=outcome, identity_id="7", rival=True)
+    event = event_of(match_request(1), Position(TOPICS.requests, 0, 5), identity_id="8", searched=(beside,))
+    traces.take([record(TOPICS.events, 0, encode_event(event)), record(TOPICS.requests, 5, match_request(1))])
+    assert found(traces) == {TOPICS.events: [0], **({TOPICS.requests: [5]} if is_about else {})}
+    answer = MatchAnswer(retcode="1", identity_id="8", name="", score=0.9, identity_info={}, faces=(beside,))
+    traces.take([record(TOPICS.replies, 1, encode(Reply(request_id="r1", answer=answer, gallery_version=0)))])
+    assert found(traces)[TOPICS.replies] == [1]
 
 
 def test_another_request_at_the_place_that_an_event_names_is_not_the_persons() -> None:

@@ -283,7 +283,7 @@ def test_an_accepted_score_is_named_where_it_moves_the_threshold(past: Past) -> 
 def test_what_was_seen_names_the_face_that_was_used(past: Past) -> None:
     explanation = explain_match(past.then(scene(draw_face(9, 80), draw_face(1, 200))))
     assert explanation.seen is not None
-    assert explanation.seen.used.startswith("the largest of 2 faces was used: 200 x 200 px")
+    assert explanation.seen.used.startswith("the chosen one of 2 faces was used: 200 x 200 px")
     assert explanation.seen.picture is not None
     assert (explanation.seen.picture.width, explanation.seen.picture.height) == (640, 480)
 

@@ -83,7 +83,7 @@ def test_a_refused_enrolment_says_why_and_what_was_seen() -> None:
     explanation = explain_other(OtherThen(refused))
     assert "(LOW_QUALITY_ERROR: the quality is too low)" in explanation.sentences[0]
     assert explanation.seen is not None
-    assert explanation.seen.used == "the largest face was used: 70 x 80 px"
+    assert explanation.seen.used == "a face was used: 70 x 80 px"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,40 @@
+"""What a replay must know about pictures in which several faces were searched for. Pure.
+
+The evidence has the embedding of the face that the answer is about, and not those of the others. So with the people
+and the policy of then the recorded decision comes out again, and with any others the picture must be looked at, because
+another face may then be the one that the answer is about.
+"""
+
+from dataclasses import replace
+
+from capture.rows import Difference
+from contract.captures.values import CapturedDecision
+from engine.look import Wanted
+
+SEVERAL_FACES = (
+    "several of its faces were searched for, and the evidence has the embedding of one; the answer may now be about"
+    " another face"
+)
+KEPT_BY_ANOTHER = "another face of its picture kept the nearest person, and the evidence has the embedding of one face"
+
+
+def is_kept_by_another(then: CapturedDecision) -> bool:
+    """Return whether the person nearest to the answered face was recognised in another face of the picture."""
+    return any(face.answered and face.kept_by_another for face in then.searched)
+
+
+def as_for_one_face(then: CapturedDecision, wanted: Wanted) -> Wanted:
+    """Return the parameters of a look without those that make no difference in a picture of at most one face."""
+    if then.faces is None or then.faces > 1:
+        return wanted
+    return replace(wanted, face="largest", beside="nobody")
+
+
+def faces_differences(then: CapturedDecision, now: CapturedDecision) -> tuple[Difference, ...]:
+    """Return the difference between the outcomes and people of all faces, where the request asked for all of them."""
+    before, after = _in_words(then), _in_words(now)
+    return () if before == after else (Difference("faces", before, after),)
+
+
+def _in_words(decision: CapturedDecision) -> str:
+    return ", ".join(f"{face.outcome} {face.identity_id}".rstrip() for face in decision.searched)
