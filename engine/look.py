@@ -4,16 +4,18 @@ The stages are decode, detect, quality, liveness and embed; each stage can end t
 where they are wanted, are estimated last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from contract.errors import Code, PictureRefused, Refusal, Refused
 from contract.findings import Attributes
-from contract.terms import LivenessMode, QualityLevel
+from contract.terms import Cover, LivenessMode, QualityLevel
+from contract.vectors import Vector
 from engine.context import Context
 from engine.timing import StageTimer
 from engine.vision.attributes import measure_attributes
+from engine.vision.covered_templates import covered_templates
 from engine.vision.decode.versions import Versions
 from engine.vision.finding import find_in_versions, version_for
 from engine.vision.liveness import Liveness, check_liveness
@@ -51,7 +53,7 @@ class Wanted:
     `min_face_size`: smaller faces (shorter side in pixels of the picture as sent) do not count as the largest face.
     `quality_levels`: the levels whose limits must all be met. `infrared`: the picture of the second lens. `all_items`:
     items of quality without a limit are measured too. `most_faces`: the most faces that are measured, the largest
-    first. `as_jpeg`: the picture is returned as a JPEG too.
+    first. `as_jpeg`: the picture is returned as a JPEG too. `covered`: templates of the face with covers are computed.
     """
 
     field: str | None = None
@@ -64,6 +66,7 @@ class Wanted:
     infrared: bytes | None = None
     attributes: bool = False
     as_jpeg: bool = False
+    covered: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +74,8 @@ class Look:
     """The result of a look: the findings about the largest face, and its embedding or the refusal that ended the look.
 
     `further`: the findings about the other measured faces. `jpeg`: the picture as a JPEG, where that was wanted.
-    `timings_ms`: milliseconds per stage.
+    `timings_ms`: milliseconds per stage. `covered`: by cover, the template of the largest face with that cover, where
+    that was wanted and the embedder has a curve for the cover.
     """
 
     findings: Findings
@@ -79,6 +83,7 @@ class Look:
     further: tuple[Findings, ...] = ()
     jpeg: bytes | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+    covered: Mapping[Cover, Vector] = field(default_factory=dict)
 
 
 def look(picture: bytes, wanted: Wanted, context: Context) -> Look:
@@ -108,6 +113,7 @@ class _Looking:
         self._found, self._further = NOTHING_FOUND, list[Findings]()
         self._embedding: Embedding | None = None
         self._jpeg: bytes | None = None
+        self._covered: Mapping[Cover, Vector] = {}
 
     def run(self) -> Embedding:
         """Run all wanted stages and return the embedding of the largest face.
@@ -129,6 +135,9 @@ class _Looking:
         if wanted.attributes:
             with self._timer.stage("attributes"):
                 self._found = replace(self._found, attributes=measure_attributes(image, face, self._models))
+        if wanted.covered:
+            with self._timer.stage("embed"):
+                self._covered = covered_templates(image, face, embedding.vector, self._models.embedder)
         for other in faces[1 : wanted.most_faces]:
             self._further.append(self._measure_further(image, other))
         if wanted.as_jpeg:
@@ -137,7 +146,7 @@ class _Looking:
 
     def result(self, ended: Embedding | Refusal) -> Look:
         """Return the findings of all stages that were run."""
-        return Look(self._found, ended, tuple(self._further), self._jpeg, self._timer.timings_ms)
+        return Look(self._found, ended, tuple(self._further), self._jpeg, self._timer.timings_ms, self._covered)
 
     def _largest(self, faces: Sequence[Face]) -> Face:
         face = next((face for face in faces if face.sent_box.shorter_side >= self._wanted.min_face_size), None)

@@ -83,6 +83,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The share of strangers for whom a search may report an enrolled person, at the present size of the scope."""
     highest_fmr: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 1e-3
     """The highest false match rate of one comparison in a search, however few faces the search compares."""
+    covered_templates: bool = True
+    """Whether enrolment also makes templates of covered faces from a photo, and whether a search in which nobody is
+    recognised compares them (engine.covered_search). An embedder without curves for covered faces has none."""
     score_scale: ScoreScale = "raw"
     """raw: cosine; percent: the vendor's 0..100, on which the threshold is 82."""
     score_range: ScoreRange = (0.0, 82.0, 100.0)
@@ -160,6 +163,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _FORMER_HIGHEST_FMR = 1e-5
 """The highest false match rate of policies that were recorded before there was a setting for it."""
 
+_FORMER: Mapping[str, Any] = {"highest_fmr": _FORMER_HIGHEST_FMR, "covered_templates": False}
+"""What policies did before there were settings for it."""
+
 
 def recorded_policy(settings: Mapping[str, Any]) -> Policy:
     """Return a policy from its record (contract.configs), which an older release may have written.
@@ -167,7 +173,7 @@ def recorded_policy(settings: Mapping[str, Any]) -> Policy:
     Raises:
         msgspec.ValidationError: the record has settings that this release does not know, or wrong ones.
     """
-    return msgspec.convert({"highest_fmr": _FORMER_HIGHEST_FMR, **settings}, Policy)
+    return msgspec.convert({**_FORMER, **settings}, Policy)
 
 
 def policy_of(policy: Policy, site: Site, pinned: frozenset[str]) -> Policy:

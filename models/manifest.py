@@ -34,6 +34,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from contract.terms import Cover
 from models.errors import BadManifest
 
 Role = Literal["detector", "landmarks", "embedder", "liveness", "pose", "infrared_liveness", "age", "sex"]
@@ -100,8 +101,9 @@ class NetworkEntry(_Strict, frozen=True, kw_only=True):
     Further fields of embedders: `dimension`; `threshold`, the cosine threshold for 1:N, used where there is no curve;
     `mirrored`, whether the embedding is the mean of those of the face and of its mirror image; `norm_typical`, the
     typical lengths of the vectors of faces that fail to match and of good photos (None: the length is not used to
-    predict quality); `fmr_curve`, with falling rates and rising thresholds; `threshold_from` and `fmr_curve_from`, the
-    names of the data on which both were measured.
+    predict quality); `fmr_curve`, with falling rates and rising thresholds; `covered_curves`, by cover the same for pairs
+    of a covered face and a template of faces with that cover (without one, no such templates are made);
+    `threshold_from`, `fmr_curve_from` and `covered_curves_from`, the names of the data on which these were measured.
     """
 
     role: Role
@@ -120,6 +122,8 @@ class NetworkEntry(_Strict, frozen=True, kw_only=True):
     norm_typical: tuple[float, float] | None = None
     fmr_curve: tuple[FmrPoint, ...] = ()
     fmr_curve_from: str = ""
+    covered_curves: dict[Cover, tuple[FmrPoint, ...]] = {}
+    covered_curves_from: str = ""
 
 
 class SampleEntry(_Strict, frozen=True, kw_only=True):
@@ -268,6 +272,11 @@ def _input_problem(entry: NetworkEntry) -> str | None:
         return "has an fmr_curve of one point; give two or more points, or none"
     if not _in_order(entry.fmr_curve):
         return _OUT_OF_ORDER
+    for cover, curve in entry.covered_curves.items():
+        if len(curve) < 2 or not _in_order(curve):
+            return f"has a curve covered_curves.{cover} that is not two or more points with falling rates and rising thresholds"
+        if not entry.fmr_curve:
+            return "has covered_curves, but no fmr_curve, without which covered faces are not searched; give both or none"
     if entry.role != "detector" and (entry.input.width is None or entry.input.height is None):
         return "needs input.width and input.height"
     if not all(math.isfinite(value) and value != 0 for value in entry.input.divisor):

@@ -18,7 +18,7 @@ from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
 from contract.people.keys import image_id, person_key, photo_key, site_key
-from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord, PhotoRecord
+from contract.people.records import FaceRecord, PersonRecord, PhotoRecord
 from contract.people.site import PermissionRecord, Site, site_key_of
 from contract.people.validity import is_ordered
 from contract.requests import EnrolRequest
@@ -79,11 +79,12 @@ class EnrolCall(Change[EnrolRequest]):
         if request.photo is None:
             return Prepared()
         level = request.quality_level or context.policy.enrolment_quality
-        found = look(request.photo, Wanted(quality_levels=(level,), as_jpeg=True), context)
+        wanted = Wanted(quality_levels=(level,), as_jpeg=True, covered=context.policy.covered_templates)
+        found = look(request.photo, wanted, context)
         if isinstance(found.embedding, Refusal):
             refusal = _refusal_of_photo(found.embedding, found.findings)
             return Prepared(None, found.findings, refusal, found.timings_ms)
-        face = PreparedFace.of(found.embedding.vector, request.photo, found.jpeg)
+        face = PreparedFace.of(found.embedding.vector, request.photo, found.jpeg, found.covered)
         return Prepared(face, found.findings, timings_ms=found.timings_ms)
 
     def whole_people(self, request: EnrolRequest) -> Sequence[str]:
@@ -269,7 +270,7 @@ def _new_face(request: EnrolRequest, face: PreparedFace, person: PersonRecord | 
         identity_id=request.identity_id,
         number=person.next_face if person else 0,
         embedder=context.models.embedder_identity,
-        templates={WHOLE_FACE: face.vector.astype("<f4").tobytes()},
+        templates=face.templates,
         photo=face.photo,
     )
 

@@ -31,6 +31,7 @@ from engine.calls.reporting import (
     wire_threshold,
 )
 from engine.context import Context
+from engine.covered_search import covered_match
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, FaceId, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
@@ -117,9 +118,9 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             return replace(decision, findings=found.findings, timings_ms=found.timings_ms)
         timer = StageTimer(context.clock, dict(found.timings_ms))
         with timer.stage("search"):
-            candidates = snapshot.gallery.best(found.embedding.vector, resolved.scope, CANDIDATES)
+            decision = search(found.embedding.vector, request, resolved, snapshot, context)
         return replace(
-            conclude(request, resolved, candidates, snapshot, context),
+            decision,
             findings=found.findings,
             probe=found.embedding.vector,
             timings_ms=timer.timings_ms,
@@ -165,7 +166,9 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             score=shown.score,
             identity_info=shown.info,
             reg_pic=photo,
-            debug=debug_info(decision.findings, decision.timings_ms) if request.with_debug_info else None,
+            debug=debug_info(decision.findings, decision.timings_ms, decision.threshold.cover)
+            if request.with_debug_info
+            else None,
             attributes=decision.findings.attributes,
             percent=shown.percent,
             face_numbers=shown.face_numbers,
@@ -228,7 +231,26 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             quality=check_results(found.quality),
             quality_score=found.quality_score,
             liveness=liveness_result(found.liveness),
+            cover=decision.threshold.cover,
         )
+
+
+def search(
+    probe: Vector, request: MatchRequest, resolved: ResolvedScope, snapshot: Snapshot, context: Context
+) -> MatchDecision:
+    """Return the decision that follows from the unit vector of a face.
+
+    Where the templates of whole faces recognise nobody, those of covered faces are compared (engine.covered_search).
+    """
+    policy, embedder, scope = context.policy, context.models.embedder, resolved.scope
+    candidates = snapshot.gallery.best(probe, scope, CANDIDATES)
+    decision = conclude(request, resolved, candidates, snapshot, context)
+    if decision.outcome != STRANGER:
+        return decision
+    covered = covered_match(probe, scope, snapshot, policy, embedder, CANDIDATES)
+    if covered is None:
+        return decision
+    return conclude_under(covered.threshold, request, resolved, covered.candidates, snapshot.site, policy)
 
 
 def conclude(

@@ -9,6 +9,7 @@ from contract.people.records import FaceRecord, PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
 from contract.vectors import Vector
+from engine.gallery.covered import CoveredIndex, CoveredTemplates
 from engine.gallery.exact import ExactIndex
 from engine.gallery.port import FaceIndex, Gallery
 
@@ -35,10 +36,14 @@ NOBODY = KnownPerson()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """The gallery and the site at one version: a value that never changes and that any thread may use."""
+    """The gallery and the site at one version: a value that never changes and that any thread may use.
+
+    `covered`: the templates of covered faces of the people of the gallery.
+    """
 
     gallery: Gallery
     site: Site
+    covered: CoveredTemplates = field(default_factory=CoveredTemplates)
 
     @property
     def version(self) -> int:
@@ -56,6 +61,7 @@ class People(Directory):
     def __init__(self, dimension: int, embedder: str, new_index: Callable[[int], FaceIndex] = ExactIndex) -> None:
         super().__init__(embedder, dimension)
         self._index = new_index(dimension)
+        self._covered = CoveredIndex(dimension)
         self._snapshot: Snapshot | None = None
 
     def apply(self, entries: Iterable[Entry]) -> Sequence[UnreadableRecord]:
@@ -67,7 +73,7 @@ class People(Directory):
     def snapshot(self) -> Snapshot:
         """Return the gallery and the site at the present version: a value that later changes do not affect."""
         if self._snapshot is None:
-            self._snapshot = Snapshot(self._index.snapshot(self.version), self.site)
+            self._snapshot = Snapshot(self._index.snapshot(self.version), self.site, self._covered.snapshot())
         return self._snapshot
 
     def known(self, identity_id: str) -> KnownPerson:
@@ -91,8 +97,10 @@ class People(Directory):
             person = self.person(key.identity_id)
             owner = person if person and key.number in person.faces else None
             self._index.add((key.identity_id, key.number), vector, owner)
+            self._covered.put((key.identity_id, key.number), record.templates)
 
     def _remove_face(self, key: FaceKey) -> None:
         super()._remove_face(key)
         if key.embedder == self._embedder:
             self._index.remove((key.identity_id, key.number))
+            self._covered.remove((key.identity_id, key.number))
