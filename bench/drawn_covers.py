@@ -40,7 +40,7 @@ def draw_some_sunglasses(image: Image, frame: FaceFrame, chance: np.random.Gener
     """Return a copy of the image with sunglasses: round, square, pilot's or wrapped around; plain, graded or mirrored."""
     drawn = image.copy()
     dark = np.array(chance.uniform((8, 8, 8), (75, 70, 90)), np.float32)
-    rim = tuple(int(value) for value in chance.uniform(0, 110, 3))
+    rim = chance.uniform(0, 110, 3)
     kind = chance.integers(4)
     width, height = chance.uniform(0.30, 0.40), chance.uniform(0.24, 0.38)
     middle = (-0.46, chance.uniform(0.02, 0.12))

@@ -5,10 +5,10 @@ own, measured with covered strangers, and a face without a cover stays far below
 whenever nobody was recognised, and they never take away a person whom the templates of whole faces recognise.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from contract.terms import COVERS, Cover
+from contract.terms import COVERS
 from contract.vectors import Vector
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, Scope
@@ -20,26 +20,17 @@ NEAR_FMR = 1e-2
 in a hundred of the gallery. Nobody who would have been recognised on LFW was less near (docs/accuracy.md)."""
 
 
-class CoveredThreshold(NamedTuple):
-    """The threshold of the templates of one cover."""
-
-    cover: Cover
-    threshold: AppliedThreshold
-
-
 class CoveredMatch(NamedTuple):
     """The nearest people by their templates of covered faces, of whom the first has reached the threshold."""
 
     threshold: AppliedThreshold
-    candidates: list[Candidate]
+    candidates: Sequence[Candidate]
 
 
-def covered_thresholds(policy: Policy, embedder: CoverCalibrated, faces: int) -> Iterator[CoveredThreshold]:
-    """Yield the thresholds of the covers in the order in which they are compared; none where covers are not in use."""
-    for cover in COVERS:
-        threshold = covered_threshold(policy, embedder, cover, faces)
-        if threshold is not None:
-            yield CoveredThreshold(cover, threshold)
+def covered_thresholds(policy: Policy, embedder: CoverCalibrated, faces: int) -> Sequence[AppliedThreshold]:
+    """Return the thresholds of the covers in the order in which they are compared; none where covers are not in use."""
+    found = (covered_threshold(policy, embedder, cover, faces) for cover in COVERS)
+    return [threshold for threshold in found if threshold is not None]
 
 
 def near_enough(embedder: CoverCalibrated) -> float:
@@ -48,18 +39,19 @@ def near_enough(embedder: CoverCalibrated) -> float:
 
 
 def covered_match(
-    probe: Vector, scope: Scope, snapshot: Snapshot, policy: Policy, embedder: CoverCalibrated, most: int
+    probe: Vector, scope: Scope, snapshot: Snapshot, thresholds: Sequence[AppliedThreshold], near: float
 ) -> CoveredMatch | None:
     """Return the match by the first cover of whose templates one reaches its threshold; None: none does.
 
-    `probe`: the unit vector of a face by which nobody was recognised. `most`: the most candidates that are returned.
+    `probe`: the unit vector of a face by which nobody was recognised. `near`: as `near_enough` returns it.
     """
-    if not snapshot.covered:
+    if not thresholds or not snapshot.covered:
         return None
-    thresholds = list(covered_thresholds(policy, embedder, snapshot.gallery.count(scope)))
-    people = snapshot.gallery.above(probe, scope, near_enough(embedder)) if thresholds else ()
-    for cover, threshold in thresholds:
-        candidates = snapshot.covered.nearest(cover, probe, people)[:most]
+    people = snapshot.gallery.above(probe, scope, near)
+    for threshold in thresholds:
+        if threshold.cover is None:
+            continue
+        candidates = snapshot.covered.nearest(threshold.cover, probe, people)
         if candidates and candidates[0].cosine >= threshold.cosine:
-            return CoveredMatch(threshold, list(candidates))
+            return CoveredMatch(threshold, candidates)
     return None

@@ -49,8 +49,8 @@ def contradicting(event: Event, evidence: Evidence) -> Compared:
         in_event |= {"group_name": event.scope.group_name, "permission_name": event.scope.permission_name}
         in_evidence |= {"group_name": evidence.group_name, "permission_name": evidence.permission_name}
     if event.threshold is not None and event.threshold.cosine is not None:
-        in_event["threshold.cosine"] = event.threshold.cosine
-        in_evidence["threshold.cosine"] = round(evidence.threshold, 6)
+        in_event |= {"threshold.cosine": event.threshold.cosine, "threshold.cover": event.threshold.cover}
+        in_evidence |= {"threshold.cosine": round(evidence.threshold, 6), "threshold.cover": evidence.cover}
     return differing(in_event, in_evidence)
 
 

@@ -203,7 +203,9 @@ class Looker:
         resolved = resolve_scope(request, site, policies.policy)
         faces = task.snapshot.gallery.count(resolved.scope)
         embedder = self._networks.models.embedder
-        threshold = threshold_now(then, policies.before, policies.policy, faces, embedder) or decision.threshold
+        cover = decision.threshold.cover
+        kept = threshold_now(then, policies.before, policies.policy, faces, embedder, cover)
+        threshold = kept or decision.threshold
         again = conclude_under(threshold, request, resolved, decision.candidates, site, policies.policy)
         return replace(again, findings=decision.findings, probe=decision.probe, timings_ms=decision.timings_ms)
 

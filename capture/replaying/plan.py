@@ -6,7 +6,9 @@ from typing import NamedTuple
 from capture.replaying.policies import PolicyPair
 from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Code, Refusal, Refused
+from contract.evidence import EvidenceCandidate
 from contract.requests import MatchRequest
+from contract.terms import Cover
 from engine.calls.demands import wanted_of
 from engine.gallery.people import Snapshot
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
@@ -40,6 +42,21 @@ class Case(NamedTuple):
     def same_people(self) -> bool:
         """Whether the people of now are those of then."""
         return self.before is self.now
+
+    @property
+    def cover(self) -> Cover | None:
+        """The cover by whose templates the decision of then was made; None: by the templates of whole faces."""
+        return None if self.then.applied is None else self.then.applied.cover
+
+    @property
+    def candidates(self) -> tuple[EvidenceCandidate, ...]:
+        """The recorded candidates, as far as templates of whole faces have found them."""
+        return self.then.candidates if self.cover is None else ()
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether people and policy are those of then."""
+        return self.same_people and self.policies.before == self.policies.policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from engine.calls.reporting import (
     wire_threshold,
 )
 from engine.context import Context
-from engine.covered_search import covered_match
+from engine.covered_search import covered_match, covered_thresholds, near_enough
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, FaceId, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
@@ -247,10 +247,12 @@ def search(
     decision = conclude(request, resolved, candidates, snapshot, context)
     if decision.outcome != STRANGER:
         return decision
-    covered = covered_match(probe, scope, snapshot, policy, embedder, CANDIDATES)
+    thresholds = covered_thresholds(policy, embedder, snapshot.gallery.count(scope))
+    covered = covered_match(probe, scope, snapshot, thresholds, near_enough(embedder)) if thresholds else None
     if covered is None:
         return decision
-    return conclude_under(covered.threshold, request, resolved, covered.candidates, snapshot.site, policy)
+    candidates = covered.candidates[:CANDIDATES]
+    return conclude_under(covered.threshold, request, resolved, candidates, snapshot.site, policy)
 
 
 def conclude(

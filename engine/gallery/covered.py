@@ -43,6 +43,8 @@ class CoveredTemplates:
 
         `probe`: a unit vector. `people`: each person once. The order is that of the search port.
         """
+        if not self:
+            return ()
         compared = [
             (candidate, number, row)
             for candidate in people
@@ -50,11 +52,12 @@ class CoveredTemplates:
             if (row := self._row((candidate.person.identity_id, number))) is not None
         ]
         chosen = self.vectors[[row for _, _, row in compared], COVERS.index(cover)].astype(np.float64)
-        cosines = np.clip((chosen * probe).sum(axis=1), -1.0, 1.0).tolist() if compared else []
+        cosines = np.clip((chosen * probe).sum(axis=1), -1.0, 1.0).tolist()
+        there = np.abs(chosen).max(axis=1, initial=0.0).tolist()
         found = [
             Candidate(candidate.person, number, cosine)
-            for (candidate, number, _), cosine, there in zip(compared, cosines, chosen.any(axis=1), strict=True)
-            if there
+            for (candidate, number, _), cosine, largest in zip(compared, cosines, there, strict=True)
+            if largest
         ]
         found.sort(key=lambda c: (-c.cosine, c.person.identity_id, c.number))
         nearest: dict[str, Candidate] = {}

@@ -19,7 +19,7 @@ def covered_templates(image: Image, face: Face, whole: Vector, embedder: Embedde
         PictureUnreadable: the face with the cover cannot be aligned, or gives no usable embedding.
     """
     return {
-        cover: _mean(whole, embedder(covered_copy(image, face, cover), face).vector)
+        cover: _mean(whole, embedder(*covered_copy(image, face, cover)).vector)
         for cover in COVERS
         if cover in embedder.covered_curves
     }

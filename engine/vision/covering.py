@@ -5,7 +5,7 @@ its pattern is, and the template should lose the same features (docs/accuracy.md
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from contract.errors import PictureUnreadable
 from contract.terms import COVERED_EYES, COVERED_MOUTH, Cover
-from engine.vision.ports import Face, Image
+from engine.vision.ports import Box, Face, Image
+from engine.vision.tensor import resize
 
 Colour = tuple[int, int, int]
 """Blue, green, red: 0..255 each."""
@@ -25,6 +26,16 @@ SIDE_OF_FACE = 1.13
 
 LEAST_HALF = 0.35
 """The least width of the half of a face that is turned away, as a share of half the distance of the eyes."""
+
+_SURROUNDINGS = 1.5
+"""How far the part of the image that is copied extends from the middle of the face, in longer sides of the face box.
+Embedders look at no more."""
+
+_LONGEST_SIDE = 224.0
+"""The longer side of the face box, in pixels, above which the copy is shrunk: twice that of the embedders' input."""
+
+_BLURRED_SIDE = 48
+"""The width, in pixels, of the face of which the light is measured."""
 
 _SUBPIXEL_BITS = 4
 _FOLDS = 3
@@ -102,10 +113,13 @@ def fill(image: Image, outline: Points, colour: NDArray[np.floating] | Colour) -
 
 def shaded(image: Image, frame: FaceFrame, colour: Colour) -> NDArray[np.float32]:
     """Return a picture of one colour under the light of the image: as bright as the blurred face is there."""
-    side = float(np.hypot(*(frame.right - frame.left)))
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    light = cv2.GaussianBlur(grey, (0, 0), max(1.0, side / 5))
-    x, y = np.clip(frame.pixels([(0.0, 0.5)])[0], 0, np.array(grey.shape[::-1]) - 1).astype(int)
+    rows, columns = image.shape[:2]
+    # Blurring a small copy takes the same time for every size of the face.
+    shrink = min(1.0, _BLURRED_SIDE / max(float(np.hypot(*(frame.right - frame.left))), 1.0))
+    small = resize(image, max(1, round(columns * shrink)), max(1, round(rows * shrink)))
+    light = cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32), (0, 0), _BLURRED_SIDE / 5)
+    light = cv2.resize(light, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    x, y = np.clip(frame.pixels([(0.0, 0.5)])[0], 0, [columns - 1, rows - 1]).astype(int)
     shade = np.clip(light / max(float(light[y, x]), 1.0), _LEAST_SHADE, _MOST_SHADE)
     return np.asarray(np.clip(shade[:, :, np.newaxis] * np.array(colour, np.float32), 0, 255), np.float32)
 
@@ -156,14 +170,33 @@ _DRAWINGS: Mapping[Cover, Callable[[Image, FaceFrame], Image]] = {
 }
 
 
-def covered_copy(image: Image, face: Face, cover: Cover) -> Image:
-    """Return a copy of the image in which a drawing covers the face.
+def covered_copy(image: Image, face: Face, cover: Cover) -> tuple[Image, Face]:
+    """Return a copy of the part of the image around a face, in which a drawing covers the face, and the face in it.
 
     Raises:
-        PictureUnreadable: the face's landmarks coincide.
+        PictureUnreadable: the face's landmarks coincide, or the face lies outside the image.
     """
+    part, moved = _around(image, face)
     try:
-        frame = FaceFrame.of(face.landmarks)
+        frame = FaceFrame.of(moved.landmarks)
     except ValueError as error:
         raise PictureUnreadable("the face in the picture cannot be aligned; send a clearer picture") from error
-    return _DRAWINGS[cover](image, frame)
+    return _DRAWINGS[cover](part, frame), moved
+
+
+def _around(image: Image, face: Face) -> tuple[Image, Face]:
+    box, (rows, columns) = face.box, image.shape[:2]
+    reach = _SURROUNDINGS * max(box.width, box.height)
+    x, y = box.x + box.width / 2, box.y + box.height / 2
+    left, right = (int(np.clip(edge, 0, columns)) for edge in (x - reach, x + reach + 1))
+    top, bottom = (int(np.clip(edge, 0, rows)) for edge in (y - reach, y + reach + 1))
+    if left >= right or top >= bottom:
+        raise PictureUnreadable("the face lies outside the picture; send a picture that shows the whole face")
+    part = np.ascontiguousarray(image[top:bottom, left:right])
+    # A drawing on more pixels than an embedder reads would take long for nothing.
+    shrink = min(1.0, _LONGEST_SIDE / max(box.width, box.height))
+    part = resize(part, max(1, round(part.shape[1] * shrink)), max(1, round(part.shape[0] * shrink)))
+    step = np.array([part.shape[1] / (right - left), part.shape[0] / (bottom - top)])
+    (x, y), (width, height) = np.array([box.x - left, box.y - top]) * step, np.array([box.width, box.height]) * step
+    landmarks = ((face.landmarks - np.array([left, top])) * step).astype(np.float32)
+    return part, replace(face, box=Box(float(x), float(y), float(width), float(height)), landmarks=landmarks)
