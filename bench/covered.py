@@ -98,9 +98,9 @@ def print_figures(seen: CoveredSet, embedder: Embedder, count: int, console: Con
     """Print all figures of a seen set."""
     people = len(np.unique(seen.people))
     console.print(f"{len(seen.people)} photos of {people} people; covers are drawn, not real", highlight=False)
-    for look in COVERS:
-        missing = int((~seen.found(look)).sum())
-        console.print(f"no face found with drawn {_NAMES[look]}: {missing} photos", highlight=False)
+    for cover in COVERS:
+        missing = int((~seen.found(cover)).sum())
+        console.print(f"no face found with drawn {_NAMES[cover]}: {missing} photos", highlight=False)
     _print_curves(seen, console)
     chosen = {size: splits_of(seen, size, count) for size in SIZES}
     _print_identified(seen, embedder, chosen, console)
@@ -121,9 +121,7 @@ def _print_curves(seen: CoveredSet, console: Console) -> None:
     console.print(table)
 
 
-def _print_identified(
-    seen: CoveredSet, embedder: Embedder, chosen: dict[int, list[Split]], console: Console
-) -> None:
+def _print_identified(seen: CoveredSet, embedder: Embedder, chosen: dict[int, list[Split]], console: Console) -> None:
     policy = Policy()
     columns = ("enrolled", "templates", "identified", "as somebody else", "FPIR of strangers")
     table = _table("The engine's search at its default threshold", "face", *columns)
@@ -169,8 +167,8 @@ def _print_cost(seen: CoveredSet, embedder: Embedder, console: Console) -> None:
     whole, covered = (1000 * spent / len(strangers) for spent in (between - began, ended - between))
     size = snapshot.covered.vectors[0].nbytes
     console.print(
-        f"\nA search among {len(rows)} faces takes {whole:.3f} ms of a core; where nobody was recognised, that of covered "
-        f"faces takes {covered:.3f} ms more. The templates of a face take {size} bytes of memory.",
+        f"\nA search among {len(rows)} faces takes {whole:.3f} ms of a core; where nobody was recognised, that of "
+        f"covered faces takes {covered:.3f} ms more. The templates of a face take {size} bytes of memory.",
         highlight=False,
     )
 

@@ -129,9 +129,7 @@ def _there(seen: CoveredSet, look: str, rows: NDArray[np.int64]) -> NDArray[np.i
     return rows[seen.found(look)[rows]]
 
 
-def _recognised(
-    seen: CoveredSet, row: int, look: str, snapshot: Snapshot, embedder: Embedder, policy: Policy
-) -> str:
+def _recognised(seen: CoveredSet, row: int, look: str, snapshot: Snapshot, embedder: Embedder, policy: Policy) -> str:
     """Return the identity_id of whom a search recognises; "": nobody. The same steps as engine.calls.match.search."""
     probe, faces = seen.probe(look)[row], snapshot.gallery.count(EVERYBODY)
     best = snapshot.gallery.best(probe, EVERYBODY)
@@ -173,4 +171,3 @@ def without_covers(policy: Policy) -> Policy:
 def mask_item_errors(seen: CoveredSet) -> dict[str, float]:
     """Return by look the share of faces of which the item mask says that the mouth is covered (below 1)."""
     return {look: float(np.mean(seen.mouth[seen.found(look), at] < 1)) for at, look in enumerate(LOOKS)}
-

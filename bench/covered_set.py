@@ -145,5 +145,3 @@ def load_covered(file: Path, key: str) -> CoveredSet | None:
             return CoveredSet(kept["people"], kept["probes"], kept["drawn"], kept["mouth"])
     except (OSError, KeyError, ValueError) as error:
         raise BadSet(f"{file} is not a file that --cache wrote; name another") from error
-
-

@@ -1,7 +1,7 @@
-"""Draws the covered faces on which `bench.covered` measures: other shapes, colours and patterns than those of enrolment.
+"""Draws the covered faces on which `bench.covered` measures, with other shapes, colours and patterns than enrolment.
 
-The drawings of enrolment (engine.vision.covering) must not be measured against themselves, so here everything is drawn
-at random: form, edges, colour, pattern, light, and what lies beneath is not known to the one who draws.
+The drawings of enrolment (engine.vision.covering) must not be measured against themselves, so form, edges, colour and
+pattern are drawn at random here.
 """
 
 import cv2
@@ -37,7 +37,7 @@ def draw_some_mask(image: Image, frame: FaceFrame, chance: np.random.Generator) 
 
 
 def draw_some_sunglasses(image: Image, frame: FaceFrame, chance: np.random.Generator) -> Image:
-    """Return a copy of the image with sunglasses: round, square, pilot's or wrapped around; plain, graded or mirrored."""
+    """Return a copy of the image with sunglasses: round, square, pilot's or wrapped; plain or graded."""
     drawn = image.copy()
     dark = np.array(chance.uniform((8, 8, 8), (75, 70, 90)), np.float32)
     rim = chance.uniform(0, 110, 3)
@@ -80,7 +80,14 @@ def _outline(kind: str, chance: np.random.Generator) -> list[tuple[float, float]
     if kind == "pleated":
         half = [(0.0, top), (0.35, top + 0.04), (wide, side), (wide * 0.95, 1.2), (0.45, chin - 0.06), (0.0, chin)]
     elif kind == "cone":
-        half = [(0.0, top - 0.05), (0.25, top + 0.08), (wide * 0.85, side + 0.3), (wide * 0.8, 1.15), (0.35, chin), (0, chin)]
+        half = [
+            (0.0, top - 0.05),
+            (0.25, top + 0.08),
+            (wide * 0.85, side + 0.3),
+            (wide * 0.8, 1.15),
+            (0.35, chin),
+            (0, chin),
+        ]
     elif kind == "cloth":
         half = [(0.0, top), (0.5, top + 0.06), (wide, side), (wide * 0.9, 1.3), (0.5, chin), (0.0, chin + 0.05)]
     else:

@@ -34,8 +34,8 @@ class AppliedThreshold:
     """A cosine threshold and the rule from which it was computed; contract.events.Threshold explains the fields.
 
     `middle`: the cosine that gets the middle score of the percent scale; None: the threshold itself. `extrapolated`:
-    the curve has no point at so low a rate, and was extended to it. `cover`: the threshold is one for templates of faces
-    with that cover; None: for templates of whole faces.
+    the curve has no point at so low a rate, and was extended to it. `cover`: the threshold is one for templates of
+    faces with that cover; None: for templates of whole faces.
     """
 
     cosine: float
@@ -87,9 +87,7 @@ def search_threshold(policy: Policy, embedder: Calibrated, faces: int) -> Applie
     return _accepting(policy, _computed_threshold(policy, embedder, faces))
 
 
-def covered_threshold(
-    policy: Policy, embedder: CoverCalibrated, cover: Cover, faces: int
-) -> AppliedThreshold | None:
+def covered_threshold(policy: Policy, embedder: CoverCalibrated, cover: Cover, faces: int) -> AppliedThreshold | None:
     """Return the threshold of templates of faces with that cover, in a search among `faces` enrolled faces.
 
     None: covered faces are not searched, because the setting is off, the threshold is fixed, or the embedder has no

@@ -178,9 +178,7 @@ class Decider:
             return None
         return conclude_under(threshold, inputs.request, resolved, candidates, inputs.snapshot.site, inputs.policy)
 
-    def _covered(
-        self, inputs: Inputs, resolved: ResolvedScope, match: CoveredMatch | None
-    ) -> MatchDecision | None:
+    def _covered(self, inputs: Inputs, resolved: ResolvedScope, match: CoveredMatch | None) -> MatchDecision | None:
         """Return the decision by templates of covered faces; None where these recognise nobody."""
         if match is None:
             return None
@@ -197,7 +195,9 @@ class Decider:
         """Return the decision; None: half precision may have changed it, since people were compared anew."""
         decision = self._conclude(inputs, resolved, found.candidates)
         if decision is not None and may_be_covered(case, decision):
-            covered = find_covered(case, resolved.scope, self._covered_thresholds(inputs, resolved.scope), self.embedder)
+            covered = find_covered(
+                case, resolved.scope, self._covered_thresholds(inputs, resolved.scope), self.embedder
+            )
             if not covered.is_certain:
                 return None
             if covered.match is not None:

@@ -1,4 +1,4 @@
-"""Compares recorded embeddings with the templates of covered faces, as engine.covered_search does with a look's. Pure."""
+"""Compares recorded embeddings with the templates of covered faces, as engine.covered_search does. Pure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

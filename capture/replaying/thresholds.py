@@ -79,7 +79,14 @@ def _kept(
     if applied.rule == "accepted_score" and policy.accepted_score is not None:
         middle = threshold_from(applied.cosine, policy.accepted_score, policy.score_range)
     return AppliedThreshold(
-        applied.cosine, applied.rule, applied.target_fpir, applied.fmr, applied.faces, middle, applied.extrapolated, cover
+        applied.cosine,
+        applied.rule,
+        applied.target_fpir,
+        applied.fmr,
+        applied.faces,
+        middle,
+        applied.extrapolated,
+        cover,
     )
 
 

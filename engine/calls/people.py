@@ -83,8 +83,8 @@ class PeopleNow(Protocol):
 class PreparedFace:
     """A face that is ready to be enrolled: its unit vector and, where the request contains a photo, that as a JPEG.
 
-    `sha256` is the hash of the JPEG, `sent_sha256` the hash of the file that was sent. `covered`: by cover, the template
-    of the face with that cover (unit vector); empty where the request contains only a feature.
+    `sha256` is the hash of the JPEG, `sent_sha256` the hash of the file that was sent. `covered`: by cover, the
+    template of the face with that cover (unit vector); empty where the request contains only a feature.
     """
 
     vector: Vector

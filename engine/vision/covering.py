@@ -47,8 +47,8 @@ _LEAST_SHADE, _MOST_SHADE = 0.55, 1.1
 class FaceFrame:
     """The coordinates of a face, in which drawings are made.
 
-    The point (a, b): b is 0 at the height of the eyes, 1 at that of the mouth's corners and about 1.63 at the chin; a is
-    -1 at the edge of the face on the picture's left, 0 in its middle and 1 at the other edge. A face that is turned
+    The point (a, b): b is 0 at the height of the eyes, 1 at that of the mouth's corners and about 1.63 at the chin; a
+    is -1 at the edge of the face on the picture's left, 0 in its middle and 1 at the other edge. A face that is turned
     away has a narrow half, as its landmarks do.
     """
 
