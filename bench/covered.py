@@ -162,7 +162,7 @@ def _print_cost(seen: CoveredSet, embedder: Embedder, console: Console) -> None:
     between = time.process_time()
     if thresholds:
         for probe in strangers:
-            covered_match(probe, EVERYBODY, snapshot, thresholds, near_enough(embedder))
+            covered_match(probe, EVERYBODY, snapshot, thresholds, near_enough(embedder, len(rows)))
     ended = time.process_time()
     whole, covered = (1000 * spent / len(strangers) for spent in (between - began, ended - between))
     size = snapshot.covered.vectors[0].nbytes

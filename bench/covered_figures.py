@@ -8,6 +8,8 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from bench.covered_set import LOOKS, CoveredSet
+from capture.timeline import CapturedEntry
+from contract.captures.values import PeopleLine
 from contract.codec import encode
 from contract.people.keys import face_key, person_key
 from contract.people.records import COVERED_FACE, WHOLE_FACE, FaceRecord, PersonRecord
@@ -28,16 +30,6 @@ FPIRS = (0.1, 0.03, 0.01)
 CURVE_RATES = (1e-1, *RATES)
 EVERYBODY = Scope(None)
 _EMBEDDER = "measured"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A record of the people topic, as the fold reads it (contract.people.directory.Entry)."""
-
-    key: bytes
-    value: bytes
-    offset: int
-    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +98,13 @@ def splits_of(seen: CoveredSet, enrolled: int, count: int) -> list[Split]:
     return found
 
 
-def identified(
-    seen: CoveredSet, look: str, splits: Sequence[Split], embedder: Embedder, policy: Policy, share: float = 1.0
-) -> Identified:
-    """Return what the engine's own search decides. `share`: of the enrolled people, those with covered templates."""
+def identified(seen: CoveredSet, look: str, splits: Sequence[Split], embedder: Embedder, policy: Policy) -> Identified:
+    """Return what the engine's own search decides."""
     right, wrong, positive = [], [], []
     for split in splits:
-        snapshot = _enrolled(seen, split.gallery, share)
+        snapshot = enrolled_people(seen, split.gallery).snapshot()
         mates = [_recognised(seen, row, look, snapshot, embedder, policy) for row in _there(seen, look, split.probes)]
-        own = [f"{seen.people[row]:06}" for row in _there(seen, look, split.probes)]
+        own = [_name(seen, row) for row in _there(seen, look, split.probes)]
         right.append(np.mean([name == mate for name, mate in zip(own, mates, strict=True)]))
         wrong.append(np.mean([mate not in ("", name) for name, mate in zip(own, mates, strict=True)]))
         others = _there(seen, look, split.strangers)
@@ -136,31 +126,27 @@ def _recognised(seen: CoveredSet, row: int, look: str, snapshot: Snapshot, embed
     if best and best[0].cosine >= search_threshold(policy, embedder, faces).cosine:
         return best[0].person.identity_id
     thresholds = covered_thresholds(policy, embedder, faces)
-    match = covered_match(probe, EVERYBODY, snapshot, thresholds, near_enough(embedder)) if thresholds else None
+    match = covered_match(probe, EVERYBODY, snapshot, thresholds, near_enough(embedder, faces)) if thresholds else None
     return "" if match is None else match.candidates[0].person.identity_id
 
 
-def _enrolled(seen: CoveredSet, rows: NDArray[np.int64], share: float) -> Snapshot:
-    return enrolled_people(seen, rows, share).snapshot()
-
-
-def enrolled_people(seen: CoveredSet, rows: NDArray[np.int64], share: float = 1.0) -> People:
+def enrolled_people(seen: CoveredSet, rows: NDArray[np.int64]) -> People:
     """Return the fold of people with the photos in these rows, named by the numbers of the people."""
-    covered = {cover: seen.template(cover) for cover in COVERS}
-    plain = seen.probe("plain")
-    entries = list[Entry]()
-    for place, row in enumerate(rows):
-        templates = {WHOLE_FACE: plain[row].astype("<f4").tobytes()}
-        if place < share * len(rows):
-            templates |= {COVERED_FACE[cover]: covered[cover][row].astype("<f4").tobytes() for cover in COVERS}
-        name = f"{seen.people[row]:06}"
+    kinds = {WHOLE_FACE: seen.probe("plain"), **{COVERED_FACE[cover]: seen.template(cover) for cover in COVERS}}
+    records = list[tuple[bytes, bytes]]()
+    for row in rows:
+        name, templates = _name(seen, row), {kind: each[row].astype("<f4").tobytes() for kind, each in kinds.items()}
         face = FaceRecord(identity_id=name, number=0, embedder=_EMBEDDER, templates=templates)
         person = PersonRecord(identity_id=name, group_ids=(DEFAULT_GROUP,), info={}, faces=(0,), next_face=1)
-        entries.append(Entry(face_key(name, 0, _EMBEDDER), encode(face), len(entries)))
-        entries.append(Entry(person_key(name), encode(person), len(entries)))
-    people = People(plain.shape[1], _EMBEDDER)
-    people.apply(entries)
+        records += [(face_key(name, 0, _EMBEDDER), encode(face)), (person_key(name), encode(person))]
+    lines = (PeopleLine(offset=at, time=0.0, key=key, value=value) for at, (key, value) in enumerate(records))
+    people = People(seen.probes.shape[2], _EMBEDDER)
+    people.apply(map(CapturedEntry, lines))
     return people
+
+
+def _name(seen: CoveredSet, row: int) -> str:
+    return f"{seen.people[row]:06}"
 
 
 def without_covers(policy: Policy) -> Policy:

@@ -16,8 +16,10 @@ from engine.policy import Policy
 from engine.threshold import AppliedThreshold, CoverCalibrated, covered_threshold, threshold_at
 
 NEAR_FMR = 1e-2
-"""Only people whose template of the whole face has at least the cosine of this false match rate are compared: about one
-in a hundred of the gallery. Nobody who would have been recognised on LFW was less near (docs/accuracy.md)."""
+MOST_NEAR = 100
+"""Only people whose template of the whole face has at least the cosine of the false match rate `NEAR_FMR` are compared:
+about one in a hundred of the gallery, and in a large gallery about `MOST_NEAR`. On LFW that costs less than one search
+in a hundred (docs/accuracy.md)."""
 
 
 class CoveredMatch(NamedTuple):
@@ -33,9 +35,12 @@ def covered_thresholds(policy: Policy, embedder: CoverCalibrated, faces: int) ->
     return [threshold for threshold in found if threshold is not None]
 
 
-def near_enough(embedder: CoverCalibrated) -> float:
-    """Return the cosine to the template of the whole face from which on a person's covered templates are compared."""
-    return threshold_at(embedder.fmr_curve, NEAR_FMR)
+def near_enough(embedder: CoverCalibrated, faces: int) -> float:
+    """Return the cosine to the template of the whole face from which on a person's covered templates are compared.
+
+    `faces`: the number of faces of the search.
+    """
+    return threshold_at(embedder.fmr_curve, min(NEAR_FMR, MOST_NEAR / max(faces, 1)))
 
 
 def covered_match(

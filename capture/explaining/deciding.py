@@ -166,7 +166,7 @@ class Decider:
         found = self._conclude(inputs, resolved, snapshot.gallery.best(probe, scope, CANDIDATES))
         if found is not None and found.outcome == STRANGER and self.embedder is not None:
             thresholds = self._covered_thresholds(inputs, scope)
-            near = near_enough(self.embedder) if thresholds else 0.0
+            near = near_enough(self.embedder, snapshot.gallery.count(scope)) if thresholds else 0.0
             found = self._covered(inputs, resolved, covered_match(probe, scope, snapshot, thresholds, near)) or found
         return None if found is None else replace(found, probe=probe)
 

@@ -79,7 +79,8 @@ def _people(case: Case, probe: Vector, scope: Scope, embedder: CoverCalibrated |
     Where nothing has changed, the recorded candidates are, and nobody else who is near only by half precision.
     """
     recorded = {c.identity_id for c in case.then.candidates} if case.cover is not None else set[str]()
-    least = -1.0 if embedder is None else near_enough(embedder) - HALF_PRECISION
+    near = -1.0 if embedder is None else near_enough(embedder, case.now.gallery.count(scope))
+    least = max(near - HALF_PRECISION, -1.0)
     enough = np.inf if embedder is None else least + (2 if case.is_unchanged else 1) * HALF_PRECISION
     found = case.now.gallery.above(probe, scope, least)
     return [one for one in found if one.cosine >= enough or one.person.identity_id in recorded]

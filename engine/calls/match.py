@@ -247,8 +247,9 @@ def search(
     decision = conclude(request, resolved, candidates, snapshot, context)
     if decision.outcome != STRANGER:
         return decision
-    thresholds = covered_thresholds(policy, embedder, snapshot.gallery.count(scope))
-    covered = covered_match(probe, scope, snapshot, thresholds, near_enough(embedder)) if thresholds else None
+    faces = snapshot.gallery.count(scope)
+    thresholds = covered_thresholds(policy, embedder, faces)
+    covered = covered_match(probe, scope, snapshot, thresholds, near_enough(embedder, faces)) if thresholds else None
     if covered is None:
         return decision
     candidates = covered.candidates[:CANDIDATES]

@@ -85,7 +85,7 @@ class CoveredIndex:
         if not any(COVERED_FACE[cover] in templates for cover in COVERS):
             return
         if self._used == len(self._vectors):
-            more = np.zeros((max(_FIRST_CAPACITY, self._used), *self._vectors.shape[1:]), np.float16)
+            more = np.zeros((max(_FIRST_CAPACITY, self._used // 4), *self._vectors.shape[1:]), np.float16)
             self._vectors = np.concatenate([self._vectors, more])
         for place, cover in enumerate(COVERS):
             template = templates.get(COVERED_FACE[cover])
