@@ -17,7 +17,7 @@ from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
-from contract.people.keys import image_id, person_key, photo_key, site_key
+from contract.people.keys import face_key, image_id, person_key, photo_key, site_key
 from contract.people.records import FaceRecord, PersonRecord, PhotoRecord
 from contract.people.site import PermissionRecord, Site, site_key_of
 from contract.people.validity import is_ordered
@@ -126,6 +126,7 @@ class EnrolCall(Change[EnrolRequest]):
             photos=(*_photo_records(new, face), *deleted_photos(request.identity_id, dropped, known)),
             face=new,
             others=(
+                *_completed_face(request.identity_id, number, face, known, context),
                 *((site_key(site_key_of(permission)), encode(permission)) for permission in permissions),
                 (person_key(request.identity_id), encode(changed)),
                 *deleted_faces(request.identity_id, dropped, known),
@@ -275,6 +276,23 @@ def _new_face(request: EnrolRequest, face: PreparedFace, person: PersonRecord | 
     )
 
 
+def _completed_face(
+    identity_id: str, number: int | None, face: PreparedFace | None, known: KnownPerson, context: Context
+) -> Iterator[KeyedValue]:
+    """Yield the record of a known face with templates of covered faces, where it has none and is sent once more."""
+    if face is None or number is None or not face.covered or number in known.covered:
+        return
+    embedder = context.models.embedder_identity
+    record = FaceRecord(
+        identity_id=identity_id,
+        number=number,
+        embedder=embedder,
+        templates=replace(face, vector=known.vectors[number]).templates,
+        photo=known.photos.get(number),
+    )
+    yield face_key(identity_id, number, embedder), encode(record)
+
+
 def _faces(request: EnrolRequest, person: PersonRecord | None, shown: int | None) -> tuple[int, ...]:
     kept = person.faces if person else ()
     if shown is None:
@@ -284,6 +302,9 @@ def _faces(request: EnrolRequest, person: PersonRecord | None, shown: int | None
 
 def _after(known: KnownPerson, person: PersonRecord, new: FaceRecord | None, face: PreparedFace | None) -> KnownPerson:
     vectors, embedders, photos = dict(known.vectors), dict(known.embedders), dict(known.photos)
+    covered = set(known.covered)
+    if face is not None and face.covered:
+        covered.add(new.number if new else next(same_faces(face.vector, known.vectors)))
     if new is not None and face is not None:
         vectors[new.number] = face.vector
         embedders[new.number] = (new.embedder,)
@@ -294,6 +315,7 @@ def _after(known: KnownPerson, person: PersonRecord, new: FaceRecord | None, fac
         {n: vector for n, vector in vectors.items() if n in person.faces},
         {n: names for n, names in embedders.items() if n in person.faces},
         {n: photo for n, photo in photos.items() if n in person.faces},
+        covered=frozenset(n for n in covered if n in person.faces),
     )
 
 

@@ -105,6 +105,10 @@ class CoveredIndex:
         if dead > _DEAD_ROWS_KEPT and dead > self._used // 4:
             self._compact()
 
+    def __contains__(self, face: FaceId) -> bool:
+        """Return whether a face has templates."""
+        return face in self._rows
+
     def snapshot(self) -> CoveredTemplates:
         """Return the templates as they are now; later changes do not affect them."""
         self._is_shared = True

@@ -19,8 +19,9 @@ class KnownPerson:
     """Everything that a decision about one person needs; `record` is None where the person is not enrolled.
 
     By face number: `vectors`, the embeddings that can be searched; `embedders`, the identities of embedders with a
-    record of the face; `photos`, references to the photos with which the faces were enrolled. `info_lost`: the stored
-    part of the person's info cannot be read any more; `record` is then in brief.
+    record of the face; `photos`, references to the photos with which the faces were enrolled. `covered`: the numbers of
+    faces with templates of covered faces. `info_lost`: the stored part of the person's info cannot be read any more;
+    `record` is then in brief.
     """
 
     record: PersonRecord | None = None
@@ -28,6 +29,7 @@ class KnownPerson:
     embedders: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     photos: Mapping[int, PhotoReference] = field(default_factory=dict)
     info_lost: bool = False
+    covered: frozenset[int] = frozenset()
 
 
 NOBODY = KnownPerson()
@@ -82,7 +84,9 @@ class People(Directory):
         numbers = person.faces if person else ()
         vectors = {n: vector for n in numbers if (vector := self._index.vector((identity_id, n))) is not None}
         photos = {n: photo for n in numbers if (photo := self.photo(identity_id, n)) is not None}
-        return KnownPerson(person, vectors, {n: self.embedders(identity_id, n) for n in numbers}, photos)
+        covered = frozenset(n for n in numbers if (identity_id, n) in self._covered)
+        embedders = {n: self.embedders(identity_id, n) for n in numbers}
+        return KnownPerson(person, vectors, embedders, photos, covered=covered)
 
     def _put_person(self, identity_id: str, person: PersonRecord | None) -> None:
         before = self.person(identity_id)

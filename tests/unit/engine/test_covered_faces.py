@@ -148,6 +148,22 @@ def test_people_without_templates_take_part_in_a_gallery_of_others_with_template
     assert decide(enrolled, covered_photo(1)).candidate.person.identity_id == "anna"
 
 
+@pytest.mark.parametrize("again", [{"update": True}, {"ignore_exist": True}])
+def test_the_same_photo_sent_again_adds_the_templates_to_a_face_that_has_none(enrolled, again):
+    enrolled.policy = OFF
+    enrolled.enrol("dora", 4)
+    before = enrolled.people.known("dora")
+    enrolled.policy = Policy()
+    decision = enrolled.enrol("dora", 4, **again)
+    after = enrolled.people.known("dora")
+    assert (decision.outcome, after.record.faces, after.photos) == ("updated", before.record.faces, before.photos)
+    assert np.array_equal(after.vectors[0], before.vectors[0])
+    assert (before.covered, after.covered, decision.people["dora"].covered) == (frozenset(), {0}, {0})
+    assert decide(enrolled, covered_photo(4)).candidate.person.identity_id == "dora"
+    keys = [key for key, _ in enrolled.enrol("dora", 4, **again).people_records()]
+    assert not any(key.startswith(b"face/") for key in keys), "templates that are there are not written again"
+
+
 def test_a_deleted_face_leaves_no_template(enrolled):
     before = enrolled.people.snapshot()
     enrolled.write([(key, None) for key in enrolled.people.keys_of("anna")])
