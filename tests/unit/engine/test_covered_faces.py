@@ -1,10 +1,13 @@
 """Covered faces: enrolment makes templates for them, and a search in which nobody is recognised compares them."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
 
 from contract.codec import decode_with
+from contract.errors import PictureUnreadable
 from contract.events import encode_event
 from contract.people.records import COVERED_FACE, WHOLE_FACE, FaceRecord
 from contract.requests import EnrolRequest, MatchRequest
@@ -13,7 +16,8 @@ from engine.calls.match import MatchCall, MatchDecision
 from engine.gallery.pending import PendingPeople
 from engine.look import Wanted, look
 from engine.policy import Policy
-from tests.support.covered import COVERED, COVERED_MODELS, WHOLE, covered_photo
+from engine.vision.ports import Embedding, Face, Image
+from tests.support.covered import COVERED, COVERED_MODELS, WHOLE, CoveredEmbedder, covered_photo
 from tests.support.faces import MODELS, Enrolled, circumstances, context, photo
 
 OFF = Policy(covered_templates=False)
@@ -116,6 +120,17 @@ def test_the_templates_are_unit_means_of_the_photo_and_of_a_drawing(enrolled):
         assert np.linalg.norm(template) == pytest.approx(1, abs=1e-5)
         assert template @ mean > 0.98, "the drawing of the test was compressed as a JPEG once more"
         assert template @ whole < 0.99
+
+
+def test_a_photo_is_not_refused_because_the_covered_face_gives_no_embedding():
+    class OnlyWhole(CoveredEmbedder):
+        def __call__(self, image: Image, face: Face) -> Embedding:
+            if image.shape[:2] != (480, 640):  # a copy that is drawn on is smaller than the photo
+                raise PictureUnreadable("no usable features")
+            return super().__call__(image, face)
+
+    models = replace(COVERED_MODELS, embedder=OnlyWhole())
+    assert set(records(Enrolled(models=models)).templates) == {WHOLE_FACE}
 
 
 def test_the_same_photo_gives_the_same_templates(enrolled):
