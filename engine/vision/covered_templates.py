@@ -12,6 +12,10 @@ from engine.vision.covering import covered_copy
 from engine.vision.ports import Embedder, Face, Image
 
 
+_LEAST_LENGTH = 1e-3
+"""The least length of the sum of two embeddings from which a mean is computed: opposite vectors have none."""
+
+
 def covered_templates(image: Image, face: Face, whole: Vector, embedder: Embedder) -> Mapping[Cover, Vector]:
     """Return by cover the normalised mean of `whole` and of the embedding of a copy of the image with the cover drawn.
 
@@ -28,5 +32,8 @@ def covered_templates(image: Image, face: Face, whole: Vector, embedder: Embedde
 
 def _mean(one: Vector, other: Vector) -> Vector:
     total = one.astype(np.float64) + other.astype(np.float64)
-    mean: Vector = (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)
+    length = float(np.linalg.norm(total))
+    if not length > _LEAST_LENGTH:
+        raise PictureUnreadable("the face in the picture gives no usable features with a cover")
+    mean: Vector = (total / length).astype(np.float32)
     return mean
