@@ -11,7 +11,6 @@ from contract.vectors import Vector
 from engine.vision.covering import covered_copy
 from engine.vision.ports import Embedder, Face, Image
 
-
 _LEAST_LENGTH = 1e-3
 """The least length of the sum of two embeddings from which a mean is computed: opposite vectors have none."""
 
