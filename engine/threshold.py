@@ -94,8 +94,10 @@ def covered_threshold(policy: Policy, embedder: CoverCalibrated, cover: Cover, f
     curves. The threshold is never below that of the templates of whole faces: where the curve of whole faces was
     measured anew, that of covered faces may be too low.
     """
+    if not policy.covered_templates or policy.threshold is not None or not embedder.fmr_curve:
+        return None
     curve = embedder.covered_curves.get(cover)
-    if not policy.covered_templates or policy.threshold is not None or not embedder.fmr_curve or curve is None:
+    if curve is None:
         return None
     whole = _computed_threshold(policy, embedder, faces)
     fmr = COVERED_SHARE * (whole.fmr or policy.highest_fmr)
