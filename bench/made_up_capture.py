@@ -43,6 +43,7 @@ class MadeUpEmbedder:
     def __init__(self) -> None:
         facts = EmbedderFacts.of_manifest(default_manifest(), IDENTITY)
         self.dimension, self.threshold, self.fmr_curve = facts.dimension, facts.threshold, facts.fmr_curve
+        self.covered_curves = facts.covered_curves
 
     def __call__(self, image: Image, face: Face) -> Embedding:
         """Raise an error, because made-up faces have no picture."""

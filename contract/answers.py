@@ -20,11 +20,15 @@ from contract.findings import (
     MatchedFace,
 )
 from contract.roles import Role
-from contract.terms import Message
+from contract.terms import Cover, Message
 
 
 class DebugInfo(Message, frozen=True, kw_only=True):
-    """The values that with_debug_info adds to an answer."""
+    """The values that with_debug_info adds to an answer.
+
+    `cover`: nobody was recognised by the templates of whole faces, and somebody was by those of faces with this cover;
+    null: the templates of whole faces decided, or nothing was searched.
+    """
 
     faces: int
     face: FaceBox | None
@@ -32,6 +36,7 @@ class DebugInfo(Message, frozen=True, kw_only=True):
     liveness: LivenessResult | None
     timings_ms: dict[str, float]
     quality_score: float | None = None
+    cover: Cover | None = None
 
 
 class MatchAnswer(Message, tag="match", tag_field="kind", frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import msgspec
 
 from contract.codec import decode_with
 from contract.findings import Attributes, CardFindings, CheckResult, FaceBox, LivenessResult, MatchedFace, PictureSize
-from contract.terms import Message, ThresholdRule
+from contract.terms import Cover, Message, ThresholdRule
 
 
 class ErrorInfo(Message, frozen=True, kw_only=True):
@@ -33,7 +33,9 @@ class Threshold(Message, frozen=True, kw_only=True):
     the site has set a score on the percent scale, on which the threshold of the other rules has the middle score.
     `cosine` is the threshold on the networks' own scale, -1..1. `fmr` is the false match rate that was wanted; the
     threshold computed from it is at most .95. `extrapolated`: that rate is below the last point of the curve, so the
-    curve was extended.
+    curve was extended. `cover`: nobody was recognised by the templates of whole faces, and somebody was by those of
+    faces with that cover, so the threshold follows from the cover's own curve, and score, cosines and candidates are
+    those of these templates; null: the templates of whole faces decided.
     """
 
     value: float
@@ -43,6 +45,7 @@ class Threshold(Message, frozen=True, kw_only=True):
     fmr: float | None = None
     faces: int | None = None
     extrapolated: bool = False
+    cover: Cover | None = None
 
 
 class EventScope(Message, frozen=True, kw_only=True):

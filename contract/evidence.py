@@ -8,7 +8,7 @@ import msgspec
 
 from contract.codec import decode_with
 from contract.findings import CheckResult, FaceBox, LivenessResult
-from contract.terms import Message
+from contract.terms import Cover, Message
 
 
 class EvidenceCandidate(Message, frozen=True, kw_only=True):
@@ -24,7 +24,8 @@ class Evidence(Message, tag="evidence", tag_field="kind", frozen=True, kw_only=T
 
     `embedding`: the probe's unit vector, as little-endian IEEE 754 half-precision numbers, which the network `embedder`
     computed. `candidates`: the nearest people of the scope, the nearest first. `threshold`: the cosine that was
-    applied. `policy` and `model_set` are ids of records in the configs topic. `decided_time`: seconds since the epoch.
+    applied. `cover`: the candidates are those of the templates of faces with that cover; None: of whole faces. `policy`
+    and `model_set` are ids of records in the configs topic. `decided_time`: seconds since the epoch.
     """
 
     event_id: str
@@ -44,6 +45,7 @@ class Evidence(Message, tag="evidence", tag_field="kind", frozen=True, kw_only=T
     quality: tuple[CheckResult, ...] = ()
     quality_score: float | None = None
     liveness: LivenessResult | None = None
+    cover: Cover | None = None
 
 
 _decoder = msgspec.msgpack.Decoder(Evidence)

@@ -17,6 +17,12 @@ LIVENESS_ORDER: tuple[LivenessMode, ...] = ("liveness_off", "liveness_rgb", "liv
 QualityLevel = Literal["high", "middle", "low", "custom", "no"]
 QUALITY_ORDER: tuple[QualityLevel, ...] = ("no", "low", "middle", "high")
 """The levels that can be compared, the least strict first; `custom` is not among them."""
+Cover = Literal["mouth", "eyes"]
+"""What covers a face: a face mask, or sunglasses."""
+COVERED_MOUTH: Literal["mouth"] = "mouth"
+COVERED_EYES: Literal["eyes"] = "eyes"
+COVERS: tuple[Cover, ...] = (COVERED_MOUTH, COVERED_EYES)
+
 CompareLevel = Literal["high", "middle", "low"]
 ThresholdRule = Literal["setting", "target_fpir", "floor", "model", "level", "accepted_score"]
 

@@ -4,7 +4,7 @@ The stages are decode, detect, quality, liveness and embed; each stage can end t
 where they are wanted, are estimated last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,12 +13,14 @@ from typing import Literal
 from contract.calls.match import MOST_FACES
 from contract.errors import Code, PictureRefused, Refusal, Refused
 from contract.findings import Attributes
-from contract.terms import LivenessMode, QualityLevel
+from contract.terms import Cover, LivenessMode, QualityLevel
+from contract.vectors import Vector
 from engine.context import Context
 from engine.policy import FaceRule
 from engine.timing import StageTimer
 from engine.vision.attributes import measure_attributes
 from engine.vision.choosing import choose_face
+from engine.vision.covered_templates import covered_templates
 from engine.vision.decode.versions import Versions
 from engine.vision.finding import find_in_versions, version_for
 from engine.vision.liveness import Liveness, check_liveness
@@ -65,7 +67,7 @@ class Wanted:
     `face`: which of the other faces counts. `beside`: the other faces that are looked at, at most `MOST_LOOKED_AT`.
     `quality_levels`: the levels whose limits must all be met. `infrared`: the picture of the second lens. `all_items`:
     items of quality without a limit are measured too. `most_faces`: the most faces that are measured, the largest
-    first. `as_jpeg`: the picture is returned as a JPEG too.
+    first. `as_jpeg`: the picture is returned as a JPEG too. `covered`: templates of the face with covers are computed.
     """
 
     field: str | None = None
@@ -80,6 +82,7 @@ class Wanted:
     infrared: bytes | None = None
     attributes: bool = False
     as_jpeg: bool = False
+    covered: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +104,8 @@ class Look:
 
     `beside`: the other faces that were looked at, the rival first, and then the largest. `further`: the findings about
     the other measured faces. `jpeg`: the picture as a JPEG, where that was wanted. `timings_ms`: milliseconds per
-    stage.
+    stage. `covered`: by cover, the template of the face that counts with that cover, where that was wanted and the
+    embedder has a curve for the cover.
     """
 
     findings: Findings
@@ -110,6 +114,7 @@ class Look:
     further: tuple[Findings, ...] = ()
     jpeg: bytes | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+    covered: Mapping[Cover, Vector] = field(default_factory=dict)
 
 
 def look(picture: bytes, wanted: Wanted, context: Context) -> Look:
@@ -140,6 +145,7 @@ class _Looking:
         self._beside: tuple[LookBeside, ...] = ()
         self._embedding: Embedding | None = None
         self._jpeg: bytes | None = None
+        self._covered: Mapping[Cover, Vector] = {}
 
     def run(self) -> Embedding:
         """Run all wanted stages and return the embedding of the face that counts.
@@ -160,6 +166,9 @@ class _Looking:
                 self._look_beside(image, other, rival=other is rival) for other in others[: MOST_LOOKED_AT - 1]
             )
         embedding = self._look_at(image, face)
+        if wanted.covered:
+            with self._timer.stage("embed"):
+                self._covered = covered_templates(image, face, embedding.vector, self._models.embedder)
         for other in faces[1 : wanted.most_faces]:
             self._further.append(self._measure_further(image, other))
         if wanted.as_jpeg:
@@ -168,7 +177,8 @@ class _Looking:
 
     def result(self, ended: Embedding | Refusal) -> Look:
         """Return the findings of all stages that were run."""
-        return Look(self._found, ended, self._beside, tuple(self._further), self._jpeg, self._timer.timings_ms)
+        looked = (self._found, ended, self._beside, tuple(self._further))
+        return Look(*looked, self._jpeg, self._timer.timings_ms, self._covered)
 
     def _choose(self, image: Image, counted: Sequence[Face]) -> tuple[Face, Face | None]:
         if len(counted) == 1:

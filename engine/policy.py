@@ -84,6 +84,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The share of strangers for whom a search may report an enrolled person, at the present size of the scope."""
     highest_fmr: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 1e-3
     """The highest false match rate of one comparison in a search, however few faces the search compares."""
+    covered_templates: bool = True
+    """Whether enrolment also makes templates of covered faces from a photo, and whether a search in which nobody is
+    recognised compares them (engine.covered_search). An embedder without curves for covered faces has none."""
     score_scale: ScoreScale = "raw"
     """raw: cosine; percent: the vendor's 0..100, on which the threshold is 82."""
     score_range: ScoreRange = (0.0, 82.0, 100.0)
@@ -162,7 +165,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ) from None
 
 
-_FORMER: Mapping[str, Any] = {"highest_fmr": 1e-5, "face": "largest"}
+_FORMER: Mapping[str, Any] = {"highest_fmr": 1e-5, "face": "largest", "covered_templates": False}
 """What was in force in policies that were recorded before there was a setting for it."""
 
 

@@ -6,12 +6,12 @@ Introduction to Biometrics, 1.3). The embedder's curve gives the threshold for e
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
-from contract.terms import CompareLevel, ThresholdRule
+from contract.terms import CompareLevel, Cover, ThresholdRule
 from engine.policy import Policy
 from engine.score import from_percent, to_wire
 from models.manifest import FmrPoint
@@ -24,12 +24,18 @@ HIGHEST_THRESHOLD = 0.95
 """The highest threshold that is computed from a curve: two photos of one person seldom have a higher cosine."""
 
 
+COVERED_SHARE = 0.5
+"""The share of the false match rate of a search that the templates of each cover get, since a stranger with a covered
+face may reach the threshold of the templates of whole faces as well (docs/accuracy.md has the figures)."""
+
+
 @dataclass(frozen=True, slots=True)
 class AppliedThreshold:
     """A cosine threshold and the rule from which it was computed; contract.events.Threshold explains the fields.
 
     `middle`: the cosine that gets the middle score of the percent scale; None: the threshold itself. `extrapolated`:
-    the curve has no point at so low a rate, and was extended to it.
+    the curve has no point at so low a rate, and was extended to it. `cover`: the threshold is one for templates of
+    faces with that cover; None: for templates of whole faces.
     """
 
     cosine: float
@@ -39,6 +45,7 @@ class AppliedThreshold:
     faces: int | None = None
     middle: float | None = None
     extrapolated: bool = False
+    cover: Cover | None = None
 
     def score(self, cosine: float, policy: Policy) -> float:
         """Return a cosine on the wire's scale."""
@@ -63,17 +70,53 @@ class Calibrated(Protocol):
         ...
 
 
+class CoverCalibrated(Calibrated, Protocol):
+    """The attributes of an embedder from which the thresholds of covered faces are computed, too."""
+
+    @property
+    def covered_curves(self) -> Mapping[Cover, tuple[FmrPoint, ...]]:
+        """By cover, the thresholds by false match rate of templates of faces with that cover."""
+        ...
+
+
 def search_threshold(policy: Policy, embedder: Calibrated, faces: int) -> AppliedThreshold:
     """Return the threshold of a search among `faces` enrolled faces.
 
     `Policy.accepted_score` moves it on the percent scale, on which the threshold without it has the middle score.
     """
-    computed = _computed_threshold(policy, embedder, faces)
+    return _accepting(policy, _computed_threshold(policy, embedder, faces))
+
+
+def covered_threshold(policy: Policy, embedder: CoverCalibrated, cover: Cover, faces: int) -> AppliedThreshold | None:
+    """Return the threshold of templates of faces with that cover, in a search among `faces` enrolled faces.
+
+    None: covered faces are not searched, because the setting is off, the threshold is fixed, or the embedder has no
+    curves. The threshold is never below that of the templates of whole faces: where the curve of whole faces was
+    measured anew, that of covered faces may be too low.
+    """
+    if not policy.covered_templates or policy.threshold is not None or not embedder.fmr_curve:
+        return None
+    curve = embedder.covered_curves.get(cover)
+    if curve is None:
+        return None
+    whole = _computed_threshold(policy, embedder, faces)
+    fmr = COVERED_SHARE * (whole.fmr or policy.highest_fmr)
+    cosine = max(threshold_at(curve, fmr), whole.cosine)
+    computed = replace(whole, cosine=cosine, fmr=fmr, extrapolated=fmr < curve[-1].fmr, cover=cover)
+    return _accepting(policy, computed)
+
+
+def _accepting(policy: Policy, computed: AppliedThreshold) -> AppliedThreshold:
+    """Return a computed threshold as `Policy.accepted_score` moves it."""
     if policy.accepted_score is None or policy.accepted_score == policy.score_range[1]:
         return computed
-    cosine = from_percent(policy.accepted_score, computed.cosine, policy.score_range)
     return AppliedThreshold(
-        cosine, "accepted_score", faces=computed.faces, middle=computed.cosine, extrapolated=computed.extrapolated
+        from_percent(policy.accepted_score, computed.cosine, policy.score_range),
+        "accepted_score",
+        faces=computed.faces,
+        middle=computed.cosine,
+        extrapolated=computed.extrapolated,
+        cover=computed.cover,
     )
 
 

@@ -34,6 +34,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from contract.terms import Cover
 from models.errors import BadManifest
 
 Role = Literal["detector", "landmarks", "embedder", "liveness", "pose", "infrared_liveness", "age", "sex"]
@@ -100,8 +101,9 @@ class NetworkEntry(_Strict, frozen=True, kw_only=True):
     Further fields of embedders: `dimension`; `threshold`, the cosine threshold for 1:N, used where there is no curve;
     `mirrored`, whether the embedding is the mean of those of the face and of its mirror image; `norm_typical`, the
     typical lengths of the vectors of faces that fail to match and of good photos (None: the length is not used to
-    predict quality); `fmr_curve`, with falling rates and rising thresholds; `threshold_from` and `fmr_curve_from`, the
-    names of the data on which both were measured.
+    predict quality); `fmr_curve`, with falling rates and rising thresholds; `covered_curves`, by cover the same for
+    pairs of a covered face and a template of faces with that cover (without one, no such templates are made);
+    `threshold_from`, `fmr_curve_from` and `covered_curves_from`, the names of the data on which these were measured.
     """
 
     role: Role
@@ -120,6 +122,8 @@ class NetworkEntry(_Strict, frozen=True, kw_only=True):
     norm_typical: tuple[float, float] | None = None
     fmr_curve: tuple[FmrPoint, ...] = ()
     fmr_curve_from: str = ""
+    covered_curves: dict[Cover, tuple[FmrPoint, ...]] = {}
+    covered_curves_from: str = ""
 
 
 class SampleEntry(_Strict, frozen=True, kw_only=True):
@@ -264,16 +268,28 @@ def _input_problem(entry: NetworkEntry) -> str | None:
         return "needs dimension and threshold, because it is an embedder"
     if entry.norm_typical is not None and not 0 <= entry.norm_typical[0] < entry.norm_typical[1] < math.inf:
         return "has a norm_typical that is not two rising lengths"
-    if len(entry.fmr_curve) == 1:
-        return "has an fmr_curve of one point; give two or more points, or none"
-    if not _in_order(entry.fmr_curve):
-        return _OUT_OF_ORDER
+    problem = _curve_problem(entry)
+    if problem is not None:
+        return problem
     if entry.role != "detector" and (entry.input.width is None or entry.input.height is None):
         return "needs input.width and input.height"
     if not all(math.isfinite(value) and value != 0 for value in entry.input.divisor):
         return "has an input.divisor that is zero or not finite"
     if not 0.5 <= entry.input.box_scale <= 10:
         return "has an input.box_scale outside 0.5..10"
+    return None
+
+
+def _curve_problem(entry: NetworkEntry) -> str | None:
+    if len(entry.fmr_curve) == 1:
+        return "has an fmr_curve of one point; give two or more points, or none"
+    if not _in_order(entry.fmr_curve):
+        return _OUT_OF_ORDER
+    for cover, curve in entry.covered_curves.items():
+        if len(curve) < 2:
+            return f"has no two points in covered_curves.{cover}; give two or more points, or leave the cover out"
+        if not _in_order(curve):
+            return f"has points in covered_curves.{cover} that are not in order: rates must fall and thresholds rise"
     return None
 
 

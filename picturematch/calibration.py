@@ -1,6 +1,6 @@
 """A curve of false match rates that is measured on the operator's photos, and the manifest that contains the curve."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from contract.files import half_written, sync_folder
+from contract.terms import Cover
 from engine.evaluation.curve import LEAST_PAIRS, RATES, extended_curve, is_measurable, measured_curve
 from engine.evaluation.scores import Scores
 from engine.policy import Policy
@@ -95,6 +96,11 @@ class _Recalibrated:
     def threshold(self) -> float:
         """The threshold of the embedder."""
         return self.embedder.threshold
+
+    @property
+    def covered_curves(self) -> Mapping[Cover, tuple[FmrPoint, ...]]:
+        """The curves of covered faces of the embedder."""
+        return self.embedder.covered_curves
 
     def __call__(self, image: Image, face: Face) -> Embedding:
         """Return the embedding by the embedder."""

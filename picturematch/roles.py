@@ -66,9 +66,16 @@ async def _run(settings: Settings, pinned: frozenset[str], ingest: bool, process
 def _open_role(settings: Settings, pinned: frozenset[str]) -> "ProcessorRole":
     from picturematch.wiring import NetworkRole, open_models  # an ingress must not import these libraries
 
-    role = NetworkRole(settings, open_models(settings), pinned)
+    models = open_models(settings)
+    role = NetworkRole(settings, models, pinned)
     if settings.models.kind == "stand-in":
         click.echo("WARNING: stand-in models: this server recognises drawings, not people", err=True)
+    elif settings.matching.covered_templates and not models.embedder.covered_curves:
+        click.echo(
+            "picturematch: the manifest has no covered_curves for this embedder, so covered faces have no templates; "
+            "docs/models.md says how to measure such curves",
+            err=True,
+        )
     return role
 
 

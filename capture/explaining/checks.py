@@ -176,6 +176,8 @@ def _search_checks(then: Then) -> Iterator[Check]:
 
 def _rule(applied: Threshold) -> str:
     rule = _RULES.get(applied.rule, applied.rule)
+    if applied.cover is not None:
+        rule = f"{rule}, for templates of faces with covered {applied.cover}"
     if applied.target_fpir is None:
         return rule
     measured = ", beyond the last point of the embedder's curve" if applied.extrapolated else ""

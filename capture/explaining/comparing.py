@@ -20,7 +20,7 @@ from contract.terms import STRANGER
 from engine.calls.match import MatchCall, MatchDecision, scope_of_refusal, verdict_of
 from engine.calls.reporting import Circumstances, error_info, wire_threshold
 from engine.context import Context
-from engine.threshold import search_threshold
+from engine.threshold import covered_threshold, search_threshold
 
 _FOUND = ("faces", "face", "quality", "quality_score", "liveness")
 _OF_THE_SEARCH = ("outcome", "retcode", "identity_id", "score", "threshold", "error_code", "applied", "scope")
@@ -50,8 +50,8 @@ def contradicting(event: Event, evidence: Evidence) -> Compared:
         in_event |= {"group_name": event.scope.group_name, "permission_name": event.scope.permission_name}
         in_evidence |= {"group_name": evidence.group_name, "permission_name": evidence.permission_name}
     if event.threshold is not None and event.threshold.cosine is not None:
-        in_event["threshold.cosine"] = event.threshold.cosine
-        in_evidence["threshold.cosine"] = round(evidence.threshold, 6)
+        in_event |= {"threshold.cosine": event.threshold.cosine, "threshold.cover": event.threshold.cover}
+        in_evidence |= {"threshold.cosine": round(evidence.threshold, 6), "threshold.cover": evidence.cover}
     return differing(in_event, in_evidence)
 
 
@@ -84,8 +84,9 @@ def _threshold(decider: Decider) -> Compared:
     if recorded.embedding is not None or recorded.applied is None or embedder is None:
         return Compared()
     scope, _ = scope_of_refusal(inputs.request, inputs.snapshot.site, inputs.policy)
-    computed = search_threshold(inputs.policy, embedder, inputs.snapshot.gallery.count(scope))
-    now = wire_threshold(computed, inputs.policy)
+    faces, cover = inputs.snapshot.gallery.count(scope), recorded.applied.cover
+    covered = None if cover is None else covered_threshold(inputs.policy, embedder, cover, faces)
+    now = wire_threshold(covered or search_threshold(inputs.policy, embedder, faces), inputs.policy)
     return differing({"threshold": recorded.applied}, {"threshold": now})
 
 

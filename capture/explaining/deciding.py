@@ -12,14 +12,16 @@ from msgspec import structs
 
 from capture.explaining.values import Then, Way
 from capture.replaying.candidates import is_certain
+from capture.replaying.covered import find_covered, may_be_covered
 from capture.replaying.plan import Case, Keep, Look, Search, plan
 from capture.replaying.policies import PolicyPair
 from capture.replaying.searches import Found, find_all
-from capture.replaying.thresholds import threshold_now
+from capture.replaying.thresholds import covered_thresholds_now, threshold_now
 from contract.captures.convert import line_of
 from contract.errors import Refusal, Refused
 from contract.events import RequestPlace
 from contract.requests import MatchRequest
+from contract.terms import STRANGER
 from contract.vectors import Vector
 from engine.calls.demands import wanted_of
 from engine.calls.match import (
@@ -33,6 +35,7 @@ from engine.calls.match import (
 from engine.calls.reporting import outcome_of
 from engine.calls.several import search_faces, with_nearest
 from engine.context import Context
+from engine.covered_search import CoveredMatch, covered_match, near_enough
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, Scope
 from engine.gallery.scope import ResolvedScope, resolve_scope
@@ -174,8 +177,12 @@ class Decider:
         resolved = resolved_in(inputs)
         if isinstance(resolved, Refusal):
             return self._refuse(inputs, resolved)
-        candidates = inputs.snapshot.gallery.best(probe, resolved.scope, CANDIDATES)
-        found = self._conclude(inputs, resolved, candidates)
+        scope, snapshot = resolved.scope, inputs.snapshot
+        found = self._conclude(inputs, resolved, snapshot.gallery.best(probe, scope, CANDIDATES))
+        if found is not None and found.outcome == STRANGER and self.embedder is not None:
+            thresholds = self._covered_thresholds(inputs, scope)
+            near = near_enough(self.embedder, snapshot.gallery.count(scope)) if thresholds else 0.0
+            found = self._covered(inputs, resolved, covered_match(probe, scope, snapshot, thresholds, near)) or found
         return None if found is None else replace(found, probe=probe)
 
     def _search_several(self, inputs: Inputs, looked: MatchDecision) -> MatchDecision | None:
@@ -196,14 +203,33 @@ class Decider:
             return None
         return conclude_under(threshold, inputs.request, resolved, candidates, inputs.snapshot.site, inputs.policy)
 
+    def _covered(self, inputs: Inputs, resolved: ResolvedScope, match: CoveredMatch | None) -> MatchDecision | None:
+        """Return the decision by templates of covered faces; None where these recognise nobody."""
+        if match is None:
+            return None
+        candidates, site = match.candidates[:CANDIDATES], inputs.snapshot.site
+        return conclude_under(match.threshold, inputs.request, resolved, candidates, site, inputs.policy)
+
+    def _covered_thresholds(self, inputs: Inputs, scope: Scope) -> Sequence[AppliedThreshold]:
+        faces, before = inputs.snapshot.gallery.count(scope), self.inputs.policy
+        return covered_thresholds_now(self.then.decision, before, inputs.policy, faces, self.embedder)
+
     def _conclude_found(
         self, case: Case, inputs: Inputs, resolved: ResolvedScope, found: Found
     ) -> MatchDecision | None:
         """Return the decision; None: half precision may have changed it, since people were compared anew."""
         decision = self._conclude(inputs, resolved, found.candidates)
+        if decision is not None and may_be_covered(case, decision):
+            covered = find_covered(
+                case, resolved.scope, self._covered_thresholds(inputs, resolved.scope), self.embedder
+            )
+            if not covered.is_certain:
+                return None
+            if covered.match is not None:
+                return self._covered(inputs, resolved, covered.match)
         if decision is None or found.computed is None:
             return decision
-        recorded, named = case.then.candidates, inputs.request.need_keep_info
+        recorded, named = case.candidates, inputs.request.need_keep_info
         certain = is_certain(recorded, found.computed, decision.threshold.cosine, found.within, names_strangers=named)
         return decision if certain else None
 

@@ -8,6 +8,7 @@ from msgspec import structs
 from capture.differences import decision_differences, is_undecided
 from capture.replaying.candidates import contradiction, is_certain
 from capture.replaying.captured import Limit, concluded, refused
+from capture.replaying.covered import NOT_COMPARED, CoveredFound, find_covered, may_be_covered
 from capture.replaying.embedder import EmbedderFacts
 from capture.replaying.galleries import Galleries
 from capture.replaying.given import Given
@@ -15,13 +16,14 @@ from capture.replaying.kept_looks import is_lost
 from capture.replaying.plan import Case, Keep, Look, Plan, Search, plan, what_plan_reads
 from capture.replaying.policies import Policies
 from capture.replaying.searches import Found, find_all
-from capture.replaying.thresholds import threshold_now
+from capture.replaying.thresholds import covered_thresholds_now, threshold_now
 from capture.rows import Difference, Row
 from contract.captures.convert import request_of
 from contract.captures.values import CapturedDecision, CaptureLine, LookLine
 from contract.errors import Code, Refusal
 from engine.calls.match import conclude_under, scope_names, scope_of_refusal
 from engine.calls.reporting import outcome_of
+from engine.covered_search import CoveredMatch
 from engine.gallery.port import Scope
 from engine.gallery.scope import ResolvedScope
 
@@ -160,7 +162,7 @@ class _Chunk:
 
     def _group(self, case: Case, planned: Search) -> list[tuple[Case, ResolvedScope]]:
         """Return the group of a search: all with the same people and scope, and with embeddings of the same length."""
-        length, kept = len(case.embedding or b""), case.then.embedding is None
+        length, kept = len(case.embedding or b""), (case.then.embedding is None, case.cover is None)
         group = self._group_of.get((id(planned), length, kept))
         if group is None:
             key = id(case.now), case.same_people, planned.resolved.scope, length, kept
@@ -182,16 +184,37 @@ class _Chunk:
             return _trouble(case.number, case.line, reason)
         site, policy = case.now.site, case.policies.policy
         decision = conclude_under(threshold.applied, case.request, resolved, found.candidates, site, policy)
+        covered = self._covered(case, resolved.scope) if may_be_covered(case, decision) else NOT_COMPARED
+        if covered.match is not None:
+            return self._concluded_covered(case, resolved, covered.match, certain=covered.is_certain)
         now = concluded(case, decision, threshold.shown, case.then.candidates if found.confirmed else None)
         row = self._row(case, now, self._alarm(case, resolved.scope, found) if case.same_people else None)
-        return row if self._is_certain(case, found, threshold.applied.cosine) else _uncertain(row)
+        certain = covered.is_certain and self._is_certain(case, found, threshold.applied.cosine)
+        return row if certain else _uncertain(row)
+
+    def _covered(self, case: Case, scope: Scope) -> CoveredFound:
+        """Return the match by templates of covered faces, where there is one."""
+        if not case.now.covered:
+            return NOT_COMPARED
+        embedder, policies = self._embedder(case), case.policies
+        faces = self._faces(case, scope)
+        thresholds = covered_thresholds_now(case.then, policies.before, policies.policy, faces, embedder)
+        return find_covered(case, scope, thresholds, embedder)
+
+    def _concluded_covered(self, case: Case, resolved: ResolvedScope, match: CoveredMatch, *, certain: bool) -> Result:
+        limit = Limit.of(match.threshold, case.policies.policy)
+        site, policy = case.now.site, case.policies.policy
+        decision = conclude_under(match.threshold, case.request, resolved, match.candidates, site, policy)
+        alarm = contradiction(case.then.candidates, match.candidates) if case.cover and case.is_unchanged else None
+        row = self._row(case, concluded(case, decision, limit.shown), alarm)
+        return row if certain else _uncertain(row)
 
     def _is_certain(self, case: Case, found: Found, threshold: float) -> bool:
         """Return whether the precision of the embedding suffices for the decision."""
         if found.computed is None:
             return True
         keeps_info = case.request.need_keep_info
-        recorded = case.then.candidates
+        recorded = case.candidates
         return is_certain(recorded, found.computed, threshold, found.within, names_strangers=keeps_info)
 
     def _alarm(self, case: Case, scope: Scope, found: Found) -> str | None:
@@ -202,7 +225,7 @@ class _Chunk:
                 f"the evidence contradicts the people of then: {faces} faces were compared, and the scope has "
                 f"{self._faces(case, scope)}"
             )
-        if found.confirmed or case.then.embedding is None:
+        if found.confirmed or case.then.embedding is None or case.cover is not None:
             return None
         return contradiction(case.then.candidates, found.candidates)
 

@@ -1,8 +1,10 @@
 """The facts about an embedder that a decision from a recorded embedding needs; no network is needed for them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
+from contract.terms import Cover
 from engine.vision.ports import ModelSet
 from models.errors import BadManifest
 from models.manifest import FmrPoint, Manifest
@@ -16,12 +18,19 @@ class EmbedderFacts:
     dimension: int
     threshold: float
     fmr_curve: tuple[FmrPoint, ...]
+    covered_curves: Mapping[Cover, tuple[FmrPoint, ...]] = field(default_factory=dict)
 
     @classmethod
     def of_models(cls, models: ModelSet) -> Self:
         """Return the facts about the embedder of opened networks."""
         embedder = models.embedder
-        return cls(models.embedder_identity, embedder.dimension, embedder.threshold, embedder.fmr_curve)
+        return cls(
+            models.embedder_identity,
+            embedder.dimension,
+            embedder.threshold,
+            embedder.fmr_curve,
+            dict(embedder.covered_curves),
+        )
 
     @classmethod
     def of_manifest(cls, manifest: Manifest, identity: str) -> Self:
@@ -33,4 +42,4 @@ class EmbedderFacts:
         entry = manifest.embedder_of(identity)
         if entry.dimension is None or entry.threshold is None:
             raise BadManifest(f"the embedder {entry.name} needs a dimension and a threshold in the manifest")
-        return cls(identity, entry.dimension, entry.threshold, entry.fmr_curve)
+        return cls(identity, entry.dimension, entry.threshold, entry.fmr_curve, entry.covered_curves)

@@ -206,7 +206,9 @@ class Looker:
         resolved = resolve_scope(request, site, policies.policy)
         faces = task.snapshot.gallery.count(resolved.scope)
         embedder = self._networks.models.embedder
-        threshold = threshold_now(then, policies.before, policies.policy, faces, embedder) or decision.threshold
+        cover = decision.threshold.cover
+        kept = threshold_now(then, policies.before, policies.policy, faces, embedder, cover)
+        threshold = kept or decision.threshold
         if decision.searched:
             again = conclude_several(threshold, request, resolved, decision.searched, site, policies.policy)
             return replace(again, timings_ms=decision.timings_ms)

@@ -7,7 +7,9 @@ from capture.replaying.policies import PolicyPair
 from capture.replaying.several import KEPT_BY_ANOTHER, SEVERAL_FACES, as_for_one_face, is_kept_by_another
 from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Code, Refusal, Refused
+from contract.evidence import EvidenceCandidate
 from contract.requests import MatchRequest
+from contract.terms import Cover
 from engine.calls.demands import wanted_of
 from engine.gallery.people import Snapshot
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
@@ -43,7 +45,17 @@ class Case(NamedTuple):
         return self.before is self.now
 
     @property
-    def nothing_changed(self) -> bool:
+    def cover(self) -> Cover | None:
+        """The cover by whose templates the decision of then was made; None: by the templates of whole faces."""
+        return None if self.then.applied is None else self.then.applied.cover
+
+    @property
+    def candidates(self) -> tuple[EvidenceCandidate, ...]:
+        """The recorded candidates, as far as templates of whole faces have found them."""
+        return self.then.candidates if self.cover is None else ()
+
+    @property
+    def is_unchanged(self) -> bool:
         """Whether people and policy of now are those of then."""
         return self.same_people and self.policies.before is self.policies.policy
 
@@ -127,7 +139,7 @@ def _reason_to_look(case: Case, resolved: ResolvedScope) -> str | None:
             return "nobody was in its scope then, and somebody is now"
     if case.embedding is not None and is_kept_by_another(case.then):
         return KEPT_BY_ANOTHER
-    if len(case.then.searched) > 1 and not case.nothing_changed:
+    if len(case.then.searched) > 1 and not case.is_unchanged:
         return SEVERAL_FACES
     if _wanted_otherwise(case, resolved):
         return "its picture must pass other checks than then"
@@ -143,7 +155,7 @@ def _was_looked_at(case: Case) -> bool:
 def _wanted_otherwise(case: Case, resolved: ResolvedScope) -> bool:
     """Return whether a look of now has other parameters than the look of then."""
     policies = case.policies
-    if case.nothing_changed:
+    if case.is_unchanged:
         return False
     then = resolved if case.before is None else _resolved(case.request, case.before, policies.before)
     device = None if isinstance(then, Refusal) else then.device

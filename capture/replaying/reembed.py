@@ -11,9 +11,9 @@ from contract.captures.values import PeopleLine
 from contract.codec import encode
 from contract.errors import Refusal
 from contract.people.keys import FaceKey, NotReadable, face_key
-from contract.people.records import WHOLE_FACE, FaceRecord
+from contract.people.records import FaceRecord
 from contract.people.unreadable import read_face
-from contract.vectors import Vector
+from engine.calls.people import PreparedFace
 from engine.context import Context
 from engine.look import Wanted, look
 
@@ -44,14 +44,17 @@ def reembed(
     others = [(line, key) for line, key in faces if (key.identity_id, key.number) not in present]
     photos = {sha256 for line, _ in others if (sha256 := _photo_of(line)) is not None}
 
-    def embed(sha256: str) -> Vector | None:
-        found = look(picture(sha256), Wanted(face=context.policy.face), context).embedding
-        return None if isinstance(found, Refusal) else found.vector
+    def embed(sha256: str) -> PreparedFace | None:
+        policy = context.policy
+        found = look(picture(sha256), Wanted(face=policy.face, covered=policy.covered_templates), context)
+        if isinstance(found.embedding, Refusal):
+            return None
+        return PreparedFace(found.embedding.vector, covered=found.covered)
 
     in_order = sorted(photos)
     with ThreadPoolExecutor(threads, "photo") as pool:
-        vectors = dict(zip(in_order, pool.map(embed, in_order), strict=True))
-    beside = {line.offset: _beside(line, key, wanted, vectors) for line, key in others}
+        prepared = dict(zip(in_order, pool.map(embed, in_order), strict=True))
+    beside = {line.offset: _beside(line, key, wanted, prepared) for line, key in others}
     missing = [_photo_of(line) for line, _ in others if line.value is not None and beside[line.offset] is None]
     return Reembedded(
         tuple(_with_faces(records, beside)),
@@ -68,20 +71,20 @@ def _with_faces(records: Sequence[PeopleLine], beside: dict[int, PeopleLine | No
         yield line
 
 
-def _beside(line: PeopleLine, key: FaceKey, embedder: str, vectors: dict[str, Vector | None]) -> PeopleLine | None:
+def _beside(line: PeopleLine, key: FaceKey, embedder: str, faces: dict[str, PreparedFace | None]) -> PeopleLine | None:
     """Return the record of the same face by the other embedder; None: the face has no photo, or none with a face."""
     new_key = face_key(key.identity_id, key.number, embedder)
     if line.value is None:
         return structs.replace(line, key=new_key)
     sha256 = _photo_of(line)
-    vector = None if sha256 is None else vectors[sha256]
-    if vector is None:
+    prepared = None if sha256 is None else faces[sha256]
+    if prepared is None:
         return None
     face = FaceRecord(
         identity_id=key.identity_id,
         number=key.number,
         embedder=embedder,
-        templates={WHOLE_FACE: vector.astype("<f4").tobytes()},
+        templates=prepared.templates,
     )
     return structs.replace(line, key=new_key, value=encode(face))
 

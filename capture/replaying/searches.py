@@ -37,14 +37,14 @@ def find_all(cases: Sequence[Case], gallery: Gallery, scope: Scope) -> Sequence[
     """
     if not cases:
         return ()
-    probes = _probes(cases)
+    probes = probes_of(cases)
     finite: list[bool] = np.logical_and.reduce(np.isfinite(probes), axis=1).tolist()
     if not all(finite):
         found = iter(find_all([case for case, good in zip(cases, finite, strict=True) if good], gallery, scope))
         return [next(found) if good else None for good in finite]
     confirmed: Sequence[Candidate | None] = [None] * len(cases)
-    if len(cases) >= _FEW and cases[0].same_people and all(case.then.candidates for case in cases):
-        rankings = [case.then.candidates for case in cases]
+    if len(cases) >= _FEW and cases[0].same_people and all(case.candidates for case in cases):
+        rankings = [case.candidates for case in cases]
         confirmed = gallery.confirm_each(probes, scope, rankings, CANDIDATES, HALF_PRECISION)
     others = [place for place, first in enumerate(confirmed) if first is None]
     ranked = iter(_ranked([cases[place] for place in others], probes[others], gallery, scope))
@@ -54,20 +54,21 @@ def find_all(cases: Sequence[Case], gallery: Gallery, scope: Scope) -> Sequence[
 def _ranked(cases: Sequence[Case], probes: Vectors, gallery: Gallery, scope: Scope) -> Sequence[Found]:
     if not cases:
         return ()
-    floors = [min((c.cosine for c in case.then.candidates), default=np.inf) - HALF_PRECISION for case in cases]
+    floors = [min((c.cosine for c in case.candidates), default=np.inf) - HALF_PRECISION for case in cases]
     found = gallery.best_of_each(probes, scope, CANDIDATES, floors)
     return [_found(case, now) for case, now in zip(cases, found, strict=True)]
 
 
 def _found(case: Case, now: Sequence[Candidate]) -> Found:
-    recorded = case.then.candidates
+    recorded = case.candidates
     if case.same_people or case.then.embedding is None:
         return Found(join_candidates(recorded, now, same_people=case.same_people))
     within = rounding_of(np.frombuffer(case.then.embedding, _HALF))
     return Found(join_candidates(recorded, now, same_people=False, within=within), computed=now, within=within)
 
 
-def _probes(cases: Sequence[Case]) -> Vectors:
+def probes_of(cases: Sequence[Case]) -> Vectors:
+    """Return the embeddings of cases, which are all recorded or all kept (`LookLine`)."""
     kept = cases[0].then.embedding is None
     numbers = np.frombuffer(b"".join(case.embedding or b"" for case in cases), _SINGLE if kept else _HALF)
     probes: Vectors = numbers.astype(np.float32).reshape(len(cases), -1)

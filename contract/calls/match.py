@@ -151,7 +151,8 @@ MATCH = Declaration(
         flag(
             "with_debug_info",
             "The answer contains `debug_info`: faces, face box, quality items and quality_score, liveness checks,"
-            " milliseconds per stage, each counted once.",
+            " milliseconds per stage, each counted once, and `cover`: the cover (`mouth`, `eyes`) by whose templates"
+            " somebody was recognised; null otherwise.",
         ),
         flag(
             "match_all_faces",

@@ -14,13 +14,17 @@ from msgspec import structs
 from contract.codec import decode_with
 from contract.people.keys import image_id
 from contract.people.validity import VALID_FROM, VALID_UNTIL
-from contract.terms import DEFAULT_PERMISSION, PERSON_EMPLOYEE, Message
+from contract.terms import COVERS, DEFAULT_PERMISSION, PERSON_EMPLOYEE, Cover, Message
 
 HELD_INFO = ("name", "type", "permission_ids", VALID_FROM, VALID_UNTIL)
 """The members of a person's info that decisions need, which every process keeps in memory."""
 
 WHOLE_FACE = "whole"
 """The kind of template that is computed from a face which nothing covers."""
+
+COVERED_FACE: Mapping[Cover, str] = {cover: f"covered_{cover}" for cover in COVERS}
+"""The kinds of templates with which covered faces are compared: each is the normalised mean of the embeddings of the
+photo and of a copy of the photo in which a cover is drawn over the face."""
 
 
 class PersonRecord(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,8 +102,9 @@ class PhotoReference(Message, frozen=True, kw_only=True):
 class FaceRecord(Message, frozen=True, kw_only=True):
     """A face, embedded by one embedder: a record of the people topic with the key face/ID/N/EMBEDDER.
 
-    `templates`: kind of template -> embedding, a vector of unit length as little-endian float32 bytes. `embedder`: the
-    identity of the embedder; embeddings of different embedders are never compared.
+    `templates`: kind of template -> embedding, a vector of unit length as little-endian float32 bytes. Every face has
+    `WHOLE_FACE`; the kinds of `COVERED_FACE` are optional. `embedder`: the identity of the embedder; embeddings of
+    different embedders are never compared.
     """
 
     identity_id: str

@@ -17,8 +17,8 @@ from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
-from contract.people.keys import image_id, person_key, photo_key, site_key
-from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord, PhotoRecord
+from contract.people.keys import face_key, image_id, person_key, photo_key, site_key
+from contract.people.records import FaceRecord, PersonRecord, PhotoRecord
 from contract.people.site import PermissionRecord, Site, site_key_of
 from contract.people.validity import is_ordered
 from contract.requests import EnrolRequest
@@ -79,11 +79,13 @@ class EnrolCall(Change[EnrolRequest]):
         if request.photo is None:
             return Prepared()
         level = request.quality_level or context.policy.enrolment_quality
-        found = look(request.photo, Wanted(face=context.policy.face, quality_levels=(level,), as_jpeg=True), context)
+        policy = context.policy
+        wanted = Wanted(face=policy.face, quality_levels=(level,), as_jpeg=True, covered=policy.covered_templates)
+        found = look(request.photo, wanted, context)
         if isinstance(found.embedding, Refusal):
             refusal = _refusal_of_photo(found.embedding, found.findings)
             return Prepared(None, found.findings, refusal, found.timings_ms)
-        face = PreparedFace.of(found.embedding.vector, request.photo, found.jpeg)
+        face = PreparedFace.of(found.embedding.vector, request.photo, found.jpeg, found.covered)
         return Prepared(face, found.findings, timings_ms=found.timings_ms)
 
     def whole_people(self, request: EnrolRequest) -> Sequence[str]:
@@ -125,6 +127,7 @@ class EnrolCall(Change[EnrolRequest]):
             photos=(*_photo_records(new, face), *deleted_photos(request.identity_id, dropped, known)),
             face=new,
             others=(
+                *_completed_face(request.identity_id, number, face, known, context),
                 *((site_key(site_key_of(permission)), encode(permission)) for permission in permissions),
                 (person_key(request.identity_id), encode(changed)),
                 *deleted_faces(request.identity_id, dropped, known),
@@ -269,9 +272,26 @@ def _new_face(request: EnrolRequest, face: PreparedFace, person: PersonRecord | 
         identity_id=request.identity_id,
         number=person.next_face if person else 0,
         embedder=context.models.embedder_identity,
-        templates={WHOLE_FACE: face.vector.astype("<f4").tobytes()},
+        templates=face.templates,
         photo=face.photo,
     )
+
+
+def _completed_face(
+    identity_id: str, number: int | None, face: PreparedFace | None, known: KnownPerson, context: Context
+) -> Iterator[KeyedValue]:
+    """Yield the record of a known face with templates of covered faces, where it has none and is sent once more."""
+    if face is None or number is None or not face.covered or number in known.covered:
+        return
+    embedder = context.models.embedder_identity
+    record = FaceRecord(
+        identity_id=identity_id,
+        number=number,
+        embedder=embedder,
+        templates=replace(face, vector=known.vectors[number]).templates,
+        photo=known.photos.get(number),
+    )
+    yield face_key(identity_id, number, embedder), encode(record)
 
 
 def _faces(request: EnrolRequest, person: PersonRecord | None, shown: int | None) -> tuple[int, ...]:
@@ -283,6 +303,9 @@ def _faces(request: EnrolRequest, person: PersonRecord | None, shown: int | None
 
 def _after(known: KnownPerson, person: PersonRecord, new: FaceRecord | None, face: PreparedFace | None) -> KnownPerson:
     vectors, embedders, photos = dict(known.vectors), dict(known.embedders), dict(known.photos)
+    covered = set(known.covered)
+    if face is not None and face.covered:
+        covered.add(new.number if new else next(same_faces(face.vector, known.vectors)))
     if new is not None and face is not None:
         vectors[new.number] = face.vector
         embedders[new.number] = (new.embedder,)
@@ -293,6 +316,7 @@ def _after(known: KnownPerson, person: PersonRecord, new: FaceRecord | None, fac
         {n: vector for n, vector in vectors.items() if n in person.faces},
         {n: names for n, names in embedders.items() if n in person.faces},
         {n: photo for n, photo in photos.items() if n in person.faces},
+        covered=frozenset(n for n in covered if n in person.faces),
     )
 
 

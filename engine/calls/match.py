@@ -36,6 +36,7 @@ from engine.calls.reporting import (
 )
 from engine.calls.several import SearchedFace, Verdict, faces_of, search_faces, with_answer, with_candidates
 from engine.context import Context
+from engine.covered_search import covered_match, covered_thresholds, near_enough
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, FaceId, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
@@ -118,9 +119,9 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             return replace(decision, findings=found.findings, timings_ms=found.timings_ms)
         timer = StageTimer(context.clock, dict(found.timings_ms))
         with timer.stage("search"):
-            candidates = snapshot.gallery.best(found.embedding.vector, resolved.scope, CANDIDATES)
+            decision = search(found.embedding.vector, request, resolved, snapshot, context)
         return replace(
-            conclude(request, resolved, candidates, snapshot, context),
+            decision,
             findings=found.findings,
             probe=found.embedding.vector,
             timings_ms=timer.timings_ms,
@@ -166,7 +167,9 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             score=shown.score,
             identity_info=shown.info,
             reg_pic=photo,
-            debug=debug_info(decision.findings, decision.timings_ms) if request.with_debug_info else None,
+            debug=debug_info(decision.findings, decision.timings_ms, decision.threshold.cover)
+            if request.with_debug_info
+            else None,
             attributes=decision.findings.attributes,
             percent=shown.percent,
             face_numbers=shown.face_numbers,
@@ -231,7 +234,29 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             quality=check_results(found.quality),
             quality_score=found.quality_score,
             liveness=liveness_result(found.liveness),
+            cover=decision.threshold.cover,
         )
+
+
+def search(
+    probe: Vector, request: MatchRequest, resolved: ResolvedScope, snapshot: Snapshot, context: Context
+) -> MatchDecision:
+    """Return the decision that follows from the unit vector of a face.
+
+    Where the templates of whole faces recognise nobody, those of covered faces are compared (engine.covered_search).
+    """
+    policy, embedder, scope = context.policy, context.models.embedder, resolved.scope
+    candidates = snapshot.gallery.best(probe, scope, CANDIDATES)
+    decision = conclude(request, resolved, candidates, snapshot, context)
+    if decision.outcome != STRANGER:
+        return decision
+    faces = snapshot.gallery.count(scope)
+    thresholds = covered_thresholds(policy, embedder, faces)
+    covered = covered_match(probe, scope, snapshot, thresholds, near_enough(embedder, faces)) if thresholds else None
+    if covered is None:
+        return decision
+    candidates = covered.candidates[:CANDIDATES]
+    return conclude_under(covered.threshold, request, resolved, candidates, snapshot.site, policy)
 
 
 def _decide_several(

@@ -4,6 +4,7 @@ decision about a person."""
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from msgspec import structs
@@ -13,9 +14,10 @@ from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event, EventScope
 from contract.people.keys import face_key, person_key, photo_key
-from contract.people.records import FaceRecord, PersonRecord, PhotoReference
+from contract.people.records import COVERED_FACE, WHOLE_FACE, FaceRecord, PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.requests import PersonRequest
+from contract.terms import Cover
 from contract.vectors import Vector
 from engine.calls.reporting import Circumstances, check_results, text_or_empty
 from engine.context import Context
@@ -81,21 +83,35 @@ class PeopleNow(Protocol):
 class PreparedFace:
     """A face that is ready to be enrolled: its unit vector and, where the request contains a photo, that as a JPEG.
 
-    `sha256` is the hash of the JPEG, `sent_sha256` the hash of the file that was sent.
+    `sha256` is the hash of the JPEG, `sent_sha256` the hash of the file that was sent. `covered`: by cover, the
+    template of the face with that cover (unit vector); empty where the request contains only a feature.
     """
 
     vector: Vector
     jpeg: bytes | None = None
     sha256: bytes | None = None
     sent_sha256: bytes | None = None
+    covered: Mapping[Cover, Vector] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, vector: Vector, sent: bytes | None, jpeg: bytes | None) -> "PreparedFace":
+    def of(
+        cls,
+        vector: Vector,
+        sent: bytes | None,
+        jpeg: bytes | None,
+        covered: Mapping[Cover, Vector] = MappingProxyType({}),
+    ) -> "PreparedFace":
         """Return a prepared face with the hashes of its photo."""
         if sent is None or jpeg is None:
-            return cls(vector)
+            return cls(vector, covered=covered)
         sent_sha256 = sha256(sent).digest()
-        return cls(vector, jpeg, sent_sha256 if jpeg == sent else sha256(jpeg).digest(), sent_sha256)
+        return cls(vector, jpeg, sent_sha256 if jpeg == sent else sha256(jpeg).digest(), sent_sha256, covered)
+
+    @property
+    def templates(self) -> dict[str, bytes]:
+        """The templates as contract.people.records.FaceRecord has them."""
+        covered = {COVERED_FACE[cover]: vector for cover, vector in self.covered.items()}
+        return {kind: vector.astype("<f4").tobytes() for kind, vector in {WHOLE_FACE: self.vector, **covered}.items()}
 
     @property
     def photo(self) -> PhotoReference | None:

@@ -13,6 +13,7 @@ from contract.answers import DebugInfo, RefusedAnswer
 from contract.errors import Code, Refusal
 from contract.events import ErrorInfo, Event, RequestPlace, Threshold
 from contract.findings import CheckResult, FaceBox, LivenessResult, PictureSize
+from contract.terms import Cover
 from engine.look import Findings
 from engine.policy import Policy
 from engine.threshold import AppliedThreshold
@@ -149,6 +150,7 @@ def wire_threshold(applied: AppliedThreshold, policy: Policy) -> Threshold:
         fmr=applied.fmr,
         faces=applied.faces,
         extrapolated=applied.extrapolated,
+        cover=applied.cover,
     )
 
 
@@ -182,8 +184,11 @@ def face_box(face: Face | None) -> FaceBox | None:
     )
 
 
-def debug_info(findings: Findings, timings_ms: dict[str, float]) -> DebugInfo:
-    """Return the findings about one picture as with_debug_info adds them to an answer."""
+def debug_info(findings: Findings, timings_ms: dict[str, float], cover: Cover | None = None) -> DebugInfo:
+    """Return the findings about one picture as with_debug_info adds them to an answer.
+
+    `cover`: the cover by whose templates a match was decided.
+    """
     return DebugInfo(
         faces=findings.faces or 0,
         face=face_box(findings.face),
@@ -191,4 +196,5 @@ def debug_info(findings: Findings, timings_ms: dict[str, float]) -> DebugInfo:
         liveness=liveness_result(findings.liveness),
         timings_ms=timings_ms,
         quality_score=findings.quality_score,
+        cover=cover,
     )

@@ -9,6 +9,7 @@ from contract.people.records import FaceRecord, PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
 from contract.vectors import Vector
+from engine.gallery.covered import CoveredIndex, CoveredTemplates
 from engine.gallery.exact import ExactIndex
 from engine.gallery.port import FaceIndex, Gallery
 
@@ -18,8 +19,9 @@ class KnownPerson:
     """Everything that a decision about one person needs; `record` is None where the person is not enrolled.
 
     By face number: `vectors`, the embeddings that can be searched; `embedders`, the identities of embedders with a
-    record of the face; `photos`, references to the photos with which the faces were enrolled. `info_lost`: the stored
-    part of the person's info cannot be read any more; `record` is then in brief.
+    record of the face; `photos`, references to the photos with which the faces were enrolled. `covered`: the numbers of
+    faces with templates of covered faces. `info_lost`: the stored part of the person's info cannot be read any more;
+    `record` is then in brief.
     """
 
     record: PersonRecord | None = None
@@ -27,6 +29,7 @@ class KnownPerson:
     embedders: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     photos: Mapping[int, PhotoReference] = field(default_factory=dict)
     info_lost: bool = False
+    covered: frozenset[int] = frozenset()
 
 
 NOBODY = KnownPerson()
@@ -35,10 +38,14 @@ NOBODY = KnownPerson()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """The gallery and the site at one version: a value that never changes and that any thread may use."""
+    """The gallery and the site at one version: a value that never changes and that any thread may use.
+
+    `covered`: the templates of covered faces of the people of the gallery.
+    """
 
     gallery: Gallery
     site: Site
+    covered: CoveredTemplates = field(default_factory=CoveredTemplates)
 
     @property
     def version(self) -> int:
@@ -56,6 +63,7 @@ class People(Directory):
     def __init__(self, dimension: int, embedder: str, new_index: Callable[[int], FaceIndex] = ExactIndex) -> None:
         super().__init__(embedder, dimension)
         self._index = new_index(dimension)
+        self._covered = CoveredIndex(dimension)
         self._snapshot: Snapshot | None = None
 
     def apply(self, entries: Iterable[Entry]) -> Sequence[UnreadableRecord]:
@@ -67,7 +75,7 @@ class People(Directory):
     def snapshot(self) -> Snapshot:
         """Return the gallery and the site at the present version: a value that later changes do not affect."""
         if self._snapshot is None:
-            self._snapshot = Snapshot(self._index.snapshot(self.version), self.site)
+            self._snapshot = Snapshot(self._index.snapshot(self.version), self.site, self._covered.snapshot())
         return self._snapshot
 
     def known(self, identity_id: str) -> KnownPerson:
@@ -76,7 +84,9 @@ class People(Directory):
         numbers = person.faces if person else ()
         vectors = {n: vector for n in numbers if (vector := self._index.vector((identity_id, n))) is not None}
         photos = {n: photo for n in numbers if (photo := self.photo(identity_id, n)) is not None}
-        return KnownPerson(person, vectors, {n: self.embedders(identity_id, n) for n in numbers}, photos)
+        covered = frozenset(n for n in numbers if (identity_id, n) in self._covered)
+        embedders = {n: self.embedders(identity_id, n) for n in numbers}
+        return KnownPerson(person, vectors, embedders, photos, covered=covered)
 
     def _put_person(self, identity_id: str, person: PersonRecord | None) -> None:
         before = self.person(identity_id)
@@ -91,8 +101,10 @@ class People(Directory):
             person = self.person(key.identity_id)
             owner = person if person and key.number in person.faces else None
             self._index.add((key.identity_id, key.number), vector, owner)
+            self._covered.put((key.identity_id, key.number), record.templates)
 
     def _remove_face(self, key: FaceKey) -> None:
         super()._remove_face(key)
         if key.embedder == self._embedder:
             self._index.remove((key.identity_id, key.number))
+            self._covered.remove((key.identity_id, key.number))

@@ -1,12 +1,13 @@
 """The values that pass between the stages of the engine, and the interfaces that the networks implement."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.terms import Cover
 from contract.vectors import Vector
 from models.manifest import FmrPoint
 
@@ -131,6 +132,11 @@ class Embedder(Protocol):
     @property
     def fmr_curve(self) -> tuple[FmrPoint, ...]:
         """The thresholds by false match rate, the highest rate first; empty where none were measured."""
+        ...
+
+    @property
+    def covered_curves(self) -> Mapping[Cover, tuple[FmrPoint, ...]]:
+        """By cover, the same for covered faces and templates of such faces; empty where none were measured."""
         ...
 
     def __call__(self, image: Image, face: Face) -> Embedding:

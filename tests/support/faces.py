@@ -71,11 +71,12 @@ class Enrolled:
 
     people: People = field(default_factory=lambda: People(MODELS.embedder.dimension, MODELS.embedder_identity))
     policy: Policy = field(default_factory=Policy)
+    models: ModelSet = MODELS
 
     def enrol(self, identity_id: str, seed: int, **fields: Any) -> ChangeDecision:
         """Enrol the face of that seed."""
         asked = EnrolRequest(request_id="r", identity_id=identity_id, received_time_s=0.0, photo=photo(seed), **fields)
-        call, given = EnrolCall(), context(self.policy)
+        call, given = EnrolCall(), context(self.policy, self.models)
         decision = call.decide(asked, call.prepare(asked, given), PendingPeople(self.people), given)
         self.write(decision.people_records([(0, 0)] * len(decision.photos)))
         return decision

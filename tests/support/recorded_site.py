@@ -78,7 +78,7 @@ class RecordedSite(Town):
         request = MatchRequest(
             **{"request_id": f"r{number}", "device_ip": "10.0.0.1", "picture": picture, **times, **fields}
         )
-        snapshot, given, call = self.snapshot(version), context(self.policy), MatchCall()
+        snapshot, given, call = self.snapshot(version), context(self.policy, self.models), MatchCall()
         if refusal is None:
             decision = call.decide(request, snapshot, given)
         else:

@@ -90,6 +90,7 @@ class ArcFaceEmbedder:
         self.dimension: int = entry.dimension
         self.threshold: float = entry.threshold
         self.fmr_curve = entry.fmr_curve
+        self.covered_curves = entry.covered_curves
 
     def __call__(self, image: Image, face: Face) -> Embedding:
         """Return the embedding of a face in the image.

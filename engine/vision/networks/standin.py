@@ -6,11 +6,13 @@ below the strip a pattern of grey cells, which encodes the identity. The embeddi
 normalised, so that lighting cancels out; the embeddings of two seeds are nearly orthogonal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import cv2
 import numpy as np
 
+from contract.terms import Cover
 from engine.vision.ports import Box, Embedding, Face, HeadPose, Image, ModelSet
 from engine.vision.tensor import resize
 from models.manifest import FmrPoint
@@ -115,6 +117,7 @@ class StandInEmbedder:
     dimension = DIMENSION
     threshold = THRESHOLD
     fmr_curve: tuple[FmrPoint, ...] = ()
+    covered_curves: Mapping[Cover, tuple[FmrPoint, ...]] = MappingProxyType({})
 
     def __call__(self, image: Image, face: Face) -> Embedding:
         """Return the embedding of a drawn face in the image."""

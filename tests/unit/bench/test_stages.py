@@ -100,6 +100,7 @@ def test_the_pictures_of_a_run_over_several_threads_are_all_matched():
 
     class Counting:
         dimension, threshold, fmr_curve = MODELS.embedder.dimension, 0.5, ()
+        covered_curves = MODELS.embedder.covered_curves
 
         def __call__(self, image: Image, face: Face) -> Embedding:
             seen.append(face)

@@ -1,14 +1,17 @@
 import math
+from types import MappingProxyType
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from engine.policy import Policy, recorded_policy
 from engine.threshold import (
     HIGHEST_THRESHOLD,
     comparison_threshold,
+    covered_threshold,
     search_threshold,
     threshold_at,
 )
@@ -96,7 +99,58 @@ def test_a_policy_that_was_recorded_without_a_setting_has_what_was_in_force_at_t
     assert recorded_policy(settings) == Policy(highest_fmr=1e-5)
     del settings["face"]
     assert recorded_policy(settings) == Policy(highest_fmr=1e-5, face="largest")
+    del settings["covered_templates"]
+    assert recorded_policy(settings) == Policy(highest_fmr=1e-5, face="largest", covered_templates=False)
     assert recorded_policy(msgspec.to_builtins(Policy())) == Policy()
+
+
+class Covered(Curved):
+    covered_curves = MappingProxyType({"mouth": tuple(structs.replace(p, threshold=p.threshold + 0.05) for p in CURVE)})
+
+
+@pytest.mark.parametrize("faces", [1, 100, 10_000])
+def test_a_cover_has_a_threshold_by_its_own_curve_at_half_the_rate(faces):
+    whole, found = search_threshold(Policy(), Covered(), faces), covered_threshold(Policy(), Covered(), "mouth", faces)
+    assert found is not None
+    assert found.fmr == pytest.approx(whole.fmr / 2)
+    assert found.cosine == pytest.approx(threshold_at(Covered.covered_curves["mouth"], whole.fmr / 2))
+    assert (found.rule, found.faces, found.target_fpir, found.cover) == (whole.rule, faces, 0.01, "mouth")
+    assert found.extrapolated is (whole.fmr / 2 < 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("policy", "embedder", "cover"),
+    [
+        (Policy(covered_templates=False), Covered(), "mouth"),
+        (Policy(threshold=0.4), Covered(), "mouth"),
+        (Policy(), Covered(), "eyes"),
+        (Policy(), Curved(), "mouth"),
+        (Policy(), StandInEmbedder(), "mouth"),
+    ],
+)
+def test_covered_faces_are_not_searched_without_the_setting_or_a_curve_or_with_a_fixed_threshold(
+    policy, embedder, cover
+):
+    assert covered_threshold(policy, embedder, cover, 10) is None
+
+
+def test_an_accepted_score_moves_the_threshold_of_a_cover():
+    plain = covered_threshold(Policy(), Covered(), "mouth", 10)
+    moved = covered_threshold(Policy(accepted_score=70.0), Covered(), "mouth", 10)
+    assert plain is not None
+    assert moved is not None
+    assert (moved.cosine < plain.cosine, moved.middle, moved.cover) == (True, plain.cosine, "mouth")
+
+
+def test_the_threshold_of_a_cover_is_never_below_that_of_whole_faces():
+    class Lenient(Curved):
+        covered_curves = MappingProxyType(
+            {"mouth": (FmrPoint(fmr=1e-3, threshold=0.1), FmrPoint(fmr=1e-6, threshold=0.2))}
+        )
+
+    found = covered_threshold(Policy(), Lenient(), "mouth", 100)
+    assert found is not None
+    assert found.cosine == search_threshold(Policy(), Lenient(), 100).cosine
 
 
 def test_a_fixed_threshold_wins_over_the_target():

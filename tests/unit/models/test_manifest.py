@@ -118,6 +118,30 @@ def test_a_network_with_a_curve_of_one_point_is_refused(tmp_path: Path):
         load_manifest(own)
 
 
+@pytest.mark.parametrize(
+    ("curve", "sentence"),
+    [
+        ("mouth = [{ fmr = 1e-2, threshold = 0.3 }]", "no two points in covered_curves.mouth"),
+        (
+            "eyes = [{ fmr = 1e-2, threshold = 0.3 }, { fmr = 1e-3, threshold = 0.2 }]",
+            "covered_curves.eyes that are not",
+        ),
+        ("beard = [{ fmr = 1e-2, threshold = 0.3 }, { fmr = 1e-3, threshold = 0.4 }]", "beard"),
+    ],
+)
+def test_curves_of_covered_faces_that_cannot_be_used_say_why(tmp_path: Path, curve: str, sentence: str):
+    text = OWN_EMBEDDER.replace("[networks.input]", f"covered_curves = {{ {curve} }}\n[networks.input]")
+    with pytest.raises(BadManifest, match=sentence):
+        load_manifest(own(tmp_path, text))
+
+
+def test_an_own_curve_leaves_the_curves_of_covered_faces(tmp_path: Path):
+    curve = "mouth = [{ fmr = 1e-2, threshold = 0.3 }, { fmr = 1e-3, threshold = 0.4 }]"
+    text = OWN_EMBEDDER.replace("[networks.input]", f"covered_curves = {{ {curve} }}\n[networks.input]")
+    entry = load_manifest(own(tmp_path, text + CURVE)).embedder_of(IDENTITY)
+    assert [point.threshold for point in entry.covered_curves["mouth"]] == [0.3, 0.4]
+
+
 def test_a_curve_counts_for_the_embedder_it_was_measured_with(tmp_path: Path):
     entry = load_manifest(own(tmp_path, OWN_EMBEDDER + CURVE)).embedder_of(IDENTITY)
     assert entry.name == "ours"

@@ -1,0 +1,89 @@
+"""Compares recorded embeddings with the templates of covered faces, as engine.covered_search does. Pure."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from capture.replaying.candidates import HALF_PRECISION, is_certain, join_candidates, rounding_of
+from capture.replaying.plan import Case
+from capture.replaying.searches import probes_of
+from contract.terms import STRANGER
+from contract.vectors import Vector
+from engine.calls.match import CANDIDATES, MatchDecision
+from engine.covered_search import CoveredMatch, near_enough
+from engine.gallery.port import Candidate, Scope
+from engine.threshold import AppliedThreshold, CoverCalibrated
+
+
+class CoveredFound(NamedTuple):
+    """The match by templates of covered faces, None where there is none, and whether half precision cannot have
+    changed that."""
+
+    match: CoveredMatch | None = None
+    is_certain: bool = True
+
+
+NOT_COMPARED = CoveredFound()
+
+
+def may_be_covered(case: Case, whole: MatchDecision) -> bool:
+    """Return whether the templates of covered faces are to be compared; `whole`: the decision by those of whole faces.
+
+    They never are where several faces of a picture were searched for (engine.calls.several).
+    Where nothing has changed and covered faces decided then, nobody was recognised by the whole face: a cosine that
+    half precision has moved to the threshold does not count.
+    """
+    if case.then.searched:
+        return False
+    if whole.outcome == STRANGER:
+        return True
+    if case.cover is None or not case.is_unchanged or whole.candidate is None:
+        return False
+    return whole.candidate.cosine < whole.threshold.cosine + HALF_PRECISION
+
+
+def find_covered(
+    case: Case, scope: Scope, thresholds: Sequence[AppliedThreshold], embedder: CoverCalibrated | None
+) -> CoveredFound:
+    """Return the match by the first cover of whose templates one reaches its threshold.
+
+    A recorded candidate whose cosine comes out again counts with the recorded cosine (`join_candidates`). Where nothing
+    has changed, and a cover did not decide then, it decides now only if half precision cannot be the reason.
+
+    Args:
+        case: has an embedding, by which nobody was recognised among the whole faces of `scope`.
+        thresholds: the thresholds of the covers, in the order of the search.
+        embedder: the facts about the embedder; None: not known, so that only recorded candidates are compared.
+    """
+    if not thresholds or not case.now.covered:
+        return NOT_COMPARED
+    probe: Vector = probes_of([case])[0]
+    half = case.then.embedding is not None
+    within = rounding_of(np.frombuffer(case.then.embedding or b"", np.dtype("<f2"))) if half else 0.0
+    people, certain = _people(case, probe, scope, embedder), True
+    for threshold in thresholds:
+        if threshold.cover is None:
+            continue
+        recorded = case.then.candidates if threshold.cover == case.cover else ()
+        computed = case.now.covered.nearest(threshold.cover, probe, people)
+        joined = join_candidates(recorded, computed, same_people=case.same_people, within=within or HALF_PRECISION)
+        missing = within if case.is_unchanged and not recorded else 0.0
+        if not case.is_unchanged and half:
+            certain &= is_certain(recorded, computed, threshold.cosine, within, names_strangers=False)
+        if joined and joined[0].cosine >= threshold.cosine + missing:
+            return CoveredFound(CoveredMatch(threshold, joined[:CANDIDATES]), certain)
+    return CoveredFound(None, certain)
+
+
+def _people(case: Case, probe: Vector, scope: Scope, embedder: CoverCalibrated | None) -> Sequence[Candidate]:
+    """Return the people of the scope whose templates of covered faces are compared.
+
+    Where nothing has changed, the recorded candidates are, and nobody else who is near only by half precision.
+    """
+    recorded = {c.identity_id for c in case.then.candidates} if case.cover is not None else set[str]()
+    near = -1.0 if embedder is None else near_enough(embedder, case.now.gallery.count(scope))
+    least = max(near - HALF_PRECISION, -1.0)
+    enough = np.inf if embedder is None else least + (2 if case.is_unchanged else 1) * HALF_PRECISION
+    found = case.now.gallery.above(probe, scope, least)
+    return [one for one in found if one.cosine >= enough or one.person.identity_id in recorded]

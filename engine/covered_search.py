@@ -1,0 +1,62 @@
+"""The search among templates of covered faces: what a match does where the whole faces have recognised nobody. Pure.
+
+Nothing has to recognise that a face is covered. The templates of each cover have a curve of false match rates of their
+own, measured with covered strangers, and a face without a cover stays far below it. So these templates may be compared
+whenever nobody was recognised, and they never take away a person whom the templates of whole faces recognise.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from contract.terms import COVERS
+from contract.vectors import Vector
+from engine.gallery.people import Snapshot
+from engine.gallery.port import Candidate, Scope
+from engine.policy import Policy
+from engine.threshold import AppliedThreshold, CoverCalibrated, covered_threshold, threshold_at
+
+NEAR_FMR = 1e-2
+MOST_NEAR = 100
+"""Only people whose template of the whole face has at least the cosine of the false match rate `NEAR_FMR` are compared:
+about one in a hundred of the gallery, and in a large gallery about `MOST_NEAR`. On LFW that costs less than one search
+in a hundred (docs/accuracy.md)."""
+
+
+class CoveredMatch(NamedTuple):
+    """The nearest people by their templates of covered faces, of whom the first has reached the threshold."""
+
+    threshold: AppliedThreshold
+    candidates: Sequence[Candidate]
+
+
+def covered_thresholds(policy: Policy, embedder: CoverCalibrated, faces: int) -> Sequence[AppliedThreshold]:
+    """Return the thresholds of the covers in the order in which they are compared; none where covers are not in use."""
+    found = (covered_threshold(policy, embedder, cover, faces) for cover in COVERS)
+    return [threshold for threshold in found if threshold is not None]
+
+
+def near_enough(embedder: CoverCalibrated, faces: int) -> float:
+    """Return the cosine to the template of the whole face from which on a person's covered templates are compared.
+
+    `faces`: the number of faces of the search.
+    """
+    return threshold_at(embedder.fmr_curve, min(NEAR_FMR, MOST_NEAR / max(faces, 1)))
+
+
+def covered_match(
+    probe: Vector, scope: Scope, snapshot: Snapshot, thresholds: Sequence[AppliedThreshold], near: float
+) -> CoveredMatch | None:
+    """Return the match by the first cover of whose templates one reaches its threshold; None: none does.
+
+    `probe`: the unit vector of a face by which nobody was recognised. `near`: as `near_enough` returns it.
+    """
+    if not thresholds or not snapshot.covered:
+        return None
+    people = snapshot.gallery.above(probe, scope, near)
+    for threshold in thresholds:
+        if threshold.cover is None:
+            continue
+        candidates = snapshot.covered.nearest(threshold.cover, probe, people)
+        if candidates and candidates[0].cosine >= threshold.cosine:
+            return CoveredMatch(threshold, candidates)
+    return None

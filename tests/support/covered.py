@@ -1,0 +1,42 @@
+"""Stand-in networks with curves for covered faces, and drawn faces with a cover."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from contract.terms import Cover
+from engine.vision.covering import covered_copy
+from engine.vision.decode.jpeg import encode_jpeg
+from engine.vision.decode.versions import decode
+from engine.vision.networks.standin import StandInEmbedder, detect
+from engine.vision.ports import ModelSet
+from models.manifest import FmrPoint
+from tests.support.faces import MAX_PIXELS, MODELS, photo
+
+NEAR, WHOLE, COVERED = 0.2, 0.78, 0.8
+"""The cosine from which on covered templates are compared, and the thresholds of a search in a small gallery."""
+
+
+def curve(threshold: float) -> tuple[FmrPoint, ...]:
+    """A curve with about that threshold at the rates of a small gallery."""
+    return (
+        FmrPoint(fmr=1e-2, threshold=NEAR),
+        FmrPoint(fmr=2e-3, threshold=threshold - 0.001),
+        FmrPoint(fmr=1e-6, threshold=threshold + 0.001),
+    )
+
+
+class CoveredEmbedder(StandInEmbedder):
+    """The stand-in with curves: WHOLE decides among whole faces, COVERED among covered ones."""
+
+    fmr_curve = curve(WHOLE)
+    covered_curves: Mapping[Cover, tuple[FmrPoint, ...]] = {"mouth": curve(COVERED), "eyes": curve(COVERED)}
+
+
+COVERED_MODELS: ModelSet = replace(MODELS, embedder=CoveredEmbedder())
+
+
+def covered_photo(seed: int, cover: Cover = "mouth") -> bytes:
+    """A JPEG with the face of that seed and a drawn cover over it."""
+    image = decode(photo(seed), MAX_PIXELS)
+    (face,) = detect(image)
+    return encode_jpeg(covered_copy(image, face, cover)[0], quality=95)
