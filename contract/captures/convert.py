@@ -114,6 +114,7 @@ def request_of(line: CaptureLine, picture: bytes = b"", ir_picture: bytes | None
         with_debug_info=sent.with_debug_info,
         grab_fiqa_info=sent.grab_fiqa_info,
         by_permission=sent.by_permission,
+        match_all_faces=sent.match_all_faces,
     )
 
 

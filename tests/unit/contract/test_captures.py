@@ -3,6 +3,7 @@ from collections.abc import Callable
 from zlib import crc32
 
 import pytest
+from msgspec import structs
 from msgspec.structs import fields as type_fields
 
 from broker.port import Position
@@ -48,6 +49,15 @@ def test_a_line_that_was_written_is_read_as_it_was() -> None:
     assert line.decision is not None
     assert (line.decision.retcode, line.decision.identity_id, line.decision.score) == ("1", "7", 0.75)
     assert line.request.picture == picture_digest(request.picture)
+
+
+def test_every_field_of_a_request_comes_back_from_its_line() -> None:
+    examples: dict[object, object] = {False: True, 0: 7, "liveness_off": "liveness_rgb", None: "text"}
+    changes = {field.name: examples[field.default] for field in type_fields(MatchRequest) if not field.required}
+    changes |= {"ir_picture": None, "grab_fiqa_info": {"blur": 1}}
+    request = structs.replace(match_request(1), **changes)
+    line = read(sealed(line_of(request, PLACE, None), 0)[0])[0][1]
+    assert request_of(line, request.picture) == request
 
 
 def test_a_captured_request_has_every_field_of_the_request_with_the_same_type_and_default() -> None:
