@@ -83,6 +83,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The share of strangers for whom a search may report an enrolled person, at the present size of the scope."""
     highest_fmr: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 1e-3
     """The highest false match rate of one comparison in a search, however few faces the search compares."""
+    mean_templates: bool = True
+    """Whether a search also compares the mean of the faces of each person with several faces."""
     score_scale: ScoreScale = "raw"
     """raw: cosine; percent: the vendor's 0..100, on which the threshold is 82."""
     score_range: ScoreRange = (0.0, 82.0, 100.0)
@@ -164,10 +166,12 @@ _FORMER_HIGHEST_FMR = 1e-5
 def recorded_policy(settings: Mapping[str, Any]) -> Policy:
     """Return a policy from its record (contract.configs), which an older release may have written.
 
+    A setting that the record lacks has the value of the releases without that setting.
+
     Raises:
         msgspec.ValidationError: the record has settings that this release does not know, or wrong ones.
     """
-    return msgspec.convert({"highest_fmr": _FORMER_HIGHEST_FMR, **settings}, Policy)
+    return msgspec.convert({"highest_fmr": _FORMER_HIGHEST_FMR, "mean_templates": False, **settings}, Policy)
 
 
 def policy_of(policy: Policy, site: Site, pinned: frozenset[str]) -> Policy:

@@ -27,7 +27,6 @@ _SETTING_STEPS = 1_000_000
 _HALVINGS = 30
 _MOST_RATE = 0.5
 _LEAST_RATE = 1e-12
-_EVERYBODY = Scope(None, None, None)
 _OTHERS = 5
 
 
@@ -90,7 +89,8 @@ def people_changes(decider: Decider, decision: MatchDecision, people: PeopleThen
     probe, resolved = _probe(decider, decision), resolved_in(decider.inputs)
     if probe is None or isinstance(resolved, Refusal) or decision.outcome not in ("stranger", "empty_group"):
         return
-    found = decider.inputs.snapshot.gallery.best(probe, _EVERYBODY, _OTHERS)
+    everybody = Scope(None, None, None, means=resolved.scope.means)
+    found = decider.inputs.snapshot.gallery.best(probe, everybody, _OTHERS)
     proposals = [proposal for each in found for proposal in _into_scope(decider, each.person, resolved, people)]
     if proposals:
         yield proposals

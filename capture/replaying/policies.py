@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
+from msgspec import structs
 
 from capture.replaying.whatif import WhatIf, policy_id
 from contract.captures.values import CapturedDecision, CaptureError, ConfigLine
@@ -59,11 +60,14 @@ class Policies:
     def of(self, then: CapturedDecision | None, site: Site) -> PolicyPair:
         """Return the policies of a decision; `site` has the settings that are laid over the present ones.
 
-        Equal policies are the same value, which stays in memory.
+        Equal policies are the same value, which stays in memory. A decision that names no policy is of a release that
+        compared no means.
         """
         name = None if then is None else then.policy
         if name is None or name not in self._recorded:
             present = policy_of(self._present, site, self._pinned)
+            if then is not None and name is None:
+                present = structs.replace(present, mean_templates=False)
             if present not in self._present_pairs:
                 self._present_pairs[present] = self._pair(present, recorded=False)
             return self._present_pairs[present]

@@ -90,10 +90,12 @@ def test_a_rate_below_the_last_point_of_the_curve_is_marked_as_extrapolated(face
     assert search_threshold(Policy(target_fpir=0.01, accepted_score=70.0), Curved(), faces).extrapolated is extrapolated
 
 
-def test_a_policy_that_was_recorded_without_the_setting_has_the_limit_of_that_time():
+def test_a_policy_that_was_recorded_without_a_setting_has_the_value_of_that_time():
     settings = msgspec.to_builtins(Policy())
     del settings["highest_fmr"]
     assert recorded_policy(settings) == Policy(highest_fmr=1e-5)
+    del settings["mean_templates"]
+    assert recorded_policy(settings) == Policy(highest_fmr=1e-5, mean_templates=False)
     assert recorded_policy(msgspec.to_builtins(Policy())) == Policy()
 
 
