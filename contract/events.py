@@ -29,12 +29,12 @@ class Threshold(Message, frozen=True, kw_only=True):
     positive identification rate `target_fpir`, according to the embedder's curve of false match rates at the rate
     `fmr`. Templates are the enrolled faces of the scope and, with matching.mean_templates, the mean of the faces of
     each person with several faces. `floor`: among so few templates the rule `target_fpir` would have allowed a higher
-    false match rate of one comparison than the setting matching.highest_fmr, which is `fmr` then. `model`: the embedder has no curve, so its
-    default threshold applies. `level`: the threshold of a level of 1:1 comparison. `accepted_score`: the operator or
-    the site has set a score on the percent scale, on which the threshold of the other rules has the middle score.
-    `cosine` is the threshold on the networks' own scale, -1..1. `fmr` is the false match rate that was wanted; the
-    threshold computed from it is at most .95. `extrapolated`: that rate is below the last point of the curve, so the
-    curve was extended.
+    false match rate of one comparison than the setting matching.highest_fmr, which is `fmr` then. `model`: the embedder
+    has no curve, so its default threshold applies. `level`: the threshold of a level of 1:1 comparison.
+    `accepted_score`: the operator or the site has set a score on the percent scale, on which the threshold of the other
+    rules has the middle score. `cosine` is the threshold on the networks' own scale, -1..1. `fmr` is the false match
+    rate that was wanted; the threshold computed from it is at most .95. `extrapolated`: that rate is below the last
+    point of the curve, so the curve was extended.
     """
 
     value: float

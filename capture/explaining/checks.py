@@ -70,7 +70,7 @@ def _nearest(then: Then, candidate: EvidenceCandidate, decider: Decider | None) 
 
 
 def _mean_of(then: Then, candidate: EvidenceCandidate) -> int | None:
-    """Return the number of faces whose mean a candidate was found by; None: one face, or the people of then are gone."""
+    """Return of how many faces the mean of a candidate is; None: a face was nearest, or the people of then are gone."""
     if candidate.number != MEAN_FACE or then.people is None:
         return None
     return then.people.faces_compared(candidate.identity_id)

@@ -51,9 +51,9 @@ def contradiction(recorded: Sequence[EvidenceCandidate], joined: Sequence[Candid
     for place, before in enumerate(recorded):
         now = joined[place] if place < len(joined) else None
         if now is None or now.person.identity_id != before.identity_id or now.number != before.number:
-            found = "nobody" if now is None else f"{face_words(now.number)} of {now.person.identity_id}"
+            found = "nobody" if now is None else f"{_words(now.number)} of {now.person.identity_id}"
             return (
-                f"the evidence contradicts the people of then: candidate {place + 1} was {face_words(before.number)} of "
+                f"the evidence contradicts the people of then: candidate {place + 1} was {_words(before.number)} of "
                 f"{before.identity_id} with the cosine {before.cosine:.4f}, and the recorded embedding finds {found}"
             )
         if now.cosine != before.cosine:
@@ -68,8 +68,7 @@ def contradiction(recorded: Sequence[EvidenceCandidate], joined: Sequence[Candid
     return None
 
 
-def face_words(number: int) -> str:
-    """Return in words which face of a person a search has found."""
+def _words(number: int) -> str:
     return "the mean of the faces" if number == MEAN_FACE else f"face {number}"
 
 

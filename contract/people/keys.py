@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from urllib.parse import quote, unquote
 
 MEAN_FACE = -1
-"""The reserved face number of the mean of a person's faces, in searches and in evidence. No record has such a number."""
+"""The reserved face number of the mean of a person's faces, in searches and in evidence; no record has it."""
 
 _SHOWN_CHARACTERS = 200
 

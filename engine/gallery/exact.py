@@ -60,7 +60,7 @@ class ExactGallery:
     places: list[Places] = field(default_factory=list)
 
     def count(self, scope: Scope) -> int:
-        """Return the number of templates that a search in that scope compares: faces, and means in a scope with them."""
+        """Return the number of templates that a search in that scope compares: faces, and means if it has them."""
         mask = self._mask(scope)
         return 0 if mask is None else int(np.count_nonzero(mask))
 

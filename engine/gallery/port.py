@@ -62,7 +62,7 @@ class Gallery(Protocol):
         ...
 
     def count(self, scope: Scope) -> int:
-        """Return the number of templates that a search in that scope compares: faces, and means in a scope with them."""
+        """Return the number of templates that a search in that scope compares: faces, and means if it has them."""
         ...
 
     def best(self, probe: Vector, scope: Scope, most: int = 1) -> Sequence[Candidate]:
