@@ -1,4 +1,4 @@
-"""Replays of matches in which the mean of a person's faces was compared, and of matches from before there were means."""
+"""Replays of matches in which the means of faces were compared, and of matches from before there were means."""
 
 from pathlib import Path
 from typing import Any
