@@ -5,27 +5,18 @@ the mean of the faces, and the nearest of both, which is what a search compares.
 given FPIR, and what the shipped threshold gives for a target.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import click
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from bench.face_sets import BadSet, photos_of_people
 from bench.seen_set import SeenSet, cache_key, keep_set, load_set, see_set
-from contract.vectors import Vector, Vectors
-from engine.evaluation.openset import NEVER, OpenSetAt, OpenSetPoint, at_fpir, at_threshold, rank_one_misses
+from bench.template_figures import RULES, TARGETS, Promise, Report, draw, measure, promises
 from engine.evaluation.photos import FaceChoice
-from engine.evaluation.scores import Scores
-from engine.gallery.templates import mean_of
-from engine.policy import Policy
-from engine.threshold import Calibrated, search_threshold
 from engine.vision.ports import ModelSet
 from models.errors import ModelError
 from picturematch.options import UserError, config_option, settings_of
@@ -33,116 +24,6 @@ from picturematch.shell import progress
 from picturematch.wiring import open_models
 
 DEFAULT_SET = Path("../shared/data/lfw-dev")
-MOST_PHOTOS = 3
-TARGETS = (1e-2, 3e-3)
-
-Rule = Literal["faces", "mean", "both"]
-RULES: Mapping[Rule, str] = {"faces": "nearest face", "mean": "mean alone", "both": "faces and mean (ships)"}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Draw:
-    """Rows of the vectors: `enrolled`, people x `MOST_PHOTOS`; `probes`, one further photo of each of these people;
-    `strangers`, all photos of everybody else."""
-
-    enrolled: NDArray[np.intp]
-    probes: NDArray[np.intp]
-    strangers: NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True)
-class AtTarget:
-    """At a target: the FNIR where the FPIR is the target, and both rates at the threshold that ships for the target."""
-
-    target: float
-    exact: OpenSetPoint
-    shipped: OpenSetAt
-
-
-@dataclass(frozen=True, slots=True)
-class RuleFigures:
-    """The figures of one rule with so many photos of each person; `templates`: how many a search compares.
-
-    `not_first`: the share of searches in which the enrolled person was not ranked first, whatever the threshold.
-    """
-
-    photos: int
-    rule: Rule
-    templates: int
-    not_first: float
-    at: tuple[AtTarget, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """All figures, and what they were taken from."""
-
-    folder: str
-    face: FaceChoice
-    people: int
-    strangers: int
-    draws: int
-    figures: tuple[RuleFigures, ...]
-
-
-def draw(rows_of: Mapping[str, Sequence[int]], seed: int) -> Draw:
-    """Return a draw: whoever has more than `MOST_PHOTOS` photos is enrolled, with photos drawn with that seed.
-
-    Raises:
-        BadSet: nobody could be enrolled, or nobody would be a stranger.
-    """
-    chance = np.random.default_rng(seed)
-    enrolled = [who for who in sorted(rows_of) if len(rows_of[who]) > MOST_PHOTOS]
-    strangers = [row for who, rows in rows_of.items() if len(rows) <= MOST_PHOTOS for row in rows]
-    if not enrolled or not strangers:
-        raise BadSet(f"people with more than {MOST_PHOTOS} photos are needed, and others who are strangers")
-    drawn = np.array([chance.permutation(rows_of[who])[: MOST_PHOTOS + 1] for who in enrolled], np.intp)
-    return Draw(drawn[:, :MOST_PHOTOS], drawn[:, MOST_PHOTOS], np.array(sorted(strangers), np.intp))
-
-
-def templates_of(faces: Vectors, rule: Rule) -> Vectors:
-    """Return what a search compares of one person; `faces`: the embeddings of the person's photos."""
-    mean = mean_of(list(faces)) if len(faces) > 1 and rule != "faces" else None
-    if mean is None:
-        return faces
-    return mean[np.newaxis] if rule == "mean" else np.concatenate([faces, mean[np.newaxis]])
-
-
-def searched(vectors: Vector, drawn: Draw, photos: int, rule: Rule) -> tuple[Scores, int]:
-    """Return the scores of the searches of a draw (engine.evaluation.openset.search), and the templates compared."""
-    templates = [templates_of(vectors[rows[:photos]], rule) for rows in drawn.enrolled]
-    gallery, begins = np.concatenate(templates), np.cumsum([0, *map(len, templates[:-1])])
-
-    def of_people(probes: NDArray[np.intp]) -> Vector:
-        nearest: Vector = np.maximum.reduceat(vectors[probes] @ gallery.T, begins, axis=1)
-        return nearest
-
-    scores = of_people(drawn.probes)
-    mates = np.diagonal(scores)
-    genuine = np.where(mates >= scores.max(axis=1), mates, NEVER).astype(np.float32)
-    strangers = of_people(drawn.strangers).max(axis=1)
-    return Scores(np.sort(genuine), np.sort(strangers), len(strangers)), len(gallery)
-
-
-def measure(vectors: Vector, draws: Sequence[Draw], embedder: Calibrated) -> tuple[RuleFigures, ...]:
-    """Return the figures of every rule, with one to `MOST_PHOTOS` photos of each person."""
-    wanted: list[tuple[int, Rule]] = [(1, "faces")]
-    wanted += [(photos, rule) for photos in range(2, MOST_PHOTOS + 1) for rule in RULES]
-    return tuple(_figures(vectors, draws, photos, rule, embedder) for photos, rule in wanted)
-
-
-def _figures(vectors: Vector, draws: Sequence[Draw], photos: int, rule: Rule, embedder: Calibrated) -> RuleFigures:
-    searches = [searched(vectors, drawn, photos, rule) for drawn in draws]
-    scores, templates = [found for found, _ in searches], max(count for _, count in searches)
-    at = [
-        AtTarget(
-            target,
-            at_fpir(scores, target),
-            at_threshold(scores, search_threshold(Policy(target_fpir=target), embedder, templates).cosine),
-        )
-        for target in TARGETS
-    ]
-    return RuleFigures(photos, rule, templates, rank_one_misses(scores), tuple(at))
 
 
 @click.command(
@@ -160,7 +41,9 @@ Examples:
     show_default=True,
     help="Which of several faces a photo's label means; a match takes the largest.",
 )
-@click.option("--draws", type=click.IntRange(1, 1000), default=40, show_default=True, help="How often photos are drawn.")
+@click.option(
+    "--draws", type=click.IntRange(1, 1000), default=40, show_default=True, help="How often photos are drawn."
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here.")
 @click.option("--cache", type=click.Path(dir_okay=False, path_type=Path), help="Keep the vectors here, and reuse them.")
 @click.option("--threads", type=click.IntRange(1, 64), help="Photos at a time.  [default: one per core]")
@@ -192,7 +75,8 @@ def main(
             rows_of.setdefault(people[photo], []).append(row)
         drawn = [draw(rows_of, seed) for seed in range(draws)]
         figures = measure(seen.vectors, drawn, models.embedder)
-        report = Report(str(folder), face, len(drawn[0].probes), len(drawn[0].strangers), draws, figures)
+        kept = promises(seen.vectors, rows_of, draws, models.embedder)
+        report = Report(str(folder), face, len(drawn[0].probes), len(drawn[0].strangers), draws, figures, kept)
         _print(report, Console(width=120))
         if json_file is not None:
             json_file.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
@@ -241,6 +125,27 @@ def _print(report: Report, console: Console) -> None:
             )
         console.print()
         console.print(table)
+    _print_promises(report.promises, console)
+
+
+def _print_promises(found: tuple[Promise, ...], console: Console) -> None:
+    title = "FPIR as a share of the target, with faces and means compared"
+    table = Table(title=title, title_justify="left")
+    for column in (
+        "photos",
+        "people",
+        *(f"{target:g}, {way}" for way in ("ships", "faces alone") for target in TARGETS),
+    ):
+        table.add_column(column, justify="right")
+    for promise in found:
+        rates = (*promise.kept, *promise.faces_alone)
+        table.add_row(str(promise.photos), str(promise.people), *(f"{rate:.2f}" for rate in rates))
+    console.print()
+    console.print(table)
+    console.print(
+        "ships: the threshold follows from the number of faces and means; faces alone: from that of the faces.",
+        highlight=False,
+    )
 
 
 if __name__ == "__main__":
