@@ -41,7 +41,8 @@ def cosine_changes(decider: Decider, decision: MatchDecision) -> Iterator[Altern
         yield [_cosine(decider, f"a cosine of {named(first.person)} higher by {more:.4f}", first, more, others)]
         return
     less = math.floor(-missing * _STEPS + 1) / _STEPS
-    yield [_cosine(decider, f"a cosine of {named(first.person)} lower by {less:.4f}", first, -less, others)]
+    what = "the cosines" if len(first.person.faces) > 1 else "a cosine"  # the next template may be as near
+    yield [_cosine(decider, f"{what} of {named(first.person)} lower by {less:.4f}", first, -less, others)]
     if others:
         second, *rest = others
         more = math.floor((first.cosine - second.cosine) * _STEPS + 1) / _STEPS
