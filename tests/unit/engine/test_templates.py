@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,20 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.codec import encode
+from contract.errors import Code, Refusal
 from contract.evidence import EvidenceCandidate
 from contract.people.keys import MEAN_FACE, face_key, person_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
+from contract.requests import MatchRequest
 from contract.vectors import Vector
+from engine.calls.match import MatchCall
 from engine.gallery import exact
 from engine.gallery.exact import ExactIndex
 from engine.gallery.people import People
 from engine.gallery.port import Gallery, Scope
 from engine.gallery.templates import Templates, mean_of
-from tests.support.faces import Entry
+from engine.policy import Policy
+from models.manifest import FmrPoint
+from tests.support.faces import MODELS, Enrolled, Entry, context, photo, several_faces
 
 DIMENSION = 8
 MODEL, OTHER = "model+1", "other+1"
 FACES, MEANS = Scope(None), Scope(None, means=True)
+CURVE = (FmrPoint(fmr=1e-2, threshold=0.3), FmrPoint(fmr=1e-4, threshold=0.5))
 
 Record = tuple[bytes, bytes | None]
 
@@ -302,3 +309,40 @@ def test_rankings_with_and_without_means_are_confirmed_by_the_same_gallery(scope
     if scope.means:
         assert wrong
     assert wrong == [None] * len(wrong)
+
+
+@pytest.mark.parametrize(("means", "order"), [(True, [2, 0, 1]), (False, None)], ids=["mean", "face"])
+def test_the_photo_of_the_newest_face_is_shown_where_the_mean_was_recognised(
+    means: bool, order: list[int] | None
+) -> None:
+    enrolled_ = Enrolled(policy=Policy(mean_templates=means))
+    enrolled_.write(several_faces("anna", 1, 3))
+    given, call = context(enrolled_.policy), MatchCall()
+    request = MatchRequest(
+        request_id="r",
+        device_ip=None,
+        picture=photo(1),
+        compare_time_s=1.0,
+        received_time_s=1.0,
+        need_register_photo=True,
+    )
+    decision = call.decide(request, enrolled_.people.snapshot(), given)
+    assert decision.candidate is not None
+    nearest = decision.candidate.number
+    assert (nearest == MEAN_FACE) is means
+    expected = order or [nearest, *(n for n in (0, 1, 2) if n != nearest)]
+    assert call.photos(request, decision, given) == [("anna", number) for number in expected]
+    assert call.answer(request, decision, given, None).face_numbers == (0, 1, 2)
+
+
+def test_the_threshold_follows_the_number_of_templates_also_of_a_refused_request() -> None:
+    for means, templates in ((True, 4), (False, 3)):
+        enrolled_ = Enrolled(policy=Policy(mean_templates=means))
+        enrolled_.write(several_faces("anna", 1, 3))
+        models = replace(MODELS, embedder=SimpleNamespace(threshold=0.9, fmr_curve=CURVE))
+        given, snapshot = context(enrolled_.policy, models), enrolled_.people.snapshot()
+        asked = {"request_id": "r", "device_ip": None, "picture": b"", "compare_time_s": 1.0, "received_time_s": 1.0}
+        for fields in ({}, {"group_name": "nowhere"}):
+            refusal = Refusal(Code.IMAGE_ERROR, "no picture")
+            decision = MatchCall().refuse(MatchRequest(**asked, **fields), refusal, snapshot, given)
+            assert decision.threshold.faces == templates
