@@ -220,9 +220,17 @@ class ExactIndex:
         self._numbers: list[int] = []
         self._rows: dict[FaceId, int] = {}
         self._shared_rows = 0  # the number of first rows that a snapshot may share with this index
+        self._shared_vectors = 0  # likewise of vectors, which are not copied when something else of a row changes
 
     def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
-        """Add a face; a face without an owner is stored but not searched."""
+        """Add or replace a face; a face without an owner is stored but not searched."""
+        known = self._rows.get(face)
+        if known is not None and known >= self._shared_vectors:
+            self._vectors[known] = vector
+            self._own(known, owner)
+            return
+        if known is not None:
+            self.remove(face)
         row = len(self._owners)
         if row == len(self._vectors):
             self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
@@ -255,7 +263,7 @@ class ExactIndex:
 
     def snapshot(self, version: int) -> ExactGallery:
         """Return a view of the index as it is now; later changes of the index do not affect the view."""
-        rows = self._shared_rows = len(self._owners)
+        rows = self._shared_rows = self._shared_vectors = len(self._owners)
         members = {name: mask[:rows] for name, mask in self._members.items()}
         return ExactGallery(version, self._vectors[:rows], members, self._owners, self._numbers)
 
@@ -286,7 +294,7 @@ class ExactIndex:
         self._owners = list(compress(self._owners, kept))
         self._numbers = list(compress(self._numbers, kept))
         self._rows = {face: int(moved_to[row]) for face, row in self._rows.items()}
-        self._shared_rows = 0
+        self._shared_rows = self._shared_vectors = 0
 
 
 _EVERYBODY, _MEANS = "everybody", "means"

@@ -110,7 +110,7 @@ class FaceIndex(Protocol):
     """
 
     def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
-        """Add a face; a face without an owner is stored but not searched."""
+        """Add or replace a face; a face without an owner is stored but not searched."""
         ...
 
     def assign(self, face: FaceId, owner: PersonRecord | None) -> None:

@@ -4,6 +4,7 @@ The mean of several photos is nearer to a further photo of the person than most 
 from photo to photo partly cancels out. docs/accuracy.md has the figures.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,8 +23,10 @@ def mean_of(vectors: Sequence[Vector]) -> Vector | None:
 
     The mean is computed in double precision in the order of the vectors, so the same vectors give the same mean.
     """
-    total = np.sum(np.stack(vectors), axis=0, dtype=np.float64)
-    length = float(np.sqrt(np.sum(total * total)))
+    total = vectors[0].astype(np.float64)
+    for vector in vectors[1:]:
+        total += vector
+    length = math.sqrt(float(np.sum(total * total)))
     if length < _LEAST_LENGTH * len(vectors):
         return None
     mean: Vector = (total / length).astype(np.float32)
@@ -53,7 +56,6 @@ class Templates:
 
     def put_face(self, face: FaceId, vector: Vector, person: PersonRecord | None) -> None:
         """Add or replace a face; it is searched where the record of its person, `person`, names it."""
-        self._index.remove(face)
         named = person is not None and face[1] in person.faces
         self._index.add(face, vector, person if named else None)
         if named:
@@ -75,14 +77,16 @@ class Templates:
 
     def _update_mean(self, identity_id: str, person: PersonRecord | None) -> None:
         """Compute the mean of a person's faces again."""
-        if identity_id in self._with_mean:
-            self._index.remove((identity_id, MEAN_FACE))
-            self._with_mean.discard(identity_id)
-        if person is None or len(person.faces) < 2:
-            return
-        found = (self._index.vector((identity_id, number)) for number in sorted(set(person.faces)))
-        vectors = [vector for vector in found if vector is not None]
-        mean = mean_of(vectors) if len(vectors) > 1 else None
+        mean = None if person is None or len(person.faces) < 2 else self._mean(person)
         if mean is not None:
             self._index.add((identity_id, MEAN_FACE), mean, person)
             self._with_mean.add(identity_id)
+        elif identity_id in self._with_mean:
+            self._index.remove((identity_id, MEAN_FACE))
+            self._with_mean.discard(identity_id)
+
+    def _mean(self, person: PersonRecord) -> Vector | None:
+        """Return the mean of a person's faces in the order of their numbers; None where fewer than two are present."""
+        found = (self._index.vector((person.identity_id, number)) for number in sorted(set(person.faces)))
+        vectors = [vector for vector in found if vector is not None]
+        return mean_of(vectors) if len(vectors) > 1 else None
