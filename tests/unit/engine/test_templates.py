@@ -1,4 +1,4 @@
-"""The mean of a person's faces, which a search compares beside the faces, with every index."""
+"""The mean of a person's faces, which a search compares beside the faces."""
 
 from collections.abc import Sequence
 from dataclasses import replace
