@@ -25,17 +25,18 @@ class ErrorInfo(Message, frozen=True, kw_only=True):
 class Threshold(Message, frozen=True, kw_only=True):
     """The threshold that was applied, on the wire's scale (`value`), and the rule from which it was computed.
 
-    Rule `setting`: the operator fixed the threshold. `target_fpir`: a search among `faces` enrolled faces has the
-    false positive identification rate `target_fpir`, according to the embedder's curve of false match rates at the
-    rate `fmr`. `floor`: among so few faces the rule `target_fpir` would have allowed a higher false match rate of one
-    comparison than the setting matching.highest_fmr, which is `fmr` then. `model`: the embedder has no curve, so its
-    default threshold applies. `level`: the threshold of a level of 1:1 comparison. `accepted_score`: the operator or
-    the site has set a score on the percent scale, on which the threshold of the other rules has the middle score.
-    `cosine` is the threshold on the networks' own scale, -1..1. `fmr` is the false match rate that was wanted; the
-    threshold computed from it is at most .95. `extrapolated`: that rate is below the last point of the curve, so the
-    curve was extended. `cover`: nobody was recognised by the templates of whole faces, and somebody was by those of
-    faces with that cover, so the threshold follows from the cover's own curve, and score, cosines and candidates are
-    those of these templates; null: the templates of whole faces decided.
+    Rule `setting`: the operator fixed the threshold. `target_fpir`: a search among `faces` templates has the false
+    positive identification rate `target_fpir`, according to the embedder's curve of false match rates at the rate
+    `fmr`. Templates are the enrolled faces of the scope and, with matching.mean_templates, the mean of the faces of
+    each person with several faces. `floor`: among so few templates the rule `target_fpir` would have allowed a higher
+    false match rate of one comparison than the setting matching.highest_fmr, which is `fmr` then. `model`: the embedder
+    has no curve, so its default threshold applies. `level`: the threshold of a level of 1:1 comparison.
+    `accepted_score`: the operator or the site has set a score on the percent scale, on which the threshold of the other
+    rules has the middle score. `cosine` is the threshold on the networks' own scale, -1..1. `fmr` is the false match
+    rate that was wanted; the threshold computed from it is at most .95. `extrapolated`: that rate is below the last
+    point of the curve, so the curve was extended. `cover`: nobody was recognised by the templates of whole faces, and
+    somebody was by those of faces with that cover, so the threshold follows from the cover's own curve, and score,
+    cosines and candidates are those of these templates; null: the templates of whole faces decided.
     """
 
     value: float

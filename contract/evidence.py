@@ -12,7 +12,10 @@ from contract.terms import Cover, Message
 
 
 class EvidenceCandidate(Message, frozen=True, kw_only=True):
-    """A candidate of the search: the person, the number of that person's nearest face, and its cosine, -1..1."""
+    """A candidate of the search: the person, the number of that person's nearest face, and its cosine, -1..1.
+
+    The number -1 (contract.people.keys.MEAN_FACE): the mean of the person's faces was nearer than each of them.
+    """
 
     identity_id: str
     number: int

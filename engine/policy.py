@@ -84,6 +84,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The share of strangers for whom a search may report an enrolled person, at the present size of the scope."""
     highest_fmr: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 1e-3
     """The highest false match rate of one comparison in a search, however few faces the search compares."""
+    mean_templates: bool = True
+    """Whether a search also compares the mean of the faces of each person with several faces."""
     covered_templates: bool = True
     """Whether enrolment also makes templates of covered faces from a photo, and whether a search in which nobody is
     recognised compares them (engine.covered_search). An embedder without curves for covered faces has none."""
@@ -165,12 +167,19 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ) from None
 
 
-_FORMER: Mapping[str, Any] = {"highest_fmr": 1e-5, "face": "largest", "covered_templates": False}
+_FORMER: Mapping[str, Any] = {
+    "highest_fmr": 1e-5,
+    "face": "largest",
+    "mean_templates": False,
+    "covered_templates": False,
+}
 """What was in force in policies that were recorded before there was a setting for it."""
 
 
 def recorded_policy(settings: Mapping[str, Any]) -> Policy:
     """Return a policy from its record (contract.configs), which an older release may have written.
+
+    A setting that the record lacks has the value of the releases without that setting.
 
     Raises:
         msgspec.ValidationError: the record has settings that this release does not know, or wrong ones.

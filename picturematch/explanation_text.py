@@ -10,6 +10,7 @@ import msgspec
 
 from capture.explaining.values import Check, Explanation, Flip, Nearest, Seen
 from capture.reporting.tables import Table
+from contract.people.keys import MEAN_FACE
 from contract.text import printable
 from picturematch.report_text import print_table
 
@@ -87,12 +88,18 @@ def _check_row(check: Check) -> tuple[str, ...]:
 def _candidate_row(nearest: Nearest) -> tuple[str, ...]:
     return (
         nearest.identity_id,
-        str(nearest.number),
+        _face(nearest),
         f"{nearest.cosine:.4f}",
         _NONE if nearest.score is None else f"{nearest.score:.4f}",
         _NONE if nearest.margin is None else f"{nearest.margin:+.4f}",
         nearest.name or _NONE,
     )
+
+
+def _face(nearest: Nearest) -> str:
+    if nearest.number != MEAN_FACE:
+        return str(nearest.number)
+    return "mean" if nearest.mean_of is None else f"mean of {nearest.mean_of}"
 
 
 def _flip_lines(explanation: Explanation) -> Iterator[str]:

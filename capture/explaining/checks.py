@@ -5,6 +5,7 @@ decision that was made again.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from capture.explaining.deciding import Decider, Inputs, resolved_in
 from capture.explaining.faces import which_face
@@ -13,6 +14,7 @@ from contract.errors import Refusal
 from contract.events import Threshold
 from contract.evidence import EvidenceCandidate
 from contract.findings import CheckResult, PictureSize
+from contract.people.keys import MEAN_FACE
 from contract.requests import MatchRequest
 from engine.access import barrier_checks, device_words
 from engine.calls.demands import wanted_of
@@ -64,7 +66,15 @@ def _nearest(then: Then, candidate: EvidenceCandidate, decider: Decider | None) 
         score = then.decision.score
     margin = None if limit is None else round(candidate.cosine - limit, 6)
     name = None if person is None else person.name
-    return Nearest(candidate.identity_id, name, candidate.number, round(candidate.cosine, 6), score, margin)
+    cosine, mean_of = round(candidate.cosine, 6), _mean_of(then, candidate)
+    return Nearest(candidate.identity_id, name, candidate.number, cosine, score, margin, mean_of)
+
+
+def _mean_of(then: Then, candidate: EvidenceCandidate) -> int | None:
+    """Return of how many faces the mean of a candidate is; None: a face was nearest, or the people of then are gone."""
+    if candidate.number != MEAN_FACE or then.people is None:
+        return None
+    return then.people.faces_compared(candidate.identity_id)
 
 
 def checks_of(then: Then, decider: Decider | None) -> Sequence[Check]:
@@ -89,9 +99,8 @@ def _checks(then: Then, inputs: Inputs) -> Iterator[Check]:
     least = None if then.is_inferred else wanted_of(inputs.request, inputs.policy, resolved.device).min_face_size
     yield from _face_checks(then, least)
     if then.decision.error_code is None or then.decision.outcome == "empty_group":
-        faces = inputs.snapshot.gallery.count(resolved.scope)
-        words = f"{faces} faces of the scope were compared" if faces else "nobody is enrolled in the scope"
-        yield Check("search", "people", faces > 0, words, faces, 1)
+        compared = inputs.snapshot.gallery.count(resolved.scope)
+        yield Check("search", "people", compared > 0, _compared_words(compared, inputs, resolved), compared, 1)
     yield from _search_checks(then)
     first = then.decision.candidates[0].identity_id if then.decision.candidates else then.decision.identity_id
     person = None if then.people is None else then.people.person(first)
@@ -99,6 +108,13 @@ def _checks(then: Then, inputs: Inputs) -> Iterator[Check]:
         site, time_s = inputs.snapshot.site, inputs.request.received_time_s
         for check in barrier_checks(person, resolved, site, inputs.policy, time_s):
             yield Check("passing", check.name, check.passes, check.sentence)
+
+
+def _compared_words(compared: int, inputs: Inputs, resolved: ResolvedScope) -> str:
+    faces = inputs.snapshot.gallery.count(replace(resolved.scope, means=False))
+    if compared > faces:
+        return f"{faces} faces of the scope were compared, and the means of the faces of {compared - faces} people"
+    return f"{faces} faces of the scope were compared" if faces else "nobody is enrolled in the scope"
 
 
 def _scope_words(request: MatchRequest, resolved: ResolvedScope) -> str:
@@ -164,14 +180,22 @@ def _search_checks(then: Then) -> Iterator[Check]:
     if recorded.applied is None or recorded.error_code is not None:
         return
     passed = recorded.outcome != "stranger"
-    cosine = recorded.candidates[0].cosine if recorded.candidates else None
+    first = recorded.candidates[0] if recorded.candidates else None
+    cosine = None if first is None else first.cosine
     value, limit = (recorded.score, recorded.threshold) if cosine is None else (cosine, recorded.applied.cosine)
     if value is None or limit is None:
         return
     what = "score" if cosine is None else "cosine"
     verb = "reaches" if passed else "does not reach"
-    words = f"the highest {what}, {value:.4f}, {verb} the threshold, {limit:.4f} (from {_rule(recorded.applied)})"
+    whose = "" if first is None or first.number != MEAN_FACE else f" of {_mean_words(_mean_of(then, first))}"
+    words = (
+        f"the highest {what}, {value:.4f}{whose}, {verb} the threshold, {limit:.4f} (from {_rule(recorded.applied)})"
+    )
     yield Check("search", "threshold", passed, words, round(value, 6), round(limit, 6))
+
+
+def _mean_words(faces: int | None) -> str:
+    return "the mean of a person's faces" if faces is None else f"the mean of a person's {faces} faces"
 
 
 def _rule(applied: Threshold) -> str:
@@ -182,5 +206,5 @@ def _rule(applied: Threshold) -> str:
         return rule
     measured = ", beyond the last point of the embedder's curve" if applied.extrapolated else ""
     if applied.rule == "floor":
-        return f"{rule}: false match rate {applied.fmr:g} of each comparison among {applied.faces} faces{measured}"
-    return f"{rule}: false positive rate {applied.target_fpir:g} among {applied.faces} faces{measured}"
+        return f"{rule}: false match rate {applied.fmr:g} of each comparison among {applied.faces} templates{measured}"
+    return f"{rule}: false positive rate {applied.target_fpir:g} among {applied.faces} templates{measured}"

@@ -229,8 +229,8 @@ class Decider:
                 return self._covered(inputs, resolved, covered.match)
         if decision is None or found.computed is None:
             return decision
-        recorded, named = case.candidates, inputs.request.need_keep_info
-        certain = is_certain(recorded, found.computed, decision.threshold.cosine, found.within, names_strangers=named)
+        named, limit = inputs.request.need_keep_info, decision.threshold.cosine
+        certain = is_certain(found.recorded, found.computed, limit, found.within, names_strangers=named)
         return decision if certain else None
 
     def _refuse(self, inputs: Inputs, refusal: Refusal) -> MatchDecision | None:

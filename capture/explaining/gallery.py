@@ -47,6 +47,10 @@ class PeopleThen:
         """Return the record of a person, in brief; None: nobody with that id was enrolled."""
         return self._people.person(identity_id)
 
+    def faces_compared(self, identity_id: str) -> int:
+        """Return the number of a person's faces that searches compare."""
+        return len(self._people.known(identity_id).vectors)
+
     def pending(self, infos: Mapping[str, Mapping[str, Any] | None]) -> PendingPeople:
         """Return the people as a decision about them needs them. `infos`: the whole info of people, by identity_id."""
         return PendingPeople(self._people, infos)

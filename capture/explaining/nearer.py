@@ -27,7 +27,6 @@ _SETTING_STEPS = 1_000_000
 _HALVINGS = 30
 _MOST_RATE = 0.5
 _LEAST_RATE = 1e-12
-_EVERYBODY = Scope(None, None, None)
 _OTHERS = 5
 
 
@@ -42,7 +41,8 @@ def cosine_changes(decider: Decider, decision: MatchDecision) -> Iterator[Altern
         yield [_cosine(decider, f"a cosine of {named(first.person)} higher by {more:.4f}", first, more, others)]
         return
     less = math.floor(-missing * _STEPS + 1) / _STEPS
-    yield [_cosine(decider, f"a cosine of {named(first.person)} lower by {less:.4f}", first, -less, others)]
+    what = "the cosines" if len(first.person.faces) > 1 else "a cosine"  # the next template may be as near
+    yield [_cosine(decider, f"{what} of {named(first.person)} lower by {less:.4f}", first, -less, others)]
     if others:
         second, *rest = others
         more = math.floor((first.cosine - second.cosine) * _STEPS + 1) / _STEPS
@@ -90,7 +90,8 @@ def people_changes(decider: Decider, decision: MatchDecision, people: PeopleThen
     probe, resolved = _probe(decider, decision), resolved_in(decider.inputs)
     if probe is None or isinstance(resolved, Refusal) or decision.outcome not in ("stranger", "empty_group"):
         return
-    found = decider.inputs.snapshot.gallery.best(probe, _EVERYBODY, _OTHERS)
+    everybody = Scope(None, None, None, means=resolved.scope.means)
+    found = decider.inputs.snapshot.gallery.best(probe, everybody, _OTHERS)
     proposals = [proposal for each in found for proposal in _into_scope(decider, each.person, resolved, people)]
     if proposals:
         yield proposals

@@ -137,7 +137,8 @@ class Check:
 class Nearest:
     """One of the nearest people of the scope; `margin` is the cosine less the threshold's cosine.
 
-    `name` is None where the people of then are gone, `score` where the policy of then is.
+    `number`: the nearest face; -1: the mean of the person's faces, which are `mean_of` faces. `name` is None where the
+    people of then are gone, as is `mean_of`, and `score` where the policy of then is.
     """
 
     identity_id: str
@@ -146,6 +147,7 @@ class Nearest:
     cosine: float
     score: float | None
     margin: float | None
+    mean_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from broker.port import Broker
 from capture.folder import CaptureFolder
 from capture.recording.people_index import PeopleIndex
 from contract.captures.values import CapturedDecision
+from contract.people.keys import MEAN_FACE
 from contract.people.records import PhotoReference, photo_of
 
 
@@ -25,13 +26,15 @@ class Photos:
     async def keep_of(self, decisions: Iterable[CapturedDecision], index: PeopleIndex) -> None:
         """Store the photos of the best candidate and of the recognised person of each decision.
 
+        Where the mean of a candidate's faces was nearest, the photo of the newest face is stored.
+
         Raises:
             BrokerError: the log cannot be read.
             CaptureError: the capture cannot be written.
         """
         for decision in decisions:
             best = decision.candidates[:1]
-            faces: list[tuple[str, int | None]] = [(candidate.identity_id, candidate.number) for candidate in best]
+            faces = [(c.identity_id, None if c.number == MEAN_FACE else c.number) for c in best]
             if decision.identity_id and decision.identity_id not in {name for name, _ in faces}:
                 faces.append((decision.identity_id, None))
             for identity_id, number in faces:

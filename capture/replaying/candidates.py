@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.evidence import EvidenceCandidate
+from contract.people.keys import MEAN_FACE
 from engine.calls.match import CANDIDATES
 from engine.gallery.port import Candidate
 
@@ -31,7 +32,7 @@ def join_candidates(
     is nearer than such a candidate only where the computed cosine is higher by more than `within`.
 
     Args:
-        recorded: the candidates of then, the nearest first.
+        recorded: the candidates of then, the nearest first; none with a mean of faces that is another one now.
         found: everybody in the scope of now whose computed cosine is not more than `HALF_PRECISION` below the lowest
             recorded one, and at least the `CANDIDATES` nearest people, in the order of the port.
         same_people: the people of now are those of then. Then the recorded order counts where cosines are equal, since
@@ -50,9 +51,9 @@ def contradiction(recorded: Sequence[EvidenceCandidate], joined: Sequence[Candid
     for place, before in enumerate(recorded):
         now = joined[place] if place < len(joined) else None
         if now is None or now.person.identity_id != before.identity_id or now.number != before.number:
-            found = "nobody" if now is None else f"face {now.number} of {now.person.identity_id}"
+            found = "nobody" if now is None else f"{_words(now.number)} of {now.person.identity_id}"
             return (
-                f"the evidence contradicts the people of then: candidate {place + 1} was face {before.number} of "
+                f"the evidence contradicts the people of then: candidate {place + 1} was {_words(before.number)} of "
                 f"{before.identity_id} with the cosine {before.cosine:.4f}, and the recorded embedding finds {found}"
             )
         if now.cosine != before.cosine:
@@ -65,6 +66,10 @@ def contradiction(recorded: Sequence[EvidenceCandidate], joined: Sequence[Candid
             f"the evidence contradicts the people of then: {joined[len(recorded)].person.identity_id} was no candidate"
         )
     return None
+
+
+def _words(number: int) -> str:
+    return "the mean of the faces" if number == MEAN_FACE else f"face {number}"
 
 
 def rounding_of(half: NDArray[np.float16]) -> float:
@@ -88,7 +93,7 @@ def is_certain(
     """Return whether half precision cannot have changed who is the nearest, and whether that person is recognised.
 
     Args:
-        recorded: the candidates of then, whose cosines are exact.
+        recorded: the candidates of then as for `join_candidates`, whose cosines are exact.
         found: the people of now as for `join_candidates`, with computed cosines.
         threshold: the threshold of now.
         within: by how much a computed cosine may be wrong (`rounding_of`).
@@ -147,7 +152,7 @@ def _agreed(recorded: Sequence[EvidenceCandidate], found: Sequence[Candidate]) -
     agreed: dict[str, tuple[int, Candidate, float]] = {}
     for place, before in enumerate(recorded):
         now = nearest.get(before.identity_id)
-        if now is None or before.number not in now.person.faces:
+        if now is None or (before.number != MEAN_FACE and before.number not in now.person.faces):
             continue
         if abs(now.cosine - before.cosine) <= HALF_PRECISION:
             as_recorded = Candidate(now.person, before.number, before.cosine)

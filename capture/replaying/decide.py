@@ -214,15 +214,14 @@ class _Chunk:
         if found.computed is None:
             return True
         keeps_info = case.request.need_keep_info
-        recorded = case.candidates
-        return is_certain(recorded, found.computed, threshold, found.within, names_strangers=keeps_info)
+        return is_certain(found.recorded, found.computed, threshold, found.within, names_strangers=keeps_info)
 
     def _alarm(self, case: Case, scope: Scope, found: Found) -> str | None:
         """Return in a sentence why the people of then cannot have given the recorded decision; None: they can have."""
         faces = None if case.then.applied is None else case.then.applied.faces
         if faces is not None and faces != self._faces(case, scope):
             return (
-                f"the evidence contradicts the people of then: {faces} faces were compared, and the scope has "
+                f"the evidence contradicts the people of then: {faces} templates were compared, and the scope has "
                 f"{self._faces(case, scope)}"
             )
         if found.confirmed or case.then.embedding is None or case.cover is not None:
@@ -251,7 +250,7 @@ class _Chunk:
         return self._thresholds[key]
 
     def _faces(self, case: Case, scope: Scope) -> int:
-        """Return the number of faces in a scope."""
+        """Return the number of templates in a scope."""
         key = id(case.now), id(scope)
         if key not in self._counts:
             # The scope stays in memory, so that its id is unique.

@@ -61,13 +61,13 @@ class Policies:
         """Return the policies of a decision; `site` has the settings that are laid over the present ones.
 
         Equal policies are the same value, which stays in memory. A decision that names no policy is of a release that
-        compared no templates of covered faces.
+        compared neither means nor templates of covered faces, and took the largest face.
         """
         name = None if then is None else then.policy
         if name is None or name not in self._recorded:
             present = policy_of(self._present, site, self._pinned)
             if then is not None and name is None:
-                present = structs.replace(present, covered_templates=False)
+                present = structs.replace(present, face="largest", mean_templates=False, covered_templates=False)
             if present not in self._present_pairs:
                 self._present_pairs[present] = self._pair(present, recorded=False)
             return self._present_pairs[present]

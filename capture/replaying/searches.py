@@ -7,6 +7,8 @@ import numpy as np
 
 from capture.replaying.candidates import HALF_PRECISION, join_candidates, rounding_of
 from capture.replaying.plan import Case
+from contract.evidence import EvidenceCandidate
+from contract.people.keys import MEAN_FACE
 from contract.vectors import Vectors
 from engine.calls.match import CANDIDATES
 from engine.gallery.port import Candidate, Gallery, Scope
@@ -19,12 +21,13 @@ _FEW = 16
 class Found(NamedTuple):
     """The nearest people of a scope, the nearest first; where they are `confirmed`, the first one only, and all are the
     recorded ones. `computed`: the people with computed cosines, each of which half precision moved by at most `within`;
-    None where the decision is exact."""
+    None where the decision is exact. `recorded`: the candidates of then whose exact cosines count still."""
 
     candidates: Sequence[Candidate]
     confirmed: bool = False
     computed: Sequence[Candidate] | None = None
     within: float = 0.0
+    recorded: Sequence[EvidenceCandidate] = ()
 
 
 def find_all(cases: Sequence[Case], gallery: Gallery, scope: Scope) -> Sequence[Found | None]:
@@ -56,15 +59,25 @@ def _ranked(cases: Sequence[Case], probes: Vectors, gallery: Gallery, scope: Sco
         return ()
     floors = [min((c.cosine for c in case.candidates), default=np.inf) - HALF_PRECISION for case in cases]
     found = gallery.best_of_each(probes, scope, CANDIDATES, floors)
-    return [_found(case, now) for case, now in zip(cases, found, strict=True)]
+    return [_found(case, now, gallery, scope) for case, now in zip(cases, found, strict=True)]
 
 
-def _found(case: Case, now: Sequence[Candidate]) -> Found:
-    recorded = case.candidates
+def _found(case: Case, now: Sequence[Candidate], gallery: Gallery, scope: Scope) -> Found:
+    recorded = [c for c in case.candidates if c.number != MEAN_FACE or _has_mean(case, c, gallery, scope)]
     if case.same_people or case.then.embedding is None:
         return Found(join_candidates(recorded, now, same_people=case.same_people))
     within = rounding_of(np.frombuffer(case.then.embedding, _HALF))
-    return Found(join_candidates(recorded, now, same_people=False, within=within), computed=now, within=within)
+    joined = join_candidates(recorded, now, same_people=False, within=within)
+    return Found(joined, computed=now, within=within, recorded=recorded)
+
+
+def _has_mean(case: Case, recorded: EvidenceCandidate, gallery: Gallery, scope: Scope) -> bool:
+    """Return whether the search compares the mean of a person's faces that was recorded, and not one of other faces."""
+    mean = gallery.vector((recorded.identity_id, MEAN_FACE)) if scope.means else None
+    if mean is None or case.same_people:
+        return mean is not None
+    before = None if case.before is None else case.before.gallery.vector((recorded.identity_id, MEAN_FACE))
+    return before is not None and np.array_equal(mean, before)
 
 
 def probes_of(cases: Sequence[Case]) -> Vectors:

@@ -7,7 +7,7 @@ import msgspec
 
 from capture.reporting.values import ReportedRow
 from contract.captures.values import PeopleLine
-from contract.people.keys import FaceKey, NotReadable, PersonKey, parse_key
+from contract.people.keys import MEAN_FACE, FaceKey, NotReadable, PersonKey, parse_key
 from contract.people.records import FaceRecord
 from engine.gallery.port import FaceId
 
@@ -56,23 +56,31 @@ class Enrolled:
 
 
 def photos_of(people: Iterable[PeopleLine], rows: Iterable[ReportedRow], files: Container[str] = ()) -> Photos:
-    """Return the photos of the candidates in rows.
+    """Return the photos of the candidates in rows; for the mean of a person's faces, those of the newest face.
 
     `files`: the sha256 (hex) of files from which people were enrolled; such a photo has the sha256 of its file.
     """
     decisions = (decision for row in rows for decision in (row.then, row.now) if decision is not None)
     wanted = {(decision.candidate, decision.candidate_face) for decision in decisions}
+    present: dict[str, dict[int, str]] = {who: {} for who, number in wanted if number == MEAN_FACE}
     found: dict[FaceId, list[tuple[int, str]]] = {}
     for key, line in _faces(people):
         face = key.identity_id, key.number
-        if face in wanted and (sha256 := _photo_in(line.value or b"", files)) is not None:
+        sha256 = None if line.value is None else _photo_in(line.value, files)
+        if face in wanted and sha256 is not None:
             found.setdefault(face, []).append((line.offset, sha256))
+        faces = present.get(key.identity_id)
+        if faces is not None:
+            faces.pop(key.number, None)
+            faces |= {} if sha256 is None else {key.number: sha256}
+            if faces:
+                found.setdefault((key.identity_id, MEAN_FACE), []).append((line.offset, faces[max(faces)]))
     return found
 
 
 def _faces(people: Iterable[PeopleLine]) -> Iterator[tuple[FaceKey, PeopleLine]]:
     for line in people:
-        if line.value is not None and isinstance(key := _key(line), FaceKey):
+        if isinstance(key := _key(line), FaceKey):
             yield key, line
 
 

@@ -24,7 +24,7 @@ class Shown(Message, frozen=True, kw_only=True, omit_defaults=True):
     """One decision. `score` and `threshold` are on the wire's scale; `margin` is score minus threshold.
 
     `cosine` and `cosine_threshold` are the same on the networks' scale. `candidate` is the nearest person, whether or
-    not the person was recognised, and `candidate_face` the number of that person's nearest face.
+    not the person was recognised, and `candidate_face` the number of that person's nearest face; -1: the mean of them.
     """
 
     outcome: str

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import quote, unquote
 
+MEAN_FACE = -1
+"""The reserved face number of the mean of a person's faces, in searches and in evidence; no record has it."""
+
 _SHOWN_CHARACTERS = 200
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 
 from contract.codec import decode_with
-from contract.people.keys import image_id
+from contract.people.keys import MEAN_FACE, image_id
 from contract.people.validity import VALID_FROM, VALID_UNTIL
 from contract.terms import COVERS, DEFAULT_PERMISSION, PERSON_EMPLOYEE, Cover, Message
 
@@ -43,6 +43,10 @@ class PersonRecord(Message, frozen=True, kw_only=True, omit_defaults=True):
     faces: tuple[int, ...]
     next_face: int
     stored_at: int | None = None
+
+    def photographed(self, number: int) -> int:
+        """Return the number of the face whose photo stands for a searched face: the newest face for the mean of all."""
+        return self.faces[-1] if number == MEAN_FACE and self.faces else number
 
     def brief(self, offset: int) -> "PersonRecord":
         """Return the record at that offset in brief; a record whose info has no other members is returned as it is."""

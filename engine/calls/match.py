@@ -138,11 +138,14 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         return (request.picture,)
 
     def photos(self, request: MatchRequest, decision: MatchDecision, context: Context) -> Sequence[FaceId]:
-        """Return the recognised face and then the other faces of that person, where the request asks for a photo."""
+        """Return the recognised face and then the other faces of that person, where the request asks for a photo.
+
+        The newest face comes first where the mean of the faces was recognised.
+        """
         shown = _shown_candidate(request, decision, context.policy)
         if shown is None or not request.need_register_photo:
             return ()
-        numbers = dict.fromkeys((shown.number, *shown.person.faces))
+        numbers = dict.fromkeys((shown.person.photographed(shown.number), *shown.person.faces))
         return [(shown.person.identity_id, number) for number in numbers]
 
     def person(self, request: MatchRequest, decision: MatchDecision, context: Context) -> PersonRecord | None:
@@ -339,7 +342,9 @@ def scope_of_refusal(request: MatchRequest, site: Site, policy: Policy) -> tuple
         resolved = resolve_scope(request, site, policy)
     except Refused:
         group_name = request.group_name or ("" if request.by_permission else DEFAULT_GROUP)
-        return Scope(), EventScope(group_name=group_name, permission_name=request.permission_name)
+        return Scope(means=policy.mean_templates), EventScope(
+            group_name=group_name, permission_name=request.permission_name
+        )
     return resolved.scope, scope_names(resolved)
 
 

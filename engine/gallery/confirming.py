@@ -103,7 +103,7 @@ def confirm(
 ) -> Sequence[Candidate | None]:
     """Return for each probe its first recorded candidate, if the gallery gives the recorded ranking; else None.
 
-    It does where the cosine of every recorded face comes out again, no other face of these people is nearer, and nobody
+    It does where the cosine of every recorded face comes out again, no other row of these people is nearer, and nobody
     else of the scope is nearer than the last of `most` recorded candidates, all by more than `within`; where fewer were
     recorded, nobody else may be in the scope.
 
@@ -120,7 +120,8 @@ def confirm(
     cosines = probes @ vectors.T
     claimed = cosines[whose, rows]
     # A probe that is not finite is in no range.
-    right = (claimed >= low - within) & (claimed <= claims.high + within) & ((low <= _NOWHERE) | mask[rows])
+    inside = mask[rows]
+    right = (inside | (low <= _NOWHERE)) & (~inside | ((claimed >= low - within) & (claimed <= claims.high + within)))
     holds[whose[~right]] = False
     cosines[whose, rows] = _NOWHERE
     others = (cosines if mask.all() else np.where(mask, cosines, np.float32(_NOWHERE))).max(axis=1)

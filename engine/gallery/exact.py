@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.evidence import EvidenceCandidate
+from contract.people.keys import MEAN_FACE
 from contract.people.records import PersonRecord
 from contract.vectors import Vector, Vectors
 from engine.gallery.confirming import Places, confirm
@@ -46,9 +47,9 @@ class ExactGallery:
     """The gallery at `version` (engine.gallery.port.Gallery).
 
     `vectors`: rows x dimension float32, each row of unit length. `members`: by group or permission (`_set_names`), a
-    mask of the rows that are faces of people in that group or with that permission. `owners`: by row, the person, or
-    None for a face that is not searched. `numbers`: by row, the face number. `places`: empty, or one value that is
-    computed from the others when it is needed first.
+    mask of the rows that are faces of people in that group or with that permission; also one of the means of faces.
+    `owners`: by row, the person, or None for a face that is not searched. `numbers`: by row, the face number. `places`:
+    empty, or one value that is computed from the others when it is needed first.
     """
 
     version: int
@@ -59,7 +60,7 @@ class ExactGallery:
     places: list[Places] = field(default_factory=list)
 
     def count(self, scope: Scope) -> int:
-        """Return the number of faces that a search in that scope compares."""
+        """Return the number of templates that a search in that scope compares: faces, and means if it has them."""
         mask = self._mask(scope)
         return 0 if mask is None else int(np.count_nonzero(mask))
 
@@ -101,9 +102,6 @@ class ExactGallery:
         mask = self._mask(scope)
         if mask is None or not len(mask):
             return [None] * len(probes)
-        if not self.places:
-            rows = len(self.vectors)
-            self.places.append(Places.of(self.owners[:rows], self.numbers[:rows]))
         each = max(1, _COSINES_AT_ONCE // max(1, len(mask)))
         found: list[Candidate | None] = []
         for first in range(0, len(probes), each):
@@ -112,7 +110,7 @@ class ExactGallery:
                 self.vectors,
                 mask,
                 self.owners,
-                self.places[0],
+                self._places(),
                 probes[block],
                 rankings[block],
                 most,
@@ -125,6 +123,17 @@ class ExactGallery:
         rows = np.flatnonzero(self._cosines(probe, scope) >= cosine - _ROUNDING)
         people = self._people(rows, self._exact(rows, probe))
         return [candidate for candidate in people if candidate.cosine >= cosine]
+
+    def vector(self, face: FaceId) -> Vector | None:
+        """Return the embedding of a face, or the mean of a person's faces; None where the gallery does not have it."""
+        row = self._places().rows.get(face)
+        return None if row is None else self.vectors[row]
+
+    def _places(self) -> Places:
+        if not self.places:
+            rows = len(self.vectors)
+            self.places.append(Places.of(self.owners[:rows], self.numbers[:rows]))
+        return self.places[0]
 
     def _best_of_block(
         self, probes: Vectors, scope: Scope, mask: Mask, most: int, floors: NDArray[np.float64]
@@ -152,6 +161,11 @@ class ExactGallery:
 
     def _mask(self, scope: Scope) -> Mask | None:
         """Return the rows of the scope; None where the scope has no rows."""
+        people, means = self._people_mask(scope), self.members.get(_MEANS)
+        return people if people is None or means is None or scope.means else people & ~means
+
+    def _people_mask(self, scope: Scope) -> Mask | None:
+        """Return the rows of the people of the scope, with their means."""
         group = self._group_mask(scope)
         if scope.permission_id is None or group is None:
             return group
@@ -206,9 +220,17 @@ class ExactIndex:
         self._numbers: list[int] = []
         self._rows: dict[FaceId, int] = {}
         self._shared_rows = 0  # the number of first rows that a snapshot may share with this index
+        self._shared_vectors = 0  # likewise of vectors, which are not copied when something else of a row changes
 
     def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
-        """Add a face; a face without an owner is stored but not searched."""
+        """Add or replace a face; a face without an owner is stored but not searched."""
+        known = self._rows.get(face)
+        if known is not None and known >= self._shared_vectors:
+            self._vectors[known] = vector
+            self._own(known, owner)
+            return
+        if known is not None:
+            self.remove(face)
         row = len(self._owners)
         if row == len(self._vectors):
             self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
@@ -241,13 +263,13 @@ class ExactIndex:
 
     def snapshot(self, version: int) -> ExactGallery:
         """Return a view of the index as it is now; later changes of the index do not affect the view."""
-        rows = self._shared_rows = len(self._owners)
+        rows = self._shared_rows = self._shared_vectors = len(self._owners)
         members = {name: mask[:rows] for name, mask in self._members.items()}
         return ExactGallery(version, self._vectors[:rows], members, self._owners, self._numbers)
 
     def _own(self, row: int, owner: PersonRecord | None) -> None:
         self._owners[row] = owner
-        names = _set_names(owner) if owner is not None else frozenset()
+        names = _set_names(owner, self._numbers[row]) if owner is not None else frozenset()
         for name in names:
             if name not in self._members:
                 self._members[name] = np.zeros(len(self._vectors), np.bool_)
@@ -272,10 +294,10 @@ class ExactIndex:
         self._owners = list(compress(self._owners, kept))
         self._numbers = list(compress(self._numbers, kept))
         self._rows = {face: int(moved_to[row]) for face, row in self._rows.items()}
-        self._shared_rows = 0
+        self._shared_rows = self._shared_vectors = 0
 
 
-_EVERYBODY = "everybody"
+_EVERYBODY, _MEANS = "everybody", "means"
 
 
 def _group_set(group_id: str) -> str:
@@ -286,9 +308,10 @@ def _permission_set(permission_id: str) -> str:
     return f"permission/{permission_id}"
 
 
-def _set_names(person: PersonRecord) -> frozenset[str]:
-    """Return the names of the sets that a person belongs to: everybody, each group, and each permission."""
-    return frozenset([_EVERYBODY, *map(_group_set, person.group_ids), *map(_permission_set, person.permission_ids)])
+def _set_names(person: PersonRecord, number: int) -> frozenset[str]:
+    """Return the names of the sets of a row: everybody, each group and each permission of its person, and the means."""
+    sets = [_EVERYBODY, *map(_group_set, person.group_ids), *map(_permission_set, person.permission_ids)]
+    return frozenset([*sets, _MEANS] if number == MEAN_FACE else sets)
 
 
 def _highest(cosines: NDArray[np.float32], most: int) -> NDArray[np.intp]:

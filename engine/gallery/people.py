@@ -12,6 +12,7 @@ from contract.vectors import Vector
 from engine.gallery.covered import CoveredIndex, CoveredTemplates
 from engine.gallery.exact import ExactIndex
 from engine.gallery.port import FaceIndex, Gallery
+from engine.gallery.templates import Templates
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,12 +58,12 @@ class People(Directory):
     """Everybody who is enrolled at `version`. Only one thread may use it; any thread may search a `gallery()` of it.
 
     Faces of other embedders are stored and counted in `foreign_faces` but not searched, because embeddings of different
-    embedders cannot be compared.
+    embedders cannot be compared. Beside the faces of a person, the gallery has their mean (engine.gallery.templates).
     """
 
     def __init__(self, dimension: int, embedder: str, new_index: Callable[[int], FaceIndex] = ExactIndex) -> None:
         super().__init__(embedder, dimension)
-        self._index = new_index(dimension)
+        self._templates = Templates(new_index(dimension))
         self._covered = CoveredIndex(dimension)
         self._snapshot: Snapshot | None = None
 
@@ -75,14 +76,14 @@ class People(Directory):
     def snapshot(self) -> Snapshot:
         """Return the gallery and the site at the present version: a value that later changes do not affect."""
         if self._snapshot is None:
-            self._snapshot = Snapshot(self._index.snapshot(self.version), self.site, self._covered.snapshot())
+            self._snapshot = Snapshot(self._templates.gallery(self.version), self.site, self._covered.snapshot())
         return self._snapshot
 
     def known(self, identity_id: str) -> KnownPerson:
         """Return everything that a decision about this person needs."""
         person = self.person(identity_id)
         numbers = person.faces if person else ()
-        vectors = {n: vector for n in numbers if (vector := self._index.vector((identity_id, n))) is not None}
+        vectors = {n: vector for n in numbers if (vector := self._templates.vector((identity_id, n))) is not None}
         photos = {n: photo for n in numbers if (photo := self.photo(identity_id, n)) is not None}
         covered = frozenset(n for n in numbers if (identity_id, n) in self._covered)
         embedders = {n: self.embedders(identity_id, n) for n in numbers}
@@ -91,20 +92,16 @@ class People(Directory):
     def _put_person(self, identity_id: str, person: PersonRecord | None) -> None:
         before = self.person(identity_id)
         super()._put_person(identity_id, person)
-        for number in {*(before.faces if before else ()), *(person.faces if person else ())}:
-            self._index.assign((identity_id, number), person if person and number in person.faces else None)
+        self._templates.put_person(identity_id, before, person)
 
     def _put_face(self, key: FaceKey, record: FaceRecord, vector: Vector) -> None:
-        self._remove_face(key)
         super()._put_face(key, record, vector)
         if key.embedder == self._embedder:
-            person = self.person(key.identity_id)
-            owner = person if person and key.number in person.faces else None
-            self._index.add((key.identity_id, key.number), vector, owner)
+            self._templates.put_face((key.identity_id, key.number), vector, self.person(key.identity_id))
             self._covered.put((key.identity_id, key.number), record.templates)
 
     def _remove_face(self, key: FaceKey) -> None:
         super()._remove_face(key)
         if key.embedder == self._embedder:
-            self._index.remove((key.identity_id, key.number))
+            self._templates.remove_face((key.identity_id, key.number), self.person(key.identity_id))
             self._covered.remove((key.identity_id, key.number))

@@ -18,12 +18,14 @@ class Scope:
     """The people whose faces a search compares: those who are in a group and have a permission, both by id.
 
     `group_id` None: people who are in one of `any_group`; where that is None too, everybody. `permission_id` None:
-    people with any permissions. A scope is resolved once per request (engine.gallery.scope).
+    people with any permissions. `means`: the mean of each person's faces is compared beside the faces
+    (engine.gallery.templates). A scope is resolved once per request (engine.gallery.scope).
     """
 
     group_id: str | None = DEFAULT_GROUP
     permission_id: str | None = None
     any_group: frozenset[str] | None = None
+    means: bool = False
 
     def has_group(self, person: PersonRecord) -> bool:
         """Return whether the person is in the group, or in one of the groups, of this scope."""
@@ -38,7 +40,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A person of the gallery, the number of the person's face nearest to the probe, and its cosine, -1..1."""
+    """A person of the gallery, the number of the person's face nearest to the probe, and its cosine, -1..1.
+
+    The number is MEAN_FACE where the mean of the person's faces is nearest, or as near as the nearest face.
+    """
 
     person: PersonRecord
     number: int
@@ -57,7 +62,7 @@ class Gallery(Protocol):
         ...
 
     def count(self, scope: Scope) -> int:
-        """Return the number of faces that a search in that scope compares."""
+        """Return the number of templates that a search in that scope compares: faces, and means if it has them."""
         ...
 
     def best(self, probe: Vector, scope: Scope, most: int = 1) -> Sequence[Candidate]:
@@ -93,12 +98,19 @@ class Gallery(Protocol):
         """Return every person who has a face with at least that cosine to a unit vector, each once."""
         ...
 
+    def vector(self, face: FaceId) -> Vector | None:
+        """Return the embedding of a face, or the mean of a person's faces; None where the gallery does not have it."""
+        ...
+
 
 class FaceIndex(Protocol):
-    """The index in which the fold of the people topic stores embeddings; only one thread may change it."""
+    """The index in which the fold of the people topic stores embeddings; only one thread may change it.
+
+    A row with the face number MEAN_FACE is compared only in scopes with `means`.
+    """
 
     def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
-        """Add a face; a face without an owner is stored but not searched."""
+        """Add or replace a face; a face without an owner is stored but not searched."""
         ...
 
     def assign(self, face: FaceId, owner: PersonRecord | None) -> None:

@@ -49,14 +49,15 @@ def resolve_scope(request: MatchRequest, site: Site, policy: Policy) -> Resolved
         code = Code.PARAM_ERROR if request.by_permission else Code.GROUP_NAME_ERROR
         raise Refused(code, "this server does not let a request name its group or permission")
     if request.by_permission and request.group_name is None and request.permission_name is not None:
-        return _every_group(_permission(request.permission_name, device, site), device, site)
+        return _every_group(_permission(request.permission_name, device, site), device, site, policy)
     group = _group(request.group_name, device, site)
     permission = _permission(request.permission_name, device, site)
     # Where requests must not name their scope, a device searches its own group, so that it finds nobody more by a
     # request of version 6 than by one of version 5.
     if request.by_permission and request.group_name is None and device is not None and policy.device_names_scope:
-        return _every_group(permission, device, site)
-    return ResolvedScope(Scope(group.group_id, permission.permission_id), group.name, permission.name, device)
+        return _every_group(permission, device, site, policy)
+    scope = Scope(group.group_id, permission.permission_id, means=policy.mean_templates)
+    return ResolvedScope(scope, group.name, permission.name, device)
 
 
 def _device(request: MatchRequest, site: Site, policy: Policy) -> DeviceRecord | None:
@@ -100,6 +101,9 @@ def _existing(objects: Mapping[str, T], of_device: str) -> T:
     return found
 
 
-def _every_group(permission: PermissionRecord, device: DeviceRecord | None, site: Site) -> ResolvedScope:
+def _every_group(
+    permission: PermissionRecord, device: DeviceRecord | None, site: Site, policy: Policy
+) -> ResolvedScope:
     # People who are in no group are found by no search, whatever their permissions.
-    return ResolvedScope(Scope(None, permission.permission_id, frozenset(site.groups)), "", permission.name, device)
+    scope = Scope(None, permission.permission_id, frozenset(site.groups), means=policy.mean_templates)
+    return ResolvedScope(scope, "", permission.name, device)

@@ -4,8 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from contract.codec import encode
+from contract.errors import Refusal
+from contract.people.keys import face_key, person_key
+from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.pictures.digest import picture_digest
 from contract.requests import EnrolRequest
+from contract.terms import DEFAULT_GROUP
 from engine.calls import Call, Query
 from engine.calls.enrol import EnrolCall
 from engine.calls.people import ChangeDecision
@@ -13,6 +20,7 @@ from engine.calls.reporting import Circumstances, refused_answer
 from engine.context import Context
 from engine.gallery.pending import PendingPeople
 from engine.gallery.people import People, Snapshot
+from engine.look import Wanted, look
 from engine.policy import Policy
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
@@ -85,3 +93,28 @@ class Enrolled:
         """Append records to the topic."""
         first = self.people.version
         self.people.apply([Entry(key, value, first + i) for i, (key, value) in enumerate(records)])
+
+
+def several_faces(identity_id: str, seed: int, count: int, first: int = 0) -> list[tuple[bytes, bytes]]:
+    """The records of a person with `count` faces, numbered from `first`, whose mean is the face of that seed.
+
+    Each face is away from it to another side.
+    """
+    embedding = look(photo(seed), Wanted(), context()).embedding
+    assert not isinstance(embedding, Refusal)
+    sides = np.random.default_rng(seed).normal(size=(count, len(embedding.vector)))
+    away = 0.5 * (sides - sides.mean(axis=0)) / np.sqrt(len(embedding.vector))
+    embedder, numbers = MODELS.embedder_identity, range(first, first + count)
+    records = []
+    for number, vector in zip(numbers, embedding.vector + away, strict=True):
+        unit = (vector / np.linalg.norm(vector)).astype("<f4").tobytes()
+        face = FaceRecord(identity_id=identity_id, number=number, embedder=embedder, templates={WHOLE_FACE: unit})
+        records.append((face_key(identity_id, number, embedder), encode(face)))
+    person = PersonRecord(
+        identity_id=identity_id,
+        group_ids=(DEFAULT_GROUP,),
+        info={"name": identity_id},
+        faces=tuple(numbers),
+        next_face=first + count,
+    )
+    return [*records, (person_key(identity_id), encode(person))]

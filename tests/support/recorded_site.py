@@ -106,14 +106,19 @@ class RecordedSite(Town):
         assert line.decision is not None
         self.lines[-1] = structs.replace(line, decision=structs.replace(line.decision, **fields))
 
-    def capture(self, folder: Path, *, people_from: int | None = 0, photos: bool = True) -> Path:
-        """Write the capture."""
+    def capture(
+        self, folder: Path, *, people_from: int | None = 0, photos: bool = True, unset: Sequence[str] = ()
+    ) -> Path:
+        """Write the capture. `unset`: the settings that the policies lack, because an older release recorded them."""
         with CaptureFolder(folder) as out:
             for picture in [*self.pictures.values(), *(self.photos.values() if photos else ())]:
                 out.keep_picture(picture)
             out.append_people(self.records)
             models = dict(MODELS.identities)
-            policies = [ConfigLine(key=f"policy/{i}", value=msgspec.to_builtins(p)) for i, p in self.policies.items()]
+            policies = [
+                ConfigLine(key=f"policy/{i}", value={k: v for k, v in msgspec.to_builtins(p).items() if k not in unset})
+                for i, p in self.policies.items()
+            ]
             model_set = model_set_record(models).key.decode()
             out.append_configs([ConfigLine(key=model_set, value=models), *policies])
             out.append(self.lines)

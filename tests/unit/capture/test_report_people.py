@@ -7,16 +7,20 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from capture.reader import CaptureReader
 from capture.replaying.adding import add_people
 from capture.replaying.galleries import GalleryChoice, PeopleRecords
-from capture.reporting.people import Enrolled
+from capture.reporting.people import Enrolled, photos_of
 from capture.reporting.report import Report
+from capture.reporting.thumbnails import Album
 from capture.reporting.values import ReportedRow
 from capture.rows import Row
 from contract.captures.values import PeopleLine
-from contract.people.keys import face_key, person_key
+from contract.codec import encode
+from contract.people.keys import MEAN_FACE, face_key, person_key
+from contract.people.records import FaceRecord, PhotoReference
 from engine.policy import Policy
 from picturematch.commands.replay import command
 from picturematch.replay_report import PeopleNow
@@ -123,3 +127,27 @@ def test_the_photo_of_an_added_person_comes_from_the_file_and_others_from_the_ca
         sha256 = album.photo_of(who, 0, 10)
         assert sha256 is not None
         assert album.picture(sha256) == picture
+
+
+def test_a_candidate_found_by_the_mean_of_the_faces_is_shown_with_the_photo_of_the_newest_face() -> None:
+    def face(offset: int, number: int, shown: bytes | None) -> PeopleLine:
+        photo_ = None if shown is None else PhotoReference(sha256=shown, partition=0, offset=offset)
+        record = FaceRecord(identity_id="a", number=number, embedder="e", templates={}, photo=photo_)
+        return PeopleLine(offset=offset, time=0.0, key=face_key("a", number, "e"), value=encode(record))
+
+    people = [
+        face(0, 0, b"first"),
+        face(1, 1, b"second"),
+        face(4, 0, b"first again"),
+        PeopleLine(offset=6, time=0.0, key=face_key("a", 1, "e"), value=None),
+        face(8, 2, None),
+    ]
+    then = search(("a", 0.9))
+    now = structs.replace(then, candidates=(structs.replace(then.candidates[0], number=MEAN_FACE),))
+    reported_ = shown([row(then, structs.replace(now, outcome="stranger", identity_id=""))])
+    album = Album(lambda sha256: b"", photos_of(people, reported_))
+    found = [album.photo_of("a", MEAN_FACE, version) for version in (1, 3, 5, 7, 9)]
+    photos = [b"first", b"second", b"second", b"first again", b"first again"]
+    assert found == [sha256.hex() for sha256 in photos]
+    assert album.photo_of("a", 0, 3) == b"first".hex()
+    assert album.photo_of("a", 1, 9) is None, "that face is nobody's nearest"

@@ -52,8 +52,8 @@ def test_a_line_that_was_written_is_read_as_it_was() -> None:
 
 
 def test_every_field_of_a_request_comes_back_from_its_line() -> None:
-    examples: dict[object, object] = {False: True, 0: 7, "liveness_off": "liveness_rgb", None: "text"}
-    changes = {field.name: examples[field.default] for field in type_fields(MatchRequest) if not field.required}
+    examples = {"False": True, "0": 7, "liveness_off": "liveness_rgb", "None": "text"}
+    changes = {field.name: examples[str(field.default)] for field in type_fields(MatchRequest) if not field.required}
     changes |= {"ir_picture": None, "grab_fiqa_info": {"blur": 1}}
     request = structs.replace(match_request(1), **changes)
     line = read(sealed(line_of(request, PLACE, None), 0)[0])[0][1]

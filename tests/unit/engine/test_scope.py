@@ -33,6 +33,11 @@ def asked(picture: bytes = b"", **fields: Any) -> MatchRequest:
     return MatchRequest(picture=picture, **given)
 
 
+def people_of(scope: Scope) -> Scope:
+    """The same people, without the means of their faces."""
+    return replace(scope, means=False)
+
+
 @pytest.mark.parametrize(
     ("request_", "scope", "names"),
     [
@@ -54,7 +59,7 @@ def test_the_group_and_the_permission_are_each_that_of_the_request_or_else_of_th
     request_, scope, names
 ):
     found = resolve_scope(request_, SITE, Policy())
-    assert found.scope == scope
+    assert people_of(found.scope) == scope
     assert (found.group_name, found.permission_name) == names
     assert found.device == (DOOR if request_.device_ip == "10.0.0.1" else None)
 
@@ -77,7 +82,7 @@ def test_a_scope_that_does_not_exist_or_must_not_be_named_is_refused(fields, pol
 def test_a_device_that_sends_no_pictures_has_no_matches():
     video = msgspec.structs.replace(DOOR, device_type="file")
     found = resolve_scope(asked(), SITE.put(video), Policy())
-    assert (found.scope, found.device) == (Scope("default_group", "0"), None)
+    assert (people_of(found.scope), found.device) == (Scope("default_group", "0"), None)
     with pytest.raises(Refused) as refused:
         resolve_scope(asked(), SITE.put(video), Policy(unknown_device="reject"))
     assert refused.value.code is Code.DEVICE_ID_NOT_FOUND
@@ -111,7 +116,7 @@ UNTRUSTED = Policy(device_names_scope=False)
 )
 def test_a_search_by_permission_has_the_named_permission_or_that_of_its_device(fields, policy, scope, names):
     found = resolve_scope(asked(by_permission=True, **fields), SITE, policy)
-    assert found.scope == scope
+    assert people_of(found.scope) == scope
     assert (found.group_name, found.permission_name) == names
 
 
@@ -157,12 +162,21 @@ def test_a_device_whose_group_or_permission_was_deleted_finds_nobody(gone):
 
 def test_a_request_may_name_another_group_than_the_deleted_one_of_its_device_but_keeps_its_deleted_permission():
     named = asked(group_name="default_group")
-    assert resolve_scope(named, SITE.without(SiteKey("group", "g1")), Policy()).scope == Scope("default_group", "p1")
+    found = resolve_scope(named, SITE.without(SiteKey("group", "g1")), Policy())
+    assert people_of(found.scope) == Scope("default_group", "p1")
     with pytest.raises(Refused) as refused:
         resolve_scope(named, SITE.without(SiteKey("permission", "p1")), Policy())
     assert refused.value.code is Code.EMPTY_GROUP_ERROR
     both = asked(group_name="default_group", permission_name="0")
-    assert resolve_scope(both, SITE.without(SiteKey("permission", "p1")), Policy()).scope == Scope("default_group", "0")
+    found = resolve_scope(both, SITE.without(SiteKey("permission", "p1")), Policy())
+    assert people_of(found.scope) == Scope("default_group", "0")
+
+
+@pytest.mark.parametrize("fields", [{}, {"group_name": "staff"}, {"by_permission": True, "permission_name": "day"}])
+def test_the_setting_decides_whether_means_are_compared(fields):
+    for means in (True, False):
+        assert resolve_scope(asked(**fields), SITE, Policy(mean_templates=means)).scope.means is means
+    assert Policy().mean_templates
 
 
 def test_a_match_finds_only_those_who_are_in_the_group_and_have_the_permission():

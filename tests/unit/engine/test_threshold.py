@@ -93,14 +93,15 @@ def test_a_rate_below_the_last_point_of_the_curve_is_marked_as_extrapolated(face
     assert search_threshold(Policy(target_fpir=0.01, accepted_score=70.0), Curved(), faces).extrapolated is extrapolated
 
 
-def test_a_policy_that_was_recorded_without_a_setting_has_what_was_in_force_at_that_time():
+FORMER = {"highest_fmr": 1e-5, "face": "largest", "mean_templates": False, "covered_templates": False}
+
+
+@pytest.mark.parametrize("name", FORMER)
+def test_a_policy_that_was_recorded_without_a_setting_has_what_was_in_force_at_that_time(name: str):
     settings = msgspec.to_builtins(Policy())
-    del settings["highest_fmr"]
-    assert recorded_policy(settings) == Policy(highest_fmr=1e-5)
-    del settings["face"]
-    assert recorded_policy(settings) == Policy(highest_fmr=1e-5, face="largest")
-    del settings["covered_templates"]
-    assert recorded_policy(settings) == Policy(highest_fmr=1e-5, face="largest", covered_templates=False)
+    del settings[name]
+    assert recorded_policy(settings) == msgspec.structs.replace(Policy(), **{name: FORMER[name]})
+    assert recorded_policy({}) == Policy(**FORMER)
     assert recorded_policy(msgspec.to_builtins(Policy())) == Policy()
 
 

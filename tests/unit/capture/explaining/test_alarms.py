@@ -296,8 +296,8 @@ def test_without_the_people_of_then_event_and_evidence_are_compared(past: Past) 
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("target_fpir", "matching.target_fpir: false positive rate 1e-05 among 2 faces"),
-        ("highest_fmr", "matching.highest_fmr: false match rate 1e-05 of each comparison among 2 faces"),
+        ("target_fpir", "matching.target_fpir: false positive rate 1e-05 among 2 templates"),
+        ("highest_fmr", "matching.highest_fmr: false match rate 1e-05 of each comparison among 2 templates"),
     ],
 )
 def test_the_rate_is_named_at_which_the_threshold_would_have_been_another(past: Past, setting: str, words: str) -> None:

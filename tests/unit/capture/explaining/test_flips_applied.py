@@ -15,7 +15,7 @@ from capture.explaining.proposals import policy_with
 from contract.people.site import DeviceRecord, GroupRecord
 from engine.policy import Policy, QualityLimits
 from picturematch.explanation_text import as_builtins
-from tests.support.faces import MAX_PIXELS, photo
+from tests.support.faces import MAX_PIXELS, photo, several_faces
 from tests.support.then import Past, without_picture
 
 FIELDS = {"ir_image_base64": "ir_picture", "received_time": "received_time_s"}
@@ -38,6 +38,7 @@ class Asked:
         past.enrol("anna", 1, info={"name": "Anna"})
         past.enrol("ben", 2, info={"name": "Ben", "type": 3})
         past.enrol("carla", 3, info={"name": "Carla", "valid_until": 1_763_985_590.0})
+        past.write(several_faces("dora", 4, 3))
         if self.device is not None:
             past.put(_device(**self.device))
         return past
@@ -75,6 +76,8 @@ CUSTOM = QualityLimits(face_size_px=None, headpose_degrees=None)
 
 CASES: dict[str, Callable[[], Asked]] = {
     "matched": lambda: Asked(photo(1, size=90)),
+    "matched by the mean of the faces": lambda: Asked(photo(4, size=90)),
+    "stranger nearest to the mean of the faces": lambda: Asked(photo(4, size=90), Policy(threshold=0.99)),
     "stranger": lambda: Asked(photo(77)),
     "stranger, percent": lambda: Asked(photo(77), Policy(accepted_score=90.0, score_scale="percent")),
     "stranger, low accepted score": lambda: Asked(photo(77), Policy(accepted_score=60.0)),

@@ -1,0 +1,92 @@
+"""The templates of people in one index: the embedding of each face, and the mean of the faces of each person.
+
+The mean of several photos is nearer to a further photo of the person than most single photos are, because what differs
+from photo to photo partly cancels out. docs/accuracy.md has the figures.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from contract.people.keys import MEAN_FACE
+from contract.people.records import PersonRecord
+from contract.vectors import Vector
+from engine.gallery.port import FaceId, FaceIndex, Gallery
+
+_LEAST_LENGTH = 1e-5
+"""A shorter mean of unit vectors in single precision has the direction of their rounding errors."""
+
+
+def mean_of(vectors: Sequence[Vector]) -> Vector | None:
+    """Return the normalised mean of unit vectors, as float32 of unit length; None where they cancel each other out.
+
+    The mean is computed in double precision in the order of the vectors, so the same vectors give the same mean.
+    """
+    total = vectors[0].astype(np.float64)
+    for vector in vectors[1:]:
+        total += vector
+    length = math.sqrt(float(np.sum(total * total)))
+    if length < _LEAST_LENGTH * len(vectors):
+        return None
+    mean: Vector = (total / length).astype(np.float32)
+    return mean
+
+
+class Templates:
+    """The faces of people in an index, and under the number MEAN_FACE the mean of each person's faces there.
+
+    A person has a mean where at least two faces that the person's record names are in the index. Only one thread may
+    use it; any thread may search a `gallery()` of it.
+    """
+
+    def __init__(self, index: FaceIndex) -> None:
+        self._index = index
+        self._with_mean: set[str] = set()
+
+    def put_person(self, identity_id: str, before: PersonRecord | None, after: PersonRecord | None) -> None:
+        """Assign the faces of a person to another record of the person; None: the person is not enrolled."""
+        named_before, named = (() if person is None else person.faces for person in (before, after))
+        for number in {*named_before, *named}:
+            self._index.assign((identity_id, number), after if number in named else None)
+        if after is not None and set(named_before) == set(named):
+            self._index.assign((identity_id, MEAN_FACE), after)
+        else:
+            self._update_mean(identity_id, after)
+
+    def put_face(self, face: FaceId, vector: Vector, person: PersonRecord | None) -> None:
+        """Add or replace a face; it is searched where the record of its person, `person`, names it."""
+        named = person is not None and face[1] in person.faces
+        self._index.add(face, vector, person if named else None)
+        if named:
+            self._update_mean(face[0], person)
+
+    def remove_face(self, face: FaceId, person: PersonRecord | None) -> None:
+        """Remove a face; an unknown face is ignored. `person`: the record of its person."""
+        self._index.remove(face)
+        if person is not None and face[1] in person.faces:
+            self._update_mean(face[0], person)
+
+    def vector(self, face: FaceId) -> Vector | None:
+        """Return the embedding of a face, or the mean of a person's faces; None where there is none."""
+        return self._index.vector(face)
+
+    def gallery(self, version: int) -> Gallery:
+        """Return the gallery as it is now; later changes do not affect it."""
+        return self._index.snapshot(version)
+
+    def _update_mean(self, identity_id: str, person: PersonRecord | None) -> None:
+        """Compute the mean of a person's faces again."""
+        mean = None if person is None or len(person.faces) < 2 else self._mean(person)
+        if mean is not None:
+            self._index.add((identity_id, MEAN_FACE), mean, person)
+            self._with_mean.add(identity_id)
+        elif identity_id in self._with_mean:
+            self._index.remove((identity_id, MEAN_FACE))
+            self._with_mean.discard(identity_id)
+
+    def _mean(self, person: PersonRecord) -> Vector | None:
+        """Return the mean of a person's faces in the order of their numbers; None where fewer than two are present."""
+        found = (self._index.vector((person.identity_id, number)) for number in sorted(set(person.faces)))
+        vectors = [vector for vector in found if vector is not None]
+        return mean_of(vectors) if len(vectors) > 1 else None
