@@ -121,7 +121,7 @@ def suspicious_from(scores: Scores, current: Sequence[FmrPoint]) -> float | None
 
 def manifest_fragment(curve: Sequence[FmrPoint], embedder: str, measured_on: str) -> str:
     """Return the [[curves]] table of a manifest. `measured_on`: one line without quotes or backslashes."""
-    points = "".join(f"    {{ fmr = {point.fmr:.0e}, threshold = {point.threshold:.6f} }},\n" for point in curve)
+    points = "".join(f"    {{ fmr = {point.fmr:.6g}, threshold = {point.threshold:.6f} }},\n" for point in curve)
     return f'[[curves]]\nembedder = "{embedder}"\nmeasured_on = "{measured_on}"\nfmr_curve = [\n{points}]\n'
 
 
