@@ -11,7 +11,7 @@ from contract.files import half_written, sync_folder
 from engine.evaluation.curve import LEAST_PAIRS, RATES, extended_curve, is_measurable, measured_curve
 from engine.evaluation.scores import Scores
 from engine.policy import Policy
-from engine.threshold import search_threshold, threshold_at
+from engine.threshold import search_threshold
 from engine.vision.ports import Embedder, Embedding, Face, Image
 from models.errors import BadManifest
 from models.manifest import FmrPoint, Manifest, load_manifest
@@ -106,17 +106,6 @@ def calibrate(scores: Scores, reference: Sequence[FmrPoint]) -> Calibration:
     measured = measured_curve(scores) if scores.impostor_count else ()
     enough = scores.impostor_count >= LEAST_PAIRS and len(measured) > 1
     return Calibration(scores, measured, extended_curve(measured, reference) if enough else ())
-
-
-def suspicious_from(scores: Scores, current: Sequence[FmrPoint]) -> float | None:
-    """Return the score above which a pair of different people is probably one person under two names.
-
-    By the curve in use, chance produces such a score in only one of ten sets of photos of this size. None: there is no
-    curve in use, or no pair.
-    """
-    if len(current) < 2 or not scores.impostor_count:
-        return None
-    return threshold_at(current, 0.1 / scores.impostor_count)
 
 
 def manifest_fragment(curve: Sequence[FmrPoint], embedder: str, measured_on: str) -> str:

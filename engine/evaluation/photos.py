@@ -12,9 +12,16 @@ from engine.vision.finding import find_faces
 from engine.vision.ports import Embedding, Face, Image, ModelSet
 from engine.vision.quality import clarity, quality_score
 
-FaceChoice = Literal["largest", "centred"]
-"""Which of several faces counts: the largest, as in a match; or the most central one, to which the labels of
-verification sets refer."""
+FaceChoice = Literal["largest", "centred", "only"]
+"""Which of several faces counts: the largest, as in a match; the most central one, to which the labels of verification
+sets refer; or none, since only photos with exactly one face count."""
+
+
+class SeveralFaces(PictureRefused):
+    """A photo shows several faces where only photos with exactly one face count."""
+
+    def __init__(self, faces: int) -> None:
+        super().__init__(Code.IMAGE_ERROR, f"{faces} faces found, and only photos with exactly one count")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,12 +43,15 @@ def measure_photo(photo: bytes, models: ModelSet, choice: FaceChoice, max_pixels
     """Return the measurements of one photo.
 
     Raises:
+        SeveralFaces: the choice is "only", and the photo shows several faces.
         PictureRefused: the photo cannot be decoded, or no usable face was found in it.
     """
     image, faces = find_faces(photo, models.detector, max_pixels, StageTimer(clock=lambda: 0.0))
     if not faces:
         raise PictureRefused(Code.NO_FACE, "no face found in the picture")
-    face = faces[0] if choice == "largest" else most_centred(image, faces)
+    if choice == "only" and len(faces) > 1:
+        raise SeveralFaces(len(faces))
+    face = most_centred(image, faces) if choice == "centred" else faces[0]
     embedding = models.embedder(image, face)
     return MeasuredPhoto(
         embedding, face.confidence, clarity(image, face.box), quality_score(image, face, embedding), len(faces)

@@ -25,7 +25,6 @@ from picturematch.calibration import (
     calibrate,
     manifest_fragment,
     require_writable,
-    suspicious_from,
     write_fragment,
 )
 from picturematch.commands.calibrate import command
@@ -263,14 +262,6 @@ def test_the_searches_threshold_is_the_one_that_the_product_would_take():
 def test_without_a_curve_there_is_no_searches_threshold():
     with pytest.raises(ValueError, match="the photos are too few for a curve"):
         calibrate(scores_of([0.9], [0.1, 0.2]), ()).search_threshold(Policy(), CurvedEmbedder(), 10)
-
-
-def test_what_is_suspicious_grows_with_the_pairs_compared():
-    few, many = (suspicious_from(scores_of([], [0.0] * count), REFERENCE) for count in (100, 100_000))
-    assert few is not None
-    assert many is not None
-    assert few < many
-    assert suspicious_from(scores_of([], [0.0]), ()) is None
 
 
 def test_a_fragment_begins_a_manifest_and_says_where_it_comes_from(tmp_path: Path):
