@@ -38,9 +38,9 @@ Examples:
 @click.option(
     "--face",
     type=click.Choice(["centred", "largest"]),
-    default="centred",
+    default="largest",
     show_default=True,
-    help="Which of several faces a photo's label means; a match takes the largest.",
+    help="Which of several faces counts: the largest, as in a match; or the most central, which LFW's labels mean.",
 )
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here.")
 @click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Write plots (PNG) into this folder.")

@@ -285,9 +285,7 @@ def _print_searches(found: Calibration, sizes: Sequence[int], settings: Settings
         )
 
 
-def _print_suspects(
-    pairs: AllPairs, wrong: WrongLabels, measured: _Measured, *, name: bool, left_out: bool
-) -> None:
+def _print_suspects(pairs: AllPairs, wrong: WrongLabels, measured: _Measured, *, name: bool, left_out: bool) -> None:
     advice = "they are left out" if left_out else "check with --suspects, or measure with --leave-out-suspects"
     if wrong.different_from is not None:
         count = pairs.scores.false_matches(wrong.different_from)

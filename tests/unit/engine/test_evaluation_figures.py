@@ -116,9 +116,7 @@ def test_measured_below_the_reference_means_no_threshold_above_it(
 
 
 @given(references, st.lists(steps, min_size=2, max_size=4), st.floats(0, 0.1))
-def test_a_continued_curve_moves_with_its_measured_points(
-    reference: list[FmrPoint], rises: list[float], shift: float
-):
+def test_a_continued_curve_moves_with_its_measured_points(reference: list[FmrPoint], rises: list[float], shift: float):
     rates = SHIPPED_RATES[1 : len(rises) + 1]
     one = extended_curve(rising([r / 2 for r in rises], rates), reference)
     other = extended_curve(rising([r / 2 for r in rises], rates, shift), reference)
