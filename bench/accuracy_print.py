@@ -82,8 +82,8 @@ def _print_all_pairs(found: OfAllPairs, console: Console) -> None:
     console.print(table)
     console.print(
         f"FNMR and EER count at most {PAIRS_A_PERSON} pairs a person ({found.counted} pairs). The column of all pairs "
-        f"flatters where few people have most pairs; one person has {100 * found.largest_share:.0f} % of them. * without "
-        "the pairs with likely wrong labels. The Wilson intervals are too narrow, since pairs share photos.",
+        f"flatters where few people have most pairs; one person has {100 * found.largest_share:.0f} % of them. "
+        "* without the pairs with likely wrong labels. The Wilson intervals are too narrow, since pairs share photos.",
         highlight=False,
     )
 

@@ -45,7 +45,7 @@ class WrongLabels:
     """The scores at which labels are probably wrong.
 
     Attributes:
-        different_from: the lowest score of the surplus of pairs of different people; None where there is no surplus.
+        different_from: the score from which the surplus of pairs of different people is largest; None: no surplus.
         surplus: how many of the most alike pairs of different people are more than chance explains.
         same_below: pairs of one person below this score are suspicious; None where the score cannot be computed.
         low: the number of these pairs.
@@ -99,14 +99,13 @@ def _surplus(scores: Scores, reference: Sequence[FmrPoint]) -> tuple[float | Non
         return None, 0
     lowest = body[-1].threshold if curve is body else threshold_at(curve, REFERENCE_PAIRS / scores.impostor_count)
     above = scores.impostor[np.searchsorted(scores.impostor, np.float32(lowest)) :][::-1].astype(np.float64)
-    start, explained = 0, 0.0
+    start = surplus = 0
     for number, score in enumerate(above, 1):
         expected = scores.impostor_count * _rate_at(curve, float(score))
-        if number >= SURPLUS * expected and _at_least(number, expected) <= (CHANCE if curve is body else 1.0):
-            start, explained = number, expected
-    if not start:
-        return None, 0
-    return float(above[start - 1]), start - round(explained)
+        improbable = curve is not body or _at_least(number, expected) <= CHANCE
+        if number >= SURPLUS * expected and improbable and number - round(expected) > surplus:
+            start, surplus = number, number - round(expected)
+    return (float(above[start - 1]), surplus) if start else (None, 0)
 
 
 def _rate_at(curve: Sequence[FmrPoint], threshold: float) -> float:
