@@ -1,7 +1,8 @@
 """How well the engine recognises: `python -m bench.accuracy [PATH]`, on labelled photos, with the installed networks.
 
 Every photo is seen once by the real pipeline. Printed are 1:1 accuracy over folds, EER and TAR at FAR; the rates of all
-pairs of the folder; the open set 1:N; and the error-versus-reject curves of the quality score and of its parts.
+pairs of the folder, with likely wrong labels listed; the open set 1:N, and what the shipped threshold keeps in groups
+of several sizes; and the error-versus-reject curves of the quality score and of its parts.
 """
 
 from pathlib import Path

@@ -32,7 +32,8 @@ class Kept:
         applied: the threshold, and the rule that decided it.
         fpir: the share of searches by strangers in which somebody reached the threshold.
         fpir_interval: 95 %, by the infinitesimal jackknife over people: each person's influence on the rate, as a
-            stranger and as an enrolled face. Where false matches are few it is up to 1.4 times too wide.
+            stranger and as an enrolled face. In simulations its width was 1.2 to 1.5 times the right one; where only
+            a few pairs of people pass the threshold, it is still unreliable (none gives a width of 0).
         fpir_deviation: the standard deviation between draws.
         fpir_of_pairs: the FPIR that the rate of false matches of all pairs of photos would give.
         fnir: the share of searches for an enrolled person that failed.
