@@ -146,8 +146,8 @@ def _print_promise(found: Promise, console: Console) -> None:
         console.print(table)
         console.print(
             "* infinitesimal jackknife over people, for FPIR up to 1.5 times too wide, and unreliable where few pairs "
-            "of people pass. Each search of a draw is one photo of one person. 'By all pairs' is the FPIR that the rate "
-            "of false matches of all pairs would give.",
+            "of people pass. Each search of a draw is one photo of one person. 'By all pairs' is the FPIR that the "
+            "rate of false matches of all pairs would give.",
             highlight=False,
         )
     if found.skipped:
