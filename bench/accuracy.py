@@ -1,7 +1,8 @@
 """How well the engine recognises: `python -m bench.accuracy [PATH]`, on labelled photos, with the installed networks.
 
 Every photo is seen once by the real pipeline. Printed are 1:1 accuracy over folds, EER and TAR at FAR; the rates of all
-pairs of the folder; the open set 1:N; and the error-versus-reject curves of the quality score and of its parts.
+pairs of the folder, with likely wrong labels listed; the open set 1:N, and what the shipped threshold keeps in groups
+of several sizes; and the error-versus-reject curves of the quality score and of its parts.
 """
 
 from pathlib import Path
@@ -37,10 +38,10 @@ Examples:
 @click.option("--pairs", "pairs_file", type=click.Path(path_type=Path), help="Pairs file, its photos below PATH.")
 @click.option(
     "--face",
-    type=click.Choice(["centred", "chosen", "largest"]),
-    default="centred",
+    type=click.Choice(["chosen", "largest", "centred"]),
+    default="chosen",
     show_default=True,
-    help="Which of several faces a photo's label means; a match takes the chosen one.",
+    help="Which face counts: that of a match, the largest, or the most central, which LFW's labels mean.",
 )
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here.")
 @click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Write plots (PNG) into this folder.")

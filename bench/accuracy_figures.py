@@ -1,17 +1,20 @@
 """The figures of `bench.accuracy`, from vectors and labels to values; nothing is printed here."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from bench.face_sets import Pair
+from bench.label_doubts import LISTED, LabelDoubts, doubt_labels, few_a_person
+from bench.promise import Promise, keeps_promise
 from bench.seen_set import QUALITIES, SeenSet
 from contract.vectors import Vector
 from engine.evaluation.curve import RATES, is_measurable
 from engine.evaluation.folds import Fold, folded_accuracy
+from engine.evaluation.labels import WrongLabels, without_wrong_labels
 from engine.evaluation.openset import (
     OpenSetAt,
     OpenSetPoint,
@@ -57,21 +60,37 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class CurveRow:
-    """A rate of false matches, its threshold, and the genuine pairs that miss it with their 95 % interval. `told`:
-    whether enough false matches stand behind it."""
+    """A rate of false matches, its threshold, and the share of the counted genuine pairs that miss it.
+
+    Attributes:
+        fmr: the rate.
+        threshold: the cosine.
+        fnmr: of at most `PAIRS_A_PERSON` pairs a person.
+        interval: of `fnmr`, the Wilson interval at 95 %.
+        told: whether enough false matches stand behind the rate.
+        fnmr_of_all: of all genuine pairs, of which a few people have most.
+        clean_threshold: without the pairs with likely wrong labels.
+        clean_fnmr: like `fnmr`, without these pairs and at that threshold.
+    """
 
     fmr: float
     threshold: float
     fnmr: float
     interval: tuple[float, float]
     told: bool
+    fnmr_of_all: float
+    clean_threshold: float
+    clean_fnmr: float
 
 
 @dataclass(frozen=True, slots=True)
 class OfAllPairs:
-    """Over all pairs of the folder's photos."""
+    """Over all pairs of the folder's photos. `counted`: the genuine pairs, at most `PAIRS_A_PERSON` a person, that the
+    figures count. `largest_share`: the share of all genuine pairs that the person with most has."""
 
     genuine: int
+    counted: int
+    largest_share: float
     impostor: int
     equal_error: EqualError | None
     rows: tuple[CurveRow, ...]
@@ -123,7 +142,9 @@ class Report:
     several_faces: int
     verification: Verification | None
     all_pairs: OfAllPairs
+    doubts: LabelDoubts
     open_set: OpenSet | None
+    promise: Promise
     rejection: Rejection | None
     missing: dict[str, str] = field(default_factory=dict)
 
@@ -143,7 +164,8 @@ def measure(
     numbers = {name: number for number, name in enumerate(sorted(set(people.values())))}
     of_people = seen.only(path for path in people if path in seen.rows)
     whose = np.array([numbers[people[path]] for path in of_people.rows], np.int64)
-    scored = score_all_pairs(of_people.vectors, whose)
+    scored = score_all_pairs(of_people.vectors, whose, suspects=LISTED)
+    doubts = doubt_labels(scored, list(of_people.rows), Path(source.folder), models.embedder.fmr_curve)
     missing: dict[str, str] = {}
 
     def unless_missing(name: str, work: Callable[[], T]) -> T | None:
@@ -163,8 +185,10 @@ def measure(
         seen.unreadable,
         seen.several_faces,
         unless_missing("1:1", lambda: verification(pairs, seen)),
-        of_all_pairs(scored.scores),
+        of_all_pairs(scored, whose, doubts.rule),
+        doubts,
         searches,
+        keeps_promise(of_people.vectors, whose, scored.scores, models.embedder),
         unless_missing("error versus reject", lambda: rejection(scored, of_people, applied.cosine)),
         missing,
     )
@@ -203,18 +227,35 @@ def verification(pairs: Sequence[Pair], seen: SeenSet) -> Verification:
     )
 
 
-def of_all_pairs(scores: Scores) -> OfAllPairs:
+def of_all_pairs(scored: AllPairs, people: np.ndarray, wrong: WrongLabels) -> OfAllPairs:
     """The figures of all pairs; rates without a single false match to tell them are left out."""
-    genuine = len(scores.genuine)
+    every = scored.scores
+    genuine = len(every.genuine)
+    counts = few_a_person(scored.genuine_pairs, people)
+    scores = Scores(np.sort(scored.genuine_scores[counts]), every.impostor, every.impostor_count)
+    low = 0 if wrong.same_below is None or not genuine else scores.false_non_matches(wrong.same_below)
+    clean = without_wrong_labels(scores, replace(wrong, low=low))
     rows = []
-    for fmr in RATES if genuine else ():
-        if fmr * scores.impostor_count >= 1:
-            threshold = scores.threshold_at_fmr(fmr)
+    for fmr in RATES if len(clean.genuine) else ():
+        if fmr * clean.impostor_count >= 1:
+            threshold, without = scores.threshold_at_fmr(fmr), clean.threshold_at_fmr(fmr)
             missed = scores.false_non_matches(threshold)
-            interval = wilson(missed, genuine)
-            rows.append(CurveRow(fmr, threshold, missed / genuine, interval, is_measurable(scores.impostor_count, fmr)))
+            interval = wilson(missed, len(scores.genuine))
+            told = is_measurable(scores.impostor_count, fmr)
+            of_all = every.fnmr(threshold)
+            rows.append(
+                CurveRow(fmr, threshold, scores.fnmr(threshold), interval, told, of_all, without, clean.fnmr(without))
+            )
     both = genuine and scores.impostor_count
-    return OfAllPairs(genuine, scores.impostor_count, equal_error(scores) if both else None, tuple(rows))
+    most = np.bincount(people[scored.genuine_pairs[:, 0]]).max() / genuine if genuine else 0.0
+    return OfAllPairs(
+        genuine,
+        len(scores.genuine),
+        float(most),
+        scores.impostor_count,
+        equal_error(scores) if both else None,
+        tuple(rows),
+    )
 
 
 def open_set(seen: SeenSet, people: np.ndarray, embedder: Embedder) -> OpenSet:

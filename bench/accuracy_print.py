@@ -4,6 +4,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.accuracy_figures import FARS, OfAllPairs, OpenSet, Rejection, Report, Verification
+from bench.label_doubts import PAIRS_A_PERSON, LabelDoubts
+from bench.promise import Promise
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -18,8 +20,10 @@ def print_report(report: Report, console: Console) -> None:
     if report.verification:
         _print_verification(report.verification, report.source.pairs_from, console)
     _print_all_pairs(report.all_pairs, console)
+    _print_doubts(report.doubts, console)
     if report.open_set:
         _print_open_set(report.open_set, console)
+    _print_promise(report.promise, console)
     if report.rejection:
         _print_rejection(report.rejection, console)
     for name, why in report.missing.items():
@@ -27,7 +31,8 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _choice(report: Report) -> str:
-    return "one nearest the middle" if report.source.face == "centred" else "largest"
+    choices = {"centred": "one nearest the middle", "largest": "largest", "only": "only one (no other)"}
+    return choices[report.source.face]
 
 
 def _print_verification(found: Verification, pairs_from: str, console: Console) -> None:
@@ -38,7 +43,7 @@ def _print_verification(found: Verification, pairs_from: str, console: Console) 
     thresholds = [fold.threshold for fold in found.folds]
     table.add_row(
         f"accuracy, {len(found.folds)} folds, threshold from the others",
-        f"{_percent(found.accuracy)} +- {100 * found.standard_error:.2f}",
+        f"{_percent(found.accuracy)} +- {100 * found.standard_error:.2f} (standard error over folds)",
         f"{min(thresholds):.3f} to {max(thresholds):.3f}",
     )
     table.add_row("EER", _percent(found.equal_error.rate), f"{found.equal_error.threshold:.3f}")
@@ -58,7 +63,8 @@ def _print_all_pairs(found: OfAllPairs, console: Console) -> None:
     if found.equal_error:
         title += f"; EER {_percent(found.equal_error.rate)}"
     table = Table(title=title, title_justify="left")
-    for column in ("FMR (FAR)", "threshold", "FNMR", "95 %", "TAR", ""):
+    columns = ("FMR (FAR)", "threshold", "FNMR", "Wilson 95 %", "of all pairs", "threshold*", "FNMR*", "")
+    for column in columns:
         table.add_column(column, justify="right")
     for row in found.rows:
         low, high = row.interval
@@ -67,11 +73,86 @@ def _print_all_pairs(found: OfAllPairs, console: Console) -> None:
             f"{row.threshold:.3f}",
             _percent(row.fnmr),
             f"{100 * low:.2f} to {100 * high:.2f}",
-            _percent(1 - row.fnmr),
+            _percent(row.fnmr_of_all),
+            f"{row.clean_threshold:.3f}",
+            _percent(row.clean_fnmr),
             "" if row.told else "fewer than ten false matches",
         )
     console.print()
     console.print(table)
+    console.print(
+        f"FNMR and EER count at most {PAIRS_A_PERSON} pairs a person ({found.counted} pairs). The column of all pairs "
+        f"flatters where few people have most pairs; one person has {100 * found.largest_share:.0f} % of them. "
+        "* without the pairs with likely wrong labels. The Wilson intervals are too narrow, since pairs share photos.",
+        highlight=False,
+    )
+
+
+def _print_doubts(found: LabelDoubts, console: Console) -> None:
+    rule = found.rule
+    console.print()
+    if rule.different_from is None and not rule.low:
+        console.print("Likely wrong labels: none by the rule.", highlight=False)
+        return
+    if rule.different_from is not None:
+        console.print(
+            f"Likely wrong labels: {rule.surplus} more pairs of different people at {rule.different_from:.3f} or more "
+            f"than chance explains (same person twice, or relatives); the most alike {len(found.different)}:",
+            highlight=False,
+        )
+    for pair in found.different:
+        console.print(f"  {pair.score:.3f}  {pair.first}  {pair.second}", highlight=False, markup=False)
+    if rule.low and rule.same_below is not None:
+        console.print(
+            f"Likely wrong labels: {rule.low} pairs of one person below {rule.same_below:.3f}, less alike than one in "
+            f"ten pairs of different people (another person's face); the least alike {len(found.same)}:",
+            highlight=False,
+        )
+    for pair in found.same:
+        console.print(f"  {pair.score:.3f}  {pair.first}  {pair.second}", highlight=False, markup=False)
+
+
+def _print_promise(found: Promise, console: Console) -> None:
+    console.print()
+    if found.kept:
+        table = Table(
+            title=f"The shipped threshold by the size of the group, {found.draws} draws each", title_justify="left"
+        )
+        for column in (
+            "faces",
+            "target",
+            "threshold",
+            "FPIR",
+            "95 % *",
+            "FPIR / target",
+            "by all pairs",
+            "FNIR",
+            "95 % *",
+        ):
+            table.add_column(column, justify="right")
+        for row in found.kept:
+            mark = " (extrapolated)" if row.applied.extrapolated else ""
+            table.add_row(
+                f"{row.faces:,}",
+                f"{100 * row.target:g} %",
+                f"{row.applied.cosine:.3f}{mark}",
+                f"{100 * row.fpir:.3f} %",
+                "{:.3f} to {:.3f}".format(*(100 * end for end in row.fpir_interval)),
+                f"{row.fpir / row.target:.2f}",
+                f"{100 * row.fpir_of_pairs:.3f} %",
+                "" if row.fnir is None else _percent(row.fnir),
+                "" if row.fnir_interval is None else "{:.2f} to {:.2f}".format(*(100 * e for e in row.fnir_interval)),
+            )
+        console.print(table)
+        console.print(
+            "* infinitesimal jackknife over people, for FPIR up to 1.5 times too wide, and unreliable where few pairs "
+            "of people pass. Each search of a draw is one photo of one person. 'By all pairs' is the FPIR that the "
+            "rate of false matches of all pairs would give.",
+            highlight=False,
+        )
+    if found.skipped:
+        sizes = ", ".join(f"{size:,}" for size in found.skipped)
+        console.print(f"Groups of {sizes} faces: skipped, since too few strangers would remain.", highlight=False)
 
 
 def _print_open_set(found: OpenSet, console: Console) -> None:
@@ -80,7 +161,7 @@ def _print_open_set(found: OpenSet, console: Console) -> None:
         f"{found.strangers} by strangers; {found.splits} draws"
     )
     table = Table(title=title, title_justify="left")
-    for column in ("FPIR", "threshold", "FNIR", "deviation", "strangers let in"):
+    for column in ("FPIR", "threshold", "FNIR", "deviation between draws", "strangers let in"):
         table.add_column(column, justify="right")
     for point in found.points:
         table.add_row(

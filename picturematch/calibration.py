@@ -12,7 +12,7 @@ from contract.terms import Cover
 from engine.evaluation.curve import LEAST_PAIRS, RATES, extended_curve, is_measurable, measured_curve
 from engine.evaluation.scores import Scores
 from engine.policy import Policy
-from engine.threshold import search_threshold, threshold_at
+from engine.threshold import search_threshold
 from engine.vision.ports import Embedder, Embedding, Face, Image
 from models.errors import BadManifest
 from models.manifest import FmrPoint, Manifest, load_manifest
@@ -114,20 +114,9 @@ def calibrate(scores: Scores, reference: Sequence[FmrPoint]) -> Calibration:
     return Calibration(scores, measured, extended_curve(measured, reference) if enough else ())
 
 
-def suspicious_from(scores: Scores, current: Sequence[FmrPoint]) -> float | None:
-    """Return the score above which a pair of different people is probably one person under two names.
-
-    By the curve in use, chance produces such a score in only one of ten sets of photos of this size. None: there is no
-    curve in use, or no pair.
-    """
-    if len(current) < 2 or not scores.impostor_count:
-        return None
-    return threshold_at(current, 0.1 / scores.impostor_count)
-
-
 def manifest_fragment(curve: Sequence[FmrPoint], embedder: str, measured_on: str) -> str:
     """Return the [[curves]] table of a manifest. `measured_on`: one line without quotes or backslashes."""
-    points = "".join(f"    {{ fmr = {point.fmr:.0e}, threshold = {point.threshold:.6f} }},\n" for point in curve)
+    points = "".join(f"    {{ fmr = {point.fmr:.6g}, threshold = {point.threshold:.6f} }},\n" for point in curve)
     return f'[[curves]]\nembedder = "{embedder}"\nmeasured_on = "{measured_on}"\nfmr_curve = [\n{points}]\n'
 
 

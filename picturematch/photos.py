@@ -7,17 +7,19 @@ from pathlib import Path
 
 from clients.picture_file import UnusablePicture, read_picture
 from contract.errors import Code, PictureRefused
-from engine.evaluation.photos import FaceChoice, MeasuredPhoto, measure_photo
+from engine.evaluation.photos import FaceChoice, MeasuredPhoto, SeveralFaces, measure_photo
 from engine.in_order import in_order
 from engine.vision.ports import ModelSet
 
 
 @dataclass(frozen=True, slots=True)
 class Unmeasured:
-    """A photo without an embedding, and the reason. `no_face`: the photo was decoded but shows no face."""
+    """A photo without an embedding, and the reason. `no_face`: the photo was decoded but shows no face;
+    `several_faces`: it shows several where only one is allowed."""
 
     reason: str
     no_face: bool
+    several_faces: bool = False
 
 
 def measure_photos(
@@ -36,6 +38,8 @@ def measure_photos(
     def one(path: Path) -> MeasuredPhoto | Unmeasured:
         try:
             return measure_photo(read_picture(path), models, choice, max_pixels)
+        except SeveralFaces as refusal:
+            return Unmeasured(refusal.message, no_face=False, several_faces=True)
         except PictureRefused as refusal:
             return Unmeasured(refusal.message, refusal.code is Code.NO_FACE)
         except UnusablePicture as error:

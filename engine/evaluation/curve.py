@@ -17,6 +17,9 @@ LEAST_PAIRS = 10_000
 """The fewest pairs of different people for a curve: fewer measure no rate below 1e-2, and the threshold of a search
 cannot be computed from that rate."""
 
+_UNEVEN = 1e-5
+"""A difference of thresholds that rounding alone may cause a decade behind the end of a curve."""
+
 
 def is_measurable(impostor_count: int, fmr: float) -> bool:
     """Return whether so many impostor scores are enough to measure that false match rate."""
@@ -44,28 +47,36 @@ def measured_curve(scores: Scores, rates: Sequence[float] = RATES) -> tuple[FmrP
 def extended_curve(
     measured: Sequence[FmrPoint], reference: Sequence[FmrPoint], rates: Sequence[float] = RATES
 ) -> tuple[FmrPoint, ...]:
-    """Return the measured curve, continued to the lower rates that searches need but that were not measurable.
+    """Return the measured curve, continued on both sides to `rates` and to the rates of the reference.
 
-    Beyond its end the curve rises as the reference curve does, and is never below the reference: an unmeasured
-    threshold must not be more lenient than the reference. Where there is no reference, the curve's last segment is
-    extended.
+    Behind the last measured point the reference curve continues it, shifted by the difference of both curves at that
+    point; before the first measured point likewise. The shift is one number for a whole side, so the continued curve is
+    nowhere steeper than the reference, rises strictly, and moves with the measured points: where these are below the
+    reference, so is the continued curve. Where there is no reference, the curve's own last segment is extended.
 
     Raises:
         ValueError: fewer than two points were measured.
     """
     if len(measured) < 2:
         raise ValueError("a curve needs at least two measured rates to be used")
-    last = measured[-1]
     known = reference if len(reference) > 1 else measured
-    points = list(measured)
-    for rate in sorted(rates, reverse=True):
-        if rate >= last.fmr * (1 - 1e-9):
-            continue
-        referred = threshold_at(known, rate)
-        threshold = _rounded_up(max(last.threshold + referred - threshold_at(known, last.fmr), referred))
-        if threshold > points[-1].threshold and threshold < 1:
-            points.append(FmrPoint(fmr=rate, threshold=threshold))
-    return tuple(points)
+    first, last = measured[0], measured[-1]
+    wanted = {*rates, *(point.fmr for point in reference)}
+    before = [_shifted(known, first, rate) for rate in wanted if rate > first.fmr * (1 + 1e-9)]
+    behind = [_shifted(known, last, rate) for rate in wanted if rate < last.fmr * (1 - 1e-9)]
+    rising = sorted((*before, *measured, *behind), key=lambda point: -point.fmr)
+    points = [point for point in rising if -1 < point.threshold < 1]
+    ends = points[-1].fmr / 10
+    beyond = _shifted(known, last, ends)
+    if threshold_at(points, ends) > beyond.threshold + _UNEVEN and beyond.threshold > points[-1].threshold:
+        # Behind its end a curve takes the flatter of its last two segments, which the reference may have flatter.
+        points.append(beyond)
+    return tuple(point for i, point in enumerate(points) if not i or point.threshold > points[i - 1].threshold)
+
+
+def _shifted(known: Sequence[FmrPoint], anchor: FmrPoint, rate: float) -> FmrPoint:
+    shift = anchor.threshold - threshold_at(known, anchor.fmr)
+    return FmrPoint(fmr=rate, threshold=_rounded_up(threshold_at(known, rate) + shift))
 
 
 def identification_fpir(fmr: float, faces: int) -> float:

@@ -13,9 +13,16 @@ from engine.vision.finding import find_faces
 from engine.vision.ports import Embedding, Face, Image, ModelSet
 from engine.vision.quality import clarity, quality_score
 
-FaceChoice = Literal["largest", "centred", "chosen"]
-"""Which of several faces counts: the largest; the one that a match chooses (engine.vision.choosing); or the most
-central one, to which the labels of verification sets refer."""
+FaceChoice = Literal["chosen", "largest", "centred", "only"]
+"""Which of several faces counts: the one that a match chooses (engine.vision.choosing); the largest; the most central
+one, to which the labels of verification sets refer; or none, since only photos with exactly one face count."""
+
+
+class SeveralFaces(PictureRefused):
+    """A photo shows several faces where only photos with exactly one face count."""
+
+    def __init__(self, faces: int) -> None:
+        super().__init__(Code.IMAGE_ERROR, f"{faces} faces found, and only photos with exactly one count")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,16 +44,25 @@ def measure_photo(photo: bytes, models: ModelSet, choice: FaceChoice, max_pixels
     """Return the measurements of one photo.
 
     Raises:
+        SeveralFaces: the choice is "only", and the photo shows several faces.
         PictureRefused: the photo cannot be decoded, or no usable face was found in it.
     """
     image, faces = find_faces(photo, models.detector, max_pixels, StageTimer(clock=lambda: 0.0))
     if not faces:
         raise PictureRefused(Code.NO_FACE, "no face found in the picture")
-    face = most_centred(image, faces) if choice == "centred" else choose_face(image, faces, choice)[0]
+    if choice == "only" and len(faces) > 1:
+        raise SeveralFaces(len(faces))
+    face = _counted(image, faces, choice)
     embedding = models.embedder(image, face)
     return MeasuredPhoto(
         embedding, face.confidence, clarity(image, face.box), quality_score(image, face, embedding), len(faces)
     )
+
+
+def _counted(image: Image, faces: Sequence[Face], choice: FaceChoice) -> Face:
+    if choice == "centred":
+        return most_centred(image, faces)
+    return choose_face(image, faces, "chosen" if choice == "chosen" else "largest")[0]
 
 
 def most_centred(image: Image, faces: Sequence[Face]) -> Face:

@@ -19,7 +19,9 @@ from contract.terms import ThresholdRule
 from contract.text import printable
 from contract.vectors import Vector
 from engine.evaluation.curve import LEAST_PAIRS, identification_fpir
+from engine.evaluation.labels import WrongLabels, find_wrong_labels, without_wrong_labels
 from engine.evaluation.pairs import AllPairs, score_all_pairs
+from engine.evaluation.photos import FaceChoice
 from engine.threshold import search_threshold
 from engine.vision.ports import ModelSet
 from models.errors import ModelError
@@ -29,7 +31,6 @@ from picturematch.calibration import (
     calibrate,
     manifest_fragment,
     require_writable,
-    suspicious_from,
     write_fragment,
 )
 from picturematch.networks import store_of
@@ -37,9 +38,15 @@ from picturematch.options import UserError, config_option, settings_of
 from picturematch.photos import Unmeasured, measure_photos
 from picturematch.settings import Settings
 from picturematch.shell import counted, progress
+from picturematch.threshold_table import table_lines
 from picturematch.wiring import open_models
 
-_SUSPECTS = 20
+_COUNTS: dict[FaceChoice, str] = {
+    "chosen": "the one that a match chooses counts",
+    "largest": "the largest counts",
+    "centred": "the most central counts",
+}
+_SUSPECTS = 40
 _PLAIN_WIDTH = 160
 
 _REASONS: dict[ThresholdRule, str] = {
@@ -63,6 +70,7 @@ class _Measured:
         vectors: the embedding of each photo.
         lost: the kind of failure -> the number of photos that were left out.
         several_faces: the number of photos that show several faces.
+        face: the face that counts in these.
     """
 
     where: list[str]
@@ -71,16 +79,27 @@ class _Measured:
     vectors: Vector
     lost: Counter[str]
     several_faces: int
+    face: FaceChoice
 
 
 @click.command(
     epilog="""\b
 Examples:
   picturematch calibrate photos
+  picturematch calibrate photos --suspects --leave-out-suspects
+  picturematch calibrate --table
   picturematch calibrate photos --people 5000 --people 20000 --write manifest.toml"""
 )
 @config_option
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option("--table", is_flag=True, help="Only print the thresholds by the curve in use, for many faces.")
+@click.option(
+    "--face",
+    type=click.Choice(["chosen", "largest", "centred", "only"]),
+    default="only",
+    show_default=True,
+    help="The face that counts: that of a match, the largest, the most central; or only photos with exactly one face.",
+)
 @click.option(
     "--people",
     "sizes",
@@ -95,16 +114,20 @@ Examples:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Add the curve to this manifest, or create it; nothing in the manifest is replaced.",
 )
-@click.option("--suspects", is_flag=True, help=f"Name the {_SUSPECTS} most similar pairs of different people.")
+@click.option("--suspects", is_flag=True, help=f"Name up to {_SUSPECTS} pairs of each kind with likely wrong labels.")
+@click.option("--leave-out-suspects", is_flag=True, help="Measure without the pairs with likely wrong labels.")
 @click.option("--threads", type=click.IntRange(1, 64), show_default="one per core", help="Photos at a time.")
 @click.option("--verbose", is_flag=True, help="Name each photo that cannot be used, and the reason.")
 @click.pass_context
 def command(
     ctx: click.Context,
-    path: Path,
+    path: Path | None,
+    table: bool,
+    face: FaceChoice,
     sizes: tuple[int, ...],
     manifest: Path | None,
     suspects: bool,
+    leave_out_suspects: bool,
     threads: int | None,
     verbose: bool,
 ) -> None:
@@ -121,25 +144,33 @@ def command(
     then it prints the curve for the manifest. To measure a rate, ten false matches are needed: 10,000 pairs of
     different people for 1e-3, a million for 1e-5. Nothing is enrolled or sent, and only the curve is written.
 
-    A person who is in PATH under two names makes the curve too strict: check with --suspects. Exit status: 0 a curve
-    was measured, 1 the photos are too few, 2 the command failed.
+    A bystander, or a person who is in PATH under two names, makes the curve too strict. So photos with several faces
+    are left out (--face), and --suspects names the pairs whose labels are likely wrong. Exit status: 0 a curve was
+    measured or the table printed, 1 the photos are too few, 2 the command failed.
     """
     settings = settings_of(ctx)
     try:
         models = open_models(settings)
+        if table:
+            _print_thresholds(models)
+            return
+        if path is None:
+            raise click.UsageError("name the photos (PATH), or give --table for the thresholds by the curve in use")
         if manifest is not None:
             require_writable(manifest, models.embedder_identity)
-        measured = _measure(path, models, settings, threads, verbose)
+        measured = _measure(path, models, face, settings, threads, verbose)
         pairs = _compare(measured)
-        found = calibrate(pairs.scores, _reference(settings, models))
+        wrong = find_wrong_labels(pairs.scores, models.embedder.fmr_curve)
+        scores = without_wrong_labels(pairs.scores, wrong) if leave_out_suspects else pairs.scores
+        found = calibrate(scores, _reference(settings, models))
         faces = sizes or (measured.people,)
         _print_table(found, measured, faces)
-        _print_suspects(pairs, measured, models, name=suspects)
+        _print_suspects(pairs, wrong, measured, name=suspects, left_out=leave_out_suspects)
         if not found.curve:
             click.echo(f"picturematch: no curve was made: {_too_few(found)}", err=True)
             ctx.exit(1)
         _print_searches(found, faces, settings, models)
-        fragment = manifest_fragment(found.curve, models.embedder_identity, _measured_on(found, measured))
+        fragment = manifest_fragment(found.curve, models.embedder_identity, _measured_on(found, measured, pairs))
         _hand_over(fragment, manifest, settings)
     except (ModelError, CannotRun) as error:
         raise UserError(printable(str(error))) from error
@@ -147,7 +178,17 @@ def command(
         raise UserError(printable(f"{error.filename or path}: {error.strerror or error}")) from error
 
 
-def _measure(path: Path, models: ModelSet, settings: Settings, threads: int | None, verbose: bool) -> _Measured:
+def _print_thresholds(models: ModelSet) -> None:
+    if not models.embedder.fmr_curve:
+        raise CannotRun("the embedder has no curve; measure one on photos: picturematch calibrate PATH")
+    for line in table_lines(models.embedder):
+        click.echo(line)
+    click.echo(f"* extrapolated: the curve ends at a false match rate of {models.embedder.fmr_curve[-1].fmr:g}")
+
+
+def _measure(
+    path: Path, models: ModelSet, face: FaceChoice, settings: Settings, threads: int | None, verbose: bool
+) -> _Measured:
     entries = list(find_entries(path))
     where, whose, vectors = [], [], []
     lost: Counter[str] = Counter()
@@ -168,12 +209,11 @@ def _measure(path: Path, models: ModelSet, settings: Settings, threads: int | No
                 lose(entry.where, entry.reason if isinstance(entry, Unusable) else "has no photo", "not usable")
         if not photos:
             raise CannotRun(f"{path} contains no photo of a person")
-        choice = settings.matching.face
-        looks = measure_photos([photo for _, photo in photos], models, choice, settings.pictures.max_pixels, threads)
+        looks = measure_photos([photo for _, photo in photos], models, face, settings.pictures.max_pixels, threads)
         for (entry, _), look in zip(photos, looks, strict=True):
             steps.step()
             if isinstance(look, Unmeasured):
-                lose(entry.where, look.reason, "without a face" if look.no_face else "not usable")
+                lose(entry.where, look.reason, _kind(look))
                 continue
             several_faces += look.faces > 1
             where.append(entry.where)
@@ -183,7 +223,13 @@ def _measure(path: Path, models: ModelSet, settings: Settings, threads: int | No
     if len(numbers) < 2:
         raise CannotRun(f"{path} shows the faces of {len(numbers) or 'no'} person; several people are needed")
     rows = np.array([numbers[name] for name in whose], np.int64)
-    return _Measured(where, rows, len(numbers), np.stack(vectors), lost, several_faces)
+    return _Measured(where, rows, len(numbers), np.stack(vectors), lost, several_faces, face)
+
+
+def _kind(photo: Unmeasured) -> str:
+    if photo.several_faces:
+        return "with several faces"
+    return "without a face" if photo.no_face else "not usable"
 
 
 def _compare(measured: _Measured) -> AllPairs:
@@ -213,7 +259,7 @@ def _print_table(found: Calibration, measured: _Measured, sizes: Sequence[int]) 
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(measured.lost.items()))
         click.echo(f"left out: {kinds} (--verbose names each)")
     if measured.several_faces:
-        click.echo(f"several faces: {counted(measured.several_faces, 'photo')}; one counts, as in a match")
+        click.echo(f"several faces: {counted(measured.several_faces, 'photo')}; {_COUNTS[measured.face]}")
     rows = found.rows()
     if not rows:
         return
@@ -226,7 +272,7 @@ def _print_table(found: Calibration, measured: _Measured, sizes: Sequence[int]) 
             f"{row.threshold:.3f}",
             _share(row.fnmr),
             *(_share(identification_fpir(row.fmr, size)) for size in sizes),
-            "" if row.measured else "extrapolated: too few photos",
+            "" if row.measured else "extrapolated: not measured",
         )
     Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH).print(table)
 
@@ -243,19 +289,32 @@ def _print_searches(found: Calibration, sizes: Sequence[int], settings: Settings
         )
 
 
-def _print_suspects(pairs: AllPairs, measured: _Measured, models: ModelSet, *, name: bool) -> None:
-    limit = suspicious_from(pairs.scores, models.embedder.fmr_curve)
-    count = 0 if limit is None else pairs.scores.false_matches(limit)
-    if count and limit is not None:
+def _print_suspects(pairs: AllPairs, wrong: WrongLabels, measured: _Measured, *, name: bool, left_out: bool) -> None:
+    advice = "they are left out" if left_out else "check with --suspects, or measure with --leave-out-suspects"
+    if wrong.different_from is not None:
+        count = pairs.scores.false_matches(wrong.different_from)
         click.echo(
-            f"picturematch: {limit:.3f} or more is the score of {counted(count, 'pair')} of different people, and "
-            "chance produces hardly one: is a person here under two names? Check with --suspects",
+            f"picturematch: {wrong.different_from:.3f} or more is the score of {counted(count, 'pair')} of different "
+            f"people, and chance explains {count - wrong.surplus}: is a person here under two names? {wrong.surplus} "
+            f"likely wrong; {advice}",
             err=True,
         )
-    if name:
-        click.echo("the most similar photos of different people:")
-        for pair in pairs.suspects:
-            click.echo(printable(f"  {pair.score:.3f}  {measured.where[pair.first]}  {measured.where[pair.second]}"))
+    if wrong.low:
+        click.echo(
+            f"picturematch: {counted(wrong.low, 'pair')} of one person below {wrong.same_below:.3f}, less alike than "
+            f"one in ten pairs of strangers: are these one person? {advice}",
+            err=True,
+        )
+    if not name:
+        return
+    click.echo("the most similar photos of different people:")
+    for pair in pairs.suspects:
+        click.echo(printable(f"  {pair.score:.3f}  {measured.where[pair.first]}  {measured.where[pair.second]}"))
+    if wrong.low:
+        click.echo("the least similar photos of one person:")
+    for row in np.argsort(pairs.genuine_scores, kind="stable")[: min(wrong.low, _SUSPECTS)]:
+        first, second = pairs.genuine_pairs[row]
+        click.echo(printable(f"  {pairs.genuine_scores[row]:.3f}  {measured.where[first]}  {measured.where[second]}"))
 
 
 def _too_few(found: Calibration) -> str:
@@ -267,12 +326,14 @@ def _too_few(found: Calibration) -> str:
     )
 
 
-def _measured_on(found: Calibration, measured: _Measured) -> str:
+def _measured_on(found: Calibration, measured: _Measured, pairs: AllPairs) -> str:
+    left_out = pairs.scores.impostor_count - found.scores.impostor_count
+    without = f" without {left_out} with likely wrong labels" if left_out else ""
     unmeasurable = found.unmeasurable()
     extrapolated = f"; extrapolated from {unmeasurable[0]:.0e} on" if unmeasurable else ""
     return (
         f"{len(measured.where)} photos of {measured.people} people of the operator, {found.scores.impostor_count} pairs"
-        f" of different people, {datetime.now(UTC).date()}{extrapolated}"
+        f" of different people{without}, {datetime.now(UTC).date()}{extrapolated}"
     )
 
 

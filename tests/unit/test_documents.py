@@ -1,6 +1,7 @@
 """What the documents promise is what the code has."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -13,10 +14,20 @@ from capture.reporting.tables import tables
 from capture.reporting.values import report_schema
 from contract.events import event_schema
 from engine.calls import CALLS
+from models.manifest import FmrPoint, load_manifest
 from picturematch.settings import Settings
+from picturematch.threshold_table import table_lines
 from tests.support.rows import week
 
 ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class _Shipped:
+    """What the table of thresholds is computed from."""
+
+    fmr_curve: tuple[FmrPoint, ...]
+    threshold: float = 0.0
 
 
 def sections() -> list[tuple[str, type]]:
@@ -73,3 +84,10 @@ def test_every_figure_of_a_report_is_explained():
         for cells in table.rows
     }
     assert {name for name in named if f"| {name} |" not in text} == set()
+
+
+def test_the_table_of_large_galleries_is_that_of_the_shipped_curve():
+    curve = load_manifest(ROOT / "models/manifest.toml").network("embedder").fmr_curve
+    lines = table_lines(_Shipped(curve))
+    assert "\n".join(lines) in (ROOT / "docs/accuracy.md").read_text()
+    assert [line.count("*") for line in lines] == [0, 0, 0, 0, 2, 3]

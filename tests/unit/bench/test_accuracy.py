@@ -146,6 +146,31 @@ def test_the_face_in_the_middle_is_chosen_by_its_own_size():
     assert most_centred(aside, detect(aside)).box.width < 70
 
 
+def test_likely_wrong_labels_are_listed_by_file_name_and_the_figures_given_without_them(tmp_path: Path):
+    folder = album(tmp_path / "people", {f"P{i:02d}": 2 if i < 20 else 1 for i in range(60)})
+    (folder / "Twin").mkdir()
+    (folder / "Twin" / "photo.jpg").write_bytes((folder / "P30" / "P30_0001.jpg").read_bytes())
+    (folder / "P03" / "P03_0002.jpg").write_bytes((folder / "P31" / "P31_0001.jpg").read_bytes())
+    finished = bench(folder, "--json", tmp_path / "figures.json")
+    assert finished.exit_code == 0, finished.output
+    figures = orjson.loads((tmp_path / "figures.json").read_bytes())
+    different = {(pair["first"], pair["second"]) for pair in figures["doubts"]["different"]}
+    assert different == {("P30/P30_0001.jpg", "Twin/photo.jpg"), ("P03/P03_0002.jpg", "P31/P31_0001.jpg")}
+    assert ("P03/P03_0001.jpg", "P03/P03_0002.jpg") in {(p["first"], p["second"]) for p in figures["doubts"]["same"]}
+    assert "P30/P30_0001.jpg  Twin/photo.jpg" in finished.stdout
+    tail = figures["all_pairs"]["rows"][-1]
+    assert tail["fmr"] == 1e-3
+    assert tail["clean_threshold"] < tail["threshold"]
+    assert tail["clean_fnmr"] < tail["fnmr"]
+
+
+def test_each_plus_minus_has_a_name_and_skipped_sizes_are_named(people: Path):
+    printed = " ".join(bench(people).stdout.split())
+    for said in ("(standard error over folds)", "Wilson 95 %", "deviation between draws", "at most 5 pairs a person"):
+        assert said in printed
+    assert "Groups of 30, 100, 300, 1,000, 3,000 faces: skipped" in printed
+
+
 def test_photos_deep_in_a_persons_folder_are_that_persons(tmp_path: Path):
     for name in ("A/one.jpg", "A/day/two.PNG", "B/x.webp", "loose.jpg", "B/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import tomllib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,7 +18,7 @@ from engine.evaluation.scores import scores_of
 from engine.policy import Policy
 from engine.threshold import threshold_at
 from engine.vision.decode.jpeg import encode_jpeg
-from engine.vision.networks.standin import draw_scene, stand_in_models
+from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
 from engine.vision.ports import ModelSet
 from models.errors import BadManifest
 from models.manifest import FmrPoint, load_manifest
@@ -25,7 +26,6 @@ from picturematch.calibration import (
     calibrate,
     manifest_fragment,
     require_writable,
-    suspicious_from,
     write_fragment,
 )
 from picturematch.commands.calibrate import command
@@ -128,6 +128,60 @@ def test_somebody_under_two_names_is_noticed_and_named_only_when_asked_for(tmp_p
     assert "Twin" not in silent.output
     first = named.stdout.split("the most similar photos of different people:\n")[1].splitlines()[0]
     assert first.split()[1:] == ["S3/S3_0001.jpg", "Twin/photo.jpg"]
+
+
+def test_pairs_with_likely_wrong_labels_can_be_left_out_of_the_curve(crowd: Path, tmp_path: Path):
+    folder = tmp_path / "people"
+    shutil.copytree(crowd, folder)
+    for number in range(100, 112):
+        (folder / f"Twin{number}").mkdir()
+        shutil.copy(folder / f"Q{number}" / f"Q{number}_0001.jpg", folder / f"Twin{number}" / "photo.jpg")
+    with_all, without = run(folder), run(folder, "--leave-out-suspects")
+    assert (with_all.exit_code, without.exit_code) == (0, 0), without.output
+    assert "12 likely wrong; they are left out" in without.stderr
+    curves = [tomllib.loads(f.stdout[f.stdout.index("[[curves]]") :])["curves"][0] for f in (with_all, without)]
+    assert "without 12 with likely wrong labels" in curves[1]["measured_on"]
+    rare = [next(p["threshold"] for p in curve["fmr_curve"] if p["fmr"] == 1e-3) for curve in curves]
+    assert rare[1] < rare[0] - 0.03
+
+
+@pytest.mark.parametrize(
+    ("face", "said", "different"),
+    [
+        ("only", "left out: 1 with several faces", 3),
+        ("largest", "several faces: 1 photo; the largest counts, as in a match", 6),
+        ("centred", "several faces: 1 photo; the most central counts", 6),
+    ],
+)
+def test_photos_with_bystanders_are_left_out_unless_a_face_is_chosen(
+    tmp_path: Path, face: str, said: str, different: int
+):
+    folder = album(tmp_path / "people", {"V0": 1, "V1": 1, "V2": 1})
+    (folder / "V3").mkdir()
+    two = draw_scene(400, 300, [(draw_face(1, 120), 20, 20), (draw_face(2, 60), 250, 135)])
+    (folder / "V3" / "both.jpg").write_bytes(encode_jpeg(two))
+    finished = run(folder, "--face", face)
+    assert said in finished.stdout
+    assert f"{different} of different people" in finished.stdout
+    if face == "only":
+        assert finished.stdout == run(folder).stdout
+        assert "V3/both.jpg: 2 faces found" in run(folder, "--verbose").stderr
+
+
+def test_the_table_of_large_galleries_needs_no_photos_and_marks_what_is_extrapolated():
+    finished = run("--table")
+    assert finished.exit_code == 0, finished.output
+    lines = finished.stdout.splitlines()
+    assert lines[0] == "| faces | FPIR 0.01 | FPIR 0.003 | FPIR 0.001 |"
+    assert lines[2] == f"| 1,000 | {threshold_at(REFERENCE, 1e-5):.3f} | {threshold_at(REFERENCE, 3e-6):.3f} | 0.400 |"
+    assert lines[3] == "| 10,000 | 0.400 | 0.426 * | 0.450 * |"
+    assert lines[-1] == "* extrapolated: the curve ends at a false match rate of 1e-06"
+
+
+def test_without_photos_and_without_the_table_it_says_what_to_give():
+    finished = run()
+    assert finished.exit_code == 2
+    assert "name the photos (PATH), or give --table" in finished.stderr
 
 
 def test_photos_that_cannot_be_used_are_named_only_when_asked_for(crowd: Path):
@@ -263,14 +317,6 @@ def test_the_searches_threshold_is_the_one_that_the_product_would_take():
 def test_without_a_curve_there_is_no_searches_threshold():
     with pytest.raises(ValueError, match="the photos are too few for a curve"):
         calibrate(scores_of([0.9], [0.1, 0.2]), ()).search_threshold(Policy(), CurvedEmbedder(), 10)
-
-
-def test_what_is_suspicious_grows_with_the_pairs_compared():
-    few, many = (suspicious_from(scores_of([], [0.0] * count), REFERENCE) for count in (100, 100_000))
-    assert few is not None
-    assert many is not None
-    assert few < many
-    assert suspicious_from(scores_of([], [0.0]), ()) is None
 
 
 def test_a_fragment_begins_a_manifest_and_says_where_it_comes_from(tmp_path: Path):

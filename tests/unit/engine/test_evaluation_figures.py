@@ -58,8 +58,8 @@ def test_a_measured_and_extended_curve_serves_the_search_threshold(seed: int, co
     assert all(lower.threshold < higher.threshold for lower, higher in pairwise(whole))
     thresholds = [threshold_at(whole, fmr) for fmr in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)]
     assert thresholds == sorted(thresholds)
-    # interpolation may be off in the last place
-    assert threshold_at(whole, 1e-6) >= threshold_at(REFERENCE, 1e-6) - 1e-12
+    shift = threshold_at(whole, 1e-6) - threshold_at(REFERENCE, 1e-6)
+    assert shift == pytest.approx(measured[-1].threshold - threshold_at(REFERENCE, measured[-1].fmr), abs=3e-6)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -81,9 +81,47 @@ def test_beyond_what_was_measured_the_references_rises_go_on():
     ]
 
 
-def test_what_was_not_measured_is_never_more_lenient_than_the_reference():
+def test_below_the_reference_its_shape_goes_on_without_a_leap_to_it():
     whole = extended_curve(curve(0.15, 0.20), REFERENCE)
-    assert [p.threshold for p in whole] == pytest.approx([0.15, 0.20, 0.40, 0.46, 0.50], abs=2e-6)
+    assert [p.threshold for p in whole] == pytest.approx([0.15, 0.20, 0.30, 0.36, 0.40], abs=2e-6)
+
+
+steps = st.integers(10, 150).map(lambda thousandths: thousandths / 1000)
+SHIPPED_RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+
+
+def rising(rises: list[float], rates: tuple[float, ...], start: float = 0.0) -> list[FmrPoint]:
+    thresholds = start + np.cumsum(rises)
+    return [FmrPoint(fmr=rate, threshold=float(t)) for rate, t in zip(rates, thresholds, strict=True)]
+
+
+references = st.lists(steps, min_size=7, max_size=7).map(lambda rises: rising([r / 2 for r in rises], SHIPPED_RATES))
+
+
+@given(references, st.integers(2, 5), st.lists(steps, min_size=5, max_size=5))
+def test_measured_below_the_reference_means_no_threshold_above_it(
+    reference: list[FmrPoint], count: int, falls: list[float]
+):
+    below = [
+        FmrPoint(fmr=point.fmr, threshold=point.threshold - fall)
+        for point, fall in zip(reference[1 : count + 1], falls, strict=False)
+    ]
+    measured = [point for i, point in enumerate(below) if all(p.threshold < point.threshold for p in below[:i])]
+    if len(measured) < count:
+        return  # a measured curve rises strictly
+    whole = extended_curve(measured, reference)
+    assert all(left.threshold < right.threshold for left, right in pairwise(whole))
+    for rate in np.geomspace(0.5, 1e-11, 60):
+        assert threshold_at(whole, rate) <= threshold_at(reference, rate) + 1e-5 * (1 + abs(np.log10(rate)))  # rounding
+
+
+@given(references, st.lists(steps, min_size=2, max_size=4), st.floats(0, 0.1))
+def test_a_continued_curve_moves_with_its_measured_points(reference: list[FmrPoint], rises: list[float], shift: float):
+    rates = SHIPPED_RATES[1 : len(rises) + 1]
+    one = extended_curve(rising([r / 2 for r in rises], rates), reference)
+    other = extended_curve(rising([r / 2 for r in rises], rates, shift), reference)
+    for rate in (1e-2, 1e-3, 1e-5, 1e-6, 1e-7):
+        assert threshold_at(other, rate) - threshold_at(one, rate) == pytest.approx(shift, abs=5e-6)
 
 
 def test_without_a_reference_the_last_stretch_goes_on():
