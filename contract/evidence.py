@@ -7,7 +7,7 @@ the requests topic, which contains the picture itself.
 import msgspec
 
 from contract.codec import decode_with
-from contract.findings import CheckResult, FaceBox, LivenessResult
+from contract.findings import CheckResult, FaceBox, LivenessResult, PassagePicture
 from contract.terms import Message
 
 
@@ -24,7 +24,7 @@ class Evidence(Message, tag="evidence", tag_field="kind", frozen=True, kw_only=T
 
     `embedding`: the probe's unit vector, as little-endian IEEE 754 half-precision numbers, which the network `embedder`
     computed. `candidates`: the nearest people of the scope, the nearest first. `threshold`: the cosine that was
-    applied. `policy` and `model_set` are ids of records in the configs topic. `decided_time`: seconds since the epoch.
+    applied. `pictures`: as in the event; of several, the embedding is the weighted mean. `policy` and `model_set` are ids of records in the configs topic. `decided_time`: seconds since the epoch.
     """
 
     event_id: str
@@ -44,6 +44,7 @@ class Evidence(Message, tag="evidence", tag_field="kind", frozen=True, kw_only=T
     quality: tuple[CheckResult, ...] = ()
     quality_score: float | None = None
     liveness: LivenessResult | None = None
+    pictures: tuple[PassagePicture, ...] = ()
 
 
 _decoder = msgspec.msgpack.Decoder(Evidence)

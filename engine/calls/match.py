@@ -1,4 +1,5 @@
-"""PictureMatch: who is the person in a picture? The largest face of the picture is compared with the gallery."""
+"""PictureMatch: who is the person in a picture, or in several pictures of one passage? The largest face is compared
+with the gallery."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from contract.people.site import Site
 from contract.requests import MatchRequest
 from contract.terms import DEFAULT_GROUP, STRANGER
 from contract.vectors import Vector
+from engine.burst import Seen, best_of, look_at_burst, passage_pictures
 from engine.calls.call import Query
 from engine.calls.demands import wanted_of
 from engine.calls.reporting import (
@@ -34,7 +36,7 @@ from engine.context import Context
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, FaceId, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
-from engine.look import NOTHING_FOUND, Findings, look
+from engine.look import NOTHING_FOUND, Findings
 from engine.passing import Barrier, barrier
 from engine.policy import Policy
 from engine.threshold import AppliedThreshold, search_threshold
@@ -55,7 +57,8 @@ class MatchDecision:
     `candidates` are the nearest people of the scope, whether or not the first one reached `threshold`. `probe` is the
     unit vector that was compared; None where the look at the picture ended with a refusal. `refusal` is set where the
     answer is an error. `site`: the site that was searched; `scope`: the names of the group and permission; those of the
-    request, where the request was refused before its scope was known.
+    request, where the request was refused before its scope was known. `pictures`: what became of each picture, where
+    the request has several and they were looked at; `findings` are then those about the best one.
     """
 
     outcome: str
@@ -64,6 +67,7 @@ class MatchDecision:
     candidates: Sequence[Candidate] = ()
     refusal: Refusal | None = None
     findings: Findings = NOTHING_FOUND
+    pictures: Sequence[Seen] = ()
     probe: Vector | None = None
     site: Site = field(default_factory=Site)
     timings_ms: dict[str, float] = field(default_factory=dict)
@@ -111,16 +115,18 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             resolved = resolve_scope(request, snapshot.site, policy)
         except Refused as refused:
             return self.refuse(request, refused.refusal, snapshot, context)
-        found = look(request.picture, wanted_of(request, policy, resolved.device), context)
+        burst = look_at_burst(request.pictures, wanted_of(request, policy, resolved.device), context)
+        found = burst.look
         if isinstance(found.embedding, Refusal):
             decision = self.refuse(request, found.embedding, snapshot, context)
-            return replace(decision, findings=found.findings, timings_ms=found.timings_ms)
+            return replace(decision, findings=found.findings, pictures=burst.pictures, timings_ms=found.timings_ms)
         timer = StageTimer(context.clock, dict(found.timings_ms))
         with timer.stage("search"):
             candidates = snapshot.gallery.best(found.embedding.vector, resolved.scope, CANDIDATES)
         return replace(
             conclude(request, resolved, candidates, snapshot, context),
             findings=found.findings,
+            pictures=burst.pictures,
             probe=found.embedding.vector,
             timings_ms=timer.timings_ms,
         )
@@ -132,8 +138,8 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         return MatchDecision(outcome_of(refusal), threshold, named, refusal=refusal)
 
     def pictures(self, request: MatchRequest) -> Sequence[bytes]:
-        """Return the picture; events do not contain the sha256 of the infrared picture."""
-        return (request.picture,)
+        """Return the pictures; events do not contain the sha256 of the infrared picture."""
+        return request.pictures
 
     def photos(self, request: MatchRequest, decision: MatchDecision, context: Context) -> Sequence[FaceId]:
         """Return the recognised face and then the other faces of that person, where the request asks for a photo."""
@@ -176,8 +182,11 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         policy, found = context.policy, decision.findings
         shown = None if decision.refusal is not None else _shown(request, decision, policy)
         candidate = _shown_candidate(request, decision, policy)
+        best = best_of(decision.pictures)
+        event = at.event(self.kind, request, decision.outcome, decision.refusal)
         return structs.replace(
-            at.event(self.kind, request, decision.outcome, decision.refusal),
+            event,
+            request=structs.replace(event.request, sha256=at.digests[best]) if best else event.request,
             compare_time=request.compare_time_s,
             compare_time_raw=request.compare_time_raw,
             device_ip=request.device_ip,
@@ -189,7 +198,8 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             score=shown.score if shown else None,
             threshold=wire_threshold(decision.threshold, policy),
             scope=decision.scope,
-            picture=picture_size(request.picture, found),
+            picture=picture_size(request.pictures[best], found),
+            pictures=passage_pictures(request.pictures, decision.pictures, at.digests),
             faces=found.faces,
             face=face_box(found.face),
             quality=check_results(found.quality),
@@ -223,6 +233,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             ),
             group_name=decision.scope.group_name,
             permission_name=decision.scope.permission_name,
+            pictures=passage_pictures(request.pictures, decision.pictures, at.digests),
             faces=found.faces,
             face=face_box(found.face),
             quality=check_results(found.quality),
