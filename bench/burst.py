@@ -152,7 +152,9 @@ def _print(figures: Mapping[tuple[int, str], Figures], most: int, people: int, c
     for (size, name), row in sorted(figures.items(), key=lambda item: item[0][0]):
         if size > 1 or name.startswith("best"):
             rates = (row.left_out, row.fpir, row.fnir, row.fnir_at_fpir)
-            table.add_row(str(size), "the picture" if size == 1 else name, str(row.searches), *(f"{r:.2f}" for r in rates))
+            table.add_row(
+                str(size), "the picture" if size == 1 else name, str(row.searches), *(f"{r:.2f}" for r in rates)
+            )
     console.print(table)
 
 

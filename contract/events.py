@@ -10,7 +10,15 @@ from typing import Any, Literal
 import msgspec
 
 from contract.codec import decode_with
-from contract.findings import Attributes, CardFindings, CheckResult, FaceBox, LivenessResult, PassagePicture, PictureSize
+from contract.findings import (
+    Attributes,
+    CardFindings,
+    CheckResult,
+    FaceBox,
+    LivenessResult,
+    PassagePicture,
+    PictureSize,
+)
 from contract.terms import Message, ThresholdRule
 
 
@@ -76,8 +84,8 @@ class Event(Message, frozen=True, kw_only=True):
     `identity_ids` are the people whom a request about a group or a permission changed or deleted. `identity_info` is
     present only where the operator switched it on; the event of a comparison has the identity_info that the request
     contained. `pictures` are all pictures of a match with several, else empty; `picture`, `faces`, `face` and the other
-    findings are then those of the best one, and so is the sha256 of `request`. `quality_score`, 0..1, predicts how well the face can be recognised at all. `card` describes the second
-    picture of a comparison.
+    findings are then those of the best one, and so is the sha256 in `request`. `quality_score`, 0..1, predicts how well
+    the face can be recognised at all. `card` describes the second picture of a comparison.
     """
 
     id: str

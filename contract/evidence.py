@@ -24,7 +24,8 @@ class Evidence(Message, tag="evidence", tag_field="kind", frozen=True, kw_only=T
 
     `embedding`: the probe's unit vector, as little-endian IEEE 754 half-precision numbers, which the network `embedder`
     computed. `candidates`: the nearest people of the scope, the nearest first. `threshold`: the cosine that was
-    applied. `pictures`: as in the event; of several, the embedding is the weighted mean. `policy` and `model_set` are ids of records in the configs topic. `decided_time`: seconds since the epoch.
+    applied. `pictures`: as in the event; of several, the embedding is the weighted mean. `policy` and `model_set` are
+    ids of records in the configs topic. `decided_time`: seconds since the epoch.
     """
 
     event_id: str

@@ -177,7 +177,9 @@ def _together(seen: Sequence[Seen], context: Context) -> Burst:
     probe = weighted_mean([vectors[one] for one in averaged], [scores[one] for one in averaged])
     best, used = places[averaged[0]], {places[one] for one in averaged}
     judged = [
-        replace(one, best=place == best, left_out="other_person" if place in places and place not in used else one.left_out)
+        replace(
+            one, best=place == best, left_out="other_person" if place in places and place not in used else one.left_out
+        )
         for place, one in enumerate(seen)
     ]
     _, found = usable[averaged[0]]

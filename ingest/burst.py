@@ -1,4 +1,4 @@
-"""Reads the pictures of one passage, which a call sends in one field each or in a list, within the limits of one picture.
+"""Reads the pictures of one passage, which a call sends in a list, within the limits of one picture.
 
 The limits of a picture apply to all pictures together, so that a request with several costs the ingress and the
 processor no more bytes, pixels and decoding than one picture may cost.
@@ -54,7 +54,9 @@ class BurstField:
                 f" {self.first.path} is sent too"
             )
 
-    async def fetch(self, values: Values, limits: PictureLimits, threads: Executor) -> dict[str, bytes | tuple[bytes, ...]]:
+    async def fetch(
+        self, values: Values, limits: PictureLimits, threads: Executor
+    ) -> dict[str, bytes | tuple[bytes, ...]]:
         """Return the checked pictures, as fields of the request.
 
         Raises:
@@ -69,9 +71,7 @@ class BurstField:
         for number, text in enumerate(sent):
             pictures.append(_decoded(text, f"{self.name}[{number}]", limits))
             if sum(map(len, pictures)) > limits.max_bytes:
-                raise Refused(
-                    Code.PAYLOAD_TOO_LARGE, f"the pictures are larger than {limits.max_bytes} bytes together"
-                )
+                raise Refused(Code.PAYLOAD_TOO_LARGE, f"the pictures are larger than {limits.max_bytes} bytes together")
             await asyncio.sleep(0)  # other calls go on between two pictures
         require_affordable_together((limits.check(picture) for picture in dict.fromkeys(pictures)), limits.max_pixels)
         first, *further = pictures

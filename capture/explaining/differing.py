@@ -15,7 +15,9 @@ BETWEEN_MACHINES = 1e-3
 """The most by which numbers that two machines compute from the same picture differ, relative to numbers above 1."""
 
 _NOT_COMPARED = frozenset({"timings_ms", "embedding"})
-_MEASURED = frozenset({"score", "face", "quality", "quality_score", "liveness", "attributes", "candidates", "card"})
+_MEASURED = frozenset(
+    {"score", "face", "quality", "quality_score", "liveness", "attributes", "candidates", "card", "pictures"}
+)
 """What a look measures in a picture, or computes from measured values."""
 _STEPS = {"x": 0.1, "y": 0.1, "width": 0.1, "height": 0.1, "age_years": 0.1}
 """By the last part of a path: the steps to which a number is rounded, so that a small difference becomes one step."""

@@ -40,7 +40,8 @@ MATCH = Declaration(
     method="POST",
     path=MATCH_PATH,
     route="match",
-    summary="Who is this? The largest face of a picture, or of several pictures of one passage, is compared with everybody enrolled in the device's scope.",
+    summary="Who is this? The largest face of a picture, or of several pictures of one passage, is compared with"
+    " everybody enrolled in the device's scope.",
     fields=(
         Field(
             "image_file_path",

@@ -96,7 +96,7 @@ def require_affordable_together(pictures: Iterable[Affordable], max_pixels: int)
     """Refuse several pictures of one request that cost more together than one picture may cost.
 
     Raises:
-        Refused: 41302: together they have more than `max_pixels`, or decoding all of them costs more than decoding one
+        Refused: 40007: together they have more than `max_pixels`, or decoding all of them costs more than decoding one
             picture may cost.
     """
     pixels, cost_ns = 0, 0.0
