@@ -5,6 +5,7 @@ processor no more bytes, pixels and decoding than one picture may cost.
 """
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ class BurstField:
 
     async def fetch(
         self, values: Values, limits: PictureLimits, threads: Executor
-    ) -> dict[str, bytes | tuple[bytes, ...]]:
+    ) -> Mapping[str, bytes | tuple[bytes, ...]]:
         """Return the checked pictures, as fields of the request.
 
         Raises:
@@ -71,9 +72,14 @@ class BurstField:
         for number, text in enumerate(sent):
             pictures.append(_decoded(text, f"{self.name}[{number}]", limits))
             if sum(map(len, pictures)) > limits.max_bytes:
-                raise Refused(Code.PAYLOAD_TOO_LARGE, f"the pictures are larger than {limits.max_bytes} bytes together")
+                words = f"the pictures are larger than {limits.max_bytes} bytes together"
+                raise Refused(Code.PAYLOAD_TOO_LARGE, words).about(self.name)
             await asyncio.sleep(0)  # other calls go on between two pictures
-        require_affordable_together((limits.check(picture) for picture in dict.fromkeys(pictures)), limits.max_pixels)
+        try:
+            costs = [limits.check(picture) for picture in dict.fromkeys(pictures)]
+            require_affordable_together(costs, limits.max_pixels)
+        except Refused as refused:
+            raise refused.about(self.name) from None
         first, *further = pictures
         return {self.first.attribute: first, self.further: tuple(further)}
 

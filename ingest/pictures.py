@@ -1,7 +1,7 @@
 """Reads the pictures of a call from its fields, and checks them; the bytes stay as the camera wrote them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ class PictureField:
             f" {self.name}"
         )
 
-    async def fetch(self, values: Values, limits: "PictureLimits", threads: Executor) -> dict[str, bytes]:
+    async def fetch(self, values: Values, limits: "PictureLimits", threads: Executor) -> Mapping[str, bytes]:
         """Return the checked bytes of a picture that was sent, as a field of the request; a refusal names the field.
 
         Raises:

@@ -141,6 +141,10 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         """Return the pictures; events do not contain the sha256 of the infrared picture."""
         return request.pictures
 
+    def picture_results(self, decision: MatchDecision) -> Sequence[str]:
+        """Return what became of each picture, where the request has several and they were looked at."""
+        return [one.left_out or "used" for one in decision.pictures]
+
     def photos(self, request: MatchRequest, decision: MatchDecision, context: Context) -> Sequence[FaceId]:
         """Return the recognised face and then the other faces of that person, where the request asks for a photo."""
         shown = _shown_candidate(request, decision, context.policy)
