@@ -88,7 +88,7 @@ LeftOut = Literal[
 ]
 """Why one of several pictures is not part of the probe: the picture could not be used, its face is that of another
 person than in the best picture, it has the bytes of an earlier picture, or its face was not accepted as live; or the
-request was refused for another reason, or before this picture was looked at."""
+request was refused because of another picture (refused), or before this picture was looked at (not_looked_at)."""
 
 
 class PassagePicture(Message, frozen=True, kw_only=True):

@@ -90,7 +90,8 @@ def look_at_burst(pictures: Sequence[bytes], wanted: Wanted, context: Context) -
             seen.append(Seen(_LEFT_OUT[ended.code], look=found))
         else:
             seen.append(Seen("spoof" if ended.code is Code.LIVENESS_DETECT_FAIL else "refused", True, found))
-            return _ended(found, [*seen, *[Seen()] * (len(pictures) - len(seen))])
+            judged = [replace(one, left_out=one.left_out or "refused") for one in seen]
+            return _ended(found, [*judged, *[Seen()] * (len(pictures) - len(seen))])
     return _together(seen, context)
 
 

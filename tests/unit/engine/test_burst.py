@@ -137,6 +137,7 @@ def test_one_face_that_is_not_live_refuses_them_all(gallery, place):
     pictures.insert(place, copy)
     answer, event = told(asked(*pictures, liveness_mode="liveness_rgb"), gallery)
     assert (answer.code, event.outcome) == (Code.LIVENESS_DETECT_FAIL, "spoof")
+    assert left_out(event)[:place] == ["refused"] * place
     assert left_out(event)[place:] == ["spoof", *["not_looked_at"] * (2 - place)]
     assert event.request.sha256 == picture_digest(copy)
     assert event.liveness.passed is False
@@ -154,7 +155,7 @@ def test_every_picture_is_compared_with_the_infrared_one(gallery):
     answer, event = told(asked(photo(1), photo(1, size=150), ir_picture=infrared), gallery)
     assert (answer.retcode, left_out(event)) == ("1", [None, None])
     answer, event = told(asked(photo(1), photo(2), ir_picture=infrared), gallery)
-    assert (answer.code, left_out(event)) == (Code.LIVENESS_DETECT_FAIL, [None, "spoof"])
+    assert (answer.code, left_out(event)) == (Code.LIVENESS_DETECT_FAIL, ["refused", "spoof"])
 
 
 def test_a_request_that_is_refused_before_the_look_names_its_pictures_too(gallery):
