@@ -1,13 +1,13 @@
 """What several pictures of one passage bring and cost: `python -m bench.burst [PATH]`, with the installed networks.
 
 One photo of every person of the folder is enrolled. A burst is 1, 3 or 5 other photos of one person: an optimistic
-stand-in for pictures of one passage, which resemble each other far more than photos of different days do. Each burst
-searches twice: for its person among all people (FNIR), and among all other people, as a stranger (FPIR). Bursts of all
-sizes have the same people, and the smaller ones are the beginning of the larger ones.
+stand-in for pictures of one passage, which resemble each other far more than photos of different days do. Bursts search
+for their person among all people (FNIR), and among all other people, as strangers (FPIR). Bursts of all sizes have the
+same people, and the smaller ones are the beginning of the larger ones.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,19 +38,26 @@ from picturematch.wiring import open_models
 DEFAULT_SET = Path("../shared/data/lfw-dev")
 SIZES = (1, 3, MAX_PICTURES)
 SPLITS = 100
+BEST = "best picture only"
 FPIR = 1e-2
 _MAX_PIXELS = 32_000_000
+_RESAMPLES = 2000
 _ROUNDS = 12
 """How many requests of each size are timed, in turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The rates of one rule and size of burst, in per cent; the last two at the threshold at which FPIR is 1 %."""
+    """The rates of one rule and size of burst, in per cent; `fnir_at_fpir` at the threshold at which FPIR is 1 %.
 
-    searches: int
+    `left_out`: the share of the pictures that are not part of the probe. `interval`: of FPIR, 95 %, by drawing the
+    people again. `behind`: the number of people who are wrongly recognised in any draw.
+    """
+
     left_out: float
     fpir: float
+    interval: tuple[float, float]
+    behind: int
     fnir: float
     fnir_at_fpir: float
 
@@ -70,58 +77,69 @@ def rules_of(threshold: float) -> Mapping[str, Rule]:
         "weighted mean of one person (shipped)": shipped,
         "weighted mean of all": lambda vectors, scores: (weighted_mean(vectors, scores), len(vectors)),
         "plain mean of all": lambda vectors, _: (weighted_mean(vectors, [1.0] * len(vectors)), len(vectors)),
-        "best picture only": lambda vectors, scores: (vectors[int(np.argmax(scores))], 1),
+        BEST: lambda vectors, scores: (vectors[int(np.argmax(scores))], 1),
     }
 
 
-def bursts_of(people: NDArray[np.int64], size: int, seed: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Each person with more than `size` photos, and the rows of `size` + 1 of them in random order; with the first one
-    the person is enrolled."""
-    chance = np.random.default_rng(seed)
-    for person in np.unique(people):
-        rows = np.flatnonzero(people == person)
-        if len(rows) > size:
-            yield int(person), chance.permutation(rows)[: size + 1]
+class _Searches:
+    """The results of one rule and size: of searches for an enrolled person, and by strangers."""
+
+    def __init__(self) -> None:
+        self.own: list[float] = []
+        self.other: dict[int, list[float]] = {}
+        self.pictures = self.left_out = 0
+
+    def figures(self, threshold: float) -> Figures:
+        """The rates at a threshold."""
+        own = np.array(self.own)
+        other = np.array(list(self.other.values()))  # people x draws
+        wrong = (other >= threshold).mean(axis=1)
+        chance = np.random.default_rng(1)
+        again = [wrong[chance.integers(len(wrong), size=len(wrong))].mean() for _ in range(_RESAMPLES)]
+        low, high = np.quantile(again, [0.025, 0.975])
+        return Figures(
+            100 * self.left_out / self.pictures,
+            100 * float(wrong.mean()),
+            (100 * float(low), 100 * float(high)),
+            int((wrong > 0).sum()),
+            100 * float((own < threshold).mean()),
+            100 * float((own < np.quantile(other, 1 - FPIR)).mean()),
+        )
 
 
 def measure(seen: SeenSet, people: NDArray[np.int64], most: int, models: ModelSet) -> dict[tuple[int, str], Figures]:
-    """The figures of bursts of each size up to `most`, of people who have more than `most` photos."""
+    """The figures of bursts of each size up to `most`: FNIR of people with more than `most` photos, of which one is
+    enrolled, and FPIR of people with at least `most` photos, of whom none is."""
     numbers = np.unique(people)
     rules = rules_of(comparison_threshold(SAME_PERSON, models.embedder).cosine)
     threshold = search_threshold(Policy(), models.embedder, len(numbers)).cosine
-    found: dict[tuple[int, str], list[tuple[float, float, int]]] = {}
+    found: dict[tuple[int, str], _Searches] = {}
     for seed in range(SPLITS):
         chance = np.random.default_rng((seed, most))
-        bursts = dict(bursts_of(people, most, seed))
-        enrolled = [
-            bursts[int(n)][0] if int(n) in bursts else chance.choice(np.flatnonzero(people == n)) for n in numbers
-        ]
-        gallery = seen.vectors[np.array(enrolled)]
-        for person, rows in bursts.items():
-            mate = int(np.searchsorted(numbers, person))
+        photos = [chance.permutation(np.flatnonzero(people == number)) for number in numbers]
+        gallery = seen.vectors[np.array([rows[0] for rows in photos])]
+        for person, rows in enumerate(photos):
+            if len(rows) < most:
+                continue
             for size in (size for size in SIZES if size <= most):
-                chosen = rows[1 : size + 1]
-                vectors, scores = list(seen.vectors[chosen]), [float(score) for score in seen.qualities[chosen, 0]]
                 for name, rule in rules.items():
-                    probe, used = rule(vectors, scores)
-                    cosines = gallery @ probe
-                    other = float(np.delete(cosines, mate).max())
-                    own = float(cosines[mate])
-                    row = (own if own >= other else -2.0, other, size - used if name.endswith("(shipped)") else 0)
-                    found.setdefault((size, name), []).append(row)
-    return {key: _figures(np.array(rows), key[0], threshold) for key, rows in found.items()}
+                    searches = found.setdefault((size, name), _Searches())
+                    # A stranger's own photo is not in the gallery, so that it may be in the burst.
+                    probe, _ = _probe(seen, rows[len(rows) - most :][:size], rule)
+                    cosines = np.delete(gallery @ probe, person)
+                    searches.other.setdefault(person, []).append(float(cosines.max()))
+                    if len(rows) > most:
+                        probe, used = _probe(seen, rows[1 : size + 1], rule)
+                        cosines = gallery @ probe
+                        first = int(cosines.argmax()) == person
+                        searches.own.append(float(cosines[person]) if first else -2.0)
+                        searches.pictures += size
+                        searches.left_out += size - used
+    return {key: searches.figures(threshold) for key, searches in found.items()}
 
 
-def _figures(rows: NDArray[np.float64], size: int, threshold: float) -> Figures:
-    own, other, left_out = rows.T
-    at_fpir = float(np.quantile(other, 1 - FPIR))
-    return Figures(
-        len(rows),
-        100 * float(left_out.sum()) / (size * len(rows)),
-        100 * float((other >= threshold).mean()),
-        100 * float((own < threshold).mean()),
-        100 * float((own < at_fpir).mean()),
-    )
+def _probe(seen: SeenSet, rows: NDArray[np.int64], rule: Rule) -> tuple[Vector, int]:
+    return rule(list(seen.vectors[rows]), [float(score) for score in seen.qualities[rows, 0]])
 
 
 def cost(photos: Sequence[bytes], models: ModelSet) -> dict[int, float]:
@@ -144,17 +162,18 @@ def cost(photos: Sequence[bytes], models: ModelSet) -> dict[int, float]:
     return {size: float(np.median(each)) for size, each in spent.items()}
 
 
-def _print(figures: Mapping[tuple[int, str], Figures], most: int, people: int, console: Console) -> None:
-    table = Table(title=f"{people} people with more than {most} photos; {SPLITS} draws; rates in %")
-    columns = ("pictures", "probe", "searches", "left out", "FPIR", "FNIR", f"FNIR at FPIR {FPIR:.0%}")
+def _print(figures: Mapping[tuple[int, str], Figures], title: str, console: Console) -> None:
+    table = Table(title=title)
+    columns = ("pictures", "probe", "left out", "FPIR (95 %)", "people", "FNIR", f"FNIR at FPIR {FPIR:.0%}")
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 1 else "right")
     for (size, name), row in sorted(figures.items(), key=lambda item: item[0][0]):
-        if size > 1 or name.startswith("best"):
-            rates = (row.left_out, row.fpir, row.fnir, row.fnir_at_fpir)
-            table.add_row(
-                str(size), "the picture" if size == 1 else name, str(row.searches), *(f"{r:.2f}" for r in rates)
-            )
+        if size == 1 and name != BEST:
+            continue
+        low, high = row.interval
+        fpir = f"{row.fpir:.2f} ({low:.2f}..{high:.2f})"
+        rates = (f"{row.left_out:.2f}", fpir, str(row.behind), f"{row.fnir:.2f}", f"{row.fnir_at_fpir:.2f}")
+        table.add_row(str(size), "the picture" if size == 1 else name, *rates)
     console.print(table)
 
 
@@ -183,9 +202,12 @@ def main(ctx: click.Context, path: Path | None, face: FaceChoice, cache: Path | 
     people = np.array([names[named[photo]] for photo in seen.rows], np.int64)
     console = Console(width=120)
     for most in SIZES[1:]:
-        several = int((np.unique(people, return_counts=True)[1] > most).sum())
+        counts = np.unique(people, return_counts=True)[1]
+        several, strangers = int((counts > most).sum()), int((counts >= most).sum())
         if several:
-            _print(measure(seen, people, most, models), most, several, console)
+            draws = f"{several} people are searched for, {strangers} strangers; {SPLITS} draws"
+            title = f"gallery of {len(counts)}; {draws}; in %"
+            _print(measure(seen, people, most, models), title, console)
         else:
             click.echo(f"nobody has more than {most} photos, so bursts of {most} cannot be measured")
     spent = cost([photo.read_bytes() for photo in sorted(named)[: MAX_PICTURES * _ROUNDS]], models)
