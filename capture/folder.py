@@ -328,8 +328,8 @@ class CaptureFolder:
         """Yield the lines, and note the pictures that are not known to be durable."""
         for number, line in lines:
             if not self._manifest.complete and number > self._manifest.durable:
-                names = (line.request.picture, line.request.ir_picture)
-                self._named += (NamedPicture(name, number, line.place) for name in names if name is not None)
+                names = line.request.all_pictures
+                self._named += (NamedPicture(name, number, line.place) for name in names)
             yield number, line
 
     def _close(self) -> None:

@@ -25,12 +25,8 @@ class PictureFiles:
 
     def missing(self, number: int, line: CaptureLine) -> str | None:
         """Return in a sentence that a picture of the line with that number is missing; None: none is."""
-        request = line.request
-        if not self.has(request.picture):
-            return _sentence(number, request.picture)
-        if request.ir_picture is not None and not self.has(request.ir_picture):
-            return _sentence(number, request.ir_picture)
-        return None
+        missing = next((sha256 for sha256 in line.request.all_pictures if not self.has(sha256)), None)
+        return None if missing is None else _sentence(number, missing)
 
 
 def _sentence(number: int, sha256: str) -> str:

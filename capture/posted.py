@@ -27,6 +27,8 @@ def call_of(line: CaptureLine, picture: Callable[[str], bytes]) -> tuple[str, di
     sent = line.request
     body = _search_fields(line) if sent.by_permission else body_fields(sent)
     body["rgb_image_base64"] = pybase64.b64encode_as_string(picture(sent.picture))
+    if sent.further_pictures:
+        body["rgb_images_base64"] = [pybase64.b64encode_as_string(picture(each)) for each in sent.further_pictures]
     if sent.ir_picture is not None:
         body["ir_image_base64"] = pybase64.b64encode_as_string(picture(sent.ir_picture))
     return (SEARCH_PATH if sent.by_permission else MATCH_PATH), body

@@ -1,7 +1,7 @@
 """Reads a capture (contract.captures) from its folder, and finds damage."""
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +29,8 @@ T = TypeVar("T")
 # Also finds a picture that a device named in one of its own fields; whether a picture of the request is missing is then
 # decided by the values of the line.
 _PICTURE = re.compile(rb'picture"\s*:\s*"([0-9a-f]{64})"')
+_FURTHER_PICTURES = re.compile(rb'"further_pictures"\s*:\s*\[([^\]]*)\]')
+_SHA256 = re.compile(rb"[0-9a-f]{64}")
 
 MOST_DAMAGE = 100
 """The most sentences about damage that a reader keeps."""
@@ -211,7 +213,7 @@ class CaptureReader:
         """Check the lines of the requests and return their number; reading their values would take twice as long."""
         reader = self._reader(REQUESTS_FILE, CaptureLine)
         for number, data in self._raw(REQUESTS_FILE, reader):
-            if not all(self.has_picture(sha256.decode()) for sha256 in _PICTURE.findall(data)):
+            if not all(self.has_picture(sha256.decode()) for sha256 in _named_pictures(data)):
                 self._require_pictures(number, reader.value(number, data))
         return reader.seal.lines
 
@@ -289,3 +291,9 @@ class CaptureReader:
     def _note(self, error: CaptureError) -> None:
         if len(self._damage) < MOST_DAMAGE:
             self._damage[str(error)] = None
+
+
+def _named_pictures(line: bytes) -> Sequence[bytes]:
+    """Return the sha256 (hex) of the pictures that a line of requests.jsonl names, without reading its values."""
+    further = _FURTHER_PICTURES.findall(line)
+    return _PICTURE.findall(line) + [sha256 for each in further for sha256 in _SHA256.findall(each)]

@@ -10,7 +10,16 @@ from typing import Any, Literal
 import msgspec
 
 from contract.codec import decode_with
-from contract.findings import Attributes, CardFindings, CheckResult, FaceBox, LivenessResult, MatchedFace, PictureSize
+from contract.findings import (
+    Attributes,
+    CardFindings,
+    CheckResult,
+    FaceBox,
+    LivenessResult,
+    MatchedFace,
+    PassagePicture,
+    PictureSize,
+)
 from contract.terms import Cover, Message, ThresholdRule
 
 
@@ -79,9 +88,11 @@ class Event(Message, frozen=True, kw_only=True):
     `policy` and `model_set` are the ids of the policy and of the model set in the configs topic.
     `identity_ids` are the people whom a request about a group or a permission changed or deleted. `identity_info` is
     present only where the operator switched it on; the event of a comparison has the identity_info that the request
-    contained. `quality_score`, 0..1, predicts how well the face can be recognised at all. `card` describes the second
-    picture of a comparison. `face` and the other findings of a match are those of the face that the answer is about;
-    `searched` has all faces that were searched for, the chosen one first, where these were several.
+    contained. `pictures` are all pictures of a match with several, else empty; `picture`, `faces`, `face` and the other
+    findings are then those of the best one, and so is the sha256 in `request`. `quality_score`, 0..1, predicts how well
+    the face can be recognised at all. `card` describes the second picture of a comparison. `face` and the other
+    findings of a match are those of the face that the answer is about; `searched` has all faces that were searched for,
+    the chosen one first, where these were several.
     """
 
     id: str
@@ -106,6 +117,7 @@ class Event(Message, frozen=True, kw_only=True):
     error: ErrorInfo | None = None
     scope: EventScope | None = None
     picture: PictureSize | None = None
+    pictures: tuple[PassagePicture, ...] = ()
     faces: int | None = None
     face: FaceBox | None = None
     searched: tuple[MatchedFace, ...] = ()

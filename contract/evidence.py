@@ -7,7 +7,7 @@ the requests topic, which contains the picture itself.
 import msgspec
 
 from contract.codec import decode_with
-from contract.findings import CheckResult, FaceBox, LivenessResult
+from contract.findings import CheckResult, FaceBox, LivenessResult, PassagePicture
 from contract.terms import Cover, Message
 
 
@@ -27,8 +27,9 @@ class Evidence(Message, tag="evidence", tag_field="kind", frozen=True, kw_only=T
 
     `embedding`: the probe's unit vector, as little-endian IEEE 754 half-precision numbers, which the network `embedder`
     computed. `candidates`: the nearest people of the scope, the nearest first. `threshold`: the cosine that was
-    applied. `cover`: the candidates are those of the templates of faces with that cover; None: of whole faces. `policy`
-    and `model_set` are ids of records in the configs topic. `decided_time`: seconds since the epoch.
+    applied. `cover`: the candidates are those of the templates of faces with that cover; None: of whole faces.
+    `pictures`: as in the event; of several, the embedding is the weighted mean. `policy` and `model_set` are ids of
+    records in the configs topic. `decided_time`: seconds since the epoch.
     """
 
     event_id: str
@@ -49,6 +50,7 @@ class Evidence(Message, tag="evidence", tag_field="kind", frozen=True, kw_only=T
     quality_score: float | None = None
     liveness: LivenessResult | None = None
     cover: Cover | None = None
+    pictures: tuple[PassagePicture, ...] = ()
 
 
 _decoder = msgspec.msgpack.Decoder(Evidence)

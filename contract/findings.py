@@ -83,6 +83,32 @@ class Attributes(Message, frozen=True, kw_only=True):
     glasses: bool | None = None
 
 
+LeftOut = Literal[
+    "image_error", "no_face", "low_quality", "other_person", "repeated", "spoof", "refused", "not_looked_at"
+]
+"""Why one of several pictures is not part of the probe: the picture could not be used, its face is that of another
+person than in the best picture, it has the bytes of an earlier picture, or its face was not accepted as live; or the
+request was refused because of another picture (refused), or before this picture was looked at (not_looked_at)."""
+
+
+class PassagePicture(Message, frozen=True, kw_only=True):
+    """One of several pictures of a request, and what became of it.
+
+    `number`: the place in the request, from 0 on. `sha256` (hex) and `bytes`: of the file. `width` and `height`: the
+    pixels of the stored image; null where the header was not read. `best`: the findings of the event refer to this
+    picture. `left_out`: why the picture is not part of the probe; null: it is. `quality_score`: of the face.
+    """
+
+    number: int
+    sha256: str
+    bytes: int
+    width: int | None = None
+    height: int | None = None
+    best: bool = False
+    left_out: LeftOut | None = None
+    quality_score: float | None = None
+
+
 class CardFindings(Message, frozen=True, kw_only=True):
     """What was measured in the second picture of a comparison. `sha256` (hex) is the hash of that picture's bytes."""
 

@@ -36,11 +36,16 @@ class Headers:
     """How many times the request has been sent, including this time, in decimal ASCII; absent means 1."""
 
 
+MAX_PICTURES = 5
+"""The most pictures of one passage in one request, so that the cost of a request is bounded."""
+
+
 class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=True):
     """Who is the person in this picture? One PictureMatch call, with the fields of its body (docs/interface.md).
 
     `by_permission`: the search of version 6, which is restricted by a permission, named or that of the device, and by a
-    group only where one is named. `match_all_faces`: every face of the picture is searched for.
+    group only where one is named. `match_all_faces`: every face of the picture is searched for. `further_pictures`: the
+    other pictures of the same passage, in the order of the request.
     """
 
     request_id: str
@@ -62,8 +67,14 @@ class MatchRequest(Message, tag="match", tag_field="kind", frozen=True, kw_only=
     grab_fiqa_info: dict[str, Any] | None = None
     by_permission: bool = False
     match_all_faces: bool = False
+    further_pictures: tuple[bytes, ...] = ()
 
     administrative: ClassVar[bool] = False
+
+    @property
+    def pictures(self) -> tuple[bytes, ...]:
+        """The pictures of the passage, in the order of the request."""
+        return (self.picture, *self.further_pictures)
 
     @property
     def key(self) -> bytes:

@@ -9,7 +9,7 @@ from broker.port import Broker, BrokerError, NewRecord, RecordTooLarge
 from contract.answers import Answer, RefusedAnswer, Reply
 from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
-from contract.requests import Headers, Request
+from contract.requests import Headers, MatchRequest, Request
 from contract.topics import Topics
 from ingest.admission import Admission
 from ingest.attendance import Attendance
@@ -80,7 +80,8 @@ class Exchange:
         """
         if call.line is None:
             raise RuntimeError("a call without a line has sent a request")
-        async with call.line.turn(call.peer, call.wait_until - ANSWER_MARGIN_S) as place:
+        turns = max((len(request.pictures) for request in requests if isinstance(request, MatchRequest)), default=1)
+        async with call.line.turn(call.peer, call.wait_until - ANSWER_MARGIN_S, turns) as place:
             futures = [self._correlator.expect(request.request_id) for request in requests]
             try:
                 # The processors may have stopped since the call was admitted.

@@ -103,11 +103,11 @@ class Line:
             _refuse(waiting, reason, message)
 
     @asynccontextmanager
-    async def turn(self, peer: str, wait_until: float) -> AsyncIterator[Place]:
+    async def turn(self, peer: str, wait_until: float, turns: int = 1) -> AsyncIterator[Place]:
         """Wait for the turn of a call; inside the block, the requests of the call may be in the log.
 
         The block sets `appended` and `reply` of the place. `wait_until`: the deadline of the answer, a time of the
-        event loop.
+        event loop. `turns`: how many turns a call costs that waits, because its request takes so many times the work.
 
         Raises:
             Shed: the answer would be late, or the call was refused in favour of another peer.
@@ -115,7 +115,7 @@ class Line:
         loop = asyncio.get_running_loop()
         must_wait = self._in_log >= self.limit or bool(self._turns)
         if must_wait:
-            await self._wait(peer, wait_until)
+            await self._wait(peer, wait_until, turns)
         else:
             self._in_log += 1
         place = Place(self._pace.sent(loop.time(), had_waited=must_wait))
@@ -126,10 +126,10 @@ class Line:
             self._learn(place, loop.time())
             self._let_in()
 
-    async def _wait(self, peer: str, wait_until: float) -> None:
+    async def _wait(self, peer: str, wait_until: float, turns: int) -> None:
         loop = asyncio.get_running_loop()
         waiting: Waiting = loop.create_future()
-        self._turns.put(peer, waiting)
+        self._turns.put(peer, waiting, turns)
         latest = wait_until - min(self._pace.answer_s, _LATEST_SHARE * self._deadline_s)
         timer = loop.call_at(latest, self._too_late, peer, waiting)
         self._let_in()

@@ -1,7 +1,7 @@
 """Reads the pictures of a call from its fields, and checks them; the bytes stay as the camera wrote them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ import pybase64
 from contract.calls.declaration import Values
 from contract.calls.rules import param_error
 from contract.errors import Code, PictureRefused, PictureTooLarge, PictureUnreadable, Refused
-from contract.pictures.affordable import require_affordable
+from contract.pictures.affordable import Affordable, require_affordable
 from contract.pictures.limits import MAX_UNDECIMATED_PIXELS
 from ingest.paths import path_refused, read_picture_file
 
@@ -48,6 +48,31 @@ class PictureField:
             f" {self.name}"
         )
 
+    async def fetch(self, values: Values, limits: "PictureLimits", threads: Executor) -> Mapping[str, bytes]:
+        """Return the checked bytes of a picture that was sent, as a field of the request; a refusal names the field.
+
+        Raises:
+            Refused: the picture cannot be read, or is refused.
+        """
+        path = None if self.path is None else values[self.path]
+        if path is None:
+            try:
+                return {self.attribute: from_base64(values[self.name], self.name, limits)}
+            except PictureRefused as refusal:
+                raise refusal.about(self.name) from None
+        named_by = self.path or ""
+        data = await asyncio.get_running_loop().run_in_executor(
+            threads, read_picture_file, path, limits.roots, limits.max_bytes, named_by
+        )
+        try:
+            limits.check(data)
+        except PictureUnreadable:
+            # Another message would reveal the existence of a file that must not be read.
+            raise path_refused(named_by) from None
+        except PictureTooLarge as refusal:
+            raise refusal.about(named_by) from None
+        return {self.attribute: data}
+
 
 @dataclass(frozen=True, slots=True)
 class PictureLimits:
@@ -58,9 +83,9 @@ class PictureLimits:
     roots: Sequence[str]
     max_pixels_undecimated: int = MAX_UNDECIMATED_PIXELS
 
-    def check(self, data: bytes) -> None:
-        """Raise the refusal of a picture whose headers show already that the engine would refuse it."""
-        require_affordable(data, self.max_pixels, self.max_pixels_undecimated)
+    def check(self, data: bytes) -> Affordable:
+        """Return what the headers of a picture show of its cost; raise its refusal if the engine would refuse it."""
+        return require_affordable(data, self.max_pixels, self.max_pixels_undecimated)
 
 
 def decode_base64(text: str, field: str, max_bytes: int) -> bytes:
@@ -109,32 +134,6 @@ def from_base64(text: str, field: str, limits: PictureLimits) -> bytes:
 def to_base64(data: bytes) -> str:
     """Return a picture in base64, as answers contain it."""
     return pybase64.b64encode_as_string(data)
-
-
-async def fetch_picture(field: PictureField, values: Values, limits: PictureLimits, threads: Executor) -> bytes:
-    """Return the checked bytes of a picture that was sent; a refusal names the field.
-
-    Raises:
-        Refused: the picture cannot be read, or is refused.
-    """
-    path = None if field.path is None else values[field.path]
-    if path is None:
-        try:
-            return from_base64(values[field.name], field.name, limits)
-        except PictureRefused as refusal:
-            raise refusal.about(field.name) from None
-    named_by = field.path or ""
-    data = await asyncio.get_running_loop().run_in_executor(
-        threads, read_picture_file, path, limits.roots, limits.max_bytes, named_by
-    )
-    try:
-        limits.check(data)
-    except PictureUnreadable:
-        # Another message would reveal the existence of a file that must not be read.
-        raise path_refused(named_by) from None
-    except PictureTooLarge as refusal:
-        raise refusal.about(named_by) from None
-    return data
 
 
 def _bad_base64(field: str) -> Refused:

@@ -32,7 +32,7 @@ def encoded(*files: str) -> list[str]:
         UserError: a file cannot be read or is too large, or two are to come from standard input.
     """
     if files.count(STANDARD_INPUT) > 1:
-        raise UserError("only one of the pictures can come from standard input; give the other one as a file")
+        raise UserError("only one of the pictures can come from standard input; give the others as files")
     return [pybase64.b64encode_as_string(_content(file)) for file in files]
 
 

@@ -1,8 +1,11 @@
 """The metrics of a processor (Prometheus)."""
 
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from broker.port import Skip, Skipped
+from contract.findings import LeftOut
 from engine.calls import CALLS
 from processor.outputs import Emission
 
@@ -33,6 +36,14 @@ class ProcessorMetrics:
             ("kind", "outcome"),
             registry=registry,
         )
+        self._pictures = Counter(
+            "picturematch_passage_pictures",
+            "Pictures of matches with several, by result: used, or why the picture was left out.",
+            ("result",),
+            registry=registry,
+        )
+        for result in ("used", *get_args(LeftOut)):
+            self._pictures.labels(result)
         self._stages = Histogram(
             "picturematch_stage_seconds",
             "Time spent in each stage of a decision.",
@@ -74,6 +85,8 @@ class ProcessorMetrics:
         (events if emission.kept else self._answers_only).labels(emission.kind, emission.outcome).inc()
         if emission.mute:
             self._replies_left_out.inc()
+        for result in emission.pictures:
+            self._pictures.labels(result).inc()
         for stage, spent_ms in emission.timings_ms.items():
             self._stages.labels(stage).observe(spent_ms / 1000.0)
 

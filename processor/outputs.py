@@ -36,6 +36,7 @@ class Emission:
         timings_ms: stage -> milliseconds.
         records: the records to be written.
         kept: whether the event is one of the records.
+        pictures: what became of each picture of a request with several (engine.calls.call.Call.picture_results).
         mute: whether the reply was left out, because the replies topic does not have its partition any more.
     """
 
@@ -46,6 +47,7 @@ class Emission:
     kept: bool = True
     mute: bool = False
     is_replay: bool = False
+    pictures: tuple[str, ...] = ()
 
     def without_replies(self, topic: str, partitions: int) -> "Emission":
         """Return this emission without replies to partitions that `topic`, the replies topic, does not have."""
@@ -109,7 +111,15 @@ class Emitter:
         audit = self._audit(done, decision, answer, gallery_version)
         records = (*kept, *_reply(done, answer, gallery_version), *audit, *self._dead_letter(done))
         is_replay = done.envelope.replay_of is not None
-        return Emission(call.kind, decision.outcome, decision.timings_ms, records, kept=bool(kept), is_replay=is_replay)
+        return Emission(
+            call.kind,
+            decision.outcome,
+            decision.timings_ms,
+            records,
+            kept=bool(kept),
+            is_replay=is_replay,
+            pictures=tuple(call.picture_results(decision)),
+        )
 
     def photos(self, decision: ChangeDecision) -> tuple[NewRecord, ...]:
         """Return the decision's records of the photos topic."""

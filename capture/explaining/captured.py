@@ -8,8 +8,8 @@ from capture.explaining.values import Gone, Then
 from capture.reader import CaptureReader
 from capture.replaying.policies import read_policies
 from capture.timeline import CapturedEntry
-from contract.captures.convert import request_of
-from contract.captures.values import CapturedDecision, CapturedRequest, CaptureError, CaptureLine, ConfigLine
+from contract.captures.convert import request_with_pictures, request_without_pictures
+from contract.captures.values import CapturedDecision, CaptureError, CaptureLine, ConfigLine
 from contract.configs import policy_key, policy_record
 from contract.requests import MatchRequest
 from engine.policy import Policy
@@ -50,12 +50,9 @@ def then_in(reader: CaptureReader, request_id: str, engine: Engine) -> Then | No
 
 def _request(reader: CaptureReader, line: CaptureLine) -> MatchRequest:
     """Return the request, with its pictures where the capture has all of them."""
-    sent: CapturedRequest = line.request
-    pictures = [sha256 for sha256 in (sent.picture, sent.ir_picture) if sha256 is not None]
-    if not all(map(reader.has_picture, pictures)):
-        return request_of(line, b"", None if sent.ir_picture is None else b"")
-    infrared = None if sent.ir_picture is None else reader.picture(sent.ir_picture)
-    return request_of(line, reader.picture(sent.picture), infrared)
+    if not all(map(reader.has_picture, line.request.all_pictures)):
+        return request_without_pictures(line)
+    return request_with_pictures(line, reader.picture)
 
 
 def _policy(configs: Sequence[ConfigLine], decision: CapturedDecision) -> Policy | Gone:

@@ -22,7 +22,7 @@ from engine.calls.reporting import Circumstances, error_info, wire_threshold
 from engine.context import Context
 from engine.threshold import covered_threshold, search_threshold
 
-_FOUND = ("faces", "face", "quality", "quality_score", "liveness")
+_FOUND = ("pictures", "faces", "face", "quality", "quality_score", "liveness")
 _OF_THE_SEARCH = ("outcome", "retcode", "identity_id", "score", "threshold", "error_code", "applied", "scope")
 
 
@@ -153,9 +153,9 @@ def circumstances_of(event: Event, digests: tuple[str, ...]) -> Circumstances:
 
 
 def _circumstances(decider: Decider) -> Circumstances:
-    """Return the circumstances of then, with the sha256 of the picture that is there now."""
+    """Return the circumstances of then, with the sha256 of the pictures that are there now."""
     then, event = decider.then.decision, decider.then.event
-    digests = (picture_digest(decider.inputs.request.picture),)
+    digests = tuple(map(picture_digest, decider.inputs.request.pictures))
     if event is not None:
         return circumstances_of(event, digests)
     return Circumstances(

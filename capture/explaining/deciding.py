@@ -149,7 +149,10 @@ class Decider:
     def case(self, inputs: Inputs) -> Case:
         """Return a decision as a replay decides it."""
         request = structs.replace(
-            inputs.request, picture=b"", ir_picture=None if inputs.request.ir_picture is None else b""
+            inputs.request,
+            picture=b"",
+            further_pictures=(b"",) * len(inputs.request.further_pictures),
+            ir_picture=None if inputs.request.ir_picture is None else b"",
         )
         then, name = self.then.decision, self.then.decision.policy or ""
         return Case(
@@ -171,7 +174,7 @@ class Decider:
         if looked.searched:
             return replace(self._search_several(inputs, looked) or looked, timings_ms=looked.timings_ms)
         searched = self._search(inputs, looked.probe) or looked
-        return replace(searched, findings=looked.findings, timings_ms=looked.timings_ms)
+        return replace(searched, findings=looked.findings, pictures=looked.pictures, timings_ms=looked.timings_ms)
 
     def _search(self, inputs: Inputs, probe: Vector) -> MatchDecision | None:
         resolved = resolved_in(inputs)
@@ -250,6 +253,7 @@ def _looks_alike(one: Inputs, other: Inputs) -> bool:
     before, after = one.policy, other.policy
     return (
         one.request.picture is other.request.picture
+        and one.request.further_pictures is other.request.further_pictures
         and one.request.ir_picture is other.request.ir_picture
         and one.max_pixels == other.max_pixels
         and _wanted(one) == _wanted(other)

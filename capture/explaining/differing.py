@@ -16,7 +16,18 @@ BETWEEN_MACHINES = 1e-3
 
 _NOT_COMPARED = frozenset({"timings_ms", "embedding"})
 _MEASURED = frozenset(
-    {"score", "face", "quality", "quality_score", "liveness", "attributes", "candidates", "card", "searched"}
+    {
+        "score",
+        "face",
+        "quality",
+        "quality_score",
+        "liveness",
+        "attributes",
+        "candidates",
+        "card",
+        "searched",
+        "pictures",
+    }
 )
 """What a look measures in a picture, or computes from measured values."""
 _STEPS = {"x": 0.1, "y": 0.1, "width": 0.1, "height": 0.1, "age_years": 0.1}

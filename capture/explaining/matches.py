@@ -15,6 +15,7 @@ from capture.explaining.differing import Compared
 from capture.explaining.faces import face_sentences
 from capture.explaining.looks import look_changes
 from capture.explaining.nearer import cosine_changes, people_changes, threshold_changes
+from capture.explaining.passage import passage_words
 from capture.explaining.passing import passing_changes
 from capture.explaining.proposals import Alternatives, Proposal
 from capture.explaining.scopes import scope_changes
@@ -137,6 +138,7 @@ def _sentences(then: Then, way: Way, result: Compared) -> Iterator[str]:
         what = "everything" if way == "look" else "the refusal" if at_scope else "outcome, person, score and threshold"
         yield f"{begin}, and {what} came out as recorded{rounding}."
     yield from face_sentences(recorded.searched)
+    yield from passage_words(recorded.pictures)
     if way == "decide":
         yield f"Not checked: {', '.join(_unchecked(then, at_scope=at_scope))}."
 

@@ -297,8 +297,8 @@ class Recorder:
         if self._folder.manifest.pictures:
             names = self._folder.keep_pictures([pending.request.picture for pending in requests])
             places = [structs.replace(place, sha256=name) for place, name in zip(places, names, strict=True)]
-            infrared = [pending.request.ir_picture for pending in requests]
-            self._folder.keep_pictures([picture for picture in infrared if picture is not None])
+            others = [(*pending.request.further_pictures, pending.request.ir_picture) for pending in requests]
+            self._folder.keep_pictures([each for row in others for each in row if each is not None])
         for pending, place, decision in zip(requests, places, decisions, strict=True):
             line = line_of(pending.request, place, decision)
             lines.append(line if self._redaction is None else self._redaction.request_line(line))

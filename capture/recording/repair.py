@@ -34,6 +34,6 @@ async def _in_log(broker: Broker, named: NamedPicture) -> bytes | None:
     place = named.place
     record = None if place is None else await broker.read_at(Position(place.topic, place.partition, place.offset))
     request = None if record is None else match_call_of(record)
-    pictures = () if request is None else (request.picture, request.ir_picture)
+    pictures = () if request is None else (*request.pictures, request.ir_picture)
     found = (picture for picture in pictures if picture is not None and picture_digest(picture) == named.sha256)
     return next(found, None)

@@ -18,7 +18,7 @@ from capture.replaying.policies import Policies
 from capture.replaying.searches import Found, find_all
 from capture.replaying.thresholds import covered_thresholds_now, threshold_now
 from capture.rows import Difference, Row
-from contract.captures.convert import request_of
+from contract.captures.convert import request_without_pictures
 from contract.captures.values import CapturedDecision, CaptureLine, LookLine
 from contract.errors import Code, Refusal
 from engine.calls.match import conclude_under, scope_names, scope_of_refusal
@@ -102,7 +102,7 @@ class Decider:
             number,
             line,
             then,
-            request_of(line, b"", None if line.request.ir_picture is None else b""),
+            request_without_pictures(line),
             embedding,
             before,
             now,

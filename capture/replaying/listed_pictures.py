@@ -37,9 +37,9 @@ class ListedPictures:
     def missing(self, lines: Sequence[tuple[int, CaptureLine]]) -> Mapping[int, str]:
         """Return, by the number of the line, a sentence about each line a picture of which is missing."""
         named = [line.request.picture for _, line in lines]
-        infrared = [place for place, (_, line) in enumerate(lines) if line.request.ir_picture is not None]
-        others = [lines[place][1].request.ir_picture or "" for place in infrared]
-        unlisted = {*self._unlisted(named), *(infrared[place] for place in self._unlisted(others))}
+        others = [(place, sha256) for place, (_, line) in enumerate(lines) for sha256 in line.request.all_pictures[1:]]
+        unlisted_others = self._unlisted([sha256 for _, sha256 in others])
+        unlisted = {*self._unlisted(named), *(others[place][0] for place in unlisted_others)}
         # A recording that goes on may have stored the picture since.
         found = ((number, self._files.missing(number, line)) for number, line in map(lines.__getitem__, unlisted))
         return {number: sentence for number, sentence in found if sentence is not None}

@@ -13,7 +13,7 @@ from capture.replaying.policies import Policies, PolicyPair
 from capture.replaying.several import faces_differences
 from capture.replaying.thresholds import threshold_now
 from capture.rows import Difference, Row, S, SameRows
-from contract.captures.convert import REQUESTS_FILE, decision_of, request_of
+from contract.captures.convert import REQUESTS_FILE, decision_of, request_with_pictures
 from contract.captures.values import CapturedDecision, CaptureError, CaptureLine
 from contract.configs import model_set_record
 from contract.events import RequestPlace
@@ -177,9 +177,7 @@ class Looker:
             return _Looked(Row(task.number, task.line, trouble=trouble, expected=task.line.expected_identity_id))
 
     def _look(self, task: _Task) -> _Looked:
-        sent = task.line.request
-        infrared = None if sent.ir_picture is None else self._picture(sent.ir_picture)
-        request = request_of(task.line, self._picture(sent.picture), infrared)
+        request = request_with_pictures(task.line, self._picture)
         networks, policy = self._networks, task.policies.policy
         context = Context(networks.models, policy, networks.max_pixels, networks.clock)
         decision = self._under_threshold_of_then(task, request, MatchCall().decide(request, task.snapshot, context))
@@ -213,7 +211,13 @@ class Looker:
             again = conclude_several(threshold, request, resolved, decision.searched, site, policies.policy)
             return replace(again, timings_ms=decision.timings_ms)
         again = conclude_under(threshold, request, resolved, decision.candidates, site, policies.policy)
-        return replace(again, findings=decision.findings, probe=decision.probe, timings_ms=decision.timings_ms)
+        return replace(
+            again,
+            findings=decision.findings,
+            pictures=decision.pictures,
+            probe=decision.probe,
+            timings_ms=decision.timings_ms,
+        )
 
     def _captured(
         self, task: _Task, request: MatchRequest, decision: MatchDecision, context: Context
@@ -226,6 +230,7 @@ class Looker:
             request.received_time_s,
             task.version,
             dict(self._networks.models.identities),
+            (task.line.request.picture, *task.line.request.further_pictures),
             policy=task.policies.name,
             model_set=self._model_set,
         )

@@ -96,6 +96,7 @@ def _opens(row: Row) -> bool:
 
 def reported(row: Row, status: Status, expected: str | None, group: str | None) -> ReportedRow:
     """Return a row for the report, without embeddings and pictures."""
+    pictured = next((d for d in (row.now, row.line.decision) if d is not None and d.face is not None), None)
     return ReportedRow(
         line=row.number,
         request_id=row.line.request_id,
@@ -110,11 +111,17 @@ def reported(row: Row, status: Status, expected: str | None, group: str | None) 
         differences=row.differences or (),
         trouble=row.trouble,
         remark=row.remark,
-        picture=row.line.request.picture,
-        face=next((d.face for d in (row.now, row.line.decision) if d is not None and d.face is not None), None),
+        picture=_picture_with_face(row, pictured),
+        face=None if pictured is None else pictured.face,
         expected=expected,
         group=group,
     )
+
+
+def _picture_with_face(row: Row, decision: CapturedDecision | None) -> str:
+    """Return the sha256 of the picture to which the face of a decision refers: of several, the best one."""
+    pictures = () if decision is None else decision.pictures
+    return next((each.sha256 for each in pictures if each.best), row.line.request.picture)
 
 
 def shown(decision: CapturedDecision) -> Shown:

@@ -8,11 +8,12 @@ from msgspec import UNSET, Struct, UnsetType
 from contract.answers import DebugInfo
 from contract.calls.declaration import Answer, Declaration, Field, flag
 from contract.calls.names import DEVICE, SCOPE_NAME
-from contract.calls.rules import PICTURE, PICTURE_PATH, choice, free_object, whole
+from contract.calls.rules import PICTURE, PICTURE_PATH, PICTURES, choice, free_object, whole
 from contract.calls.shared import COMPARE_TIME, EXAMPLE_PICTURE
 from contract.errors import Code
 from contract.findings import Attributes, CheckResult, LivenessResult, MatchedFace
 from contract.http import MATCH_PATH
+from contract.requests import MAX_PICTURES
 from contract.terms import LIVENESS_ORDER
 
 
@@ -88,7 +89,8 @@ MATCH = Declaration(
     method="POST",
     path=MATCH_PATH,
     route="match",
-    summary="Who is this? A face of a picture is compared with everybody enrolled in the device's scope.",
+    summary="Who is this? A face of a picture, or of several pictures of one passage, is compared with everybody"
+    " enrolled in the device's scope.",
     fields=(
         Field(
             "image_file_path",
@@ -100,8 +102,16 @@ MATCH = Declaration(
             "rgb_image_base64",
             PICTURE,
             "The picture: JPEG (PNG, WebP and BMP are accepted too) in base64 of either alphabet, with or without a"
-            " data-URL prefix, line breaks and padding. Required unless `image_file_path` is sent.",
+            " data-URL prefix, line breaks and padding. Required unless `image_file_path` or `rgb_images_base64` is"
+            " sent.",
             example=EXAMPLE_PICTURE,
+        ),
+        Field(
+            "rgb_images_base64",
+            PICTURES,
+            f"Several pictures of one passage of one person, each sent like `rgb_image_base64`; a field of PictureMatch"
+            f" only. A picture in `rgb_image_base64` or `image_file_path` counts as the first one before these, and all"
+            f" together may be at most {MAX_PICTURES}.",
         ),
         Field(
             "ir_image_base64",
@@ -167,7 +177,7 @@ MATCH = Declaration(
             "The camera's own measurements of the face; recorded in the event unchanged.",
         ),
     ),
-    any_of=(("device_ip", "group_name"), ("rgb_image_base64", "image_file_path")),
+    any_of=(("device_ip", "group_name"), ("rgb_image_base64", "image_file_path", "rgb_images_base64")),
     answers=(Answer(MatchResult, _MATCHED), Answer(MatchResult, _STRANGER)),
     errors=(
         *(Code.NO_FACE, Code.LOW_QUALITY_ERROR, Code.EMPTY_GROUP_ERROR),

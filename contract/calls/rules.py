@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from contract.errors import Cause, Code, Refused
+from contract.requests import MAX_PICTURES
 from contract.terms import CompareLevel
 from contract.text import misleads
 
@@ -173,6 +174,12 @@ def _picture(value: Any, field: str) -> str:
     return string(value, field)
 
 
+def _pictures(value: Any, field: str) -> list[str]:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_PICTURES:
+        raise param_error(f"{field} must be a list of 1 to {MAX_PICTURES} pictures in base64")
+    return [_picture(item, f"{field}[{number}]") for number, item in enumerate(value)]
+
+
 def _moment(value: Any, field: str) -> tuple[float, str | None]:
     number = number_in(value)
     if number is None or not 0 <= number < ABSURD_TIME:
@@ -253,6 +260,14 @@ PICTURE = Rule(
     codes=(Code.PARAM_ERROR, Code.IMAGE_ERROR, Code.IMAGE_SIZE_TOO_LARGE_ERROR, Code.PAYLOAD_TOO_LARGE),
 )
 """A picture as base64; the ingress decodes the text and checks the picture later."""
+PICTURES = Rule(
+    word="list of string",
+    check=_pictures,
+    schema={"type": "array", "items": PICTURE.schema, "minItems": 1, "maxItems": MAX_PICTURES},
+    codes=PICTURE.codes,
+    empty_is_absent=False,
+)
+"""Several pictures of one passage, each as base64."""
 PICTURE_PATH = Rule(word="string", check=string, schema={"type": "string"}, codes=PICTURE.codes)
 """The path of a picture under one of `ingest.image_roots`; the ingress reads and checks the file later."""
 MOMENT = Rule(word="number", check=_moment, schema={"type": ["number", "string"], "minimum": 0})

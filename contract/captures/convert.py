@@ -1,7 +1,7 @@
 """Converts values of a capture: from the log, to the call of a device, and to and from the bytes of files."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -37,11 +37,10 @@ LINE_FILES = (CONFIGS_FILE, PEOPLE_FILE, REQUESTS_FILE)
 _MODEL_SET = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _FILE_IN_FOLDER = re.compile(rf"{PICTURES_FOLDER}/[0-9a-f]{{64}}\.jpg|{LOOKS_FOLDER}/{_MODEL_SET.pattern}\.jsonl")
 
-_SENT_FIELDS = tuple(
-    name for name in CapturedRequest.__struct_fields__ if name not in ("picture", "ir_picture", "compare_time")
-)
+_PICTURES = ("picture", "further_pictures", "ir_picture")
+_SENT_FIELDS = tuple(name for name in CapturedRequest.__struct_fields__ if name not in (*_PICTURES, "compare_time"))
 """The fields that a captured request and a MatchRequest share."""
-_NOT_POSTED = ("picture", "ir_picture", "compare_time_raw", "by_permission")
+_NOT_POSTED = (*_PICTURES, "compare_time_raw", "by_permission")
 
 _manifest_decoder = msgspec.json.Decoder(Manifest)
 
@@ -77,6 +76,7 @@ def line_of(request: MatchRequest, place: RequestPlace, decision: CapturedDecisi
         decision=decision,
         request=CapturedRequest(
             picture=place.sha256 or picture_digest(request.picture),
+            further_pictures=tuple(map(picture_digest, request.further_pictures)),
             ir_picture=None if request.ir_picture is None else picture_digest(request.ir_picture),
             compare_time=request.compare_time_s,
             **{name: getattr(request, name) for name in _SENT_FIELDS},
@@ -84,8 +84,23 @@ def line_of(request: MatchRequest, place: RequestPlace, decision: CapturedDecisi
     )
 
 
-def request_of(line: CaptureLine, picture: bytes = b"", ir_picture: bytes | None = None) -> MatchRequest:
-    """Return the request of a line, as the log contained it. A decision from an embedding needs no pictures.
+def request_with_pictures(line: CaptureLine, picture: Callable[[str], bytes]) -> MatchRequest:
+    """Return the request of a line with its pictures; `picture` returns the bytes of one by its sha256 (hex)."""
+    sent = line.request
+    infrared = None if sent.ir_picture is None else picture(sent.ir_picture)
+    return request_of(line, picture(sent.picture), infrared, tuple(map(picture, sent.further_pictures)))
+
+
+def request_without_pictures(line: CaptureLine) -> MatchRequest:
+    """Return the request of a line with an empty picture in place of each; a decision from an embedding needs none."""
+    sent = line.request
+    return request_of(line, b"", None if sent.ir_picture is None else b"", (b"",) * len(sent.further_pictures))
+
+
+def request_of(
+    line: CaptureLine, picture: bytes = b"", ir_picture: bytes | None = None, further: tuple[bytes, ...] = ()
+) -> MatchRequest:
+    """Return the request of a line, as the log contained it.
 
     A hand-made line has no time of arrival; its compare_time is used, within the times that clocks show, and where that
     is absent too, 0.
@@ -97,6 +112,7 @@ def request_of(line: CaptureLine, picture: bytes = b"", ir_picture: bytes | None
     return MatchRequest(
         request_id=line.request_id,
         picture=picture,
+        further_pictures=further,
         ir_picture=ir_picture,
         compare_time_s=received if sent.compare_time is None else sent.compare_time,
         received_time_s=received,
@@ -134,6 +150,7 @@ def decision_of(event: Event, evidence: Evidence | None = None) -> CapturedDecis
         policy=event.policy or None,
         model_set=event.model_set or None,
         decided_time=event.processed_time,
+        pictures=event.pictures,
         faces=event.faces,
         face=event.face,
         searched=tuple(structs.replace(face, name="") for face in event.searched),

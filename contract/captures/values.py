@@ -6,7 +6,7 @@ import msgspec
 
 from contract.events import EventScope, RequestPlace, Threshold
 from contract.evidence import EvidenceCandidate
-from contract.findings import CheckResult, FaceBox, LivenessResult, MatchedFace
+from contract.findings import CheckResult, FaceBox, LivenessResult, MatchedFace, PassagePicture
 from contract.operator_error import OperatorError
 from contract.terms import LivenessMode, Message
 
@@ -86,11 +86,13 @@ class Manifest(Message, frozen=True, kw_only=True, omit_defaults=True):
 class CapturedRequest(Message, frozen=True, kw_only=True, omit_defaults=True):
     """One PictureMatch call: the fields of the device's body, with the sha256 (hex) in place of each picture.
 
-    `compare_time` is in seconds since the epoch; None means the time at which the request is posted. `by_permission`:
-    the request was a search of version 6 (contract.requests.MatchRequest).
+    `further_pictures`: the other pictures of the passage. `compare_time` is in seconds since the epoch; None means the
+    time at which the request is posted. `by_permission`: the request was a search of version 6
+    (contract.requests.MatchRequest).
     """
 
     picture: Sha256
+    further_pictures: tuple[Sha256, ...] = ()
     ir_picture: Sha256 | None = None
     device_ip: str | None = None
     compare_time: float | None = None
@@ -107,6 +109,12 @@ class CapturedRequest(Message, frozen=True, kw_only=True, omit_defaults=True):
     grab_fiqa_info: dict[str, Any] | None = None
     by_permission: bool = False
     match_all_faces: bool = False
+
+    @property
+    def all_pictures(self) -> tuple[Sha256, ...]:
+        """The pictures of both lenses, that of the infrared lens last."""
+        infrared = () if self.ir_picture is None else (self.ir_picture,)
+        return (self.picture, *self.further_pictures, *infrared)
 
 
 class CapturedDecision(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -135,6 +143,7 @@ class CapturedDecision(Message, frozen=True, kw_only=True, omit_defaults=True):
     policy: str | None = None
     model_set: str | None = None
     decided_time: Time | None = None
+    pictures: tuple[PassagePicture, ...] = ()
     faces: int | None = None
     face: FaceBox | None = None
     searched: tuple[MatchedFace, ...] = ()

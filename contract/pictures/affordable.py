@@ -9,9 +9,10 @@ times its pixels.
 This module decompresses nothing, and its time is linear in the number of bytes, so that it may run on an event loop.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from contract.errors import PictureTooLarge, PictureUnreadable
+from contract.errors import Code, PictureTooLarge, PictureUnreadable, Refused
 from contract.pictures.headers import Kind, PictureHeader, require_pixels
 from contract.pictures.jpeg_scans import Layout, read_layout
 from contract.pictures.limits import MAX_UNDECIMATED_PIXELS
@@ -44,13 +45,15 @@ _PNG_PER_BYTE, _PNG_PER_BYTE_INTERLACED, _PNG_PER_PACKED_BYTE = 4.2, 5.5, 44.0
 # The stream of a PNG may contain new code tables every thirty bytes and no data for them, which costs five times as
 # much as an ordinary stream. Only decompression could show that, so every PNG is charged half of that extra cost.
 _WEBP_PER_PIXEL, _WEBP_PER_BYTE = 5.0, 48.0
+_BMP_PER_PIXEL = 2.5
 
 
 @dataclass(frozen=True, slots=True)
 class Affordable:
-    """A picture that may be decoded: its header and, for a JPEG, the layout of its scans."""
+    """A picture that may be decoded: its header, the cost of decoding it and, for a JPEG, the layout of its scans."""
 
     header: PictureHeader
+    cost_ns: float
     layout: Layout | None = None
 
     @property
@@ -76,15 +79,39 @@ def require_affordable(
     """
     header = require_pixels(data, max_pixels)
     if header.kind is Kind.JPEG:
-        return Affordable(header, _affordable_layout(data, header))
+        layout = _affordable_layout(data, header)
+        scans_ns = layout.cost_ns if len(layout.scans) > 1 else 0.0
+        return Affordable(header, scans_ns + _JPEG_PER_PIXEL * header.pixels, layout)
     fewest = min(max_pixels, max_undecimated_pixels, MAX_UNDECIMATED_PIXELS)
     if header.pixels > fewest:
         raise PictureTooLarge(fewest, f"pixels, which is the limit of a {_NAMES[header.kind]}")
     if header.kind is Kind.PNG:
-        _require_affordable_png(data)
-    elif header.kind is Kind.WEBP:
-        _require_affordable_webp(data, header)
-    return Affordable(header)
+        return Affordable(header, _affordable_png_ns(data))
+    if header.kind is Kind.WEBP:
+        return Affordable(header, _affordable_webp_ns(data, header))
+    return Affordable(header, _BMP_PER_PIXEL * header.pixels)
+
+
+def require_affordable_together(pictures: Iterable[Affordable], max_pixels: int) -> None:
+    """Refuse several pictures of one request that cost more together than one picture may cost.
+
+    Raises:
+        Refused: 40007: together they have more than `max_pixels`, or decoding all of them costs more than decoding one
+            picture may cost.
+    """
+    pixels, cost_ns = 0, 0.0
+    for picture in pictures:
+        pixels += picture.header.pixels
+        cost_ns += picture.cost_ns
+    if pixels > max_pixels:
+        raise too_large_together(f"have more than {max_pixels} pixels")
+    if cost_ns > MAX_JPEG_COST_NS:
+        raise too_large_together("take longer to decode than one picture may take")
+
+
+def too_large_together(words: str) -> Refused:
+    """Return the refusal of several pictures that are too large together; `words`: what they exceed."""
+    return Refused(Code.IMAGE_SIZE_TOO_LARGE_ERROR, f"the pictures {words} together; send fewer or smaller ones")
 
 
 _NAMES = {Kind.PNG: "PNG", Kind.WEBP: "WebP", Kind.BMP: "BMP", Kind.JPEG: "JPEG"}
@@ -103,7 +130,7 @@ def _affordable_layout(data: bytes, header: PictureHeader) -> Layout:
     return layout
 
 
-def _require_affordable_png(data: bytes) -> None:
+def _affordable_png_ns(data: bytes) -> float:
     total, interlaced = row_bytes(data)
     each = _PNG_PER_BYTE_INTERLACED if interlaced else _PNG_PER_BYTE
     cost_ns = each * total + _PNG_PER_PACKED_BYTE * len(data)
@@ -112,14 +139,16 @@ def _require_affordable_png(data: bytes) -> None:
         if each * total < _PNG_PER_PACKED_BYTE * len(data):
             raise PictureTooLarge(int(len(data) * share), "bytes for a PNG of its size")
         raise PictureTooLarge(int(total * share), "bytes in its rows, unpacked")
+    return cost_ns
 
 
-def _require_affordable_webp(data: bytes, header: PictureHeader) -> None:
+def _affordable_webp_ns(data: bytes, header: PictureHeader) -> float:
     kind, payload = webp_picture(data)
     if kind == LOSSLESS:
         if header.pixels > MAX_LOSSLESS_WEBP_PIXELS:
             raise PictureTooLarge(MAX_LOSSLESS_WEBP_PIXELS, "pixels, which is the limit of a lossless WebP")
-        return
+        return MAX_UNDECIMATED_COST_NS * header.pixels / MAX_LOSSLESS_WEBP_PIXELS
     cost_ns = _WEBP_PER_PIXEL * header.pixels + _WEBP_PER_BYTE * len(payload)
     if cost_ns > MAX_UNDECIMATED_COST_NS:
         raise PictureTooLarge(int(header.pixels * MAX_UNDECIMATED_COST_NS / cost_ns), "pixels for a WebP of its bytes")
+    return cost_ns

@@ -71,6 +71,10 @@ class Call(ABC, Generic[R, D]):
         """Return the pictures whose sha256 the event contains, in the order of `Circumstances.digests`."""
         return ()
 
+    def picture_results(self, decision: D) -> Sequence[str]:
+        """Return for metrics what became of each picture of a request with several: "used", or why it was left out."""
+        return ()
+
     def leaves_event(self, request: R) -> bool:
         """Return whether a decided request leaves an event; a request that becomes a dead letter always does."""
         return True

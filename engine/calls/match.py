@@ -1,6 +1,8 @@
-"""PictureMatch: who is the person in a picture? The chosen face of the picture is compared with the gallery.
+"""PictureMatch: who is the person in a picture, or in several pictures of one passage? The chosen face is compared with
+the gallery.
 
-Where a second face is as near, or all faces are wanted, several faces are compared (engine.calls.several).
+Where a second face is as near, or all faces are wanted, several faces are compared (engine.calls.several); of several
+pictures only the chosen faces are (engine.burst).
 """
 
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ from contract.people.site import Site
 from contract.requests import MatchRequest
 from contract.terms import DEFAULT_GROUP, STRANGER
 from contract.vectors import Vector
+from engine.burst import Seen, best_of, look_at_burst, passage_pictures
 from engine.calls.call import Query
 from engine.calls.demands import wanted_of
 from engine.calls.reporting import (
@@ -40,7 +43,7 @@ from engine.covered_search import covered_match, covered_thresholds, near_enough
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, FaceId, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
-from engine.look import NOTHING_FOUND, Findings, Look, look
+from engine.look import NOTHING_FOUND, Findings, Look
 from engine.passing import Barrier, barrier
 from engine.policy import Policy
 from engine.threshold import AppliedThreshold, search_threshold
@@ -63,6 +66,8 @@ class MatchDecision:
     answer is an error. `site`: the site that was searched; `scope`: the names of the group and permission; those of the
     request, where the request was refused before its scope was known. `searched`: all faces that were searched for, the
     chosen one first, where these are several; all other values are those of the face that the answer is about.
+    `pictures`: what became of each picture, where the request has several and they were looked at; `findings` are then
+    those about the best one.
     """
 
     outcome: str
@@ -71,6 +76,7 @@ class MatchDecision:
     candidates: Sequence[Candidate] = ()
     refusal: Refusal | None = None
     findings: Findings = NOTHING_FOUND
+    pictures: Sequence[Seen] = ()
     probe: Vector | None = None
     site: Site = field(default_factory=Site)
     timings_ms: dict[str, float] = field(default_factory=dict)
@@ -111,18 +117,22 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             resolved = resolve_scope(request, snapshot.site, policy)
         except Refused as refused:
             return self.refuse(request, refused.refusal, snapshot, context)
-        found = look(request.picture, wanted_of(request, policy, resolved.device), context)
-        if found.beside or (request.match_all_faces and found.findings.face is not None):
+        wanted = wanted_of(request, policy, resolved.device)
+        burst = look_at_burst(request.pictures, wanted, context)
+        found = burst.look
+        all_faces = request.match_all_faces and not request.further_pictures and found.findings.face is not None
+        if found.beside or all_faces:
             return _decide_several(request, resolved, found, snapshot, context)
         if isinstance(found.embedding, Refusal):
             decision = self.refuse(request, found.embedding, snapshot, context)
-            return replace(decision, findings=found.findings, timings_ms=found.timings_ms)
+            return replace(decision, findings=found.findings, pictures=burst.pictures, timings_ms=found.timings_ms)
         timer = StageTimer(context.clock, dict(found.timings_ms))
         with timer.stage("search"):
             decision = search(found.embedding.vector, request, resolved, snapshot, context)
         return replace(
             decision,
             findings=found.findings,
+            pictures=burst.pictures,
             probe=found.embedding.vector,
             timings_ms=timer.timings_ms,
         )
@@ -134,8 +144,12 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         return MatchDecision(outcome_of(refusal), threshold, named, refusal=refusal)
 
     def pictures(self, request: MatchRequest) -> Sequence[bytes]:
-        """Return the picture; events do not contain the sha256 of the infrared picture."""
-        return (request.picture,)
+        """Return the pictures; events do not contain the sha256 of the infrared picture."""
+        return request.pictures
+
+    def picture_results(self, decision: MatchDecision) -> Sequence[str]:
+        """Return what became of each picture, where the request has several and they were looked at."""
+        return [one.left_out or "used" for one in decision.pictures]
 
     def photos(self, request: MatchRequest, decision: MatchDecision, context: Context) -> Sequence[FaceId]:
         """Return the recognised face and then the other faces of that person, where the request asks for a photo.
@@ -184,8 +198,11 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         policy, found = context.policy, decision.findings
         shown = None if decision.refusal is not None else _shown(request, decision, policy)
         candidate = _shown_candidate(request, decision, policy)
+        best = best_of(decision.pictures)
+        event = at.event(self.kind, request, decision.outcome, decision.refusal)
         return structs.replace(
-            at.event(self.kind, request, decision.outcome, decision.refusal),
+            event,
+            request=structs.replace(event.request, sha256=at.digests[best]) if best else event.request,
             compare_time=request.compare_time_s,
             compare_time_raw=request.compare_time_raw,
             device_ip=request.device_ip,
@@ -197,7 +214,8 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             score=shown.score if shown else None,
             threshold=wire_threshold(decision.threshold, policy),
             scope=decision.scope,
-            picture=picture_size(request.picture, found),
+            picture=picture_size(request.pictures[best], found),
+            pictures=passage_pictures(request.pictures, decision.pictures, at.digests),
             faces=found.faces,
             face=face_box(found.face),
             searched=matched_faces(request, decision, policy),
@@ -232,6 +250,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             ),
             group_name=decision.scope.group_name,
             permission_name=decision.scope.permission_name,
+            pictures=passage_pictures(request.pictures, decision.pictures, at.digests),
             faces=found.faces,
             face=face_box(found.face),
             quality=check_results(found.quality),

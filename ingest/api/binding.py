@@ -20,12 +20,13 @@ from contract.people.unreadable import UnreadableRecord
 from contract.requests import Request
 from contract.roles import Role
 from contract.site_settings import Configured
+from ingest.burst import BurstField
 from ingest.call import Call
 from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
 from ingest.form_body import is_form, read_form
 from ingest.json_body import read_object
 from ingest.metrics import Metrics
-from ingest.pictures import PictureField, PictureLimits, fetch_picture
+from ingest.pictures import PictureField, PictureLimits
 from ingest.render import Headers, Rendered
 
 A = TypeVar("A", bound=Answer)
@@ -188,7 +189,7 @@ async def ask(
     services: Services,
     declaration: Declaration,
     request: Callable[[Call, Values], Request],
-    pictures: Sequence[PictureField],
+    pictures: Sequence[PictureField | BurstField],
     answer: type[A],
 ) -> tuple[A, Reply]:
     """Send the one request of a call through the log; return its answer of the type `answer`, and the whole reply.
@@ -219,7 +220,7 @@ async def _request(
     services: Services,
     declaration: Declaration,
     make: Callable[[Call, Values], Request],
-    pictures: Sequence[PictureField],
+    pictures: Sequence[PictureField | BurstField],
 ) -> Request:
     values = await read_body(call, services, declaration)
     request = make(call, values)
@@ -229,12 +230,9 @@ async def _request(
             raise picture.file_refused()
     try:
         async with asyncio.timeout_at(call.wait_until - ANSWER_MARGIN_S):
-            return msgspec.structs.replace(
-                request,
-                **{
-                    picture.attribute: await fetch_picture(picture, values, services.limits, services.threads)
-                    for picture in sent
-                },
-            )
+            fields: dict[str, Any] = {}
+            for picture in sent:
+                fields |= await picture.fetch(values, services.limits, services.threads)
+            return msgspec.structs.replace(request, **fields)
     except TimeoutError:
         raise timed_out() from None

@@ -8,18 +8,20 @@ from contract.calls.match import MATCH, FaceInPicture, MatchResult
 from contract.calls.rules import param_error
 from contract.requests import MatchRequest
 from ingest.api.binding import Binding, Services, ask, compare_times, request_of
+from ingest.burst import BurstField
 from ingest.call import Call
 from ingest.pictures import PictureField, to_base64
 from ingest.render import Rendered, success
 
-_PICTURES = (
-    PictureField("rgb_image_base64", "picture", path="image_file_path"),
-    PictureField("ir_image_base64", "ir_picture"),
+_PASSAGE = BurstField(
+    PictureField("rgb_image_base64", "picture", path="image_file_path"), "rgb_images_base64", "further_pictures"
 )
+_PICTURES = (_PASSAGE, PictureField("ir_image_base64", "ir_picture"))
 
 
 def _request(call: Call, values: Values) -> MatchRequest:
     mode = values["liveness_mode"]
+    _PASSAGE.require_few(values)
     if values["permission_name"] is not None and values["group_name"] is None:
         raise param_error("permission_name needs group_name")
     if values["ir_image_base64"] is not None:

@@ -5,6 +5,7 @@ from msgspec import UnsetType
 
 from contract.calls.match import FaceInPicture, MatchResult
 from contract.http import MATCH_PATH
+from contract.requests import MAX_PICTURES
 from contract.terms import LIVENESS_ORDER
 from picturematch.ask import answer_of, encoded, finish, json_option, picture_file
 from picturematch.options import config_option, server_options
@@ -15,10 +16,11 @@ from picturematch.options import config_option, server_options
 Examples:
   picturematch match door.jpg
   picturematch match queue.jpg --all-faces
+  picturematch match door-1.jpg door-2.jpg door-3.jpg
   ffmpeg -i rtsp://camera -frames:v 1 -f mjpeg - | picturematch match - --json"""
 )
 @config_option
-@click.argument("file", type=picture_file)
+@click.argument("files", metavar="FILE...", type=picture_file, nargs=-1, required=True)
 @server_options
 @click.option("--device-ip", default="127.0.0.1", show_default=True, help="Device that the event names.")
 @click.option("--ir", type=picture_file, help="Infrared picture; it turns infrared liveness on.")
@@ -33,7 +35,7 @@ Examples:
 @click.pass_context
 def command(
     ctx: click.Context,
-    file: str,
+    files: tuple[str, ...],
     url: str,
     api_key: str | None,
     device_ip: str,
@@ -44,15 +46,21 @@ def command(
 ) -> None:
     """Match a face of FILE with the people enrolled at a running server. FILE - is standard input.
 
+    Several files are pictures of one passage of one person, at most five, and make one request.
+
     The call leaves an event, as a device's does, and the picture stays in the log as long as requests do.
 
     Exit status: 0 matched, 1 a stranger or a person who may not pass, 2 an error, such as no face.
     """
-    picture, *infrared = encoded(file, *([] if ir is None else [ir]))
+    if len(files) > MAX_PICTURES:
+        raise click.UsageError(f"one request has at most {MAX_PICTURES} pictures; give fewer files")
+    sent = encoded(*files, *([] if ir is None else [ir]))
+    pictures = sent[: len(files)]
     body = {
         "device_ip": device_ip,
-        "rgb_image_base64": picture,
-        "ir_image_base64": infrared[0] if infrared else None,
+        "rgb_image_base64": pictures[0] if len(pictures) == 1 else None,
+        "rgb_images_base64": pictures if len(pictures) > 1 else None,
+        "ir_image_base64": None if ir is None else sent[-1],
         "liveness_mode": liveness,
         "match_all_faces": all_faces or None,
     }

@@ -55,6 +55,22 @@ async def test_a_match_names_the_person_and_its_status_says_whether_it_matched(f
     assert json.loads(as_json.out)["identity_id"] == "anna"
 
 
+async def test_several_files_are_pictures_of_one_passage(files: Path, url: str) -> None:
+    single = files.parent / "people"
+    single.mkdir()
+    (single / "anna.jpg").write_bytes(photo(1))
+    assert (await run("enrol", single, "--url", url)).status == 0
+
+    (files / "cut off.jpg").write_bytes(photo(1)[:3000])
+    matched = await run("match", files / "cut off.jpg", files / "anna again.jpg", files / "anna.jpg", "--url", url)
+    no_picture = await run("match", files / "anna.jpg", files / "broken.jpg", "--url", url)
+    too_many = await run("match", *[files / "anna.jpg"] * 6, "--url", url)
+
+    assert (matched.status, matched.out.startswith("matched: anna (anna), score 0.")) == (0, True)
+    assert (no_picture.status, "rgb_images_base64[1]" in no_picture.err) == (2, True)
+    assert (too_many.status, "at most 5 pictures" in too_many.err) == (2, True)
+
+
 async def piped(data: bytes, *arguments: object) -> Finished:
     """Run the command with the data on its standard input."""
     process = await asyncio.create_subprocess_exec(

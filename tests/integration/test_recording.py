@@ -78,6 +78,33 @@ async def test_every_decision_comes_out_again_from_the_capture_alone(capture: Pa
     }
 
 
+async def test_every_picture_of_a_passage_is_recorded_and_decided_again(tmp_path: Path) -> None:
+    further = (photo(2), photo(1, size=120), photo(1, size=120))
+    async with running(tmp_path / "data") as system:
+        await decide(system, enrol("e1", "anna", 1), match(1, seed=1, further_pictures=further), match(2, seed=1))
+        used, repeated, other, unseen = (
+            system.registry.get_sample_value("picturematch_passage_pictures_total", {"result": result})
+            for result in ("used", "repeated", "other_person", "not_looked_at")
+        )
+        tally = await recorded(system.broker, tmp_path / "out")
+    assert (used, repeated, other, unseen) == (2, 1, 1, 0)
+    assert tally.recorded == assert_same_decisions(tmp_path / "out") == 2
+    line, single = lines_of(tmp_path / "out").values()
+    assert line.decision is not None
+    assert single.decision is not None
+    assert line.request.further_pictures == tuple(map(picture_digest, further))
+    assert [picture.sha256 for picture in line.decision.pictures] == [
+        picture_digest(photo(1)),
+        *line.request.further_pictures,
+    ]
+    assert (single.request.further_pictures, single.decision.pictures) == ((), ())
+    names = {path.stem for path in (tmp_path / "out" / "pictures").iterdir()}
+    assert set(line.request.all_pictures) <= names
+    (tmp_path / "out" / "pictures" / f"{picture_digest(photo(2))}.jpg").unlink()
+    with pytest.raises(CaptureError, match="missing"):
+        CaptureReader(tmp_path / "out")
+
+
 async def test_a_decision_has_its_evidence_its_policy_and_its_model_set(capture: Path) -> None:
     reader = CaptureReader(capture)
     configs = {line.key for _, line in reader.configs()}

@@ -24,7 +24,7 @@ DECISION = CapturedDecision(
 
 def captured(folder: CaptureFolder, request: MatchRequest, offset: int) -> CaptureLine:
     """Keep the pictures of a request and return its line."""
-    sha256 = folder.keep_picture(request.picture)
+    sha256, *_ = [folder.keep_picture(picture) for picture in request.pictures]
     if request.ir_picture is not None:
         folder.keep_picture(request.ir_picture)
     return line_of(request, RequestPlace(topic="requests", partition=0, offset=offset, sha256=sha256), DECISION)

@@ -138,6 +138,8 @@ class Passages:
             passage(GATE, face(_SEEDS[REGULAR], live=False), liveness_mode="liveness_rgb"),
             passage(GATE, face(_SEEDS[REGULAR]), ir_image_base64=encoded(face(_SEEDS[REGULAR], infrared=True))),
             passage(STRICT, face(_SEEDS[REGULAR], yaw=60)),
+            burst(GATE, face(_SEEDS[REGULAR]), scene(width=240, height=200), face(_SEEDS[REGULAR], yaw=20)),
+            burst(GATE, face(_SEEDS[REGULAR]), stranger),
             passage(GATE, scene(width=240, height=200)),
             passage(GATE, face(_SEEDS[REGULAR])[:2000]),
             passage(CELLAR, face(_SEEDS[REGULAR])),
@@ -343,3 +345,8 @@ class Passages:
 def passage(device_ip: str, picture: bytes, **fields: Any) -> Json:
     """The body of a request of a device."""
     return {"device_ip": device_ip, "rgb_image_base64": encoded(picture), **fields}
+
+
+def burst(device_ip: str, *pictures: bytes) -> Json:
+    """The body of a request with several pictures."""
+    return {"device_ip": device_ip, "rgb_images_base64": [encoded(picture) for picture in pictures]}

@@ -14,7 +14,7 @@ from capture.reader import CaptureReader
 from capture.recording.recorder import LogToRecord, record
 from capture.recording.values import Tally
 from capture.timeline import Timeline
-from contract.captures.convert import request_of
+from contract.captures.convert import request_with_pictures
 from contract.captures.values import CaptureLine
 from contract.topics import Topics
 from engine.calls.match import MatchCall, MatchDecision
@@ -51,7 +51,7 @@ def decided_again(out: Path) -> dict[str, tuple[CaptureLine, MatchDecision]]:
     found = {}
     for _, line in reader.lines():
         assert line.decision is not None
-        request = request_of(line, reader.picture(line.request.picture))
+        request = request_with_pictures(line, reader.picture)
         snapshot = people.at(line.decision.gallery_version)
         decision = MatchCall().decide(request, snapshot, context(policies[f"policy/{line.decision.policy}"]))
         found[line.request_id] = (line, decision)

@@ -85,12 +85,14 @@ class RecordedSite(Town):
             decision = call.refuse(request, refusal, snapshot, given)
         config = policy_record(msgspec.to_builtins(self.policy))
         self.policies[config.id] = self.policy
-        models = dict(MODELS.identities)
-        at = Circumstances("requests", 0, number, RECEIVED_S + number, snapshot.version, models, policy=config.id)
+        models, digests = dict(MODELS.identities), tuple(map(picture_digest, request.pictures))
+        at = Circumstances(
+            "requests", 0, number, RECEIVED_S + number, snapshot.version, models, digests, policy=config.id
+        )
         event, evidence = call.event(request, decision, given, at), call.evidence(request, decision, given, at)
         place = RequestPlace(topic="requests", partition=0, offset=number)
         self.lines.append(line_of(request, place, decision_of(event, evidence)))
-        for sent in (request.picture, request.ir_picture):
+        for sent in (*request.pictures, request.ir_picture):
             if sent is not None:
                 self.pictures[picture_digest(sent)] = sent
         return decision

@@ -75,7 +75,7 @@ class Past(Enrolled):
             DECIDED_S,
             snapshot.version,
             dict(MODELS.identities),
-            (picture_digest(request.picture),),
+            tuple(map(picture_digest, request.pictures)),
             policy="p1",
             model_set=model_set_record(dict(MODELS.identities)).id,
         )

@@ -24,6 +24,7 @@ def row_of(place: Place) -> str:
 KINDS: Mapping[str, bad.Kind] = {
     "image_file_path": bad.picture_path,
     "rgb_image_base64": bad.picture,
+    "rgb_images_base64": bad.pictures,
     "ir_image_base64": bad.infrared_picture,
     "group_name": bad.name,
     "permission_name": bad.name,

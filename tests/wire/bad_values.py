@@ -13,6 +13,7 @@ from typing import Any
 
 from contract.calls.dialects import Dialect
 from contract.errors import Cause, Code
+from tests.support.faces import photo
 from tests.wire.places import Place
 from tests.wire.whole_site import MAX_PICTURE_BYTES, MOST_IN_A_LIST
 
@@ -202,6 +203,15 @@ def picture(place: Place) -> list[Bad]:
         Bad(_base64(_png_of(30_000, 30_000)), Code.IMAGE_SIZE_TOO_LARGE_ERROR),
         Bad("A" * (MAX_PICTURE_BYTES * 4 // 3 + 4), Code.PAYLOAD_TOO_LARGE),
     ]
+
+
+def pictures(place: Place) -> list[Bad]:
+    """A list of pictures of one passage."""
+    good = _base64(photo(1))
+    single = [Bad([bad.value], bad.code) for bad in picture(place)]
+    behind = [Bad([good, bad.value], bad.code) for bad in picture(place)]
+    too_many = [good] * (place.schema["maxItems"] + 1)
+    return [*_all([*NOT_A_LIST, good, "", [], [None], too_many]), *single, *behind, Bad([""], Code.IMAGE_ERROR)]
 
 
 def infrared_picture(place: Place) -> list[Bad]:

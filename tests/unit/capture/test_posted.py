@@ -36,6 +36,14 @@ def answered(**fields: Any) -> ServerAnswer:
     return ServerAnswer(200, fields)
 
 
+def test_further_pictures_are_posted_again_behind_the_first() -> None:
+    """A server without the field decides the first picture alone."""
+    further = ("2" * 64, "3" * 64)
+    path, body = call_of(line(further_pictures=further), lambda sha256: sha256[:1].encode())
+    assert path == "/SophonMatch/api/PictureMatch"
+    assert body == {"device_ip": "gate", "rgb_image_base64": "MA==", "rgb_images_base64": ["Mg==", "Mw=="]}
+
+
 def test_a_search_of_version_6_has_the_names_of_that_version() -> None:
     search = line(
         by_permission=True,

@@ -15,10 +15,11 @@ from capture.reporting.report import Report
 from capture.reporting.tables import tables
 from capture.reporting.thumbnails import SIDE, Album, Thumbnails, thumbnail
 from capture.reporting.values import Findings
+from capture.reporting.views import reported as reported_row
 from capture.rows import Row
 from contract.captures.values import CaptureError, PeopleLine
 from contract.codec import encode
-from contract.findings import FaceBox
+from contract.findings import FaceBox, PassagePicture
 from contract.people.keys import face_key, person_key
 from contract.people.records import FaceRecord, PhotoReference
 from tests.support.pictures import colours, encoded, jpeg, png_bomb
@@ -254,6 +255,20 @@ def test_the_candidates_of_then_and_now_are_shown_beside_the_face_and_once_where
         "request ",
         "candidate then and now a",
     ]
+
+
+def test_of_several_pictures_the_report_shows_the_one_with_the_face_that_was_used():
+    _, face = face_picture(1)
+    first, best = "0" * 64, f"{1:064x}"
+    pictures = tuple(
+        PassagePicture(number=number, sha256=sha256, bytes=1, best=sha256 == best)
+        for number, sha256 in enumerate((first, best))
+    )
+    then = msgspec.structs.replace(search(("a", 0.6), face=face), pictures=pictures)
+    shown = reported_row(row(then, B), "different", None, None)
+    assert (shown.picture, shown.face) == (best, face)
+    alone = reported_row(row(search(("a", 0.6), face=face), B), "different", None, None)
+    assert alone.picture == row(A, B).line.request.picture
 
 
 def test_the_photo_of_the_candidate_of_now_comes_from_the_gallery_of_now():

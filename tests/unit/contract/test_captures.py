@@ -52,12 +52,12 @@ def test_a_line_that_was_written_is_read_as_it_was() -> None:
 
 
 def test_every_field_of_a_request_comes_back_from_its_line() -> None:
-    examples = {"False": True, "0": 7, "liveness_off": "liveness_rgb", "None": "text"}
+    examples = {"False": True, "0": 7, "liveness_off": "liveness_rgb", "None": "text", "()": (b"other",)}
     changes = {field.name: examples[str(field.default)] for field in type_fields(MatchRequest) if not field.required}
     changes |= {"ir_picture": None, "grab_fiqa_info": {"blur": 1}}
     request = structs.replace(match_request(1), **changes)
     line = read(sealed(line_of(request, PLACE, None), 0)[0])[0][1]
-    assert request_of(line, request.picture) == request
+    assert request_of(line, request.picture, None, request.further_pictures) == request
 
 
 def test_a_captured_request_has_every_field_of_the_request_with_the_same_type_and_default() -> None:
@@ -65,8 +65,13 @@ def test_a_captured_request_has_every_field_of_the_request_with_the_same_type_an
     captured = {field.name: (field.type, field.default) for field in type_fields(CapturedRequest)}
     sent["device_ip"] = (sent["device_ip"][0], None)  # the log always has it; a hand-made capture may leave it out
     in_the_line = {"request_id", "received_time_s"}
-    otherwise = {"picture", "ir_picture", "compare_time_s"}
-    assert set(sent) - in_the_line - otherwise == set(captured) - {"picture", "ir_picture", "compare_time"}
+    otherwise = {"picture", "ir_picture", "further_pictures", "compare_time_s"}
+    assert set(sent) - in_the_line - otherwise == set(captured) - {
+        "picture",
+        "ir_picture",
+        "further_pictures",
+        "compare_time",
+    }
     assert {name: sent[name] for name in set(sent) & set(captured) - otherwise} == {
         name: captured[name] for name in set(sent) & set(captured) - otherwise
     }

@@ -63,6 +63,25 @@ def test_of_peers_that_always_wait_all_get_as_much(puts: list[str]) -> None:
     assert Counter(taken(turns, 20)) == dict.fromkeys("abcde", 4)
 
 
+def test_entries_that_cost_several_turns_leave_the_others_their_share() -> None:
+    turns: Turns[str] = Turns()
+    for _ in range(100):
+        turns.put("bursts", "bursts", 5)
+        turns.put("single", "single")
+        turns.put("other", "other")
+    taken(turns, 3)  # by then each has had its first turn
+    counts = Counter(taken(turns, 55))
+    assert counts["bursts"] == 5
+    assert abs(counts["single"] - counts["other"]) <= 2
+
+
+def test_a_peer_alone_owes_nobody() -> None:
+    turns: Turns[int] = Turns()
+    for number in range(4):
+        turns.put("a", number, 5)
+    assert taken(turns, 4) == [0, 1, 2, 3]
+
+
 @given(st.lists(PEERS, max_size=60))
 def test_every_turn_that_is_asked_for_comes(puts: list[str]) -> None:
     turns: Turns[str] = Turns()
@@ -95,10 +114,10 @@ class TurnsModel(RuleBasedStateMachine):
         self.model: list[tuple[str, int]] = []
         self.count = 0
 
-    @rule(peer=st.integers(0, 30).map(str))
-    def put(self, peer: str) -> None:
+    @rule(peer=st.integers(0, 30).map(str), turns=st.integers(1, 5))
+    def put(self, peer: str, turns: int) -> None:
         self.count += 1
-        self.turns.put(peer, self.count)
+        self.turns.put(peer, self.count, turns)
         self.model.append((peer, self.count))
 
     @rule()

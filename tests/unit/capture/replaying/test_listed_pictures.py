@@ -12,8 +12,9 @@ from contract.captures.values import CapturedRequest, CaptureError, CaptureLine
 NAMES = [f"{number:02x}" * 32 for number in (0, 1, 127, 128, 255)]
 
 
-def line(picture: str, infrared: str | None = None) -> CaptureLine:
-    return CaptureLine(request_id="r", request=CapturedRequest(picture=picture, ir_picture=infrared))
+def line(picture: str, infrared: str | None = None, further: tuple[str, ...] = ()) -> CaptureLine:
+    request = CapturedRequest(picture=picture, ir_picture=infrared, further_pictures=further)
+    return CaptureLine(request_id="r", request=request)
 
 
 @pytest.fixture
@@ -33,6 +34,14 @@ def test_each_line_without_a_picture_is_named_with_the_picture(files: PictureFil
         47: f"line 47 of requests.jsonl: pictures/{also}.jpg is missing or not a regular file",
     }
     assert listed.missing([]) == {}
+
+
+def test_further_pictures_are_looked_for_too(files: PictureFiles) -> None:
+    absent = "ab" * 32
+    lines = [line(NAMES[0], None, (NAMES[1], absent)), line(NAMES[0], NAMES[1], (NAMES[2], NAMES[3]))]
+    assert ListedPictures(files).missing(list(enumerate(lines, start=1))) == {
+        1: f"line 1 of requests.jsonl: pictures/{absent}.jpg is missing or not a regular file"
+    }
 
 
 def test_what_is_no_picture_is_not_taken_for_one(files: PictureFiles) -> None:

@@ -66,6 +66,24 @@ def test_the_same_networks_decide_the_same(site: RecordedSite, tmp_path: Path) -
     assert differing(replayed(folder, LOOK, means(jobs=3))) == {}
 
 
+def test_all_pictures_of_a_passage_are_looked_at(tmp_path: Path) -> None:
+    site = RecordedSite()
+    site.enrol("a", 1)
+    site.match(photo(1), further_pictures=(scene(), photo(1, size=100), photo(2), photo(1)))
+    site.match(photo(1, size=61), further_pictures=(photo(1, live=False),), liveness_mode="liveness_rgb")
+    site.match(scene(), further_pictures=(photo(1)[:3000],))
+    site.match(photo(1), further_pictures=(photo(2),), group_name="unknown")
+    folder = site.capture(tmp_path / "c")
+    for what_if in (None, LOOK):
+        assert differing(replayed(folder, what_if)) == {}
+        assert differing(replayed(folder, what_if, means(jobs=2))) == {}
+    rows = replayed(folder, LOOK)
+    assert [row.tier for row in rows[:3]] == ["look"] * 3
+    assert [row.now.pictures for row in rows] == [row.line.decision.pictures for row in rows]
+    assert rows[0].now.candidates == rows[0].line.decision.candidates
+    assert [picture.left_out for picture in rows[0].now.pictures].count(None) == 2
+
+
 def test_both_pictures_are_looked_at(site: RecordedSite, tmp_path: Path) -> None:
     rows = replayed(site.capture(tmp_path / "c"), LOOK)
     assert rows[5].now.liveness == rows[5].line.decision.liveness
