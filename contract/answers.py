@@ -10,7 +10,7 @@ import msgspec
 
 from contract.codec import decode_with
 from contract.errors import Code
-from contract.findings import Attributes, CheckResult, DetectedFace, FaceBox, FaceQuality, LivenessResult
+from contract.findings import Attributes, CheckResult, DetectedFace, FaceBox, FaceQuality, LivenessResult, Lookalike
 from contract.roles import Role
 from contract.terms import Message
 
@@ -81,7 +81,8 @@ class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only
 
     `image_id` names the photo of the face that the request added; where a request changed the person without a face,
     it names that of the face that was added last. `unchanged`: the request repeated what was already enrolled
-    (engine.calls.repeated), and `image_id` names the photo of the repeated face.
+    (engine.calls.repeated), and `image_id` names the photo of the repeated face. `lookalikes`: the other people whose
+    faces are too similar to that of the request (engine.calls.lookalikes).
     """
 
     identity_id: str
@@ -90,6 +91,7 @@ class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only
     image_id: str | None = None
     photo: bytes | None = None
     unchanged: bool = False
+    lookalikes: tuple[Lookalike, ...] = ()
 
 
 class DeletedAnswer(Message, tag="deleted", tag_field="kind", frozen=True, kw_only=True):

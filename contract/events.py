@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from contract.codec import decode_with
-from contract.findings import Attributes, CardFindings, CheckResult, FaceBox, LivenessResult, PictureSize
+from contract.findings import Attributes, CardFindings, CheckResult, FaceBox, LivenessResult, Lookalike, PictureSize
 from contract.terms import Message, ThresholdRule
 
 
@@ -75,7 +75,8 @@ class Event(Message, frozen=True, kw_only=True):
     `policy` and `model_set` are the ids of the policy and of the model set in the configs topic.
     `identity_ids` are the people whom a request about a group or a permission changed or deleted. `identity_info` is
     present only where the operator switched it on; the event of a comparison has the identity_info that the request
-    contained. `quality_score`, 0..1, predicts how well the face can be recognised at all. `card` describes the second
+    contained. `lookalikes` are the people whose faces are too similar to the face of an enrolment, at most five.
+    `quality_score`, 0..1, predicts how well the face can be recognised at all. `card` describes the second
     picture of a comparison.
     """
 
@@ -96,6 +97,7 @@ class Event(Message, frozen=True, kw_only=True):
     person_type: int | None = None
     identity_info: dict[str, Any] | None = None
     identity_ids: tuple[str, ...] = ()
+    lookalikes: tuple[Lookalike, ...] = ()
     score: float | None = None
     threshold: Threshold | None = None
     error: ErrorInfo | None = None

@@ -12,6 +12,7 @@ from contract.people.site import Site
 from contract.site_settings import MATCHING, SITE_SETTINGS, laid_over
 from contract.terms import LivenessMode, QualityLevel
 
+Lookalikes = Literal["off", "warn", "refuse"]
 ScoreScale = Literal["raw", "percent"]
 Score = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
 ScoreRange = tuple[Score, Score, Score]
@@ -101,6 +102,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A PictureMatch ignores faces whose shorter side has fewer pixels; a request can ask for a larger size."""
     enrolment_quality: QualityLevel = "low"
     """The quality level of an enrolment that names none."""
+    enrolment_lookalikes: Lookalikes = "warn"
+    """What an enrolment does where somebody else has a face at or above the threshold of a search among everybody: name
+    these people in the answer (warn), refuse the face (refuse), or not search for them (off)."""
     custom_quality: QualityLimits = QualityLimits()
     blacklist_opens: bool = False
     """True: a recognised person of type 3 gets retcode "1"."""
@@ -160,6 +164,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _FORMER_HIGHEST_FMR = 1e-5
 """The highest false match rate of policies that were recorded before there was a setting for it."""
 
+_ADDED = {"highest_fmr": _FORMER_HIGHEST_FMR, "enrolment_lookalikes": "off"}
+"""What decided in the place of settings that policies recorded earlier do not have."""
+
 
 def recorded_policy(settings: Mapping[str, Any]) -> Policy:
     """Return a policy from its record (contract.configs), which an older release may have written.
@@ -167,7 +174,7 @@ def recorded_policy(settings: Mapping[str, Any]) -> Policy:
     Raises:
         msgspec.ValidationError: the record has settings that this release does not know, or wrong ones.
     """
-    return msgspec.convert({"highest_fmr": _FORMER_HIGHEST_FMR, **settings}, Policy)
+    return msgspec.convert({**_ADDED, **settings}, Policy)
 
 
 def policy_of(policy: Policy, site: Site, pinned: frozenset[str]) -> Policy:
