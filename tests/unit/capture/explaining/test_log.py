@@ -162,7 +162,7 @@ async def test_the_content_of_a_policy_is_compared_with_its_id(log: EmbeddedBrok
     assert explain_match(await left(log, found)).alarms == ()
     await log.append([NewRecord(TOPICS.configs, POLICY.key, b'{"threshold":0.6}', partition=0)])
     forged = await left(log, found)
-    assert forged.policy == Policy(threshold=0.6, highest_fmr=1e-5)
+    assert forged.policy == Policy(threshold=0.6, highest_fmr=1e-5, enrolment_lookalikes="off")
     assert "policy" in {alarm.what for alarm in explain_match(forged).alarms}
 
 
