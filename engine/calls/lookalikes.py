@@ -52,9 +52,7 @@ def search_ahead(vectors: Sequence[Vector], gallery: Gallery, context: Context) 
     return SearchedAhead(gallery.version, down_to, {v.tobytes(): who for v, who in zip(vectors, found, strict=True)})
 
 
-def lookalikes_of(
-    vector: Vector, person: PersonRecord, people: Searchable, context: Context
-) -> tuple[Lookalike, ...]:
+def lookalikes_of(vector: Vector, person: PersonRecord, people: Searchable, context: Context) -> tuple[Lookalike, ...]:
     """Return the people other than `person` whose faces are at or above the threshold of a search among everybody.
 
     The nearest is the first; at most `MOST_NAMED` are returned. Empty where `matching.enrolment_lookalikes` is off.

@@ -80,9 +80,7 @@ class PairSearch:
             self._add(ones[some] + first.start, others[some] + second.start, nearest)
         return list(nearest.values())
 
-    def _add(
-        self, ones: NDArray[np.intp], others: NDArray[np.intp], nearest: dict[tuple[int, int], AlikePair]
-    ) -> None:
+    def _add(self, ones: NDArray[np.intp], others: NDArray[np.intp], nearest: dict[tuple[int, int], AlikePair]) -> None:
         """Put the pairs of these rows into `nearest`, by the numbers of both people, the smaller first."""
         different = self._people[ones] < self._people[others]
         ones, others = ones[different], others[different]

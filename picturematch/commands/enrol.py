@@ -58,8 +58,9 @@ def command(
 
     Paths in a list are relative to the folder of the list. The command may be run again: people who are enrolled
     already are not changed, unless --update is given. A warning names each other person whose face is too similar;
-    `picturematch people lookalikes` lists all such pairs. Exit status: 0 all are enrolled, 1 some failed (a line names each
-    and the reason), 2 the command failed.
+    `picturematch people lookalikes` lists all such pairs.
+
+    Exit status: 0 all are enrolled, 1 some failed (a line names each and the reason), 2 the command failed.
     """
     counts: Counter[Outcome] = Counter()
     similar: Counter[str] = Counter()  # by entry: the people who are too similar
