@@ -7,7 +7,7 @@ The entries of one person are posted in their order:
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -42,11 +42,16 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EnrolResult:
-    """The report about one entry; `reason` is a sentence where the entry failed, else empty."""
+    """The report about one entry.
+
+    `reason` is a sentence where the entry failed, else empty. `lookalikes`: the ids and percentages of other enrolled
+    people whose faces are too similar.
+    """
 
     where: str
     outcome: Outcome
     reason: str = ""
+    lookalikes: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +143,17 @@ class _Run:
         except NoAnswer as error:
             self._note_silence(error)
             return EnrolResult(entry.where, Outcome.FAILED, f"{error} ({ATTEMPTS} attempts)")
+        alike = lookalikes_in(answer)
         if first and (answer.unchanged or answer.code == Code.IDENTITY_EXSIT_ERROR):
             # After an earlier attempt without an answer, the enrolled person is most likely from this same entry.
             (self._enrolled if doubtful else self._left_alone).add(person)
-            return EnrolResult(entry.where, Outcome.ENROLLED if doubtful else Outcome.UNCHANGED)
+            return EnrolResult(entry.where, Outcome.ENROLLED if doubtful else Outcome.UNCHANGED, "", alike)
         if answer.http_status != 200 or answer.code is not None:
             return EnrolResult(entry.where, Outcome.FAILED, answer.error_text)
         self._enrolled.add(person)
         if not first:
-            return EnrolResult(entry.where, Outcome.FACE_ADDED)
-        return EnrolResult(entry.where, Outcome.UPDATED if self._options.update else Outcome.ENROLLED)
+            return EnrolResult(entry.where, Outcome.FACE_ADDED, "", alike)
+        return EnrolResult(entry.where, Outcome.UPDATED if self._options.update else Outcome.ENROLLED, "", alike)
 
     async def _post(self, body: dict[str, Any]) -> tuple[ServerAnswer, bool]:
         """Return the answer, and whether an earlier attempt without an answer may have enrolled the person.
@@ -170,6 +176,17 @@ class _Run:
             raise error.final() from error
         if self._unanswered_in_a_row >= GIVE_UP_AFTER:
             raise CannotRun(f"the server does not answer any more: {error}; run the same command again") from error
+
+
+def lookalikes_in(answer: ServerAnswer) -> tuple[tuple[str, float], ...]:
+    """Return id and percentage of each look-alike that the answer to an enrolment names; a server may name none."""
+    data = answer.fields.get("data")
+    found = data.get("lookalikes") if isinstance(data, Mapping) else None
+    return tuple(
+        (str(one["identity_id"]), float(one["percent"]))
+        for one in (found if isinstance(found, list) else ())
+        if isinstance(one, Mapping) and "identity_id" in one and isinstance(one.get("percent"), int | float)
+    )
 
 
 def _body(entry: Entry, options: EnrolOptions, first: bool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from contract.findings import (
     FaceBox,
     FaceQuality,
     LivenessResult,
+    Lookalike,
     MatchedFace,
 )
 from contract.roles import Role
@@ -95,7 +96,8 @@ class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only
 
     `image_id` names the photo of the face that the request added; where a request changed the person without a face,
     it names that of the face that was added last. `unchanged`: the request repeated what was already enrolled
-    (engine.calls.repeated), and `image_id` names the photo of the repeated face.
+    (engine.calls.repeated), and `image_id` names the photo of the repeated face. `lookalikes`: the other people whose
+    faces are too similar to that of the request (engine.calls.lookalikes).
     """
 
     identity_id: str
@@ -104,6 +106,7 @@ class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only
     image_id: str | None = None
     photo: bytes | None = None
     unchanged: bool = False
+    lookalikes: tuple[Lookalike, ...] = ()
 
 
 class DeletedAnswer(Message, tag="deleted", tag_field="kind", frozen=True, kw_only=True):

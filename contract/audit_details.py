@@ -17,6 +17,7 @@ from contract.answers import (
     KeyAnswer,
     MembersAnswer,
     PermissionAnswer,
+    PersonAnswer,
     SettingsAnswer,
     WipedAnswer,
 )
@@ -86,6 +87,8 @@ def _outcome(answer: Answer | None) -> dict[str, Detail]:
     match answer:
         case GroupAnswer() | PermissionAnswer():
             return {"people_deleted": answer.people_deleted} if answer.people_deleted else {}
+        case PersonAnswer():
+            return {"lookalikes": len(answer.lookalikes)} if answer.lookalikes else {}
         case MembersAnswer():
             return {"unknown": len(answer.failed)} if answer.failed else {}
         case DevicesAnswer():

@@ -16,6 +16,7 @@ from contract.findings import (
     CheckResult,
     FaceBox,
     LivenessResult,
+    Lookalike,
     MatchedFace,
     PassagePicture,
     PictureSize,
@@ -93,6 +94,7 @@ class Event(Message, frozen=True, kw_only=True):
     the face can be recognised at all. `card` describes the second picture of a comparison. `face` and the other
     findings of a match are those of the face that the answer is about; `searched` has all faces that were searched for,
     the chosen one first, where these were several.
+    `lookalikes` are the people whose faces are too similar to the face of an enrolment, at most five.
     """
 
     id: str
@@ -112,6 +114,7 @@ class Event(Message, frozen=True, kw_only=True):
     person_type: int | None = None
     identity_info: dict[str, Any] | None = None
     identity_ids: tuple[str, ...] = ()
+    lookalikes: tuple[Lookalike, ...] = ()
     score: float | None = None
     threshold: Threshold | None = None
     error: ErrorInfo | None = None

@@ -69,6 +69,20 @@ class FaceBox(Message, frozen=True, kw_only=True):
     turned_degrees: int = 0
 
 
+class Lookalike(Message, frozen=True, kw_only=True):
+    """An enrolled person whose face a search could take for a face that is enrolled under another id.
+
+    `score` is on the wire's scale, `percent` on the percent scale, both at the threshold of a search among everybody.
+    `shares_scope`: both people have a group and a permission in common, so that a device can confuse them; where it is
+    false, a device searches for one of them only, and the look-alike matters if both are the same person.
+    """
+
+    identity_id: str
+    score: float
+    percent: float
+    shares_scope: bool
+
+
 class Attributes(Message, frozen=True, kw_only=True):
     """The estimated attributes of a person (with_attribute), which never influence the decision.
 

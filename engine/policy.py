@@ -12,6 +12,7 @@ from contract.people.site import Site
 from contract.site_settings import MATCHING, SITE_SETTINGS, laid_over
 from contract.terms import LivenessMode, QualityLevel
 
+Lookalikes = Literal["off", "warn", "refuse"]
 ScoreScale = Literal["raw", "percent"]
 FaceRule = Literal["chosen", "largest"]
 Score = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
@@ -111,6 +112,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A PictureMatch ignores faces whose shorter side has fewer pixels; a request can ask for a larger size."""
     enrolment_quality: QualityLevel = "low"
     """The quality level of an enrolment that names none."""
+    enrolment_lookalikes: Lookalikes = "warn"
+    """What an enrolment does where somebody else has a face at or above the threshold of a search among everybody: name
+    these people in the answer (warn), refuse the face (refuse), or not search for them (off)."""
     custom_quality: QualityLimits = QualityLimits()
     blacklist_opens: bool = False
     """True: a recognised person of type 3 gets retcode "1"."""
@@ -172,6 +176,7 @@ _FORMER: Mapping[str, Any] = {
     "face": "largest",
     "mean_templates": False,
     "covered_templates": False,
+    "enrolment_lookalikes": "off",
 }
 """What was in force in policies that were recorded before there was a setting for it."""
 

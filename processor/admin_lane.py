@@ -25,8 +25,10 @@ from contract.people.keys import person_key, printable_key
 from contract.people.records import PersonRecord
 from engine.calls import Change
 from engine.calls.call import Decision
+from engine.calls.lookalikes import search_ahead
 from engine.calls.people import ChangeDecision, info_lost, refuse_change
 from engine.gallery.pending import PendingPeople
+from engine.gallery.searched_ahead import NOTHING_SEARCHED, SearchedAhead
 from processor.commits import Commits, NotMade, log
 from processor.outputs import Emission, version_after
 from processor.processing import Failure, Processed
@@ -66,8 +68,11 @@ class AdminCommits(Commits):
             self._read_first = await self._access.end()
         await self._access.read_up_to(self._read_first)
         infos = await self._infos(self._needed(batch))
+        ahead = NOTHING_SEARCHED
         while True:
-            decided = self._decide_all(batch, infos)
+            if ahead.version != self._people.version:
+                ahead = await self._searched_ahead(batch)
+            decided = self._decide_all(batch, infos, ahead)
             in_brief = [person for one in decided for person in _in_brief(one.change)]
             if in_brief:
                 infos |= await self._infos(in_brief)
@@ -101,8 +106,18 @@ class AdminCommits(Commits):
                 )
         return {person.identity_id: info for person, info in zip(in_brief, infos, strict=True)}
 
-    def _decide_all(self, batch: Sequence[Processed], infos: Infos) -> list[_Decided]:
-        pending = PendingPeople(self._people, infos)
+    async def _searched_ahead(self, batch: Sequence[Processed]) -> SearchedAhead:
+        """Search the look-alikes of the prepared faces in a thread, because that takes milliseconds among many people.
+
+        If the fold is read further meanwhile, the decisions search again.
+        """
+        vectors = [one.prepared.face.vector for one in batch if one.decision is None and one.prepared.face is not None]
+        snapshot = self._people.snapshot()
+        context = self._emitter.contexts.at(snapshot.site)
+        return await asyncio.to_thread(search_ahead, vectors, snapshot.gallery, context)
+
+    def _decide_all(self, batch: Sequence[Processed], infos: Infos, ahead: SearchedAhead) -> list[_Decided]:
+        pending = PendingPeople(self._people, infos, ahead)
         return [self._decide(processed, pending, infos) for processed in batch]
 
     def _decide(self, processed: Processed, pending: PendingPeople, infos: Infos) -> _Decided:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clients.answers import ServerAnswer
+from clients.enrol import lookalikes_in
 from clients.http import Client, all_or_first_error
 from clients.migration.answers import BadAnswer, BoxDevice, BoxPerson
 from clients.migration.box import Box, Here
@@ -210,6 +211,8 @@ class _Migration:
             return "there already"
         answer, doubtful = await self._here.ask("POST", USERS_PATH, body)
         if answer.http_status == 200 and answer.code is None:
+            for other, percent in lookalikes_in(answer):
+                self._report.remark(f"the face of {who} is too similar to that of {other} ({percent:.1f} %)")
             if answer.unchanged:
                 return "taken" if doubtful else "there already"
             return "taken" if here is None else "changed"

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from contract.calls.declaration import Answer, Declaration, Field, flag
 from contract.calls.dialects import Dialect, ErrorDetail
@@ -11,6 +11,7 @@ from contract.calls.names import ENROLLED_ID, ENROLLED_IDS, GROUP_NAMES, IDENTIT
 from contract.calls.rules import FEATURE, PICTURE, free_object, line, param_error, seconds, whole
 from contract.calls.shared import EXAMPLE_PICTURE, QUALITY_LEVEL, Data, Pagination
 from contract.errors import Code
+from contract.findings import Lookalike
 from contract.http import GALLERY_VERSION_HEADER, UNCHANGED_HEADER, USERS_PATH
 from contract.people.validity import VALID_FROM, VALID_UNTIL, is_ordered
 
@@ -23,21 +24,29 @@ REMOVED = "have remove from group success"
 
 
 class EnrolledPerson(Struct, frozen=True, kw_only=True):
-    """A person after a POST. `group_name`: comma-separated; `reg_photo`: a JPEG in base64, empty if none was sent."""
+    """A person after a POST. `group_name`: comma-separated; `reg_photo`: a JPEG in base64, empty if none was sent.
+
+    `lookalikes`: present only where there are some: the other enrolled people whose faces are too similar.
+    """
 
     identity_id: str
     group_name: str
     reg_photo: str
     info: dict[str, Any]
+    lookalikes: list[Lookalike] | UnsetType = UNSET
 
 
 class ChangedPerson(Struct, frozen=True, kw_only=True):
-    """A person after a PUT. `image_id`: the name of the newest photo, empty where the person has none."""
+    """A person after a PUT. `image_id`: the name of the newest photo, empty where the person has none.
+
+    `lookalikes`: as in the answer to a POST.
+    """
 
     identity_id: str
     image_id: str
     group_name: list[str]
     info: dict[str, Any]
+    lookalikes: list[Lookalike] | UnsetType = UNSET
 
 
 class ListedPerson(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from contract.answers import Answer, PersonAnswer
 from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
+from contract.findings import Lookalike
 from contract.kinds import kind_of
 from contract.people.keys import face_key, image_id, person_key, photo_key, site_key
 from contract.people.records import FaceRecord, PersonRecord, PhotoRecord
@@ -25,6 +26,7 @@ from contract.requests import EnrolRequest
 from contract.terms import DEFAULT_GROUP
 from contract.vectors import Vector
 from engine.calls.call import Change
+from engine.calls.lookalikes import lookalikes_of, refusal_of
 from engine.calls.people import (
     NOTHING_PREPARED,
     PEOPLE_UNREADABLE,
@@ -107,8 +109,9 @@ class EnrolCall(Change[EnrolRequest]):
         if person is not None and face is not None:
             repeated = repeated_face(request, groups, face.vector, face.sent_sha256, known)
             if repeated is not None:
-                answer = _answer(request, face, person, repeated, people.site, unchanged=True)
-                return ChangeDecision("enrolled", answer, **found)
+                alike = lookalikes_of(face.vector, person, people, context)
+                answer = _answer(request, face, person, repeated, people.site, alike, unchanged=True)
+                return ChangeDecision("enrolled", answer, lookalikes=alike, **found)
         _require_allowed(request, face, person)
         permissions = _new_permissions(request, person, people, context.policy)
 
@@ -117,11 +120,14 @@ class EnrolCall(Change[EnrolRequest]):
         shown = new.number if new else number
         changed = _changed_person(request, person, groups, new, _faces(request, person, shown), context.policy)
         require_room(people, person, changed.group_ids, context.policy)
+        alike = lookalikes_of(face.vector, changed, people, context) if face is not None else ()
+        if alike and new is not None and context.policy.enrolment_lookalikes == "refuse":
+            return replace(refuse_change(refusal_of(alike), prepared), lookalikes=alike)
         site = reduce(Site.put, permissions, people.site)
         dropped = [n for n in (person.faces if person else ()) if n not in changed.faces]
         return ChangeDecision(
             "enrolled" if person is None else "updated",
-            _answer(request, face, changed, shown, site),
+            _answer(request, face, changed, shown, site, alike),
             {request.identity_id: _after(known, changed, new, face)},
             site if permissions else None,
             photos=(*_photo_records(new, face), *deleted_photos(request.identity_id, dropped, known)),
@@ -132,6 +138,7 @@ class EnrolCall(Change[EnrolRequest]):
                 (person_key(request.identity_id), encode(changed)),
                 *deleted_faces(request.identity_id, dropped, known),
             ),
+            lookalikes=alike,
             **found,
         )
 
@@ -219,6 +226,7 @@ def _answer(
     person: PersonRecord,
     number: int | None,
     site: Site,
+    alike: tuple[Lookalike, ...],
     unchanged: bool = False,
 ) -> PersonAnswer:
     image = number if number is not None else next(reversed(person.faces), None)
@@ -229,6 +237,7 @@ def _answer(
         image_id=None if image is None else image_id(person.identity_id, image),
         photo=face.jpeg if face and not request.update else None,
         unchanged=unchanged,
+        lookalikes=alike,
     )
 
 

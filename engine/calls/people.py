@@ -13,6 +13,7 @@ from contract.answers import Answer, DeletedAnswer, PersonAnswer
 from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event, EventScope
+from contract.findings import Lookalike
 from contract.people.keys import face_key, person_key, photo_key
 from contract.people.records import COVERED_FACE, WHOLE_FACE, FaceRecord, PersonRecord, PhotoReference
 from contract.people.site import Site
@@ -22,6 +23,7 @@ from contract.vectors import Vector
 from engine.calls.reporting import Circumstances, check_results, text_or_empty
 from engine.context import Context
 from engine.gallery.people import KnownPerson
+from engine.gallery.port import Candidate
 from engine.look import NOTHING_FOUND, Findings
 from engine.policy import Policy
 
@@ -72,6 +74,15 @@ class PeopleNow(Protocol):
 
     def everybody(self) -> Iterator[PersonRecord]:
         """Yield the record of every person, in no particular order."""
+        ...
+
+    @property
+    def faces(self) -> int:
+        """The number of faces that a search among everybody compares."""
+        ...
+
+    def alike(self, vector: Vector, cosine: float) -> Sequence[Candidate]:
+        """Return every person who has a face with at least that cosine to a unit vector, in the order of the port."""
         ...
 
     def hidden_keys(self, identity_id: str) -> Sequence[bytes]:
@@ -142,7 +153,7 @@ class ChangeDecision:
     `photos` are the records of the photos topic, which are written first, in this order; `people_records` then returns
     the records of the people topic: `face`, and then `others`. `people` are the people, by identity_id, and `site` is
     the site as these records leave them (None: unchanged), on which the next decision is based. Where `refusal` is set
-    no such records are written, and `answer` is None.
+    no such records are written, and `answer` is None. `lookalikes`: the people who are too similar to the face.
     """
 
     outcome: str
@@ -155,6 +166,7 @@ class ChangeDecision:
     refusal: Refusal | None = None
     findings: Findings = NOTHING_FOUND
     timings_ms: dict[str, float] = field(default_factory=dict)
+    lookalikes: tuple[Lookalike, ...] = ()
 
     def require_answer(self) -> Answer:
         """Return the answer.
@@ -216,6 +228,7 @@ def person_event(
         identity_id=request.identity_id,
         name=text_or_empty(info.get("name")),
         identity_info=info if info and context.policy.event_identity_info else None,
+        lookalikes=decision.lookalikes,
         scope=EventScope(group_name=",".join(groups)) if groups else None,
         quality=check_results(decision.findings.quality),
         quality_score=decision.findings.quality_score,

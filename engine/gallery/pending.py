@@ -6,20 +6,31 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from contract.people.records import PersonRecord
 from contract.people.site import Site
+from contract.vectors import Vector
 from engine.gallery.people import KnownPerson, People
+from engine.gallery.port import EVERYBODY, Candidate
+from engine.gallery.searched_ahead import NOTHING_SEARCHED, SearchedAhead
 
 
 class PendingPeople:
     """The people after each decision of one transaction; implements engine.calls.people.PeopleNow."""
 
-    def __init__(self, people: People, infos: Mapping[str, Mapping[str, Any] | None] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        people: People,
+        infos: Mapping[str, Mapping[str, Any] | None] = MappingProxyType({}),
+        ahead: SearchedAhead = NOTHING_SEARCHED,
+    ) -> None:
         """`infos`: the stored info of the people whose whole records the decisions need, by identity_id.
 
-        The info None is one that cannot be read any more.
+        The info None is one that cannot be read any more. `ahead`: what was searched in the people already.
         """
-        self._people, self._infos = people, infos
+        self._people, self._infos, self._ahead = people, infos, ahead
+        self._more_faces = 0  # faces that joined, less those that left
         self._decided: dict[str, KnownPerson] = {}
         self._count = len(people)
         self._joined: Counter[str] = Counter()  # group -> people who joined, less those who left
@@ -59,6 +70,21 @@ class PendingPeople:
                 yield person
         yield from (known.record for known in self._decided.values() if known.record is not None)
 
+    @property
+    def faces(self) -> int:
+        """The number of faces that a search among everybody compares."""
+        return self._people.snapshot().gallery.count(EVERYBODY) + self._more_faces
+
+    def alike(self, vector: Vector, cosine: float) -> Sequence[Candidate]:
+        """Return every person who has a face with at least that cosine to a unit vector, in the order of the port."""
+        found = self._ahead.above(self._people.version, vector, cosine)
+        if found is None:
+            found = self._people.snapshot().gallery.above(vector, EVERYBODY, cosine)
+        stored = (candidate for candidate in found if candidate.person.identity_id not in self._decided)
+        decided = (nearest for known in self._decided.values() if (nearest := _nearest(known, vector)) is not None)
+        candidates = [*stored, *(nearest for nearest in decided if nearest.cosine >= cosine)]
+        return sorted(candidates, key=lambda c: (-c.cosine, c.person.identity_id))
+
     def hidden_keys(self, identity_id: str) -> Sequence[bytes]:
         """Return all keys of a person of whom a record cannot be read.
 
@@ -76,9 +102,21 @@ class PendingPeople:
             self._count += (after.record is not None) - (before is not None)
             self._joined.subtract(_groups(before))
             self._joined.update(_groups(after.record))
+            faces_before = self._people.known(identity_id) if decided is None else decided
+            self._more_faces += len(after.vectors) - len(faces_before.vectors)
             self._decided[identity_id] = after
         if site is not None:
             self._site = site
+
+
+def _nearest(known: KnownPerson, vector: Vector) -> Candidate | None:
+    """Return the person with the face nearest to a unit vector; None: the person is not enrolled or has no face."""
+    if known.record is None or not known.vectors:
+        return None
+    wide = vector.astype(np.float64)
+    cosines = {n: float(np.clip((face.astype(np.float64) * wide).sum(), -1, 1)) for n, face in known.vectors.items()}
+    number = min(cosines, key=lambda n: (-cosines[n], n))
+    return Candidate(known.record, number, cosines[number])
 
 
 def _groups(person: PersonRecord | None) -> Sequence[str]:

@@ -38,6 +38,10 @@ class Scope:
         return self.permission_id is None or self.permission_id in person.permission_ids
 
 
+EVERYBODY = Scope(group_id=None)
+"""The scope of all enrolled people."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A person of the gallery, the number of the person's face nearest to the probe, and its cosine, -1..1.

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec import UNSET
+
 from contract.answers import DeletedAnswer, PersonAnswer, Reply
 from contract.calls.declaration import Values
 from contract.calls.people import (
@@ -55,6 +57,7 @@ async def _enrol(call: Call, services: Services) -> Rendered:
         group_name=",".join(answer.group_names),
         reg_photo=to_base64(answer.photo or b""),
         info=_shown(answer.identity_id, answer.info),
+        lookalikes=list(answer.lookalikes) or UNSET,
     )
     return success(Data(person), _headers(answer, reply))
 
@@ -67,6 +70,7 @@ async def _change(call: Call, services: Services) -> Rendered:
         image_id=image_id,
         group_name=list(answer.group_names),
         info=_shown(answer.identity_id, answer.info, image_id),
+        lookalikes=list(answer.lookalikes) or UNSET,
     )
     return success(Data(person), _headers(answer, reply))
 

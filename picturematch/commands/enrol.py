@@ -57,10 +57,13 @@ def command(
         feature_model (the network that computed them) may replace path
 
     Paths in a list are relative to the folder of the list. The command may be run again: people who are enrolled
-    already are not changed, unless --update is given. Exit status: 0 all are enrolled, 1 some failed (a line names each
-    and the reason), 2 the command failed.
+    already are not changed, unless --update is given. A warning names each other person whose face is too similar;
+    `picturematch people lookalikes` lists all such pairs.
+
+    Exit status: 0 all are enrolled, 1 some failed (a line names each and the reason), 2 the command failed.
     """
     counts: Counter[Outcome] = Counter()
+    similar: Counter[str] = Counter()  # by entry: the people who are too similar
 
     trusted = ca_file()
 
@@ -76,6 +79,13 @@ def command(
                     counts[result.outcome] += 1
                     if result.outcome is Outcome.FAILED:
                         steps.print_line(f"{result.where}: {result.reason}", problem=True)
+                    for identity_id, percent in result.lookalikes:
+                        similar[result.where] += 1
+                        steps.print_line(
+                            f"{result.where}: warning: the face is too similar to that of {identity_id}"
+                            f" ({percent:.1f} %): one person under two ids, or two people who will be confused",
+                            problem=True,
+                        )
                     steps.step()
 
                 await enrol(find_entries(path), client, report, options)
@@ -84,7 +94,8 @@ def command(
         run(post())
     finally:
         if counts:
-            click.echo(", ".join(_summary(outcome, counts[outcome]) for outcome in Outcome))
+            parts = [_summary(outcome, counts[outcome]) for outcome in Outcome]
+            click.echo(", ".join([*parts, f"{counted(len(similar), 'face')} with look-alikes"] if similar else parts))
     ctx.exit(1 if counts[Outcome.FAILED] else 0)
 
 

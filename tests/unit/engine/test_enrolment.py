@@ -18,6 +18,7 @@ from engine.calls.enrol import EnrolCall
 from engine.calls.people import ChangeDecision, Prepared, PreparedFace
 from engine.calls.permission import require_new_permissions
 from engine.gallery.people import KnownPerson
+from engine.gallery.port import Candidate
 from engine.policy import Policy
 from tests.support.faces import MODELS, circumstances, context, photo
 
@@ -70,6 +71,13 @@ class One:
 
     def everybody(self) -> Iterator[PersonRecord]:
         yield from () if self.person.record is None else (self.person.record,)
+
+    @property
+    def faces(self) -> int:
+        return len(self.person.vectors)
+
+    def alike(self, vector: np.ndarray, cosine: float) -> tuple[Candidate, ...]:
+        return ()
 
     def hidden_keys(self, identity_id: str) -> tuple[bytes, ...]:
         return ()

@@ -93,7 +93,13 @@ def test_a_rate_below_the_last_point_of_the_curve_is_marked_as_extrapolated(face
     assert search_threshold(Policy(target_fpir=0.01, accepted_score=70.0), Curved(), faces).extrapolated is extrapolated
 
 
-FORMER = {"highest_fmr": 1e-5, "face": "largest", "mean_templates": False, "covered_templates": False}
+FORMER = {
+    "highest_fmr": 1e-5,
+    "face": "largest",
+    "mean_templates": False,
+    "covered_templates": False,
+    "enrolment_lookalikes": "off",
+}
 
 
 @pytest.mark.parametrize("name", FORMER)

@@ -124,6 +124,8 @@ def past() -> Past:
         FiqaRequest(request_id="f1", picture=scene(), received_time_s=RECEIVED_S),
         DetectRequest(request_id="d1", picture=photo(1), received_time_s=RECEIVED_S, with_attribute=True),
         enrol(photo=photo(3), info={"name": "Carla"}),
+        enrol(photo=photo(1)),
+        enrol(identity_id="ben", photo=photo(1), ignore_exist=True),
         enrol(photo=photo(3), group_names=("nowhere",)),
         enrol(photo=photo(3, size=40)),
         enrol(photo=scene()),

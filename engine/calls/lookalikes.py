@@ -1,0 +1,93 @@
+"""Finds the look-alikes of a face that is enrolled: other people whose faces a search could take for it. Pure.
+
+Everybody is searched, whatever the groups and permissions: one person under two ids is a mistake in every group. A
+look-alike who shares no group or no permission with the enrolled person is never searched together with that person,
+and `Lookalike.shares_scope` is false then.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from contract.errors import Code, Refusal
+from contract.findings import Lookalike
+from contract.people.records import PersonRecord
+from contract.vectors import Vector
+from engine.context import Context
+from engine.gallery.port import EVERYBODY, Candidate, Gallery
+from engine.gallery.searched_ahead import SearchedAhead
+from engine.threshold import search_threshold
+
+MOST_NAMED = 5
+"""The most look-alikes of one face that an answer and an event name."""
+
+_LOWER = 0.02
+"""By how much the search ahead of the decisions goes below the threshold, which changes with the number of faces."""
+
+
+class Searchable(Protocol):
+    """The people among whom look-alikes are searched."""
+
+    @property
+    def faces(self) -> int:
+        """The number of faces that a search among everybody compares."""
+        ...
+
+    def alike(self, vector: Vector, cosine: float) -> Sequence[Candidate]:
+        """Return every person who has a face with at least that cosine to a unit vector, in the order of the port."""
+        ...
+
+
+def search_ahead(vectors: Sequence[Vector], gallery: Gallery, context: Context) -> SearchedAhead:
+    """Search the look-alikes of many faces at once, in any thread, so that the decisions need no search of their own.
+
+    One product of matrices for many faces takes much less time than one search after the other.
+    """
+    if not vectors or context.policy.enrolment_lookalikes == "off":
+        return SearchedAhead(gallery.version)
+    threshold = search_threshold(context.policy, context.models.embedder, gallery.count(EVERYBODY))
+    down_to = threshold.cosine - _LOWER
+    found = gallery.best_of_each(np.stack(vectors), EVERYBODY, down_to=[down_to] * len(vectors))
+    return SearchedAhead(gallery.version, down_to, {v.tobytes(): who for v, who in zip(vectors, found, strict=True)})
+
+
+def lookalikes_of(vector: Vector, person: PersonRecord, people: Searchable, context: Context) -> tuple[Lookalike, ...]:
+    """Return the people other than `person` whose faces are at or above the threshold of a search among everybody.
+
+    The nearest is the first; at most `MOST_NAMED` are returned. Empty where `matching.enrolment_lookalikes` is off.
+    """
+    policy = context.policy
+    if policy.enrolment_lookalikes == "off":
+        return ()
+    threshold = search_threshold(policy, context.models.embedder, people.faces)
+    others = [c for c in people.alike(vector, threshold.cosine) if c.person.identity_id != person.identity_id]
+    return tuple(
+        Lookalike(
+            identity_id=other.person.identity_id,
+            # Rounded, because the sum of a cosine has another last digit where the face has another place in memory.
+            score=round(threshold.score(other.cosine, policy), 6),
+            percent=round(threshold.percent(other.cosine, policy), 4),
+            shares_scope=share_scope(person, other.person),
+        )
+        for other in others[:MOST_NAMED]
+    )
+
+
+def share_scope(one: PersonRecord, other: PersonRecord) -> bool:
+    """Return whether two people have a group and a permission in common, so that a search compares both."""
+    groups, permissions = set(one.group_ids), set(one.permission_ids)
+    return not groups.isdisjoint(other.group_ids) and not permissions.isdisjoint(other.permission_ids)
+
+
+def refusal_of(found: Sequence[Lookalike]) -> Refusal:
+    """Return the refusal of a face that has look-alikes.
+
+    The code is 40071 and not 40011: callers take a person whom 40011 refuses for enrolled, and here nobody is.
+    """
+    names = ", ".join(one.identity_id for one in found)
+    return Refusal(
+        Code.PARAM_ERROR,
+        f"the face is too similar to that of {names}, who is enrolled already: change or delete that person, or send"
+        " another photo; matching.enrolment_lookalikes decides whether such a face is refused",
+    )
