@@ -18,11 +18,11 @@ from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
 from contract.people.keys import image_id, person_key, photo_key, site_key
-from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord, PhotoRecord
+from contract.people.records import FaceRecord, PersonRecord, PhotoRecord
 from contract.people.site import PermissionRecord, Site, site_key_of
 from contract.people.validity import is_ordered
 from contract.requests import EnrolRequest
-from contract.terms import DEFAULT_GROUP
+from contract.terms import DEFAULT_GROUP, QualityLevel
 from contract.vectors import Vector
 from engine.calls.call import Change
 from engine.calls.people import (
@@ -79,12 +79,7 @@ class EnrolCall(Change[EnrolRequest]):
         if request.photo is None:
             return Prepared()
         level = request.quality_level or context.policy.enrolment_quality
-        found = look(request.photo, Wanted(quality_levels=(level,), as_jpeg=True), context)
-        if isinstance(found.embedding, Refusal):
-            refusal = _refusal_of_photo(found.embedding, found.findings)
-            return Prepared(None, found.findings, refusal, found.timings_ms)
-        face = PreparedFace.of(found.embedding.vector, request.photo, found.jpeg)
-        return Prepared(face, found.findings, timings_ms=found.timings_ms)
+        return prepare_photo(request.photo, (level,), context)
 
     def whole_people(self, request: EnrolRequest) -> Sequence[str]:
         """Return the person, whose present info is merged with that of the request and returned."""
@@ -147,6 +142,19 @@ class EnrolCall(Change[EnrolRequest]):
     def event(self, request: EnrolRequest, decision: ChangeDecision, context: Context, at: Circumstances) -> Event:
         """Return the event that records the decision."""
         return person_event(self.kind, request, decision, context, at)
+
+
+def prepare_photo(photo: bytes, levels: tuple[QualityLevel, ...], context: Context) -> Prepared:
+    """Return the face of a photo with its embedding, or the refusal of that face.
+
+    `levels`: the quality levels that the face must have; none for a photo that was enrolled before.
+    """
+    found = look(photo, Wanted(quality_levels=levels, as_jpeg=True), context)
+    if isinstance(found.embedding, Refusal):
+        refusal = _refusal_of_photo(found.embedding, found.findings)
+        return Prepared(None, found.findings, refusal, found.timings_ms)
+    face = PreparedFace.of(found.embedding.vector, photo, found.jpeg)
+    return Prepared(face, found.findings, timings_ms=found.timings_ms)
 
 
 def _repaired(request: EnrolRequest, known: KnownPerson) -> KnownPerson:
@@ -269,7 +277,7 @@ def _new_face(request: EnrolRequest, face: PreparedFace, person: PersonRecord | 
         identity_id=request.identity_id,
         number=person.next_face if person else 0,
         embedder=context.models.embedder_identity,
-        templates={WHOLE_FACE: face.vector.astype("<f4").tobytes()},
+        templates=face.templates,
         photo=face.photo,
     )
 

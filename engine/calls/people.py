@@ -13,7 +13,7 @@ from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event, EventScope
 from contract.people.keys import face_key, person_key, photo_key
-from contract.people.records import FaceRecord, PersonRecord, PhotoReference
+from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.requests import PersonRequest
 from contract.vectors import Vector
@@ -96,6 +96,11 @@ class PreparedFace:
             return cls(vector)
         sent_sha256 = sha256(sent).digest()
         return cls(vector, jpeg, sent_sha256 if jpeg == sent else sha256(jpeg).digest(), sent_sha256)
+
+    @property
+    def templates(self) -> dict[str, bytes]:
+        """The templates of the face, as its record contains them."""
+        return {WHOLE_FACE: self.vector.astype("<f4").tobytes()}
 
     @property
     def photo(self) -> PhotoReference | None:
