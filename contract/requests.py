@@ -296,7 +296,7 @@ class EmbeddedFace(Message, frozen=True, kw_only=True):
     identity_id: str
     number: int
     photo_sha256: bytes = b""
-    templates: dict[str, bytes] = {}
+    templates: dict[str, bytes] = msgspec.field(default_factory=dict)
 
 
 class ReembedRequest(_SiteRequest, tag="reembed", tag_field="kind", frozen=True, kw_only=True):

@@ -115,8 +115,10 @@ class Traces:
         return self._is_enrolment(record, record.value)
 
     def _is_enrolment(self, record: Record, value: bytes | None) -> bool:
-        """Return whether the request in `value` has a photo or an embedding of the person; note the record where it only
-        names the person."""
+        """Return whether the request in `value` has a photo or an embedding of the person.
+
+        The record is noted where the request only names the person.
+        """
         try:
             request = decode_request(value or b"")
         except msgspec.DecodeError:
