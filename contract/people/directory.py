@@ -94,6 +94,11 @@ class Directory:
         return found
 
     @property
+    def embedder(self) -> str | None:
+        """The identity of the embedder in use; None: this process uses none."""
+        return self._embedder
+
+    @property
     def unreadable(self) -> Mapping[bytes, UnreadableRecord]:
         """The unreadable records that no later record has replaced, by key.
 

@@ -73,15 +73,19 @@ def draw_scene(width: int, height: int, faces: Sequence[tuple[Image, int, int]] 
     return scene
 
 
-def stand_in_models() -> ModelSet:
-    """Return the model set of the stand-in networks."""
+def stand_in_models(release: int = 1) -> ModelSet:
+    """Return the model set of the stand-in networks.
+
+    `release`: another one has another embedder, whose embeddings cannot be compared with those of the first.
+    """
     roles = ("detector", "embedder", "liveness", "pose", "age", "sex")
+    releases = {"embedder": release}
     return ModelSet(
         detector=detect,
-        embedder=StandInEmbedder(),
+        embedder=StandInEmbedder(release),
         liveness=live_probability,
         pose=head_pose,
-        identities=tuple((role, f"stand-in-{role}-r1") for role in roles),
+        identities=tuple((role, f"stand-in-{role}-r{releases.get(role, 1)}") for role in roles),
         age=age_years,
         sex=male_probability,
     )
@@ -110,15 +114,19 @@ def detect(image: Image) -> Sequence[Face]:
 
 
 class StandInEmbedder:
-    """Computes the embedding of a drawn face: its pattern as a unit vector."""
+    """Computes the embedding of a drawn face: its pattern as a unit vector, in an order that depends on the release."""
 
     dimension = DIMENSION
     threshold = THRESHOLD
     fmr_curve: tuple[FmrPoint, ...] = ()
 
+    def __init__(self, release: int = 1) -> None:
+        order = np.arange(DIMENSION)
+        self._order = order if release == 1 else np.random.default_rng(release).permutation(order)
+
     def __call__(self, image: Image, face: Face) -> Embedding:
         """Return the embedding of a drawn face in the image."""
-        pattern = _pattern(image, face).reshape(-1)
+        pattern = _pattern(image, face).reshape(-1)[self._order]
         centred = pattern - pattern.mean()
         norm = float(np.linalg.norm(centred))
         if norm < 1e-3:
