@@ -32,8 +32,6 @@ class EmbedderFacts:
         """
         entry = manifest.embedder_of(identity)
         if entry.dimension is None or not is_calibrated(entry):
-            raise BadManifest(
-                f"the embedder {entry.name} needs a dimension, and a threshold or a curve, in the manifest"
-            )
+            raise BadManifest(f"the embedder {entry.name} needs a dimension, and a threshold or a curve")
         threshold = NO_THRESHOLD if entry.threshold is None else entry.threshold
         return cls(identity, entry.dimension, threshold, entry.fmr_curve)
