@@ -12,9 +12,10 @@ def command() -> None:
     """List, add, change, delete and erase people; find records of them that cannot be read.
 
     list, show, add, change and delete are calls of a running server. erase calls it too, and then erases what the log
-    contains about the person. reembed computes the embeddings of everybody anew, for another embedder. check and repair are about records of the people topic that cannot be read. Such a record
-    hides a part of a person's data; every process that reads it keeps running but is not ready, and refuses calls that
-    need the people, until a later record of the same key replaces it.
+    contains about the person. reembed computes the embeddings of everybody anew, for another embedder. check and repair
+    are about records of the people topic that cannot be read. Such a record hides a part of a person's data; every
+    process that reads it keeps running but is not ready, and refuses calls that need the people, until a later record
+    of the same key replaces it.
     """
 
 

@@ -190,10 +190,9 @@ def _drop(settings: Settings, server: _Server, as_json: bool, *, yes: bool) -> i
     if as_json:
         echo_json({"removed": removed, "kept": kept})
     else:
-        kept_words = (
-            f"; {counted(kept, 'face')} kept, because the embedder in use has no record of them" if kept else ""
-        )
-        click.echo(f"removed the records of former embedders of {counted(removed, 'face')}{kept_words}")
+        click.echo(f"removed the records of former embedders of {counted(removed, 'face')}")
+        if kept:
+            click.echo(f"kept those of {counted(kept, 'face')}, of which the embedder in use has no record")
     return 0
 
 
@@ -247,7 +246,7 @@ def _print_end(settings: Settings, added: int, passes: int, left: int, nowhere: 
     if left:
         click.echo(
             printable(
-                f"{counted(left, 'face')} left behind, and {people_counted(nowhere)} who could not be recognised at all:"
+                f"{counted(left, 'face')} left behind, and {people_counted(nowhere)} who could not be recognised:"
                 f" picturematch people reembed{option} --left-behind"
             )
         )
