@@ -120,9 +120,11 @@ class StandInEmbedder:
     threshold = THRESHOLD
     fmr_curve: tuple[FmrPoint, ...] = ()
 
+    _order = np.arange(DIMENSION)
+
     def __init__(self, release: int = 1) -> None:
-        order = np.arange(DIMENSION)
-        self._order = order if release == 1 else np.random.default_rng(release).permutation(order)
+        if release > 1:
+            self._order = np.random.default_rng(release).permutation(DIMENSION)
 
     def __call__(self, image: Image, face: Face) -> Embedding:
         """Return the embedding of a drawn face in the image."""

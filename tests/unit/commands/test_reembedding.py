@@ -1,4 +1,4 @@
-"""What `picturematch people reembed` finds out before it writes: recent requests, and whether an embedder can decide."""
+"""What `picturematch people reembed` finds out first: recent requests, and whether an embedder can decide."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -22,7 +22,7 @@ from contract.codec import encode
 from contract.people.keys import face_key
 from contract.people.records import FaceRecord
 from engine.calls.enrol import prepare_photo
-from engine.gallery.scope import Scope
+from engine.gallery.port import Scope
 from engine.policy import Policy
 from engine.vision.networks.standin import StandInEmbedder
 from engine.vision.ports import Embedding, Face, Image, ModelSet
