@@ -169,6 +169,8 @@ class Reembedding:
                         await self._embed(some, pool, steps)
                 self.tally.passes += 1
                 await self._people.catch_up()
+                if self._waiting() == waiting:  # the server knows none of the faces that this log has
+                    raise self._other_log()
 
     def _waiting(self) -> list[EnrolledFace]:
         """Return the faces to embed: those without a photo, or with one that cannot be embedded, are left out."""
@@ -219,10 +221,13 @@ class Reembedding:
         await self._people.catch_up()
         directory, embedder = self._people.directory, self._people.embedder
         if not any(embedder in directory.embedders(face.identity_id, face.number) for face in faces):
-            raise UserError(
-                f"the server at {self._client.url} uses another log than the one that the settings name: give the"
-                " --data-folder or --broker of that server"
-            )
+            raise self._other_log()
+
+    def _other_log(self) -> UserError:
+        return UserError(
+            f"the server at {self._client.url} uses another log than the one that the settings name: give the"
+            " --data-folder or --broker of that server"
+        )
 
 
 async def remove_others(people: EnrolledPeople, client: Client) -> int:

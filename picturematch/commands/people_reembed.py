@@ -16,7 +16,7 @@ from picturematch.options import (
     yes_option,
 )
 from picturematch.settings import Settings
-from picturematch.shell import When, counted, echo_json, run
+from picturematch.shell import When, counted, echo_json, ended_by_signals, run
 from picturematch.site_commands import people_counted
 
 _COMPARED = 500
@@ -207,6 +207,7 @@ def _reembed(
     named: str | None,
 ) -> int:
     """Embed everybody, compare, and print how to switch; return the exit status."""
+    from picturematch.captures import sentences
     from picturematch.networks import install_missing, require_calibrated
     from picturematch.reembed_comparing import Recent, be_nice, compare, recorded_folder
     from picturematch.reembed_run import Means, embed_all
@@ -219,7 +220,7 @@ def _reembed(
     models = open_models(settings)
     require_calibrated(models, settings.matching)
     means = Means(settings, models, server.url, server.api_key, jobs, rate)
-    with recorded_folder() as folder:
+    with sentences(), ended_by_signals(), recorded_folder() as folder:
         recent = None if compared is None else Recent(*compared)
         done = run(embed_all(means, recent, folder))
         if done.recorded:
@@ -250,6 +251,6 @@ def _print_end(settings: Settings, added: int, passes: int, left: int, nowhere: 
                 f" picturematch people reembed{option} --left-behind"
             )
         )
-    if named is not None and settings.models.manifest is not None:
-        click.echo(printable(f'to switch, set models.manifest = "{settings.models.manifest}" for every processor'))
-    click.echo(f"restart each, then run `picturematch people reembed{option}` once more for those enrolled meanwhile")
+    if settings.models.manifest is not None:
+        click.echo(printable(f'to switch, set models.manifest = "{settings.models.manifest}" for every processor,'))
+        click.echo(f"restart it, and run `picturematch people reembed{option}` once more for those enrolled meanwhile")

@@ -184,6 +184,14 @@ async def test_a_server_on_another_log_is_noticed_and_nothing_is_left_running(tm
         assert "uses another log" in done.err
 
 
+async def test_a_server_that_knows_nobody_of_this_log_is_noticed_too(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    async with town(here, 2), town(there, 0) as (other, _):
+        done = await reembed(here, other, "--compare", 0)
+        assert done.status == 2
+        assert "uses another log" in done.err
+
+
 async def test_without_a_server_the_command_says_so(tmp_path: Path) -> None:
     async with town(tmp_path, 1):
         done = await run(

@@ -7,6 +7,7 @@ normalised, so that lighting cancels out; the embeddings of two seeds are nearly
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -82,7 +83,7 @@ def stand_in_models(release: int = 1) -> ModelSet:
     releases = {"embedder": release}
     return ModelSet(
         detector=detect,
-        embedder=StandInEmbedder(release),
+        embedder=StandInEmbedder() if release == 1 else LaterStandInEmbedder(release),
         liveness=live_probability,
         pose=head_pose,
         identities=tuple((role, f"stand-in-{role}-r{releases.get(role, 1)}") for role in roles),
@@ -114,26 +115,32 @@ def detect(image: Image) -> Sequence[Face]:
 
 
 class StandInEmbedder:
-    """Computes the embedding of a drawn face: its pattern as a unit vector, in an order that depends on the release."""
+    """Computes the embedding of a drawn face: its pattern as a unit vector."""
 
     dimension = DIMENSION
     threshold = THRESHOLD
     fmr_curve: tuple[FmrPoint, ...] = ()
 
-    _order = np.arange(DIMENSION)
-
-    def __init__(self, release: int = 1) -> None:
-        if release > 1:
-            self._order = np.random.default_rng(release).permutation(DIMENSION)
-
     def __call__(self, image: Image, face: Face) -> Embedding:
         """Return the embedding of a drawn face in the image."""
-        pattern = _pattern(image, face).reshape(-1)[self._order]
+        pattern = _pattern(image, face).reshape(-1)
         centred = pattern - pattern.mean()
         norm = float(np.linalg.norm(centred))
         if norm < 1e-3:
             centred, norm = np.ones_like(centred), float(np.sqrt(centred.size))
         return Embedding((centred / norm).astype(np.float32), norm)
+
+
+class LaterStandInEmbedder(StandInEmbedder):
+    """A later release of the stand-in embedder, with which embeddings of the first one cannot be compared."""
+
+    def __init__(self, release: int) -> None:
+        self._order = np.random.default_rng(release).permutation(DIMENSION)
+
+    def __call__(self, image: Image, face: Face) -> Embedding:
+        """Return the embedding of a drawn face in the image: the pattern in another order."""
+        found = super().__call__(image, face)
+        return replace(found, vector=np.ascontiguousarray(found.vector[self._order]))
 
 
 def live_probability(image: Image, face: Face) -> float:
