@@ -129,7 +129,7 @@ KINDS: Mapping[str, bad.Kind] = {
     "action": bad.choice,
     "embedder": bad.embedder,
     "faces": bad.objects,
-    "faces[].identity_id": bad.identity,
+    "faces[].identity_id": bad.enrolled,
     "faces[].number": bad.whole,
     "faces[].photo_sha256": bad.sha256,
     "faces[].templates": bad.templates,
