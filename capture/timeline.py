@@ -76,7 +76,7 @@ class Timeline:
             self._people, self._applied = People(self._dimension, self._embedder), 0
         self._people.apply(CapturedEntry(record) for record in self._records[self._applied : wanted])
         self._applied = wanted
-        foreign = 0 < self._people.foreign_faces == self._people.faces_count
+        foreign = self._people.own_faces == 0 < self._people.faces_count
         self._moments[wanted] = _Moment(self._people.snapshot(), foreign)
         if len(self._moments) > _SNAPSHOTS_KEPT:
             self._moments.popitem(last=False)

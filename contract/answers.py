@@ -202,6 +202,18 @@ class KeyAnswer(Message, tag="key", tag_field="kind", frozen=True, kw_only=True)
     created_s: float
 
 
+FaceOutcome = Literal["added", "present", "gone", "other_photo", "removed", "kept"]
+"""What came of one face of a ReembedRequest. `added`: it has the templates now. `present`: it had some of that embedder
+already. `gone`: the person or the face is not enrolled any more. `other_photo`: the face was enrolled with another
+photo. `removed`: its records of other embedders are gone. `kept`: it has no record that may be removed."""
+
+
+class ReembeddedAnswer(Message, tag="reembedded", tag_field="kind", frozen=True, kw_only=True):
+    """The success of a ReembedRequest: what came of each face, in the order of the request."""
+
+    outcomes: tuple[FaceOutcome, ...]
+
+
 class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_only=True):
     """The request was processed, and the answer is an error of the error table.
 
@@ -231,6 +243,7 @@ Answer = (
     | SettingsAnswer
     | WipedAnswer
     | KeyAnswer
+    | ReembeddedAnswer
     | RefusedAnswer
 )
 

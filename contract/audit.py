@@ -17,6 +17,7 @@ from contract.requests import (
     KeyRequest,
     MembersRequest,
     PermissionRequest,
+    ReembedRequest,
     SettingsRequest,
 )
 from contract.roles import Role
@@ -143,6 +144,8 @@ def objects_of(request: object) -> tuple[str, ...]:
             return (request.identity_id,)
         case MembersRequest():
             return (request.group_name, *request.identity_ids)
+        case ReembedRequest():
+            return tuple(dict.fromkeys(face.identity_id for face in request.faces))
         case DevicesRequest():
             named = (device.device_id or device.address or device.name for device in request.devices)
             return tuple(name for name in named if name)

@@ -5,6 +5,7 @@ an info, a setting or a picture, and no name that the caller chose for a member 
 biometric and nothing secret can get into the audit topic, and nothing that a caller can make long.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -18,6 +19,7 @@ from contract.answers import (
     MembersAnswer,
     PermissionAnswer,
     PersonAnswer,
+    ReembeddedAnswer,
     SettingsAnswer,
     WipedAnswer,
 )
@@ -29,7 +31,7 @@ Detail = bool | int | str | tuple[str, ...]
 
 _NAMED_ELSEWHERE = frozenset(
     {"request_id", "received_time_s", "identity_id", "identity_ids", "update", "action", "name", "group_name"}
-    | {"permission_id", "devices", "values", "role", "sha256"}
+    | {"permission_id", "devices", "values", "role", "sha256", "faces"}
 )
 """The fields of requests that are other members of the audit record, or whose detail is made below."""
 
@@ -98,6 +100,8 @@ def _outcome(answer: Answer | None) -> dict[str, Detail]:
             others = len(answer.failed) - len(known)
             details: dict[str, Detail] = {"set": tuple(answer.values), "not_set": known}
             return details | ({"other_settings": others} if others else {})
+        case ReembeddedAnswer():
+            return dict(sorted(Counter(answer.outcomes).items()))
         case WipedAnswer():
             return {"people_deleted": answer.people, "devices_deleted": answer.devices}
         case KeyAnswer():

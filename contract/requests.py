@@ -298,6 +298,32 @@ class WipeRequest(_SiteRequest, tag="wipe", tag_field="kind", frozen=True, kw_on
     about_people: ClassVar[bool] = True
 
 
+class EmbeddedFace(Message, frozen=True, kw_only=True):
+    """One face of a ReembedRequest: the face `number` of a person.
+
+    `photo_sha256`: the hash of the JPEG from which `templates` were computed (kind of template -> embedding, as in
+    contract.people.records.FaceRecord). Both are empty where records are removed.
+    """
+
+    identity_id: str
+    number: int
+    photo_sha256: bytes = b""
+    templates: dict[str, bytes] = msgspec.field(default_factory=dict)
+
+
+class ReembedRequest(_SiteRequest, tag="reembed", tag_field="kind", frozen=True, kw_only=True):
+    """Add templates of the embedder with the identity `embedder` to enrolled faces, or remove those of all others.
+
+    To remove, `embedder` must be the embedder in use: only faces that have a record of it lose their other records.
+    """
+
+    action: Literal["add", "remove"]
+    embedder: str
+    faces: tuple[EmbeddedFace, ...]
+
+    about_people: ClassVar[bool] = True
+
+
 class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only=True):
     """Create or delete the API key `name`. `sha256`: the hash of a new key; no request contains the key itself."""
 
@@ -320,6 +346,7 @@ Request = (
     | SettingsRequest
     | WipeRequest
     | KeyRequest
+    | ReembedRequest
 )
 """The requests: administrative requests are written to the admin topic, which has one partition and therefore one order
 of decisions; all others to the requests topic."""

@@ -98,7 +98,10 @@ class NetworkEntry(_Strict, frozen=True, kw_only=True):
 
     `outputs`: the names of the outputs that are read, in order; empty means all, in the file's order.
 
-    Further fields of embedders: `dimension`; `threshold`, the cosine threshold for 1:N, used where there is no curve;
+    `origin`: the project or release that publishes the file, for entries with a `file`; `note`: what else is known.
+
+    Further fields of embedders: `dimension`; `threshold`, the cosine threshold for 1:N, used where there is no curve
+    (None: nobody has measured one, and the embedder must be calibrated before it decides anything);
     `mirrored`, whether the embedding is the mean of those of the face and of its mirror image; `norm_typical`, the
     typical lengths of the vectors of faces that fail to match and of good photos (None: the length is not used to
     predict quality); `fmr_curve`, with falling rates and rising thresholds; `covered_curves`, by cover the same for
@@ -124,6 +127,8 @@ class NetworkEntry(_Strict, frozen=True, kw_only=True):
     fmr_curve_from: str = ""
     covered_curves: dict[Cover, tuple[FmrPoint, ...]] = {}
     covered_curves_from: str = ""
+    origin: str = ""
+    note: str = ""
 
 
 class SampleEntry(_Strict, frozen=True, kw_only=True):
@@ -191,6 +196,15 @@ class Manifest(_Strict, frozen=True, kw_only=True):
 def is_needed(entry: NetworkEntry) -> bool:
     """Return whether the engine needs that network to start: its role is required, or it is the operator's own file."""
     return entry.role in REQUIRED_ROLES or entry.file is not None
+
+
+NO_THRESHOLD = 1.0
+"""The cosine threshold of an embedder for which nobody has measured one: no two pictures are that similar."""
+
+
+def is_calibrated(entry: NetworkEntry) -> bool:
+    """Return whether an embedder has a threshold, or a curve from which thresholds are computed."""
+    return entry.threshold is not None or bool(entry.fmr_curve)
 
 
 def default_manifest() -> Manifest:
@@ -264,8 +278,8 @@ def _source_problem(entry: NetworkEntry, manifest: Manifest) -> str | None:
 
 
 def _input_problem(entry: NetworkEntry) -> str | None:
-    if entry.role == "embedder" and (entry.dimension is None or entry.threshold is None):
-        return "needs dimension and threshold, because it is an embedder"
+    if entry.role == "embedder" and entry.dimension is None:
+        return "needs dimension, because it is an embedder"
     if entry.norm_typical is not None and not 0 <= entry.norm_typical[0] < entry.norm_typical[1] < math.inf:
         return "has a norm_typical that is not two rising lengths"
     problem = _curve_problem(entry)

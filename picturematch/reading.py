@@ -36,10 +36,10 @@ def embedder_in_use(settings: Settings) -> str:
     Raises:
         UserError: the operator's manifest, or a network that it names, cannot be read.
     """
-    if settings.models.kind == "stand-in":
+    if settings.models.stand_in is not None:
         from engine.vision.networks.standin import stand_in_models  # only tests ask for it
 
-        return stand_in_models().embedder_identity
+        return stand_in_models(settings.models.stand_in).embedder_identity
     try:
         return store_of(settings).identity("embedder")
     except ModelError as error:

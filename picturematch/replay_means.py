@@ -10,7 +10,7 @@ from capture.replaying.look import Networks
 from capture.replaying.run import Means
 from capture.replaying.whatif import WhatIf
 from models.errors import ModelError
-from picturematch.networks import store_of
+from picturematch.networks import require_calibrated, store_of
 from picturematch.options import pinned_by, settings_of
 from picturematch.settings import Settings
 from picturematch.wiring import open_models
@@ -25,14 +25,17 @@ def means_of(ctx: click.Context, what_if: WhatIf, jobs: int | None) -> Means:
     settings = settings_of(ctx, models__manifest=what_if.models)
 
     def open_networks() -> Networks:
-        return Networks(open_models(settings), settings.pictures.max_pixels, time.perf_counter)
+        models = open_models(settings)
+        if what_if.threshold is None:
+            require_calibrated(models, settings.matching)
+        return Networks(models, settings.pictures.max_pixels, time.perf_counter)
 
     return Means(settings.matching, pinned_by(ctx), _installed(settings), open_networks, jobs or os.cpu_count() or 1)
 
 
 def _installed(settings: Settings) -> EmbedderFacts | None:
     """Return the facts about the embedder that the settings name; None: there is none."""
-    if settings.models.kind == "stand-in":
+    if settings.models.stand_in is not None:
         return EmbedderFacts.of_models(open_models(settings))
     try:
         store = store_of(settings)

@@ -157,8 +157,11 @@ def report_options(function: F) -> F:
 class Reporting:
     """A report that rows are added to while the replay runs; `reporting` yields it and writes it at the end."""
 
-    def __init__(self, options: ReportOptions, report: Report, junit: JunitFile | None, steps: Steps) -> None:
+    def __init__(
+        self, options: ReportOptions, report: Report, junit: JunitFile | None, steps: Steps, *, prints_rows: bool
+    ) -> None:
         self._options, self._report, self._junit, self._steps = options, report, junit, steps
+        self._prints_rows = prints_rows
 
     @property
     def exit_status(self) -> int:
@@ -180,7 +183,7 @@ class Reporting:
         if self._junit is not None:
             self._junit.add(row, reported)
         as_json = self._options.as_json
-        if reported is not None and _is_printed(reported, as_json=as_json):
+        if self._prints_rows and reported is not None and _is_printed(reported, as_json=as_json):
             if as_json:
                 self._steps.print_line(_json(reported))
             else:
@@ -190,7 +193,12 @@ class Reporting:
 
 @contextmanager
 def reporting(
-    options: ReportOptions, reader: CaptureReader, title: str = "capture", now: PeopleNow | None = None
+    options: ReportOptions,
+    reader: CaptureReader,
+    title: str = "capture",
+    now: PeopleNow | None = None,
+    *,
+    prints_rows: bool = True,
 ) -> Iterator[Reporting]:
     """Yield the report of a replay; at the end, also after an error, print its summary and write its files.
 
@@ -199,6 +207,7 @@ def reporting(
         reader: the capture that is replayed.
         title: the name of the capture.
         now: the people that are searched; None: a server searches its own.
+        prints_rows: whether rows of interest are printed one by one, before the summary.
 
     Raises:
         UserError: the capture or the badge log cannot be read, or a file cannot be written.
@@ -209,7 +218,7 @@ def reporting(
         stopped: str | None = "the program failed"
         try:
             with _as_user_errors(), progress("replaying", reader.count) as steps:
-                yield Reporting(options, report, junit, steps)
+                yield Reporting(options, report, junit, steps, prints_rows=prints_rows)
             stopped = None
         except KeyboardInterrupt:
             stopped = "it was interrupted"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from contract.people.coverage import people_without
 from picturematch import __version__
 from picturematch.log_lines import DATED, log_to_stderr
 from picturematch.open_files import room_for_connections
@@ -56,6 +57,8 @@ async def _run(settings: Settings, pinned: frozenset[str], ingest: bool, process
     async with run_roles(settings, role, ingest=ingest, pinned=pinned) as system:
         stop = stop_signal(system.reload_certificate)
         people = len(system.people)
+        if role is not None:
+            _warn_of_people_left_behind(role)
         print_line(f"PictureMatch {__version__} listens on {system.url}; people enrolled: {people}; {where}")
         await _until_stopped(system, stop)
         print_line("stopping: finishing the work in flight; a second signal kills")
@@ -63,12 +66,26 @@ async def _run(settings: Settings, pinned: frozenset[str], ingest: bool, process
     print_line("stopped")
 
 
+def _warn_of_people_left_behind(role: "ProcessorRole") -> None:
+    """Print how many people cannot be found, because none of their faces is by the embedder in use."""
+    left = people_without(role.people, role.people.embedder or "")
+    if left:
+        click.echo(
+            f"picturematch: {len(left)} of {len(role.people)} people cannot be recognised: their faces are by other"
+            " embedders than the one in use; `picturematch people reembed` embeds their photos, and with --left-behind"
+            " names those who have none",
+            err=True,
+        )
+
+
 def _open_role(settings: Settings, pinned: frozenset[str]) -> "ProcessorRole":
-    from picturematch.wiring import NetworkRole, open_models  # an ingress must not import these libraries
+    from picturematch.networks import require_calibrated  # an ingress must not import these libraries
+    from picturematch.wiring import NetworkRole, open_models
 
     models = open_models(settings)
+    require_calibrated(models, settings.matching)
     role = NetworkRole(settings, models, pinned)
-    if settings.models.kind == "stand-in":
+    if settings.models.stand_in is not None:
         click.echo("WARNING: stand-in models: this server recognises drawings, not people", err=True)
     elif settings.matching.covered_templates and not models.embedder.covered_curves:
         click.echo(

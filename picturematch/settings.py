@@ -136,8 +136,13 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the networks are kept."""
     manifest: Path | None = None
     """A manifest of one's own, added to the one that comes along."""
-    kind: Literal["networks", "stand-in"] = "networks"
-    """stand-in: no networks, drawn faces only. For tests; it recognises nobody."""
+    kind: Literal["networks", "stand-in", "stand-in-2"] = "networks"
+    """stand-in: no networks, drawn faces only. For tests; it recognises nobody. stand-in-2 has another embedder."""
+
+    @property
+    def stand_in(self) -> int | None:
+        """The release of the stand-in networks; None: networks are used."""
+        return {"stand-in": 1, "stand-in-2": 2}.get(self.kind)
 
 
 class HealthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,14 @@ from contract.events import Event, decode_event
 from contract.evidence import decode_evidence
 from contract.kinds import ERASE_KIND, REPAIR_KIND, kind_of
 from contract.people.keys import NotReadable, PersonKey, parse_key, person_of
-from contract.requests import DeleteRequest, EnrolRequest, MembersRequest, Request, decode_request
+from contract.requests import (
+    DeleteRequest,
+    EnrolRequest,
+    MembersRequest,
+    ReembedRequest,
+    Request,
+    decode_request,
+)
 from contract.topics import Topics
 from engine.calls.match import RECOGNISED, MatchCall
 
@@ -113,13 +120,18 @@ class Traces:
         return self._is_enrolment(record, record.value)
 
     def _is_enrolment(self, record: Record, value: bytes | None) -> bool:
-        """Return whether the request in `value` enrols the person; note the record where it only names the person."""
+        """Return whether the request in `value` has a photo or an embedding of the person.
+
+        The record is noted where the request only names the person.
+        """
         try:
             request = decode_request(value or b"")
         except msgspec.DecodeError:
             return False
         if isinstance(request, EnrolRequest):
             return request.identity_id == self.identity_id
+        if isinstance(request, ReembedRequest) and request.action == "add":
+            return any(face.identity_id == self.identity_id for face in request.faces)
         if self.identity_id in _named(request):
             self._note_naming(record)
         return False
@@ -191,6 +203,8 @@ def _named(request: Request) -> tuple[str, ...]:
             return (request.identity_id,)
         case MembersRequest():
             return request.identity_ids
+        case ReembedRequest():
+            return tuple(face.identity_id for face in request.faces)
     return ()
 
 
@@ -211,4 +225,4 @@ def _person_of(key: str) -> str | None:
 
 
 _MEMBERS = kind_of(MembersRequest)
-_ABOUT_A_PERSON = frozenset({kind_of(EnrolRequest), kind_of(DeleteRequest), ERASE_KIND})
+_ABOUT_A_PERSON = frozenset({kind_of(EnrolRequest), kind_of(DeleteRequest), kind_of(ReembedRequest), ERASE_KIND})

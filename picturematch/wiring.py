@@ -31,10 +31,10 @@ def open_models(settings: Settings) -> ModelSet:
     # Pictures are matched in parallel, one per core; several threads for one picture would only compete for the cores.
     cv2.setNumThreads(1)
     threadpool_limits(1)
-    if settings.models.kind == "stand-in":
+    if settings.models.stand_in is not None:
         from engine.vision.networks.standin import stand_in_models  # only tests ask for it
 
-        return stand_in_models()
+        return stand_in_models(settings.models.stand_in)
     store = store_of(settings)
     models = build_model_set(store.manifest, store.open, store.identity)
     _warm_up(models)

@@ -186,9 +186,13 @@ class AdminCommits(Commits):
 
 
 def _in_brief(change: ChangeDecision | None) -> list[PersonRecord]:
-    """Return the people whose records a decision leaves in brief; the topic must contain no such record."""
-    after = () if change is None else (known.record for known in change.people.values())
-    return [person for person in after if person is not None and person.stored_at is not None]
+    """Return the people whose records a decision writes in brief; the topic must contain no such record."""
+    if change is None:
+        return []
+    written = {key for key, _ in change.others}
+    after = (known.record for known in change.people.values())
+    in_brief = [person for person in after if person is not None and person.stored_at is not None]
+    return [person for person in in_brief if person_key(person.identity_id) in written]
 
 
 def _split(positions: Sequence[Position], counts: Sequence[int]) -> Iterator[Sequence[Position]]:

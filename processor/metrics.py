@@ -75,7 +75,7 @@ class ProcessorMetrics:
         self.people = Gauge("picturematch_people", "People enrolled.", registry=registry)
         self.foreign_faces = Gauge(
             "picturematch_foreign_faces",
-            "Faces that are not searched because their embeddings are of another embedder; enrol those people again.",
+            "Faces that are not searched because all their embeddings are of other embedders; run people reembed.",
             registry=registry,
         )
 

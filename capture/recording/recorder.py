@@ -64,6 +64,7 @@ async def record(
     redaction: Redaction | None = None,
     follow: bool = False,
     wait_s: float = 10.0,
+    all_people: bool = False,
 ) -> Tally:
     """Record the requests that the log contains now; with `follow`, continue until `stop` or `wanted.until_s`.
 
@@ -75,6 +76,7 @@ async def record(
         redaction: Replaces ids and names by pseudonyms; None: the capture has them as they are.
         follow: Whether to record the requests that are written later, too.
         wait_s: The age in seconds from which on a request is recorded without a decision.
+        all_people: Whether to record the changes of people after the last decision, too.
 
     Raises:
         CaptureError: the capture was made from another log or with other options, or the log has lost changes of people
@@ -85,6 +87,8 @@ async def record(
         recorder = Recorder(log, folder, stop, wanted or Wanted(), redaction, follow=follow, wait_s=wait_s)
         await recorder.begin(stack)
         await recorder.run()
+        if all_people:
+            await recorder.copy_people()
         await recorder.end()
     return recorder.tally
 
@@ -194,6 +198,11 @@ class Recorder:
                     await self._people.copy_all()
                 if self._stop.is_set() or self._left() == 0:
                     break
+
+    async def copy_people(self) -> None:
+        """Record all changes of people that the log has now, if a request was recorded; Raises as `record`."""
+        if self._people is not None and self._oldest_s is not None:
+            await self._people.copy_all()
 
     async def end(self) -> None:
         """Note in the manifest from which gallery version on the people can be folded; Raises as `record`."""

@@ -7,7 +7,7 @@ from typing import Self
 from contract.terms import Cover
 from engine.vision.ports import ModelSet
 from models.errors import BadManifest
-from models.manifest import FmrPoint, Manifest
+from models.manifest import NO_THRESHOLD, FmrPoint, Manifest, is_calibrated
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class EmbedderFacts:
             BadManifest: the entry of the embedder is not complete.
         """
         entry = manifest.embedder_of(identity)
-        if entry.dimension is None or entry.threshold is None:
-            raise BadManifest(f"the embedder {entry.name} needs a dimension and a threshold in the manifest")
-        return cls(identity, entry.dimension, entry.threshold, entry.fmr_curve, entry.covered_curves)
+        if entry.dimension is None or not is_calibrated(entry):
+            raise BadManifest(f"the embedder {entry.name} needs a dimension, and a threshold or a curve")
+        threshold = NO_THRESHOLD if entry.threshold is None else entry.threshold
+        return cls(identity, entry.dimension, threshold, entry.fmr_curve, entry.covered_curves)

@@ -52,7 +52,8 @@ class Means:
 class Replay:
     """A replay of one capture. `notes` are sentences that belong into its report.
 
-    `other`: the capture whose people are searched instead.
+    `other`: the capture whose people are searched instead. `skips_photos`: a face whose photo must be embedded, and of
+    which the capture does not have it, is left out and noted, and is no error.
 
     Raises:
         CaptureError: the capture, or the other one, cannot be used for what is asked.
@@ -67,6 +68,8 @@ class Replay:
         means: Means,
         score_tolerance: float = 1e-3,
         other: CaptureReader | None = None,
+        *,
+        skips_photos: bool = False,
     ) -> None:
         if capture.manifest.version == 1:
             raise CaptureError(
@@ -76,6 +79,7 @@ class Replay:
         if what_if.looks_always and not capture.manifest.pictures:
             raise CaptureError("the capture was recorded without pictures, so that it cannot be looked at again")
         self.notes: list[str] = []
+        self._skips_photos = skips_photos
         self._capture, self._what_if, self._means, self._source = capture, what_if, means, other or capture
         self._networks: Networks | None = None
         self._kept: Mapping[str, KeptLooks] = {}
@@ -208,17 +212,21 @@ class Replay:
         done = reembed(people.records, context, self._photo, self._means.jobs)
         if done.without_photo:
             self.notes.append(f"{done.without_photo} faces have no photo, which the installed networks need")
+        if done.photo_gone:
+            self.notes.append(f"{done.photo_gone} faces of then have no photo any more, which the networks need")
         if done.without_face:
             self.notes.append(f"the installed networks find no face in the photos of {done.without_face} faces")
         return replace(people, records=done.records)
 
-    def _photo(self, sha256: str) -> bytes:
-        """Return an enrolled photo.
+    def _photo(self, sha256: str) -> bytes | None:
+        """Return an enrolled photo; None: the capture does not have it, and such photos are skipped.
 
         Raises:
             CaptureError: the capture does not have it.
         """
         if self._source.manifest.photos != "all":
+            if self._skips_photos:
+                return None
             raise CaptureError(
                 "the people of the capture were embedded by other networks than the installed ones, and the capture "
                 "does not have their photos; record it again with --photos all"

@@ -71,6 +71,7 @@ class Directory:
         self._persons: dict[str, PersonRecord] = {}
         self._faces: dict[FaceKey, PhotoReference | None] = {}
         self._faces_of: Counter[str] = Counter()  # embedder -> faces
+        self._foreign: set[tuple[str, int]] = set()  # faces with records of other embedders only; none without embedder
         self._unreadable: dict[bytes, UnreadableRecord] = {}
         self._listing = Listing(self._persons.get)
 
@@ -94,6 +95,11 @@ class Directory:
         return found
 
     @property
+    def embedder(self) -> str | None:
+        """The identity of the embedder in use; None: this process uses none."""
+        return self._embedder
+
+    @property
     def unreadable(self) -> Mapping[bytes, UnreadableRecord]:
         """The unreadable records that no later record has replaced, by key.
 
@@ -103,8 +109,13 @@ class Directory:
 
     @property
     def foreign_faces(self) -> int:
-        """The number of faces that another embedder computed than the embedder in use."""
-        return self._faces_of.total() - self._faces_of[self._embedder or ""]
+        """The number of faces that have records of other embedders and none of the embedder in use."""
+        return len(self._foreign)
+
+    @property
+    def own_faces(self) -> int:
+        """The number of faces that have a record of the embedder in use."""
+        return self._faces_of[self._embedder or ""]
 
     @property
     def faces_count(self) -> int:
@@ -183,11 +194,23 @@ class Directory:
         if key not in self._faces:
             self._faces_of[key.embedder] += 1
         self._faces[key] = record.photo
+        self._note_foreign(key)
 
     def _remove_face(self, key: FaceKey) -> None:
         if key in self._faces:
             del self._faces[key]
             self._faces_of[key.embedder] -= 1
+            self._note_foreign(key)
+
+    def _note_foreign(self, key: FaceKey) -> None:
+        """Note whether the embedder in use lacks the face, of which a record came or went."""
+        if self._embedder is None:
+            return
+        present = self.embedders(key.identity_id, key.number)
+        if present and self._embedder not in present:
+            self._foreign.add((key.identity_id, key.number))
+        else:
+            self._foreign.discard((key.identity_id, key.number))
 
 
 def _parts(face: FaceKey) -> tuple[str, int, str]:

@@ -21,6 +21,7 @@ from engine.calls.key import KeyCall
 from engine.calls.match import MatchCall
 from engine.calls.members import MembersCall
 from engine.calls.permission import PermissionCall
+from engine.calls.reembed import ReembedCall
 from engine.calls.settings import SettingsCall
 from engine.calls.unreadable import UnreadableCall
 from engine.calls.wipe import WipeCall
@@ -41,6 +42,7 @@ CALLS: tuple[Call[Any, Any], ...] = (
     GroupCall(),
     MembersCall(),
     PermissionCall(),
+    ReembedCall(),
     UNREADABLE,
 )
 

@@ -23,7 +23,7 @@ from contract.people.records import FaceRecord, PersonRecord, PhotoRecord
 from contract.people.site import PermissionRecord, Site, site_key_of
 from contract.people.validity import is_ordered
 from contract.requests import EnrolRequest
-from contract.terms import DEFAULT_GROUP
+from contract.terms import DEFAULT_GROUP, QualityLevel
 from contract.vectors import Vector
 from engine.calls.call import Change
 from engine.calls.lookalikes import lookalikes_of, refusal_of
@@ -81,14 +81,7 @@ class EnrolCall(Change[EnrolRequest]):
         if request.photo is None:
             return Prepared()
         level = request.quality_level or context.policy.enrolment_quality
-        policy = context.policy
-        wanted = Wanted(face=policy.face, quality_levels=(level,), as_jpeg=True, covered=policy.covered_templates)
-        found = look(request.photo, wanted, context)
-        if isinstance(found.embedding, Refusal):
-            refusal = _refusal_of_photo(found.embedding, found.findings)
-            return Prepared(None, found.findings, refusal, found.timings_ms)
-        face = PreparedFace.of(found.embedding.vector, request.photo, found.jpeg, found.covered)
-        return Prepared(face, found.findings, timings_ms=found.timings_ms)
+        return prepare_photo(request.photo, (level,), context)
 
     def whole_people(self, request: EnrolRequest) -> Sequence[str]:
         """Return the person, whose present info is merged with that of the request and returned."""
@@ -157,6 +150,21 @@ class EnrolCall(Change[EnrolRequest]):
     def event(self, request: EnrolRequest, decision: ChangeDecision, context: Context, at: Circumstances) -> Event:
         """Return the event that records the decision."""
         return person_event(self.kind, request, decision, context, at)
+
+
+def prepare_photo(photo: bytes, levels: tuple[QualityLevel, ...], context: Context) -> Prepared:
+    """Return the face of a photo with its embedding, or the refusal of that face.
+
+    `levels`: the quality levels that the face must have; none for a photo that was enrolled before.
+    """
+    policy = context.policy
+    wanted = Wanted(face=policy.face, quality_levels=levels, as_jpeg=True, covered=policy.covered_templates)
+    found = look(photo, wanted, context)
+    if isinstance(found.embedding, Refusal):
+        refusal = _refusal_of_photo(found.embedding, found.findings)
+        return Prepared(None, found.findings, refusal, found.timings_ms)
+    face = PreparedFace.of(found.embedding.vector, photo, found.jpeg, found.covered)
+    return Prepared(face, found.findings, timings_ms=found.timings_ms)
 
 
 def _repaired(request: EnrolRequest, known: KnownPerson) -> KnownPerson:

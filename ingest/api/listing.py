@@ -11,6 +11,7 @@ from ingest.api import (
     people,
     permissions,
     photos,
+    reembed,
     service,
     settings,
     v6,
@@ -30,6 +31,7 @@ BINDINGS = (
     *settings.CALLS,
     *wipe.CALLS,
     *keys.CALLS,
+    *reembed.CALLS,
     *v6.CALLS,
     *service.CALLS,
 )

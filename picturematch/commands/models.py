@@ -1,5 +1,6 @@
-"""picturematch models: install, list and verify the networks on this machine."""
+"""picturematch models: install, list and verify the networks on this machine, and take over other embedders."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from rich.table import Table
 
 from contract.text import printable
 from models.errors import ModelError
-from models.store import State, Status
+from models.manifest import load_manifest
+from models.ready import pin as pin_file
+from models.ready import pinned_manifest, ready_embedder, ready_embedders
+from models.store import ModelStore, State, Status
 from picturematch.networks import reporter, store_of
 from picturematch.options import UserError, config_option, settings_of
 from picturematch.shell import echo_json
@@ -18,7 +22,7 @@ from picturematch.shell import echo_json
 @click.group(name="models", epilog="Example: picturematch models list")
 @config_option
 def command() -> None:
-    """Install, list and verify the networks."""
+    """Install, list and verify the networks, and take over other embedders."""
 
 
 @command.command(
@@ -74,6 +78,70 @@ def verify(ctx: click.Context, as_json: bool) -> None:
     for status in unfit:
         click.echo(printable(status.detail), err=True)
     ctx.exit(1 if any(status.needed or status.state is State.DAMAGED for status in unfit) else 0)
+
+
+@command.command(epilog="Example: picturematch models embedders")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@click.pass_context
+def embedders(ctx: click.Context, as_json: bool) -> None:
+    """List the embedders for which this release has a ready manifest, without weights, and where their files come from.
+
+    The licence of the weights is that of their origin; nothing of them is part of PictureMatch.
+    """
+    folder = settings_of(ctx).models.folder
+    rows = [
+        {
+            "name": ready.name,
+            "file": ready.entry.file and Path(ready.entry.file).name,
+            "origin": ready.entry.origin,
+            "dimension": ready.entry.dimension,
+            "licence": ready.entry.licence,
+            "pinned": pinned_manifest(folder, ready.name).is_file(),
+        }
+        for ready in ready_embedders()
+    ]
+    for row in rows:
+        if as_json:
+            echo_json(row)
+            continue
+        state = "pinned" if row["pinned"] else "not here"
+        click.echo(f"{row['name']} ({state}, {row['dimension']} numbers): {row['file']} of {row['origin']}")
+        click.echo(f"    licence: {row['licence']}")
+
+
+@command.command(epilog="Example: picturematch models pin sface face_recognition_sface_2021dec.onnx")
+@config_option
+@click.argument("name", metavar="NAME")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
+@click.pass_context
+def pin(ctx: click.Context, name: str, file: Path) -> None:
+    """Take over the FILE of the embedder NAME, one of `picturematch models embedders`.
+
+    The file is compared with the sha256 that the ready manifest names. Where the manifest names none, that of the file
+    is noted and printed: compare it with what the origin of the file publishes. The network is tried, copied into the
+    folder of the networks, and described by a manifest there. Calibrate it then, with photos of your own.
+    """
+    settings = settings_of(ctx)
+    try:
+        ready = ready_embedder(name)
+        pinned = pin_file(ready, file, settings.models.folder)
+        with reporter() as report:
+            ModelStore(settings.models.folder, load_manifest(pinned.manifest)).install(report)
+    except ModelError as error:
+        raise UserError(printable(str(error))) from error
+    except OSError as error:
+        raise UserError(printable(f"{error.filename or file}: {error.strerror or error}")) from error
+    click.echo(f"licence: {ready.entry.licence}")
+    if not pinned.was_known:
+        click.echo(
+            f"the sha256 of this file was not known here: {pinned.sha256}; compare it with what {ready.entry.origin}"
+            " publishes"
+        )
+    manifest = shlex.quote(str(pinned.manifest))
+    click.echo(f"wrote {pinned.manifest}; measure its thresholds on photos of your own:")
+    click.echo(f"  PICTUREMATCH_MODELS__MANIFEST={manifest} picturematch calibrate PHOTOS --write {manifest}")
+    click.echo(f"and embed the people who are enrolled: picturematch people reembed --models {name}")
 
 
 def _statuses(ctx: click.Context, *, thorough: bool) -> list[Status]:

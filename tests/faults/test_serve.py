@@ -46,7 +46,7 @@ class Server:
 @asynccontextmanager
 async def serving(folder: Path, **settings: str) -> AsyncIterator[Server]:
     options = ("--data-folder", folder, "--port", 0)
-    process = await start("serve", *options, PICTUREMATCH_MODELS__KIND="stand-in", **settings)
+    process = await start("serve", *options, **{"PICTUREMATCH_MODELS__KIND": "stand-in", **settings})
     try:
         async with asyncio.timeout(30):
             while not (

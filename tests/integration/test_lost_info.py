@@ -1,19 +1,30 @@
 """A person's whole info that cannot be read any more: administration goes on, and says how to repair it."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from broker.port import BrokerUnavailable, Position, Record
 from contract.errors import Code
 from contract.people.keys import person_key
 from contract.people.records import PersonRecord
-from contract.requests import DeleteRequest, EnrolRequest, GroupRequest, Headers, MembersRequest
+from contract.requests import (
+    DeleteRequest,
+    EmbeddedFace,
+    EnrolRequest,
+    GroupRequest,
+    Headers,
+    MembersRequest,
+    ReembedRequest,
+)
 from tests.integration.test_processor import TOPICS, enrol, match, read_all, running
+from tests.support.faces import photo
 from tests.support.waiting import until
 
 WITHOUT_DEADLINE = {Headers.DEADLINE_MS: b""}
@@ -68,6 +79,16 @@ def members(request_id: str, *who: str) -> MembersRequest:
 
 def delete(request_id: str, identity_id: str) -> DeleteRequest:
     return DeleteRequest(request_id=request_id, identity_id=identity_id, received_time_s=6.0)
+
+
+OTHER = "other-embedder-r1"
+
+
+def other_embedding(identity_id: str, seed: int) -> EmbeddedFace:
+    """The templates that another embedder has computed from the photo of `enrol`."""
+    vector = np.eye(1, 16, seed, dtype="<f4").tobytes()
+    sha256 = hashlib.sha256(photo(seed)).digest()
+    return EmbeddedFace(identity_id=identity_id, number=0, photo_sha256=sha256, templates={"whole": vector})
 
 
 async def stored(system: Any, identity_id: str) -> PersonRecord:
@@ -137,6 +158,25 @@ async def test_an_enrolment_is_not_taken_for_a_repetition_where_the_info_is_lost
 
 
 @pytest.mark.timeout(60)
+async def test_embeddings_of_another_embedder_need_no_info_and_go_with_the_person(tmp_path: Path) -> None:
+    logs = Logs()
+    async with running(tmp_path, wrap=logs) as system:
+        await prepared(system)
+        logs.log.fault = damaged
+        faces = tuple(other_embedding(who, seed) for who, seed in (("anna", 1), ("bert", 2)))
+        await system.send(
+            ReembedRequest(request_id="r", received_time_s=6.0, action="add", embedder=OTHER, faces=faces),
+            delete("d", "bert"),
+        )
+        events = {event["id"]: event for event in await system.wait_for(5)}
+        assert (events["r"]["outcome"], events["r"]["identity_ids"]) == ("changed", ["anna", "bert"])
+        await until(lambda: len(system.people) == 1)
+        assert OTHER in system.people.embedders("anna", 0)
+        assert system.people.keys_of("bert") == [person_key("bert")]
+        logs.log.fault = lambda record: record
+        assert (await stored(system, "anna")).info["room"] == 7, "the record of the person was not written"
+
+
 async def test_of_a_lost_info_a_match_gives_what_is_in_memory(tmp_path: Path) -> None:
     logs = Logs()
     async with running(tmp_path, wrap=logs) as system:

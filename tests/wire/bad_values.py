@@ -367,6 +367,23 @@ def wipe_options(place: Place) -> list[Bad]:
     ]
 
 
+def embedder(place: Place) -> list[Bad]:
+    return _all([*NOT_TEXT, "", "a/b", "a\nb", "\xe9", *_too_long(place)])
+
+
+def sha256(place: Place) -> list[Bad]:
+    return _all([*NOT_TEXT, "", "0" * 63, "0" * 65, "A" * 64, "g" * 64, "0" * 64 + "\n"])
+
+
+def templates(place: Place) -> list[Bad]:
+    whole = base64.b64encode(bytes(8)).decode()
+    odd = base64.b64encode(bytes(7)).decode()
+    wrong = [{}, {"mask": whole}, {"whole": 1}, {"whole": ""}, {"whole": "%"}, {"whole": odd}, {"whole": [whole]}]
+    many = {"whole": whole, **{f"kind{number}": whole for number in range(16)}}
+    long = {"whole": base64.b64encode(bytes(4 * 8193)).decode()}
+    return _all([*NOT_AN_OBJECT, *wrong, {"whole": whole, "A B": whole}, many, long], Code.BAD_FEATURE_ERROR)
+
+
 def pass_times(place: Place) -> list[Bad]:
     span = {"days": [1], "from": "08:00", "to": "18:00"}
     same = {**span, "to": "08:00"}

@@ -30,6 +30,7 @@ from contract.answers import (
     NamedDevice,
     PermissionAnswer,
     PersonAnswer,
+    ReembeddedAnswer,
     Reply,
     SettingsAnswer,
     WipedAnswer,
@@ -55,6 +56,7 @@ from contract.requests import (
     MatchRequest,
     MembersRequest,
     PermissionRequest,
+    ReembedRequest,
     Request,
     SettingsRequest,
     WipeRequest,
@@ -123,6 +125,8 @@ def site_answer(request: Request) -> Answer | None:
         return SettingsAnswer(values=request.values)
     if isinstance(request, WipeRequest):
         return WipedAnswer(people=3, devices=2)
+    if isinstance(request, ReembedRequest):
+        return ReembeddedAnswer(outcomes=("added" if request.action == "add" else "removed",) * len(request.faces))
     if isinstance(request, KeyRequest):
         return KeyAnswer(key_id="k1", name=request.name, role=request.role, created_s=request.received_time_s)
     if isinstance(request, MembersRequest):

@@ -16,6 +16,7 @@ from contract.http import (
     KEYS_PATH,
     MATCH_PATH,
     PERMISSIONS_PATH,
+    REEMBED_PATH,
     USERS_PATH,
     V6_PATH,
     WIPE_DATA_PATH,
@@ -39,6 +40,7 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
         USERS_PATH: {"identity_id": "1", "reg_photo": site.picture_base64},
         KEYS_PATH: {"name": "gate-1", "role": "device"},
         HISTORY_EVENT_URL_PATH: {"history_upload_event_url": [], "content-type": "json", "reported_peroid": 5},
+        REEMBED_PATH: {"action": "remove", "embedder": "e-r1", "faces": [{"identity_id": "1", "number": 0}]},
         WIPE_DATA_PATH: {"wipe_options": {"users": True}},
         DEVICES_PATH: {
             "devices_list": [

@@ -13,7 +13,7 @@ from contract.errors import PictureUnreadable
 from engine.vision.ports import Embedding, Face, Image
 from engine.vision.scaling import scale_to_unit
 from engine.vision.tensor import Run, to_tensor
-from models.manifest import NetworkEntry
+from models.manifest import NO_THRESHOLD, NetworkEntry
 
 TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
@@ -79,8 +79,8 @@ class ArcFaceEmbedder:
     """
 
     def __init__(self, run: Run, entry: NetworkEntry, refine: Refine | None = None) -> None:
-        if entry.dimension is None or entry.threshold is None or not entry.input.width or not entry.input.height:
-            raise ValueError(f"the embedder {entry.name} needs dimension, threshold, input.width and input.height")
+        if entry.dimension is None or not entry.input.width or not entry.input.height:
+            raise ValueError(f"the embedder {entry.name} needs dimension, input.width and input.height")
         self._run = run
         self._refine = refine
         self._mirrored = entry.mirrored
@@ -88,7 +88,7 @@ class ArcFaceEmbedder:
         self._size = (entry.input.width, entry.input.height)
         self._norm_typical = entry.norm_typical
         self.dimension: int = entry.dimension
-        self.threshold: float = entry.threshold
+        self.threshold: float = NO_THRESHOLD if entry.threshold is None else entry.threshold
         self.fmr_curve = entry.fmr_curve
         self.covered_curves = entry.covered_curves
 

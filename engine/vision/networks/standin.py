@@ -7,6 +7,7 @@ normalised, so that lighting cancels out; the embeddings of two seeds are nearly
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import cv2
@@ -75,15 +76,19 @@ def draw_scene(width: int, height: int, faces: Sequence[tuple[Image, int, int]] 
     return scene
 
 
-def stand_in_models() -> ModelSet:
-    """Return the model set of the stand-in networks."""
+def stand_in_models(release: int = 1) -> ModelSet:
+    """Return the model set of the stand-in networks.
+
+    `release`: another one has another embedder, whose embeddings cannot be compared with those of the first.
+    """
     roles = ("detector", "embedder", "liveness", "pose", "age", "sex")
+    releases = {"embedder": release}
     return ModelSet(
         detector=detect,
-        embedder=StandInEmbedder(),
+        embedder=StandInEmbedder() if release == 1 else LaterStandInEmbedder(release),
         liveness=live_probability,
         pose=head_pose,
-        identities=tuple((role, f"stand-in-{role}-r1") for role in roles),
+        identities=tuple((role, f"stand-in-{role}-r{releases.get(role, 1)}") for role in roles),
         age=age_years,
         sex=male_probability,
     )
@@ -127,6 +132,18 @@ class StandInEmbedder:
         if norm < 1e-3:
             centred, norm = np.ones_like(centred), float(np.sqrt(centred.size))
         return Embedding((centred / norm).astype(np.float32), norm)
+
+
+class LaterStandInEmbedder(StandInEmbedder):
+    """A later release of the stand-in embedder, with which embeddings of the first one cannot be compared."""
+
+    def __init__(self, release: int) -> None:
+        self._order = np.random.default_rng(release).permutation(DIMENSION)
+
+    def __call__(self, image: Image, face: Face) -> Embedding:
+        """Return the embedding of a drawn face in the image: the pattern in another order."""
+        found = super().__call__(image, face)
+        return replace(found, vector=np.ascontiguousarray(found.vector[self._order]))
 
 
 def live_probability(image: Image, face: Face) -> float:

@@ -17,7 +17,7 @@ def refusal(environment: dict[str, str], file: Path | None = None) -> str:
     [
         ("MATCHING__SCORE_SCALE", "Percent", "matching.score_scale must be one of percent, raw, not 'Percent'"),
         ("MATCHING__SCORE_SCALE", "5", "matching.score_scale must be one of percent, raw, not 5"),
-        ("MODELS__KIND", "", "models.kind must be one of networks, stand-in, not ''"),
+        ("MODELS__KIND", "", "models.kind must be one of networks, stand-in, stand-in-2, not ''"),
         ("MATCHING__MATCH_QUALITY", "none", "must be one of custom, high, low, middle, no, not 'none'"),
         # Its debug lines hold keys and values of records.
         ("KAFKA__CLIENT_LOG_LEVEL", "debug", "must be one of critical, error, info, warning, not 'debug'"),

@@ -13,7 +13,7 @@ from contract.events import encode_event
 from contract.evidence import Evidence, EvidenceCandidate
 from contract.findings import MatchedFace
 from contract.people.keys import face_key, person_key, photo_key
-from contract.requests import DeleteRequest, MembersRequest
+from contract.requests import DeleteRequest, EmbeddedFace, MembersRequest, ReembedRequest
 from contract.terms import Message
 from picturematch.audit_notes import log_change
 from picturematch.erasure_report import Kept, Line, report, waits_with_faces
@@ -168,12 +168,26 @@ def test_requests_and_events_that_only_name_the_person_are_found_and_are_not_era
     ]
 
 
+def test_a_request_with_embeddings_of_the_person_is_found_and_one_that_removes_some_only_names_it() -> None:
+    def reembed(action: str, *who: str) -> ReembedRequest:
+        faces = tuple(EmbeddedFace(identity_id=one, number=0, templates={"whole": b"1234"}) for one in who)
+        return ReembedRequest(request_id="r", received_time_s=1.0, action=action, embedder="e-r1", faces=faces)
+
+    requests = [reembed("add", "8", "7"), reembed("add", "8"), reembed("remove", "7", "8"), reembed("remove", "8")]
+    traces = Traces("7", TOPICS)
+    traces.take([record(TOPICS.admin, n, request) for n, request in enumerate(requests)])
+    traces.take([record(TOPICS.dead_letters, n, letter(request)) for n, request in enumerate(requests)])
+    assert found(traces) == {TOPICS.admin: [0], TOPICS.dead_letters: [0]}
+    assert naming(traces) == {TOPICS.admin: [2], TOPICS.dead_letters: [2]}
+
+
 def test_the_audit_records_that_name_the_person_are_found_and_wait_for_their_retention() -> None:
     def change(kind: str, *objects: str) -> bytes:
         return log_change(TOPICS, kind, "o", objects).value or b""
 
     named = [
-        *(change(kind, "7") for kind in ("enrol", "delete", "erase")),
+        *(change(kind, "7") for kind in ("enrol", "delete", "reembed")),
+        change("erase", "7"),
         change("members", "staff", "8", "7"),
         change("repair", "person/7", "face/7/0/e"),
         change("members", "7", "8"),
@@ -185,10 +199,10 @@ def test_the_audit_records_that_name_the_person_are_found_and_wait_for_their_ret
     ]
     traces = Traces("7", TOPICS)
     traces.take([record(TOPICS.audit, n, value) for n, value in enumerate(named)])
-    assert found(traces) == {TOPICS.audit: [0, 1, 2, 3, 4]}
+    assert found(traces) == {TOPICS.audit: [0, 1, 2, 3, 4, 5]}
     for single in (True, False):
         (line,) = [line for line in lines_of(traces, single=single) if line.topic == TOPICS.audit]
-        assert (line.what, line.records, line.until, line.biometric) == ("waits", 5, 3600.0, False)
+        assert (line.what, line.records, line.until, line.biometric) == ("waits", 6, 3600.0, False)
 
 
 def test_enrolments_dead_letters_and_replies_are_found_by_their_contents() -> None:

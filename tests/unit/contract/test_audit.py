@@ -17,7 +17,7 @@ from contract.audit import (
     read_actor,
 )
 from contract.codec import encode
-from contract.requests import DeviceChange
+from contract.requests import DeviceChange, EmbeddedFace
 from contract.terms import Message
 
 ADMINISTRATIVE = [
@@ -41,6 +41,15 @@ NAMED: dict[str, tuple[dict[str, Any], tuple[str, ...], str | None]] = {
     ),
     "settings": ({"values": {"THRESHOLD": 82}}, ("THRESHOLD",), None),
     "wipe": ({}, (), None),
+    "reembed": (
+        {
+            "action": "add",
+            "embedder": "e-r1",
+            "faces": tuple(EmbeddedFace(identity_id=who, number=n) for who, n in (("b", 0), ("a", 0), ("b", 1))),
+        },
+        ("b", "a"),
+        "add",
+    ),
     "key": ({"action": "create", "name": "gate", "sha256": b"h"}, ("gate",), "create"),
 }
 

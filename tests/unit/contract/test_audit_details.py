@@ -11,6 +11,7 @@ from contract.answers import (
     GroupAnswer,
     KeyAnswer,
     MembersAnswer,
+    ReembeddedAnswer,
     RefusedAnswer,
     SettingsAnswer,
     WipedAnswer,
@@ -20,11 +21,13 @@ from contract.requests import (
     DeleteRequest,
     DeviceChange,
     DevicesRequest,
+    EmbeddedFace,
     EnrolRequest,
     GroupRequest,
     KeyRequest,
     MembersRequest,
     PermissionRequest,
+    ReembedRequest,
     SettingsRequest,
     WipeRequest,
 )
@@ -103,6 +106,18 @@ def enrolment(**fields: Any) -> EnrolRequest:
             {"users": True, "people_deleted": 5, "devices_deleted": 2},
         ),
         (
+            ReembedRequest(
+                **SENT,
+                action="add",
+                embedder="e-r1",
+                faces=(
+                    EmbeddedFace(identity_id="a", number=0, photo_sha256=b"SECRET", templates={"whole": b"SECRET"}),
+                ),
+            ),
+            ReembeddedAnswer(outcomes=("gone", "added", "gone")),
+            {"fields": ("embedder",), "added": 1, "gone": 2},
+        ),
+        (
             KeyRequest(**SENT, action="create", name="gate", role="operator", sha256=b"SECRET"),
             None,
             {"role": "operator"},
@@ -115,7 +130,7 @@ def enrolment(**fields: Any) -> EnrolRequest:
         (KeyRequest(**SENT, action="delete", name="gate"), REFUSED, {}),
         (object(), None, {}),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_details_are_names_flags_and_counts(
     request_: object, answer: Answer | None, details: dict[str, Any] | None

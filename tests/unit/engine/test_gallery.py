@@ -145,9 +145,11 @@ def test_faces_of_another_embedder_are_counted_and_not_searched(topic):
     assert topic.people.foreign_faces == 1
     topic.write(face("p", 0, unit(1)))
     assert topic.people.snapshot().gallery.count(ALL) == 1, "both embedders have their place"
-    assert topic.people.foreign_faces == 1
+    assert (topic.people.foreign_faces, topic.people.own_faces, topic.people.faces_count) == (0, 1, 2)
     assert topic.people.known("p").embedders == {0: ("other+1", MODEL)}
-    topic.write((face_key("p", 0, "other+1"), None))
+    topic.write((face_key("p", 0, MODEL), None))
+    assert topic.people.foreign_faces == 1
+    topic.write(face("p", 0, unit(1)), (face_key("p", 0, "other+1"), None))
     assert topic.people.foreign_faces == 0
     assert topic.people.snapshot().gallery.count(ALL) == 1
 

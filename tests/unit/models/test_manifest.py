@@ -56,7 +56,7 @@ def test_an_own_network_replaces_the_one_of_its_role_and_no_other(tmp_path: Path
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (("dimension = 16", ""), "needs dimension and threshold"),
+        (("dimension = 16", ""), "needs dimension"),
         (("threshold = 0.4", "threshold = 1.5"), "threshold"),
         (("width = 16", ""), "needs input.width"),
         (("threshold = 0.4", "threshold = 0.4\nnorm_typical = [3.0, 2.0]"), "not two rising lengths"),

@@ -13,15 +13,21 @@ from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
 from capture.replaying import look
 from capture.replaying.decide import LookNeeded, Result
+from capture.replaying.galleries import Galleries
 from capture.replaying.run import Replay
 from capture.replaying.whatif import WhatIf
 from capture.rows import Row
 from contract.captures.values import CapturedRequest, CaptureError, CaptureLine
+from contract.codec import encode
+from contract.people.keys import face_key
+from contract.people.records import FaceRecord
+from engine.calls.enrol import prepare_photo
+from engine.gallery.port import Scope
 from engine.policy import Policy
 from engine.vision.networks.standin import StandInEmbedder
 from engine.vision.ports import Embedding, Face, Image, ModelSet
 from models.errors import NotInstalled
-from tests.support.faces import MODELS, photo, scene
+from tests.support.faces import MODELS, context, photo, scene
 from tests.support.recorded_site import RecordedSite
 from tests.support.replays import differing, means, replayed
 
@@ -95,6 +101,53 @@ def test_other_networks_search_people_who_are_embedded_anew(site: RecordedSite, 
     assert differing(rows) == {}, "the other embedder recognises the same people"
     assert rows[0].now.embedder == "other-embedder-r1"
     assert [row.now.outcome for row in rows][-1] == "stranger", "and forgets them when they are deleted"
+
+
+def embedded_by_another(site: RecordedSite) -> None:
+    """Write what `people reembed` writes: a record of the other embedder for each face that is enrolled now."""
+    context_of_others = context(models=other_models())
+    for who, seed in (("b", 2),):
+        prepared = prepare_photo(photo(seed), (), context_of_others).face
+        assert prepared is not None
+        face = FaceRecord(
+            identity_id=who,
+            number=0,
+            embedder="other-embedder-r1",
+            templates=prepared.templates,
+            photo=site.people.photo(who, 0),
+        )
+        site.write([(face_key(who, 0, "other-embedder-r1"), encode(face))])
+
+
+def test_a_record_of_the_other_embedder_serves_the_decisions_before_it_and_needs_no_photo(
+    site: RecordedSite, tmp_path: Path
+) -> None:
+    embedded_by_another(site)
+    site.match(photo(2))
+    replay = Replay(
+        CaptureReader(site.capture(tmp_path / "c", photos=False)), LOOK, means(other_models()), skips_photos=True
+    )
+    assert replay.notes == ["1 faces of then have no photo any more, which the networks need"], "that of a"
+    rows = list(replay.rows())
+    found = {row.number: (row.line.decision.identity_id, row.now.identity_id) for row in rows if row.line.decision}
+    assert found[2] == ("b", "b"), "decided before the record was written"
+    assert found[len(rows)] == ("b", "b")
+    assert found[1][0] == "a"
+    assert found[1][1] != "a", "whose photo is gone with the person"
+
+
+def test_removed_records_of_the_former_embedder_remove_no_face_of_the_other_one(
+    site: RecordedSite, tmp_path: Path
+) -> None:
+    embedded_by_another(site)
+    site.write([(face_key("b", 0, MODELS.embedder_identity), None)])
+    given = means(other_models())
+    replay = Replay(CaptureReader(site.capture(tmp_path / "c", photos=False)), LOOK, given, skips_photos=True)
+    assert [row.now.identity_id for row in replay.rows() if row.number == 2] == ["b"]
+    last, installed = replay.searched.now, given.installed
+    assert not Galleries(replay.searched, installed).is_foreign(last.end, "other-embedder-r1")
+    snapshot = Galleries(replay.searched, installed).now(last.end, "other-embedder-r1")
+    assert snapshot.gallery.count(Scope()) == 1
 
 
 def test_other_networks_need_the_photos(site: RecordedSite, tmp_path: Path) -> None:

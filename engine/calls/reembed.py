@@ -1,0 +1,140 @@
+"""Reembed: add templates of another embedder to enrolled faces, or remove those of all but the embedder in use.
+
+The templates were computed elsewhere, from the stored photos. So each is added only while its face is still enrolled
+with the photo from which it was computed: a deletion, or a new photo, that came before in the admin topic wins. The
+decision writes no person and no photo.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from msgspec import structs
+
+from contract.answers import Answer, FaceOutcome, ReembeddedAnswer
+from contract.codec import encode
+from contract.errors import Code, Refusal, Refused
+from contract.events import Event
+from contract.kinds import kind_of
+from contract.people.keys import FaceKey, NotReadable, face_key
+from contract.people.records import FaceRecord
+from contract.people.unreadable import read_face
+from contract.requests import EmbeddedFace, ReembedRequest
+from engine.calls.call import Change
+from engine.calls.people import (
+    NOTHING_PREPARED,
+    PEOPLE_UNREADABLE,
+    ChangeDecision,
+    KeyedValue,
+    PeopleNow,
+    Prepared,
+    refuse_change,
+)
+from engine.calls.reporting import Circumstances
+from engine.context import Context
+from engine.gallery.people import KnownPerson, Snapshot
+
+
+class ReembedCall(Change[ReembedRequest]):
+    """The kind of call that adds templates of an embedder to enrolled faces, or removes those of the others."""
+
+    kind = kind_of(ReembedRequest)
+    event_type = "picturematch.site.v1"
+    outcomes = ("changed", "refused", "expired")
+    request_type = ReembedRequest
+
+    def change(
+        self, request: ReembedRequest, prepared: Prepared, people: PeopleNow, context: Context
+    ) -> ChangeDecision:
+        """Add or remove the records of the faces that are still enrolled; the answer says what came of each.
+
+        Raises:
+            Refused: a record of the people cannot be read, an embedding is no unit vector of the right length, or
+                records are to be removed for another embedder than the one in use.
+        """
+        if people.unreadable:
+            raise Refused.of(PEOPLE_UNREADABLE)
+        if request.action == "remove" and request.embedder != context.models.embedder_identity:
+            raise Refused(
+                Code.PARAM_ERROR,
+                f"embedder is not {context.models.embedder_identity}, the embedder in use: switch the server first, and"
+                " then remove the records of its former embedder",
+            )
+        outcomes: list[FaceOutcome] = []
+        after: dict[str, KnownPerson] = {}
+        records: list[KeyedValue] = []
+        lengths: set[int] = set()
+        for face in request.faces:
+            known = after.get(face.identity_id) or people.known(face.identity_id)
+            if request.action == "add":
+                outcome, now, written = _added(request.embedder, face, known, context)
+                lengths.update(map(len, face.templates.values()))
+            else:
+                outcome, now, written = _removed(request.embedder, face, known)
+            outcomes.append(outcome)
+            records += written
+            if written:
+                after[face.identity_id] = now
+        if len(lengths) > 1:
+            raise Refused(Code.BAD_FEATURE_ERROR, "the embeddings have different lengths")
+        return ChangeDecision("changed", ReembeddedAnswer(outcomes=tuple(outcomes)), after, others=tuple(records))
+
+    def refuse(self, request: ReembedRequest, refusal: Refusal, snapshot: Snapshot, context: Context) -> ChangeDecision:
+        """Return the decision that answers a request with that refusal."""
+        return refuse_change(refusal, NOTHING_PREPARED)
+
+    def answer(
+        self, request: ReembedRequest, decision: ChangeDecision, context: Context, photo: bytes | None
+    ) -> Answer:
+        """Return the answer to a request that succeeded."""
+        return decision.require_answer()
+
+    def event(self, request: ReembedRequest, decision: ChangeDecision, context: Context, at: Circumstances) -> Event:
+        """Return the event that records the decision: the people whose faces got or lost records."""
+        return structs.replace(
+            at.event(self.kind, request, decision.outcome, decision.refusal), identity_ids=tuple(decision.people)
+        )
+
+
+_Result = tuple[FaceOutcome, KnownPerson, Sequence[KeyedValue]]
+
+
+def _added(embedder: str, face: EmbeddedFace, known: KnownPerson, context: Context) -> _Result:
+    """Return what comes of a face that gets templates, everything known afterwards, and the records to write."""
+    number, photo = face.number, known.photos.get(face.number)
+    if known.record is None or number not in known.record.faces:
+        return "gone", known, ()
+    if photo is None or photo.sha256 != face.photo_sha256:
+        return "other_photo", known, ()
+    if embedder in known.embedders.get(number, ()):
+        return "present", known, ()
+    record = FaceRecord(
+        identity_id=face.identity_id, number=number, embedder=embedder, templates=face.templates, photo=photo
+    )
+    key, value = face_key(face.identity_id, number, embedder), encode(record)
+    in_use = context.models.embedder_identity
+    try:
+        _, vector = read_face(
+            FaceKey(face.identity_id, number, embedder), value, in_use, context.models.embedder.dimension
+        )
+    except NotReadable as error:
+        raise Refused(Code.BAD_FEATURE_ERROR, f"templates of face {number} of {face.identity_id}: {error}") from error
+    embedders = {**known.embedders, number: (*known.embedders.get(number, ()), embedder)}
+    vectors = {**known.vectors, number: vector} if embedder == in_use else known.vectors
+    return "added", replace(known, embedders=embedders, vectors=vectors), ((key, value),)
+
+
+def _removed(embedder: str, face: EmbeddedFace, known: KnownPerson) -> _Result:
+    """Return what comes of a face that keeps the records of one embedder only, if it has any of that."""
+    number = face.number
+    if known.record is None or number not in known.record.faces:
+        return "gone", known, ()
+    present = known.embedders.get(number, ())
+    others = [name for name in present if name != embedder]
+    if embedder not in present or not others:
+        return "kept", known, ()
+    after = replace(known, embedders={**known.embedders, number: (embedder,)})
+    return "removed", after, tuple(_tombstones(face, others))
+
+
+def _tombstones(face: EmbeddedFace, embedders: Sequence[str]) -> Iterator[KeyedValue]:
+    return ((face_key(face.identity_id, face.number, name), None) for name in embedders)
