@@ -126,7 +126,7 @@ def embedder_entry(settings: Settings) -> EmbedderEntry:
     Raises:
         UserError: the operator's manifest, or a network that it names, cannot be read.
     """
-    if settings.models.kind == "stand-in":
+    if settings.models.stand_in is not None:
         from engine.vision.networks.standin import stand_in_models  # only tests ask for it
 
         models = stand_in_models()

@@ -48,7 +48,7 @@ def search_ahead(vectors: Sequence[Vector], gallery: Gallery, context: Context) 
         return SearchedAhead(gallery.version)
     threshold = search_threshold(context.policy, context.models.embedder, gallery.count(EVERYBODY))
     down_to = threshold.cosine - _LOWER
-    found = gallery.best_of_each(np.stack(vectors), EVERYBODY, down_to=[down_to] * len(vectors))
+    found = gallery.above_each(np.stack(vectors), EVERYBODY, down_to)
     return SearchedAhead(gallery.version, down_to, {v.tobytes(): who for v, who in zip(vectors, found, strict=True)})
 
 

@@ -38,6 +38,11 @@ the blocks with the highest maxima."""
 _EXACT_AT_ONCE = 96
 """The number of cosines in double precision that are computed at once: their vectors stay in the processor's cache."""
 
+_ROWS_AT_ONCE = 4096
+"""The number of rows that are compared with many probes at once: 8 MB of 512 numbers each."""
+
+_NO_PLACES = (np.empty(0, np.intp), np.empty(0, np.intp))
+
 _COSINES_AT_ONCE = 1 << 18
 """The most cosines of several probes that are in memory at once: 1 MB, which stays in the processor's cache."""
 
@@ -123,6 +128,21 @@ class ExactGallery:
         rows = np.flatnonzero(self._cosines(probe, scope) >= cosine - _ROUNDING)
         people = self._people(rows, self._exact(rows, probe))
         return [candidate for candidate in people if candidate.cosine >= cosine]
+
+    def above_each(self, probes: Vectors, scope: Scope, cosine: float) -> Sequence[Sequence[Candidate]]:
+        """Return, for each probe, what `above` returns; the faces are read from memory once for all probes."""
+        mask = self._mask(scope)
+        if mask is None:
+            return [()] * len(probes)
+        places: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
+        for first in range(0, len(mask), _ROWS_AT_ONCE):
+            rows = slice(first, first + _ROWS_AT_ONCE)
+            whose, within = np.nonzero((probes @ self.vectors[rows].T >= cosine - _ROUNDING) & mask[rows])
+            places.append((whose, within + first))
+        whose, near = (np.concatenate(parts) for parts in zip(*places, strict=True)) if places else _NO_PLACES
+        exact = self._exact(near, probes[whose])
+        people = (self._people(near[whose == number], exact[whose == number]) for number in range(len(probes)))
+        return [[candidate for candidate in found if candidate.cosine >= cosine] for found in people]
 
     def vector(self, face: FaceId) -> Vector | None:
         """Return the embedding of a face, or the mean of a person's faces; None where the gallery does not have it."""

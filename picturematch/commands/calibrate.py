@@ -244,7 +244,7 @@ def _compare(measured: _Measured) -> AllPairs:
 
 def _reference(settings: Settings, models: ModelSet) -> Sequence[FmrPoint]:
     # The curve that comes with the embedder, not one measured before: repeated extrapolation would drift.
-    if settings.models.kind == "stand-in":
+    if settings.models.stand_in is not None:
         return models.embedder.fmr_curve
     return store_of(settings).manifest.network("embedder").fmr_curve
 

@@ -73,6 +73,24 @@ def test_many_searches_at_once_find_what_single_searches_find(
         assert [c.cosine for c in further[number]] == sorted((c.cosine for c in further[number]), reverse=True)
 
 
+@given(
+    PEOPLE,
+    st.lists(st.integers(0, 9), max_size=12),
+    st.sampled_from(SCOPES),
+    st.floats(-1.0, 1.0),
+    st.integers(1, 9),
+)
+def test_everybody_above_a_cosine_is_found_for_many_probes_as_for_one(
+    people: list[tuple[int, str, set[str], bool]], asked: list[int], scope: Scope, cosine: float, at_once: int
+) -> None:
+    gallery = gallery_of(people)
+    probes = np.array([unit(seed) for seed in asked], np.float32).reshape(len(asked), DIMENSION)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "_ROWS_AT_ONCE", at_once)
+        found = gallery.above_each(probes, scope, cosine)
+    assert [shown(list(one)) for one in found] == [shown(list(gallery.above(probe, scope, cosine))) for probe in probes]
+
+
 def test_a_gallery_of_many_rows_is_searched_exactly_too() -> None:
     chance = np.random.default_rng(5)
     people = [(int(chance.integers(0, 900)), f"p{number:04}", {"default_group"}, False) for number in range(3000)]
