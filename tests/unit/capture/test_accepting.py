@@ -1,4 +1,4 @@
-"""Accepted decisions replace those of then all at once: whatever happens, the capture can be read and accepted again."""
+"""Accepted decisions replace those of then all at once: whatever happens, the capture can be read, and accepted."""
 
 import errno
 import os
