@@ -45,6 +45,7 @@ def contradicting(event: Event, evidence: Evidence) -> Compared:
     names = ("outcome", "gallery_version", "policy", "model_set", *_FOUND)
     in_event = {name: getattr(event, name) for name in names}
     in_evidence = {name: getattr(evidence, name) for name in names}
+    in_event["event_id"], in_evidence["event_id"] = event.id, evidence.event_id
     in_event |= {"embedder": event.models.get("embedder"), "decided_time": event.processed_time}
     in_evidence |= {"embedder": evidence.embedder, "decided_time": evidence.decided_time}
     if event.scope is not None:
