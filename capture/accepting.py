@@ -30,8 +30,9 @@ def accepting(capture: Path, rows: Iterable[Row], accepted: Accepted) -> Generat
     """Yield the rows of a replay of a capture; behind the last one, put the decisions that differ into the capture.
 
     The requests are replaced at once, so that after a crash the capture has either the old decisions or the new ones.
-    Decisions that do not differ, lines that were not compared, and lines without a decision stay as they are. The time,
-    the policy and the embedding of a decision are those of then, unless its picture was looked at.
+    Where no decision differs, nothing is written. Decisions that do not differ, lines that were not compared, and lines
+    without a decision stay as they are. The time, the policy and the embedding of a decision are those of then, unless
+    its picture was looked at.
 
     Args:
         capture: the folder of the capture.
@@ -39,8 +40,8 @@ def accepting(capture: Path, rows: Iterable[Row], accepted: Accepted) -> Generat
         accepted: counts the decisions that were put into the capture.
 
     Raises:
-        CaptureError: a row could not be decided, another embedder decided, or the capture cannot be written. Nothing
-            was accepted then.
+        CaptureError: a row could not be decided or another embedder decided, and nothing was accepted; or the capture
+            cannot be written, and has either the old decisions or the new ones.
     """
     if not capture.is_dir():
         raise CaptureError(f"{capture} is not a folder; unpack it with `picturematch capture unpack`, and accept there")
@@ -62,9 +63,9 @@ def accepting(capture: Path, rows: Iterable[Row], accepted: Accepted) -> Generat
                     batch.clear()
                 yield row
             new.append(batch)
-        missing = [config for key, config in model_sets.items() if key not in folder.config_keys]
-        if missing:
-            folder.append_configs(missing)
+            new.add_configs([config for key, config in model_sets.items() if key not in folder.config_keys])
+            if not accepted.decisions:
+                new.drop()
 
 
 def _line_after(line: CaptureLine, row: Row) -> CaptureLine:

@@ -8,10 +8,11 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from contract.captures.convert import ACCEPTED_FOLDER, REPLACEABLE_FILES
 from contract.captures.values import CaptureError
 from contract.files import cannot_be_written
 
@@ -21,12 +22,14 @@ MOST_MANIFEST_BYTES = 1024 * 1024
 def open_file(folder: Path, name: str) -> BinaryIO:
     """Open a file of a capture for reading. `name`: its path relative to the capture's folder, for messages too.
 
+    A file in `ACCEPTED_FOLDER` counts in place of the file of the same name beside that folder. The caller has checked
+    that this is no link (`require_own_folder`).
+
     Raises:
         CaptureError: the file is missing, cannot be opened, or is a link, FIFO, folder or device.
     """
     try:
-        # Without O_NONBLOCK, opening a FIFO would wait for a writer.
-        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = _descriptor_of(folder, name)
     except FileNotFoundError as error:
         raise CaptureError(f"{folder} has no {name}") from error
     except OSError as error:
@@ -36,6 +39,15 @@ def open_file(folder: Path, name: str) -> BinaryIO:
         os.close(descriptor)
         raise CaptureError(f"{name} is not a regular file")
     return os.fdopen(descriptor, "rb")
+
+
+def _descriptor_of(folder: Path, name: str) -> int:
+    # Without O_NONBLOCK, opening a FIFO would wait for a writer.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    if name in REPLACEABLE_FILES:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return os.open(folder / ACCEPTED_FOLDER / name, flags)
+    return os.open(folder / name, flags)
 
 
 def read_file(folder: Path, name: str, most_bytes: int) -> bytes:

@@ -12,9 +12,11 @@ from typing import Any, Self
 from msgspec import structs
 
 from capture.files import MOST_MANIFEST_BYTES, open_file, read_file, require_own_folder
+from capture.replacement import Replacement, finish_replacement
 from capture.sealed_file import SealedFile
 from clients.picture_file import MAX_PICTURE_BYTES
 from contract.captures.convert import (
+    ACCEPTED_FOLDER,
     CONFIGS_FILE,
     LOOKS_FOLDER,
     MANIFEST_FILE,
@@ -31,7 +33,6 @@ from contract.captures.sealed import M, SealedReader, lines_of
 from contract.captures.values import VERSION, CaptureError, CaptureLine, ConfigLine, Manifest, PeopleLine
 from contract.events import RequestPlace
 from contract.files import (
-    HALF,
     HALF_WRITTEN,
     cannot_be_written,
     sync_filesystem,
@@ -110,7 +111,9 @@ class CaptureFolder:
                         )
                         if file is not None
                     }
-                    self.describe(complete=True, files=seals, durable=0)
+                    ended = structs.replace(self._manifest, complete=True, files=seals, durable=0)
+                    if ended != self._manifest:
+                        self.describe(complete=True, files=seals, durable=0)
         finally:
             self._close()
 
@@ -234,28 +237,23 @@ class CaptureFolder:
             self._durable, self._unsynced = self.count, False
 
     @contextmanager
-    def replacing_requests(self) -> Iterator[SealedFile[CaptureLine]]:
-        """Yield a new file of requests; at the end of the block it replaces the present one, atomically.
+    def replacing_requests(self) -> Iterator[Replacement]:
+        """Yield new requests; at the end of the block they replace the present ones, unless they were dropped.
 
-        After an error the present one stays.
+        After a crash, and after an error while they replace the present ones, the capture has either all present or
+        all new ones. After another error it has the present ones, and can be written to.
         """
-        path = self._folder / f"{REQUESTS_FILE}{HALF}"
+        self._sync_pictures()
         with self._writing():
-            path.unlink(missing_ok=True)
-            new = SealedFile(path, CaptureLine)
-        try:
-            with self._writing():
+            new = Replacement(self._folder)
+            try:
                 yield new
-                self._begin_to_write()
-                path.replace(self._folder / REQUESTS_FILE)
-                sync_folder(self._folder)
-        except BaseException:
-            new.close()
-            path.unlink(missing_ok=True)
-            raise
-        if self._requests is not None:
-            self._requests.close()
-        self._requests = new
+                if not new.is_dropped:
+                    self._manifest = new.put_into_force(self._manifest)
+                    self._close_files()
+                    self._open_files()
+            finally:
+                new.close()
 
     def append_people(self, lines: Sequence[PeopleLine]) -> None:
         """Append records of the people topic, in the order of their offsets; durable when this method returns."""
@@ -296,6 +294,8 @@ class CaptureFolder:
         self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         if not try_lock(self._lock):
             raise CaptureError(f"another process writes to {self._folder}; stop it or choose another folder")
+        require_own_folder(self._folder, ACCEPTED_FOLDER)
+        finish_replacement(self._folder)
         if (self._folder / MANIFEST_FILE).exists():
             self._manifest = parse_manifest(read_file(self._folder, MANIFEST_FILE, MOST_MANIFEST_BYTES))
             if self._manifest.version != VERSION:
@@ -316,6 +316,7 @@ class CaptureFolder:
 
     def _open_files(self) -> None:
         seals = self._manifest.files if self._manifest.complete else {}
+        self._named = []
         self._requests = SealedFile(self._folder / REQUESTS_FILE, CaptureLine, seals.get(REQUESTS_FILE))
         self._people = SealedFile(self._folder / PEOPLE_FILE, PeopleLine, seals.get(PEOPLE_FILE))
         self._configs = SealedFile(self._folder / CONFIGS_FILE, ConfigLine, seals.get(CONFIGS_FILE))
@@ -333,9 +334,13 @@ class CaptureFolder:
             yield number, line
 
     def _close(self) -> None:
+        self._close_files()
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = None
+
+    def _close_files(self) -> None:
         for file in (self._requests, self._people, self._configs):
             if file is not None:
                 file.close()
-        if self._lock is not None:
-            os.close(self._lock)
-        self._lock = self._requests = self._people = self._configs = None
+        self._requests = self._people = self._configs = None

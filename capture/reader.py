@@ -10,6 +10,7 @@ from capture.looks import DELETE_IT
 from capture.pictures import PictureFiles
 from clients.picture_file import MAX_PICTURE_BYTES
 from contract.captures.convert import (
+    ACCEPTED_FOLDER,
     CONFIGS_FILE,
     LOOKS_FOLDER,
     MANIFEST_FILE,
@@ -65,6 +66,7 @@ class CaptureReader:
             raise CaptureError(f"{folder} is not a folder")
         if not (folder / MANIFEST_FILE).exists():
             raise CaptureError(f"{folder} is not a capture: it has no {MANIFEST_FILE}")
+        require_own_folder(folder, ACCEPTED_FOLDER)
         self.manifest = parse_manifest(read_file(folder, MANIFEST_FILE, MOST_MANIFEST_BYTES))
         for name in (PICTURES_FOLDER, LOOKS_FOLDER):
             require_own_folder(folder, name)

@@ -4,6 +4,7 @@
     gallery     the people of then, and the people of then with another record of one person
     deciding    decides a match again, from its picture or from its evidence, with the inputs of then or others
     differing   compares two records field by field; comparing a match with everything that was recorded about it
+    near_limits what follows from a look where values are so near to their limits that the recorded ones decide
     consistency whether the records of a decision agree with each other
     checks      what was seen, each check with value and limit, the nearest people
     proposals   what a proposed change is; nearer (search), passing, looks (picture) and scopes propose changes

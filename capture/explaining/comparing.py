@@ -5,9 +5,11 @@ unrounded, and between the event and its evidence, nothing may differ.
 """
 
 import numpy as np
+from msgspec import structs
 
 from capture.explaining.deciding import NOWHERE, Decider
 from capture.explaining.differing import BETWEEN_MACHINES, Compared, differing
+from capture.explaining.near_limits import decided_as_then
 from capture.replaying.candidates import contradiction
 from capture.replaying.captured import Limit, concluded
 from capture.replaying.several import is_kept_by_another
@@ -44,6 +46,7 @@ def contradicting(event: Event, evidence: Evidence) -> Compared:
     names = ("outcome", "gallery_version", "policy", "model_set", *_FOUND)
     in_event = {name: getattr(event, name) for name in names}
     in_evidence = {name: getattr(evidence, name) for name in names}
+    in_event["event_id"], in_evidence["event_id"] = event.id, evidence.event_id
     in_event |= {"embedder": event.models.get("embedder"), "decided_time": event.processed_time}
     in_evidence |= {"embedder": evidence.embedder, "decided_time": evidence.decided_time}
     if event.scope is not None:
@@ -59,18 +62,27 @@ def _looked(decider: Decider, decision: MatchDecision, context: Context) -> Comp
     """Compare with the event and evidence that a processor would write now."""
     then, call = decider.then, MatchCall()
     request, at = decider.inputs.request, _circumstances(decider)
+    as_then = decided_as_then(decider, decision)
+    decision, looked = as_then.decision, as_then.looked
     first, whole = decision.candidate, then.whole
     if whole is not None and first is not None and first.person.identity_id == whole.identity_id:
         decision = call.with_person(decision, whole)
-    event = call.event(request, decision, context, at)
-    evidence = call.evidence(request, decision, context, at)
+    # What was measured is compared as it is; only what follows from it may follow from the recorded values.
+    event = structs.replace(
+        call.event(request, decision, context, at), score=call.event(request, looked, context, at).score
+    )
+    evidence, measured = (call.evidence(request, each, context, at) for each in (decision, looked))
+    if evidence is not None and measured is not None:
+        evidence = structs.replace(evidence, candidates=measured.candidates)
+    result = Compared(remarks=as_then.remarks)
     if then.event is None:
         there = then.decision.embedding is not None
-        result = differing(then.decision, decision_of(event, evidence if there else None), BETWEEN_MACHINES)
+        now = decision_of(event, evidence if there else None)
+        result = result.plus(differing(then.decision, now, BETWEEN_MACHINES))
     else:
         without_info = decider.inputs.policy.event_identity_info and whole is None
         ignored = frozenset({"identity_info"}) if without_info else frozenset()
-        result = differing(then.event, event, BETWEEN_MACHINES, ignored)
+        result = result.plus(differing(then.event, event, BETWEEN_MACHINES, ignored))
         if then.evidence is not None and evidence is not None:
             result = result.plus(differing(then.evidence, evidence, BETWEEN_MACHINES))
     if evidence is None or then.decision.embedding is None:

@@ -38,16 +38,20 @@ _AGE_CLASS, _AGE = "attributes.age_class", "attributes.age_years"
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The values that differ, and the number of those that differ as between two machines."""
+    """The values that differ, and the number of those that differ as between two machines.
+
+    `remarks`: sentences about values so near to their limits that this machine decides otherwise.
+    """
 
     alarms: tuple[Difference, ...] = ()
     rounding: int = 0
+    remarks: tuple[str, ...] = ()
 
     def plus(self, other: "Compared") -> "Compared":
         """Return the results of both comparisons, each differing value once."""
         known = {alarm.what for alarm in self.alarms}
         more = tuple(alarm for alarm in other.alarms if alarm.what not in known)
-        return Compared(self.alarms + more, self.rounding + other.rounding)
+        return Compared(self.alarms + more, self.rounding + other.rounding, self.remarks + other.remarks)
 
 
 def differing(then: Any, now: Any, tolerance: float = 0.0, ignored: frozenset[str] = frozenset()) -> Compared:
@@ -57,7 +61,7 @@ def differing(then: Any, now: Any, tolerance: float = 0.0, ignored: frozenset[st
     """
     before, after = msgspec.to_builtins(then), msgspec.to_builtins(now)
     result = Compared()
-    if tolerance and isinstance(before.get("candidates"), list) and isinstance(after.get("candidates"), list):
+    if tolerance and all(isinstance(side.get("candidates"), list | tuple) for side in (before, after)):
         result = _candidates(before["candidates"], after["candidates"], tolerance)
         ignored |= {"candidates"}
     return _flat_differing(
@@ -70,6 +74,11 @@ def is_close(one: object, other: object, tolerance: float) -> bool:
     if not isinstance(one, int | float) or not isinstance(other, int | float):
         return False
     return abs(one - other) <= tolerance * max(1.0, abs(one), abs(other))
+
+
+def are_on_both_sides(one: float, other: float, limit: float) -> bool:
+    """Return whether a limit lies between two values, or is one of them."""
+    return (one - limit) * (other - limit) <= 0
 
 
 def _flat_differing(before: Mapping[str, Any], after: Mapping[str, Any], tolerance: float, known: Compared) -> Compared:
@@ -115,7 +124,9 @@ def _is_at_limit(item: str, before: Mapping[str, Any], after: Mapping[str, Any],
     values = [side.get(f"{item}value") for side in (before, after)]
     limits = [side.get(f"{item}limit") for side in (before, after)]
     near = [is_close(value, limit, tolerance) for value, limit in zip(values, limits, strict=True)]
-    return is_close(values[0], values[1], tolerance) and any(near)
+    if not is_close(values[0], values[1], tolerance) or not any(near):
+        return False
+    return any(are_on_both_sides(values[0], values[1], limit) for limit in limits)  # type: ignore[arg-type]
 
 
 def _is_between_classes(one: object, other: object, before: object, after: object) -> bool:

@@ -50,6 +50,18 @@ def passing_bounds(levels: Collection[QualityLevel], policy: Policy, check: Chec
     return _as_settings(bounds)
 
 
+def failing_bounds(levels: Collection[QualityLevel], policy: Policy, check: CheckResult) -> dict[str, object]:
+    """Return the limits of several levels together, as `passing_bounds`, moved so that an item fails by very little."""
+    bounds = dict(limits_of(levels, policy.custom_quality))
+    least, most = bounds[check.name]
+    if abs(check.value - most) < abs(check.value - least):
+        bounds[check.name] = least, math.nextafter(check.value, -math.inf)
+    else:
+        above = check.value if check.name == "face_size" else math.nextafter(check.value, math.inf)
+        bounds[check.name] = above, most
+    return _as_settings(bounds)
+
+
 def _as_settings(bounds: Limits) -> dict[str, object]:
     settings: dict[str, object] = dict.fromkeys(QualityLimits.__struct_fields__)
     for name, (least, most) in bounds.items():

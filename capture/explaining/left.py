@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from broker.partitioner import partition_of
 from broker.port import Broker, Position, Record
 from capture.explaining.consistency import has_evidence
 from capture.explaining.finding import FoundEvent, find_key, first_record, latest_of
@@ -100,9 +101,8 @@ async def left_evidence(log: Broker, topic: str, found: FoundEvent, kept: Kept) 
             return Gone("evidence", f"{_WORDS['evidence']}: its record cannot be read any more.")
     if not has_evidence(decision_of(event)):
         return None
-    oldest = await first_record(log, topic)
-    # Retention for size removes the oldest records of a partition, and never all of them.
-    if kept.now_s < _until_s(found, kept) and (oldest is None or oldest.timestamp_ms / 1000 <= written_s):
+    oldest = await first_record(log, topic, partition_of(key, await log.partitions(topic)))
+    if kept.now_s < _until_s(found, kept) and not _may_be_removed(oldest, written_s):
         return Gone("evidence", "The match has no evidence: the setting processor.evidence was off.")
     return _removed("evidence", found, kept, oldest)
 
@@ -131,6 +131,17 @@ async def left_policy(log: Broker, topic: str, policy: str) -> LeftPolicy:
 def moment(time_s: float) -> str:
     """Return a time (epoch seconds) in words."""
     return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _may_be_removed(oldest: Record | None, written_s: float) -> bool:
+    """Return whether retention for size may have removed a record. `oldest`: the oldest one that its partition has.
+
+    It removes the oldest records of a partition, and never all of them. Records that were written together have the
+    same time, and some of them may be removed.
+    """
+    if oldest is None or oldest.offset == 0:
+        return False
+    return oldest.timestamp_ms / 1000 >= written_s - _NEAR_S[0]
 
 
 def _until_s(found: FoundEvent, kept: Kept) -> float:

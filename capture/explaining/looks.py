@@ -58,7 +58,7 @@ def _liveness(decider: Decider, decision: MatchDecision, device: DeviceRecord | 
 
 def _other_limits(decider: Decider, check: CheckResult) -> Alternatives:
     """Return the limits of a liveness check, just below and just above the measured value, with which it may pass."""
-    setting = "liveness_threshold" if check.name == "rgb_live" else f"liveness_limits.{check.name}"
+    setting = limit_of_liveness(check)
     below, above = math.floor(check.value * _STEPS) / _STEPS, (math.floor(check.value * _STEPS) + 1) / _STEPS
     proposals = []
     for limit in (below, above):
@@ -67,6 +67,21 @@ def _other_limits(decider: Decider, check: CheckResult) -> Alternatives:
             words = f"{check.name} with the limit {limit:g} instead of {check.limit:g} (the setting matching.{setting})"
             proposals.append(_deciding(decider, words, changed, f"matching.{setting}", limit))
     return proposals
+
+
+def limit_of_liveness(check: CheckResult) -> str:
+    """Return the setting of matching that is the limit of a liveness check."""
+    return "liveness_threshold" if check.name == "rgb_live" else f"liveness_limits.{check.name}"
+
+
+def with_quality_bounds(inputs: Inputs, bounds: dict[str, object], device: DeviceRecord | None) -> Inputs | None:
+    """Return the inputs with limits of quality (settings of the level `custom`) in place of all levels that were asked
+    for; None: the settings cannot have these limits."""
+    custom = with_setting(inputs, "custom_quality", bounds)
+    changed = None if custom is None else with_setting(custom, "match_quality", "custom")
+    if changed is not None and device is not None and device.quality_level is not None:
+        changed = with_site(changed, structs.replace(device, quality_level="no"))
+    return changed
 
 
 def _weaker_modes(decider: Decider, device: DeviceRecord | None) -> Iterator[Alternatives]:
@@ -143,10 +158,7 @@ def _better_item(
         if alone is not None:
             yield _deciding(decider, words, alone, f"matching.{setting}", limit)
     bounds = passing_bounds(wanted.quality_levels, decider.inputs.policy, check)
-    custom = with_setting(decider.inputs, "custom_quality", bounds)
-    changed = None if custom is None else with_setting(custom, "match_quality", "custom")
-    if changed is not None and device is not None and device.quality_level is not None:
-        changed = with_site(changed, structs.replace(device, quality_level="no"))
+    changed = with_quality_bounds(decider.inputs, bounds, device)
     if changed is not None:
         yield _deciding(decider, words, changed, None, None)
 

@@ -46,6 +46,11 @@ _WAYS = {
 }
 _FROM_SCOPE = "The decision was made again from the scope of the request, without a look at the picture"
 
+_NEAR = (
+    "No change was tried, because a value is so near to its limit that this machine decides otherwise: a difference as "
+    "between two machines is enough."
+)
+
 
 def explain_match(then: Then) -> Explanation:
     """Return the explanation of one match, from what is left of it."""
@@ -56,7 +61,7 @@ def explain_match(then: Then) -> Explanation:
     result = found.plus(_compared(then, decider))
     shown = _with_candidates(then, decider)
     way: Way = "read" if decider is None else decider.way
-    flips, no_flip = _flips(then, decider)
+    flips, no_flip = ((), _NEAR) if result.remarks else _flips(then, decider)
     recorded = then.decision
     return Explanation(
         event_id=then.request_id,
@@ -137,6 +142,7 @@ def _sentences(then: Then, way: Way, result: Compared) -> Iterator[str]:
         rounding = f"; {result.rounding} numbers differ as between two machines" if result.rounding else ""
         what = "everything" if way == "look" else "the refusal" if at_scope else "outcome, person, score and threshold"
         yield f"{begin}, and {what} came out as recorded{rounding}."
+    yield from result.remarks
     yield from face_sentences(recorded.searched)
     yield from passage_words(recorded.pictures)
     if way == "decide":

@@ -24,6 +24,7 @@ _STEPS = 10_000
 """Cosines and thresholds are proposed in steps of 1e-4."""
 _SCORE_STEPS = 100
 _SETTING_STEPS = 1_000_000
+_DIGITS = 6
 _HALVINGS = 30
 _MOST_RATE = 0.5
 _LEAST_RATE = 1e-12
@@ -58,10 +59,11 @@ def threshold_changes(decider: Decider, decision: MatchDecision) -> Iterator[Alt
     applied, policy = decision.threshold, decider.inputs.policy
     recognised = decision.outcome in RECOGNISED
     wanted = _beyond(first.cosine, _STEPS, recognised)
-    moved = abs(wanted - applied.cosine)
+    # Rounded up, so that a threshold that is moved by the number in the sentence leads to the other outcome.
+    moved = math.ceil(round(abs(wanted - applied.cosine) * _STEPS, _DIGITS)) / _STEPS
     way = "higher" if recognised else "lower"
     setting = _threshold_setting(wanted, applied, policy, recognised)
-    words = f"a threshold {way} by {moved:.4f} (the setting matching.threshold at {setting:.4f})"
+    words = f"a threshold {way} by {moved:.4f} (the setting matching.threshold at {setting:g})"
     yield [_setting(decider, words, "threshold", setting)]
     if applied.rule == "accepted_score" and policy.accepted_score is not None:
         score = _beyond(applied.percent(first.cosine, policy), _SCORE_STEPS, recognised)

@@ -33,6 +33,10 @@ PICTURES_FOLDER = "pictures"
 LOOKS_FOLDER = "looks"
 LINE_FILES = (CONFIGS_FILE, PEOPLE_FILE, REQUESTS_FILE)
 """The files of lines whose seals the manifest contains."""
+ACCEPTED_FOLDER = "accepted"
+"""The folder of new files that count in place of those of the same names beside it, until they are moved there."""
+REPLACEABLE_FILES = (CONFIGS_FILE, REQUESTS_FILE, MANIFEST_FILE)
+"""The files that may be in `ACCEPTED_FOLDER`."""
 
 _MODEL_SET = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _FILE_IN_FOLDER = re.compile(rf"{PICTURES_FOLDER}/[0-9a-f]{{64}}\.jpg|{LOOKS_FOLDER}/{_MODEL_SET.pattern}\.jsonl")

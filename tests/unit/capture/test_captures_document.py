@@ -11,7 +11,7 @@ from msgspec import structs
 
 from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
-from contract.captures.convert import format_manifest
+from contract.captures.convert import ACCEPTED_FOLDER, format_manifest
 from contract.captures.values import (
     CapturedDecision,
     CapturedRequest,
@@ -63,7 +63,17 @@ def test_the_example_reads_a_whole_capture_with_the_standard_library_alone(tmp_p
     ended = run_example(whole_capture(tmp_path / "capture"))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.splitlines() == [f"r{number} matched" for number in range(4)]
-    assert len([line for line in example().splitlines() if line]) <= 16
+    assert len([line for line in example().splitlines() if line]) <= 17
+
+
+def test_the_example_reads_new_files_that_count_already(tmp_path: Path) -> None:
+    capture, other = whole_capture(tmp_path / "capture"), whole_capture(tmp_path / "other", 2)
+    (capture / ACCEPTED_FOLDER).mkdir()
+    for name in ("capture.json", "requests.jsonl"):
+        (other / name).replace(capture / ACCEPTED_FOLDER / name)
+    ended = run_example(capture)
+    assert (ended.returncode, ended.stdout.splitlines(), ended.stderr) == (0, ["r0 matched", "r1 matched"], "")
+    assert CaptureReader(capture).count == 2
 
 
 def test_the_example_notices_damage(tmp_path: Path) -> None:

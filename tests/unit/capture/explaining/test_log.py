@@ -10,6 +10,7 @@ import pytest
 from msgspec import structs
 
 from broker.embedded import EmbeddedBroker, open_embedded
+from broker.partitioner import partition_of
 from broker.port import NewRecord, Position, TopicSpec
 from capture.explaining.finding import FoundEvent, find_event
 from capture.explaining.left import Kept
@@ -24,7 +25,7 @@ from contract.requests import Headers, MatchRequest
 from contract.topics import Topics
 from engine.policy import Policy, recorded_policy
 from tests.support.faces import MAX_PIXELS, MODELS, photo
-from tests.support.then import Past
+from tests.support.then import Past, without_picture
 
 TOPICS = Topics()
 DAY_MS = 24 * 60 * 60 * 1000
@@ -228,3 +229,53 @@ async def test_evidence_is_read_also_where_the_event_says_that_the_request_expir
     expired = past.then(photo(1), refusal=Refusal(Code.TIMEOUT, "late"), request_id="r2")
     kept = await left(log, await write(log, past, expired))
     assert (kept.evidence, kept.gone) == (None, ())
+
+
+def evidence_key(*, beside: bool) -> bytes:
+    """The key of another event's evidence: in the partition of that of r1, or in the other one."""
+    own = partition_of(b"r1", 2)
+    return next(key for n in range(100) if (partition_of(key := b"other%d" % n, 2) == own) is beside)
+
+
+@pytest.mark.parametrize("older_s", [None, 3600])
+async def test_evidence_that_retention_for_size_removed_is_not_taken_for_evidence_that_was_off(
+    log: EmbeddedBroker, past: Past, clock: Clock, older_s: int | None
+) -> None:
+    """Other evidence is left: of the same time in its partition, and perhaps older one in another partition."""
+    if older_s is not None:
+        await log.append([NewRecord(TOPICS.evidence, evidence_key(beside=False), b"older")])
+        clock.now_ms += 1000 * older_s
+    found = await write(log, past, past.then(photo(1)))
+    await log.append([NewRecord(TOPICS.evidence, evidence_key(beside=True), b"another")])
+    assert (await left(log, found, clock.now_ms / 1000)).evidence is not None
+    await log.ensure_topics([TopicSpec(TOPICS.evidence, 2, retention_ms=7 * DAY_MS, retention_bytes=200)])
+    await log.housekeep()
+    then = await left(log, found, clock.now_ms / 1000)
+    assert then.evidence is None
+    assert "log.requests_retention_bytes" in sentences(then)["evidence"]
+
+
+async def test_evidence_that_was_off_is_named_beside_that_of_another_event_of_the_same_time(
+    log: EmbeddedBroker, past: Past
+) -> None:
+    await log.append([NewRecord(TOPICS.evidence, evidence_key(beside=True), b"another")])
+    found = await write(log, past, replace(past.then(photo(1)), evidence=None))
+    then = await left(log, found)
+    assert (then.evidence, "processor.evidence was off" in sentences(then)["evidence"]) == (None, True)
+
+
+async def test_events_of_the_same_time_get_each_its_own_evidence(log: EmbeddedBroker, past: Past) -> None:
+    for name, seed in (("r1", 1), ("r2", 2), ("r3", 3)):
+        await write(log, past, past.then(photo(seed), request_id=name))
+    for name in ("r1", "r2", "r3"):
+        evidence = (await left(log, await find(log, name))).evidence
+        assert evidence is not None
+        assert evidence.event_id == name
+
+
+def test_the_evidence_of_another_event_is_an_alarm(past: Past) -> None:
+    then = past.then(photo(1))
+    assert then.evidence is not None
+    other = structs.replace(then.evidence, event_id="r2")
+    for each in (replace(then, evidence=other), without_picture(replace(then, evidence=other))):
+        assert "event_id" in {alarm.what for alarm in explain_match(each).alarms}

@@ -1,5 +1,6 @@
 """The explanation of a match, for every outcome and every single change."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -339,12 +340,34 @@ def test_the_threshold_that_is_proposed_beside_an_accepted_score_is_that_of_the_
     explanation = unchanged(past.then(photo(seed, size=size), policy))
     (found,) = [each for each in explanation.flips if each.setting == "matching.threshold"]
     assert isinstance(found.value, float)
-    assert f"the setting matching.threshold at {found.value:.4f}" in found.change
+    assert f"the setting matching.threshold at {found.value:g}" in found.change
     decided = past.then(photo(seed, size=size), structs.replace(policy, threshold=found.value))
     assert decided.decision.outcome == found.outcome
     step = -2e-4 if found.outcome == "stranger" else 2e-4
     less = past.then(photo(seed, size=size), structs.replace(policy, threshold=found.value + step))
     assert less.decision.outcome == explanation.outcome, "the smallest change"
+
+
+@pytest.mark.parametrize(
+    ("seed", "accepted"), [(85, 75.0), (87, 60.0), (87, 75.0), (95, 60.0), (95, 75.0), (108, 75.0)]
+)
+def test_the_numbers_in_the_sentence_about_the_threshold_lead_to_the_other_outcome(
+    past: Past, seed: int, accepted: float
+) -> None:
+    """With four digits the threshold of the sentence would not be low enough."""
+    policy = Policy(accepted_score=accepted)
+    then = past.then(photo(seed), policy)
+    found = flip(explain_match(then), "a threshold lower by")
+    numbers = re.fullmatch(r"a threshold lower by (\S+) \(the setting matching.threshold at (\S+)\)", found.change)
+    assert numbers is not None
+    lower, setting = float(numbers[1]), float(numbers[2])
+    assert setting == found.value
+    decided = past.then(photo(seed), structs.replace(policy, threshold=setting)).decision
+    assert (decided.outcome, decided.identity_id) == (found.outcome, found.identity_id)
+    applied = then.decision.applied
+    assert applied is not None
+    assert applied.cosine is not None
+    assert then.decision.candidates[0].cosine >= applied.cosine - lower
 
 
 def device(address: str, **fields: Any) -> dict[str, Any]:

@@ -1,0 +1,176 @@
+"""What follows from a look where values are so near to their limits that another machine decides otherwise. Pure.
+
+Two machines compute slightly other numbers from the same picture (differing.BETWEEN_MACHINES). Where such a number lies
+at its limit, the recorded number decides here too: an item of quality or liveness then passes as recorded, and people
+are ranked and recognised by the recorded cosines. Everything that follows is decided anew, by the functions of a
+processor, so that a recorded outcome which does not follow from the recorded numbers still differs.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from capture.explaining.deciding import Decider, Inputs, resolved_in
+from capture.explaining.differing import BETWEEN_MACHINES, are_on_both_sides, is_close
+from capture.explaining.items import failing_bounds, passing_bounds
+from capture.explaining.looks import limit_of_liveness, with_quality_bounds
+from capture.explaining.proposals import named, with_setting
+from contract.captures.values import CapturedDecision
+from contract.errors import Refusal
+from contract.findings import CheckResult
+from engine.calls.demands import wanted_of
+from engine.calls.match import RECOGNISED, MatchDecision, conclude_under
+from engine.calls.reporting import check_results
+from engine.gallery.port import Candidate
+from engine.look import Findings
+from engine.vision.ports import Check
+
+Stage = Literal["quality", "liveness"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AsThen:
+    """A look that was decided again with the recorded values where these are at their limits.
+
+    `looked`: with the recorded verdicts about quality and liveness. `decision`: also with the recorded cosines.
+    `remarks`: for each value that decided, a sentence; empty where the look itself is both.
+    """
+
+    looked: MatchDecision
+    decision: MatchDecision
+    remarks: tuple[str, ...] = ()
+
+
+def decided_as_then(decider: Decider, looked: MatchDecision) -> AsThen:
+    """Return a look with what follows from the recorded values that are at their limits."""
+    with_verdicts, remarks = _with_recorded_verdicts(decider, looked)
+    decision, remark = _with_recorded_cosines(decider, with_verdicts)
+    return AsThen(with_verdicts, decision, (*remarks, *([] if remark is None else [remark])))
+
+
+def _with_recorded_verdicts(decider: Decider, looked: MatchDecision) -> tuple[MatchDecision, list[str]]:
+    """Return the look with limits moved so far that each item at its limit passes, or fails, as recorded."""
+    inputs, decision, remarks = decider.inputs, looked, list[str]()
+    limits: dict[str, float] = {}
+    while (found := _next_item(decider.then.decision, decision.findings, limits)) is not None:
+        stage, then, now = found
+        limits[now.name] = now.limit
+        for changed in _moved(inputs, stage, now, passes=then.passed):
+            again = decider.again(changed)
+            if again is not None and _verdict(again.findings, now.name) == then.passed:
+                inputs, decision = changed, again
+                words = f"{now.name} is {then.value:g} by the record and {now.value:g} here"
+                remarks.append(f"{words}, both as near to the limit {now.limit:g} as two machines differ.")
+                break
+    return replace(decision, findings=_with_limits(decision.findings, limits)), remarks
+
+
+def _next_item(
+    recorded: CapturedDecision, found: Findings, known: dict[str, float]
+) -> tuple[Stage, CheckResult, CheckResult] | None:
+    """Return the first item that passed then and fails here, or the reverse, only because it is at its limit."""
+    checks = () if recorded.liveness is None else recorded.liveness.checks
+    stages: Sequence[tuple[Stage, Sequence[CheckResult], Sequence[Check]]] = (
+        ("quality", recorded.quality, found.quality),
+        ("liveness", checks, () if found.liveness is None else found.liveness.checks),
+    )
+    for stage, before, after in stages:
+        now = {check.name: check for check in check_results(after)}
+        for then in before:
+            other = now.get(then.name)
+            if other is not None and then.name not in known and then.passed != other.passed and _at_limit(then, other):
+                return stage, then, other
+    return None
+
+
+def _at_limit(then: CheckResult, now: CheckResult) -> bool:
+    """Return whether both values are at the limit, on both sides of it: else the record contradicts itself."""
+    near = is_close(then.value, then.limit, BETWEEN_MACHINES) or is_close(now.value, now.limit, BETWEEN_MACHINES)
+    close = then.limit == now.limit and is_close(then.value, now.value, BETWEEN_MACHINES)
+    return near and close and are_on_both_sides(then.value, now.value, now.limit)
+
+
+def _moved(inputs: Inputs, stage: Stage, check: CheckResult, *, passes: bool) -> Iterator[Inputs]:
+    """Yield inputs whose limit of an item is just beside its value; with one of them the item may pass or fail."""
+    if stage == "liveness":
+        for limit in (check.value, math.nextafter(check.value, -math.inf), math.nextafter(check.value, math.inf)):
+            changed = with_setting(inputs, limit_of_liveness(check), limit)
+            if changed is not None:
+                yield changed
+        return
+    resolved = resolved_in(inputs)
+    if isinstance(resolved, Refusal):
+        return
+    levels = wanted_of(inputs.request, inputs.policy, resolved.device).quality_levels
+    bounds = (passing_bounds if passes else failing_bounds)(levels, inputs.policy, check)
+    changed = with_quality_bounds(inputs, bounds, resolved.device)
+    if changed is not None:
+        yield changed
+
+
+def _verdict(found: Findings, name: str) -> bool | None:
+    checks = (*found.quality, *(() if found.liveness is None else found.liveness.checks))
+    return next((check.passed for check in checks if check.name == name), None)
+
+
+def _with_limits(found: Findings, limits: dict[str, float]) -> Findings:
+    """Return findings with the limits that are in force, in place of moved ones."""
+
+    def restored(checks: Sequence[Check]) -> tuple[Check, ...]:
+        return tuple(replace(check, limit=limits.get(check.name, check.limit)) for check in checks)
+
+    liveness = None if found.liveness is None else replace(found.liveness, checks=restored(found.liveness.checks))
+    return replace(found, quality=restored(found.quality), liveness=liveness)
+
+
+def _with_recorded_cosines(decider: Decider, looked: MatchDecision) -> tuple[MatchDecision, str | None]:
+    """Return the decision that follows from the recorded cosines; that of the look where no other one follows."""
+    resolved, inputs = resolved_in(decider.inputs), decider.inputs
+    if looked.probe is None or looked.refusal is not None or isinstance(resolved, Refusal) or looked.candidate is None:
+        return looked, None
+    limit = looked.threshold.cosine
+    ranked = sorted(
+        _recorded_candidates(decider.then.decision, looked.candidates, limit),
+        key=lambda c: (-c.cosine, c.person.identity_id),
+    )
+    again = conclude_under(
+        looked.threshold, inputs.request, resolved, ranked, inputs.snapshot.site, decider.inputs.policy
+    )
+    first, before = ranked[0], looked.candidate
+    if (again.outcome, first.person.identity_id) == (looked.outcome, before.person.identity_id):
+        return looked, None
+    decision = replace(again, findings=looked.findings, probe=looked.probe, timings_ms=looked.timings_ms)
+    if first.person.identity_id != before.person.identity_id:
+        words = f"{named(first.person)} is the nearest person by the record, and {named(before.person)} here"
+        return decision, f"{words}; their cosines are as near to each other as two machines differ."
+    words = f"the cosine of {named(first.person)} {'reaches' if first.cosine >= limit else 'misses'} the threshold"
+    return decision, f"By the record {words}, and here not; both are as near to {limit:g} as two machines differ."
+
+
+def _recorded_candidates(recorded: CapturedDecision, found: Sequence[Candidate], limit: float) -> Sequence[Candidate]:
+    """Return the candidates with the recorded cosines, where these are as near as between two machines.
+
+    Without evidence, a cosine at the limit is put to the recorded side of it; whether the recorded score is of that
+    side is checked elsewhere (consistency).
+    """
+    if recorded.candidates:
+        cosines = {candidate.identity_id: candidate.cosine for candidate in recorded.candidates}
+        return [_with_cosine(candidate, cosines.get(candidate.person.identity_id)) for candidate in found]
+    first = found[0]
+    named_then = next((c for c in found if c.person.identity_id == recorded.identity_id), first)
+    if not is_close(named_then.cosine, first.cosine, BETWEEN_MACHINES):
+        named_then = first
+    cosine = first.cosine
+    if is_close(cosine, limit, BETWEEN_MACHINES):
+        recognised = recorded.outcome in RECOGNISED
+        cosine = max(cosine, limit) if recognised else min(cosine, math.nextafter(limit, -1.0))
+    below = math.nextafter(cosine, -1.0)
+    others = [replace(c, cosine=min(c.cosine, below)) for c in found if c is not named_then]
+    return [replace(named_then, cosine=cosine), *others]
+
+
+def _with_cosine(candidate: Candidate, recorded: float | None) -> Candidate:
+    if recorded is None or not is_close(recorded, candidate.cosine, BETWEEN_MACHINES):
+        return candidate
+    return replace(candidate, cosine=recorded)
