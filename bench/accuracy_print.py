@@ -31,7 +31,12 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _choice(report: Report) -> str:
-    choices = {"centred": "one nearest the middle", "largest": "largest", "only": "only one (no other)"}
+    choices = {
+        "chosen": "one that a match chooses",
+        "centred": "one nearest the middle",
+        "largest": "largest",
+        "only": "only one (no other)",
+    }
     return choices[report.source.face]
 
 

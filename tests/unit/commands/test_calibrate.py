@@ -149,7 +149,7 @@ def test_pairs_with_likely_wrong_labels_can_be_left_out_of_the_curve(crowd: Path
     ("face", "said", "different"),
     [
         ("only", "left out: 1 with several faces", 3),
-        ("largest", "several faces: 1 photo; the largest counts, as in a match", 6),
+        ("largest", "several faces: 1 photo; the largest counts", 6),
         ("centred", "several faces: 1 photo; the most central counts", 6),
     ],
 )
