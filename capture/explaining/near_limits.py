@@ -125,8 +125,10 @@ def _with_limits(found: Findings, limits: dict[str, float]) -> Findings:
 
 
 def _with_recorded_cosines(decider: Decider, looked: MatchDecision) -> tuple[MatchDecision, str | None]:
-    """Return the decision that follows from the recorded cosines; that of the look where no other one follows, and where
-    several faces or templates of covered faces decided."""
+    """Return the decision that follows from the recorded cosines; that of the look where no other one follows.
+
+    That of the look is also returned where several faces or templates of covered faces decided.
+    """
     resolved, inputs = resolved_in(decider.inputs), decider.inputs
     if looked.probe is None or looked.refusal is not None or isinstance(resolved, Refusal) or looked.candidate is None:
         return looked, None

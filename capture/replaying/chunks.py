@@ -11,7 +11,7 @@ from contract.captures.convert import REQUESTS_FILE
 from contract.captures.sealed import NO_LINES, SealedReader, checksum_in, lines_of
 from contract.captures.values import CaptureError, CaptureLine, FileSeal, LookLine
 
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = 8 << 20
 """The size from which on a block of lines is a chunk: large enough that searches are made many at once, small enough
 that the chunks of all processes take little memory."""
 

@@ -69,12 +69,15 @@ class Policies:
             if then is not None and name is None:
                 present = structs.replace(present, face="largest", mean_templates=False, covered_templates=False)
             if present not in self._present_pairs:
-                self._present_pairs[present] = self._pair(present, recorded=False)
+                self._present_pairs[present] = self._pair(present, policy_id(present), recorded=False)
             return self._present_pairs[present]
         if name not in self._pairs:
-            self._pairs[name] = self._pair(self._recorded[name], recorded=True)
+            self._pairs[name] = self._pair(self._recorded[name], name, recorded=True)
         return self._pairs[name]
 
-    def _pair(self, before: Policy, *, recorded: bool) -> PolicyPair:
+    def _pair(self, before: Policy, name: str, *, recorded: bool) -> PolicyPair:
+        """Return a pair. `name`: the id of `before`, which an older release may have computed from fewer settings."""
         policy = self._what_if.policy(before)
-        return PolicyPair(before, before if policy == before else policy, policy_id(policy), recorded)
+        if policy == before:
+            return PolicyPair(before, before, name, recorded)
+        return PolicyPair(before, policy, policy_id(policy), recorded)

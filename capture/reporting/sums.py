@@ -106,6 +106,25 @@ class _Counted(NamedTuple):
         return self.view.recognised != (expected if self.enrolled else None)
 
 
+_NOBODY_KNOWS = (None, None)
+"""The expectation of a row of which nobody knows who is in the picture."""
+
+
+class _SameKey(NamedTuple):
+    """What is counted of a row in which nothing differs, besides scores and times."""
+
+    device: str
+    tier: Tier | None
+    outcome: str
+    presented: bool
+    acquired: bool
+
+
+def _is_plain(row: Row) -> bool:
+    """Return whether there is nothing to remark about a row, and its score has the scale of the recorded one."""
+    return row.remark is None and row.scale is None
+
+
 class Side:
     """The scores of one system, then or now, and for each expected person whether any decision had them enrolled."""
 
@@ -181,6 +200,31 @@ class Sums:
             self.remarks[row.remark] += 1
         self._add_outcomes(row, status)
         return status
+
+    def add_same(self, rows: Iterable[Row], known: Known) -> None:
+        """Count rows in which nothing differs; those of which nobody knows who is in the picture, together."""
+        counts, scores = Counter[_SameKey](), SideScores()
+        for row in rows:
+            decision = row.now
+            alike = decision is not None and decision is row.line.decision and row.differences == () and not row.trouble
+            if decision is None or not alike or known.expectation(row) != _NOBODY_KNOWS or not _is_plain(row):
+                self.add(row, known)
+                continue
+            view = view_of(decision)
+            scores.add(view, None, enrolled=False)
+            self._add_times(row)
+            device = row.line.request.device_ip or ""
+            counts[_SameKey(device, row.tier, decision.outcome, view.presented, view.acquired)] += 1
+        for key, count in counts.items():
+            for part in (self.whole, self._devices[key.device]):
+                part.add_same(count, presented=key.presented, acquired=key.acquired)
+            if key.tier is not None:
+                self.tiers[key.tier].counts["same"] += count
+            outcome = self._outcomes[key.outcome]
+            outcome.then += count
+            outcome.now += count
+        self.then.scores.merge(scores)
+        self.now.scores.merge(scores)
 
     def merge(self, other: Self) -> None:
         """Add what `other` has counted of further rows."""
@@ -282,8 +326,7 @@ class SummingUp:
         """Return the sums of the rows."""
         # Which names are counted apart is decided where the sums are merged.
         sums = Sums(bounded=False)
-        for row in rows:
-            sums.add(row, self.known)
+        sums.add_same(rows, self.known)
         return sums
 
 

@@ -103,6 +103,14 @@ class PartTally:
         self.counts: dict[Status, int] = {"same": 0, "different": 0, "not_compared": 0, "could_not_run": 0}
         self.then, self.now = SideTally(), SideTally()
 
+    def add_same(self, count: int, *, presented: bool, acquired: bool) -> None:
+        """Count decisions that are the same then and now, of which nobody knows who is in the picture."""
+        self.counts["same"] += count
+        if presented:
+            for side in (self.then, self.now):
+                side.presented += count
+                side.not_acquired += 0 if acquired else count
+
     def merge(self, other: Self) -> None:
         """Add what `other` has counted."""
         for status, count in other.counts.items():
