@@ -58,7 +58,8 @@ def read_file(folder: Path, name: str, most_bytes: int) -> bytes:
     """
     with open_file(folder, name) as file:
         try:
-            data = file.read(most_bytes + 1)
+            # A buffer for all bytes that the file may have would cost more than the reading.
+            data = file.read(min(os.fstat(file.fileno()).st_size, most_bytes) + 1)
         except OSError as error:
             raise CaptureError(f"{name} cannot be read: {error.strerror}") from error
     if len(data) > most_bytes:
