@@ -17,7 +17,8 @@ from contract.configs import policy_record
 from contract.events import RequestPlace
 from contract.requests import MatchRequest
 from contract.vectors import Vector, Vectors
-from engine.calls.match import CANDIDATES, MatchCall, conclude
+from engine.calls.match import MatchCall, conclude
+from engine.calls.matching import CANDIDATES
 from engine.calls.reporting import Circumstances
 from engine.context import Context
 from engine.gallery.people import Snapshot

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from contract.requests import MatchRequest
-from engine.calls.match import MatchCall, MatchDecision
+from engine.calls.match import MatchCall
+from engine.calls.matching import MatchDecision
 from engine.context import Context
 from engine.gallery.people import Snapshot
 from engine.policy import LivenessLimits, Policy, QualityLimits

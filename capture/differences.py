@@ -6,7 +6,7 @@ from clients.answers import ServerAnswer, code_name
 from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Code
 from contract.terms import STRANGER
-from engine.calls.match import RECOGNISED
+from engine.calls.matching import RECOGNISED
 from engine.score import VENDORS_RANGE
 
 _PERCENT = 100

@@ -22,7 +22,8 @@ from contract.requests import (
     decode_request,
 )
 from contract.topics import Topics
-from engine.calls.match import RECOGNISED, MatchCall
+from engine.calls.match import MatchCall
+from engine.calls.matching import RECOGNISED
 
 
 @dataclass(slots=True)

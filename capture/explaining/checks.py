@@ -18,7 +18,7 @@ from contract.people.keys import MEAN_FACE
 from contract.requests import MatchRequest
 from engine.access import barrier_checks, device_words
 from engine.calls.demands import wanted_of
-from engine.calls.match import MatchDecision
+from engine.calls.matching import MatchDecision
 from engine.gallery.scope import ResolvedScope
 
 _RULES = {

@@ -19,7 +19,8 @@ from contract.events import Event
 from contract.evidence import Evidence
 from contract.pictures.digest import picture_digest
 from contract.terms import STRANGER
-from engine.calls.match import MatchCall, MatchDecision, scope_of_refusal, verdict_of
+from engine.calls.match import MatchCall
+from engine.calls.matching import MatchDecision, scope_of_refusal, verdict_of
 from engine.calls.reporting import Circumstances, error_info, wire_threshold
 from engine.context import Context
 from engine.threshold import covered_threshold, search_threshold

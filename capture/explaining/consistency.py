@@ -16,7 +16,7 @@ from contract.events import Event
 from contract.kinds import ADMIN_KINDS, EVENT_KINDS, kind_of
 from contract.requests import CompareRequest, MatchRequest
 from contract.terms import STRANGER
-from engine.calls.match import RECOGNISED
+from engine.calls.matching import RECOGNISED
 from engine.calls.people import NOTHING_PREPARED, refuse_change
 from engine.calls.reporting import outcome_of
 from engine.vision.ports import ModelSet

@@ -24,14 +24,8 @@ from contract.requests import MatchRequest
 from contract.terms import STRANGER
 from contract.vectors import Vector
 from engine.calls.demands import wanted_of
-from engine.calls.match import (
-    CANDIDATES,
-    MatchCall,
-    MatchDecision,
-    conclude_several,
-    conclude_under,
-    scope_of_refusal,
-)
+from engine.calls.match import MatchCall
+from engine.calls.matching import CANDIDATES, MatchDecision, conclude_several, conclude_under, scope_of_refusal
 from engine.calls.reporting import outcome_of
 from engine.calls.several import search_faces, with_nearest
 from engine.context import Context

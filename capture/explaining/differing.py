@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from capture.rows import Difference
-from engine.calls.match import CANDIDATES
+from engine.calls.matching import CANDIDATES
 from engine.vision.attributes import age_class
 
 BETWEEN_MACHINES = 1e-3

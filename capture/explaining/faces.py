@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contract.captures.values import CapturedDecision
 from contract.findings import FaceBox, MatchedFace
 from contract.terms import STRANGER
-from engine.calls.match import RECOGNISED
+from engine.calls.matching import RECOGNISED
 from engine.policy import Policy
 
 

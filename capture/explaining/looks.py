@@ -21,7 +21,7 @@ from contract.findings import CheckResult
 from contract.people.site import DeviceRecord
 from contract.terms import LIVENESS_ORDER, LivenessMode
 from engine.calls.demands import wanted_of
-from engine.calls.match import MatchDecision
+from engine.calls.matching import MatchDecision
 from engine.calls.reporting import check_results
 from engine.look import Wanted
 

@@ -23,7 +23,7 @@ from capture.explaining.values import Explanation, Flip, Then, Way
 from contract.evidence import EvidenceCandidate
 from contract.kinds import kind_of
 from contract.requests import MatchRequest
-from engine.calls.match import RECOGNISED, MatchDecision
+from engine.calls.matching import RECOGNISED, MatchDecision
 
 _OUTCOMES = {
     "matched": "{who} was recognised and may pass",

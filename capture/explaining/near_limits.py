@@ -20,7 +20,7 @@ from contract.captures.values import CapturedDecision
 from contract.errors import Refusal
 from contract.findings import CheckResult
 from engine.calls.demands import wanted_of
-from engine.calls.match import RECOGNISED, MatchDecision, conclude_under
+from engine.calls.matching import RECOGNISED, MatchDecision, conclude_under
 from engine.calls.reporting import check_results
 from engine.gallery.port import Candidate
 from engine.look import Findings

@@ -13,7 +13,7 @@ from capture.explaining.proposals import Alternatives, Proposal, named, with_set
 from contract.errors import Refusal
 from contract.people.records import PersonRecord
 from contract.vectors import Vector
-from engine.calls.match import RECOGNISED, MatchDecision
+from engine.calls.matching import RECOGNISED, MatchDecision
 from engine.gallery.port import Candidate, Scope
 from engine.gallery.scope import ResolvedScope
 from engine.policy import Policy

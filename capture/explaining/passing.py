@@ -14,7 +14,7 @@ from contract.errors import Refusal
 from contract.people.records import PersonRecord
 from contract.people.validity import VALID_FROM, VALID_UNTIL
 from contract.terms import PERSON_EMPLOYEE
-from engine.calls.match import MatchDecision
+from engine.calls.matching import MatchDecision
 from engine.gallery.scope import ResolvedScope
 from engine.passing import barrier
 

@@ -9,7 +9,7 @@ import msgspec
 from capture.explaining.deciding import Inputs
 from contract.people.records import PersonRecord
 from contract.people.site import SiteRecord
-from engine.calls.match import MatchDecision
+from engine.calls.matching import MatchDecision
 from engine.gallery.people import Snapshot
 from engine.policy import Policy
 

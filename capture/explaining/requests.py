@@ -9,7 +9,7 @@ from contract.events import Event, EventScope
 from contract.people.site import Site
 from contract.requests import MatchRequest
 from contract.terms import STRANGER
-from engine.calls.match import scope_names
+from engine.calls.matching import scope_names
 from engine.gallery.scope import resolve_scope
 from engine.policy import Policy
 

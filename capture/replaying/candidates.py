@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from contract.evidence import EvidenceCandidate
 from contract.people.keys import MEAN_FACE
-from engine.calls.match import CANDIDATES
+from engine.calls.matching import CANDIDATES
 from engine.gallery.port import Candidate
 
 HALF_PRECISION = 4.95e-4

@@ -9,7 +9,7 @@ from capture.replaying.plan import Case
 from contract.captures.values import CapturedDecision
 from contract.events import EventScope, Threshold
 from contract.evidence import EvidenceCandidate
-from engine.calls.match import MatchDecision, verdict_of
+from engine.calls.matching import MatchDecision, verdict_of
 from engine.calls.reporting import wire_threshold
 from engine.calls.several import Verdict
 from engine.policy import Policy

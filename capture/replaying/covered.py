@@ -10,7 +10,7 @@ from capture.replaying.plan import Case
 from capture.replaying.searches import probes_of
 from contract.terms import STRANGER
 from contract.vectors import Vector
-from engine.calls.match import CANDIDATES, MatchDecision
+from engine.calls.matching import CANDIDATES, MatchDecision
 from engine.covered_search import CoveredMatch, near_enough
 from engine.gallery.port import Candidate, Scope
 from engine.threshold import AppliedThreshold, CoverCalibrated

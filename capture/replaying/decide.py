@@ -21,7 +21,7 @@ from capture.rows import Difference, Row
 from contract.captures.convert import request_without_pictures
 from contract.captures.values import CapturedDecision, CaptureLine, LookLine
 from contract.errors import Code, Refusal
-from engine.calls.match import conclude_under, scope_names, scope_of_refusal
+from engine.calls.matching import conclude_under, scope_names, scope_of_refusal
 from engine.calls.reporting import outcome_of
 from engine.covered_search import CoveredMatch
 from engine.gallery.port import Scope

@@ -19,7 +19,8 @@ from contract.configs import model_set_record
 from contract.events import RequestPlace
 from contract.requests import MatchRequest
 from contract.vectors import Vector
-from engine.calls.match import MatchCall, MatchDecision, conclude_several, conclude_under
+from engine.calls.match import MatchCall
+from engine.calls.matching import MatchDecision, conclude_several, conclude_under
 from engine.calls.reporting import Circumstances
 from engine.context import Context
 from engine.gallery.people import Snapshot

@@ -10,7 +10,7 @@ from capture.replaying.plan import Case
 from contract.evidence import EvidenceCandidate
 from contract.people.keys import MEAN_FACE
 from contract.vectors import Vectors
-from engine.calls.match import CANDIDATES
+from engine.calls.matching import CANDIDATES
 from engine.gallery.port import Candidate, Gallery, Scope
 
 _HALF, _SINGLE = np.dtype("<f2"), np.dtype("<f4")

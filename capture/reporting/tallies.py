@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 from capture.reporting.values import Counts, Part, Rate, Rates, Status
 from capture.reporting.views import View
 from contract.captures.values import CapturedDecision
-from engine.calls.match import CANDIDATES
+from engine.calls.matching import CANDIDATES
 from engine.evaluation.scores import wilson
 
 

@@ -10,7 +10,8 @@ import pytest
 import simplejpeg
 
 from contract.requests import MatchRequest
-from engine.calls.match import MatchCall, MatchDecision
+from engine.calls.match import MatchCall
+from engine.calls.matching import MatchDecision
 from engine.context import Context
 from engine.gallery.people import People
 from engine.policy import Policy

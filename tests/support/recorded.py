@@ -17,7 +17,8 @@ from capture.timeline import Timeline
 from contract.captures.convert import request_with_pictures
 from contract.captures.values import CaptureLine
 from contract.topics import Topics
-from engine.calls.match import MatchCall, MatchDecision
+from engine.calls.match import MatchCall
+from engine.calls.matching import MatchDecision
 from engine.policy import Policy
 from tests.support.faces import MODELS, context
 

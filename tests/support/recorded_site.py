@@ -21,7 +21,8 @@ from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.pictures.digest import picture_digest
 from contract.requests import MatchRequest
 from contract.terms import DEFAULT_GROUP
-from engine.calls.match import MatchCall, MatchDecision
+from engine.calls.match import MatchCall
+from engine.calls.matching import MatchDecision
 from engine.calls.reporting import Circumstances
 from engine.gallery.people import Snapshot
 from engine.look import Wanted, look

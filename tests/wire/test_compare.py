@@ -73,7 +73,7 @@ async def test_what_was_found_in_both_pictures_comes_with_the_answer_when_asked_
         assert "debug_info" not in (await site.compare()).json
         debug = (await site.compare(with_debug_info=True)).json["debug_info"]
     assert list(debug) == ["face", "card"]
-    assert debug["card"] == {**found, "quality": [], "timings_ms": {"decode": 1.5}}
+    assert debug["card"] == {**found, "quality": [], "timings_ms": {"decode": 1.5}, "cover": None}
 
 
 async def test_whom_it_is_about_does_not_enter_the_log_unless_it_is_to_be_saved(site: Site) -> None:

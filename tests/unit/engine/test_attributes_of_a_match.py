@@ -6,7 +6,8 @@ import pytest
 
 from contract.errors import PictureUnreadable
 from contract.requests import MatchRequest
-from engine.calls.match import MatchCall, MatchDecision
+from engine.calls.match import MatchCall
+from engine.calls.matching import MatchDecision
 from engine.vision.ports import Face, Image, ModelSet
 from models.errors import DamagedModel
 from tests.support.faces import MODELS, Enrolled, circumstances, context, photo

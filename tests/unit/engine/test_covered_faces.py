@@ -12,7 +12,8 @@ from contract.events import encode_event
 from contract.people.records import COVERED_FACE, WHOLE_FACE, FaceRecord
 from contract.requests import EnrolRequest, MatchRequest
 from engine.calls.enrol import EnrolCall
-from engine.calls.match import MatchCall, MatchDecision
+from engine.calls.match import MatchCall
+from engine.calls.matching import MatchDecision
 from engine.gallery.pending import PendingPeople
 from engine.look import Wanted, look
 from engine.policy import Policy

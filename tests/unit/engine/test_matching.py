@@ -13,7 +13,8 @@ from contract.errors import Code
 from contract.events import encode_event, event_schema
 from contract.people.site import PermissionRecord, Site
 from contract.requests import MatchRequest
-from engine.calls.match import MatchCall, MatchDecision
+from engine.calls.match import MatchCall
+from engine.calls.matching import MatchDecision
 from engine.calls.reporting import cloud_event_headers
 from engine.policy import LivenessLimits, Policy
 from engine.vision.decode.jpeg import encode_jpeg

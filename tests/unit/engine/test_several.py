@@ -16,7 +16,8 @@ from contract.events import encode_event, event_schema
 from contract.people.records import PersonRecord
 from contract.requests import CompareRequest, MatchRequest
 from engine.calls.compare import CompareCall
-from engine.calls.match import RECOGNISED, MatchCall
+from engine.calls.match import MatchCall
+from engine.calls.matching import RECOGNISED
 from engine.calls.several import SearchedFace, with_answer, with_candidates
 from engine.gallery.port import Candidate
 from engine.look import MOST_LOOKED_AT, NOTHING_FOUND

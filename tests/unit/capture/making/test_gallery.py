@@ -10,7 +10,8 @@ from capture.making.values import LeftOut, Photo
 from capture.timeline import Timeline
 from contract.pictures.digest import picture_digest
 from contract.requests import MatchRequest
-from engine.calls.match import MatchCall, MatchDecision
+from engine.calls.match import MatchCall
+from engine.calls.matching import MatchDecision
 from engine.gallery.people import Snapshot
 from engine.policy import Policy
 from tests.support.faces import MODELS, Enrolled, context, photo, scene

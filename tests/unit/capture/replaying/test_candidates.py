@@ -8,7 +8,7 @@ from capture.replaying.candidates import HALF_PRECISION, contradiction, is_certa
 from contract.evidence import EvidenceCandidate
 from contract.people.records import PersonRecord
 from contract.vectors import Vector
-from engine.calls.match import CANDIDATES
+from engine.calls.matching import CANDIDATES
 from engine.gallery.exact import ExactIndex
 from engine.gallery.port import Candidate, Gallery, Scope
 

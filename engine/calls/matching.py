@@ -1,0 +1,183 @@
+"""What follows from the nearest people of a scope: the decision about a match, and whom it names. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+from contract.errors import Refusal, Refused
+from contract.events import EventScope
+from contract.findings import MatchedFace
+from contract.people.site import Site
+from contract.requests import MatchRequest
+from contract.terms import DEFAULT_GROUP, STRANGER
+from contract.vectors import Vector
+from engine.burst import Seen
+from engine.calls.reporting import outcome_of
+from engine.calls.several import SearchedFace, Verdict, with_answer, with_candidates
+from engine.gallery.port import Candidate, Scope
+from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
+from engine.look import NOTHING_FOUND, Findings
+from engine.passing import Barrier, barrier
+from engine.policy import Policy
+from engine.threshold import AppliedThreshold
+
+Found = Literal["matched", "stranger"] | Barrier
+RECOGNISED = ("matched", *get_args(Barrier))
+"""The outcomes of matches in which a person was recognised."""
+
+CANDIDATES = 5
+"""The most candidates that the evidence contains."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatchDecision:
+    """The decision about one request, and the findings that it is based on.
+
+    `candidates` are the nearest people of the scope, whether or not the first one reached `threshold`. `probe` is the
+    unit vector that was compared; None where the look at the picture ended with a refusal. `refusal` is set where the
+    answer is an error. `site`: the site that was searched; `scope`: the names of the group and permission; those of the
+    request, where the request was refused before its scope was known. `searched`: all faces that were searched for, the
+    chosen one first, where these are several; all other values are those of the face that the answer is about.
+    `pictures`: what became of each picture, where the request has several and they were looked at; `findings` are then
+    those about the best one.
+    """
+
+    outcome: str
+    threshold: AppliedThreshold
+    scope: EventScope
+    candidates: Sequence[Candidate] = ()
+    refusal: Refusal | None = None
+    findings: Findings = NOTHING_FOUND
+    pictures: Sequence[Seen] = ()
+    probe: Vector | None = None
+    site: Site = field(default_factory=Site)
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    searched: Sequence[SearchedFace] = ()
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The nearest candidate; None where nobody was compared."""
+        return self.candidates[0] if self.candidates else None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The part of a decision that is the same in the answer and in the event."""
+
+    retcode: Literal["0", "1"]
+    identity_id: str
+    name: str
+    info: dict[str, Any]
+    score: float
+    percent: float
+    face_numbers: tuple[int, ...]
+
+
+def conclude_several(
+    threshold: AppliedThreshold,
+    request: MatchRequest,
+    resolved: ResolvedScope,
+    searched: Sequence[SearchedFace],
+    site: Site,
+    policy: Policy,
+) -> MatchDecision:
+    """Return the decision that follows from several faces, with their nearest people, and a threshold."""
+
+    def concluded(face: SearchedFace) -> MatchDecision:
+        refused = face.refusal
+        if refused is not None or face.has_lost_everybody:
+            outcome = STRANGER if refused is None else outcome_of(refused)
+            return MatchDecision(outcome, threshold, scope_names(resolved), refusal=refused, site=site)
+        return conclude_under(threshold, request, resolved, face.candidates, site, policy)
+
+    faces = with_candidates(searched, threshold.cosine, CANDIDATES, each_once=request.match_all_faces)
+    faces = with_answer([replace(face, outcome=concluded(face).outcome) for face in faces], RECOGNISED)
+    face = next(face for face in faces if face.answered)
+    return replace(concluded(face), findings=face.findings, probe=face.probe, searched=faces)
+
+
+def matched_faces(request: MatchRequest, decision: MatchDecision, policy: Policy) -> tuple[MatchedFace, ...]:
+    """Return the faces that were searched for, as answers and events contain them; none where there was only one."""
+
+    def matched(face: SearchedFace) -> MatchedFace:
+        if face.outcome not in (STRANGER, *RECOGNISED):
+            return face.matched()
+        alone = replace(decision, outcome=face.outcome, candidates=face.candidates)
+        shown = shown_candidate(request, alone, policy)
+        return face.matched(verdict_of(request, alone, policy), shown.person.name if shown else STRANGER)
+
+    return tuple(map(matched, decision.searched))
+
+
+def conclude_under(
+    threshold: AppliedThreshold,
+    request: MatchRequest,
+    resolved: ResolvedScope,
+    candidates: Sequence[Candidate],
+    site: Site,
+    policy: Policy,
+) -> MatchDecision:
+    """Return the decision that follows from the nearest people of the scope and a threshold; no network is needed."""
+    if not candidates:
+        return MatchDecision(outcome_of(NOBODY_IN_SCOPE), threshold, scope_names(resolved), refusal=NOBODY_IN_SCOPE)
+    outcome = _outcome(request, candidates[0], threshold.cosine, resolved.scope, site, policy)
+    return MatchDecision(outcome, threshold, scope_names(resolved), candidates, site=site)
+
+
+def scope_of_refusal(request: MatchRequest, site: Site, policy: Policy) -> tuple[Scope, EventScope]:
+    """Return the scope from which the threshold of a refused request is computed, and the names of its scope."""
+    try:
+        resolved = resolve_scope(request, site, policy)
+    except Refused:
+        group_name = request.group_name or ("" if request.by_permission else DEFAULT_GROUP)
+        return Scope(means=policy.mean_templates), EventScope(
+            group_name=group_name, permission_name=request.permission_name
+        )
+    return resolved.scope, scope_names(resolved)
+
+
+def scope_names(resolved: ResolvedScope) -> EventScope:
+    """Return the names of a scope as events contain them."""
+    return EventScope(group_name=resolved.group_name, permission_name=resolved.permission_name)
+
+
+def _outcome(
+    request: MatchRequest, candidate: Candidate, threshold: float, scope: Scope, site: Site, policy: Policy
+) -> Found:
+    """Return the outcome of a search. Its time is that of the arrival, because compare_time comes from a device."""
+    if candidate.cosine < threshold:
+        return "stranger"
+    return barrier(candidate.person, scope, site, policy, request.received_time_s) or "matched"
+
+
+def shown_candidate(request: MatchRequest, decision: MatchDecision, policy: Policy) -> Candidate | None:
+    """Return the candidate whom the answer may name: the recognised one, or the nearest one with need_keep_info."""
+    if decision.outcome in RECOGNISED or (request.need_keep_info and policy.allow_keep_info):
+        return decision.candidate
+    return None
+
+
+def verdict_of(request: MatchRequest, decision: MatchDecision, policy: Policy) -> Verdict:
+    """Return what a decision that is no refusal comes to."""
+    shown = shown_candidate(request, decision, policy)
+    cosine = decision.candidate.cosine if decision.candidate else 0.0
+    return Verdict(
+        "1" if decision.outcome == "matched" else "0",
+        shown.person.identity_id if shown else "",
+        decision.threshold.score(cosine, policy),
+    )
+
+
+def shown_of(request: MatchRequest, decision: MatchDecision, policy: Policy) -> Shown:
+    """Return what the answer and the event show of a decision that is no refusal."""
+    shown, verdict = shown_candidate(request, decision, policy), verdict_of(request, decision, policy)
+    cosine = decision.candidate.cosine if decision.candidate else 0.0
+    return Shown(
+        retcode=verdict.retcode,
+        identity_id=verdict.identity_id,
+        name=shown.person.name if shown else STRANGER,
+        info={**decision.site.shown(shown.person.info), "image_id": shown.person.image_id} if shown else {},
+        score=verdict.score,
+        percent=decision.threshold.percent(cosine, policy),
+        face_numbers=shown.person.faces if shown else (),
+    )
