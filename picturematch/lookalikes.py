@@ -19,7 +19,7 @@ from engine.gallery.pairs import AlikePair
 from engine.policy import Policy
 from engine.threshold import AppliedThreshold
 from models.errors import ModelError
-from models.manifest import FmrPoint
+from models.manifest import NO_THRESHOLD, FmrPoint, is_calibrated
 from picturematch.networks import store_of
 from picturematch.opening import open_broker
 from picturematch.options import UserError
@@ -138,9 +138,14 @@ def embedder_entry(settings: Settings) -> EmbedderEntry:
         entry = store.manifest.embedder_of(identity)
     except ModelError as error:
         raise UserError(printable(str(error))) from error
-    if entry.dimension is None or entry.threshold is None:
-        raise UserError(f"the manifest gives no dimension or no threshold of the embedder {entry.name}; add them")
-    return EmbedderEntry(identity, entry.dimension, entry.threshold, entry.fmr_curve)
+    if entry.dimension is None:
+        raise UserError(f"the manifest gives no dimension of the embedder {entry.name}; add it")
+    if not is_calibrated(entry) and settings.matching.threshold is None:
+        raise UserError(
+            f"the embedder {entry.name} has neither a threshold nor a curve; measure one with picturematch calibrate"
+        )
+    threshold = NO_THRESHOLD if entry.threshold is None else entry.threshold
+    return EmbedderEntry(identity, entry.dimension, threshold, entry.fmr_curve)
 
 
 def line_of(pair: AlikePair, faces: ListedFaces, threshold: AppliedThreshold, policy: Policy) -> LookalikeLine:
