@@ -1,6 +1,5 @@
 """The faces of `bench.covered`: every photo as it is, and with a face mask and sunglasses drawn over its face."""
 
-import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench.drawn_covers import draw_some_mask, draw_some_sunglasses
 from bench.face_sets import BadSet
+from bench.seen_set import keep_arrays, load_arrays
 from clients.picture_file import UnusablePicture, read_picture
 from contract.errors import PictureRefused
 from contract.terms import COVERED_EYES, COVERED_MOUTH, COVERS
@@ -125,9 +125,8 @@ def _chosen(image: Image, faces: Sequence[Face], choice: FaceChoice) -> Face | N
 
 
 def keep_covered(file: Path, key: str, seen: CoveredSet) -> None:
-    """Keep the set. Vectors of faces are biometric: the file is readable by its owner only."""
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        np.savez(out, key=np.array(key), people=seen.people, probes=seen.probes, drawn=seen.drawn, mouth=seen.mouth)
+    """Keep the set, as `bench.seen_set.keep_arrays` does."""
+    keep_arrays(file, key, people=seen.people, probes=seen.probes, drawn=seen.drawn, mouth=seen.mouth)
 
 
 def load_covered(file: Path, key: str) -> CoveredSet | None:
@@ -136,12 +135,6 @@ def load_covered(file: Path, key: str) -> CoveredSet | None:
     Raises:
         BadSet: the file is something else.
     """
-    if not file.exists():
-        return None
-    try:
-        with np.load(file, allow_pickle=False) as kept:
-            if str(kept["key"]) != key:
-                return None
-            return CoveredSet(kept["people"], kept["probes"], kept["drawn"], kept["mouth"])
-    except (OSError, KeyError, ValueError) as error:
-        raise BadSet(f"{file} is not a file that --cache wrote; name another") from error
+    names = ("people", "probes", "drawn", "mouth")
+    kept = load_arrays(file, key, names)
+    return None if kept is None else CoveredSet(*(kept[name] for name in names))

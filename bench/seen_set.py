@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,27 +93,42 @@ def load_set(file: Path, key: str) -> SeenSet | None:
     Raises:
         BadSet: the file is something else.
     """
+    kept = load_arrays(file, key, ("photos", "vectors", "qualities", "counts"))
+    if kept is None:
+        return None
+    counts = [int(value) for value in kept["counts"]]
+    rows = {Path(str(name)): i for i, name in enumerate(kept["photos"])}
+    return SeenSet(rows, kept["vectors"], kept["qualities"], *counts)
+
+
+def keep_set(file: Path, key: str, seen: SeenSet) -> None:
+    """Keep the set, as `keep_arrays` does."""
+    keep_arrays(
+        file,
+        key,
+        photos=np.array([str(path) for path in seen.rows]),
+        vectors=seen.vectors,
+        qualities=seen.qualities,
+        counts=np.array([seen.no_face, seen.unreadable, seen.several_faces]),
+    )
+
+
+def load_arrays(file: Path, key: str, names: Sequence[str]) -> Mapping[str, np.ndarray] | None:
+    """The arrays of these names that are kept in `file`; None where there is no file, or `key` is another.
+
+    Raises:
+        BadSet: the file is something else.
+    """
     if not file.exists():
         return None
     try:
         with np.load(file, allow_pickle=False) as kept:
-            if str(kept["key"]) != key:
-                return None
-            counts = [int(value) for value in kept["counts"]]
-            rows = {Path(str(name)): i for i, name in enumerate(kept["photos"])}
-            return SeenSet(rows, kept["vectors"], kept["qualities"], *counts)
+            return {name: kept[name] for name in names} if str(kept["key"]) == key else None
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise BadSet(f"{file} is not a file that --cache wrote; name another") from error
 
 
-def keep_set(file: Path, key: str, seen: SeenSet) -> None:
-    """Keep the set. Vectors of faces are biometric: the file is readable by its owner only."""
+def keep_arrays(file: Path, key: str, **arrays: np.ndarray) -> None:
+    """Keep arrays. Vectors of faces are biometric: the file is readable by its owner only."""
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        np.savez(
-            out,
-            key=np.array(key),
-            photos=np.array([str(path) for path in seen.rows]),
-            vectors=seen.vectors,
-            qualities=seen.qualities,
-            counts=np.array([seen.no_face, seen.unreadable, seen.several_faces]),
-        )
+        np.savez(out, allow_pickle=False, **{"key": np.array(key), **arrays})

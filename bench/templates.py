@@ -39,7 +39,7 @@ Examples:
     type=click.Choice(get_args(FaceChoice)),
     default="centred",
     show_default=True,
-    help="Which of several faces a photo's label means; a match takes the largest.",
+    help="Which of several faces of a photo counts; a match takes the chosen one.",
 )
 @click.option(
     "--draws", type=click.IntRange(1, 1000), default=40, show_default=True, help="How often photos are drawn."
@@ -99,7 +99,7 @@ def _see(photos: list[Path], models: ModelSet, face: FaceChoice, cache: Path | N
 
 
 def _print(report: Report, console: Console) -> None:
-    which = "nearest the middle" if report.face == "centred" else "largest"
+    which = {"centred": "one nearest the middle", "chosen": "one that a match chooses"}.get(report.face, report.face)
     console.print(
         f"{report.folder}: {report.people} people enrolled, a search for each with another photo, {report.strangers} "
         f"photos of strangers, {report.draws} draws; of several faces the {which} counts.",

@@ -22,7 +22,7 @@ from engine.vision.attributes import measure_attributes
 from engine.vision.choosing import choose_face
 from engine.vision.covered_templates import covered_templates
 from engine.vision.decode.versions import Versions
-from engine.vision.finding import find_in_versions, version_for
+from engine.vision.finding import find_in_versions, reduction_for
 from engine.vision.liveness import Liveness, check_liveness
 from engine.vision.ports import Box, Check, Embedding, Face, Image
 from engine.vision.quality import Measured, limits_of, measure_all, measure_quality, quality_score
@@ -139,8 +139,11 @@ class _Looking:
 
     def __init__(self, picture: bytes, wanted: Wanted, context: Context) -> None:
         self._wanted, self._models, self._policy = wanted, context.models, context.policy
-        self._max_pixels, self._timer = context.max_pixels, StageTimer(context.clock)
+        self._timer = StageTimer(context.clock)
         self._versions = Versions(picture, context.max_pixels)
+        self._infrared = None if wanted.infrared is None else Versions(wanted.infrared, context.max_pixels)
+        self._infrared_images: dict[int, Image] = {}
+        """The decoded versions of the infrared picture, by reduction, which the looks at all faces share."""
         self._found, self._further = NOTHING_FOUND, list[Findings]()
         self._beside: tuple[LookBeside, ...] = ()
         self._embedding: Embedding | None = None
@@ -201,7 +204,7 @@ class _Looking:
         return embedding
 
     def _look_beside(self, image: Image, face: Face, *, rival: bool) -> LookBeside:
-        looking = copy(self)  # it shares the decoded picture and the timer
+        looking = copy(self)  # it shares the decoded pictures and the timer
         try:
             ended: Embedding | Refusal = looking._look_at(image, face)  # noqa: SLF001 - its own kind
         except Refused as refused:
@@ -238,7 +241,7 @@ class _Looking:
         infrared: Image | None = None
         if self._wanted.liveness == "liveness_rgb_ir":
             share = face.box.shorter_side / max(image.shape[:2])
-            infrared = turn(self._infrared(share), face.quarter_turns)
+            infrared = turn(self._infrared_image(share), face.quarter_turns)
         original = self._original(image, face)
         embedding = partial(self._embed, image, face)
         with self._timer.stage("liveness"):
@@ -258,12 +261,15 @@ class _Looking:
         box = face.box
         return whole, Box(box.x * across, box.y * down, box.width * across, box.height * down)
 
-    def _infrared(self, face_share: float) -> Image:
-        if self._wanted.infrared is None:
+    def _infrared_image(self, face_share: float) -> Image:
+        if self._infrared is None:
             raise Refused(Code.PARAM_ERROR, "ir_image_base64 is needed: this site checks liveness with an IR picture")
         try:
-            with self._timer.stage("decode"):
-                return version_for(Versions(self._wanted.infrared, self._max_pixels), face_share)
+            reduction = reduction_for(self._infrared, face_share)
+            if reduction not in self._infrared_images:
+                with self._timer.stage("decode"):
+                    self._infrared_images[reduction] = self._infrared.version(reduction)
+            return self._infrared_images[reduction]
         except PictureRefused as error:
             raise error.about("ir_image_base64") from None
 

@@ -1,14 +1,12 @@
 """Reads everybody's embeddings from the people topic, and describes pairs of people whose faces are alike."""
 
 from collections.abc import Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
-from broker.ordered import read_merged
-from broker.port import Start
+from capture.replaying.embedder import EmbedderFacts
 from contract.people.directory import Directory
 from contract.people.keys import FaceKey
 from contract.people.records import FaceRecord, PersonRecord
@@ -18,30 +16,12 @@ from engine.calls.lookalikes import share_scope
 from engine.gallery.pairs import AlikePair
 from engine.policy import Policy
 from engine.threshold import AppliedThreshold
-from models.errors import ModelError
-from models.manifest import NO_THRESHOLD, FmrPoint, is_calibrated
-from picturematch.networks import store_of
-from picturematch.opening import open_broker
-from picturematch.options import UserError
-from picturematch.settings import Settings
-
-_BATCH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class EmbedderEntry:
-    """What the manifest says about the embedder; the network itself is not opened (engine.threshold.Calibrated)."""
-
-    identity: str
-    dimension: int
-    threshold: float
-    fmr_curve: tuple[FmrPoint, ...]
 
 
 class Faces(Directory):
     """The fold of the people topic with the embeddings of one embedder."""
 
-    def __init__(self, embedder: EmbedderEntry) -> None:
+    def __init__(self, embedder: EmbedderFacts) -> None:
         super().__init__(embedder.identity, embedder.dimension)
         self._vectors: dict[FaceKey, Vector] = {}
 
@@ -103,49 +83,6 @@ class LookalikeLine(msgspec.Struct, frozen=True, kw_only=True):
             f"{one} and {other}: cosine {self.cosine:.3f}, score {self.score:.3f} ({self.percent:.1f} %), {scope};"
             f" {self.advice}"
         )
-
-
-async def read_faces(settings: Settings, embedder: EmbedderEntry) -> Faces:
-    """Return everybody who is enrolled with the embeddings, as the people topic describes them now.
-
-    Raises:
-        BrokerError: the log cannot be read.
-    """
-    faces = Faces(embedder)
-    async with open_broker(settings, "guest") as log:
-        ends = dict(await log.end_offsets(settings.topics.people))
-        async with aclosing(read_merged(log, settings.topics.people, Start.EARLIEST, ends, batch=_BATCH)) as batches:
-            async for records in batches:
-                faces.apply(records)
-    return faces
-
-
-def embedder_entry(settings: Settings) -> EmbedderEntry:
-    """Return what the manifest says about the embedder of a server with these settings; it need not be installed.
-
-    Raises:
-        UserError: the operator's manifest, or a network that it names, cannot be read.
-    """
-    if settings.models.stand_in is not None:
-        from engine.vision.networks.standin import stand_in_models  # only tests ask for it
-
-        models = stand_in_models()
-        net = models.embedder
-        return EmbedderEntry(models.embedder_identity, net.dimension, net.threshold, net.fmr_curve)
-    try:
-        store = store_of(settings)
-        identity = store.identity("embedder")
-        entry = store.manifest.embedder_of(identity)
-    except ModelError as error:
-        raise UserError(printable(str(error))) from error
-    if entry.dimension is None:
-        raise UserError(f"the manifest gives no dimension of the embedder {entry.name}; add it")
-    if not is_calibrated(entry) and settings.matching.threshold is None:
-        raise UserError(
-            f"the embedder {entry.name} has neither a threshold nor a curve; measure one with picturematch calibrate"
-        )
-    threshold = NO_THRESHOLD if entry.threshold is None else entry.threshold
-    return EmbedderEntry(identity, entry.dimension, threshold, entry.fmr_curve)
 
 
 def line_of(pair: AlikePair, faces: ListedFaces, threshold: AppliedThreshold, policy: Policy) -> LookalikeLine:

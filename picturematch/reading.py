@@ -1,6 +1,7 @@
 """Reads the people topic once, beside a running server, and names the embedder that the server uses."""
 
 from contextlib import aclosing
+from typing import TypeVar
 
 from broker.ordered import read_merged
 from broker.port import Start
@@ -14,14 +15,20 @@ from picturematch.settings import Settings
 
 _BATCH = 500
 
+D = TypeVar("D", bound=Directory)
+
 
 async def read_people(settings: Settings) -> Directory:
-    """Return everybody who is enrolled, and the site, as the people topic describes them now.
+    """Return everybody who is enrolled, and the site, as the people topic describes them now; Raises as `read_into`."""
+    return await read_into(Directory(), settings)
+
+
+async def read_into(people: D, settings: Settings) -> D:
+    """Fold the whole people topic into an empty directory, and return that.
 
     Raises:
         BrokerError: the log cannot be read.
     """
-    people = Directory()
     async with open_broker(settings, "guest") as log:
         ends = dict(await log.end_offsets(settings.topics.people))
         async with aclosing(read_merged(log, settings.topics.people, Start.EARLIEST, ends, batch=_BATCH)) as batches:

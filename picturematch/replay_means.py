@@ -10,7 +10,8 @@ from capture.replaying.look import Networks
 from capture.replaying.run import Means
 from capture.replaying.whatif import WhatIf
 from models.errors import ModelError
-from picturematch.networks import require_calibrated, store_of
+from picturematch.embedder import embedder_facts
+from picturematch.networks import require_calibrated
 from picturematch.options import pinned_by, settings_of
 from picturematch.settings import Settings
 from picturematch.wiring import open_models
@@ -35,10 +36,7 @@ def means_of(ctx: click.Context, what_if: WhatIf, jobs: int | None) -> Means:
 
 def _installed(settings: Settings) -> EmbedderFacts | None:
     """Return the facts about the embedder that the settings name; None: there is none."""
-    if settings.models.stand_in is not None:
-        return EmbedderFacts.of_models(open_models(settings))
     try:
-        store = store_of(settings)
-        return EmbedderFacts.of_manifest(store.manifest, store.identity("embedder"))
+        return embedder_facts(settings)
     except ModelError:
         return None  # only a threshold that must be computed anew, or a look, needs the embedder

@@ -46,8 +46,9 @@ class Traces:
     person was recognised. `requests` are the places of these requests; the caller reads those that still exist, and
     takes them. `by_topic`: the name of a topic -> its records about the person. `naming`: the name of a topic -> its
     records that only name the person beside what they are about, and contain no picture or embedding of the person:
-    evidence about other faces, with the person as a less similar candidate; and requests, or dead letters of requests,
-    that delete the person or change the members of a group. `enrolled`: whether the person still has a record.
+    evidence about other faces, with the person as a less similar candidate; answers about other people, whose
+    look-alike the person is; and requests, or dead letters of requests, that delete the person or change the members of
+    a group. `enrolled`: whether the person still has a record.
     `version`: the gallery version up to which the people were read.
     """
 
@@ -95,7 +96,7 @@ class Traces:
         except msgspec.DecodeError:
             return False
         if self.identity_id not in {event.identity_id, *(face.identity_id for face in event.searched)}:
-            return self.identity_id in event.identity_ids
+            return self.identity_id in {*event.identity_ids, *(alike.identity_id for alike in event.lookalikes)}
         place = Position(event.request.topic, event.request.partition, event.request.offset)
         # The event of a stranger may name the nearest person; that of a comparison has the name that its caller sent.
         if place.topic == self._topics.requests and event.kind == MatchCall.kind and self._is_recognised_in(event):
@@ -148,6 +149,8 @@ class Traces:
             return False
         if isinstance(answer, MatchAnswer) and any(face.identity_id == self.identity_id for face in answer.faces or ()):
             return True
+        if isinstance(answer, PersonAnswer) and self.identity_id in {alike.identity_id for alike in answer.lookalikes}:
+            self._note_naming(record)
         return isinstance(answer, MatchAnswer | PersonAnswer) and answer.identity_id == self.identity_id
 
     def _in_evidence(self, record: Record) -> bool:

@@ -12,7 +12,6 @@ from capture.explaining.differing import BETWEEN_MACHINES, Compared, differing
 from capture.explaining.near_limits import decided_as_then
 from capture.replaying.candidates import contradiction
 from capture.replaying.captured import Limit, concluded
-from capture.replaying.several import is_kept_by_another
 from capture.rows import Difference
 from contract.captures.convert import decision_of
 from contract.events import Event
@@ -114,8 +113,6 @@ def _embeddings(before: bytes, now: bytes) -> Compared:
 def _decided(decider: Decider) -> Compared:
     """Compare with the decision that follows from the recorded embedding or refusal."""
     then, decision = decider.then.decision, decider.from_evidence(decider.inputs)
-    if is_kept_by_another(then):
-        return Compared()  # the evidence has the embedding of one face, and the others decided
     if decision is None:
         return Compared((Difference("evidence", "an embedding", "no decision follows from it"),))
     limit = Limit.of(decision.threshold, decider.inputs.policy).shown

@@ -25,7 +25,14 @@ from contract.terms import STRANGER
 from contract.vectors import Vector
 from engine.calls.demands import wanted_of
 from engine.calls.match import MatchCall
-from engine.calls.matching import CANDIDATES, MatchDecision, conclude_several, conclude_under, scope_of_refusal
+from engine.calls.matching import (
+    CANDIDATES,
+    MatchDecision,
+    about_only_face,
+    conclude_several,
+    conclude_under,
+    scope_of_refusal,
+)
 from engine.calls.reporting import outcome_of
 from engine.calls.several import search_faces, with_nearest
 from engine.context import Context
@@ -107,7 +114,7 @@ class Decider:
         if context is None:
             return self.from_evidence(inputs)
         probe = None if self.decision is None else self.decision.probe
-        if self.decision is not None and self.decision.searched and _looks_alike(self.inputs, inputs):
+        if self.decision is not None and len(self.decision.searched) > 1 and _looks_alike(self.inputs, inputs):
             return self._search_several(inputs, self.decision)
         if probe is not None and _looks_alike(self.inputs, inputs):
             return self._search(inputs, probe)
@@ -165,9 +172,11 @@ class Decider:
         looked = MatchCall().decide(inputs.request, inputs.snapshot, context)
         if looked.probe is None:
             return looked
-        if looked.searched:
+        if len(looked.searched) > 1:
             return replace(self._search_several(inputs, looked) or looked, timings_ms=looked.timings_ms)
         searched = self._search(inputs, looked.probe) or looked
+        if looked.searched:
+            searched = about_only_face(searched, looked.searched[0])
         return replace(searched, findings=looked.findings, pictures=looked.pictures, timings_ms=looked.timings_ms)
 
     def _search(self, inputs: Inputs, probe: Vector) -> MatchDecision | None:

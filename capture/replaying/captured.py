@@ -9,6 +9,7 @@ from capture.replaying.plan import Case
 from contract.captures.values import CapturedDecision
 from contract.events import EventScope, Threshold
 from contract.evidence import EvidenceCandidate
+from contract.findings import MatchedFace
 from engine.calls.matching import MatchDecision, verdict_of
 from engine.calls.reporting import wire_threshold
 from engine.calls.several import Verdict
@@ -57,6 +58,7 @@ def concluded(
         applied=limit,
         scope=decision.scope,
         candidates=_recorded(decision) if candidates is None else candidates,
+        searched=_about_only_face(case.then, decision.outcome, verdict),
         embedding=None,
         policy=policies.name,
     )
@@ -77,6 +79,16 @@ def _is_recorded(case: Case, decision: MatchDecision, verdict: Verdict, limit: T
         and then.scope == decision.scope
         and then.error_code is None
     )
+
+
+def _about_only_face(then: CapturedDecision, outcome: str, verdict: Verdict) -> tuple[MatchedFace, ...]:
+    """Return the faces that were searched for; only one may have another result than then, because a changed decision
+    about several needs a look."""
+    if len(then.searched) != 1:
+        return then.searched
+    retcode, identity_id, score = verdict
+    face = structs.replace(then.searched[0], outcome=outcome, retcode=retcode, identity_id=identity_id, score=score)
+    return (face,)
 
 
 def _recorded(decision: MatchDecision) -> tuple[EvidenceCandidate, ...]:

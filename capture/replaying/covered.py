@@ -34,7 +34,7 @@ def may_be_covered(case: Case, whole: MatchDecision) -> bool:
     Where nothing has changed and covered faces decided then, nobody was recognised by the whole face: a cosine that
     half precision has moved to the threshold does not count.
     """
-    if case.then.searched:
+    if len(case.then.searched) > 1:
         return False
     if whole.outcome == STRANGER:
         return True

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from capture.replaying.policies import PolicyPair
-from capture.replaying.several import KEPT_BY_ANOTHER, SEVERAL_FACES, as_for_one_face, is_kept_by_another
+from capture.replaying.several import SEVERAL_FACES, as_for_one_face
 from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Code, Refusal, Refused
 from contract.evidence import EvidenceCandidate
@@ -116,7 +116,6 @@ def what_plan_reads(case: Case) -> tuple[object, ...]:
         case.then.error_code,
         case.then.faces,
         len(case.then.searched) > 1,
-        is_kept_by_another(case.then),
     )
 
 
@@ -137,8 +136,6 @@ def _reason_to_look(case: Case, resolved: ResolvedScope) -> str | None:
             return "it was refused then before its picture was looked at, and is not now"
         if code == Code.EMPTY_GROUP_ERROR and case.now.gallery.count(resolved.scope):
             return "nobody was in its scope then, and somebody is now"
-    if case.embedding is not None and is_kept_by_another(case.then):
-        return KEPT_BY_ANOTHER
     if len(case.then.searched) > 1 and not case.is_unchanged:
         return SEVERAL_FACES
     if _wanted_otherwise(case, resolved):

@@ -15,12 +15,6 @@ SEVERAL_FACES = (
     "several of its faces were searched for, and the evidence has the embedding of one; the answer may now be about"
     " another face"
 )
-KEPT_BY_ANOTHER = "another face of its picture kept the nearest person, and the evidence has the embedding of one face"
-
-
-def is_kept_by_another(then: CapturedDecision) -> bool:
-    """Return whether the person nearest to the answered face was recognised in another face of the picture."""
-    return any(face.answered and face.kept_by_another for face in then.searched)
 
 
 def as_for_one_face(then: CapturedDecision, wanted: Wanted) -> Wanted:

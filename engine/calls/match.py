@@ -27,6 +27,7 @@ from engine.calls.matching import (
     CANDIDATES,
     RECOGNISED,
     MatchDecision,
+    about_only_face,
     conclude_several,
     conclude_under,
     matched_faces,
@@ -75,20 +76,22 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
         wanted = wanted_of(request, policy, resolved.device)
         burst = look_at_burst(request.pictures, wanted, context)
         found = burst.look
-        all_faces = request.match_all_faces and not request.further_pictures and found.findings.face is not None
-        if found.beside or all_faces:
+        if found.beside:
             return _decide_several(request, resolved, found, snapshot, context)
-        if isinstance(found.embedding, Refusal):
-            decision = self.refuse(request, found.embedding, snapshot, context)
-            return replace(decision, findings=found.findings, pictures=burst.pictures, timings_ms=found.timings_ms)
         timer = StageTimer(context.clock, dict(found.timings_ms))
-        with timer.stage("search"):
-            decision = search(found.embedding.vector, request, resolved, snapshot, context)
+        if isinstance(found.embedding, Refusal):
+            decision, probe = self.refuse(request, found.embedding, snapshot, context), None
+        else:
+            probe = found.embedding.vector
+            with timer.stage("search"):
+                decision = search(probe, request, resolved, snapshot, context)
+        if request.match_all_faces and not request.further_pictures and found.findings.face is not None:
+            decision = about_only_face(decision, faces_of(found)[0])
         return replace(
             decision,
             findings=found.findings,
             pictures=burst.pictures,
-            probe=found.embedding.vector,
+            probe=probe,
             timings_ms=timer.timings_ms,
         )
 

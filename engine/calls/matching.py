@@ -13,7 +13,7 @@ from contract.terms import DEFAULT_GROUP, STRANGER
 from contract.vectors import Vector
 from engine.burst import Seen
 from engine.calls.reporting import outcome_of
-from engine.calls.several import SearchedFace, Verdict, with_answer, with_candidates
+from engine.calls.several import SearchedFace, Verdict, each_person_once, with_answer
 from engine.gallery.port import Candidate, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
 from engine.look import NOTHING_FOUND, Findings
@@ -84,16 +84,22 @@ def conclude_several(
     """Return the decision that follows from several faces, with their nearest people, and a threshold."""
 
     def concluded(face: SearchedFace) -> MatchDecision:
-        refused = face.refusal
-        if refused is not None or face.has_lost_everybody:
-            outcome = STRANGER if refused is None else outcome_of(refused)
-            return MatchDecision(outcome, threshold, scope_names(resolved), refusal=refused, site=site)
-        return conclude_under(threshold, request, resolved, face.candidates, site, policy)
+        if face.refusal is not None:
+            return MatchDecision(outcome_of(face.refusal), threshold, scope_names(resolved), refusal=face.refusal)
+        return conclude_under(threshold, request, resolved, face.nearest, site, policy)
 
-    faces = with_candidates(searched, threshold.cosine, CANDIDATES, each_once=request.match_all_faces)
-    faces = with_answer([replace(face, outcome=concluded(face).outcome) for face in faces], RECOGNISED)
+    alone = [replace(face, outcome=concluded(face).outcome, kept_by_another=False) for face in searched]
+    faces = with_answer(alone, RECOGNISED)
+    if request.match_all_faces:
+        faces = each_person_once(faces, RECOGNISED)
     face = next(face for face in faces if face.answered)
-    return replace(concluded(face), findings=face.findings, probe=face.probe, searched=faces)
+    return replace(concluded(face), site=site, findings=face.findings, probe=face.probe, searched=faces)
+
+
+def about_only_face(decision: MatchDecision, face: SearchedFace) -> MatchDecision:
+    """Return a decision with the only face that was searched for, which a request for all faces lists."""
+    only = replace(face, nearest=decision.candidates, outcome=decision.outcome, answered=True)
+    return replace(decision, searched=(only,))
 
 
 def matched_faces(request: MatchRequest, decision: MatchDecision, policy: Policy) -> tuple[MatchedFace, ...]:
@@ -102,9 +108,12 @@ def matched_faces(request: MatchRequest, decision: MatchDecision, policy: Policy
     def matched(face: SearchedFace) -> MatchedFace:
         if face.outcome not in (STRANGER, *RECOGNISED):
             return face.matched()
-        alone = replace(decision, outcome=face.outcome, candidates=face.candidates)
+        alone = replace(decision, outcome=face.outcome, candidates=face.nearest)
+        verdict = verdict_of(request, alone, policy)
+        if face.kept_by_another:
+            return face.matched(Verdict("0", "", verdict.score), STRANGER)
         shown = shown_candidate(request, alone, policy)
-        return face.matched(verdict_of(request, alone, policy), shown.person.name if shown else STRANGER)
+        return face.matched(verdict, shown.person.name if shown else STRANGER)
 
     return tuple(map(matched, decision.searched))
 

@@ -6,13 +6,13 @@ The rules:
    then the answer is about the rival. A rival is about as near to the camera as the chosen face, so the answer is never
    about somebody clearly behind a stranger. A chosen face that is refused (quality, liveness) ends in its refusal, and
    a rival that is refused is not recognised, so the face for which a door opens has passed all checks.
-2. Where all faces are wanted, each person is recognised at most once: the face with the highest cosine keeps the
-   person, and the other faces get the next person who reaches the threshold, or are strangers.
+2. Where all faces are wanted, the answer is the same as if they were not. Each person is recognised at most once: the
+   face that the answer is about keeps its person before all others, and of the other faces the one with the higher
+   cosine does. A face whose nearest person is kept by another face is a stranger; nobody else is looked for in it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from typing import Literal, NamedTuple
 
 from contract.errors import Refusal
@@ -37,9 +37,8 @@ class SearchedFace:
     """One of several faces of a picture that were searched for.
 
     `probe`: the unit vector that was compared; None where `refusal` ended the look. `nearest`: the people who were
-    found, the nearest first. `candidates`: those of them from the first one on whom no other face keeps. `outcome`:
-    what the decision would be if the picture had no other faces, and these candidates were all. `answered`: the answer
-    is about this face.
+    found, the nearest first. `outcome`: what the decision would be if the picture had no other faces, or a stranger
+    where `kept_by_another`: another face keeps the nearest person. `answered`: the answer is about this face.
     """
 
     findings: Findings
@@ -48,19 +47,9 @@ class SearchedFace:
     chosen: bool = False
     rival: bool = False
     nearest: Sequence[Candidate] = ()
-    candidates: Sequence[Candidate] = ()
     outcome: str = ""
     answered: bool = False
-
-    @property
-    def lost(self) -> bool:
-        """Whether another face keeps the person who is nearest to this face."""
-        return bool(self.nearest) and (not self.candidates or self.candidates[0] is not self.nearest[0])
-
-    @property
-    def has_lost_everybody(self) -> bool:
-        """Whether other faces keep all people who are near to this face."""
-        return bool(self.nearest) and not self.candidates
+    kept_by_another: bool = False
 
     def matched(self, verdict: Verdict | None = None, name: str = "") -> MatchedFace:
         """Return the face as answers and events contain it. `verdict`: None where its outcome is a refusal. `name`:
@@ -80,7 +69,7 @@ class SearchedFace:
             chosen=self.chosen,
             rival=self.rival,
             answered=self.answered,
-            kept_by_another=self.lost,
+            kept_by_another=self.kept_by_another,
         )
 
 
@@ -98,30 +87,15 @@ def _of(found: Look | LookBeside, *, rival: bool = False) -> SearchedFace:
 
 
 def search_faces(faces: Sequence[SearchedFace], scope: Scope, gallery: Gallery, most: int) -> Sequence[SearchedFace]:
-    """Return the faces with the people of a scope who are nearest to each: `most`, and one more for each other face,
-    because the others may keep as many."""
-    enough = most + len(faces) - 1
+    """Return the faces with the people of a scope who are nearest to each, at most `most`."""
     return [
-        face if face.probe is None else replace(face, nearest=gallery.best(face.probe, scope, enough)) for face in faces
+        face if face.probe is None else replace(face, nearest=gallery.best(face.probe, scope, most)) for face in faces
     ]
 
 
 def with_nearest(faces: Sequence[SearchedFace], nearest: Sequence[Candidate]) -> Sequence[SearchedFace]:
     """Return the faces with other nearest people of the face that the answer is about."""
     return [replace(face, nearest=nearest) if face.answered else face for face in faces]
-
-
-def with_candidates(
-    faces: Sequence[SearchedFace], threshold: float, most: int, *, each_once: bool
-) -> Sequence[SearchedFace]:
-    """Return the faces with their candidates, at most `most` each; by rule 2 where `each_once`."""
-    keepers = _keepers(faces, threshold) if each_once else {}
-
-    def left(face: SearchedFace, place: int) -> Sequence[Candidate]:
-        kept = (c.cosine >= threshold and keepers.get(c.person.identity_id, place) != place for c in face.nearest)
-        return tuple(face.nearest)[sum(takewhile(bool, kept)) :][:most]
-
-    return [replace(face, candidates=left(face, place)) for place, face in enumerate(faces)]
 
 
 def with_answer(faces: Sequence[SearchedFace], recognised: Sequence[str]) -> Sequence[SearchedFace]:
@@ -132,18 +106,14 @@ def with_answer(faces: Sequence[SearchedFace], recognised: Sequence[str]) -> Seq
     return tuple(replace(face, answered=place == about) for place, face in enumerate(faces))
 
 
-def _keepers(faces: Sequence[SearchedFace], threshold: float) -> dict[str, int]:
-    """Return by identity_id the place of the face that keeps each recognised person. Of equal cosines the first face
-    counts, and of its candidates the first."""
-    pairs = sorted(
-        (-candidate.cosine, place, rank, candidate.person.identity_id)
+def each_person_once(faces: Sequence[SearchedFace], recognised: Sequence[str]) -> Sequence[SearchedFace]:
+    """Return the faces, of which no two recognise the same person, by rule 2. `recognised`: as in `with_answer`."""
+    found = [place for place, face in enumerate(faces) if face.outcome in recognised]
+    keepers = dict[str, int]()
+    for place in sorted(found, key=lambda at: (not faces[at].answered, -faces[at].nearest[0].cosine, at)):
+        keepers.setdefault(faces[place].nearest[0].person.identity_id, place)
+    lost = set(found) - set(keepers.values())
+    return tuple(
+        replace(face, outcome=STRANGER, kept_by_another=True) if place in lost else face
         for place, face in enumerate(faces)
-        for rank, candidate in enumerate(face.nearest)
-        if candidate.cosine >= threshold
     )
-    keepers, served = dict[str, int](), set[int]()
-    for _, place, _, identity_id in pairs:
-        if place not in served and identity_id not in keepers:
-            keepers[identity_id] = place
-            served.add(place)
-    return keepers

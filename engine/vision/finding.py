@@ -72,14 +72,14 @@ def find_in_versions(versions: Versions, detector: Detector, timer: StageTimer) 
     return larger, [replace(_moved(face, 0, growth), reduction=wanted) for face in faces]
 
 
-def version_for(versions: Versions, side_share: float) -> Image:
-    """Return the smallest version of a picture in which a face can be found and has enough pixels.
+def reduction_for(versions: Versions, side_share: float) -> int:
+    """Return the reduction to the smallest version of a picture in which a face can be found and has enough pixels.
 
-    `side_share`: the shorter side of the face, as a share of the picture's longer side. A version of more than
-    `_MOST_PIXELS` is returned only where no smaller version exists.
+    `side_share`: the shorter side of the face, as a share of the picture's longer side. A version has more than
+    `_MOST_PIXELS` only where no smaller version exists.
 
     Raises:
-        PictureRefused: the picture cannot be decoded.
+        PictureRefused: the picture is refused by its headers.
     """
     reduction = versions.fitting_reduction(LEAST_SIDE)
     while (
@@ -88,7 +88,7 @@ def version_for(versions: Versions, side_share: float) -> Image:
         and versions.pixels / (reduction // 2) ** 2 <= _MOST_PIXELS
     ):
         reduction //= 2
-    return versions.version(reduction)
+    return reduction
 
 
 def _upright(image: Image, faces: Sequence[Face], detector: Detector) -> tuple[Image, Sequence[Face]]:

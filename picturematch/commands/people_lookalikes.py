@@ -6,7 +6,8 @@ import click
 import msgspec
 from msgspec import structs
 
-from picturematch.options import config_option, log_options, pinned_by, settings_of
+from contract.text import printable
+from picturematch.options import UserError, config_option, log_options, pinned_by, settings_of
 from picturematch.shell import counted, echo_json, progress, run
 
 
@@ -59,13 +60,19 @@ def lookalikes(
     from engine.gallery.pairs import PairSearch
     from engine.policy import policy_of
     from engine.threshold import search_threshold
-    from picturematch.lookalikes import embedder_entry, line_of, read_faces  # so that --help does not import the engine
+    from models.errors import ModelError
+    from picturematch.embedder import embedder_facts  # so that --help does not import the engine
+    from picturematch.lookalikes import Faces, line_of
+    from picturematch.reading import read_into
 
     if above is not None and target_fpir is not None:
         raise click.UsageError("give either --above or --target-fpir")
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
-    embedder = embedder_entry(settings)
-    read = run(read_faces(settings, embedder))
+    try:
+        embedder = embedder_facts(settings)
+    except ModelError as error:
+        raise UserError(printable(str(error))) from error
+    read = run(read_into(Faces(embedder), settings))
     faces = read.listed()
     policy = policy_of(settings.matching, read.site, pinned_by(ctx, broker=broker, data_folder=data_folder))
     threshold = search_threshold(policy, embedder, len(faces.numbers))

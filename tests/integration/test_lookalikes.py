@@ -1,10 +1,12 @@
 """Look-alikes on a running system, on either log: the answer to an enrolment, and the command."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
+import pytest
 
 from contract.http import USERS_PATH
 from tests.integration.test_roles_on_kafka import encoded
@@ -18,17 +20,18 @@ async def call(site: Processes, method: str, identity_id: str, seed: int, **fiel
         return {"status": answer.status, **(await answer.json())}
 
 
-async def test_look_alikes_on_the_embedded_log(tmp_path: Path) -> None:
-    async with embedded_site(tmp_path) as site:
-        await an_enrolment_names_the_look_alikes_and_the_command_lists_the_pairs(site, tmp_path)
+@pytest.fixture(params=["embedded", "kafka"])
+async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Processes]:
+    """A running system, on either log."""
+    if request.param == "embedded":
+        opened = embedded_site(tmp_path)
+    else:
+        opened = kafka_site(request.getfixturevalue("kafka_bootstrap"), tmp_path)
+    async with opened as running:
+        yield running
 
 
-async def test_look_alikes_on_kafka(kafka_bootstrap: str, tmp_path: Path) -> None:
-    async with kafka_site(kafka_bootstrap, tmp_path) as site:
-        await an_enrolment_names_the_look_alikes_and_the_command_lists_the_pairs(site, tmp_path)
-
-
-async def an_enrolment_names_the_look_alikes_and_the_command_lists_the_pairs(site: Processes, tmp_path: Path) -> None:
+async def test_an_enrolment_names_look_alikes_and_the_command_lists_the_pairs(site: Processes, tmp_path: Path) -> None:
     assert "lookalikes" not in (await call(site, "POST", "anna", 1))["data"]
     assert "lookalikes" not in (await call(site, "POST", "bert", 2))["data"]
     none = await at(site, "people", "lookalikes")

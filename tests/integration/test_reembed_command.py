@@ -176,17 +176,10 @@ async def test_an_erased_person_leaves_no_embedding_of_either_embedder(tmp_path:
         assert (await fold(tmp_path)).embedders("p2", 0) == (OLD, NEW)
 
 
-async def test_a_server_on_another_log_is_noticed_and_nothing_is_left_running(tmp_path: Path) -> None:
+@pytest.mark.parametrize("people_there", [2, 0])
+async def test_a_server_on_another_log_is_noticed(people_there: int, tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
-    async with town(here, 2), town(there, 2) as (other, _):
-        done = await reembed(here, other, "--compare", 0)
-        assert done.status == 2
-        assert "uses another log" in done.err
-
-
-async def test_a_server_that_knows_nobody_of_this_log_is_noticed_too(tmp_path: Path) -> None:
-    here, there = tmp_path / "here", tmp_path / "there"
-    async with town(here, 2), town(there, 0) as (other, _):
+    async with town(here, 2), town(there, people_there) as (other, _):
         done = await reembed(here, other, "--compare", 0)
         assert done.status == 2
         assert "uses another log" in done.err

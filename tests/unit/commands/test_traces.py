@@ -5,13 +5,13 @@ from msgspec import structs
 
 from broker.kafka import latest_removal_ms
 from broker.port import ERASED, Position, Record, TopicSpec
-from contract.answers import MatchAnswer, Reply
+from contract.answers import MatchAnswer, PersonAnswer, Reply
 from contract.audit import RefusedKeysRecord, encode_audit
 from contract.codec import encode
 from contract.dead_letters import DeadLetter
 from contract.events import encode_event
 from contract.evidence import Evidence, EvidenceCandidate
-from contract.findings import MatchedFace
+from contract.findings import Lookalike, MatchedFace
 from contract.people.keys import face_key, person_key, photo_key
 from contract.requests import DeleteRequest, EmbeddedFace, MembersRequest, ReembedRequest
 from contract.terms import Message
@@ -221,6 +221,19 @@ def test_enrolments_dead_letters_and_replies_are_found_by_their_contents() -> No
         ]
     )
     assert found(traces) == {TOPICS.admin: [7], TOPICS.dead_letters: [7], TOPICS.replies: [7]}
+
+
+def test_the_enrolment_of_somebody_else_names_the_person_as_a_look_alike() -> None:
+    alike = tuple(Lookalike(identity_id=who, score=0.9, percent=95.0, shares_scope=True) for who in ("5", "7"))
+    event = event_of(enrol_request(1), Position(TOPICS.admin, 0, 1), kind="enrol", identity_id="1")
+    answer = PersonAnswer(identity_id="1", group_names=(), info={}, lookalikes=alike)
+    traces = Traces("7", TOPICS)
+    traces.take([record(TOPICS.events, 1, encode_event(event))])
+    traces.take([record(TOPICS.events, 2, encode_event(structs.replace(event, lookalikes=alike)))])
+    traces.take([record(TOPICS.replies, 3, Reply(request_id="r", answer=answer, gallery_version=1))])
+    assert (found(traces), naming(traces)) == ({TOPICS.events: [2]}, {TOPICS.replies: [3]})
+    sentences = [line.sentence for line in lines_of(traces, single=True) if line.topic == TOPICS.replies]
+    assert any("name the person as a look-alike" in sentence for sentence in sentences)
 
 
 def test_records_of_people_and_photos_are_found_by_their_keys_and_tombstones_are_none() -> None:

@@ -51,13 +51,15 @@ def records(enrolled: Enrolled, **fields: object) -> FaceRecord:
     return decision.face
 
 
+@pytest.mark.parametrize("all_faces", [False, True])
 @pytest.mark.parametrize(("cover", "seed"), [("mouth", 1), ("mouth", 2), ("eyes", 1), ("eyes", 2)])
-def test_a_covered_face_is_recognised_by_its_templates(enrolled, cover, seed):
+def test_a_covered_face_is_recognised_by_its_templates(enrolled, cover, seed, all_faces):
     without = decide(enrolled, covered_photo(seed, cover), OFF)
     assert (without.outcome, without.threshold.cover) == ("stranger", None)
     assert without.candidate.cosine < WHOLE
-    found = decide(enrolled, covered_photo(seed, cover))
+    found = decide(enrolled, covered_photo(seed, cover), match_all_faces=all_faces)
     assert (found.outcome, found.candidate.person.identity_id) == ("matched", {1: "anna", 2: "ben"}[seed])
+    assert [face.outcome for face in found.searched] == (["matched"] if all_faces else [])
     assert (found.threshold.cover, found.candidate.cosine >= COVERED) == (cover, True)
     assert found.threshold.cosine == pytest.approx(COVERED, abs=0.002)
 

@@ -1,5 +1,6 @@
 """Several faces of one picture: about which of them the answer is, and that each person is recognised once."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +19,11 @@ from contract.requests import CompareRequest, MatchRequest
 from engine.calls.compare import CompareCall
 from engine.calls.match import MatchCall
 from engine.calls.matching import RECOGNISED
-from engine.calls.several import SearchedFace, with_answer, with_candidates
+from engine.calls.several import SearchedFace, each_person_once, with_answer
 from engine.gallery.port import Candidate
 from engine.look import MOST_LOOKED_AT, NOTHING_FOUND
 from engine.policy import Policy
+from engine.vision.decode import versions
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.networks.standin import draw_face, draw_scene
 from tests.support.faces import Enrolled, context, outcome_of, scene
@@ -154,6 +156,19 @@ def test_no_more_faces_than_promised_are_looked_at(gallery):
     assert (event.faces, len(event.searched)) == (12, MOST_LOOKED_AT)
 
 
+def test_the_infrared_picture_is_decoded_once_for_all_faces(gallery, monkeypatch):
+    decoded = []
+    plain = versions._as_stored
+    monkeypatch.setattr(versions, "_as_stored", lambda data, *rest: decoded.append(data) or plain(data, *rest))
+    infrared = scene(
+        draw_face(1, 200, infrared=True), draw_face(2, 190, infrared=True), draw_face(9, 180, infrared=True)
+    )
+    picture = scene(draw_face(1, 200), draw_face(2, 190), draw_face(9, 180))
+    _, event = told(asked(picture, ir_picture=infrared, liveness_mode="liveness_rgb_ir", match_all_faces=True), gallery)
+    assert [face.liveness is not None for face in event.searched] == [True] * 3
+    assert decoded.count(infrared) == 1
+
+
 def test_a_person_is_recognised_once_in_a_picture(gallery):
     picture = scene(draw_face(1, 200), draw_face(1, 100))
     _, event = told(asked(picture, match_all_faces=True), gallery)
@@ -161,8 +176,9 @@ def test_a_person_is_recognised_once_in_a_picture(gallery):
     assert recognised == ["anna"]
     (loser,) = (face for face in event.searched if face.outcome not in RECOGNISED)
     assert loser.kept_by_another
+    assert (loser.retcode, loser.identity_id) == ("0", "")
     assert loser.score is not None
-    assert loser.score < event.threshold.value, "its score is that of its next person"
+    assert loser.score >= event.threshold.value, "its score is that of the person whom the other face keeps"
 
 
 def test_nobody_in_the_scope_is_an_error_also_where_several_faces_are_searched_for():
@@ -196,44 +212,72 @@ def found(**cosines: float) -> SearchedFace:
     return SearchedFace(NOTHING_FOUND, np.zeros(2, np.float32), nearest=nearest)
 
 
-def names(face: SearchedFace) -> list[str]:
-    return [candidate.person.identity_id for candidate in face.candidates]
+def recognised_in(faces: Sequence[SearchedFace]) -> list[str | None]:
+    return [face.nearest[0].person.identity_id if face.outcome in RECOGNISED else None for face in faces]
 
 
-def test_the_face_with_the_highest_cosine_keeps_a_person_and_the_other_gets_the_next_one():
-    first, second = with_candidates([found(a=0.6, b=0.55), found(a=0.8, c=0.7)], 0.5, 5, each_once=True)
-    assert (names(first), names(second)) == (["b"], ["a", "c"])
-    assert first.lost
-    assert not second.lost
-    first, second = with_candidates([found(a=0.6, b=0.55), found(a=0.8, c=0.7)], 0.5, 5, each_once=False)
-    assert (names(first), names(second)) == (["a", "b"], ["a", "c"])
+def decided(*seen: dict[str, float], threshold: float = 0.5, rivals: int = 0) -> Sequence[SearchedFace]:
+    """The faces after both rules; the first is chosen, and as many of the next ones are rivals."""
+    faces = [
+        replace(
+            found(**cosines),
+            outcome="matched" if max(cosines.values()) >= threshold else "stranger",
+            chosen=place == 0,
+            rival=0 < place <= rivals,
+        )
+        for place, cosines in enumerate(seen)
+    ]
+    return each_person_once(with_answer(faces, RECOGNISED), RECOGNISED)
+
+
+def test_the_face_that_the_answer_is_about_keeps_its_person_whatever_the_others_have():
+    faces = decided({"p": 0.6, "q": 0.55}, {"p": 0.7})
+    assert recognised_in(faces) == ["p", None], "and nobody else is taken for the person in the other face"
+    assert [face.kept_by_another for face in faces] == [False, True]
+    faces = decided({"x": 0.2}, {"p": 0.6, "q": 0.55}, {"p": 0.9}, rivals=1)
+    assert recognised_in(faces) == [None, "p", None]
+    assert [face.answered for face in faces] == [False, True, False]
+
+
+def test_of_the_other_faces_the_one_with_the_highest_cosine_keeps_a_person():
+    faces = decided({"x": 0.2}, {"p": 0.6, "q": 0.55}, {"p": 0.8})
+    assert recognised_in(faces) == [None, None, "p"]
+    assert [face.outcome for face in faces] == ["stranger", "stranger", "matched"]
+    assert recognised_in(decided({"x": 0.2}, {"p": 0.6}, {"p": 0.6})) == [None, "p", None], "of equal ones the first"
 
 
 def test_a_person_below_the_threshold_is_kept_by_nobody():
-    first, second = with_candidates([found(a=0.4), found(a=0.45)], 0.5, 5, each_once=True)
-    assert (names(first), names(second)) == (["a"], ["a"])
-    first, second = with_candidates([found(a=0.4, b=0.3), found(a=0.8)], 0.5, 5, each_once=True)
-    assert names(first) == ["a", "b"], "a stranger's score is that of the nearest person, whoever has been recognised"
-    assert not first.lost
+    faces = decided({"p": 0.4}, {"p": 0.45}, {"p": 0.8})
+    assert recognised_in(faces) == [None, None, "p"]
+    assert not any(face.kept_by_another for face in faces), "strangers lose nobody"
 
 
-def test_a_face_whose_people_are_all_kept_by_others_has_lost_everybody():
-    first, second = with_candidates([found(a=0.6), found(a=0.8)], 0.5, 5, each_once=True)
-    assert (first.has_lost_everybody, second.has_lost_everybody) == (True, False)
+cosines = st.dictionaries(st.sampled_from("abcd"), st.floats(-1.0, 1.0), min_size=1, max_size=4)
 
 
-cosines = st.dictionaries(st.sampled_from("abcd"), st.floats(-1.0, 1.0), max_size=4)
-
-
-@given(st.lists(cosines, min_size=1, max_size=5), st.floats(-0.5, 0.9))
-def test_no_two_faces_recognise_one_person(seen: list[dict[str, float]], threshold: float) -> None:
-    faces = with_candidates([found(**each) for each in seen], threshold, 5, each_once=True)
-    recognised = [
-        face.candidates[0].person.identity_id
-        for face in faces
-        if face.candidates and face.candidates[0].cosine >= threshold
-    ]
+@given(st.lists(cosines, min_size=1, max_size=5), st.floats(-0.5, 0.9), st.integers(0, 1))
+def test_no_two_faces_recognise_one_person_and_the_answer_is_as_without_the_others(
+    seen: list[dict[str, float]], threshold: float, rivals: int
+) -> None:
+    faces = decided(*seen, threshold=threshold, rivals=rivals)
+    recognised = [who for who in recognised_in(faces) if who is not None]
     assert len(recognised) == len(set(recognised))
+    (place,) = (place for place, face in enumerate(faces) if face.answered)
+    alone = max(seen[place].values()) >= threshold
+    assert (faces[place].outcome in RECOGNISED) == alone
+    for face in faces:
+        if face.kept_by_another:
+            assert face.nearest[0].person.identity_id in recognised
+
+
+@pytest.mark.parametrize("fields", [{}, {"need_keep_info": True}])
+def test_the_answer_is_the_same_with_and_without_all_faces(gallery, fields):
+    """Two faces of one person, the smaller one the better: the answer must not be about somebody else."""
+    picture = scene(draw_face(1, 200, yaw=20.0), draw_face(1, 90))
+    plain, _ = told(asked(picture, **fields), gallery)
+    answer, event = told(asked(picture, match_all_faces=True, **fields), gallery)
+    assert (answer.retcode, answer.identity_id, answer.score) == (plain.retcode, plain.identity_id, plain.score)
+    assert [face.identity_id for face in event.searched].count("anna") == 1
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec import structs
 
-from capture.replaying.several import KEPT_BY_ANOTHER, SEVERAL_FACES
+from capture.replaying.several import SEVERAL_FACES
 from capture.replaying.whatif import WhatIf
 from engine.policy import Policy
 from engine.vision.decode.jpeg import encode_jpeg
@@ -91,22 +90,14 @@ def test_other_people_may_change_which_face_is_answered(site: RecordedSite, tmp_
     assert [face.answered for face in rows[0].now.searched] == [True, False]
 
 
-def test_a_face_whose_person_another_face_keeps_is_always_looked_at(site: RecordedSite, tmp_path: Path) -> None:
-    picture = scene(draw_face(1, 100), draw_face(1, 200))
-    decision = site.match(picture, match_all_faces=True)
-    searched = site.lines[-1].decision.searched
-    lost = [face.kept_by_another for face in searched]
-    assert sum(lost) == 1
-    if not searched[0].kept_by_another:
-        # The chosen face has the higher cosine here; the record is made as if it had not.
-        swapped = (structs.replace(searched[0], kept_by_another=True), *searched[1:])
-        site.change_last(searched=swapped)
-    folder = site.capture(tmp_path / "c")
-    (row,) = replayed(folder)
-    assert (row.tier, row.trouble) == ("look", None)
-    (row,) = replayed(folder, given=means(None))
-    assert KEPT_BY_ANOTHER in row.trouble
-    assert decision.searched
+def test_the_only_face_of_a_request_for_all_faces_is_decided_again_with_the_decision(
+    site: RecordedSite, tmp_path: Path
+) -> None:
+    site.match(photo(1, size=60), match_all_faces=True)
+    (row,) = replayed(site.capture(tmp_path / "c"), WhatIf(threshold=0.9999), given=means(None))
+    (face,) = row.now.searched
+    assert (row.tier, row.now.outcome) == ("decide", "stranger")
+    assert (face.outcome, face.retcode, face.identity_id, face.score) == ("stranger", "0", "", row.now.score)
 
 
 def test_policies_of_before_the_setting_replay_with_the_largest_face(site: RecordedSite, tmp_path: Path) -> None:
