@@ -37,7 +37,7 @@ Examples:
 @click.option(
     "--face",
     type=click.Choice(get_args(FaceChoice)),
-    default="centred",
+    default="chosen",
     show_default=True,
     help="Which of several faces of a photo counts; a match takes the chosen one.",
 )

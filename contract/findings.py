@@ -139,8 +139,8 @@ class MatchedFace(Message, frozen=True, kw_only=True):
     `outcome`: that of the face by itself, one of the outcomes of a match; `retcode`, `identity_id`, `name` and `score`
     as an answer has them. `error_code`: the error that an answer about this face would be. `chosen`: the face was
     chosen by the rule of the setting matching.face. `rival`: the face is about as near to the camera as the chosen one.
-    `answered`: the answer is about this face. `kept_by_another`: the nearest person was recognised in another face of
-    the picture, with a higher cosine.
+    `answered`: the answer is about this face. `kept_by_another`: the nearest person, with this score, was recognised in
+    another face of the picture, so that this one counts as a stranger's.
     """
 
     face: FaceBox | None

@@ -23,7 +23,7 @@ class FaceInPicture(Struct, frozen=True, kw_only=True):
     `bbox`: left, top, width and height in pixels. `outcome` as in events. A face that an answer would refuse has the
     number of that error as `error_code`, and neither retcode nor score. `chosen`: the face was chosen by the rule of
     the setting `matching.face`. `answered`: the fields of the answer are about this face. `kept_by_another`: the
-    nearest person was recognised in another face, with a higher score.
+    nearest person, with this score, was recognised in another face, so that this one counts as a stranger's.
     """
 
     bbox: tuple[float, float, float, float]
