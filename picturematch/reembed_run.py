@@ -57,6 +57,9 @@ class Done:
             "added": self.added,
             "passes": self.passes,
             "left_behind": len(self.left),
+            "faces_left_behind": [
+                {"identity_id": face.identity_id, "number": face.number, "reason": face.reason} for face in self.left
+            ],
             "people_left_behind": len(self.nowhere),
             "compared": self.recorded,
         }

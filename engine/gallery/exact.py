@@ -140,7 +140,7 @@ class ExactGallery:
             whose, within = np.nonzero((probes @ self.vectors[rows].T >= cosine - _ROUNDING) & mask[rows])
             places.append((whose, within + first))
         whose, near = (np.concatenate(parts) for parts in zip(*places, strict=True)) if places else _NO_PLACES
-        exact = self._exact(near, probes[whose])
+        exact = self._exact(near, probes, whose)
         people = (self._people(near[whose == number], exact[whose == number]) for number in range(len(probes)))
         return [[candidate for candidate in found if candidate.cosine >= cosine] for found in people]
 
@@ -163,7 +163,7 @@ class ExactGallery:
         # -2 is below every cosine and above the mark of a row outside the scope.
         cut = np.maximum(np.minimum(lowest, floors) - _ROUNDING, -2.0).astype(np.float32)
         whose, rows = np.nonzero(cosines >= cut[:, np.newaxis])
-        exact = self._exact(rows, probes[whose])
+        exact = self._exact(rows, probes, whose)
         ends = np.searchsorted(whose, np.arange(len(probes) + 1))
         for number, (begin, end) in enumerate(pairwise(ends)):
             people = self._people(rows[begin:end], exact[begin:end])
@@ -200,8 +200,10 @@ class ExactGallery:
         masks = [mask for group_id in scope.any_group if (mask := self.members.get(_group_set(group_id))) is not None]
         return reduce(np.logical_or, masks) if masks else None
 
-    def _exact(self, rows: NDArray[np.intp], probe: Vector | Vectors) -> NDArray[np.float64]:
-        """Return the cosines of rows to a probe, or of each row to a probe of its own.
+    def _exact(
+        self, rows: NDArray[np.intp], probe: Vector | Vectors, whose: NDArray[np.intp] | None = None
+    ) -> NDArray[np.float64]:
+        """Return the cosines of rows to a probe, or of each row to a probe of its own: `whose` has its place.
 
         Computed row by row in double precision: a product of matrices rounds equal rows differently, by their places,
         and then equally near people would not be ordered by their identity_id.
@@ -210,7 +212,7 @@ class ExactGallery:
         for first in range(0, len(rows), _EXACT_AT_ONCE):
             some = slice(first, first + _EXACT_AT_ONCE)
             products = self.vectors[rows[some]].astype(np.float64)
-            products *= probe if probe.ndim == 1 else probe[some]
+            products *= probe if whose is None else probe[whose[some]]
             products.sum(axis=1, out=cosines[some])
         np.clip(cosines, -1.0, 1.0, out=cosines)
         return cosines

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,10 @@ from picturematch.options import (
 from picturematch.settings import Settings
 from picturematch.shell import When, counted, echo_json, ended_by_signals, run
 from picturematch.site_commands import people_counted
+
+if TYPE_CHECKING:
+    from picturematch.reembed_run import Done
+    from picturematch.reembedding import LeftBehind
 
 _COMPARED = 500
 _NICENESS = 10
@@ -104,7 +109,8 @@ def reembed(
     meanwhile are embedded too. Then recent requests are decided with the new embedder, and what would change is
     reported by kind; and the command says which setting switches the server.
 
-    Faces that were enrolled by a feature, without a photo, cannot be embedded: --left-behind lists them.
+    Faces that were enrolled by a feature, without a photo, cannot be embedded, nor can those whose photo shows no face
+    to the networks: the end of a run names each with its reason. --left-behind lists those without a photo at any time.
 
     Exit status: 0 every face is embedded (or removed), 1 some faces are left behind, 2 the command failed.
     """
@@ -149,11 +155,10 @@ def _list(settings: Settings, as_json: bool, *, faces: bool) -> int:
                 return 0
             left = await people.left_behind({})
             for face in left:
-                line = {"identity_id": face.identity_id, "number": face.number, "reason": face.reason}
                 if as_json:
-                    echo_json(line)
+                    echo_json({"identity_id": face.identity_id, "number": face.number, "reason": face.reason})
                 else:
-                    click.echo(printable(f"{face.identity_id}, face {face.number}: {face.reason}"))
+                    click.echo(_in_words(face))
             waiting = len(missing) - len(left)
             if waiting:
                 click.echo(
@@ -232,25 +237,25 @@ def _reembed(
     if as_json:
         echo_json(done.as_fields(models.embedder_identity))
     else:
-        _print_end(settings, done.added, done.passes, len(done.left), len(done.nowhere), named)
+        _print_end(settings, done, named)
     return 1 if done.left else 0
 
 
-def _print_end(settings: Settings, added: int, passes: int, left: int, nowhere: int, named: str | None) -> None:
+def _in_words(face: "LeftBehind") -> str:
+    return printable(f"{face.identity_id}, face {face.number}: {face.reason}")
+
+
+def _print_end(settings: Settings, done: "Done", named: str | None) -> None:
     option = "" if named is None else f" --models {named}"
     click.echo(
-        printable(
-            f"every face with a usable photo is embedded: {counted(added, 'face')} in this run,"
-            f" {passes} {'pass' if passes == 1 else 'passes'} over the people"
-        )
+        f"every face with a usable photo is embedded: {counted(done.added, 'face')} in this run,"
+        f" {done.passes} {'pass' if done.passes == 1 else 'passes'} over the people"
     )
-    if left:
-        click.echo(
-            printable(
-                f"{counted(left, 'face')} left behind, and {people_counted(nowhere)} who could not be recognised:"
-                f" picturematch people reembed{option} --left-behind"
-            )
-        )
+    if done.left:
+        people = people_counted(len(done.nowhere))
+        click.echo(f"{counted(len(done.left), 'face')} left behind, and {people} who could not be recognised:")
+        for face in done.left:
+            click.echo(_in_words(face))
     if settings.models.manifest is not None:
         click.echo(printable(f'to switch, set models.manifest = "{settings.models.manifest}" for every processor,'))
         click.echo(f"restart it, and run `picturematch people reembed{option}` once more for those enrolled meanwhile")

@@ -72,6 +72,7 @@ async def test_everybody_is_embedded_beside_the_server_and_recognised_after_the_
         assert "4 same, 0 different" in done.out, "the other embedder decides alike"
         assert "every face with a usable photo is embedded: 4 faces in this run, 1 pass" in done.out
         assert "1 face left behind, and 1 person who could not be recognised" in done.out
+        assert "known by a feature, face 0: was enrolled by a feature, without a photo\n" in done.out
         assert "<html" in (tmp_path / "report.html").read_text()
 
         left = await reembed(tmp_path, None, "--left-behind")

@@ -34,6 +34,7 @@ async def test_everybody_is_embedded_compared_and_counted_from_kafka(kafka_boots
             "added": 5,
             "passes": 1,
             "left_behind": 0,
+            "faces_left_behind": [],
             "people_left_behind": 0,
             "compared": 3,
         }
