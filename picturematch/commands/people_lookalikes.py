@@ -9,6 +9,7 @@ from msgspec import structs
 from contract.text import printable
 from picturematch.options import UserError, config_option, log_options, pinned_by, settings_of
 from picturematch.shell import counted, echo_json, progress, run
+from picturematch.site_commands import people_counted
 
 
 @click.command(
@@ -94,7 +95,7 @@ def lookalikes(
     shown = f"; the nearest {limit} are listed" if total > limit else ""
     click.echo(
         f"{counted(total, 'pair')} at or above cosine {cosine:.3f} among {counted(len(faces.numbers), 'face')} of"
-        f" {len(faces.people)} people{shown}",
+        f" {people_counted(len(faces.people))}{shown}",
         err=True,
     )
     for sentence in _not_compared(read.foreign_faces, len(read.unreadable)):
