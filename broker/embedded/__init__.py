@@ -7,6 +7,7 @@ member. The folder contains::
     log.sqlite     the records, topics and the owner's group offsets (WAL mode, synchronous FULL)
     log.lock       locked by the owner for as long as it runs, as is the database file itself
     groups/        per group and topic a lock and, for guests, the offsets
+    *.request      what guests have filed for the owner: erasures, and records to append
 
 The layers, each importing only those above it::
 

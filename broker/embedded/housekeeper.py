@@ -19,6 +19,7 @@ from broker.embedded import upkeep
 from broker.embedded.clocks import Reading, doubt, even_since
 from broker.embedded.damage import DamageLog
 from broker.embedded.eraser import Eraser
+from broker.embedded.filed_records import Filed, filed_records, move_aside
 from broker.embedded.locks import remedy
 from broker.embedded.reads import Reads
 from broker.embedded.records import missing_latest
@@ -131,7 +132,7 @@ class Housekeeper:
             except TimeoutError:
                 is_due = loop.time() >= sweep_at
                 sweep_at = loop.time() + self._every_s if is_due else sweep_at
-                work = self.sweep() if is_due else self._erase_filed()
+                work = self.sweep() if is_due else self._carry_out_filed()
             else:
                 work = self.checkpoint()
             try:
@@ -189,10 +190,24 @@ class Housekeeper:
             if failure is not None:
                 raise failure
 
-    async def _erase_filed(self) -> None:
-        """Carry out the erasures that other processes have filed in the folder."""
+    async def _carry_out_filed(self) -> None:
+        """Append the records, and carry out the erasures, that other processes have filed in the folder."""
+        for path, filed in await asyncio.to_thread(filed_records, self._folder):
+            await self._append_filed(path, filed)
         async with self._turn:
             await self._eraser.carry_out()
+
+    async def _append_filed(self, path: Path, filed: Filed) -> None:
+        """Append the records of a filed file and delete the file; records that the log refuses are moved aside."""
+        try:
+            await self._writer.submit(lambda transaction: transaction.append(filed.records))
+        except BrokerUnavailable:
+            raise
+        except BrokerError as error:
+            _log.error("%s contains records that the log refuses (%s); the file is moved aside", path, error)
+            await asyncio.to_thread(move_aside, path)
+        else:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def _check_clock(self) -> None:
         """Decide whether the clock is trusted; log when a doubt begins and when it ends."""

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from broker.embedded.cursor import Cursor
+from broker.embedded.filed_records import file_records, name_of
 from broker.embedded.groups import GuestOffsets, group_lock
 from broker.embedded.log import Log
 from broker.embedded.rows import Topic, first_offset, first_since, group_offsets
@@ -255,9 +256,10 @@ class EmbeddedMember:
 
 
 class GuestMember(EmbeddedMember):
-    """A member in a guest's process: it keeps the group's offsets in a file beside the log and commits no outputs.
+    """A member in a guest's process: it keeps the group's offsets in a file beside the log.
 
-    If the group had a member in the owner's process before, it goes on from the offsets of that member.
+    It files the outputs of a commit for the owner, which appends them (`broker.embedded.filed_records`). If the group
+    had a member in the owner's process before, it goes on from the offsets of that member.
     """
 
     def __init__(
@@ -296,6 +298,13 @@ class GuestMember(EmbeddedMember):
             self._offsets = None
         await super()._release()
 
+    def _save(self, offsets: GuestOffsets, partition: int, committed: Committed, outputs: Sequence[NewRecord]) -> None:
+        """File the outputs, then store the offset; runs in a thread."""
+        if outputs:
+            name = name_of(self._group, self._topic_name, partition, committed.offset or 0)
+            file_records(self._log.folder, name, outputs)
+        offsets.save(partition, committed)
+
     async def commit(
         self,
         partition: int,
@@ -303,13 +312,17 @@ class GuestMember(EmbeddedMember):
         outputs: Sequence[NewRecord] = (),
         *then: FollowUp,
     ) -> Sequence[Position]:
-        """Store the group's new offset; see the port.
+        """File the outputs for the owner, then store the group's new offset; see the port.
+
+        The positions of the outputs are not known, so none are returned. A process that is killed between both steps
+        files the outputs again, so the log has them at least once.
 
         Raises:
-            BrokerError: there are outputs, which a guest cannot write; or the offset is not within the partition.
+            BrokerError: there are records that depend on positions, which a guest cannot write; an output cannot be
+                filed; or the offset is not within the partition.
         """
         self._open()
-        if outputs or then:
+        if then:
             raise BrokerError(
                 f"group {self._group} only reads the log in {self._log.folder};"
                 " records are written by the server that owns the folder"
@@ -325,7 +338,8 @@ class GuestMember(EmbeddedMember):
         former = self._committed.get(partition, Committed())
         time_ms = time_of_commit(int(time.time() * 1000), self._newest_ms.get(partition), former.time_ms)
         committed = Committed(next_offset, time_ms)
-        saving = asyncio.ensure_future(asyncio.to_thread(self._offsets.save, partition, committed))
+        save = partial(self._save, self._offsets, partition, committed, tuple(outputs))
+        saving = asyncio.ensure_future(asyncio.to_thread(save))
         self._settle(partition, committed, saving)
         await asyncio.shield(saving)
         return ()

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from broker.port import (
 )
 from tests.contract.embedded_make import EmbeddedMake
 from tests.contract.suites import LONG_S, SOON_S, fetch_count, read_all, record, values
-from tests.support.waiting import until
+from tests.support.waiting import until, until_asked
 
 TOPIC = "events"
 
@@ -376,6 +377,10 @@ class TestHousekeeping:
             assert await broker.read_at(Position("requests", 0, 0)) is None
 
 
+async def _values_are(broker: EmbeddedBroker, topic: str, expected: Sequence[bytes]) -> bool:
+    return values(await read_all(broker, topic)) == expected
+
+
 class TestGuests:
     async def test_a_guest_before_any_owner_is_told_what_to_do(self, make: EmbeddedMake) -> None:
         for prepare in (lambda: None, make.folder.mkdir):
@@ -489,13 +494,42 @@ class TestGuests:
                 with pytest.raises(BrokerError, match="only reads"):
                     await guest.append([record(TOPIC)])
                 with pytest.raises(BrokerError, match="only reads"):
-                    await member.commit(0, 1, [record(TOPIC)])
+                    await member.commit(0, 1, [record(TOPIC)], lambda _: [record(TOPIC)])
                 with pytest.raises(BrokerError, match="owns the folder"):
                     await guest.housekeep()
                 with pytest.raises(BrokerError, match="missing"):
                     await guest.ensure_topics([TopicSpec("missing", 1)])
                 assert await member.committed(0) is None
             assert values(await read_all(broker, TOPIC)) == [b"0"]
+
+    async def test_the_owner_appends_what_a_guests_commit_files(self, make: EmbeddedMake) -> None:
+        async with make.open() as broker:
+            await broker.ensure_topics([TopicSpec("letters", 1)])
+            await write(broker, b"0", b"1")
+            async with make.guest() as guest, guest.member(TOPIC, "sink") as member:
+                assert await member.commit(0, 1, [record("letters", b"a"), record("letters", b"b")]) == ()
+                assert await member.committed(0) == 1
+            await until_asked(lambda: _values_are(broker, "letters", [b"a", b"b"]), LONG_S)
+            assert not list(make.folder.glob("append-*"))
+
+    async def test_what_a_guest_files_waits_for_the_next_owner_and_is_appended_once(self, make: EmbeddedMake) -> None:
+        async with make.open() as broker:
+            await broker.ensure_topics([TopicSpec("letters", 1)])
+            await write(broker, b"0")
+        async with make.guest() as guest, guest.member(TOPIC, "sink") as member:
+            await member.commit(0, 1, [record("letters", b"a")])
+            await member.commit(0, 1, [record("letters", b"a")])  # as after a process that was killed in between
+        async with make.open() as broker:
+            await until_asked(lambda: _values_are(broker, "letters", [b"a"]), LONG_S)
+
+    async def test_what_the_log_refuses_of_a_guest_is_moved_aside(self, make: EmbeddedMake) -> None:
+        async with make.open() as broker:
+            await write(broker, b"0")
+            async with make.guest() as guest, guest.member(TOPIC, "sink") as member:
+                await member.commit(0, 1, [record("no-such-topic", b"a")])
+            (make.folder / "append-damaged.request").write_bytes(b"no records")
+            await until(lambda: len(list(make.folder.glob("append-*.refused"))) == 2, LONG_S)
+            assert not list(make.folder.glob("append-*.request"))
 
     async def test_a_guest_waits_no_longer_than_it_was_told(self, make: EmbeddedMake) -> None:
         async with make.open() as broker:
