@@ -83,7 +83,8 @@ class Event(Message, frozen=True, kw_only=True):
     """What happened to one accepted request; docs/event.schema.json is generated from this class.
 
     `id` is the id of the request. `retry_of` is the id of the earlier request that this request sends again, and
-    `replay_of` the id of the request that this request replays; null where it does neither. `kind` and `outcome` are
+    `replay_of` the id of the request that this request replays; null where it does neither. `repeat_of` is the id
+    of the event that the match repeats: the same person at the same device within moments. `kind` and `outcome` are
     open: a reader accepts words that it does not know. Times are seconds since the epoch: the device set
     `compare_time`, the ingress set `received_time`, and the processor set `processed_time` when it decided.
     `policy` and `model_set` are the ids of the policy and of the model set in the configs topic.
@@ -94,6 +95,7 @@ class Event(Message, frozen=True, kw_only=True):
     the face can be recognised at all. `card` describes the second picture of a comparison. `face` and the other
     findings of a match are those of the face that the answer is about; `searched` has all faces that were searched for,
     the chosen one first, where these were several.
+    `cosine`, -1..1, is the similarity of the probe to the nearest template, from which `score` was computed.
     `lookalikes` are the people whose faces are too similar to the face of an enrolment, at most five.
     """
 
@@ -116,6 +118,7 @@ class Event(Message, frozen=True, kw_only=True):
     identity_ids: tuple[str, ...] = ()
     lookalikes: tuple[Lookalike, ...] = ()
     score: float | None = None
+    cosine: float | None = None
     threshold: Threshold | None = None
     error: ErrorInfo | None = None
     scope: EventScope | None = None
@@ -133,6 +136,7 @@ class Event(Message, frozen=True, kw_only=True):
     timings_ms: dict[str, float] = msgspec.field(default_factory=dict)
     retry_of: str | None = None
     replay_of: str | None = None
+    repeat_of: str | None = None
     policy: str = ""
     model_set: str = ""
 

@@ -54,7 +54,12 @@ async def _run(settings: Settings, pinned: frozenset[str], ingest: bool, process
 
     role = await asyncio.to_thread(_open_role, settings, pinned) if process else None
     where = f"data folder {settings.data_folder}" if settings.kafka_config is None else settings.broker
-    async with run_roles(settings, role, ingest=ingest, pinned=pinned) as system:
+    crop = None
+    if ingest and process:
+        from picturematch.face_crops import face_crops  # an ingress alone must not import the image library
+
+        crop = face_crops(settings.pictures.max_pixels)
+    async with run_roles(settings, role, ingest=ingest, pinned=pinned, crop=crop) as system:
         stop = stop_signal(system.reload_certificate)
         people = len(system.people)
         if role is not None:

@@ -24,6 +24,7 @@ from contract.topics import Topics
 from engine.policy import Policy
 from ingest.settings import IngestSettings
 from processor.settings import ProcessorSettings
+from sinks.settings import SinkSettings
 
 _PREFIX = "PICTUREMATCH_"
 _SECTION_SEPARATOR = "__"
@@ -169,6 +170,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: ModelSettings = ModelSettings()
     kafka: KafkaSettings = KafkaSettings()
     health: HealthSettings = HealthSettings()
+    sinks: tuple[SinkSettings, ...] = ()
+    """The sinks that `serve` runs: one table [[sinks]] each, with its `kind` and its `name`."""
 
     @property
     def topics(self) -> Topics:
@@ -224,6 +227,9 @@ def load_settings(
         raise SettingsError(f"{_what_is_wrong(error, merged)}; see docs/settings.md") from error
     if settings.log.max_record_bytes < settings.ingest.max_body_bytes:
         raise SettingsError("log.max_record_bytes must be at least ingest.max_body_bytes, or requests would be lost")
+    names = [sink.name for sink in settings.sinks]
+    if len(set(names)) < len(names):
+        raise SettingsError("two sinks have the same name; each table [[sinks]] needs a name of its own")
     return settings
 
 

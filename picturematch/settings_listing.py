@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from picturematch.settings import Settings
+from sinks.settings import Sink
 
 DEFAULT = "default"
 """The source of what nobody has given."""
@@ -44,7 +45,7 @@ class Listed:
     @property
     def json(self) -> Any:
         """The same as a value that JSON can hold; null for what is not set."""
-        return _HIDDEN if self.is_hidden else msgspec.to_builtins(self.value, enc_hook=str)
+        return _HIDDEN if self.is_hidden else msgspec.to_builtins(_without_secrets(self.value), enc_hook=str)
 
     @property
     def is_hidden(self) -> bool:
@@ -103,11 +104,34 @@ def _words(kind: type) -> Mapping[str, str]:
     return words
 
 
+def _members(value: msgspec.Struct) -> Iterator[str]:
+    """The members of an inline table that differ from their defaults, the kind first; secrets are hidden."""
+    tag = value.__struct_config__.tag
+    if tag is not None:
+        yield f"{value.__struct_config__.tag_field} = {_toml(tag)}"
+    for field in msgspec.structs.fields(value):
+        inner = getattr(_without_secrets(value), field.name)
+        if inner is not None and inner != field.default:
+            yield f"{field.encode_name} = {_toml(inner)}"
+
+
+def _without_secrets(value: Any) -> Any:
+    """The same value with the secrets of sinks hidden."""
+    if isinstance(value, tuple):
+        return tuple(map(_without_secrets, value))
+    if isinstance(value, Sink):
+        hidden = {name: _HIDDEN for name in value.secrets_of if getattr(value, name)}
+        return msgspec.structs.replace(value, **hidden)
+    return value
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, msgspec.Struct):
+        return f"{{ {', '.join(_members(value))} }}"
     if isinstance(value, str | Path):
         return json.dumps(str(value), ensure_ascii=False)
     return repr(value)

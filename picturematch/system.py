@@ -22,8 +22,11 @@ from picturematch.health import HealthServer
 from picturematch.log_metrics import watch_log
 from picturematch.memory import give_memory_back, trim_memory
 from picturematch.opening import Clock, condition_of, open_broker, require_topics
+from picturematch.outlets import Outlets
 from picturematch.people_topic import PeopleTopic
 from picturematch.settings import Settings, configured
+from sinks.context import Crop, SinkContext
+from sinks.meter import SinkMetrics
 
 Reached = Callable[[int, float], Awaitable[bool]]
 """`reached(offset, timeout_s)` waits until the people topic is read up to `offset`; it returns False at the timeout."""
@@ -114,14 +117,16 @@ async def run_roles(
     ingest: bool = True,
     clock: Clock = time.time,
     pinned: frozenset[str] = frozenset(),
+    crop: Crop | None = None,
 ) -> AsyncIterator[System]:
     """Run the roles of one process: an ingress unless `ingest` is False, a processor unless `role` is None.
 
-    `pinned`: the settings that the settings file, the environment or the command line has set.
+    `pinned`: the settings that the settings file, the environment or the command line has set. `crop`: cuts faces out
+    of pictures for the sinks of the settings, which run in this process; None: the process runs no sinks.
 
     While the process waits for the log and reads the people topic, it listens but is not ready. After entering, it is
     ready, unless a record of the people topic cannot be read; then it becomes ready when a later record of the same key
-    arrives. The parts are closed in the reverse order of opening: processor, server, people, log.
+    arrives. The parts are closed in the reverse order of opening: processor, sinks, server, people, log.
 
     Raises (on entering):
         BrokerError: the log cannot be opened, or its topics would lose data; the message names the remedy.
@@ -169,6 +174,18 @@ async def run_roles(
         if not reachable:
             await require_topics(broker, settings.topic_specs)
         await follower.caught_up()
+        if crop is not None:
+            context = SinkContext(
+                broker=broker,
+                topics=topics,
+                people=people,
+                crop=crop,
+                metrics=SinkMetrics(registry, clock),
+                clock=clock,
+                stop=asyncio.Event(),
+                events_retention_ms=settings.log.events_retention_ms,
+            )
+            await stack.enter_async_context(Outlets(settings.sinks, context))
         processor = None if deciding is None else await stack.enter_async_context(deciding)
         starting.clear()
         if processor is not None and isinstance(listener, Ingress):

@@ -15,6 +15,7 @@ from broker.port import Broker
 from engine.gallery.people import People
 from engine.vision.networks.build import build_model_set
 from engine.vision.ports import Box, Face, ModelSet
+from picturematch.face_crops import face_crops
 from picturematch.networks import store_of
 from picturematch.opening import Clock
 from picturematch.settings import Settings
@@ -83,4 +84,5 @@ def run_system(
 ) -> AbstractAsyncContextManager[System]:
     """Run the roles of one process (`run_roles`) with a processor that uses `models`; None: without a processor."""
     role = None if models is None else NetworkRole(settings, models, pinned)
-    return run_roles(settings, role, ingest=ingest, clock=clock, pinned=pinned)
+    crop = face_crops(settings.pictures.max_pixels) if ingest and role is not None else None
+    return run_roles(settings, role, ingest=ingest, clock=clock, pinned=pinned, crop=crop)

@@ -8,12 +8,44 @@ from typing import TypeVar
 
 from broker.port import Record
 from contract.files import cannot_be_written
+from sinks.context import SinkContext
 from sinks.jsonl_files import JsonlFiles
+from sinks.lag import measured
 from sinks.port import PartitionOffsets, ReadAt, SinkError
+from sinks.runner import reading_at, run_sink
+from sinks.settings import JsonlSettings
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+
+async def run_sink_of(settings: JsonlSettings, context: SinkContext) -> int:
+    """Write every event until the context's `stop` is set; return the number of events."""
+    topic, group = context.topics.events, settings.group
+    sink = JsonlSink(
+        settings.out,
+        topic,
+        group,
+        max_bytes=settings.max_bytes,
+        max_age_s=settings.max_age_s,
+        clock_s=context.clock,
+    )
+    meter = context.metrics.of(settings.name)
+    broker = context.broker
+    async with (
+        broker.member(topic, group, on_skipped=meter.note_skipped) as member,
+        measured(meter, broker, topic, member, context.events_retention_ms),
+    ):
+        return await run_sink(
+            sink,
+            member,
+            await broker.end_offsets(topic),
+            context.stop,
+            read_at=reading_at(broker, topic),
+            idle_exit_s=context.idle_exit_s,
+            meter=meter,
+        )
 
 
 class JsonlSink:

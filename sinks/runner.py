@@ -15,14 +15,15 @@ At a stop, delivery ends, the delivered records are checkpointed, and the sink i
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any
 
 from broker.port import Broker, BrokerError, GroupMember, Position, Record
+from sinks.letters import Letters
+from sinks.meter import Meter
 from sinks.port import PartitionOffsets, ReadAt, Sink, SinkBusy
+from sinks.waiting import pause, rewind, until_it_works
 
 _log = logging.getLogger(__name__)
 
-_RETRY_FIRST_S, _RETRY_MOST_S = 0.1, 5.0
 _AFTER_FAILED_COMMIT_S = 1.0
 
 
@@ -67,6 +68,8 @@ async def run_sink(
     read_at: ReadAt,
     max_batch: int = 500,
     idle_exit_s: float | None = None,
+    letters: Letters | None = None,
+    meter: Meter | None = None,
 ) -> int:
     """Deliver records to the sink until `stop` is set, or until no record has arrived for `idle_exit_s`.
 
@@ -78,6 +81,8 @@ async def run_sink(
         read_at: Reads one record of the topic.
         max_batch: The most records per checkpoint.
         idle_exit_s: The seconds without records after which the function ends; None runs until `stop`.
+        letters: The dead letters that the sink has added; they are committed with the offsets.
+        meter: Counts the delivered records.
 
     Returns:
         The number of records that were delivered and committed.
@@ -96,18 +101,21 @@ async def run_sink(
             records = await _fetch(pending, member, max_batch, idle_exit_s, stop)
             if records is None:
                 break
+            if meter is not None:
+                meter.trying(records[0].partition, records[0].timestamp_ms)
             await sink.add(records)
             if not await _flushed(sink, stop):
                 break
-            failure = await _commit(member, records, stop)
+            failure = await _commit(member, records, stop, letters)
             pending.clear()
             if failure is None:
                 delivered += len(records)
+                _note(meter, records)
                 logged = None
             else:
                 if logged != (logged := str(failure)):
                     _log.warning("%s", logged)
-                await _pause(_AFTER_FAILED_COMMIT_S, stop)
+                await pause(_AFTER_FAILED_COMMIT_S, stop)
     finally:
         pending.clear()
         await sink.close()
@@ -118,21 +126,7 @@ async def _fetch(
     pending: _Pending, member: GroupMember, max_batch: int, idle_exit_s: float | None, stop: asyncio.Event
 ) -> Sequence[Record] | None:
     """Return the next records, or None when the runner is to end."""
-    delay_s = _RETRY_FIRST_S
-    while True:
-        fetching = asyncio.ensure_future(pending.fetch(member, max_batch, idle_exit_s))
-        try:
-            if not await _before(fetching, stop):
-                return None
-            return fetching.result() or None
-        except BrokerError as error:
-            if not error.retriable:
-                raise
-            if delay_s == _RETRY_FIRST_S:
-                _log.warning("%s", error)
-            if await _pause(delay_s, stop):
-                return None
-            delay_s = min(2 * delay_s, _RETRY_MOST_S)
+    return await until_it_works(lambda: pending.fetch(member, max_batch, idle_exit_s), stop) or None
 
 
 async def _flushed(sink: Sink, stop: asyncio.Event) -> bool:
@@ -141,22 +135,32 @@ async def _flushed(sink: Sink, stop: asyncio.Event) -> bool:
         try:
             await sink.flush()
         except SinkBusy as busy:
-            if await _pause(busy.retry_after_s, stop):
+            if await pause(busy.retry_after_s, stop):
                 return False
         else:
             return True
 
 
-async def _commit(member: GroupMember, records: Sequence[Record], stop: asyncio.Event) -> BrokerError | None:
+def _note(meter: Meter | None, records: Sequence[Record]) -> None:
+    if meter is None:
+        return
+    meter.delivered.inc(len(records))
+    for record in records:
+        meter.reached(record.partition, record.offset + 1)
+
+
+async def _commit(
+    member: GroupMember, records: Sequence[Record], stop: asyncio.Event, letters: Letters | None
+) -> BrokerError | None:
     """Commit the offsets behind these records; rewind each partition whose commit failed, and return the last error."""
     failure: BrokerError | None = None
     for partition, offset in {record.partition: record.offset for record in records}.items():
         try:
-            await member.commit(partition, offset + 1)
+            await member.commit(partition, offset + 1, letters.take(partition) if letters else ())
         except BrokerError as error:
             if not error.retriable:
                 raise
-            await _rewind(member, partition, stop)
+            await rewind(member, partition, stop)
             failure = error
             if partition not in member.assignment():
                 _log.warning(
@@ -166,41 +170,3 @@ async def _commit(member: GroupMember, records: Sequence[Record], stop: asyncio.
                     offset,
                 )
     return failure
-
-
-async def _rewind(member: GroupMember, partition: int, stop: asyncio.Event) -> None:
-    """Rewind the partition, so that its records are delivered again; retry until that succeeds or `stop` is set."""
-    delay_s = _RETRY_FIRST_S
-    while True:
-        try:
-            return await member.rewind(partition)
-        except BrokerError as error:
-            if not error.retriable:
-                raise
-            if await _pause(delay_s, stop):
-                return None
-            delay_s = min(2 * delay_s, _RETRY_MOST_S)
-
-
-async def _before(fetching: "asyncio.Future[Sequence[Record]]", stop: asyncio.Event) -> bool:
-    """Wait for the fetch or for `stop`; return whether the fetch ended. Else it is cancelled, which loses no record."""
-    stopping = asyncio.ensure_future(stop.wait())
-    both: list[asyncio.Future[Any]] = [fetching, stopping]
-    try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        return fetching.done()
-    finally:
-        stopping.cancel()
-        fetching.cancel()  # has no effect on a fetch that has ended
-        await asyncio.wait(both)
-        if not fetching.cancelled():
-            fetching.exception()  # retrieved here, because the caller may not, and asyncio would log an error
-
-
-async def _pause(seconds: float, stop: asyncio.Event) -> bool:
-    """Sleep for that many seconds; return True as soon as `stop` is set, else False."""
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True

@@ -170,6 +170,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             person_type=candidate.person.person_type if candidate else None,
             identity_info=shown.info if shown and policy.event_identity_info else None,
             score=shown.score if shown else None,
+            cosine=round(decision.candidate.cosine, 6) if shown and decision.candidate else None,
             threshold=wire_threshold(decision.threshold, policy),
             scope=decision.scope,
             picture=picture_size(request.pictures[best], found),

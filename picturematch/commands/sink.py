@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 
 from picturematch.opening import damaged_records, open_broker
-from picturematch.options import config_option, log_options, settings_of
+from picturematch.options import UserError, config_option, log_level_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import Span, counted, print_line, run, stop_signal
+from picturematch.sink_process import idle_exit_option, metrics_port_option, run_sink_process
 from sinks.jsonl import JsonlSink
 from sinks.port import Sink
 from sinks.runner import reading_at, run_sink
@@ -43,11 +44,7 @@ Examples:
     help="Largest size of a file.",
 )
 @click.option("--max-age", type=Span(), default="1d", show_default=True, help="Longest age of a file.")
-@click.option(
-    "--idle-exit",
-    type=Span(),
-    help="End when no event has arrived for this time; without the option the sink runs until it is stopped.",
-)
+@idle_exit_option
 @click.pass_context
 def jsonl(
     ctx: click.Context,
@@ -78,6 +75,42 @@ def jsonl(
     if damaged:
         click.echo(f"{counted(damaged, 'record')} of these damaged in the log: see above", err=True)
         ctx.exit(1)
+
+
+@command.command(
+    name="run",
+    epilog="""\b
+Examples:
+  picturematch sink run hall --config picturematch.toml
+  picturematch sink run hall --config picturematch.toml --metrics-port 5557""",
+)
+@config_option
+@log_options
+@click.argument("name")
+@idle_exit_option
+@metrics_port_option
+@log_level_option
+@click.pass_context
+def run_(
+    ctx: click.Context,
+    broker: str | None,
+    data_folder: Path | None,
+    name: str,
+    idle_exit: float | None,
+    metrics_port: int | None,
+    log_level: str,
+) -> None:
+    """Run the sink NAME of the settings file ([[sinks]]) in this process.
+
+    A process of its own is the way on Kafka, where `ingest` and `process` run no sinks. A sink that `serve` runs on the
+    embedded log cannot run here at the same time. Exit status: 0 stopped or idle, 2 the command failed.
+    """
+    settings = settings_of(ctx, broker=broker, data_folder=data_folder)
+    sink = next((sink for sink in settings.sinks if sink.name == name), None)
+    if sink is None:
+        known = ", ".join(sink.name for sink in settings.sinks) or "none"
+        raise UserError(f"no table [[sinks]] of the settings has the name {name}; there are: {known}")
+    run_sink_process(settings, sink, log_level, idle_exit, metrics_port)
 
 
 async def _carry(settings: Settings, sink: Sink, group: str, idle_exit_s: float | None) -> tuple[int, int]:

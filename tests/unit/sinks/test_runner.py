@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from broker.port import BrokerInUse, BrokerUnavailable, CommitFailed, OnRevoked, Record
+from broker.port import BrokerInUse, BrokerUnavailable, CommitFailed, NewRecord, OnRevoked, Record
 from sinks.port import PartitionOffsets, ReadAt, SinkBusy, SinkError
 from sinks.runner import run_sink
 from tests.support.waiting import until
@@ -44,7 +44,7 @@ class ScriptedMember:
     async def committed(self, partition: int) -> int | None:
         return 5 if partition == 0 else None
 
-    async def commit(self, partition: int, next_offset: int) -> Sequence[object]:
+    async def commit(self, partition: int, next_offset: int, outputs: Sequence[NewRecord] = ()) -> Sequence[object]:
         if self.fail_commits:
             raise self.fail_commits.pop(0)
         self._story.append(f"commit {partition}:{next_offset}")
@@ -144,7 +144,7 @@ async def test_events_that_another_process_writes_too_are_told(
 
 async def test_a_log_that_is_lost_at_a_commit_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sinks.runner._AFTER_FAILED_COMMIT_S", 0.001)
-    monkeypatch.setattr("sinks.runner._RETRY_FIRST_S", 0.001)
+    monkeypatch.setattr("sinks.waiting.RETRY_FIRST_S", 0.001)
     story: list[str] = []
     member = ScriptedMember([[record(0, 5)]] * 2, story)
     member.fail_commits = [BrokerUnavailable("gone")]
@@ -156,7 +156,7 @@ async def test_a_log_that_is_lost_at_a_commit_is_waited_for(monkeypatch: pytest.
 async def test_a_log_out_of_reach_is_tried_again_and_any_other_error_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("sinks.runner._RETRY_FIRST_S", 0.001)
+    monkeypatch.setattr("sinks.waiting.RETRY_FIRST_S", 0.001)
     story: list[str] = []
     steps = [BrokerUnavailable("gone"), BrokerUnavailable("gone"), [record(0, 5)], BrokerInUse("taken")]
     with pytest.raises(BrokerInUse):

@@ -1,0 +1,54 @@
+"""What the commands that run one sink share: options, and the process around the sink."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from picturematch.log_lines import DATED, log_to_stderr
+from picturematch.settings import Settings
+from picturematch.shell import Span, counted, print_line, run, stop_signal
+from sinks.settings import SinkSettings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def idle_exit_option(function: F) -> F:
+    """--idle-exit, for commands that run a sink."""
+    return click.option(
+        "--idle-exit",
+        type=Span(),
+        help="End when no event has arrived for this time; without the option the sink runs until it is stopped.",
+    )(function)
+
+
+def metrics_port_option(function: F) -> F:
+    """--metrics-port, for commands that run a sink."""
+    return click.option(
+        "--metrics-port",
+        type=click.IntRange(0, 65535),
+        help="Port of /healthz, /readyz and /metrics at the address of the setting health.host; 0 takes a free one.",
+    )(function)
+
+
+def run_sink_process(
+    settings: Settings, sink: SinkSettings, log_level: str, idle_exit_s: float | None, metrics_port: int | None
+) -> None:
+    """Run one sink until the first SIGINT, SIGTERM or SIGHUP, which finishes the current events, and print the count.
+
+    Raises:
+        UserError: the log or the destination cannot be used.
+    """
+    log_to_stderr(log_level, DATED)
+    count = run(_run(settings, sink, idle_exit_s, metrics_port))
+    print_line(f"{counted(count, 'event')} passed on by sink {sink.name}")
+
+
+async def _run(settings: Settings, sink: SinkSettings, idle_exit_s: float | None, metrics_port: int | None) -> int:
+    from picturematch.face_crops import face_crops  # so that --help does not import the image library
+    from picturematch.outlets import run_alone
+
+    health = None if metrics_port is None else msgspec.structs.replace(settings.health, port=metrics_port)
+    crop = face_crops(settings.pictures.max_pixels)
+    return await run_alone(settings, sink, crop, stop_signal(), idle_exit_s=idle_exit_s, health=health)

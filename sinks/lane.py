@@ -1,0 +1,264 @@
+"""The lane of a partition: delivers one event after the other to a receiver, and commits what is delivered."""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from broker.port import BrokerError, GroupMember, Record
+from sinks.acting import Acting, why_not
+from sinks.letters import Letters
+from sinks.meter import Meter
+from sinks.outgoing import Outgoing, Unusable, outgoing
+from sinks.port import SinkError
+from sinks.receiver import Delivered, Failed, NeverTakes, Receiver, SwitchedOff
+from sinks.retrying import Retrying
+from sinks.waiting import pause, rewind
+from sinks.wanted import Wanted
+
+_log = logging.getLogger(__name__)
+
+COMMIT_EVERY_S = 1.0
+_COMMIT_EVERY = 200
+_LANE_RECORDS = 400
+_LAST_DELIVERY_S = 15.0
+"""How long the delivery under way may take when the sink stops."""
+_AFTER_FAILED_COMMIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How events are delivered to one receiver.
+
+    Attributes:
+        wanted: the events that are delivered.
+        retrying: when a failed delivery is tried again.
+        acting: the rule of a receiver that acts; None: the receiver does not act.
+        from_now: a new group begins at the end of the topic; otherwise at its first record.
+        retention_ms: how long the topic keeps events; None: for ever.
+        clock: returns epoch seconds.
+        chance: returns a random number, 0 to 1.
+    """
+
+    wanted: Wanted = field(default_factory=Wanted)
+    retrying: Retrying = field(default_factory=Retrying)
+    acting: Acting | None = None
+    from_now: bool = True
+    retention_ms: int | None = None
+    clock: Callable[[], float] = time.time
+    chance: Callable[[], float] = random.random
+
+
+class ReceiverOff(SinkError):
+    """The receiver has switched itself off; the sink must not be started again by itself."""
+
+
+@dataclass(slots=True)
+class LaneContext:
+    """What all lanes of a receiver share; `delivered` counts their deliveries."""
+
+    receiver: Receiver
+    member: GroupMember
+    plan: Plan
+    letters: Letters
+    meter: Meter
+    stop: asyncio.Event
+    delivered: int = 0
+
+
+class Lane:
+    """The deliveries of one partition.
+
+    Records below `first` are ignored. A receiver that acts gets no record below `backlog_end`.
+    """
+
+    def __init__(self, context: LaneContext, partition: int, first: int, backlog_end: int) -> None:
+        self._all, self._partition, self._first, self._backlog_end = context, partition, first, backlog_end
+        self._records: deque[Record] = deque()
+        self._arrived = asyncio.Event()
+        self._ending = False
+        self._next: int | None = None
+        self._uncommitted = 0
+        self._logged: str | None = None
+        self.task = asyncio.create_task(self._run(), name=f"sink-{context.meter.name}-{partition}")
+
+    @property
+    def busy(self) -> bool:
+        """Whether the lane has records that are not delivered, or deliveries that are not committed."""
+        return bool(self._records) or self._uncommitted > 0
+
+    def take(self, record: Record) -> None:
+        """Add a record; pause the partition where the lane is full."""
+        if record.offset < self._first:
+            return
+        self._records.append(record)
+        self._arrived.set()
+        if len(self._records) >= _LANE_RECORDS:
+            self._all.member.pause(self._partition)
+
+    async def cancel(self) -> None:
+        """End at once; a delivery under way may have reached the receiver."""
+        self.task.cancel()
+        await asyncio.wait({self.task})
+
+    async def finish(self) -> None:
+        """End after the delivery under way and a last commit."""
+        self._ending = True
+        self._arrived.set()
+        _, late = await asyncio.wait({self.task}, timeout=_LAST_DELIVERY_S)
+        if late:
+            await self.cancel()
+
+    async def _run(self) -> None:
+        while not (self._ending or self._all.stop.is_set()):
+            if self._records:
+                await self._next_record()
+            elif self._uncommitted:
+                await self._wait_for_more()
+                if not self._records:
+                    await self._commit()
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
+        await self._commit()
+
+    async def _wait_for_more(self) -> None:
+        self._arrived.clear()
+        try:
+            async with asyncio.timeout(COMMIT_EVERY_S):
+                await self._arrived.wait()
+        except TimeoutError:
+            return
+
+    async def _next_record(self) -> None:
+        record = self._records[0]
+        found = outgoing(record)
+        self._all.meter.trying(self._partition, record.timestamp_ms)
+        if not await self._passed_on(record, found):
+            return
+        self._records.popleft()
+        self._next = record.offset + 1
+        self._uncommitted += 1
+        self._all.meter.reached(self._partition, self._next)
+        if len(self._records) == _LANE_RECORDS // 2:
+            self._all.member.resume(self._partition)
+        if self._uncommitted >= _COMMIT_EVERY or self._all.letters.has(self._partition):
+            await self._commit()
+
+    async def _passed_on(self, record: Record, found: Outgoing | Unusable | None) -> bool:
+        """Pass a record on, or decide that it is not passed on; return whether the lane goes on behind the record."""
+        if found is None:
+            self._all.meter.passed_over.inc()
+            return True
+        if isinstance(found, Unusable):
+            self._letter(record, found.reason)
+            return True
+        if not self._all.plan.wanted.contains(found.event):
+            self._all.meter.passed_over.inc()
+            return True
+        return await (
+            self._deliver(found) if self._all.plan.acting is None else self._act(found, self._all.plan.acting)
+        )
+
+    async def _deliver(self, event: Outgoing) -> bool:
+        """Deliver an event, again while the receiver fails; return False where the sink stopped meanwhile."""
+        failed = 0
+        while True:
+            result = await self._all.receiver.deliver(event)
+            match result:
+                case Delivered():
+                    self._succeeded()
+                    return True
+                case SwitchedOff(reason):
+                    await self._commit()
+                    raise ReceiverOff(f"sink {self._all.meter.name} ends: {reason}")
+                case NeverTakes(reason):
+                    self._all.meter.failed.inc()
+                    self._letter(event.record, reason, failed + 1)
+                    return True
+                case Failed(reason, asked_s):
+                    failed += 1
+                    self._all.meter.failed.inc()
+                    self._log_failure(reason)
+                    wait_s = self._all.plan.retrying.wait_s(failed, self._all.plan.chance(), asked_s)
+                    if wait_s is None:
+                        self._letter(event.record, reason, failed)
+                        return True
+                    if await pause(wait_s, self._all.stop) or self._ending:
+                        return False
+
+    async def _act(self, event: Outgoing, acting: Acting) -> bool:
+        """Deliver an event to a receiver that acts, at most once; return False where its offset cannot be committed."""
+        plan, record = self._all.plan, event.record
+        reason = "backlog" if record.offset < self._backlog_end else why_not(event.event, acting, plan.clock())
+        if reason is not None:
+            self._all.meter.passed_over.inc()
+            if reason != "not_matched":
+                _log.warning("sink %s does not act on event %s: %s", self._all.meter.name, event.id, reason)
+            return True
+        self._next = record.offset + 1
+        if not await self._commit():
+            return False
+        if why_not(event.event, acting, plan.clock()) is not None:
+            _log.warning("sink %s does not act on event %s: late", self._all.meter.name, event.id)
+            self._all.meter.passed_over.inc()
+            return True
+        result = await self._all.receiver.deliver(event)
+        if isinstance(result, Delivered):
+            self._succeeded()
+            return True
+        self._all.meter.failed.inc()
+        _log.error("sink %s did not act on event %s: %s", self._all.meter.name, event.id, result.reason)
+        if isinstance(result, SwitchedOff):
+            raise ReceiverOff(f"sink {self._all.meter.name} ends: {result.reason}")
+        return True
+
+    def _succeeded(self) -> None:
+        self._all.delivered += 1
+        self._all.meter.delivered.inc()
+        if self._logged is not None:
+            self._logged = None
+            _log.warning("sink %s delivers again", self._all.meter.name)
+
+    def _log_failure(self, reason: str) -> None:
+        if reason != self._logged:
+            self._logged = reason
+            _log.warning(
+                "sink %s: an event could not be delivered and is tried again: %s", self._all.meter.name, reason
+            )
+
+    def _letter(self, record: Record, reason: str, tries: int = 1) -> None:
+        self._all.meter.dead_letters.inc()
+        self._all.letters.add(record, reason, tries)
+        _log.error(
+            "sink %s: the record at partition %d, offset %d becomes a dead letter: %s",
+            *(self._all.meter.name, record.partition, record.offset, reason),
+        )
+
+    async def _commit(self) -> bool:
+        """Commit what is passed on; return False where that failed, so that the records are delivered again."""
+        if self._next is None:
+            return True
+        try:
+            await self._all.member.commit(self._partition, self._next, self._all.letters.take(self._partition))
+        except BrokerError as error:
+            if not error.retriable:
+                raise
+            _log.warning("%s", error)
+            await self._again()
+            return False
+        self._uncommitted = 0
+        return True
+
+    async def _again(self) -> None:
+        """Forget the records that are waiting, and deliver the partition again from the committed offset."""
+        member, partition = self._all.member, self._partition
+        member.pause(partition)
+        await pause(_AFTER_FAILED_COMMIT_S, self._all.stop)
+        await rewind(member, partition, self._all.stop)
+        self._records.clear()
+        self._next, self._uncommitted = None, 0
+        member.resume(partition)

@@ -1,0 +1,254 @@
+"""Delivery to receivers on an embedded log: order, retries, dead letters, beginnings, and receivers that act."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from broker.embedded import EmbeddedBroker
+from broker.port import NewRecord
+from contract.dead_letters import DeadLetter, decode_dead_letter
+from sinks.acting import Acting
+from sinks.lane import Plan, ReceiverOff
+from sinks.receiver import Delivered, Failed, NeverTakes, SwitchedOff
+from sinks.retrying import Retrying
+from sinks.wanted import Wanted
+from tests.contract.embedded_make import EmbeddedMake
+from tests.contract.suites import read_all
+from tests.support.sinking import NOW_S, TOPICS, ScriptedReceiver, deliver, event, meter, record_of, with_topics
+from tests.support.waiting import until
+
+QUICK = Retrying(max_tries=3, first_wait_s=0.001, longest_wait_s=0.002)
+
+
+@pytest.fixture
+async def log(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
+    async with EmbeddedMake(tmp_path / "data").open() as broker:
+        await with_topics(broker)
+        yield broker
+
+
+def plan(**changes: object) -> Plan:
+    fields: dict[str, object] = {"retrying": QUICK, "from_now": False, "chance": lambda: 0.0}
+    return Plan(**(fields | changes))  # type: ignore[arg-type]
+
+
+async def letters(log: EmbeddedBroker) -> list[DeadLetter]:
+    found = [decode_dead_letter(record.value or b"") for record in await read_all(log, TOPICS.dead_letters)]
+    return [letter for letter in found if isinstance(letter, DeadLetter)]
+
+
+async def test_events_arrive_in_the_order_of_their_partition_and_once(log: EmbeddedBroker) -> None:
+    await log.append([record_of(event(n), partition=n % 2) for n in range(40)])
+    receiver = ScriptedReceiver()
+    assert await deliver(log, receiver, plan()) == 40
+    for remainder in (0, 1):
+        own = [f"event-{n}" for n in range(40) if n % 2 == remainder]
+        assert [name for name in receiver.got if name in own] == own
+    assert receiver.closed
+    again = ScriptedReceiver()
+    assert await deliver(log, again, plan()) == 0
+
+
+async def test_a_failed_delivery_is_tried_again_before_the_next_event(log: EmbeddedBroker) -> None:
+    await log.append([record_of(event(n)) for n in range(3)])
+    receiver = ScriptedReceiver([Failed("it is down"), Failed("it is down")])
+    measured = meter()
+    assert await deliver(log, receiver, plan(), measured=measured) == 3
+    assert receiver.tried == ["event-0", "event-0", "event-0", "event-1", "event-2"]
+    assert await letters(log) == []
+
+
+async def test_after_the_last_try_the_event_becomes_a_dead_letter_and_the_next_one_is_delivered(
+    log: EmbeddedBroker,
+) -> None:
+    await log.append([record_of(event(n)) for n in range(2)])
+    receiver = ScriptedReceiver([Failed("it is down")] * 3)
+    assert await deliver(log, receiver, plan()) == 1
+    (letter,) = await letters(log)
+    assert (letter.topic, letter.offset, letter.stage) == (TOPICS.events, 0, "sink/hall")
+    assert (letter.error, letter.attempt) == ("it is down", 3)
+    assert receiver.got == ["event-1"]
+
+
+async def test_an_event_that_a_receiver_never_takes_is_tried_once(log: EmbeddedBroker) -> None:
+    await log.append([record_of(event(n)) for n in range(2)])
+    receiver = ScriptedReceiver([NeverTakes("it is too large")])
+    await deliver(log, receiver, plan())
+    assert receiver.tried == ["event-0", "event-1"]
+    assert [letter.error for letter in await letters(log)] == ["it is too large"]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (NewRecord(TOPICS.events, b"", b"{}", partition=0), "has no type"),
+        (NewRecord(TOPICS.events, b"", b"{", (("ce_type", b"picturematch.match.v1"),), 0), "not an event"),
+        (NewRecord(TOPICS.events, b"", b"{}", (("ce_type", b"picturematch.match.v2"),), 0), "version 2"),
+    ],
+)
+async def test_foreign_and_future_records_become_dead_letters(
+    log: EmbeddedBroker, record: NewRecord, reason: str
+) -> None:
+    await log.append([record, record_of(event(1))])
+    receiver = ScriptedReceiver()
+    assert await deliver(log, receiver, plan()) == 1
+    (letter,) = await letters(log)
+    assert reason in letter.error
+    assert letter.value == record.value
+
+
+async def test_events_that_are_not_wanted_are_passed_over(log: EmbeddedBroker) -> None:
+    await log.append(
+        [
+            record_of(event(0, outcome="stranger")),
+            record_of(event(1, replay_of="x")),
+            record_of(event(2, repeat_of="x")),
+            record_of(event(3, device_ip="10.0.0.2")),
+            record_of(event(4)),
+        ]
+    )
+    receiver = ScriptedReceiver()
+    await deliver(log, receiver, plan(wanted=Wanted(outcomes=("matched",), devices=("10.0.0.1",))))
+    assert receiver.got == ["event-4"]
+
+
+async def test_a_new_sink_begins_with_the_newest_event_and_an_old_one_where_it_was(log: EmbeddedBroker) -> None:
+    await log.append([record_of(event(0), 0), record_of(event(1), 1)])
+    receiver, stop = ScriptedReceiver(), asyncio.Event()
+    running = asyncio.create_task(deliver(log, receiver, plan(from_now=True), stop, idle_exit_s=None))
+    await asyncio.sleep(0.2)
+    await log.append([record_of(event(2))])
+    await until(lambda: receiver.got == ["event-2"])
+    stop.set()
+    await running
+    await log.append([record_of(event(3), 1)])  # of a partition of which the sink has delivered nothing
+    await deliver(log, receiver, plan(from_now=True))
+    assert receiver.got == ["event-2", "event-3"]
+
+
+async def test_a_receiver_that_switches_itself_off_keeps_its_events(log: EmbeddedBroker) -> None:
+    await log.append([record_of(event(n)) for n in range(2)])
+    with pytest.raises(ReceiverOff, match="is gone"):
+        await deliver(log, ScriptedReceiver([Delivered(), SwitchedOff("the receiver is gone")]), plan())
+    receiver = ScriptedReceiver()
+    await deliver(log, receiver, plan())
+    assert receiver.got == ["event-1"]
+
+
+async def test_a_stop_ends_the_tries_and_keeps_the_event(log: EmbeddedBroker) -> None:
+    await log.append([record_of(event(0))])
+    slow = plan(retrying=Retrying(first_wait_s=60.0))
+    receiver, stop = ScriptedReceiver([Failed("it is down")]), asyncio.Event()
+    running = asyncio.create_task(deliver(log, receiver, slow, stop, idle_exit_s=None))
+    await until(lambda: receiver.tried)
+    stop.set()
+    assert await asyncio.wait_for(running, 5) == 0
+    assert await deliver(log, receiver, plan()) == 1
+
+
+async def test_a_hanging_receiver_holds_a_bounded_number_of_records(log: EmbeddedBroker) -> None:
+    await log.append([record_of(event(n)) for n in range(2000)])
+    receiver, stop = ScriptedReceiver(), asyncio.Event()
+    receiver.holds = asyncio.Event()
+    running = asyncio.create_task(deliver(log, receiver, plan(), stop, idle_exit_s=None))
+    await until(lambda: receiver.tried)
+    await asyncio.sleep(0.3)
+    lane = next(task for task in asyncio.all_tasks() if task.get_name() == "sink-hall-0")
+    held = lane.get_coro().cr_frame.f_locals["self"]._records  # type: ignore[union-attr]
+    assert 0 < len(held) <= 700
+    receiver.holds.set()
+    await until(lambda: len(receiver.got) == 2000, 30)
+    stop.set()
+    await running
+
+
+async def test_a_horizon_beyond_the_retention_is_told_at_the_start(
+    log: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        await deliver(log, ScriptedReceiver(), plan(retrying=Retrying(), retention_ms=60_000))
+    assert "lower retrying.max_tries" in caplog.text
+
+
+class TestActing:
+    def acting(self, now_s: float, **changes: object) -> Plan:
+        return plan(acting=Acting(**changes), clock=lambda: now_s)  # type: ignore[arg-type]
+
+    async def run(self, log: EmbeddedBroker, receiver: ScriptedReceiver, at: Plan, *records: NewRecord) -> None:
+        """Let a sink start, then append the records."""
+        stop = asyncio.Event()
+        running = asyncio.create_task(deliver(log, receiver, at, stop, idle_exit_s=None))
+        await asyncio.sleep(0.2)
+        await log.append(records)
+        await asyncio.sleep(0.3)
+        stop.set()
+        await running
+
+    async def test_it_gets_a_matched_person_within_moments(self, log: EmbeddedBroker) -> None:
+        receiver = ScriptedReceiver()
+        await self.run(log, receiver, self.acting(NOW_S + 1.5), record_of(event(0)), record_of(event(1), 1))
+        assert receiver.got == ["event-0", "event-1"]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"outcome": "stranger", "retcode": "0"},
+            {"outcome": "blacklisted", "retcode": "1"},
+            {"outcome": "matched", "retcode": "0"},
+            {"kind": "compare"},
+            {"replay_of": "x"},
+            {"retry_of": "x"},
+            {"repeat_of": "x"},
+            {"received_time": NOW_S - 2.6},
+            {"received_time": NOW_S + 10},
+            {"cosine": 0.47},
+            {"cosine": None},
+            {"threshold": None},
+        ],
+        ids=str,
+    )
+    async def test_it_gets_nothing_else(self, log: EmbeddedBroker, changes: dict[str, object]) -> None:
+        receiver = ScriptedReceiver()
+        wrong, right = record_of(event(0, **changes)), record_of(event(1))
+        await self.run(log, receiver, self.acting(NOW_S + 0.5), wrong, right)
+        assert receiver.tried == ["event-1"]
+
+    async def test_it_gets_no_backlog_however_young(self, log: EmbeddedBroker) -> None:
+        records = [record_of(event(n, received_time=NOW_S)) for n in range(4)]
+        receiver = ScriptedReceiver()
+        await log.append(records[:1])
+        await self.run(log, receiver, self.acting(NOW_S), records[1])
+        await log.append(records[2:3])
+        await self.run(log, receiver, self.acting(NOW_S), records[3])
+        assert receiver.tried == ["event-1", "event-3"]
+
+    async def test_nothing_is_tried_again(self, log: EmbeddedBroker) -> None:
+        receiver = ScriptedReceiver([Failed("no answer")])
+        await self.run(log, receiver, self.acting(NOW_S), record_of(event(0)))
+        await self.run(log, receiver, self.acting(NOW_S))
+        assert receiver.tried == ["event-0"]
+
+    async def test_the_offset_is_committed_before_the_receiver_acts(self, log: EmbeddedBroker) -> None:
+        """As when the process is killed while the receiver acts: no second try after the next start."""
+        receiver = ScriptedReceiver()
+        receiver.holds = asyncio.Event()
+        running = asyncio.create_task(deliver(log, receiver, self.acting(NOW_S), idle_exit_s=None))
+        await asyncio.sleep(0.2)
+        await log.append([record_of(event(0))])
+        await until(lambda: receiver.tried)
+        running.cancel()
+        await asyncio.wait({running})
+        async with log.member(TOPICS.events, "sink-hall") as member:
+            assert await member.committed(0) == 1
+
+    async def test_a_margin_and_a_liveness_mode_can_be_demanded(self, log: EmbeddedBroker) -> None:
+        receiver = ScriptedReceiver()
+        strict = self.acting(NOW_S, margin=0.3, liveness="liveness_off")
+        await self.run(log, receiver, strict, record_of(event(0)), record_of(event(1, cosine=0.79)))
+        assert receiver.got == ["event-1"]
+        live = self.acting(NOW_S, liveness="liveness_rgb")
+        await self.run(log, receiver, live, record_of(event(2)))
+        assert receiver.got == ["event-1"]
