@@ -11,6 +11,7 @@ from sinks.retrying import Retrying
 from sinks.wanted import Wanted
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^\s/@?#]+([/?][^\s#]*)?$", max_length=2048)]
 Seconds = Annotated[float, Meta(gt=0, le=600)]
 
 
@@ -54,5 +55,21 @@ class JsonlSettings(Sink, frozen=True, forbid_unknown_fields=True, kw_only=True,
     """Longest age of a file in seconds."""
 
 
-SinkSettings = JsonlSettings
+class WebhookSettings(ActingSink, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="webhook"):
+    """Posts each event as a CloudEvent, signed as Standard Webhooks describes; at least once, with the event's id."""
+
+    url: HttpUrl
+    """URL of the receiver, http:// or https://."""
+    secrets: tuple[Annotated[str, Meta(min_length=8)], ...] = ()
+    """Secrets of the signatures, in base64, with or without the prefix whsec_; several while one is replaced; empty:
+    requests are not signed."""
+    timeout_s: Seconds = 5.0
+    """Longest time of one try, in seconds."""
+    ca_file: Path | None = None
+    """File of certificates (PEM) by which an https receiver is checked; absent: those of the system."""
+
+    secrets_of: ClassVar[frozenset[str]] = frozenset({"secrets"})
+
+
+SinkSettings = JsonlSettings | WebhookSettings
 """The settings of a sink of any kind."""

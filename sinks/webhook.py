@@ -1,0 +1,117 @@
+"""The webhook sink: posts each event as a CloudEvent, signed as Standard Webhooks describes.
+
+A request has the headers webhook-id (the event's id, also for a repeated delivery), webhook-timestamp (the time of the
+try) and webhook-signature (one signature per secret, so that secrets can be rotated), and the body is the event in the
+JSON event format of CloudEvents 1.0. Sources: the Standard Webhooks specification; CloudEvents 1.0.2 with its HTTP
+protocol binding (structured content mode).
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import orjson
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
+
+from sinks.context import SinkContext
+from sinks.delivery import deliver_events
+from sinks.lane import Plan
+from sinks.outgoing import Outgoing
+from sinks.outward import Answer, Outward, Unreached
+from sinks.port import SinkError
+from sinks.receiver import Delivered, Delivery, Failed, NeverTakes, SwitchedOff
+from sinks.settings import WebhookSettings
+
+_CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+_NEVER_TAKEN = frozenset({400, 413, 414, 415, 422})
+"""The statuses by which a receiver says that it will never take this event."""
+_GONE = 410
+
+
+def cloud_event(event: Outgoing) -> bytes:
+    """Return an event in the JSON event format of CloudEvents 1.0: the attributes of the record, and the event."""
+    names = ("specversion", "id", "source", "type", "time")
+    attributes = {name: text for name in names if (text := event.header(f"ce_{name}"))}
+    data = orjson.Fragment(event.record.value or b"null")
+    return orjson.dumps({**attributes, **event.trace, "datacontenttype": "application/json", "data": data})
+
+
+def signatures(secrets: Sequence[str], event_id: str, at: datetime, body: bytes) -> str:
+    """Return the value of webhook-signature: a signature by each secret, separated by blanks."""
+    return " ".join(Webhook(secret).sign(event_id, at, body.decode()) for secret in secrets)
+
+
+def delivery_of(answer: Answer) -> Delivery:
+    """Return what an answer means for the event."""
+    if 200 <= answer.status < 300:
+        return Delivered()
+    if answer.status == _GONE:
+        return SwitchedOff("the receiver answered 410 Gone, so it wants no events any more")
+    reason = f"the receiver answered with status {answer.status}"
+    return NeverTakes(reason) if answer.status in _NEVER_TAKEN else Failed(reason, answer.retry_after_s)
+
+
+class WebhookReceiver:
+    """A `sinks.receiver.Receiver` that posts to one URL."""
+
+    def __init__(self, settings: WebhookSettings) -> None:
+        self._settings = settings
+        self._outward = Outward(lambda _: True, settings.timeout_s, settings.ca_file)
+
+    async def open(self) -> None:
+        """Check the secrets.
+
+        Raises:
+            SinkError: a secret or the file of certificates cannot be used.
+        """
+        for secret in self._settings.secrets:
+            try:
+                Webhook(secret)
+            except (ValueError, RuntimeError, EmptyWebhookSecretError) as error:
+                raise SinkError(
+                    f"sink {self._settings.name}: a secret must be base64, with or without the prefix whsec_; make one"
+                    " with `openssl rand -base64 32`"
+                ) from error
+        await self._outward.__aenter__()
+
+    async def deliver(self, event: Outgoing) -> Delivery:
+        """Post an event."""
+        body = cloud_event(event)
+        at = datetime.now(UTC)
+        headers = {"Content-Type": _CONTENT_TYPE, "webhook-id": event.id, **event.trace}
+        headers["webhook-timestamp"] = str(int(at.timestamp()))
+        if self._settings.secrets:
+            headers["webhook-signature"] = signatures(self._settings.secrets, event.id, at, body)
+        try:
+            return delivery_of(await self._outward.post(self._settings.url, body, headers))
+        except Unreached as error:
+            return Failed(f"the receiver cannot be reached: {error}")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._outward.__aexit__(None, None, None)
+
+
+async def run_sink_of(settings: WebhookSettings, context: SinkContext) -> int:
+    """Post events until the context's `stop` is set; return the number of delivered events."""
+    meter = context.metrics.of(settings.name)
+    plan = Plan(
+        wanted=settings.wanted,
+        retrying=settings.retrying,
+        acting=settings.acting if settings.acts else None,
+        from_now=settings.from_now,
+        retention_ms=context.events_retention_ms,
+        clock=context.clock,
+    )
+    topic = context.topics.events
+    async with context.broker.member(topic, settings.group, on_skipped=meter.note_skipped) as member:
+        return await deliver_events(
+            WebhookReceiver(settings),
+            member,
+            context.broker,
+            topic,
+            plan,
+            context.letters(settings.name),
+            meter,
+            context.stop,
+            idle_exit_s=context.idle_exit_s,
+        )
