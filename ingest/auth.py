@@ -17,11 +17,12 @@ from multidict import MultiMapping
 
 from contract.audit import ANYBODY, TRUSTED_NETWORK, UNKNOWN, Actor
 from contract.errors import Code, Refused
+from contract.networks import Address, is_within, networks
 from contract.people.site import KeyRecord
 from contract.roles import Role, includes
 from ingest.keys import Reason, SentKey, find_key, is_in_url, sent_key
 from ingest.pages import has_foreign_host, is_foreign_page, is_page
-from ingest.peer import Address, Caller, is_within, networks, peer_key
+from ingest.peer import Caller, peer_key
 from ingest.settings import IngestSettings
 from ingest.wrong_keys import WrongKeys
 

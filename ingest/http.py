@@ -18,11 +18,12 @@ from aiohttp.web import BaseRequest, Server, StreamResponse
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from contract.errors import Code, Refusal
+from contract.networks import address_of
 from ingest.answer import REQUEST_ID, WHEN_SENT, to_response
 from ingest.crowd import Crowd, State
 from ingest.faults import internal_error, log_failure, new_request_id
 from ingest.metrics import Metrics
-from ingest.peer import address_of, peer_key
+from ingest.peer import peer_key
 from ingest.render import error
 from ingest.settings import IngestSettings
 

@@ -11,8 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from contract.networks import Address, Network, address_of, is_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +40,6 @@ _PORT = re.compile(r":[0-9]{1,5}$")
 # An element of Forwarded: pairs of name=token or name="quoted", separated by semicolons.
 _PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]+)\s*(?:;|$)')
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
-
-
-def networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """Return the networks that texts name: addresses, or networks in CIDR notation.
-
-    Raises:
-        ValueError: a text is neither; the message names it.
-    """
-    found: list[Network] = []
-    for text in texts:
-        try:
-            found.append(ipaddress.ip_network(text))
-        except ValueError as error:
-            raise ValueError(f"{text!r} is neither an address nor a network in CIDR notation ({error})") from error
-    return tuple(found)
-
-
-def address_of(text: str | None) -> Address | None:
-    """Return the address in a text; an IPv4 address that is mapped to IPv6 becomes that IPv4 address. None: the text is
-    no address."""
-    try:
-        # In a link-local address the name of the interface follows a percent sign.
-        address = ipaddress.ip_address((text or "").partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
 
 
 def client_of(
@@ -116,11 +87,6 @@ def is_encrypted(
     if x_forwarded_proto:
         reported += ", ".join(x_forwarded_proto).split(",")
     return all(proto.strip().lower() == "https" for proto in reported) if reported else tls
-
-
-def is_within(address: Address, networks: Sequence[Network]) -> bool:
-    """Return whether one of the networks contains an address."""
-    return any(address.version == network.version and address in network for network in networks)
 
 
 def peer_key(address: Address | None) -> str:

@@ -27,6 +27,7 @@ from contract.audit import Actor
 from contract.calls.dialects import Dialect
 from contract.errors import Code, Refused
 from contract.http import REPLAY_OF_HEADER, is_request_id
+from contract.networks import address_of, is_within, networks
 from contract.operator_error import OperatorError
 from contract.pictures.limits import PictureSettings
 from contract.site_settings import Configured
@@ -49,7 +50,7 @@ from ingest.json_body import bad_request
 from ingest.line import Shed
 from ingest.metrics import Metrics
 from ingest.openapi import openapi_document
-from ingest.peer import Caller, address_of, client_of, is_encrypted, is_within, networks, peer_key
+from ingest.peer import Caller, client_of, is_encrypted, peer_key
 from ingest.pictures import PictureLimits
 from ingest.refused_keys import RefusedKeys
 from ingest.render import Rendered, error

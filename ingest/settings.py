@@ -6,8 +6,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ingest.event_urls import HOST_NAME, hosts_of
-from ingest.peer import networks
+from contract.hosts import HOST_NAME, hosts_of
+from contract.networks import networks
 
 MIB = 1024 * 1024
 

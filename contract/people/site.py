@@ -14,6 +14,7 @@ import msgspec
 
 from contract.addresses import canonical_address, device_address
 from contract.codec import decode_with
+from contract.ids import device_id_at
 from contract.pass_times import PassTimes, pass_times_of
 from contract.people.keys import NotReadable, SiteKey, SiteKind
 from contract.roles import Role
@@ -160,6 +161,11 @@ class Site:
     def device_at(self, address: str) -> DeviceRecord | None:
         """Return the device with that address, an IP address or a host name, however it is spelled."""
         return self._devices_by_address.get(canonical_address(address))
+
+    def device_id_of(self, address: str) -> str:
+        """Return the id of the device with that address; an unregistered one has a UUID made from its address."""
+        device = self.device_at(address)
+        return device_id_at(canonical_address(address)) if device is None else device.device_id
 
     def group_names(self, group_ids: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names of those groups that exist, in the order of their ids in `group_ids`."""

@@ -5,13 +5,14 @@ from multidict import CIMultiDict, MultiDict
 
 from contract.audit import ANYBODY, TRUSTED_NETWORK, Actor
 from contract.errors import Code, Refused
+from contract.networks import address_of
 from contract.people.site import KeyRecord
 from contract.roles import ROLES, Role, includes
 from ingest.api.binding import Binding
 from ingest.api.listing import BINDINGS
 from ingest.auth import TO_READ_FILES, Gate, NotAuthorised, Route
 from ingest.keys import digest
-from ingest.peer import Caller, address_of
+from ingest.peer import Caller
 from ingest.routes import least_role, methods_at
 from ingest.settings import IngestSettings
 from ingest.wrong_keys import STRANGER, WrongKeys

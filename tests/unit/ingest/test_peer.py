@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from contract.networks import address_of, is_within, networks
 from ingest import peer
-from ingest.peer import UNKNOWN, address_of, client_of, is_encrypted, is_within, networks, peer_key
+from ingest.peer import UNKNOWN, client_of, is_encrypted, peer_key
 from ingest.settings import IngestSettings
 
 TRUSTED = networks(["10.0.0.0/8", "fd00::/8"])

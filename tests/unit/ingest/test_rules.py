@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from contract.errors import Code, Refused
+from contract.networks import address_of
 from ingest.auth import is_trusted
 from ingest.json_body import check_content_type, read_object
-from ingest.peer import address_of
 from ingest.pictures import decode_base64
 from ingest.render import refused
 from ingest.settings import IngestSettings

@@ -1,6 +1,7 @@
 import pytest
 
-from ingest.peer import address_of, peer_key
+from contract.networks import address_of
+from ingest.peer import peer_key
 from ingest.wrong_keys import PROVEN, PROVEN_S, STRANGER, WrongKeys
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
