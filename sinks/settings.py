@@ -33,7 +33,7 @@ class Sink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return f"sink-{self.name}"
 
 
-class ActingSink(Sink, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=False):
+class ActingSink(Sink, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
     """What sinks have that can open a door."""
 
     acts: bool = False

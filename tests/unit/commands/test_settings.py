@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from picturematch.settings import SettingsError, load_settings
+from picturematch.settings_listing import list_settings
+from sinks.settings import JsonlSettings, WebhookSettings
 
 
 def refusal(environment: dict[str, str], file: Path | None = None) -> str:
@@ -68,3 +70,48 @@ def test_limits_of_brightness_the_wrong_way_round_are_told_so() -> None:
 def test_limits_of_brightness_in_order_are_taken() -> None:
     settings = load_settings(None, {"PICTUREMATCH_MATCHING__CUSTOM_QUALITY": "{brightness = [30, 235]}"})
     assert settings.matching.custom_quality.brightness == (30, 235)
+
+
+def test_sinks_of_several_kinds_are_read_and_their_secrets_are_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        """
+        [[sinks]]
+        kind = "jsonl"
+        name = "archive"
+        out = "events"
+
+        [[sinks]]
+        kind = "webhook"
+        name = "door"
+        url = "https://relay.example/open"
+        secrets = ["c2VjcmV0IG9mIHRoZSBkb29y"]
+        acts = true
+        acting = { valid_s = 1.5 }
+        """
+    )
+    settings = load_settings(file, {})
+    archive, door = settings.sinks
+    assert isinstance(archive, JsonlSettings)
+    assert isinstance(door, WebhookSettings)
+    assert (archive.group, door.acting.valid_s) == ("sink-archive", 1.5)
+    (listed,) = [setting for setting in list_settings(settings) if setting.path == "sinks"]
+    for shown in (listed.shown, str(listed.json)):
+        assert "c2VjcmV0" not in shown
+        assert "https://relay.example/open" in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[sinks]]\nkind = "jsonl"\nname = "a"\nout = "x"\n[[sinks]]\nkind = "jsonl"\nname = "a"\nout = "y"',
+        '[[sinks]]\nkind = "carrier-pigeon"\nname = "a"',
+        '[[sinks]]\nkind = "webhook"\nname = "a"\nurl = "ftp://x"',
+        '[[sinks]]\nkind = "webhook"\nname = "Not a name"\nurl = "http://x"',
+    ],
+)
+def test_wrong_sinks_are_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match="sinks"):
+        load_settings(file, {})
