@@ -9,6 +9,9 @@ import msgspec
 from contract.codec import decode_with
 from contract.terms import Message
 
+SINK_STAGE = "sink/"
+"""What the stage of a sink's dead letters begins with; the sink's name follows."""
+
 
 class DeadLetter(Message, tag="letter", tag_field="kind", frozen=True, kw_only=True):
     """A record that could not be processed, as the dead-letters topic contains it.

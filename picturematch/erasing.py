@@ -21,6 +21,8 @@ from contract.errors import Code
 from contract.events import Event, RequestPlace, encode_event
 from contract.http import USERS_PATH
 from contract.kinds import ERASE_KIND
+from engine.calls.delete import DeleteCall
+from engine.calls.reporting import cloud_event_headers
 from picturematch.audit_notes import log_change
 from picturematch.erasure_report import Kept, Line, report, topics_that_stay
 from picturematch.opening import open_broker
@@ -116,7 +118,8 @@ def _note(traces: Traces, settings: Settings) -> NewRecord:
         gallery_version=traces.version,
         models={},
     )
-    return NewRecord(settings.topics.events, event.id.encode(), encode_event(event))
+    headers = cloud_event_headers(event, DeleteCall.event_type, settings.processor.event_source)
+    return NewRecord(settings.topics.events, event.id.encode(), encode_event(event), headers)
 
 
 async def _erase_in_folder(

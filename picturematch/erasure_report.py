@@ -119,7 +119,7 @@ def _naming(topics: Topics) -> Mapping[str, str]:
         topics.admin: "requests that deleted the person or changed the members of a group, without pictures",
         topics.evidence: "evidence about other faces, which names the person as a less similar candidate",
         topics.replies: "answers about other people, which name the person as a look-alike",
-        topics.dead_letters: "dead letters of requests that only name the person, without pictures",
+        topics.dead_letters: "dead letters of requests and of events that only name the person, without pictures",
     }
 
 

@@ -48,7 +48,7 @@ class Traces:
     records that only name the person beside what they are about, and contain no picture or embedding of the person:
     evidence about other faces, with the person as a less similar candidate; answers about other people, whose
     look-alike the person is; and requests, or dead letters of requests, that delete the person or change the members of
-    a group. `enrolled`: whether the person still has a record.
+    a group; and dead letters of events. `enrolled`: whether the person still has a record.
     `version`: the gallery version up to which the people were read.
     """
 
@@ -105,6 +105,15 @@ class Traces:
         if (event.kind, event.outcome) == ("delete", "deleted"):
             self.deletion = event
         return True
+
+    def _is_named_in_event(self, value: bytes | None) -> bool:
+        try:
+            event = decode_event(value or b"")
+        except msgspec.DecodeError:
+            return False
+        alike = (alike.identity_id for alike in event.lookalikes)
+        faces = (face.identity_id for face in event.searched)
+        return self.identity_id in {event.identity_id, *event.identity_ids, *faces, *alike}
 
     def _is_recognised_in(self, event: Event) -> bool:
         """Return whether the person was recognised in one of the faces of the picture."""
@@ -174,6 +183,10 @@ class Traces:
         if not isinstance(letter, DeadLetter):
             return False
         place = Position(letter.topic, letter.partition, letter.offset)
+        if letter.topic == self._topics.events:  # a sink could not pass the event on
+            if self._is_named_in_event(letter.value):
+                self._note_naming(record)
+            return False
         return place in self.requests or self._is_enrolment(record, letter.value)
 
     def _in_people(self, record: Record) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 from broker.port import NewRecord, Position, Record
 from contract.audit import LOG_OPERATOR
 from contract.codec import encode
-from contract.dead_letters import DeadLetter, RetryMark, decode_dead_letter
+from contract.dead_letters import SINK_STAGE, DeadLetter, RetryMark, decode_dead_letter
 from contract.requests import Headers, decode_request
 from contract.topics import Topics
 from processor.envelope import envelope_of
@@ -50,6 +50,11 @@ class LetterSummary:
     size_bytes: int
     retry_of: str | None = None
     retried_as: tuple[str, ...] = ()
+
+    @property
+    def of_sink(self) -> bool:
+        """Whether a sink could not pass the record on; such a letter contains no request."""
+        return self.stage.startswith(SINK_STAGE)
 
 
 @dataclass(slots=True)
@@ -138,7 +143,7 @@ def _summary(record: Record, letter: DeadLetter) -> LetterSummary:
     return LetterSummary(
         place=record.position,
         written_ms=record.timestamp_ms,
-        request_id=envelope.request_id,
+        request_id=_event_id(letter) or envelope.request_id,
         original=Position(letter.topic, letter.partition, letter.offset),
         stage=letter.stage,
         code=letter.code,
@@ -147,6 +152,12 @@ def _summary(record: Record, letter: DeadLetter) -> LetterSummary:
         size_bytes=len(letter.value or b""),
         retry_of=envelope.retry_of,
     )
+
+
+def _event_id(letter: DeadLetter) -> str:
+    """Return the id of the event in a letter of a sink; "": the letter contains no event."""
+    named = next((value for name, value in letter.headers if name == "ce_id"), b"")
+    return named.decode("utf-8", "replace")
 
 
 def _original(letter: DeadLetter) -> Record:

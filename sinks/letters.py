@@ -4,11 +4,8 @@ from collections import defaultdict
 
 from broker.port import NewRecord, Record
 from contract.codec import encode
-from contract.dead_letters import DeadLetter
+from contract.dead_letters import SINK_STAGE, DeadLetter
 from contract.errors import Code
-
-STAGE_PREFIX = "sink/"
-"""What the stage of a sink's dead letters begins with; the sink's name follows."""
 
 
 class Letters:
@@ -29,7 +26,7 @@ class Letters:
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
-            stage=f"{STAGE_PREFIX}{self._sink}",
+            stage=f"{SINK_STAGE}{self._sink}",
             code=int(Code.INTERNAL_ERROR),
             error=reason,
             attempt=tries,

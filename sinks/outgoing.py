@@ -11,9 +11,11 @@ import msgspec
 
 from broker.port import Record
 from contract.events import Event, decode_event
+from contract.kinds import ERASE_KIND
 
 _TYPE = re.compile(r"picturematch\.[a-z]+\.v([0-9]{1,4})")
 _VERSION = 1
+_ERASURE_TYPE = "picturematch.person.v1"
 _TRACE_HEADERS = ("traceparent", "tracestate")
 
 
@@ -55,8 +57,10 @@ def outgoing(record: Record) -> Outgoing | Unusable | None:
         return None
     if record.damaged:
         return Unusable(record, "the record is damaged in the log")
-    named = record.header("ce_type") or b""
-    event_type = _TYPE.fullmatch(named.decode("ascii", "replace"))
+    named = record.header("ce_type")
+    if named is None and (erasure := _erasure(record)) is not None:
+        return erasure
+    event_type = _TYPE.fullmatch((named or b"").decode("ascii", "replace"))
     if event_type is None:
         return Unusable(record, "the record has no type of a PictureMatch event (header ce_type)")
     if int(event_type[1]) > _VERSION:
@@ -66,3 +70,12 @@ def outgoing(record: Record) -> Outgoing | Unusable | None:
     except msgspec.DecodeError:
         return Unusable(record, "the record's value is not an event")
     return Outgoing(event, record, event_type[0])
+
+
+def _erasure(record: Record) -> Outgoing | None:
+    """Return the event of an erasure of version 0.1.0, whose record has no headers; None: the record has none."""
+    try:
+        event = decode_event(record.value or b"")
+    except msgspec.DecodeError:
+        return None
+    return Outgoing(event, record, _ERASURE_TYPE) if event.kind == ERASE_KIND else None

@@ -20,10 +20,6 @@ class Sink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     name: Name
     """Name of the sink: lower-case letters, digits and hyphens. It names the consumer group `sink-NAME`."""
-    wanted: Wanted = Wanted()
-    """The events that the sink passes on: `kinds`, `outcomes`, `devices` (lists; empty: all), `repeats`, `replays`."""
-    from_now: bool = True
-    """Whether a new sink begins with the newest event; false: with the first event that the log still has."""
 
     secrets_of: ClassVar[frozenset[str]] = frozenset()
 
@@ -33,7 +29,16 @@ class Sink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return f"sink-{self.name}"
 
 
-class ActingSink(Sink, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
+class ChoosingSink(Sink, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
+    """What sinks have that pass on chosen events."""
+
+    wanted: Wanted = Wanted()
+    """The events that the sink passes on: `kinds`, `outcomes`, `devices` (lists; empty: all), `repeats`, `replays`."""
+    from_now: bool = True
+    """Whether a new sink begins with the newest event; false: with the first event that the log still has."""
+
+
+class ActingSink(ChoosingSink, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
     """What sinks have that can open a door."""
 
     acts: bool = False
@@ -45,7 +50,7 @@ class ActingSink(Sink, frozen=True, forbid_unknown_fields=True, kw_only=True, ta
 
 
 class JsonlSettings(Sink, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="jsonl"):
-    """Lines of JSON in rotating files; each event once."""
+    """Every record of the topic as a line of JSON in rotating files, each once, from the first record of the log on."""
 
     out: Path
     """Folder of the files."""

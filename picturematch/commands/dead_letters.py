@@ -16,6 +16,7 @@ from rich.text import Text
 
 from broker.ordered import read_merged
 from broker.port import Broker, BrokerInUse, Position, RecordTooLarge, Start
+from contract.dead_letters import SINK_STAGE
 from contract.kinds import STAGES
 from contract.text import printable
 from contract.topics import Topics
@@ -44,13 +45,21 @@ class Place(click.ParamType[tuple[int, int]]):
         return int(parts[1]), int(parts[2])
 
 
+class Stage(click.Choice[str]):
+    """A stage in which a request can fail, or sink/NAME."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the stage in the text of an option."""
+        return value if str(value).startswith(SINK_STAGE) else super().convert(value, param, ctx)
+
+
 @click.group(epilog="Example: picturematch dead-letters list")
 @config_option
 def command() -> None:
     """Show requests that could not be processed, and send them again.
 
     Each of these requests was answered with an error, and has an event. The dead-letters topic keeps the request
-    unchanged, its place in the log, and the error.
+    unchanged, its place in the log, and the error. It also keeps the events that a sink could not pass on.
     """
 
 
@@ -68,7 +77,7 @@ Examples:
     type=When(),
     help="Only letters written at this time or later: epoch seconds, ISO 8601, or 10m, 2h, 1d ago.",
 )
-@click.option("--stage", type=click.Choice(STAGES), help="Only letters of requests that failed in this stage.")
+@click.option("--stage", type=Stage(STAGES), help="Only letters of this stage; sink/NAME: of this sink.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only this number of letters, the newest.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_context
@@ -173,12 +182,18 @@ def _may_be_sent(
 ) -> tuple[list[Position], list[str]]:
     """Return the places of the letters to send, and a sentence for every chosen letter that is not sent."""
     if chosen is None:
-        return [letter.place for letter in register.letters() if again or not letter.retried_as], []
+        letters = [letter for letter in register.letters() if not letter.of_sink]
+        return [letter.place for letter in letters if again or not letter.retried_as], []
     places, refused = [], []
     for place in chosen:
         letter = register.letter(place)
         if letter is None:
             refused.append(f"{_name(place)}: there is no dead letter at this place; see picturematch dead-letters list")
+        elif letter.of_sink:
+            refused.append(
+                f"{_name(place)}: the letter is an event that a sink could not pass on ({letter.stage}), not a request:"
+                f" mend the receiver, and take event {letter.request_id} from `picturematch events`"
+            )
         elif letter.retried_as and not again:
             refused.append(
                 f"{_name(place)}: the letter was sent again already as {letter.retried_as[-1]};"

@@ -13,11 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from broker.embedded import EmbeddedBroker, open_embedded
-from broker.port import NewRecord
+from broker.port import NewRecord, Record
 from contract.audit import Actor
 from contract.codec import encode
 from contract.requests import Headers
 from picturematch.__main__ import cli
+from sinks.letters import Letters
 from tests.integration.test_processor import TOPICS, dead_letters, enrol, match, read_all, record_of, running
 from tests.support.commands import run
 from tests.support.faces import MODELS, scene
@@ -87,6 +88,20 @@ async def test_the_list_can_be_narrowed(tmp_path: Path) -> None:
     assert [letter["place"] for letter in await listed(tmp_path, "--limit", 1)] == ["0-1"]
     assert [letter["place"] for letter in await listed(tmp_path, "--since", "10m")] == ["0-0", "0-1"]
     assert await listed(tmp_path, "--since", time.time() + 600) == []
+
+
+async def test_an_event_that_a_sink_could_not_pass_on_is_listed_and_is_no_request_to_send_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as system:
+        letters = Letters(TOPICS.dead_letters, "hall")
+        letters.add(Record(TOPICS.events, 0, 5, 0, b"", b"{}", (("ce_id", b"e5"),)), "the receiver is down", tries=12)
+        await system.broker.append(letters.take(0))
+    (letter,) = await listed(tmp_path, "--stage", "sink/hall")
+    assert (letter["request_id"], letter["stage"], letter["attempt"]) == ("e5", "sink/hall", 12)
+    refused = await run("dead-letters", "retry", "--data-folder", tmp_path, letter["place"])
+    assert refused.status == 1
+    assert "not a request" in refused.err
+    everything = await run("dead-letters", "retry", "--data-folder", tmp_path, "--all")
+    assert (everything.status, everything.out) == (0, "there is no letter to send again\n")
 
 
 async def test_a_retried_poison_record_keeps_its_bytes_and_counts_its_attempts(tmp_path: Path) -> None:

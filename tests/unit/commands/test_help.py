@@ -135,6 +135,8 @@ def choices(name: str, option: str) -> set[str]:
 def test_every_kind_of_event_and_every_stage_can_be_chosen() -> None:
     assert choices("events", "kinds") == {*EVENT_KINDS, ERASE_KIND, "people", "site"}
     assert choices("dead-letters list", "stage") == set(STAGES)
+    (stage,) = [p for p in COMMANDS["dead-letters list"].params if p.name == "stage"]
+    assert stage.type.convert("sink/hall", stage, None) == "sink/hall"
 
 
 def test_the_shell_completes_commands_options_and_choices() -> None:

@@ -18,6 +18,7 @@ from contract.terms import Message
 from picturematch.audit_notes import log_change
 from picturematch.erasure_report import Kept, Line, report, waits_with_faces
 from picturematch.traces import Traces
+from sinks.letters import Letters
 from tests.support.records import TOPICS, enrol_request, event_of, match_request
 
 HOUR_MS = 3_600_000
@@ -221,6 +222,20 @@ def test_enrolments_dead_letters_and_replies_are_found_by_their_contents() -> No
         ]
     )
     assert found(traces) == {TOPICS.admin: [7], TOPICS.dead_letters: [7], TOPICS.replies: [7]}
+
+
+def test_an_event_that_a_sink_could_not_pass_on_names_the_person_in_its_dead_letter() -> None:
+    def letter_of(number: int, who: str) -> Record:
+        event = event_of(match_request(number), Position(TOPICS.requests, 0, number), identity_id=who)
+        passed = Record(TOPICS.events, 0, number, 0, b"", encode_event(event))
+        letters = Letters(TOPICS.dead_letters, "hall")
+        letters.add(passed, "the receiver is down")
+        (letter,) = letters.take(0)
+        return record(TOPICS.dead_letters, number, letter.value)
+
+    traces = Traces("7", TOPICS)
+    traces.take([letter_of(1, "7"), letter_of(2, "8")])
+    assert (found(traces), naming(traces)) == ({}, {TOPICS.dead_letters: [1]})
 
 
 def test_the_enrolment_of_somebody_else_names_the_person_as_a_look_alike() -> None:

@@ -10,6 +10,7 @@ import pytest
 from broker.embedded import EmbeddedBroker
 from broker.port import NewRecord
 from contract.dead_letters import DeadLetter, decode_dead_letter
+from contract.events import encode_event
 from sinks.acting import Acting
 from sinks.lane import Plan, ReceiverOff
 from sinks.receiver import Delivered, Failed, NeverTakes, SwitchedOff
@@ -98,6 +99,16 @@ async def test_foreign_and_future_records_become_dead_letters(
     (letter,) = await letters(log)
     assert reason in letter.error
     assert letter.value == record.value
+
+
+async def test_the_event_of_an_erasure_of_an_earlier_version_has_no_headers_and_is_passed_on(
+    log: EmbeddedBroker,
+) -> None:
+    erased = event(0, kind="erase", outcome="erased")
+    await log.append([NewRecord(TOPICS.events, b"", encode_event(erased), partition=0)])
+    receiver = ScriptedReceiver()
+    assert await deliver(log, receiver, plan()) == 1
+    assert await letters(log) == []
 
 
 async def test_events_that_are_not_wanted_are_passed_over(log: EmbeddedBroker) -> None:
