@@ -76,5 +76,16 @@ class WebhookSettings(ActingSink, frozen=True, forbid_unknown_fields=True, kw_on
     secrets_of: ClassVar[frozenset[str]] = frozenset({"secrets"})
 
 
-SinkSettings = JsonlSettings | WebhookSettings
+class SqlSettings(Sink, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="sql"):
+    """Events in a database, each once, for questions about who was where and when."""
+
+    url: Annotated[str, Meta(min_length=1)]
+    """URL of the database: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME."""
+    keep_days: Annotated[float, Meta(gt=0, le=36_500)] = 365.0
+    """How many days the database keeps events."""
+
+    secrets_of: ClassVar[frozenset[str]] = frozenset({"url"})
+
+
+SinkSettings = JsonlSettings | WebhookSettings | SqlSettings
 """The settings of a sink of any kind."""

@@ -1,0 +1,72 @@
+"""Opens the database of the store of events, and reports its errors as sentences."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from contract.event_store import StoreUnavailable
+
+_BUSY_MS = 5000
+
+
+def open_engine(url: str) -> Engine:
+    """Return an engine for a database: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME.
+
+    Raises:
+        StoreUnavailable: the URL is not one of these, or its driver is not installed.
+    """
+    try:
+        parsed = sa.make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise StoreUnavailable("the store of events must be a database of SQLite or PostgreSQL")
+        engine = sa.create_engine(parsed, pool_pre_ping=True)
+    except sa.exc.ArgumentError:
+        raise StoreUnavailable(
+            "the URL of the store of events must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
+        ) from None
+    except ModuleNotFoundError as error:
+        raise StoreUnavailable(
+            f"the store of events needs the library {error.name}: pip install 'picturematch[postgresql]'"
+        ) from error
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a database file of SQLite."""
+    return f"sqlite:///{path}"
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # otherwise the driver begins no transaction before a change of tables
+    for pragma in (
+        f"busy_timeout = {_BUSY_MS}",
+        "journal_mode = WAL",
+        "synchronous = FULL",  # the offset is committed behind the events, so these must be durable first
+        "secure_delete = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+@contextmanager
+def told(engine: Engine) -> Iterator[None]:
+    """Raise StoreUnavailable for errors of the database, without the password of its URL."""
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        cause = getattr(error, "orig", None)
+        shown = engine.url.render_as_string(hide_password=True)
+        words = str(cause or error).strip().split("\n")[0]
+        raise StoreUnavailable(f"the store of events {shown} cannot be used: {words}") from error

@@ -1,0 +1,65 @@
+"""Makes a row of the store of events from an event and the site. Pure."""
+
+import msgspec
+import orjson
+
+from contract.event_store import StoredEvent, percent_of
+from contract.events import Event
+from contract.people.site import Site
+
+_INFRARED = "liveness_rgb_ir"
+
+
+def stored_event(event: Event, site: Site) -> StoredEvent:
+    """Return what the store keeps of an event. `site`: the groups, permissions and devices of now."""
+    device = None if event.device_ip is None else site.device_at(event.device_ip)
+    scope = event.scope
+    group_name = scope.group_name if scope else ""
+    permission_name = (scope.permission_name if scope else None) or ""
+    group, permission = site.group_named(group_name), site.permission_named(permission_name)
+    request = event.request
+    return StoredEvent(
+        id=event.id,
+        kind=event.kind,
+        outcome=event.outcome,
+        compare_time=event.compare_time,
+        received_time=event.received_time,
+        identity_id=event.identity_id,
+        name=event.name,
+        person_type=event.person_type,
+        score=event.score,
+        percent=_percent(event),
+        device_ip=event.device_ip or "",
+        device_id="" if event.device_ip is None else site.device_id_of(event.device_ip),
+        device_name=device.name if device else "",
+        group_id=group.group_id if group else "",
+        group_name=group_name,
+        permission_id=permission.permission_id if permission else "",
+        permission_name=permission_name,
+        picture=request.sha256 or "",
+        infrared=event.liveness is not None and event.liveness.mode == _INFRARED,
+        request=(request.topic, request.partition, request.offset),
+        repeat_of=event.repeat_of or "",
+        replay_of=event.replay_of or "",
+        detail=_detail(event),
+    )
+
+
+def _percent(event: Event) -> float | None:
+    """Return the score on the percent scale; events of version 0.1.0 have no cosine, and their score may be one."""
+    threshold = event.threshold
+    if event.score is None or threshold is None:
+        return None
+    if event.cosine is not None and threshold.cosine is not None:
+        return percent_of(event.cosine, threshold.cosine)
+    return percent_of(event.score, threshold.value) if threshold.value <= 1 else event.score
+
+
+def _detail(event: Event) -> dict[str, object] | None:
+    found = {"face": event.face, "attributes": event.attributes, "grab_fiqa_info": event.grab_fiqa_info}
+    return {name: msgspec.to_builtins(value) for name, value in found.items() if value is not None} or None
+
+
+def detail_text(event: StoredEvent) -> str | None:
+    """Return the detail of an event as JSON."""
+    return None if event.detail is None else orjson.dumps(event.detail).decode()
