@@ -129,7 +129,3 @@ class EventStore(Protocol):
     def counts(self, wanted: EventFilter, by: Sequence[Grouping]) -> Sequence[EventCount]:
         """Return the numbers of the wanted events, grouped by `by`, in the order of these groupings."""
         ...
-
-    def delete(self, event_ids: Sequence[str]) -> int:
-        """Delete events from the store (not from the log); return how many there were."""
-        ...

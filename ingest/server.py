@@ -26,6 +26,7 @@ from broker.port import Broker
 from contract.audit import Actor
 from contract.calls.dialects import Dialect
 from contract.errors import Code, Refused
+from contract.event_store import EventStore
 from contract.http import REPLAY_OF_HEADER, is_request_id
 from contract.networks import address_of, is_within, networks
 from contract.operator_error import OperatorError
@@ -35,7 +36,7 @@ from contract.topics import Topics
 from ingest.accept import AcceptErrorLog
 from ingest.admission import Admission
 from ingest.answer import to_response
-from ingest.api.binding import Binding, PeopleView, Reached, Services
+from ingest.api.binding import Binding, Crop, PeopleView, Reached, Services
 from ingest.api.listing import DECLARATIONS
 from ingest.api.people import people_unreadable
 from ingest.attendance import Attendance
@@ -93,6 +94,8 @@ class Ingress:
         registry: the registry of the server's metrics.
         configured: the operator's settings that settings of the site are laid over.
         keys_known: returns whether `people` was read to its end once, so that no deleted API key is left in it.
+        event_store: answers questions about events; None: the server has no store of events.
+        crop: cuts a face out of a picture; None: the server has no image library.
     """
 
     def __init__(
@@ -108,6 +111,8 @@ class Ingress:
         registry: CollectorRegistry,
         configured: Configured,
         keys_known: Callable[[], bool] = lambda: True,
+        event_store: EventStore | None = None,
+        crop: Crop | None = None,
     ) -> None:
         self._settings = settings
         self._broker = broker
@@ -146,6 +151,9 @@ class Ingress:
             not_ready=self.not_ready,
             openapi=openapi_document(DECLARATIONS),
             configured=configured,
+            event_store=event_store,
+            read_at=broker.read_at,
+            crop=crop,
         )
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
         line = self._admission.line

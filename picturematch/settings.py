@@ -24,11 +24,13 @@ from contract.topics import Topics
 from engine.policy import Policy
 from ingest.settings import IngestSettings
 from processor.settings import ProcessorSettings
-from sinks.settings import SinkSettings
+from sinks.settings import SinkSettings, SqlSettings
 
 _PREFIX = "PICTUREMATCH_"
 _SECTION_SEPARATOR = "__"
 _KAFKA = "kafka://"
+_STORE_FILE = "events.sqlite"
+_STORE_SINK = "store"
 # Where msgspec says that it found something wrong.
 _PLACE = re.compile(r" - at `\$\.([^`]+)`$")
 _EMBEDDED = "embedded"
@@ -146,6 +148,18 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {"stand-in": 1, "stand-in-2": 2}.get(self.kind)
 
 
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The store of events, which answers who was where and when."""
+
+    enabled: bool = True
+    """Whether `serve` keeps events in the store."""
+    url: str | None = None
+    """URL of a database: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME. Absent: on the embedded log the file
+    events.sqlite in the data folder; on Kafka there is no store."""
+    keep_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 365.0
+    """How many days the store keeps events."""
+
+
 class HealthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a processor without an ingress tells how it is: /healthz, /readyz and /metrics."""
 
@@ -170,6 +184,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: ModelSettings = ModelSettings()
     kafka: KafkaSettings = KafkaSettings()
     health: HealthSettings = HealthSettings()
+    store: StoreSettings = StoreSettings()
     sinks: tuple[SinkSettings, ...] = ()
     """The sinks that `serve` runs: one table [[sinks]] each, with its `kind` and its `name`."""
 
@@ -183,6 +198,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """How the topics are to be kept."""
         members = TopicSpec(self.topics.members, 1, _MEMBERS_RETENTION_MS)
         return self.log.topic_specs(self.topics) + (() if self.broker == _EMBEDDED else (members,))
+
+    @property
+    def store_url(self) -> str | None:
+        """The URL of the store of events; None: there is none."""
+        if not self.store.enabled or self.store.url is not None or self.broker != _EMBEDDED:
+            return self.store.url if self.store.enabled else None
+        return f"sqlite:///{self.data_folder.absolute() / _STORE_FILE}"
+
+    @property
+    def store_sink(self) -> SqlSettings | None:
+        """The sink that fills the store of events; None: there is no store."""
+        url = self.store_url
+        return None if url is None else SqlSettings(name=_STORE_SINK, url=url, keep_days=self.store.keep_days)
 
     @property
     def kafka_config(self) -> KafkaConfig | None:
@@ -227,9 +255,11 @@ def load_settings(
         raise SettingsError(f"{_what_is_wrong(error, merged)}; see docs/settings.md") from error
     if settings.log.max_record_bytes < settings.ingest.max_body_bytes:
         raise SettingsError("log.max_record_bytes must be at least ingest.max_body_bytes, or requests would be lost")
-    names = [sink.name for sink in settings.sinks]
+    names = [_STORE_SINK, *(sink.name for sink in settings.sinks)]
     if len(set(names)) < len(names):
-        raise SettingsError("two sinks have the same name; each table [[sinks]] needs a name of its own")
+        raise SettingsError(
+            "two sinks have the same name, or one has the name store, which is taken; each needs a name of its own"
+        )
     return settings
 
 

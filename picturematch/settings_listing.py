@@ -18,7 +18,7 @@ from sinks.settings import Sink
 DEFAULT = "default"
 """The source of what nobody has given."""
 
-SECRETS = frozenset({"ingest.api_keys", "kafka.password"})
+SECRETS = frozenset({"ingest.api_keys", "kafka.password", "store.url"})
 _NOT_SET = "not set"
 _HIDDEN = "(hidden)"
 _WIDTH = 100

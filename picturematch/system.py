@@ -27,6 +27,7 @@ from picturematch.people_topic import PeopleTopic
 from picturematch.settings import Settings, configured
 from sinks.context import Crop, SinkContext
 from sinks.meter import SinkMetrics
+from sinks.sql_store import SqlStore
 
 Reached = Callable[[int, float], Awaitable[bool]]
 """`reached(offset, timeout_s)` waits until the people topic is read up to `offset`; it returns False at the timeout."""
@@ -157,6 +158,10 @@ async def run_roles(
         deciding = None if role is None else role.processor(broker, follower.reached, clock, registry)
         listener: Ingress | HealthServer = HealthServer(settings.health, not_ready, registry)
         if ingest:
+            store_url = settings.store_url
+            store = None if store_url is None else SqlStore(store_url)
+            if store is not None:
+                stack.callback(store.close)
             listener = Ingress(
                 settings.ingest,
                 settings.pictures,
@@ -169,6 +174,8 @@ async def run_roles(
                 registry,
                 configured(settings, pinned),
                 lambda: not starting,
+                store,
+                crop,
             )
         await stack.enter_async_context(listener)
         if not reachable:
@@ -185,7 +192,8 @@ async def run_roles(
                 stop=asyncio.Event(),
                 events_retention_ms=settings.log.events_retention_ms,
             )
-            await stack.enter_async_context(Outlets(settings.sinks, context))
+            own = () if settings.store_sink is None else (settings.store_sink,)
+            await stack.enter_async_context(Outlets((*own, *settings.sinks), context))
         processor = None if deciding is None else await stack.enter_async_context(deciding)
         starting.clear()
         if processor is not None and isinstance(listener, Ingress):

@@ -5,19 +5,16 @@ person may have been deleted since.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from broker.keyed import KeyedReader
 from broker.port import BrokerError, Position
+from contract.event_pictures import EventPictures, pictures_in
 from contract.events import Event
 from contract.people.keys import person_key, photo_key
 from contract.people.records import info_of, photo_of
-from contract.requests import CompareRequest, EnrolRequest, MatchRequest, decode_request
 from sinks.context import SinkContext
 
 
@@ -29,16 +26,16 @@ class Lookups:
         self._photos = KeyedReader(context.broker, context.topics.photos)
         self._people = KeyedReader(context.broker, context.topics.people)
 
-    async def pictures(self, event: Event) -> tuple[bytes | None, bytes | None]:
-        """Return the picture that the findings of an event refer to, and the infrared picture; None: there is none."""
+    async def pictures(self, event: Event) -> EventPictures:
+        """Return the pictures of an event, as far as the log still has them."""
         place = event.request
         try:
             record = await self._context.broker.read_at(Position(place.topic, place.partition, place.offset))
         except BrokerError:
-            return None, None
+            return EventPictures()
         if record is None or record.value is None or record.damaged:
-            return None, None
-        return await asyncio.to_thread(_pictures, record.value, event)
+            return EventPictures()
+        return await asyncio.to_thread(pictures_in, record.value, event.id, place.sha256)
 
     async def face(self, event: Event, picture: bytes | None) -> bytes | None:
         """Return a JPEG of the event's face, cut out of its picture."""
@@ -74,25 +71,3 @@ class Lookups:
             except BrokerError:
                 return self._context.people.site.shown(info)
         return self._context.people.site.shown(info)
-
-
-def _pictures(value: bytes, event: Event) -> tuple[bytes | None, bytes | None]:
-    """Return the pictures in a request's bytes; only those that the event is about (sha256)."""
-    try:
-        request = decode_request(value)
-    except msgspec.DecodeError:
-        return None, None
-    match request:
-        case MatchRequest():
-            pictures, infrared = request.pictures, request.ir_picture
-        case CompareRequest():
-            pictures, infrared = (request.face_picture,), None
-        case EnrolRequest(photo=bytes(photo)):
-            pictures, infrared = (photo,), None
-        case _:
-            return None, None
-    if request.request_id != event.id:
-        return None, None
-    wanted = event.request.sha256
-    found = next((p for p in pictures if wanted is None or hashlib.sha256(p).hexdigest() == wanted), None)
-    return found, infrared

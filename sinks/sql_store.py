@@ -87,11 +87,6 @@ class SqlStore:
             for row in rows
         ]
 
-    def delete(self, event_ids: Sequence[str]) -> int:
-        """See `contract.event_store.EventStore.delete`."""
-        with told(self._engine), self._engine.begin() as connection:
-            return connection.execute(sa.delete(events).where(events.c.id.in_(event_ids))).rowcount
-
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with told(self._engine):

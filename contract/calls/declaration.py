@@ -4,10 +4,12 @@ Parsing, the refusals that name a field, the count of unknown fields, the call's
 call's part of /openapi.json are all derived from the declaration.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote
+
+import orjson
 
 from contract.calls.dialects import Dialect
 from contract.calls.rules import FLAG, Rule, param_error
@@ -152,6 +154,20 @@ class Declaration:
         """
         rules = {each.name: each.rule for each in self.fields}
         return self.read({name: rules[name].of_query(text) for name, text in sent.items() if name in rules})
+
+    def one_text_each(self, query: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """Return the fields of a query, name -> text.
+
+        Of a name that is repeated, the first text counts; the texts of a field that allows several are a JSON array.
+        """
+        several = {each.name for each in self.fields if each.rule.several_in_query}
+        found: dict[str, list[str]] = {}
+        for name, text in query:
+            found.setdefault(name, []).append(text)
+        return {
+            name: orjson.dumps(texts).decode() if name in several and len(texts) > 1 else texts[0]
+            for name, texts in found.items()
+        }
 
     def unknown(self, sent: Mapping[str, Any]) -> int:
         """Return the number of sent fields, also of those in lists of objects, that the call does not declare."""

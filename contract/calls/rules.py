@@ -49,6 +49,7 @@ class Rule:
         codes: the codes with which `check`, or a later check of the value in the ingress, refuses.
         empty_is_absent: whether the empty string means that the field is absent.
         of_query: converts the text in a URL's query to a value for `check`.
+        several_in_query: whether a query may have the name several times; the texts are then passed as a JSON array.
     """
 
     word: str
@@ -57,6 +58,7 @@ class Rule:
     codes: tuple[Code, ...] = (Code.PARAM_ERROR,)
     empty_is_absent: bool = True
     of_query: Callable[[str], Any] = str
+    several_in_query: bool = False
 
 
 def param_error(message: str, cause: Cause | None = None) -> Refused:
@@ -243,6 +245,27 @@ def _within_depth(value: Any, depth: int) -> bool:
         if not level:
             return True
     return False
+
+
+def texts(most: int, max_chars: int) -> Rule:
+    """Return the rule of a list of 1 to `most` strings; in a query the name is repeated, or the text is JSON."""
+    item = line(max_chars)
+
+    def check(value: Any, field: str) -> tuple[str, ...]:
+        if not isinstance(value, list) or not 1 <= len(value) <= most:
+            raise param_error(f"{field} must be a list of 1 to {most} strings")
+        return tuple(dict.fromkeys(item.check(entry, field) for entry in value))
+
+    def of_query(text: str) -> Any:
+        if not text.startswith("["):
+            return [text]
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text
+
+    schema = {"type": "array", "items": item.schema, "minItems": 1, "maxItems": most}
+    return Rule(word="list of string", check=check, schema=schema, of_query=of_query, several_in_query=True)
 
 
 FLAG = Rule(

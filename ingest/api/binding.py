@@ -10,8 +10,11 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from broker.keyed import KeyedReader
+from broker.port import Position, Record
 from contract.answers import Answer, Reply
 from contract.calls.declaration import Declaration, Values
+from contract.event_store import EventStore
+from contract.findings import FaceBox
 from contract.http import GALLERY_VERSION_HEADER
 from contract.people.listing import ListedPage, PeopleFilter
 from contract.people.records import PersonRecord, PhotoReference
@@ -72,6 +75,12 @@ Reached = Callable[[int, float], Awaitable[bool]]
 """`reached(version, timeout_s)` waits until the people view contains `version`; it returns False at the timeout."""
 
 
+ReadAt = Callable[[Position], Awaitable[Record | None]]
+"""Returns the record at a position of the log, or None."""
+Crop = Callable[[bytes, FaceBox], bytes | None]
+"""A function of a picture's bytes and a face's box that returns a JPEG of the face; None: the picture is unreadable."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The objects that handlers use.
@@ -79,7 +88,8 @@ class Services:
     `threads` read picture files; `photos` and `records` read records of the photos topic and of the people topic by
     position; `reached` waits until `people` contains a gallery version; `not_ready` returns the reasons why no request
     would be answered now; `openapi` is the OpenAPI document of all calls; `configured` are the operator's settings that
-    settings of the site are laid over.
+    settings of the site are laid over; `event_store` answers questions about events, None: this server has none;
+    `read_at` reads a record of the log; `crop` cuts a face out of a picture, None: this server has no image library.
     """
 
     exchange: Exchange
@@ -93,6 +103,9 @@ class Services:
     not_ready: Callable[[], Sequence[str]]
     openapi: bytes
     configured: Configured
+    event_store: EventStore | None = None
+    read_at: ReadAt | None = None
+    crop: Crop | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +161,7 @@ def read_url(call: Call, services: Services, declaration: Declaration) -> Values
     call.arrived()
     url = call.request.rel_url
     services.metrics.unknown_fields.inc(declaration.unknown(url.query))
-    return declaration.read_url(url.query, url.raw_path)
+    return declaration.read_url(declaration.one_text_each(url.query.items()), url.raw_path)
 
 
 @asynccontextmanager

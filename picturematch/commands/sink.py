@@ -78,6 +78,41 @@ def jsonl(
 
 
 @command.command(
+    epilog="""\b
+Examples:
+  picturematch sink sql --broker kafka://kafka:9092
+  PICTUREMATCH_STORE__URL=postgresql://events@db/events picturematch sink sql""",
+)
+@config_option
+@log_options
+@idle_exit_option
+@metrics_port_option
+@log_level_option
+@click.pass_context
+def sql(
+    ctx: click.Context,
+    broker: str | None,
+    data_folder: Path | None,
+    idle_exit: float | None,
+    metrics_port: int | None,
+    log_level: str,
+) -> None:
+    """Keep events in the store of events (the settings store.url and store.keep_days), each once.
+
+    `serve` does so by itself; on Kafka this command fills the database that the ingresses ask. Several processes share
+    the events. Exit status: 0 stopped or idle, 2 the command failed.
+    """
+    settings = settings_of(ctx, broker=broker, data_folder=data_folder)
+    sink = settings.store_sink
+    if sink is None:
+        raise UserError(
+            "there is no store of events: set store.url to a database, such as postgresql://events@db/events, and leave"
+            " store.enabled true"
+        )
+    run_sink_process(settings, sink, log_level, idle_exit, metrics_port)
+
+
+@command.command(
     name="run",
     epilog="""\b
 Examples:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from broker.embedded import open_embedded
 from broker.kafka import KafkaConfig, open_kafka
-from broker.port import Broker, GroupMember, OnRevoked, Position, Record
+from broker.port import Broker, GroupMember, NewRecord, OnRevoked, Position, Record
 from sinks.jsonl import JsonlSink
 from sinks.runner import reading_at, run_sink
 
@@ -47,10 +47,10 @@ class DyingMember:
     async def rewind(self, partition: int) -> None:
         await self._member.rewind(partition)
 
-    async def commit(self, partition: int, next_offset: int) -> Sequence[Position]:
+    async def commit(self, partition: int, next_offset: int, outputs: Sequence[NewRecord] = ()) -> Sequence[Position]:
         self._left -= 1
         self._die("before")
-        written = await self._member.commit(partition, next_offset)
+        written = await self._member.commit(partition, next_offset, outputs)
         self._die("after")
         return written
 

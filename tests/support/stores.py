@@ -132,11 +132,6 @@ class StoreSuite:
         assert self.ids(store) == [f"event-{n}" for n in (9, 8, 7, 6, 5)]
         assert writer.delete_before(NOW_S + 5) == 0
 
-    def test_events_can_be_deleted_by_their_ids(self, writer: SqlWriter, store: SqlStore) -> None:
-        writer.write(written(event(1), event(2)))
-        assert store.delete(["event-1", "event-7"]) == 1
-        assert self.ids(store) == ["event-2"]
-
     def test_a_total_is_exact_up_to_its_limit(
         self, writer: SqlWriter, store: SqlStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
