@@ -5,6 +5,7 @@ and what a name or an address may contain) is written down here, from the specif
 """
 
 import base64
+import json
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -273,6 +274,24 @@ def image_id(place: Place) -> list[Bad]:
         "a\nb-0",
     ]
     return _all(wrong, Code.ID_NOT_FOUND)
+
+
+def event_image_id(place: Place) -> list[Bad]:
+    return _all(["a b", "ä", "x" * 129, "a/b", "-face", "-ir", " ", "a\nb"])
+
+
+def percent(place: Place) -> list[Bad]:
+    return _all(["x", "-1", "100.1", "nan", "inf", "1e999", " "])
+
+
+def texts(place: Place) -> list[Bad]:
+    long = "x" * (place.schema["items"]["maxLength"] + 1)
+    wrong = ["[]", "[1]", "[null]", '["a"', "[[]]", str([long]).replace("'", '"'), long, *MISLEADING]
+    return _all([*wrong, json.dumps(["x"] * (place.schema["maxItems"] + 1))])
+
+
+def groupings(place: Place) -> list[Bad]:
+    return [*texts(place), *_all(["weather", '["day", "weather"]', "Day"])]
 
 
 def objects(place: Place) -> list[Bad]:

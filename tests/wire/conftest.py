@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
+from contract.event_store import EventStore
 from contract.pictures.limits import PictureSettings
 from contract.site_settings import Configured
 from contract.topics import Topics
@@ -36,6 +37,7 @@ def serving(tmp_path: Path, picture: bytes) -> Serving:
         ready: Callable[[], Sequence[str]] = lambda: (),
         pictures: PictureSettings = _PICTURES,
         given: Configured = _CONFIGURED,
+        store: EventStore | None = None,
         **settings: Any,
     ) -> AsyncIterator[Site]:
         people, registry, topics = ScriptedPeople(), CollectorRegistry(), Topics()
@@ -44,7 +46,17 @@ def serving(tmp_path: Path, picture: bytes) -> Serving:
         async with (
             faulty_log() as log,
             Ingress(
-                chosen, pictures, log, topics, people, people.reached, time.time, ready, registry, given
+                chosen,
+                pictures,
+                log,
+                topics,
+                people,
+                people.reached,
+                time.time,
+                ready,
+                registry,
+                given,
+                event_store=store,
             ) as ingress,
             aiohttp.ClientSession(connector=connector) as session,
         ):

@@ -72,7 +72,7 @@ def test_json_has_the_values_themselves() -> None:
 def test_every_setting_whose_name_promises_a_secret_is_hidden() -> None:
     names = {setting.path for setting in list_settings(Settings())}
     promising = {name for name in names if re.search(r"password|secret|token|_keys?$|\.keys?$", name)}
-    assert promising - {"ingest.tls_key"} == SECRETS, "tls_key is the path of a file"
+    assert promising - {"ingest.tls_key"} == SECRETS - {"store.url"}, "tls_key is the path of a file"
 
 
 def test_secrets_are_hidden_and_only_those_that_are_set() -> None:
