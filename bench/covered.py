@@ -31,6 +31,7 @@ from bench.covered_set import LOOKS, CoveredSet, keep_covered, load_covered, see
 from bench.face_sets import BadSet, photos_of_people
 from bench.seen_set import cache_key
 from contract.terms import COVERS
+from engine.calls.matching import CANDIDATES
 from engine.covered_search import covered_match, covered_thresholds, near_enough
 from engine.evaluation.openset import Split
 from engine.evaluation.photos import FaceChoice
@@ -157,12 +158,13 @@ def _print_cost(seen: CoveredSet, embedder: Embedder, console: Console) -> None:
     strangers = np.random.default_rng(7).permutation(seen.probe("plain"))[:_SEARCHES]
     thresholds = covered_thresholds(policy, embedder, len(rows))
     began = time.process_time()
-    for probe in strangers:
-        snapshot.gallery.best(probe, EVERYBODY, 5)
+    searches = [snapshot.gallery.search(probe, EVERYBODY) for probe in strangers]
+    for search in searches:
+        search.best(CANDIDATES)
     between = time.process_time()
     if thresholds:
-        for probe in strangers:
-            covered_match(probe, EVERYBODY, snapshot, thresholds, near_enough(embedder, len(rows)))
+        for probe, search in zip(strangers, searches, strict=True):
+            covered_match(probe, search, snapshot, thresholds, near_enough(embedder, len(rows)))
     ended = time.process_time()
     whole, covered = (1000 * spent / len(strangers) for spent in (between - began, ended - between))
     size = snapshot.covered.vectors[0].nbytes

@@ -122,11 +122,12 @@ def _there(seen: CoveredSet, look: str, rows: NDArray[np.int64]) -> NDArray[np.i
 def _recognised(seen: CoveredSet, row: int, look: str, snapshot: Snapshot, embedder: Embedder, policy: Policy) -> str:
     """Return the identity_id of whom a search recognises; "": nobody. The same steps as engine.calls.match.search."""
     probe, faces = seen.probe(look)[row], snapshot.gallery.count(EVERYBODY)
-    best = snapshot.gallery.best(probe, EVERYBODY)
+    search = snapshot.gallery.search(probe, EVERYBODY)
+    best = search.best()
     if best and best[0].cosine >= search_threshold(policy, embedder, faces).cosine:
         return best[0].person.identity_id
     thresholds = covered_thresholds(policy, embedder, faces)
-    match = covered_match(probe, EVERYBODY, snapshot, thresholds, near_enough(embedder, faces)) if thresholds else None
+    match = covered_match(probe, search, snapshot, thresholds, near_enough(embedder, faces)) if thresholds else None
     return "" if match is None else match.candidates[0].person.identity_id
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from contract.terms import COVERS
 from contract.vectors import Vector
 from engine.gallery.people import Snapshot
-from engine.gallery.port import Candidate, Scope
+from engine.gallery.port import Candidate, Search
 from engine.policy import Policy
 from engine.threshold import AppliedThreshold, CoverCalibrated, covered_threshold, threshold_at
 
@@ -44,19 +44,20 @@ def near_enough(embedder: CoverCalibrated, faces: int) -> float:
 
 
 def covered_match(
-    probe: Vector, scope: Scope, snapshot: Snapshot, thresholds: Sequence[AppliedThreshold], near: float
+    probe: Vector, search: Search, snapshot: Snapshot, thresholds: Sequence[AppliedThreshold], near: float
 ) -> CoveredMatch | None:
     """Return the match by the first cover of whose templates one reaches its threshold; None: none does.
 
-    `probe`: the unit vector of a face by which nobody was recognised. `near`: as `near_enough` returns it.
+    `probe`: the unit vector of a face by which nobody was recognised. `search`: its search in the gallery of the
+    snapshot, so that the faces are not compared a second time. `near`: as `near_enough` returns it.
     """
     if not thresholds or not snapshot.covered:
         return None
-    people = snapshot.gallery.above(probe, scope, near)
+    people = search.above(near)
     for threshold in thresholds:
         if threshold.cover is None:
             continue
-        candidates = snapshot.covered.nearest(threshold.cover, probe, people)
-        if candidates and candidates[0].cosine >= threshold.cosine:
+        candidates = snapshot.covered.nearest(threshold.cover, probe, people, threshold.cosine)
+        if candidates:
             return CoveredMatch(threshold, candidates)
     return None

@@ -51,3 +51,17 @@ def embedder_in_use(settings: Settings) -> str:
         return store_of(settings).identity("embedder")
     except ModelError as error:
         raise UserError(printable(str(error))) from error
+
+
+def has_covers(settings: Settings) -> bool:
+    """Return whether an enrolment with these settings makes templates of covered faces.
+
+    Raises:
+        UserError: the operator's manifest cannot be read.
+    """
+    if settings.models.stand_in is not None or not settings.matching.covered_templates:
+        return False
+    try:
+        return bool(store_of(settings).manifest.network("embedder").covered_curves)
+    except ModelError as error:
+        raise UserError(printable(str(error))) from error

@@ -38,6 +38,7 @@ class Done:
         left: the faces that cannot be embedded.
         nowhere: the ids of the people who could not be recognised at all, because all their faces are left behind.
         recorded: the requests that were recorded for the comparison.
+        completed: the faces that the embedder knew, and that got templates of covered faces.
     """
 
     added: int
@@ -45,16 +46,24 @@ class Done:
     left: Sequence[LeftBehind]
     nowhere: Sequence[str]
     recorded: int = 0
+    completed: int = 0
 
     def and_then(self, later: Self) -> Self:
         """Return what this run and a later one have done together."""
-        return replace(later, added=self.added + later.added, passes=self.passes + later.passes, recorded=self.recorded)
+        return replace(
+            later,
+            added=self.added + later.added,
+            passes=self.passes + later.passes,
+            recorded=self.recorded,
+            completed=self.completed + later.completed,
+        )
 
     def as_fields(self, embedder: str) -> dict[str, Any]:
         """Return the values as fields of a JSON object. `embedder`: the identity of the new embedder."""
         return {
             "embedder": embedder,
             "added": self.added,
+            "completed": self.completed,
             "passes": self.passes,
             "left_behind": len(self.left),
             "faces_left_behind": [
@@ -82,4 +91,4 @@ async def embed_all(means: Means, recent: Recent | None, folder: Path) -> Done:
         await run.run()
         recorded = 0 if recent is None else await record_recent(log, settings, recent, folder)
         left = await people.left_behind(run.tally.unusable)
-        return Done(run.tally.added, run.tally.passes, left, people.nowhere(), recorded)
+        return Done(run.tally.added, run.tally.passes, left, people.nowhere(), recorded, run.tally.completed)

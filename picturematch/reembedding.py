@@ -24,8 +24,14 @@ from clients.http import Client, NoAnswer
 from clients.retry import ask_patiently
 from contract.answers import FaceOutcome
 from contract.http import REEMBED_PATH
-from contract.people.coverage import EnrolledFace, faces_with_others, faces_without, people_without
-from contract.people.directory import Directory
+from contract.people.coverage import (
+    CoverDirectory,
+    EnrolledFace,
+    faces_with_others,
+    faces_without,
+    faces_without_covers,
+    people_without,
+)
 from contract.people.keys import photo_key
 from contract.people.records import photo_of
 from contract.topics import Topics
@@ -55,9 +61,13 @@ class Pace:
 
 @dataclass(slots=True)
 class Tally:
-    """What was done: faces that were added, and passes over the people; `unusable`: why a face cannot be embedded."""
+    """What was done: faces that were added, and passes over the people; `unusable`: why a face cannot be embedded.
+
+    `completed`: faces that had a record of the embedder, and got templates of covered faces.
+    """
 
     added: int = 0
+    completed: int = 0
     passes: int = 0
     unusable: dict[EnrolledFace, str] = field(default_factory=dict)
 
@@ -78,7 +88,7 @@ class EnrolledPeople:
     """
 
     def __init__(self, log: Broker, topics: Topics, embedder: str) -> None:
-        self.directory = Directory()
+        self.directory = CoverDirectory()
         self.embedder = embedder
         self._log, self._topic = log, topics.people
         self._photos = KeyedReader(log, topics.photos, _SEARCH_S)
@@ -112,6 +122,11 @@ class EnrolledPeople:
     def missing(self) -> list[EnrolledFace]:
         """Return the faces without a record of the embedder, in order."""
         return sorted(faces_without(self.directory, self.embedder), key=lambda face: (face.identity_id, face.number))
+
+    def uncovered(self) -> list[EnrolledFace]:
+        """Return the faces with a photo whose record of the embedder has no template of a covered face, in order."""
+        found = faces_without_covers(self.directory, self.embedder)
+        return sorted(found, key=lambda face: (face.identity_id, face.number))
 
     def others(self) -> list[EnrolledFace]:
         """Return the faces that have records of other embedders beside one of the embedder, in order."""
@@ -154,10 +169,14 @@ class Reembedding:
 
     def __init__(self, people: EnrolledPeople, client: Client, context: Context, pace: Pace) -> None:
         self._people, self._client, self._context, self._pace = people, client, context, pace
+        self._covers = context.policy.covered_templates and bool(context.models.embedder.covered_curves)
+        self._completed: set[EnrolledFace] = set()  # also those that the server does not complete: it is asked once
         self.tally = Tally()
 
     async def run(self) -> None:
         """Embed every face that has a photo, until those are embedded too that were enrolled meanwhile.
+
+        Faces that the embedder knows get their templates of covered faces, where the embedder has curves for these.
 
         Raises:
             UserError: the server uses another log.
@@ -176,7 +195,10 @@ class Reembedding:
     def _waiting(self) -> list[EnrolledFace]:
         """Return the faces to embed: those without a photo, or with one that cannot be embedded, are left out."""
         faces = self._people.missing()
-        return [face for face in faces if face.photo is not None and face not in self.tally.unusable]
+        missing = [face for face in faces if face.photo is not None and face not in self.tally.unusable]
+        if not self._covers:
+            return missing
+        return missing + [face for face in self._people.uncovered() if face not in self._completed]
 
     async def _embed(self, faces: Sequence[EnrolledFace], pool: ThreadPoolExecutor, steps: Steps) -> None:
         began = time.monotonic()
@@ -188,16 +210,20 @@ class Reembedding:
             steps.step()
             return sent
 
+        known = {face for face in faces if self._is_known(face)}
+        self._completed |= known
         sent = [(face, body) for face, body in zip(faces, await asyncio.gather(*map(one, faces)), strict=True) if body]
         if sent:
             outcomes = await post_faces(self._client, "add", self._people.embedder, [body for _, body in sent])
-            self.tally.added += outcomes.count("added")
-            await self._require_written([face for (face, _), out in zip(sent, outcomes, strict=True) if out == "added"])
+            added = [face for (face, _), outcome in zip(sent, outcomes, strict=True) if outcome == "added"]
+            self.tally.completed += len(known.intersection(added))
+            self.tally.added += len(set(added) - known)
+            await self._require_written(added, known)
         if self._pace.rate is not None:
             await asyncio.sleep(max(0.0, len(faces) / self._pace.rate - (time.monotonic() - began)))
 
     async def _embedded(self, face: EnrolledFace, pool: ThreadPoolExecutor) -> dict[str, Any] | None:
-        """Return a face as the call takes it; None: it cannot be embedded."""
+        """Return a face as the call takes it; None: it cannot be embedded, or only without a cover and is known."""
         jpeg = await self._people.photo(face)
         if jpeg is None or face.photo is None:
             self.tally.unusable[face] = PHOTO_GONE
@@ -208,20 +234,30 @@ class Reembedding:
             reason = "no face" if prepared.refusal is None else prepared.refusal.message
             self.tally.unusable[face] = f"its photo cannot be embedded: {reason}"
             return None
+        if self._is_known(face) and not prepared.face.covered:
+            return None
         templates = {kind: pybase64.b64encode_as_string(data) for kind, data in prepared.face.templates.items()}
         return {**_named(face), "photo_sha256": face.photo.sha256.hex(), "templates": templates}
 
-    async def _require_written(self, faces: Sequence[EnrolledFace]) -> None:
+    def _is_known(self, face: EnrolledFace) -> bool:
+        return self._people.embedder in self._people.directory.embedders(face.identity_id, face.number)
+
+    async def _require_written(self, faces: Sequence[EnrolledFace], known: set[EnrolledFace]) -> None:
         """Check that the log which is read is that of the server, once: its answer says that the faces were added.
+
+        `known`: the faces that had a record of the embedder before.
 
         Raises:
             UserError: the log does not contain them.
         """
-        if not faces or self.tally.passes or self.tally.added > len(faces):
+        if not faces or self.tally.passes or self.tally.added + self.tally.completed > len(faces):
             return
         await self._people.catch_up()
         directory, embedder = self._people.directory, self._people.embedder
-        if not any(embedder in directory.embedders(face.identity_id, face.number) for face in faces):
+        completed = (
+            directory.has_covers(face.identity_id, face.number, embedder) for face in known.intersection(faces)
+        )
+        if not any(completed) and not any(self._is_known(face) for face in faces if face not in known):
             raise self._other_log()
 
     def _other_log(self) -> UserError:

@@ -184,11 +184,12 @@ class Decider:
         if isinstance(resolved, Refusal):
             return self._refuse(inputs, resolved)
         scope, snapshot = resolved.scope, inputs.snapshot
-        found = self._conclude(inputs, resolved, snapshot.gallery.best(probe, scope, CANDIDATES))
+        searched = snapshot.gallery.search(probe, scope)
+        found = self._conclude(inputs, resolved, searched.best(CANDIDATES))
         if found is not None and found.outcome == STRANGER and self.embedder is not None:
             thresholds = self._covered_thresholds(inputs, scope)
             near = near_enough(self.embedder, snapshot.gallery.count(scope)) if thresholds else 0.0
-            found = self._covered(inputs, resolved, covered_match(probe, scope, snapshot, thresholds, near)) or found
+            found = self._covered(inputs, resolved, covered_match(probe, searched, snapshot, thresholds, near)) or found
         return None if found is None else replace(found, probe=probe)
 
     def _search_several(self, inputs: Inputs, looked: MatchDecision) -> MatchDecision | None:

@@ -227,13 +227,14 @@ def search(
     Where the templates of whole faces recognise nobody, those of covered faces are compared (engine.covered_search).
     """
     policy, embedder, scope = context.policy, context.models.embedder, resolved.scope
-    candidates = snapshot.gallery.best(probe, scope, CANDIDATES)
-    decision = conclude(request, resolved, candidates, snapshot, context)
+    searched = snapshot.gallery.search(probe, scope)
+    decision = conclude(request, resolved, searched.best(CANDIDATES), snapshot, context)
     if decision.outcome != STRANGER:
         return decision
     faces = snapshot.gallery.count(scope)
     thresholds = covered_thresholds(policy, embedder, faces)
-    covered = covered_match(probe, scope, snapshot, thresholds, near_enough(embedder, faces)) if thresholds else None
+    near = near_enough(embedder, faces) if thresholds else 0.0
+    covered = covered_match(probe, searched, snapshot, thresholds, near)
     if covered is None:
         return decision
     candidates = covered.candidates[:CANDIDATES]

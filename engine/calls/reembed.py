@@ -3,6 +3,8 @@
 The templates were computed elsewhere, from the stored photos. So each is added only while its face is still enrolled
 with the photo from which it was computed: a deletion, or a new photo, that came before in the admin topic wins. The
 decision writes no person and no photo.
+
+A face that has a record of the embedder in use without templates of covered faces gets these, and keeps its embedding.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +18,7 @@ from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
 from contract.people.keys import FaceKey, NotReadable, face_key
-from contract.people.records import FaceRecord
+from contract.people.records import COVERED_FACE, WHOLE_FACE, FaceRecord
 from contract.people.unreadable import read_face
 from contract.requests import EmbeddedFace, ReembedRequest
 from engine.calls.call import Change
@@ -105,22 +107,32 @@ def _added(embedder: str, face: EmbeddedFace, known: KnownPerson, context: Conte
         return "gone", known, ()
     if photo is None or photo.sha256 != face.photo_sha256:
         return "other_photo", known, ()
-    if embedder in known.embedders.get(number, ()):
+    in_use = context.models.embedder_identity
+    covers = embedder == in_use and any(kind in face.templates for kind in COVERED_FACE.values())
+    present = embedder in known.embedders.get(number, ())
+    if present and (not covers or number in known.covered):
         return "present", known, ()
     record = FaceRecord(
         identity_id=face.identity_id, number=number, embedder=embedder, templates=face.templates, photo=photo
     )
-    key, value = face_key(face.identity_id, number, embedder), encode(record)
-    in_use = context.models.embedder_identity
+    key = FaceKey(face.identity_id, number, embedder)
     try:
-        _, vector = read_face(
-            FaceKey(face.identity_id, number, embedder), value, in_use, context.models.embedder.dimension
-        )
+        _, vector = read_face(key, encode(record), in_use, context.models.embedder.dimension)
     except NotReadable as error:
         raise Refused(Code.BAD_FEATURE_ERROR, f"templates of face {number} of {face.identity_id}: {error}") from error
-    embedders = {**known.embedders, number: (*known.embedders.get(number, ()), embedder)}
-    vectors = {**known.vectors, number: vector} if embedder == in_use else known.vectors
-    return "added", replace(known, embedders=embedders, vectors=vectors), ((key, value),)
+    if present:
+        # The whole face keeps its embedding, so that a search by whole faces decides as before.
+        vector = known.vectors[number]
+        whole = vector.astype("<f4").tobytes()
+        record = structs.replace(record, templates={**face.templates, WHOLE_FACE: whole})
+    embedders = {**known.embedders, number: tuple(dict.fromkeys((*known.embedders.get(number, ()), embedder)))}
+    after = replace(
+        known,
+        embedders=embedders,
+        vectors={**known.vectors, number: vector} if embedder == in_use else known.vectors,
+        covered=known.covered | {number} if covers else known.covered,
+    )
+    return "added", after, ((face_key(face.identity_id, number, embedder), encode(record)),)
 
 
 def _removed(embedder: str, face: EmbeddedFace, known: KnownPerson) -> _Result:

@@ -38,36 +38,47 @@ class CoveredTemplates:
         """Return whether any face has a template."""
         return len(self.vectors) > 0
 
-    def nearest(self, cover: Cover, probe: Vector, people: Sequence[Candidate]) -> Sequence[Candidate]:
+    def nearest(
+        self, cover: Cover, probe: Vector, people: Sequence[Candidate], least: float = -1.0
+    ) -> Sequence[Candidate]:
         """Return the people who have templates of faces with that cover, with the cosine of the nearest of these.
 
-        `probe`: a unit vector. `people`: each person once. The order is that of the search port.
+        This takes time in proportion to the number of `people`, however many have templates. The order is that of the
+        search port.
+
+        Args:
+            cover: the cover of the templates.
+            probe: a unit vector.
+            people: each person once.
+            least: the cosine that the nearest template must reach, or nobody is returned; no list is then made.
         """
         if not self:
             return ()
+        rows, end = self.rows, len(self.vectors)
         compared = [
-            (candidate, number, row)
+            (candidate.person, number, row)
             for candidate in people
             for number in candidate.person.faces
-            if (row := self._row((candidate.person.identity_id, number))) is not None
+            if (row := rows.get((candidate.person.identity_id, number), end)) < end
         ]
-        chosen = self.vectors[[row for _, _, row in compared], COVERS.index(cover)].astype(np.float64)
-        cosines = np.clip((chosen * probe).sum(axis=1), -1.0, 1.0).tolist()
-        there = np.abs(chosen).max(axis=1, initial=0.0).tolist()
-        found = [
-            Candidate(candidate.person, number, cosine)
-            for (candidate, number, _), cosine, largest in zip(compared, cosines, there, strict=True)
-            if largest
-        ]
-        found.sort(key=lambda c: (-c.cosine, c.person.identity_id, c.number))
+        chosen = self.vectors[[row for _, _, row in compared], COVERS.index(cover)]
+        # A template has unit length: zeros are the mark of a face without one.
+        there = np.asarray(chosen.view(np.uint16).any(axis=1))
+        cosines = np.clip((chosen.astype(np.float64) * probe).sum(axis=1), -1.0, 1.0)
+        if cosines.max(initial=-np.inf, where=there) < least:
+            return ()
+        found = sorted(
+            (-cosine, person.identity_id, number, place)
+            for place, ((person, number, _), cosine, has) in enumerate(
+                zip(compared, cosines.tolist(), there.tolist(), strict=True)
+            )
+            if has
+        )
         nearest: dict[str, Candidate] = {}
-        for one in found:
-            nearest.setdefault(one.person.identity_id, one)
+        for negative, identity_id, number, place in found:
+            if identity_id not in nearest:
+                nearest[identity_id] = Candidate(compared[place][0], number, -negative)
         return list(nearest.values())
-
-    def _row(self, face: FaceId) -> int | None:
-        row = self.rows.get(face)
-        return row if row is not None and row < len(self.vectors) else None
 
 
 class CoveredIndex:

@@ -69,16 +69,13 @@ class ExactGallery:
         mask = self._mask(scope)
         return 0 if mask is None else int(np.count_nonzero(mask))
 
+    def search(self, probe: Vector, scope: Scope) -> "ExactSearch":
+        """Compare a unit vector with every face of the scope once, for a caller that has several questions."""
+        return ExactSearch(self, probe, self._cosines(probe, scope))
+
     def best(self, probe: Vector, scope: Scope, most: int = 1) -> Sequence[Candidate]:
         """Return the `most` people nearest to a unit vector, each once; fewer where the scope has fewer people."""
-        cosines = self._cosines(probe, scope)
-        faces = most
-        while True:
-            rows = _highest(cosines, faces)
-            candidates = self._people(rows, self._exact(rows, probe))
-            if len(candidates) >= most or len(rows) < faces or faces >= len(cosines):
-                return candidates[:most]
-            faces *= 4  # several of the nearest faces belong to the same person
+        return self.search(probe, scope).best(most)
 
     def best_of_each(
         self, probes: Vectors, scope: Scope, most: int = 1, down_to: Sequence[float] | None = None
@@ -125,9 +122,7 @@ class ExactGallery:
 
     def above(self, probe: Vector, scope: Scope, cosine: float) -> Sequence[Candidate]:
         """Return every person who has a face with at least that cosine to a unit vector, each once."""
-        rows = np.flatnonzero(self._cosines(probe, scope) >= cosine - _ROUNDING)
-        people = self._people(rows, self._exact(rows, probe))
-        return [candidate for candidate in people if candidate.cosine >= cosine]
+        return self.search(probe, scope).above(cosine)
 
     def above_each(self, probes: Vectors, scope: Scope, cosine: float) -> Sequence[Sequence[Candidate]]:
         """Return, for each probe, what `above` returns; the faces are read from memory once for all probes."""
@@ -140,8 +135,8 @@ class ExactGallery:
             whose, within = np.nonzero((probes @ self.vectors[rows].T >= cosine - _ROUNDING) & mask[rows])
             places.append((whose, within + first))
         whose, near = (np.concatenate(parts) for parts in zip(*places, strict=True)) if places else _NO_PLACES
-        exact = self._exact(near, probes, whose)
-        people = (self._people(near[whose == number], exact[whose == number]) for number in range(len(probes)))
+        exact = self.exact(near, probes, whose)
+        people = (self.people(near[whose == number], exact[whose == number]) for number in range(len(probes)))
         return [[candidate for candidate in found if candidate.cosine >= cosine] for found in people]
 
     def vector(self, face: FaceId) -> Vector | None:
@@ -163,10 +158,10 @@ class ExactGallery:
         # -2 is below every cosine and above the mark of a row outside the scope.
         cut = np.maximum(np.minimum(lowest, floors) - _ROUNDING, -2.0).astype(np.float32)
         whose, rows = np.nonzero(cosines >= cut[:, np.newaxis])
-        exact = self._exact(rows, probes, whose)
+        exact = self.exact(rows, probes, whose)
         ends = np.searchsorted(whose, np.arange(len(probes) + 1))
         for number, (begin, end) in enumerate(pairwise(ends)):
-            people = self._people(rows[begin:end], exact[begin:end])
+            people = self.people(rows[begin:end], exact[begin:end])
             if len(people) < most:
                 yield self.best(probes[number], scope, most)
             else:
@@ -200,7 +195,7 @@ class ExactGallery:
         masks = [mask for group_id in scope.any_group if (mask := self.members.get(_group_set(group_id))) is not None]
         return reduce(np.logical_or, masks) if masks else None
 
-    def _exact(
+    def exact(
         self, rows: NDArray[np.intp], probe: Vector | Vectors, whose: NDArray[np.intp] | None = None
     ) -> NDArray[np.float64]:
         """Return the cosines of rows to a probe, or of each row to a probe of its own: `whose` has its place.
@@ -217,18 +212,49 @@ class ExactGallery:
         np.clip(cosines, -1.0, 1.0, out=cosines)
         return cosines
 
-    def _people(self, rows: NDArray[np.intp], cosines: NDArray[np.float64]) -> list[Candidate]:
+    def people(self, rows: NDArray[np.intp], cosines: NDArray[np.float64]) -> list[Candidate]:
         """Return the people of rows, whose exact cosines are given, in the order of the port."""
-        found = [
-            Candidate(owner, self.numbers[row], cosine)
+        found = sorted(
+            (-cosine, owner.identity_id, self.numbers[row], row)
             for row, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
             if (owner := self.owners[row]) is not None
-        ]
-        found.sort(key=lambda c: (-c.cosine, c.person.identity_id, c.number))
+        )
         nearest: dict[str, Candidate] = {}
-        for candidate in found:
-            nearest.setdefault(candidate.person.identity_id, candidate)
+        for negative, identity_id, number, row in found:
+            owner = self.owners[row]
+            if owner is not None and identity_id not in nearest:
+                nearest[identity_id] = Candidate(owner, number, -negative)
         return list(nearest.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExactSearch:
+    """One probe and its cosine to every row of a gallery (engine.gallery.port.Search).
+
+    `cosines`: by row, in single precision; -inf for a row outside the scope.
+    """
+
+    gallery: ExactGallery
+    probe: Vector
+    cosines: NDArray[np.float32]
+
+    def best(self, most: int = 1) -> Sequence[Candidate]:
+        """Return the `most` people nearest to the probe, each once; fewer where the scope has fewer people."""
+        faces = most
+        while True:
+            rows = _highest(self.cosines, faces)
+            candidates = self._people(rows)
+            if len(candidates) >= most or len(rows) < faces or faces >= len(self.cosines):
+                return candidates[:most]
+            faces *= 4  # several of the nearest faces belong to the same person
+
+    def above(self, cosine: float) -> Sequence[Candidate]:
+        """Return every person who has a face with at least that cosine to the probe, each once."""
+        people = self._people(np.flatnonzero(self.cosines >= cosine - _ROUNDING))
+        return [candidate for candidate in people if candidate.cosine >= cosine]
+
+    def _people(self, rows: NDArray[np.intp]) -> list[Candidate]:
+        return self.gallery.people(rows, self.gallery.exact(rows, self.probe))
 
 
 class ExactIndex:

@@ -54,6 +54,22 @@ class Candidate:
     cosine: float
 
 
+class Search(Protocol):
+    """One probe that was compared once with every face of a scope: its questions compare the whole gallery no more.
+
+    Candidates have the order of the gallery's own. A search keeps one cosine per face of its gallery, so a caller drops
+    it with the decision.
+    """
+
+    def best(self, most: int = 1) -> Sequence[Candidate]:
+        """Return what `Gallery.best` returns."""
+        ...
+
+    def above(self, cosine: float) -> Sequence[Candidate]:
+        """Return what `Gallery.above` returns."""
+        ...
+
+
 class Gallery(Protocol):
     """The faces enrolled at one version of the people topic: a value that never changes and that any thread may search.
 
@@ -67,6 +83,10 @@ class Gallery(Protocol):
 
     def count(self, scope: Scope) -> int:
         """Return the number of templates that a search in that scope compares: faces, and means if it has them."""
+        ...
+
+    def search(self, probe: Vector, scope: Scope) -> Search:
+        """Compare a unit vector with every face of the scope once, for a caller that has several questions."""
         ...
 
     def best(self, probe: Vector, scope: Scope, most: int = 1) -> Sequence[Candidate]:

@@ -59,7 +59,7 @@ Examples:
     show_default="the networks that the settings name",
     help="The new embedder: a pinned one of `models embedders`, or a manifest.",
 )
-@click.option("--dry-run", is_flag=True, help="Count the faces to embed, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Count the faces to embed or to complete, and change nothing.")
 @click.option("--left-behind", is_flag=True, help="List the faces that the embedder has no record of and cannot get.")
 @click.option(
     "--drop-old",
@@ -109,6 +109,9 @@ def reembed(
     meanwhile are embedded too. Then recent requests are decided with the new embedder, and what would change is
     reported by kind; and the command says which setting switches the server.
 
+    With the embedder in use (no --models), faces that have no templates of covered faces get them, where the manifest
+    has covered_curves and matching.covered_templates is on. Their embeddings stay as they are.
+
     Faces that were enrolled by a feature, without a photo, cannot be embedded, nor can those whose photo shows no face
     to the networks: the end of a run names each with its reason. --left-behind lists those without a photo at any time.
 
@@ -138,7 +141,7 @@ def _settings(ctx: click.Context, models: str | None, broker: str | None, data_f
 def _list(settings: Settings, as_json: bool, *, faces: bool) -> int:
     """Print what is to be embedded, or `faces`: each face that is left behind; return the exit status."""
     from picturematch.opening import open_broker
-    from picturematch.reading import embedder_in_use
+    from picturematch.reading import embedder_in_use, has_covers
     from picturematch.reembedding import EnrolledPeople
 
     async def work() -> int:
@@ -148,10 +151,14 @@ def _list(settings: Settings, as_json: bool, *, faces: bool) -> int:
             with_photo = sum(face.photo is not None for face in missing)
             if not faces:
                 without = len(missing) - with_photo
+                complete = len(people.uncovered()) if has_covers(settings) else 0
                 if as_json:
-                    echo_json({"embedder": embedder, "to_embed": with_photo, "without_photo": without})
+                    plan = {"embedder": embedder, "to_embed": with_photo, "to_complete": complete}
+                    echo_json({**plan, "without_photo": without})
                 else:
                     click.echo(f"{counted(with_photo, 'face')} to embed by {embedder}; {without} without a photo")
+                    if complete:
+                        click.echo(f"{counted(complete, 'further face')} without templates of covered faces")
                 return 0
             left = await people.left_behind({})
             for face in left:
@@ -251,6 +258,8 @@ def _print_end(settings: Settings, done: "Done", named: str | None) -> None:
         f"every face with a usable photo is embedded: {counted(done.added, 'face')} in this run,"
         f" {done.passes} {'pass' if done.passes == 1 else 'passes'} over the people"
     )
+    if done.completed:
+        click.echo(f"templates of covered faces were added to {counted(done.completed, 'face')} that had none")
     if done.left:
         people = people_counted(len(done.nowhere))
         click.echo(f"{counted(len(done.left), 'face')} left behind, and {people} who could not be recognised:")

@@ -64,7 +64,7 @@ async def test_everybody_is_embedded_beside_the_server_and_recognised_after_the_
             await recognised(session, server, seed)
 
         planned = await reembed(tmp_path, None, "--dry-run", "--json")
-        assert json.loads(planned.out) == {"embedder": NEW, "to_embed": 4, "without_photo": 1}
+        assert json.loads(planned.out) == {"embedder": NEW, "to_embed": 4, "to_complete": 0, "without_photo": 1}
 
         done = await reembed(tmp_path, server, "--html", tmp_path / "report.html")
         assert done.status == 1, done

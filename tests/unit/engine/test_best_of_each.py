@@ -91,6 +91,39 @@ def test_everybody_above_a_cosine_is_found_for_many_probes_as_for_one(
     assert [shown(list(one)) for one in found] == [shown(list(gallery.above(probe, scope, cosine))) for probe in probes]
 
 
+@given(
+    PEOPLE,
+    st.integers(0, 9),
+    st.sampled_from(SCOPES),
+    st.lists(st.one_of(st.integers(1, 6), st.floats(-1.0, 1.0)), min_size=1, max_size=4),
+)
+def test_one_search_answers_each_question_as_a_comparison_of_all_faces_does(
+    people: list[tuple[int, str, set[str], bool]], asked: int, scope: Scope, questions: list[int | float]
+) -> None:
+    gallery, probe = gallery_of(people), unit(asked)
+    search, everybody = gallery.search(probe, scope), compared(people, probe, scope)
+    for question in questions:
+        if isinstance(question, int):
+            assert shown(list(search.best(question))) == everybody[:question]
+        else:
+            assert shown(list(search.above(question))) == [one for one in everybody if one[2] >= question]
+
+
+def compared(
+    people: list[tuple[int, str, set[str], bool]], probe: np.ndarray, scope: Scope
+) -> list[tuple[str, int, float]]:
+    """Return everybody of a scope in the order of the port, compared one by one."""
+    nearest: dict[str, tuple[float, int]] = {}
+    for number, (seed, who, groups, at_night) in enumerate(people):
+        in_group = scope.group_id in groups if scope.group_id is not None else True
+        in_any = scope.any_group is None or not scope.any_group.isdisjoint(groups)
+        permitted = scope.permission_id is None or at_night
+        if number % 7 and in_group and in_any and permitted:
+            cosine = float(np.clip((unit(seed).astype(np.float64) * probe).sum(), -1.0, 1.0))
+            nearest[who] = min(nearest.get(who, (2.0, 0)), (-cosine, number))
+    return [(who, number, -cosine) for cosine, who, number in sorted((c, w, n) for w, (c, n) in nearest.items())]
+
+
 def test_a_gallery_of_many_rows_is_searched_exactly_too() -> None:
     chance = np.random.default_rng(5)
     people = [(int(chance.integers(0, 900)), f"p{number:04}", {"default_group"}, False) for number in range(3000)]

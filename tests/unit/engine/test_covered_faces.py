@@ -14,7 +14,9 @@ from contract.requests import EnrolRequest, MatchRequest
 from engine.calls.enrol import EnrolCall
 from engine.calls.match import MatchCall
 from engine.calls.matching import MatchDecision
+from engine.gallery.exact import ExactGallery
 from engine.gallery.pending import PendingPeople
+from engine.gallery.port import Scope, Search
 from engine.look import Wanted, look
 from engine.policy import Policy
 from engine.vision.ports import Embedding, Face, Image
@@ -62,6 +64,19 @@ def test_a_covered_face_is_recognised_by_its_templates(enrolled, cover, seed, al
     assert [face.outcome for face in found.searched] == (["matched"] if all_faces else [])
     assert (found.threshold.cover, found.candidate.cosine >= COVERED) == (cover, True)
     assert found.threshold.cosine == pytest.approx(COVERED, abs=0.002)
+
+
+@pytest.mark.parametrize(("seed", "outcome"), [(1, "matched"), (77, "stranger")])
+def test_the_gallery_is_compared_once_where_whole_faces_recognise_nobody(enrolled, monkeypatch, seed, outcome):
+    searches, once = list[np.ndarray](), ExactGallery.search
+
+    def counted(gallery: ExactGallery, probe: np.ndarray, scope: Scope) -> Search:
+        searches.append(probe)
+        return once(gallery, probe, scope)
+
+    monkeypatch.setattr(ExactGallery, "search", counted)
+    assert decide(enrolled, covered_photo(seed)).outcome == outcome
+    assert len(searches) == 1
 
 
 def test_event_evidence_and_debug_name_the_cover(enrolled):

@@ -53,6 +53,25 @@ def test_who_has_no_template_of_the_cover_is_not_compared(index: CoveredIndex) -
     assert nearest(index.snapshot(), 2, cover="eyes") == []
 
 
+def test_nobody_is_returned_where_the_nearest_template_does_not_reach_the_least_cosine(index: CoveredIndex) -> None:
+    index.put(("anna", 0), templates(1, "mouth"))
+    index.put(("ben", 0), templates(2, "mouth", "eyes"))
+    both, found = people("anna", "ben"), index.snapshot()
+    everybody = found.nearest("mouth", unit(2), both)
+    assert [c.person.identity_id for c in everybody] == ["ben", "anna"]
+    reached = everybody[0].cosine
+    assert found.nearest("mouth", unit(2), both, reached) == everybody, "who reaches it exactly does, with all others"
+    assert found.nearest("mouth", unit(2), both, float(np.nextafter(reached, 2.0))) == ()
+
+
+def test_a_face_without_a_template_of_the_cover_reaches_no_cosine(index: CoveredIndex) -> None:
+    index.put(("anna", 0), templates(1, "mouth"))
+    index.put(("ben", 0), templates(2, "eyes"))
+    opposite = (-unit(1)).astype(np.float32)
+    found = index.snapshot().nearest("mouth", opposite, people("anna", "ben"), -0.5)
+    assert found == (), "the zeros of a missing template have the cosine 0 to everything"
+
+
 def test_of_several_faces_the_nearest_counts_and_equal_people_are_ordered_by_their_ids(
     index: CoveredIndex,
 ) -> None:

@@ -5,6 +5,7 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from contract.answers import FaceOutcome, ReembeddedAnswer
 from contract.errors import Code
@@ -198,3 +199,31 @@ def test_the_event_names_the_people_whose_records_changed(town: Town) -> None:
     decision = call.decide(request, NOTHING_PREPARED, PendingPeople(town.people), context())
     event = call.event(request, decision, context(), circumstances(call, request))
     assert (event.kind, event.outcome, event.identity_ids) == ("reembed", "changed", ("ada",))
+
+
+def test_a_face_that_the_embedder_in_use_knows_gets_templates_of_covered_faces_once(town: Town) -> None:
+    before = town.people.known("ada")
+    plain = face("ada", 0, 1, MODELS.embedder.dimension)
+    assert outcomes(town.reembed(plain, embedder=IN_USE)) == ("present",)
+    covers = {"covered_mouth": face("ada", 0, 2, 256).templates["whole"], "covered_eyes": plain.templates["whole"]}
+    sent = structs.replace(plain, templates={**plain.templates, **covers})
+    assert outcomes(town.reembed(sent, sent, embedder=IN_USE)) == ("added", "present")
+    decision = town.reembed(sent, embedder=IN_USE)
+    ((key, value),) = decision.people_records()
+    record, vector = read_face(FaceKey("ada", 0, IN_USE), value or b"", IN_USE, MODELS.embedder.dimension)
+    assert key == face_key("ada", 0, IN_USE)
+    assert vector.tobytes() == before.vectors[0].tobytes(), "the embedding of the whole face is not that of the call"
+    assert (record.photo, {kind: record.templates[kind] for kind in covers}) == (before.photos[0], covers)
+    town.write(decision)
+    assert town.people.known("ada").covered == {0}
+    assert town.people.known("ada").embedders == before.embedders
+    assert outcomes(town.reembed(sent, embedder=IN_USE)) == ("present",)
+
+
+def test_templates_of_a_wrong_length_do_not_complete_a_face(town: Town) -> None:
+    short = face("ada", 0, 1, length=4)
+    sent = structs.replace(short, templates={**short.templates, "covered_mouth": short.templates["whole"]})
+    refused = town.reembed(sent, embedder=IN_USE)
+    assert refused.refusal is not None
+    assert refused.refusal.code is Code.BAD_FEATURE_ERROR
+    assert town.people.known("ada").covered == frozenset()
