@@ -14,7 +14,7 @@ from contract.people.keys import MEAN_FACE, FaceKey
 from contract.people.records import FaceRecord, PersonRecord
 from contract.text import printable
 from contract.vectors import Vector, Vectors
-from engine.calls.lookalikes import share_scope
+from engine.calls.lookalikes import share_permission, share_scope
 from engine.gallery.pairs import AlikePair
 from engine.gallery.templates import mean_of_faces
 from engine.policy import Policy
@@ -97,7 +97,7 @@ class LookalikeLine(msgspec.Struct, frozen=True, kw_only=True):
             f"{who} ({name or 'no name'}, {'mean of the faces' if face == 'mean' else f'face {face}'})"
             for who, name, face in zip(self.identity_ids, self.names, self.faces, strict=True)
         )
-        scope = "searched together" if self.shares_scope else "never searched together"
+        scope = "searched together" if self.shares_scope else "in no search of one group together"
         return printable(
             f"{one} and {other}: cosine {self.cosine:.3f}, score {self.score:.3f} ({self.percent:.1f} %), {scope};"
             f" {self.advice}"
@@ -117,7 +117,7 @@ def line_of(pair: AlikePair, faces: ListedFaces, threshold: AppliedThreshold, po
         score=round(threshold.score(pair.cosine, policy), 6),
         percent=round(threshold.percent(pair.cosine, policy), 4),
         shares_scope=shares,
-        advice=_advice(names, shares),
+        advice=_advice(names, shares, share_permission(one, other)),
     )
 
 
@@ -130,12 +130,17 @@ def _name(person: PersonRecord) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _advice(names: tuple[str, str], shares_scope: bool) -> str:
+def _advice(names: tuple[str, str], shares_scope: bool, shares_permission: bool) -> str:
     if names[0] and names[0] == names[1]:
         return "both have one name: if they are one person, give one id all groups and photos, and delete the other"
     if shares_scope:
         return (
             "if they are one person, delete one of the ids; if they are two, enrol a further photo of each, or put them"
             " into groups that no device searches together"
+        )
+    if shares_permission:
+        return (
+            "if they are one person, delete one of the ids; if they are two, only searches of version 6, which compare"
+            " the people of all groups, can confuse them"
         )
     return "if they are one person, delete one of the ids; if they are two, nothing needs to be done"

@@ -3,7 +3,7 @@
 The new face is compared with the templates with which a match compares one: everybody's faces and, with
 `matching.mean_templates`, the mean of the faces of each person with several. Everybody is searched, whatever the groups
 and permissions: one person under two ids is a mistake in every group. A look-alike who shares no group or no permission
-with the enrolled person is never searched together with that person, and `Lookalike.shares_scope` is false then.
+with the enrolled person is in no search of one group together with that person: `Lookalike.shares_scope` is false then.
 """
 
 from collections.abc import Sequence
@@ -81,9 +81,13 @@ def lookalikes_of(vector: Vector, person: PersonRecord, people: Searchable, cont
 
 
 def share_scope(one: PersonRecord, other: PersonRecord) -> bool:
-    """Return whether two people have a group and a permission in common, so that a search compares both."""
-    groups, permissions = set(one.group_ids), set(one.permission_ids)
-    return not groups.isdisjoint(other.group_ids) and not permissions.isdisjoint(other.permission_ids)
+    """Return whether two people have a group and a permission in common, so that a search of a group compares both."""
+    return share_permission(one, other) and not set(one.group_ids).isdisjoint(other.group_ids)
+
+
+def share_permission(one: PersonRecord, other: PersonRecord) -> bool:
+    """Return whether two people have a permission in common, so that a search of all groups can compare both."""
+    return not set(one.permission_ids).isdisjoint(other.permission_ids)
 
 
 def refusal_of(found: Sequence[Lookalike]) -> Refusal:
