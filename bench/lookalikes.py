@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
@@ -57,6 +58,17 @@ def _decide(people: People, vectors: Vectors, policy: Policy) -> float:
     return time.process_time() - began
 
 
+def templates_of(features: Vectors, faces: int) -> tuple[Vectors, NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the faces of people and the mean of each person with several, by row: vector, person, whether a mean."""
+    if faces == 1:
+        return features, np.arange(len(features)), np.zeros(len(features), np.bool_)
+    own = features.reshape(-1, faces, features.shape[1])
+    sums = own.sum(axis=1, keepdims=True)
+    rows = np.concatenate([own, sums / np.linalg.norm(sums, axis=2, keepdims=True)], axis=1)
+    is_mean = np.tile(np.arange(faces + 1) == faces, len(own))
+    return rows.reshape(-1, features.shape[1]), np.repeat(np.arange(len(own)), faces + 1), is_mean
+
+
 def _medians(people: People, together: int, rounds: int) -> tuple[float, float]:
     """Return the milliseconds of one enrolment without and with the search; both take turns."""
     probes = np.random.default_rng(11).normal(size=(rounds, together, _DIMENSION)).astype(np.float32)
@@ -68,22 +80,24 @@ def _medians(people: People, together: int, rounds: int) -> tuple[float, float]:
 
 @click.command(epilog="Example: python -m bench.lookalikes --people 1000 --people 10000")
 @click.option("--people", "sizes", type=int, multiple=True, default=(1_000, 10_000, 100_000), show_default=True)
+@click.option("--faces", type=click.IntRange(1, 5), default=1, show_default=True, help="Faces of each person.")
 @click.option("--rounds", default=15, show_default=True, help="Transactions of each kind.")
 @click.option("--pairs/--no-pairs", default=True, show_default=True, help="Also compare everybody with everybody.")
-def main(sizes: tuple[int, ...], rounds: int, pairs: bool) -> None:
-    """Processor time on one core, of people with one made-up face each."""
+def main(sizes: tuple[int, ...], faces: int, rounds: int, pairs: bool) -> None:
+    """Processor time on one core, of people with made-up faces; with several faces their means are compared, too."""
     table = Table(title="processor milliseconds of the decision about one enrolment; seconds of all pairs")
     for column in ("people", "together", "off", "warn", "times", "all pairs, s"):
         table.add_column(column, justify="right")
     with threadpool_limits(1):
         for size in sizes:
-            features = made_up_features(size, _DIMENSION)
+            features = made_up_features(size * faces, _DIMENSION)
             people = People(_DIMENSION, _EMBEDDER)
-            lines = people_records(features, _EMBEDDER)
+            lines = people_records(features, _EMBEDDER, faces=faces)
             people.apply(_Entry(line.key, line.value, line.offset) for line in lines)
+            vectors, owners, means = templates_of(features, faces)
             began = time.process_time()
             if pairs:
-                for _ in PairSearch(features, np.arange(size), 0.6, 1000).run():
+                for _ in PairSearch(vectors, owners, 0.6, 1000, means).run():
                     pass
             seconds = f"{time.process_time() - began:.1f}" if pairs else ""
             for together in (1, 32):

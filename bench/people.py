@@ -1,6 +1,7 @@
 """People for benchmarks: made-up unit vectors, enrolled by feature, or as records of the people topic."""
 
 import asyncio
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from contract.http import USERS_PATH
 from contract.people.keys import face_key, person_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.terms import DEFAULT_GROUP
-from contract.vectors import Vector, Vectors
+from contract.vectors import Vectors
 
 _AT_A_TIME = 32
 
@@ -23,18 +24,32 @@ def made_up_features(count: int, dimension: int) -> Vectors:
     return unit
 
 
-def people_records(features: Vectors, embedder: str, time_s: float = 0.0) -> list[PeopleLine]:
-    """Return the records of the people topic, from its beginning, that enrol a person per row in `default_group`."""
+def people_records(features: Vectors, embedder: str, time_s: float = 0.0, faces: int = 1) -> list[PeopleLine]:
+    """Return the records of the people topic, from its beginning, that enrol people in `default_group`.
+
+    `faces`: the number of rows of each person.
+    """
     records = [
-        record for number, vector in enumerate(features) for record in _records(name_of(number), vector, embedder)
+        record
+        for number in range(len(features) // faces)
+        for record in _records(name_of(number), features[number * faces : (number + 1) * faces], embedder)
     ]
     return [PeopleLine(offset=at, time=time_s, key=key, value=value) for at, (key, value) in enumerate(records)]
 
 
-def _records(name: str, vector: Vector, embedder: str) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
-    face = FaceRecord(identity_id=name, number=0, embedder=embedder, templates={WHOLE_FACE: vector.tobytes()})
-    person = PersonRecord(identity_id=name, group_ids=(DEFAULT_GROUP,), info={"name": name}, faces=(0,), next_face=1)
-    return (face_key(name, 0, embedder), encode(face)), (person_key(name), encode(person))
+def _records(name: str, vectors: Vectors, embedder: str) -> Iterator[tuple[bytes, bytes]]:
+    for number, vector in enumerate(vectors):
+        templates = {WHOLE_FACE: vector.tobytes()}
+        face = FaceRecord(identity_id=name, number=number, embedder=embedder, templates=templates)
+        yield face_key(name, number, embedder), encode(face)
+    person = PersonRecord(
+        identity_id=name,
+        group_ids=(DEFAULT_GROUP,),
+        info={"name": name},
+        faces=tuple(range(len(vectors))),
+        next_face=len(vectors),
+    )
+    yield person_key(name), encode(person)
 
 
 def name_of(number: int) -> str:

@@ -10,9 +10,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_NICENESS = 10
-"""The niceness of background threads: the system gives each a tenth of the time of another thread, so that their work
-goes on slowly, however busy the other threads are."""
+_NICER = 10
+"""How much higher the niceness of background threads is than that of the process: the system gives each a tenth of the
+time of another thread, so that their work goes on slowly, however busy the other threads are."""
+
+_HIGHEST_NICENESS = 19
 
 
 class MatchingPool:
@@ -33,6 +35,8 @@ class MatchingPool:
 
 
 def _lower_priority() -> None:
-    """Lower the priority of the calling thread, if the system can (Linux)."""
+    """Lower the priority of the calling thread below that of the thread that started it, if the system can (Linux)."""
+    thread = threading.get_native_id()
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        present = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, min(present + _NICER, _HIGHEST_NICENESS))

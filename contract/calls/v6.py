@@ -227,6 +227,15 @@ CREATE_IDENTITY = _call(
     any_of=(("register_image", "register_image_path", "register_feature"),),
     answers=(
         Answer(CreatedIdentity, {"identity_id": "666666", "register_image_id": "666666-0", "face_id": "666666-0"}),
+        Answer(
+            CreatedIdentity,
+            {
+                "identity_id": "666667",
+                "register_image_id": "666667-0",
+                "face_id": "666667-0",
+                "lookalikes": [{"identity_id": "666666", "score": 93.21, "shares_scope": True}],
+            },
+        ),
     ),
     errors=ENROL.errors,
     headers=ENROL.headers,

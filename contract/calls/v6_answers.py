@@ -83,12 +83,28 @@ class CreatedPermission(Struct, frozen=True, kw_only=True):
     description: str
 
 
+class LookalikeV6(Struct, frozen=True, kw_only=True):
+    """An enrolled person whom a search could take for another one, with the score on the scale 0..100.
+
+    `shares_scope`: both people have a group and a permission in common, so that a search can compare both.
+    """
+
+    identity_id: str
+    score: float
+    shares_scope: bool
+
+
 class CreatedIdentity(Struct, frozen=True, kw_only=True):
-    """A person after the creation; `register_image_id` and `face_id` are the same name of the new face."""
+    """A person after the creation; `register_image_id` and `face_id` are the same name of the new face.
+
+    `lookalikes`, a field of our own: present only where there are some: the other enrolled people whose faces are too
+    similar.
+    """
 
     identity_id: str
     register_image_id: str
     face_id: str
+    lookalikes: list[LookalikeV6] | UnsetType = UNSET
 
 
 class AddedDevice(Struct, frozen=True, kw_only=True):

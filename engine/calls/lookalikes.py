@@ -1,8 +1,9 @@
 """Finds the look-alikes of a face that is enrolled: other people whose faces a search could take for it. Pure.
 
-Everybody is searched, whatever the groups and permissions: one person under two ids is a mistake in every group. A
-look-alike who shares no group or no permission with the enrolled person is never searched together with that person,
-and `Lookalike.shares_scope` is false then.
+The new face is compared with the templates with which a match compares one: everybody's faces and, with
+`matching.mean_templates`, the mean of the faces of each person with several. Everybody is searched, whatever the groups
+and permissions: one person under two ids is a mistake in every group. A look-alike who shares no group or no permission
+with the enrolled person is in no search of one group together with that person: `Lookalike.shares_scope` is false then.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from contract.findings import Lookalike
 from contract.people.records import PersonRecord
 from contract.vectors import Vector
 from engine.context import Context
-from engine.gallery.port import EVERYBODY, Candidate, Gallery
+from engine.gallery.port import Candidate, Gallery, everybody
 from engine.gallery.searched_ahead import SearchedAhead
 from engine.threshold import search_threshold
 
@@ -29,13 +30,15 @@ _LOWER = 0.02
 class Searchable(Protocol):
     """The people among whom look-alikes are searched."""
 
-    @property
-    def faces(self) -> int:
-        """The number of faces that a search among everybody compares."""
+    def templates(self, *, means: bool) -> int:
+        """Return the number of faces that a search among everybody compares; with `means`, also that of their means."""
         ...
 
-    def alike(self, vector: Vector, cosine: float) -> Sequence[Candidate]:
-        """Return every person who has a face with at least that cosine to a unit vector, in the order of the port."""
+    def alike(self, vector: Vector, cosine: float, *, means: bool) -> Sequence[Candidate]:
+        """Return every person who has a face with at least that cosine to a unit vector, in the order of the port.
+
+        `means`: the mean of a person's faces counts like a face.
+        """
         ...
 
 
@@ -46,22 +49,25 @@ def search_ahead(vectors: Sequence[Vector], gallery: Gallery, context: Context) 
     """
     if not vectors or context.policy.enrolment_lookalikes == "off":
         return SearchedAhead(gallery.version)
-    threshold = search_threshold(context.policy, context.models.embedder, gallery.count(EVERYBODY))
-    down_to = threshold.cosine - _LOWER
-    found = gallery.above_each(np.stack(vectors), EVERYBODY, down_to)
-    return SearchedAhead(gallery.version, down_to, {v.tobytes(): who for v, who in zip(vectors, found, strict=True)})
+    scope = everybody(means=context.policy.mean_templates)
+    down_to = search_threshold(context.policy, context.models.embedder, gallery.count(scope)).cosine - _LOWER
+    each = gallery.above_each(np.stack(vectors), scope, down_to)
+    found = {vector.tobytes(): people for vector, people in zip(vectors, each, strict=True)}
+    return SearchedAhead(gallery.version, scope, down_to, found)
 
 
 def lookalikes_of(vector: Vector, person: PersonRecord, people: Searchable, context: Context) -> tuple[Lookalike, ...]:
-    """Return the people other than `person` whose faces are at or above the threshold of a search among everybody.
+    """Return the people other than `person` who are at or above the threshold of a search among everybody.
 
     The nearest is the first; at most `MOST_NAMED` are returned. Empty where `matching.enrolment_lookalikes` is off.
     """
     policy = context.policy
     if policy.enrolment_lookalikes == "off":
         return ()
-    threshold = search_threshold(policy, context.models.embedder, people.faces)
-    others = [c for c in people.alike(vector, threshold.cosine) if c.person.identity_id != person.identity_id]
+    means = policy.mean_templates
+    threshold = search_threshold(policy, context.models.embedder, people.templates(means=means))
+    found = people.alike(vector, threshold.cosine, means=means)
+    others = [one for one in found if one.person.identity_id != person.identity_id]
     return tuple(
         Lookalike(
             identity_id=other.person.identity_id,
@@ -75,9 +81,13 @@ def lookalikes_of(vector: Vector, person: PersonRecord, people: Searchable, cont
 
 
 def share_scope(one: PersonRecord, other: PersonRecord) -> bool:
-    """Return whether two people have a group and a permission in common, so that a search compares both."""
-    groups, permissions = set(one.group_ids), set(one.permission_ids)
-    return not groups.isdisjoint(other.group_ids) and not permissions.isdisjoint(other.permission_ids)
+    """Return whether two people have a group and a permission in common, so that a search of a group compares both."""
+    return share_permission(one, other) and not set(one.group_ids).isdisjoint(other.group_ids)
+
+
+def share_permission(one: PersonRecord, other: PersonRecord) -> bool:
+    """Return whether two people have a permission in common, so that a search of all groups can compare both."""
+    return not set(one.permission_ids).isdisjoint(other.permission_ids)
 
 
 def refusal_of(found: Sequence[Lookalike]) -> Refusal:

@@ -76,13 +76,15 @@ class PeopleNow(Protocol):
         """Yield the record of every person, in no particular order."""
         ...
 
-    @property
-    def faces(self) -> int:
-        """The number of faces that a search among everybody compares."""
+    def templates(self, *, means: bool) -> int:
+        """Return the number of faces that a search among everybody compares; with `means`, also that of their means."""
         ...
 
-    def alike(self, vector: Vector, cosine: float) -> Sequence[Candidate]:
-        """Return every person who has a face with at least that cosine to a unit vector, in the order of the port."""
+    def alike(self, vector: Vector, cosine: float, *, means: bool) -> Sequence[Candidate]:
+        """Return every person who has a face with at least that cosine to a unit vector, in the order of the port.
+
+        `means`: the mean of a person's faces counts like a face.
+        """
         ...
 
     def hidden_keys(self, identity_id: str) -> Sequence[bytes]:

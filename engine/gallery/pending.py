@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from contract.people.keys import MEAN_FACE
 from contract.people.records import PersonRecord
 from contract.people.site import Site
 from contract.vectors import Vector
 from engine.gallery.people import KnownPerson, People
-from engine.gallery.port import EVERYBODY, Candidate
+from engine.gallery.port import Candidate, everybody
 from engine.gallery.searched_ahead import NOTHING_SEARCHED, SearchedAhead
+from engine.gallery.templates import mean_of_faces
 
 
 class PendingPeople:
@@ -30,8 +32,9 @@ class PendingPeople:
         The info None is one that cannot be read any more. `ahead`: what was searched in the people already.
         """
         self._people, self._infos, self._ahead = people, infos, ahead
-        self._more_faces = 0  # faces that joined, less those that left
+        self._more_faces = self._more_means = 0  # those that joined, less those that left
         self._decided: dict[str, KnownPerson] = {}
+        self._means: dict[str, Vector] = {}  # of the people in `_decided` who have one
         self._count = len(people)
         self._joined: Counter[str] = Counter()  # group -> people who joined, less those who left
         self._site = people.site
@@ -70,18 +73,22 @@ class PendingPeople:
                 yield person
         yield from (known.record for known in self._decided.values() if known.record is not None)
 
-    @property
-    def faces(self) -> int:
-        """The number of faces that a search among everybody compares."""
-        return self._people.snapshot().gallery.count(EVERYBODY) + self._more_faces
+    def templates(self, *, means: bool) -> int:
+        """Return the number of faces that a search among everybody compares; with `means`, also that of their means."""
+        stored = self._people.snapshot().gallery.count(everybody(means=means))
+        return stored + self._more_faces + (self._more_means if means else 0)
 
-    def alike(self, vector: Vector, cosine: float) -> Sequence[Candidate]:
-        """Return every person who has a face with at least that cosine to a unit vector, in the order of the port."""
-        found = self._ahead.above(self._people.version, vector, cosine)
+    def alike(self, vector: Vector, cosine: float, *, means: bool) -> Sequence[Candidate]:
+        """Return every person who has a face with at least that cosine to a unit vector, in the order of the port.
+
+        `means`: the mean of a person's faces counts like a face.
+        """
+        scope = everybody(means=means)
+        found = self._ahead.above(self._people.version, scope, vector, cosine)
         if found is None:
-            found = self._people.snapshot().gallery.above(vector, EVERYBODY, cosine)
+            found = self._people.snapshot().gallery.above(vector, scope, cosine)
         stored = (candidate for candidate in found if candidate.person.identity_id not in self._decided)
-        decided = (nearest for known in self._decided.values() if (nearest := _nearest(known, vector)) is not None)
+        decided = (nearest for who in self._decided if (nearest := self._nearest(who, vector, means)) is not None)
         candidates = [*stored, *(nearest for nearest in decided if nearest.cosine >= cosine)]
         return sorted(candidates, key=lambda c: (-c.cosine, c.person.identity_id))
 
@@ -104,19 +111,28 @@ class PendingPeople:
             self._joined.update(_groups(after.record))
             faces_before = self._people.known(identity_id) if decided is None else decided
             self._more_faces += len(after.vectors) - len(faces_before.vectors)
+            mean_before, mean = mean_of_faces(faces_before.vectors), mean_of_faces(after.vectors)
+            self._more_means += (mean is not None) - (mean_before is not None)
             self._decided[identity_id] = after
+            self._means.pop(identity_id, None)
+            if mean is not None:
+                self._means[identity_id] = mean
         if site is not None:
             self._site = site
 
+    def _nearest(self, identity_id: str, vector: Vector, means: bool) -> Candidate | None:
+        """Return a person of an earlier decision with the template nearest to a unit vector.
 
-def _nearest(known: KnownPerson, vector: Vector) -> Candidate | None:
-    """Return the person with the face nearest to a unit vector; None: the person is not enrolled or has no face."""
-    if known.record is None or not known.vectors:
-        return None
-    wide = vector.astype(np.float64)
-    cosines = {n: float(np.clip((face.astype(np.float64) * wide).sum(), -1, 1)) for n, face in known.vectors.items()}
-    number = min(cosines, key=lambda n: (-cosines[n], n))
-    return Candidate(known.record, number, cosines[number])
+        None: the person is not enrolled or has no face.
+        """
+        known, mean = self._decided[identity_id], self._means.get(identity_id)
+        if known.record is None or not known.vectors:
+            return None
+        templates = known.vectors if mean is None or not means else {MEAN_FACE: mean, **known.vectors}
+        wide = vector.astype(np.float64)
+        cosines = {n: float(np.clip((one.astype(np.float64) * wide).sum(), -1, 1)) for n, one in templates.items()}
+        number = min(cosines, key=lambda n: (-cosines[n], n))
+        return Candidate(known.record, number, cosines[number])
 
 
 def _groups(person: PersonRecord | None) -> Sequence[str]:

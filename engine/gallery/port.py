@@ -1,7 +1,7 @@
 """The search port: the interface between decisions and any index that searches the gallery."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from contract.evidence import EvidenceCandidate
@@ -39,7 +39,12 @@ class Scope:
 
 
 EVERYBODY = Scope(group_id=None)
-"""The scope of all enrolled people."""
+"""The scope of all enrolled people, without the means of their faces."""
+
+
+def everybody(*, means: bool) -> Scope:
+    """Return the scope of all enrolled people, with or without the means of their faces."""
+    return replace(EVERYBODY, means=means)
 
 
 @dataclass(frozen=True, slots=True)

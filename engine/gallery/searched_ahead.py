@@ -4,23 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract.vectors import Vector
-from engine.gallery.port import Candidate
+from engine.gallery.port import EVERYBODY, Candidate, Scope
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchedAhead:
-    """What a search ahead of decisions found in the gallery of one version.
+    """What a search ahead of decisions found in one scope of the gallery of one version.
 
     `found`: by the bytes of a vector, everybody with at least the cosine `down_to`.
     """
 
     version: int = -1
+    scope: Scope = EVERYBODY
     down_to: float = 1.0
     found: Mapping[bytes, Sequence[Candidate]] = field(default_factory=dict)
 
-    def above(self, version: int, vector: Vector, cosine: float) -> Sequence[Candidate] | None:
-        """Return everybody with at least that cosine in the gallery of that version; None: that was not searched."""
-        if version != self.version or cosine < self.down_to:
+    def above(self, version: int, scope: Scope, vector: Vector, cosine: float) -> Sequence[Candidate] | None:
+        """Return everybody with at least that cosine in that scope and version; None: that was not searched."""
+        if (version, scope) != (self.version, self.scope) or cosine < self.down_to:
             return None
         found = self.found.get(vector.tobytes())
         return None if found is None else [candidate for candidate in found if candidate.cosine >= cosine]

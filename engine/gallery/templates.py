@@ -5,7 +5,7 @@ from photo to photo partly cancels out. docs/accuracy.md has the figures.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,6 +31,11 @@ def mean_of(vectors: Sequence[Vector]) -> Vector | None:
         return None
     mean: Vector = (total / length).astype(np.float32)
     return mean
+
+
+def mean_of_faces(vectors: Mapping[int, Vector]) -> Vector | None:
+    """Return the mean of a person's faces, which are given by number; None: fewer than two, or they cancel out."""
+    return mean_of([vectors[number] for number in sorted(vectors)]) if len(vectors) > 1 else None
 
 
 class Templates:
@@ -86,7 +91,6 @@ class Templates:
             self._with_mean.discard(identity_id)
 
     def _mean(self, person: PersonRecord) -> Vector | None:
-        """Return the mean of a person's faces in the order of their numbers; None where fewer than two are present."""
-        found = (self._index.vector((person.identity_id, number)) for number in sorted(set(person.faces)))
-        vectors = [vector for vector in found if vector is not None]
-        return mean_of(vectors) if len(vectors) > 1 else None
+        """Return the mean of those faces of a person that are in the index."""
+        found = {number: self._index.vector((person.identity_id, number)) for number in set(person.faces)}
+        return mean_of_faces({number: vector for number, vector in found.items() if vector is not None})

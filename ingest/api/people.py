@@ -59,7 +59,7 @@ async def _enrol(call: Call, services: Services) -> Rendered:
         info=_shown(answer.identity_id, answer.info),
         lookalikes=list(answer.lookalikes) or UNSET,
     )
-    return success(Data(person), _headers(answer, reply))
+    return success(Data(person), headers_of(answer, reply))
 
 
 async def _change(call: Call, services: Services) -> Rendered:
@@ -72,7 +72,7 @@ async def _change(call: Call, services: Services) -> Rendered:
         info=_shown(answer.identity_id, answer.info, image_id),
         lookalikes=list(answer.lookalikes) or UNSET,
     )
-    return success(Data(person), _headers(answer, reply))
+    return success(Data(person), headers_of(answer, reply))
 
 
 async def _remove(call: Call, services: Services) -> Rendered:
@@ -220,7 +220,8 @@ def _shown(identity_id: str, info: Mapping[str, Any], image_id: str | None = Non
     return {"user_id": identity_id, **info, **({} if image_id is None else {"image_id": image_id})}
 
 
-def _headers(answer: PersonAnswer, reply: Reply) -> Headers:
+def headers_of(answer: PersonAnswer, reply: Reply) -> Headers:
+    """Return the headers of the answer to an enrolment: the gallery version, and whether nothing was changed."""
     unchanged = ((UNCHANGED_HEADER, "true"),) if answer.unchanged else ()
     return (*version_header(reply.gallery_version), *unchanged)
 

@@ -32,6 +32,7 @@ from contract.calls.v6_answers import (
     FiqaResult,
     FoundFaceV6,
     FoundIdentity,
+    LookalikeV6,
     SearchResult,
     SearchTimes,
     Similarity,
@@ -58,6 +59,7 @@ from contract.terms import DEFAULT_GROUP, PHOTO_DEVICE
 from ingest.api.binding import Binding, Services, ask, compare_times, read_body, request_of, version_header
 from ingest.api.detect import attribute_of, detected_faces, placed
 from ingest.api.fiqa import assessed_faces
+from ingest.api.people import headers_of
 from ingest.api.settings import set_settings, settings_in_force
 from ingest.call import Call
 from ingest.event_urls import require_allowed
@@ -217,8 +219,14 @@ async def _create_identity(call: Call, services: Services) -> Rendered:
     except Refused as refused:
         raise in_words_of_v6(refused) from None
     image = answer.image_id or ""
-    created = CreatedIdentity(identity_id=answer.identity_id, register_image_id=image, face_id=image)
-    return success(created, version_header(reply.gallery_version))
+    alike = [
+        LookalikeV6(identity_id=one.identity_id, score=one.percent, shares_scope=one.shares_scope)
+        for one in answer.lookalikes
+    ]
+    created = CreatedIdentity(
+        identity_id=answer.identity_id, register_image_id=image, face_id=image, lookalikes=alike or UNSET
+    )
+    return success(created, headers_of(answer, reply))
 
 
 def _identity_request(call: Call, values: Values) -> EnrolRequest:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from click.core import ParameterSource
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -48,6 +49,8 @@ _COUNTS: dict[FaceChoice, str] = {
 }
 _SUSPECTS = 40
 _PLAIN_WIDTH = 160
+_WITH_TABLE = ("table", "config")
+"""The parameters that have an effect beside --table."""
 
 _REASONS: dict[ThresholdRule, str] = {
     "setting": "matching.threshold",
@@ -148,6 +151,8 @@ def command(
     are left out (--face), and --suspects names the pairs whose labels are likely wrong. Exit status: 0 a curve was
     measured or the table printed, 1 the photos are too few, 2 the command failed.
     """
+    if table:
+        _require_table_alone(ctx)
     settings = settings_of(ctx)
     try:
         models = open_models(settings)
@@ -176,6 +181,24 @@ def command(
         raise UserError(printable(str(error))) from error
     except OSError as error:
         raise UserError(printable(f"{error.filename or path}: {error.strerror or error}")) from error
+
+
+def _require_table_alone(ctx: click.Context) -> None:
+    """Return where --table was given without anything that has no effect beside it.
+
+    Raises:
+        click.UsageError: photos were named, or an option that is about measuring them.
+    """
+    given = [
+        param.opts[0] if isinstance(param, click.Option) else param.human_readable_name
+        for param in ctx.command.params
+        if param.name not in _WITH_TABLE and ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(
+            "--table only prints the thresholds by the curve in use and measures no photos: leave out"
+            f" {', '.join(given)}, or leave out --table"
+        )
 
 
 def _print_thresholds(models: ModelSet) -> None:

@@ -25,7 +25,7 @@ Examples:
     type=click.FloatRange(0.0, 1.0),
     metavar="COSINE",
     show_default="the threshold of a search among everybody",
-    help="The least cosine of two faces that are too similar.",
+    help="The least cosine of two people who are too similar.",
 )
 @click.option(
     "--target-fpir",
@@ -47,11 +47,12 @@ def lookalikes(
     limit: int,
     form: str,
 ) -> None:
-    """List the pairs of different people whose nearest faces are too similar, the nearest pair first.
+    """List the pairs of different people whom a match could confuse, the nearest pair first.
 
-    Such a pair is one person under two ids, or two people who will be confused. Everybody is compared with everybody,
+    Such a pair is one person under two ids, or two people who will be confused. Like in a match, each face is compared
+    with everybody's faces and, with matching.mean_templates, with the mean of the faces of each person with several,
     whatever the groups and permissions; a line says whether a search can compare both people. Each line has the ids,
-    the numbers of the nearest faces, their cosine and score, and what can be done.
+    what is nearest of both (the number of a face, or the mean), their cosine and score, and what can be done.
 
     The command reads the log beside the running server and changes nothing. It may be interrupted; then it lists
     nothing.
@@ -74,14 +75,14 @@ def lookalikes(
     except ModelError as error:
         raise UserError(printable(str(error))) from error
     read = run(read_into(Faces(embedder), settings))
-    faces = read.listed()
     policy = policy_of(settings.matching, read.site, pinned_by(ctx, broker=broker, data_folder=data_folder))
+    faces = read.listed(means=policy.mean_templates)
     threshold = search_threshold(policy, embedder, len(faces.numbers))
     if target_fpir is not None:
         wanted = structs.replace(policy, threshold=None, accepted_score=None, target_fpir=target_fpir)
         above = search_threshold(wanted, embedder, len(faces.numbers)).cosine
     cosine = threshold.cosine if above is None else above
-    search = PairSearch(faces.vectors, faces.owners, cosine, limit)
+    search = PairSearch(faces.vectors, faces.owners, cosine, limit, faces.means)
     with progress("comparing blocks of faces", search.steps) as steps:
         for _ in search.run():
             steps.step()
@@ -93,8 +94,10 @@ def lookalikes(
             click.echo(line.text())
     total = search.found.total
     shown = f"; the nearest {limit} are listed" if total > limit else ""
+    means = int(faces.means.sum())
+    compared = counted(len(faces.numbers) - means, "face") + (f" and {counted(means, 'mean')}" if means else "")
     click.echo(
-        f"{counted(total, 'pair')} at or above cosine {cosine:.3f} among {counted(len(faces.numbers), 'face')} of"
+        f"{counted(total, 'pair')} at or above cosine {cosine:.3f} among {compared} of"
         f" {people_counted(len(faces.people))}{shown}",
         err=True,
     )

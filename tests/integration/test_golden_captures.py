@@ -12,8 +12,12 @@ from capture.folder import CaptureFolder
 from capture.reader import CaptureReader
 from capture.rows import Difference, Row
 from contract.captures.values import CapturedDecision, CaptureError, CaptureLine
+from contract.people.keys import MEAN_FACE
 from engine.calls.match import MatchCall
+from engine.gallery import templates as templates_of_people
+from engine.gallery.covered import CoveredTemplates
 from tests.golden.make_captures import CAPTURES, DECISIONS, SITES, STAND_IN, put_together
+from tests.golden.make_captures import replayed as replayed_here
 from tests.support.commands import Finished, run
 
 TOLERANCE = 1e-3
@@ -37,16 +41,49 @@ def decisions_in(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-async def test_no_decision_differs_from_the_golden_one(tmp_path, name):
+def test_no_decision_differs_from_the_golden_one(tmp_path, name):
     """If a decision was meant to change, accept it: python -m tests.golden.make_captures --accept NAME."""
     capture = put_together(name, tmp_path / name)
     for options in ((), ("--look",)):
-        done = await replayed(capture, *options, "--decisions", tmp_path / DECISIONS)
-        assert done.status == 0, f"\n{done.out}\n{done.err}"
+        done = replayed_here(name, capture, *options, "--decisions", tmp_path / DECISIONS)
+        assert done.exit_code == 0, f"\n{done.output}"
         if not options:
             now, golden = decisions_in(tmp_path / DECISIONS), decisions_in(CAPTURES / name / DECISIONS)
             for one, other in zip(now, golden, strict=True):
                 assert one == {key: approximate(value) for key, value in other.items()}
+
+
+def test_decisions_by_a_mean_and_by_a_covered_template_are_golden_and_depend_on_these(tmp_path):
+    """Of pictures that somebody is recognised in by a mean or a cover, nobody is where these are not compared."""
+    pictures: dict[str | None, set[str | None]] = {}
+    strangers = set()
+    for line in lines_of(put_together("templates", tmp_path / "templates")):
+        then = line.decision
+        assert then is not None
+        if then.outcome == "stranger":
+            strangers.add(line.request.picture)
+        elif not then.searched:
+            by = then.applied.cover or ("mean" if then.candidates[0].number == MEAN_FACE else "face")
+            pictures.setdefault(by, set()).add(line.request.picture)
+    for by in ("mean", "mouth", "eyes"):
+        assert pictures[by] & strangers, by
+
+
+@pytest.mark.parametrize(
+    ("changed", "what", "now", "status", "told"),
+    [
+        (templates_of_people, "mean_of", lambda vectors: vectors[0], 2, "was the mean of the faces of anna with the"),
+        (CoveredTemplates, "nearest", lambda *_: (), 1, "stranger"),
+    ],
+    ids=["mean", "cover"],
+)
+def test_another_rule_for_means_or_covers_fails_the_replay(tmp_path, monkeypatch, changed, what, now, status, told):
+    capture = put_together("templates", tmp_path / "templates")
+    monkeypatch.setattr(changed, what, now)
+    done = replayed_here("templates", capture, "--jobs", 1)
+    assert done.exit_code == status, done.output
+    rows = [line for line in done.output.splitlines() if line.startswith("line ")]
+    assert any(told in row for row in rows), done.output
 
 
 def approximate(value: Any) -> Any:

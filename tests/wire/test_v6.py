@@ -10,7 +10,7 @@ import pytest
 from contract.answers import Answer, CompareAnswer, DebugInfo, MatchAnswer, PersonAnswer, RefusedAnswer, SettingsAnswer
 from contract.calls.v6_rules import CONFIGS
 from contract.errors import Code
-from contract.findings import Attributes
+from contract.findings import Attributes, Lookalike
 from contract.http import USERS_PATH, V6_PATH
 from contract.ids import made_id
 from contract.people.site import SettingRecord
@@ -312,6 +312,19 @@ async def test_a_person_is_created(serving: Serving) -> None:
         info={"name": "Ada", "type": 5, "permission_ids": ["p1"], "ext_info": {"mobile": "1"}},
         quality_level="middle",
     )
+
+
+async def test_the_answer_to_a_creation_names_the_look_alikes_with_scores_of_version_6(serving: Serving) -> None:
+    async def answer(request: Request) -> Answer:
+        alike = Lookalike(identity_id="8", score=0.61, percent=87.5, shares_scope=False)
+        return PersonAnswer(
+            identity_id="7", group_names=(), info={}, image_id="7-0", unchanged=True, lookalikes=(alike,)
+        )
+
+    async with serving(answer) as site:
+        reply = await ask(site, "createidentity", identity_id="7")
+    assert reply.json["lookalikes"] == [{"identity_id": "8", "score": 87.5, "shares_scope": False}]
+    assert reply.headers["x-unchanged"] == "true", "the person has the photo already"
 
 
 async def test_a_person_without_id_and_name_gets_both(site: Site) -> None:

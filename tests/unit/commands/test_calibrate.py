@@ -178,6 +178,24 @@ def test_the_table_of_large_galleries_needs_no_photos_and_marks_what_is_extrapol
     assert lines[-1] == "* extrapolated: the curve ends at a false match rate of 1e-06"
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["photos"], "leave out PATH, or leave out --table"),
+        (["--write", "manifest.toml"], "leave out --write, or leave out --table"),
+        (["photos", "--people", "5", "--suspects"], "leave out PATH, --people, --suspects, or leave out --table"),
+        (["--face", "only"], "leave out --face, or"),
+        (["--threads", "2"], "leave out --threads, or"),
+    ],
+)
+def test_what_has_no_effect_beside_the_table_is_refused(tmp_path: Path, monkeypatch, given: list[str], named: str):
+    monkeypatch.chdir(tmp_path)
+    finished = run("--table", *given)
+    assert (finished.exit_code, finished.stdout) == (2, "")
+    assert named in " ".join(finished.stderr.split())
+    assert list(tmp_path.iterdir()) == [], "nothing was written"
+
+
 def test_without_photos_and_without_the_table_it_says_what_to_give():
     finished = run()
     assert finished.exit_code == 2

@@ -72,11 +72,10 @@ class One:
     def everybody(self) -> Iterator[PersonRecord]:
         yield from () if self.person.record is None else (self.person.record,)
 
-    @property
-    def faces(self) -> int:
+    def templates(self, *, means: bool) -> int:
         return len(self.person.vectors)
 
-    def alike(self, vector: np.ndarray, cosine: float) -> tuple[Candidate, ...]:
+    def alike(self, vector: np.ndarray, cosine: float, *, means: bool) -> tuple[Candidate, ...]:
         return ()
 
     def hidden_keys(self, identity_id: str) -> tuple[bytes, ...]:

@@ -6,18 +6,23 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 
 from contract.audit_details import details_of
 from contract.codec import encode
 from contract.errors import Code
 from contract.people.keys import person_key, site_key
+from contract.people.records import PersonRecord
 from contract.people.site import GroupRecord, site_key_of
 from contract.requests import EnrolRequest
 from engine.calls.enrol import EnrolCall
-from engine.calls.lookalikes import MOST_NAMED, search_ahead
+from engine.calls.lookalikes import MOST_NAMED, lookalikes_of, search_ahead
 from engine.calls.people import ChangeDecision, Prepared, PreparedFace
 from engine.gallery.pending import PendingPeople
 from engine.policy import Policy, recorded_policy
+from engine.threshold import search_threshold
+from engine.vision.networks.standin import StandInEmbedder
+from models.manifest import FmrPoint
 from tests.support.faces import MODELS, Enrolled, circumstances, context
 
 DIMENSION = MODELS.embedder.dimension
@@ -71,6 +76,67 @@ def test_the_threshold_of_a_search_decides_who_is_named(enrolled, cosine, found)
     assert [one.score for one in decision.lookalikes] == pytest.approx([cosine] * len(found), abs=1e-5)
 
 
+def sides(cosine: float) -> list[np.ndarray]:
+    """Two unit vectors with that cosine to the first axis, which is their mean."""
+    return [near(cosine), near(cosine) * np.where(np.arange(DIMENSION) == 1, np.float32(-1), np.float32(1))]
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["stored", "one transaction"])
+@pytest.mark.parametrize(("means", "found"), [(True, ["anna"]), (False, [])])
+def test_who_could_be_taken_for_a_person_by_the_mean_of_the_faces_is_named_where_matches_compare_it(
+    together, means, found
+):
+    enrolled, policy = Enrolled(), structs.replace(WARN, mean_templates=means)
+    people = PendingPeople(enrolled.people)
+    for face in sides(0.4):
+        if together:
+            decide(people, "anna", face, update="anna" in {who.identity_id for who in people.everybody()})
+        else:
+            stored(enrolled, "anna", face, update=enrolled.people.person("anna") is not None)
+    ahead = search_ahead([near(1.0)], enrolled.people.snapshot().gallery, context(policy))
+    for pending in (
+        [people] if together else [PendingPeople(enrolled.people), PendingPeople(enrolled.people, {}, ahead)]
+    ):
+        assert pending.templates(means=False) == 2
+        assert pending.templates(means=True) == 3
+        decision = decide(pending, "bert", near(1.0), policy)
+        assert named(decision) == found
+        if found:
+            assert decision.lookalikes[0].score == pytest.approx(1.0, abs=1e-5)
+
+
+class Steep(StandInEmbedder):
+    """Thresholds that rise by .08 where a search compares 9 templates instead of 6."""
+
+    fmr_curve = (FmrPoint(fmr=1e-1, threshold=0.0), FmrPoint(fmr=1e-3, threshold=0.9))
+
+
+@pytest.mark.parametrize(("means", "found"), [(False, ["anna"]), (True, [])])
+def test_the_threshold_is_that_of_a_match_which_counts_the_means_it_compares(means, found):
+    enrolled = Enrolled()
+    for number, who in enumerate(("anna", "bert", "carl")):
+        stored(enrolled, who, near(0.5 if who == "anna" else 0.0, 10 + number))
+        stored(enrolled, who, near(0.0, 20 + number), update=True)
+    policy = Policy(target_fpir=0.06, highest_fmr=0.5, mean_templates=means)
+    given = context(policy, replace(MODELS, embedder=Steep()))
+    people = PendingPeople(enrolled.people)
+    assert search_threshold(policy, Steep(), people.templates(means=means)).cosine == pytest.approx(
+        {6: 0.450, 9: 0.529}[people.templates(means=means)], abs=1e-3
+    )
+    dora = PersonRecord(identity_id="dora", group_ids=(), info={}, faces=(), next_face=0)
+    assert [one.identity_id for one in lookalikes_of(near(1.0), dora, people, given)] == found
+
+
+def test_a_person_of_the_same_transaction_who_is_left_with_one_face_has_no_mean():
+    enrolled = Enrolled()
+    for face in sides(0.4):
+        stored(enrolled, "anna", face, update=enrolled.people.person("anna") is not None)
+    people = PendingPeople(enrolled.people)
+    decide(people, "anna", near(0.0, 7), update=True, support_single_face=True)
+    assert (people.templates(means=False), people.templates(means=True)) == (1, 1)
+    assert named(decide(people, "bert", near(1.0))) == []
+
+
 def test_event_and_audit_record_name_the_look_alikes_and_count_them(enrolled):
     decision, call = decide(PendingPeople(enrolled.people), "bert", near(0.8)), EnrolCall()
     event = call.event(request("bert"), decision, context(WARN), circumstances(call, request("bert")))
@@ -83,10 +149,10 @@ def test_two_people_of_one_transaction_are_compared_and_their_faces_counted():
     people = PendingPeople(Enrolled().people)
     assert named(decide(people, "anna", near(1.0))) == []
     assert named(decide(people, "bert", near(0.9))) == ["anna"]
-    assert people.faces == 2
+    assert people.templates(means=False) == 2
     deleted = replace(people.known("anna"), record=None, vectors={})
     people.decided({"anna": deleted}, None)
-    assert people.faces == 1
+    assert people.templates(means=False) == 1
     assert named(decide(people, "carl", near(0.9))) == ["bert"]
 
 

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -42,13 +43,26 @@ async def test_other_work_goes_on_while_all_threads_for_urgent_work_are_busy(poo
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a niceness of threads")
-async def test_threads_for_other_work_give_way_and_no_other_thread_does(pool: MatchingPool) -> None:
+@pytest.mark.parametrize("further", [0, 5, 19])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_threads_for_other_work_give_way_and_no_other_thread_does(workers: int, further: int) -> None:
+    """A thread has the niceness of the thread that started it, which only an administrator can lower again."""
+
     def niceness() -> int:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
-    own = niceness()
-    assert await pool.run(niceness, urgent=False) >= min(own + 1, 19)
-    assert await pool.run(niceness, urgent=True) == own == niceness()
+    def in_a_process_of(own: int) -> tuple[int, int, int]:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), own)
+        pool = MatchingPool(workers)
+        other, urgent = (asyncio.run(pool.run(niceness, urgent=urgent)) for urgent in (False, True))
+        pool.shutdown()
+        return other, urgent, niceness()
+
+    own = min(niceness() + further, 19)
+    with ThreadPoolExecutor(1) as thread:
+        other, urgent, after = thread.submit(in_a_process_of, own).result()
+    assert other == min(own + 10, 19), "a tenth of the time of an urgent thread, as far as the system has room for it"
+    assert urgent == after == own
 
 
 async def test_an_error_of_the_work_is_raised(pool: MatchingPool) -> None:
