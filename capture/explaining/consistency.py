@@ -21,7 +21,15 @@ from engine.calls.people import NOTHING_PREPARED, refuse_change
 from engine.calls.reporting import outcome_of
 from engine.vision.ports import ModelSet
 
-_NO_ANSWER = {"retcode": None, "identity_id": "", "score": None, "faces": None, "face": None, "liveness": None}
+_NO_ANSWER = {
+    "retcode": None,
+    "identity_id": "",
+    "score": None,
+    "cosine": None,
+    "faces": None,
+    "face": None,
+    "liveness": None,
+}
 """The values of an event about whose picture nothing was decided."""
 _ACCEPTING: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     kind_of(MatchRequest): (RECOGNISED, (STRANGER,)),

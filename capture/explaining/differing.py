@@ -18,6 +18,7 @@ _NOT_COMPARED = frozenset({"timings_ms", "embedding"})
 _MEASURED = frozenset(
     {
         "score",
+        "cosine",
         "face",
         "quality",
         "quality_score",
@@ -30,6 +31,8 @@ _MEASURED = frozenset(
     }
 )
 """What a look measures in a picture, or computes from measured values."""
+_NOT_IN_0_1_0 = frozenset({"cosine"})
+"""What events of version 0.1.0 do not have."""
 _STEPS = {"x": 0.1, "y": 0.1, "width": 0.1, "height": 0.1, "age_years": 0.1}
 """By the last part of a path: the steps to which a number is rounded, so that a small difference becomes one step."""
 _ROUNDING = 1e-9
@@ -85,7 +88,7 @@ def _flat_differing(before: Mapping[str, Any], after: Mapping[str, Any], toleran
     alarms, rounding = list(known.alarms), known.rounding
     for what in dict.fromkeys((*before, *after)):
         one, other = before.get(what), after.get(what)
-        if one == other:
+        if one == other or (one is None and what in _NOT_IN_0_1_0):
             continue
         if _is_measured(what) and _is_rounding(what, before, after, tolerance):
             rounding += 1

@@ -146,7 +146,8 @@ def at_threshold(past: Past, *, recognised: bool, scale: Any = "raw", **request:
         other.evidence, candidates=(first, *others), threshold=limit, policy=here.evidence.policy
     )
     score = to_wire(first.cosine, limit, scale, here.policy.score_range)
-    event = structs.replace(other.event, threshold=here.event.threshold, score=score)
+    cosine = round(first.cosine, 6)
+    event = structs.replace(other.event, threshold=here.event.threshold, score=score, cosine=cosine)
     then = replace(here, event=event, evidence=evidence, decision=decision_of(event, evidence))
     assert (then.decision.outcome == "matched") is recognised
     return then, explain_match(then)
@@ -214,7 +215,8 @@ def test_the_nearest_of_two_people_may_be_the_other_one(past: Past) -> None:
     assert (first.identity_id, second.identity_id, first.cosine) == ("p1", "twin", second.cosine)
     candidates = (structs.replace(second, cosine=second.cosine + 4e-4), first, *others)
     score = round(candidates[0].cosine, 6)
-    explanation = recorded(then, evidence={"candidates": candidates}, identity_id="twin", score=score)
+    named = {"identity_id": "twin", "score": score, "cosine": score}
+    explanation = recorded(then, evidence={"candidates": candidates}, **named)
     assert explanation.alarms == ()
     assert "twin is the nearest person by the record" in " ".join(explanation.sentences)
     assert recorded(then, evidence={"candidates": candidates}, identity_id="p1", score=score).alarms
