@@ -12,6 +12,8 @@ from contract.operator_error import OperatorError
 MOST_COUNTED = 100_000
 """The number of events up to which a count is exact; a greater count is answered as this number plus one."""
 MOST_PER_PAGE = 1000
+SHOWN_KINDS = ("match", "compare")
+"""The kinds of events that are meant where a question names none."""
 PERCENT_AT_THRESHOLD = 82.0
 """The score that a cosine at the threshold has on the percent scale, by the vendor's default."""
 
@@ -64,8 +66,8 @@ class EventFilter:
     """The events that are asked for: those that meet every condition that is not None.
 
     `since` and `until`: epoch seconds, by compare_time, both included. `name`: the name contains that text; upper and
-    lower case are equal. `least` and `most`: the score on the percent scale. The sequences name the allowed values.
-    `repeats` and `replays`: whether events of repeats and of replays are included.
+    lower case are equal. `least` and `most`: the score on the percent scale. The sequences name the allowed values;
+    `kinds` None: `SHOWN_KINDS`. `repeats` and `replays`: whether events of repeats and of replays are included.
     """
 
     since: float | None = None

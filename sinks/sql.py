@@ -107,6 +107,7 @@ class SqlSink:
         if now_s - self._swept_s >= _SWEEP_EVERY_S:
             self._swept_s = now_s
             self._store.delete_before(now_s - self._keep_s)
+            self._store.analyse()
 
     async def close(self) -> None:
         """Close the connections."""

@@ -62,13 +62,29 @@ events = sa.Table(
     sa.Column("repeat_of", sa.Text, nullable=False),
     sa.Column("replay_of", sa.Text, nullable=False),
     sa.Column("detail", sa.Text),
+    sa.Column("shown", sa.SmallInteger, nullable=False),
     sa.Index("event_by_arrival", "received_time"),
     sa.Index("event_by_time", "compare_time", "id"),
-    sa.Index("event_by_device", "device_key", "compare_time", "id"),
-    sa.Index("event_by_identity", "identity_id", "compare_time", "id"),
-    sa.Index("event_by_outcome", "outcome", "compare_time", "id"),
-    sa.Index("event_by_name", "name_id", "compare_time", "id"),
 )
+
+SHOWN = sa.text("shown = 1")
+"""The condition of events of matches and comparisons that are no repeats and no replays: those of most questions.
+
+The indexes below contain these events only, and the columns of the questions, so that counting reads the index alone.
+"""
+
+
+def _index(name: str, *columns: str) -> sa.Index:
+    chosen = (events.c[column] for column in (*columns, "compare_time", "id"))
+    return sa.Index(name, *chosen, sqlite_where=SHOWN, postgresql_where=SHOWN)
+
+
+_index("shown_by_time")
+_index("shown_by_device", "device_key")
+_index("shown_by_device_and_outcome", "device_key", "outcome")
+_index("shown_by_identity", "identity_id")
+_index("shown_by_outcome", "outcome")
+_index("shown_by_name", "name_id")
 
 forgotten = sa.Table(
     "forgotten",

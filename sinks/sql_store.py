@@ -1,7 +1,6 @@
 """The store of events in a database, as an ingress asks it (`contract.event_store.EventStore`).
 
-A part of a name is looked up in the table of names. Where few names have the part, their events are found by index;
-where many have it, the events are read in the order of time until the page is full, since such a page fills soon.
+A part of a name is looked up in the table of names, and the events of these names are found by index.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,11 +12,12 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from contract.event_store import MOST_COUNTED, EventCount, EventFilter, EventPage, Grouping, StoredEvent
+from contract.event_store import MOST_COUNTED, SHOWN_KINDS, EventCount, EventFilter, EventPage, Grouping, StoredEvent
 from sinks.sql_engine import open_engine, told
 from sinks.sql_schema import devices, events, names, require_version
 
-_FEW_NAMES = 500
+_MANY_NAMES = 100
+"""A part counts as one of many names if more than one name in so many has it."""
 _DAY_S = 86_400
 
 
@@ -36,20 +36,21 @@ class SqlStore:
         """See `contract.event_store.EventStore.page`."""
         with self._reading() as connection:
             condition = self._condition(connection, wanted)
-            if condition is None:
+            named, page_named = self._named(connection, wanted.name)
+            if named is None:
                 return EventPage((), 0)
-            counted = sa.select(sa.literal(1)).select_from(events).where(condition).limit(MOST_COUNTED + 1).subquery()
-            total = connection.execute(sa.select(sa.func.count()).select_from(counted)).scalar_one()
+            found = sa.select(sa.literal(1)).select_from(events).where(condition, named).limit(MOST_COUNTED + 1)
+            total = connection.execute(sa.select(sa.func.count()).select_from(found.subquery())).scalar_one()
             newest = (
                 sa.select(events.c.id)
-                .where(condition)
+                .where(condition, page_named)
                 .order_by(events.c.compare_time.desc(), events.c.id.desc())
                 .offset(skip)
                 .limit(limit)
             )
             ids = connection.execute(newest).scalars().all()
-            found = {event.id: event for event in self._events(connection, events.c.id.in_(ids))}
-            return EventPage([found[event_id] for event_id in ids if event_id in found], total)
+            by_id = {event.id: event for event in self._events(connection, events.c.id.in_(ids))}
+            return EventPage([by_id[event_id] for event_id in ids if event_id in by_id], total)
 
     def event(self, event_id: str) -> StoredEvent | None:
         """See `contract.event_store.EventStore.event`."""
@@ -67,12 +68,13 @@ class SqlStore:
         chosen = [columns[each] for each in by]
         with self._reading() as connection:
             condition = self._condition(connection, wanted)
-            if condition is None:
+            named, _ = self._named(connection, wanted.name)
+            if named is None:
                 return ()
             query = (
                 sa.select(*chosen, sa.func.count().label("count"))
                 .select_from(events.join(devices, events.c.device_key == devices.c.device_key))
-                .where(condition)
+                .where(condition, named)
                 .group_by(*chosen)
                 .order_by(*chosen)
             )
@@ -96,29 +98,32 @@ class SqlStore:
             with self._engine.connect() as connection:
                 yield connection
 
-    def _condition(self, connection: Connection, wanted: EventFilter) -> sa.ColumnElement[bool] | None:
-        """Return the condition of the wanted events; None: no event can meet it."""
+    def _condition(self, connection: Connection, wanted: EventFilter) -> sa.ColumnElement[bool]:
+        """Return the condition of the wanted events, without that of the name."""
         conditions = [*_simple_conditions(wanted)]
         if wanted.device_ids is not None:
             query = sa.select(devices.c.device_key).where(devices.c.device_id.in_(wanted.device_ids))
             conditions.append(events.c.device_key.in_(connection.execute(query).scalars().all()))
-        if wanted.name is not None:
-            named = self._named(connection, wanted.name)
-            if named is None:
-                return None
-            conditions.append(named)
         return sa.and_(sa.true(), *conditions)
 
-    def _named(self, connection: Connection, part: str) -> sa.ColumnElement[bool] | None:
-        """Return the condition of events whose name contains the text; None: no name does."""
+    def _named(
+        self, connection: Connection, part: str | None
+    ) -> tuple[sa.ColumnElement[bool] | None, sa.ColumnElement[bool]]:
+        """Return the condition of events whose name contains the text, once for counting and once for a page.
+
+        Where many names have the part, a page is full soon if the events are read in the order of time; the sum keeps
+        the database from looking up the events of each name instead. None: no name has the part.
+        """
+        if part is None:
+            return sa.true(), sa.true()
         contains = names.c.folded.contains(part.casefold(), autoescape=True)
-        ids = connection.execute(sa.select(names.c.name_id).where(contains).limit(_FEW_NAMES + 1)).scalars().all()
-        if not ids:
-            return None
-        if len(ids) <= _FEW_NAMES:
-            return events.c.name_id.in_(ids)
-        # The sum keeps the database from looking up the events of each of many names.
-        return (events.c.name_id + 0).in_(sa.select(names.c.name_id).where(contains))
+        found = connection.execute(sa.select(sa.func.count()).select_from(names).where(contains)).scalar_one()
+        if not found:
+            return None, sa.false()
+        every = connection.execute(sa.select(sa.func.max(names.c.name_id))).scalar_one()
+        ids = sa.select(names.c.name_id).where(contains)
+        by_name = events.c.name_id.in_(ids)
+        return by_name, (events.c.name_id + 0).in_(ids) if found * _MANY_NAMES > every else by_name
 
     def _events(self, connection: Connection, condition: sa.ColumnElement[bool]) -> Sequence[StoredEvent]:
         joined = events.join(names, events.c.name_id == names.c.name_id).join(
@@ -136,6 +141,9 @@ class SqlStore:
 def _simple_conditions(wanted: EventFilter) -> Iterator[sa.ColumnElement[bool]]:
     """Yield the conditions on columns of the events themselves."""
     column = events.c
+    only_shown = wanted.kinds is None and not wanted.repeats and not wanted.replays
+    if only_shown:
+        yield column.shown == sa.literal_column("1")  # as the condition of the indexes, so that these are used
     possible: Sequence[tuple[Any, Callable[[Any], sa.ColumnElement[bool]]]] = (
         (wanted.since, column.compare_time.__ge__),
         (wanted.until, column.compare_time.__le__),
@@ -143,11 +151,11 @@ def _simple_conditions(wanted: EventFilter) -> Iterator[sa.ColumnElement[bool]]:
         (wanted.most, column.percent.__le__),
         (wanted.identity_id, column.identity_id.__eq__),
         (wanted.person_type, column.person_type.__eq__),
-        (wanted.kinds, column.kind.in_),
+        (None if only_shown else wanted.kinds or SHOWN_KINDS, column.kind.in_),
         (wanted.outcomes, column.outcome.in_),
         (wanted.group_ids, column.group_id.in_),
-        (None if wanted.repeats else "", column.repeat_of.__eq__),
-        (None if wanted.replays else "", column.replay_of.__eq__),
+        (None if only_shown or wanted.repeats else "", column.repeat_of.__eq__),
+        (None if only_shown or wanted.replays else "", column.replay_of.__eq__),
     )
     for value, condition in possible:
         if value is not None:

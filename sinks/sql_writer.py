@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from contract.event_store import StoredEvent
+from contract.event_store import SHOWN_KINDS, StoredEvent
 from sinks.sql_engine import open_engine, told
 from sinks.sql_rows import detail_text
 from sinks.sql_schema import devices, events, forgotten, names, upgrade
@@ -15,6 +15,7 @@ from sinks.sql_schema import devices, events, forgotten, names, upgrade
 _AT_ONCE = 500
 _DELETED_AT_ONCE = 5000
 _CACHED = 100_000
+_ANALYSED_ROWS = 1000
 _OWN_COLUMNS = tuple(name for name in StoredEvent.__dataclass_fields__ if name in events.c and name != "detail")
 """The columns that have the name of a field of an event."""
 
@@ -50,6 +51,13 @@ class SqlWriter:
             kept = [event for event in found if event.received_time > gone.get(event.identity_id, float("-inf"))]
             if kept:
                 self._add(connection, events, [self._row(connection, event) for event in kept])
+
+    def analyse(self) -> None:
+        """Let the database count its rows anew, so that it chooses the best index of a query."""
+        with told(self._engine), self._engine.begin() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql(f"PRAGMA analysis_limit = {_ANALYSED_ROWS}")
+            connection.exec_driver_sql("ANALYZE")
 
     def forget(self, identity_id: str, at_s: float) -> int:
         """Delete the events about a person up to a time (epoch seconds), and keep later writers from storing them."""
@@ -93,6 +101,7 @@ class SqlWriter:
         row["device_key"] = self._device_key(connection, (event.device_ip, event.device_id, event.device_name))
         row["request_topic"], row["request_partition"], row["request_offset"] = event.request
         row["detail"] = detail_text(event)
+        row["shown"] = int(event.kind in SHOWN_KINDS and not event.repeat_of and not event.replay_of)
         return row
 
     def _add(self, connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:

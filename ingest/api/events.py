@@ -31,7 +31,6 @@ from ingest.api.photos import whole_info
 from ingest.call import Call
 from ingest.render import Rendered, success
 
-_KINDS = ("match", "compare")
 _READ_AT_A_TIME = 10
 _AGE_BOUNDS = ((6, "child"), (18, "juvenile"), (40, "youth"), (65, "middle-aged"))
 """The ages below which the vendor's classes end; older people are `aged`."""
@@ -123,7 +122,7 @@ def _filter(wanted: Values) -> EventFilter:
         least=wanted["score_min"],
         most=wanted["score_max"],
         person_type=wanted["userType"],
-        kinds=wanted["kinds"] or _KINDS,
+        kinds=wanted["kinds"],
         outcomes=wanted["outcomes"],
         group_ids=wanted["groups"],
         device_ids=wanted["streams"],
