@@ -17,6 +17,7 @@ from broker.kafka import latest_removal_ms
 from broker.ordered import read_merged
 from broker.port import Broker, NewRecord, Start, TopicSpec
 from clients.http import ask
+from contract.cloud_events import PERSON_EVENTS, cloud_event_headers
 from contract.errors import Code
 from contract.events import Event, RequestPlace, encode_event
 from contract.http import USERS_PATH
@@ -116,7 +117,8 @@ def _note(traces: Traces, settings: Settings) -> NewRecord:
         gallery_version=traces.version,
         models={},
     )
-    return NewRecord(settings.topics.events, event.id.encode(), encode_event(event))
+    headers = cloud_event_headers(event, PERSON_EVENTS, settings.processor.event_source)
+    return NewRecord(settings.topics.events, event.id.encode(), encode_event(event), headers)
 
 
 async def _erase_in_folder(

@@ -9,13 +9,13 @@ import orjson
 import pytest
 
 from contract.answers import MatchAnswer, RefusedAnswer
+from contract.cloud_events import cloud_event_headers
 from contract.errors import Code
 from contract.events import encode_event, event_schema
 from contract.people.site import PermissionRecord, Site
 from contract.requests import MatchRequest
 from engine.calls.match import MatchCall
 from engine.calls.matching import MatchDecision
-from engine.calls.reporting import cloud_event_headers
 from engine.policy import LivenessLimits, Policy
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.decode.versions import Versions
