@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import jsonschema
 import msgspec
 import orjson
 import pytest
@@ -12,7 +13,7 @@ from capture.reporting.kinds import KIND_WORDS, KINDS
 from capture.reporting.report import Report
 from capture.reporting.tables import tables
 from capture.reporting.values import report_schema
-from contract.events import event_schema
+from contract.schemas import PUBLISHED, schema_of
 from engine.calls import CALLS
 from models.manifest import FmrPoint, load_manifest
 from picturematch.settings import Settings
@@ -48,9 +49,15 @@ def test_every_setting_is_described_in_its_section(section, kind):
     )
 
 
-def test_the_event_schema_is_the_one_of_the_code():
-    published = orjson.loads((ROOT / "docs/event.schema.json").read_bytes())
-    assert published == orjson.loads(orjson.dumps(event_schema()))
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_schema_is_the_one_of_the_code(name):
+    published = orjson.loads((ROOT / f"docs/schemas/{name}.schema.json").read_bytes())
+    assert published == orjson.loads(orjson.dumps(schema_of(name)))
+    jsonschema.Draft202012Validator.check_schema(published)
+
+
+def test_the_published_schemas_are_those_of_the_code_and_no_others():
+    assert {path.name for path in (ROOT / "docs/schemas").iterdir()} == {f"{name}.schema.json" for name in PUBLISHED}
 
 
 def test_the_outcomes_of_each_kind_are_listed_in_the_interface():
