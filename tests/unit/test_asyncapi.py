@@ -3,8 +3,11 @@
 import copy
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+import jsonschema
+import orjson
 import pytest
 
 from broker.port import ERASED
@@ -15,12 +18,23 @@ from contract.trace import LONGEST_STATE
 from engine.calls import CALLS
 from picturematch.settings import Settings
 from tests.support.asyncapi import document, expanded, faults, references, topic_of
+from tests.support.node import ASYNCAPI_SPECS, npm_packages
 
 INTERNAL = {"people", "photos", "configs", "members"}
 
 
 def test_the_document_has_what_the_specification_demands() -> None:
     assert list(faults(document())) == []
+
+
+def test_the_document_is_as_the_schema_of_the_specification_says(tmp_path: Path) -> None:
+    """The schema is not in this repository; the makers of AsyncAPI publish it as a package."""
+    schemas = npm_packages(tmp_path, ASYNCAPI_SPECS) / "@asyncapi/specs/schemas"
+    validator = jsonschema.Draft7Validator(orjson.loads((schemas / f"{document()['asyncapi']}.json").read_bytes()))
+    assert [error.message for error in validator.iter_errors(document())] == []
+    misspelt = copy.deepcopy(document())
+    misspelt["channels"]["events"]["adress"] = "events"
+    assert not validator.is_valid(misspelt)
 
 
 @pytest.mark.parametrize(
