@@ -41,8 +41,9 @@ from engine.vision.networks.standin import draw_face, stand_in_models
 from picturematch.erasing import erase_event
 from picturematch.traces import Traces
 from tests.integration.test_dead_letters import POISON, broken_on_333_rows
-from tests.integration.test_processor import TOPICS, Running, read_all, running
+from tests.integration.test_processor import DEADLINE_S, TOPICS, Running, read_all, running
 from tests.support.faces import MODELS, photo, scene
+from tests.support.waiting import until
 
 RECEIVED_S = 1_700_000_000.25
 NOW_S = 1_700_000_001.5
@@ -74,6 +75,7 @@ class Scenes:
         """Send one request that knows of everything before it, and keep its event."""
         request: Request = kind(request_id=name, received_time_s=RECEIVED_S, **fields)
         version = (await self.system.broker.end_offsets(TOPICS.people))[0]
+        await until(lambda: self.system.people.version >= version, DEADLINE_S)
         told = {Headers.GALLERY_VERSION: b"%d" % version, **(headers or {})}
         # A query whose caller asks for no event leaves one if it is a dead letter that is sent again.
         if kind in (FiqaRequest, DetectRequest):

@@ -14,10 +14,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from contract.http import MATCH_PATH, USERS_PATH
 from picturematch.settings import load_settings
@@ -26,7 +28,7 @@ from tests.support.faces import photo, scene
 from tests.support.kafka import REQUIRED
 from tests.support.kafka_dev.java import java_and_jars
 from tests.support.node import KAFKAJS, node, npm_packages
-from tests.support.plain_kafka import ends_of
+from tests.support.plain_kafka import ends_of, read_committed
 
 ROOT = Path(__file__).parents[2]
 DEVICES = [f"10.0.0.{number}" for number in range(6)]
@@ -222,6 +224,23 @@ async def test_kafkas_console_consumer_reads_each_event_once(written: Written) -
             *("--isolation-level", "read_committed", *properties),
         ),
     )
+
+
+async def test_the_picture_of_an_event_is_read_from_the_place_that_it_names(written: Written) -> None:
+    records = await read_committed(written.bootstrap, written.topic)
+    events = {event["id"]: event for event in (json.loads(record.value) for record in records)}
+    for key, member in (("anna", "photo"), (DEVICES[0], "picture")):
+        event = events[written.by_key[key][0]]
+        place = TopicPartition(event["request"]["topic"], event["request"]["partition"])
+        async with AIOKafkaConsumer(bootstrap_servers=written.bootstrap, isolation_level="read_committed") as consumer:
+            consumer.assign([place])
+            consumer.seek(place, event["request"]["offset"])
+            record = await consumer.getone()
+        assert record.offset == event["request"]["offset"]
+        assert dict(record.headers)["request_id"].decode() == event["id"]
+        picture = msgspec.msgpack.decode(record.value)[member]
+        assert picture == photo(1)
+        assert sha256(picture).hexdigest() == event["request"]["sha256"]
 
 
 def of_example(line: str) -> Read:
