@@ -4,7 +4,6 @@ A reader ignores unknown fields, so that a newer writer does not break an older 
 meaning.
 """
 
-from inspect import cleandoc
 from typing import Any, Literal
 
 import msgspec
@@ -80,7 +79,7 @@ class RequestPlace(Message, frozen=True, kw_only=True):
 
 
 class Event(Message, frozen=True, kw_only=True):
-    """What happened to one accepted request; docs/event.schema.json is generated from this class.
+    """What happened to one accepted request.
 
     `id` is the id of the request. `retry_of` is the id of the earlier request that this request sends again, and
     `replay_of` the id of the request that this request replays; null where it does neither. `repeat_of` is the id
@@ -148,19 +147,6 @@ _event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 def encode_event(event: Event) -> bytes:
     """Return an event as JSON."""
     return _event_encoder.encode(event)
-
-
-def event_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of an event, which docs/event.schema.json contains."""
-    schema = msgspec.json.schema(Event)
-    for definition in schema["$defs"].values():
-        definition["description"] = cleandoc(definition["description"])
-        for field in definition["properties"].values():
-            for alternatives in ("enum", "anyOf"):
-                # msgspec returns the alternatives in the order of a set, which differs between runs.
-                if alternatives in field:
-                    field[alternatives].sort(key=str)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "PictureMatch event", **schema}
 
 
 def decode_event(data: bytes) -> Event:

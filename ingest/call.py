@@ -9,6 +9,7 @@ from typing import Self
 from aiohttp.web import BaseRequest
 
 from contract.audit import Actor
+from contract.trace import TRACEPARENT, TRACESTATE, Trace
 from ingest.admission import Admission
 from ingest.body import BodyTime, read_body
 from ingest.line import Line
@@ -80,6 +81,12 @@ class Call:
     replay_of: str | None = None
     received_time_s: float = 0.0
     wait_until: float = field(default=0.0)
+
+    @property
+    def trace(self) -> Trace | None:
+        """The trace context of the call; None: the call has none that is valid."""
+        headers = self.request.headers
+        return Trace.read(headers.getall(TRACEPARENT, ()), headers.getall(TRACESTATE, ()))
 
     async def body(self, *, typeless_is_json: bool, takes_form: bool) -> bytearray:
         """Return the whole body, and call `arrived`. `typeless_is_json`: a body without a content type counts as JSON;

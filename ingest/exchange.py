@@ -120,6 +120,7 @@ class Exchange:
             (Headers.GALLERY_VERSION, b"%d" % self._correlator.gallery_version),
             *(((Headers.ACTOR, encode(call.actor)),) if request.administrative else ()),
             *(() if call.replay_of is None else ((Headers.REPLAY_OF, call.replay_of.encode()),)),
+            *(() if call.trace is None else call.trace.headers),
         )
         topic = self._topics.of_requests(administrative=request.administrative)
         return NewRecord(topic, request.key, encode(request), headers)

@@ -17,12 +17,12 @@ from broker.kafka import latest_removal_ms
 from broker.ordered import read_merged
 from broker.port import Broker, NewRecord, Start, TopicSpec
 from clients.http import ask
+from contract.cloud_events import PERSON_EVENTS, cloud_event_headers
 from contract.errors import Code
 from contract.events import Event, RequestPlace, encode_event
 from contract.http import USERS_PATH
 from contract.kinds import ERASE_KIND
-from engine.calls.delete import DeleteCall
-from engine.calls.reporting import cloud_event_headers
+from contract.topics import Topics
 from picturematch.audit_notes import log_change
 from picturematch.erasure_report import Kept, Line, report, topics_that_stay
 from picturematch.opening import open_broker
@@ -55,7 +55,7 @@ async def erase_person(settings: Settings, identity_id: str, url: str, api_key: 
             )
         erasable = _erasable(traces, settings)
         records = sum(len(found.places) for _, found in erasable)
-        note = _note(traces, settings)
+        note = erase_event(traces, settings.topics, settings.processor.event_source, str(uuid4()), time.time())
         audit = log_change(
             settings.topics, ERASE_KIND, "erased", (identity_id,), {"records": records}, (note.key or b"").decode()
         )
@@ -102,12 +102,14 @@ def _erasable(traces: Traces, settings: Settings) -> list[tuple[str, Found]]:
     return [(topic, found) for topic, found in traces.by_topic.items() if topic not in kept]
 
 
-def _note(traces: Traces, settings: Settings) -> NewRecord:
-    """Return the event that records the erasure; its request is that of the person's deletion."""
-    now_s = time.time()
-    people = RequestPlace(topic=settings.topics.people, partition=0, offset=traces.version)
+def erase_event(traces: Traces, topics: Topics, source: str, event_id: str, now_s: float) -> NewRecord:
+    """Return the event that records the erasure; its request is that of the person's deletion.
+
+    `source`: the CloudEvents source of this installation; `now_s`: epoch seconds.
+    """
+    people = RequestPlace(topic=topics.people, partition=0, offset=traces.version)
     event = Event(
-        id=str(uuid4()),
+        id=event_id,
         kind=ERASE_KIND,
         outcome="erased",
         identity_id=traces.identity_id,
@@ -118,8 +120,8 @@ def _note(traces: Traces, settings: Settings) -> NewRecord:
         gallery_version=traces.version,
         models={},
     )
-    headers = cloud_event_headers(event, DeleteCall.event_type, settings.processor.event_source)
-    return NewRecord(settings.topics.events, event.id.encode(), encode_event(event), headers)
+    headers = cloud_event_headers(event, PERSON_EVENTS, source)
+    return NewRecord(topics.events, event.id.encode(), encode_event(event), headers)
 
 
 async def _erase_in_folder(

@@ -1,5 +1,5 @@
 """The headers of a request record: who waits for the reply and until when, the gallery version that the request needs,
-who made an administrative call, and whether the request was sent before."""
+who made an administrative call, its trace context, and whether the request was sent before."""
 
 from dataclasses import dataclass, field
 
@@ -9,6 +9,7 @@ from contract.answers import Effort, Reply
 from contract.audit import Actor, read_actor
 from contract.codec import encode
 from contract.requests import Headers
+from contract.trace import Trace, trace_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Envelope:
     replay_of: str | None = None
     actor: Actor | None = None
     retried_by: str | None = None
+    trace: Trace | None = None
     spent: Spent = field(default_factory=Spent, compare=False)
 
     def expired(self, now_s: float) -> bool:
@@ -57,6 +59,7 @@ class Envelope:
         headers: RecordHeaders = (
             (Headers.REQUEST_ID, key),
             (Headers.REPLY_INSTANCE, self.reply_to.instance),
+            *(() if self.trace is None else self.trace.headers),
         )
         return (NewRecord(self.reply_to.topic, key, encode(reply), headers, self.reply_to.partition),)
 
@@ -74,6 +77,7 @@ def envelope_of(record: Record, replies_topic: str) -> Envelope:
         replay_of=_text(record.header(Headers.REPLAY_OF)) or None,
         actor=read_actor(record.header(Headers.ACTOR)),
         retried_by=_text(record.header(Headers.RETRIED_BY)) or None,
+        trace=trace_of(record.headers),
     )
 
 

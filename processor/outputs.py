@@ -13,6 +13,7 @@ from broker.port import NewRecord, Position
 from contract.answers import Answer, Reply
 from contract.audit import MOST_OBJECTS, UNKNOWN, ChangeRecord, action_of, encode_audit, objects_of
 from contract.audit_details import details_of
+from contract.cloud_events import cloud_event_headers
 from contract.codec import encode
 from contract.dead_letters import DeadLetter
 from contract.errors import Code
@@ -21,7 +22,7 @@ from contract.topics import Topics
 from engine.calls import Query
 from engine.calls.call import Decision
 from engine.calls.people import ChangeDecision
-from engine.calls.reporting import Circumstances, cloud_event_headers, error_info, refused_answer
+from engine.calls.reporting import Circumstances, error_info, refused_answer
 from engine.context import Contexts
 from processor.configs import new_config, policy_config
 from processor.processing import Processed, digests_of
@@ -134,7 +135,7 @@ class Emitter:
         call, policy = done.call, policy_config(done.context.policy)
         at = self._at(done, gallery_version, policy.id)
         event = call.event(done.request, decision, done.context, at)
-        headers = cloud_event_headers(event, call.event_type, self.event_source)
+        headers = cloud_event_headers(event, call.event_type, self.event_source, done.envelope.trace)
         records = [NewRecord(self.topics.events, done.record.key, encode_event(event), headers)]
         if self.evidence and isinstance(call, Query):
             evidence = call.evidence(done.request, decision, done.context, at)

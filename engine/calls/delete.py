@@ -1,6 +1,7 @@
 """Delete: delete a person with all faces and photos (DELETE of users)."""
 
 from contract.answers import Answer, DeletedAnswer
+from contract.cloud_events import PERSON_EVENTS
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
@@ -27,7 +28,7 @@ class DeleteCall(Change[DeleteRequest]):
     """The kind of call that deletes a person."""
 
     kind = kind_of(DeleteRequest)
-    event_type = "picturematch.person.v1"
+    event_type = PERSON_EVENTS
     outcomes = ("deleted", "refused", "expired")
     request_type = DeleteRequest
 

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from contract.answers import Answer, PersonAnswer
+from contract.cloud_events import PERSON_EVENTS
 from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
@@ -61,7 +62,7 @@ class EnrolCall(Change[EnrolRequest]):
     """The kind of call that adds or changes a person."""
 
     kind = kind_of(EnrolRequest)
-    event_type = "picturematch.person.v1"
+    event_type = PERSON_EVENTS
     outcomes = ("enrolled", "updated", "refused", "expired")
     request_type = EnrolRequest
 

@@ -1,12 +1,7 @@
-"""The common parts of the answers and events of all calls.
-
-Events are CloudEvents in Kafka's binary content mode (CloudEvents 1.0.2 and its Kafka protocol binding): the attributes
-are `ce_` headers of the record, and the JSON is its value.
-"""
+"""The common parts of the answers and events of all calls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Protocol, overload
 
 from contract.answers import DebugInfo, RefusedAnswer
@@ -19,8 +14,6 @@ from engine.policy import Policy
 from engine.threshold import AppliedThreshold
 from engine.vision.liveness import Liveness
 from engine.vision.ports import Check, Face
-
-_LAST_EXPRESSIBLE_S = 253_402_300_799.0  # the last second of the year 9999, the last that RFC 3339 can express
 
 _OUTCOMES: dict[Code, str] = {
     Code.IMAGE_ERROR: "image_error",
@@ -99,20 +92,6 @@ def outcome_of(refusal: Refusal) -> str:
 def refused_answer(refusal: Refusal) -> RefusedAnswer:
     """Return a refusal as an answer."""
     return RefusedAnswer(code=int(refusal.code), message=refusal.message, cause=refusal.cause)
-
-
-def cloud_event_headers(event: Event, event_type: str, source: str) -> tuple[tuple[str, bytes], ...]:
-    """Return the record headers of an event. `source` is the URI-reference of the installation."""
-    occurred = datetime.fromtimestamp(min(event.compare_time, _LAST_EXPRESSIBLE_S), UTC)
-    attributes = {
-        "ce_specversion": "1.0",
-        "ce_id": event.id,
-        "ce_source": source,
-        "ce_type": event_type,
-        "ce_time": occurred.isoformat().replace("+00:00", "Z"),
-        "content-type": "application/json",
-    }
-    return tuple((name, value.encode()) for name, value in attributes.items())
 
 
 def text_or_empty(value: object) -> str:

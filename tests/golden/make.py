@@ -7,6 +7,7 @@ written by it. All pictures are drawings, and the models are the stand-ins. The 
     capture/       what `picturematch record` made of it
     kafka.sqlite   what `picturematch log backup` made of a log on Kafka
     expected.json  the settings, and what has to be found in either log
+    schemas/       the JSON Schemas of the records that consumers read, with which later ones are compared
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from picturematch.settings import Settings, load_settings
 from picturematch.wiring import run_system
 from tests.support.commands import run
 from tests.support.faces import MODELS, scene
+from tests.support.interface_document import write_schemas
 from tests.support.kafka import own_kafka
 
 HERE = Path(__file__).parent
@@ -146,6 +148,7 @@ def main() -> None:
     if out.exists():
         sys.exit(f"{out} is there already; data of a released version are never made again")
     out.mkdir()
+    write_schemas(out / "schemas")
     with tempfile.TemporaryDirectory() as scratch, own_kafka() as broker:
         asyncio.run(make(out, Path(scratch), broker.bootstrap))
 

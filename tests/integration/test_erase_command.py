@@ -154,6 +154,10 @@ async def test_nothing_of_an_erased_person_is_left_on_the_disk_and_everything_of
         (event,) = [json.loads(line) for line in matched.out.splitlines()]
         assert (event["identity_id"], event["outcome"], event["name"]) == ("anna", "erased", "")
         assert event["request"]["topic"] == TOPICS.admin
+        async with open_embedded(folder, role="guest", clock_ms=lambda: 0) as log:
+            records = {record.key: dict(record.headers) for record in await read_all(log, TOPICS.events)}
+        assert records[event["id"].encode()]["ce_id"] == event["id"].encode()
+        assert records[event["id"].encode()]["ce_type"] == b"picturematch.person.v1"
         audited = await run("audit", "--kind", "erase", "--json", "--data-folder", folder)
         (change,) = [json.loads(line) for line in audited.out.splitlines()]
         assert (change["actor"], change["objects"], change["outcome"]) == (LOG_OPERATOR, ["anna"], "erased")

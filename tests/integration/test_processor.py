@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -98,11 +98,17 @@ async def read_all(broker: Broker, topic: str) -> Sequence[Record]:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, models: ModelSet = MODELS, policy: Policy | None = None, wrap: Any = None, follow: bool = True
+    folder: Path,
+    *,
+    models: ModelSet = MODELS,
+    policy: Policy | None = None,
+    wrap: Any = None,
+    follow: bool = True,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Running]:
     people = People(models.embedder.dimension, models.embedder_identity)
     registry = CollectorRegistry()
-    async with open_embedded(folder, role="owner", clock_ms=lambda: int(time.time() * 1000)) as broker:
+    async with open_embedded(folder, role="owner", clock_ms=lambda: int(clock() * 1000)) as broker:
         await broker.ensure_topics(LogSettings(request_partitions=3).topic_specs(TOPICS))
         async with TableFollower(broker, TOPICS.people, people.apply if follow else lambda _: None) as follower:
             await follower.caught_up()
@@ -115,7 +121,7 @@ async def running(
                 models,
                 policy or Policy(),
                 settings,
-                time.time,
+                clock,
                 registry,
                 MAX_PIXELS,
             ) as processor:

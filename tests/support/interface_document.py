@@ -1,7 +1,7 @@
-"""The parts of docs/interface.md that are made from the declarations, and docs/event.schema.json.
+"""The parts of docs/interface.md that are made from the declarations, and docs/schemas.
 
 Such a part is between a marker that names a call (or "errors", or "settings") and the next end marker.
-`python -m tests.support.interface_document` brings both documents up to date.
+`python -m tests.support.interface_document` brings all of them up to date.
 """
 
 import json
@@ -13,12 +13,12 @@ from typing import Any
 from contract.calls.declaration import Declaration, Field
 from contract.calls.rules import Rule
 from contract.errors import Code
-from contract.events import event_schema
+from contract.schemas import PUBLISHED, schema_of
 from contract.site_settings import SITE_SETTINGS
 from ingest.api.listing import DECLARATIONS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "interface.md"
-SCHEMA = DOCUMENT.with_name("event.schema.json")
+SCHEMAS = DOCUMENT.with_name("schemas")
 _PART = re.compile(r"(<!-- declared: (.+?) -->\n).*?(<!-- end -->)", re.S)
 _LONGEST_TEXT = 40
 _WIDTH = 130
@@ -110,6 +110,13 @@ def _shown(value: Any, indent: str = "") -> str:
     return "{\n" + ",\n".join(items) + "}"
 
 
+def write_schemas(folder: Path) -> None:
+    """Write the published schemas of this version into a folder."""
+    folder.mkdir(exist_ok=True)
+    for each in PUBLISHED:
+        (folder / f"{each}.schema.json").write_text(json.dumps(schema_of(each), indent=2, ensure_ascii=False) + "\n")
+
+
 if __name__ == "__main__":
     DOCUMENT.write_text(current(DOCUMENT.read_text()))
-    SCHEMA.write_text(json.dumps(event_schema(), indent=2, ensure_ascii=False) + "\n")
+    write_schemas(SCHEMAS)

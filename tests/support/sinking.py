@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry
 
 from broker.port import Broker, NewRecord, TopicSpec
+from contract.cloud_events import cloud_event_headers
 from contract.events import Event, RequestPlace, Threshold, encode_event
 from contract.topics import Topics
-from engine.calls.reporting import cloud_event_headers
 from sinks.delivery import deliver_events
 from sinks.lane import Plan
 from sinks.letters import Letters

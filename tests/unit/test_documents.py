@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import jsonschema
 import msgspec
 import orjson
 import pytest
@@ -12,7 +13,12 @@ from capture.reporting.kinds import KIND_WORDS, KINDS
 from capture.reporting.report import Report
 from capture.reporting.tables import tables
 from capture.reporting.values import report_schema
-from contract.events import event_schema
+from contract.cloud_events import PERSON_EVENTS, cloud_event_headers
+from contract.events import Event, RequestPlace
+from contract.kinds import ERASE_KIND
+from contract.requests import Headers
+from contract.schemas import PUBLISHED, schema_of
+from contract.trace import Trace
 from engine.calls import CALLS
 from models.manifest import FmrPoint, load_manifest
 from picturematch.settings import Settings
@@ -48,16 +54,65 @@ def test_every_setting_is_described_in_its_section(section, kind):
     )
 
 
-def test_the_event_schema_is_the_one_of_the_code():
-    published = orjson.loads((ROOT / "docs/event.schema.json").read_bytes())
-    assert published == orjson.loads(orjson.dumps(event_schema()))
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_schema_is_the_one_of_the_code(name):
+    published = orjson.loads((ROOT / f"docs/schemas/{name}.schema.json").read_bytes())
+    assert published == orjson.loads(orjson.dumps(schema_of(name)))
+    jsonschema.Draft202012Validator.check_schema(published)
 
 
-def test_the_outcomes_of_each_kind_are_listed_in_the_interface():
-    text = (ROOT / "docs/interface.md").read_text()
-    rows = dict(re.findall(r"^\| (\w+) \| ([\w, ]+?)(?:;.*)? \|$", text.split("| kind | outcomes |")[1], re.M))
-    for call in CALLS:
-        assert set(rows[call.kind].split(", ")) == set(call.outcomes), call.kind
+def test_the_published_schemas_are_those_of_the_code_and_no_others():
+    assert {path.name for path in (ROOT / "docs/schemas").iterdir()} == {f"{name}.schema.json" for name in PUBLISHED}
+
+
+EVENTS = (ROOT / "docs/events.md").read_text()
+
+
+def rows_of(heading: str) -> list[list[str]]:
+    """The cells of the table with that first line, up to its end."""
+    (table,) = re.findall(rf"^{re.escape(heading)}\n\|[-|]+\|\n((?:\|.*\n)+)", EVENTS, re.M)
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
+
+
+def test_the_outcomes_of_each_kind_are_listed():
+    rows = {kind: re.split(r"[:;]", words)[0].split(", ") for kind, words in rows_of("| kind | outcomes |")}
+    assert {kind: set(words) for kind, words in rows.items()} == {call.kind: set(call.outcomes) for call in CALLS} | {
+        ERASE_KIND: {"erased"}
+    }
+    explained = [word for words, _ in rows_of("| outcome | meaning |") for word in words.split(", ")]
+    assert sorted(explained) == sorted({word for words in rows.values() for word in words})
+
+
+def test_the_type_of_each_kind_is_listed():
+    rows = {kind: name for kinds, name in rows_of("| kind | `ce_type` |") for kind in kinds.split(", ")}
+    assert rows == {call.kind: f"`{call.event_type}`" for call in CALLS} | {ERASE_KIND: f"`{PERSON_EVENTS}`"}
+
+
+def test_every_field_of_an_event_is_described():
+    rows = [re.findall(r"`(\w+)`", names) for names, _, _ in rows_of("| field | type, unit | meaning |")]
+    described = [name for names in rows for name in names]
+    assert sorted(described) == sorted(field.name for field in msgspec.structs.fields(Event))
+    nested = {name for each in schema_of("event")["$defs"].values() for name in each["properties"]}
+    assert {name for name in nested if f"`{name}`" not in EVENTS} == set()
+
+
+def test_every_header_is_described():
+    described = {name for names, _ in rows_of("| header | value |") for name in re.findall(r"`([\w-]+)`", names)}
+    event = Event(
+        id="i",
+        kind="k",
+        outcome="o",
+        compare_time=0,
+        received_time=0,
+        processed_time=0,
+        gallery_version=0,
+        models={},
+        request=RequestPlace(topic="t", partition=0, offset=0),
+    )
+    trace = Trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=1")
+    assert described == {name for name, _ in cloud_event_headers(event, "t", "/", trace)}
+    asked = {name for names, _ in rows_of("| header of a request | value |") for name in re.findall(r"`(\w+)`", names)}
+    assert asked == {value for name, value in vars(Headers).items() if name.isupper()} | {"traceparent", "tracestate"}
 
 
 def test_the_schema_of_a_report_is_the_one_of_the_code():

@@ -31,6 +31,7 @@ from tests.support.kafka_dev.broker import (
 
 _SLF4J_VERSION = "1.7.36"
 _FETCH_LIMIT_S = 600.0
+_BROKER = "kafka_2.13"
 _HEAP_MB = 384
 _PR_SET_PDEATHSIG = 1
 
@@ -39,7 +40,7 @@ _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <groupId>picturematch</groupId><artifactId>kafka-dev</artifactId><version>1</version><packaging>pom</packaging>
   <dependencies>
     <dependency>
-      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{kafka}</version>
+      <groupId>org.apache.kafka</groupId><artifactId>{artifact}</artifactId><version>{kafka}</version>
     </dependency>
     <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>{slf4j}</version></dependency>
   </dependencies>
@@ -148,27 +149,30 @@ def java_broker(port: int, folder: Path, proxy: ProxyPorts | None) -> DevBroker 
     return None if found is None else JavaBroker(*found, folder, port, proxy)
 
 
-def java_and_jars() -> tuple[str, Path] | None:
+def java_and_jars(artifact: str = _BROKER) -> tuple[str, Path] | None:
     """The program java and the folder of Kafka's jars, fetched if they are not there; None without Java or Maven.
+
+    `artifact`: the part of Kafka that is wanted, with everything that it needs.
 
     Raises:
         CannotStartKafka: Maven could not fetch the jars.
     """
     java, maven = shutil.which("java"), shutil.which("mvn")
-    jars = user_cache_path("picturematch") / f"kafka-{KAFKA_VERSION}"
+    folder = f"kafka-{KAFKA_VERSION}" if artifact == _BROKER else f"{artifact}-{KAFKA_VERSION}"
+    jars = user_cache_path("picturematch") / folder
     if java is None or (maven is None and not jars.exists()):
         return None
     if not jars.exists() and maven is not None:
-        _fetch_jars(maven, jars)
+        _fetch_jars(maven, jars, artifact)
     return java, jars
 
 
-def _fetch_jars(maven: str, jars: Path) -> None:
+def _fetch_jars(maven: str, jars: Path, artifact: str) -> None:
     """Into a folder beside it first, so that a half-fetched set is never taken for a whole one."""
     jars.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=jars.parent, prefix="kafka-") as scratch:
         pom = Path(scratch) / "pom.xml"
-        pom.write_text(_POM.format(kafka=KAFKA_VERSION, slf4j=_SLF4J_VERSION), "utf-8")
+        pom.write_text(_POM.format(artifact=artifact, kafka=KAFKA_VERSION, slf4j=_SLF4J_VERSION), "utf-8")
         fetched = subprocess.run(
             [
                 *(maven, "--batch-mode", "--quiet", "--file", str(pom), "dependency:copy-dependencies"),

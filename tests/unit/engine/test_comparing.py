@@ -11,8 +11,9 @@ import pytest
 
 from contract.answers import CompareAnswer, RefusedAnswer
 from contract.errors import Code, PictureUnreadable
-from contract.events import Event, encode_event, event_schema
+from contract.events import Event, encode_event
 from contract.requests import CompareRequest
+from contract.schemas import schema_of
 from engine.calls.compare import CompareCall, CompareDecision
 from engine.policy import Policy
 from engine.threshold import LEVEL_FMR
@@ -239,7 +240,7 @@ def test_who_it_was_about_comes_from_what_the_sender_gave() -> None:
 )
 def test_every_event_is_as_its_published_schema_says(fields: dict[str, Any]) -> None:
     _, event = told(asked(quality_level="high", need_save=True, identity_info={"a": [1, None]}, **fields))
-    validator = jsonschema.Draft202012Validator(event_schema())
+    validator = jsonschema.Draft202012Validator(schema_of("event"))
     assert list(validator.iter_errors(orjson.loads(encode_event(event)))) == []
 
 

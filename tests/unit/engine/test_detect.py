@@ -11,9 +11,10 @@ import pytest
 from contract.answers import DetectAnswer, RefusedAnswer
 from contract.codec import encode
 from contract.errors import Code, PictureUnreadable
-from contract.events import Event, encode_event, event_schema
+from contract.events import Event, encode_event
 from contract.findings import DetectedFace
 from contract.requests import DetectRequest, decode_request
+from contract.schemas import schema_of
 from engine.calls.detect import DetectCall
 from engine.context import Context
 from engine.vision.decode.jpeg import encode_jpeg
@@ -122,7 +123,7 @@ def test_a_picture_without_a_face_gets_its_row_of_the_table(picture: bytes, code
 @pytest.mark.parametrize("picture", [photo(1), scene(), b"x"], ids=["a face", "no face", "no picture"])
 def test_an_event_is_written_for_a_dead_letter_only_and_is_as_its_published_schema_says(picture: bytes) -> None:
     _, event = told(picture, with_attribute=True)
-    jsonschema.validate(orjson.loads(encode_event(event)), event_schema(), jsonschema.Draft202012Validator)
+    jsonschema.validate(orjson.loads(encode_event(event)), schema_of("event"), jsonschema.Draft202012Validator)
     assert (event.kind, event.compare_time, event.retcode) == ("detect", 2.5, None)
     assert not DetectCall().leaves_event(DetectRequest(request_id="d", picture=b"", received_time_s=1.0))
 

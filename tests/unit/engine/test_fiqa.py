@@ -9,9 +9,10 @@ import pytest
 
 from contract.answers import FiqaAnswer, RefusedAnswer
 from contract.errors import Code, PictureUnreadable, Refusal
-from contract.events import Event, encode_event, event_schema
+from contract.events import Event, encode_event
 from contract.findings import FaceQuality
 from contract.requests import FiqaRequest
+from contract.schemas import schema_of
 from engine.calls.fiqa import MOST_FACES, FiqaCall
 from engine.policy import Policy, QualityLimits
 from engine.vision.networks.standin import draw_face
@@ -115,7 +116,7 @@ def test_a_face_without_features_is_refused_and_what_was_found_is_kept() -> None
 @pytest.mark.parametrize("picture", [photo(1), scene(), b"x"], ids=["a face", "no face", "no picture"])
 def test_every_event_is_as_its_published_schema_says(picture: bytes) -> None:
     _, event = told(picture)
-    jsonschema.validate(orjson.loads(encode_event(event)), event_schema(), jsonschema.Draft202012Validator)
+    jsonschema.validate(orjson.loads(encode_event(event)), schema_of("event"), jsonschema.Draft202012Validator)
     assert (event.kind, event.compare_time, event.retcode) == ("fiqa", 2.5, None)
 
 

@@ -9,13 +9,14 @@ import orjson
 import pytest
 
 from contract.answers import MatchAnswer, RefusedAnswer
+from contract.cloud_events import cloud_event_headers
 from contract.errors import Code
-from contract.events import encode_event, event_schema
+from contract.events import encode_event
 from contract.people.site import PermissionRecord, Site
 from contract.requests import MatchRequest
+from contract.schemas import schema_of
 from engine.calls.match import MatchCall
 from engine.calls.matching import MatchDecision
-from engine.calls.reporting import cloud_event_headers
 from engine.policy import LivenessLimits, Policy
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.decode.versions import Versions
@@ -217,7 +218,7 @@ def test_each_liveness_check_is_told_with_its_value_and_its_limit_in_the_event_a
         "ir_copy": {"detail", "tone"},
         "ir_contrast": {"background", "structure"},
     }
-    jsonschema.validate(orjson.loads(encode_event(event)), event_schema(), jsonschema.Draft202012Validator)
+    jsonschema.validate(orjson.loads(encode_event(event)), schema_of("event"), jsonschema.Draft202012Validator)
 
 
 @pytest.mark.parametrize(("strength", "outcome"), [(0, "matched"), (4, "spoof")])
@@ -290,7 +291,7 @@ def test_every_event_is_as_its_published_schema_says(gallery, picture):
     fiqa = {"pitch": 1.5, "rect": {"top": 1}}
     answer, event = told(asked(picture, liveness_mode="liveness_rgb", grab_fiqa_info=fiqa), gallery)
     document = orjson.loads(encode_event(event))
-    jsonschema.validate(document, event_schema(), jsonschema.Draft202012Validator)
+    jsonschema.validate(document, schema_of("event"), jsonschema.Draft202012Validator)
     assert document["grab_fiqa_info"] == fiqa
     assert isinstance(answer, MatchAnswer | RefusedAnswer)
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from contract.answers import MatchAnswer, RefusedAnswer
 from contract.errors import Code
-from contract.events import encode_event, event_schema
+from contract.events import encode_event
 from contract.people.records import PersonRecord
 from contract.requests import CompareRequest, MatchRequest
+from contract.schemas import schema_of
 from engine.calls.compare import CompareCall
 from engine.calls.match import MatchCall
 from engine.calls.matching import RECOGNISED
@@ -52,7 +53,7 @@ def asked(image: bytes, **fields: Any) -> MatchRequest:
 
 def told(request: MatchRequest, gallery, policy: Policy | None = None):
     answer, event = outcome_of(MatchCall(), request, gallery, context(policy))
-    jsonschema.validate(orjson.loads(encode_event(event)), event_schema())
+    jsonschema.validate(orjson.loads(encode_event(event)), schema_of("event"))
     return answer, event
 
 

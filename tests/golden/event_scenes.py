@@ -1,0 +1,251 @@
+"""One request for every kind and outcome of an event, and for events with rare fields.
+
+One processor with the stand-in networks decides all of them, at a time that stands still. The id of a request is the
+name of its golden event."""
+
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from broker.port import NewRecord, Record
+from contract.requests import (
+    CompareRequest,
+    DeleteRequest,
+    DetectRequest,
+    DeviceChange,
+    DevicesRequest,
+    EmbeddedFace,
+    EnrolRequest,
+    FiqaRequest,
+    GroupRequest,
+    Headers,
+    KeyRequest,
+    MatchRequest,
+    MembersRequest,
+    PermissionRequest,
+    ReembedRequest,
+    Request,
+    SettingsRequest,
+    WipeRequest,
+)
+from contract.trace import TRACEPARENT, TRACESTATE
+from engine.policy import Policy
+from engine.vision.networks.standin import draw_face, stand_in_models
+from picturematch.erasing import erase_event
+from picturematch.traces import Traces
+from tests.integration.test_dead_letters import POISON, broken_on_333_rows
+from tests.integration.test_processor import DEADLINE_S, TOPICS, Running, read_all, running
+from tests.support.faces import MODELS, photo, scene
+from tests.support.waiting import until
+
+RECEIVED_S = 1_700_000_000.25
+NOW_S = 1_700_000_001.5
+SETUP = "setup-"
+"""The beginning of the ids of requests that only prepare others."""
+NEVER = {"days": [5, 6, 7], "from": "09:00", "to": "10:00"}
+"""RECEIVED_S is on a Tuesday, in every time zone on a day from Monday to Wednesday."""
+OTHER_EMBEDDER = stand_in_models(release=2).embedder_identity
+SOURCE = "/picturematch"
+TRACED = {
+    TRACEPARENT: b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    TRACESTATE: b"congo=t61rcWkgMzE",
+}
+SETTING = {"REG_MIN_FACE": 40}
+PASSED = {Headers.DEADLINE_MS: b"1000"}
+
+
+@dataclass
+class Scenes:
+    """The records of the events that have names, in the order in which they were made."""
+
+    system: Running
+    found: dict[str, Record] = field(default_factory=dict)
+    sent: int = 0
+
+    async def ask(
+        self, kind: type[Any], name: str, headers: Mapping[str, bytes] | None = None, /, **fields: Any
+    ) -> None:
+        """Send one request that knows of everything before it, and keep its event."""
+        request: Request = kind(request_id=name, received_time_s=RECEIVED_S, **fields)
+        version = (await self.system.broker.end_offsets(TOPICS.people))[0]
+        await until(lambda: self.system.people.version >= version, DEADLINE_S)
+        told = {Headers.GALLERY_VERSION: b"%d" % version, **(headers or {})}
+        # A query whose caller asks for no event leaves one if it is a dead letter that is sent again.
+        if kind in (FiqaRequest, DetectRequest):
+            told[Headers.RETRY_OF] = b"an-earlier-request"
+        await self.system.send(request, **told)
+        await self._keep(name)
+
+    async def match(self, name: str, picture: bytes, headers: Mapping[str, bytes] | None = None, **fields: Any) -> None:
+        fields = {"device_ip": "10.0.0.1", "compare_time_s": RECEIVED_S - 0.125, "picture": picture} | fields
+        await self.ask(MatchRequest, name, headers, **fields)
+
+    async def enrol(self, name: str, identity_id: str, seed: int | None, **fields: Any) -> None:
+        picture = None if seed is None else photo(seed)
+        await self.ask(
+            EnrolRequest, name, fields.pop("headers", None), identity_id=identity_id, photo=picture, **fields
+        )
+
+    async def compare(self, name: str, one: bytes, other: bytes, **fields: Any) -> None:
+        fields = {"compare_time_s": RECEIVED_S - 0.125, "need_save": True} | fields
+        headers = fields.pop("headers", None)
+        await self.ask(CompareRequest, name, headers, face_picture=one, card_picture=other, **fields)
+
+    async def append(self, name: str, record: NewRecord) -> None:
+        await self.system.broker.append([record])
+        await self._keep(name)
+
+    async def _keep(self, name: str) -> None:
+        self.sent += 1
+        await self.system.wait_for(self.sent)
+        if not name.startswith(SETUP):
+            records = await read_all(self.system.broker, TOPICS.events)
+            (self.found[name],) = [r for r in records if orjson.loads(r.value or b"")["id"] == name]
+
+
+async def _people(at: Scenes) -> None:
+    await at.enrol("enrol-enrolled", "anna", 1, info={"name": "Anna", "type": 1})
+    await at.enrol("enrol-refused", "anna", 1)
+    await at.enrol("enrol-expired", "emil", 5, headers=PASSED)
+    await at.enrol(f"{SETUP}bert", "bert", 2, info={"name": "Bert", "type": 3})
+    await at.enrol(f"{SETUP}cleo", "cleo", 3, info={"name": "Cleo", "valid_until": RECEIVED_S - 60})
+    night = {"permission_id": "night", "name": "night", "info": {"pass_times": [NEVER]}}
+    await at.ask(PermissionRequest, f"{SETUP}night", action="create", **night)
+    await at.enrol(f"{SETUP}dora", "dora", 4, info={"name": "Dora", "permission_ids": ["0", "night"]})
+    strict = DeviceChange(device_id="strict", name="Vault", address="10.0.0.3", quality_level="middle")
+    await at.ask(DevicesRequest, f"{SETUP}strict", action="create", devices=(strict,))
+    await at.enrol("enrol-updated", "anna", None, update=True, info={"name": "Anna Berg"})
+    await at.enrol("enrol-enrolled-lookalike", "anna-again", 1, info={"name": "Anna"})
+    await at.ask(DeleteRequest, f"{SETUP}anna-again", identity_id="anna-again")
+
+
+async def _matches(at: Scenes) -> None:
+    await at.match("match-matched", photo(1))
+    await at.match("match-blacklisted", photo(2))
+    await at.match("match-not_valid", photo(3))
+    await at.match("match-not_in_pass_time", photo(4), permission_name="night")
+    await at.match("match-stranger", photo(77))
+    await at.match("match-no_face", scene())
+    await at.match("match-low_quality", photo(1, size=70, yaw=60, pitch=50), device_ip="10.0.0.3")
+    await at.match("match-spoof", photo(1, live=False), liveness_mode="liveness_rgb")
+    await at.match("match-image_error", photo(1)[:3000])
+    await at.match("match-empty_group", photo(1), group_name="visitors")
+    await at.match("match-expired", photo(1), PASSED)
+    await at.match("match-error", scene(width=500, height=333))
+    await at.match(
+        "match-matched-traced_replay",
+        photo(1),
+        {Headers.REPLAY_OF: b"match-matched", **TRACED},
+        liveness_mode="liveness_rgb",
+        with_attribute=True,
+        grab_fiqa_info={"pitch": 1.5},
+        compare_time_raw="1700000000125",
+    )
+    passage = (photo(1, size=150), scene())
+    await at.match("match-matched-several_pictures", photo(1), further_pictures=passage)
+    both = scene(draw_face(1, 160), draw_face(77, 150))
+    await at.match("match-matched-several_faces", both, match_all_faces=True)
+
+
+async def _queries(at: Scenes) -> None:
+    info = {"identity_id": "4711", "name": "Ada"}
+    await at.compare("compare-same", photo(1), photo(1, size=200), identity_info=info)
+    await at.compare("compare-different", photo(1), photo(2))
+    await at.compare("compare-no_face", photo(1), scene())
+    await at.compare("compare-low_quality", photo(1, size=70), photo(1), quality_level="high")
+    await at.compare("compare-image_error", photo(1), photo(1)[:3000])
+    await at.compare("compare-expired", photo(1), photo(1), headers=PASSED)
+    await at.compare("compare-error", scene(width=500, height=333), photo(1))
+    for kind, done in ((FiqaRequest, "measured"), (DetectRequest, "detected")):
+        name = kind.__struct_config__.tag
+        await at.ask(kind, f"{name}-{done}", picture=photo(1))
+        await at.ask(kind, f"{name}-image_error", picture=photo(1)[:3000])
+        await at.ask(kind, f"{name}-expired", PASSED, picture=photo(1))
+        await at.ask(kind, f"{name}-error", picture=scene(width=500, height=333))
+        await at.ask(kind, f"{name}-no_face", picture=scene())
+
+
+async def _scopes(at: Scenes) -> None:
+    for kind in (GroupRequest, PermissionRequest):
+        name = kind.__struct_config__.tag
+        await at.ask(kind, f"{name}-created", action="create", name="visitors", description="for a day")
+        await at.ask(kind, f"{name}-changed", action="change", name="visitors", description="for an hour")
+        await at.ask(kind, f"{name}-refused", action="delete", name="unknown")
+        await at.ask(kind, f"{name}-expired", PASSED, action="create", name="late")
+        await at.ask(kind, f"{SETUP}{name}", action="create", name="temporary")
+        await at.ask(kind, f"{name}-deleted", action="delete", name="temporary")
+
+
+async def _members(at: Scenes) -> None:
+    some = {"identity_ids": ("anna", "nobody")}
+    await at.ask(MembersRequest, "members-changed", action="add", group_name="visitors", **some)
+    await at.ask(MembersRequest, "members-refused", action="add", group_name="unknown", **some)
+    await at.ask(MembersRequest, "members-expired", PASSED, action="remove", group_name="visitors", **some)
+
+
+async def _site(at: Scenes) -> None:
+    door = DeviceChange(device_id="door-1", name="Door", address="10.0.0.1")
+    await at.ask(DevicesRequest, "devices-created", action="create", devices=(door,))
+    moved = (DeviceChange(device_id="door-1", name="Front door"),)
+    await at.ask(DevicesRequest, "devices-changed", action="change", devices=moved)
+    await at.ask(DevicesRequest, "devices-refused", action="delete", devices=(DeviceChange(device_id="door-9"),))
+    await at.ask(DevicesRequest, "devices-expired", PASSED, action="delete", clear_all=True)
+    await at.ask(DevicesRequest, "devices-deleted", action="delete", devices=(DeviceChange(device_id="door-1"),))
+    await at.ask(KeyRequest, "key-created", action="create", name="office", role="operator", sha256=b"k" * 32)
+    await at.ask(KeyRequest, "key-deleted", action="delete", name="office")
+    await at.ask(KeyRequest, "key-refused", action="delete", name="office")
+    await at.ask(KeyRequest, "key-expired", PASSED, action="create", name="late", sha256=b"k" * 32)
+    await at.ask(SettingsRequest, "settings-changed", values={"_other_": 1, **SETTING})
+    await at.ask(SettingsRequest, "settings-refused", values={"_other_": 1})
+    await at.ask(SettingsRequest, "settings-expired", PASSED, values=SETTING)
+
+
+async def _reembedding(at: Scenes) -> None:
+    vector = np.eye(1, 16, dtype="<f4")[0].tobytes()
+    face = EmbeddedFace(
+        identity_id="anna", number=0, photo_sha256=sha256(photo(1)).digest(), templates={"whole": vector}
+    )
+    await at.ask(ReembedRequest, "reembed-changed", action="add", embedder=OTHER_EMBEDDER, faces=(face,))
+    await at.ask(ReembedRequest, "reembed-refused", action="remove", embedder=OTHER_EMBEDDER, faces=(face,))
+    await at.ask(ReembedRequest, "reembed-expired", PASSED, action="add", embedder=OTHER_EMBEDDER, faces=(face,))
+
+
+async def _deletions(at: Scenes) -> None:
+    await at.ask(DeleteRequest, "delete-deleted", identity_id="bert")
+    await at.ask(DeleteRequest, "delete-refused", identity_id="bert")
+    await at.ask(DeleteRequest, "delete-expired", PASSED, identity_id="anna")
+    traces = Traces("bert", TOPICS)
+    for topic in (TOPICS.events, TOPICS.people):
+        traces.take(await read_all(at.system.broker, topic))
+    await at.append("erase-erased", erase_event(traces, TOPICS, SOURCE, "erase-erased", NOW_S))
+    await at.ask(WipeRequest, "wipe-deleted")
+    await at.ask(WipeRequest, "wipe-expired", PASSED)
+    await at.system.broker.append([NewRecord(TOPICS.people, b"person/bad", b"garbage", partition=0)])
+    await at.ask(WipeRequest, "wipe-refused")
+    headers = ((Headers.REQUEST_ID, b"unreadable-error"),)
+    await at.append("unreadable-error", NewRecord(TOPICS.requests, b"10.0.0.1", POISON, headers))
+
+
+@asynccontextmanager
+async def _deciding(folder: Path) -> AsyncIterator[Scenes]:
+    models = replace(MODELS, detector=broken_on_333_rows)
+    async with running(folder, models=models, policy=Policy(), clock=lambda: NOW_S) as system:
+        yield Scenes(system)
+
+
+async def make_events() -> dict[str, Record]:
+    """The record of each named event, as this version writes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with _deciding(Path(folder)) as at:
+            await _people(at)
+            await _scopes(at)
+            for part in (_matches, _queries, _members, _site, _reembedding, _deletions):
+                await part(at)
+            return at.found
