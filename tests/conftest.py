@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.support import chromium, node
+from tests.support import chromium, nodejs
 from tests.support.kafka import kafka_for_tests, missing, own_kafka
 from tests.support.kafka_dev import DevBroker
 
@@ -31,7 +31,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """A process of several tells the first one what it had not."""
     if (output := getattr(session.config, "workeroutput", None)) is not None:
         output["kafka_missing"], output["chromium_missing"] = missing, chromium.missing
-        output["node_missing"] = node.missing
+        output["node_missing"] = nodejs.missing
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -39,7 +39,7 @@ def pytest_testnodedown(node: object) -> None:
     told = getattr(node, "workeroutput", {})
     missing.extend(told.get("kafka_missing", ()))
     chromium.missing.extend(told.get("chromium_missing", ()))
-    node.missing.extend(told.get("node_missing", ()))
+    nodejs.missing.extend(told.get("node_missing", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -48,8 +48,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"KAFKA WAS NOT TESTED: {missing[0]}", red=True, bold=True)
     if chromium.missing:
         terminalreporter.write_line(f"NO WEB BROWSER WAS TESTED: {chromium.missing[0]}", red=True, bold=True)
-    if node.missing:
-        terminalreporter.write_line(f"NODE WAS NOT TESTED: {node.missing[0]}", red=True, bold=True)
+    if nodejs.missing:
+        terminalreporter.write_line(f"NODE WAS NOT TESTED: {nodejs.missing[0]}", red=True, bold=True)
 
 
 @pytest.fixture(scope="session")

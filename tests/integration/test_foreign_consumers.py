@@ -27,7 +27,7 @@ from tests.integration.test_roles_on_kafka import create_topics, encoded, enviro
 from tests.support.faces import photo, scene
 from tests.support.kafka import REQUIRED
 from tests.support.kafka_dev.java import java_and_jars
-from tests.support.node import KAFKAJS, node, npm_packages
+from tests.support.nodejs import KAFKAJS, node, npm_packages
 from tests.support.plain_kafka import ends_of, read_committed
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from contract.trace import LONGEST_STATE
 from engine.calls import CALLS
 from picturematch.settings import Settings
 from tests.support.asyncapi import document, expanded, faults, references, topic_of
-from tests.support.node import ASYNCAPI_SPECS, npm_packages
+from tests.support.nodejs import ASYNCAPI_SPECS, npm_packages
 
 INTERNAL = {"people", "photos", "configs", "members"}
 
