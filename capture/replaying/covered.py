@@ -8,11 +8,12 @@ import numpy as np
 from capture.replaying.candidates import HALF_PRECISION, is_certain, join_candidates, rounding_of
 from capture.replaying.plan import Case
 from capture.replaying.searches import probes_of
+from contract.captures.values import CapturedDecision
 from contract.terms import STRANGER
 from contract.vectors import Vector
 from engine.calls.matching import CANDIDATES, MatchDecision
 from engine.covered_search import CoveredMatch, near_enough
-from engine.gallery.port import Candidate, Scope
+from engine.gallery.port import Candidate, Gallery, Scope
 from engine.threshold import AppliedThreshold, CoverCalibrated
 
 
@@ -74,6 +75,20 @@ def find_covered(
         if joined and joined[0].cosine >= threshold.cosine + missing:
             return CoveredFound(CoveredMatch(threshold, joined[:CANDIDATES]), certain)
     return CoveredFound(None, certain)
+
+
+def near_now(then: CapturedDecision, probe: Vector, scope: Scope, gallery: Gallery, embedder: CoverCalibrated) -> float:
+    """Return the cosine to the template of the whole face from which on a person's covered templates are compared.
+
+    Where a cover decided then, it is at most that of the person who was nearest then: the curve of the embedder, from
+    which it is computed, may have been measured anew since.
+    """
+    near = near_enough(embedder, gallery.count(scope))
+    if then.applied is None or then.applied.cover is None or not then.candidates:
+        return near
+    who = then.candidates[0].identity_id
+    whole = next((one.cosine for one in gallery.above(probe, scope, -1.0) if one.person.identity_id == who), near)
+    return min(near, whole)
 
 
 def _people(case: Case, probe: Vector, scope: Scope, embedder: CoverCalibrated | None) -> Sequence[Candidate]:

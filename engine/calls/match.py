@@ -48,11 +48,12 @@ from engine.calls.reporting import (
 )
 from engine.calls.several import faces_of, search_faces
 from engine.context import Context
-from engine.covered_search import covered_match, covered_thresholds, near_enough
+from engine.covered_search import SearchLimits, covered_match, search_limits
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, FaceId
 from engine.gallery.scope import ResolvedScope, resolve_scope
 from engine.look import Look
+from engine.policy import Policy
 from engine.threshold import search_threshold
 from engine.timing import StageTimer
 
@@ -225,18 +226,29 @@ def search(
 
     Where the templates of whole faces recognise nobody, those of covered faces are compared (engine.covered_search).
     """
-    policy, embedder, scope = context.policy, context.models.embedder, resolved.scope
+    faces = snapshot.gallery.count(resolved.scope)
+    limits = search_limits(context.policy, context.models.embedder, faces)
+    return search_within(limits, probe, request, resolved, snapshot, context.policy)
+
+
+def search_within(
+    limits: SearchLimits,
+    probe: Vector,
+    request: MatchRequest,
+    resolved: ResolvedScope,
+    snapshot: Snapshot,
+    policy: Policy,
+) -> MatchDecision:
+    """Return the decision that follows from the unit vector of a face under given limits, as `search` does."""
+    scope, site = resolved.scope, snapshot.site
     candidates = snapshot.gallery.best(probe, scope, CANDIDATES)
-    decision = conclude(request, resolved, candidates, snapshot, context)
+    decision = conclude_under(limits.whole, request, resolved, candidates, site, policy)
     if decision.outcome != STRANGER:
         return decision
-    faces = snapshot.gallery.count(scope)
-    thresholds = covered_thresholds(policy, embedder, faces)
-    covered = covered_match(probe, scope, snapshot, thresholds, near_enough(embedder, faces)) if thresholds else None
+    covered = covered_match(probe, scope, snapshot, limits.covered, limits.near)
     if covered is None:
         return decision
-    candidates = covered.candidates[:CANDIDATES]
-    return conclude_under(covered.threshold, request, resolved, candidates, snapshot.site, policy)
+    return conclude_under(covered.threshold, request, resolved, covered.candidates[:CANDIDATES], site, policy)
 
 
 def _decide_several(
