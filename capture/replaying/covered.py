@@ -1,6 +1,7 @@
 """Compares recorded embeddings with the templates of covered faces, as engine.covered_search does. Pure."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 import numpy as np
@@ -86,9 +87,19 @@ def near_now(then: CapturedDecision, probe: Vector, scope: Scope, gallery: Galle
     near = near_enough(embedder, gallery.count(scope))
     if then.applied is None or then.applied.cover is None or not then.candidates:
         return near
-    who = then.candidates[0].identity_id
-    whole = next((one.cosine for one in gallery.above(probe, scope, -1.0) if one.person.identity_id == who), near)
-    return min(near, whole)
+    who = {then.candidates[0].identity_id}
+    people = _above(gallery, probe, scope, near, who)
+    return min([near, *(one.cosine for one in people if one.person.identity_id in who)])
+
+
+def _above(
+    gallery: Gallery, probe: Vector, scope: Scope, cosine: float, known: AbstractSet[str]
+) -> Sequence[Candidate]:
+    """Return every person with at least that cosine; where some of the `known` people are not among them, everybody."""
+    found = gallery.above(probe, scope, cosine)
+    if known <= {one.person.identity_id for one in found}:
+        return found
+    return gallery.above(probe, scope, -1.0)
 
 
 def _people(case: Case, probe: Vector, scope: Scope, embedder: CoverCalibrated | None) -> Sequence[Candidate]:
@@ -100,5 +111,5 @@ def _people(case: Case, probe: Vector, scope: Scope, embedder: CoverCalibrated |
     near = -1.0 if embedder is None else near_enough(embedder, case.now.gallery.count(scope))
     least = max(near - HALF_PRECISION, -1.0)
     enough = np.inf if embedder is None else least + (2 if case.is_unchanged else 1) * HALF_PRECISION
-    found = case.now.gallery.above(probe, scope, least)
+    found = _above(case.now.gallery, probe, scope, least, recorded)
     return [one for one in found if one.cosine >= enough or one.person.identity_id in recorded]

@@ -91,8 +91,10 @@ def test_the_person_of_then_is_compared_though_fewer_people_are_near_enough_now(
     site.match(covered_photo(1))
     now = calibrated()
     now.embedder.fmr_curve = (replace_near(curve(WHOLE)[0], 0.999), *curve(WHOLE)[1:])
-    (row,) = rows_after(site, tmp_path / "c", now)
-    assert (row.now.outcome, row.now.applied) == ("matched", site.lines[0].decision.applied)
+    for what_if, tier in ((LOOK, "look"), (WhatIf(), "decide")):
+        (row,) = replayed(site.capture(tmp_path / tier), what_if, means(now))
+        assert (row.tier, row.differences) == (tier, ())
+        assert (row.now.outcome, row.now.applied) == ("matched", site.lines[0].decision.applied)
 
 
 def replace_near(point: Any, threshold: float) -> Any:
