@@ -12,7 +12,7 @@ from msgspec import structs
 
 from capture.explaining.values import Then, Way
 from capture.replaying.candidates import is_certain
-from capture.replaying.covered import find_covered, may_be_covered, near_now
+from capture.replaying.covered import find_covered, limits_now, may_be_covered
 from capture.replaying.plan import Case, Keep, Look, Search, plan
 from capture.replaying.policies import PolicyPair
 from capture.replaying.searches import Found, find_all
@@ -23,7 +23,7 @@ from contract.events import RequestPlace
 from contract.requests import MatchRequest
 from contract.vectors import Vector
 from engine.calls.demands import wanted_of
-from engine.calls.match import MatchCall, search_within
+from engine.calls.match import MatchCall, search_several, search_within
 from engine.calls.matching import (
     CANDIDATES,
     MatchDecision,
@@ -33,7 +33,7 @@ from engine.calls.matching import (
     scope_of_refusal,
 )
 from engine.calls.reporting import outcome_of
-from engine.calls.several import search_faces, with_nearest
+from engine.calls.several import with_nearest
 from engine.context import Context
 from engine.covered_search import CoveredMatch, SearchLimits
 from engine.gallery.people import Snapshot
@@ -189,26 +189,22 @@ class Decider:
         found = search_within(limits, probe, inputs.request, resolved, snapshot, inputs.policy)
         return replace(found, probe=probe)
 
-    def limits(self, inputs: Inputs, scope: Scope, probe: Vector) -> SearchLimits | None:
+    def limits(self, inputs: Inputs, scope: Scope, probe: Vector | None) -> SearchLimits | None:
         """Return the limits of a search for a unit vector; None: they cannot be computed."""
+        then, before, gallery = self.then.decision, self.inputs.policy, inputs.snapshot.gallery
+        if self.embedder is not None:
+            return limits_now(then, before, inputs.policy, probe, scope, gallery, self.embedder)
         threshold = self._threshold(inputs, scope)
-        if threshold is None:
-            return None
-        covered = () if self.embedder is None else self._covered_thresholds(inputs, scope)
-        if not covered or self.embedder is None:
-            return SearchLimits(threshold, (), 1.0)
-        near = near_now(self.then.decision, probe, scope, inputs.snapshot.gallery, self.embedder)
-        return SearchLimits(threshold, covered, near)
+        return None if threshold is None else SearchLimits(threshold, (), 1.0)
 
     def _search_several(self, inputs: Inputs, looked: MatchDecision) -> MatchDecision | None:
         resolved = resolved_in(inputs)
         if isinstance(resolved, Refusal):
             return self._refuse(inputs, resolved)
-        threshold = self._threshold(inputs, resolved.scope)
-        if threshold is None:
+        limits = self.limits(inputs, resolved.scope, looked.probe)
+        if limits is None:
             return None
-        faces = search_faces(looked.searched, resolved.scope, inputs.snapshot.gallery, CANDIDATES)
-        return conclude_several(threshold, inputs.request, resolved, faces, inputs.snapshot.site, inputs.policy)
+        return search_several(limits, looked.searched, inputs.request, resolved, inputs.snapshot, inputs.policy)
 
     def _conclude(
         self, inputs: Inputs, resolved: ResolvedScope, candidates: Sequence[Candidate]

@@ -115,6 +115,14 @@ def _several(decider: Decider, resolved: ResolvedScope, looked: MatchDecision) -
         return None
     pairs = zip(looked.searched, recorded.searched, strict=True)
     faces = [_face_as_recorded(face, then, recorded, looked.threshold.cosine) for face, then in pairs]
+    measured = list(looked.searched)
+    chosen = measured[0]
+    if chosen.probe is not None and not any(face.rival for face in measured):
+        searched = _searched_again(decider, resolved, chosen.probe)
+        if searched is not None:
+            again, found = searched
+            faces[0] = replace(chosen, nearest=again.candidates, threshold=again.threshold)
+            measured[0] = replace(chosen, nearest=found, threshold=again.threshold)
     site = inputs.snapshot.site
     again = conclude_several(looked.threshold, inputs.request, resolved, faces, site, inputs.policy)
     other = (
@@ -125,10 +133,13 @@ def _several(decider: Decider, resolved: ResolvedScope, looked: MatchDecision) -
     first = next(other, None)
     if first is None:
         return None
-    found = next(face for face, after in zip(looked.searched, again.searched, strict=True) if after.answered)
-    before, after = (replace(again, outcome=face.outcome, candidates=face.nearest) for face in first)
+    about = next(face for face, after in zip(measured, again.searched, strict=True) if after.answered)
+    before, after = (
+        replace(again, threshold=face.threshold or looked.threshold, outcome=face.outcome, candidates=face.nearest)
+        for face in first
+    )
     again = replace(again, timings_ms=looked.timings_ms)
-    return WithCosines(replace(again, candidates=found.nearest), again, _remark(before, after))
+    return WithCosines(replace(again, candidates=about.nearest), again, _remark(before, after))
 
 
 def _face_as_recorded(face: SearchedFace, then: MatchedFace, recorded: CapturedDecision, limit: float) -> SearchedFace:
@@ -136,12 +147,14 @@ def _face_as_recorded(face: SearchedFace, then: MatchedFace, recorded: CapturedD
         return face
     recognised = then.outcome in RECOGNISED or then.kept_by_another
     record = _Record(recorded.candidates if then.answered else (), then.identity_id, recognised)
+    limit = limit if face.threshold is None else face.threshold.cosine
     return replace(face, nearest=_ranked(_recorded_candidates(record, face.nearest, limit)))
 
 
 def _of_face(face: SearchedFace) -> tuple[object, ...]:
     who = face.nearest[0].person.identity_id if face.nearest else ""
-    return face.outcome, who, face.answered, face.kept_by_another
+    cover = None if face.threshold is None else face.threshold.cover
+    return face.outcome, who, face.answered, face.kept_by_another, cover
 
 
 def _result(decision: MatchDecision) -> tuple[object, ...]:

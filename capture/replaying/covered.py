@@ -9,13 +9,15 @@ import numpy as np
 from capture.replaying.candidates import HALF_PRECISION, is_certain, join_candidates, rounding_of
 from capture.replaying.plan import Case
 from capture.replaying.searches import probes_of
+from capture.replaying.thresholds import covered_thresholds_now, threshold_now
 from contract.captures.values import CapturedDecision
 from contract.terms import STRANGER
 from contract.vectors import Vector
 from engine.calls.matching import CANDIDATES, MatchDecision
-from engine.covered_search import CoveredMatch, near_enough
+from engine.covered_search import CoveredMatch, SearchLimits, near_enough
 from engine.gallery.port import Candidate, Gallery, Scope
-from engine.threshold import AppliedThreshold, CoverCalibrated
+from engine.policy import Policy
+from engine.threshold import AppliedThreshold, CoverCalibrated, search_threshold
 
 
 class CoveredFound(NamedTuple):
@@ -32,11 +34,11 @@ NOT_COMPARED = CoveredFound()
 def may_be_covered(case: Case, whole: MatchDecision) -> bool:
     """Return whether the templates of covered faces are to be compared; `whole`: the decision by those of whole faces.
 
-    They never are where several faces of a picture were searched for (engine.calls.several).
+    They never are where a rival of the chosen face was searched for (engine.calls.several).
     Where nothing has changed and covered faces decided then, nobody was recognised by the whole face: a cosine that
     half precision has moved to the threshold does not count.
     """
-    if len(case.then.searched) > 1:
+    if any(face.rival for face in case.then.searched):
         return False
     if whole.outcome == STRANGER:
         return True
@@ -76,6 +78,26 @@ def find_covered(
         if joined and joined[0].cosine >= threshold.cosine + missing:
             return CoveredFound(CoveredMatch(threshold, joined[:CANDIDATES]), certain)
     return CoveredFound(None, certain)
+
+
+def limits_now(
+    then: CapturedDecision,
+    before: Policy,
+    policy: Policy,
+    probe: Vector | None,
+    scope: Scope,
+    gallery: Gallery,
+    embedder: CoverCalibrated,
+) -> SearchLimits:
+    """Return the limits of a search under `policy`: those of then, as long as nothing that moves them has changed.
+
+    `before`: the policy of then. `probe`: the unit vector that is searched for; None: no face has one.
+    """
+    faces = gallery.count(scope)
+    whole = threshold_now(then, before, policy, faces, embedder) or search_threshold(policy, embedder, faces)
+    covered = covered_thresholds_now(then, before, policy, faces, embedder)
+    near = near_now(then, probe, scope, gallery, embedder) if covered and probe is not None else 1.0
+    return SearchLimits(whole, covered, near)
 
 
 def near_now(then: CapturedDecision, probe: Vector, scope: Scope, gallery: Gallery, embedder: CoverCalibrated) -> float:

@@ -6,13 +6,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from capture.differences import decision_differences, expectation_differences, is_undecided
-from capture.replaying.covered import near_now
+from capture.replaying.covered import limits_now
 from capture.replaying.decide import FOREIGN_PEOPLE, PRESENT_SETTINGS, LookNeeded, Result, embedder_of
 from capture.replaying.galleries import Galleries
 from capture.replaying.given import Given
 from capture.replaying.policies import Policies, PolicyPair
 from capture.replaying.several import faces_differences
-from capture.replaying.thresholds import covered_thresholds_now, threshold_now
 from capture.rows import Difference, Row, S, SameRows
 from contract.captures.convert import REQUESTS_FILE, decision_of, request_with_pictures
 from contract.captures.values import CapturedDecision, CaptureError, CaptureLine
@@ -20,11 +19,10 @@ from contract.configs import model_set_record
 from contract.events import RequestPlace
 from contract.requests import MatchRequest
 from contract.vectors import Vector
-from engine.calls.match import MatchCall, search_within
-from engine.calls.matching import MatchDecision, about_only_face, conclude_several
+from engine.calls.match import MatchCall, search_several, search_within
+from engine.calls.matching import MatchDecision, about_only_face
 from engine.calls.reporting import Circumstances
 from engine.context import Context
-from engine.covered_search import SearchLimits
 from engine.gallery.people import Snapshot
 from engine.gallery.scope import resolve_scope
 from engine.vision.ports import ModelSet
@@ -210,17 +208,13 @@ class Looker:
         if not several and (decision.probe is None or decision.refusal is not None):
             return decision
         resolved = resolve_scope(request, site, policy)
-        gallery, embedder, before = task.snapshot.gallery, self._networks.models.embedder, task.policies.before
-        faces = gallery.count(resolved.scope)
-        threshold = threshold_now(then, before, policy, faces, embedder) or decision.threshold
+        embedder, before = self._networks.models.embedder, task.policies.before
+        limits = limits_now(then, before, policy, decision.probe, resolved.scope, task.snapshot.gallery, embedder)
         if several:
-            again = conclude_several(threshold, request, resolved, decision.searched, site, policy)
+            again = search_several(limits, decision.searched, request, resolved, task.snapshot, policy)
             return replace(again, timings_ms=decision.timings_ms)
         if decision.probe is None:
             return decision
-        covered = covered_thresholds_now(then, before, policy, faces, embedder)
-        near = near_now(then, decision.probe, resolved.scope, gallery, embedder) if covered else 1.0
-        limits = SearchLimits(threshold, covered, near)
         again = search_within(limits, decision.probe, request, resolved, task.snapshot, policy)
         if decision.searched:
             again = about_only_face(again, decision.searched[0])

@@ -46,7 +46,7 @@ from engine.calls.reporting import (
     picture_size,
     wire_threshold,
 )
-from engine.calls.several import faces_of, search_faces
+from engine.calls.several import SearchedFace, faces_of, search_faces
 from engine.context import Context
 from engine.covered_search import SearchLimits, covered_match, search_limits
 from engine.gallery.people import Snapshot
@@ -256,10 +256,32 @@ def _decide_several(
 ) -> MatchDecision:
     timer = StageTimer(context.clock, dict(found.timings_ms))
     with timer.stage("search"):
-        searched = search_faces(faces_of(found), resolved.scope, snapshot.gallery, CANDIDATES)
-    threshold = search_threshold(context.policy, context.models.embedder, snapshot.gallery.count(resolved.scope))
-    decision = conclude_several(threshold, request, resolved, searched, snapshot.site, context.policy)
+        faces = snapshot.gallery.count(resolved.scope)
+        limits = search_limits(context.policy, context.models.embedder, faces)
+        decision = search_several(limits, faces_of(found), request, resolved, snapshot, context.policy)
     return replace(decision, timings_ms=timer.timings_ms)
+
+
+def search_several(
+    limits: SearchLimits,
+    faces: Sequence[SearchedFace],
+    request: MatchRequest,
+    resolved: ResolvedScope,
+    snapshot: Snapshot,
+    policy: Policy,
+) -> MatchDecision:
+    """Return the decision about several faces of a picture under given limits (engine.calls.several has the rules)."""
+    scope, site = resolved.scope, snapshot.site
+    searched = search_faces(faces, scope, snapshot.gallery, CANDIDATES)
+    decision = conclude_several(limits.whole, request, resolved, searched, site, policy)
+    chosen, *others = searched
+    if decision.outcome != STRANGER or chosen.probe is None or any(face.rival for face in others):
+        return decision
+    covered = covered_match(chosen.probe, scope, snapshot, limits.covered, limits.near)
+    if covered is None:
+        return decision
+    chosen = replace(chosen, nearest=covered.candidates[:CANDIDATES], threshold=covered.threshold)
+    return conclude_several(limits.whole, request, resolved, [chosen, *others], site, policy)
 
 
 def conclude(

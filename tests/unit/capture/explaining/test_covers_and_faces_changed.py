@@ -11,9 +11,9 @@ from contract.people.site import DeviceRecord
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.networks.standin import draw_face, draw_scene
 from engine.vision.ports import ModelSet
-from tests.support.covered import COVERED, COVERED_MODELS, WHOLE, CoveredEmbedder, covered_photo, curve
+from tests.support.covered import COVERED, COVERED_MODELS, WHOLE, CoveredEmbedder, beside, covered_photo, curve
 from tests.support.faces import photo
-from tests.support.then import Past
+from tests.support.then import Past, without_evidence, without_picture
 
 
 @pytest.fixture
@@ -86,3 +86,15 @@ def test_a_cover_decides_also_about_the_only_face_and_about_several_pictures(pas
     explanation = explain_match(then)
     assert words(explanation) == []
     assert explanation.flips
+
+
+@pytest.mark.parametrize("small", [2, 77])
+@pytest.mark.parametrize("less", [lambda then: then, without_picture, without_evidence])
+def test_a_covered_face_beside_a_small_one_comes_out_again(past: Past, small: int, less) -> None:
+    then = less(past.then(beside(1, small), models=COVERED_MODELS, match_all_faces=True))
+    assert (then.decision.applied.cover, len(then.decision.searched)) == ("mouth", 2)
+    explanation = explain_match(then)
+    assert words(explanation) == []
+    assert explanation.flips
+    if then.evidence is not None:
+        assert words(explain_match(replace(then, models=calibrated(0.9)))) == [], "the limits of then decide"
