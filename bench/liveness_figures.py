@@ -13,7 +13,7 @@ from typing import Any
 from bench.liveness_set import LIVE, Look
 from engine.evaluation.scores import wilson
 from engine.policy import Policy
-from engine.vision.liveness import Liveness, check_liveness
+from engine.vision.liveness import InfraredImage, Liveness, check_liveness
 from engine.vision.ports import ModelSet
 
 
@@ -78,7 +78,8 @@ def judge(look: Look, models: ModelSet, policy: Policy) -> Liveness | None:
     faces = models.detector(image)
     if not faces:
         return None
-    return check_liveness(image, faces[0], look.infrared, lambda: models.embedder(image, faces[0]), models, policy)
+    infrared = None if look.infrared is None else InfraredImage(look.infrared, models.detector)
+    return check_liveness(image, faces[0], infrared, lambda: models.embedder(image, faces[0]), models, policy)
 
 
 def in_order(tallies: Iterable[Tally]) -> list[Tally]:

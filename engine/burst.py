@@ -11,6 +11,7 @@ The rules:
   of the same person, by the middle level of 1:1 comparison with the mean of those in use. So people are not averaged,
   and the answer is about the person of the best picture, as if it had been sent alone.
 - Of each picture only the chosen face is compared, and no rival of it (engine.vision.choosing).
+- The infrared picture is decoded once for all pictures. Where it cannot be read, the look ends with its refusal.
 - The probe is the normalised mean of the embeddings in use, weighted by the quality scores.
 """
 
@@ -26,7 +27,7 @@ from contract.pictures.headers import picture_header
 from contract.terms import CompareLevel
 from contract.vectors import Vector
 from engine.context import Context
-from engine.look import NOTHING_FOUND, Look, Wanted, look, total_ms
+from engine.look import NOTHING_FOUND, Look, Wanted, infrared_of, look, total_ms
 from engine.threshold import comparison_threshold
 from engine.vision.ports import Embedding
 
@@ -79,16 +80,16 @@ def look_at_burst(pictures: Sequence[bytes], wanted: Wanted, context: Context) -
         _require_pixels(pictures, context.max_pixels)
     except Refused as refused:
         return Burst(Look(NOTHING_FOUND, refused.refusal), (Seen(),) * len(pictures))
-    seen: list[Seen] = []
+    seen, infrared = list[Seen](), infrared_of(wanted, context)
     for number, picture in enumerate(pictures):
         if picture in pictures[:number]:
             seen.append(Seen("repeated"))
             continue
-        found = look(picture, wanted, context)
+        found = look(picture, wanted, context, infrared)
         ended = found.embedding
         if isinstance(ended, Embedding):
             seen.append(Seen(None, look=found))
-        elif ended.code in _LEFT_OUT:
+        elif ended.code in _LEFT_OUT and (infrared is None or infrared.refusal is None):
             seen.append(Seen(_LEFT_OUT[ended.code], look=found))
         else:
             seen.append(Seen("spoof" if ended.code is Code.LIVENESS_DETECT_FAIL else "refused", True, found))

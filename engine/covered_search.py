@@ -13,7 +13,7 @@ from contract.vectors import Vector
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, Search
 from engine.policy import Policy
-from engine.threshold import AppliedThreshold, CoverCalibrated, covered_threshold, threshold_at
+from engine.threshold import AppliedThreshold, CoverCalibrated, covered_threshold, search_threshold, threshold_at
 
 NEAR_FMR = 1e-2
 MOST_NEAR = 100
@@ -27,6 +27,25 @@ class CoveredMatch(NamedTuple):
 
     threshold: AppliedThreshold
     candidates: Sequence[Candidate]
+
+
+class SearchLimits(NamedTuple):
+    """The limits of one search.
+
+    `whole`: the threshold of the templates of whole faces. `covered`: those of the covers, in the order in which they
+    are compared; empty where covers are not in use. `near`: as `near_enough` returns it.
+    """
+
+    whole: AppliedThreshold
+    covered: Sequence[AppliedThreshold]
+    near: float
+
+
+def search_limits(policy: Policy, embedder: CoverCalibrated, faces: int) -> SearchLimits:
+    """Return the limits of a search among `faces` templates."""
+    covered = covered_thresholds(policy, embedder, faces)
+    near = near_enough(embedder, faces) if covered else 1.0
+    return SearchLimits(search_threshold(policy, embedder, faces), covered, near)
 
 
 def covered_thresholds(policy: Policy, embedder: CoverCalibrated, faces: int) -> Sequence[AppliedThreshold]:

@@ -22,8 +22,9 @@ from engine.vision.attributes import measure_attributes
 from engine.vision.choosing import choose_face
 from engine.vision.covered_templates import covered_templates
 from engine.vision.decode.versions import Versions
-from engine.vision.finding import find_in_versions, reduction_for
-from engine.vision.liveness import Liveness, check_liveness
+from engine.vision.finding import find_in_versions
+from engine.vision.liveness import InfraredImage, InfraredPicture, Liveness, check_liveness
+from engine.vision.liveness.infrared_picture import FIELD
 from engine.vision.ports import Box, Check, Embedding, Face, Image
 from engine.vision.quality import Measured, limits_of, measure_all, measure_quality, quality_score
 from engine.vision.turned import turn
@@ -117,9 +118,19 @@ class Look:
     covered: Mapping[Cover, Vector] = field(default_factory=dict)
 
 
-def look(picture: bytes, wanted: Wanted, context: Context) -> Look:
-    """Look at one picture; whatever its bytes are, the result has an embedding or a refusal, and no error is raised."""
-    looking = _Looking(picture, wanted, context)
+def infrared_of(wanted: Wanted, context: Context) -> InfraredPicture | None:
+    """Return the infrared picture, which is not decoded yet; None where there is none."""
+    if wanted.infrared is None:
+        return None
+    return InfraredPicture(wanted.infrared, context.max_pixels, context.models.detector)
+
+
+def look(picture: bytes, wanted: Wanted, context: Context, infrared: InfraredPicture | None = None) -> Look:
+    """Look at one picture; whatever its bytes are, the result has an embedding or a refusal, and no error is raised.
+
+    `infrared`: the infrared picture as `infrared_of` returns it, where looks at other pictures share it.
+    """
+    looking = _Looking(picture, wanted, context, infrared or infrared_of(wanted, context))
     ended: Embedding | Refusal
     try:
         ended = looking.run()
@@ -137,13 +148,15 @@ def total_ms(*looks: Look) -> dict[str, float]:
 class _Looking:
     """Runs the stages in order and collects their findings."""
 
-    def __init__(self, picture: bytes, wanted: Wanted, context: Context) -> None:
+    def __init__(self, picture: bytes, wanted: Wanted, context: Context, infrared: InfraredPicture | None) -> None:
         self._wanted, self._models, self._policy = wanted, context.models, context.policy
         self._timer = StageTimer(context.clock)
         self._versions = Versions(picture, context.max_pixels)
-        self._infrared = None if wanted.infrared is None else Versions(wanted.infrared, context.max_pixels)
-        self._infrared_images: dict[int, Image] = {}
-        """The decoded versions of the infrared picture, by reduction, which the looks at all faces share."""
+        self._infrared = infrared
+        self._largest_share = 0.0
+        """The shorter side of the largest face, as a share of the longer side of its image."""
+        self._wholes: list[Image] = []
+        """The decoded picture at full size, once a check has needed it; the looks at all faces share it."""
         self._found, self._further = NOTHING_FOUND, list[Findings]()
         self._beside: tuple[LookBeside, ...] = ()
         self._embedding: Embedding | None = None
@@ -160,6 +173,7 @@ class _Looking:
         image, faces = find_in_versions(self._versions, self._models.detector, self._timer)
         self._found = Findings(faces=len(faces), size=self._versions.size)
         counted = self._counted(faces)
+        self._largest_share = faces[0].box.shorter_side / max(image.shape[:2])
         face, rival = self._choose(image, counted)
         if wanted.beside != "nobody":
             others = [] if rival is None else [rival]
@@ -237,11 +251,7 @@ class _Looking:
         return replace(found, quality_score=quality_score(image, face, embedding))
 
     def _check_liveness(self, image: Image, face: Face) -> None:
-        # Both lenses are in one device, so the infrared picture is turned by the same angle as the colour picture.
-        infrared: Image | None = None
-        if self._wanted.liveness == "liveness_rgb_ir":
-            share = face.box.shorter_side / max(image.shape[:2])
-            infrared = turn(self._infrared_image(share), face.quarter_turns)
+        infrared = self._infrared_image(face) if self._wanted.liveness == "liveness_rgb_ir" else None
         original = self._original(image, face)
         embedding = partial(self._embed, image, face)
         with self._timer.stage("liveness"):
@@ -255,23 +265,19 @@ class _Looking:
         """Return the image at full size, and the face's box in it: a screen's pixel grid is lost in a smaller image."""
         if face.reduction == 1:
             return image, face.box
-        with self._timer.stage("decode"):
-            whole = turn(self._versions.version(), face.quarter_turns)
+        if not self._wholes:
+            with self._timer.stage("decode"):
+                self._wholes.append(turn(self._versions.version(), face.quarter_turns))
+        (whole,) = self._wholes
         across, down = whole.shape[1] / image.shape[1], whole.shape[0] / image.shape[0]
         box = face.box
         return whole, Box(box.x * across, box.y * down, box.width * across, box.height * down)
 
-    def _infrared_image(self, face_share: float) -> Image:
+    def _infrared_image(self, face: Face) -> InfraredImage:
         if self._infrared is None:
-            raise Refused(Code.PARAM_ERROR, "ir_image_base64 is needed: this site checks liveness with an IR picture")
-        try:
-            reduction = reduction_for(self._infrared, face_share)
-            if reduction not in self._infrared_images:
-                with self._timer.stage("decode"):
-                    self._infrared_images[reduction] = self._infrared.version(reduction)
-            return self._infrared_images[reduction]
-        except PictureRefused as error:
-            raise error.about("ir_image_base64") from None
+            raise Refused(Code.PARAM_ERROR, f"{FIELD} is needed: this site checks liveness with an IR picture")
+        # Both lenses are in one device, so the infrared picture is turned by the same angle as the colour picture.
+        return self._infrared.turned(face.quarter_turns, self._largest_share, self._timer)
 
     def _embed(self, image: Image, face: Face) -> Embedding:
         if self._embedding is None:

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from capture.explaining.values import Then, Way
 from capture.replaying.candidates import is_certain
-from capture.replaying.covered import find_covered, may_be_covered
+from capture.replaying.covered import find_covered, limits_now, may_be_covered
 from capture.replaying.plan import Case, Keep, Look, Search, plan
 from capture.replaying.policies import PolicyPair
 from capture.replaying.searches import Found, find_all
@@ -21,10 +21,9 @@ from contract.captures.convert import line_of
 from contract.errors import Refusal, Refused
 from contract.events import RequestPlace
 from contract.requests import MatchRequest
-from contract.terms import STRANGER
 from contract.vectors import Vector
 from engine.calls.demands import wanted_of
-from engine.calls.match import MatchCall
+from engine.calls.match import MatchCall, search_several, search_within
 from engine.calls.matching import (
     CANDIDATES,
     MatchDecision,
@@ -34,9 +33,9 @@ from engine.calls.matching import (
     scope_of_refusal,
 )
 from engine.calls.reporting import outcome_of
-from engine.calls.several import search_faces, with_nearest
+from engine.calls.several import with_nearest
 from engine.context import Context
-from engine.covered_search import CoveredMatch, covered_match, near_enough
+from engine.covered_search import CoveredMatch, SearchLimits
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, Scope
 from engine.gallery.scope import ResolvedScope, resolve_scope
@@ -170,10 +169,10 @@ class Decider:
 
     def _look(self, inputs: Inputs, context: Context) -> MatchDecision:
         looked = MatchCall().decide(inputs.request, inputs.snapshot, context)
-        if looked.probe is None:
-            return looked
         if len(looked.searched) > 1:
             return replace(self._search_several(inputs, looked) or looked, timings_ms=looked.timings_ms)
+        if looked.probe is None:
+            return looked
         searched = self._search(inputs, looked.probe) or looked
         if looked.searched:
             searched = about_only_face(searched, looked.searched[0])
@@ -184,23 +183,28 @@ class Decider:
         if isinstance(resolved, Refusal):
             return self._refuse(inputs, resolved)
         scope, snapshot = resolved.scope, inputs.snapshot
-        searched = snapshot.gallery.search(probe, scope)
-        found = self._conclude(inputs, resolved, searched.best(CANDIDATES))
-        if found is not None and found.outcome == STRANGER and self.embedder is not None:
-            thresholds = self._covered_thresholds(inputs, scope)
-            near = near_enough(self.embedder, snapshot.gallery.count(scope)) if thresholds else 0.0
-            found = self._covered(inputs, resolved, covered_match(probe, searched, snapshot, thresholds, near)) or found
-        return None if found is None else replace(found, probe=probe)
+        limits = self.limits(inputs, scope, probe)
+        if limits is None:
+            return None
+        found = search_within(limits, probe, inputs.request, resolved, snapshot, inputs.policy)
+        return replace(found, probe=probe)
+
+    def limits(self, inputs: Inputs, scope: Scope, probe: Vector | None) -> SearchLimits | None:
+        """Return the limits of a search for a unit vector; None: they cannot be computed."""
+        then, before, gallery = self.then.decision, self.inputs.policy, inputs.snapshot.gallery
+        if self.embedder is not None:
+            return limits_now(then, before, inputs.policy, probe, scope, gallery, self.embedder)
+        threshold = self._threshold(inputs, scope)
+        return None if threshold is None else SearchLimits(threshold, (), 1.0)
 
     def _search_several(self, inputs: Inputs, looked: MatchDecision) -> MatchDecision | None:
         resolved = resolved_in(inputs)
         if isinstance(resolved, Refusal):
             return self._refuse(inputs, resolved)
-        threshold = self._threshold(inputs, resolved.scope)
-        if threshold is None:
+        limits = self.limits(inputs, resolved.scope, looked.probe)
+        if limits is None:
             return None
-        faces = search_faces(looked.searched, resolved.scope, inputs.snapshot.gallery, CANDIDATES)
-        return conclude_several(threshold, inputs.request, resolved, faces, inputs.snapshot.site, inputs.policy)
+        return search_several(limits, looked.searched, inputs.request, resolved, inputs.snapshot, inputs.policy)
 
     def _conclude(
         self, inputs: Inputs, resolved: ResolvedScope, candidates: Sequence[Candidate]

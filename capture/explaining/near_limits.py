@@ -15,14 +15,14 @@ from capture.explaining.deciding import Decider, Inputs, resolved_in
 from capture.explaining.differing import BETWEEN_MACHINES, are_on_both_sides, is_close
 from capture.explaining.items import failing_bounds, passing_bounds
 from capture.explaining.looks import limit_of_liveness, with_quality_bounds
-from capture.explaining.proposals import named, with_setting
+from capture.explaining.near_cosines import with_recorded_cosines
+from capture.explaining.proposals import with_setting
 from contract.captures.values import CapturedDecision
 from contract.errors import Refusal
 from contract.findings import CheckResult
 from engine.calls.demands import wanted_of
-from engine.calls.matching import RECOGNISED, MatchDecision, conclude_under
+from engine.calls.matching import MatchDecision
 from engine.calls.reporting import check_results
-from engine.gallery.port import Candidate
 from engine.look import Findings
 from engine.vision.ports import Check
 
@@ -33,7 +33,8 @@ Stage = Literal["quality", "liveness"]
 class AsThen:
     """A look that was decided again with the recorded values where these are at their limits.
 
-    `looked`: with the recorded verdicts about quality and liveness. `decision`: also with the recorded cosines.
+    `looked`: with the recorded verdicts about quality and liveness, about the face and by the templates that decided.
+    `decision`: also with the recorded cosines.
     `remarks`: for each value that decided, a sentence; empty where the look itself is both.
     """
 
@@ -45,8 +46,8 @@ class AsThen:
 def decided_as_then(decider: Decider, looked: MatchDecision) -> AsThen:
     """Return a look with what follows from the recorded values that are at their limits."""
     with_verdicts, remarks = _with_recorded_verdicts(decider, looked)
-    decision, remark = _with_recorded_cosines(decider, with_verdicts)
-    return AsThen(with_verdicts, decision, (*remarks, *([] if remark is None else [remark])))
+    found = with_recorded_cosines(decider, with_verdicts)
+    return AsThen(found.measured, found.decision, (*remarks, *([] if found.remark is None else [found.remark])))
 
 
 def _with_recorded_verdicts(decider: Decider, looked: MatchDecision) -> tuple[MatchDecision, list[str]]:
@@ -122,60 +123,3 @@ def _with_limits(found: Findings, limits: dict[str, float]) -> Findings:
 
     liveness = None if found.liveness is None else replace(found.liveness, checks=restored(found.liveness.checks))
     return replace(found, quality=restored(found.quality), liveness=liveness)
-
-
-def _with_recorded_cosines(decider: Decider, looked: MatchDecision) -> tuple[MatchDecision, str | None]:
-    """Return the decision that follows from the recorded cosines; that of the look where no other one follows.
-
-    That of the look is also returned where several faces or templates of covered faces decided.
-    """
-    resolved, inputs = resolved_in(decider.inputs), decider.inputs
-    if looked.probe is None or looked.refusal is not None or isinstance(resolved, Refusal) or looked.candidate is None:
-        return looked, None
-    if looked.searched or looked.threshold.cover is not None:
-        return looked, None
-    limit = looked.threshold.cosine
-    ranked = sorted(
-        _recorded_candidates(decider.then.decision, looked.candidates, limit),
-        key=lambda c: (-c.cosine, c.person.identity_id),
-    )
-    again = conclude_under(
-        looked.threshold, inputs.request, resolved, ranked, inputs.snapshot.site, decider.inputs.policy
-    )
-    first, before = ranked[0], looked.candidate
-    if (again.outcome, first.person.identity_id) == (looked.outcome, before.person.identity_id):
-        return looked, None
-    decision = replace(again, findings=looked.findings, probe=looked.probe, timings_ms=looked.timings_ms)
-    if first.person.identity_id != before.person.identity_id:
-        words = f"{named(first.person)} is the nearest person by the record, and {named(before.person)} here"
-        return decision, f"{words}; their cosines are as near to each other as two machines differ."
-    words = f"the cosine of {named(first.person)} {'reaches' if first.cosine >= limit else 'misses'} the threshold"
-    return decision, f"By the record {words}, and here not; both are as near to {limit:g} as two machines differ."
-
-
-def _recorded_candidates(recorded: CapturedDecision, found: Sequence[Candidate], limit: float) -> Sequence[Candidate]:
-    """Return the candidates with the recorded cosines, where these are as near as between two machines.
-
-    Without evidence, a cosine at the limit is put to the recorded side of it; whether the recorded score is of that
-    side is checked elsewhere (consistency).
-    """
-    if recorded.candidates:
-        cosines = {candidate.identity_id: candidate.cosine for candidate in recorded.candidates}
-        return [_with_cosine(candidate, cosines.get(candidate.person.identity_id)) for candidate in found]
-    first = found[0]
-    named_then = next((c for c in found if c.person.identity_id == recorded.identity_id), first)
-    if not is_close(named_then.cosine, first.cosine, BETWEEN_MACHINES):
-        named_then = first
-    cosine = first.cosine
-    if is_close(cosine, limit, BETWEEN_MACHINES):
-        recognised = recorded.outcome in RECOGNISED
-        cosine = max(cosine, limit) if recognised else min(cosine, math.nextafter(limit, -1.0))
-    below = math.nextafter(cosine, -1.0)
-    others = [replace(c, cosine=min(c.cosine, below)) for c in found if c is not named_then]
-    return [replace(named_then, cosine=cosine), *others]
-
-
-def _with_cosine(candidate: Candidate, recorded: float | None) -> Candidate:
-    if recorded is None or not is_close(recorded, candidate.cosine, BETWEEN_MACHINES):
-        return candidate
-    return replace(candidate, cosine=recorded)

@@ -11,7 +11,7 @@ _WHY = {
     "other_person": "its face is not similar enough to the person of the best picture",
     "repeated": "it is the same as an earlier one",
     "spoof": "its face was not accepted as live, so that no picture was accepted",
-    "refused": "the request was refused, because of another picture or for want of another one",
+    "refused": "the request was refused, because of another picture or of the infrared one",
     "not_looked_at": "nothing looked at it, because the request was refused before",
 }
 

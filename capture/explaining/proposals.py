@@ -10,7 +10,6 @@ from capture.explaining.deciding import Inputs
 from contract.people.records import PersonRecord
 from contract.people.site import SiteRecord
 from engine.calls.matching import MatchDecision
-from engine.gallery.people import Snapshot
 from engine.policy import Policy
 
 
@@ -59,7 +58,7 @@ def policy_with(policy: Policy, setting: str, value: object) -> Policy | None:
 def with_site(inputs: Inputs, record: SiteRecord) -> Inputs:
     """Return the inputs with another record of a group, permission or device."""
     snapshot = inputs.snapshot
-    return replace(inputs, snapshot=Snapshot(snapshot.gallery, snapshot.site.put(record)))
+    return replace(inputs, snapshot=replace(snapshot, site=snapshot.site.put(record)))
 
 
 def named(person: PersonRecord) -> str:

@@ -1,6 +1,7 @@
 """Compares recorded embeddings with the templates of covered faces, as engine.covered_search does. Pure."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 import numpy as np
@@ -8,12 +9,15 @@ import numpy as np
 from capture.replaying.candidates import HALF_PRECISION, is_certain, join_candidates, rounding_of
 from capture.replaying.plan import Case
 from capture.replaying.searches import probes_of
+from capture.replaying.thresholds import covered_thresholds_now, threshold_now
+from contract.captures.values import CapturedDecision
 from contract.terms import STRANGER
 from contract.vectors import Vector
 from engine.calls.matching import CANDIDATES, MatchDecision
-from engine.covered_search import CoveredMatch, near_enough
-from engine.gallery.port import Candidate, Scope
-from engine.threshold import AppliedThreshold, CoverCalibrated
+from engine.covered_search import CoveredMatch, SearchLimits, near_enough
+from engine.gallery.port import Candidate, Gallery, Scope
+from engine.policy import Policy
+from engine.threshold import AppliedThreshold, CoverCalibrated, search_threshold
 
 
 class CoveredFound(NamedTuple):
@@ -30,11 +34,11 @@ NOT_COMPARED = CoveredFound()
 def may_be_covered(case: Case, whole: MatchDecision) -> bool:
     """Return whether the templates of covered faces are to be compared; `whole`: the decision by those of whole faces.
 
-    They never are where several faces of a picture were searched for (engine.calls.several).
+    They never are where a rival of the chosen face was searched for (engine.calls.several).
     Where nothing has changed and covered faces decided then, nobody was recognised by the whole face: a cosine that
     half precision has moved to the threshold does not count.
     """
-    if len(case.then.searched) > 1:
+    if any(face.rival for face in case.then.searched):
         return False
     if whole.outcome == STRANGER:
         return True
@@ -76,6 +80,50 @@ def find_covered(
     return CoveredFound(None, certain)
 
 
+def limits_now(
+    then: CapturedDecision,
+    before: Policy,
+    policy: Policy,
+    probe: Vector | None,
+    scope: Scope,
+    gallery: Gallery,
+    embedder: CoverCalibrated,
+) -> SearchLimits:
+    """Return the limits of a search under `policy`: those of then, as long as nothing that moves them has changed.
+
+    `before`: the policy of then. `probe`: the unit vector that is searched for; None: no face has one.
+    """
+    faces = gallery.count(scope)
+    whole = threshold_now(then, before, policy, faces, embedder) or search_threshold(policy, embedder, faces)
+    covered = covered_thresholds_now(then, before, policy, faces, embedder)
+    near = near_now(then, probe, scope, gallery, embedder) if covered and probe is not None else 1.0
+    return SearchLimits(whole, covered, near)
+
+
+def near_now(then: CapturedDecision, probe: Vector, scope: Scope, gallery: Gallery, embedder: CoverCalibrated) -> float:
+    """Return the cosine to the template of the whole face from which on a person's covered templates are compared.
+
+    Where a cover decided then, it is at most that of the person who was nearest then: the curve of the embedder, from
+    which it is computed, may have been measured anew since.
+    """
+    near = near_enough(embedder, gallery.count(scope))
+    if then.applied is None or then.applied.cover is None or not then.candidates:
+        return near
+    who = {then.candidates[0].identity_id}
+    people = _above(gallery, probe, scope, near, who)
+    return min([near, *(one.cosine for one in people if one.person.identity_id in who)])
+
+
+def _above(
+    gallery: Gallery, probe: Vector, scope: Scope, cosine: float, known: AbstractSet[str]
+) -> Sequence[Candidate]:
+    """Return every person with at least that cosine; where some of the `known` people are not among them, everybody."""
+    found = gallery.above(probe, scope, cosine)
+    if known <= {one.person.identity_id for one in found}:
+        return found
+    return gallery.above(probe, scope, -1.0)
+
+
 def _people(case: Case, probe: Vector, scope: Scope, embedder: CoverCalibrated | None) -> Sequence[Candidate]:
     """Return the people of the scope whose templates of covered faces are compared.
 
@@ -85,5 +133,5 @@ def _people(case: Case, probe: Vector, scope: Scope, embedder: CoverCalibrated |
     near = -1.0 if embedder is None else near_enough(embedder, case.now.gallery.count(scope))
     least = max(near - HALF_PRECISION, -1.0)
     enough = np.inf if embedder is None else least + (2 if case.is_unchanged else 1) * HALF_PRECISION
-    found = case.now.gallery.above(probe, scope, least)
+    found = _above(case.now.gallery, probe, scope, least, recorded)
     return [one for one in found if one.cosine >= enough or one.person.identity_id in recorded]

@@ -6,12 +6,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from capture.differences import decision_differences, expectation_differences, is_undecided
+from capture.replaying.covered import limits_now
 from capture.replaying.decide import FOREIGN_PEOPLE, PRESENT_SETTINGS, LookNeeded, Result, embedder_of
 from capture.replaying.galleries import Galleries
 from capture.replaying.given import Given
 from capture.replaying.policies import Policies, PolicyPair
 from capture.replaying.several import faces_differences
-from capture.replaying.thresholds import threshold_now
 from capture.rows import Difference, Row, S, SameRows
 from contract.captures.convert import REQUESTS_FILE, decision_of, request_with_pictures
 from contract.captures.values import CapturedDecision, CaptureError, CaptureLine
@@ -19,8 +19,8 @@ from contract.configs import model_set_record
 from contract.events import RequestPlace
 from contract.requests import MatchRequest
 from contract.vectors import Vector
-from engine.calls.match import MatchCall
-from engine.calls.matching import MatchDecision, conclude_several, conclude_under
+from engine.calls.match import MatchCall, search_several, search_within
+from engine.calls.matching import MatchDecision, about_only_face
 from engine.calls.reporting import Circumstances
 from engine.context import Context
 from engine.gallery.people import Snapshot
@@ -196,22 +196,28 @@ class Looker:
         return _Looked(row, decision.probe)
 
     def _under_threshold_of_then(self, task: _Task, request: MatchRequest, decision: MatchDecision) -> MatchDecision:
-        """Return the decision under the threshold of then, where nothing that moves it has changed."""
-        then, site, policies = task.line.decision, task.snapshot.site, task.policies
-        if then is None or embedder_of(then) != self._embedder or decision.refusal is not None:
+        """Return the decision under the threshold of then, where nothing that moves it has changed.
+
+        The embedding of the look is searched for again, because another threshold may make a search among the templates
+        of covered faces necessary, or needless.
+        """
+        then, site, policy = task.line.decision, task.snapshot.site, task.policies.policy
+        if then is None or embedder_of(then) != self._embedder:
             return decision
-        if not decision.candidates and not decision.searched:
+        several = len(decision.searched) > 1
+        if not several and (decision.probe is None or decision.refusal is not None):
             return decision
-        resolved = resolve_scope(request, site, policies.policy)
-        faces = task.snapshot.gallery.count(resolved.scope)
-        embedder = self._networks.models.embedder
-        cover = decision.threshold.cover
-        kept = threshold_now(then, policies.before, policies.policy, faces, embedder, cover)
-        threshold = kept or decision.threshold
-        if decision.searched:
-            again = conclude_several(threshold, request, resolved, decision.searched, site, policies.policy)
+        resolved = resolve_scope(request, site, policy)
+        embedder, before = self._networks.models.embedder, task.policies.before
+        limits = limits_now(then, before, policy, decision.probe, resolved.scope, task.snapshot.gallery, embedder)
+        if several:
+            again = search_several(limits, decision.searched, request, resolved, task.snapshot, policy)
             return replace(again, timings_ms=decision.timings_ms)
-        again = conclude_under(threshold, request, resolved, decision.candidates, site, policies.policy)
+        if decision.probe is None:
+            return decision
+        again = search_within(limits, decision.probe, request, resolved, task.snapshot, policy)
+        if decision.searched:
+            again = about_only_face(again, decision.searched[0])
         return replace(
             again,
             findings=decision.findings,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from capture.replaying.policies import PolicyPair
-from capture.replaying.several import SEVERAL_FACES, as_for_one_face
+from capture.replaying.several import SEVERAL_FACES, without_idle
 from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Code, Refusal, Refused
 from contract.evidence import EvidenceCandidate
@@ -112,6 +112,7 @@ def what_plan_reads(case: Case) -> tuple[object, ...]:
         sent.min_face_size,
         sent.with_attribute,
         sent.match_all_faces,
+        len(sent.further_pictures),
         case.embedding is None,
         case.then.error_code,
         case.then.faces,
@@ -158,4 +159,5 @@ def _wanted_otherwise(case: Case, resolved: ResolvedScope) -> bool:
     device = None if isinstance(then, Refusal) else then.device
     wanted = wanted_of(case.request, policies.before, device)
     now = wanted_of(case.request, policies.policy, resolved.device)
-    return as_for_one_face(case.then, wanted) != as_for_one_face(case.then, now)
+    pictures = len(case.request.pictures)
+    return without_idle(case.then, wanted, pictures) != without_idle(case.then, now, pictures)

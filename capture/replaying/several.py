@@ -17,8 +17,15 @@ SEVERAL_FACES = (
 )
 
 
-def as_for_one_face(then: CapturedDecision, wanted: Wanted) -> Wanted:
-    """Return the parameters of a look without those that make no difference in a picture of at most one face."""
+def without_idle(then: CapturedDecision, wanted: Wanted, pictures: int) -> Wanted:
+    """Return the parameters of a look without those that make no difference in the pictures of a decision.
+
+    In a picture of at most one face, the rule that chooses a face makes none, nor do the faces beside it. Of several
+    pictures no other face is looked at; but the number of faces is recorded for the best one only, so that the rule may
+    make a difference in the others.
+    """
+    if pictures > 1:
+        return replace(wanted, beside="nobody")
     if then.faces is None or then.faces > 1:
         return wanted
     return replace(wanted, face="largest", beside="nobody")

@@ -46,13 +46,14 @@ from engine.calls.reporting import (
     picture_size,
     wire_threshold,
 )
-from engine.calls.several import faces_of, search_faces
+from engine.calls.several import SearchedFace, faces_of, search_faces
 from engine.context import Context
-from engine.covered_search import covered_match, covered_thresholds, near_enough
+from engine.covered_search import SearchLimits, covered_match, search_limits
 from engine.gallery.people import Snapshot
 from engine.gallery.port import Candidate, FaceId
 from engine.gallery.scope import ResolvedScope, resolve_scope
 from engine.look import Look
+from engine.policy import Policy
 from engine.threshold import search_threshold
 from engine.timing import StageTimer
 
@@ -226,19 +227,29 @@ def search(
 
     Where the templates of whole faces recognise nobody, those of covered faces are compared (engine.covered_search).
     """
-    policy, embedder, scope = context.policy, context.models.embedder, resolved.scope
+    faces = snapshot.gallery.count(resolved.scope)
+    limits = search_limits(context.policy, context.models.embedder, faces)
+    return search_within(limits, probe, request, resolved, snapshot, context.policy)
+
+
+def search_within(
+    limits: SearchLimits,
+    probe: Vector,
+    request: MatchRequest,
+    resolved: ResolvedScope,
+    snapshot: Snapshot,
+    policy: Policy,
+) -> MatchDecision:
+    """Return the decision that follows from the unit vector of a face under given limits, as `search` does."""
+    scope, site = resolved.scope, snapshot.site
     searched = snapshot.gallery.search(probe, scope)
-    decision = conclude(request, resolved, searched.best(CANDIDATES), snapshot, context)
+    decision = conclude_under(limits.whole, request, resolved, searched.best(CANDIDATES), site, policy)
     if decision.outcome != STRANGER:
         return decision
-    faces = snapshot.gallery.count(scope)
-    thresholds = covered_thresholds(policy, embedder, faces)
-    near = near_enough(embedder, faces) if thresholds else 0.0
-    covered = covered_match(probe, searched, snapshot, thresholds, near)
+    covered = covered_match(probe, searched, snapshot, limits.covered, limits.near)
     if covered is None:
         return decision
-    candidates = covered.candidates[:CANDIDATES]
-    return conclude_under(covered.threshold, request, resolved, candidates, snapshot.site, policy)
+    return conclude_under(covered.threshold, request, resolved, covered.candidates[:CANDIDATES], site, policy)
 
 
 def _decide_several(
@@ -246,10 +257,33 @@ def _decide_several(
 ) -> MatchDecision:
     timer = StageTimer(context.clock, dict(found.timings_ms))
     with timer.stage("search"):
-        searched = search_faces(faces_of(found), resolved.scope, snapshot.gallery, CANDIDATES)
-    threshold = search_threshold(context.policy, context.models.embedder, snapshot.gallery.count(resolved.scope))
-    decision = conclude_several(threshold, request, resolved, searched, snapshot.site, context.policy)
+        faces = snapshot.gallery.count(resolved.scope)
+        limits = search_limits(context.policy, context.models.embedder, faces)
+        decision = search_several(limits, faces_of(found), request, resolved, snapshot, context.policy)
     return replace(decision, timings_ms=timer.timings_ms)
+
+
+def search_several(
+    limits: SearchLimits,
+    faces: Sequence[SearchedFace],
+    request: MatchRequest,
+    resolved: ResolvedScope,
+    snapshot: Snapshot,
+    policy: Policy,
+) -> MatchDecision:
+    """Return the decision about several faces of a picture under given limits (engine.calls.several has the rules)."""
+    scope, site = resolved.scope, snapshot.site
+    searched = search_faces(faces, scope, snapshot.gallery, CANDIDATES)
+    decision = conclude_several(limits.whole, request, resolved, searched, site, policy)
+    chosen, *others = searched
+    if decision.outcome != STRANGER or chosen.probe is None or any(face.rival for face in others):
+        return decision
+    search = snapshot.gallery.search(chosen.probe, scope)
+    covered = covered_match(chosen.probe, search, snapshot, limits.covered, limits.near)
+    if covered is None:
+        return decision
+    chosen = replace(chosen, nearest=covered.candidates[:CANDIDATES], threshold=covered.threshold)
+    return conclude_several(limits.whole, request, resolved, [chosen, *others], site, policy)
 
 
 def conclude(

@@ -81,14 +81,19 @@ def conclude_several(
     site: Site,
     policy: Policy,
 ) -> MatchDecision:
-    """Return the decision that follows from several faces, with their nearest people, and a threshold."""
+    """Return the decision that follows from several faces, with their nearest people, and a threshold for those that
+    have none of their own."""
 
     def concluded(face: SearchedFace) -> MatchDecision:
+        limit = face.threshold or threshold
         if face.refusal is not None:
-            return MatchDecision(outcome_of(face.refusal), threshold, scope_names(resolved), refusal=face.refusal)
-        return conclude_under(threshold, request, resolved, face.nearest, site, policy)
+            return MatchDecision(outcome_of(face.refusal), limit, scope_names(resolved), refusal=face.refusal)
+        return conclude_under(limit, request, resolved, face.nearest, site, policy)
 
-    alone = [replace(face, outcome=concluded(face).outcome, kept_by_another=False) for face in searched]
+    alone = [
+        replace(face, threshold=face.threshold or threshold, outcome=concluded(face).outcome, kept_by_another=False)
+        for face in searched
+    ]
     faces = with_answer(alone, RECOGNISED)
     if request.match_all_faces:
         faces = each_person_once(faces, RECOGNISED)
@@ -98,7 +103,8 @@ def conclude_several(
 
 def about_only_face(decision: MatchDecision, face: SearchedFace) -> MatchDecision:
     """Return a decision with the only face that was searched for, which a request for all faces lists."""
-    only = replace(face, nearest=decision.candidates, outcome=decision.outcome, answered=True)
+    threshold = decision.threshold
+    only = replace(face, nearest=decision.candidates, threshold=threshold, outcome=decision.outcome, answered=True)
     return replace(decision, searched=(only,))
 
 
@@ -108,7 +114,8 @@ def matched_faces(request: MatchRequest, decision: MatchDecision, policy: Policy
     def matched(face: SearchedFace) -> MatchedFace:
         if face.outcome not in (STRANGER, *RECOGNISED):
             return face.matched()
-        alone = replace(decision, outcome=face.outcome, candidates=face.nearest)
+        threshold = face.threshold or decision.threshold
+        alone = replace(decision, threshold=threshold, outcome=face.outcome, candidates=face.nearest)
         verdict = verdict_of(request, alone, policy)
         if face.kept_by_another:
             return face.matched(Verdict("0", "", verdict.score), STRANGER)

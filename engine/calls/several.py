@@ -6,7 +6,9 @@ The rules:
    then the answer is about the rival. A rival is about as near to the camera as the chosen face, so the answer is never
    about somebody clearly behind a stranger. A chosen face that is refused (quality, liveness) ends in its refusal, and
    a rival that is refused is not recognised, so the face for which a door opens has passed all checks.
-2. Where all faces are wanted, the answer is the same as if they were not. Each person is recognised at most once: the
+2. The templates of covered faces are compared for the chosen face alone, and only where it has no rival, as if it were
+   the only face of the picture.
+3. Where all faces are wanted, the answer is the same as if they were not. Each person is recognised at most once: the
    face that the answer is about keeps its person before all others, and of the other faces the one with the higher
    cosine does. A face whose nearest person is kept by another face is a stranger; nobody else is looked for in it.
 """
@@ -22,6 +24,7 @@ from contract.vectors import Vector
 from engine.calls.reporting import check_results, face_box, liveness_result
 from engine.gallery.port import Candidate, Gallery, Scope
 from engine.look import Findings, Look, LookBeside
+from engine.threshold import AppliedThreshold
 
 
 class Verdict(NamedTuple):
@@ -37,8 +40,9 @@ class SearchedFace:
     """One of several faces of a picture that were searched for.
 
     `probe`: the unit vector that was compared; None where `refusal` ended the look. `nearest`: the people who were
-    found, the nearest first. `outcome`: what the decision would be if the picture had no other faces, or a stranger
-    where `kept_by_another`: another face keeps the nearest person. `answered`: the answer is about this face.
+    found, the nearest first. `threshold`: the one under which they were found; None: that of the templates of whole
+    faces. `outcome`: what the decision would be if the picture had no other faces, or a stranger where
+    `kept_by_another`: another face keeps the nearest person. `answered`: the answer is about this face.
     """
 
     findings: Findings
@@ -47,6 +51,7 @@ class SearchedFace:
     chosen: bool = False
     rival: bool = False
     nearest: Sequence[Candidate] = ()
+    threshold: AppliedThreshold | None = None
     outcome: str = ""
     answered: bool = False
     kept_by_another: bool = False
@@ -87,9 +92,11 @@ def _of(found: Look | LookBeside, *, rival: bool = False) -> SearchedFace:
 
 
 def search_faces(faces: Sequence[SearchedFace], scope: Scope, gallery: Gallery, most: int) -> Sequence[SearchedFace]:
-    """Return the faces with the people of a scope who are nearest to each, at most `most`."""
+    """Return the faces with the people of a scope who are nearest to each by templates of whole faces, at most
+    `most`."""
     return [
-        face if face.probe is None else replace(face, nearest=gallery.best(face.probe, scope, most)) for face in faces
+        replace(face, nearest=() if face.probe is None else gallery.best(face.probe, scope, most), threshold=None)
+        for face in faces
     ]
 
 
@@ -107,7 +114,7 @@ def with_answer(faces: Sequence[SearchedFace], recognised: Sequence[str]) -> Seq
 
 
 def each_person_once(faces: Sequence[SearchedFace], recognised: Sequence[str]) -> Sequence[SearchedFace]:
-    """Return the faces, of which no two recognise the same person, by rule 2. `recognised`: as in `with_answer`."""
+    """Return the faces, of which no two recognise the same person, by rule 3. `recognised`: as in `with_answer`."""
     found = [place for place, face in enumerate(faces) if face.outcome in recognised]
     keepers = dict[str, int]()
     for place in sorted(found, key=lambda at: (not faces[at].answered, -faces[at].nearest[0].cosine, at)):

@@ -9,7 +9,7 @@ import pytest
 from bench.attacks import camera_view, pasted, printed, recompressed, screen, screen_closeup
 from bench.infrared_attacks import INFRARED_ATTACKS, disguised_copy, simulated_infrared
 from engine.policy import Policy
-from engine.vision.liveness import Liveness, check_liveness
+from engine.vision.liveness import InfraredImage, Liveness, check_liveness
 from engine.vision.ports import Box, Face, Image, ModelSet
 
 SEEDS = range(4)
@@ -23,7 +23,8 @@ def face_of(models: ModelSet, image: Image) -> Face:
 
 def judged(models: ModelSet, image: Image, infrared: Image | None = None) -> Liveness:
     face = face_of(models, image)
-    return check_liveness(image, face, infrared, lambda: models.embedder(image, face), models, Policy())
+    other = None if infrared is None else InfraredImage(infrared, models.detector)
+    return check_liveness(image, face, other, lambda: models.embedder(image, face), models, Policy())
 
 
 def verdict(liveness: Liveness, name: str) -> bool:

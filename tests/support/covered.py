@@ -7,7 +7,7 @@ from contract.terms import Cover
 from engine.vision.covering import covered_copy
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.decode.versions import decode
-from engine.vision.networks.standin import StandInEmbedder, detect
+from engine.vision.networks.standin import StandInEmbedder, detect, draw_face, draw_scene
 from engine.vision.ports import ModelSet
 from models.manifest import FmrPoint
 from tests.support.faces import MAX_PIXELS, MODELS, photo
@@ -33,6 +33,17 @@ class CoveredEmbedder(StandInEmbedder):
 
 
 COVERED_MODELS: ModelSet = replace(MODELS, embedder=CoveredEmbedder())
+
+
+def beside(seed: int, small: int, cover: Cover = "mouth") -> bytes:
+    """A JPEG with the covered face of a seed and the face of another one, a third as large, which is no rival."""
+    placed = [(draw_face(seed, 160), 240, 160), (draw_face(small, 53), 16, 16)]
+    image = draw_scene(640, 480, placed)
+    face = max(detect(image), key=lambda one: one.box.area)
+    copy, moved = covered_copy(image, face, cover)
+    left, top = round(face.box.x - moved.box.x), round(face.box.y - moved.box.y)
+    image[top : top + len(copy), left : left + copy.shape[1]] = copy
+    return encode_jpeg(image, quality=95)
 
 
 def covered_photo(seed: int, cover: Cover = "mouth") -> bytes:

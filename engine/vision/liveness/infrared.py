@@ -11,7 +11,7 @@
 Where the infrared picture has no face in that place, `ir_face` fails, and the checks that need a face are not made.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -21,8 +21,9 @@ from contract.errors import PictureRefused
 from engine.policy import LivenessLimits
 from engine.threshold import threshold_at
 from engine.vision.liveness.grey_copy import likeness
-from engine.vision.ports import Box, Check, Detector, Embedder, Embedding, Face, Image, ModelSet
-from engine.vision.tensor import crop_around, resize
+from engine.vision.liveness.infrared_picture import InfraredImage
+from engine.vision.ports import Box, Check, Embedder, Embedding, Face, Image, ModelSet
+from engine.vision.tensor import crop_around
 
 LOOSE_FMR = 5e-2
 """The false match rate of the limit of `ir_same_person`. Infrared light lowers the cosine of the same person, so the
@@ -31,13 +32,6 @@ limit is low: one in twenty other people passes, which is enough to refuse pictu
 LOOSE_SHARE = 0.5
 """The limit of `ir_same_person` where the embedder has no curve, as a share of the embedder's threshold."""
 
-_SMALL_SIDE = 160
-"""The longer side, in pixels, to which pictures are shrunk before their colours are measured: shrinking averages noise
-and compression away."""
-
-_MOST_COLOURED = 95.0
-"""The percentile of the pixels whose colour is measured: a few pixels with more colour may be a status light."""
-
 _AROUND, _HEAD = 2.0, 1.4
 """The factors by which the face box is enlarged: the background lies inside the first box and outside the second."""
 
@@ -45,33 +39,34 @@ _AROUND, _HEAD = 2.0, 1.4
 def infrared_checks(
     image: Image,
     face: Face,
-    infrared: Image,
+    infrared: InfraredImage,
     embedding: Callable[[], Embedding],
     models: ModelSet,
     limits: LivenessLimits,
 ) -> list[Check]:
     """Return all checks on the infrared picture. `embedding` returns the embedding of the colour face."""
-    spread = colour_spread(infrared)
-    other, overlap_share = matching_face(image, face, infrared, models.detector)
+    spread, shown = infrared.spread, infrared.image
+    other, overlap_share = matching_face(image, face, shown, infrared.faces)
     checks = [
         Check("ir_monochrome", spread, limits.ir_monochrome, spread <= limits.ir_monochrome),
         Check("ir_face", overlap_share, limits.ir_face, overlap_share >= limits.ir_face),
     ]
     if other is None:
         return checks
-    ratio = size_ratio(_relative(face.box, image), _relative(other.box, infrared))
+    ratio = size_ratio(_relative(face.box, image), _relative(other.box, shown))
     checks.append(Check("ir_size", ratio, limits.ir_size, ratio >= limits.ir_size))
     checks.append(_same_person(embedding, infrared, other, models.embedder, limits))
-    checks.append(_copy(image, face, infrared, other, limits.ir_copy))
-    checks.append(_contrast(infrared, other.box, limits.ir_contrast))
-    checks.append(_live(infrared, other, models, limits.ir_live))
+    checks.append(_copy(image, face, shown, other, limits.ir_copy))
+    checks.append(_contrast(shown, other.box, limits.ir_contrast))
+    checks.append(_live(shown, other, models, limits.ir_live))
     return checks
 
 
-def matching_face(image: Image, face: Face, infrared: Image, detector: Detector) -> tuple[Face | None, float]:
-    """Return the infrared picture's face that overlaps `face` best, and the overlap, 0..1; (None, 0) for none."""
+def matching_face(image: Image, face: Face, infrared: Image, others: Sequence[Face]) -> tuple[Face | None, float]:
+    """Return the one of the infrared picture's faces `others` that overlaps `face` best, and the overlap, 0..1; (None,
+    0) where none overlaps."""
     wanted = _relative(face.box, image)
-    overlaps = [(overlap(wanted, _relative(other.box, infrared)), other) for other in detector(infrared)]
+    overlaps = [(overlap(wanted, _relative(other.box, infrared)), other) for other in others]
     best, other = max(overlaps, key=lambda pair: pair[0], default=(0.0, None))
     return (other, best) if best > 0 else (None, 0.0)
 
@@ -89,20 +84,6 @@ def size_ratio(one: Box, other: Box) -> float:
     """Return the smaller height of two boxes divided by the larger, 0..1."""
     larger = max(one.height, other.height)
     return min(one.height, other.height) / larger if larger > 0 else 0.0
-
-
-def colour_spread(image: Image) -> float:
-    """Return the difference between the colour channels of the most coloured pixels, in grey values.
-
-    An even tint over the whole image (each channel is a linear function of brightness) does not count, because cameras
-    add one.
-    """
-    scale = min(1.0, _SMALL_SIDE / max(image.shape[:2]))
-    small = resize(image, max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    pixels = small.reshape(-1, 3).astype(np.float64)
-    brightness = np.stack([pixels.mean(axis=1), np.ones(len(pixels))], axis=1)
-    tint = brightness @ np.linalg.lstsq(brightness, pixels, rcond=None)[0]
-    return float(np.percentile(np.ptp(pixels - tint, axis=1), _MOST_COLOURED))
 
 
 def contrasts(image: Image, box: Box) -> tuple[float, float]:
@@ -129,17 +110,16 @@ def _reach(start: float, length: float, limit: int) -> NDArray[np.intp]:
 
 
 def _same_person(
-    embedding: Callable[[], Embedding], infrared: Image, other: Face, embedder: Embedder, limits: LivenessLimits
+    embedding: Callable[[], Embedding], infrared: InfraredImage, other: Face, embedder: Embedder, limits: LivenessLimits
 ) -> Check:
     limit = limits.ir_same_person
     if limit is None:
         curve = embedder.fmr_curve
         limit = threshold_at(curve, LOOSE_FMR) if curve else LOOSE_SHARE * embedder.threshold
-    colour = embedding()
-    try:
-        cosine = float(colour.vector @ embedder(infrared, other).vector)
-    except PictureRefused:
+    colour, found = embedding(), infrared.embedding(other, embedder)
+    if found is None:
         return Check("ir_same_person", -1.0, limit, passed=False)
+    cosine = float(colour.vector @ found.vector)
     return Check("ir_same_person", cosine, limit, cosine >= limit)
 
 

@@ -16,6 +16,7 @@ from contract.terms import LivenessMode
 from engine.policy import Policy
 from engine.vision.liveness.frame import frame_closure
 from engine.vision.liveness.infrared import infrared_checks
+from engine.vision.liveness.infrared_picture import InfraredImage
 from engine.vision.liveness.moire import moire_peak
 from engine.vision.ports import Box, Check, Embedding, Face, Image, ModelSet
 
@@ -50,7 +51,7 @@ class Liveness:
 def check_liveness(
     image: Image,
     face: Face,
-    infrared: Image | None,
+    infrared: InfraredImage | None,
     embedding: Callable[[], Embedding],
     models: ModelSet,
     policy: Policy,

@@ -20,7 +20,7 @@ from engine.gallery.port import Scope, Search
 from engine.look import Wanted, look
 from engine.policy import Policy
 from engine.vision.ports import Embedding, Face, Image
-from tests.support.covered import COVERED, COVERED_MODELS, WHOLE, CoveredEmbedder, covered_photo
+from tests.support.covered import COVERED, COVERED_MODELS, WHOLE, CoveredEmbedder, beside, covered_photo
 from tests.support.faces import MODELS, Enrolled, circumstances, context, photo
 
 OFF = Policy(covered_templates=False)
@@ -210,3 +210,15 @@ def test_a_record_of_a_face_with_templates_is_readable_by_its_fields():
     decision = found.enrol("anna", 1)
     (value,) = [v for k, v in decision.people_records([(0, 0)]) if k.startswith(b"face/") and v is not None]
     assert decode_with(_decoder, value).templates.keys() == {WHOLE_FACE, *COVERED_FACE.values()}
+
+
+@pytest.mark.parametrize("all_faces", [False, True])
+@pytest.mark.parametrize("small", [2, 77])
+def test_a_small_face_beside_a_covered_one_changes_nothing(enrolled, all_faces, small):
+    """The faces beside the chosen one are searched for by the templates of whole faces, under their threshold."""
+    policy = Policy(score_scale="percent")
+    found = decide(enrolled, beside(1, small), policy, match_all_faces=all_faces)
+    assert (found.outcome, found.threshold.cover, found.candidate.person.identity_id) == ("matched", "mouth", "anna")
+    if all_faces:
+        assert [face.outcome for face in found.searched] == ["matched", "stranger" if small == 77 else "matched"]
+        assert [face.threshold.cover for face in found.searched] == ["mouth", None]

@@ -1,6 +1,7 @@
 """Which people a match searches: those in the group and with the permission of the request or of its device."""
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -212,6 +213,7 @@ class Curved:
         FmrPoint(fmr=1e-6, threshold=0.4),
         FmrPoint(fmr=1e-7, threshold=0.5),
     )
+    covered_curves = MappingProxyType({})
 
     def __call__(self, image: Image, face: Face) -> Embedding:
         return MODELS.embedder(image, face)

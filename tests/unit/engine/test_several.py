@@ -122,6 +122,16 @@ def test_a_rival_on_the_blacklist_is_named_and_does_not_pass(gallery):
     assert (answer.retcode, event.outcome) == ("0", "blacklisted"), "the chosen face is recognised, so it counts"
 
 
+@pytest.mark.parametrize("all_faces", [False, True])
+def test_a_rival_on_the_blacklist_does_not_stop_a_matched_face_and_the_event_names_the_rival(gallery, all_faces):
+    answer, event = told(asked(two((1, 150), (2, 150)), match_all_faces=all_faces), gallery)
+    assert (answer.retcode, answer.identity_id, event.outcome) == ("1", "anna", "matched")
+    rival = event.searched[1]
+    assert (rival.rival, rival.answered, rival.outcome, rival.retcode) == (True, False, "blacklisted", "0")
+    assert (rival.identity_id, rival.name) == ("ben", "Ben")
+    assert rival.score is not None
+
+
 def test_faces_below_the_asked_size_are_no_rivals(gallery):
     _, event = told(asked(two((77, 150), (1, 143)), min_face_size=147), gallery)
     assert (event.outcome, event.faces, event.searched) == ("stranger", 2, ())

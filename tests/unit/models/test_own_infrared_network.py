@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine.policy import LivenessLimits
 from engine.vision.liveness.infrared import infrared_checks
+from engine.vision.liveness.infrared_picture import InfraredImage
 from engine.vision.networks.live import LivenessNetwork
 from engine.vision.networks.standin import draw_face, draw_scene, stand_in_models
 from models.manifest import Manifest, load_manifest
@@ -62,7 +63,12 @@ def test_an_operators_own_infrared_network_decides(tmp_path: Path, gain: float, 
     dimmed = np.asarray(infrared * gain, np.uint8)
 
     made = infrared_checks(
-        colour, face, dimmed, lambda: models.embedder(colour, face), models, LivenessLimits(ir_live=0.5)
+        colour,
+        face,
+        InfraredImage(dimmed, models.detector),
+        lambda: models.embedder(colour, face),
+        models,
+        LivenessLimits(ir_live=0.5),
     )
 
     verdict = next(check for check in made if check.name == "ir_live")

@@ -9,17 +9,18 @@ import pytest
 from contract.errors import PictureUnreadable
 from engine.policy import LivenessLimits
 from engine.threshold import threshold_at
+from engine.vision.liveness.colour_spread import colour_spread
 from engine.vision.liveness.grey_copy import likeness
 from engine.vision.liveness.infrared import (
     LOOSE_FMR,
     LOOSE_SHARE,
-    colour_spread,
     contrasts,
     infrared_checks,
     matching_face,
     overlap,
     size_ratio,
 )
+from engine.vision.liveness.infrared_picture import InfraredImage
 from engine.vision.networks.standin import StandInEmbedder, detect, draw_face, draw_scene, stand_in_models
 from engine.vision.ports import Box, Check, Embedding, Face, Image, ModelSet
 from models.manifest import FmrPoint
@@ -33,9 +34,8 @@ FACE = detect(COLOUR)[0]
 def checks(
     infrared: Image, models: ModelSet = MODELS, limits: LivenessLimits | None = None, image: Image = COLOUR
 ) -> dict[str, Check]:
-    made = infrared_checks(
-        image, FACE, infrared, lambda: MODELS.embedder(image, FACE), models, limits or LivenessLimits()
-    )
+    other = InfraredImage(infrared, models.detector)
+    made = infrared_checks(image, FACE, other, lambda: MODELS.embedder(image, FACE), models, limits or LivenessLimits())
     assert len({check.name for check in made}) == len(made)
     return {check.name: check for check in made}
 
@@ -82,7 +82,7 @@ def test_the_infrared_picture_may_have_another_size():
 
 def test_of_several_infrared_faces_the_one_in_the_right_place_counts():
     other = draw_scene(640, 480, [(draw_face(2, 200), 420, 200), (draw_face(1, 150), 205, 150)])
-    found, share = matching_face(COLOUR, FACE, other, detect)
+    found, share = matching_face(COLOUR, FACE, other, detect(other))
 
     assert found is not None
     assert found.box.x < 300

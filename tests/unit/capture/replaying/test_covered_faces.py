@@ -6,7 +6,7 @@ import pytest
 
 from capture.replaying.whatif import WhatIf
 from engine.policy import Policy
-from tests.support.covered import COVERED_MODELS, WHOLE, covered_photo
+from tests.support.covered import COVERED_MODELS, WHOLE, beside, covered_photo
 from tests.support.faces import MODELS, photo
 from tests.support.recorded_site import RecordedSite
 from tests.support.replays import differing, means, replayed
@@ -106,3 +106,16 @@ def test_an_embedder_without_curves_of_covers_leaves_whole_faces(site: RecordedS
     site.match(photo(1))
     rows = replayed(site.capture(tmp_path / "c"), given=means(MODELS))
     assert (outcomes(rows), covers(rows)) == (["matched"], [None])
+
+
+def test_a_covered_face_beside_small_ones_comes_out_again(site: RecordedSite, tmp_path: Path) -> None:
+    for small in (2, 77):
+        for all_faces in (False, True):
+            site.match(beside(1, small), match_all_faces=all_faces)
+    folder = site.capture(tmp_path / "c")
+    for what_if, tier in ((None, "decide"), (WhatIf(look=True), "look")):
+        rows = replayed(folder, what_if, GIVEN)
+        assert (differing(rows), {row.tier for row in rows}) == ({}, {tier})
+        assert covers(rows) == ["mouth"] * 4
+        assert [row.now.searched for row in rows] == [row.line.decision.searched for row in rows]
+    assert [len(row.now.searched) for row in rows] == [0, 2, 0, 2]
