@@ -115,7 +115,8 @@ def reembed(
     Faces that were enrolled by a feature, without a photo, cannot be embedded, nor can those whose photo shows no face
     to the networks: the end of a run names each with its reason. --left-behind lists those without a photo at any time.
 
-    Exit status: 0 every face is embedded (or removed), 1 some faces are left behind, 2 the command failed.
+    Exit status: 0 every face is embedded (with --drop-old: by the embedder in use alone), 1 some faces are left
+    behind (kept), 2 the command failed.
     """
     if dry_run + left_behind + drop_old > 1:
         raise click.UsageError("--dry-run, --left-behind and --drop-old exclude each other")
@@ -205,7 +206,7 @@ def _drop(settings: Settings, server: _Server, as_json: bool, *, yes: bool) -> i
         click.echo(f"removed the records of former embedders of {counted(removed, 'face')}")
         if kept:
             click.echo(f"kept those of {counted(kept, 'face')}, of which the embedder in use has no record")
-    return 0
+    return 1 if kept else 0
 
 
 def _reembed(

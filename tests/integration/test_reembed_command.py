@@ -92,7 +92,7 @@ async def test_everybody_is_embedded_beside_the_server_and_recognised_after_the_
         assert json.loads(again.out)["added"] == 1
         assert await recognised(session, server, 6) == "late"
         dropped = await reembed(tmp_path, server, "--drop-old", "--yes", "--json")
-        assert json.loads(dropped.out) == {"removed": 5, "kept": 1}
+        assert (dropped.status, json.loads(dropped.out)) == (1, {"removed": 5, "kept": 1})
         assert await recognised(session, server, 6) == "late"
         assert [await recognised(session, server, seed) for seed in (0, 9)] == ["p0", "stranger"]
         shown = await post(session, server.url + MATCH, match_body(0) | {"need_register_photo": True})
