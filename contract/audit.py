@@ -95,10 +95,34 @@ class RefusedKeysRecord(Message, tag="refused_keys", tag_field="type", frozen=Tr
     counts: dict[str, int]
 
 
+class SearchRecord(Message, tag="search", tag_field="type", frozen=True, kw_only=True):
+    """One search by picture among the faces of past matches, written before it is answered.
+
+    `request_id`, `actor`, `key_id`, `role` and `peer` describe the call and its caller (Actor). `action`:
+    picture_search or seen. `reason`: why, as the caller has sent it. Times are epoch seconds; `since` and `until` are
+    those of the matches that were searched, and `devices` the addresses, none meaning all. `compared` and `found`: the
+    numbers of faces.
+    """
+
+    request_id: str
+    actor: str
+    role: Role | None
+    peer: str
+    action: str
+    reason: str
+    time: float
+    since: float
+    until: float
+    compared: int
+    found: int
+    key_id: str | None = None
+    devices: tuple[str, ...] = ()
+
+
 OTHER_PEERS = "others"
 """The peer of a RefusedKeysRecord that counts all peers beyond those that are counted one by one."""
 
-AuditRecord = ChangeRecord | RefusedKeysRecord
+AuditRecord = ChangeRecord | RefusedKeysRecord | SearchRecord
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AuditRecord] = msgspec.json.Decoder(AuditRecord)

@@ -128,6 +128,10 @@ class EventStore(Protocol):
         """Return an event; None: the store has none with this id."""
         ...
 
+    def events(self, event_ids: Sequence[str]) -> Mapping[str, StoredEvent]:
+        """Return events by their ids; those that the store does not have are missing."""
+        ...
+
     def counts(self, wanted: EventFilter, by: Sequence[Grouping]) -> Sequence[EventCount]:
         """Return the numbers of the wanted events, grouped by `by`, in the order of these groupings."""
         ...

@@ -161,6 +161,24 @@ def threshold_at(curve: Sequence[FmrPoint], fmr: float) -> float:
     return left.threshold + _rise(left, right) * (math.log(left.fmr) - math.log(fmr))
 
 
+def fmr_at(curve: Sequence[FmrPoint], cosine: float) -> float:
+    """Return the false match rate at a cosine threshold, by the same lines as `threshold_at`; at most 1.
+
+    Raises:
+        ValueError: the curve has less than two points.
+    """
+    if len(curve) < 2:
+        raise ValueError("a curve of false match rates needs at least two points")
+    stretches = list(pairwise(curve))
+    last = curve[-1]
+    if cosine > last.threshold:
+        left, rise = last, min(_rise(*stretch) for stretch in stretches[-2:])
+    else:
+        stretch = next(stretch for stretch in stretches if stretch[1].threshold >= cosine)
+        left, rise = stretch[0], _rise(*stretch)
+    return left.fmr if rise <= 0 else min(1.0, math.exp(math.log(left.fmr) - (cosine - left.threshold) / rise))
+
+
 def _rise(left: FmrPoint, right: FmrPoint) -> float:
     """Return by how much the threshold rises while the rate falls by a factor of e."""
     return (right.threshold - left.threshold) / (math.log(left.fmr) - math.log(right.fmr))

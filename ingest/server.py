@@ -22,8 +22,8 @@ from aiohttp.web import BaseRequest, StreamResponse
 from prometheus_client import CollectorRegistry
 
 from broker.keyed import KeyedReader
-from broker.port import Broker
-from contract.audit import Actor
+from broker.port import Broker, NewRecord
+from contract.audit import Actor, SearchRecord, encode_audit
 from contract.calls.dialects import Dialect
 from contract.errors import Code, Refused
 from contract.event_store import EventStore
@@ -31,6 +31,7 @@ from contract.http import REPLAY_OF_HEADER, is_request_id
 from contract.networks import address_of, is_within, networks
 from contract.operator_error import OperatorError
 from contract.pictures.limits import PictureSettings
+from contract.seen_faces import SeenFaces
 from contract.site_settings import Configured
 from contract.topics import Topics
 from ingest.accept import AcceptErrorLog
@@ -72,6 +73,11 @@ _LOG_EVERY_S = 60.0
 _TLS_END_S = 2.0
 
 
+async def _audit(broker: Broker, topic: str, record: SearchRecord) -> None:
+    """Append the audit record of a search."""
+    await broker.append([NewRecord(topic, record.actor.encode(), encode_audit(record), partition=0)])
+
+
 class CannotListen(OperatorError):
     """The server cannot listen on its address; the message says what to do."""
 
@@ -96,6 +102,7 @@ class Ingress:
         keys_known: returns whether `people` was read to its end once, so that no deleted API key is left in it.
         event_store: answers questions about events; None: the server has no store of events.
         crop: cuts a face out of a picture; None: the server has no image library.
+        seen: searches the faces of past matches; None: that is switched off.
     """
 
     def __init__(
@@ -113,6 +120,7 @@ class Ingress:
         keys_known: Callable[[], bool] = lambda: True,
         event_store: EventStore | None = None,
         crop: Crop | None = None,
+        seen: SeenFaces | None = None,
     ) -> None:
         self._settings = settings
         self._broker = broker
@@ -154,6 +162,8 @@ class Ingress:
             event_store=event_store,
             read_at=broker.read_at,
             crop=crop,
+            seen=seen,
+            audit=partial(_audit, broker, topics.audit),
         )
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
         line = self._admission.line

@@ -57,6 +57,10 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     api_keys: tuple[Annotated[str, Meta(min_length=8)], ...] = ()
     """Keys of administrators (header X-API-Key, Authorization: Bearer, or the password of HTTP Basic), besides the keys
     that `picturematch keys add` creates."""
+    picture_search: bool = False
+    """Whether operators may search the faces of past matches by a picture; each search leaves an audit record."""
+    max_seen_faces: Annotated[int, Meta(ge=1000, le=100_000_000)] = 1_000_000
+    """Most faces of past matches in memory for these searches, the newest ones; a face takes about 1.2 KB."""
     trusted_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Networks (CIDR) whose callers need no key and are administrators."""
     event_url_hosts: tuple[str, ...] = PRIVATE_NETWORKS

@@ -23,6 +23,7 @@ _COMMANDS = (
     "fiqa",
     "calibrate",
     "events",
+    "seen",
     "sink",
     "record",
     "capture",

@@ -59,7 +59,8 @@ async def _run(settings: Settings, pinned: frozenset[str], ingest: bool, process
         from picturematch.face_crops import face_crops  # an ingress alone must not import the image library
 
         crop = face_crops(settings.pictures.max_pixels)
-    async with run_roles(settings, role, ingest=ingest, pinned=pinned, crop=crop) as system:
+    likeness = role.likeness if ingest and role is not None else None
+    async with run_roles(settings, role, ingest=ingest, pinned=pinned, crop=crop, likeness=likeness) as system:
         stop = stop_signal(system.reload_certificate)
         people = len(system.people)
         if role is not None:

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from broker.port import Broker
 from broker.table import TableFollower
 from contract.people.directory import Directory
+from contract.seen_faces import Likeness
 from ingest.server import Ingress
 from picturematch.health import HealthServer
 from picturematch.log_metrics import watch_log
@@ -27,6 +28,7 @@ from picturematch.people_topic import PeopleTopic
 from picturematch.settings import Settings, configured
 from sinks.context import Crop, SinkContext
 from sinks.meter import SinkMetrics
+from sinks.seen import SeenFacesOfLog
 from sinks.sql_store import SqlStore
 
 Reached = Callable[[int, float], Awaitable[bool]]
@@ -53,6 +55,11 @@ class ProcessorRole(Protocol):
     @property
     def people(self) -> Directory:
         """The people, as the records of the people topic describe them, whom the processor searches."""
+        ...
+
+    @property
+    def likeness(self) -> Likeness | None:
+        """What the search among faces of past matches must know of the embedder; None: it is switched off."""
         ...
 
     def processor(
@@ -119,11 +126,13 @@ async def run_roles(
     clock: Clock = time.time,
     pinned: frozenset[str] = frozenset(),
     crop: Crop | None = None,
+    likeness: Likeness | None = None,
 ) -> AsyncIterator[System]:
     """Run the roles of one process: an ingress unless `ingest` is False, a processor unless `role` is None.
 
     `pinned`: the settings that the settings file, the environment or the command line has set. `crop`: cuts faces out
-    of pictures for the sinks of the settings, which run in this process; None: the process runs no sinks.
+    of pictures for the sinks of the settings, which run in this process; None: the process runs no sinks. `likeness`:
+    with it, the faces of past matches can be searched by a picture.
 
     While the process waits for the log and reads the people topic, it listens but is not ready. After entering, it is
     ready, unless a record of the people topic cannot be read; then it becomes ready when a later record of the same key
@@ -156,12 +165,22 @@ async def run_roles(
             await require_topics(broker, settings.topic_specs)
         follower = await stack.enter_async_context(TableFollower(broker, topics.people, people_topic.take))
         deciding = None if role is None else role.processor(broker, follower.reached, clock, registry)
+        seen: SeenFacesOfLog | None = None
         listener: Ingress | HealthServer = HealthServer(settings.health, not_ready, registry)
         if ingest:
             store_url = settings.store_url
             store = None if store_url is None else SqlStore(store_url)
             if store is not None:
                 stack.callback(store.close)
+            if likeness is not None:
+                seen = SeenFacesOfLog(
+                    broker,
+                    topics.evidence,
+                    likeness,
+                    settings.ingest.max_seen_faces,
+                    settings.log.requests_retention_ms / 1000,
+                    clock,
+                )
             listener = Ingress(
                 settings.ingest,
                 settings.pictures,
@@ -176,11 +195,14 @@ async def run_roles(
                 lambda: not starting,
                 store,
                 crop,
+                seen,
             )
         await stack.enter_async_context(listener)
         if not reachable:
             await require_topics(broker, settings.topic_specs)
         await follower.caught_up()
+        if seen is not None:
+            await stack.enter_async_context(seen)
         if crop is not None:
             context = SinkContext(
                 broker=broker,

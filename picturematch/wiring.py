@@ -12,7 +12,9 @@ from prometheus_client import CollectorRegistry
 from threadpoolctl import threadpool_limits
 
 from broker.port import Broker
+from contract.seen_faces import Likeness
 from engine.gallery.people import People
+from engine.threshold import fmr_at, search_threshold
 from engine.vision.networks.build import build_model_set
 from engine.vision.ports import Box, Face, ModelSet
 from picturematch.face_crops import face_crops
@@ -50,11 +52,25 @@ def _warm_up(models: ModelSet) -> None:
     models.embedder(image, face)
 
 
+def likeness_of(models: ModelSet, settings: Settings) -> Likeness | None:
+    """Return what the search among faces of past matches must know of the embedder; None: it is switched off."""
+    if not settings.ingest.picture_search:
+        return None
+    embedder, policy = models.embedder, settings.matching
+    return Likeness(
+        embedder=models.embedder_identity,
+        dimension=embedder.dimension,
+        threshold_of=lambda faces: search_threshold(policy, embedder, faces).cosine,
+        rate_of=lambda cosine: fmr_at(embedder.fmr_curve, cosine) if embedder.fmr_curve else None,
+    )
+
+
 class NetworkRole:
     """The `ProcessorRole` with opened networks and a gallery. `pinned`: the settings that the operator has pinned."""
 
     def __init__(self, settings: Settings, models: ModelSet, pinned: frozenset[str] = frozenset()) -> None:
         self._settings, self._models, self._pinned = settings, models, pinned
+        self.likeness: Likeness | None = likeness_of(models, settings)
         self.people = People(models.embedder.dimension, models.embedder_identity)
 
     def processor(self, broker: Broker, reached: Reached, clock: Clock, registry: CollectorRegistry) -> Processor:
@@ -85,4 +101,5 @@ def run_system(
     """Run the roles of one process (`run_roles`) with a processor that uses `models`; None: without a processor."""
     role = None if models is None else NetworkRole(settings, models, pinned)
     crop = face_crops(settings.pictures.max_pixels) if ingest and role is not None else None
-    return run_roles(settings, role, ingest=ingest, clock=clock, pinned=pinned, crop=crop)
+    likeness = likeness_of(models, settings) if ingest and models is not None else None
+    return run_roles(settings, role, ingest=ingest, clock=clock, pinned=pinned, crop=crop, likeness=likeness)

@@ -57,6 +57,11 @@ class SqlStore:
         with self._reading() as connection:
             return next(iter(self._events(connection, events.c.id == event_id)), None)
 
+    def events(self, event_ids: Sequence[str]) -> Mapping[str, StoredEvent]:
+        """See `contract.event_store.EventStore.events`."""
+        with self._reading() as connection:
+            return {event.id: event for event in self._events(connection, events.c.id.in_(event_ids))}
+
     def counts(self, wanted: EventFilter, by: Sequence[Grouping]) -> Sequence[EventCount]:
         """See `contract.event_store.EventStore.counts`."""
         day = sa.cast(sa.func.floor(events.c.received_time / _DAY_S), sa.Integer).label("day")

@@ -217,6 +217,8 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             quality_score=found.quality_score,
             liveness=liveness_result(found.liveness),
             cover=decision.threshold.cover,
+            device_ip=request.device_ip,
+            received_time=request.received_time_s,
         )
 
 

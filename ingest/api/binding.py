@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from broker.keyed import KeyedReader
 from broker.port import Position, Record
 from contract.answers import Answer, Reply
+from contract.audit import SearchRecord
 from contract.calls.declaration import Declaration, Values
 from contract.event_store import EventStore
 from contract.findings import FaceBox
@@ -22,6 +23,7 @@ from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
 from contract.requests import Request
 from contract.roles import Role
+from contract.seen_faces import SeenFaces
 from contract.site_settings import Configured
 from ingest.burst import BurstField
 from ingest.call import Call
@@ -89,7 +91,9 @@ class Services:
     position; `reached` waits until `people` contains a gallery version; `not_ready` returns the reasons why no request
     would be answered now; `openapi` is the OpenAPI document of all calls; `configured` are the operator's settings that
     settings of the site are laid over; `event_store` answers questions about events, None: this server has none;
-    `read_at` reads a record of the log; `crop` cuts a face out of a picture, None: this server has no image library.
+    `read_at` reads a record of the log; `crop` cuts a face out of a picture, None: this server has no image library;
+    `seen` searches the faces of past matches, None: that is switched off; `audit` writes the audit record of such a
+    search, and `searching` is held while one runs.
     """
 
     exchange: Exchange
@@ -106,6 +110,9 @@ class Services:
     event_store: EventStore | None = None
     read_at: ReadAt | None = None
     crop: Crop | None = None
+    seen: SeenFaces | None = None
+    audit: Callable[[SearchRecord], Awaitable[None]]
+    searching: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +220,7 @@ async def ask(
     Raises:
         Refused: the call is refused, by the ingress or by the processor.
     """
-    return await send(call, services, await _request(call, services, declaration, request, pictures), answer)
+    return await send(call, services, await read_request(call, services, declaration, request, pictures), answer)
 
 
 async def send(call: Call, services: Services, request: Request, answer: type[A]) -> tuple[A, Reply]:
@@ -228,13 +235,18 @@ async def send(call: Call, services: Services, request: Request, answer: type[A]
     return reply.answer, reply
 
 
-async def _request(
+async def read_request(
     call: Call,
     services: Services,
     declaration: Declaration,
     make: Callable[[Call, Values], Request],
     pictures: Sequence[PictureField | BurstField],
 ) -> Request:
+    """Return the request of a call, with its pictures. `make` returns the request without its pictures.
+
+    Raises:
+        Refused: the call is refused.
+    """
     values = await read_body(call, services, declaration)
     request = make(call, values)
     sent = [picture for picture in pictures if picture.is_in(values)]

@@ -40,22 +40,22 @@ _TYPES = ((_JPEG_START, "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "ima
 
 async def _list(call: Call, services: Services) -> Rendered:
     wanted = read_url(call, services, LIST)
-    store = _store(services)
+    store = store_of(services)
     per_page, top_k = wanted["per_page"], wanted["top_k"]
     skip = wanted["page"] * per_page
     most = per_page if top_k is None else max(0, min(per_page, top_k - skip))
-    found = await _asked(services, lambda: store.page(_filter(wanted), skip, most))
+    found = await asked(services, lambda: store.page(_filter(wanted), skip, most))
     total = found.total if top_k is None else min(found.total, top_k)
-    infos = await _infos(services, found.events)
+    infos = await infos_of(services, found.events)
     pages = EventPagination(num_pages=-(-total // per_page), page=wanted["page"], per_page=per_page, total_count=total)
-    return success(EventsPage(data=[_listed(event, infos) for event in found.events], pagination=pages))
+    return success(EventsPage(data=[listed(event, infos) for event in found.events], pagination=pages))
 
 
 async def _counts(call: Call, services: Services) -> Rendered:
     wanted = read_url(call, services, COUNTS)
-    store = _store(services)
+    store = store_of(services)
     by: Sequence[Grouping] = wanted["by"] or ("day",)
-    counts = await _asked(services, lambda: store.counts(_filter(wanted), by))
+    counts = await asked(services, lambda: store.counts(_filter(wanted), by))
     return success(
         Data([CountedEvents(day=c.day, device_id=c.device_id, outcome=c.outcome, count=c.count) for c in counts])
     )
@@ -63,8 +63,8 @@ async def _counts(call: Call, services: Services) -> Rendered:
 
 async def _image(call: Call, services: Services) -> Rendered:
     event_id, suffix = read_url(call, services, IMAGE)["image_id"]
-    store = _store(services)
-    event = await _asked(services, lambda: store.event(event_id))
+    store = store_of(services)
+    event = await asked(services, lambda: store.event(event_id))
     picture = None if event is None else await _picture(services, event, suffix)
     if picture is None:
         raise Refused(Code.NOT_FOUND, "no picture has this id, or the log no longer has it")
@@ -98,14 +98,23 @@ async def _pictures(services: Services, event: StoredEvent) -> EventPictures:
     return await asyncio.to_thread(pictures_in, record.value, event.id, event.picture or None)
 
 
-def _store(services: Services) -> EventStore:
+def store_of(services: Services) -> EventStore:
+    """Return the store of events.
+
+    Raises:
+        Refused: 40400: this server has none.
+    """
     if services.event_store is None:
         raise Refused(Code.NOT_FOUND, "this server has no store of events; the operator can name one (store.url)")
     return services.event_store
 
 
-async def _asked(services: Services, question: Any) -> Any:
-    """Return the answer of the store, which is asked in a thread."""
+async def asked(services: Services, question: Any) -> Any:
+    """Return the answer of the store, which is asked in a thread.
+
+    Raises:
+        Refused: 50380: the store cannot be used now.
+    """
     try:
         return await asyncio.get_running_loop().run_in_executor(services.threads, question)
     except StoreUnavailable:
@@ -131,7 +140,7 @@ def _filter(wanted: Values) -> EventFilter:
     )
 
 
-async def _infos(services: Services, events: Sequence[StoredEvent]) -> Mapping[str, Mapping[str, Any]]:
+async def infos_of(services: Services, events: Sequence[StoredEvent]) -> Mapping[str, Mapping[str, Any]]:
     """Return the info of the people of the events who are still enrolled, as answers about people show it."""
     found: dict[str, Mapping[str, Any]] = {}
     ids = sorted({event.identity_id for event in events if event.identity_id})
@@ -144,7 +153,8 @@ async def _infos(services: Services, events: Sequence[StoredEvent]) -> Mapping[s
     return found
 
 
-def _listed(event: StoredEvent, infos: Mapping[str, Mapping[str, Any]]) -> ListedEvent:
+def listed(event: StoredEvent, infos: Mapping[str, Mapping[str, Any]]) -> ListedEvent:
+    """Return an event as the vendor's page describes it. `infos`: as `infos_of` returns them."""
     detail = event.detail or {}
     has_picture = bool(event.picture)
     return ListedEvent(

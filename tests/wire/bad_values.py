@@ -290,6 +290,11 @@ def texts(place: Place) -> list[Bad]:
     return _all([*wrong, json.dumps(["x"] * (place.schema["maxItems"] + 1))])
 
 
+def text_list(place: Place) -> list[Bad]:
+    long = "x" * (place.schema["items"]["maxLength"] + 1)
+    return _all([*NOT_A_LIST, "x", [], [1], [None], [[]], [long], ["x"] * (place.schema["maxItems"] + 1)])
+
+
 def groupings(place: Place) -> list[Bad]:
     return [*texts(place), *_all(["weather", '["day", "weather"]', "Day"])]
 

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from contract.event_store import EventStore
 from contract.pictures.limits import PictureSettings
+from contract.seen_faces import SeenFaces
 from contract.site_settings import Configured
 from contract.topics import Topics
 from ingest.server import Ingress
@@ -38,6 +39,7 @@ def serving(tmp_path: Path, picture: bytes) -> Serving:
         pictures: PictureSettings = _PICTURES,
         given: Configured = _CONFIGURED,
         store: EventStore | None = None,
+        seen: SeenFaces | None = None,
         **settings: Any,
     ) -> AsyncIterator[Site]:
         people, registry, topics = ScriptedPeople(), CollectorRegistry(), Topics()
@@ -57,6 +59,7 @@ def serving(tmp_path: Path, picture: bytes) -> Serving:
                 registry,
                 given,
                 event_store=store,
+                seen=seen,
             ) as ingress,
             aiohttp.ClientSession(connector=connector) as session,
         ):
@@ -88,5 +91,5 @@ def picture() -> bytes:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSite]:
     """A whole server with stand-in networks."""
-    with whole_site(tmp_path_factory.mktemp("data")) as site:
+    with whole_site(tmp_path_factory.mktemp("data"), picture_search=True) as site:
         yield site

@@ -31,8 +31,10 @@ from contract.requests import (
     SettingsRequest,
     WipeRequest,
 )
+from contract.seen_faces import InTime, Likeness, Nearest, SeenFace, SeenFilter
 from contract.site_settings import EVENT_URL_LIST, SCORES
 from contract.topics import Topics
+from contract.vectors import Vector
 from ingest.api.listing import DECLARATIONS
 from tests.wire.harness import Script, Serving, Site, add_person, answer_well
 
@@ -134,8 +136,32 @@ class ScriptedStore:
     def event(self, event_id: str) -> StoredEvent | None:
         return self._event if self._event and self._event.id == event_id else None
 
+    def events(self, event_ids: Sequence[str]) -> dict[str, StoredEvent]:
+        return {self._event.id: self._event} if self._event and self._event.id in event_ids else {}
+
     def counts(self, wanted: EventFilter, by: Sequence[Grouping]) -> Sequence[EventCount]:
         return [EventCount("2023-11-14", "", "", 1)]
+
+
+class ScriptedSeen:
+    """An index that has one face, that of the event in the store."""
+
+    likeness = Likeness("e", 512, lambda _: 0.5, lambda _: 1e-6)
+
+    def __init__(self, event_id: str) -> None:
+        self._face = SeenFace(event_id, 0.9, 1.0, (0, 0))
+
+    def complete(self) -> bool:
+        return True
+
+    def in_time(self, probe: Vector, wanted: SeenFilter, least: float, *, newest_first: bool) -> InTime:
+        return InTime([self._face], 1, False, 1.0)
+
+    def nearest(self, probe: Vector, wanted: SeenFilter, most: int) -> Nearest:
+        return Nearest([self._face], 1)
+
+    async def kept(self, found: Sequence[SeenFace]) -> Sequence[SeenFace]:
+        return found
 
 
 def refuse_some() -> Script:
@@ -167,7 +193,8 @@ async def test_the_running_server_answers_nothing_that_the_document_does_not_des
     serving: Serving, tmp_path: Path
 ) -> None:
     store = ScriptedStore()
-    async with serving(refuse_some(), store=store, deadline_ms=60_000) as site:
+    seen = ScriptedSeen(EVENT_IMAGE.example()["image_id"])
+    async with serving(refuse_some(), store=store, seen=seen, deadline_ms=60_000) as site:
         await add_person(site, "666666", site.picture)
         await store.put(site, EVENT_IMAGE.example()["image_id"])
         site.people.version = site.gallery_version

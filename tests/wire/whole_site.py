@@ -111,13 +111,12 @@ class WholeSite:
 
 
 @contextmanager
-def whole_site(folder: Path) -> Iterator[WholeSite]:
-    """A running server on a log in a folder."""
+def whole_site(folder: Path, **ingest: Any) -> Iterator[WholeSite]:
+    """A running server on a log in a folder; `ingest`: settings of the ingress."""
+    limits = {"max_members": MOST_IN_A_LIST, "max_delete": MOST_IN_A_LIST, "max_devices": MOST_IN_A_LIST}
     settings = Settings(
         data_folder=folder,
-        ingest=IngestSettings(
-            port=0, max_members=MOST_IN_A_LIST, max_delete=MOST_IN_A_LIST, max_devices=MOST_IN_A_LIST
-        ),
+        ingest=IngestSettings(**{"port": 0, **limits, **ingest}),
         pictures=PictureSettings(max_bytes=MAX_PICTURE_BYTES),
         models=ModelSettings(kind="stand-in"),
     )

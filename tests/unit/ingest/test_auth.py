@@ -21,7 +21,7 @@ DEVICE_CALLS = {"PictureMatch", "compare", "FIQA", "fiqa", "detect", "search"}
 """The last parts of the paths of the calls that devices make."""
 OPERATOR_CALLS = {
     *("users", "groups", "GroupUsers", "permissions", "Devices", "images", "{image_id}", "events"),
-    "event_counts",
+    *("event_counts", "picturesearch", "seen"),
     *("healthz", "readyz", "metrics", "openapi.json"),
     *("createpermission", "getpermission", "getpermissions", "updatepermission", "deletepermission"),
     *("createidentity", "getidentity", "getidentities", "updateidentity", "deleteidentities"),
