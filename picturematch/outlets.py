@@ -21,7 +21,7 @@ from picturematch.settings import HealthSettings, Settings
 from sinks.context import Crop, SinkContext
 from sinks.lane import ReceiverOff
 from sinks.meter import SinkMetrics
-from sinks.settings import JsonlSettings, SinkSettings, WebhookSettings
+from sinks.settings import JsonlSettings, MqttSettings, SinkSettings, WebhookSettings
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,11 @@ _STEADY_S = 300.0
 RunSink = Callable[[Any, SinkContext], Awaitable[int]]
 """Runs a sink until its context's `stop` is set, and returns the number of delivered events."""
 
-_MODULES: dict[type[SinkSettings], str] = {JsonlSettings: "sinks.jsonl", WebhookSettings: "sinks.webhook"}
+_MODULES: dict[type[SinkSettings], str] = {
+    JsonlSettings: "sinks.jsonl",
+    WebhookSettings: "sinks.webhook",
+    MqttSettings: "sinks.mqtt",
+}
 """The module of each kind of sink, whose function `run_sink_of` is a `RunSink`. It is imported when it is needed, since
 a kind may need libraries that are an extra of the package."""
 
