@@ -165,6 +165,8 @@ class Connection:
             return _ADVICE.get(code, f"the broker refuses the connection: {error.rc}")
         except aiomqtt.MqttError as error:
             return f"the broker at {self._settings.host}, port {self._settings.tcp_port} cannot be reached: {error}"
+        except ValueError as error:
+            return f"MQTT cannot express the host, the user name or the password: {error}"
         if not client.takes_qos_1:
             return "the broker takes messages of QoS 0 only, and the sink needs QoS 1"
         try:
@@ -225,7 +227,6 @@ class Connection:
             password=self._password or None,
             identifier=self._client_id,
             clean_session=True if settings.protocol == "3.1.1" else None,
-            clean_start=True,
             keepalive=settings.keepalive_s,
             timeout=settings.timeout_s,
             tls_context=self._tls,
