@@ -199,6 +199,13 @@ def _password(settings: MqttSettings) -> str:
 
 
 def _tls(settings: MqttSettings) -> ssl.SSLContext:
+    class Socket(ssl.SSLSocket):
+        """A socket whose handshake has the sink's time limit; paho-mqtt gives a handshake `keepalive_s`."""
+
+        def do_handshake(self, block: bool = False) -> None:
+            self.settimeout(settings.timeout_s)
+            super().do_handshake(block)
+
     def loading(what: str, error: Exception) -> SinkError:
         return SinkError(f"sink {settings.name}: the file {what} cannot be used: {_why(error)}")
 
@@ -206,6 +213,7 @@ def _tls(settings: MqttSettings) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=settings.ca_file)
     except (OSError, ValueError) as error:
         raise loading(str(settings.ca_file), error) from error
+    context.sslsocket_class = Socket
     if settings.cert_file is not None:
         try:
             # The empty pass phrase makes an encrypted key an error; without it OpenSSL would ask at the terminal.

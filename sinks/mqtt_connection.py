@@ -90,8 +90,6 @@ class Connection:
         self._closing.set()
         client = self._client
         if client is not None and self._up.is_set():
-            with suppress(Lost, Refused):
-                await client.put(self._status_message(OFFLINE), self._settings.timeout_s)
             await self._end(client)
         if self._task is not None:
             await asyncio.wait({self._task})
@@ -171,6 +169,9 @@ class Connection:
             return "the broker takes messages of QoS 0 only, and the sink needs QoS 1"
         try:
             await self._begin(client)
+            if self._closing.is_set():
+                await self._end(client)
+                return ""
             async for message in client.messages:
                 await self._take(client, message)
         except (Lost, aiomqtt.MqttError) as error:
@@ -211,6 +212,9 @@ class Connection:
             await self._say_online(client)
 
     async def _end(self, client: MqttClient) -> None:
+        """Say `offline`, and disconnect; both within the time limit of the settings."""
+        with suppress(Lost, Refused):
+            await client.put(self._status_message(OFFLINE), self._settings.timeout_s)
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 await client.__aexit__(None, None, None)

@@ -6,7 +6,7 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -330,6 +330,88 @@ async def test_a_broker_that_hangs_is_given_up_within_the_time_limit(broker: Mos
 
         await until_asked(delivered, 20, every_s=0.1)
         await watcher.gets(lambda: ids(watcher).count("event-2") >= 1)
+
+
+@needs_openssl
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves a failed handshake open
+async def test_a_handshake_that_hangs_is_given_up_within_the_time_limit(tmp_path: Path, log: EmbeddedBroker) -> None:
+    own = make_pair(tmp_path)
+    with mosquitto(tmp_path / "mosquitto", *with_tls(own)) as broker:
+        broker.send(signal.SIGSTOP)
+        settings = settings_for(broker, tls=True, ca_file=own.cert, timeout_s=0.5, keepalive_s=3600)
+        async with receiver(settings, log) as sink:
+            assert isinstance(await sink.deliver(outgoing_of(event(1))), Failed)
+            await asyncio.sleep(1.0)
+            broker.send(signal.SIGCONT)
+
+            async def delivered() -> bool:
+                return await sink.deliver(outgoing_of(event(1))) == Delivered()
+
+            await until_asked(delivered, 20, every_s=0.1)
+            broker.send(signal.SIGSTOP)
+            began_s = time.monotonic()
+        assert time.monotonic() - began_s < 5
+
+
+async def test_a_sink_that_ends_while_it_connects_is_offline(broker: Mosquitto, log: EmbeddedBroker) -> None:
+    for wait_s in (0.0, 0.002, 0.004, 0.008, 0.016):
+        async with asyncio.timeout(10), receiver(settings_for(broker), log):
+            await asyncio.sleep(wait_s)
+        assert await retained(broker, "picturematch/status") in ({}, {"picturematch/status": b"offline"})
+
+
+@asynccontextmanager
+async def a_way_that_dies(broker: Mosquitto) -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """Yield the port of a way to the broker, and the event at which it loses all that its first connection sends."""
+    dead = asyncio.Event()
+    connections = 0
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter, can_die: bool) -> None:
+        try:
+            while data := await source.read(65536):
+                if not (can_die and dead.is_set()):
+                    target.write(data)
+                    await target.drain()
+        except ConnectionError:
+            pass
+        finally:
+            target.close()
+            with suppress(ConnectionError):
+                await target.wait_closed()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        behind, before = await asyncio.open_connection("127.0.0.1", broker.port)
+        for source, target in ((reader, before), (behind, writer)):
+            task = asyncio.create_task(pump(source, target, connections == 1))
+            tasks.add(task)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], dead
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def test_a_connection_that_has_gone_dead_is_made_again_at_the_first_silence(
+    broker: Mosquitto, log: EmbeddedBroker
+) -> None:
+    async with a_way_that_dies(broker) as (port, dead):
+        settings = settings_for(broker, port=port, timeout_s=1.0, keepalive_s=3600)
+        async with receiver(settings, log) as sink:
+            assert await sink.deliver(outgoing_of(event(1))) == Delivered()
+            dead.set()
+            assert isinstance(await sink.deliver(outgoing_of(event(2))), Failed)
+
+            async def delivered() -> bool:
+                return await sink.deliver(outgoing_of(event(2))) == Delivered()
+
+            await until_asked(delivered, 10, every_s=0.1)
 
 
 async def test_a_sink_ends_soon_though_the_broker_hangs(broker: Mosquitto, log: EmbeddedBroker) -> None:
