@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from broker.embedded import EmbeddedBroker
+from broker.embedded import EmbeddedBroker, open_embedded
 from contract.ids import device_id_at
 from contract.people.keys import SiteKey
 from contract.people.site import DeviceRecord
@@ -18,14 +18,12 @@ from sinks.mqtt import MqttReceiver
 from sinks.mqtt_announcer import MOST_SEEN
 from sinks.mqtt_home import config_topic
 from sinks.receiver import Delivered
-from tests.integration.test_mqtt_sink import DEVICE, People, log, outgoing_of, receiver, settings_for
 from tests.support.mosquitto import Mosquitto, mosquitto, needs_mosquitto, publish, retained, watching
-from tests.support.sinking import event
+from tests.support.mqtt_sinking import DEVICE, People, outgoing_of, receiver, settings_for
+from tests.support.sinking import event, with_topics
 from tests.support.waiting import until_asked
 
 pytestmark = needs_mosquitto
-
-__all__ = ["log"]
 
 CONFIGS = "homeassistant/device/+/config"
 OTHER = DeviceRecord(
@@ -36,6 +34,13 @@ OTHER = DeviceRecord(
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     with mosquitto(tmp_path / "mosquitto") as one:
+        yield one
+
+
+@pytest.fixture
+async def log(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
+    async with open_embedded(tmp_path / "data", role="owner", clock_ms=lambda: int(time.time() * 1000)) as one:
+        await with_topics(one)
         yield one
 
 

@@ -13,7 +13,6 @@ import pytest
 
 from broker.embedded import EmbeddedBroker, open_embedded
 from contract.events import Event
-from tests.integration.test_mqtt_sink import record_of
 from tests.support.commands import finish, run, start
 from tests.support.mosquitto import (
     PASSWORD,
@@ -25,6 +24,7 @@ from tests.support.mosquitto import (
     watching,
     with_password,
 )
+from tests.support.mqtt_sinking import record_of
 from tests.support.sinking import event, with_topics
 from tests.support.waiting import until
 
@@ -106,18 +106,15 @@ async def deliver_all(tmp_path: Path, rounds: int) -> None:
     with mosquitto(folder) as broker:
         command = (
             *("sink", "mqtt", "--data-folder", tmp_path / "data", "--host", "127.0.0.1", "--port", broker.port),
-            *("--from-start", "--user", USER, "--password-file", secret, "--prefix", "picturematch"),
+            *("--from-first", "--user", USER, "--password-file", secret, "--prefix", "picturematch"),
         )
         await killed_again_and_again(tmp_path / "data", broker, command, rounds, nothing_lost)
 
 
 async def open_doors(tmp_path: Path, rounds: int) -> None:
-    settings = tmp_path / "settings.toml"
     with mosquitto(tmp_path / "mosquitto") as broker:
-        settings.write_text(
-            f'[[sinks]]\nkind = "mqtt"\nname = "door"\nhost = "127.0.0.1"\nport = {broker.port}\nacts = true\n'
-        )
-        command = ("sink", "run", "door", "--config", settings, "--data-folder", tmp_path / "data")
+        at = ("--host", "127.0.0.1", "--port", broker.port)
+        command = ("sink", "mqtt", "--name", "door", *at, "--acts", "--data-folder", tmp_path / "data")
         await killed_again_and_again(tmp_path / "data", broker, command, rounds, at_most_once)
 
 
@@ -151,7 +148,7 @@ async def test_the_command_says_what_is_wrong_and_shows_no_secret(tmp_path: Path
         async with log_at(data) as log:
             await with_topics(log)
             await log.append([record_of(fresh(1))])
-            base = ("sink", "mqtt", "--data-folder", data, "--host", "127.0.0.1", "--port", broker.port, "--from-start")
+            base = ("sink", "mqtt", "--data-folder", data, "--host", "127.0.0.1", "--port", broker.port, "--from-first")
             process = await start(*base, "--user", USER, "--password-file", secret)
             assert process.stderr is not None
             line = b""
@@ -162,9 +159,10 @@ async def test_the_command_says_what_is_wrong_and_shows_no_secret(tmp_path: Path
             ended = await finish(process, PATIENCE_S)
             assert ended.status == 0
             assert "not the password" not in ended.err + line.decode()
-            wrong = await run(*base, "--password-file", tmp_path / "nowhere")
+            secret.write_text("\n")
+            wrong = await run(*base, "--password-file", secret)
             assert wrong.status == 2
-            assert wrong.err.splitlines()[-1].startswith("picturematch: sink mqtt: the password file")
+            assert wrong.err.splitlines()[-1].startswith("picturematch: sink mqtt: the first line of the password file")
             topic = await run(*base, "--prefix", "a/#")
             assert topic.status == 2
             assert "must be levels separated by /" in topic.err
