@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -115,9 +116,10 @@ class Received:
 
 @dataclass
 class Watcher:
-    """What a client has received, in its order; the session outlives the connections of the client."""
+    """What a client has received, in its order, and how much per topic; its session outlives its connections."""
 
     received: list[Received] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
     connected: int = 0
 
     def at(self, topic: str) -> list[Received]:
@@ -160,6 +162,7 @@ async def _watch(watcher: Watcher, port: int, topic: str, qos: int, name: str) -
                 watcher.connected += 1
                 async for message in client.messages:
                     watcher.received.append(_received(message))
+                    watcher.counts[str(message.topic)] += 1
         except aiomqtt.MqttError:
             await asyncio.sleep(0.05)
 
