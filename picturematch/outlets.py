@@ -21,7 +21,7 @@ from picturematch.settings import HealthSettings, Settings
 from sinks.context import Crop, SinkContext
 from sinks.lane import ReceiverOff
 from sinks.meter import SinkMetrics
-from sinks.settings import JsonlSettings, SinkSettings, SqlSettings, WebhookSettings
+from sinks.settings import JsonlSettings, MqttSettings, SinkSettings, SqlSettings, WebhookSettings
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ _MODULES: dict[type[SinkSettings], str] = {
     JsonlSettings: "sinks.jsonl",
     WebhookSettings: "sinks.webhook",
     SqlSettings: "sinks.sql",
+    MqttSettings: "sinks.mqtt",
 }
 """The module of each kind of sink, whose function `run_sink_of` is a `RunSink`. It is imported when it is needed, since
 a kind may need libraries that are an extra of the package."""

@@ -1,7 +1,7 @@
 """The settings of sinks: one class per kind, as the tables [[sinks]] of the settings file have them."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -87,5 +87,54 @@ class SqlSettings(Sink, frozen=True, forbid_unknown_fields=True, kw_only=True, t
     secrets_of: ClassVar[frozenset[str]] = frozenset({"url"})
 
 
-SinkSettings = JsonlSettings | WebhookSettings | SqlSettings
+Topic = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class MqttSettings(ActingSink, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="mqtt"):
+    """Publishes each event as a CloudEvent to a topic per device and outcome; at least once, with the event's id."""
+
+    host: Annotated[str, Meta(min_length=1, max_length=255)]
+    """Host name or IP address of the MQTT broker."""
+    port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
+    """TCP port of the broker; absent: 8883 with `tls`, else 1883."""
+    prefix: Topic = "picturematch"
+    """The first levels of all topics: PREFIX/DEVICE_ID/OUTCOME, PREFIX/DEVICE_ID/image/PICTURE, PREFIX/status."""
+    protocol: Literal["5", "3.1.1"] = "5"
+    """Version of MQTT; a sink that acts needs 5."""
+    client_id: Annotated[str, Meta(pattern=r"^[0-9A-Za-z._-]{1,64}\Z")] = "picturematch"
+    """Beginning of the client id; each process adds ten random characters."""
+    user: str = ""
+    """User name; empty: none."""
+    password: str = ""
+    """Password; `password_file` keeps it out of the settings file."""
+    password_file: Path | None = None
+    """File with the password in its first line."""
+    tls: bool = False
+    """Whether the connection is encrypted and the broker's certificate is checked."""
+    ca_file: Path | None = None
+    """File of certificates (PEM) by which the broker is checked; absent: those of the system."""
+    cert_file: Path | None = None
+    """File of the client certificate (PEM)."""
+    key_file: Path | None = None
+    """File of the private key of the client certificate (PEM, without a pass phrase)."""
+    keepalive_s: Annotated[int, Meta(ge=5, le=3600)] = 20
+    """Longest silence on the connection in seconds; after 1.5 times it the broker publishes the last will."""
+    timeout_s: Seconds = 5.0
+    """Longest time of one try, in seconds."""
+    pictures: tuple[Literal["face", "spot"], ...] = ()
+    """Pictures that are published before the event: `face` (cut out), `spot` (as it was sent); JPEG as a rule."""
+    home_assistant: bool = False
+    """Whether every device is announced to Home Assistant, as an event, a sensor, and an image where there is one."""
+    discovery_prefix: Topic = "homeassistant"
+    """The discovery prefix of Home Assistant."""
+
+    secrets_of: ClassVar[frozenset[str]] = frozenset({"password"})
+
+    @property
+    def tcp_port(self) -> int:
+        """The TCP port of the broker."""
+        return self.port or (8883 if self.tls else 1883)
+
+
+SinkSettings = JsonlSettings | WebhookSettings | MqttSettings | SqlSettings
 """The settings of a sink of any kind."""

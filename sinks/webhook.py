@@ -9,9 +9,9 @@ protocol binding (structured content mode).
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import orjson
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
+from sinks.cloud_event import CONTENT_TYPE, cloud_event
 from sinks.context import SinkContext
 from sinks.delivery import deliver_events
 from sinks.lane import Plan
@@ -21,18 +21,9 @@ from sinks.port import SinkError
 from sinks.receiver import Delivered, Delivery, Failed, NeverTakes, SwitchedOff
 from sinks.settings import WebhookSettings
 
-_CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 _NEVER_TAKEN = frozenset({400, 413, 414, 415, 422})
 """The statuses by which a receiver says that it will never take this event."""
 _GONE = 410
-
-
-def cloud_event(event: Outgoing) -> bytes:
-    """Return an event in the JSON event format of CloudEvents 1.0: the attributes of the record, and the event."""
-    names = ("specversion", "id", "source", "type", "time")
-    attributes = {name: text for name in names if (text := event.header(f"ce_{name}"))}
-    data = orjson.Fragment(event.record.value or b"null")
-    return orjson.dumps({**attributes, **event.trace, "datacontenttype": "application/json", "data": data})
 
 
 def signatures(secrets: Sequence[str], event_id: str, at: datetime, body: bytes) -> str:
@@ -77,7 +68,7 @@ class WebhookReceiver:
         """Post an event."""
         body = cloud_event(event)
         at = datetime.now(UTC)
-        headers = {"Content-Type": _CONTENT_TYPE, "webhook-id": event.id, **event.trace}
+        headers = {"Content-Type": CONTENT_TYPE, "webhook-id": event.id, **event.trace}
         headers["webhook-timestamp"] = str(int(at.timestamp()))
         if self._settings.secrets:
             headers["webhook-signature"] = signatures(self._settings.secrets, event.id, at, body)

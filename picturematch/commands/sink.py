@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from picturematch.mqtt_command import mqtt
 from picturematch.opening import damaged_records, open_broker
 from picturematch.options import UserError, config_option, log_level_option, log_options, settings_of
 from picturematch.settings import Settings
@@ -19,6 +20,9 @@ from sinks.runner import reading_at, run_sink
 @config_option
 def command() -> None:
     """Write every event to a destination; a later run continues after the last event that was written."""
+
+
+command.add_command(mqtt)
 
 
 @command.command(
