@@ -10,7 +10,8 @@ from clients.site import Fields, SiteCalls
 from contract.errors import Code
 from contract.http import USERS_PATH
 from contract.text import printable
-from picturematch.options import config_option, server_options, yes_option
+from picturematch.options import config_option, server_options, settings_of, yes_option
+from picturematch.outlet_copies import copies_left
 from picturematch.shell import echo_json, progress
 from picturematch.site_commands import json_option, people_counted, wants_json, with_site
 
@@ -43,7 +44,8 @@ def delete(
 
     Pictures of them that devices sent stay in the log for as long as requests; `erase` removes these too. --all
     deletes 100 people with each call, so that a site of any size keeps answering meanwhile. Devices, groups and
-    permissions stay. A command that was interrupted is run again and goes on with those who are left.
+    permissions stay. A command that was interrupted is run again and goes on with those who are left. What the log, the
+    store of events and the sinks still have of the people is printed, by the settings of this command.
 
     Exit status: 0 all were deleted, 1 some were not, 2 the command failed.
     """
@@ -60,6 +62,8 @@ def delete(
         echo_json({"deleted": deletion.deleted, "failed": list(deletion.failed.values())})
     else:
         click.echo(printable(f"deleted {people_counted(len(deletion.deleted))}"))
+        for left in copies_left(settings_of(ctx)) if deletion.deleted else ():
+            click.echo(printable(f"left: {left}"))
     for each in deletion.failed.values():
         click.echo(printable(f"{each['identity_id']}: {each['error']['message']}"), err=True)
     ctx.exit(1 if deletion.failed else 0)
