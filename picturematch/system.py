@@ -185,7 +185,7 @@ async def run_roles(
                 stop=asyncio.Event(),
                 events_retention_ms=settings.log.events_retention_ms,
             )
-            await stack.enter_async_context(Outlets(settings.sinks, context))
+            await stack.enter_async_context(Outlets(settings, context))
         processor = None if deciding is None else await stack.enter_async_context(deciding)
         starting.clear()
         if processor is not None and isinstance(listener, Ingress):

@@ -48,6 +48,8 @@ def never_allowed(address: Address) -> bool:
 class Outward:
     """An HTTP client for one receiver; an async context manager.
 
+    The rule of addresses has no name of a host: a caller that allows a host by its name has one client per host.
+
     Args:
         allowed: Returns whether a connection to an address is allowed; those of `never_allowed` never are.
         timeout_s: The longest time of one post, from connecting to the end of the answer.
