@@ -122,9 +122,9 @@ def refusal_in(body: bytes) -> str | None:
 
 def _name(event: Event) -> str:
     """Return the name of the person; a comparison names whom its caller has named."""
-    if not event.identity_id and event.kind == "match":
-        return STRANGER
-    said = (event.identity_info or {}).get("user_name") if event.kind == "compare" else None
+    if event.kind != "compare":
+        return event.name if event.identity_id else STRANGER
+    said = (event.identity_info or {}).get("user_name")
     return event.name or (said if isinstance(said, str) else "") or STRANGER
 
 
