@@ -91,7 +91,10 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def talking(talk: Talk) -> AsyncIterator[int]:
     """The port of a server at 127.0.0.1 that says to each connection what `talk` says."""
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             await talk(reader, writer)
         writer.close()
@@ -101,7 +104,9 @@ async def talking(talk: Talk) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        server.close_clients()
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
