@@ -177,7 +177,7 @@ class _Lanes:
     async def forget(self, partitions: frozenset[int]) -> None:
         """End the lanes of partitions that pass to another process; a `broker.port.OnRevoked`."""
         lanes = [lane for partition in partitions if (lane := self._lanes.pop(partition, None)) is not None]
-        await asyncio.gather(*(lane.cancel() for lane in lanes))
+        await asyncio.gather(*(lane.hand_over() for lane in lanes))
         for partition in partitions:
             self._meter.forget(partition)
 

@@ -33,6 +33,8 @@ _COMMIT_EVERY = 200
 _LANE_RECORDS = 400
 _LAST_DELIVERY_S = 15.0
 """How long the delivery under way may take when the sink stops."""
+_HAND_OVER_S = 3.0
+"""How long the last commit of a partition may take that passes to another process."""
 _AFTER_FAILED_COMMIT_S = 1.0
 _LOOK_AGAIN_S = 1.0
 """How long a lane waits for an upload at a time, because the period of the uploads may change."""
@@ -97,6 +99,7 @@ class Lane:
         self._ending = False
         self._next: int | None = None
         self._uncommitted = 0
+        self._committing = False
         self._logged: str | None = None
         self._early: set[int] = set()
         """The offsets of records that were delivered while an earlier one was failing."""
@@ -120,6 +123,22 @@ class Lane:
         """End at once; a delivery under way may have reached the receiver."""
         self.task.cancel()
         await asyncio.wait({self.task})
+
+    async def hand_over(self) -> None:
+        """End at once, and commit what is delivered, so that the next owner of the partition does not deliver it again.
+
+        A delivery under way may have reached the receiver. An event for a receiver that acts is never committed here.
+        """
+        await self.cancel()
+        if self._committing or self._all.plan.acting is not None or self._next is None:
+            return
+        try:
+            async with asyncio.timeout(_HAND_OVER_S):
+                await self._all.member.commit(self._partition, self._next, self._all.letters.take(self._partition))
+        except (BrokerError, TimeoutError) as error:
+            _log.warning(
+                "sink %s delivers the last events again: %s", self._all.meter.name, error or "no commit in time"
+            )
 
     async def finish(self) -> None:
         """End after the delivery under way and a last commit."""
@@ -321,6 +340,7 @@ class Lane:
         """Commit what is passed on; return False where that failed, so that the records are delivered again."""
         if self._next is None:
             return True
+        self._committing = True
         try:
             await self._all.member.commit(self._partition, self._next, self._all.letters.take(self._partition))
         except BrokerError as error:
@@ -328,7 +348,9 @@ class Lane:
                 raise
             _log.warning("%s", error)
             await self._again()
+            self._committing = False
             return False
+        self._committing = False
         self._uncommitted = 0
         return True
 
