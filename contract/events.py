@@ -96,6 +96,7 @@ class Event(Message, frozen=True, kw_only=True):
     the chosen one first, where these were several.
     `cosine`, -1..1, is the similarity of the probe to the nearest template, from which `score` was computed.
     `lookalikes` are the people whose faces are too similar to the face of an enrolment, at most five.
+    `want_action` is the vendor's word for what else the event did: "1001" where a stranger was enrolled, else "0".
     """
 
     id: str
@@ -136,6 +137,7 @@ class Event(Message, frozen=True, kw_only=True):
     retry_of: str | None = None
     replay_of: str | None = None
     repeat_of: str | None = None
+    want_action: str = "0"
     policy: str = ""
     model_set: str = ""
 

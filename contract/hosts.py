@@ -22,6 +22,15 @@ class Hosts:
         return host.lower() in self.names if address is None else is_within(address, self.networks)
 
 
+def receiver_hosts(event_url_hosts: tuple[str, ...], trusted_networks: tuple[str, ...]) -> Hosts:
+    """Return the hosts to which events may be sent: those of ingest.event_url_hosts, and the trusted networks.
+
+    Raises:
+        ValueError: as in `hosts_of`.
+    """
+    return hosts_of((*event_url_hosts, *trusted_networks))
+
+
 @lru_cache(maxsize=4)
 def hosts_of(texts: tuple[str, ...]) -> Hosts:
     """Return the hosts that texts name: addresses, networks in CIDR notation, and host names.

@@ -26,6 +26,10 @@ EVENT_WITH_PHOTO = "HISTORY_EVENT_NEED_REG_PIC"
 EVENT_WITH_PICTURE = "HISTORY_EVENT_NEED_SPOT_PIC"
 EVENT_WITH_FACE = "HISTORY_EVENT_NEED_RECOGNIZE_FACE"
 
+EVENT_FAMILY = "events"
+"""The family of the settings of the receivers of events."""
+FORM_DATA = "form-data"
+
 MATCHING = "matching."
 """What the names of the operator's settings of matching begin with."""
 
@@ -109,46 +113,46 @@ SITE_SETTINGS: Mapping[str, SiteSetting] = {
         ),
         SiteSetting(
             name=EVENT_URL_LIST,
-            family="events",
+            family=EVENT_FAMILY,
             rule=EVENT_URLS,
             default=(),
             shown=_commas,
-            words="The URLs of the receivers of events, as a list or with commas, as in HistoryEventUrl (stored).",
+            words="The URLs of the receivers of events, as a list or with commas, as in HistoryEventUrl.",
         ),
         SiteSetting(
             name=EVENT_CONTENT_TYPE,
-            family="events",
-            rule=choice("json", "form-data"),
+            family=EVENT_FAMILY,
+            rule=choice("json", FORM_DATA),
             default="json",
-            words="How events are sent to the receivers (stored).",
+            words="How events are sent to the receivers: as JSON or as multipart/form-data.",
         ),
         SiteSetting(
             name=EVENT_PERIOD,
-            family="events",
+            family=EVENT_FAMILY,
             rule=whole(1, 86_400),
             default=5,
-            words="Seconds between two sendings, 1 to 86,400 (stored).",
+            words="Seconds between two uploads, 1 to 86,400; an upload sends all events that have come since.",
         ),
         SiteSetting(
             name=EVENT_WITH_PHOTO,
-            family="events",
+            family=EVENT_FAMILY,
             rule=FLAG,
             default=True,
-            words="Whether an event is sent with the photo of the person (stored).",
+            words="Whether an event is sent with the photo of the person.",
         ),
         SiteSetting(
             name=EVENT_WITH_PICTURE,
-            family="events",
+            family=EVENT_FAMILY,
             rule=FLAG,
             default=True,
-            words="Whether an event is sent with the picture (stored).",
+            words="Whether an event is sent with the picture and the infrared picture.",
         ),
         SiteSetting(
             name=EVENT_WITH_FACE,
-            family="events",
+            family=EVENT_FAMILY,
             rule=FLAG,
             default=True,
-            words="Whether an event is sent with the face in the picture (stored).",
+            words="Whether an event is sent with the face, cut out of the picture.",
         ),
         SiteSetting(
             name=REPEATS,
@@ -217,17 +221,52 @@ def values_in_force(site: Site, configured: Configured) -> dict[str, Any]:
     return values
 
 
-def with_values(site: Site, values: Mapping[str, Any]) -> tuple[Site, tuple[SettingRecord, ...]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventUploads:
+    """What the site has set about the receivers of events; the defaults are those of a site that has set nothing.
+
+    `as_form`: events are sent as multipart/form-data, else as JSON. `period_s`: seconds between two uploads. `photo`,
+    `picture` and `face`: whether the pictures of an event are sent. `since_s`: the epoch seconds of the last change.
+    """
+
+    urls: tuple[str, ...] = ()
+    as_form: bool = False
+    period_s: float = 5.0
+    photo: bool = True
+    picture: bool = True
+    face: bool = True
+    since_s: float = 0.0
+
+
+def event_uploads(site: Site) -> EventUploads:
+    """Return the receivers of events; the operator has no settings of them, so none can be pinned."""
+    stored = stored_values(site)
+    names = (EVENT_URL_LIST, EVENT_CONTENT_TYPE, EVENT_PERIOD, EVENT_WITH_PHOTO, EVENT_WITH_PICTURE, EVENT_WITH_FACE)
+    urls, content_type, period, photo, picture, face = (stored.get(name, SITE_SETTINGS[name].default) for name in names)
+    record = site.settings.get(EVENT_FAMILY)
+    return EventUploads(
+        urls=urls,
+        as_form=content_type == FORM_DATA,
+        period_s=float(period),
+        photo=photo,
+        picture=picture,
+        face=face,
+        since_s=0.0 if record is None else record.changed_s,
+    )
+
+
+def with_values(site: Site, values: Mapping[str, Any], at_s: float = 0.0) -> tuple[Site, tuple[SettingRecord, ...]]:
     """Return the site with settings changed (None: deleted), and the records that differ from before.
 
-    `values`: name -> the value that the rule has returned.
+    `values`: name -> the value that the rule has returned. `at_s`: the epoch seconds of the change.
     """
     changed: dict[str, SettingRecord] = {}
     for family in dict.fromkeys(SITE_SETTINGS[name].family for name in values):
         before = site.settings.get(family)
         kept: dict[str, Any] = dict(before.value) if before is not None and isinstance(before.value, dict) else {}
         after = {**kept, **{name: value for name, value in values.items() if SITE_SETTINGS[name].family == family}}
-        record = SettingRecord(name=family, value={name: value for name, value in after.items() if value is not None})
+        value = {name: value for name, value in after.items() if value is not None}
+        record = SettingRecord(name=family, value=value, changed_s=at_s)
         if before is None or _plain(record.value) != _plain(before.value):
             changed[family] = record
             site = site.put(record)

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from contract.hosts import HOST_NAME, hosts_of
+from contract.hosts import HOST_NAME, Hosts, hosts_of, receiver_hosts
 from contract.networks import networks
 
 MIB = 1024 * 1024
@@ -65,7 +65,8 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Networks (CIDR) whose callers need no key and are administrators."""
     event_url_hosts: tuple[str, ...] = PRIVATE_NETWORKS
     """Hosts that HistoryEventUrl may name, because events contain faces: addresses and networks (CIDR) for URLs with an
-    address, host names for URLs with a name; by default the addresses of private networks."""
+    address, host names for URLs with a name; by default the addresses of private networks. Addresses in
+    `trusted_networks` are allowed as well."""
     host_names: tuple[str, ...] = ()
     """Host names, besides localhost, by which callers without a key may call the server; its addresses are always
     allowed."""
@@ -113,6 +114,11 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
                 read(getattr(self, setting))
             except ValueError as error:
                 raise ValueError(f"{setting}: {error}") from error
+
+    @property
+    def receiver_hosts(self) -> Hosts:
+        """The hosts to which events may be sent."""
+        return receiver_hosts(self.event_url_hosts, self.trusted_networks)
 
     @property
     def deadline_s(self) -> float:

@@ -1,9 +1,11 @@
-"""Runs the sinks that the settings name, each in a task of its own: a failed sink delays nobody and is run again."""
+"""Runs the sinks of a process, each in a task of its own: a failed sink delays nobody and is run again.
+
+The settings file names sinks; the site names the receivers of uploads (`picturematch.pushing`).
+"""
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from importlib import import_module
 from types import TracebackType
@@ -15,19 +17,14 @@ from broker.table import TableFollower
 from contract.operator_error import OperatorError
 from contract.people.directory import Directory
 from picturematch.health import HealthServer
+from picturematch.keeping_up import keep_up
 from picturematch.opening import Clock, open_broker
 from picturematch.people_topic import PeopleTopic
+from picturematch.pushing import Pushing
 from picturematch.settings import HealthSettings, Settings
 from sinks.context import Crop, SinkContext
-from sinks.lane import ReceiverOff
 from sinks.meter import SinkMetrics
-from sinks.settings import JsonlSettings, MqttSettings, SinkSettings, SqlSettings, WebhookSettings
-
-_log = logging.getLogger(__name__)
-
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
-_STEADY_S = 300.0
-"""A sink that has run for so long begins with the first wait again when it fails."""
+from sinks.settings import JsonlSettings, MqttSettings, PushSettings, SinkSettings, SqlSettings, WebhookSettings
 
 RunSink = Callable[[Any, SinkContext], Awaitable[int]]
 """Runs a sink until its context's `stop` is set, and returns the number of delivered events."""
@@ -61,50 +58,39 @@ def runner_of(settings: SinkSettings) -> RunSink:
 
 
 class Outlets:
-    """The sinks of a process; an async context manager. `sinks`: their settings; `context`: without its own `stop`."""
+    """The sinks of a process; an async context manager.
 
-    def __init__(self, sinks: Sequence[SinkSettings], context: SinkContext) -> None:
-        self._sinks, self._stop = sinks, asyncio.Event()
+    Args:
+        settings: The settings of the process: its sinks, and the rules of uploads to the receivers that the site names.
+        context: What the sinks get, without their own `stop`.
+    """
+
+    def __init__(self, settings: Settings, context: SinkContext) -> None:
+        self._settings, self._stop = settings, asyncio.Event()
         self._context = context.with_stop(self._stop)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[Any]] = []
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._keep_up(sink), name=f"sink-{sink.name}") for sink in self._sinks]
+        own = () if self._settings.store_sink is None else (self._settings.store_sink,)
+        sinks = (*own, *self._settings.sinks)
+        self._tasks = [asyncio.create_task(self._keep_up(sink), name=f"sink-{sink.name}") for sink in sinks]
+        pushing = _pushing(self._settings, self._context)
+        self._tasks.append(asyncio.create_task(pushing.run(), name="pushing"))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await asyncio.wait(self._tasks)
 
     async def _keep_up(self, sink: SinkSettings) -> None:
-        """Run a sink until the process stops; run it again after a failure, with growing waits."""
-        loop = asyncio.get_running_loop()
-        wait_s = _FIRST_WAIT_S
-        while not self._stop.is_set():
-            began_s = loop.time()
-            try:
-                await runner_of(sink)(sink, self._context)
-            except ReceiverOff as error:
-                _log.error("%s; it is not started again until the next start of this process", error)
-                return
-            except (OperatorError, OSError) as error:
-                _log.error("sink %s has failed and is started again: %s", sink.name, error)
-            except Exception:  # noqa: BLE001 - a fault of one sink must stop neither the process nor another sink
-                _log.exception("sink %s has failed and is started again", sink.name)
-            wait_s = _FIRST_WAIT_S if loop.time() - began_s >= _STEADY_S else wait_s
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._stop.wait()
-            except TimeoutError:
-                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+        await keep_up(sink.name, lambda: runner_of(sink)(sink, self._context), self._stop)
 
 
 async def run_alone(
     settings: Settings,
-    sink: SinkSettings,
+    sink: SinkSettings | PushSettings,
     crop: Crop,
     stop: asyncio.Event,
     *,
@@ -116,7 +102,7 @@ async def run_alone(
 
     Args:
         settings: the settings of the process.
-        sink: the settings of the sink.
+        sink: the settings of the sink; those of uploads: all push sinks run.
         crop: cuts faces out of pictures.
         stop: the event that ends the sink.
         clock: returns epoch seconds.
@@ -150,4 +136,10 @@ async def run_alone(
             events_retention_ms=settings.log.events_retention_ms,
             idle_exit_s=idle_exit_s,
         )
+        if isinstance(sink, PushSettings):
+            return await _pushing(settings, context).run()
         return await runner_of(sink)(sink, context)
+
+
+def _pushing(settings: Settings, context: SinkContext) -> Pushing:
+    return Pushing(settings.push, settings.ingest.receiver_hosts, context)

@@ -24,7 +24,7 @@ from contract.topics import Topics
 from engine.policy import Policy
 from ingest.settings import IngestSettings
 from processor.settings import ProcessorSettings
-from sinks.settings import SinkSettings, SqlSettings
+from sinks.settings import PushSettings, SinkSettings, SqlSettings
 
 _PREFIX = "PICTUREMATCH_"
 _SECTION_SEPARATOR = "__"
@@ -185,6 +185,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kafka: KafkaSettings = KafkaSettings()
     health: HealthSettings = HealthSettings()
     store: StoreSettings = StoreSettings()
+    push: PushSettings = PushSettings()
     sinks: tuple[SinkSettings, ...] = ()
     """The sinks that `serve` runs: one table [[sinks]] each, with its `kind` and its `name`."""
 

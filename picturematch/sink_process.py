@@ -9,7 +9,7 @@ import msgspec
 from picturematch.log_lines import DATED, log_to_stderr
 from picturematch.settings import Settings
 from picturematch.shell import Span, counted, print_line, run, stop_signal
-from sinks.settings import SinkSettings
+from sinks.settings import PushSettings, SinkSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,7 +33,11 @@ def metrics_port_option(function: F) -> F:
 
 
 def run_sink_process(
-    settings: Settings, sink: SinkSettings, log_level: str, idle_exit_s: float | None, metrics_port: int | None
+    settings: Settings,
+    sink: SinkSettings | PushSettings,
+    log_level: str,
+    idle_exit_s: float | None,
+    metrics_port: int | None,
 ) -> None:
     """Run one sink until the first SIGINT, SIGTERM or SIGHUP, which finishes the current events, and print the count.
 
@@ -45,7 +49,9 @@ def run_sink_process(
     print_line(f"{counted(count, 'event')} passed on by sink {sink.name}")
 
 
-async def _run(settings: Settings, sink: SinkSettings, idle_exit_s: float | None, metrics_port: int | None) -> int:
+async def _run(
+    settings: Settings, sink: SinkSettings | PushSettings, idle_exit_s: float | None, metrics_port: int | None
+) -> int:
     from picturematch.face_crops import face_crops  # so that --help does not import the image library
     from picturematch.outlets import run_alone
 

@@ -214,8 +214,7 @@ async def run_roles(
                 stop=asyncio.Event(),
                 events_retention_ms=settings.log.events_retention_ms,
             )
-            own = () if settings.store_sink is None else (settings.store_sink,)
-            await stack.enter_async_context(Outlets((*own, *settings.sinks), context))
+            await stack.enter_async_context(Outlets(settings, context))
         processor = None if deciding is None else await stack.enter_async_context(deciding)
         starting.clear()
         if processor is not None and isinstance(listener, Ingress):

@@ -109,15 +109,24 @@ class _Lanes:
     async def _begin_partition(self, partition: int) -> bool:
         """Commit the end of a partition of which the group has no offset; return whether that was so."""
         plan, end = self._context.plan, self._ends.get(partition, 0)
-        if not (plan.from_now or plan.acting is not None) or await self._member.committed(partition) is not None:
+        begins_later = plan.from_now or plan.from_s is not None or plan.acting is not None
+        if not begins_later or await self._member.committed(partition) is not None:
             return False
-        if end:
+        if plan.from_s is not None and plan.acting is None:
+            found = await until_it_works(lambda: self._offset_at(partition, plan.from_s or 0.0), self._stop)
+            end = end if found is None else found
+        elif end:
             _log.warning(
                 "sink %s has no offset for partition %d: it begins at the newest event and delivers no earlier one",
                 *(self._meter.name, partition),
             )
         await until_it_works(lambda: self._member.commit(partition, end), self._stop)
         return True
+
+    async def _offset_at(self, partition: int, from_s: float) -> int:
+        """Return the offset of the first record of a partition that was written at that time or later."""
+        async with self._broker.reader(self._topic, from_s, (partition,)) as reader:
+            return reader.positions()[partition]
 
     async def run(self, idle_exit_s: float | None) -> int:
         """Fetch records and pass them to the lanes; return the number of delivered events."""
@@ -168,7 +177,7 @@ class _Lanes:
     async def forget(self, partitions: frozenset[int]) -> None:
         """End the lanes of partitions that pass to another process; a `broker.port.OnRevoked`."""
         lanes = [lane for partition in partitions if (lane := self._lanes.pop(partition, None)) is not None]
-        await asyncio.gather(*(lane.cancel() for lane in lanes))
+        await asyncio.gather(*(lane.hand_over() for lane in lanes))
         for partition in partitions:
             self._meter.forget(partition)
 

@@ -1,4 +1,9 @@
-"""The lane of a partition: delivers one event after the other to a receiver, and commits what is delivered."""
+"""The lane of a partition: delivers one event after the other to a receiver, and commits what is delivered.
+
+An event that has failed `max_tries` times becomes a dead letter if it fails once more after the receiver has taken
+another event: one of another lane, or a later one of this lane, which is tried for that purpose. As long as the
+receiver takes none, it is down, and the lane waits.
+"""
 
 import asyncio
 import logging
@@ -13,9 +18,11 @@ from sinks.acting import Acting, why_not
 from sinks.letters import Letters
 from sinks.meter import Meter
 from sinks.outgoing import Outgoing, Unusable, outgoing
+from sinks.pacing import Pacing
 from sinks.port import SinkError
 from sinks.receiver import Delivered, Failed, NeverTakes, Receiver, SwitchedOff
 from sinks.retrying import Retrying
+from sinks.standing import Standing
 from sinks.waiting import pause, rewind
 from sinks.wanted import Wanted
 
@@ -26,7 +33,11 @@ _COMMIT_EVERY = 200
 _LANE_RECORDS = 400
 _LAST_DELIVERY_S = 15.0
 """How long the delivery under way may take when the sink stops."""
+_HAND_OVER_S = 3.0
+"""How long the last commit of a partition may take that passes to another process."""
 _AFTER_FAILED_COMMIT_S = 1.0
+_LOOK_AGAIN_S = 1.0
+"""How long a lane waits for an upload at a time, because the period of the uploads may change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +50,9 @@ class Plan:
         acting: the rule of a receiver that acts; None: the receiver does not act.
         from_now: a new group begins at the end of the topic; otherwise at its first record.
         retention_ms: how long the topic keeps events; None: for ever.
+        pacing: when uploads begin; None: each event is delivered at once.
+        from_s: epoch seconds at which a new group begins, at the first record that was written then or later; None:
+            `from_now` decides.
         clock: returns epoch seconds.
         chance: returns a random number, 0 to 1.
     """
@@ -48,6 +62,8 @@ class Plan:
     acting: Acting | None = None
     from_now: bool = True
     retention_ms: int | None = None
+    pacing: Pacing | None = None
+    from_s: float | None = None
     clock: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
 
@@ -58,7 +74,7 @@ class ReceiverOff(SinkError):
 
 @dataclass(slots=True)
 class LaneContext:
-    """What all lanes of a receiver share; `delivered` counts their deliveries."""
+    """What all lanes of a receiver share; `delivered` counts their deliveries, `standing` is what their tries show."""
 
     receiver: Receiver
     member: GroupMember
@@ -67,6 +83,7 @@ class LaneContext:
     meter: Meter
     stop: asyncio.Event
     delivered: int = 0
+    standing: Standing = field(default_factory=Standing)
 
 
 class Lane:
@@ -82,7 +99,10 @@ class Lane:
         self._ending = False
         self._next: int | None = None
         self._uncommitted = 0
+        self._committing = False
         self._logged: str | None = None
+        self._early: set[int] = set()
+        """The offsets of records that were delivered while an earlier one was failing."""
         self.task = asyncio.create_task(self._run(), name=f"sink-{context.meter.name}-{partition}")
 
     @property
@@ -103,6 +123,22 @@ class Lane:
         """End at once; a delivery under way may have reached the receiver."""
         self.task.cancel()
         await asyncio.wait({self.task})
+
+    async def hand_over(self) -> None:
+        """End at once, and commit what is delivered, so that the next owner of the partition does not deliver it again.
+
+        A delivery under way may have reached the receiver. An event for a receiver that acts is never committed here.
+        """
+        await self.cancel()
+        if self._committing or self._all.plan.acting is not None or self._next is None:
+            return
+        try:
+            async with asyncio.timeout(_HAND_OVER_S):
+                await self._all.member.commit(self._partition, self._next, self._all.letters.take(self._partition))
+        except (BrokerError, TimeoutError) as error:
+            _log.warning(
+                "sink %s delivers the last events again: %s", self._all.meter.name, error or "no commit in time"
+            )
 
     async def finish(self) -> None:
         """End after the delivery under way and a last commit."""
@@ -159,36 +195,87 @@ class Lane:
         if not self._all.plan.wanted.contains(found.event):
             self._all.meter.passed_over.inc()
             return True
+        if record.offset in self._early:
+            self._early.discard(record.offset)
+            return True
+        if await self._stopped_before_upload(record):
+            return False
         return await (
             self._deliver(found) if self._all.plan.acting is None else self._act(found, self._all.plan.acting)
         )
 
+    async def _stopped_before_upload(self, record: Record) -> bool:
+        """Wait for the upload that a record is part of; return whether the sink stopped meanwhile."""
+        pacing, clock = self._all.plan.pacing, self._all.plan.clock
+        while pacing is not None and (wait_s := pacing.wait_s(record.timestamp_ms / 1000, clock())) > 0:
+            if await pause(min(wait_s, _LOOK_AGAIN_S), self._all.stop) or self._ending:
+                return True
+        return False
+
     async def _deliver(self, event: Outgoing) -> bool:
         """Deliver an event, again while the receiver fails; return False where the sink stopped meanwhile."""
-        failed = 0
+        retrying, chance, standing = self._all.plan.retrying, self._all.plan.chance, self._all.standing
+        failed, probes, before_s = 0, 0, time.monotonic()
         while True:
+            takes_others, before_s = standing.has_taken_since(before_s), time.monotonic()
             result = await self._all.receiver.deliver(event)
             match result:
                 case Delivered():
                     self._succeeded()
                     return True
-                case SwitchedOff(reason):
-                    await self._commit()
-                    raise ReceiverOff(f"sink {self._all.meter.name} ends: {reason}")
+                case SwitchedOff():
+                    await self._switched_off(result)
                 case NeverTakes(reason):
                     self._all.meter.failed.inc()
                     self._letter(event.record, reason, failed + 1)
                     return True
                 case Failed(reason, asked_s):
                     failed += 1
-                    self._all.meter.failed.inc()
-                    self._log_failure(reason)
-                    wait_s = self._all.plan.retrying.wait_s(failed, self._all.plan.chance(), asked_s)
+                    self._failed(reason)
+                    wait_s = retrying.wait_s(failed, chance(), asked_s)
                     if wait_s is None:
-                        self._letter(event.record, reason, failed)
-                        return True
+                        if takes_others or standing.down_s(time.monotonic()) >= retrying.patience_s:
+                            self._letter(event.record, reason, failed)
+                            return True
+                        wait_s = 0.0 if await self._takes_another(probes) else retrying.probe_s(chance())
+                        probes += 1
                     if await pause(wait_s, self._all.stop) or self._ending:
                         return False
+
+    async def _takes_another(self, probes: int) -> bool:
+        """Return whether the receiver takes a later event of this lane, which is tried: another one at each call.
+
+        `probes`: how often this function was called before because of the same event.
+        """
+        if not probes:
+            self._log_patience()
+        later = [found for record in list(self._records)[1:] if (found := self._deliverable(record)) is not None]
+        if not later:
+            return False
+        probe = later[probes % len(later)]
+        result = await self._all.receiver.deliver(probe)
+        match result:
+            case Delivered():
+                self._early.add(probe.record.offset)
+                self._succeeded()
+                return True
+            case SwitchedOff():
+                await self._switched_off(result)
+            case Failed(reason) | NeverTakes(reason):
+                self._failed(reason)
+        return False
+
+    def _deliverable(self, record: Record) -> Outgoing | None:
+        """Return the event of a record that has still to be delivered."""
+        found = outgoing(record)
+        if not isinstance(found, Outgoing) or record.offset in self._early:
+            return None
+        return found if self._all.plan.wanted.contains(found.event) else None
+
+    async def _switched_off(self, result: SwitchedOff) -> None:
+        """Keep the offset, and end the sink."""
+        await self._commit()
+        raise ReceiverOff(f"sink {self._all.meter.name} ends: {result.reason}")
 
     async def _act(self, event: Outgoing, acting: Acting) -> bool:
         """Deliver an event to a receiver that acts, at most once; return False where its offset cannot be committed."""
@@ -213,22 +300,33 @@ class Lane:
         self._all.meter.failed.inc()
         _log.error("sink %s did not act on event %s: %s", self._all.meter.name, event.id, result.reason)
         if isinstance(result, SwitchedOff):
-            raise ReceiverOff(f"sink {self._all.meter.name} ends: {result.reason}")
+            await self._switched_off(result)
         return True
 
     def _succeeded(self) -> None:
+        self._all.standing.taken(time.monotonic())
         self._all.delivered += 1
         self._all.meter.delivered.inc()
         if self._logged is not None:
             self._logged = None
             _log.warning("sink %s delivers again", self._all.meter.name)
 
-    def _log_failure(self, reason: str) -> None:
+    def _failed(self, reason: str) -> None:
+        self._all.meter.failed.inc()
+        self._all.standing.failed(time.monotonic())
         if reason != self._logged:
             self._logged = reason
             _log.warning(
                 "sink %s: an event could not be delivered and is tried again: %s", self._all.meter.name, reason
             )
+
+    def _log_patience(self) -> None:
+        retrying = self._all.plan.retrying
+        _log.error(
+            "sink %s: the receiver has not taken an event in %d tries: mend the receiver, or the event becomes a dead"
+            " letter as soon as the receiver takes another one, and all of them after %.0f s without one",
+            *(self._all.meter.name, retrying.max_tries, retrying.patience_s),
+        )
 
     def _letter(self, record: Record, reason: str, tries: int = 1) -> None:
         self._all.meter.dead_letters.inc()
@@ -242,6 +340,7 @@ class Lane:
         """Commit what is passed on; return False where that failed, so that the records are delivered again."""
         if self._next is None:
             return True
+        self._committing = True
         try:
             await self._all.member.commit(self._partition, self._next, self._all.letters.take(self._partition))
         except BrokerError as error:
@@ -249,7 +348,9 @@ class Lane:
                 raise
             _log.warning("%s", error)
             await self._again()
+            self._committing = False
             return False
+        self._committing = False
         self._uncommitted = 0
         return True
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -92,6 +93,13 @@ class SinkMetrics:
         self.passed_over = counter("passed_over", "Events that the sink's settings leave out.")
         self.dead_letters = counter("dead_letters", "Records that became dead letters of the sink.")
         self.skipped = counter("skipped", "Records that retention removed before the sink passed them on.")
+
+    def forget(self, name: str) -> None:
+        """Remove the metrics of a sink that does not exist any more."""
+        counters = (self.delivered, self.failed, self.passed_over, self.dead_letters, self.skipped)
+        for metric in (self.up, self.lag_records, self.lag_s, *counters):
+            with suppress(KeyError):
+                metric.remove(name)
 
     def of(self, name: str) -> Meter:
         """Return the meter of a sink, whose metrics exist from now on."""

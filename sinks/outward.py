@@ -21,6 +21,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MOST_ANSWER_BYTES = 64 * 1024
 _CONNECTIONS = 32
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""The well-known prefix of RFC 6052."""
 _LONGEST_RETRY_AFTER_S = 86_400.0
 
 
@@ -38,15 +40,29 @@ class Answer:
 
 
 def never_allowed(address: Address) -> bool:
-    """Return whether no receiver may have this address: link-local, multicast, unspecified or reserved."""
-    known = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped else address
+    """Return whether no receiver may have this address: link-local, multicast, unspecified or reserved.
+
+    An IPv6 address that stands for an IPv4 address (mapped, 6to4, NAT64) is judged as that.
+    """
+    known = _translated(address) or address
     return (
         known.is_link_local or known.is_multicast or known.is_unspecified or (known.is_reserved and known.version == 4)
     )
 
 
+def _translated(address: Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address for which an IPv6 address stands."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
 class Outward:
     """An HTTP client for one receiver; an async context manager.
+
+    The rule of addresses has no name of a host: a caller that allows a host by its name has one client per host.
 
     Args:
         allowed: Returns whether a connection to an address is allowed; those of `never_allowed` never are.
@@ -133,6 +149,10 @@ def _words(error: BaseException) -> str:
         return str(found) if is_ours else found.strerror or "no connection"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "it closed the connection without an answer"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "it closed the connection in the middle of its answer"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "its answer is not HTTP"
     return type(error).__name__
 
 

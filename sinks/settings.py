@@ -136,5 +136,21 @@ class MqttSettings(ActingSink, frozen=True, forbid_unknown_fields=True, kw_only=
         return self.port or (8883 if self.tls else 1883)
 
 
+class PushSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How events are uploaded to the receivers that the site has set with HistoryEventUrl; the table [push]."""
+
+    timeout_s: Seconds = 10.0
+    """Longest time of one upload of an event, in seconds."""
+    ca_file: Path | None = None
+    """File of certificates (PEM) by which https receivers are checked; absent: those of the system."""
+    retrying: Retrying = Retrying()
+    """When a failed upload is tried again."""
+
+    @property
+    def name(self) -> str:
+        """The common name of all push sinks."""
+        return "push"
+
+
 SinkSettings = JsonlSettings | WebhookSettings | MqttSettings | SqlSettings
 """The settings of a sink of any kind."""

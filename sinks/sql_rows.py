@@ -36,6 +36,7 @@ def stored_event(event: Event, site: Site) -> StoredEvent:
         group_name=group_name,
         permission_id=permission.permission_id if permission else "",
         permission_name=permission_name,
+        want_action=event.want_action,
         picture=request.sha256 or "",
         infrared=event.liveness is not None and event.liveness.mode == _INFRARED,
         request=(request.topic, request.partition, request.offset),

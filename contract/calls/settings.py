@@ -160,18 +160,18 @@ CHANGE_EVENT_URLS = Declaration(
         Field(
             "history_upload_event_url",
             EVENT_URLS,
-            "At most 10 URLs, `http://` or `https://`, of hosts that `ingest.event_url_hosts` names; an empty list"
-            " means no receiver.",
+            "At most 10 URLs, `http://` or `https://`, of hosts that `ingest.event_url_hosts` names or of"
+            " `ingest.trusted_networks`; an empty list means no receiver.",
             required=True,
             example=[_URL],
         ),
         Field(
             "content-type", choice("json", "form-data"), "How events are sent to them.", required=True, example="json"
         ),
-        Field("reported_peroid", whole(1, MAX_PERIOD_S), "Seconds between two sendings.", required=True, example=5),
+        Field("reported_peroid", whole(1, MAX_PERIOD_S), "Seconds between two uploads.", required=True, example=5),
         flag("history_need_reg_pic", "Events are sent with the photo of the person.", default=True),
-        flag("history_need_spot_pic", "Events are sent with the picture.", default=True),
-        flag("history_need_recognize_face", "Events are sent with the face in the picture.", default=True),
+        flag("history_need_spot_pic", "Events are sent with the picture and the infrared picture.", default=True),
+        flag("history_need_recognize_face", "Events are sent with the face, cut out of the picture.", default=True),
     ),
     answers=(Answer(Data[SetEventReceivers], {"data": {**_RECEIVERS, "message": "set history event url success"}}),),
     headers=_CHANGED,

@@ -65,10 +65,14 @@ class DeviceRecord(Message, frozen=True, kw_only=True):
 
 
 class SettingRecord(Message, frozen=True, kw_only=True):
-    """The settings of one family (contract.site_settings); `value`: name of a setting -> value."""
+    """The settings of one family (contract.site_settings); `value`: name of a setting -> value.
+
+    `changed_s`: the epoch seconds at which the request that changed them last arrived; 0: not known.
+    """
 
     name: str
     value: Any
+    changed_s: float = 0.0
 
 
 class KeyRecord(Message, frozen=True, kw_only=True):

@@ -56,7 +56,7 @@ class SettingsCall(Change[SettingsRequest]):
         if failed and request.all_or_none:
             values = {}
         values = {name: value for name, value in values.items() if name not in contradicting}
-        site, records = with_values(people.site, values)
+        site, records = with_values(people.site, values, request.received_time_s)
         return ChangeDecision(
             "changed" if values else "refused",
             SettingsAnswer(values=values, failed=failed),

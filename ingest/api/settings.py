@@ -26,6 +26,7 @@ from contract.calls.settings import (
 )
 from contract.calls.shared import Data
 from contract.errors import Code, Refused
+from contract.hosts import Hosts
 from contract.requests import SettingsRequest
 from contract.site_settings import (
     EVENT_CONTENT_TYPE,
@@ -75,7 +76,7 @@ async def _change_configs(call: Call, services: Services) -> Rendered:
     sent = (await read_body(call, services, CHANGE_CONFIGS))["config_dict"]
     if not all(name and len(name) <= MAX_NAME_CHARS and not misleads(name) for name in sent):
         raise param_error(f"config_dict must contain names of settings, each of at most {MAX_NAME_CHARS} characters")
-    failed = _forbidden(sent, call.settings.event_url_hosts)
+    failed = _forbidden(sent, call.settings.receiver_hosts)
     headers: Headers = ()
     succeeded: list[str] = []
     allowed = {name: value for name, value in sent.items() if name not in failed}
@@ -107,7 +108,7 @@ async def _show_event_urls(call: Call, services: Services) -> Rendered:
 
 async def _change_event_urls(call: Call, services: Services) -> Rendered:
     sent = await read_body(call, services, CHANGE_EVENT_URLS)
-    require_allowed(sent[_URLS], call.settings.event_url_hosts, _URLS)
+    require_allowed(sent[_URLS], call.settings.receiver_hosts, _URLS)
     _, headers = await _set_all(call, services, {name: sent[field] for field, name in _RECEIVERS.items()})
     return success(Data(SetEventReceivers(**_receivers(sent))), headers)
 
@@ -147,7 +148,7 @@ async def _set_all(call: Call, services: Services, values: Mapping[str, Any]) ->
     return answer, headers
 
 
-def _forbidden(sent: Values, hosts: tuple[str, ...]) -> dict[str, str]:
+def _forbidden(sent: Values, hosts: Hosts) -> dict[str, str]:
     """Return the reason why receivers of events cannot be set, by name; a value that is no list of URLs is refused by
     the processor."""
     try:

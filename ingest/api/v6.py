@@ -287,7 +287,7 @@ def _address(device_type: str, url: str) -> str:
 
 async def _set_configs(call: Call, services: Services) -> Rendered:
     sent: Mapping[str, Any] = (await read_body(call, services, SET_CONFIGS))["config_dict"]
-    require_allowed(sent.get(_EVENT_URLS, ()), call.settings.event_url_hosts, f"config_dict.{_EVENT_URLS}")
+    require_allowed(sent.get(_EVENT_URLS, ()), call.settings.receiver_hosts, f"config_dict.{_EVENT_URLS}")
     values = {CONFIGS[name]: value for name, value in sent.items()}
     answer, headers = await set_settings(call, services, values, all_or_none=True)
     for name in sent:

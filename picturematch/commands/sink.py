@@ -2,15 +2,18 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
+from contract.terms import LIVENESS_ORDER
 from picturematch.mqtt_command import mqtt
 from picturematch.opening import damaged_records, open_broker
 from picturematch.options import UserError, config_option, log_level_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import Span, counted, print_line, run, stop_signal
 from picturematch.sink_process import idle_exit_option, metrics_port_option, run_sink_process
+from picturematch.webhook_options import webhook_settings
 from sinks.jsonl import JsonlSink
 from sinks.port import Sink
 from sinks.runner import reading_at, run_sink
@@ -150,6 +153,101 @@ def run_(
         known = ", ".join(sink.name for sink in settings.sinks) or "none"
         raise UserError(f"no table [[sinks]] of the settings has the name {name}; there are: {known}")
     run_sink_process(settings, sink, log_level, idle_exit, metrics_port)
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  picturematch sink push --broker kafka://kafka:9092
+  picturematch sink push --config picturematch.toml --metrics-port 5557"""
+)
+@config_option
+@log_options
+@idle_exit_option
+@metrics_port_option
+@log_level_option
+@click.pass_context
+def push(
+    ctx: click.Context,
+    broker: str | None,
+    data_folder: Path | None,
+    idle_exit: float | None,
+    metrics_port: int | None,
+    log_level: str,
+) -> None:
+    """Upload events to the receivers that the call HistoryEventUrl has set.
+
+    `serve` does this by itself; on Kafka, where `ingest` and `process` do not, this command does. Give it the settings
+    of the server, since ingest.event_url_hosts and ingest.trusted_networks decide which hosts may be receivers. The
+    command follows changes of the receivers; several processes share the events.
+
+    Exit status: 0 stopped or idle, 2 the command failed.
+    """
+    settings = settings_of(ctx, broker=broker, data_folder=data_folder)
+    run_sink_process(settings, settings.push, log_level, idle_exit, metrics_port)
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  picturematch sink webhook --url https://gate.example/events --secret-file /etc/picturematch/webhook.secret
+  picturematch sink webhook --name door --url http://10.0.0.9/open --secret-file door.secret --acts --outcome matched"""
+)
+@config_option
+@log_options
+@click.option("--url", required=True, help="URL of the receiver, http:// or https://.")
+@click.option("--name", default="webhook", show_default=True, help="Name of the sink; its consumer group is sink-NAME.")
+@click.option(
+    "--secret-file",
+    "secret_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with a secret of the signatures in base64; give the option twice while one secret replaces another.",
+)
+@click.option("--kind", "kinds", multiple=True, help="Pass on events of this kind only (match, compare, enrol, ...).")
+@click.option("--outcome", "outcomes", multiple=True, help="Pass on events with this outcome only (matched, ...).")
+@click.option("--device", "devices", multiple=True, help="Pass on events of the device at this address only.")
+@click.option("--from-first", is_flag=True, help="Let a new sink begin with the first event that the log has.")
+@click.option("--timeout", type=Span(), default="5s", show_default=True, help="Longest time of one try.")
+@click.option(
+    "--ca-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Certificates (PEM) by which an https receiver is checked.",
+)
+@click.option("--acts", is_flag=True, help="The receiver opens a door: matched people only, at most once, never late.")
+@click.option("--valid", type=Span(), default="2s", show_default=True, help="With --acts: how old a passage may be.")
+@click.option("--margin", type=float, default=0.0, show_default=True, help="With --acts: cosine above the threshold.")
+@click.option(
+    "--liveness",
+    type=click.Choice(LIVENESS_ORDER),
+    default=LIVENESS_ORDER[0],
+    show_default=True,
+    help="With --acts: the least liveness mode that the face must have passed.",
+)
+@idle_exit_option
+@metrics_port_option
+@log_level_option
+@click.pass_context
+def webhook(
+    ctx: click.Context,
+    /,
+    broker: str | None,
+    data_folder: Path | None,
+    idle_exit: float | None,
+    metrics_port: int | None,
+    log_level: str,
+    **given: Any,
+) -> None:
+    """Post each event as a CloudEvent to a URL, signed as Standard Webhooks describes.
+
+    An event is posted at least once, always with the same webhook-id, so that the receiver can tell a repeated
+    delivery. A receiver that answers 410 Gone switches the sink off: the command ends, and the next start asks again
+    once.
+
+    Exit status: 0 stopped or idle, 2 the command failed or the receiver has switched the sink off.
+    """
+    settings = settings_of(ctx, broker=broker, data_folder=data_folder)
+    run_sink_process(settings, webhook_settings(**given), log_level, idle_exit, metrics_port)
 
 
 async def _carry(settings: Settings, sink: Sink, group: str, idle_exit_s: float | None) -> tuple[int, int]:

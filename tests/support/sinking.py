@@ -65,6 +65,8 @@ class ScriptedReceiver:
         self.closed = False
         self.holds: asyncio.Event | None = None
         """Where it is set, a delivery waits for this event."""
+        self.refuses: Callable[[str], Delivery | None] = lambda _: None
+        """What the receiver answers to the event with an id; None: the next of `answers`."""
 
     async def open(self) -> None:
         self.closed = False
@@ -73,7 +75,7 @@ class ScriptedReceiver:
         self.tried.append(event.id)
         if self.holds is not None:
             await self.holds.wait()
-        answer = self.answers.pop(0) if self.answers else Delivered()
+        answer = self.refuses(event.id) or (self.answers.pop(0) if self.answers else Delivered())
         found = answer() if callable(answer) else answer
         if isinstance(found, Delivered):
             self.got.append(event.id)

@@ -1,5 +1,6 @@
 """The vendor's walk-throughs run unmodified against `picturematch serve`, twice in a row, from near and from far."""
 
+import base64
 import json
 import re
 import shlex
@@ -138,6 +139,43 @@ def test_the_walk_through_of_version_5_lets_the_person_pass_twice_in_a_row(folde
         check_v5(second, again=True)
     device = "POST /SophonDevice/api/Devices"
     assert second.answers[device] == first.answers[device], "the device keeps its id"
+
+
+@needed(cannot_be_made())
+def test_the_events_of_the_walk_through_arrive_at_the_receiver_that_its_last_step_names(
+    folder: Path, far: Host
+) -> None:
+    """The receiver is a host of the name that the vendor's page has, at the port of http."""
+    hosts = folder / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost\n{INSIDE} www.xxx.com\n")
+    far.mount(hosts, "/etc/hosts")
+    uploads = folder / "uploads"
+    far.start([sys.executable, "-E", "-S", str(PROGRAMS / "receiver.py"), INSIDE, "80"], {"PATH": "/bin"}, uploads)
+    with serving(far, folder) as port:
+        url = f"http://127.0.0.1:{port}"
+        check_v5(walk(far, "v5.py", url, folder), again=False)
+        # The first match came before the receiver was named; that of the second run is uploaded.
+        check_v5(walk(far, "v5.py", url, folder), again=True)
+        uploaded = uploads_in(uploads, 1)
+        check_v6(walk(far, "v6.py", url, folder))
+        uploaded = uploads_in(uploads, 2)
+    assert {upload["path"] for upload in uploaded} == {"/event_recieve"}
+    event = uploaded[0]["event"]
+    assert (event["identity_id"], event["identity_name"], event["person_type"]) == ("666666", "张明", 1)
+    assert (event["ep_info"]["ep_ip"], event["ep_info"]["ep_name"]) == ("192.168.1.63", "63")
+    assert (event["recognize_face"], event["spot_pic"]) == ("", ""), "the walk-through asks for the photo alone"
+    assert base64.b64decode(event["reg_pic"]).startswith(b"\xff\xd8")
+    assert abs(event["timestamp"] / 1000 - time.time()) < 300
+    assert event["identity_info"]["name"] == "张明"
+
+
+def uploads_in(file: Path, count: int) -> list[dict[str, Any]]:
+    """What the receiver has printed, once that are `count` uploads."""
+    ends_s = time.monotonic() + START_S
+    while len(lines := file.read_text().splitlines()) < count:
+        assert time.monotonic() < ends_s, lines
+        time.sleep(0.05)
+    return [json.loads(line) for line in lines]
 
 
 def test_the_walk_through_of_version_5_ends_well_where_the_receiver_of_its_events_is_not_allowed(folder: Path) -> None:

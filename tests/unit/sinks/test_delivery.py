@@ -2,17 +2,19 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from broker.embedded import EmbeddedBroker
+from broker.embedded import EmbeddedBroker, open_embedded
 from broker.port import NewRecord
 from contract.dead_letters import DeadLetter, decode_dead_letter
 from contract.events import encode_event
 from sinks.acting import Acting
 from sinks.lane import Plan, ReceiverOff
+from sinks.pacing import Pacing
 from sinks.receiver import Delivered, Failed, NeverTakes, SwitchedOff
 from sinks.retrying import Retrying
 from sinks.wanted import Wanted
@@ -27,6 +29,14 @@ QUICK = Retrying(max_tries=3, first_wait_s=0.001, longest_wait_s=0.002)
 @pytest.fixture
 async def log(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
     async with EmbeddedMake(tmp_path / "data").open() as broker:
+        await with_topics(broker)
+        yield broker
+
+
+@pytest.fixture
+async def timed_log(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
+    """A log with the clock of this machine."""
+    async with open_embedded(tmp_path / "timed", role="owner", clock_ms=lambda: int(time.time() * 1000)) as broker:
         await with_topics(broker)
         yield broker
 
@@ -66,12 +76,129 @@ async def test_after_the_last_try_the_event_becomes_a_dead_letter_and_the_next_o
     log: EmbeddedBroker,
 ) -> None:
     await log.append([record_of(event(n)) for n in range(2)])
-    receiver = ScriptedReceiver([Failed("it is down")] * 3)
+    receiver = ScriptedReceiver()
+    receiver.refuses = lambda found: Failed("it cannot") if found == "event-0" else None
     assert await deliver(log, receiver, plan()) == 1
     (letter,) = await letters(log)
     assert (letter.topic, letter.offset, letter.stage) == (TOPICS.events, 0, "sink/hall")
-    assert (letter.error, letter.attempt) == ("it is down", 3)
+    assert (letter.error, letter.attempt) == ("it cannot", 4), "three tries, and one after the next event was taken"
     assert receiver.got == ["event-1"]
+
+
+class TestReceiverThatIsDown:
+    """Events wait for a receiver that takes none, and become dead letters only where it takes others."""
+
+    PATIENT = Retrying(max_tries=2, first_wait_s=0.001, longest_wait_s=0.002, patience_s=600.0)
+
+    async def test_its_events_wait_and_arrive_in_order_however_many_tries_that_takes(self, log: EmbeddedBroker) -> None:
+        await log.append([record_of(event(n), partition=n % 2) for n in range(6)])
+        receiver, up = ScriptedReceiver(), asyncio.Event()
+        receiver.refuses = lambda _: None if up.is_set() else Failed("no connection")
+        running = asyncio.create_task(deliver(log, receiver, plan(retrying=self.PATIENT), idle_exit_s=1.0))
+        await until(lambda: len(receiver.tried) > 40)
+        up.set()
+        assert await running == 6
+        # At most one event of each partition was the probe that found the receiver up.
+        assert sorted(receiver.got) == [f"event-{n}" for n in range(6)]
+        for remainder in (0, 1):
+            own = [name for name in receiver.got if int(name[-1]) % 2 == remainder]
+            assert sum(own[at] > own[at + 1] for at in range(2)) <= 1
+        assert await letters(log) == []
+
+    async def test_an_event_that_fails_alone_becomes_a_dead_letter_though_the_next_ones_fail_at_first(
+        self, log: EmbeddedBroker
+    ) -> None:
+        """Two events that the receiver never manages, one behind the other, stop nobody."""
+        await log.append([record_of(event(n)) for n in range(4)])
+        bad, receiver = {"event-0", "event-1"}, ScriptedReceiver()
+        receiver.refuses = lambda found: Failed("status 500") if found in bad else None
+        assert await deliver(log, receiver, plan(retrying=self.PATIENT)) == 2
+        assert receiver.got == ["event-2", "event-3"]
+        assert [letter.offset for letter in await letters(log)] == [0, 1]
+
+    async def test_an_event_that_fails_while_another_partition_is_delivered_becomes_a_dead_letter(
+        self, log: EmbeddedBroker
+    ) -> None:
+        receiver, stop = ScriptedReceiver(), asyncio.Event()
+        receiver.refuses = lambda found: Failed("status 500") if found == "event-0" else None
+        slow = Retrying(max_tries=3, first_wait_s=0.2, longest_wait_s=0.2, patience_s=600.0)
+        running = asyncio.create_task(deliver(log, receiver, plan(retrying=slow), stop, idle_exit_s=None))
+        await log.append([record_of(event(0), 0)])
+        for n in range(1, 40):
+            await log.append([record_of(event(n), 1)])
+            await asyncio.sleep(0.02)
+        await until(lambda: len(receiver.got) == 39)
+        stop.set()
+        await running
+        assert [letter.attempt for letter in await letters(log)] == [3], "no probe was needed"
+
+    async def test_after_the_patience_the_events_become_dead_letters(self, log: EmbeddedBroker) -> None:
+        await log.append([record_of(event(n)) for n in range(3)])
+        receiver = ScriptedReceiver([Failed("no connection")] * 1000)
+        impatient = Retrying(max_tries=2, first_wait_s=0.001, longest_wait_s=0.01, patience_s=0.2)
+        assert await deliver(log, receiver, plan(retrying=impatient), idle_exit_s=1.0) == 0
+        tries = [letter.attempt for letter in await letters(log)]
+        assert len(tries) == 3
+        assert tries[0] > 2, "the first one has waited"
+        assert tries[1:] == [2, 2], "and the others wait no second time"
+
+    async def test_an_event_that_was_delivered_early_is_not_delivered_again(self, log: EmbeddedBroker) -> None:
+        await log.append([record_of(event(n)) for n in range(3)])
+        receiver = ScriptedReceiver([Failed("no")] * 4)
+        # Two tries of event 0 and a probe of event 1 fail, a third try of event 0 fails, and event 2 is taken.
+        assert await deliver(log, receiver, plan(retrying=self.PATIENT)) == 3
+        assert receiver.tried == [f"event-{n}" for n in (0, 0, 1, 0, 2, 0, 1)]
+        assert receiver.got == ["event-2", "event-0", "event-1"]
+
+
+class TestUploads:
+    """A receiver that wants its events at most every so many seconds."""
+
+    async def test_an_upload_has_every_event_that_was_written_before_it(self) -> None:
+        pacing = Pacing(lambda: 5.0)
+        assert pacing.wait_s(99.0, 100.0) == 0
+        assert pacing.wait_s(100.0, 102.0) == 0, "written before the upload began"
+        assert pacing.wait_s(100.5, 102.0) == 3.0
+        assert pacing.wait_s(100.5, 105.0) == 0
+        assert pacing.wait_s(104.9, 105.1) == 0
+        assert pacing.wait_s(200.0, 106.0) == 4.0, "a clock that is ahead"
+        assert pacing.wait_s(50.0, 60.0) == 0, "the clock was set back"
+
+    async def test_events_wait_for_the_next_upload_and_a_shorter_period_takes_effect_at_once(
+        self, timed_log: EmbeddedBroker
+    ) -> None:
+        receiver, stop, period = ScriptedReceiver(), asyncio.Event(), [3600.0]
+        paced = plan(pacing=Pacing(lambda: period[0]))
+        await timed_log.append([record_of(event(0))])
+        running = asyncio.create_task(deliver(timed_log, receiver, paced, stop, idle_exit_s=None))
+        await until(lambda: receiver.got == ["event-0"])
+        await timed_log.append([record_of(event(1)), record_of(event(2), 1)])
+        await asyncio.sleep(0.4)
+        assert receiver.got == ["event-0"]
+        period[0] = 0.1
+        await until(lambda: set(receiver.got) == {"event-0", "event-1", "event-2"})
+        period[0] = 3600.0
+        await timed_log.append([record_of(event(3))])
+        await asyncio.sleep(0.2)
+        stop.set()
+        await asyncio.wait_for(running, 5)
+        assert "event-3" not in receiver.got
+        await deliver(timed_log, receiver, plan())
+        assert receiver.got[-1] == "event-3", "it was kept"
+
+
+async def test_a_new_sink_can_begin_at_a_time(timed_log: EmbeddedBroker) -> None:
+    await timed_log.append([record_of(event(0))])
+    await asyncio.sleep(0.05)
+    from_s = time.time()
+    await asyncio.sleep(0.05)
+    await timed_log.append([record_of(event(1)), record_of(event(2), 1)])
+    receiver = ScriptedReceiver()
+    await deliver(timed_log, receiver, plan(from_s=from_s))
+    assert set(receiver.got) == {"event-1", "event-2"}
+    await timed_log.append([record_of(event(3))])
+    await deliver(timed_log, receiver, plan(from_s=time.time() + 100))
+    assert receiver.got[-1] == "event-3", "a group that has an offset goes on there"
 
 
 async def test_an_event_that_a_receiver_never_takes_is_tried_once(log: EmbeddedBroker) -> None:
