@@ -52,7 +52,7 @@ from ingest.refused_keys import RefusedKeys
 from ingest.render import Rendered, error
 from ingest.routes import Methods, dialect_at, methods_at, route_of
 from ingest.settings import IngestSettings
-from ingest.tls import ServerTls
+from ingest.tls import tls_of
 
 __all__ = ["CannotListen", "Ingress"]
 
@@ -110,11 +110,7 @@ class Ingress:
         self._attendance = Attendance(settings.deadline_s, self._watch.served)
         self._correlator = Correlator(broker, topics.replies, self._metrics, self._attendance)
         self._exchange = Exchange(broker, topics, self._correlator, self._admission, self._attendance)
-        self._tls = (
-            None
-            if settings.tls_cert is None or settings.tls_key is None
-            else ServerTls(settings.tls_cert, settings.tls_key)
-        )
+        self._tls = tls_of(settings)
         refused = RefusedKeys(broker, topics.audit, clock)
         self._authorisation = Authorisation(settings, people, keys_known, refused, self._metrics.keys_refused)
         self._threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="picture-file")

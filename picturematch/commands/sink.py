@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from picturematch.commands import sink_websocket
 from picturematch.opening import damaged_records, open_broker
 from picturematch.options import UserError, config_option, log_level_option, log_options, settings_of
 from picturematch.settings import Settings
@@ -111,6 +112,9 @@ def run_(
         known = ", ".join(sink.name for sink in settings.sinks) or "none"
         raise UserError(f"no table [[sinks]] of the settings has the name {name}; there are: {known}")
     run_sink_process(settings, sink, log_level, idle_exit, metrics_port)
+
+
+command.add_command(sink_websocket.websocket)
 
 
 async def _carry(settings: Settings, sink: Sink, group: str, idle_exit_s: float | None) -> tuple[int, int]:
