@@ -103,8 +103,8 @@ def stream_chunk(event_id: str, value: bytes) -> bytes:
     """Return an event as a Server-Sent Event. `value`: its JSON, as the record of the events topic contains it."""
     if any(line_break in value for line_break in _BREAKS):
         value = orjson.dumps(orjson.loads(value))
-    name = event_id if event_id.isprintable() else ""
-    return b"".join((b"id: ", name.encode(), b"\n", b"data: ", value, b"\n\n"))
+    name = f"id: {event_id}\n".encode() if event_id.isprintable() else b""
+    return b"".join((name, b"data: ", value, b"\n\n"))
 
 
 def _milliseconds(event: Event) -> int:
