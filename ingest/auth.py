@@ -9,7 +9,7 @@ X-Forwarded-For, which any client can write.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -56,12 +56,14 @@ class Route:
 
     `role`: the least role that may make the call. `is_impersonal`: the answer contains nothing about people (health,
     metrics, unknown URLs), so the server may be called by any host name. `for_anybody`: callers without a key from
-    beyond the trusted networks may make the call, if a device may.
+    beyond the trusted networks may make the call, if a device may. `origins`: the origins of web pages, in lower case,
+    that may make the call as if they were the server's own.
     """
 
     role: Role = "administrator"
     is_impersonal: bool = False
     for_anybody: bool = True
+    origins: frozenset[str] = frozenset()
 
 
 TO_READ_FILES = Route("device", for_anybody=False)
@@ -103,7 +105,7 @@ class Gate:
             raise NotAuthorised(
                 "an API key in the URL is not accepted, because URLs are logged; send a header", "in_url"
             )
-        page = _page_reason(headers)
+        page = _page_reason(headers, route)
         keyless = self._keyless(caller, route)
         may = keyless is not None and includes(keyless.role, route.role)
         reason = (page or self._host_reason(headers, route)) if may else self._key_needed(route)
@@ -190,8 +192,24 @@ class Gate:
         return f"an API key with the role {route.role} is needed: send it as X-API-Key or as Authorization: Bearer"
 
 
-def _page_reason(headers: MultiMapping[str]) -> str | None:
-    if not is_foreign_page(headers):
+def headers_of(
+    refused: Refused, retry_after_s: int, challenges: Sequence[str] = ("Bearer",)
+) -> tuple[tuple[str, str], ...]:
+    """Return the headers of a refusal that tell the caller how to send a key, and when to try again.
+
+    `retry_after_s`: the seconds after which a server that cannot work now is tried again.
+    """
+    if refused.code is Code.OVERLOADED:
+        return (("Retry-After", str(retry_after_s)),)
+    if refused.code is not Code.UNAUTHORIZED:
+        return ()
+    wait_s = refused.retry_after_s if isinstance(refused, NotAuthorised) else None
+    again = () if wait_s is None else (("Retry-After", str(wait_s)),)
+    return (*(("WWW-Authenticate", challenge) for challenge in challenges), *again)
+
+
+def _page_reason(headers: MultiMapping[str], route: Route) -> str | None:
+    if not is_foreign_page(headers, route.origins):
         return None
     return "a web page of another origin needs an API key for this call, as X-API-Key or as Authorization: Bearer"
 

@@ -36,6 +36,8 @@ _LINGER_S = 2.0
 # The most connections beyond the limit that stay open to read their refusal; each uses a file descriptor.
 _MOST_SHED_AT_ONCE = 64
 
+Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
+
 
 class HeadStalled(Exception):
     """The head of a request did not arrive in time, or was cut off."""
@@ -48,12 +50,12 @@ def _end_sending(transport: asyncio.Transport) -> None:
 
 
 class HttpServer(Server):
-    """Creates a `Connection` for each client, up to a limit."""
+    """Creates a `Connection` for each client, up to a limit; `handler_cancellation`: that of a client that goes."""
 
     def __init__(
-        self, handler: Callable[[BaseRequest], Awaitable[StreamResponse]], settings: IngestSettings, metrics: Metrics
+        self, handler: Handler, settings: IngestSettings, metrics: Metrics, *, handler_cancellation: bool = False
     ) -> None:
-        super().__init__(handler)
+        super().__init__(handler, handler_cancellation=handler_cancellation)
         self.settings = settings
         self.metrics = metrics
         # The open sockets; aiohttp's own list contains a connection until its handler has ended.

@@ -18,12 +18,23 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _OWN_SITES = frozenset({"same-origin", "none"})
 
 
-def is_foreign_page(headers: MultiMapping[str]) -> bool:
-    """Return whether the browser's headers name a page of another origin than the server's own."""
+def is_foreign_page(headers: MultiMapping[str], allowed: Collection[str] = ()) -> bool:
+    """Return whether the browser's headers name a page of another origin than the server's own.
+
+    `allowed`: origins that count as the server's own, in lower case, such as https://desk.example.
+    """
+    if is_page_of(headers, allowed):
+        return False
     if any(site.strip().lower() not in _OWN_SITES for site in headers.getall("Sec-Fetch-Site", ())):
         return True
     origins, hosts = headers.getall("Origin", ()), headers.getall("Host", ())
     return bool(origins) and not all(len(hosts) == 1 and _is_origin_of(origin, hosts[0]) for origin in origins)
+
+
+def is_page_of(headers: MultiMapping[str], origins: Collection[str]) -> bool:
+    """Return whether the browser's headers name a page of one of the origins, which are in lower case."""
+    named = headers.getall("Origin", ())
+    return len(named) == 1 and named[0].strip().lower() in origins
 
 
 def is_page(headers: MultiMapping[str]) -> bool:

@@ -7,15 +7,12 @@ leave none.
 """
 
 import asyncio
-import logging
-import math
-import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from aiohttp.http import HttpVersion11
 from aiohttp.web import BaseRequest, StreamResponse
@@ -23,13 +20,11 @@ from prometheus_client import CollectorRegistry
 
 from broker.keyed import KeyedReader
 from broker.port import Broker, NewRecord
-from contract.audit import Actor, SearchRecord, encode_audit
+from contract.audit import SearchRecord, encode_audit
 from contract.calls.dialects import Dialect
 from contract.errors import Code, Refused
 from contract.event_store import EventStore
 from contract.http import REPLAY_OF_HEADER, is_request_id
-from contract.networks import address_of, is_within, networks
-from contract.operator_error import OperatorError
 from contract.pictures.limits import PictureSettings
 from contract.seen_faces import SeenFaces
 from contract.site_settings import Configured
@@ -41,45 +36,38 @@ from ingest.api.binding import Binding, Crop, PeopleView, Reached, Services
 from ingest.api.listing import DECLARATIONS
 from ingest.api.people import people_unreadable
 from ingest.attendance import Attendance
-from ingest.auth import TO_READ_FILES, Gate, NotAuthorised, NotKnownYet, Route
+from ingest.auth import TO_READ_FILES, NotAuthorised, headers_of
+from ingest.authorisation import Authorisation
 from ingest.body import BodyTime
 from ingest.call import Call, Reservation
 from ingest.correlator import Correlator
 from ingest.exchange import Exchange
 from ingest.faults import internal_error, log_failure, new_request_id
-from ingest.http import Connection, HttpServer
+from ingest.http import HttpServer
 from ingest.json_body import bad_request
 from ingest.line import Shed
+from ingest.listener import CannotListen, Listener, listen, url_of
 from ingest.metrics import Metrics
 from ingest.openapi import openapi_document
-from ingest.peer import Caller, client_of, is_encrypted, peer_key
+from ingest.peer import Caller, peer_key
 from ingest.pictures import PictureLimits
 from ingest.refused_keys import RefusedKeys
 from ingest.render import Rendered, error
 from ingest.routes import Methods, dialect_at, methods_at, route_of
 from ingest.settings import IngestSettings
-from ingest.tls import ServerTls
-from ingest.wrong_keys import WrongKeys
+from ingest.tls import tls_of
 
-_log = logging.getLogger(__name__)
+__all__ = ["CannotListen", "Ingress"]
 
 # Picture files are read in threads of their own, so that a hanging network file system blocks nothing else.
 _FILE_THREADS = 4
-_BACKLOG = 512
 # Answers up to this size (all except those with photos) reserve no memory, since refusing them would save little.
 _SMALL_ANSWER_BYTES = 64 * 1024
-_LOG_EVERY_S = 60.0
-# How long a client may take to confirm the end of its TLS connection.
-_TLS_END_S = 2.0
 
 
 async def _audit(broker: Broker, topic: str, record: SearchRecord) -> None:
     """Append the audit record of a search."""
     await broker.append([NewRecord(topic, record.actor.encode(), encode_audit(record), partition=0)])
-
-
-class CannotListen(OperatorError):
-    """The server cannot listen on its address; the message says what to do."""
 
 
 class Ingress:
@@ -131,21 +119,14 @@ class Ingress:
             pictures.max_bytes, pictures.max_pixels, settings.image_roots, pictures.max_pixels_undecimated
         )
         self._admission = Admission(settings.max_in_flight, settings.max_body_memory_bytes, settings.deadline_s)
-        self._trusted = networks(settings.trusted_proxies)
         self._body_time = BodyTime(settings, self._admission)
         self._watch = broker.watch(topics.processors)
         self._attendance = Attendance(settings.deadline_s, self._watch.served)
         self._correlator = Correlator(broker, topics.replies, self._metrics, self._attendance)
         self._exchange = Exchange(broker, topics, self._correlator, self._admission, self._attendance)
-        self._people, self._keys_known = people, keys_known
-        self._tls = (
-            None
-            if settings.tls_cert is None or settings.tls_key is None
-            else ServerTls(settings.tls_cert, settings.tls_key)
-        )
-        self._wrong_keys = WrongKeys()
-        self._refused_keys = RefusedKeys(broker, topics.audit, clock)
-        self._wrong_keys_logged_s = -math.inf
+        self._tls = tls_of(settings)
+        refused = RefusedKeys(broker, topics.audit, clock)
+        self._authorisation = Authorisation(settings, people, keys_known, refused, self._metrics.keys_refused)
         self._threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="picture-file")
         self._services = Services(
             exchange=self._exchange,
@@ -189,9 +170,12 @@ class Ingress:
     @property
     def url(self) -> str:
         """The URL of the server for callers on this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._address[0], self._address[0])  # noqa: S104 - a look-up
-        scheme = "http" if self._tls is None else "https"
-        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
+        return url_of(self._address, "http" if self._tls is None else "https")
+
+    @property
+    def further_ports(self) -> Listener:
+        """What opens further ports with the address, the TLS and the authorisation of this server."""
+        return Listener(self._settings, self._authorisation, self._tls, self._metrics)
 
     @property
     def reload_certificate(self) -> Callable[[], None] | None:
@@ -216,9 +200,10 @@ class Ingress:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._watch)
             await stack.enter_async_context(self._correlator)
-            await stack.enter_async_context(self._refused_keys)
+            await stack.enter_async_context(self._authorisation)
             self._http = HttpServer(self._serve, self._settings, self._metrics)
-            self._listener = await self._listen(self._http)
+            self._listener = await listen(self._http, self._settings, self._tls)
+            self._address = self._listener.sockets[0].getsockname()[:2]
             self._accept_errors = AcceptErrorLog(asyncio.get_running_loop())
             self._entered = stack.pop_all()
         return self
@@ -258,27 +243,6 @@ class Ingress:
             self._accept_errors.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _listen(self, http: HttpServer) -> asyncio.Server:
-        host, port = self._settings.host, self._settings.port
-        try:
-            listener = await asyncio.get_running_loop().create_server(
-                http,
-                host,
-                port,
-                backlog=_BACKLOG,
-                ssl=None if self._tls is None else self._tls.context,
-                ssl_handshake_timeout=None if self._tls is None else self._settings.header_read_s,
-                ssl_shutdown_timeout=None if self._tls is None else _TLS_END_S,
-            )
-        except (OSError, socket.gaierror) as failure:
-            reason = failure.strerror or str(failure)
-            raise CannotListen(
-                f"cannot listen on {host} port {port}: {reason}; stop the program that uses the port, or choose another"
-                " host or port"
-            ) from failure
-        self._address = listener.sockets[0].getsockname()[:2]
-        return listener
-
     async def _serve(self, request: BaseRequest) -> StreamResponse:
         """Answer one HTTP request; every request that can be parsed is answered here."""
         started = asyncio.get_running_loop().time()
@@ -287,7 +251,7 @@ class Ingress:
         known = next(iter(methods.values()), None)
         dialect = dialect_at(request.rel_url.raw_path, methods)
         route = known.declaration.route if known else "unknown"
-        caller = self._caller(request)
+        caller = self._authorisation.caller(request)
         peer = peer_key(caller.address)
         reserved_bytes = 0
         try:
@@ -312,7 +276,7 @@ class Ingress:
         expect = request.headers.get("Expect", "100-continue")
         if request.version >= HttpVersion11 and expect.strip().lower() != "100-continue":
             raise bad_request("Expect must be 100-continue")
-        actor = self._authorise(request, caller, route_of(request.method, request.headers, methods))
+        actor = self._authorisation.authorise(request, caller, route_of(request.method, request.headers, methods))
         if not methods:
             raise Refused(Code.NOT_FOUND, "no such URL")
         binding = methods.get(request.method)
@@ -356,55 +320,17 @@ class Ingress:
     def _may_read_files(self, request: BaseRequest, caller: Caller) -> bool:
         """Return whether a call may name picture files of this machine; a wrong key is counted."""
         with suppress(NotAuthorised):
-            self._authorise(request, caller, TO_READ_FILES)
+            self._authorisation.authorise(request, caller, TO_READ_FILES)
             return True
         return False
 
-    def _authorise(self, request: BaseRequest, caller: Caller, route: Route) -> Actor:
-        """Return who makes a call; count refused keys, and log them at most once a minute."""
-        now_s = asyncio.get_running_loop().time()
-        keys = self._people.site.keys.values() if self._keys_known() else None
-        try:
-            gate = Gate(self._settings, keys, self._wrong_keys)
-            return gate.authorise(request.headers, request.rel_url.query, caller, route, now_s)
-        except (NotAuthorised, NotKnownYet) as refusal:
-            if refusal.reason is not None:
-                self._metrics.keys_refused.labels(refusal.reason).inc()
-                self._refused_keys.count(peer_key(caller.address), refusal.reason)
-            if refusal.retry_after_s is not None and now_s - self._wrong_keys_logged_s >= _LOG_EVERY_S:
-                self._wrong_keys_logged_s = now_s
-                _log.warning(
-                    "many wrong API keys come from %s; most of them are refused without a comparison",
-                    peer_key(caller.address),
-                )
-            raise
-
-    def _caller(self, request: BaseRequest) -> Caller:
-        """Return the caller, as the socket or a trusted proxy reports it."""
-        connection, headers = cast("Connection", request.protocol), request.headers
-        forwarded, forwarded_for = headers.getall("Forwarded", ()), headers.getall("X-Forwarded-For", ())
-        address = client_of(connection.connected_from, forwarded, forwarded_for, self._trusted)
-        protos, tls = headers.getall("X-Forwarded-Proto", ()), self._tls is not None
-        peer = address_of(connection.connected_from)
-        return Caller(
-            address,
-            is_encrypted(connection.connected_from, tls, forwarded, protos, self._trusted),
-            bool(forwarded or forwarded_for) and not (peer is not None and is_within(peer, self._trusted)),
-        )
-
     def _refuse(self, refused: Refused, methods: Methods, dialect: Dialect) -> Rendered:
-        headers: list[tuple[str, str]] = []
         if isinstance(refused, Shed):
             self._metrics.shed.labels(refused.reason).inc()
-        if refused.code is Code.OVERLOADED:
-            headers.append(("Retry-After", str(self._settings.retry_after_s)))
-        elif refused.code is Code.METHOD_NOT_ALLOWED:
-            headers.append(("Allow", ", ".join(methods)))
-        elif refused.code is Code.UNAUTHORIZED:
-            headers.append(("WWW-Authenticate", "Bearer"))
-        if isinstance(refused, NotAuthorised) and refused.retry_after_s is not None:
-            headers.append(("Retry-After", str(refused.retry_after_s)))
-        return error(refused.refusal, dialect, tuple(headers))
+        headers = headers_of(refused, self._settings.retry_after_s)
+        if refused.code is Code.METHOD_NOT_ALLOWED:
+            headers = (*headers, ("Allow", ", ".join(methods)))
+        return error(refused.refusal, dialect, headers)
 
 
 def _replay_of(request: BaseRequest) -> str | None:

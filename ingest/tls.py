@@ -5,6 +5,7 @@ import ssl
 from pathlib import Path
 
 from contract.operator_error import OperatorError
+from ingest.settings import IngestSettings
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +42,16 @@ class ServerTls:
     def _use_current(self, handshake: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
         # OpenSSL calls this in every handshake, whether the client has named a server or not.
         handshake.context = self._current
+
+
+def tls_of(settings: IngestSettings) -> ServerTls | None:
+    """Return the TLS of a server with these settings; None: it speaks plain HTTP.
+
+    Raises:
+        BadCertificate: the files of the certificate and its key cannot be used.
+    """
+    cert, key = settings.tls_cert, settings.tls_key
+    return None if cert is None or key is None else ServerTls(cert, key)
 
 
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:

@@ -16,15 +16,26 @@ from prometheus_client import CollectorRegistry
 from broker.table import TableFollower
 from contract.operator_error import OperatorError
 from contract.people.directory import Directory
+from ingest.tls import ServerTls
 from picturematch.health import HealthServer
 from picturematch.keeping_up import keep_up
 from picturematch.opening import Clock, open_broker
 from picturematch.people_topic import PeopleTopic
+from picturematch.ports import open_ports
 from picturematch.pushing import Pushing
 from picturematch.settings import HealthSettings, Settings
 from sinks.context import Crop, SinkContext
+from sinks.listening import Listening
 from sinks.meter import SinkMetrics
-from sinks.settings import JsonlSettings, MqttSettings, PushSettings, SinkSettings, SqlSettings, WebhookSettings
+from sinks.settings import (
+    JsonlSettings,
+    MqttSettings,
+    PushSettings,
+    SinkSettings,
+    SqlSettings,
+    WebhookSettings,
+    WebsocketSettings,
+)
 
 RunSink = Callable[[Any, SinkContext], Awaitable[int]]
 """Runs a sink until its context's `stop` is set, and returns the number of delivered events."""
@@ -34,6 +45,7 @@ _MODULES: dict[type[SinkSettings], str] = {
     WebhookSettings: "sinks.webhook",
     SqlSettings: "sinks.sql",
     MqttSettings: "sinks.mqtt",
+    WebsocketSettings: "sinks.websocket",
 }
 """The module of each kind of sink, whose function `run_sink_of` is a `RunSink`. It is imported when it is needed, since
 a kind may need libraries that are an extra of the package."""
@@ -97,6 +109,7 @@ async def run_alone(
     clock: Clock = time.time,
     idle_exit_s: float | None = None,
     health: HealthSettings | None = None,
+    tls: ServerTls | None = None,
 ) -> int:
     """Run one sink in a process of its own, beside a server; return the number of delivered events.
 
@@ -108,6 +121,7 @@ async def run_alone(
         clock: returns epoch seconds.
         idle_exit_s: the seconds without events after which the sink ends; None: never.
         health: where /healthz, /readyz and /metrics are served; None: nowhere.
+        tls: the certificate with which the sink listens for clients of its own; None: plain HTTP.
 
     Raises:
         OperatorError: the log or the destination cannot be used.
@@ -125,6 +139,9 @@ async def run_alone(
 
             await stack.enter_async_context(HealthServer(health, not_ready, registry))
         await follower.caught_up()
+        listening: Listening | None = None
+        if isinstance(sink, WebsocketSettings):
+            listening = await stack.enter_async_context(open_ports(settings, people, broker, registry, clock, tls))
         context = SinkContext(
             broker=broker,
             topics=settings.topics,
@@ -135,6 +152,7 @@ async def run_alone(
             stop=stop,
             events_retention_ms=settings.log.events_retention_ms,
             idle_exit_s=idle_exit_s,
+            listening=listening,
         )
         if isinstance(sink, PushSettings):
             return await _pushing(settings, context).run()

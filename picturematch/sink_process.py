@@ -1,17 +1,19 @@
 """What the commands that run one sink share: options, and the process around the sink."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
 from picturematch.log_lines import DATED, log_to_stderr
+from picturematch.options import UserError
 from picturematch.settings import Settings
 from picturematch.shell import Span, counted, print_line, run, stop_signal
-from sinks.settings import PushSettings, SinkSettings
+from sinks.settings import PushSettings, SinkSettings, WebsocketSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S")
 
 
 def idle_exit_option(function: F) -> F:
@@ -30,6 +32,24 @@ def metrics_port_option(function: F) -> F:
         type=click.IntRange(0, 65535),
         help="Port of /healthz, /readyz and /metrics at the address of the setting health.host; 0 takes a free one.",
     )(function)
+
+
+def sink_of_options(given: Mapping[str, Any], kind: type[S]) -> S:
+    """Return the settings of a sink whose fields are options of a command; `given`: field -> value.
+
+    Raises:
+        UserError: a value is wrong.
+    """
+    try:
+        return msgspec.convert(given, kind, dec_hook=_as_it_is)
+    except msgspec.ValidationError as error:
+        text, _, place = str(error).partition(" - at `$.")
+        option = f"--{place.rstrip('`').replace('_', '-')}: " if place else ""
+        raise UserError(f"{option}{text}") from error
+
+
+def _as_it_is(_: type, value: Any) -> Any:
+    return value
 
 
 def run_sink_process(
@@ -52,9 +72,12 @@ def run_sink_process(
 async def _run(
     settings: Settings, sink: SinkSettings | PushSettings, idle_exit_s: float | None, metrics_port: int | None
 ) -> int:
+    from ingest.tls import tls_of
     from picturematch.face_crops import face_crops  # so that --help does not import the image library
     from picturematch.outlets import run_alone
 
     health = None if metrics_port is None else msgspec.structs.replace(settings.health, port=metrics_port)
     crop = face_crops(settings.pictures.max_pixels)
-    return await run_alone(settings, sink, crop, stop_signal(), idle_exit_s=idle_exit_s, health=health)
+    tls = tls_of(settings.ingest) if isinstance(sink, WebsocketSettings) else None
+    stop = stop_signal(None if tls is None else tls.reload)
+    return await run_alone(settings, sink, crop, stop, idle_exit_s=idle_exit_s, health=health, tls=tls)

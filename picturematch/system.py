@@ -213,6 +213,7 @@ async def run_roles(
                 clock=clock,
                 stop=asyncio.Event(),
                 events_retention_ms=settings.log.events_retention_ms,
+                listening=listener.further_ports if isinstance(listener, Ingress) else None,
             )
             await stack.enter_async_context(Outlets(settings, context))
         processor = None if deciding is None else await stack.enter_async_context(deciding)

@@ -11,6 +11,7 @@ from contract.people.records import PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.topics import Topics
 from sinks.letters import Letters
+from sinks.listening import Listening
 from sinks.meter import SinkMetrics
 
 Crop = Callable[[bytes, FaceBox], bytes | None]
@@ -49,6 +50,7 @@ class SinkContext:
         stop: the event that ends the sink.
         events_retention_ms: how long the log keeps events.
         idle_exit_s: the seconds without events after which the sink ends; None: never.
+        listening: opens ports for the sink's own clients; None: the process has none for sinks.
     """
 
     broker: Broker
@@ -60,6 +62,7 @@ class SinkContext:
     stop: asyncio.Event
     events_retention_ms: int | None
     idle_exit_s: float | None = None
+    listening: Listening | None = None
 
     def letters(self, sink: str) -> Letters:
         """Return the dead letters of a sink."""

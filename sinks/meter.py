@@ -31,6 +31,16 @@ class Meter:
         metrics.lag_records.labels(name).set_function(self.lag_records)
         metrics.lag_s.labels(name).set_function(self.lag_s)
 
+    @property
+    def clients(self) -> Gauge:
+        """The number of connected clients, of a sink that has clients."""
+        return self._metrics.clients.labels(self.name)
+
+    @property
+    def clients_dropped(self) -> Counter:
+        """How many clients were disconnected because they were too slow."""
+        return self._metrics.clients_dropped.labels(self.name)
+
     def set_up(self, up: bool) -> None:
         """Note whether the sink runs."""
         self._metrics.up.labels(self.name).set(int(up))
@@ -92,6 +102,8 @@ class SinkMetrics:
         self.failed = counter("failed", "Tries that failed.")
         self.passed_over = counter("passed_over", "Events that the sink's settings leave out.")
         self.dead_letters = counter("dead_letters", "Records that became dead letters of the sink.")
+        self.clients = gauge("clients", "Connected clients of the sink.")
+        self.clients_dropped = counter("clients_dropped", "Clients that were disconnected because they were too slow.")
         self.skipped = counter("skipped", "Records that retention removed before the sink passed them on.")
 
     def forget(self, name: str) -> None:

@@ -152,5 +152,22 @@ class PushSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return "push"
 
 
-SinkSettings = JsonlSettings | WebhookSettings | MqttSettings | SqlSettings
+class WebsocketSettings(Sink, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="websocket"):
+    """Sends events to WebSocket clients and, at /events, to web pages; what happens while they are connected."""
+
+    port: Annotated[int, Meta(ge=0, le=65535)] = 5679
+    """Port to listen on, at the address `ingest.host`; 0 lets the system choose one."""
+    wanted: Wanted = Wanted()
+    """The events that clients can get: `kinds`, `outcomes`, `devices` (lists; empty: all), `repeats`, `replays`."""
+    origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^\s/@?#]+\Z", max_length=300)], ...] = ()
+    """Origins of the web pages that may listen, such as https://desk.example; pages of other origins may not."""
+    max_clients: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    """Most clients at a time."""
+    max_held_bytes: Annotated[int, Meta(ge=1024 * 1024)] = 64 * 1024 * 1024
+    """Most bytes of messages that wait for clients; beyond, the client that is furthest behind is disconnected."""
+    ping_s: Annotated[float, Meta(ge=1, le=600)] = 15.0
+    """Seconds of silence after which a client is pinged; a WebSocket client must answer within half of that time."""
+
+
+SinkSettings = JsonlSettings | WebhookSettings | MqttSettings | SqlSettings | WebsocketSettings
 """The settings of a sink of any kind."""

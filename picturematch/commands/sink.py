@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from contract.terms import LIVENESS_ORDER
+from picturematch.commands import sink_websocket
 from picturematch.mqtt_command import mqtt
 from picturematch.opening import damaged_records, open_broker
 from picturematch.options import UserError, config_option, log_level_option, log_options, settings_of
@@ -248,6 +249,9 @@ def webhook(
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
     run_sink_process(settings, webhook_settings(**given), log_level, idle_exit, metrics_port)
+
+
+command.add_command(sink_websocket.websocket)
 
 
 async def _carry(settings: Settings, sink: Sink, group: str, idle_exit_s: float | None) -> tuple[int, int]:

@@ -246,7 +246,7 @@ async def test_keys_that_are_sent_while_the_server_is_starting_are_counted_once_
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(**AWAY) as site:
-        monkeypatch.setattr(site.ingress, "_keys_known", lambda: False)
+        monkeypatch.setattr(site.ingress._authorisation, "_keys_known", lambda: False)
         assert {reply.code for reply in await guesses(site, 30)} == {50380}
         assert site.metric("picturematch_http_keys_refused_total", reason="starting") == 30
         await site.ingress.drain()
