@@ -47,7 +47,7 @@ RUN useradd --uid 10001 --user-group --create-home --home-dir /var/lib/picturema
 COPY --from=build /opt/picturematch /opt/picturematch
 USER 10001:10001
 WORKDIR /var/lib/picturematch
-EXPOSE 5555
+EXPOSE 5555 5679
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["picturematch", "health"]
 ENTRYPOINT ["picturematch"]
 CMD ["serve"]

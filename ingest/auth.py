@@ -123,6 +123,11 @@ class Gate:
             raise NotAuthorised(page)
         return self._judge(key, caller, route, now_s)
 
+    def asks_for_password(self, headers: MultiMapping[str], route: Route) -> bool:
+        """Return whether a browser may ask its user for a key: not for a foreign page, nor under a foreign host name,
+        where somebody else would get what the key opens."""
+        return _page_reason(headers, route) is None and self._host_reason(headers, route) is None
+
     def _keyless(self, caller: Caller, route: Route) -> Actor | None:
         """Return the actor of a caller without a key; None: that caller may not make the call."""
         address = caller.address

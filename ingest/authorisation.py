@@ -93,10 +93,8 @@ class Authorisation:
             NotKnownYet: 50380: a key cannot be checked yet, because the process is starting.
         """
         now_s = asyncio.get_running_loop().time()
-        keys = self._people.site.keys.values() if self._keys_known() else None
         try:
-            gate = Gate(self._settings, keys, self._wrong_keys)
-            return gate.authorise(request.headers, request.rel_url.query, caller, route, now_s)
+            return self._gate().authorise(request.headers, request.rel_url.query, caller, route, now_s)
         except (NotAuthorised, NotKnownYet) as refusal:
             if refusal.reason is not None:
                 self._keys_refused.labels(refusal.reason).inc()
@@ -109,9 +107,17 @@ class Authorisation:
                 )
             raise
 
+    def asks_for_password(self, request: BaseRequest, route: Route) -> bool:
+        """Return whether a browser may ask its user for a key; see `ingest.auth.Gate.asks_for_password`."""
+        return self._gate().asks_for_password(request.headers, route)
+
     def stands(self, actor: Actor, least: Role) -> bool:
         """Return whether an actor may go on with what needs the role `least`: the key still exists, with that role."""
         if actor.key_id is None:
             return True
         key = self._people.site.keys.get(actor.key_id)
         return key is not None and includes(key.role, least)
+
+    def _gate(self) -> Gate:
+        keys = self._people.site.keys.values() if self._keys_known() else None
+        return Gate(self._settings, keys, self._wrong_keys)

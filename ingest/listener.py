@@ -30,7 +30,7 @@ _TLS_END_S = 2.0
 _SPARE_CONNECTIONS = 64
 """Connections beyond those of the handler, for clients that are still to be refused."""
 _STOP_S = 2.0
-_BROWSERS_TOO = ("Bearer", 'Basic realm="PictureMatch", charset="UTF-8"')
+_BEARER, _BASIC = "Bearer", 'Basic realm="PictureMatch", charset="UTF-8"'
 """The ways to send a key: browsers can only send HTTP Basic where they open a WebSocket or an event stream."""
 
 MayStay = Callable[[], bool]
@@ -121,7 +121,8 @@ class Listener:
             actor = self._authorisation.authorise(request, caller, route)
             return await handler(request, lambda: self._authorisation.stands(actor, route.role))
         except Refused as refused:
-            headers = headers_of(refused, self._settings.retry_after_s, _BROWSERS_TOO)
+            asks = self._authorisation.asks_for_password(request, route)
+            headers = headers_of(refused, self._settings.retry_after_s, (_BEARER, _BASIC) if asks else (_BEARER,))
             if refused.code is Code.METHOD_NOT_ALLOWED:
                 headers = (*headers, ("Allow", "GET"))
             rendered = error(refused.refusal, headers=headers)

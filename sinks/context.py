@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from broker.port import Broker
 from contract.findings import FaceBox
@@ -11,8 +11,10 @@ from contract.people.records import PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.topics import Topics
 from sinks.letters import Letters
-from sinks.listening import Listening
 from sinks.meter import SinkMetrics
+
+if TYPE_CHECKING:
+    from sinks.listening import Listening  # a command that only reads the log must not wait for the HTTP library
 
 Crop = Callable[[bytes, FaceBox], bytes | None]
 """A function of a picture's bytes and a face's box that returns a JPEG of the face; None: the picture cannot be read.
@@ -62,7 +64,7 @@ class SinkContext:
     stop: asyncio.Event
     events_retention_ms: int | None
     idle_exit_s: float | None = None
-    listening: Listening | None = None
+    listening: "Listening | None" = None
 
     def letters(self, sink: str) -> Letters:
         """Return the dead letters of a sink."""

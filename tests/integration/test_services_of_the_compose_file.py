@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from contract.ids import device_id_at
 from tests.support.deployment import KEY
 from tests.support.faces import photo
 from tests.support.hosts import cannot_be_made
@@ -79,3 +81,58 @@ def test_a_match_goes_through_the_services_and_goes_on_when_one_of_each_role_die
         running.stop(role)
     ended = {role: [one.process.returncode for one in running.replicas[role]] for role in ("ingest", "process")}
     assert ended == {"ingest": [-9, 0], "process": [-9, 0]}
+
+
+LISTEN = """
+import asyncio, json, sys
+import aiohttp
+
+async def listen(url, key, device):
+    async with aiohttp.ClientSession() as session:
+        async with session.ws_connect(url, headers={"X-API-Key": key}) as socket:
+            await socket.send_json({"event_list": [device]})
+            await socket.send_str("nonsense")
+            await socket.receive()
+            print("listens", flush=True)
+            print("heard", json.loads((await socket.receive()).data)["identity_name"], flush=True)
+
+asyncio.run(listen(*sys.argv[1:]))
+"""
+
+
+def test_real_time_events_go_through_the_proxy_to_who_has_a_key(running: Services, tmp_path: Path) -> None:
+    enrolment = {"identity_id": "a", "reg_photo": base64.b64encode(photo(1)).decode(), "info": {"name": "Anna"}}
+    assert call(running, USERS, KEY, **enrolment)[0] == 200
+    running.wait_until_healthy("websocket")
+    url = "http://172.30.67.2:5679"
+    status = ["curl", "--silent", "--max-time", "10", "--output", "/dev/null", "--write-out", "%{http_code}"]
+    deadline_s = time.monotonic() + 30  # until the proxy's own check has found the sink
+    while (refused := running.networks.machine.run([*status, f"{url}/events"], os.environ).stdout) == b"503":
+        assert time.monotonic() < deadline_s
+        time.sleep(0.2)
+    assert refused == b"401"
+
+    stream, sockets = tmp_path / "stream.log", tmp_path / "socket.log"
+    curl = ["curl", "--silent", "--no-buffer", "--max-time", "60", "--header", f"X-API-Key: {KEY}", f"{url}/events"]
+    words = [sys.executable, "-c", LISTEN, url.replace("http", "ws"), KEY, device_id_at("10.0.0.1")]
+    machine = running.networks.machine
+    listening = [machine.start(curl, os.environ, stream), machine.start(words, os.environ, sockets)]
+    try:
+        wait_for(stream, "retry:")
+        wait_for(sockets, "listens")
+        status_of_match, answer = match(running)
+        assert (status_of_match, answer["name"]) == (200, "Anna"), answer
+        wait_for(sockets, "heard Anna")
+        wait_for(stream, '"name":"Anna"')
+    finally:
+        for process in listening:
+            process.kill()
+            process.wait(10)
+
+
+def wait_for(file: Path, text: str) -> None:
+    """Wait until a file contains a text."""
+    deadline_s = time.monotonic() + 30
+    while text not in (written := file.read_text() if file.exists() else ""):
+        assert time.monotonic() < deadline_s, written
+        time.sleep(0.1)

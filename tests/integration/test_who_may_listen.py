@@ -60,6 +60,17 @@ async def test_a_refusal_tells_browsers_and_programs_how_to_send_a_key(tmp_path:
         assert (await answer.json())["error"]["status"] == "UNAUTHORIZED"
 
 
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Host": "rebound.example"}])
+async def test_a_browser_is_not_told_to_ask_for_a_password_where_others_would_use_it(
+    tmp_path: Path, headers: dict[str, str]
+) -> None:
+    async with (
+        live_sink(tmp_path, ingest=AWAY) as sink,
+        sink.session.get(f"{sink.url}/events", headers=headers) as answer,
+    ):
+        assert (answer.status, answer.headers.getall("WWW-Authenticate")) == (401, ["Bearer"])
+
+
 async def test_the_password_in_the_url_is_a_key_as_older_clients_send_it(tmp_path: Path) -> None:
     async with live_sink(tmp_path, ingest=AWAY) as sink:
         url = URL(sink.url).with_user("desk").with_password(sink.key("administrator"))

@@ -16,6 +16,7 @@ import pytest
 from contract.errors import Code
 from picturematch.__main__ import cli
 from picturematch.settings import Settings, load_settings
+from sinks.settings import WebsocketSettings
 from tests.support.deployment import KEY, ROOT, compose, in_build_context, stages
 from tests.support.kafka_dev import KAFKA_VERSION
 
@@ -187,10 +188,11 @@ def test_the_file_keeps_to_the_part_of_the_specification_that_it_uses():
 
 
 def test_the_deployment_is_the_one_that_was_asked_for():
-    assert set(SERVICES) == {"kafka", "topics", "ingest", "process", "proxy"}
+    assert set(SERVICES) == {"kafka", "topics", "ingest", "process", "websocket", "proxy"}
     assert (SERVICES["ingest"]["deploy"]["replicas"], SERVICES["process"]["deploy"]["replicas"]) == (2, 2)
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
-    assert published == ["127.0.0.1:5555:5555"]
+    assert published == ["127.0.0.1:5555:5555", "127.0.0.1:5679:5679"]
+    assert RUNTIME.all("EXPOSE") == ["5555 5679"]
 
 
 def test_without_a_key_nothing_starts():
@@ -271,7 +273,12 @@ def test_an_ingress_listens_to_the_proxy_and_reads_no_files():
 
 
 def test_readiness_is_asked_for_where_it_is_told():
-    ports = {"ingest": settings_of("ingest").ingest.port, "process": settings_of("process").health.port}
+    command = OURS["websocket"]["command"]
+    ports = {
+        "ingest": settings_of("ingest").ingest.port,
+        "process": settings_of("process").health.port,
+        "websocket": int(command[command.index("--metrics-port") + 1]),
+    }
     for name, port in ports.items():
         assert OURS[name]["healthcheck"]["test"][2:] == ["health", "--url", f"http://127.0.0.1:{port}"]
 
@@ -316,10 +323,27 @@ def test_the_proxy_finds_every_ingress_and_has_the_key_for_its_checks():
 
 def test_the_proxy_listens_where_it_is_published_and_checked():
     bound = re.findall(r"bind (\S+)", PROXY)
-    assert bound[0] == ":5555"
+    assert bound[:2] == [":5555", ":5679"]
     (check,) = [word for word in SERVICES["proxy"]["healthcheck"]["test"] if word.startswith("http://")]
     assert check.split("/")[2] in bound
     assert re.search(rf"monitor-uri /{check.split('/')[3]}$", PROXY, re.M)
+
+
+def test_the_proxy_finds_the_real_time_events_and_keeps_their_quiet_connections():
+    ((host, port),) = re.findall(r"server-template websocket \d+ (\w+):(\d+) check", PROXY)
+    sink = WebsocketSettings(name="websocket")
+    assert OURS[host]["command"][:2] == ["sink", "websocket"]
+    assert int(port) == sink.port
+    assert set(SERVICES[host]["networks"]) & set(SERVICES["proxy"]["networks"])
+    waits_s = [60 * int(found) for found in re.findall(r"timeout tunnel (\d+)m", PROXY)]
+    assert waits_s
+    assert min(waits_s) > 2 * sink.ping_s
+    (most,) = re.findall(r"^frontend events\n(?:    .*\n)*?    maxconn (\d+)", PROXY, re.M)
+    assert int(most) > OURS[host]["deploy"]["replicas"] * sink.max_clients
+
+
+def test_who_may_listen_is_decided_as_who_may_call():
+    assert settings_of("websocket").ingest == settings_of("ingest").ingest
 
 
 def test_it_is_the_ingress_that_closes_idle_connections():
@@ -338,16 +362,19 @@ def test_the_ingresses_believe_the_proxy_and_nobody_else():
 
 
 def test_the_proxy_says_who_the_client_is_and_lets_nobody_else_say_it():
-    (devices,) = re.findall(r"^frontend devices\n((?:    .*\n)+)", PROXY, re.M)
-    assert "    http-request set-header X-Forwarded-For %[src]\n" in devices
-    assert "    http-request del-header Forwarded\n" in devices
+    frontends = re.findall(r"^frontend (?:devices|events)\n((?:    .*\n)+)", PROXY, re.M)
+    assert len(frontends) == 2
+    for frontend in frontends:
+        assert "    http-request set-header X-Forwarded-For %[src]\n" in frontend
+        assert "    http-request del-header Forwarded\n" in frontend
     assert re.findall(r"^    mode (\w+)", PROXY, re.M) == ["http"]
 
 
 def test_no_address_can_take_all_connections_of_the_proxy():
-    (most,) = re.findall(r"sc0_conn_cur gt (\d+)", PROXY)
-    (all_of_them,) = re.findall(r"^frontend devices\n(?:    .*\n)*?    maxconn (\d+)", PROXY, re.M)
-    assert int(most) <= int(all_of_them) // 4
+    for frontend in re.findall(r"^frontend (?:devices|events)\n((?:    .*\n)+)", PROXY, re.M):
+        (most,) = re.findall(r"sc0_conn_cur gt (\d+)", frontend)
+        (all_of_them,) = re.findall(r"    maxconn (\d+)", frontend)
+        assert int(most) <= int(all_of_them) // 4
 
 
 def test_the_proxy_answers_in_the_words_of_the_table_when_no_ingress_does():
@@ -356,8 +383,8 @@ def test_the_proxy_answers_in_the_words_of_the_table_when_no_ingress_does():
     for status, body in answers:
         error = orjson.loads(body)["error"]
         code = Code(error["code"])
-        sent = re.findall(rf"set-status (\d+) if {{ status {status} }}", PROXY) or [status]
-        assert (error["status"], [str(code.value // 100)]) == (code.name, sent)
+        sent = set(re.findall(rf"set-status (\d+) if {{ status {status} }}", PROXY)) or {status}
+        assert (error["status"], {str(code.value // 100)}) == (code.name, sent)
 
 
 def test_one_argument_names_the_base_of_every_stage():
