@@ -14,7 +14,7 @@ from picturematch.traces import Traces
 OUTSIDE = (
     "backups of the log (`picturematch log backup`), and copies of its disk or data folder",
     "captures (`picturematch record`), which contain pictures",
-    "files and receivers of sinks, which have copies of the events",
+    "files and receivers of sinks, which have copies of the events, and receivers of uploads also of pictures",
     "the photos, lists and programs from which the person was enrolled",
 )
 """Where data about a person may be that no command of this program can find."""

@@ -74,7 +74,11 @@ class ReceiverOff(SinkError):
 
 @dataclass(slots=True)
 class LaneContext:
-    """What all lanes of a receiver share; `delivered` counts their deliveries, `standing` is what their tries show."""
+    """What all lanes of a receiver share.
+
+    `delivered` counts their deliveries, and `standing` is what their tries show. `logged`: the failure that was logged
+    last; None: the receiver has taken an event since.
+    """
 
     receiver: Receiver
     member: GroupMember
@@ -84,6 +88,7 @@ class LaneContext:
     stop: asyncio.Event
     delivered: int = 0
     standing: Standing = field(default_factory=Standing)
+    logged: str | None = None
 
 
 class Lane:
@@ -100,7 +105,6 @@ class Lane:
         self._next: int | None = None
         self._uncommitted = 0
         self._committing = False
-        self._logged: str | None = None
         self._early: set[int] = set()
         """The offsets of records that were delivered while an earlier one was failing."""
         self.task = asyncio.create_task(self._run(), name=f"sink-{context.meter.name}-{partition}")
@@ -307,15 +311,15 @@ class Lane:
         self._all.standing.taken(time.monotonic())
         self._all.delivered += 1
         self._all.meter.delivered.inc()
-        if self._logged is not None:
-            self._logged = None
+        if self._all.logged is not None:
+            self._all.logged = None
             _log.warning("sink %s delivers again", self._all.meter.name)
 
     def _failed(self, reason: str) -> None:
         self._all.meter.failed.inc()
         self._all.standing.failed(time.monotonic())
-        if reason != self._logged:
-            self._logged = reason
+        if reason != self._all.logged:
+            self._all.logged = reason
             _log.warning(
                 "sink %s: an event could not be delivered and is tried again: %s", self._all.meter.name, reason
             )

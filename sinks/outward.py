@@ -128,12 +128,10 @@ class Outward:
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:
-    """Return the first `MOST_ANSWER_BYTES` of a body; where it is longer, its connection is not used again."""
+    """Return the first `MOST_ANSWER_BYTES` of a body; the client closes the connection of an answer that is longer."""
     read = b""
     while len(read) < MOST_ANSWER_BYTES and (more := await response.content.read(MOST_ANSWER_BYTES - len(read))):
         read += more
-    if not response.content.at_eof():
-        response.close()
     return read
 
 

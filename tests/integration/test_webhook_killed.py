@@ -46,7 +46,7 @@ def ids(receiver: Receiver) -> list[str]:
     return [Webhook(SECRET).verify(upload.body, dict(upload.headers))["id"] for upload in receiver.tried]
 
 
-async def keep_appending(log: EmbeddedBroker, written: list[Event], every_s: float = 0.002) -> None:
+async def keep_appending(log: EmbeddedBroker, written: list[Event], every_s: float = 0.005) -> None:
     for number in itertools.count():
         passage = structs.replace(event(number), received_time=time.time())
         await log.append([record_of(passage, partition=number % 2)])
@@ -75,7 +75,7 @@ async def test_nothing_is_lost_and_what_comes_twice_has_the_same_id(
             assert (await finish(process, PATIENCE_S)).status == -signal.SIGKILL
         appending.cancel()
         await asyncio.wait([appending])
-        last = await run(*command, "--from-first", "--idle-exit", "1s")
+        last = await finish(await start(*command, "--from-first", "--idle-exit", "1s"), 300.0)
     assert last.status == 0, last.err
     got = Counter(ids(receiver))
     assert set(got) == {passage.id for passage in written}

@@ -211,6 +211,15 @@ async def test_no_receiver_at_all_may_be_set_whatever_hosts_are_allowed(serving:
         assert "ingest.event_url_hosts" in refused.json["error"]["message"]
 
 
+async def test_an_address_in_a_trusted_network_may_be_a_receiver_and_a_name_may_not(serving: Serving) -> None:
+    async with serving(event_url_hosts=(), trusted_networks=("127.0.0.0/8", "203.0.113.0/24")) as site:
+        for host, code in (("203.0.113.9", 200), ("203.0.114.9", 40091), ("gate.example", 40091)):
+            body = {**RECEIVERS, "history_upload_event_url": [f"http://{host}:9828/events"]}
+            assert (await site.call("POST", HISTORY_EVENT_URL_PATH, json=body)).code == code, host
+        sent = {"HISTORY_UPLOAD_EVENT_URL": ["http://203.0.113.9/"]}
+        assert (await configs(site, sent)).json["data"]["success_configs"] == list(sent)
+
+
 async def test_the_processors_refusal_is_the_answer(serving: Serving) -> None:
     async def refusing(request: Request) -> Answer:
         return RefusedAnswer(code=50380, message="not now")

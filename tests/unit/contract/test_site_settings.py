@@ -17,6 +17,8 @@ from contract.site_settings import (
     OPERATOR_SETTINGS,
     SITE_SETTINGS,
     Configured,
+    EventUploads,
+    event_uploads,
     laid_over,
     stored_values,
     values_in_force,
@@ -199,6 +201,25 @@ def test_a_value_that_is_there_already_writes_no_record_and_none_deletes_one() -
     assert set(record.value) == {"THRESHOLD_RANGE"}
     assert "THRESHOLD" not in stored_values(after)
     assert with_values(Site(), {}) == (Site(), ())
+
+
+def test_the_receivers_of_events_are_those_of_the_site_since_its_last_change() -> None:
+    assert event_uploads(Site()) == EventUploads()
+    values = {"HISTORY_UPLOAD_EVENT_URL": ("http://10.0.0.1/",), "HISTORY_CONTENT_TYPE": "form-data"}
+    site, (record,) = with_values(Site(), {**values, "HISTORY_EVENT_NEED_SPOT_PIC": False}, 5.0)
+    expected = EventUploads(urls=("http://10.0.0.1/",), as_form=True, picture=False, since_s=5.0)
+    assert event_uploads(site) == event_uploads(Site().put(stored_record(record))) == expected
+    same, none = with_values(site, values, 9.0)
+    assert (event_uploads(same).since_s, none) == (5.0, ()), "the same values again are no change"
+    later, _ = with_values(site, {"REPORTED_PEROID": 60}, 9.0)
+    assert (event_uploads(later).since_s, event_uploads(later).period_s) == (9.0, 60.0)
+    earlier = Site().put(SettingRecord(name="events", value=record.value))
+    assert event_uploads(earlier).since_s == 0.0, "the record of an earlier version"
+
+
+def stored_record(record: SettingRecord) -> SettingRecord:
+    """The record as it is read from the log."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(record), type=SettingRecord)
 
 
 def test_what_another_version_has_written_is_left_out_and_kept() -> None:

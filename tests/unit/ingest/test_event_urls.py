@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from contract.errors import Code, Refused
+from contract.hosts import hosts_of
 from ingest.event_urls import require_allowed
 from ingest.settings import PRIVATE_NETWORKS, IngestSettings
 
@@ -13,7 +14,7 @@ OWN = ("10.1.0.0/16", "192.0.2.7", "Gate.Example", "fd00::/8")
 
 def is_allowed(urls: list[str], allowed: Sequence[str]) -> bool:
     try:
-        require_allowed(urls, allowed, "urls")
+        require_allowed(urls, hosts_of(tuple(allowed)), "urls")
     except Refused:
         return False
     return True
@@ -53,7 +54,7 @@ def test_a_listed_host_is_allowed(url: str) -> None:
 def test_any_other_host_is_not(url: str) -> None:
     for urls in ([url], ["http://10.1.2.3/", url]):
         with pytest.raises(Refused, match=r"ingest\.event_url_hosts") as caught:
-            require_allowed(urls, OWN, "urls")
+            require_allowed(urls, hosts_of(OWN), "urls")
         assert caught.value.code is Code.PARAM_ERROR
 
 

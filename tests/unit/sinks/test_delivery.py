@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from broker.embedded import EmbeddedBroker, open_embedded
-from broker.port import NewRecord
+from broker.port import NewRecord, OnRevoked
 from contract.dead_letters import DeadLetter, decode_dead_letter
 from contract.events import encode_event
 from sinks.acting import Acting
+from sinks.delivery import deliver_events
 from sinks.lane import Plan, ReceiverOff
+from sinks.letters import Letters
 from sinks.pacing import Pacing
 from sinks.receiver import Delivered, Failed, NeverTakes, SwitchedOff
 from sinks.retrying import Retrying
@@ -285,6 +287,26 @@ async def test_a_stop_ends_the_tries_and_keeps_the_event(log: EmbeddedBroker) ->
     stop.set()
     assert await asyncio.wait_for(running, 5) == 0
     assert await deliver(log, receiver, plan()) == 1
+
+
+async def test_a_partition_that_passes_to_another_process_is_committed_up_to_what_is_delivered(
+    log: EmbeddedBroker,
+) -> None:
+    """Else the other process would deliver the events since the last commit, of a second ago, once more."""
+    await log.append([record_of(event(n)) for n in range(3)])
+    receiver, stop = ScriptedReceiver(), asyncio.Event()
+    async with log.member(TOPICS.events, "sink-hall") as member:
+        revoke: list[OnRevoked] = []
+        member.on_revoked = revoke.append  # type: ignore[method-assign]
+        letters_of = Letters(TOPICS.dead_letters, "hall")
+        delivering = deliver_events(receiver, member, log, TOPICS.events, plan(), letters_of, meter(), stop)
+        running = asyncio.create_task(delivering)
+        await until(lambda: len(receiver.got) == 3)
+        assert await member.committed(0) is None
+        await revoke[0](frozenset({0}))
+        assert await member.committed(0) == 3
+        stop.set()
+        await running
 
 
 async def test_a_hanging_receiver_holds_a_bounded_number_of_records(log: EmbeddedBroker) -> None:
