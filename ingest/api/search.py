@@ -106,6 +106,8 @@ async def _probe(
         return request_of(DetectRequest, call, values, picture=b"", most_faces=1, with_feature=True)
 
     detect = await read_request(call, services, declaration, request, _PICTURES)
+    if not _seen(services).complete():
+        raise Refused(Code.OVERLOADED, "the faces of past matches are still being read; try again")
     if not isinstance(detect, DetectRequest):
         raise TypeError(f"a detect request became a {type(detect).__name__}")
     answer, _ = await send(call, services, detect, DetectAnswer)
@@ -137,8 +139,6 @@ def _seen(services: Services) -> SeenFaces:
             "searches by picture are switched off; the operator can allow them (ingest.picture_search) where this"
             " server also processes matches",
         )
-    if not services.seen.complete():
-        raise Refused(Code.OVERLOADED, "the faces of past matches are still being read; try again")
     return services.seen
 
 

@@ -113,7 +113,7 @@ class FaultyReader:
 async def faulty_log() -> AsyncIterator[FaultyLog]:
     """An open log with the topics of an ingress, in a folder that goes afterwards."""
     topics = Topics()
-    specs = [TopicSpec(topic, 1) for topic in (topics.requests, topics.admin, topics.audit)]
+    specs = [TopicSpec(topic, 1) for topic in (topics.requests, topics.admin, topics.audit, topics.evidence)]
     specs += [TopicSpec(topics.replies, REPLY_PARTITIONS), TopicSpec(topics.photos, 1, compacted=True)]
     with tempfile.TemporaryDirectory(prefix="picturematch-log-", dir=IN_MEMORY) as folder:
         async with open_embedded(Path(folder), role="owner", clock_ms=lambda: int(time.time() * 1000)) as broker:

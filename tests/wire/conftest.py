@@ -12,9 +12,8 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from contract.event_store import EventStore
+from contract.calls.events import IMAGE as EVENT_IMAGE
 from contract.pictures.limits import PictureSettings
-from contract.seen_faces import SeenFaces
 from contract.site_settings import Configured
 from contract.topics import Topics
 from ingest.server import Ingress
@@ -22,6 +21,7 @@ from ingest.settings import IngestSettings
 from picturematch.settings import Settings, configured
 from tests.support.faulty_log import faulty_log
 from tests.wire.harness import Script, ScriptedPeople, Serving, Site, answer_well, encoded, noise, respond
+from tests.wire.scripted_events import ScriptedSeen, ScriptedStore
 from tests.wire.whole_site import WholeSite, whole_site
 
 _PICTURES = PictureSettings()
@@ -38,11 +38,11 @@ def serving(tmp_path: Path, picture: bytes) -> Serving:
         ready: Callable[[], Sequence[str]] = lambda: (),
         pictures: PictureSettings = _PICTURES,
         given: Configured = _CONFIGURED,
-        store: EventStore | None = None,
-        seen: SeenFaces | None = None,
         **settings: Any,
     ) -> AsyncIterator[Site]:
         people, registry, topics = ScriptedPeople(), CollectorRegistry(), Topics()
+        example = EVENT_IMAGE.example()["image_id"]
+        store, seen = ScriptedStore(), ScriptedSeen(example)
         chosen = IngestSettings(**{"port": 0, "image_roots": (str(tmp_path),), **settings})
         connector = aiohttp.TCPConnector(limit=0)
         async with (
@@ -63,6 +63,7 @@ def serving(tmp_path: Path, picture: bytes) -> Serving:
             ) as ingress,
             aiohttp.ClientSession(connector=connector) as session,
         ):
+            await store.put(log, picture, example)
             site = Site(ingress, log, people, registry, session, picture, script)
             responder = asyncio.create_task(respond(site, topics))
             try:

@@ -3,19 +3,14 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from broker.port import NewRecord
 from contract.answers import Answer, RefusedAnswer
 from contract.calls import devices, groups, keys, people, permissions, settings, wipe
 from contract.calls.declaration import Declaration
-from contract.calls.events import IMAGE as EVENT_IMAGE
-from contract.codec import encode
-from contract.event_store import EventCount, EventFilter, EventPage, Grouping, StoredEvent
 from contract.http import FIQA_PATH, FIQA_V6_PATH, IMAGES_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
 from contract.requests import (
@@ -24,17 +19,13 @@ from contract.requests import (
     EnrolRequest,
     GroupRequest,
     KeyRequest,
-    MatchRequest,
     MembersRequest,
     PermissionRequest,
     Request,
     SettingsRequest,
     WipeRequest,
 )
-from contract.seen_faces import InTime, Likeness, Nearest, SeenFace, SeenFilter
 from contract.site_settings import EVENT_URL_LIST, SCORES
-from contract.topics import Topics
-from contract.vectors import Vector
 from ingest.api.listing import DECLARATIONS
 from tests.wire.harness import Script, Serving, Site, add_person, answer_well
 
@@ -110,60 +101,6 @@ def declaration_of(request: Request) -> Declaration:
     return next(each for each in DECLARATIONS if each.route == kind_of(type(request)))
 
 
-class ScriptedStore:
-    """A store that has one event, whose picture is in the log."""
-
-    def __init__(self) -> None:
-        self._event: StoredEvent | None = None
-
-    async def put(self, site: Site, event_id: str) -> None:
-        request = MatchRequest(
-            request_id=event_id, device_ip=None, picture=site.picture, compare_time_s=1.0, received_time_s=1.0
-        )
-        (place,) = await site.log.append([NewRecord(Topics().requests, b"", encode(request))])
-        self._event = StoredEvent(
-            id=event_id,
-            kind="match",
-            outcome="matched",
-            compare_time=1.0,
-            received_time=1.0,
-            request=(place.topic, place.partition, place.offset),
-        )
-
-    def page(self, wanted: EventFilter, skip: int, limit: int) -> EventPage:
-        return EventPage([self._event] if self._event and not skip and limit else [], 1)
-
-    def event(self, event_id: str) -> StoredEvent | None:
-        return self._event if self._event and self._event.id == event_id else None
-
-    def events(self, event_ids: Sequence[str]) -> dict[str, StoredEvent]:
-        return {self._event.id: self._event} if self._event and self._event.id in event_ids else {}
-
-    def counts(self, wanted: EventFilter, by: Sequence[Grouping]) -> Sequence[EventCount]:
-        return [EventCount("2023-11-14", "", "", 1)]
-
-
-class ScriptedSeen:
-    """An index that has one face, that of the event in the store."""
-
-    likeness = Likeness("e", 512, lambda _: 0.5, lambda _: 1e-6)
-
-    def __init__(self, event_id: str) -> None:
-        self._face = SeenFace(event_id, 0.9, 1.0, (0, 0))
-
-    def complete(self) -> bool:
-        return True
-
-    def in_time(self, probe: Vector, wanted: SeenFilter, least: float, *, newest_first: bool) -> InTime:
-        return InTime([self._face], 1, False, 1.0)
-
-    def nearest(self, probe: Vector, wanted: SeenFilter, most: int) -> Nearest:
-        return Nearest([self._face], 1)
-
-    async def kept(self, found: Sequence[SeenFace]) -> Sequence[SeenFace]:
-        return found
-
-
 def refuse_some() -> Script:
     """A processor that answers each second request of a call with a declared refusal."""
     counts: Counter[str] = Counter()
@@ -192,11 +129,8 @@ async def schemathesis(folder: Path, location: str, *options: str) -> tuple[int,
 async def test_the_running_server_answers_nothing_that_the_document_does_not_describe(
     serving: Serving, tmp_path: Path
 ) -> None:
-    store = ScriptedStore()
-    seen = ScriptedSeen(EVENT_IMAGE.example()["image_id"])
-    async with serving(refuse_some(), store=store, seen=seen, deadline_ms=60_000) as site:
+    async with serving(refuse_some(), deadline_ms=60_000) as site:
         await add_person(site, "666666", site.picture)
-        await store.put(site, EVENT_IMAGE.example()["image_id"])
         site.people.version = site.gallery_version
         code, printed = await schemathesis(
             tmp_path,
