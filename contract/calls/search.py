@@ -114,7 +114,7 @@ PICTURE_SEARCH = Declaration(
         _FACE,
         Field("fiqa_level", QUALITY_LEVEL, "The quality level that the picture must have.", default="no"),
         flag("with_debug_info", "Accepted without effect."),
-        Field("starttime", MOMENT, "The earliest time of a match, in seconds; absent: a day ago.", example=1700000000),
+        Field("starttime", MOMENT, "The earliest time of a match, in seconds; absent: a day ago."),
         Field("endtime", MOMENT, "The latest time of a match, in seconds; absent: now."),
         Field("last_end_timestamp", MOMENT, "The `endtimestamp` of the answer that this search continues."),
         Field("threshold", whole(0, 100), "The least similarity, on the scale of 0 to 100.", default=82),
