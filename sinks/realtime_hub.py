@@ -19,7 +19,7 @@ SLOW, STOPPING, REFUSED = "slow", "stopping", "refused"
 MAX_QUEUE = 200
 """The most messages that wait for one client."""
 _RECENT_EVENTS = 1000
-_RECENT_BYTES = 8 * 1024 * 1024
+_RECENT_BYTES = 4 * 1024 * 1024
 
 
 class Client:
@@ -45,6 +45,10 @@ class Client:
         self.ended = self.ended or reason
         self._news.set()
         self._end.set()
+
+    def stays(self) -> bool:
+        """Return whether the client is not to be disconnected."""
+        return self.ended is None
 
     async def wait_ended(self) -> None:
         """Wait until the client is to be disconnected."""
@@ -105,15 +109,12 @@ class Hub:
         """Remove a client with all that waits for it."""
         self._clients.discard(client)
         self._meter.clients.set(len(self._clients))
-        while client.queue:
-            self.sent(client)
+        self._forget(client)
 
-    def sent(self, client: Client) -> None:
-        """Take the first message from a client's queue."""
-        message = client.queue.popleft()
-        message.waiting -= 1
-        if message.waiting == 0:
-            self.held_bytes -= message.size
+    def sent(self, client: Client, message: Message) -> None:
+        """Take a message from the beginning of a client's queue, unless the queue was emptied meanwhile."""
+        if client.queue and client.queue[0] is message:
+            self._take_off(client)
 
     def tell(self, client: Client, text: bytes) -> None:
         """Send an error to one client."""
@@ -144,8 +145,7 @@ class Hub:
         if client.ended is None:
             self._meter.clients_dropped.inc()
         client.end(SLOW)
-        while client.queue:
-            self.sent(client)
+        self._forget(client)
 
     async def close(self) -> None:
         """Let all clients be disconnected, and make no more messages."""
@@ -169,6 +169,16 @@ class Hub:
             if behind is None or not behind.queue:
                 return
             self.drop(behind)
+
+    def _forget(self, client: Client) -> None:
+        while client.queue:
+            self._take_off(client)
+
+    def _take_off(self, client: Client) -> None:
+        message = client.queue.popleft()
+        message.waiting -= 1
+        if message.waiting == 0:
+            self.held_bytes -= message.size
 
     def _device_id(self, event: Outgoing) -> str:
         address = event.event.device_ip

@@ -29,7 +29,6 @@ from sinks.outgoing import Outgoing, outgoing
 from sinks.port import SinkError
 from sinks.realtime_choice import BadConfiguration, configured, queried
 from sinks.realtime_hub import REFUSED, SLOW, STOPPING, Client, Hub
-from sinks.realtime_messages import Message
 from sinks.settings import WebsocketSettings
 
 _log = logging.getLogger(__name__)
@@ -124,14 +123,14 @@ class _Door:
         client, transport = Client(), request.transport
         self._hub.join(client)
         try:
-            await socket.prepare(request)
-            await _first_of(
-                self._receive(socket, client),
-                self._send(client, may_stay, lambda text: socket.send_frame(text, WSMsgType.TEXT)),
-                client.wait_ended(),
-            )
-            if client.ended != SLOW and not socket.closed:
-                with suppress(TimeoutError):
+            with suppress(ConnectionError, TimeoutError):
+                await socket.prepare(request)
+                await _first_of(
+                    self._receive(socket, client),
+                    self._send(client, may_stay, lambda text: socket.send_frame(text, WSMsgType.TEXT)),
+                    client.wait_ended(),
+                )
+                if client.ended != SLOW and not socket.closed:
                     async with asyncio.timeout(_CLOSE_S):
                         await socket.close(code=_CLOSE_CODES.get(client.ended or "", WSCloseCode.GOING_AWAY))
         finally:
@@ -144,14 +143,14 @@ class _Door:
         response = StreamResponse(headers=self._stream_headers(request))
         self._hub.join(client, request.headers.get("Last-Event-ID", ""))
         try:
-            writer = await response.prepare(request)
-
-            async def send(text: bytes) -> None:
-                await response.write(text)
-                if writer is not None:
-                    await writer.drain()
-
             with suppress(ConnectionError):
+                writer = await response.prepare(request)
+
+                async def send(text: bytes) -> None:
+                    await response.write(text)
+                    if writer is not None:
+                        await writer.drain()
+
                 await _first_of(self._send(client, may_stay, send, _RECONNECT, _HEARTBEAT), client.wait_ended())
         finally:
             self._hub.leave(client)
@@ -189,10 +188,19 @@ class _Door:
     ) -> None:
         """Send what waits for a client until the client has ended, or is too slow.
 
-        `first`: sent at once. `heartbeat`: sent when nothing else was sent for a while; a WebSocket has pings instead.
+        A message counts as waiting until it is sent. `first`: sent at once. `heartbeat`: sent when nothing else was
+        sent for a while; a WebSocket has pings instead.
         """
-        text: bytes | None = first
-        while client.ended is None:
+        if first:
+            await send(first)
+        while client.stays():
+            message = await client.next(self._ping_s if heartbeat else None)
+            text = heartbeat if message is None else await message.text()
+            if not client.stays():
+                return
+            if not may_stay():
+                client.end(REFUSED)
+                return
             if text:
                 try:
                     async with asyncio.timeout(_SEND_S):
@@ -200,20 +208,9 @@ class _Door:
                 except TimeoutError:
                     self._hub.drop(client)
                     return
-            message = await client.next(self._ping_s if heartbeat else None)
-            text = heartbeat if message is None else await self._take(client, message)
-            if not may_stay():
-                client.end(REFUSED)
-
-    async def _take(self, client: Client, message: Message) -> bytes | None:
-        """Wait until a message is made, and take it from the queue; None: it could not be made, or the client ended."""
-        text = await message.text()
-        if client.ended is not None:
-            return None
-        self._hub.sent(client)
-        if text is not None and message.is_event:
-            self._meter.delivered.inc()
-        return text
+            if message is not None:
+                self._hub.sent(client, message)
+                self._meter.delivered.inc(int(text is not None and message.is_event))
 
 
 async def _first_of(*works: Coroutine[Any, Any, None]) -> None:
