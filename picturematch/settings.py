@@ -230,10 +230,6 @@ _NOT_SETTINGS = {
     "API_KEY",
     "CA_FILE",
     "CONFIG",
-    "REQUIRE_CHROMIUM",
-    "REQUIRE_KAFKA",
-    "REQUIRE_MODELS",
-    "REQUIRE_SERVICES",
     "URL",
 }
 """Variables with our prefix that are read elsewhere."""

@@ -1,10 +1,8 @@
-import socket
-
 import pytest
+
+from tests.support.ports import free_port
 
 
 @pytest.fixture
 def unused_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    return free_port()

@@ -2,7 +2,6 @@
 not. The server listens on loopback, and asks loopback for no key."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from contract.ids import device_id_at
 from tests.faults.test_serve import MATCH, Server, match_body, post, serving
 from tests.integration.test_hostile_pages import enrol_victim, hostile_site
 from tests.support.chromium import Page, browsing, chromium
+from tests.support.ports import free_port
 from tests.support.waiting import until_asked
 
 pytestmark = pytest.mark.timeout(300)
@@ -38,11 +38,6 @@ LISTEN = """
   return fetch(url + "/events", {mode: "no-cors"}).then((answer) => answer.type, String);
 }
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 @asynccontextmanager

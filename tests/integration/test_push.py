@@ -170,7 +170,7 @@ async def test_receivers_come_and_go_with_the_setting_and_a_dead_one_delays_no_o
         assert len(second.tried) == 2
         metrics = await metrics_of(client)
     assert 'picturematch_sink_delivered_total{sink="push-' in metrics
-    assert metrics.count("picturematch_sink_up{") == 2, "the dead receiver was removed"
+    assert metrics.count('picturematch_sink_up{sink="push-') == 2, "the dead receiver was removed"
 
 
 async def metrics_of(client: Client) -> str:

@@ -9,6 +9,7 @@ import aiohttp
 from tests.integration.test_roles_on_kafka import create_topics, encoded, environment, post, roles
 from tests.support.commands import finish, run, start
 from tests.support.faces import photo
+from tests.support.ports import free_port
 from tests.support.receivers import receiving
 from tests.support.waiting import until
 
@@ -42,9 +43,7 @@ async def metrics_at(session: aiohttp.ClientSession, port: int) -> str:
         return ""
 
 
-async def test_two_processes_share_the_uploads_and_another_start_goes_on(
-    kafka_bootstrap: str, unused_port: int
-) -> None:
+async def test_two_processes_share_the_uploads_and_another_start_goes_on(kafka_bootstrap: str) -> None:
     given = environment(kafka_bootstrap) | {"PICTUREMATCH_KAFKA__SESSION_TIMEOUT_MS": "6000"}
     await create_topics(given)
     async with receiving() as receiver, roles(given) as (_, _, session):
@@ -59,9 +58,9 @@ async def test_two_processes_share_the_uploads_and_another_start_goes_on(
 
         # Before any process has uploaded anything: the receiver begins with the events since it was named.
         await match(1)
-        async with pushing(given, unused_port):
+        async with pushing(given, free_port()):
             await until(lambda: len(receiver.tried) == 1, PATIENCE_S)
-            async with pushing(given, unused_port + 1):
+            async with pushing(given, free_port()):
                 for number in range(2, 9):
                     await match(number)
                 await until(lambda: {found.json["timestamp"] for found in receiver.tried} >= times(8), PATIENCE_S)

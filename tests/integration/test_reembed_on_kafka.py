@@ -32,6 +32,7 @@ async def test_everybody_is_embedded_compared_and_counted_from_kafka(kafka_boots
         assert ended == {
             "embedder": NEW,
             "added": 5,
+            "completed": 0,
             "passes": 1,
             "left_behind": 0,
             "faces_left_behind": [],

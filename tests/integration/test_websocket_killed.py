@@ -17,9 +17,9 @@ from broker.embedded import open_embedded
 from broker.kafka import open_kafka
 from contract.ids import device_id_at
 from picturematch.settings import load_settings
-from tests.integration.test_listening_pages import free_port
 from tests.integration.test_roles_on_kafka import create_topics, environment
 from tests.support.commands import finish, run, start
+from tests.support.ports import free_port
 from tests.support.sinking import event, record_of, with_topics
 
 ROUNDS = 4

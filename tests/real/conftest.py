@@ -32,7 +32,7 @@ def store(request: pytest.FixtureRequest) -> ModelStore:
     try:
         store.install(samples=True)
     except ModelError as error:
-        if os.environ.get("PICTUREMATCH_REQUIRE_MODELS") == "1":
+        if os.environ.get("TESTS_REQUIRE_MODELS") == "1":
             raise
         request.config.stash[_MISSING] = str(error)
         pytest.skip("the real networks cannot be had")

@@ -13,7 +13,7 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
-REQUIRED = "PICTUREMATCH_REQUIRE_CHROMIUM"
+REQUIRED = "TESTS_REQUIRE_CHROMIUM"
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _START_S = 100.0
 _STEP_S = 200.0

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.kafka_dev import CannotStartKafka, DevBroker, dev_kafka
 
-REQUIRED = "PICTUREMATCH_REQUIRE_KAFKA"
+REQUIRED = "TESTS_REQUIRE_KAFKA"
 
 missing: list[str] = []
 """Why there was no broker, for one loud line at the end of the test run."""

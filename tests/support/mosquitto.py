@@ -19,7 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tests.support.certificates import Pair
-from tests.support.kafka_dev.broker import free_port
+from tests.support.ports import free_port
 from tests.support.programs import needed
 from tests.support.waiting import until
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-REQUIRED = "PICTUREMATCH_REQUIRE_NODE"
+REQUIRED = "TESTS_REQUIRE_NODE"
 KAFKAJS = "kafkajs@2.2.4"
 ASYNCAPI_SPECS = "@asyncapi/specs@6.11.1"
 _FETCH_LIMIT_S = 300.0

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-REQUIRED = "PICTUREMATCH_REQUIRE_SERVICES"
+REQUIRED = "TESTS_REQUIRE_SERVICES"
 
 
 def needs(program: str, package: str) -> pytest.MarkDecorator:

@@ -16,10 +16,10 @@ from tests.support.kafka_dev.broker import (
     CannotStartKafka,
     DevBroker,
     ProxyPorts,
-    free_port,
 )
 from tests.support.kafka_dev.docker import docker_broker
 from tests.support.kafka_dev.java import java_broker
+from tests.support.ports import free_port
 
 __all__ = ["KAFKA_VERSION", "CannotStartKafka", "DevBroker", "ProxyPorts", "dev_kafka"]
 

@@ -24,10 +24,10 @@ from tests.support.kafka_dev.broker import (
     DevBroker,
     ProxyPorts,
     answers,
-    free_port,
     settings_of,
     wait_until_it_answers,
 )
+from tests.support.ports import free_port
 
 _SLF4J_VERSION = "1.7.36"
 _FETCH_LIMIT_S = 600.0
