@@ -31,8 +31,8 @@ async def keep_passing(log: KafkaBroker, topics: Topics, written: list[Event]) -
     for number in itertools.count():
         wrong = {"outcome": "stranger", "retcode": "0", "identity_id": ""} if number % 5 == 4 else {}
         passage = structs.replace(event(number, **wrong), received_time=time.time())
-        await log.append([replace(record_of(passage, partition=number % PARTITIONS), topic=topics.events)])
         written.append(passage)
+        await log.append([replace(record_of(passage, partition=number % PARTITIONS), topic=topics.events)])
         await asyncio.sleep(0.02)
 
 
