@@ -1,9 +1,9 @@
 """Searches among seen faces: `python -m bench.seen`.
 
 Fills the index of the faces of past matches with made-up faces, and asks it as picturesearch and `picturematch seen`
-do: for the nearest of all faces, and for the faces above a similarity in the order of time. The baseline of the same run
-compares the probe with every vector (float32, numpy). Every figure is the median of several rounds, in milliseconds of
-the processor on one core.
+do: for the nearest of all faces, and for the faces above a similarity in the order of time. The baseline of the same
+run compares the probe with every vector (float32, numpy). Every figure is the median of several rounds, in milliseconds
+of the processor on one core.
 """
 
 import statistics
