@@ -1,15 +1,15 @@
 """Whether a receiver that hangs disturbs anybody else: `python -m bench.hanging`.
 
-Two runs of `picturematch serve` with the same load and the same sinks, JSON lines and a webhook. In the second run a
-further webhook and a further receiver of uploads never answer. Printed side by side: how long matches take, how far the
-two good sinks are behind, and the server's memory.
+Two servers run at the same time, so that the machine disturbs both alike, with the same load and the same sinks, JSON
+lines and a webhook. The second server also has a webhook and a receiver of uploads that never answer. Printed side by
+side: how long matches take, how far the two good sinks are behind, and each server's memory.
 """
 
 import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count, cycle
@@ -34,7 +34,7 @@ _ANSWER_S = 10.0
 
 @dataclass
 class _Run:
-    """What was measured in one run."""
+    """What was measured of one server."""
 
     latencies_ms: list[float] = field(default_factory=list)
     failed: int = 0
@@ -45,12 +45,12 @@ class _Run:
 
 
 @click.command(epilog="Example: python -m bench.hanging --minutes 2")
-@click.option("--minutes", default=10.0, show_default=True, help="Minutes of each of the two runs.")
+@click.option("--minutes", default=10.0, show_default=True, help="Minutes of the run.")
 @click.option("--rate", default=10.0, show_default=True, help="Matches a second.")
 @click.option("--kind", default="stand-in", show_default=True, help="The networks: stand-in or networks.")
 def main(minutes: float, rate: float, kind: str) -> None:
-    """Print the figures of a run without a hanging receiver, and of one with two of them."""
-    runs = [_measure(60 * minutes, rate, kind, hanging=hanging) for hanging in (False, True)]
+    """Print the figures of a server without a hanging receiver, and of one with two of them."""
+    runs = _measure(60 * minutes, rate, kind)
     click.echo("| | without | with hanging receivers |")
     click.echo("|---|---|---|")
     for words, share in (("matches, median in ms", 50), ("matches, 95th percentile in ms", 95), ("99th", 99)):
@@ -71,20 +71,29 @@ def _percentile(values: Sequence[float], share: float) -> float:
     return float(np.percentile(values, share))
 
 
-def _measure(seconds: float, rate: float, kind: str, *, hanging: bool) -> _Run:
+def _measure(seconds: float, rate: float, kind: str) -> Sequence[_Run]:
+    """Return what was measured of a server without hanging receivers, and of one with them."""
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="picturematch-bench-"))
         fast = stack.enter_context(running_receiver("fast"))
         dead = stack.enter_context(running_receiver("hang"))
-        sinks = [
-            f'{{kind="jsonl", name="files", out="{Path(folder) / "events"}"}}',
-            f'{{kind="webhook", name="good", url="{fast}"}}',
-        ]
-        if hanging:
-            sinks.append(f'{{kind="webhook", name="hanging", url="{dead}"}}')
-        settings = {"PICTUREMATCH_MODELS__KIND": kind, "PICTUREMATCH_SINKS": f"[{', '.join(sinks)}]"}
-        server = stack.enter_context(running_server(settings))
-        return asyncio.run(_load(server, seconds, rate, dead if hanging else None))
+        loads = [_load(_server(stack, kind, fast, to), seconds, rate, to) for to in (None, dead)]
+        return asyncio.run(_together(loads))
+
+
+def _server(stack: ExitStack, kind: str, fast: str, dead: str | None) -> Server:
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="picturematch-bench-"))
+    sinks = [
+        f'{{kind="jsonl", name="files", out="{Path(folder) / "events"}"}}',
+        f'{{kind="webhook", name="good", url="{fast}"}}',
+    ]
+    if dead is not None:
+        sinks.append(f'{{kind="webhook", name="hanging", url="{dead}"}}')
+    settings = {"PICTUREMATCH_MODELS__KIND": kind, "PICTUREMATCH_SINKS": f"[{', '.join(sinks)}]"}
+    return stack.enter_context(running_server(settings))
+
+
+async def _together(loads: Sequence[Coroutine[None, None, _Run]]) -> Sequence[_Run]:
+    return await asyncio.gather(*loads)
 
 
 async def _load(server: Server, seconds: float, rate: float, uploads_to: str | None) -> _Run:

@@ -1,7 +1,8 @@
 """How many events a second a sink passes on, and what an event costs: `python -m bench.sinks`.
 
-The events are in an embedded log before the sink starts. The destination is on this machine: a folder, or a receiver in
-a process of its own that answers at once. The processor time is that of the sink's process, with its share of the log.
+The events are in an embedded log before the sink starts. The destination is on this machine: a folder, a database of
+SQLite, or a process of its own, which is a receiver that answers at once or the MQTT broker mosquitto. The processor
+time is that of the sink's process, with its share of the log.
 """
 
 import asyncio
@@ -30,7 +31,9 @@ from picturematch.settings import LogSettings
 from sinks.context import SinkContext
 from sinks.meter import SinkMetrics
 from sinks.push import PushTarget, run_push
-from sinks.settings import JsonlSettings, PushSettings, WebhookSettings
+from sinks.settings import JsonlSettings, MqttSettings, PushSettings, SqlSettings, WebhookSettings
+from sinks.sql_engine import sqlite_url
+from tests.support.mosquitto import mosquitto
 
 _TOPICS = Topics()
 _BATCH = 500
@@ -45,6 +48,19 @@ Run = Callable[[SinkContext], Awaitable[int]]
 def _jsonl(folder: Path) -> Iterator[Run]:
     given = JsonlSettings(name="jsonl", out=folder / "events")
     yield lambda context: runner_of(given)(given, context)
+
+
+@contextmanager
+def _sql(folder: Path) -> Iterator[Run]:
+    given = SqlSettings(name="sql", url=sqlite_url(folder / "events.sqlite"))
+    yield lambda context: runner_of(given)(given, context)
+
+
+@contextmanager
+def _mqtt(folder: Path) -> Iterator[Run]:
+    with mosquitto(folder / "mosquitto") as server:
+        given = MqttSettings(name="mqtt", host="127.0.0.1", port=server.port, from_now=False)
+        yield lambda context: runner_of(given)(given, context)
 
 
 @contextmanager
@@ -63,6 +79,8 @@ def _push(folder: Path) -> Iterator[Run]:
 
 _KINDS: Mapping[str, Callable[[Path], AbstractContextManager[Run]]] = {
     "jsonl": _jsonl,
+    "sql": _sql,
+    "mqtt": _mqtt,
     "webhook": _webhook,
     "push": _push,
 }

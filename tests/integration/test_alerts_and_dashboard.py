@@ -210,6 +210,13 @@ RINGS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "PictureMatchClockInDoubt": ({"picturematch_log_sweep_suspended": "1x20"}, {}),
     "PictureMatchForeignFaces": ({"picturematch_foreign_faces": "12x20"}, {}),
     "PictureMatchKeysGuessed": ({HTTP + 'keys_refused_total{reason="wrong"}': "0+5x20"}, {}),
+    "PictureMatchSinkLoses": ({'picturematch_sink_skipped_total{sink="hall"}': "0x15 7x5"}, {"sink": "hall"}),
+    "PictureMatchSinkDown": ({'picturematch_sink_up{sink="hall"}': "0x20"}, {"sink": "hall"}),
+    "PictureMatchSinkBehind": ({'picturematch_sink_lag_seconds{sink="hall"}': "0+60x20"}, {"sink": "hall"}),
+    "PictureMatchSinkDeadLetters": (
+        {'picturematch_sink_dead_letters_total{sink="hall"}': "0x15 1x5"},
+        {"sink": "hall"},
+    ),
 }
 WITHOUT_INSTANCE = {"PictureMatchShedding", "PictureMatchSlow"}
 CALM = {
@@ -227,6 +234,10 @@ CALM = {
     "picturematch_log_unavailable": "0x20",
     "picturematch_log_sweep_suspended": "0x20",
     "picturematch_foreign_faces": "0x20",
+    'picturematch_sink_up{sink="hall"}': "0x5 1x15",
+    'picturematch_sink_lag_seconds{sink="hall"}': "2x10 400x2 2x8",
+    'picturematch_sink_skipped_total{sink="hall"}': "3x20",
+    'picturematch_sink_dead_letters_total{sink="hall"}': "5x20",
 }
 
 
@@ -254,7 +265,9 @@ def of_one_instance(series: dict[str, str]) -> list[dict[str, str]]:
 
 def ringing(rule: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
     """The alert as promtool expects it."""
-    summary = rule["annotations"]["summary"].replace("{{ $labels.instance }}", "gate")
+    summary = rule["annotations"]["summary"]
+    for name, value in (labels | {"instance": "gate"}).items():
+        summary = summary.replace(f"{{{{ $labels.{name} }}}}", value)
     instance = {} if rule["alert"] in WITHOUT_INSTANCE else {"instance": "gate"}
     return {"exp_labels": labels | instance | rule["labels"], "exp_annotations": {"summary": summary}}
 

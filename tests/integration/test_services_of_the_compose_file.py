@@ -31,11 +31,11 @@ def running(tmp_path: Path) -> Iterator[Services]:
         pytest.fail(why_not)
     if why_not:
         pytest.skip(why_not)
-    with services(tmp_path, KEY) as found:
+    with services(tmp_path, KEY, EVENT_URL_HOSTS='["172.30.67.1"]') as found:
         for name in found.file["services"]:
             if name not in found.replicas:
                 found.start(name)
-        for name in ("ingest", "process", "proxy"):
+        for name in ("ingest", "process", "store", "push", "proxy"):
             found.wait_until_healthy(name)
         yield found
 
@@ -51,6 +51,14 @@ def call(running: Services, path: str, key: str | None, **body: Any) -> tuple[in
     assert done.returncode == 0, done.stderr
     answer, _, status = done.stdout.rpartition(b"\n")
     return int(status), json.loads(answer)
+
+
+def asked(running: Services, path: str) -> dict[str, Any]:
+    """The answer to a GET with the key."""
+    words = ["curl", "--silent", "--show-error", "--max-time", "10", "--header", f"X-API-Key: {KEY}"]
+    done = running.networks.machine.run([*words, f"http://172.30.67.2:5555{path}"], os.environ)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 def match(running: Services) -> tuple[int, dict[str, Any]]:
@@ -81,6 +89,51 @@ def test_a_match_goes_through_the_services_and_goes_on_when_one_of_each_role_die
         running.stop(role)
     ended = {role: [one.process.returncode for one in running.replicas[role]] for role in ("ingest", "process")}
     assert ended == {"ingest": [-9, 0], "process": [-9, 0]}
+
+
+RECEIVE = """
+import http.server, json, sys
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        upload = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        print("uploaded", upload["identity_name"], flush=True)
+        body = b'{"status": 0, "message": "success"}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+server = http.server.HTTPServer((sys.argv[1], 0), Receiver)
+print("listens at", server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+def test_an_event_is_uploaded_and_stored(running: Services, tmp_path: Path) -> None:
+    enrolment = {"identity_id": "a", "reg_photo": base64.b64encode(photo(1)).decode(), "info": {"name": "Anna"}}
+    assert call(running, USERS, KEY, **enrolment)[0] == 200
+    log = tmp_path / "receiver.log"
+    receiver = running.networks.machine.start([sys.executable, "-c", RECEIVE, "172.30.67.1"], os.environ, log)
+    try:
+        wait_for(log, "listens at")
+        port = log.read_text().split()[2]
+        body = {"content-type": "json", "reported_peroid": 1}
+        urls = {"history_upload_event_url": [f"http://172.30.67.1:{port}/events"]}
+        status, answer = call(running, "/SophonFogSys/api/HistoryEventUrl", KEY, **urls, **body)
+        assert status == 200, answer
+        status, answer = match(running)
+        assert (status, answer["name"]) == (200, "Anna"), answer
+        wait_for(log, "uploaded Anna")
+    finally:
+        receiver.kill()
+        receiver.wait(10)
+    deadline_s = time.monotonic() + 30
+    while not (stored := asked(running, "/SophonFaceApi/events?outcome=matched")["data"]):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.2)
+    assert [event["identity_name"] for event in stored] == ["Anna"]
 
 
 LISTEN = """

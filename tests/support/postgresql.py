@@ -13,19 +13,38 @@ from tests.support.programs import needed
 _USER = "postgres"
 
 
-def _programs() -> Path | None:
+def programs_of_postgresql() -> Path | None:
+    """Return the folder of the programs of PostgreSQL, or None where it is not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     on_path = shutil.which("initdb")
     return found[-1].parent if found else Path(on_path).parent if on_path else None
 
 
-needs_postgresql = needed(None if _programs() else "initdb is not installed (Debian package postgresql)")
+needs_postgresql = needed(None if programs_of_postgresql() else "initdb is not installed (Debian package postgresql)")
 
 
-def _as_user(command: Sequence[str | Path]) -> Sequence[str | Path]:
+def as_user(command: Sequence[str | Path]) -> Sequence[str | Path]:
+    """Return the command as the user of PostgreSQL runs it, where this process is root."""
     return (
         ("setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--init-groups", *command) if os.geteuid() == 0 else command
     )
+
+
+def new_cluster(folder: Path, user: str) -> Path:
+    """Make a cluster of databases without a password in `folder`, which is given to who may run it; return its data.
+
+    `user`: the owner of all databases.
+    """
+    programs = programs_of_postgresql()
+    assert programs is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam(_USER)
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+    data = folder / "pg"
+    words = as_user([programs / "initdb", "-D", data, "-A", "trust", "-U", user, "-E", "UTF8"])
+    subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return data
 
 
 @contextmanager
@@ -34,19 +53,14 @@ def postgresql(folder: Path) -> Iterator[str]:
 
     `folder`: an empty folder, whose path must be short, since a Unix socket is made in it.
     """
-    programs = _programs()
+    programs = programs_of_postgresql()
     assert programs is not None
-    data = folder / "pg"
-    folder.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        user = pwd.getpwnam(_USER)
-        os.chown(folder, user.pw_uid, user.pw_gid)
+    data = new_cluster(folder, "events")
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, "check": True}
-    subprocess.run(_as_user([programs / "initdb", "-D", data, "-A", "trust", "-U", "events", "-E", "UTF8"]), **quiet)  # type: ignore[call-overload]
     options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
     control = [programs / "pg_ctl", "-D", data, "-w"]
-    subprocess.run(_as_user([*control, "-o", options, "-l", folder / "log", "start"]), **quiet)  # type: ignore[call-overload]
+    subprocess.run(as_user([*control, "-o", options, "-l", folder / "log", "start"]), **quiet)  # type: ignore[call-overload]
     try:
         yield f"postgresql://events@/postgres?host={folder}"
     finally:
-        subprocess.run(_as_user([*control, "-m", "immediate", "stop"]), **quiet)  # type: ignore[call-overload]
+        subprocess.run(as_user([*control, "-m", "immediate", "stop"]), **quiet)  # type: ignore[call-overload]

@@ -16,15 +16,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.support.deployment import ROOT, compose, stages
 from tests.support.hosts import Host, Networks
 from tests.support.kafka_dev.java import java_and_jars
+from tests.support.postgresql import as_user, new_cluster, programs_of_postgresql
 
 _OTHERS = IPv4Network("172.30.68.0/24")
 """The network whose subnet the file leaves to the engine."""
 _PATH = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_STOP_SIGNALS = {"proxy": signal.SIGUSR1, "database": signal.SIGINT}
+"""What the images of others ask for."""
 
 
 @dataclass
@@ -44,6 +48,8 @@ class Services:
     file: Mapping[str, Any]
     networks: Networks
     folder: Path
+    open_folder: Path
+    """A folder that processes of other users reach."""
     replicas: dict[str, list[Replica]] = field(default_factory=dict)
     addresses: Iterator[int] = field(default_factory=lambda: iter(range(128, 255)))
 
@@ -75,7 +81,7 @@ class Services:
         grace_s = float(self.file["services"][name]["stop_grace_period"].removesuffix("s"))
         running = [one.process for one in self.replicas[name] if one.process.poll() is None]
         for process in running:
-            process.send_signal(signal.SIGUSR1 if name == "proxy" else signal.SIGTERM)  # as haproxy's image asks for
+            process.send_signal(_STOP_SIGNALS.get(name, signal.SIGTERM))
         for process in running:
             process.wait(grace_s)
 
@@ -94,6 +100,10 @@ class Services:
             words = [*stages()[-1].words("ENTRYPOINT"), *service["command"]]
         elif name == "kafka":
             words = _kafka(service["environment"], scratch)
+        elif name == "database":
+            scratch = self.open_folder
+            words = _database(service["environment"], scratch)
+            environment["PATH"] = f"{programs_of_postgresql()}:{_PATH}"
         else:
             words = ["haproxy", "-W", "-db", "-f", str(ROOT / service["volumes"][0].split(":")[0])]
         if service.get("read_only"):
@@ -114,11 +124,11 @@ class Services:
 
 
 @contextmanager
-def services(folder: Path, key: str) -> Iterator[Services]:
-    """The services of the file, none of them started; all are killed at the end."""
-    file = compose(PICTUREMATCH_API_KEY=key)
-    with Networks(_subnets(file), folder) as networks:
-        yield Services(file, networks, folder)
+def services(folder: Path, key: str, **variables: str) -> Iterator[Services]:
+    """The services of the file, none of them started; all are killed at the end. `variables`: what .env has besides."""
+    file = compose(PICTUREMATCH_API_KEY=key, **variables)
+    with TemporaryDirectory(prefix="pm-pg-") as open_folder, Networks(_subnets(file), folder) as networks:
+        yield Services(file, networks, folder, Path(open_folder))
 
 
 def _subnets(file: Mapping[str, Any]) -> dict[str, IPv4Network]:
@@ -153,6 +163,21 @@ def _kafka(environment: Mapping[str, str], folder: Path) -> list[str]:
     return [*words, "kafka.Kafka", str(properties)]
 
 
+def _database(environment: Mapping[str, str], folder: Path) -> list[str]:
+    """The command of PostgreSQL, and in `folder` what the image makes at its first start by these variables."""
+    programs, user = programs_of_postgresql(), environment["POSTGRES_USER"]
+    assert programs is not None
+    data = new_cluster(folder, user)
+    with (data / "pg_hba.conf").open("a") as rules:
+        rules.write(f"host all all all {environment['POSTGRES_HOST_AUTH_METHOD']}\n")
+    single = as_user([programs / "postgres", "--single", "-D", data, "postgres"])
+    made = f"CREATE DATABASE {user}\n".encode()
+    subprocess.run(single, input=made, cwd=folder, check=True, capture_output=True, timeout=60)
+    words = as_user([programs / "postgres", "-D", data, "-c", "listen_addresses=*"])
+    return [*map(str, words), "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+
+
 def programs_missing() -> list[str]:
     """The programs of the services that are not installed here."""
-    return [name for name in ("curl", "haproxy", "java", "wget") if shutil.which(name) is None]
+    missing = [name for name in ("curl", "haproxy", "java", "wget") if shutil.which(name) is None]
+    return missing if programs_of_postgresql() else [*missing, "postgresql"]

@@ -12,6 +12,7 @@ import click
 import jsonschema
 import orjson
 import pytest
+import sqlalchemy as sa
 
 from contract.errors import Code
 from picturematch.__main__ import cli
@@ -77,6 +78,7 @@ SCHEMA = {
                 "init": {"type": "boolean"},
                 "read_only": {"type": "boolean"},
                 "tmpfs": TEXTS,
+                "user": {"const": "postgres"},
                 "cap_drop": {"const": ["ALL"]},
                 "security_opt": {"const": ["no-new-privileges:true"]},
                 "volumes": TEXTS,
@@ -188,7 +190,9 @@ def test_the_file_keeps_to_the_part_of_the_specification_that_it_uses():
 
 
 def test_the_deployment_is_the_one_that_was_asked_for():
-    assert set(SERVICES) == {"kafka", "topics", "ingest", "process", "websocket", "proxy"}
+    roles = {"topics", "ingest", "process", "store", "push", "websocket"}
+    assert set(SERVICES) == roles | {"kafka", "database", "proxy"}
+    assert set(OURS) == roles
     assert (SERVICES["ingest"]["deploy"]["replicas"], SERVICES["process"]["deploy"]["replicas"]) == (2, 2)
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert published == ["127.0.0.1:5555:5555", "127.0.0.1:5679:5679"]
@@ -273,12 +277,10 @@ def test_an_ingress_listens_to_the_proxy_and_reads_no_files():
 
 
 def test_readiness_is_asked_for_where_it_is_told():
-    command = OURS["websocket"]["command"]
-    ports = {
-        "ingest": settings_of("ingest").ingest.port,
-        "process": settings_of("process").health.port,
-        "websocket": int(command[command.index("--metrics-port") + 1]),
-    }
+    ports = {"ingest": settings_of("ingest").ingest.port, "process": settings_of("process").health.port}
+    for name in ("store", "push", "websocket"):
+        command = OURS[name]["command"]
+        ports[name] = int(command[command.index("--metrics-port") + 1])
     for name, port in ports.items():
         assert OURS[name]["healthcheck"]["test"][2:] == ["health", "--url", f"http://127.0.0.1:{port}"]
 
@@ -301,6 +303,33 @@ def test_everybody_finds_the_one_kafka_and_nobody_else_reaches_it():
     assert FILE["networks"]["inside"] == {"internal": True}
     assert all("inside" in service["networks"] for service in OURS.values())
     assert "inside" not in SERVICES["proxy"]["networks"]
+
+
+def test_the_ingresses_ask_the_store_that_is_filled_and_nobody_else_reaches_its_database():
+    database = SERVICES["database"]
+    url = sa.make_url(settings_of("ingest").store.url or "")
+    assert url.render_as_string() == settings_of("store").store.url
+    assert OURS["store"]["command"][:2] == ["sink", "sql"]
+    assert SERVICES[url.host] is database
+    assert url.username == url.database == database["environment"]["POSTGRES_USER"]
+    assert database["networks"] == ["inside"]
+    (mount,) = database["volumes"]
+    assert database["environment"]["PGDATA"].startswith(f"{mount.split(':')[1]}/")
+
+
+def test_who_may_receive_uploads_is_decided_alike_where_they_are_named_and_where_they_are_sent():
+    assert OURS["push"]["command"][:2] == ["sink", "push"]
+    assert settings_of("push").ingest == settings_of("ingest").ingest
+    assert settings_of("push").ingest.event_url_hosts == ()
+    allowed = compose(PICTUREMATCH_API_KEY=KEY, EVENT_URL_HOSTS='["10.0.0.9"]')["services"]["push"]["environment"]
+    assert load_settings(None, {**RUNTIME.environment, **allowed}).ingest.event_url_hosts == ("10.0.0.9",)
+    assert set(OURS["push"]["networks"]) == {"inside", "doors"}, "receivers are outside"
+
+
+def test_the_image_has_what_every_outlet_needs():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (installed,) = re.findall(r"\.whl\)\[([\w,]+)\]", BUILD.all("RUN")[0])
+    assert set(installed.split(",")) == set(extras) - {"test", "fuzz", "plots"}
 
 
 def test_kafka_keeps_its_data_in_the_volume_and_its_heap_in_its_limit():
