@@ -41,6 +41,9 @@ FACES_AT_ONCE = 32
 _REMOVED_AT_ONCE = 200
 _READ_AT_ONCE = 1000
 _POLL_S = 0.2
+_PASSES_IN_VAIN = 2
+_LAG_S = 1.0
+"""An ingress may know of those who were enrolled last a moment later than this process."""
 _SEARCH_S = 60.0
 """The longest search for photos whose positions are wrong because the log was restored; it happens once a partition."""
 
@@ -163,6 +166,7 @@ class Reembedding:
             UserError: the server uses another log.
             CannotRun: the server cannot be reached, or refuses the call.
         """
+        in_vain = 0
         with ThreadPoolExecutor(self._pace.jobs, "photo") as pool:
             while waiting := self._waiting():
                 with progress("embedding faces", len(waiting)) as steps:
@@ -171,7 +175,11 @@ class Reembedding:
                 self.tally.passes += 1
                 await self._people.catch_up()
                 if self._waiting() == waiting:  # the server knows none of the faces that this log has
-                    raise self._other_log()
+                    in_vain += 1
+                    if in_vain > _PASSES_IN_VAIN or len(waiting) > FACES_AT_ONCE:
+                        raise self._other_log()
+                    await asyncio.sleep(_LAG_S)
+                    await self._people.catch_up()
 
     def _waiting(self) -> list[EnrolledFace]:
         """Return the faces to embed: those without a photo, or with one that cannot be embedded, are left out."""

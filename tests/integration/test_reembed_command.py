@@ -1,8 +1,10 @@
 """`picturematch people reembed` on the embedded log: beside the server, interrupted, and through the switch."""
 
 import asyncio
+import base64
 import json
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,10 +15,16 @@ import numpy as np
 import pytest
 
 from broker.embedded import open_embedded
+from contract.http import REEMBED_PATH
+from contract.people.coverage import EnrolledFace
 from contract.people.directory import Directory
 from contract.people.keys import parse_key
 from contract.topics import Topics
+from engine.calls.enrol import prepare_photo
+from engine.context import Context
 from engine.vision.networks.standin import DIMENSION, stand_in_models
+from picturematch.reembedding import EnrolledPeople
+from picturematch.settings import Settings
 from tests.faults.test_serve import MATCH, USERS, Server, enrol_body, match_body, post, read_all, serving
 from tests.support.commands import Finished, finish, run, start
 
@@ -175,6 +183,39 @@ async def test_an_erased_person_leaves_no_embedding_of_either_embedder(tmp_path:
         disk = b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.is_file())  # noqa: ASYNC240
         assert not [piece for piece in pieces if piece in disk]
         assert (await fold(tmp_path)).embedders("p2", 0) == (OLD, NEW)
+
+
+async def test_an_embedding_that_arrives_after_the_erasure_of_its_person_is_not_written(tmp_path: Path) -> None:
+    async with town(tmp_path, 2) as (server, session):
+        settings = Settings(data_folder=tmp_path)
+        models = stand_in_models(2)
+        given = Context(models, settings.matching, settings.pictures.max_pixels, time.perf_counter)
+        async with (
+            open_embedded(tmp_path, role="guest", clock_ms=lambda: 0) as log,
+            EnrolledPeople(log, Topics(), NEW) as people,
+        ):
+            embedded = [await embedded_face(people, face, given) for face in people.missing()]
+        erased = await run("people", "erase", "p1", "--yes", "--url", server.url, "--data-folder", tmp_path)
+        assert erased.status == 0, erased
+        body = {"action": "add", "embedder": NEW, "faces": embedded}
+        status, _, answer = await post(session, server.url + REEMBED_PATH, body)
+        assert (status, answer) == (200, {"data": {"outcomes": ["added", "gone"]}})
+        kept, secret = (base64.b64decode(face["templates"]["whole"]) for face in embedded)
+        disk = b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.is_file())  # noqa: ASYNC240
+        assert kept[100:200] in disk, "what was sent of the other person is in the log"
+        assert secret[100:200] not in disk
+
+
+async def embedded_face(people: EnrolledPeople, face: EnrolledFace, given: Context) -> dict[str, Any]:
+    """A face as the command sends it."""
+    jpeg = await people.photo(face)
+    assert jpeg is not None
+    assert face.photo is not None
+    prepared = prepare_photo(jpeg, (), given).face
+    assert prepared is not None
+    templates = {kind: base64.b64encode(data).decode() for kind, data in prepared.templates.items()}
+    named = {"identity_id": face.identity_id, "number": face.number}
+    return {**named, "photo_sha256": face.photo.sha256.hex(), "templates": templates}
 
 
 @pytest.mark.parametrize("people_there", [2, 0])
