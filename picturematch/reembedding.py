@@ -198,7 +198,9 @@ class Reembedding:
 
         sent = [(face, body) for face, body in zip(faces, await asyncio.gather(*map(one, faces)), strict=True) if body]
         if sent:
-            outcomes = await post_faces(self._client, "add", self._people.embedder, [body for _, body in sent])
+            policy = self._context.policy
+            used = {"face": policy.face, "covered_templates": policy.covered_templates}
+            outcomes = await post_faces(self._client, "add", self._people.embedder, [body for _, body in sent], **used)
             self.tally.added += outcomes.count("added")
             await self._require_written([face for (face, _), out in zip(sent, outcomes, strict=True) if out == "added"])
         if self._pace.rate is not None:
@@ -254,13 +256,15 @@ async def remove_others(people: EnrolledPeople, client: Client) -> int:
     return removed
 
 
-async def post_faces(client: Client, action: str, embedder: str, faces: Sequence[dict[str, Any]]) -> list[FaceOutcome]:
-    """Make one call and return what came of each face.
+async def post_faces(
+    client: Client, action: str, embedder: str, faces: Sequence[dict[str, Any]], **used: str | bool
+) -> list[FaceOutcome]:
+    """Make one call and return what came of each face. `used`: the settings with which the faces were embedded.
 
     Raises:
         CannotRun: there is no answer, or the server refuses the call.
     """
-    body = {"action": action, "embedder": embedder, "faces": list(faces)}
+    body = {"action": action, "embedder": embedder, **used, "faces": list(faces)}
 
     async def ask() -> ServerAnswer:
         return await client.post(REEMBED_PATH, body)

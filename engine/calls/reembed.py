@@ -32,6 +32,7 @@ from engine.calls.people import (
 from engine.calls.reporting import Circumstances
 from engine.context import Context
 from engine.gallery.people import KnownPerson, Snapshot
+from engine.policy import Policy
 
 _BYTES_OF_NUMBER = 4
 
@@ -50,8 +51,9 @@ class ReembedCall(Change[ReembedRequest]):
         """Add or remove the records of the faces that are still enrolled; the answer says what came of each.
 
         Raises:
-            Refused: a record of the people cannot be read, an embedding is no unit vector or has another length than
-                others of its embedder, or records are to be removed for another embedder than the one in use.
+            Refused: a record of the people cannot be read, the photos were embedded with other settings than those in
+                force, an embedding is no unit vector or has another length than others of its embedder, or records are
+                to be removed for another embedder than the one in use.
         """
         if people.unreadable:
             raise Refused.of(PEOPLE_UNREADABLE)
@@ -61,6 +63,8 @@ class ReembedCall(Change[ReembedRequest]):
                 f"embedder is not {context.models.embedder_identity}, the embedder in use: switch the server first, and"
                 " then remove the records of its former embedder",
             )
+        if request.action == "add":
+            _require_settings(request, context.policy)
         outcomes: list[FaceOutcome] = []
         after: dict[str, KnownPerson] = {}
         added: list[FaceRecord] = []
@@ -98,6 +102,27 @@ class ReembedCall(Change[ReembedRequest]):
         return structs.replace(
             at.event(self.kind, request, decision.outcome, decision.refusal), identity_ids=tuple(decision.people)
         )
+
+
+def _require_settings(request: ReembedRequest, policy: Policy) -> None:
+    """Return where photos were embedded with the settings with which an enrolment embeds them.
+
+    Raises:
+        Refused: the settings differ: another face of a photo may have been embedded, or other templates been made.
+    """
+    used = {"face": request.face, "covered_templates": request.covered_templates}
+    for name, value in used.items():
+        in_force = getattr(policy, name)
+        if value is not None and value != in_force:
+            raise Refused(
+                Code.PARAM_ERROR,
+                f"the photos were embedded with matching.{name} = {_in_toml(value)}, and this server enrols with"
+                f" {_in_toml(in_force)}: embed them with the settings of the server",
+            )
+
+
+def _in_toml(value: str | bool) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
 
 def _length(record: FaceRecord, length: int | None) -> int:

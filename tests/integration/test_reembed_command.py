@@ -100,20 +100,28 @@ async def test_everybody_is_embedded_beside_the_server_and_recognised_after_the_
         assert json.loads(again.out)["added"] == 1
         assert await recognised(session, server, 6) == "late"
         dropped = await reembed(tmp_path, server, "--drop-old", "--yes", "--json")
-        assert json.loads(dropped.out) == {"removed": 5, "kept": 1}
+        assert (dropped.status, json.loads(dropped.out)) == (1, {"removed": 5, "kept": 1}), "a face keeps its records"
+        async with session.delete(f"{server.url}{USERS}", json={"identity_id": "known by a feature"}) as gone:
+            assert gone.status == 200
+        dropped = await reembed(tmp_path, server, "--drop-old", "--yes")
+        assert (dropped.status, dropped.out) == (0, "removed the records of former embedders of 0 faces\n")
         assert await recognised(session, server, 6) == "late"
         assert [await recognised(session, server, seed) for seed in (0, 9)] == ["p0", "stranger"]
         shown = await post(session, server.url + MATCH, match_body(0) | {"need_register_photo": True})
         assert shown[2]["reg_pic"], "the photo is still found, though the record that named it first is gone"
         people = await fold(tmp_path)
-        assert {who: people.embedders(who, 0) for who in ("p0", "late", "known by a feature")} == {
-            "p0": (NEW,),
-            "late": (NEW,),
-            "known by a feature": (OLD,),
-        }
+        assert {who: people.embedders(who, 0) for who in ("p0", "late")} == {"p0": (NEW,), "late": (NEW,)}
         server.process.send_signal(signal.SIGTERM)
         _, err = await server.process.communicate()
         assert b"2 of 6 people cannot be recognised" in err
+
+
+async def test_photos_are_embedded_with_the_settings_of_the_server_or_not_at_all(tmp_path: Path) -> None:
+    async with town(tmp_path, 1, PICTUREMATCH_MATCHING__FACE="largest") as (server, _):
+        done = await reembed(tmp_path, server, "--compare", 0)
+        assert (done.status, done.out) == (2, "")
+        assert 'matching.face = "chosen", and this server enrols with "largest"' in done.err
+        assert (await fold(tmp_path)).embedders("p0", 0) == (OLD,)
 
 
 async def test_a_run_that_was_killed_is_continued_and_embeds_nothing_twice(tmp_path: Path) -> None:

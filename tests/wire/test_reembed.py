@@ -18,8 +18,9 @@ WHOLE = base64.b64encode(bytes(8)).decode()
 FACE = {"identity_id": "ada", "number": 3, "photo_sha256": "0a" * 32, "templates": {"whole": WHOLE}}
 
 
-async def reembed(site: Site, action: str, *faces: dict[str, Any]) -> HttpReply:
-    return await site.call("POST", REEMBED_PATH, json={"action": action, "embedder": "e-r1", "faces": list(faces)})
+async def reembed(site: Site, action: str, *faces: dict[str, Any], **used: Any) -> HttpReply:
+    body = {"action": action, "embedder": "e-r1", "faces": list(faces), **used}
+    return await site.call("POST", REEMBED_PATH, json=body)
 
 
 def enrol(site: Site, *numbers: int, sha256: bytes = b"\x0a" * 32) -> None:
@@ -33,12 +34,14 @@ def enrol(site: Site, *numbers: int, sha256: bytes = b"\x0a" * 32) -> None:
 
 async def test_the_faces_arrive_as_they_were_sent_and_each_has_its_outcome(site: Site) -> None:
     enrol(site, 3, 4)
-    reply = await reembed(site, "add", FACE, {**FACE, "number": 4})
+    used = {"face": "largest", "covered_templates": False}
+    reply = await reembed(site, "add", FACE, {**FACE, "number": 4}, **used)
     assert (reply.code, reply.headers["x-gallery-version"]) == (200, "7")
     assert reply.json == {"data": {"outcomes": ["added", "added"]}}
     (request,) = site.requests
     assert isinstance(request, ReembedRequest)
     assert (request.action, request.embedder) == ("add", "e-r1")
+    assert (request.face, request.covered_templates) == ("largest", False)
     assert request.faces[0] == EmbeddedFace(
         identity_id="ada", number=3, photo_sha256=b"\x0a" * 32, templates={"whole": bytes(8)}
     )

@@ -192,6 +192,32 @@ def test_templates_of_one_face_have_one_length(town: Town) -> None:
     assert town.reembed(odd).refusal is not None
 
 
+@pytest.mark.parametrize(
+    ("used", "words"),
+    [
+        ({"face": "largest"}, 'matching.face = "largest", and this server enrols with "chosen"'),
+        ({"covered_templates": False}, "matching.covered_templates = false, and this server enrols with true"),
+    ],
+)
+def test_photos_that_were_embedded_with_other_settings_than_an_enrolment_uses_are_refused(
+    town: Town, used: dict[str, str | bool], words: str
+) -> None:
+    asked = ReembedRequest(
+        request_id="r", received_time_s=1.0, action="add", embedder=OTHER, faces=(face("ada", 0, 1),)
+    )
+
+    def decide(**settings: object) -> ChangeDecision:
+        request = structs.replace(asked, **settings)
+        return ReembedCall().decide(request, NOTHING_PREPARED, PendingPeople(town.people), context())
+
+    refused = decide(**used)
+    assert refused.refusal is not None
+    assert (refused.refusal.code, refused.changes) == (Code.PARAM_ERROR, False)
+    assert words in refused.refusal.message
+    assert outcomes(decide(face="chosen", covered_templates=True)) == ("added",)
+    assert outcomes(decide()) == ("added",), "a caller that does not say is not checked"
+
+
 def test_only_the_records_of_others_are_removed_and_only_beside_one_of_the_embedder_in_use(town: Town) -> None:
     town.write(town.reembed(face("ada", 0, 1)))
     bare = [EmbeddedFace(identity_id=who, number=0) for who in ("ada", "ben", "nobody")]
