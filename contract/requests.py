@@ -10,7 +10,7 @@ import msgspec
 
 from contract.codec import decode_with
 from contract.roles import Role
-from contract.terms import CompareLevel, LivenessMode, Message, QualityLevel
+from contract.terms import CompareLevel, FaceRule, LivenessMode, Message, QualityLevel
 
 
 class Headers:
@@ -315,11 +315,17 @@ class ReembedRequest(_SiteRequest, tag="reembed", tag_field="kind", frozen=True,
     """Add templates of the embedder with the identity `embedder` to enrolled faces, or remove those of all others.
 
     To remove, `embedder` must be the embedder in use: only faces that have a record of it lose their other records.
+
+    To add, with which settings of matching the photos were embedded: `face`, the rule by which one of several faces was
+    chosen; `covered_templates`, whether templates of covered faces were made where the embedder has curves for them.
+    None: unknown.
     """
 
     action: Literal["add", "remove"]
     embedder: str
     faces: tuple[EmbeddedFace, ...]
+    face: FaceRule | None = None
+    covered_templates: bool | None = None
 
     about_people: ClassVar[bool] = True
 

@@ -17,6 +17,8 @@ LIVENESS_ORDER: tuple[LivenessMode, ...] = ("liveness_off", "liveness_rgb", "liv
 QualityLevel = Literal["high", "middle", "low", "custom", "no"]
 QUALITY_ORDER: tuple[QualityLevel, ...] = ("no", "low", "middle", "high")
 """The levels that can be compared, the least strict first; `custom` is not among them."""
+FaceRule = Literal["chosen", "largest"]
+"""Which of several faces of a picture counts (the setting matching.face)."""
 Cover = Literal["mouth", "eyes"]
 """What covers a face: a face mask, or sunglasses."""
 COVERED_MOUTH: Literal["mouth"] = "mouth"

@@ -13,10 +13,9 @@ from typing import Literal
 from contract.calls.match import MOST_FACES
 from contract.errors import Code, PictureRefused, Refusal, Refused
 from contract.findings import Attributes
-from contract.terms import Cover, LivenessMode, QualityLevel
+from contract.terms import Cover, FaceRule, LivenessMode, QualityLevel
 from contract.vectors import Vector
 from engine.context import Context
-from engine.policy import FaceRule
 from engine.timing import StageTimer
 from engine.vision.attributes import measure_attributes
 from engine.vision.choosing import choose_face

@@ -10,11 +10,10 @@ from msgspec import structs
 
 from contract.people.site import Site
 from contract.site_settings import MATCHING, SITE_SETTINGS, laid_over
-from contract.terms import LivenessMode, QualityLevel
+from contract.terms import FaceRule, LivenessMode, QualityLevel
 
 Lookalikes = Literal["off", "warn", "refuse"]
 ScoreScale = Literal["raw", "percent"]
-FaceRule = Literal["chosen", "largest"]
 Score = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
 ScoreRange = tuple[Score, Score, Score]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from broker.outages import OutageLog
 from broker.port import Broker, BrokerError, NewRecord, RecordTooLarge
@@ -21,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 # The part of the deadline that is reserved for sending the answer where no reply has arrived.
 ANSWER_MARGIN_S = 0.02
+
+AsOfNow = Callable[[Request], Request]
+"""Returns a request with the same id as it is to be written now."""
 
 
 def timed_out() -> Refused:
@@ -59,21 +62,24 @@ class Exchange:
         if not self._attendance.admits(asyncio.get_running_loop().time()):
             raise self._admission.shed("processor", "no processor answers requests now; try again")
 
-    async def ask(self, call: Call, request: Request) -> Reply:
-        """Send the one request of a call and return its reply.
+    async def ask(self, call: Call, request: Request, as_of_now: AsOfNow = lambda request: request) -> Reply:
+        """Send the one request of a call and return its reply; `as_of_now` as for `ask_all`.
 
         Raises:
             Refused: the processor's refusal, or 50480, 50380, 41300.
         """
-        (outcome,) = await self.ask_all(call, (request,))
+        (outcome,) = await self.ask_all(call, (request,), as_of_now)
         if isinstance(outcome, Refusal):
             raise Refused.of(outcome)
         return outcome
 
-    async def ask_all(self, call: Call, requests: Sequence[Request]) -> Sequence[Reply | Refusal]:
+    async def ask_all(
+        self, call: Call, requests: Sequence[Request], as_of_now: AsOfNow = lambda request: request
+    ) -> Sequence[Reply | Refusal]:
         """Send the requests of a call and return, for each, its reply or a refusal.
 
-        When the call has its turn, either all requests are appended to the log together, or none of them.
+        When the call has its turn, either all requests are appended to the log together, or none of them. A call may
+        have waited long for its turn: what is appended is the result of `as_of_now`, which is called at that moment.
 
         Raises:
             Refused: 50380, 41300 or 50480: it is not certain that the requests are in the log.
@@ -86,7 +92,7 @@ class Exchange:
             try:
                 # The processors may have stopped since the call was admitted.
                 self.require_processor()
-                await self._append([self._record(request, call) for request in requests], call.wait_until)
+                await self._append([self._record(as_of_now(request), call) for request in requests], call.wait_until)
                 self._correlator.sent(request.request_id for request in requests)
                 place.appended = True
                 remaining_s = call.wait_until - ANSWER_MARGIN_S - asyncio.get_running_loop().time()

@@ -147,7 +147,7 @@ class CurveEntry(_Strict, frozen=True, kw_only=True):
     `embedder` is the identity of the embedder with which the curve was measured; its thresholds are valid for no other.
     """
 
-    embedder: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}-r[0-9]{1,4}$")]
+    embedder: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}-r[0-9]{1,4}(-i[0-9a-f]{8})?$")]
     measured_on: str
     fmr_curve: Annotated[tuple[FmrPoint, ...], msgspec.Meta(min_length=2)]
 

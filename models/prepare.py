@@ -35,7 +35,7 @@ LARGEST_ABSORBED_SLOPE = 0.999
 
 
 def identity_of(source_sha256: str) -> str:
-    """Return a network's identity: the hash of its source and the version of the preparation.
+    """Return the identity of a prepared network: the hash of its source and the version of the preparation.
 
     The hash of the prepared bytes is not used, because these bytes are not canonical.
     """

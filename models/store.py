@@ -24,6 +24,7 @@ from contract.files import HALF_WRITTEN, write_whole
 from models.archives import find_in_folder, read_members
 from models.errors import DamagedModel, FetchFailed, ModelError, NotInstalled
 from models.fetch import fetch_command, fetch_package
+from models.identity import identity_of_network
 from models.lock import exclusive
 from models.manifest import Manifest, NetworkEntry, Role, SampleEntry, is_needed
 from models.network import Network
@@ -118,12 +119,12 @@ class ModelStore:
             self._prepare_all(progress)
 
     def identity(self, role: Role) -> str:
-        """Return the identity of the role's network: sha256 of its source + recipe version.
+        """Return the identity of the role's network (models.identity).
 
         Raises:
             ModelError: the manifest has no network of that role, or the operator's own file cannot be read.
         """
-        return identity_of(self._source_sha256(self._manifest.network(role)))
+        return self._identity(self._manifest.network(role))
 
     def open(self, role: Role) -> Network:
         """Open the role's network.
@@ -157,7 +158,7 @@ class ModelStore:
     def _status(self, entry: NetworkEntry, *, thorough: bool = False) -> Status:
         identity, state, detail = "", State.READY, ""
         try:
-            identity = identity_of(self._source_sha256(entry))
+            identity = self._identity(entry)
             prepared = self._prepared(entry)
             if thorough:
                 Network(prepared, entry.outputs)
@@ -211,6 +212,9 @@ class ModelStore:
         if sha256_of(data) != recorded:
             raise DamagedModel(f"the network {entry.name} in {path} is damaged; {INSTALL_HINT}")
         return data
+
+    def _identity(self, entry: NetworkEntry) -> str:
+        return identity_of_network(entry, self._source_sha256(entry))
 
     def _source_sha256(self, entry: NetworkEntry) -> str:
         return entry.sha256 if entry.sha256 and not entry.file else sha256_of(self._own_file(entry))

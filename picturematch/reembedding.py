@@ -47,6 +47,9 @@ FACES_AT_ONCE = 32
 _REMOVED_AT_ONCE = 200
 _READ_AT_ONCE = 1000
 _POLL_S = 0.2
+_PASSES_IN_VAIN = 2
+_LAG_S = 1.0
+"""An ingress may know of those who were enrolled last a moment later than this process."""
 _SEARCH_S = 60.0
 """The longest search for photos whose positions are wrong because the log was restored; it happens once a partition."""
 
@@ -182,6 +185,7 @@ class Reembedding:
             UserError: the server uses another log.
             CannotRun: the server cannot be reached, or refuses the call.
         """
+        in_vain = 0
         with ThreadPoolExecutor(self._pace.jobs, "photo") as pool:
             while waiting := self._waiting():
                 with progress("embedding faces", len(waiting)) as steps:
@@ -190,7 +194,11 @@ class Reembedding:
                 self.tally.passes += 1
                 await self._people.catch_up()
                 if self._waiting() == waiting:  # the server knows none of the faces that this log has
-                    raise self._other_log()
+                    in_vain += 1
+                    if in_vain > _PASSES_IN_VAIN or len(waiting) > FACES_AT_ONCE:
+                        raise self._other_log()
+                    await asyncio.sleep(_LAG_S)
+                    await self._people.catch_up()
 
     def _waiting(self) -> list[EnrolledFace]:
         """Return the faces to embed: those without a photo, or with one that cannot be embedded, are left out."""
@@ -214,7 +222,9 @@ class Reembedding:
         self._completed |= known
         sent = [(face, body) for face, body in zip(faces, await asyncio.gather(*map(one, faces)), strict=True) if body]
         if sent:
-            outcomes = await post_faces(self._client, "add", self._people.embedder, [body for _, body in sent])
+            policy = self._context.policy
+            used = {"face": policy.face, "covered_templates": policy.covered_templates}
+            outcomes = await post_faces(self._client, "add", self._people.embedder, [body for _, body in sent], **used)
             added = [face for (face, _), outcome in zip(sent, outcomes, strict=True) if outcome == "added"]
             self.tally.completed += len(known.intersection(added))
             self.tally.added += len(set(added) - known)
@@ -282,13 +292,15 @@ async def remove_others(people: EnrolledPeople, client: Client) -> int:
     return removed
 
 
-async def post_faces(client: Client, action: str, embedder: str, faces: Sequence[dict[str, Any]]) -> list[FaceOutcome]:
-    """Make one call and return what came of each face.
+async def post_faces(
+    client: Client, action: str, embedder: str, faces: Sequence[dict[str, Any]], **used: str | bool
+) -> list[FaceOutcome]:
+    """Make one call and return what came of each face. `used`: the settings with which the faces were embedded.
 
     Raises:
         CannotRun: there is no answer, or the server refuses the call.
     """
-    body = {"action": action, "embedder": embedder, "faces": list(faces)}
+    body = {"action": action, "embedder": embedder, **used, "faces": list(faces)}
 
     async def ask() -> ServerAnswer:
         return await client.post(REEMBED_PATH, body)

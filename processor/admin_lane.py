@@ -10,6 +10,9 @@ and where a decision leaves a record in brief, that info is read and the request
 cannot be read, the lane tries again, as after every failure of the log. Where the log can be read, but a record is lost
 or damaged, waiting would not help: changes that keep the person's info are refused, all other changes are made.
 
+Where the policy has changed since a face was prepared, because a request before it has set a setting of the site, the
+face is prepared again with the policy of the decision, and the requests are decided again.
+
 A transaction has three steps: photos; records of the people topic, which name the positions of the photos; events and
 replies, which name the gallery version that contains the records.
 """
@@ -77,6 +80,9 @@ class AdminCommits(Commits):
             if in_brief:
                 infos |= await self._infos(in_brief)
                 continue
+            if any(map(_is_outdated, batch, decided)):
+                batch = await asyncio.gather(*map(self._up_to_date, batch, decided))
+                continue
             try:
                 return await self._write_decided(decided)
             except _TooLate:
@@ -116,13 +122,19 @@ class AdminCommits(Commits):
         context = self._emitter.contexts.at(snapshot.site)
         return await asyncio.to_thread(search_ahead, vectors, snapshot.gallery, context)
 
+    async def _up_to_date(self, processed: Processed, decided: _Decided) -> Processed:
+        """Return a request as it is, or prepared with the policy with which it was decided."""
+        if not _is_outdated(processed, decided):
+            return processed
+        return await self._processing.prepare_again(processed, decided.processed.context)
+
     def _decide_all(self, batch: Sequence[Processed], infos: Infos, ahead: SearchedAhead) -> list[_Decided]:
         pending = PendingPeople(self._people, infos, ahead)
         return [self._decide(processed, pending, infos) for processed in batch]
 
     def _decide(self, processed: Processed, pending: PendingPeople, infos: Infos) -> _Decided:
         if processed.failure is None and self._expired(processed):
-            processed = self._expire(processed)
+            processed = self._processing.expire(processed)
         if processed.decision is not None:
             return _Decided(processed, processed.decision)
         call, context = cast("Change[Any]", processed.call), self._emitter.contexts.at(pending.site)
@@ -140,7 +152,7 @@ class AdminCommits(Commits):
             return _Decided(replace(processed, failure=failure), decision)
         if not decision.changes:
             return _Decided(processed, decision)
-        pending.decided(decision.people, decision.site)
+        pending.decided(decision.people, decision.site, decision.faces)
         return _Decided(processed, decision, decision)
 
     async def _write_decided(self, decided: Sequence[_Decided]) -> list[Emission]:
@@ -151,8 +163,7 @@ class AdminCommits(Commits):
         counts: list[int] = []
 
         def people(positions: Sequence[Position]) -> Sequence[NewRecord]:
-            per_change = _split(positions, [len(change.photos) for change in changes])
-            records = [self._emitter.people(change, places) for change, places in zip(changes, per_change, strict=True)]
+            records = self._emitter.people(changes, positions)
             counts[:] = map(len, records)
             return [record for some in records for record in some]
 
@@ -183,6 +194,17 @@ class AdminCommits(Commits):
             return self._sendable(self._emitter.of(one.processed, one.decision, version))
         except Exception as error:
             raise NotMade(type(error).__name__) from error
+
+
+def _is_outdated(processed: Processed, decided: _Decided) -> bool:
+    """Return whether a request was decided with another policy than it was prepared with.
+
+    Its event names one policy, with which the request is made again in an explanation.
+    """
+    if processed.decision is not None or decided.processed.decision is not None:
+        return False
+    call = cast("Change[Any]", processed.call)
+    return call.takes_long(processed.request) and decided.processed.context.policy != processed.context.policy
 
 
 def _in_brief(change: ChangeDecision | None) -> list[PersonRecord]:

@@ -1,10 +1,12 @@
 """The commits of a lane: each is one transaction with the outputs of some processed records."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from broker.port import GroupMember
 from engine.calls.unreadable import UNREADABLE_DECISION
+from engine.context import Context
 from processor.lane_events import Commit
 from processor.outputs import Emission, Emitter
 from processor.people import PeopleAccess
@@ -17,22 +19,34 @@ class NotMade(Exception):
     """The outputs of a request could not be made; none of them is in the log."""
 
 
+class Processes(Protocol):
+    """What commits need of the processing of requests (processor.processing.Processing)."""
+
+    def expire(self, processed: Processed) -> Processed:
+        """Return a request with the refusal of a request whose deadline has passed."""
+        ...
+
+    async def prepare_again(self, processed: Processed, context: Context) -> Processed:
+        """Prepare a change once more, in another context."""
+        ...
+
+
 class Commits:
     """The commits of one partition, whose requests were decided while they were processed.
 
-    A request whose deadline has passed is written as expired; `expire` returns it with that refusal.
+    A request whose deadline has passed is written as expired.
     """
 
     def __init__(
         self,
         partition: int,
         member: GroupMember,
-        expire: Callable[[Processed], Processed],
+        processing: Processes,
         emitter: Emitter,
         access: PeopleAccess,
     ) -> None:
         self._partition, self._member = partition, member
-        self._expire, self._emitter = expire, emitter
+        self._processing, self._emitter = processing, emitter
         self._access, self._people = access, access.people
         self._reply_partitions: int | None = None  # of the commit under way; None: no reply is left out
 
@@ -63,7 +77,7 @@ class Commits:
 
     async def _write_together(self, batch: Sequence[Processed]) -> Sequence[Emission]:
         return await self._write_emissions(
-            batch, [self._emission(self._expire(one) if self._expired(one) else one) for one in batch]
+            batch, [self._emission(self._processing.expire(one) if self._expired(one) else one) for one in batch]
         )
 
     async def _write_emissions(self, batch: Sequence[Processed], emissions: Sequence[Emission]) -> Sequence[Emission]:

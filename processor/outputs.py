@@ -8,6 +8,7 @@ except a query whose caller asked for none. Such a query leaves an event only if
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from broker.port import NewRecord, Position
 from contract.answers import Answer, Reply
@@ -21,7 +22,7 @@ from contract.events import encode_event
 from contract.topics import Topics
 from engine.calls import Query
 from engine.calls.call import Decision
-from engine.calls.people import ChangeDecision
+from engine.calls.people import ChangeDecision, PhotoPlace
 from engine.calls.reporting import Circumstances, error_info, refused_answer
 from engine.context import Contexts
 from processor.configs import new_config, policy_config
@@ -126,10 +127,20 @@ class Emitter:
         """Return the decision's records of the photos topic."""
         return tuple(NewRecord(self.topics.photos, key, value) for key, value in decision.photos)
 
-    def people(self, decision: ChangeDecision, photos: Sequence[Position]) -> tuple[NewRecord, ...]:
-        """Return the decision's records of the people topic; `photos` are the positions of its photos."""
-        records = decision.people_records([(place.partition, place.offset) for place in photos])
-        return tuple(NewRecord(self.topics.people, key, value, partition=0) for key, value in records)
+    def people(self, decisions: Sequence[ChangeDecision], photos: Sequence[Position]) -> list[tuple[NewRecord, ...]]:
+        """Return the records of the people topic of each decision of a transaction.
+
+        `photos` are the positions of the photos of all decisions, in the order in which they were written.
+        """
+        places = iter([(place.partition, place.offset) for place in photos])
+        earlier: dict[bytes, PhotoPlace] = {}
+        records = []
+        for decision in decisions:
+            own = list(islice(places, len(decision.photos)))
+            written = decision.people_records(own, earlier)
+            records.append(tuple(NewRecord(self.topics.people, key, value, partition=0) for key, value in written))
+            earlier |= decision.photo_places(own)
+        return records
 
     def _kept(self, done: Processed, decision: Decision, gallery_version: int) -> tuple[NewRecord, ...]:
         call, policy = done.call, policy_config(done.context.policy)

@@ -7,8 +7,9 @@ order of the log (processor.admin_lane).
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -52,7 +53,7 @@ class Processed:
     Attributes:
         record, envelope: the record of the request, and its decoded headers.
         call, request: the kind of call, and the decoded request.
-        context: the context of the decision.
+        context: the context of the decision; before the decision about a change, that of its preparation.
         decision: the decision; None: the request is a change that is still to be decided, from `prepared`.
         prepared: the findings and embeddings of a change.
         gallery_version: the version on which the decision is based.
@@ -130,19 +131,11 @@ class Processing:
             return self._unreadable(record, envelope, "the request belongs in another topic")
         call = call_of(request)
         processed = Processed(record, envelope, call, request, self._context)
-        try:
-            if self._administrative:
-                return await self._prepare(processed)
-            return await self._query(processed)
-        except Refused as refused:
-            ended = self._refused(processed, refused.refusal)
-        except Exception as error:  # noqa: BLE001 - after any error the request still gets its event and answer
-            internal, failure = _unexpected(envelope, call.kind, error)
-            ended = replace(self._refused(processed, internal), failure=failure)
-        if not ended.leaves_event or not call.pictures(request):
-            return ended
-        # Large pictures take milliseconds, which the event loop's other work must not wait for.
-        return replace(ended, digests=await asyncio.to_thread(digests_of, ended))
+        return await self._ended(processed, self._prepare if self._administrative else self._query)
+
+    async def prepare_again(self, processed: Processed, context: Context) -> Processed:
+        """Prepare a change once more, in another context: the policy has changed since it was prepared."""
+        return await self._ended(processed, partial(self._prepare_in, context))
 
     def expire(self, processed: Processed) -> Processed:
         """Return the query refused as expired, because the ingress has answered TIMEOUT meanwhile.
@@ -150,6 +143,20 @@ class Processing:
         A request that becomes a dead letter is returned unchanged.
         """
         return processed if processed.failure is not None else self._refused(processed, EXPIRED)
+
+    async def _ended(self, processed: Processed, work: Callable[[Processed], Awaitable[Processed]]) -> Processed:
+        """Return the result of `work`; after an error, the request with its refusal."""
+        try:
+            return await work(processed)
+        except Refused as refused:
+            ended = self._refused(processed, refused.refusal)
+        except Exception as error:  # noqa: BLE001 - after any error the request still gets its event and answer
+            internal, failure = _unexpected(processed.envelope, processed.call.kind, error)
+            ended = replace(self._refused(processed, internal), failure=failure)
+        if not ended.leaves_event or not processed.call.pictures(processed.request):
+            return ended
+        # Large pictures take milliseconds, which the event loop's other work must not wait for.
+        return replace(ended, digests=await asyncio.to_thread(digests_of, ended))
 
     async def _query(self, processed: Processed) -> Processed:
         envelope, request = processed.envelope, processed.request
@@ -176,9 +183,12 @@ class Processing:
         if not call.takes_long(processed.request):
             return processed
         await self._wait_for_version(processed.envelope)
-        context = self._context
+        return await self._prepare_in(self._context, processed)
+
+    async def _prepare_in(self, context: Context, processed: Processed) -> Processed:
+        call = cast("Change[Any]", processed.call)
         prepared, digests = await self._in_pool(processed, lambda: call.prepare(processed.request, context))
-        return replace(processed, prepared=prepared, digests=digests)
+        return replace(processed, context=context, prepared=prepared, digests=digests)
 
     def _refused(self, processed: Processed, refusal: Refusal) -> Processed:
         snapshot, context = self._access.people.snapshot(), self._context

@@ -100,7 +100,7 @@ class Processor:
 
         def new_lane(partition: int, member: GroupMember, left: Callable[[int], None]) -> Lane:
             hooks = LaneHooks(self._metrics.committed, left, self._metrics.commit_failed, self._lane_outages)
-            commits = kind(partition, member, process.expire, self._emitter, self._access)
+            commits = kind(partition, member, process, self._emitter, self._access)
             return Lane(partition, member, process, commits, hooks, wait_s)
 
         return Intake(

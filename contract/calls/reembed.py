@@ -9,7 +9,7 @@ from msgspec import Struct
 from contract.answers import FaceOutcome
 from contract.calls.declaration import Answer, Declaration, Field, objects
 from contract.calls.names import ENROLLED_ID
-from contract.calls.rules import MAX_FEATURE_LENGTH, Rule, choice, param_error, string, whole
+from contract.calls.rules import FLAG, MAX_FEATURE_LENGTH, Rule, choice, param_error, string, whole
 from contract.calls.shared import Data
 from contract.errors import Code, Refused
 from contract.http import GALLERY_VERSION_HEADER, REEMBED_PATH
@@ -98,6 +98,20 @@ REEMBED = Declaration(
             example="add",
         ),
         Field("embedder", _EMBEDDER, "The identity of the embedder.", required=True, example="87aa3581-r3"),
+        Field(
+            "face",
+            choice("chosen", "largest"),
+            "The rule by which one of several faces of a photo was chosen (`matching.face`). To add; a call with"
+            " another rule than that of the server is refused. Absent: not checked.",
+            example="chosen",
+        ),
+        Field(
+            "covered_templates",
+            FLAG,
+            "Whether templates of covered faces were made where the embedder has curves for them"
+            " (`matching.covered_templates`). Likewise.",
+            example=True,
+        ),
         objects(
             "faces",
             f"The faces, at most {MOST_FACES}.",

@@ -71,6 +71,7 @@ class Directory:
         self._persons: dict[str, PersonRecord] = {}
         self._faces: dict[FaceKey, PhotoReference | None] = {}
         self._faces_of: Counter[str] = Counter()  # embedder -> faces
+        self._lengths: dict[str, int] = {}  # embedder with faces -> the length of its vectors
         self._foreign: set[tuple[str, int]] = set()  # faces with records of other embedders only; none without embedder
         self._unreadable: dict[bytes, UnreadableRecord] = {}
         self._listing = Listing(self._persons.get)
@@ -147,6 +148,10 @@ class Directory:
         """Return the identities of the embedders by which that face has a record."""
         return tuple(e for e in self._faces_of if FaceKey(identity_id, number, e) in self._faces)
 
+    def embedding_length(self, embedder: str) -> int | None:
+        """Return the length of the vectors of an embedder, by its identity; None: no face has a record of it."""
+        return self._lengths.get(embedder)
+
     def photo(self, identity_id: str, number: int) -> PhotoReference | None:
         """Return the reference to the photo with which the face was enrolled, or None."""
         references = (self._faces[FaceKey(identity_id, number, e)] for e in self.embedders(identity_id, number))
@@ -193,6 +198,7 @@ class Directory:
     def _put_face(self, key: FaceKey, record: FaceRecord, vector: Vector) -> None:
         if key not in self._faces:
             self._faces_of[key.embedder] += 1
+        self._lengths.setdefault(key.embedder, len(vector))
         self._faces[key] = record.photo
         self._note_foreign(key)
 
@@ -200,6 +206,8 @@ class Directory:
         if key in self._faces:
             del self._faces[key]
             self._faces_of[key.embedder] -= 1
+            if not self._faces_of[key.embedder]:
+                del self._lengths[key.embedder]
             self._note_foreign(key)
 
     def _note_foreign(self, key: FaceKey) -> None:

@@ -19,7 +19,7 @@ from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.findings import Lookalike
 from contract.kinds import kind_of
-from contract.people.keys import face_key, image_id, person_key, photo_key, site_key
+from contract.people.keys import image_id, person_key, photo_key, site_key
 from contract.people.records import FaceRecord, PersonRecord, PhotoRecord
 from contract.people.site import PermissionRecord, Site, site_key_of
 from contract.people.validity import is_ordered
@@ -125,9 +125,8 @@ class EnrolCall(Change[EnrolRequest]):
             {request.identity_id: _after(known, changed, new, face)},
             site if permissions else None,
             photos=(*_photo_records(new, face), *deleted_photos(request.identity_id, dropped, known)),
-            face=new,
+            faces=(new,) if new else tuple(_completed_face(request.identity_id, number, face, known, context)),
             others=(
-                *_completed_face(request.identity_id, number, face, known, context),
                 *((site_key(site_key_of(permission)), encode(permission)) for permission in permissions),
                 (person_key(request.identity_id), encode(changed)),
                 *deleted_faces(request.identity_id, dropped, known),
@@ -297,19 +296,17 @@ def _new_face(request: EnrolRequest, face: PreparedFace, person: PersonRecord | 
 
 def _completed_face(
     identity_id: str, number: int | None, face: PreparedFace | None, known: KnownPerson, context: Context
-) -> Iterator[KeyedValue]:
+) -> Iterator[FaceRecord]:
     """Yield the record of a known face with templates of covered faces, where it has none and is sent once more."""
     if face is None or number is None or not face.covered or number in known.covered:
         return
-    embedder = context.models.embedder_identity
-    record = FaceRecord(
+    yield FaceRecord(
         identity_id=identity_id,
         number=number,
-        embedder=embedder,
+        embedder=context.models.embedder_identity,
         templates=replace(face, vector=known.vectors[number]).templates,
         photo=known.photos.get(number),
     )
-    yield face_key(identity_id, number, embedder), encode(record)
 
 
 def _faces(request: EnrolRequest, person: PersonRecord | None, shown: int | None) -> tuple[int, ...]:

@@ -80,6 +80,10 @@ class PeopleNow(Protocol):
         """Return the number of faces that a search among everybody compares; with `means`, also that of their means."""
         ...
 
+    def embedding_length(self, embedder: str) -> int | None:
+        """Return the length of the embeddings of an embedder, by its identity; None: no face has one."""
+        ...
+
     def alike(self, vector: Vector, cosine: float, *, means: bool) -> Sequence[Candidate]:
         """Return every person who has a face with at least that cosine to a unit vector, in the order of the port.
 
@@ -153,9 +157,12 @@ class ChangeDecision:
     """The decision about a request that changes people or the site: the records to write, and the answer.
 
     `photos` are the records of the photos topic, which are written first, in this order; `people_records` then returns
-    the records of the people topic: `face`, and then `others`. `people` are the people, by identity_id, and `site` is
+    the records of the people topic: `faces`, and then `others`. `people` are the people, by identity_id, and `site` is
     the site as these records leave them (None: unchanged), on which the next decision is based. Where `refusal` is set
     no such records are written, and `answer` is None. `lookalikes`: the people who are too similar to the face.
+
+    The photo of a face may be written by this decision or by an earlier one of the same transaction. Its place is then
+    unknown until the photos are written, and `people_records` puts it into the record.
     """
 
     outcome: str
@@ -163,7 +170,7 @@ class ChangeDecision:
     people: Mapping[str, KnownPerson] = field(default_factory=dict)
     site: Site | None = None
     photos: tuple[KeyedValue, ...] = ()
-    face: FaceRecord | None = None
+    faces: tuple[FaceRecord, ...] = ()
     others: tuple[KeyedValue, ...] = ()
     refusal: Refusal | None = None
     findings: Findings = NOTHING_FOUND
@@ -183,17 +190,36 @@ class ChangeDecision:
     @property
     def changes(self) -> bool:
         """Whether any record of the people topic is written."""
-        return bool(self.face or self.others)
+        return bool(self.faces or self.others)
 
-    def people_records(self, places: Sequence[PhotoPlace] = ()) -> tuple[KeyedValue, ...]:
-        """Return the records of the people topic, in the order of writing. `places`: the places of the photos."""
-        face = self.face
-        if face is None:
-            return self.others
-        if face.photo is not None:
-            partition, offset = places[0]
-            face = structs.replace(face, photo=structs.replace(face.photo, partition=partition, offset=offset))
-        return ((face_key(face.identity_id, face.number, face.embedder), encode(face)), *self.others)
+    def photo_places(self, places: Sequence[PhotoPlace]) -> Mapping[bytes, PhotoPlace]:
+        """Return the places of the photos by their keys. `places`: the places in the order of `photos`."""
+        return dict(zip((key for key, _ in self.photos), places, strict=True))
+
+    def people_records(
+        self, places: Sequence[PhotoPlace] = (), earlier: Mapping[bytes, PhotoPlace] = MappingProxyType({})
+    ) -> tuple[KeyedValue, ...]:
+        """Return the records of the people topic, in the order of writing.
+
+        Args:
+            places: the places of `photos`, in their order.
+            earlier: the places of the photos that earlier decisions of the same transaction wrote, by key.
+        """
+        written = {**earlier, **self.photo_places(places)}
+        faces = [_placed(face, written) for face in self.faces]
+        return (
+            *((face_key(face.identity_id, face.number, face.embedder), encode(face)) for face in faces),
+            *self.others,
+        )
+
+
+def _placed(face: FaceRecord, places: Mapping[bytes, PhotoPlace]) -> FaceRecord:
+    """Return the record with the place of its photo, where that is among `places` (by key)."""
+    place = places.get(photo_key(face.identity_id, face.number))
+    if face.photo is None or place is None:
+        return face
+    partition, offset = place
+    return structs.replace(face, photo=structs.replace(face.photo, partition=partition, offset=offset))
 
 
 def merged_info(before: Mapping[str, Any], changes: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -34,6 +34,9 @@ from engine.calls.people import (
 from engine.calls.reporting import Circumstances
 from engine.context import Context
 from engine.gallery.people import KnownPerson, Snapshot
+from engine.policy import Policy
+
+_BYTES_OF_NUMBER = 4
 
 
 class ReembedCall(Change[ReembedRequest]):
@@ -50,8 +53,9 @@ class ReembedCall(Change[ReembedRequest]):
         """Add or remove the records of the faces that are still enrolled; the answer says what came of each.
 
         Raises:
-            Refused: a record of the people cannot be read, an embedding is no unit vector of the right length, or
-                records are to be removed for another embedder than the one in use.
+            Refused: a record of the people cannot be read, the photos were embedded with other settings than those in
+                force, an embedding is no unit vector or has another length than others of its embedder, or records are
+                to be removed for another embedder than the one in use.
         """
         if people.unreadable:
             raise Refused.of(PEOPLE_UNREADABLE)
@@ -61,24 +65,29 @@ class ReembedCall(Change[ReembedRequest]):
                 f"embedder is not {context.models.embedder_identity}, the embedder in use: switch the server first, and"
                 " then remove the records of its former embedder",
             )
+        if request.action == "add":
+            _require_settings(request, context.policy)
         outcomes: list[FaceOutcome] = []
         after: dict[str, KnownPerson] = {}
-        records: list[KeyedValue] = []
-        lengths: set[int] = set()
+        added: list[FaceRecord] = []
+        removed: list[KeyedValue] = []
+        length = people.embedding_length(request.embedder)
         for face in request.faces:
             known = after.get(face.identity_id) or people.known(face.identity_id)
+            before = known
             if request.action == "add":
-                outcome, now, written = _added(request.embedder, face, known, context)
-                lengths.update(map(len, face.templates.values()))
+                outcome, known, records = _added(request.embedder, face, known, context)
+                for record in records:
+                    length = _length(record, length)
+                added += records
             else:
-                outcome, now, written = _removed(request.embedder, face, known)
+                outcome, known, tombstones = _removed(request.embedder, face, known)
+                removed += tombstones
             outcomes.append(outcome)
-            records += written
-            if written:
-                after[face.identity_id] = now
-        if len(lengths) > 1:
-            raise Refused(Code.BAD_FEATURE_ERROR, "the embeddings have different lengths")
-        return ChangeDecision("changed", ReembeddedAnswer(outcomes=tuple(outcomes)), after, others=tuple(records))
+            if known is not before:
+                after[face.identity_id] = known
+        answer = ReembeddedAnswer(outcomes=tuple(outcomes))
+        return ChangeDecision("changed", answer, after, faces=tuple(added), others=tuple(removed))
 
     def refuse(self, request: ReembedRequest, refusal: Refusal, snapshot: Snapshot, context: Context) -> ChangeDecision:
         """Return the decision that answers a request with that refusal."""
@@ -97,10 +106,52 @@ class ReembedCall(Change[ReembedRequest]):
         )
 
 
-_Result = tuple[FaceOutcome, KnownPerson, Sequence[KeyedValue]]
+def _require_settings(request: ReembedRequest, policy: Policy) -> None:
+    """Return where photos were embedded with the settings with which an enrolment embeds them.
+
+    Raises:
+        Refused: the settings differ: another face of a photo may have been embedded, or other templates been made.
+    """
+    used = {"face": request.face, "covered_templates": request.covered_templates}
+    for name, value in used.items():
+        in_force = getattr(policy, name)
+        if value is not None and value != in_force:
+            raise Refused(
+                Code.PARAM_ERROR,
+                f"the photos were embedded with matching.{name} = {_in_toml(value)}, and this server enrols with"
+                f" {_in_toml(in_force)}: embed them with the settings of the server",
+            )
 
 
-def _added(embedder: str, face: EmbeddedFace, known: KnownPerson, context: Context) -> _Result:
+def _in_toml(value: str | bool) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()
+
+
+def _length(record: FaceRecord, length: int | None) -> int:
+    """Return the length of the embeddings of a record. `length`: that of all others of the embedder; None: no others.
+
+    Raises:
+        Refused: the lengths differ. No process of another embedder would notice that, and with this embedder in use the
+            records could not be read.
+    """
+    for data in record.templates.values():
+        own = len(data) // _BYTES_OF_NUMBER
+        if length is not None and own != length:
+            raise Refused(
+                Code.BAD_FEATURE_ERROR,
+                f"an embedding of face {record.number} of {record.identity_id} has {own} numbers, and others of"
+                f" {record.embedder} have {length}: one embedder has embeddings of one length. If the others are wrong,"
+                " remove them first: picturematch people reembed --drop-old",
+            )
+        length = own
+    if length is None:
+        raise ValueError("the record has no embedding")
+    return length
+
+
+def _added(
+    embedder: str, face: EmbeddedFace, known: KnownPerson, context: Context
+) -> tuple[FaceOutcome, KnownPerson, Sequence[FaceRecord]]:
     """Return what comes of a face that gets templates, everything known afterwards, and the records to write."""
     number, photo = face.number, known.photos.get(face.number)
     if known.record is None or number not in known.record.faces:
@@ -132,10 +183,12 @@ def _added(embedder: str, face: EmbeddedFace, known: KnownPerson, context: Conte
         vectors={**known.vectors, number: vector} if embedder == in_use else known.vectors,
         covered=known.covered | {number} if covers else known.covered,
     )
-    return "added", after, ((face_key(face.identity_id, number, embedder), encode(record)),)
+    return "added", after, (record,)
 
 
-def _removed(embedder: str, face: EmbeddedFace, known: KnownPerson) -> _Result:
+def _removed(
+    embedder: str, face: EmbeddedFace, known: KnownPerson
+) -> tuple[FaceOutcome, KnownPerson, Sequence[KeyedValue]]:
     """Return what comes of a face that keeps the records of one embedder only, if it has any of that."""
     number = face.number
     if known.record is None or number not in known.record.faces:

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from contract.people.keys import MEAN_FACE
-from contract.people.records import PersonRecord
+from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.people.site import Site
 from contract.vectors import Vector
 from engine.gallery.people import KnownPerson, People
 from engine.gallery.port import Candidate, everybody
 from engine.gallery.searched_ahead import NOTHING_SEARCHED, SearchedAhead
 from engine.gallery.templates import mean_of_faces
+
+_BYTES_OF_NUMBER = 4
 
 
 class PendingPeople:
@@ -38,6 +40,7 @@ class PendingPeople:
         self._count = len(people)
         self._joined: Counter[str] = Counter()  # group -> people who joined, less those who left
         self._site = people.site
+        self._lengths: dict[str, int] = {}  # embedder -> the length of its embeddings, of faces that joined
 
     @property
     def count(self) -> int:
@@ -101,8 +104,17 @@ class PendingPeople:
             return ()
         return self._people.keys_of(identity_id)
 
-    def decided(self, people: Mapping[str, KnownPerson], site: Site | None) -> None:
-        """Record that a decision leaves these people, by identity_id, and the site as given (None: unchanged)."""
+    def embedding_length(self, embedder: str) -> int | None:
+        """Return the length of the embeddings of an embedder, by its identity; None: no face has one."""
+        return self._people.embedding_length(embedder) or self._lengths.get(embedder)
+
+    def decided(self, people: Mapping[str, KnownPerson], site: Site | None, faces: Sequence[FaceRecord] = ()) -> None:
+        """Record that a decision leaves these people, by identity_id, and the site as given (None: unchanged).
+
+        `faces`: the records of faces that it writes.
+        """
+        for face in faces:
+            self._lengths.setdefault(face.embedder, len(face.templates[WHOLE_FACE]) // _BYTES_OF_NUMBER)
         for identity_id, after in people.items():
             decided = self._decided.get(identity_id)
             before = self._people.person(identity_id) if decided is None else decided.record

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.policy import FaceRule
+from contract.terms import FaceRule
 from engine.vision.ports import Face, Image
 from engine.vision.quality import clarity, cut_share
 from engine.vision.quality.score import CONFIDENCE_RANGE, SHARPNESS_RANGE

@@ -27,7 +27,7 @@ from contract.seen_faces import SeenFaces
 from contract.site_settings import Configured
 from ingest.burst import BurstField
 from ingest.call import Call
-from ingest.exchange import ANSWER_MARGIN_S, Exchange, timed_out
+from ingest.exchange import ANSWER_MARGIN_S, AsOfNow, Exchange, timed_out
 from ingest.form_body import is_form, read_form
 from ingest.json_body import read_object
 from ingest.metrics import Metrics
@@ -223,13 +223,17 @@ async def ask(
     return await send(call, services, await read_request(call, services, declaration, request, pictures), answer)
 
 
-async def send(call: Call, services: Services, request: Request, answer: type[A]) -> tuple[A, Reply]:
+async def send(
+    call: Call, services: Services, request: Request, answer: type[A], as_of_now: AsOfNow = lambda request: request
+) -> tuple[A, Reply]:
     """Send the one request of a call through the log; return its answer of the type `answer`, and the whole reply.
+
+    `as_of_now` returns the request as it is written, at the moment of writing.
 
     Raises:
         Refused: the call is refused, by the ingress or by the processor.
     """
-    reply = await services.exchange.ask(call, request)
+    reply = await services.exchange.ask(call, request, as_of_now)
     if not isinstance(reply.answer, answer):
         raise TypeError(f"a {type(request).__name__} was answered with {type(reply.answer).__name__}")
     return reply.answer, reply

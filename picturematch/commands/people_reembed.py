@@ -115,8 +115,12 @@ def reembed(
     Faces that were enrolled by a feature, without a photo, cannot be embedded, nor can those whose photo shows no face
     to the networks: the end of a run names each with its reason. --left-behind lists those without a photo at any time.
 
-    Exit status: 0 every face is embedded (with --drop-old: by the embedder in use alone), 1 some faces are left
-    behind (kept), 2 the command failed.
+    The photos are embedded with the settings matching.face and matching.covered_templates of this command, and the
+    server refuses embeddings that were made with other settings than its own.
+
+    Exit status: 0 every face is embedded, 1 some faces are left behind, 2 the command failed. With --drop-old, 0 no
+    face has records of former embedders any more, 1 some faces keep them because the embedder in use has no record of
+    these faces. With --left-behind, 1 if any face is listed. With --dry-run, always 0 unless the command failed.
     """
     if dry_run + left_behind + drop_old > 1:
         raise click.UsageError("--dry-run, --left-behind and --drop-old exclude each other")

@@ -1,8 +1,10 @@
 """`picturematch people reembed` on the embedded log: beside the server, interrupted, and through the switch."""
 
 import asyncio
+import base64
 import json
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,10 +15,16 @@ import numpy as np
 import pytest
 
 from broker.embedded import open_embedded
+from contract.http import REEMBED_PATH
+from contract.people.coverage import EnrolledFace
 from contract.people.directory import Directory
 from contract.people.keys import parse_key
 from contract.topics import Topics
+from engine.calls.enrol import prepare_photo
+from engine.context import Context
 from engine.vision.networks.standin import DIMENSION, stand_in_models
+from picturematch.reembedding import EnrolledPeople
+from picturematch.settings import Settings
 from tests.faults.test_serve import MATCH, USERS, Server, enrol_body, match_body, post, read_all, serving
 from tests.support.commands import Finished, finish, run, start
 
@@ -92,20 +100,28 @@ async def test_everybody_is_embedded_beside_the_server_and_recognised_after_the_
         assert json.loads(again.out)["added"] == 1
         assert await recognised(session, server, 6) == "late"
         dropped = await reembed(tmp_path, server, "--drop-old", "--yes", "--json")
-        assert (dropped.status, json.loads(dropped.out)) == (1, {"removed": 5, "kept": 1})
+        assert (dropped.status, json.loads(dropped.out)) == (1, {"removed": 5, "kept": 1}), "a face keeps its records"
+        async with session.delete(f"{server.url}{USERS}", json={"identity_id": "known by a feature"}) as gone:
+            assert gone.status == 200
+        dropped = await reembed(tmp_path, server, "--drop-old", "--yes")
+        assert (dropped.status, dropped.out) == (0, "removed the records of former embedders of 0 faces\n")
         assert await recognised(session, server, 6) == "late"
         assert [await recognised(session, server, seed) for seed in (0, 9)] == ["p0", "stranger"]
         shown = await post(session, server.url + MATCH, match_body(0) | {"need_register_photo": True})
         assert shown[2]["reg_pic"], "the photo is still found, though the record that named it first is gone"
         people = await fold(tmp_path)
-        assert {who: people.embedders(who, 0) for who in ("p0", "late", "known by a feature")} == {
-            "p0": (NEW,),
-            "late": (NEW,),
-            "known by a feature": (OLD,),
-        }
+        assert {who: people.embedders(who, 0) for who in ("p0", "late")} == {"p0": (NEW,), "late": (NEW,)}
         server.process.send_signal(signal.SIGTERM)
         _, err = await server.process.communicate()
         assert b"2 of 6 people cannot be recognised" in err
+
+
+async def test_photos_are_embedded_with_the_settings_of_the_server_or_not_at_all(tmp_path: Path) -> None:
+    async with town(tmp_path, 1, PICTUREMATCH_MATCHING__FACE="largest") as (server, _):
+        done = await reembed(tmp_path, server, "--compare", 0)
+        assert (done.status, done.out) == (2, "")
+        assert 'matching.face = "chosen", and this server enrols with "largest"' in done.err
+        assert (await fold(tmp_path)).embedders("p0", 0) == (OLD,)
 
 
 async def test_a_run_that_was_killed_is_continued_and_embeds_nothing_twice(tmp_path: Path) -> None:
@@ -175,6 +191,39 @@ async def test_an_erased_person_leaves_no_embedding_of_either_embedder(tmp_path:
         disk = b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.is_file())  # noqa: ASYNC240
         assert not [piece for piece in pieces if piece in disk]
         assert (await fold(tmp_path)).embedders("p2", 0) == (OLD, NEW)
+
+
+async def test_an_embedding_that_arrives_after_the_erasure_of_its_person_is_not_written(tmp_path: Path) -> None:
+    async with town(tmp_path, 2) as (server, session):
+        settings = Settings(data_folder=tmp_path)
+        models = stand_in_models(2)
+        given = Context(models, settings.matching, settings.pictures.max_pixels, time.perf_counter)
+        async with (
+            open_embedded(tmp_path, role="guest", clock_ms=lambda: 0) as log,
+            EnrolledPeople(log, Topics(), NEW) as people,
+        ):
+            embedded = [await embedded_face(people, face, given) for face in people.missing()]
+        erased = await run("people", "erase", "p1", "--yes", "--url", server.url, "--data-folder", tmp_path)
+        assert erased.status == 0, erased
+        body = {"action": "add", "embedder": NEW, "faces": embedded}
+        status, _, answer = await post(session, server.url + REEMBED_PATH, body)
+        assert (status, answer) == (200, {"data": {"outcomes": ["added", "gone"]}})
+        kept, secret = (base64.b64decode(face["templates"]["whole"]) for face in embedded)
+        disk = b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.is_file())  # noqa: ASYNC240
+        assert kept[100:200] in disk, "what was sent of the other person is in the log"
+        assert secret[100:200] not in disk
+
+
+async def embedded_face(people: EnrolledPeople, face: EnrolledFace, given: Context) -> dict[str, Any]:
+    """A face as the command sends it."""
+    jpeg = await people.photo(face)
+    assert jpeg is not None
+    assert face.photo is not None
+    prepared = prepare_photo(jpeg, (), given).face
+    assert prepared is not None
+    templates = {kind: base64.b64encode(data).decode() for kind, data in prepared.templates.items()}
+    named = {"identity_id": face.identity_id, "number": face.number}
+    return {**named, "photo_sha256": face.photo.sha256.hex(), "templates": templates}
 
 
 @pytest.mark.parametrize("people_there", [2, 0])

@@ -1,21 +1,29 @@
 """What `picturematch people reembed` finds out first: recent requests, and whether an embedder can decide."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from broker.embedded import open_embedded
 from broker.port import NewRecord, TopicSpec
+from clients.http import Client
+from contract.people.coverage import EnrolledFace
+from contract.people.records import PhotoReference
 from engine.policy import Policy
 from engine.vision.networks.standin import StandInEmbedder
 from engine.vision.ports import ModelSet
 from models.manifest import NO_THRESHOLD, FmrPoint
+from picturematch import reembedding
 from picturematch.networks import manifest_of, require_calibrated
 from picturematch.options import UserError
 from picturematch.reembed_comparing import time_of_last
+from picturematch.reembedding import FACES_AT_ONCE, EnrolledPeople, Pace, Reembedding
 from picturematch.settings import ModelSettings, Settings
-from tests.support.faces import MODELS
+from tests.support.faces import MODELS, context
 
 TOPIC = "requests"
 
@@ -78,3 +86,43 @@ def test_an_embedder_is_named_by_its_pinned_manifest_or_by_a_file(tmp_path: Path
     assert manifest_of(settings, str(own)) == own
     with pytest.raises(UserError, match="neither a file nor an embedder"):
         manifest_of(settings, "facenet")
+
+
+class Waiting:
+    """People of whom the faces `waiting` have no record of the embedder."""
+
+    def __init__(self, *waiting: EnrolledFace) -> None:
+        self.waiting = list(waiting)
+
+    def missing(self) -> list[EnrolledFace]:
+        return list(self.waiting)
+
+    async def catch_up(self) -> None:
+        pass
+
+
+class Behind(Reembedding):
+    """A run against a server that knows of the faces from the pass `knows` on."""
+
+    def __init__(self, people: Waiting, knows: int) -> None:
+        client = cast("Client", SimpleNamespace(url="http://server"))
+        super().__init__(cast("EnrolledPeople", people), client, context(), Pace())
+        self.people, self.knows = people, knows
+
+    async def _embed(self, faces: Sequence[EnrolledFace], *_: object) -> None:
+        if self.tally.passes >= self.knows:
+            self.people.waiting.clear()
+
+
+async def test_a_server_that_learns_of_a_face_a_moment_later_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reembedding, "_LAG_S", 0.0)
+    photo = PhotoReference(sha256=bytes(32), partition=0, offset=0)
+    late = [EnrolledFace(f"p{number}", 0, photo) for number in range(FACES_AT_ONCE + 1)]
+    run = Behind(Waiting(late[0]), knows=1)
+    await run.run()
+    assert run.tally.passes == 2
+    for faces, passes in ((late[:1], 3), (late, 1)):
+        run = Behind(Waiting(*faces), knows=99)
+        with pytest.raises(UserError, match="uses another log"):
+            await run.run()
+        assert run.tally.passes == passes, "many faces are not embedded again in vain"

@@ -49,8 +49,8 @@ def records(enrolled: Enrolled, **fields: object) -> FaceRecord:
     call, given = EnrolCall(), context(enrolled.policy, enrolled.models)
     asked = EnrolRequest(**{"request_id": "r", "identity_id": "x", "received_time_s": 0.0, "photo": photo(5), **fields})
     decision = call.decide(asked, call.prepare(asked, given), PendingPeople(enrolled.people), given)
-    assert decision.face is not None
-    return decision.face
+    assert decision.faces
+    return decision.faces[0]
 
 
 @pytest.mark.parametrize("all_faces", [False, True])

@@ -127,7 +127,7 @@ def test_a_deletion_in_the_same_transaction_removes_what_was_just_added(town: To
     pending.decided(added.people, added.site)
     request = DeleteRequest(request_id="d", identity_id="ada", received_time_s=1.0)
     deleted = DeleteCall().decide(request, NOTHING_PREPARED, pending, context())
-    assert {key for key, value in deleted.people_records() if value is None} == {
+    assert {key for key, value in deleted.people_records([(0, 0)]) if value is None} == {
         person_key("ada"),
         face_key("ada", 0, IN_USE),
         face_key("ada", 0, OTHER),
@@ -169,6 +169,53 @@ def test_embeddings_of_two_lengths_are_refused(town: Town) -> None:
     decision = town.reembed(face("ada", 0, 1), face("ben", 0, 2, 32))
     assert decision.refusal is not None
     assert (decision.refusal.code, decision.changes) == (Code.BAD_FEATURE_ERROR, False)
+
+
+def test_embeddings_of_another_length_than_those_that_an_embedder_has_are_refused_until_these_are_removed(
+    town: Town,
+) -> None:
+    town.write(town.reembed(face("ada", 0, 1, 32)))
+    refused = town.reembed(face("ben", 0, 2))
+    assert refused.refusal is not None
+    assert (refused.refusal.code, refused.changes) == (Code.BAD_FEATURE_ERROR, False)
+    assert "face 0 of ben has 16 numbers, and others of other-embedder-r1 have 32" in refused.refusal.message
+    assert "people reembed --drop-old" in refused.refusal.message
+    assert outcomes(town.reembed(face("ben", 0, 2), embedder="a-third-r1")) == ("added",), "its length is its own"
+    town.write(town.reembed(EmbeddedFace(identity_id="ada", number=0), action="remove", embedder=IN_USE))
+    town.write(town.reembed(face("ben", 0, 2)))
+    assert town.people.embedding_length(OTHER) == 16
+
+
+def test_templates_of_one_face_have_one_length(town: Town) -> None:
+    short = np.eye(1, 8, dtype="<f4").tobytes()
+    odd = structs.replace(face("ada", 0, 1), templates={**face("ada", 0, 1).templates, "covered_mouth": short})
+    assert town.reembed(odd).refusal is not None
+
+
+@pytest.mark.parametrize(
+    ("used", "words"),
+    [
+        ({"face": "largest"}, 'matching.face = "largest", and this server enrols with "chosen"'),
+        ({"covered_templates": False}, "matching.covered_templates = false, and this server enrols with true"),
+    ],
+)
+def test_photos_that_were_embedded_with_other_settings_than_an_enrolment_uses_are_refused(
+    town: Town, used: dict[str, str | bool], words: str
+) -> None:
+    asked = ReembedRequest(
+        request_id="r", received_time_s=1.0, action="add", embedder=OTHER, faces=(face("ada", 0, 1),)
+    )
+
+    def decide(**settings: object) -> ChangeDecision:
+        request = structs.replace(asked, **settings)
+        return ReembedCall().decide(request, NOTHING_PREPARED, PendingPeople(town.people), context())
+
+    refused = decide(**used)
+    assert refused.refusal is not None
+    assert (refused.refusal.code, refused.changes) == (Code.PARAM_ERROR, False)
+    assert words in refused.refusal.message
+    assert outcomes(decide(face="chosen", covered_templates=True)) == ("added",)
+    assert outcomes(decide()) == ("added",), "a caller that does not say is not checked"
 
 
 def test_only_the_records_of_others_are_removed_and_only_beside_one_of_the_embedder_in_use(town: Town) -> None:

@@ -6,8 +6,9 @@ import pytest
 from engine.vision.networks.arcface import TEMPLATE, ArcFaceEmbedder
 from engine.vision.ports import Box, Face
 from models.errors import DamagedModel, NotInstalled
+from models.identity import identity_of_network
 from models.manifest import Manifest, load_manifest
-from models.prepare import identity_of, sha256_of
+from models.prepare import sha256_of
 from models.store import ModelStore, State
 from tests.support import pictures
 from tests.support.tiny_models import tiny_embedder
@@ -47,7 +48,8 @@ def test_an_operators_own_embedder_takes_the_place_of_ours(tmp_path: Path):
 
     assert (embedder.dimension, embedder.threshold) == (16, 0.4)
     assert np.linalg.norm(embedding.vector) == pytest.approx(1, abs=1e-5)
-    assert store.identity("embedder") == identity_of(sha256_of(tiny_embedder()))
+    entry = store.manifest.network("embedder")
+    assert store.identity("embedder") == identity_of_network(entry, sha256_of(tiny_embedder()))
     assert store.verify()[0].state is State.READY
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from models import store as store_module
 from models.errors import DamagedModel, FetchFailed, NotInstalled
+from models.identity import identity_of_network
 from models.manifest import InputSpec, Manifest, NetworkEntry, Package, SampleEntry
 from models.network import Network
-from models.prepare import identity_of, sha256_of
+from models.prepare import sha256_of
 from models.progress import Reporter
 from models.store import ModelStore, State
 from tests.support.tiny_models import INPUT_SHAPE, tiny_embedder
@@ -86,7 +87,7 @@ def test_install_fetches_prepares_and_then_opens(tmp_path: Path, fetches: Fetche
     store.install()
 
     assert store.open("embedder")(np.ones(INPUT_SHAPE, np.float32))[0].shape == (1, 16)
-    assert store.identity("embedder") == identity_of(sha256_of(SOURCE))
+    assert store.identity("embedder") == identity_of_network(MANIFEST.network("embedder"), sha256_of(SOURCE))
     assert [line.state for line in store.verify()] == [State.READY]
 
 
@@ -320,7 +321,7 @@ def test_a_status_line_names_source_licence_and_identity(tmp_path: Path, fetches
     line = ModelStore(tmp_path, MANIFEST).status()[0]
 
     assert (line.role, line.name, line.source, line.licence) == ("embedder", "tiny", "npm tiny 1.0.0", "MIT")
-    assert line.identity == identity_of(sha256_of(SOURCE))
+    assert line.identity == identity_of_network(MANIFEST.network("embedder"), sha256_of(SOURCE))
 
 
 def test_opened_networks_can_be_shared_between_threads(tmp_path: Path, fetches: Fetches):

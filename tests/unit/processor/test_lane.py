@@ -22,35 +22,11 @@ from processor.lane import Lane, LaneHooks
 from processor.outputs import Emitter, Ids
 from processor.people import PeopleAccess
 from processor.processing import Failure, Processed, unreadable
+from tests.support.commits import Member, Unchanged
 from tests.support.faces import context
 
 TOPICS = Topics()
 ANNA = PersonRecord(identity_id="anna", group_ids=("default_group",), info={}, faces=(0,), next_face=1)
-
-
-class Member:
-    """A group member that keeps what is committed."""
-
-    def __init__(self) -> None:
-        self.written: list[NewRecord] = []
-        self.next_offsets: list[int] = []
-
-    async def commit(
-        self, partition: int, next_offset: int, outputs: Sequence[NewRecord] = (), *then: FollowUp
-    ) -> Sequence[Position]:
-        self.next_offsets.append(next_offset)
-        positions = step = [Position(new.topic, 0, number) for number, new in enumerate(outputs)]
-        self.written += outputs
-        for follow_up in then:
-            made = follow_up(step)
-            step = [Position(new.topic, 0, number) for number, new in enumerate(made)]
-            positions = positions + step
-            self.written += made
-        return positions
-
-
-def unchanged(processed: Processed) -> Processed:
-    return processed
 
 
 async def test_people_that_an_earlier_owner_of_the_partition_enrolled_are_read_before_the_next_is_decided() -> None:
@@ -72,7 +48,7 @@ async def test_people_that_an_earlier_owner_of_the_partition_enrolled_are_read_b
     emitter = Emitter(TOPICS, Contexts(context()), Ids({}, "m"), "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: done.set(), lambda _: None, lambda: None)
     access = PeopleAccess(Log(), TOPICS.people, None, people, reached)  # type: ignore[arg-type]
-    commits = AdminCommits(0, member, unchanged, emitter, access)  # type: ignore[arg-type]
+    commits = AdminCommits(0, member, Unchanged(), emitter, access)  # type: ignore[arg-type]
     lane = Lane(0, member, process, commits, hooks)  # type: ignore[arg-type]
     running = asyncio.create_task(lane.run())
     lane.put(Record(TOPICS.requests, 0, 0, 0, b"anna", b""))
@@ -102,7 +78,7 @@ async def test_a_finished_result_waits_a_moment_for_those_behind_it(wait_s: floa
     emitter = Emitter(TOPICS, Contexts(context()), Ids({}, "m"), "/test", lambda: 2.0)
     hooks = LaneHooks(lambda _: committed.release(), lambda _: None, lambda: None)
     access = PeopleAccess(None, TOPICS.people, None, people, never)  # type: ignore[arg-type]
-    writer = Commits(0, member, unchanged, emitter, access)  # type: ignore[arg-type]
+    writer = Commits(0, member, Unchanged(), emitter, access)  # type: ignore[arg-type]
     lane = Lane(0, member, process, writer, hooks, wait_s)  # type: ignore[arg-type]
     running = asyncio.create_task(lane.run())
     for offset in range(3):
@@ -150,7 +126,7 @@ class Unread:
         people = People(4, "model")
         emitter = Emitter(TOPICS, Contexts(context()), Ids({}, "m"), "/test", lambda: 2.0)
         access = PeopleAccess(None, TOPICS.people, None, people, None)  # type: ignore[arg-type]
-        self.commits = Commits(0, member, unchanged, emitter, access)  # type: ignore[arg-type]
+        self.commits = Commits(0, member, Unchanged(), emitter, access)  # type: ignore[arg-type]
 
     async def process(self, record: Record) -> Processed:
         if record.value == b"defect":
