@@ -161,6 +161,8 @@ KINDS: Mapping[str, bad.Kind] = {
     "POST /picturematch/api/keys name": bad.key_name,
     "DELETE /picturematch/api/keys name": bad.key_name,
     "action": bad.choice,
+    "face": bad.choice,
+    "covered_templates": bad.flag,
     "embedder": bad.embedder,
     "faces": bad.objects,
     "faces[].identity_id": bad.enrolled,
