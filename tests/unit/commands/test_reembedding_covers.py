@@ -70,9 +70,8 @@ class Town:
             for face in body["faces"]
         )
         self.asked += [face.identity_id for face in faces]
-        request = ReembedRequest(
-            request_id="r", received_time_s=1.0, action=body["action"], embedder=body["embedder"], faces=faces
-        )
+        asked = {name: body.get(name) for name in ("action", "embedder", "face", "covered_templates")}
+        request = ReembedRequest(**{"request_id": "r", "received_time_s": 1.0, "faces": faces} | asked)
         given = context(models=self.models)
         decision = ReembedCall().decide(request, NOTHING_PREPARED, PendingPeople(self.people), given)
         assert isinstance(decision.answer, ReembeddedAnswer), decision.refusal

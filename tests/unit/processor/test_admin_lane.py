@@ -123,6 +123,24 @@ async def test_a_face_that_is_completed_in_the_transaction_of_its_enrolment_name
     assert face.photo.offset == FIRST + 1
 
 
+async def test_a_face_that_a_reembed_completes_in_the_transaction_of_its_enrolment_names_the_place_of_its_photo() -> (
+    None
+):
+    async with admin_lane(models=COVERED_MODELS) as lane:
+        feature = await _feature(3)
+        whole = np.asarray(feature, "<f4").tobytes()
+        templates = {WHOLE_FACE: whole, **dict.fromkeys(COVERED_FACE.values(), whole)}
+        bare = enrol("cleo", 3, feature=feature, feature_model=IN_USE)
+        sent = reembed("cleo", 3)
+        (face,) = sent.faces
+        sent = structs.replace(sent, embedder=IN_USE, faces=(structs.replace(face, templates=templates),))
+        await lane.write(enrol("ada", 1), bare, sent)
+    record = lane.faces[face_key("cleo", 0, IN_USE)]
+    assert record.templates == templates, "the last request has completed the face"
+    assert record.photo is not None
+    assert record.photo.offset == FIRST + 1
+
+
 async def _feature(seed: int) -> tuple[float, ...]:
     async with admin_lane() as lane:
         await lane.write(enrol("x", seed))
