@@ -74,6 +74,11 @@ class Done:
         }
 
 
+def context_of(settings: Settings, models: ModelSet) -> Context:
+    """Return the context in which photos are embedded with these networks."""
+    return Context(models, settings.matching, settings.pictures.max_pixels, time.perf_counter)
+
+
 async def embed_all(means: Means, recent: Recent | None, folder: Path) -> Done:
     """Embed every face with a photo; then record recent requests into a new capture `folder` (None: none).
 
@@ -81,13 +86,12 @@ async def embed_all(means: Means, recent: Recent | None, folder: Path) -> Done:
         OperatorError: the log cannot be read, or the server cannot be reached or refuses the call.
     """
     settings, models = means.settings, means.models
-    context = Context(models, settings.matching, settings.pictures.max_pixels, time.perf_counter)
     async with (
         open_broker(settings, "guest") as log,
         EnrolledPeople(log, settings.topics, models.embedder_identity) as people,
         Client(means.url, api_key=means.api_key, ca_file=ca_file()) as client,
     ):
-        run = Reembedding(people, client, context, Pace(means.jobs, means.rate))
+        run = Reembedding(people, client, context_of(settings, models), Pace(means.jobs, means.rate))
         await run.run()
         recorded = 0 if recent is None else await record_recent(log, settings, recent, folder)
         left = await people.left_behind(run.tally.unusable)

@@ -36,6 +36,7 @@ from contract.people.keys import photo_key
 from contract.people.records import photo_of
 from contract.topics import Topics
 from engine.calls.enrol import prepare_photo
+from engine.calls.people import PreparedFace
 from engine.context import Context
 from picturematch.options import UserError
 from picturematch.shell import Steps, progress
@@ -167,6 +168,23 @@ NO_PHOTO = "was enrolled by a feature, without a photo"
 PHOTO_GONE = "its photo is not in the log any more"
 
 
+async def prepared_face(
+    people: EnrolledPeople, face: EnrolledFace, context: Context, pool: ThreadPoolExecutor
+) -> PreparedFace | str:
+    """Return an enrolled face, embedded from its photo in `pool`; a string: why it cannot be embedded.
+
+    `people` are entered; `context` has the networks.
+    """
+    jpeg = await people.photo(face)
+    if jpeg is None:
+        return NO_PHOTO if face.photo is None else PHOTO_GONE
+    prepared = await asyncio.get_running_loop().run_in_executor(pool, prepare_photo, jpeg, (), context)
+    if prepared.face is not None:
+        return prepared.face
+    reason = "no face" if prepared.refusal is None else prepared.refusal.message
+    return f"its photo cannot be embedded: {reason}"
+
+
 class Reembedding:
     """One run. `people` are entered, and `client` too; `context` has the networks of the new embedder."""
 
@@ -234,19 +252,16 @@ class Reembedding:
 
     async def _embedded(self, face: EnrolledFace, pool: ThreadPoolExecutor) -> dict[str, Any] | None:
         """Return a face as the call takes it; None: it cannot be embedded, or only without a cover and is known."""
-        jpeg = await self._people.photo(face)
-        if jpeg is None or face.photo is None:
-            self.tally.unusable[face] = PHOTO_GONE
+        if face.photo is None:
+            self.tally.unusable[face] = NO_PHOTO
             return None
-        loop = asyncio.get_running_loop()
-        prepared = await loop.run_in_executor(pool, prepare_photo, jpeg, (), self._context)
-        if prepared.face is None:
-            reason = "no face" if prepared.refusal is None else prepared.refusal.message
-            self.tally.unusable[face] = f"its photo cannot be embedded: {reason}"
+        prepared = await prepared_face(self._people, face, self._context, pool)
+        if isinstance(prepared, str):
+            self.tally.unusable[face] = prepared
             return None
-        if self._is_known(face) and not prepared.face.covered:
+        if self._is_known(face) and not prepared.covered:
             return None
-        templates = {kind: pybase64.b64encode_as_string(data) for kind, data in prepared.face.templates.items()}
+        templates = {kind: pybase64.b64encode_as_string(data) for kind, data in prepared.templates.items()}
         return {**_named(face), "photo_sha256": face.photo.sha256.hex(), "templates": templates}
 
     def _is_known(self, face: EnrolledFace) -> bool:

@@ -79,7 +79,7 @@ def _warn_of_people_left_behind(role: "ProcessorRole") -> None:
         click.echo(
             f"picturematch: {len(left)} of {len(role.people)} people cannot be recognised: their faces are by other"
             " embedders than the one in use; `picturematch people reembed` embeds their photos, and with --left-behind"
-            " names those who have none",
+            " names the faces that cannot be embedded",
             err=True,
         )
 

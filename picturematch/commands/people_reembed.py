@@ -67,7 +67,9 @@ Examples:
     help="After the switch: remove the records of former embedders from faces that have one of the embedder in use.",
 )
 @yes_option
-@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Threads that embed photos.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Threads that embed or look at photos."
+)
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="The most faces to embed per second.")
 @click.option(
     "--compare",
@@ -113,7 +115,8 @@ def reembed(
     has covered_curves and matching.covered_templates is on. Their embeddings stay as they are.
 
     Faces that were enrolled by a feature, without a photo, cannot be embedded, nor can those whose photo shows no face
-    to the networks: the end of a run names each with its reason. --left-behind lists those without a photo at any time.
+    to the networks: the end of a run names each with its reason. --left-behind lists them at any time: it looks at the
+    photos of all faces that are not embedded yet, which are few after a run.
 
     The photos are embedded with the settings matching.face and matching.covered_templates of this command, and the
     server refuses embeddings that were made with other settings than its own.
@@ -126,8 +129,10 @@ def reembed(
         raise click.UsageError("--dry-run, --left-behind and --drop-old exclude each other")
     settings = _settings(ctx, models, broker, data_folder)
     server = _Server(url, api_key)
-    if dry_run or left_behind:
-        ctx.exit(_list(settings, as_json, faces=left_behind))
+    if dry_run:
+        ctx.exit(_plan(settings, as_json))
+    if left_behind:
+        ctx.exit(_left_behind(settings, jobs, as_json))
     if drop_old:
         ctx.exit(_drop(settings, server, as_json, yes=yes))
     ctx.exit(_reembed(settings, server, jobs, rate, None if compare == 0 else (compare, since), html, as_json, models))
@@ -143,8 +148,8 @@ def _settings(ctx: click.Context, models: str | None, broker: str | None, data_f
     return settings_of(ctx, **given, models__manifest=manifest_of(settings, models))
 
 
-def _list(settings: Settings, as_json: bool, *, faces: bool) -> int:
-    """Print what is to be embedded, or `faces`: each face that is left behind; return the exit status."""
+def _plan(settings: Settings, as_json: bool) -> int:
+    """Print how many faces are to be embedded and to be completed; return the exit status."""
     from picturematch.opening import open_broker
     from picturematch.reading import embedder_in_use, has_covers
     from picturematch.reembedding import EnrolledPeople
@@ -154,31 +159,55 @@ def _list(settings: Settings, as_json: bool, *, faces: bool) -> int:
         async with open_broker(settings, "guest") as log, EnrolledPeople(log, settings.topics, embedder) as people:
             missing = people.missing()
             with_photo = sum(face.photo is not None for face in missing)
-            if not faces:
-                without = len(missing) - with_photo
-                complete = len(people.uncovered()) if has_covers(settings) else 0
-                if as_json:
-                    plan = {"embedder": embedder, "to_embed": with_photo, "to_complete": complete}
-                    echo_json({**plan, "without_photo": without})
-                else:
-                    click.echo(f"{counted(with_photo, 'face')} to embed by {embedder}; {without} without a photo")
-                    if complete:
-                        click.echo(f"{counted(complete, 'further face')} without templates of covered faces")
-                return 0
-            left = await people.left_behind({})
-            for face in left:
-                if as_json:
-                    echo_json({"identity_id": face.identity_id, "number": face.number, "reason": face.reason})
-                else:
-                    click.echo(_in_words(face))
-            waiting = len(missing) - len(left)
-            if waiting:
-                click.echo(
-                    f"{counted(waiting, 'further face')} not embedded yet: run this without --left-behind", err=True
-                )
-            return 1 if left else 0
+            without = len(missing) - with_photo
+            complete = len(people.uncovered()) if has_covers(settings) else 0
+        if as_json:
+            plan = {"embedder": embedder, "to_embed": with_photo, "to_complete": complete}
+            echo_json({**plan, "without_photo": without})
+        else:
+            click.echo(f"{counted(with_photo, 'face')} to embed by {embedder}; {without} without a photo")
+            if complete:
+                click.echo(f"{counted(complete, 'further face')} without templates of covered faces")
+        return 0
 
     return run(work())
+
+
+def _left_behind(settings: Settings, jobs: int, as_json: bool) -> int:
+    """Print each face that is left behind, with its reason; return the exit status."""
+    from picturematch.captures import sentences
+    from picturematch.left_behind import Left, find_left_behind
+    from picturematch.networks import install_missing
+    from picturematch.opening import open_broker
+    from picturematch.reembed_comparing import be_nice
+    from picturematch.reembed_run import context_of
+    from picturematch.reembedding import EnrolledPeople
+    from picturematch.wiring import open_models
+
+    be_nice(_NICENESS)
+    if settings.models.stand_in is None:
+        install_missing(settings)
+    models = open_models(settings)
+
+    async def work() -> Left:
+        async with (
+            open_broker(settings, "guest") as log,
+            EnrolledPeople(log, settings.topics, models.embedder_identity) as people,
+        ):
+            return await find_left_behind(people, context_of(settings, models), jobs)
+
+    with sentences(), ended_by_signals():
+        left = run(work())
+    for face in left.faces:
+        if as_json:
+            echo_json({"identity_id": face.identity_id, "number": face.number, "reason": face.reason})
+        else:
+            click.echo(_in_words(face))
+    if left.waiting:
+        click.echo(
+            f"{counted(left.waiting, 'further face')} not embedded yet: run this without --left-behind", err=True
+        )
+    return 1 if left.faces else 0
 
 
 def _drop(settings: Settings, server: _Server, as_json: bool, *, yes: bool) -> int:
