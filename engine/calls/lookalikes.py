@@ -23,6 +23,10 @@ from engine.threshold import search_threshold
 MOST_NAMED = 5
 """The most look-alikes of one face that an answer and an event name."""
 
+_MOST_AHEAD = 1000
+"""The most faces near one face that the search ahead keeps; where there are more, the decision searches alone. With a
+threshold that nearly every face reaches, all faces of a large gallery would be kept for every face of a transaction."""
+
 _LOWER = 0.02
 """By how much the search ahead of the decisions goes below the threshold, which changes with the number of faces."""
 
@@ -34,10 +38,10 @@ class Searchable(Protocol):
         """Return the number of faces that a search among everybody compares; with `means`, also that of their means."""
         ...
 
-    def alike(self, vector: Vector, cosine: float, *, means: bool) -> Sequence[Candidate]:
-        """Return every person who has a face with at least that cosine to a unit vector, in the order of the port.
+    def alike(self, vector: Vector, cosine: float, *, means: bool, most: int) -> Sequence[Candidate]:
+        """Return the `most` nearest people who have a face with at least that cosine to a unit vector.
 
-        `means`: the mean of a person's faces counts like a face.
+        They are in the order of the port. `means`: the mean of a person's faces counts like a face.
         """
         ...
 
@@ -51,8 +55,8 @@ def search_ahead(vectors: Sequence[Vector], gallery: Gallery, context: Context) 
         return SearchedAhead(gallery.version)
     scope = everybody(means=context.policy.mean_templates)
     down_to = search_threshold(context.policy, context.models.embedder, gallery.count(scope)).cosine - _LOWER
-    each = gallery.above_each(np.stack(vectors), scope, down_to)
-    found = {vector.tobytes(): people for vector, people in zip(vectors, each, strict=True)}
+    each = gallery.above_each(np.stack(vectors), scope, down_to, _MOST_AHEAD)
+    found = {vector.tobytes(): people for vector, people in zip(vectors, each, strict=True) if people is not None}
     return SearchedAhead(gallery.version, scope, down_to, found)
 
 
@@ -66,7 +70,7 @@ def lookalikes_of(vector: Vector, person: PersonRecord, people: Searchable, cont
         return ()
     means = policy.mean_templates
     threshold = search_threshold(policy, context.models.embedder, people.templates(means=means))
-    found = people.alike(vector, threshold.cosine, means=means)
+    found = people.alike(vector, threshold.cosine, means=means, most=MOST_NAMED + 1)  # with the person, perhaps
     others = [one for one in found if one.person.identity_id != person.identity_id]
     return tuple(
         Lookalike(

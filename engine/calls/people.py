@@ -84,10 +84,10 @@ class PeopleNow(Protocol):
         """Return the length of the embeddings of an embedder, by its identity; None: no face has one."""
         ...
 
-    def alike(self, vector: Vector, cosine: float, *, means: bool) -> Sequence[Candidate]:
-        """Return every person who has a face with at least that cosine to a unit vector, in the order of the port.
+    def alike(self, vector: Vector, cosine: float, *, means: bool, most: int) -> Sequence[Candidate]:
+        """Return the `most` nearest people who have a face with at least that cosine to a unit vector.
 
-        `means`: the mean of a person's faces counts like a face.
+        They are in the order of the port. `means`: the mean of a person's faces counts like a face.
         """
         ...
 

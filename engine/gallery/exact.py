@@ -124,20 +124,32 @@ class ExactGallery:
         """Return every person who has a face with at least that cosine to a unit vector, each once."""
         return self.search(probe, scope).above(cosine)
 
-    def above_each(self, probes: Vectors, scope: Scope, cosine: float) -> Sequence[Sequence[Candidate]]:
-        """Return, for each probe, what `above` returns; the faces are read from memory once for all probes."""
+    def above_each(
+        self, probes: Vectors, scope: Scope, cosine: float, most: int
+    ) -> Sequence[Sequence[Candidate] | None]:
+        """Return, for each probe, what `above` returns, or None where more than `most` faces are so near.
+
+        The faces are read from memory once for all probes.
+        """
         mask = self._mask(scope)
         if mask is None:
             return [()] * len(probes)
         places: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
+        counts = np.zeros(len(probes), np.intp)
         for first in range(0, len(mask), _ROWS_AT_ONCE):
             rows = slice(first, first + _ROWS_AT_ONCE)
-            whose, within = np.nonzero((probes @ self.vectors[rows].T >= cosine - _ROUNDING) & mask[rows])
+            reached = (probes @ self.vectors[rows].T >= cosine - _ROUNDING) & mask[rows]
+            counts += np.count_nonzero(reached, axis=1)
+            reached[counts > most] = False
+            whose, within = np.nonzero(reached)
             places.append((whose, within + first))
         whose, near = (np.concatenate(parts) for parts in zip(*places, strict=True)) if places else _NO_PLACES
         exact = self.exact(near, probes, whose)
-        people = (self.people(near[whose == number], exact[whose == number]) for number in range(len(probes)))
-        return [[candidate for candidate in found if candidate.cosine >= cosine] for found in people]
+        found: list[Sequence[Candidate] | None] = []
+        for number, count in enumerate(counts.tolist()):
+            people = self.people(near[whose == number], exact[whose == number]) if count <= most else None
+            found.append(None if people is None else [one for one in people if one.cosine >= cosine])
+        return found
 
     def vector(self, face: FaceId) -> Vector | None:
         """Return the embedding of a face, or the mean of a person's faces; None where the gallery does not have it."""

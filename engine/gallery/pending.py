@@ -81,19 +81,20 @@ class PendingPeople:
         stored = self._people.snapshot().gallery.count(everybody(means=means))
         return stored + self._more_faces + (self._more_means if means else 0)
 
-    def alike(self, vector: Vector, cosine: float, *, means: bool) -> Sequence[Candidate]:
-        """Return every person who has a face with at least that cosine to a unit vector, in the order of the port.
+    def alike(self, vector: Vector, cosine: float, *, means: bool, most: int) -> Sequence[Candidate]:
+        """Return the `most` nearest people who have a face with at least that cosine to a unit vector.
 
-        `means`: the mean of a person's faces counts like a face.
+        They are in the order of the port. `means`: the mean of a person's faces counts like a face.
         """
         scope = everybody(means=means)
         found = self._ahead.above(self._people.version, scope, vector, cosine)
         if found is None:
-            found = self._people.snapshot().gallery.above(vector, scope, cosine)
+            # Those whom an earlier decision has changed are left out below, so as many more are asked for.
+            found = self._people.snapshot().gallery.best(vector, scope, most + len(self._decided))
         stored = (candidate for candidate in found if candidate.person.identity_id not in self._decided)
         decided = (nearest for who in self._decided if (nearest := self._nearest(who, vector, means)) is not None)
-        candidates = [*stored, *(nearest for nearest in decided if nearest.cosine >= cosine)]
-        return sorted(candidates, key=lambda c: (-c.cosine, c.person.identity_id))
+        candidates = [candidate for candidate in (*stored, *decided) if candidate.cosine >= cosine]
+        return sorted(candidates, key=lambda c: (-c.cosine, c.person.identity_id))[:most]
 
     def hidden_keys(self, identity_id: str) -> Sequence[bytes]:
         """Return all keys of a person of whom a record cannot be read.

@@ -127,8 +127,13 @@ class Gallery(Protocol):
         """Return every person who has a face with at least that cosine to a unit vector, each once."""
         ...
 
-    def above_each(self, probes: Vectors, scope: Scope, cosine: float) -> Sequence[Sequence[Candidate]]:
-        """Return, for each probe, what `above` returns; for many probes this takes much less time than one by one."""
+    def above_each(
+        self, probes: Vectors, scope: Scope, cosine: float, most: int
+    ) -> Sequence[Sequence[Candidate] | None]:
+        """Return, for each probe, what `above` returns; None: more than `most` faces have about that cosine or more.
+
+        For many probes this takes much less time than one by one, and memory grows with `most`, not with the faces.
+        """
         ...
 
     def vector(self, face: FaceId) -> Vector | None:

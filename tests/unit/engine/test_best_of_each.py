@@ -78,17 +78,30 @@ def test_many_searches_at_once_find_what_single_searches_find(
     st.lists(st.integers(0, 9), max_size=12),
     st.sampled_from(SCOPES),
     st.floats(-1.0, 1.0),
+    st.integers(0, 40),
     st.integers(1, 9),
 )
 def test_everybody_above_a_cosine_is_found_for_many_probes_as_for_one(
-    people: list[tuple[int, str, set[str], bool]], asked: list[int], scope: Scope, cosine: float, at_once: int
+    people: list[tuple[int, str, set[str], bool]],
+    asked: list[int],
+    scope: Scope,
+    cosine: float,
+    most: int,
+    at_once: int,
 ) -> None:
     gallery = gallery_of(people)
     probes = np.array([unit(seed) for seed in asked], np.float32).reshape(len(asked), DIMENSION)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exact, "_ROWS_AT_ONCE", at_once)
-        found = gallery.above_each(probes, scope, cosine)
-    assert [shown(list(one)) for one in found] == [shown(list(gallery.above(probe, scope, cosine))) for probe in probes]
+        found = gallery.above_each(probes, scope, cosine, most)
+    assert len(found) == len(probes)
+    for one, probe in zip(found, probes, strict=True):
+        cosines = gallery.search(probe, scope).cosines  # type: ignore[attr-defined]
+        if one is None:
+            assert (cosines >= cosine - 2e-5).sum() > most
+        else:
+            assert shown(list(one)) == shown(list(gallery.above(probe, scope, cosine)))
+            assert (cosines >= cosine).sum() <= most
 
 
 @given(

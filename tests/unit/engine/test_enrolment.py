@@ -75,7 +75,7 @@ class One:
     def templates(self, *, means: bool) -> int:
         return len(self.person.vectors)
 
-    def alike(self, vector: np.ndarray, cosine: float, *, means: bool) -> tuple[Candidate, ...]:
+    def alike(self, vector: np.ndarray, cosine: float, *, means: bool, most: int) -> tuple[Candidate, ...]:
         return ()
 
     def hidden_keys(self, identity_id: str) -> tuple[bytes, ...]:

@@ -15,6 +15,7 @@ from contract.people.keys import person_key, site_key
 from contract.people.records import PersonRecord
 from contract.people.site import GroupRecord, site_key_of
 from contract.requests import EnrolRequest
+from engine.calls import lookalikes
 from engine.calls.enrol import EnrolCall
 from engine.calls.lookalikes import MOST_NAMED, lookalikes_of, search_ahead
 from engine.calls.people import ChangeDecision, Prepared, PreparedFace
@@ -237,7 +238,7 @@ class NoSearch:
     def count(self, scope: Any) -> int:
         return self._people.snapshot().gallery.count(scope)
 
-    def above(self, *args: Any) -> Any:
+    def best(self, *args: Any) -> Any:
         raise AssertionError("the decision searched although that was done ahead")
 
 
@@ -263,3 +264,19 @@ def test_a_lower_threshold_than_was_searched_ahead_is_searched_again(enrolled):
     ahead = search_ahead([near(0.5)], enrolled.people.snapshot().gallery, context(WARN))
     lower = Policy(threshold=0.4)
     assert named(decide(PendingPeople(enrolled.people, ahead=ahead), "bert", near(0.5), lower)) == ["anna"]
+
+
+def test_a_face_that_nearly_every_face_is_near_to_is_not_searched_ahead_and_has_the_same_look_alikes(
+    enrolled, monkeypatch
+):
+    low = structs.replace(WARN, threshold=0.2)
+    for number in range(30):
+        stored(enrolled, f"p{number:02}", near(0.3 + number / 50, 1 + number))
+    vectors = [near(0.9, 50), near(0.1, 51)]
+    monkeypatch.setattr(lookalikes, "_MOST_AHEAD", 20)
+    ahead = search_ahead(vectors, enrolled.people.snapshot().gallery, context(low))
+    assert [vector.tobytes() in ahead.found for vector in vectors] == [False, True]
+    people = PendingPeople(enrolled.people, ahead=ahead)
+    for number in range(25, 30):
+        decide(people, f"p{number}", near(-1.0), low, update=True, support_single_face=True)
+    assert named(decide(people, "anna", vectors[0], low, update=True)) == [f"p{n}" for n in range(24, 19, -1)]
