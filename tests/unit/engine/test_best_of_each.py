@@ -1,5 +1,7 @@
 """Many searches at once return what the same searches return one after the other, with every index."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -144,3 +146,16 @@ def test_a_gallery_of_many_rows_is_searched_exactly_too() -> None:
     probes = np.array([unit(seed) for seed in range(50)], np.float32)
     found = gallery.best_of_each(probes, Scope(), 5)
     assert [shown(list(each)) for each in found] == [shown(list(gallery.best(p, Scope(), 5))) for p in probes]
+
+
+def test_memory_does_not_grow_with_the_faces_that_are_near() -> None:
+    gallery = gallery_of([(0, f"p{number}", {"default_group"}, False) for number in range(30_000)])
+    probes = np.array([unit(0)] * 64, np.float32)
+    tracemalloc.start()
+    try:
+        found = gallery.above_each(probes, Scope(), 0.5, 100)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == [None] * 64
+    assert peak < 8e6, "the places of all near faces would take 30 MB"
