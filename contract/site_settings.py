@@ -158,8 +158,11 @@ SITE_SETTINGS: Mapping[str, SiteSetting] = {
             name=REPEATS,
             family="repeats",
             rule=whole(0, 86_400),
-            default=0,
-            words="Seconds, 0 to 86,400, in which a repeated match is not recorded (stored, without effect so far).",
+            setting="matching.repeat_window_s",
+            words=(
+                "Seconds, 0 to 86,400, after a match in which a further match of the person at the device is a repeat:"
+                " it is answered, and leaves a small event that names the first one."
+            ),
         ),
         SiteSetting(
             name=STRANGERS,

@@ -120,6 +120,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """True: a recognised person of type 3 gets retcode "1"."""
     allow_keep_info: bool = False
     """True: need_keep_info is honoured."""
+    repeat_window_s: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 0
+    """Seconds after a match in which a further match of the person at the same device, with the same outcome, is a
+    repeat: it is answered as always, and leaves a small event with `repeat_of` (contract.repeats). 0: none is."""
     event_identity_info: bool = False
     """True: events carry the person's identity_info."""
     unknown_device: Literal["accept", "reject"] = "accept"

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from broker.port import GroupMember
+from contract.events import Event
 from engine.calls.unreadable import UNREADABLE_DECISION
 from engine.context import Context
 from processor.lane_events import Commit
 from processor.outputs import Emission, Emitter
 from processor.people import PeopleAccess
 from processor.processing import Failure, Processed, unreadable
+from processor.recent_matches import Draft, RecentMatches
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,8 @@ class Processes(Protocol):
 class Commits:
     """The commits of one partition, whose requests were decided while they were processed.
 
-    A request whose deadline has passed is written as expired.
+    A request whose deadline has passed is written as expired. `recent`: by what repeated matches are recognised; None:
+    there are no matches in the topic.
     """
 
     def __init__(
@@ -44,7 +47,9 @@ class Commits:
         processing: Processes,
         emitter: Emitter,
         access: PeopleAccess,
+        recent: RecentMatches | None = None,
     ) -> None:
+        self._recent = recent
         self._partition, self._member = partition, member
         self._processing, self._emitter = processing, emitter
         self._access, self._people = access, access.people
@@ -74,11 +79,23 @@ class Commits:
 
     def forget(self) -> None:
         """Forget the decisions of former commits: the last one failed, and nobody knows whether it was written."""
+        if self._recent is not None:
+            self._recent.forget()
 
     async def _write_together(self, batch: Sequence[Processed]) -> Sequence[Emission]:
-        return await self._write_emissions(
-            batch, [self._emission(self._processing.expire(one) if self._expired(one) else one) for one in batch]
-        )
+        draft = await self._draft(batch)
+        done = [self._processing.expire(one) if self._expired(one) else one for one in batch]
+        emissions = await self._write_emissions(batch, [self._emission(one, draft) for one in done])
+        if draft is not None and self._recent is not None:
+            self._recent.committed(draft)
+        return emissions
+
+    async def _draft(self, batch: Sequence[Processed]) -> Draft | None:
+        """Return what marks the repeats of a transaction; None: no match is a repeat."""
+        window_s = max(one.context.policy.repeat_window_s for one in batch)
+        if self._recent is None or not window_s:
+            return None
+        return await self._recent.draft(min(one.request.received_time_s for one in batch), window_s)
 
     async def _write_emissions(self, batch: Sequence[Processed], emissions: Sequence[Emission]) -> Sequence[Emission]:
         records = [record for emission in emissions for record in emission.records]
@@ -89,10 +106,15 @@ class Commits:
     def _expired(self, processed: Processed) -> bool:
         return processed.envelope.expired(self._emitter.clock())
 
-    def _emission(self, processed: Processed) -> Emission:
+    def _emission(self, processed: Processed, draft: Draft | None = None) -> Emission:
+        def marked(event: Event) -> Event:
+            return event if draft is None else draft.marked(event, processed.context.policy.repeat_window_s)
+
         if processed.decision is not None:
             try:
-                return self._sendable(self._emitter.of(processed, processed.decision, processed.gallery_version))
+                return self._sendable(
+                    self._emitter.of(processed, processed.decision, processed.gallery_version, marked)
+                )
             except Exception:
                 log.exception("request %s: its event could not be made", processed.envelope.request_id)
         return self._instead(processed, "the event could not be made")

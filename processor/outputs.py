@@ -18,7 +18,7 @@ from contract.cloud_events import cloud_event_headers
 from contract.codec import encode
 from contract.dead_letters import DeadLetter
 from contract.errors import Code
-from contract.events import encode_event
+from contract.events import Event, encode_event
 from contract.topics import Topics
 from engine.calls import Query
 from engine.calls.call import Decision
@@ -95,7 +95,13 @@ class Emitter:
         for emission in emissions:
             self.written.update(record.key or b"" for record in emission.records if record.topic == self.topics.configs)
 
-    def of(self, done: Processed, decision: Decision, gallery_version: int) -> Emission:
+    def of(
+        self,
+        done: Processed,
+        decision: Decision,
+        gallery_version: int,
+        marked: Callable[[Event], Event] = lambda event: event,
+    ) -> Emission:
         """Return the emission of a request: event and evidence (if they are left), reply, audit record (of an
         administrative request), dead letter (after an error).
 
@@ -103,13 +109,14 @@ class Emitter:
             done: the processed request.
             decision: the decision about the request.
             gallery_version: the version that contains the records of the decision, or on which the decision is based.
+            marked: returns the event that is written in place of the event of the decision: that of a repeat.
         """
         call, request = done.call, done.request
         if decision.refusal is not None:
             answer: Answer = refused_answer(decision.refusal)
         else:
             answer = call.answer(request, decision, done.context, done.photo)
-        kept = self._kept(done, decision, gallery_version) if done.leaves_event else ()
+        kept = self._kept(done, decision, gallery_version, marked) if done.leaves_event else ()
         audit = self._audit(done, decision, answer, gallery_version)
         records = (*kept, *_reply(done, answer, gallery_version), *audit, *self._dead_letter(done))
         is_replay = done.envelope.replay_of is not None
@@ -142,10 +149,12 @@ class Emitter:
             earlier |= decision.photo_places(own)
         return records
 
-    def _kept(self, done: Processed, decision: Decision, gallery_version: int) -> tuple[NewRecord, ...]:
+    def _kept(
+        self, done: Processed, decision: Decision, gallery_version: int, marked: Callable[[Event], Event]
+    ) -> tuple[NewRecord, ...]:
         call, policy = done.call, policy_config(done.context.policy)
         at = self._at(done, gallery_version, policy.id)
-        event = call.event(done.request, decision, done.context, at)
+        event = marked(call.event(done.request, decision, done.context, at))
         headers = cloud_event_headers(event, call.event_type, self.event_source, done.envelope.trace)
         records = [NewRecord(self.topics.events, done.record.key, encode_event(event), headers)]
         if self.evidence and isinstance(call, Query):

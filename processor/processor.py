@@ -37,6 +37,7 @@ from processor.outputs import Emitter, Ids
 from processor.people import PeopleAccess, Reached
 from processor.pool import MatchingPool
 from processor.processing import Processing
+from processor.recent_matches import RecentMatches
 from processor.settings import ProcessorSettings
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,8 @@ class Processor:
 
         def new_lane(partition: int, member: GroupMember, left: Callable[[int], None]) -> Lane:
             hooks = LaneHooks(self._metrics.committed, left, self._metrics.commit_failed, self._lane_outages)
-            commits = kind(partition, member, process, self._emitter, self._access)
+            recent = None if administrative else RecentMatches(self._broker, self._topics.events, partition)
+            commits = kind(partition, member, process, self._emitter, self._access, recent)
             return Lane(partition, member, process, commits, hooks, wait_s)
 
         return Intake(

@@ -17,6 +17,7 @@ from contract.captures.convert import decision_of
 from contract.events import Event
 from contract.evidence import Evidence
 from contract.pictures.digest import picture_digest
+from contract.repeats import as_repeat
 from contract.terms import STRANGER
 from engine.calls.match import MatchCall
 from engine.calls.matching import MatchDecision, scope_of_refusal, verdict_of
@@ -43,7 +44,8 @@ def compared(decider: Decider) -> Compared:
 
 def contradicting(event: Event, evidence: Evidence) -> Compared:
     """Return the values in which an event and its evidence contradict each other."""
-    names = ("outcome", "gallery_version", "policy", "model_set", *_FOUND)
+    found = _FOUND if event.repeat_of is None else ()  # the event of a repeat has no measurements
+    names = ("outcome", "gallery_version", "policy", "model_set", *found)
     in_event = {name: getattr(event, name) for name in names}
     in_evidence = {name: getattr(evidence, name) for name in names}
     in_event["event_id"], in_evidence["event_id"] = event.id, evidence.event_id
@@ -82,7 +84,8 @@ def _looked(decider: Decider, decision: MatchDecision, context: Context) -> Comp
     else:
         without_info = decider.inputs.policy.event_identity_info and whole is None
         ignored = frozenset({"identity_info"}) if without_info else frozenset()
-        result = result.plus(differing(then.event, event, BETWEEN_MACHINES, ignored))
+        now_event = event if then.event.repeat_of is None else as_repeat(event, then.event.repeat_of)
+        result = result.plus(differing(then.event, now_event, BETWEEN_MACHINES, ignored))
         if then.evidence is not None and evidence is not None:
             result = result.plus(differing(then.evidence, evidence, BETWEEN_MACHINES))
     if evidence is None or then.decision.embedding is None:

@@ -140,6 +140,8 @@ def request_of(
 
 def decision_of(event: Event, evidence: Evidence | None = None) -> CapturedDecision:
     """Return the decision that an event records, with the embedding and the candidates of its evidence."""
+    # The event of a repeat has no measurements; its evidence has them.
+    seen = event if event.repeat_of is None or evidence is None else evidence
     decision = CapturedDecision(
         outcome=event.outcome,
         gallery_version=event.gallery_version,
@@ -154,13 +156,13 @@ def decision_of(event: Event, evidence: Evidence | None = None) -> CapturedDecis
         policy=event.policy or None,
         model_set=event.model_set or None,
         decided_time=event.processed_time,
-        pictures=event.pictures,
-        faces=event.faces,
-        face=event.face,
+        pictures=seen.pictures,
+        faces=seen.faces,
+        face=seen.face,
         searched=tuple(structs.replace(face, name="") for face in event.searched),
-        quality=event.quality,
-        quality_score=event.quality_score,
-        liveness=event.liveness,
+        quality=seen.quality,
+        quality_score=seen.quality_score,
+        liveness=seen.liveness,
         timings_ms=event.timings_ms,
     )
     if evidence is None:

@@ -28,6 +28,7 @@ from tests.support.mosquitto import (
     with_password,
 )
 from tests.support.mqtt_sinking import record_of
+from tests.support.repeating import Repeating
 from tests.support.sinking import event, with_topics
 from tests.support.waiting import until
 
@@ -52,13 +53,14 @@ def ids(watcher: Watcher) -> list[str]:
     return [json.loads(one.payload)["id"] for one in watcher.received if one.topic.endswith("/matched")]
 
 
-async def keep_appending(log: EmbeddedBroker, written: list[str], may_append: Callable[[], bool]) -> None:
-    while True:
-        await until(may_append, PATIENCE_S)
-        some = [fresh(number) for number in range(len(written), len(written) + 5)]
-        await log.append([record_of(one, partition=number % 2) for number, one in enumerate(some)])
-        written.extend(one.id for one in some)
-        await asyncio.sleep(0.01)
+def appending_to(log: EmbeddedBroker, written: list[str], may_append: Callable[[], bool]) -> Repeating:
+    async def append() -> None:
+        if may_append():
+            some = [fresh(number) for number in range(len(written), len(written) + 5)]
+            await log.append([record_of(one, partition=number % 2) for number, one in enumerate(some)])
+            written.extend(one.id for one in some)
+
+    return Repeating(append, 0.01)
 
 
 async def killed_again_and_again(
@@ -77,7 +79,7 @@ async def killed_again_and_again(
         def may_append() -> bool:
             return len(written) - matched(watcher) < ahead
 
-        appending = asyncio.create_task(keep_appending(log, written, may_append))
+        appending = appending_to(log, written, may_append)
         for number in range(rounds):
             before, wills = matched(watcher), offline(watcher)
             process = await start(*command)
@@ -87,9 +89,7 @@ async def killed_again_and_again(
             process.kill()
             assert (await finish(process, PATIENCE_S)).status == -signal.SIGKILL
             await until(lambda wills=wills: offline(watcher) == wills + 1, PATIENCE_S)
-        assert not appending.done()
-        appending.cancel()
-        await asyncio.wait([appending])
+        await appending.end()
         last = await finish(await start(*command, "--idle-exit", "0.5s"), PATIENCE_S)
         assert last.status == 0, last.err
         await asyncio.sleep(0.2)

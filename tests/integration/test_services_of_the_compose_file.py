@@ -130,7 +130,7 @@ def test_an_event_is_uploaded_and_stored(running: Services, tmp_path: Path) -> N
         receiver.kill()
         receiver.wait(10)
     deadline_s = time.monotonic() + 30
-    while not (stored := asked(running, "/SophonFaceApi/events?outcome=matched")["data"]):
+    while not (stored := asked(running, "/SophonFace/api/events?outcome=matched")["data"]):
         assert time.monotonic() < deadline_s
         time.sleep(0.2)
     assert [event["identity_name"] for event in stored] == ["Anna"]

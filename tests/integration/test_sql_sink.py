@@ -22,6 +22,7 @@ from sinks.sql_store import SqlStore
 from tests.contract.suites import read_all
 from tests.support.commands import finish, start
 from tests.support.postgresql import needs_postgresql, postgresql
+from tests.support.repeating import Repeating
 from tests.support.sinking import TOPICS, event, record_of, with_topics
 from tests.support.stores import StoreSuite
 from tests.support.waiting import until
@@ -78,16 +79,15 @@ async def killed_again_and_again(data: Path, rounds: int) -> None:
     chance = random.Random(21)
     written: list[str] = []
 
-    async def keep_appending(log: EmbeddedBroker) -> None:
-        while True:
+    async with log_at(data) as log:
+        await with_topics(log)
+
+        async def append() -> None:
             some = [event(number) for number in range(len(written), len(written) + 20)]
             await log.append([record_of(one, partition=number % 2) for number, one in enumerate(some)])
             written.extend(one.id for one in some)
-            await asyncio.sleep(0.01)
 
-    async with log_at(data) as log:
-        await with_topics(log)
-        appending = asyncio.create_task(keep_appending(log))
+        appending = Repeating(append, 0.01)
         for _ in range(rounds):
             before = count_stored(data)
             process = await start(*command(data), **FOR_EVER)
@@ -95,8 +95,7 @@ async def killed_again_and_again(data: Path, rounds: int) -> None:
             await asyncio.sleep(chance.uniform(0, 0.1))
             process.kill()
             assert (await finish(process, PATIENCE_S)).status == -signal.SIGKILL
-        appending.cancel()
-        await asyncio.wait([appending])
+        await appending.end()
         last = await finish(await start(*command(data, "--idle-exit", "0.5s"), **FOR_EVER), PATIENCE_S)
     assert last.status == 0, last.err
     assert sorted(stored(data)) == sorted(written)

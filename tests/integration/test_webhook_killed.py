@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import itertools
 import random
 import signal
 import time
@@ -20,6 +19,7 @@ from broker.embedded import EmbeddedBroker, open_embedded
 from contract.events import Event
 from tests.support.commands import Finished, finish, run, start
 from tests.support.receivers import Receiver, receiving
+from tests.support.repeating import Repeating
 from tests.support.sinking import TOPICS, event, record_of, with_topics
 from tests.support.waiting import until
 
@@ -46,12 +46,13 @@ def ids(receiver: Receiver) -> list[str]:
     return [Webhook(SECRET).verify(upload.body, dict(upload.headers))["id"] for upload in receiver.tried]
 
 
-async def keep_appending(log: EmbeddedBroker, written: list[Event], every_s: float = 0.005) -> None:
-    for number in itertools.count():
-        passage = structs.replace(event(number), received_time=time.time())
-        await log.append([record_of(passage, partition=number % 2)])
+def appending_to(log: EmbeddedBroker, written: list[Event]) -> Repeating:
+    async def append() -> None:
+        passage = structs.replace(event(len(written)), received_time=time.time())
+        await log.append([record_of(passage, partition=len(written) % 2)])
         written.append(passage)
-        await asyncio.sleep(every_s)
+
+    return Repeating(append, 0.005)
 
 
 ROUNDS = [pytest.param(5, id="5"), pytest.param(50, id="50", marks=pytest.mark.slow)]
@@ -65,7 +66,7 @@ async def test_nothing_is_lost_and_what_comes_twice_has_the_same_id(
     chance, data, written = random.Random(31), tmp_path / "data", []
     async with receiving() as receiver, log_in(data) as log:
         command = ("sink", "webhook", "--data-folder", data, "--url", receiver.url, "--secret-file", secret_file)
-        appending = asyncio.create_task(keep_appending(log, written))
+        appending = appending_to(log, written)
         for _ in range(rounds):
             before = len(receiver.tried)
             process = await start(*command, "--from-first")
@@ -73,8 +74,7 @@ async def test_nothing_is_lost_and_what_comes_twice_has_the_same_id(
             await asyncio.sleep(chance.uniform(0, 0.3))
             process.kill()
             assert (await finish(process, PATIENCE_S)).status == -signal.SIGKILL
-        appending.cancel()
-        await asyncio.wait([appending])
+        await appending.end()
         last = await finish(await start(*command, "--from-first", "--idle-exit", "1s"), 300.0)
     assert last.status == 0, last.err
     got = Counter(ids(receiver))
@@ -95,7 +95,7 @@ async def test_a_door_opens_at_most_once_for_each_passage_and_never_for_those_du
     chance, data, written = random.Random(32), tmp_path / "data", []
     async with receiving() as relay, log_in(data) as log:
         command = ("sink", "webhook", "--data-folder", data, "--url", relay.url, "--secret-file", secret_file, "--acts")
-        appending = asyncio.create_task(keep_appending(log, written))
+        appending = appending_to(log, written)
         gaps: list[tuple[float, float]] = []
         ended_s = 0.0
         for _ in range(rounds):
@@ -107,8 +107,7 @@ async def test_a_door_opens_at_most_once_for_each_passage_and_never_for_those_du
             process.kill()
             assert (await finish(process, PATIENCE_S)).status == -signal.SIGKILL
             ended_s = time.time()
-        appending.cancel()
-        await asyncio.wait([appending])
+        await appending.end()
         # A sink that is started now opens for nobody, however young the passages are.
         before = len(relay.tried)
         last = await run(*command, "--valid", "30s", "--idle-exit", "1s")

@@ -1,7 +1,6 @@
 """Door relays on a real Kafka broker: two processes of one sink share the partitions, and one of them is killed."""
 
 import asyncio
-import itertools
 import signal
 import time
 import uuid
@@ -18,6 +17,7 @@ from contract.topics import Topics
 from picturematch.settings import load_settings
 from tests.support.commands import finish, start
 from tests.support.receivers import Receiver, Upload, ok, receiving
+from tests.support.repeating import Repeating
 from tests.support.sinking import event, record_of
 from tests.support.waiting import until
 
@@ -26,14 +26,17 @@ PARTITIONS = 4
 VALID_S = 2.0
 
 
-async def keep_passing(log: KafkaBroker, topics: Topics, written: list[Event]) -> None:
+def passing_by(log: KafkaBroker, topics: Topics, written: list[Event]) -> Repeating:
     """People pass, some of whom are strangers, on all partitions."""
-    for number in itertools.count():
+
+    async def append() -> None:
+        number = len(written)
         wrong = {"outcome": "stranger", "retcode": "0", "identity_id": ""} if number % 5 == 4 else {}
         passage = structs.replace(event(number, **wrong), received_time=time.time())
-        written.append(passage)
         await log.append([replace(record_of(passage, partition=number % PARTITIONS), topic=topics.events)])
-        await asyncio.sleep(0.02)
+        written.append(passage)
+
+    return Repeating(append, 0.02)
 
 
 @pytest.mark.timeout(300)
@@ -63,7 +66,7 @@ async def test_a_door_opens_at_most_once_and_in_time_while_processes_come_and_go
     written: list[Event] = []
     async with receiving(note) as relays, open_kafka(settings.kafka_config) as log:  # type: ignore[arg-type]
         await log.ensure_topics(settings.topic_specs)
-        passing = asyncio.create_task(keep_passing(log, settings.topics, written))
+        passing = passing_by(log, settings.topics, written)
         one = await relay("/one", relays)
         await until(lambda: by("/one") >= 20, PATIENCE_S)
         two = await relay("/two", relays)
@@ -74,8 +77,7 @@ async def test_a_door_opens_at_most_once_and_in_time_while_processes_come_and_go
         lanes = {int(name[6:]) % PARTITIONS for _, name, _ in arrived}
         assert lanes == set(range(PARTITIONS)), "both processes had partitions"
         await until(lambda: lanes_since(arrived, killed_s + 1) == lanes, PATIENCE_S)
-        passing.cancel()
-        await asyncio.wait([passing])
+        await passing.end()
         await asyncio.sleep(0.5)
         two.terminate()
         ended = await finish(two, PATIENCE_S)

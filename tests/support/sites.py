@@ -129,9 +129,9 @@ class Processes:
 
 
 @asynccontextmanager
-async def embedded_site(folder: Path) -> AsyncIterator[Processes]:
+async def embedded_site(folder: Path, **settings: str) -> AsyncIterator[Processes]:
     """`picturematch serve` on a log in a folder that exists."""
-    site = Processes(environment(PICTUREMATCH_DATA_FOLDER=str(folder / "data")), folder)
+    site = Processes(environment(PICTUREMATCH_DATA_FOLDER=str(folder / "data"), **settings), folder)
     try:
         await site.start()
         yield site
@@ -140,13 +140,14 @@ async def embedded_site(folder: Path) -> AsyncIterator[Processes]:
 
 
 @asynccontextmanager
-async def kafka_site(bootstrap: str, folder: Path) -> AsyncIterator[Processes]:
+async def kafka_site(bootstrap: str, folder: Path, **settings: str) -> AsyncIterator[Processes]:
     """An ingress and two processors on topics of their own."""
     given = environment(
         PICTUREMATCH_BROKER=f"kafka://{bootstrap}",
         PICTUREMATCH_LOG__TOPIC_PREFIX=f"passages-{uuid.uuid4().hex}",
         PICTUREMATCH_LOG__REPLY_PARTITIONS="1",
         PICTUREMATCH_DATA_FOLDER=str(folder / "data"),
+        **settings,
     )
     site = Processes(given, folder)
     async with open_broker(site.settings, "owner") as log:
