@@ -18,6 +18,11 @@ FaceRule = Literal["chosen", "largest"]
 Score = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
 ScoreRange = tuple[Score, Score, Score]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+LEAST_RATE = 1e-7
+"""The lowest rate that `target_fpir` and `highest_fmr` may have: the lowest false match rate that was measured for the
+embedder that ships (docs/accuracy.md). No set of photos at hand can show that a lower one is kept."""
+Rate = Annotated[float, msgspec.Meta(ge=LEAST_RATE, le=0.5)]
+_RATES = ("target_fpir", "highest_fmr")
 _SCORES = ("score_range", "accepted_score")
 GreyValue = Annotated[float, msgspec.Meta(ge=0.0, le=255.0)]
 
@@ -81,9 +86,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     threshold: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] | None = None
     """The cosine threshold for 1:N; None computes the threshold from `target_fpir`."""
-    target_fpir: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 0.01
+    target_fpir: Rate = 0.01
     """The share of strangers for whom a search may report an enrolled person, at the present size of the scope."""
-    highest_fmr: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 1e-3
+    highest_fmr: Rate = 1e-3
     """The highest false match rate of one comparison in a search, however few faces the search compares."""
     mean_templates: bool = True
     """Whether a search also compares the mean of the faces of each person with several faces."""
@@ -185,12 +190,18 @@ _FORMER: Mapping[str, Any] = {
 def recorded_policy(settings: Mapping[str, Any]) -> Policy:
     """Return a policy from its record (contract.configs), which an older release may have written.
 
-    A setting that the record lacks has the value of the releases without that setting.
+    A setting that the record lacks has the value of the releases without that setting. A positive rate below
+    `LEAST_RATE`, which older releases allowed, counts as `LEAST_RATE`.
 
     Raises:
         msgspec.ValidationError: the record has settings that this release does not know, or wrong ones.
     """
-    return msgspec.convert({**_FORMER, **settings}, Policy)
+    raised = {name: LEAST_RATE for name in _RATES if _is_too_low(settings.get(name))}
+    return msgspec.convert({**_FORMER, **settings, **raised}, Policy)
+
+
+def _is_too_low(rate: object) -> bool:
+    return isinstance(rate, float) and 0.0 < rate < LEAST_RATE
 
 
 def policy_of(policy: Policy, site: Site, pinned: frozenset[str]) -> Policy:
