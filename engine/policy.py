@@ -10,7 +10,7 @@ from msgspec import structs
 
 from contract.people.site import Site
 from contract.site_settings import MATCHING, SITE_SETTINGS, laid_over
-from contract.terms import LivenessMode, QualityLevel
+from contract.terms import LEAST_RATE, LivenessMode, QualityLevel
 
 Lookalikes = Literal["off", "warn", "refuse"]
 ScoreScale = Literal["raw", "percent"]
@@ -18,9 +18,6 @@ FaceRule = Literal["chosen", "largest"]
 Score = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
 ScoreRange = tuple[Score, Score, Score]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-LEAST_RATE = 1e-7
-"""The lowest rate that `target_fpir` and `highest_fmr` may have: the lowest false match rate that was measured for the
-embedder that ships (docs/accuracy.md). No set of photos at hand can show that a lower one is kept."""
 Rate = Annotated[float, msgspec.Meta(ge=LEAST_RATE, le=0.5)]
 _RATES = ("target_fpir", "highest_fmr")
 _SCORES = ("score_range", "accepted_score")

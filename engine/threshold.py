@@ -34,8 +34,8 @@ class AppliedThreshold:
     """A cosine threshold and the rule from which it was computed; contract.events.Threshold explains the fields.
 
     `middle`: the cosine that gets the middle score of the percent scale; None: the threshold itself. `extrapolated`:
-    the rate is not between two points of the curve, so that the curve was extended to it. `cover`: the threshold is one for templates of
-    faces with that cover; None: for templates of whole faces.
+    the rate is not between two points of the curve, so that the curve was extended to it. `cover`: the threshold is one
+    for templates of faces with that cover; None: for templates of whole faces.
     """
 
     cosine: float

@@ -19,6 +19,7 @@ from engine.calls.enrol import EnrolCall
 from engine.calls.lookalikes import MOST_NAMED, lookalikes_of, search_ahead
 from engine.calls.people import ChangeDecision, Prepared, PreparedFace
 from engine.gallery.pending import PendingPeople
+from engine.gallery.port import everybody
 from engine.policy import Policy, recorded_policy
 from engine.threshold import search_threshold
 from engine.vision.networks.standin import StandInEmbedder
@@ -97,8 +98,8 @@ def test_who_could_be_taken_for_a_person_by_the_mean_of_the_faces_is_named_where
     for pending in (
         [people] if together else [PendingPeople(enrolled.people), PendingPeople(enrolled.people, {}, ahead)]
     ):
-        assert pending.templates(means=False) == 2
-        assert pending.templates(means=True) == 3
+        assert pending.templates(everybody(means=False)) == 2
+        assert pending.templates(everybody(means=True)) == 3
         decision = decide(pending, "bert", near(1.0), policy)
         assert named(decision) == found
         if found:
@@ -120,8 +121,8 @@ def test_the_threshold_is_that_of_a_match_which_counts_the_means_it_compares(mea
     policy = Policy(target_fpir=0.06, highest_fmr=0.5, mean_templates=means)
     given = context(policy, replace(MODELS, embedder=Steep()))
     people = PendingPeople(enrolled.people)
-    assert search_threshold(policy, Steep(), people.templates(means=means)).cosine == pytest.approx(
-        {6: 0.450, 9: 0.529}[people.templates(means=means)], abs=1e-3
+    assert search_threshold(policy, Steep(), people.templates(everybody(means=means))).cosine == pytest.approx(
+        {6: 0.450, 9: 0.529}[people.templates(everybody(means=means))], abs=1e-3
     )
     dora = PersonRecord(identity_id="dora", group_ids=(), info={}, faces=(), next_face=0)
     assert [one.identity_id for one in lookalikes_of(near(1.0), dora, people, given)] == found
@@ -133,7 +134,7 @@ def test_a_person_of_the_same_transaction_who_is_left_with_one_face_has_no_mean(
         stored(enrolled, "anna", face, update=enrolled.people.person("anna") is not None)
     people = PendingPeople(enrolled.people)
     decide(people, "anna", near(0.0, 7), update=True, support_single_face=True)
-    assert (people.templates(means=False), people.templates(means=True)) == (1, 1)
+    assert (people.templates(everybody(means=False)), people.templates(everybody(means=True))) == (1, 1)
     assert named(decide(people, "bert", near(1.0))) == []
 
 
@@ -149,10 +150,10 @@ def test_two_people_of_one_transaction_are_compared_and_their_faces_counted():
     people = PendingPeople(Enrolled().people)
     assert named(decide(people, "anna", near(1.0))) == []
     assert named(decide(people, "bert", near(0.9))) == ["anna"]
-    assert people.templates(means=False) == 2
+    assert people.templates(everybody(means=False)) == 2
     deleted = replace(people.known("anna"), record=None, vectors={})
     people.decided({"anna": deleted}, None)
-    assert people.templates(means=False) == 1
+    assert people.templates(everybody(means=False)) == 1
     assert named(decide(people, "carl", near(0.9))) == ["bert"]
 
 
