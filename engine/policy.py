@@ -18,7 +18,7 @@ FaceRule = Literal["chosen", "largest"]
 Score = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
 ScoreRange = tuple[Score, Score, Score]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-Rate = Annotated[float, msgspec.Meta(ge=LEAST_RATE, le=0.5)]
+Rate = Annotated[float, msgspec.Meta(gt=0.0, le=0.5)]
 _RATES = ("target_fpir", "highest_fmr")
 _SCORES = ("score_range", "accepted_score")
 GreyValue = Annotated[float, msgspec.Meta(ge=0.0, le=255.0)]
@@ -151,11 +151,17 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The time zone of pass times, as an IANA name such as Europe/Berlin."""
 
     def __post_init__(self) -> None:
-        """Refuse scores that contradict each other, and an unknown time zone.
+        """Refuse rates that are too low, scores that contradict each other, and an unknown time zone.
 
         Raises:
             ValueError: the message names the setting.
         """
+        for name in _RATES:
+            if getattr(self, name) < LEAST_RATE:
+                raise ValueError(
+                    f"{name} must be at least {LEAST_RATE:g}, because no lower rate was measured; for stricter matches"
+                    " set threshold"
+                )
         low, middle, high = self.score_range
         if not low < middle < high:
             raise ValueError("score_range must be three rising numbers")

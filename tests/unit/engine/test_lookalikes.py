@@ -19,7 +19,7 @@ from engine.calls.enrol import EnrolCall
 from engine.calls.lookalikes import MOST_NAMED, lookalikes_of, search_ahead
 from engine.calls.people import ChangeDecision, Prepared, PreparedFace
 from engine.gallery.pending import PendingPeople
-from engine.gallery.port import everybody
+from engine.gallery.port import Scope, everybody
 from engine.policy import Policy, recorded_policy
 from engine.threshold import search_threshold
 from engine.vision.networks.standin import StandInEmbedder
@@ -110,6 +110,72 @@ class Steep(StandInEmbedder):
     """Thresholds that rise by .08 where a search compares 9 templates instead of 6."""
 
     fmr_curve = (FmrPoint(fmr=1e-1, threshold=0.0), FmrPoint(fmr=1e-3, threshold=0.9))
+
+
+@pytest.fixture
+def two_groups() -> Enrolled:
+    """Twenty people in the default group, anna and carl in the group staff, and dora in both."""
+    enrolled = Enrolled()
+    staff = GroupRecord(group_id="g", name="staff")
+    enrolled.write([(site_key(site_key_of(staff)), encode(staff))])
+    stored(enrolled, "anna", near(0.5, 3), group_names=("staff",))
+    stored(enrolled, "carl", near(0.0, 4), group_names=("staff",))
+    stored(enrolled, "dora", near(0.0, 5), group_names=("staff", "default_group"))
+    for number in range(20):
+        stored(enrolled, f"p{number}", near(0.0, 20 + number))
+    return enrolled
+
+
+GROUP = Policy(target_fpir=0.06, highest_fmr=0.5, mean_templates=False)
+"""With the curve of `Steep`, thresholds of .32 among 3 faces, .707 among 21 and .723 among 23."""
+
+
+@pytest.mark.parametrize(
+    ("groups", "permissions", "cosine", "found"),
+    [
+        (("staff",), ("0",), 0.5, ["anna"]),
+        (("default_group",), ("0",), 0.5, []),  # both are in no search of one group; everybody has the permission
+        (("default_group", "staff"), ("0",), 0.5, ["anna"]),
+        (("staff",), (), 0.5, []),  # without a permission, nobody is found by any search
+        ((), ("0",), 0.5, []),
+        ((), (), 0.8, ["anna"]),
+    ],
+)
+@pytest.mark.parametrize("way", ["stored", "one transaction", "ahead"])
+def test_people_are_judged_by_the_threshold_of_the_smallest_scope_in_which_both_are_searched(
+    two_groups, groups, permissions, cosine, found, way
+):
+    given = context(GROUP, replace(MODELS, embedder=Steep()))
+    vector = np.zeros(DIMENSION, np.float32)
+    vector[0], vector[3] = near(0.5, 3)[0], near(0.5, 3)[3]
+    probe = np.asarray(cosine * vector + np.sqrt(1 - cosine**2) * np.eye(DIMENSION, dtype=np.float32)[9], np.float32)
+    people = PendingPeople(two_groups.people)
+    if way == "ahead":
+        people = PendingPeople(
+            two_groups.people, ahead=search_ahead([probe], two_groups.people.snapshot().gallery, given)
+        )
+    if way == "one transaction":  # the same people, of whom three are decided again
+        people.decided({who: people.known(who) for who in ("anna", "carl", "p1")}, None)
+    group_ids = tuple({"staff": "g"}.get(name, name) for name in groups)
+    bert = PersonRecord(
+        identity_id="bert", group_ids=group_ids, info={"permission_ids": list(permissions)}, faces=(), next_face=0
+    )
+    assert bert.permission_ids == permissions
+    alike = lookalikes_of(probe, bert, people, given)
+    assert [one.identity_id for one in alike] == found
+
+
+def test_the_faces_of_a_scope_are_counted_with_those_of_earlier_decisions(two_groups):
+    people = PendingPeople(two_groups.people)
+    staff, all_of_them = Scope("g", "0", means=True), everybody(means=True)
+    assert (people.templates(staff), people.templates(all_of_them)) == (3, 23)
+    for place in (1, 2):
+        decide(people, "carl", near(0.1, 40 + place), OFF, update=True, group_names=("staff",))
+    assert (people.templates(staff), people.templates(all_of_them)) == (6, 26), "two faces and their mean"
+    decide(people, "carl", near(0.1, 41), OFF, update=True, group_names=("default_group",))
+    assert (people.templates(staff), people.templates(Scope("default_group", "0", means=True))) == (2, 25)
+    people.decided({"anna": replace(people.known("anna"), record=None, vectors={})}, None)
+    assert (people.templates(staff), people.templates(all_of_them)) == (1, 25)
 
 
 @pytest.mark.parametrize(("means", "found"), [(False, ["anna"]), (True, [])])
