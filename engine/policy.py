@@ -116,8 +116,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The quality level of an enrolment that names none."""
     enrolment_lookalikes: Lookalikes = "warn"
     """What an enrolment does where somebody else has a face, or with `mean_templates` a mean of faces, at or above the
-    threshold of a search among everybody: name these people in the answer (warn), refuse the face (refuse), or not
-    search for them (off)."""
+    threshold of the smallest scope in which a search can confuse both (engine.calls.lookalikes): name these people in
+    the answer (warn), refuse the face (refuse), or not search for them (off)."""
     custom_quality: QualityLimits = QualityLimits()
     blacklist_opens: bool = False
     """True: a recognised person of type 3 gets retcode "1"."""

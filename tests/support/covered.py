@@ -53,7 +53,7 @@ def beside(seed: int, small: int, cover: Cover = "mouth") -> bytes:
 
 
 def two_near(middle: int, side: int, covered: int) -> bytes:
-    """A JPEG with the faces of two seeds that are as near; the first one is chosen, and that of `covered` has a mask."""
+    """A JPEG with the faces of two seeds that are as near; the first is chosen, and `covered` has a mask."""
     at = {middle: (240, 160), side: (32, 32)}
     image = draw_scene(640, 480, [(draw_face(seed, 150), *place) for seed, place in at.items()])
     return _with_cover(image, at[covered][0], "mouth")

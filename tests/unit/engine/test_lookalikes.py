@@ -172,7 +172,9 @@ def test_the_faces_of_a_scope_are_counted_with_those_of_earlier_decisions(two_gr
     for place in (1, 2):
         decide(people, "carl", near(0.1, 40 + place), OFF, update=True, group_names=("staff",))
     assert (people.templates(staff), people.templates(all_of_them)) == (6, 26), "two faces and their mean"
-    decide(people, "carl", near(0.1, 41), OFF, update=True, group_names=("default_group",))
+    carl = people.known("carl")
+    assert carl.record is not None
+    people.decided({"carl": replace(carl, record=structs.replace(carl.record, group_ids=("default_group",)))}, None)
     assert (people.templates(staff), people.templates(Scope("default_group", "0", means=True))) == (2, 25)
     people.decided({"anna": replace(people.known("anna"), record=None, vectors={})}, None)
     assert (people.templates(staff), people.templates(all_of_them)) == (1, 25)
