@@ -42,10 +42,10 @@ class Threshold(Message, frozen=True, kw_only=True):
     has no curve, so its default threshold applies. `level`: the threshold of a level of 1:1 comparison.
     `accepted_score`: the operator or the site has set a score on the percent scale, on which the threshold of the other
     rules has the middle score. `cosine` is the threshold on the networks' own scale, -1..1. `fmr` is the false match
-    rate that was wanted; the threshold computed from it is at most .95. `extrapolated`: that rate is below the last
-    point of the curve, so the curve was extended. `cover`: nobody was recognised by the templates of whole faces, and
-    somebody was by those of faces with that cover, so the threshold follows from the cover's own curve, and score,
-    cosines and candidates are those of these templates; null: the templates of whole faces decided.
+    rate that was wanted; the threshold computed from it is at most .95. `extrapolated`: that rate is not
+    between two points of the curve, so the curve was extended. `cover`: nobody was recognised by the templates of whole
+    faces, and somebody was by those of faces with that cover, so the threshold follows from the cover's own curve, and
+    score, cosines and candidates are those of these templates; null: the templates of whole faces decided.
     """
 
     value: float

@@ -72,10 +72,11 @@ class FaceBox(Message, frozen=True, kw_only=True):
 class Lookalike(Message, frozen=True, kw_only=True):
     """An enrolled person whose face a search could take for a face that is enrolled under another id.
 
-    `score` is on the wire's scale, `percent` on the percent scale, both at the threshold of a search among everybody.
-    `shares_scope`: both people have a group and a permission in common, so that a device can confuse them; where it is
-    false, a search of one group compares one of them only, and the look-alike matters if both are the same person, or
-    if they have a permission in common and searches of version 6 compare the people of all groups.
+    `score` is on the wire's scale, `percent` on the percent scale, both at the threshold of the smallest scope in which
+    a search can confuse both people. `shares_scope`: both have a group and a permission in common, so that a device can
+    confuse them; where it is false, a search of one group compares one of them only, and the look-alike matters if both
+    are the same person, or if they have a permission in common and searches of version 6 compare the people of all
+    groups.
     """
 
     identity_id: str

@@ -26,6 +26,9 @@ COVERED_EYES: Literal["eyes"] = "eyes"
 COVERS: tuple[Cover, ...] = (COVERED_MOUTH, COVERED_EYES)
 
 CompareLevel = Literal["high", "middle", "low"]
+LEAST_RATE = 1e-7
+"""The lowest rate that matching.target_fpir and matching.highest_fmr may have: the lowest false match rate that was
+measured for the embedder that ships (docs/accuracy.md). Nobody has shown that a lower one is kept."""
 ThresholdRule = Literal["setting", "target_fpir", "floor", "model", "level", "accepted_score"]
 
 PERSON_EMPLOYEE, PERSON_VISITOR, PERSON_BLACKLIST, PERSON_STRANGER, PERSON_VIP = 1, 2, 3, 4, 5

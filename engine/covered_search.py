@@ -28,12 +28,17 @@ class CoveredMatch(NamedTuple):
     threshold: AppliedThreshold
     candidates: Sequence[Candidate]
 
+    @property
+    def margin(self) -> float:
+        """By how much the cosine of the nearest person is above the threshold of the cover."""
+        return self.candidates[0].cosine - self.threshold.cosine
+
 
 class SearchLimits(NamedTuple):
     """The limits of one search.
 
-    `whole`: the threshold of the templates of whole faces. `covered`: those of the covers, in the order in which they
-    are compared; empty where covers are not in use. `near`: as `near_enough` returns it.
+    `whole`: the threshold of the templates of whole faces. `covered`: those of the covers, in the order that decides
+    between equal margins (`better_cover`); empty where covers are not in use. `near`: as `near_enough` returns it.
     """
 
     whole: AppliedThreshold
@@ -65,7 +70,8 @@ def near_enough(embedder: CoverCalibrated, faces: int) -> float:
 def covered_match(
     probe: Vector, search: Search, snapshot: Snapshot, thresholds: Sequence[AppliedThreshold], near: float
 ) -> CoveredMatch | None:
-    """Return the match by the first cover of whose templates one reaches its threshold; None: none does.
+    """Return the match by the cover that `better_cover` chooses of those whose templates reach their thresholds; None:
+    none does.
 
     `probe`: the unit vector of a face by which nobody was recognised. `search`: its search in the gallery of the
     snapshot, so that the faces are not compared a second time. `near`: as `near_enough` returns it.
@@ -73,10 +79,19 @@ def covered_match(
     if not thresholds or not snapshot.covered:
         return None
     people = search.above(near)
-    for threshold in thresholds:
-        if threshold.cover is None:
-            continue
-        candidates = snapshot.covered.nearest(threshold.cover, probe, people, threshold.cosine)
-        if candidates:
-            return CoveredMatch(threshold, candidates)
-    return None
+    found = (
+        CoveredMatch(threshold, snapshot.covered.nearest(threshold.cover, probe, people, threshold.cosine))
+        for threshold in thresholds
+        if threshold.cover is not None
+    )
+    return better_cover([match for match in found if match.candidates])
+
+
+def better_cover(matches: Sequence[CoveredMatch]) -> CoveredMatch | None:
+    """Return the match with the largest margin over its own threshold; of equal margins the first; None: there is none.
+
+    Each cover has a threshold of its own, so the cosines of two covers cannot be compared, and their margins can.
+    `matches`: in the order of the search, each with at least one candidate. Replays and explanations choose by this
+    function, too.
+    """
+    return max(matches, key=lambda match: match.margin, default=None)

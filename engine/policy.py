@@ -10,13 +10,15 @@ from msgspec import structs
 
 from contract.people.site import Site
 from contract.site_settings import MATCHING, SITE_SETTINGS, laid_over
-from contract.terms import FaceRule, LivenessMode, QualityLevel
+from contract.terms import LEAST_RATE, FaceRule, LivenessMode, QualityLevel
 
 Lookalikes = Literal["off", "warn", "refuse"]
 ScoreScale = Literal["raw", "percent"]
 Score = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
 ScoreRange = tuple[Score, Score, Score]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Rate = Annotated[float, msgspec.Meta(gt=0.0, le=0.5)]
+_RATES = ("target_fpir", "highest_fmr")
 _SCORES = ("score_range", "accepted_score")
 GreyValue = Annotated[float, msgspec.Meta(ge=0.0, le=255.0)]
 
@@ -80,9 +82,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     threshold: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] | None = None
     """The cosine threshold for 1:N; None computes the threshold from `target_fpir`."""
-    target_fpir: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 0.01
+    target_fpir: Rate = 0.01
     """The share of strangers for whom a search may report an enrolled person, at the present size of the scope."""
-    highest_fmr: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 1e-3
+    highest_fmr: Rate = 1e-3
     """The highest false match rate of one comparison in a search, however few faces the search compares."""
     mean_templates: bool = True
     """Whether a search also compares the mean of the faces of each person with several faces."""
@@ -113,8 +115,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The quality level of an enrolment that names none."""
     enrolment_lookalikes: Lookalikes = "warn"
     """What an enrolment does where somebody else has a face, or with `mean_templates` a mean of faces, at or above the
-    threshold of a search among everybody: name these people in the answer (warn), refuse the face (refuse), or not
-    search for them (off)."""
+    threshold of the smallest scope in which a search can confuse both (engine.calls.lookalikes): name these people in
+    the answer (warn), refuse the face (refuse), or not search for them (off)."""
     custom_quality: QualityLimits = QualityLimits()
     blacklist_opens: bool = False
     """True: a recognised person of type 3 gets retcode "1"."""
@@ -151,11 +153,17 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The time zone of pass times, as an IANA name such as Europe/Berlin."""
 
     def __post_init__(self) -> None:
-        """Refuse scores that contradict each other, and an unknown time zone.
+        """Refuse rates that are too low, scores that contradict each other, and an unknown time zone.
 
         Raises:
             ValueError: the message names the setting.
         """
+        for name in _RATES:
+            if getattr(self, name) < LEAST_RATE:
+                raise ValueError(
+                    f"{name} must be at least {LEAST_RATE:g}, because no lower rate was measured; for stricter matches"
+                    " set threshold"
+                )
         low, middle, high = self.score_range
         if not low < middle < high:
             raise ValueError("score_range must be three rising numbers")
@@ -187,12 +195,18 @@ _FORMER: Mapping[str, Any] = {
 def recorded_policy(settings: Mapping[str, Any]) -> Policy:
     """Return a policy from its record (contract.configs), which an older release may have written.
 
-    A setting that the record lacks has the value of the releases without that setting.
+    A setting that the record lacks has the value of the releases without that setting. A positive rate below
+    `LEAST_RATE`, which older releases allowed, counts as `LEAST_RATE`.
 
     Raises:
         msgspec.ValidationError: the record has settings that this release does not know, or wrong ones.
     """
-    return msgspec.convert({**_FORMER, **settings}, Policy)
+    raised = {name: LEAST_RATE for name in _RATES if _is_too_low(settings.get(name))}
+    return msgspec.convert({**_FORMER, **settings, **raised}, Policy)
+
+
+def _is_too_low(rate: object) -> bool:
+    return isinstance(rate, float) and 0.0 < rate < LEAST_RATE
 
 
 def policy_of(policy: Policy, site: Site, pinned: frozenset[str]) -> Policy:

@@ -34,8 +34,8 @@ class AppliedThreshold:
     """A cosine threshold and the rule from which it was computed; contract.events.Threshold explains the fields.
 
     `middle`: the cosine that gets the middle score of the percent scale; None: the threshold itself. `extrapolated`:
-    the curve has no point at so low a rate, and was extended to it. `cover`: the threshold is one for templates of
-    faces with that cover; None: for templates of whole faces.
+    the rate is not between two points of the curve, so that the curve was extended to it. `cover`: the threshold is one
+    for templates of faces with that cover; None: for templates of whole faces.
     """
 
     cosine: float
@@ -101,9 +101,10 @@ def covered_threshold(policy: Policy, embedder: CoverCalibrated, cover: Cover, f
         return None
     whole = _computed_threshold(policy, embedder, faces)
     fmr = COVERED_SHARE * (whole.fmr or policy.highest_fmr)
-    cosine = max(threshold_at(curve, fmr), whole.cosine)
-    computed = replace(whole, cosine=cosine, fmr=fmr, extrapolated=fmr < curve[-1].fmr, cover=cover)
-    return _accepting(policy, computed)
+    own = threshold_at(curve, fmr)
+    cosine = max(own, whole.cosine)
+    extrapolated = whole.extrapolated if cosine > own else is_extrapolated(curve, fmr)
+    return _accepting(policy, replace(whole, cosine=cosine, fmr=fmr, extrapolated=extrapolated, cover=cover))
 
 
 def _accepting(policy: Policy, computed: AppliedThreshold) -> AppliedThreshold:
@@ -128,7 +129,7 @@ def _computed_threshold(policy: Policy, embedder: Calibrated, faces: int) -> App
     curve, wanted_fmr = embedder.fmr_curve, policy.target_fpir / max(faces, 1)
     rule: ThresholdRule = "target_fpir" if wanted_fmr <= policy.highest_fmr else "floor"
     fmr = min(wanted_fmr, policy.highest_fmr)
-    extrapolated = fmr < curve[-1].fmr
+    extrapolated = is_extrapolated(curve, fmr)
     return AppliedThreshold(threshold_at(curve, fmr), rule, policy.target_fpir, fmr, faces, extrapolated=extrapolated)
 
 
@@ -137,7 +138,13 @@ def comparison_threshold(level: CompareLevel, embedder: Calibrated) -> AppliedTh
     if not embedder.fmr_curve:
         return AppliedThreshold(embedder.threshold, "model")
     fmr = LEVEL_FMR[level]
-    return AppliedThreshold(threshold_at(embedder.fmr_curve, fmr), "level", fmr=fmr)
+    extrapolated = is_extrapolated(embedder.fmr_curve, fmr)
+    return AppliedThreshold(threshold_at(embedder.fmr_curve, fmr), "level", fmr=fmr, extrapolated=extrapolated)
+
+
+def is_extrapolated(curve: Sequence[FmrPoint], fmr: float) -> bool:
+    """Return whether a false match rate is before the first or behind the last point of a curve."""
+    return not curve[-1].fmr <= fmr <= curve[0].fmr
 
 
 def threshold_at(curve: Sequence[FmrPoint], fmr: float) -> float:

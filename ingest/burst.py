@@ -44,7 +44,7 @@ class BurstField:
         return self.first.file_refused()
 
     def require_few(self, values: Values) -> None:
-        """Check the number of pictures.
+        """Check the number of pictures as they were sent: equal ones count, as they do in the schema of the list.
 
         Raises:
             Refused: 40071: there are too many, or all faces of several pictures are asked for.
@@ -54,8 +54,8 @@ class BurstField:
             raise param_error("match_all_faces is for one picture; send the pictures in calls of their own")
         if count > MAX_PICTURES:
             raise param_error(
-                f"{self.name} must have at most {MAX_PICTURES - 1} pictures where {self.first.name} or"
-                f" {self.first.path} is sent too"
+                f"{self.name} must have at most {MAX_PICTURES - 1} pictures, equal ones included, where"
+                f" {self.first.name} or {self.first.path} is sent too"
             )
 
     async def fetch(

@@ -204,7 +204,7 @@ def _rule(applied: Threshold) -> str:
         rule = f"{rule}, for templates of faces with covered {applied.cover}"
     if applied.target_fpir is None:
         return rule
-    measured = ", beyond the last point of the embedder's curve" if applied.extrapolated else ""
+    measured = ", not between two points of the embedder's curve" if applied.extrapolated else ""
     if applied.rule == "floor":
         return f"{rule}: false match rate {applied.fmr:g} of each comparison among {applied.faces} templates{measured}"
     return f"{rule}: false positive rate {applied.target_fpir:g} among {applied.faces} templates{measured}"

@@ -17,7 +17,7 @@ from contract.captures.values import CapturedDecision
 from contract.errors import Refusal
 from contract.evidence import EvidenceCandidate
 from contract.findings import MatchedFace
-from contract.terms import STRANGER
+from contract.terms import STRANGER, Cover
 from contract.vectors import Vector
 from engine.calls.matching import (
     CANDIDATES,
@@ -28,7 +28,7 @@ from engine.calls.matching import (
     conclude_under,
 )
 from engine.calls.several import SearchedFace
-from engine.covered_search import covered_match
+from engine.covered_search import CoveredMatch, SearchLimits, better_cover, covered_match
 from engine.gallery.port import Candidate
 from engine.gallery.scope import ResolvedScope
 from engine.threshold import AppliedThreshold
@@ -49,11 +49,21 @@ class WithCosines:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Record:
-    """What was recorded about the people nearest to a face. `recognised`: the nearest one reached the threshold."""
+    """What was recorded about the people nearest to a face.
+
+    `recognised`: the nearest one reached the threshold. `cover`: the cover that decided; None: none did. `says_cover`:
+    that is recorded; it is so of the face that the answer is about, and of the others only that nobody was recognised.
+    """
 
     candidates: Sequence[EvidenceCandidate]
     identity_id: str
     recognised: bool
+    cover: Cover | None
+    says_cover: bool = True
+
+    def is_of(self, threshold: AppliedThreshold) -> bool:
+        """Return whether the record is of the stage of a search that has a threshold, as far as it says that."""
+        return threshold.cover == self.cover if self.says_cover else self.recognised
 
 
 def with_recorded_cosines(decider: Decider, looked: MatchDecision) -> WithCosines:
@@ -65,7 +75,8 @@ def with_recorded_cosines(decider: Decider, looked: MatchDecision) -> WithCosine
         return _several(decider, resolved, looked) or same
     if looked.probe is None or looked.refusal is not None or looked.candidate is None:
         return same
-    searched = _searched_again(decider, resolved, looked.probe)
+    limits = decider.limits(decider.inputs, resolved.scope, looked.probe)
+    searched = _searched_again(decider, resolved, limits, looked.probe, _record_of(decider.then.decision))
     if searched is None or _result(searched[0]) == _result(looked):
         return same
     again, found = searched
@@ -82,31 +93,41 @@ def with_recorded_cosines(decider: Decider, looked: MatchDecision) -> WithCosine
 
 
 def _searched_again(
-    decider: Decider, resolved: ResolvedScope, probe: Vector
+    decider: Decider, resolved: ResolvedScope, limits: SearchLimits | None, probe: Vector, record: _Record
 ) -> tuple[MatchDecision, Sequence[Candidate]] | None:
     """Return the decision of a search with the recorded cosines, and the people whom it found with those of the look;
     None: it cannot be made, or nobody is in the scope."""
-    inputs, recorded, scope = decider.inputs, decider.then.decision, resolved.scope
-    snapshot, limits = inputs.snapshot, decider.limits(decider.inputs, resolved.scope, probe)
-    search = snapshot.gallery.search(probe, scope)
+    inputs, snapshot = decider.inputs, decider.inputs.snapshot
+    search = snapshot.gallery.search(probe, resolved.scope)
     whole = search.best(CANDIDATES)
     if limits is None or not whole:
         return None
 
     def concluded(threshold: AppliedThreshold, found: Sequence[Candidate]) -> MatchDecision:
-        ranked = _as_recorded(recorded, found, threshold)
+        ranked = _as_recorded(record, found, threshold)
         return conclude_under(threshold, inputs.request, resolved, ranked, snapshot.site, inputs.policy)
 
     decision = concluded(limits.whole, whole)
     if decision.outcome != STRANGER:
         return decision, whole
+    found = dict[AppliedThreshold, Sequence[Candidate]]()
+    covers = list[CoveredMatch]()
     for threshold in limits.covered:
         lower = replace(threshold, cosine=threshold.cosine - BETWEEN_MACHINES)
         match = covered_match(probe, search, snapshot, [lower], limits.near)
-        covered = None if match is None else concluded(threshold, match.candidates[:CANDIDATES])
-        if match is not None and covered is not None and covered.outcome != STRANGER:
-            return covered, match.candidates[:CANDIDATES]
-    return decision, whole
+        if match is None:
+            continue
+        found[threshold] = match.candidates[:CANDIDATES]
+        ranked = _as_recorded(record, found[threshold], threshold)
+        if ranked[0].cosine >= threshold.cosine:
+            covers.append(CoveredMatch(threshold, ranked))
+    better = better_cover(covers)
+    if better is None:
+        return decision, whole
+    # Of covers whose margins are as near to each other as on two machines, the recorded one decided.
+    near = (match for match in covers if is_close(match.margin, better.margin, BETWEEN_MACHINES))
+    chosen = next((match for match in near if match.threshold.cover == record.cover), better).threshold
+    return concluded(chosen, found[chosen]), found[chosen]
 
 
 def _several(decider: Decider, resolved: ResolvedScope, looked: MatchDecision) -> WithCosines | None:
@@ -114,16 +135,16 @@ def _several(decider: Decider, resolved: ResolvedScope, looked: MatchDecision) -
     inputs, recorded = decider.inputs, decider.then.decision
     if len(recorded.searched) != len(looked.searched):
         return None
-    pairs = zip(looked.searched, recorded.searched, strict=True)
-    faces = [_face_as_recorded(face, then, recorded, looked.threshold.cosine) for face, then in pairs]
-    measured = list(looked.searched)
-    chosen = measured[0]
-    if chosen.probe is not None and not any(face.rival for face in measured):
-        searched = _searched_again(decider, resolved, chosen.probe)
+    limits = decider.limits(inputs, resolved.scope, looked.probe)
+    faces, measured = list(looked.searched), list(looked.searched)
+    for place, (face, then) in enumerate(zip(looked.searched, recorded.searched, strict=True)):
+        if face.probe is None:
+            continue
+        searched = _searched_again(decider, resolved, limits, face.probe, _record_of_face(recorded, then))
         if searched is not None:
             again, found = searched
-            faces[0] = replace(chosen, nearest=again.candidates, threshold=again.threshold)
-            measured[0] = replace(chosen, nearest=found, threshold=again.threshold)
+            faces[place] = replace(face, nearest=again.candidates, threshold=again.threshold)
+            measured[place] = replace(face, nearest=found, threshold=again.threshold)
     site = inputs.snapshot.site
     again = conclude_several(looked.threshold, inputs.request, resolved, faces, site, inputs.policy)
     other = (
@@ -143,13 +164,16 @@ def _several(decider: Decider, resolved: ResolvedScope, looked: MatchDecision) -
     return WithCosines(replace(again, candidates=about.nearest), again, _remark(before, after))
 
 
-def _face_as_recorded(face: SearchedFace, then: MatchedFace, recorded: CapturedDecision, limit: float) -> SearchedFace:
-    if face.refusal is not None or not face.nearest:
-        return face
+def _record_of(recorded: CapturedDecision) -> _Record:
+    cover = None if recorded.applied is None else recorded.applied.cover
+    return _Record(recorded.candidates, recorded.identity_id, recorded.outcome in RECOGNISED, cover)
+
+
+def _record_of_face(recorded: CapturedDecision, then: MatchedFace) -> _Record:
+    if then.answered:
+        return _record_of(recorded)
     recognised = then.outcome in RECOGNISED or then.kept_by_another
-    record = _Record(recorded.candidates if then.answered else (), then.identity_id, recognised)
-    limit = limit if face.threshold is None else face.threshold.cosine
-    return replace(face, nearest=_ranked(_recorded_candidates(record, face.nearest, limit)))
+    return _Record((), then.identity_id, recognised, None, says_cover=not recognised)
 
 
 def _of_face(face: SearchedFace) -> tuple[object, ...]:
@@ -177,16 +201,12 @@ def _remark(looked: MatchDecision, again: MatchDecision) -> str:
     return f"By the record {words}, and here not; both are as near to {limit:g} as two machines differ."
 
 
-def _as_recorded(
-    recorded: CapturedDecision, found: Sequence[Candidate], threshold: AppliedThreshold
-) -> Sequence[Candidate]:
+def _as_recorded(record: _Record, found: Sequence[Candidate], threshold: AppliedThreshold) -> Sequence[Candidate]:
     """Return the people whom one stage of the search found, with the recorded cosines, the nearest first."""
-    decided = None if recorded.applied is None else recorded.applied.cover
     limit = threshold.cosine
-    if threshold.cover != decided:
+    if not record.is_of(threshold):
         below = math.nextafter(limit, -1.0)
         return _ranked([replace(c, cosine=below) if _is_at(c, limit) and c.cosine >= limit else c for c in found])
-    record = _Record(recorded.candidates, recorded.identity_id, recorded.outcome in RECOGNISED)
     return _ranked(_recorded_candidates(record, found, limit))
 
 

@@ -12,6 +12,7 @@ from capture.explaining.gallery import PeopleThen
 from capture.explaining.proposals import Alternatives, Proposal, named, with_setting
 from contract.errors import Refusal
 from contract.people.records import PersonRecord
+from contract.terms import LEAST_RATE
 from contract.vectors import Vector
 from engine.calls.matching import RECOGNISED, MatchDecision
 from engine.gallery.port import Candidate, Scope
@@ -27,7 +28,6 @@ _SETTING_STEPS = 1_000_000
 _DIGITS = 6
 _HALVINGS = 30
 _MOST_RATE = 0.5
-_LEAST_RATE = 1e-12
 _OTHERS = 5
 
 
@@ -142,7 +142,7 @@ def _beyond(value: float, steps: int, above: bool) -> float:
 
 def _rate(decider: Decider, decision: MatchDecision, name: str, present: float, recognised: bool) -> float:
     """Return the rate nearest to the present one of a setting at which the outcome is another, with two digits."""
-    near, far = present, _LEAST_RATE if recognised else _MOST_RATE
+    near, far = present, LEAST_RATE if recognised else _MOST_RATE
     for _ in range(_HALVINGS):
         middle = math.sqrt(near * far)
         changed = with_setting(decider.inputs, name, middle)
@@ -151,7 +151,7 @@ def _rate(decider: Decider, decision: MatchDecision, name: str, present: float, 
         near, far = (near, middle) if flipped else (middle, far)
     digit = 10.0 ** (math.floor(math.log10(far)) - 1)
     rounded = math.floor(far / digit) * digit if recognised else math.ceil(far / digit) * digit
-    return float(f"{rounded:.2g}")
+    return max(float(f"{rounded:.2g}"), LEAST_RATE)
 
 
 def _probe(decider: Decider, decision: MatchDecision) -> Vector | None:

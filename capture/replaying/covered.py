@@ -14,7 +14,7 @@ from contract.captures.values import CapturedDecision
 from contract.terms import STRANGER
 from contract.vectors import Vector
 from engine.calls.matching import CANDIDATES, MatchDecision
-from engine.covered_search import CoveredMatch, SearchLimits, near_enough
+from engine.covered_search import CoveredMatch, SearchLimits, better_cover, near_enough
 from engine.gallery.port import Candidate, Gallery, Scope
 from engine.policy import Policy
 from engine.threshold import AppliedThreshold, CoverCalibrated, search_threshold
@@ -34,12 +34,9 @@ NOT_COMPARED = CoveredFound()
 def may_be_covered(case: Case, whole: MatchDecision) -> bool:
     """Return whether the templates of covered faces are to be compared; `whole`: the decision by those of whole faces.
 
-    They never are where a rival of the chosen face was searched for (engine.calls.several).
     Where nothing has changed and covered faces decided then, nobody was recognised by the whole face: a cosine that
     half precision has moved to the threshold does not count.
     """
-    if any(face.rival for face in case.then.searched):
-        return False
     if whole.outcome == STRANGER:
         return True
     if case.cover is None or not case.is_unchanged or whole.candidate is None:
@@ -50,10 +47,12 @@ def may_be_covered(case: Case, whole: MatchDecision) -> bool:
 def find_covered(
     case: Case, scope: Scope, thresholds: Sequence[AppliedThreshold], embedder: CoverCalibrated | None
 ) -> CoveredFound:
-    """Return the match by the first cover of whose templates one reaches its threshold.
+    """Return the match by the cover that a search chooses (engine.covered_search.better_cover).
 
     A recorded candidate whose cosine comes out again counts with the recorded cosine (`join_candidates`). Where nothing
-    has changed, and a cover did not decide then, it decides now only if half precision cannot be the reason.
+    has changed, and a cover did not decide then, it decides now only if half precision cannot be the reason. Where
+    something has changed, covers whose margins are nearer to each other than half precision can move them are not
+    certain.
 
     Args:
         case: has an embedding, by which nobody was recognised among the whole faces of `scope`.
@@ -66,18 +65,24 @@ def find_covered(
     half = case.then.embedding is not None
     within = rounding_of(np.frombuffer(case.then.embedding or b"", np.dtype("<f2"))) if half else 0.0
     people, certain = _people(case, probe, scope, embedder), True
+    matches = list[CoveredMatch]()
     for threshold in thresholds:
         if threshold.cover is None:
             continue
         recorded = case.then.candidates if threshold.cover == case.cover else ()
         computed = case.now.covered.nearest(threshold.cover, probe, people)
         joined = join_candidates(recorded, computed, same_people=case.same_people, within=within or HALF_PRECISION)
-        missing = within if case.is_unchanged and not recorded else 0.0
         if not case.is_unchanged and half:
             certain &= is_certain(recorded, computed, threshold.cosine, within, names_strangers=False)
+        missing = within if case.is_unchanged and not recorded else 0.0
         if joined and joined[0].cosine >= threshold.cosine + missing:
-            return CoveredFound(CoveredMatch(threshold, joined[:CANDIDATES]), certain)
-    return CoveredFound(None, certain)
+            matches.append(CoveredMatch(threshold, joined[:CANDIDATES]))
+    found = better_cover(matches)
+    moved = within if case.is_unchanged else 2 * within  # of an unchanged one, one margin has the recorded cosine
+    near = [match for match in matches if found is not None and match.margin >= found.margin - moved]
+    if case.is_unchanged:
+        return CoveredFound(next((match for match in near if match.threshold.cover == case.cover), found), certain)
+    return CoveredFound(found, certain and (not half or len(near) <= 1))
 
 
 def limits_now(

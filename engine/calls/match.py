@@ -46,7 +46,7 @@ from engine.calls.reporting import (
     picture_size,
     wire_threshold,
 )
-from engine.calls.several import SearchedFace, faces_of, search_faces
+from engine.calls.several import SearchedFace, faces_of
 from engine.context import Context
 from engine.covered_search import SearchLimits, covered_match, search_limits
 from engine.gallery.people import Snapshot
@@ -274,18 +274,15 @@ def search_several(
     policy: Policy,
 ) -> MatchDecision:
     """Return the decision about several faces of a picture under given limits (engine.calls.several has the rules)."""
-    scope, site = resolved.scope, snapshot.site
-    searched = search_faces(faces, scope, snapshot.gallery, CANDIDATES)
-    decision = conclude_several(limits.whole, request, resolved, searched, site, policy)
-    chosen, *others = searched
-    if decision.outcome != STRANGER or chosen.probe is None or any(face.rival for face in others):
-        return decision
-    search = snapshot.gallery.search(chosen.probe, scope)
-    covered = covered_match(chosen.probe, search, snapshot, limits.covered, limits.near)
-    if covered is None:
-        return decision
-    chosen = replace(chosen, nearest=covered.candidates[:CANDIDATES], threshold=covered.threshold)
-    return conclude_several(limits.whole, request, resolved, [chosen, *others], site, policy)
+
+    def searched(face: SearchedFace) -> SearchedFace:
+        if face.probe is None:
+            return replace(face, nearest=(), threshold=None)
+        alone = search_within(limits, face.probe, request, resolved, snapshot, policy)
+        return replace(face, nearest=alone.candidates, threshold=alone.threshold)
+
+    found = [searched(face) for face in faces]
+    return conclude_several(limits.whole, request, resolved, found, snapshot.site, policy)
 
 
 def conclude(

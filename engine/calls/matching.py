@@ -13,7 +13,7 @@ from contract.terms import DEFAULT_GROUP, STRANGER
 from contract.vectors import Vector
 from engine.burst import Seen
 from engine.calls.reporting import outcome_of
-from engine.calls.several import SearchedFace, Verdict, each_person_once, with_answer
+from engine.calls.several import SearchedFace, Verdict, each_person_once, named_once, with_answer
 from engine.gallery.port import Candidate, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
 from engine.look import NOTHING_FOUND, Findings
@@ -111,18 +111,21 @@ def about_only_face(decision: MatchDecision, face: SearchedFace) -> MatchDecisio
 def matched_faces(request: MatchRequest, decision: MatchDecision, policy: Policy) -> tuple[MatchedFace, ...]:
     """Return the faces that were searched for, as answers and events contain them; none where there was only one."""
 
-    def matched(face: SearchedFace) -> MatchedFace:
+    def matched(face: SearchedFace, *, may_name: bool) -> MatchedFace:
         if face.outcome not in (STRANGER, *RECOGNISED):
-            return face.matched()
+            # A face without a refusal of its own ended at the search, because nobody is in the scope.
+            return replace(face, refusal=face.refusal or NOBODY_IN_SCOPE).matched()
         threshold = face.threshold or decision.threshold
         alone = replace(decision, threshold=threshold, outcome=face.outcome, candidates=face.nearest)
         verdict = verdict_of(request, alone, policy)
-        if face.kept_by_another:
+        if face.kept_by_another or not may_name:
             return face.matched(Verdict("0", "", verdict.score), STRANGER)
         shown = shown_candidate(request, alone, policy)
         return face.matched(verdict, shown.person.name if shown else STRANGER)
 
-    return tuple(map(matched, decision.searched))
+    faces = decision.searched
+    names = named_once(faces, RECOGNISED) if request.match_all_faces else [True] * len(faces)
+    return tuple(matched(face, may_name=may_name) for face, may_name in zip(faces, names, strict=True))
 
 
 def conclude_under(

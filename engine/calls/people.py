@@ -23,7 +23,7 @@ from contract.vectors import Vector
 from engine.calls.reporting import Circumstances, check_results, text_or_empty
 from engine.context import Context
 from engine.gallery.people import KnownPerson
-from engine.gallery.port import Candidate
+from engine.gallery.port import Candidate, Scope
 from engine.look import NOTHING_FOUND, Findings
 from engine.policy import Policy
 
@@ -76,8 +76,8 @@ class PeopleNow(Protocol):
         """Yield the record of every person, in no particular order."""
         ...
 
-    def templates(self, *, means: bool) -> int:
-        """Return the number of faces that a search among everybody compares; with `means`, also that of their means."""
+    def templates(self, scope: Scope) -> int:
+        """Return the number of templates that a search in that scope compares: faces, and means if it has them."""
         ...
 
     def embedding_length(self, embedder: str) -> int | None:

@@ -6,11 +6,15 @@ The rules:
    then the answer is about the rival. A rival is about as near to the camera as the chosen face, so the answer is never
    about somebody clearly behind a stranger. A chosen face that is refused (quality, liveness) ends in its refusal, and
    a rival that is refused is not recognised, so the face for which a door opens has passed all checks.
-2. The templates of covered faces are compared for the chosen face alone, and only where it has no rival, as if it were
-   the only face of the picture.
+2. Each face is searched for as if it were the only face of the picture, so its templates of covered faces are compared
+   where those of whole faces recognise nobody: a covered person is found beside somebody who is as near.
 3. Where all faces are wanted, the answer is the same as if they were not. Each person is recognised at most once: the
-   face that the answer is about keeps its person before all others, and of the other faces the one with the higher
-   cosine does. A face whose nearest person is kept by another face is a stranger; nobody else is looked for in it.
+   face that the answer is about keeps its person before all others, and of the other faces the one whose cosine is
+   further above its threshold does. A face whose nearest person is kept by another face is a stranger; nobody else is
+   looked for in it.
+4. Where all faces are wanted and strangers are shown with the nearest person (need_keep_info), the list names each
+   person once: at the face that is recognised as the person, else at the face that the answer is about, else at the one
+   whose cosine is nearest to its threshold.
 """
 
 from collections.abc import Sequence
@@ -22,7 +26,7 @@ from contract.findings import MatchedFace
 from contract.terms import STRANGER
 from contract.vectors import Vector
 from engine.calls.reporting import check_results, face_box, liveness_result
-from engine.gallery.port import Candidate, Gallery, Scope
+from engine.gallery.port import Candidate
 from engine.look import Findings, Look, LookBeside
 from engine.threshold import AppliedThreshold
 
@@ -55,6 +59,11 @@ class SearchedFace:
     outcome: str = ""
     answered: bool = False
     kept_by_another: bool = False
+
+    @property
+    def margin(self) -> float:
+        """By how much the cosine of the nearest person is above the threshold of the face; negative: below."""
+        return self.nearest[0].cosine - (0.0 if self.threshold is None else self.threshold.cosine)
 
     def matched(self, verdict: Verdict | None = None, name: str = "") -> MatchedFace:
         """Return the face as answers and events contain it. `verdict`: None where its outcome is a refusal. `name`:
@@ -91,15 +100,6 @@ def _of(found: Look | LookBeside, *, rival: bool = False) -> SearchedFace:
     return SearchedFace(found.findings, ended.vector, rival=rival)
 
 
-def search_faces(faces: Sequence[SearchedFace], scope: Scope, gallery: Gallery, most: int) -> Sequence[SearchedFace]:
-    """Return the faces with the people of a scope who are nearest to each by templates of whole faces, at most
-    `most`."""
-    return [
-        replace(face, nearest=() if face.probe is None else gallery.best(face.probe, scope, most), threshold=None)
-        for face in faces
-    ]
-
-
 def with_nearest(faces: Sequence[SearchedFace], nearest: Sequence[Candidate]) -> Sequence[SearchedFace]:
     """Return the faces with other nearest people of the face that the answer is about."""
     return [replace(face, nearest=nearest) if face.answered else face for face in faces]
@@ -117,10 +117,28 @@ def each_person_once(faces: Sequence[SearchedFace], recognised: Sequence[str]) -
     """Return the faces, of which no two recognise the same person, by rule 3. `recognised`: as in `with_answer`."""
     found = [place for place, face in enumerate(faces) if face.outcome in recognised]
     keepers = dict[str, int]()
-    for place in sorted(found, key=lambda at: (not faces[at].answered, -faces[at].nearest[0].cosine, at)):
+    for place in sorted(found, key=lambda at: (not faces[at].answered, -faces[at].margin, at)):
         keepers.setdefault(faces[place].nearest[0].person.identity_id, place)
     lost = set(found) - set(keepers.values())
     return tuple(
         replace(face, outcome=STRANGER, kept_by_another=True) if place in lost else face
         for place, face in enumerate(faces)
     )
+
+
+def named_once(faces: Sequence[SearchedFace], recognised: Sequence[str]) -> Sequence[bool]:
+    """Return for each face whether it may name its nearest person, so that no two name the same, by rule 4.
+
+    `recognised`: as in `with_answer`.
+    """
+
+    def before_others(place: int) -> tuple[bool, bool, float, int]:
+        face = faces[place]
+        return face.outcome not in recognised, not face.answered, -face.margin, place
+
+    keepers = dict[str, int]()
+    naming = (place for place, face in enumerate(faces) if face.nearest and not face.kept_by_another)
+    for place in sorted(naming, key=before_others):
+        keepers.setdefault(faces[place].nearest[0].person.identity_id, place)
+    keeping = set(keepers.values())
+    return [place in keeping for place in range(len(faces))]

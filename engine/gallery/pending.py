@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,11 +13,25 @@ from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.people.site import Site
 from contract.vectors import Vector
 from engine.gallery.people import KnownPerson, People
-from engine.gallery.port import Candidate, everybody
+from engine.gallery.port import Candidate, Scope, everybody
 from engine.gallery.searched_ahead import NOTHING_SEARCHED, SearchedAhead
 from engine.gallery.templates import mean_of_faces
 
 _BYTES_OF_NUMBER = 4
+
+
+class _Templates(NamedTuple):
+    """The number of faces of a person, and whether they have a mean; `person` None: nobody is enrolled."""
+
+    person: PersonRecord | None
+    faces: int
+    has_mean: bool
+
+    def count(self, scope: Scope) -> int:
+        """Return the number of templates of the person that a search in that scope compares."""
+        if self.person is None or not scope.has_group(self.person) or not scope.has_permission(self.person):
+            return 0
+        return self.faces + (self.has_mean and scope.means)
 
 
 class PendingPeople:
@@ -34,9 +48,9 @@ class PendingPeople:
         The info None is one that cannot be read any more. `ahead`: what was searched in the people already.
         """
         self._people, self._infos, self._ahead = people, infos, ahead
-        self._more_faces = self._more_means = 0  # those that joined, less those that left
         self._decided: dict[str, KnownPerson] = {}
         self._means: dict[str, Vector] = {}  # of the people in `_decided` who have one
+        self._counted: dict[str, tuple[_Templates, _Templates]] = {}  # of these people, stored and now
         self._count = len(people)
         self._joined: Counter[str] = Counter()  # group -> people who joined, less those who left
         self._site = people.site
@@ -76,10 +90,10 @@ class PendingPeople:
                 yield person
         yield from (known.record for known in self._decided.values() if known.record is not None)
 
-    def templates(self, *, means: bool) -> int:
-        """Return the number of faces that a search among everybody compares; with `means`, also that of their means."""
-        stored = self._people.snapshot().gallery.count(everybody(means=means))
-        return stored + self._more_faces + (self._more_means if means else 0)
+    def templates(self, scope: Scope) -> int:
+        """Return the number of templates that a search in that scope compares: faces, and means if it has them."""
+        stored = self._people.snapshot().gallery.count(scope)
+        return stored + sum(now.count(scope) - before.count(scope) for before, now in self._counted.values())
 
     def alike(self, vector: Vector, cosine: float, *, means: bool, most: int) -> Sequence[Candidate]:
         """Return the `most` nearest people who have a face with at least that cosine to a unit vector.
@@ -122,10 +136,13 @@ class PendingPeople:
             self._count += (after.record is not None) - (before is not None)
             self._joined.subtract(_groups(before))
             self._joined.update(_groups(after.record))
-            faces_before = self._people.known(identity_id) if decided is None else decided
-            self._more_faces += len(after.vectors) - len(faces_before.vectors)
-            mean_before, mean = mean_of_faces(faces_before.vectors), mean_of_faces(after.vectors)
-            self._more_means += (mean is not None) - (mean_before is not None)
+            mean = mean_of_faces(after.vectors)
+            if decided is None:
+                known = self._people.known(identity_id)
+                stored = _Templates(known.record, len(known.vectors), mean_of_faces(known.vectors) is not None)
+            else:
+                stored, _ = self._counted[identity_id]
+            self._counted[identity_id] = stored, _Templates(after.record, len(after.vectors), mean is not None)
             self._decided[identity_id] = after
             self._means.pop(identity_id, None)
             if mean is not None:

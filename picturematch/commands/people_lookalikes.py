@@ -6,6 +6,7 @@ import click
 import msgspec
 from msgspec import structs
 
+from contract.terms import LEAST_RATE
 from contract.text import printable
 from picturematch.options import UserError, config_option, log_options, pinned_by, settings_of
 from picturematch.shell import counted, echo_json, progress, run
@@ -29,7 +30,7 @@ Examples:
 )
 @click.option(
     "--target-fpir",
-    type=click.FloatRange(0.0, 0.5, min_open=True),
+    type=click.FloatRange(LEAST_RATE, 0.5),
     show_default="the setting matching.target_fpir",
     help="The share of strangers from which that threshold is computed, instead of --above.",
 )

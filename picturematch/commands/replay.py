@@ -15,7 +15,7 @@ from capture.replaying.decision_file import decision_file, writing_decisions
 from capture.replaying.run import Replay
 from capture.replaying.whatif import WhatIf
 from capture.rows import Row
-from contract.terms import LIVENESS_ORDER, LivenessMode, QualityLevel
+from contract.terms import LEAST_RATE, LIVENESS_ORDER, LivenessMode, QualityLevel
 from contract.text import printable
 from picturematch.captures import opened_capture, sentences
 from picturematch.option_groups import GroupedCommand
@@ -73,7 +73,7 @@ Examples:
     help="Cosine from which on a person is recognised.",
 )
 @click.option(
-    "--target-fpir", type=click.FloatRange(0, 0.5, min_open=True), help="Target from which thresholds are computed."
+    "--target-fpir", type=click.FloatRange(LEAST_RATE, 0.5), help="Target from which thresholds are computed."
 )
 @click.option(
     "--liveness-mode", type=click.Choice(LIVENESS_ORDER), help="At least this liveness mode for every request."

@@ -8,7 +8,7 @@ from engine.vision.covering import covered_copy
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.decode.versions import decode
 from engine.vision.networks.standin import StandInEmbedder, detect, draw_face, draw_scene
-from engine.vision.ports import ModelSet
+from engine.vision.ports import Image, ModelSet
 from models.manifest import FmrPoint
 from tests.support.faces import MAX_PIXELS, MODELS, photo
 
@@ -35,11 +35,33 @@ class CoveredEmbedder(StandInEmbedder):
 COVERED_MODELS: ModelSet = replace(MODELS, embedder=CoveredEmbedder())
 
 
+class UnevenEmbedder(CoveredEmbedder):
+    """The stand-in with thresholds at which `covered_photo(1)` reaches those of both covers: mouth by .017, eyes by
+    .026."""
+
+    fmr_curve = curve(0.52)
+    covered_curves: Mapping[Cover, tuple[FmrPoint, ...]] = {"mouth": curve(0.85), "eyes": curve(0.53)}
+
+
+UNEVEN_MODELS: ModelSet = replace(MODELS, embedder=UnevenEmbedder())
+
+
 def beside(seed: int, small: int, cover: Cover = "mouth") -> bytes:
     """A JPEG with the covered face of a seed and the face of another one, a third as large, which is no rival."""
     placed = [(draw_face(seed, 160), 240, 160), (draw_face(small, 53), 16, 16)]
-    image = draw_scene(640, 480, placed)
-    face = max(detect(image), key=lambda one: one.box.area)
+    return _with_cover(draw_scene(640, 480, placed), 240, cover)
+
+
+def two_near(middle: int, side: int, covered: int) -> bytes:
+    """A JPEG with the faces of two seeds that are as near; the first is chosen, and `covered` has a mask."""
+    at = {middle: (240, 160), side: (32, 32)}
+    image = draw_scene(640, 480, [(draw_face(seed, 150), *place) for seed, place in at.items()])
+    return _with_cover(image, at[covered][0], "mouth")
+
+
+def _with_cover(image: Image, left: int, cover: Cover) -> bytes:
+    """Draw a cover over the face of an image that begins there, counted in pixels from the left."""
+    face = min(detect(image), key=lambda one: abs(one.box.x - left))
     copy, moved = covered_copy(image, face, cover)
     left, top = round(face.box.x - moved.box.x), round(face.box.y - moved.box.y)
     image[top : top + len(copy), left : left + copy.shape[1]] = copy

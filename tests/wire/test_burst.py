@@ -88,6 +88,8 @@ async def test_there_are_at_most_five_with_the_single_one(site: Site) -> None:
     assert (reply.code, "at most 4" in reply.json["error"]["message"]) == (Code.PARAM_ERROR, True)
     reply = await site.match(rgb_image_base64=..., rgb_images_base64=texts)
     assert (reply.code, "1 to 5" in reply.json["error"]["message"]) == (Code.PARAM_ERROR, True)
+    equal = await site.match(rgb_image_base64=texts[0], rgb_images_base64=texts[:1] * MAX_PICTURES)
+    assert (equal.code, "equal ones included" in equal.json["error"]["message"]) == (Code.PARAM_ERROR, True)
     assert site.requests == []
 
 

@@ -9,18 +9,29 @@ import pytest
 from contract.codec import decode_with
 from contract.errors import PictureUnreadable
 from contract.events import encode_event
-from contract.people.records import COVERED_FACE, WHOLE_FACE, FaceRecord
+from contract.people.records import COVERED_FACE, WHOLE_FACE, FaceRecord, PersonRecord
 from contract.requests import EnrolRequest, MatchRequest
 from engine.calls.enrol import EnrolCall
 from engine.calls.match import MatchCall
 from engine.calls.matching import MatchDecision
+from engine.covered_search import CoveredMatch, better_cover
 from engine.gallery.exact import ExactGallery
 from engine.gallery.pending import PendingPeople
-from engine.gallery.port import Scope, Search
+from engine.gallery.port import Candidate, Scope, Search
 from engine.look import Wanted, look
 from engine.policy import Policy
+from engine.threshold import AppliedThreshold
 from engine.vision.ports import Embedding, Face, Image
-from tests.support.covered import COVERED, COVERED_MODELS, WHOLE, CoveredEmbedder, beside, covered_photo
+from tests.support.covered import (
+    COVERED,
+    COVERED_MODELS,
+    UNEVEN_MODELS,
+    WHOLE,
+    CoveredEmbedder,
+    beside,
+    covered_photo,
+    two_near,
+)
 from tests.support.faces import MODELS, Enrolled, circumstances, context, photo
 
 OFF = Policy(covered_templates=False)
@@ -41,7 +52,7 @@ def request(picture: bytes, **fields: object) -> MatchRequest:
 
 
 def decide(enrolled: Enrolled, picture: bytes, policy: Policy | None = None, **fields: object) -> MatchDecision:
-    given = context(policy, COVERED_MODELS)
+    given = context(policy, enrolled.models)
     return MatchCall().decide(request(picture, **fields), enrolled.people.snapshot(), given)
 
 
@@ -222,3 +233,57 @@ def test_a_small_face_beside_a_covered_one_changes_nothing(enrolled, all_faces, 
     if all_faces:
         assert [face.outcome for face in found.searched] == ["matched", "stranger" if small == 77 else "matched"]
         assert [face.threshold.cover for face in found.searched] == ["mouth", None]
+
+
+def test_of_two_covers_that_reach_their_thresholds_the_one_that_is_further_above_decides():
+    enrolled = Enrolled(models=UNEVEN_MODELS)
+    enrolled.enrol("anna", 1)
+    found = decide(enrolled, covered_photo(1))
+    assert (found.outcome, found.threshold.cover) == ("matched", "eyes"), "the mask alone would do as well"
+    assert found.candidate.cosine - found.threshold.cosine > 0.02
+
+
+def by_cover(**found: tuple[float, float]) -> list[CoveredMatch]:
+    """Matches by their covers: the threshold, and the cosine of the nearest person."""
+    somebody = PersonRecord(identity_id="p", group_ids=(), info={}, faces=(0,), next_face=1)
+    return [
+        CoveredMatch(AppliedThreshold(limit, "target_fpir", cover=cover), [Candidate(somebody, 0, cosine)])
+        for cover, (limit, cosine) in found.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "cover"),
+    [
+        ({"mouth": (0.5, 0.625), "eyes": (0.25, 0.5)}, "eyes"),
+        ({"mouth": (0.25, 0.5), "eyes": (0.5, 0.625)}, "mouth"),
+        ({"mouth": (0.5, 0.75), "eyes": (0.25, 0.5)}, "mouth"),
+        ({"eyes": (0.25, 0.5)}, "eyes"),
+        ({}, None),
+    ],
+)
+def test_the_margin_chooses_between_covers_and_of_equal_ones_the_first_does(found, cover):
+    better = better_cover(by_cover(**found))
+    assert (None if better is None else better.threshold.cover) == cover
+
+
+@pytest.mark.parametrize("all_faces", [False, True])
+@pytest.mark.parametrize(("middle", "side"), [(1, 77), (77, 1)])
+def test_a_covered_person_beside_a_stranger_who_is_as_near_is_recognised(enrolled, middle, side, all_faces):
+    picture = two_near(middle, side, covered=1)
+    assert decide(enrolled, picture, OFF, match_all_faces=all_faces).outcome == "stranger"
+    found = decide(enrolled, picture, match_all_faces=all_faces)
+    assert (found.outcome, found.threshold.cover, found.candidate.person.identity_id) == ("matched", "mouth", "anna")
+    assert [face.outcome for face in found.searched] == ["matched", "stranger"][:: 1 if middle == 1 else -1]
+    assert [(face.chosen, face.rival) for face in found.searched] == [(True, False), (False, True)]
+
+
+def test_a_covered_chosen_face_counts_before_a_bare_rival(enrolled):
+    found = decide(enrolled, two_near(1, 2, covered=1))
+    assert (found.outcome, found.threshold.cover, found.candidate.person.identity_id) == ("matched", "mouth", "anna")
+    assert [face.outcome for face in found.searched] == ["matched", "matched"]
+
+
+def test_two_covered_strangers_side_by_side_stay_strangers(enrolled):
+    found = decide(enrolled, two_near(77, 78, covered=78))
+    assert [(face.outcome, face.threshold.cover) for face in found.searched] == [("stranger", None)] * 2

@@ -20,6 +20,7 @@ from engine.calls.enrol import EnrolCall
 from engine.calls.lookalikes import MOST_NAMED, lookalikes_of, search_ahead
 from engine.calls.people import ChangeDecision, Prepared, PreparedFace
 from engine.gallery.pending import PendingPeople
+from engine.gallery.port import Scope, everybody
 from engine.policy import Policy, recorded_policy
 from engine.threshold import search_threshold
 from engine.vision.networks.standin import StandInEmbedder
@@ -98,8 +99,8 @@ def test_who_could_be_taken_for_a_person_by_the_mean_of_the_faces_is_named_where
     for pending in (
         [people] if together else [PendingPeople(enrolled.people), PendingPeople(enrolled.people, {}, ahead)]
     ):
-        assert pending.templates(means=False) == 2
-        assert pending.templates(means=True) == 3
+        assert pending.templates(everybody(means=False)) == 2
+        assert pending.templates(everybody(means=True)) == 3
         decision = decide(pending, "bert", near(1.0), policy)
         assert named(decision) == found
         if found:
@@ -112,6 +113,74 @@ class Steep(StandInEmbedder):
     fmr_curve = (FmrPoint(fmr=1e-1, threshold=0.0), FmrPoint(fmr=1e-3, threshold=0.9))
 
 
+@pytest.fixture
+def two_groups() -> Enrolled:
+    """Twenty people in the default group, anna and carl in the group staff, and dora in both."""
+    enrolled = Enrolled()
+    staff = GroupRecord(group_id="g", name="staff")
+    enrolled.write([(site_key(site_key_of(staff)), encode(staff))])
+    stored(enrolled, "anna", near(0.5, 3), group_names=("staff",))
+    stored(enrolled, "carl", near(0.0, 4), group_names=("staff",))
+    stored(enrolled, "dora", near(0.0, 5), group_names=("staff", "default_group"))
+    for number in range(20):
+        stored(enrolled, f"p{number}", near(0.0, 20 + number))
+    return enrolled
+
+
+GROUP = Policy(target_fpir=0.06, highest_fmr=0.5, mean_templates=False)
+"""With the curve of `Steep`, thresholds of .32 among 3 faces, .707 among 21 and .723 among 23."""
+
+
+@pytest.mark.parametrize(
+    ("groups", "permissions", "cosine", "found"),
+    [
+        (("staff",), ("0",), 0.5, ["anna"]),
+        (("default_group",), ("0",), 0.5, []),  # both are in no search of one group; everybody has the permission
+        (("default_group", "staff"), ("0",), 0.5, ["anna"]),
+        (("staff",), (), 0.5, []),  # without a permission, nobody is found by any search
+        ((), ("0",), 0.5, []),
+        ((), (), 0.8, ["anna"]),
+    ],
+)
+@pytest.mark.parametrize("way", ["stored", "one transaction", "ahead"])
+def test_people_are_judged_by_the_threshold_of_the_smallest_scope_in_which_both_are_searched(
+    two_groups, groups, permissions, cosine, found, way
+):
+    given = context(GROUP, replace(MODELS, embedder=Steep()))
+    vector = np.zeros(DIMENSION, np.float32)
+    vector[0], vector[3] = near(0.5, 3)[0], near(0.5, 3)[3]
+    probe = np.asarray(cosine * vector + np.sqrt(1 - cosine**2) * np.eye(DIMENSION, dtype=np.float32)[9], np.float32)
+    people = PendingPeople(two_groups.people)
+    if way == "ahead":
+        people = PendingPeople(
+            two_groups.people, ahead=search_ahead([probe], two_groups.people.snapshot().gallery, given)
+        )
+    if way == "one transaction":  # the same people, of whom three are decided again
+        people.decided({who: people.known(who) for who in ("anna", "carl", "p1")}, None)
+    group_ids = tuple({"staff": "g"}.get(name, name) for name in groups)
+    bert = PersonRecord(
+        identity_id="bert", group_ids=group_ids, info={"permission_ids": list(permissions)}, faces=(), next_face=0
+    )
+    assert bert.permission_ids == permissions
+    alike = lookalikes_of(probe, bert, people, given)
+    assert [one.identity_id for one in alike] == found
+
+
+def test_the_faces_of_a_scope_are_counted_with_those_of_earlier_decisions(two_groups):
+    people = PendingPeople(two_groups.people)
+    staff, all_of_them = Scope("g", "0", means=True), everybody(means=True)
+    assert (people.templates(staff), people.templates(all_of_them)) == (3, 23)
+    for place in (1, 2):
+        decide(people, "carl", near(0.1, 40 + place), OFF, update=True, group_names=("staff",))
+    assert (people.templates(staff), people.templates(all_of_them)) == (6, 26), "two faces and their mean"
+    carl = people.known("carl")
+    assert carl.record is not None
+    people.decided({"carl": replace(carl, record=structs.replace(carl.record, group_ids=("default_group",)))}, None)
+    assert (people.templates(staff), people.templates(Scope("default_group", "0", means=True))) == (2, 25)
+    people.decided({"anna": replace(people.known("anna"), record=None, vectors={})}, None)
+    assert (people.templates(staff), people.templates(all_of_them)) == (1, 25)
+
+
 @pytest.mark.parametrize(("means", "found"), [(False, ["anna"]), (True, [])])
 def test_the_threshold_is_that_of_a_match_which_counts_the_means_it_compares(means, found):
     enrolled = Enrolled()
@@ -121,8 +190,8 @@ def test_the_threshold_is_that_of_a_match_which_counts_the_means_it_compares(mea
     policy = Policy(target_fpir=0.06, highest_fmr=0.5, mean_templates=means)
     given = context(policy, replace(MODELS, embedder=Steep()))
     people = PendingPeople(enrolled.people)
-    assert search_threshold(policy, Steep(), people.templates(means=means)).cosine == pytest.approx(
-        {6: 0.450, 9: 0.529}[people.templates(means=means)], abs=1e-3
+    assert search_threshold(policy, Steep(), people.templates(everybody(means=means))).cosine == pytest.approx(
+        {6: 0.450, 9: 0.529}[people.templates(everybody(means=means))], abs=1e-3
     )
     dora = PersonRecord(identity_id="dora", group_ids=(), info={}, faces=(), next_face=0)
     assert [one.identity_id for one in lookalikes_of(near(1.0), dora, people, given)] == found
@@ -134,7 +203,7 @@ def test_a_person_of_the_same_transaction_who_is_left_with_one_face_has_no_mean(
         stored(enrolled, "anna", face, update=enrolled.people.person("anna") is not None)
     people = PendingPeople(enrolled.people)
     decide(people, "anna", near(0.0, 7), update=True, support_single_face=True)
-    assert (people.templates(means=False), people.templates(means=True)) == (1, 1)
+    assert (people.templates(everybody(means=False)), people.templates(everybody(means=True))) == (1, 1)
     assert named(decide(people, "bert", near(1.0))) == []
 
 
@@ -150,10 +219,10 @@ def test_two_people_of_one_transaction_are_compared_and_their_faces_counted():
     people = PendingPeople(Enrolled().people)
     assert named(decide(people, "anna", near(1.0))) == []
     assert named(decide(people, "bert", near(0.9))) == ["anna"]
-    assert people.templates(means=False) == 2
+    assert people.templates(everybody(means=False)) == 2
     deleted = replace(people.known("anna"), record=None, vectors={})
     people.decided({"anna": deleted}, None)
-    assert people.templates(means=False) == 1
+    assert people.templates(everybody(means=False)) == 1
     assert named(decide(people, "carl", near(0.9))) == ["bert"]
 
 

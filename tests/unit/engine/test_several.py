@@ -20,10 +20,11 @@ from contract.schemas import schema_of
 from engine.calls.compare import CompareCall
 from engine.calls.match import MatchCall
 from engine.calls.matching import RECOGNISED
-from engine.calls.several import SearchedFace, each_person_once, with_answer
+from engine.calls.several import SearchedFace, each_person_once, named_once, with_answer
 from engine.gallery.port import Candidate
 from engine.look import MOST_LOOKED_AT, NOTHING_FOUND
 from engine.policy import Policy
+from engine.threshold import AppliedThreshold
 from engine.vision.decode import versions
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.networks.standin import draw_face, draw_scene
@@ -197,6 +198,9 @@ def test_nobody_in_the_scope_is_an_error_also_where_several_faces_are_searched_f
     answer, event = told(asked(two((77, 150), (1, 150)), match_all_faces=True), empty)
     assert answer.code == Code.EMPTY_GROUP_ERROR
     assert [face.outcome for face in event.searched] == ["empty_group", "empty_group"]
+    assert [face.error_code for face in event.searched] == [Code.EMPTY_GROUP_ERROR] * 2
+    _, event = told(asked(scene(draw_face(1, 160)), match_all_faces=True), empty)
+    assert [(face.outcome, face.error_code) for face in event.searched] == [("empty_group", Code.EMPTY_GROUP_ERROR)]
 
 
 def test_a_comparison_and_an_enrolment_choose_as_a_match_does():
@@ -208,6 +212,34 @@ def test_a_comparison_and_an_enrolment_choose_as_a_match_does():
     snapshot = Enrolled().people.snapshot()
     assert CompareCall().decide(request, snapshot, context()).outcome == "same"
     assert CompareCall().decide(request, snapshot, context(Policy(face="largest"))).outcome == "different"
+
+
+KEEPING = Policy(allow_keep_info=True)
+
+
+@pytest.fixture
+def anna_alone():
+    enrolled = Enrolled()
+    enrolled.enrol("anna", 1, info={"name": "Anna"})
+    return enrolled.people.snapshot()
+
+
+def test_strangers_with_the_nearest_person_name_the_person_once(anna_alone):
+    """anna is the nearest person of every stranger."""
+    picture = scene(draw_face(77, 200), draw_face(78, 90), draw_face(79, 80))
+    answer, event = told(asked(picture, match_all_faces=True, need_keep_info=True), anna_alone, KEEPING)
+    assert [face.outcome for face in event.searched] == ["stranger"] * 3
+    assert [(face.identity_id, face.name) for face in event.searched] == [("anna", "Anna"), *[("", "stranger")] * 2]
+    assert (answer.identity_id, answer.faces) == ("anna", event.searched)
+    assert None not in [face.score for face in event.searched], "a face that names nobody has its score"
+
+
+def test_a_face_that_is_recognised_names_its_person_before_a_stranger_does(anna_alone):
+    picture = scene(draw_face(77, 200), draw_face(1, 100))
+    plain, _ = told(asked(picture, need_keep_info=True), anna_alone, KEEPING)
+    answer, event = told(asked(picture, match_all_faces=True, need_keep_info=True), anna_alone, KEEPING)
+    assert [(face.outcome, face.identity_id) for face in event.searched] == [("stranger", ""), ("matched", "anna")]
+    assert (answer.retcode, answer.identity_id, answer.score) == (plain.retcode, plain.identity_id, plain.score)
 
 
 # The rules alone, on made-up candidates.
@@ -261,6 +293,26 @@ def test_a_person_below_the_threshold_is_kept_by_nobody():
     faces = decided({"p": 0.4}, {"p": 0.45}, {"p": 0.8})
     assert recognised_in(faces) == [None, None, "p"]
     assert not any(face.kept_by_another for face in faces), "strangers lose nobody"
+
+
+def test_of_two_faces_with_thresholds_of_their_own_the_one_further_above_its_threshold_keeps_a_person():
+    above = [(0.85, 0.8), (0.7, 0.5)]
+    faces = [
+        found(x=0.1),
+        *(replace(found(p=one), threshold=AppliedThreshold(limit, "floor"), outcome="matched") for one, limit in above),
+    ]
+    faces[0] = replace(faces[0], outcome="stranger", chosen=True)
+    kept = each_person_once(with_answer(faces, RECOGNISED), RECOGNISED)
+    assert recognised_in(kept) == [None, None, "p"]
+
+
+def test_of_two_strangers_the_nearer_one_names_the_person_unless_the_answer_is_about_the_other():
+    assert named_once(decided({"x": 0.1}, {"p": 0.2}, {"p": 0.3}), RECOGNISED) == [True, False, True]
+    assert named_once(decided({"p": 0.1}, {"p": 0.2}, {"p": 0.3}), RECOGNISED) == [True, False, False]
+    assert named_once(decided({"p": 0.1}, {"p": 0.2}, {"p": 0.6}), RECOGNISED) == [False, False, True]
+    faces = decided({"x": 0.1}, {"p": 0.2})
+    refused = replace(faces[1], nearest=(), outcome="spoof")
+    assert named_once([faces[0], refused], RECOGNISED) == [True, False]
 
 
 cosines = st.dictionaries(st.sampled_from("abcd"), st.floats(-1.0, 1.0), min_size=1, max_size=4)

@@ -162,6 +162,8 @@ def test_the_answer_is_the_same_with_all_faces_and_nobody_is_found_twice(
         if face.kept_by_another:
             assert face.nearest[0].person.identity_id in recognised
             assert (shown.outcome, shown.retcode, shown.identity_id, shown.name) == (STRANGER, "0", "", STRANGER)
+    shown_people = [face.identity_id for face in searched if face.identity_id]
+    assert len(shown_people) == len(set(shown_people))
     if searched:
         (answered,) = (face for face in searched if face.answered)
         assert answered.face == event_of_all.face

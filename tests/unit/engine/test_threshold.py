@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from contract.terms import LEAST_RATE
 from engine.policy import Policy, recorded_policy
 from engine.threshold import (
     HIGHEST_THRESHOLD,
@@ -17,6 +18,7 @@ from engine.threshold import (
 )
 from engine.vision.networks.standin import StandInEmbedder
 from models.manifest import FmrPoint, default_manifest
+from picturematch.settings import SettingsError, load_settings
 
 CURVE = (
     FmrPoint(fmr=1e-3, threshold=0.30),
@@ -91,6 +93,52 @@ def test_a_rate_below_the_last_point_of_the_curve_is_marked_as_extrapolated(face
     policy = Policy(target_fpir=0.01)
     assert search_threshold(policy, Curved(), faces).extrapolated is extrapolated
     assert search_threshold(Policy(target_fpir=0.01, accepted_score=70.0), Curved(), faces).extrapolated is extrapolated
+
+
+@pytest.mark.parametrize(("rate", "extrapolated"), [(2e-3, True), (1e-3, False), (1e-4, False)])
+def test_a_rate_above_the_first_point_of_the_curve_is_marked_as_extrapolated(rate, extrapolated):
+    policy = Policy(target_fpir=rate, highest_fmr=0.5)
+    assert search_threshold(policy, Curved(), 1).extrapolated is extrapolated
+    found = covered_threshold(structs.replace(policy, target_fpir=2 * rate), Covered(), "mouth", 1)
+    assert found is not None
+    assert found.extrapolated is extrapolated
+
+
+def test_a_level_of_a_comparison_above_the_first_point_of_the_curve_is_marked_as_extrapolated():
+    class Short(Curved):
+        fmr_curve = CURVE[1:]
+
+    assert [comparison_threshold(level, Short()).extrapolated for level in ("low", "middle", "high")] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_cover_whose_curve_is_below_that_of_whole_faces_is_marked_as_that_one_is():
+    class Lower(Curved):
+        covered_curves = MappingProxyType(
+            {"mouth": tuple(structs.replace(p, threshold=p.threshold / 2) for p in CURVE)}
+        )
+
+    whole, found = (search_threshold(Policy(), Lower(), 6_000), covered_threshold(Policy(), Lower(), "mouth", 6_000))
+    assert found is not None
+    assert (found.cosine, found.extrapolated, found.fmr < 1e-6) == (whole.cosine, False, True)
+
+
+@pytest.mark.parametrize("name", ["target_fpir", "highest_fmr"])
+@pytest.mark.parametrize("rate", [5e-324, 9e-8])
+def test_a_rate_that_nobody_can_show_to_be_kept_is_refused_and_an_old_record_of_one_counts_as_the_lowest(name, rate):
+    settings = {**msgspec.to_builtins(Policy()), name: rate}
+    with pytest.raises(msgspec.ValidationError, match=name):
+        msgspec.convert(settings, Policy)
+    with pytest.raises(SettingsError, match=f"{name} must be at least 1e-07, because no lower rate was measured"):
+        load_settings(None, {}, {f"matching.{name}": rate})
+    policy = recorded_policy(settings)
+    assert policy == structs.replace(Policy(), **{name: LEAST_RATE})
+    assert 0 < search_threshold(policy, Curved(), 10_000_000).cosine <= HIGHEST_THRESHOLD
+    with pytest.raises(msgspec.ValidationError):
+        recorded_policy({**settings, name: 0.0})
 
 
 FORMER = {

@@ -11,7 +11,17 @@ from contract.people.site import DeviceRecord
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.networks.standin import draw_face, draw_scene
 from engine.vision.ports import ModelSet
-from tests.support.covered import COVERED, COVERED_MODELS, WHOLE, CoveredEmbedder, beside, covered_photo, curve
+from tests.support.covered import (
+    COVERED,
+    COVERED_MODELS,
+    UNEVEN_MODELS,
+    WHOLE,
+    CoveredEmbedder,
+    beside,
+    covered_photo,
+    curve,
+    two_near,
+)
 from tests.support.faces import photo
 from tests.support.then import Past, without_evidence, without_picture
 
@@ -98,3 +108,26 @@ def test_a_covered_face_beside_a_small_one_comes_out_again(past: Past, small: in
     assert explanation.flips
     if then.evidence is not None:
         assert words(explain_match(replace(then, models=calibrated(0.9)))) == [], "the limits of then decide"
+
+
+LESS = pytest.mark.parametrize("less", [lambda then: then, without_picture, without_evidence])
+
+
+@LESS
+def test_the_cover_with_the_larger_margin_comes_out_again(less) -> None:
+    past = Past(models=UNEVEN_MODELS)
+    past.enrol("anna", 1)
+    then = less(past.then(covered_photo(1), models=UNEVEN_MODELS))
+    assert then.decision.applied.cover == "eyes"
+    assert words(explain_match(then)) == []
+
+
+@LESS
+@pytest.mark.parametrize("all_faces", [False, True])
+@pytest.mark.parametrize(("middle", "side"), [(1, 77), (77, 1), (1, 2), (2, 1)])
+def test_a_covered_person_beside_somebody_as_near_comes_out_again(
+    past: Past, middle: int, side: int, all_faces: bool, less
+) -> None:
+    then = less(past.then(two_near(middle, side, covered=1), models=COVERED_MODELS, match_all_faces=all_faces))
+    assert (then.decision.outcome, len(then.decision.searched)) == ("matched", 2)
+    assert words(explain_match(then)) == []

@@ -18,7 +18,7 @@ from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.networks.standin import draw_face, draw_scene
 from engine.vision.ports import Embedding, Face, Image, ModelSet
 from models.manifest import FmrPoint
-from tests.support.covered import COVERED_MODELS, NEAR, WHOLE, CoveredEmbedder, covered_photo
+from tests.support.covered import COVERED_MODELS, NEAR, WHOLE, CoveredEmbedder, covered_photo, two_near
 from tests.support.faces import context, photo, scene
 from tests.support.then import Past, without_evidence
 
@@ -109,10 +109,16 @@ def template_with_mask(past: Past, who: str) -> Vector:
 
 def case(past: Past, name: str) -> Case:
     nobody = machine(0.9999)
-    if name == "cover":
-        found = decided(past, covered_photo(1), machine(WHOLE, 0.5), {})
+    covered = {
+        "cover": (covered_photo(1), {}),
+        "cover of the chosen face": (two_near(1, 77, covered=1), {}),
+        "cover of the rival": (two_near(77, 1, covered=1), {"match_all_faces": True}),
+    }
+    if name in covered:
+        picture, fields = covered[name]
+        found = decided(past, picture, machine(WHOLE, 0.5), fields)
         assert found.threshold.cover == "mouth"
-        return Case(covered_photo(1), found.candidates[0].cosine, template_with_mask(past, "p1"), {}, True, WHOLE)
+        return Case(picture, found.candidates[0].cosine, template_with_mask(past, "p1"), fields, True, WHOLE)
     if name == "whole of a covered face":
         found = decided(past, covered_photo(1), nobody, {})
         return Case(covered_photo(1), found.candidates[0].cosine, template(past, "p1"), {})
@@ -130,7 +136,17 @@ def case(past: Past, name: str) -> Case:
     return Case(picture, first.cosine, template(past, first.person.identity_id), fields)
 
 
-NAMES = ["one face", "passage", "only face", "rival", "all faces", "cover", "whole of a covered face"]
+NAMES = [
+    "one face",
+    "passage",
+    "only face",
+    "rival",
+    "all faces",
+    "cover",
+    "cover of the chosen face",
+    "cover of the rival",
+    "whole of a covered face",
+]
 
 
 @pytest.mark.parametrize("recognised", [True, False])

@@ -6,7 +6,7 @@ import pytest
 
 from capture.replaying.whatif import WhatIf
 from engine.policy import Policy
-from tests.support.covered import COVERED_MODELS, WHOLE, beside, covered_photo
+from tests.support.covered import COVERED_MODELS, UNEVEN_MODELS, WHOLE, beside, covered_photo, two_near
 from tests.support.faces import MODELS, photo
 from tests.support.recorded_site import RecordedSite
 from tests.support.replays import differing, means, replayed
@@ -119,3 +119,27 @@ def test_a_covered_face_beside_small_ones_comes_out_again(site: RecordedSite, tm
         assert covers(rows) == ["mouth"] * 4
         assert [row.now.searched for row in rows] == [row.line.decision.searched for row in rows]
     assert [len(row.now.searched) for row in rows] == [0, 2, 0, 2]
+
+
+def test_the_cover_with_the_larger_margin_decides_again(tmp_path: Path) -> None:
+    site = RecordedSite(models=UNEVEN_MODELS)
+    site.enrol("a", 1)
+    site.match(covered_photo(1))
+    folder, given = site.capture(tmp_path / "c"), means(UNEVEN_MODELS)
+    for what_if, tier in ((None, "decide"), (WhatIf(target_fpir=0.009), "decide"), (WhatIf(look=True), "look")):
+        rows = replayed(folder, what_if, given)
+        assert (covers(rows), [row.tier for row in rows]) == (["eyes"], [tier])
+    assert differing(rows) == {}
+
+
+@pytest.mark.parametrize("all_faces", [False, True])
+@pytest.mark.parametrize(("middle", "side"), [(1, 77), (77, 1)])
+def test_a_covered_person_beside_a_stranger_comes_out_again(
+    site: RecordedSite, tmp_path: Path, middle: int, side: int, all_faces: bool
+) -> None:
+    site.match(two_near(middle, side, covered=1), match_all_faces=all_faces)
+    folder = site.capture(tmp_path / "c")
+    for what_if, tier in ((None, "decide"), (WhatIf(look=True), "look")):
+        rows = replayed(folder, what_if, GIVEN)
+        assert (differing(rows), {row.tier for row in rows}) == ({}, {tier})
+        assert (outcomes(rows), covers(rows)) == (["matched"], ["mouth"])
