@@ -114,7 +114,9 @@ class _Lanes:
             return False
         if plan.from_s is not None and plan.acting is None:
             found = await until_it_works(lambda: self._offset_at(partition, plan.from_s or 0.0), self._stop)
-            end = end if found is None else found
+            if found is None:
+                return False
+            end = found
         elif end:
             _log.warning(
                 "sink %s has no offset for partition %d: it begins at the newest event and delivers no earlier one",

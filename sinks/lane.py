@@ -77,7 +77,7 @@ class LaneContext:
     """What all lanes of a receiver share.
 
     `delivered` counts their deliveries, and `standing` is what their tries show. `logged`: the failure that was logged
-    last; None: the receiver has taken an event since.
+    last, and `told` whether the log says that the receiver is down; both only until the receiver takes an event.
     """
 
     receiver: Receiver
@@ -89,6 +89,7 @@ class LaneContext:
     delivered: int = 0
     standing: Standing = field(default_factory=Standing)
     logged: str | None = None
+    told: bool = False
 
 
 class Lane:
@@ -309,6 +310,7 @@ class Lane:
 
     def _succeeded(self) -> None:
         self._all.standing.taken(time.monotonic())
+        self._all.told = False
         self._all.delivered += 1
         self._all.meter.delivered.inc()
         if self._all.logged is not None:
@@ -325,7 +327,9 @@ class Lane:
             )
 
     def _log_patience(self) -> None:
-        retrying = self._all.plan.retrying
+        if self._all.told:
+            return
+        self._all.told, retrying = True, self._all.plan.retrying
         _log.error(
             "sink %s: the receiver has not taken an event in %d tries: mend the receiver, or the event becomes a dead"
             " letter as soon as the receiver takes another one, and all of them after %.0f s without one",

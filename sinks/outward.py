@@ -7,8 +7,10 @@ Proxies of the environment are not used.
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -155,5 +157,13 @@ def _words(error: BaseException) -> str:
 
 
 def _seconds(text: str | None) -> float | None:
-    """Return the seconds of a Retry-After header; None where there is none, or a date."""
-    return min(float(text), _LONGEST_RETRY_AFTER_S) if text is not None and text.isascii() and text.isdigit() else None
+    """Return the seconds of a Retry-After header, which has seconds or a date; None where there is none."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit():
+        return min(float(text), _LONGEST_RETRY_AFTER_S)
+    try:
+        wait_s = parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(wait_s, 0.0), _LONGEST_RETRY_AFTER_S)

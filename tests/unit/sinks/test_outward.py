@@ -4,6 +4,8 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -47,6 +49,30 @@ async def test_the_status_the_beginning_of_the_body_and_retry_after_are_returned
     assert (found.status, len(found.body), found.retry_after_s) == (429, MOST_ANSWER_BYTES, 7.0)
     assert again.status == 429
     assert receiver.tried[0].headers["A"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("text", "least_s", "most_s"),
+    [
+        ("0", 0, 0),
+        ("99999999999", 86_400, 86_400),
+        (format_datetime(datetime.now(UTC) + timedelta(seconds=3000), usegmt=True), 2000, 3000),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+    ],
+)
+async def test_retry_after_is_a_number_of_seconds_or_a_date(text: str, least_s: float, most_s: float) -> None:
+    answer = web.Response(status=503, headers={"Retry-After": text})
+    async with receiving(lambda _: answer) as receiver, Outward(anybody, 5.0) as client:
+        wait_s = (await client.post(receiver.url, BODY, {})).retry_after_s
+    assert wait_s is not None
+    assert least_s <= wait_s <= most_s
+
+
+@pytest.mark.parametrize("text", ["soon", "-5", "1.5", "Wed, 99 Oct 2015 07:28:00 GMT", "\u0663"])
+async def test_a_retry_after_that_is_neither_has_no_effect(text: str) -> None:
+    answer = web.Response(status=503, headers={"Retry-After": text})
+    async with receiving(lambda _: answer) as receiver, Outward(anybody, 5.0) as client:
+        assert (await client.post(receiver.url, BODY, {})).retry_after_s is None
 
 
 async def test_redirects_are_not_followed_and_cookies_are_not_kept() -> None:
