@@ -17,17 +17,62 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from broker.port import Broker, GroupMember, Record
+from sinks.context import SinkContext
 from sinks.lag import measured
 from sinks.lane import Lane, LaneContext, Plan
 from sinks.letters import Letters
 from sinks.meter import Meter
 from sinks.receiver import Receiver
+from sinks.settings import MqttSettings, WebhookSettings
 from sinks.waiting import rewind, until_it_works
 
 _log = logging.getLogger(__name__)
 
 _FETCH_RECORDS = 200
 _IDLE_POLL_S = 0.5
+
+
+def plan_of(settings: MqttSettings | WebhookSettings, context: SinkContext) -> Plan:
+    """Return how the events of a sink are delivered that its settings describe."""
+    return Plan(
+        wanted=settings.wanted,
+        retrying=settings.retrying,
+        acting=settings.acting if settings.acts else None,
+        from_now=settings.from_now,
+        retention_ms=context.events_retention_ms,
+        clock=context.clock,
+    )
+
+
+async def deliver_as(name: str, group: str, receiver: Receiver, plan: Plan, context: SinkContext) -> int:
+    """Deliver events as a new member of a sink's group until the context's `stop` is set.
+
+    Args:
+        name: The name of the sink.
+        group: Its consumer group.
+        receiver: The destination, which is closed when the function ends in any way.
+        plan: How events are delivered.
+        context: What the process gives to the sink.
+
+    Returns:
+        The number of delivered events.
+
+    Raises:
+        ReceiverOff, SinkError, BrokerError: as `deliver_events`.
+    """
+    meter, topic = context.metrics.of(name), context.topics.events
+    async with context.broker.member(topic, group, on_skipped=meter.note_skipped) as member:
+        return await deliver_events(
+            receiver,
+            member,
+            context.broker,
+            topic,
+            plan,
+            context.letters(name),
+            meter,
+            context.stop,
+            idle_exit_s=context.idle_exit_s,
+        )
 
 
 async def deliver_events(

@@ -14,13 +14,11 @@ import asyncio
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
 
 from contract.people.site import Site
-from sinks.cloud_event import CONTENT_TYPE, attributes, cloud_event
+from sinks.cloud_event import CONTENT_TYPE, attributes, cloud_event, valid_until
 from sinks.context import SinkContext
-from sinks.delivery import deliver_events
-from sinks.lane import Plan
+from sinks.delivery import deliver_as, plan_of
 from sinks.lookups import Lookups
 from sinks.mqtt_announcer import Announcer
 from sinks.mqtt_client import Lost, Message, Refused, TooLarge
@@ -33,7 +31,6 @@ from sinks.settings import MqttSettings
 
 _NEVER_TAKEN = frozenset({0x90, 0x99})
 """Reason codes that say that the message itself is wrong: its topic name, or the format of its payload."""
-_VALID_UNTIL = "validuntil"
 
 
 class MqttReceiver:
@@ -115,7 +112,7 @@ class MqttReceiver:
         left_s = until_s - self._clock()
         if left_s <= 0:
             return Failed("the broker answered too late")
-        valid = {_VALID_UNTIL: datetime.fromtimestamp(until_s, UTC).isoformat(timespec="milliseconds")}
+        valid = valid_until(until_s)
         message = Message(
             topic=self._topics.event(self._device_id(event), event.event.outcome),
             payload=cloud_event(event, valid),
@@ -230,26 +227,5 @@ def _why(error: Exception) -> str:
 
 async def run_sink_of(settings: MqttSettings, context: SinkContext) -> int:
     """Publish events until the context's `stop` is set; return the number of delivered events."""
-    meter = context.metrics.of(settings.name)
-    plan = Plan(
-        wanted=settings.wanted,
-        retrying=settings.retrying,
-        acting=settings.acting if settings.acts else None,
-        from_now=settings.from_now,
-        retention_ms=context.events_retention_ms,
-        clock=context.clock,
-    )
-    topic = context.topics.events
     receiver = MqttReceiver(settings, lambda: context.people.site, Lookups(context), context.clock)
-    async with context.broker.member(topic, settings.group, on_skipped=meter.note_skipped) as member:
-        return await deliver_events(
-            receiver,
-            member,
-            context.broker,
-            topic,
-            plan,
-            context.letters(settings.name),
-            meter,
-            context.stop,
-            idle_exit_s=context.idle_exit_s,
-        )
+    return await deliver_as(settings.name, settings.group, receiver, plan_of(settings, context), context)

@@ -67,6 +67,12 @@ def outgoing(record: Record) -> Outgoing | Unusable | None:
         return Unusable(record, f"the event is of version {event_type[1]} of its type; this program reads {_VERSION}")
     try:
         event = decode_event(record.value or b"")
+    except msgspec.ValidationError:
+        return Unusable(
+            record,
+            "the record's value is not an event of a form that this program knows: if a newer version wrote it, upgrade"
+            " this program",
+        )
     except msgspec.DecodeError:
         return Unusable(record, "the record's value is not an event")
     return Outgoing(event, record, event_type[0])

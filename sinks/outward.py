@@ -74,7 +74,7 @@ class Outward:
 
     def __init__(self, allowed: Callable[[Address], bool], timeout_s: float, ca_file: Path | None = None) -> None:
         self._allowed = allowed
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._timeout_s, self._timeout = timeout_s, aiohttp.ClientTimeout(total=timeout_s)
         self._ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
 
@@ -108,23 +108,34 @@ class Outward:
             raise PermissionError(f"a connection to {address} is not allowed")
         return socket.socket(family, kind, protocol)
 
-    async def post(self, url: str, body: Any, headers: Mapping[str, str]) -> Answer:
+    async def post(self, url: str, body: Any, headers: Mapping[str, str], left_s: float | None = None) -> Answer:
         """Post a body and return the answer.
 
-        `body`: bytes, or an `aiohttp.FormData` or `aiohttp.MultipartWriter`, which sets the content type itself.
+        Args:
+            url: Where to.
+            body: Bytes, or an `aiohttp.FormData` or `aiohttp.MultipartWriter`, which sets the content type itself.
+            headers: The headers, name -> value.
+            left_s: Seconds after which nothing may be sent any more; None: only the time limit of the client counts.
 
         Raises:
             Unreached: no whole answer arrived in time.
         """
         if self._session is None:
             raise SinkError("the client is not open: enter its context first")
+        limit = self._timeout
+        if left_s is not None:
+            if left_s <= 0:
+                raise Unreached("the time in which the receiver may act is over")
+            limit = aiohttp.ClientTimeout(total=min(left_s, self._timeout_s))
         try:
-            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+            async with self._session.post(
+                url, data=body, headers=headers, allow_redirects=False, timeout=limit
+            ) as response:
                 return Answer(
                     response.status, await _beginning(response), _seconds(response.headers.get("Retry-After"))
                 )
         except TimeoutError:
-            raise Unreached(f"no answer within {self._timeout.total:g} s") from None
+            raise Unreached(f"no answer within {limit.total:.3g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unreached(_words(error)) from error
 

@@ -16,7 +16,7 @@ from contract.hosts import Hosts
 from contract.people.site import SettingRecord
 from contract.site_settings import EVENT_FAMILY, EventUploads, event_uploads
 from sinks.context import PeopleView, SinkContext
-from sinks.delivery import deliver_events
+from sinks.delivery import deliver_as
 from sinks.lane import Plan
 from sinks.lookups import Lookups
 from sinks.outgoing import Outgoing
@@ -158,7 +158,6 @@ async def run_push(target: PushTarget, context: SinkContext) -> int:
     known, with the newest event.
     """
     uploads = SiteUploads(context.people)
-    meter = context.metrics.of(target.name)
     plan = Plan(
         wanted=Pushed(),
         retrying=target.settings.retrying,
@@ -167,16 +166,4 @@ async def run_push(target: PushTarget, context: SinkContext) -> int:
         from_s=uploads.now.since_s or None,
         clock=context.clock,
     )
-    topic = context.topics.events
-    async with context.broker.member(topic, target.group, on_skipped=meter.note_skipped) as member:
-        return await deliver_events(
-            PushReceiver(target, context, uploads),
-            member,
-            context.broker,
-            topic,
-            plan,
-            context.letters(target.name),
-            meter,
-            context.stop,
-            idle_exit_s=context.idle_exit_s,
-        )
+    return await deliver_as(target.name, target.group, PushReceiver(target, context, uploads), plan, context)

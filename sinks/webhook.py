@@ -7,15 +7,15 @@ protocol binding (structured content mode).
 """
 
 import base64
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from standardwebhooks.webhooks import Webhook
 
-from sinks.cloud_event import CONTENT_TYPE, cloud_event
+from sinks.cloud_event import CONTENT_TYPE, cloud_event, valid_until
 from sinks.context import SinkContext
-from sinks.delivery import deliver_events
-from sinks.lane import Plan
+from sinks.delivery import deliver_as, plan_of
 from sinks.outgoing import Outgoing
 from sinks.outward import Answer, Outward, Unreached
 from sinks.port import SinkError
@@ -52,10 +52,17 @@ def delivery_of(answer: Answer) -> Delivery:
 
 
 class WebhookReceiver:
-    """A `sinks.receiver.Receiver` that posts to one URL."""
+    """A `sinks.receiver.Receiver` that posts to one URL.
 
-    def __init__(self, settings: WebhookSettings) -> None:
-        self._settings = settings
+    A post to a receiver that acts ends with the validity of the event, so that a slow connection opens no door late.
+
+    Args:
+        settings: The settings of the sink.
+        clock: Returns epoch seconds.
+    """
+
+    def __init__(self, settings: WebhookSettings, clock: Callable[[], float] = time.time) -> None:
+        self._settings, self._clock = settings, clock
         self._outward = Outward(lambda _: True, settings.timeout_s, settings.ca_file)
 
     async def open(self) -> None:
@@ -74,14 +81,16 @@ class WebhookReceiver:
 
     async def deliver(self, event: Outgoing) -> Delivery:
         """Post an event."""
-        body = cloud_event(event)
+        until_s = event.event.received_time + self._settings.acting.valid_s if self._settings.acts else None
+        body = cloud_event(event, {} if until_s is None else valid_until(until_s))
         at = datetime.now(UTC)
         headers = {"Content-Type": CONTENT_TYPE, "webhook-id": event.id, **event.trace}
         headers["webhook-timestamp"] = str(int(at.timestamp()))
         if self._settings.secrets:
             headers["webhook-signature"] = signatures(self._settings.secrets, event.id, at, body)
         try:
-            return delivery_of(await self._outward.post(self._settings.url, body, headers))
+            left_s = None if until_s is None else until_s - self._clock()
+            return delivery_of(await self._outward.post(self._settings.url, body, headers, left_s))
         except Unreached as error:
             return Failed(f"the receiver cannot be reached: {error}")
 
@@ -92,25 +101,5 @@ class WebhookReceiver:
 
 async def run_sink_of(settings: WebhookSettings, context: SinkContext) -> int:
     """Post events until the context's `stop` is set; return the number of delivered events."""
-    meter = context.metrics.of(settings.name)
-    plan = Plan(
-        wanted=settings.wanted,
-        retrying=settings.retrying,
-        acting=settings.acting if settings.acts else None,
-        from_now=settings.from_now,
-        retention_ms=context.events_retention_ms,
-        clock=context.clock,
-    )
-    topic = context.topics.events
-    async with context.broker.member(topic, settings.group, on_skipped=meter.note_skipped) as member:
-        return await deliver_events(
-            WebhookReceiver(settings),
-            member,
-            context.broker,
-            topic,
-            plan,
-            context.letters(settings.name),
-            meter,
-            context.stop,
-            idle_exit_s=context.idle_exit_s,
-        )
+    receiver = WebhookReceiver(settings, context.clock)
+    return await deliver_as(settings.name, settings.group, receiver, plan_of(settings, context), context)

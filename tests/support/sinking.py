@@ -61,6 +61,7 @@ class ScriptedReceiver:
     def __init__(self, answers: Sequence[Delivery | Callable[[], Delivery]] = ()) -> None:
         self.answers = list(answers)
         self.tried: list[str] = []
+        self.events: list[Outgoing] = []
         self.got: list[str] = []
         self.closed = False
         self.holds: asyncio.Event | None = None
@@ -73,6 +74,7 @@ class ScriptedReceiver:
 
     async def deliver(self, event: Outgoing) -> Delivery:
         self.tried.append(event.id)
+        self.events.append(event)
         if self.holds is not None:
             await self.holds.wait()
         answer = self.refuses(event.id) or (self.answers.pop(0) if self.answers else Delivered())

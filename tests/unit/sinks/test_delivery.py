@@ -4,8 +4,10 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from broker.embedded import EmbeddedBroker, open_embedded
@@ -13,6 +15,7 @@ from broker.port import NewRecord, OnRevoked
 from contract.dead_letters import DeadLetter, decode_dead_letter
 from contract.events import encode_event
 from sinks.acting import Acting
+from sinks.cloud_event import cloud_event
 from sinks.delivery import deliver_events
 from sinks.lane import Plan, ReceiverOff
 from sinks.letters import Letters
@@ -211,13 +214,21 @@ async def test_an_event_that_a_receiver_never_takes_is_tried_once(log: EmbeddedB
     assert [letter.error for letter in await letters(log)] == ["it is too large"]
 
 
+def of_a_newer_version() -> bytes:
+    """An event with a word that this version does not know, as a newer writer may use it within a type's version."""
+    fields = orjson.loads(encode_event(event(9)))
+    return orjson.dumps({**fields, "threshold": {**fields["threshold"], "rule": "a-rule-of-tomorrow"}})
+
+
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
         (NewRecord(TOPICS.events, b"", b"{}", partition=0), "has no type"),
         (NewRecord(TOPICS.events, b"", b"{", (("ce_type", b"picturematch.match.v1"),), 0), "not an event"),
         (NewRecord(TOPICS.events, b"", b"{}", (("ce_type", b"picturematch.match.v2"),), 0), "version 2"),
+        (replace(record_of(event(9)), value=of_a_newer_version()), "upgrade this program"),
     ],
+    ids=["foreign", "damaged JSON", "future type", "future word"],
 )
 async def test_foreign_and_future_records_become_dead_letters(
     log: EmbeddedBroker, record: NewRecord, reason: str
@@ -238,6 +249,14 @@ async def test_the_event_of_an_erasure_of_an_earlier_version_has_no_headers_and_
     receiver = ScriptedReceiver()
     assert await deliver(log, receiver, plan()) == 1
     assert await letters(log) == []
+    (found,) = receiver.events
+    named = orjson.loads(cloud_event(found))
+    assert {name: named[name] for name in ("specversion", "id", "source", "type")} == {
+        "specversion": "1.0",
+        "id": "event-0",
+        "source": "/picturematch",
+        "type": "picturematch.person.v1",
+    }
 
 
 async def test_events_that_are_not_wanted_are_passed_over(log: EmbeddedBroker) -> None:

@@ -59,6 +59,7 @@ async def test_the_status_the_beginning_of_the_body_and_retry_after_are_returned
         (format_datetime(datetime.now(UTC) + timedelta(seconds=3000), usegmt=True), 2000, 3000),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
     ],
+    ids=["now", "never", "later", "before"],
 )
 async def test_retry_after_is_a_number_of_seconds_or_a_date(text: str, least_s: float, most_s: float) -> None:
     answer = web.Response(status=503, headers={"Retry-After": text})

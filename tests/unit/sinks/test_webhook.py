@@ -4,6 +4,7 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +254,24 @@ class TestActing:
             slow = {"timeout_s": 1.3, "acting": Acting(valid_s=1.2), "within_s": 1.6}
             opened = await self.opened(log, relay, self.passage(1), self.passage(2), **slow)
         assert opened == ["event-1"]
+
+    async def test_a_connection_that_is_made_too_late_brings_nothing_to_the_relay(
+        self, log: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connect = asyncio.get_running_loop().sock_connect
+
+        async def slow(*given: Any) -> None:
+            await asyncio.sleep(0.8)
+            await connect(*given)
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", slow)
+        async with receiving() as relay:
+            late = {"timeout_s": 5.0, "acting": Acting(valid_s=0.4), "within_s": 1.5}
+            assert await self.opened(log, relay, self.passage(1), **late) == []
+
+    async def test_the_request_says_until_when_the_relay_may_open(self, log: EmbeddedBroker) -> None:
+        record = self.passage(1)
+        async with receiving() as relay:
+            await self.opened(log, relay, record)
+        until_s = datetime.fromisoformat(str(relay.tried[0].json["validuntil"])).timestamp()
+        assert until_s == pytest.approx(decode_event(record.value or b"").received_time + 2.0, abs=0.001)
