@@ -169,7 +169,7 @@ async def test_what_two_administrators_do_at_once_is_what_one_order_of_their_cal
             server.process.kill()
             await asyncio.gather(*working)
     async with serving(tmp_path) as server, aiohttp.ClientSession() as session:
-        await asyncio.gather(*(one.some_calls(40) for one in two(server.url, session)))
+        await asyncio.gather(*(one.some_calls(120) for one in two(server.url, session)))
         found = await state(server.url, session)
         server.process.send_signal(signal.SIGTERM)
         await server.process.wait()
