@@ -191,6 +191,7 @@ async def test_messages_that_wait_take_only_so_much_memory(tmp_path: Path) -> No
             await sink.append_with_picture(2 * number, picture)
         await until(lambda: sink.metric("clients_dropped_total") == 1)
         await until(lambda: sink.metric("clients") == 0)
+        assert sink.metric("clients_dropped_total") == 1
         hanging.close()
 
 

@@ -76,6 +76,8 @@ async def test_the_password_in_the_url_is_a_key_as_older_clients_send_it(tmp_pat
         url = URL(sink.url).with_user("desk").with_password(sink.key("administrator"))
         async with sink.session.ws_connect(url) as socket:
             await socket.send_json(ALL)
+            await until(lambda: sink.metric("clients") == 1)
+            assert not socket.closed
 
 
 @pytest.mark.parametrize("left", [None, "device"], ids=["deleted", "weaker"])

@@ -117,11 +117,7 @@ def test_a_picture_that_is_not_good_enough_is_refused_where_a_level_is_asked_for
 
 def test_without_the_operators_permission_nothing_is_searched(tmp_path: Path) -> None:
     with whole_site(tmp_path) as whole:
-        _nothing_is_searched(whole)
-
-
-def _nothing_is_searched(whole: WholeSite) -> None:
-    for declaration, body in ((PICTURE_SEARCH, {}), (SEEN, {"since": 1})):
-        status, answer = whole.post(declaration, json.dumps({"face_image_base64": encoded(61), **body}))
-        assert (status, answer["error"]["code"]) == (404, 40400)
-        assert "ingest.picture_search" in answer["error"]["message"]
+        for declaration, body in ((PICTURE_SEARCH, {}), (SEEN, {"since": 1})):
+            status, answer = whole.post(declaration, json.dumps({"face_image_base64": encoded(61), **body}))
+            assert (status, answer["error"]["code"]) == (404, 40400)
+            assert "ingest.picture_search" in answer["error"]["message"]

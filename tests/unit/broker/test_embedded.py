@@ -521,6 +521,7 @@ class TestGuests:
             await member.commit(0, 1, [record("letters", b"a")])  # as after a process that was killed in between
         async with make.open() as broker:
             await until_asked(lambda: _values_are(broker, "letters", [b"a"]), LONG_S)
+            assert values(await read_all(broker, "letters")) == [b"a"]
 
     async def test_what_the_log_refuses_of_a_guest_is_moved_aside(self, make: EmbeddedMake) -> None:
         async with make.open() as broker:
