@@ -122,6 +122,7 @@ async def test_home_assistants_start_and_a_broker_without_memory_get_everything_
             kept.unlink()
         broker.start()
         await names_become(broker, "Front door")
+        assert await names(broker) == {"Front door"}
 
 
 async def test_what_a_user_removes_by_hand_stays_removed_until_the_next_connection(

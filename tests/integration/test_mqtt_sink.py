@@ -150,6 +150,7 @@ async def test_a_broker_that_ends_while_events_come_loses_none(broker: Mosquitto
                 broker.end()
                 broker.start()
         await watcher.gets(lambda: len(set(ids(watcher))) == 300)
+    assert set(ids(watcher)) == {f"event-{number}" for number in range(300)}
 
 
 async def test_a_wrong_password_is_reported_and_no_event_counts_as_delivered(

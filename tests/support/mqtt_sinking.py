@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 
 from broker.embedded import EmbeddedBroker
 from broker.port import NewRecord, Record
+from contract.cloud_events import cloud_event_headers
 from contract.events import Event, encode_event
 from contract.people.site import DeviceRecord, Site
-from engine.calls.reporting import cloud_event_headers
 from picturematch.face_crops import face_crops
 from sinks.context import SinkContext
 from sinks.lookups import Lookups
