@@ -93,7 +93,10 @@ class Commits:
     async def _draft(self, batch: Sequence[Processed]) -> Draft | None:
         """Return what marks the repeats of a transaction; None: no match is a repeat."""
         window_s = max(one.context.policy.repeat_window_s for one in batch)
-        if self._recent is None or not window_s:
+        if self._recent is None:
+            return None
+        if not window_s:
+            self._recent.forget()  # matches without a window are not noted; a later window reads them from the log
             return None
         return await self._recent.draft(min(one.request.received_time_s for one in batch), window_s)
 

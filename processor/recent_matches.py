@@ -76,14 +76,10 @@ class RecentMatches:
         if not draft.added:
             return
         for passage, first in draft.added.items():
-            self._firsts.pop(passage, None)  # so that the oldest first matches stay in front
-            self._firsts[passage] = first
+            self._put(passage, first)
         horizon_s = max(first.received_time for first in draft.added.values()) - self._window_s - _CLOCKS_APART_S
-        while self._firsts:
-            passage = next(iter(self._firsts))
-            if self._firsts[passage].received_time >= horizon_s and len(self._firsts) <= MOST_PASSAGES:
-                break
-            del self._firsts[passage]
+        while self._firsts and next(iter(self._firsts.values())).received_time < horizon_s:
+            del self._firsts[next(iter(self._firsts))]
 
     async def _read(self, since_s: float) -> None:
         """Read the events since a time (epoch seconds)."""
@@ -100,7 +96,12 @@ class RecentMatches:
 
     def _take(self, event: Event) -> None:
         passage = passage_of(event)
-        if passage is None or event.repeat_of is not None:
-            return
+        if passage is not None and event.repeat_of is None:
+            self._put(passage, First(event.id, event.received_time))
+
+    def _put(self, passage: Passage, first: First) -> None:
+        """Add the newest first match, behind all others, and forget the oldest one where there are too many."""
         self._firsts.pop(passage, None)
-        self._firsts[passage] = First(event.id, event.received_time)
+        self._firsts[passage] = first
+        if len(self._firsts) > MOST_PASSAGES:
+            del self._firsts[next(iter(self._firsts))]

@@ -210,6 +210,8 @@ class _Lanes:
             if lane is None:
                 await self._begin_partition(record.partition)
                 committed = await self._member.committed(record.partition)
+                if record.partition not in self._member.assignment():
+                    continue  # it passed to another process meanwhile, which delivers the record
                 lane = Lane(self._context, record.partition, committed or 0, self._ends.get(record.partition, 0))
                 lane.task.add_done_callback(self._ended)
                 self._lanes[record.partition] = lane

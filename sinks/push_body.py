@@ -13,11 +13,10 @@ import orjson
 import pybase64
 
 from contract.events import Event
-from contract.findings import Attributes
-from contract.people.keys import image_id
 from contract.people.records import PersonRecord
 from contract.people.site import Site
-from contract.terms import PERSON_STRANGER, STRANGER
+from contract.terms import STRANGER
+from sinks.vendor_words import face_attributes, identity_info, person_type
 from sinks.wanted import Wanted
 
 PICTURES = ("reg_pic", "spot_pic", "ir_pic", "recognize_face")
@@ -73,10 +72,10 @@ def push_fields(event: Event, person: Person | None, site: Site) -> dict[str, An
         "score": 0.0 if event.score is None else event.score,
         "want_action": event.want_action,
         **dict.fromkeys(PICTURES, ""),
-        "person_type": _person_type(event, person),
+        "person_type": person_type(event, None if person is None else person.record),
         "ep_info": _ep_info(event, site),
         "dev_sno": "",
-        "recognize_face_attr": _face_attributes(event),
+        "recognize_face_attr": {**face_attributes(event), "feature": []},
         "api_version": _API_VERSION,
     }
 
@@ -128,23 +127,11 @@ def _name(event: Event) -> str:
     return event.name or (said if isinstance(said, str) else "") or STRANGER
 
 
-def _person_type(event: Event, person: Person | None) -> int:
-    if not event.identity_id:
-        return PERSON_STRANGER
-    if event.person_type is not None:
-        return event.person_type
-    return PERSON_STRANGER if person is None else person.record.person_type
-
-
 def _info(event: Event, person: Person | None) -> dict[str, Any]:
     """Return the info of the person, as the people topic has it now; of a comparison that which its caller has sent."""
     if event.kind == "compare":
         return dict(event.identity_info or {})
-    if person is None:
-        return {}
-    record = person.record
-    faces = [image_id(record.identity_id, number) for number in record.faces]
-    return {**person.info, "face_ids": faces, "image_id": record.image_id}
+    return {} if person is None else identity_info(person.record, person.info)
 
 
 def _ep_info(event: Event, site: Site) -> dict[str, str]:
@@ -158,35 +145,6 @@ def _ep_info(event: Event, site: Site) -> dict[str, str]:
         "ep_name": address if device is None else device.name,
         "device_id": device_id,
     }
-
-
-def _face_attributes(event: Event) -> dict[str, Any]:
-    """Return what is known of the face; the event has neither landmarks nor an embedding."""
-    face, known = event.face, event.attributes or Attributes()
-    box = [] if face is None else [face.x, face.y, face.x + face.width, face.y + face.height]
-    return {
-        "point": [],
-        "box": [round(side) for side in box],
-        "age": _age_word(known.age_years),
-        "mask": _yes_no(known.mask),
-        "gender": known.sex,
-        "glasses": _yes_no(known.glasses),
-        "hat": None,
-        "expression": None,
-        "feature": [],
-    }
-
-
-def _age_word(years: float | None) -> str | None:
-    """Return the vendor's word for an age."""
-    if years is None:
-        return None
-    words = ((7, "child"), (19, "juvenile"), (41, "youth"), (66, "middle-aged"))
-    return next((word for below, word in words if years < below), "aged")
-
-
-def _yes_no(known: bool | None) -> str | None:
-    return None if known is None else "yes" if known else "no"
 
 
 def _file_type(picture: bytes) -> tuple[str, str]:

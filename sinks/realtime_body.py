@@ -12,17 +12,15 @@ import orjson
 import pybase64
 
 from contract.calls.v6_rules import USER_TYPES
+from contract.event_store import percent_of
 from contract.events import Event
-from contract.findings import Attributes
-from contract.people.keys import image_id
 from contract.people.records import PersonRecord
 from contract.people.site import Site
-from contract.terms import PERSON_STRANGER, PHOTO_DEVICE, STRANGER
+from contract.terms import PHOTO_DEVICE, STRANGER
+from sinks.vendor_words import face_attributes, identity_info, person_type
 
 _GATE, _VIDEO = "0", "3"
 """The vendor's numbers of the types of devices: of those that send pictures, and of those that send video."""
-_THRESHOLD_PERCENT = 82.0
-"""The score on the percent scale at the threshold; it is 0 at the cosine 0 and 100 at the cosine 1."""
 _BREAKS = (b"\n", b"\r")
 
 
@@ -61,14 +59,14 @@ def v5_body(event: Event, told: Told, site: Site, *, with_face: bool) -> bytes:
             "identity_name": event.name or STRANGER,
             "group_name": group,
             "device_id": device_id,
-            "identity_info": _identity_info(told),
+            "identity_info": identity_info(told.person, told.info),
             "timestamp": _milliseconds(event),
             "score": event.score or 0.0,
             "reg_pic": _base64(told.pictures.photo),
             "ext_data": {
                 "device_ip": address,
                 **{name: _base64(picture) for name, picture in faces.items()},
-                "person_type": _person_type(event, told),
+                "person_type": person_type(event, told.person),
                 "device_type": _GATE if device is None or device.device_type == PHOTO_DEVICE else _VIDEO,
             },
             "video_id": device_id,
@@ -87,14 +85,14 @@ def v6_body(event: Event, told: Told, site: Site) -> bytes:
             "timestamp": _milliseconds(event),
             "identity_id": event.identity_id,
             "identity_name": event.name or STRANGER,
-            "user_type": _user_type(_person_type(event, told)),
+            "user_type": _user_type(person_type(event, told.person)),
             "score": _percent(event),
             "media_device_ip": address,
             "media_device_id": site.device_id_of(address),
             "media_device_type": PHOTO_DEVICE if device is None else device.device_type,
             "register_image": _data_url(told.pictures.photo),
             "recognize_face_image": _data_url(told.pictures.face),
-            "recognize_face_attr": _face_attributes(event),
+            "recognize_face_attr": face_attributes(event),
         }
     )
 
@@ -120,22 +118,6 @@ def _group_of(address: str, site: Site) -> str:
     return device.group_id if group is None else group.name
 
 
-def _identity_info(told: Told) -> dict[str, Any]:
-    person = told.person
-    if person is None:
-        return {}
-    faces = [image_id(person.identity_id, number) for number in person.faces]
-    return {**told.info, "face_ids": faces, "image_id": person.image_id}
-
-
-def _person_type(event: Event, told: Told) -> int:
-    if not event.identity_id:
-        return PERSON_STRANGER
-    if event.person_type is not None:
-        return event.person_type
-    return PERSON_STRANGER if told.person is None else told.person.person_type
-
-
 def _user_type(number: int) -> str:
     return USER_TYPES[number - 1] if 1 <= number <= len(USER_TYPES) else USER_TYPES[0]
 
@@ -145,38 +127,7 @@ def _percent(event: Event) -> float:
     cosine, threshold = event.cosine, event.threshold.cosine if event.threshold else None
     if cosine is None or threshold is None or not 0 < threshold < 1:
         return event.score or 0.0
-    if cosine < threshold:
-        return round(max(cosine, 0.0) / threshold * _THRESHOLD_PERCENT, 4)
-    rest = (min(cosine, 1.0) - threshold) / (1.0 - threshold)
-    return round(_THRESHOLD_PERCENT + rest * (100.0 - _THRESHOLD_PERCENT), 4)
-
-
-def _face_attributes(event: Event) -> dict[str, Any]:
-    """Return what is known of the face; the event has neither landmarks nor an embedding."""
-    face, known = event.face, event.attributes or Attributes()
-    box = [] if face is None else [face.x, face.y, face.x + face.width, face.y + face.height]
-    return {
-        "point": [],
-        "box": [round(side) for side in box],
-        "mask": _yes_no(known.mask),
-        "gender": known.sex,
-        "hat": None,
-        "age": _age_word(known.age_years),
-        "glasses": _yes_no(known.glasses),
-        "expression": None,
-    }
-
-
-def _age_word(years: float | None) -> str | None:
-    """Return the vendor's word for an age; its bounds are 6, 18, 40 and 65."""
-    if years is None:
-        return None
-    words = ((7, "child"), (19, "juvenile"), (41, "youth"), (66, "middle-aged"))
-    return next((word for below, word in words if years < below), "aged")
-
-
-def _yes_no(known: bool | None) -> str | None:
-    return None if known is None else "yes" if known else "no"
+    return round(percent_of(cosine, threshold), 4)
 
 
 def _base64(picture: bytes | None) -> str:

@@ -233,19 +233,27 @@ async def _deletions(at: Scenes) -> None:
     await at.append("unreadable-error", NewRecord(TOPICS.requests, b"10.0.0.1", POISON, headers))
 
 
+async def _repeats(at: Scenes) -> None:
+    await at.enrol(f"{SETUP}anna", "anna", 1, info={"name": "Anna", "type": 1})
+    await at.match(f"{SETUP}match", photo(1))
+    await at.match("match-matched-repeat", photo(1))
+
+
 @asynccontextmanager
-async def _deciding(folder: Path) -> AsyncIterator[Scenes]:
+async def _deciding(folder: Path, policy: Policy) -> AsyncIterator[Scenes]:
     models = replace(MODELS, detector=broken_on_333_rows)
-    async with running(folder, models=models, policy=Policy(), clock=lambda: NOW_S) as system:
+    async with running(folder, models=models, policy=policy, clock=lambda: NOW_S) as system:
         yield Scenes(system)
 
 
 async def make_events() -> dict[str, Record]:
     """The record of each named event, as this version writes it."""
     with tempfile.TemporaryDirectory() as folder:
-        async with _deciding(Path(folder)) as at:
+        async with _deciding(Path(folder) / "site", Policy()) as at:
             await _people(at)
             await _scopes(at)
             for part in (_matches, _queries, _members, _site, _reembedding, _deletions):
                 await part(at)
-            return at.found
+        async with _deciding(Path(folder) / "repeating", Policy(repeat_window_s=60)) as repeating:
+            await _repeats(repeating)
+        return at.found | repeating.found

@@ -148,3 +148,4 @@ async def test_a_page_of_the_port_itself_may_listen(tmp_path: Path) -> None:
         await page.open(f"{url}/nothing")
         await page.evaluate(f"({LISTEN})({url!r}, {DOOR!r}) && 0")
         await until_both(page, "opened")
+        assert (await heard(page))["failed"] == []

@@ -94,3 +94,14 @@ async def test_memory_is_bounded_by_number_and_by_age(log: EmbeddedBroker, monke
     recent.committed(draft)
     draft = await recent.draft(NOW_S, WINDOW_S)
     assert repeats(draft, event(10_001, identity_id="19"), event(10_002, identity_id="5")) == [None, "event-10000"]
+
+
+async def test_as_many_are_kept_of_what_is_read_as_of_what_was_decided_here(
+    log: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor.recent_matches, "MOST_PASSAGES", 3)
+    events = [event(number, identity_id=str(number)) for number in range(5)]
+    await log.append([record_of(one, 0) for one in events])
+    recent = RecentMatches(log, TOPICS.events, 0)
+    again = [event(10 + number, identity_id=str(number)) for number in range(5)]
+    assert repeats(await recent.draft(NOW_S, WINDOW_S), *again) == [None, None, "event-2", "event-3", "event-4"]
