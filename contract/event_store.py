@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from contract.events import Event
 from contract.operator_error import OperatorError
 
 MOST_COUNTED = 100_000
@@ -112,6 +113,19 @@ def percent_of(cosine: float, threshold: float) -> float:
     if cosine < middle:
         return max(0.0, cosine) / middle * PERCENT_AT_THRESHOLD
     return PERCENT_AT_THRESHOLD + (min(cosine, 1.0) - middle) / (1 - middle) * (100.0 - PERCENT_AT_THRESHOLD)
+
+
+def event_percent(event: Event) -> float | None:
+    """Return the score of an event on the scale of `percent_of`; None: it has no score.
+
+    Events of version 0.1.0 have no cosine, and their score may be one.
+    """
+    threshold = event.threshold
+    if event.score is None or threshold is None:
+        return None
+    if event.cosine is not None and threshold.cosine is not None:
+        return percent_of(event.cosine, threshold.cosine)
+    return percent_of(event.score, threshold.value) if threshold.value <= 1 else event.score
 
 
 class EventStore(Protocol):

@@ -87,13 +87,7 @@ class Listener:
     async def on(
         self, port: int, handler: Handler, *, clients: int, origins: frozenset[str] = frozenset()
     ) -> AsyncIterator[str]:
-        """Serve operators at a port while the context is open; yield the URL.
-
-        Args:
-            port: the port; 0: a free one.
-            handler: answers the requests that are authorised.
-            clients: how many requests the handler answers at a time, at most.
-            origins: the origins of web pages that may call as other callers may, in lower case.
+        """See `sinks.listening.Listening.on`.
 
         Raises:
             CannotListen: the address cannot be used.

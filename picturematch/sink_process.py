@@ -1,13 +1,15 @@
 """What the commands that run one sink share: options, and the process around the sink."""
 
 from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
 from picturematch.log_lines import DATED, log_to_stderr
-from picturematch.options import UserError
+from picturematch.options import UserError, config_option, log_level_option, log_options, settings_of
 from picturematch.settings import Settings
 from picturematch.shell import Span, counted, print_line, run, stop_signal
 from sinks.settings import PushSettings, SinkSettings, WebsocketSettings
@@ -32,6 +34,38 @@ def metrics_port_option(function: F) -> F:
         type=click.IntRange(0, 65535),
         help="Port of /healthz, /readyz and /metrics at the address of the setting health.host; 0 takes a free one.",
     )(function)
+
+
+def sink_options(function: F) -> F:
+    """--config, --broker, --data-folder, --idle-exit, --metrics-port, --log-level, for commands that run a sink."""
+    for option in (log_level_option, metrics_port_option, idle_exit_option, log_options, config_option):
+        function = option(function)
+    return function
+
+
+def sink_command(sink_of: Callable[..., SinkSettings | PushSettings]) -> Callable[..., None]:
+    """Return the callback of a command that runs the sink that `sink_of` returns, with the options of `sink_options`.
+
+    `sink_of` gets the settings of the process, and the command's own options by name.
+    """
+
+    @sink_options
+    @click.pass_context
+    @wraps(sink_of)
+    def callback(
+        ctx: click.Context,
+        /,
+        broker: str | None,
+        data_folder: Path | None,
+        idle_exit: float | None,
+        metrics_port: int | None,
+        log_level: str,
+        **given: Any,
+    ) -> None:
+        settings = settings_of(ctx, broker=broker, data_folder=data_folder)
+        run_sink_process(settings, sink_of(settings, **given), log_level, idle_exit, metrics_port)
+
+    return callback
 
 
 def sink_of_options(given: Mapping[str, Any], kind: type[S]) -> S:

@@ -16,7 +16,7 @@ from contract.events import Event
 from contract.people.records import PersonRecord
 from contract.people.site import Site
 from contract.terms import STRANGER
-from sinks.vendor_words import face_attributes, identity_info, person_type
+from contract.vendor_words import face_attributes, identity_info, person_type
 from sinks.wanted import Wanted
 
 PICTURES = ("reg_pic", "spot_pic", "ir_pic", "recognize_face")
@@ -75,7 +75,7 @@ def push_fields(event: Event, person: Person | None, site: Site) -> dict[str, An
         "person_type": person_type(event, None if person is None else person.record),
         "ep_info": _ep_info(event, site),
         "dev_sno": "",
-        "recognize_face_attr": {**face_attributes(event), "feature": []},
+        "recognize_face_attr": {**face_attributes(event.face, event.attributes, []), "feature": []},
         "api_version": _API_VERSION,
     }
 

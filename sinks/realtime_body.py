@@ -12,12 +12,12 @@ import orjson
 import pybase64
 
 from contract.calls.v6_rules import USER_TYPES
-from contract.event_store import percent_of
+from contract.event_store import event_percent
 from contract.events import Event
 from contract.people.records import PersonRecord
 from contract.people.site import Site
 from contract.terms import PHOTO_DEVICE, STRANGER
-from sinks.vendor_words import face_attributes, identity_info, person_type
+from contract.vendor_words import face_attributes, identity_info, person_type
 
 _GATE, _VIDEO = "0", "3"
 """The vendor's numbers of the types of devices: of those that send pictures, and of those that send video."""
@@ -86,13 +86,13 @@ def v6_body(event: Event, told: Told, site: Site) -> bytes:
             "identity_id": event.identity_id,
             "identity_name": event.name or STRANGER,
             "user_type": _user_type(person_type(event, told.person)),
-            "score": _percent(event),
+            "score": round(event_percent(event) or 0.0, 4),
             "media_device_ip": address,
             "media_device_id": site.device_id_of(address),
             "media_device_type": PHOTO_DEVICE if device is None else device.device_type,
             "register_image": _data_url(told.pictures.photo),
             "recognize_face_image": _data_url(told.pictures.face),
-            "recognize_face_attr": face_attributes(event),
+            "recognize_face_attr": face_attributes(event.face, event.attributes, []),
         }
     )
 
@@ -120,14 +120,6 @@ def _group_of(address: str, site: Site) -> str:
 
 def _user_type(number: int) -> str:
     return USER_TYPES[number - 1] if 1 <= number <= len(USER_TYPES) else USER_TYPES[0]
-
-
-def _percent(event: Event) -> float:
-    """Return the score on the percent scale, on which version 6 has it whatever matching.score_scale says."""
-    cosine, threshold = event.cosine, event.threshold.cosine if event.threshold else None
-    if cosine is None or threshold is None or not 0 < threshold < 1:
-        return event.score or 0.0
-    return round(percent_of(cosine, threshold), 4)
 
 
 def _base64(picture: bytes | None) -> str:

@@ -3,7 +3,7 @@
 import msgspec
 import orjson
 
-from contract.event_store import StoredEvent, percent_of
+from contract.event_store import StoredEvent, event_percent
 from contract.events import Event
 from contract.people.site import Site
 
@@ -28,7 +28,7 @@ def stored_event(event: Event, site: Site) -> StoredEvent:
         name=event.name,
         person_type=event.person_type,
         score=event.score,
-        percent=_percent(event),
+        percent=event_percent(event),
         device_ip=event.device_ip or "",
         device_id="" if event.device_ip is None else site.device_id_of(event.device_ip),
         device_name=device.name if device else "",
@@ -44,16 +44,6 @@ def stored_event(event: Event, site: Site) -> StoredEvent:
         replay_of=event.replay_of or "",
         detail=_detail(event),
     )
-
-
-def _percent(event: Event) -> float | None:
-    """Return the score on the percent scale; events of version 0.1.0 have no cosine, and their score may be one."""
-    threshold = event.threshold
-    if event.score is None or threshold is None:
-        return None
-    if event.cosine is not None and threshold.cosine is not None:
-        return percent_of(event.cosine, threshold.cosine)
-    return percent_of(event.score, threshold.value) if threshold.value <= 1 else event.score
 
 
 def _detail(event: Event) -> dict[str, object] | None:

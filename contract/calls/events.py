@@ -1,5 +1,6 @@
 """The declarations of the calls that ask the store of events: a list, the pictures of an event, and counts."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -137,7 +138,7 @@ _CHOICE = (
     flag("replays", "Our own field: whether events of replays are included."),
 )
 
-_EXAMPLE = {
+EVENT_EXAMPLE: Mapping[str, Any] = {
     "_id": "5f0c0c61e2b54f8e9a3d7a2b8f6a1c11",
     "timestamp": 1700000000.25,
     "identity_id": "666666",
@@ -195,7 +196,7 @@ LIST = Declaration(
     answers=(
         Answer(
             EventsPage,
-            {"data": [_EXAMPLE], "pagination": {"num_pages": 1, "page": 0, "per_page": 10, "total_count": 1}},
+            {"data": [EVENT_EXAMPLE], "pagination": {"num_pages": 1, "page": 0, "per_page": 10, "total_count": 1}},
         ),
     ),
     errors=(Code.NOT_FOUND,),

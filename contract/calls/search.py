@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from contract.calls.declaration import Answer, Declaration, Field, flag
-from contract.calls.events import EventSource
+from contract.calls.events import EVENT_EXAMPLE, EventSource
 from contract.calls.rules import FLAG, MOMENT, PICTURE, line, texts, whole
 from contract.calls.shared import EXAMPLE_PICTURE, QUALITY_LEVEL, Data
 from contract.errors import Code
@@ -84,25 +84,15 @@ _REASON = Field(
     "Our own field: why the search is made; the audit record contains it.",
     example="a bag was left at the gate",
 )
+_SHARED = (
+    *("timestamp", "identity_id", "identity_name", "identity_info", "recognize_face_pic_id", "spot_pic_id"),
+    *("person_type", "score", "ep_info"),
+)
 _EVENT = {
     "compare_score": 0.9167,
-    "timestamp": 1700000000.25,
-    "identity_id": "666666",
-    "identity_name": "Ana",
-    "identity_info": {"name": "Ana", "type": 1, "face_ids": [0], "image_id": "666666-0"},
-    "recognize_face_pic_id": "5f0c0c61e2b54f8e9a3d7a2b8f6a1c11-face",
-    "spot_pic_id": "5f0c0c61e2b54f8e9a3d7a2b8f6a1c11",
-    "person_type": 1,
-    "score": 0.8312,
-    "ep_info": {
-        "ep_id": "__192.168.1.63",
-        "ep_type": "photo",
-        "ep_ip": "192.168.1.63",
-        "ep_name": "hall",
-        "device_id": "9c5d9f0e-5a0b-4f0e-9f5c-0a0b4f0e9f5c",
-    },
+    **{name: EVENT_EXAMPLE[name] for name in _SHARED},
     "recognize_face_attr": {"point": None, "box": [261, 31, 375, 176]},
-    "event_id": "5f0c0c61e2b54f8e9a3d7a2b8f6a1c11",
+    "event_id": EVENT_EXAMPLE["_id"],
 }
 
 PICTURE_SEARCH = Declaration(

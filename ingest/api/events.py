@@ -24,16 +24,15 @@ from contract.calls.shared import Data
 from contract.errors import Code, Refused
 from contract.event_pictures import EventPictures, pictures_in
 from contract.event_store import EventFilter, EventStore, Grouping, StoredEvent, StoreUnavailable
-from contract.findings import FaceBox
+from contract.findings import Attributes, FaceBox
 from contract.terms import PERSON_STRANGER
+from contract.vendor_words import face_attributes
 from ingest.api.binding import Binding, Services, read_url
 from ingest.api.photos import whole_info
 from ingest.call import Call
 from ingest.render import Rendered, success
 
 _READ_AT_A_TIME = 10
-_AGE_BOUNDS = ((6, "child"), (18, "juvenile"), (40, "youth"), (65, "middle-aged"))
-"""The ages below which the vendor's classes end; older people are `aged`."""
 _JPEG_START = b"\xff\xd8"
 _TYPES = ((_JPEG_START, "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"), (b"BM", "image/bmp"))
 
@@ -193,24 +192,10 @@ def listed(event: StoredEvent, infos: Mapping[str, Mapping[str, Any]]) -> Listed
 
 
 def _attributes(detail: Mapping[str, Any]) -> dict[str, Any]:
-    """Return recognize_face_attr, in which an attribute that was not measured is null."""
-    attributes, face = detail.get("attributes") or {}, detail.get("face")
-    box = None
-    if face is not None:
-        left, top = face["x"], face["y"]
-        box = [round(side) for side in (left, top, left + face["width"], top + face["height"])]
-    age, glasses = attributes.get("age_years"), attributes.get("glasses")
-    return {
-        "point": None,
-        "box": box,
-        "mask": attributes.get("mask"),
-        "gender": attributes.get("sex"),
-        "hat": None,
-        "age": None if age is None else next((word for below, word in _AGE_BOUNDS if age < below), "aged"),
-        "glasses": None if glasses is None else ("yes" if glasses else "no"),
-        "expression": None,
-        "feature": None,
-    }
+    """Return recognize_face_attr, in which what was not measured is null."""
+    face = msgspec.convert(detail.get("face"), FaceBox | None)
+    known = msgspec.convert(detail.get("attributes"), Attributes | None)
+    return {**face_attributes(face, known, None), "feature": None}
 
 
 def _type_of(picture: bytes) -> str:

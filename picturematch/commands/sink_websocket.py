@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from picturematch.options import config_option, log_level_option, log_options, setting_default, settings_of
-from picturematch.sink_process import idle_exit_option, metrics_port_option, run_sink_process, sink_of_options
+from picturematch.options import setting_default, settings_of
+from picturematch.sink_process import run_sink_process, sink_of_options, sink_options
 from sinks.settings import WebsocketSettings
 
 
@@ -15,8 +15,6 @@ Examples:
   picturematch sink websocket --broker kafka://kafka:9092 --host 0.0.0.0 --metrics-port 5558
   picturematch sink websocket --origin https://desk.example --max-clients 20"""
 )
-@config_option
-@log_options
 @click.option("--host", show_default=setting_default("ingest.host"), help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=5679, show_default=True, help="Port; 0: a free one.")
 @click.option("--origin", "origins", multiple=True, help="Origin of web pages that may listen; can be repeated.")
@@ -24,9 +22,7 @@ Examples:
     "--max-clients", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Most clients at a time."
 )
 @click.option("--name", default="websocket", show_default=True, help="Name of the sink in metrics and log lines.")
-@idle_exit_option
-@metrics_port_option
-@log_level_option
+@sink_options
 @click.pass_context
 def websocket(
     ctx: click.Context,

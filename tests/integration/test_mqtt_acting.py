@@ -4,38 +4,24 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
-from broker.embedded import EmbeddedBroker, open_embedded
+from broker.embedded import EmbeddedBroker
 from contract.events import Event
 from sinks.acting import Acting
 from sinks.mqtt import MqttReceiver
 from sinks.receiver import Delivered, Failed
-from tests.support.mosquitto import Mosquitto, mosquitto, needs_mosquitto, retained, watching
+from tests.support.mosquitto import Mosquitto, needs_mosquitto, retained, watching
 from tests.support.mqtt_sinking import outgoing_of, receiver, record_of, running, settings_for
-from tests.support.sinking import event, with_topics
+from tests.support.sinking import event
 from tests.support.waiting import until_asked
 
 pytestmark = needs_mosquitto
 
 DOOR = "picturematch/door-1/"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with mosquitto(tmp_path / "mosquitto") as one:
-        yield one
-
-
-@pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
-    async with open_embedded(tmp_path / "data", role="owner", clock_ms=lambda: int(time.time() * 1000)) as one:
-        await with_topics(one)
-        yield one
 
 
 def passage(number: int, ago_s: float = 0.0, **changes: object) -> Event:

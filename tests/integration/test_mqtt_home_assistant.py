@@ -4,13 +4,12 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 
-from broker.embedded import EmbeddedBroker, open_embedded
+from broker.embedded import EmbeddedBroker
 from contract.ids import device_id_at
 from contract.people.keys import SiteKey
 from contract.people.site import DeviceRecord
@@ -18,9 +17,9 @@ from sinks.mqtt import MqttReceiver
 from sinks.mqtt_announcer import MOST_SEEN
 from sinks.mqtt_home import config_topic
 from sinks.receiver import Delivered
-from tests.support.mosquitto import Mosquitto, mosquitto, needs_mosquitto, publish, retained, watching
+from tests.support.mosquitto import Mosquitto, needs_mosquitto, publish, retained, watching
 from tests.support.mqtt_sinking import DEVICE, People, outgoing_of, receiver, settings_for
-from tests.support.sinking import event, with_topics
+from tests.support.sinking import event
 from tests.support.waiting import until_asked
 
 pytestmark = needs_mosquitto
@@ -29,19 +28,6 @@ CONFIGS = "homeassistant/device/+/config"
 OTHER = DeviceRecord(
     device_id="door-2", name="Back door", address="10.0.0.2", device_type="photo", group_id="", permission_id=""
 )
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with mosquitto(tmp_path / "mosquitto") as one:
-        yield one
-
-
-@pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
-    async with open_embedded(tmp_path / "data", role="owner", clock_ms=lambda: int(time.time() * 1000)) as one:
-        await with_topics(one)
-        yield one
 
 
 async def names(broker: Mosquitto) -> set[str]:

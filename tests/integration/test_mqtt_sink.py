@@ -5,7 +5,7 @@ import json
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from broker.embedded import EmbeddedBroker, open_embedded
+from broker.embedded import EmbeddedBroker
 from broker.port import NewRecord, TopicSpec
 from contract.codec import encode
 from contract.dead_letters import DeadLetter, decode_dead_letter
@@ -40,23 +40,10 @@ from tests.support.mosquitto import (
     with_tls,
 )
 from tests.support.mqtt_sinking import DEVICE, TRACE, People, outgoing_of, receiver, record_of, running, settings_for
-from tests.support.sinking import TOPICS, event, with_topics
+from tests.support.sinking import TOPICS, event
 from tests.support.waiting import until_asked
 
 pytestmark = needs_mosquitto
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with mosquitto(tmp_path / "mosquitto") as one:
-        yield one
-
-
-@pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
-    async with open_embedded(tmp_path / "data", role="owner", clock_ms=lambda: int(time.time() * 1000)) as one:
-        await with_topics(one)
-        yield one
 
 
 def ids(watcher: Watcher, prefix: str = "picturematch/door-1/") -> list[str]:

@@ -64,7 +64,9 @@ async def events_of(running: Processes) -> dict[str, dict[str, Any]]:
     return {event["id"]: event for event in map(json.loads, done.out.splitlines()) if event["kind"] == "match"}
 
 
-async def repeats_outlive_a_kill(made: AbstractAsyncContextManager[Processes], tmp_path: Path) -> None:
+async def over_two_kills(made: AbstractAsyncContextManager[Processes], tmp_path: Path) -> list[int | None]:
+    """Matches of a person at two devices, before and after each of two kills; return the number of the match that each
+    one repeats. Repeats are small, can be explained, and are decided again as they were."""
     async with made as running:
         async with aiohttp.ClientSession() as session:
             person = {"identity_id": "7", "reg_photo": encoded(photo(7)), "info": {"name": "Anna"}, "fiqa_level": "no"}
@@ -75,20 +77,22 @@ async def repeats_outlive_a_kill(made: AbstractAsyncContextManager[Processes], t
             await running.restart()
             ids += [await match_at(running, "10.0.0.1"), await match_at(running, "10.0.0.2")]
         found = await events_of(running)
-        assert [found[name]["repeat_of"] for name in ids] == [None, None, *ids[:2], *ids[:2]]
+        repeated = [found[name]["repeat_of"] for name in ids]
         assert found[ids[0]]["face"] is not None
         assert {found[name]["face"] for name in ids[2:]} == {None}
         explained = await at(running, "explain", ids[3], "--json")
         told = json.loads(explained.out)
         assert (explained.status, told["alarm"], told["way"]) == (0, False, "look"), told
         await expect_no_difference(running, await recorded(running, tmp_path / "capture"))
+    return [None if name is None else ids.index(name) for name in repeated]
 
 
 @pytest.mark.timeout(300)
 async def test_a_match_after_a_kill_repeats_the_one_before_it(tmp_path: Path) -> None:
-    await repeats_outlive_a_kill(embedded_site(tmp_path, **WINDOW), tmp_path)
+    assert await over_two_kills(embedded_site(tmp_path, **WINDOW), tmp_path) == [None, None, 0, 1, 0, 1]
 
 
 @pytest.mark.timeout(300)
 async def test_a_match_after_a_kill_repeats_the_one_before_it_on_kafka(tmp_path: Path, kafka_bootstrap: str) -> None:
-    await repeats_outlive_a_kill(kafka_site(kafka_bootstrap, tmp_path, **WINDOW), tmp_path)
+    repeated = await over_two_kills(kafka_site(kafka_bootstrap, tmp_path, **WINDOW), tmp_path)
+    assert repeated == [None, None, 0, 1, 0, 1]

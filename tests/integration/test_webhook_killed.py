@@ -142,8 +142,8 @@ async def test_a_receiver_that_is_gone_ends_the_command_and_the_next_start_asks_
         (("--url", "ftp://gate/"), "--url must be"),
         (("--url", "http://user:word@gate/"), "--url must be"),
         (("--url", "http://gate/", "--name", "Gate"), "--name must be"),
-        (("--url", "http://gate/", "--margin", "2"), "--margin must be"),
-        (("--url", "http://gate/", "--valid", "2m"), "--valid must be"),
+        (("--url", "http://gate/", "--acts", "--margin", "2"), "--margin must be"),
+        (("--url", "http://gate/", "--acts", "--valid", "2m"), "--valid must be"),
     ],
 )
 async def test_a_wrong_option_is_refused_in_a_sentence(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from picturematch import mqtt_command
+from picturematch import sink_process
 from picturematch.__main__ import cli
 from picturematch.settings import load_settings
 from sinks.acting import Acting
@@ -20,7 +20,7 @@ def settings_from(monkeypatch: pytest.MonkeyPatch, *options: str) -> MqttSetting
     def keep(_: Any, sink: MqttSettings, *more: Any) -> None:
         seen.append(sink)
 
-    monkeypatch.setattr(mqtt_command, "run_sink_process", keep)
+    monkeypatch.setattr(sink_process, "run_sink_process", keep)
     result = CliRunner().invoke(cli, ["sink", "mqtt", "--host", "broker", *options], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     (sink,) = seen
@@ -79,6 +79,12 @@ def test_a_wrong_value_is_named_by_its_option(options: tuple[str, ...], says: st
     result = CliRunner().invoke(cli, ["sink", "mqtt", "--host", "broker", *options])
     assert result.exit_code == 2
     assert says in result.output
+
+
+def test_how_a_receiver_acts_is_refused_of_one_that_does_not_act() -> None:
+    result = CliRunner().invoke(cli, ["sink", "mqtt", "--host", "broker", "--valid", "2s", "--margin", "0.1"])
+    assert result.exit_code == 2
+    assert "--valid, --margin is for a receiver that opens a door: add --acts" in result.output
 
 
 def test_the_settings_file_has_the_sink_and_its_password_is_never_shown(tmp_path: Path) -> None:

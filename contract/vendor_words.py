@@ -1,10 +1,10 @@
-"""What the messages of pushes and of real-time clients say alike about an event, in the vendor's words. Pure."""
+"""What lists, pushes and real-time messages say alike about an event, in the vendor's words. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from contract.events import Event
-from contract.findings import Attributes
+from contract.findings import Attributes, FaceBox
 from contract.people.keys import image_id
 from contract.people.records import PersonRecord
 from contract.terms import PERSON_STRANGER
@@ -27,16 +27,20 @@ def identity_info(person: PersonRecord | None, info: Mapping[str, Any]) -> dict[
     return {**info, "face_ids": faces, "image_id": person.image_id}
 
 
-def face_attributes(event: Event) -> dict[str, Any]:
-    """Return what is known of the face of an event; `box`: left, top, right and bottom in pixels, or empty.
+def face_attributes(face: FaceBox | None, known: Attributes | None, no_list: list[Any] | None) -> dict[str, Any]:
+    """Return what is known of the face of an event, the vendor's recognize_face_attr without `feature`.
 
-    An event has no landmarks, so `point` is empty.
+    Args:
+        face: The box in the picture, of which left, top, right and bottom in pixels are returned; None: there is none.
+        known: The estimated attributes; None: nothing was estimated.
+        no_list: What stands for a list that is not known: that of the landmarks, which an event does not have, and
+            that of a box.
     """
-    face, known = event.face, event.attributes or Attributes()
-    box = [] if face is None else [face.x, face.y, face.x + face.width, face.y + face.height]
+    known = known or Attributes()
+    sides = None if face is None else (face.x, face.y, face.x + face.width, face.y + face.height)
     return {
-        "point": [],
-        "box": [round(side) for side in box],
+        "point": no_list,
+        "box": no_list if sides is None else [round(side) for side in sides],
         "age": _age_word(known.age_years),
         "mask": _yes_no(known.mask),
         "gender": known.sex,
@@ -47,7 +51,7 @@ def face_attributes(event: Event) -> dict[str, Any]:
 
 
 def _age_word(years: float | None) -> str | None:
-    """Return the vendor's word for an age; its bounds are 6, 18, 40 and 65."""
+    """Return the vendor's word for an age in years: the last full years of the classes are 6, 18, 40 and 65."""
     if years is None:
         return None
     words = ((7, "child"), (19, "juvenile"), (41, "youth"), (66, "middle-aged"))
