@@ -29,7 +29,6 @@ from picturematch.settings import Settings, configured
 from sinks.context import Crop, SinkContext
 from sinks.meter import SinkMetrics
 from sinks.seen import SeenFacesOfLog
-from sinks.sql_store import SqlStore
 
 Reached = Callable[[int, float], Awaitable[bool]]
 """`reached(offset, timeout_s)` waits until the people topic is read up to `offset`; it returns False at the timeout."""
@@ -169,8 +168,11 @@ async def run_roles(
         listener: Ingress | HealthServer = HealthServer(settings.health, not_ready, registry)
         if ingest:
             store_url = settings.store_url
-            store = None if store_url is None else SqlStore(store_url)
-            if store is not None:
+            store = None
+            if store_url is not None:
+                from sinks.sql_store import SqlStore  # a process without a store must not import SQLAlchemy
+
+                store = SqlStore(store_url)
                 stack.callback(store.close)
             if likeness is not None:
                 seen = SeenFacesOfLog(

@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from contract.errors import Code
+from picturematch import __version__
 from picturematch.__main__ import cli
 from picturematch.settings import Settings, load_settings
 from sinks.settings import WebsocketSettings
@@ -243,8 +244,7 @@ def test_images_are_pinned(image):
 
 
 def test_our_image_is_built_once_from_this_version():
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert {service["image"] for service in OURS.values()} == {f"picturematch:{version}"}
+    assert {service["image"] for service in OURS.values()} == {f"picturematch:{__version__}"}
     assert [name for name, service in SERVICES.items() if "build" in service] == ["topics"]
     assert {service["pull_policy"] for service in OURS.values()} == {"never"}
 

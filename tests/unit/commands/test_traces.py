@@ -3,7 +3,7 @@
 import pytest
 from msgspec import structs
 
-from broker.kafka import latest_removal_ms
+from broker.kafka.topics import latest_removal_ms
 from broker.port import ERASED, Position, Record, TopicSpec
 from contract.answers import MatchAnswer, PersonAnswer, Reply
 from contract.audit import RefusedKeysRecord, encode_audit
