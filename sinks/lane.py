@@ -9,18 +9,20 @@ import asyncio
 import logging
 import random
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from broker.port import BrokerError, GroupMember, Record
+from contract.operator_error import OperatorError
 from sinks.acting import Acting, why_not
 from sinks.letters import Letters
 from sinks.meter import Meter
 from sinks.outgoing import Outgoing, Unusable, outgoing
 from sinks.pacing import Pacing
 from sinks.port import SinkError
-from sinks.receiver import Delivered, Failed, NeverTakes, Receiver, SwitchedOff
+from sinks.receiver import Delivered, Delivery, Failed, NeverTakes, Receiver, SwitchedOff
 from sinks.retrying import Retrying
 from sinks.standing import Standing
 from sinks.waiting import pause, rewind
@@ -90,6 +92,13 @@ class LaneContext:
     standing: Standing = field(default_factory=Standing)
     logged: str | None = None
     told: bool = False
+
+
+def _unacted(result: Failed | NeverTakes | SwitchedOff) -> str:
+    """Return the format of a log line (sink, event, reason) about a failed delivery to a receiver that acts."""
+    if isinstance(result, Failed) and result.sent:
+        return "sink %s does not know whether its receiver has acted on event %s, and does not try again: %s"
+    return "sink %s did not act on event %s: %s"
 
 
 class Lane:
@@ -223,7 +232,7 @@ class Lane:
         failed, probes, before_s = 0, 0, time.monotonic()
         while True:
             takes_others, before_s = standing.has_taken_since(before_s), time.monotonic()
-            result = await self._all.receiver.deliver(event)
+            result = await self._try(event)
             match result:
                 case Delivered():
                     self._succeeded()
@@ -258,7 +267,7 @@ class Lane:
         if not later:
             return False
         probe = later[probes % len(later)]
-        result = await self._all.receiver.deliver(probe)
+        result = await self._try(probe)
         match result:
             case Delivered():
                 self._early.add(probe.record.offset)
@@ -276,6 +285,19 @@ class Lane:
         if not isinstance(found, Outgoing) or record.offset in self._early:
             return None
         return found if self._all.plan.wanted.contains(found.event) else None
+
+    async def _try(self, event: Outgoing) -> Delivery:
+        """Try to deliver an event once; an event that the receiver's program cannot express must not end the sink."""
+        try:
+            return await self._all.receiver.deliver(event)
+        except (OperatorError, BrokerError):
+            raise
+        except Exception as failure:  # noqa: BLE001 - the fault of one event, which becomes a dead letter in the end
+            reason = f"an unexpected error of the sink, {type(failure).__name__}, whose trace is in the sink's log"
+            if reason != self._all.logged:
+                # Without the message of the error, which may quote the event.
+                _log.error("sink %s: %s", self._all.meter.name, "".join(traceback.format_tb(failure.__traceback__)))
+            return Failed(reason)
 
     async def _switched_off(self, result: SwitchedOff) -> None:
         """Keep the offset, and end the sink."""
@@ -298,12 +320,12 @@ class Lane:
             _log.warning("sink %s does not act on event %s: late", self._all.meter.name, event.id)
             self._all.meter.passed_over.inc()
             return True
-        result = await self._all.receiver.deliver(event)
+        result = await self._try(event)
         if isinstance(result, Delivered):
             self._succeeded()
             return True
         self._all.meter.failed.inc()
-        _log.error("sink %s did not act on event %s: %s", self._all.meter.name, event.id, result.reason)
+        _log.error(_unacted(result), self._all.meter.name, event.id, result.reason)
         if isinstance(result, SwitchedOff):
             await self._switched_off(result)
         return True

@@ -16,11 +16,12 @@ class Failed:
     """The receiver does not have the event, or nobody knows; another try may succeed.
 
     `reason` is a sentence for an operator, without anything of the event. `retry_after_s`: the wait that the receiver
-    has asked for.
+    has asked for. `sent`: whether the receiver may have got the event; false only where nothing of it was sent.
     """
 
     reason: str
     retry_after_s: float | None = None
+    sent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
