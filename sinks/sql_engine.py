@@ -11,6 +11,8 @@ from sqlalchemy.engine import Connection, Engine
 from contract.event_store import StoreUnavailable
 
 _BUSY_MS = 5000
+_ABOUT_VALUES = frozenset({"22", "54"})
+"""The classes of PostgreSQL's error codes that are about values: data exceptions, and limits that a value exceeds."""
 
 
 def open_engine(url: str) -> Engine:
@@ -52,6 +54,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         "journal_mode = WAL",
         "synchronous = FULL",  # the offset is committed behind the events, so these must be durable first
         "secure_delete = ON",
+        "foreign_keys = ON",  # another process may delete a name whose number this one remembers
     ):
         connection.execute(f"PRAGMA {pragma}")
 
@@ -60,13 +63,33 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
 
 
+class DataRefused(StoreUnavailable):
+    """The database can be used, and will never take these values."""
+
+
 @contextmanager
 def told(engine: Engine) -> Iterator[None]:
-    """Raise StoreUnavailable for errors of the database, without the password of its URL."""
+    """Raise StoreUnavailable for errors of the database, without the password of its URL.
+
+    Raises:
+        DataRefused: the values are the reason.
+        StoreUnavailable: the database cannot be used now.
+    """
     try:
         yield
+    except OverflowError as error:  # the driver of SQLite raises it as it is
+        raise DataRefused("the store of events does not take a value: it is too large") from error
     except sa.exc.SQLAlchemyError as error:
+        if _is_about_values(error):
+            raise DataRefused("the store of events does not take a value") from error
         cause = getattr(error, "orig", None)
         shown = engine.url.render_as_string(hide_password=True)
         words = str(cause or error).strip().split("\n")[0]
         raise StoreUnavailable(f"the store of events {shown} cannot be used: {words}") from error
+
+
+def _is_about_values(error: sa.exc.SQLAlchemyError) -> bool:
+    if isinstance(error, sa.exc.DataError):
+        return True
+    sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return sqlstate[:2] in _ABOUT_VALUES
