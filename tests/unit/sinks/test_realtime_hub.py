@@ -27,7 +27,7 @@ class NoLog:
     """A log without records: no form of these tests reads one."""
 
 
-def hub(max_clients: int = 10, max_held_bytes: int = 1024 * 1024) -> Hub:
+def hub(max_clients: int = 10, max_held_bytes: int = 1024 * 1024, max_of_peer: int = 10) -> Hub:
     metrics = SinkMetrics(CollectorRegistry())
     context = SinkContext(
         broker=NoLog(),  # type: ignore[arg-type]
@@ -39,7 +39,8 @@ def hub(max_clients: int = 10, max_held_bytes: int = 1024 * 1024) -> Hub:
         stop=asyncio.Event(),
         events_retention_ms=None,
     )
-    return Hub(context, metrics.of("live"), max_clients, max_held_bytes)
+    limits = {"max_clients": max_clients, "max_of_peer": max_of_peer, "max_held_bytes": max_held_bytes}
+    return Hub(context, metrics.of("live"), **limits)
 
 
 def passed(happened: Event, number: int = 0) -> Outgoing:
@@ -117,6 +118,18 @@ async def test_there_is_room_for_so_many_clients() -> None:
     assert refused.value.code is Code.OVERLOADED
     of.leave(first)
     joined(of, None)
+
+
+async def test_one_address_has_so_many_clients_and_leaves_room_for_others() -> None:
+    of = hub(max_of_peer=2)
+    first = Client(None, "10.0.0.1")
+    for client in (first, Client(None, "10.0.0.1"), Client(None, "10.0.0.2")):
+        of.join(client)
+    with pytest.raises(Refused, match="2 clients of this address listen") as refused:
+        of.join(Client(None, "10.0.0.1"))
+    assert refused.value.code is Code.OVERLOADED
+    of.leave(first)
+    of.join(Client(None, "10.0.0.1"))
 
 
 async def test_a_stream_goes_on_after_its_last_event_within_the_last_thousand() -> None:
