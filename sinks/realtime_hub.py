@@ -25,12 +25,14 @@ _RECENT_BYTES = 4 * 1024 * 1024
 class Client:
     """A client with its queue. `choice`: what it has asked for; None: nothing yet. `peer`: its address.
 
-    `ended`: why the client is to be disconnected: `SLOW`, `STOPPING` or `REFUSED`; None: it is not.
+    `ended`: why the client is to be disconnected: `SLOW`, `STOPPING` or `REFUSED`; None: it is not. `most`: how many
+    messages may wait for it: more than `MAX_QUEUE` only until it has got the events that it has missed.
     """
 
     def __init__(self, choice: Choice | None = None, peer: str = "") -> None:
         self.choice, self.peer = choice, peer
         self.ended: str | None = None
+        self.most = MAX_QUEUE
         self.queue: deque[Message] = deque()
         self._news, self._end = asyncio.Event(), asyncio.Event()
 
@@ -114,6 +116,7 @@ class Hub:
                 message = ready(chunk_of(event))
                 client.put(message)
                 self._hold(message)
+        client.most = MAX_QUEUE + len(client.queue)
 
     def leave(self, client: Client) -> None:
         """Remove a client with all that waits for it."""
@@ -125,6 +128,7 @@ class Hub:
         """Take a message from the beginning of a client's queue, unless the queue was emptied meanwhile."""
         if client.queue and client.queue[0] is message:
             self._take_off(client)
+            client.most = max(MAX_QUEUE, client.most - 1)
 
     def tell(self, client: Client, text: bytes) -> None:
         """Send an error to one client."""
@@ -164,7 +168,7 @@ class Hub:
         await self._messages.close()
 
     def _put(self, client: Client, message: Message) -> None:
-        if len(client.queue) >= MAX_QUEUE:
+        if len(client.queue) >= client.most:
             self.drop(client)
         if client.ended is None:
             client.put(message)

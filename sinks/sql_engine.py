@@ -11,6 +11,8 @@ from sqlalchemy.engine import Connection, Engine
 from contract.event_store import StoreUnavailable
 
 _BUSY_MS = 5000
+_POSTGRESQL = {"connect_timeout": "5", "tcp_user_timeout": "10000", "keepalives_idle": "30"}
+"""Options of libpq where the URL has none: without them a server that is gone is noticed after a quarter of an hour."""
 _ABOUT_VALUES = frozenset({"22", "54"})
 """The classes of PostgreSQL's error codes that are about values: data exceptions, and limits that a value exceeds."""
 
@@ -25,6 +27,7 @@ def open_engine(url: str) -> Engine:
         parsed = sa.make_url(url)
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
+            parsed = parsed.set(query={**_POSTGRESQL, **parsed.query})
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
             raise StoreUnavailable("the store of events must be a database of SQLite or PostgreSQL")
         engine = sa.create_engine(parsed, pool_pre_ping=True)

@@ -101,12 +101,43 @@ async def test_a_dropped_client_does_not_count_the_message_that_is_made_for_it_a
     client = joined(of, VENDORS)
     of.take(passed(event(1)))
     message = client.queue[0]
+    await asyncio.sleep(0)  # the message is being made
     of.drop(client)
     assert await message.text() is not None
     await asyncio.sleep(0)
     assert of.held_bytes == 0
     of.sent(client, message)  # its sender was waiting for the message
     assert of.held_bytes == 0
+
+
+async def test_a_message_that_nobody_waits_for_any_more_is_not_made() -> None:
+    """Otherwise the events of a client that is dropped again and again would fill the memory."""
+    of = hub()
+    client = joined(of, VENDORS)
+    of.take(passed(event(1)))
+    message = client.queue[0]
+    of.drop(client)
+    assert await message.text() is None
+    assert of.held_bytes == 0
+
+
+async def test_a_stream_that_has_missed_many_events_is_not_dropped_for_them() -> None:
+    of = hub(max_held_bytes=100 * 1024 * 1024)
+    for number in range(MAX_QUEUE * 3):
+        of.take(passed(event(number), number))
+    client = joined(of, STREAM, "event-0")
+    missed = MAX_QUEUE * 3 - 1
+    assert len(client.queue) == missed
+    for number in range(MAX_QUEUE):
+        of.take(passed(event(1000 + number), 1000 + number))
+    assert client.stays()
+    of.sent(client, client.queue[0])
+    of.take(passed(event(2000), 2000))
+    assert not client.stays(), "no more than so many beyond those that it has missed"
+    again = joined(of, STREAM, "event-1000")
+    while again.queue:
+        of.sent(again, again.queue[0])
+    assert again.most == MAX_QUEUE
 
 
 async def test_there_is_room_for_so_many_clients() -> None:

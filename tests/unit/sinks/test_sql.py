@@ -113,6 +113,12 @@ def test_a_url_of_another_database_is_refused_without_its_password() -> None:
         assert "secret" not in str(refused.value)
 
 
+def test_a_server_that_is_gone_is_noticed_soon_unless_the_url_says_otherwise() -> None:
+    pytest.importorskip("psycopg")
+    query = open_engine("postgresql://u@h/x?connect_timeout=60").url.query
+    assert (query["connect_timeout"], query["tcp_user_timeout"]) == ("60", "10000")
+
+
 def test_a_database_that_cannot_be_written_is_reported_as_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "events.sqlite").write_bytes(b"this is no database" * 100)
     with pytest.raises(StoreUnavailable, match="cannot be used"):
