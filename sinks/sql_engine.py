@@ -1,7 +1,8 @@
 """Opens the database of the store of events, and reports its errors as sentences."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def open_engine(url: str) -> Engine:
             f"the store of events needs the library {error.name}: pip install 'picturematch[postgresql]'"
         ) from error
     if engine.dialect.name == "sqlite":
+        _make_private(parsed.database)
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -48,6 +50,13 @@ def open_engine(url: str) -> Engine:
 def sqlite_url(path: Path) -> str:
     """Return the URL of a database file of SQLite."""
     return f"sqlite:///{path}"
+
+
+def _make_private(path: str | None) -> None:
+    """Create the file of a database for its owner only, if it is missing; its further files get the same mode."""
+    if path and not path.startswith((":", "file:")):
+        with suppress(OSError):  # SQLite reports what is wrong
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

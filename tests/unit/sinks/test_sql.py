@@ -119,6 +119,11 @@ def test_a_server_that_is_gone_is_noticed_soon_unless_the_url_says_otherwise() -
     assert (query["connect_timeout"], query["tcp_user_timeout"]) == ("60", "10000")
 
 
+def test_the_files_of_a_new_store_are_private(writer: SqlWriter, tmp_path: Path) -> None:
+    writer.write(written(event(1)))
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
 def test_a_database_that_cannot_be_written_is_reported_as_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "events.sqlite").write_bytes(b"this is no database" * 100)
     with pytest.raises(StoreUnavailable, match="cannot be used"):
