@@ -22,6 +22,7 @@ from sinks.settings import SqlSettings
 from sinks.sql_engine import DataRefused
 from sinks.sql_rows import stored_event
 from sinks.sql_writer import SqlWriter
+from sinks.waiting import until_it_works
 
 _log = logging.getLogger(__name__)
 
@@ -155,10 +156,13 @@ async def run_sink_of(settings: SqlSettings, context: SinkContext) -> int:
         broker.member(topic, settings.group, on_skipped=meter.note_skipped) as member,
         measured(meter, broker, topic, member, context.events_retention_ms),
     ):
+        ends = await until_it_works(lambda: broker.end_offsets(topic), context.stop)
+        if ends is None:
+            return 0
         return await run_sink(
             sink,
             member,
-            await broker.end_offsets(topic),
+            ends,
             context.stop,
             read_at=reading_at(broker, topic),
             max_batch=_BATCH,
