@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 
 from broker.port import BrokerError, GroupMember, Record
 from contract.operator_error import OperatorError
-from sinks.acting import Acting, why_not
+from sinks.acting import Acting, WhyNot, why_not
 from sinks.letters import Letters
 from sinks.meter import Meter
 from sinks.outgoing import Outgoing, Unusable, outgoing
 from sinks.pacing import Pacing
 from sinks.port import SinkError
-from sinks.receiver import Delivered, Delivery, Failed, NeverTakes, Receiver, SwitchedOff
+from sinks.receiver import Delivered, Delivery, Failed, NeverTakes, Receiver, SwitchedOff, unacted
 from sinks.retrying import Retrying
 from sinks.standing import Standing
 from sinks.waiting import pause, rewind
@@ -80,6 +80,7 @@ class LaneContext:
 
     `delivered` counts their deliveries, and `standing` is what their tries show. `logged`: the failure that was logged
     last, and `told` whether the log says that the receiver is down; both only until the receiver takes an event.
+    `told_backlog`: whether the log says that a receiver that acts gets no event from before the start.
     """
 
     receiver: Receiver
@@ -92,13 +93,7 @@ class LaneContext:
     standing: Standing = field(default_factory=Standing)
     logged: str | None = None
     told: bool = False
-
-
-def _unacted(result: Failed | NeverTakes | SwitchedOff) -> str:
-    """Return the format of a log line (sink, event, reason) about a failed delivery to a receiver that acts."""
-    if isinstance(result, Failed) and result.sent:
-        return "sink %s does not know whether its receiver has acted on event %s, and does not try again: %s"
-    return "sink %s did not act on event %s: %s"
+    told_backlog: bool = False
 
 
 class Lane:
@@ -307,11 +302,12 @@ class Lane:
     async def _act(self, event: Outgoing, acting: Acting) -> bool:
         """Deliver an event to a receiver that acts, at most once; return False where its offset cannot be committed."""
         plan, record = self._all.plan, event.record
-        reason = "backlog" if record.offset < self._backlog_end else why_not(event.event, acting, plan.clock())
+        reason = why_not(event.event, acting, plan.clock())
+        if reason != "not_matched" and record.offset < self._backlog_end:
+            reason = "backlog"
         if reason is not None:
             self._all.meter.passed_over.inc()
-            if reason != "not_matched":
-                _log.warning("sink %s does not act on event %s: %s", self._all.meter.name, event.id, reason)
+            self._log_why_not(event, reason)
             return True
         self._next = record.offset + 1
         if not await self._commit():
@@ -325,10 +321,16 @@ class Lane:
             self._succeeded()
             return True
         self._all.meter.failed.inc()
-        _log.error(_unacted(result), self._all.meter.name, event.id, result.reason)
+        _log.error(unacted(result), self._all.meter.name, event.id, result.reason)
         if isinstance(result, SwitchedOff):
             await self._switched_off(result)
         return True
+
+    def _log_why_not(self, event: Outgoing, reason: WhyNot) -> None:
+        """Log why the receiver does not act; of events from before the start, which may be many, only the first one."""
+        if reason != "not_matched" and not (reason == "backlog" and self._all.told_backlog):
+            _log.warning("sink %s does not act on event %s: %s", self._all.meter.name, event.id, reason)
+            self._all.told_backlog |= reason == "backlog"
 
     def _succeeded(self) -> None:
         self._all.standing.taken(time.monotonic())

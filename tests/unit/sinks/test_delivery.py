@@ -492,6 +492,18 @@ class TestActing:
         await self.run(log, receiver, self.acting(NOW_S), records[3])
         assert receiver.tried == ["event-1", "event-3"]
 
+    async def test_of_a_backlog_only_the_first_passage_is_logged(
+        self, log: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await self.run(log, ScriptedReceiver(), self.acting(NOW_S), record_of(event(0, received_time=NOW_S)))
+        strangers = [event(n, outcome="stranger", retcode="0") for n in range(1, 3)]
+        passages = [event(n, received_time=NOW_S) for n in range(3, 6)]
+        await log.append([record_of(one) for one in (*strangers, *passages)])
+        with caplog.at_level(logging.WARNING):
+            await self.run(log, ScriptedReceiver(), self.acting(NOW_S))
+        told = [message for message in caplog.messages if "does not act" in message]
+        assert told == ["sink hall does not act on event event-3: backlog"]
+
     async def test_nothing_is_tried_again(self, log: EmbeddedBroker) -> None:
         receiver = ScriptedReceiver([Failed("no answer")])
         await self.run(log, receiver, self.acting(NOW_S), record_of(event(0)))
