@@ -96,12 +96,12 @@ class RefusedKeysRecord(Message, tag="refused_keys", tag_field="type", frozen=Tr
 
 
 class SearchRecord(Message, tag="search", tag_field="type", frozen=True, kw_only=True):
-    """One search by picture among the faces of past matches, written before it is answered.
+    """One search by picture among the faces of past matches, written before it is answered or refused.
 
     `request_id`, `actor`, `key_id`, `role` and `peer` describe the call and its caller (Actor). `action`:
     picture_search or seen. `reason`: why, as the caller has sent it. Times are epoch seconds; `since` and `until` are
     those of the matches that were searched, and `devices` the addresses, none meaning all. `compared` and `found`: the
-    numbers of faces.
+    numbers of faces. `error`: the code of the error with which the search was refused; None: it was answered.
     """
 
     request_id: str
@@ -117,6 +117,7 @@ class SearchRecord(Message, tag="search", tag_field="type", frozen=True, kw_only
     found: int
     key_id: str | None = None
     devices: tuple[str, ...] = ()
+    error: int | None = None
 
 
 OTHER_PEERS = "others"

@@ -27,6 +27,11 @@ def identity_info(person: PersonRecord | None, info: Mapping[str, Any]) -> dict[
     return {**info, "face_ids": faces, "image_id": person.image_id}
 
 
+def endpoint_id(device_id: str, device_ip: str) -> str:
+    """Return the vendor's ep_id of a device, which names the device and its address; "" where there is no device."""
+    return f"{device_id}__{device_ip}" if device_ip else ""
+
+
 def face_attributes(face: FaceBox | None, known: Attributes | None, no_list: list[Any] | None) -> dict[str, Any]:
     """Return what is known of the face of an event, the vendor's recognize_face_attr without `feature`.
 

@@ -16,6 +16,10 @@ WhyNot = Literal["not_matched", "again", "late", "clock", "margin", "liveness", 
 """Why a receiver that acts does not get an event. `again`: the event is of a replay, a retry or a repeat. `clock`: the
 request arrived in the future, so this machine's clock and that of the ingress differ."""
 
+CLOCK_DIFFERENCE_S = 0.25
+"""How far the ingress's clock may be ahead of that of the sink. A receiver may act for as much longer than `valid_s`,
+so it is no more than what clocks differ by that NTP keeps."""
+
 
 class Acting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When a receiver acts; the table `acting` of a sink's settings."""
@@ -40,7 +44,7 @@ def why_not(event: Event, acting: Acting, now_s: float) -> WhyNot | None:
     age_s = now_s - event.received_time
     if age_s > acting.valid_s:
         return "late"
-    if age_s < -acting.valid_s:
+    if age_s < -CLOCK_DIFFERENCE_S:
         return "clock"
     if not _is_clear(event, acting.margin):
         return "margin"

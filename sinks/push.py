@@ -105,7 +105,7 @@ class PushReceiver:
         try:
             return delivery_of(await self._outward.post(self._target.url, body, {**headers, **event.trace}))
         except Unreached as error:
-            return Failed(f"the receiver cannot be reached: {error}")
+            return Failed(f"the receiver cannot be reached: {error}", sent=error.sent)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -16,7 +16,7 @@ from contract.events import Event
 from contract.people.records import PersonRecord
 from contract.people.site import Site
 from contract.terms import STRANGER
-from contract.vendor_words import face_attributes, identity_info, person_type
+from contract.vendor_words import endpoint_id, face_attributes, identity_info, person_type
 from sinks.wanted import Wanted
 
 PICTURES = ("reg_pic", "spot_pic", "ir_pic", "recognize_face")
@@ -139,7 +139,7 @@ def _ep_info(event: Event, site: Site) -> dict[str, str]:
     device = site.device_at(address) if address else None
     device_id = site.device_id_of(address) if address else ""
     return {
-        "ep_id": f"{device_id}__{address}" if address else "",
+        "ep_id": endpoint_id(device_id, address),
         "ep_type": "card" if event.kind == "compare" else "photo",
         "ep_ip": address,
         "ep_name": address if device is None else device.name,

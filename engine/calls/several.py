@@ -84,6 +84,7 @@ class SearchedFace:
             rival=self.rival,
             answered=self.answered,
             kept_by_another=self.kept_by_another,
+            cover=None if self.threshold is None else self.threshold.cover,
         )
 
 
