@@ -25,6 +25,7 @@ from contract.requests import (
     PermissionRequest,
     ReembedRequest,
     SettingsRequest,
+    StrangerRequest,
     WipeRequest,
 )
 from engine.calls.reporting import face_box
@@ -198,6 +199,15 @@ def _delete_words(event: Event) -> str:
     return f"a request to delete {_person(event)}"
 
 
+def _stranger_words(event: Event) -> str:
+    """Return what became of the stranger of a match."""
+    words = {
+        "enrolled": f"the stranger of the match {event.match_id} was enrolled as {event.identity_id}",
+        "known": f"the stranger of the match {event.match_id} is enrolled already: {_person(event)}",
+    }
+    return words.get(event.outcome, f"the stranger of the match {event.match_id} was not enrolled")
+
+
 def _erase_words(event: Event) -> str:
     return f"an operator erased all records of {_person(event)}"
 
@@ -220,6 +230,7 @@ _WORDS: Mapping[str, Callable[[Event], str]] = {
     kind_of(CompareRequest): _compare_words,
     kind_of(EnrolRequest): _enrol_words,
     kind_of(DeleteRequest): _delete_words,
+    kind_of(StrangerRequest): _stranger_words,
     ERASE_KIND: _erase_words,
     UNREADABLE_KIND: _unreadable_words,
 }
