@@ -8,7 +8,7 @@ from contract.pass_times import permits
 from contract.people.records import PersonRecord
 from contract.people.site import Site
 from contract.people.validity import is_valid_at
-from contract.terms import PERSON_BLACKLIST, PERSON_STRANGER
+from contract.terms import KNOWN_STRANGER, PERSON_BLACKLIST, PERSON_STRANGER
 from engine.gallery.port import Scope
 from engine.policy import Policy
 
@@ -23,7 +23,7 @@ def barriers(person: PersonRecord, scope: Scope, site: Site, policy: Policy, tim
     that person (engine.calls.stranger).
     """
     return {
-        "known_stranger": person.person_type == PERSON_STRANGER and policy.bars_strangers,
+        KNOWN_STRANGER: person.person_type == PERSON_STRANGER and policy.bars_strangers,
         "blacklisted": person.person_type == PERSON_BLACKLIST and not policy.blacklist_opens,
         "not_valid": not is_valid_at(person.info, time_s),
         "not_in_pass_time": not _in_pass_time(scope, site, policy, time_s),
