@@ -35,6 +35,7 @@ _UNKNOWN = "This release does not know on what a decision of this kind depended.
 _NOT_REDONE = "The decision depended on {what}; it was not made again, and what follows is what was recorded."
 _DEPENDED_ON: Mapping[str, str] = {
     kind_of(DeleteRequest): "the people who were enrolled then",
+    kind_of(StrangerRequest): "the picture of the match, the people of then, and the settings about strangers",
     kind_of(GroupRequest): "the groups of then, the people in them, and the settings that limit both",
     kind_of(MembersRequest): "the groups and the people of then, and the settings that limit both",
     kind_of(PermissionRequest): "the permissions of then, the people who had them, and the settings that limit both",
