@@ -92,7 +92,7 @@ class DetectAnswer(Message, tag="detect", tag_field="kind", frozen=True, kw_only
 
 
 class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only=True):
-    """The success of an EnrolRequest.
+    """The success of an EnrolRequest, or of a StrangerRequest, for whose answer nobody waits.
 
     `image_id` names the photo of the face that the request added; where a request changed the person without a face,
     it names that of the face that was added last. `unchanged`: the request repeated what was already enrolled

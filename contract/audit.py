@@ -19,6 +19,7 @@ from contract.requests import (
     PermissionRequest,
     ReembedRequest,
     SettingsRequest,
+    StrangerRequest,
 )
 from contract.roles import Role
 from contract.site_settings import SITE_SETTINGS
@@ -30,6 +31,8 @@ ANYBODY = "anybody"
 """The name of a caller without a key from any other address."""
 UNKNOWN = "unknown"
 """The name of the caller of a request, or the address of the caller, where nothing is known about it."""
+ENROLLING_MATCH = "support_stranger of a match"
+"""The name of the caller of a request to enrol a stranger, which a processor writes with the event of the match."""
 LOG_OPERATOR = "operator of the log"
 """The name of whoever runs a command that writes the log itself, beside or instead of the server."""
 
@@ -38,7 +41,8 @@ MOST_OBJECTS = 1000
 
 
 class Actor(Message, frozen=True, kw_only=True):
-    """The caller of an administrative call, as the ingress writes it into the header `actor` of the request's record.
+    """The caller of an administrative call, as the ingress writes it into the header `actor` of the request's record;
+    of a request that follows from a match, the processor writes it.
 
     `name`: the name of the API key, which contains no blank; or, for a caller without a key of the people topic, one of
     the names with a blank. `key_id`: the id of that API key. `peer`: the address of the caller.
@@ -158,6 +162,8 @@ def action_of(request: object) -> str | None:
         return "change" if request.update else "create"
     if isinstance(request, DeleteRequest):
         return "delete"
+    if isinstance(request, StrangerRequest):
+        return "create"
     action = getattr(request, "action", None)
     return action if isinstance(action, str) else None
 
@@ -165,7 +171,7 @@ def action_of(request: object) -> str | None:
 def objects_of(request: object) -> tuple[str, ...]:
     """Return the names or ids of the objects that an administrative request names."""
     match request:
-        case EnrolRequest() | DeleteRequest():
+        case EnrolRequest() | DeleteRequest() | StrangerRequest():
             return (request.identity_id,)
         case MembersRequest():
             return (request.group_name, *request.identity_ids)

@@ -32,6 +32,8 @@ Detail = bool | int | str | tuple[str, ...]
 _NAMED_ELSEWHERE = frozenset(
     {"request_id", "received_time_s", "identity_id", "identity_ids", "update", "action", "name", "group_name"}
     | {"permission_id", "devices", "values", "role", "sha256", "faces"}
+    | {"match_id", "match_partition", "match_offset", "picture", "group_id", "cosine", "compare_time_s"}
+    | {"compare_time_raw", "device_ip", "ordered_by"}
 )
 """The fields of requests that are other members of the audit record, or whose detail is made below."""
 

@@ -87,7 +87,9 @@ class Event(Message, frozen=True, kw_only=True):
     open: a reader accepts words that it does not know. Times are seconds since the epoch: the device set
     `compare_time`, the ingress set `received_time`, and the processor set `processed_time` when it decided.
     `policy` and `model_set` are the ids of the policy and of the model set in the configs topic.
-    `identity_ids` are the people whom a request about a group or a permission changed or deleted. `identity_info` is
+    `identity_ids` are the people whom a request about a group or a permission changed or deleted, or the strangers who
+    were deleted to make room for another one. `match_id` is the id of the event of the match whose stranger was to be
+    enrolled. `identity_info` is
     present only where the operator switched it on; the event of a comparison has the identity_info that the request
     contained. `pictures` are all pictures of a match with several, else empty; `picture`, `faces`, `face` and the other
     findings are then those of the best one, and so is the sha256 in `request`. `quality_score`, 0..1, predicts how well
@@ -137,6 +139,7 @@ class Event(Message, frozen=True, kw_only=True):
     retry_of: str | None = None
     replay_of: str | None = None
     repeat_of: str | None = None
+    match_id: str | None = None
     want_action: str = "0"
     policy: str = ""
     model_set: str = ""

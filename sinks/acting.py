@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from contract.events import Event
-from contract.terms import LIVENESS_ORDER, LivenessMode
+from contract.terms import LIVENESS_ORDER, PERSON_STRANGER, LivenessMode
 
 WhyNot = Literal["not_matched", "again", "late", "clock", "margin", "liveness", "backlog"]
 """Why a receiver that acts does not get an event. `again`: the event is of a replay, a retry or a repeat. `clock`: the
@@ -39,6 +39,8 @@ def why_not(event: Event, acting: Acting, now_s: float) -> WhyNot | None:
     """
     if event.kind != "match" or event.outcome != "matched" or event.retcode != "1":
         return "not_matched"
+    if event.person_type == PERSON_STRANGER:
+        return "not_matched"  # a processor of an older version writes such an event
     if event.replay_of is not None or event.retry_of is not None or event.repeat_of is not None:
         return "again"
     age_s = now_s - event.received_time

@@ -23,6 +23,7 @@ from engine.calls.members import MembersCall
 from engine.calls.permission import PermissionCall
 from engine.calls.reembed import ReembedCall
 from engine.calls.settings import SettingsCall
+from engine.calls.stranger import StrangerCall
 from engine.calls.unreadable import UnreadableCall
 from engine.calls.wipe import WipeCall
 
@@ -32,6 +33,7 @@ CALLS: tuple[Call[Any, Any], ...] = (
     MatchCall(),
     EnrolCall(),
     DeleteCall(),
+    StrangerCall(),
     CompareCall(),
     FiqaCall(),
     DetectCall(),

@@ -17,7 +17,7 @@ from contract.events import Event
 from contract.evidence import Evidence, EvidenceCandidate
 from contract.kinds import kind_of
 from contract.people.records import PersonRecord
-from contract.requests import MatchRequest
+from contract.requests import MatchRequest, StrangerRequest
 from contract.terms import STRANGER
 from contract.vectors import Vector
 from engine.burst import best_of, look_at_burst, passage_pictures
@@ -54,6 +54,7 @@ from engine.gallery.port import Candidate, FaceId
 from engine.gallery.scope import ResolvedScope, resolve_scope
 from engine.look import Look
 from engine.policy import Policy
+from engine.strangers import stranger_request
 from engine.threshold import search_threshold
 from engine.timing import StageTimer
 
@@ -186,6 +187,12 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             grab_fiqa_info=request.grab_fiqa_info,
             timings_ms=decision.timings_ms,
         )
+
+    def follow_up(
+        self, request: MatchRequest, decision: MatchDecision, context: Context, partition: int, offset: int
+    ) -> StrangerRequest | None:
+        """Return the request to enrol the stranger, where the match asks for that and the stranger is good enough."""
+        return stranger_request(request, decision, context.policy, partition, offset)
 
     def evidence(
         self, request: MatchRequest, decision: MatchDecision, context: Context, at: Circumstances

@@ -69,8 +69,9 @@ async def test_what_happened_on_the_embedded_log_is_decided_again_without_any_di
         {"SCORE_SCALE": "percent", "ALLOW_KEEP_INFO": "true", "LIVENESS_FLOOR": "liveness_rgb"},
         {"DEVICE_NAMES_SCOPE": "false", "MATCH_QUALITY": "low", "BLACKLIST_OPENS": "true", "THRESHOLD": "0.55"},
         {"REPEAT_WINDOW_S": "3600", "EVENT_IDENTITY_INFO": "true"},
+        {"ENROL_STRANGERS": "true", "MAX_STRANGERS": "2", "STRANGER_QUALITY": "no"},
     ],
-    ids=["percent", "strict", "repeats"],
+    ids=["percent", "strict", "repeats", "strangers"],
 )
 async def test_nothing_differs_under_other_settings_of_the_operator(tmp_path, settings):
     """The capture has the policy of each decision, whatever the settings of the replay are."""

@@ -13,7 +13,7 @@ from contract.events import encode_event
 from contract.evidence import Evidence, EvidenceCandidate
 from contract.findings import Lookalike, MatchedFace
 from contract.people.keys import face_key, person_key, photo_key
-from contract.requests import DeleteRequest, EmbeddedFace, MembersRequest, ReembedRequest
+from contract.requests import DeleteRequest, EmbeddedFace, MembersRequest, ReembedRequest, StrangerRequest
 from contract.terms import Message
 from picturematch.audit_notes import log_change
 from picturematch.erasure_report import Kept, Line, report, waits_with_faces
@@ -124,6 +124,41 @@ def test_the_requests_in_which_the_person_was_recognised_are_known_from_the_even
     assert list(traces.requests) == [mine]
     traces.take([record(TOPICS.requests, 3, match_request(3)), record(TOPICS.requests, 4, match_request(4))])
     assert found(traces) == {TOPICS.events: [0, 2], TOPICS.requests: [3]}
+
+
+def stranger_request(number: int, match: int) -> StrangerRequest:
+    return StrangerRequest(
+        request_id=f"r{number}",
+        identity_id=f"s{number}",
+        match_id=f"r{match}",
+        match_partition=0,
+        match_offset=match,
+        picture=b"jpeg",
+        group_id="default_group",
+        permission_id="0",
+        cosine=0.1,
+        received_time_s=1.0,
+        compare_time_s=1.0,
+    )
+
+
+@pytest.mark.parametrize("outcome", ["enrolled", "known"])
+def test_the_match_in_which_a_stranger_was_seen_is_known_from_the_request_to_enrol_the_stranger(outcome: str) -> None:
+    traces = Traces("s7", TOPICS)
+    one, other, unsure = stranger_request(7, 3), stranger_request(8, 4), stranger_request(9, 5)
+    requests = {1: one, 2: other, 3: unsure}
+    known = [
+        event_of(request, Position(TOPICS.admin, 0, n), kind="stranger", outcome=outcome, identity_id="s7")
+        for n, request in list(requests.items())[:2]
+    ]
+    refused = event_of(unsure, Position(TOPICS.admin, 0, 3), kind="stranger", outcome="refused", identity_id="")
+    traces.take([record(TOPICS.events, n, encode_event(e)) for n, e in enumerate([*known, refused])])
+    traces.take([record(TOPICS.admin, n, request) for n, request in requests.items()])
+    traces.take([evidence(3, 0.5, ("8", 0.1)), evidence(4, 0.5, ("8", 0.1)), evidence(5, 0.5, ("8", 0.1))])
+    assert list(traces.requests) == [Position(TOPICS.requests, 0, 3), Position(TOPICS.requests, 0, 4)]
+    traces.take([record(TOPICS.requests, n, match_request(n)) for n in (3, 4, 5)])
+    seen_in = {TOPICS.requests: [3, 4], TOPICS.evidence: [3, 4]}
+    assert found(traces) == {TOPICS.events: [0, 1], TOPICS.admin: [1, 2], **seen_in}
 
 
 def letter(request: Message) -> DeadLetter:

@@ -31,6 +31,21 @@ ADMINISTRATIVE = [
 NAMED: dict[str, tuple[dict[str, Any], tuple[str, ...], str | None]] = {
     "enrol": ({"identity_id": "a", "photo": b"jpeg", "feature": (1.0,)}, ("a",), "create"),
     "delete": ({"identity_id": "a"}, ("a",), "delete"),
+    "stranger": (
+        {
+            "identity_id": "a",
+            "match_id": "m",
+            "match_partition": 1,
+            "match_offset": 2,
+            "picture": b"jpeg",
+            "group_id": "g",
+            "permission_id": "p",
+            "cosine": 0.1,
+            "compare_time_s": 1.0,
+        },
+        ("a",),
+        "create",
+    ),
     "group": ({"action": "delete", "name": "staff"}, ("staff",), "delete"),
     "members": ({"action": "add", "group_name": "staff", "identity_ids": ("a", "b")}, ("staff", "a", "b"), "add"),
     "permission": ({"action": "change", "permission_id": "7"}, ("7",), "change"),

@@ -442,6 +442,9 @@ class TestActing:
         [
             {"outcome": "stranger", "retcode": "0"},
             {"outcome": "blacklisted", "retcode": "1"},
+            {"outcome": "known_stranger", "retcode": "0", "person_type": 4},
+            {"outcome": "known_stranger", "retcode": "1", "person_type": 4},
+            {"outcome": "matched", "retcode": "1", "person_type": 4},
             {"outcome": "matched", "retcode": "0"},
             {"kind": "compare"},
             {"replay_of": "x"},
