@@ -131,6 +131,7 @@ async def test_what_happened_on_kafka_is_decided_again_without_any_difference(ka
 WEEK_S = 7 * 86_400.0
 
 
+@pytest.mark.longest
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("age_s", [WEEK_S - 3600, WEEK_S + 1800], ids=["whole", "half expired"])
 async def test_an_hour_that_is_a_week_old_is_decided_again_without_any_difference(tmp_path, age_s):
