@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from contract.calls.declaration import Answer, Declaration, Field, flag
-from contract.calls.rules import MOMENT, Rule, line, param_error, texts, whole
+from contract.calls.rules import MOMENT, Rule, line, number_in, param_error, texts, whole
 from contract.calls.shared import Data
 from contract.errors import Code
 from contract.event_store import MOST_PER_PAGE
@@ -88,16 +88,14 @@ class CountedEvents(Struct, frozen=True, kw_only=True):
 
 
 def _score(value: Any, field: str) -> float:
-    try:
-        score = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
-    except ValueError:
-        score = None
+    score = number_in(value)
     if score is None or not 0 <= score <= 100:
         raise param_error(f"{field} must be a number from 0 to 100")
     return score
 
 
-SCORE = Rule(word="number", check=_score, schema={"type": "number", "minimum": 0, "maximum": 100})
+SCORE = Rule(word="number", check=_score, schema={"type": ["number", "string"], "minimum": 0, "maximum": 100})
+"""A score on the scale of 0 to 100, also as a decimal text."""
 
 
 def _image_id(value: Any, field: str) -> tuple[str, str]:

@@ -117,7 +117,7 @@ KINDS: Mapping[str, bad.Kind] = {
     "by": bad.groupings,
     "GET /SophonFace/api/event_images/{image_id} image_id": bad.event_image_id,
     "datetime": bad.moment,
-    "POST /SophonMatch/api/picturesearch threshold": bad.whole,
+    "POST /SophonMatch/api/picturesearch threshold": bad.percent,
     "starttime": bad.moment,
     "endtime": bad.moment,
     "last_end_timestamp": bad.moment,

@@ -281,7 +281,8 @@ def event_image_id(place: Place) -> list[Bad]:
 
 
 def percent(place: Place) -> list[Bad]:
-    return _all(["x", "-1", "100.1", "nan", "inf", "1e999", " "])
+    text = ["x", "-1", "100.1", "nan", "inf", "1e999", " ", "1_0", "0x10"]
+    return _all([*text, True, -1, 100.5, 10**30, [], [82], {}] if place.in_body else text)
 
 
 def texts(place: Place) -> list[Bad]:
