@@ -16,6 +16,7 @@ from contract.people.keys import NotReadable, PersonKey, parse_key, person_of
 from contract.requests import (
     DeleteRequest,
     EnrolRequest,
+    ImportRequest,
     MembersRequest,
     ReembedRequest,
     Request,
@@ -143,6 +144,8 @@ class Traces:
             return request.identity_id == self.identity_id
         if isinstance(request, ReembedRequest) and request.action == "add":
             return any(face.identity_id == self.identity_id for face in request.faces)
+        if isinstance(request, ImportRequest):
+            return any(person.identity_id == self.identity_id for person in request.people)
         if self.identity_id in _named(request):
             self._note_naming(record)
         return False
@@ -242,4 +245,4 @@ def _person_of(key: str) -> str | None:
 
 
 _MEMBERS = kind_of(MembersRequest)
-_ABOUT_A_PERSON = frozenset({kind_of(EnrolRequest), kind_of(DeleteRequest), kind_of(ReembedRequest), ERASE_KIND})
+_ABOUT_A_PERSON = frozenset({ERASE_KIND, *map(kind_of, (EnrolRequest, DeleteRequest, ReembedRequest, ImportRequest))})
