@@ -14,7 +14,7 @@ from contract.calls.dialects import ErrorDetail
 from contract.calls.names import ENROLLED_ID, GROUP_NAMES, IDENTITY_ID, MAX_SCOPE_NAME_CHARS, SCOPE_NAME
 from contract.calls.people import INFO_RULE
 from contract.calls.reembed import EMBEDDER, MAX_NUMBER, SHA256, TEMPLATES
-from contract.calls.rules import PICTURE, param_error, texts, whole
+from contract.calls.rules import PICTURE, Rule, line, param_error, whole
 from contract.calls.scopes import DESCRIPTION, GROUP_INFO, PERMISSION_INFO
 from contract.calls.shared import QUALITY_LEVEL, Data
 from contract.errors import Code
@@ -64,6 +64,20 @@ def _info(value: Any, field: str) -> dict[str, Any]:
     }  # in the order as sent, so that a record has the same bytes
 
 
+def _group_ids(value: Any, field: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MOST_GROUPS:
+        raise param_error(f"{field} must be a list of at most {MOST_GROUPS} strings")
+    return tuple(dict.fromkeys(_ID_LINE.check(item, field) for item in value))
+
+
+_ID_LINE = line(MAX_SCOPE_NAME_CHARS)
+_GROUP_IDS = Rule(
+    word="list of string",
+    check=_group_ids,
+    schema={"type": "array", "items": _ID_LINE.schema, "maxItems": MOST_GROUPS},
+    empty_is_absent=False,
+)
+
 _FACES = (
     Field("number", whole(0, MAX_NUMBER), "The number of the face. Absent: the next one.", example=0),
     Field(
@@ -92,7 +106,7 @@ PERSON_FIELDS = (
     Field("group_name", GROUP_NAMES, "The groups of the person, comma-separated. Absent: `default_group`."),
     Field(
         "group_ids",
-        replace(texts(MOST_GROUPS, MAX_SCOPE_NAME_CHARS), empty_is_absent=False),
+        _GROUP_IDS,
         "The groups of the person by id, instead of `group_name`. To restore.",
     ),
     Field(
