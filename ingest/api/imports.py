@@ -6,6 +6,7 @@ from functools import partial
 from contract.answers import ImportedAnswer
 from contract.calls.dialects import ErrorDetail
 from contract.calls.imports import IMPORT, Imported, NotImported, person_of, require_few, site_of
+from contract.calls.rules import param_error
 from contract.calls.shared import Data
 from contract.errors import Code
 from contract.requests import ImportRequest
@@ -43,6 +44,8 @@ def _read(call: Call, services: Services, body: bytearray) -> tuple[ImportReques
         for place, each in enumerate(values["people"] or ())
     )
     require_few(people)
+    if not (people or values["groups"] or values["permissions"]):
+        raise param_error("people, groups or permissions is needed", "missing")
     request = ImportRequest(
         request_id=call.request_id,
         received_time_s=call.received_time_s,

@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from broker.port import NewRecord, Record
+from contract.imports import ImportedFace, ImportedPerson
 from contract.requests import (
     CompareRequest,
     DeleteRequest,
@@ -26,6 +27,7 @@ from contract.requests import (
     FiqaRequest,
     GroupRequest,
     Headers,
+    ImportRequest,
     KeyRequest,
     MatchRequest,
     MembersRequest,
@@ -217,6 +219,17 @@ async def _reembedding(at: Scenes) -> None:
     await at.ask(ReembedRequest, "reembed-expired", PASSED, action="add", embedder=OTHER_EMBEDDER, faces=(face,))
 
 
+async def _importing(at: Scenes) -> None:
+    vector = np.eye(1, 16, dtype="<f4")[0].tobytes()
+    own, other = MODELS.embedder_identity, OTHER_EMBEDDER
+    people = [
+        ImportedPerson(identity_id=who, faces=(ImportedFace(embedder=embedder, templates={"whole": data}),))
+        for who, embedder, data in (("ida", own, vector), ("jan", other, vector), ("kim", own, bytes(len(vector))))
+    ]
+    await at.ask(ImportRequest, "import-imported", people=tuple(people))
+    await at.ask(ImportRequest, "import-expired", PASSED, people=tuple(people))
+
+
 async def _deletions(at: Scenes) -> None:
     await at.ask(DeleteRequest, "delete-deleted", identity_id="bert")
     await at.ask(DeleteRequest, "delete-refused", identity_id="bert")
@@ -227,8 +240,10 @@ async def _deletions(at: Scenes) -> None:
     await at.append("erase-erased", erase_event(traces, TOPICS, SOURCE, "erase-erased", NOW_S))
     await at.ask(WipeRequest, "wipe-deleted")
     await at.ask(WipeRequest, "wipe-expired", PASSED)
+    await _importing(at)
     await at.system.broker.append([NewRecord(TOPICS.people, b"person/bad", b"garbage", partition=0)])
     await at.ask(WipeRequest, "wipe-refused")
+    await at.ask(ImportRequest, "import-refused", people=(ImportedPerson(identity_id="ida"),))
     headers = ((Headers.REQUEST_ID, b"unreadable-error"),)
     await at.append("unreadable-error", NewRecord(TOPICS.requests, b"10.0.0.1", POISON, headers))
 
