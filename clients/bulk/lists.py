@@ -38,7 +38,7 @@ class ArrayList:
         self.files: Sequence[Path] = (array, listed)
         self._embedder = embedder
         try:
-            self._vectors: NDArray[Any] = np.load(array, mmap_mode="r", allow_pickle=False)
+            self._vectors: NDArray[Any] = np.lib.format.open_memmap(array, mode="r")
         except (OSError, ValueError) as error:
             raise CannotRun(f"{array} is no array of numbers in NumPy's format: {error}") from error
         if self._vectors.ndim != 2 or self._vectors.dtype.kind != "f":

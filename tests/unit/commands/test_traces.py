@@ -214,7 +214,7 @@ def test_the_audit_records_that_name_the_person_are_found_and_wait_for_their_ret
     assert found(traces) == {TOPICS.audit: [0, 1, 2, 3, 4, 5, 6]}
     for single in (True, False):
         (line,) = [line for line in lines_of(traces, single=single) if line.topic == TOPICS.audit]
-        assert (line.what, line.records, line.until, line.biometric) == ("waits", 6, 3600.0, False)
+        assert (line.what, line.records, line.until, line.biometric) == ("waits", 7, 3600.0, False)
 
 
 def test_enrolments_dead_letters_and_replies_are_found_by_their_contents() -> None:
