@@ -153,12 +153,11 @@ def _feature(feature: Any, embedder: Any) -> dict[str, Any]:
 class CompreFaceTable:
     """The table of embeddings of CompreFace as CSV: the columns subject (or subject_name), calculator and embedding.
 
-    CompreFace's own calls return no embeddings; its database has them in the tables `embedding` (id, subject_id,
-    embedding float8[], calculator, img_id) and `subject` (id, api_key, subject_name), and
-    `\\copy (SELECT s.subject_name AS subject, e.calculator, e.embedding FROM embedding e JOIN subject s ON s.id =
-    e.subject_id ORDER BY 1) TO 'faces.csv' CSV HEADER` exports them (exadel-inc/CompreFace, java/common/src/main/java/
-    com/exadel/frs/commonservice/entity/Embedding.java and Subject.java). The embeddings of a subject are the faces of
-    one person; the calculator is the embedder unless `embedder` is given.
+    CompreFace's own calls return no embeddings. Its database has the tables `embedding` (id, subject_id, embedding
+    float8[], calculator, img_id) and `subject` (id, api_key, subject_name), by its classes Embedding and Subject
+    (exadel-inc/CompreFace, java/common/src/main/java/com/exadel/frs/commonservice/entity); docs/migration.md has the
+    statement that joins them. The embeddings of a subject are the faces of one person; the calculator is the embedder
+    unless `embedder` is given.
     """
 
     restore = False
