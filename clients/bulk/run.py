@@ -29,6 +29,8 @@ CHUNK = 500
 AT_ONCE = 2
 _MOST_LOOKED_AT = 8
 """The photos of a chunk that the server must embed: an answer has a deadline, and a slow core takes 200 ms for each."""
+_LEAST_CHUNK = 20
+"""The people of a chunk while the server is too busy for more."""
 _MOST_BYTES = 12 * 1024 * 1024
 """Of the body of a chunk; a single person may have more."""
 
@@ -102,6 +104,7 @@ class BulkImport:
     ) -> None:
         self._source, self._client, self._journal = source, client, journal
         self._options, self._step = options, step
+        self._most = options.chunk
         self._began = time.monotonic()
         self._sent = 0
 
@@ -146,7 +149,7 @@ class BulkImport:
                     yield chunk
                     chunk = _Chunk()
                 continue
-            if not chunk.takes(checked, self._options.chunk):
+            if not chunk.takes(checked, self._most):
                 yield chunk
                 chunk = _Chunk()
             chunk.add(place, checked)
@@ -184,7 +187,7 @@ class BulkImport:
             await asyncio.sleep(max(0.0, self._began + self._sent / self._options.rate - time.monotonic()))
 
     async def _sent_people(self, people: Sequence[_Ready]) -> Tally:
-        """Send people; where the server refuses them together, send the halves, and so on down to one person.
+        """Send people; where the server refuses them together, or stays too busy for them, send the halves, and so on.
 
         Raises:
             CannotRun: the server cannot be reached, or refuses the call.
@@ -192,11 +195,13 @@ class BulkImport:
         if not people:
             return Tally()
         answer, doubtful = await self._asked(self._body([person.body for person in people]))
-        too_slow = answer.code == Code.TIMEOUT and any(person.looked_at for person in people)
-        if answer.http_status != 200 and (answer.code in _ABOUT_SOME or too_slow):
-            if len(people) == 1:
-                return Tally(failures=[people[0].failed(answer.message, answer.code)])
-            half = len(people) // 2
+        half = len(people) // 2
+        if answer.is_busy and half:
+            self._most = max(_LEAST_CHUNK, min(self._most, half))  # fewer people at once are in time
+        about_some = answer.http_status != 200 and answer.code in _ABOUT_SOME
+        if about_some and not half:
+            return Tally(failures=[people[0].failed(answer.message, answer.code)])
+        if about_some or (answer.is_busy and half):
             tally = await self._sent_people(people[:half])
             tally.take(await self._sent_people(people[half:]))
             return tally

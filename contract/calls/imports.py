@@ -172,7 +172,7 @@ IMPORT = Declaration(
             },
         ),
     ),
-    errors=(Code.OVERLOADED,),
+    errors=(Code.GROUP_NAME_ERROR, Code.GROUP_LEN_ERROR),
     headers={GALLERY_VERSION_HEADER: "The version of the gallery that contains the people."},
 )
 

@@ -15,7 +15,8 @@ import numpy as np
 import orjson
 
 from broker.port import NewRecord, Record
-from contract.imports import ImportedFace, ImportedPerson
+from contract.imports import ImportedFace, ImportedPerson, ImportedSite
+from contract.people.site import GroupRecord
 from contract.requests import (
     CompareRequest,
     DeleteRequest,
@@ -228,6 +229,8 @@ async def _importing(at: Scenes) -> None:
     ]
     await at.ask(ImportRequest, "import-imported", people=tuple(people))
     await at.ask(ImportRequest, "import-expired", PASSED, people=tuple(people))
+    large = GroupRecord(group_id="large", name="large", info={"x": "x" * 20_000})
+    await at.ask(ImportRequest, "import-refused", site=ImportedSite(groups=(large,)))
 
 
 async def _deletions(at: Scenes) -> None:
@@ -240,10 +243,8 @@ async def _deletions(at: Scenes) -> None:
     await at.append("erase-erased", erase_event(traces, TOPICS, SOURCE, "erase-erased", NOW_S))
     await at.ask(WipeRequest, "wipe-deleted")
     await at.ask(WipeRequest, "wipe-expired", PASSED)
-    await _importing(at)
     await at.system.broker.append([NewRecord(TOPICS.people, b"person/bad", b"garbage", partition=0)])
     await at.ask(WipeRequest, "wipe-refused")
-    await at.ask(ImportRequest, "import-refused", people=(ImportedPerson(identity_id="ida"),))
     headers = ((Headers.REQUEST_ID, b"unreadable-error"),)
     await at.append("unreadable-error", NewRecord(TOPICS.requests, b"10.0.0.1", POISON, headers))
 
@@ -271,4 +272,5 @@ async def make_events() -> dict[str, Record]:
                 await part(at)
         async with _deciding(Path(folder) / "repeating", Policy(repeat_window_s=60)) as repeating:
             await _repeats(repeating)
+            await _importing(repeating)
         return at.found | repeating.found
