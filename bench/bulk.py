@@ -22,6 +22,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import orjson
 from rich.console import Console
 from rich.table import Table
 
@@ -29,9 +30,10 @@ from bench.import_beside_matches import Run, matches_at
 from bench.load import match_call, run_load
 from bench.people import enrol_features, made_up_features
 from bench.server import Server, log_environment, running_server
+from clients.bulk import AT_ONCE, CHUNK
 from clients.bulk.journal import Journal
 from clients.bulk.lists import ArrayList
-from clients.bulk.run import AT_ONCE, CHUNK, BulkImport, BulkOptions
+from clients.bulk.run import BulkImport, BulkOptions
 from clients.http import Client
 from contract.http import USERS_PATH
 from picturematch.options import broker_option, settings_of
@@ -192,8 +194,8 @@ async def _beside(
     if work.done():
         raise click.ClickException("the import ended before the matches: give more --people or an --import-rate")
     state = source.with_name(f"state-{server.port}")
-    done.per_s = sum(line.count(b'"added"') for line in state.read_bytes().splitlines()) * options.chunk
-    done.per_s /= time.perf_counter() - began
+    answered = [orjson.loads(line) for line in state.read_bytes().splitlines()[1:]]
+    done.per_s = sum(line["added"] for line in answered) / (time.perf_counter() - began)
     work.cancel()
     with suppress(asyncio.CancelledError):
         await work

@@ -11,6 +11,7 @@ import orjson
 import pybase64
 
 from clients.answers import ServerAnswer
+from clients.bulk import AT_ONCE, CHUNK
 from clients.bulk.exported import Export
 from clients.bulk.items import Item, Source, Unusable
 from clients.bulk.journal import Failure, Journal, Tally
@@ -24,9 +25,6 @@ from contract.errors import Code, Refused
 from contract.http import IMPORT_PATH
 from contract.imports import MOST_FACES, MOST_PEOPLE
 
-CHUNK = 500
-"""The people of a chunk: fewer cost more, and of more each chunk holds up matches for longer."""
-AT_ONCE = 2
 _MOST_LOOKED_AT = 8
 """The photos of a chunk that the server must embed: an answer has a deadline, and a slow core takes 200 ms for each."""
 _LEAST_CHUNK = 20

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 import orjson
 
+from clients.bulk import AT_ONCE, CHUNK
 from contract.files import write_whole
 from contract.imports import MOST_PEOPLE
 from contract.terms import DEFAULT_GROUP, QualityLevel
@@ -28,7 +29,6 @@ _HEADINGS = {
     "Server": ("url", "api_key", "ca_file"),
 }
 _FORMS = ("export", "jsonl", "array", "compreface", "folder")
-_CHUNK, _AT_ONCE = 500, 2
 
 
 @click.command(
@@ -71,11 +71,11 @@ Examples:
 @click.option(
     "--chunk",
     type=click.IntRange(1, MOST_PEOPLE),
-    default=_CHUNK,
+    default=CHUNK,
     show_default=True,
     help="The most people of one call, and so of one transaction.",
 )
-@click.option("--at-once", type=click.IntRange(1, 16), default=_AT_ONCE, show_default=True, help="Calls at a time.")
+@click.option("--at-once", type=click.IntRange(1, 16), default=AT_ONCE, show_default=True, help="Calls at a time.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="The most people per second.")
 @click.option(
     "--state",
@@ -131,6 +131,7 @@ def import_(
     """
     from clients.bulk.run import BulkOptions  # so that --help does not import numpy
 
+    path = path.resolve()  # so that also `.` has a name
     state = state or path.with_name(f"{path.name}.import-state")
     errors = errors or path.with_name(f"{path.name}.import-errors.jsonl")
     options = BulkOptions(chunk=chunk, at_once=at_once, rate=rate, group_name=group, quality_level=fiqa_level)
