@@ -14,6 +14,7 @@ from contract.requests import (
     DevicesRequest,
     EnrolRequest,
     GroupRequest,
+    ImportRequest,
     KeyRequest,
     MembersRequest,
     PermissionRequest,
@@ -177,6 +178,8 @@ def objects_of(request: object) -> tuple[str, ...]:
             return (request.group_name, *request.identity_ids)
         case ReembedRequest():
             return tuple(dict.fromkeys(face.identity_id for face in request.faces))
+        case ImportRequest():
+            return tuple(dict.fromkeys(person.identity_id for person in request.people))
         case DevicesRequest():
             named = (device.device_id or device.address or device.name for device in request.devices)
             return tuple(name for name in named if name)

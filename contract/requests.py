@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from contract.codec import decode_with
+from contract.imports import ImportedPerson, ImportedSite
 from contract.roles import Role
 from contract.terms import CompareLevel, FaceRule, LivenessMode, Message, QualityLevel
 
@@ -364,6 +365,21 @@ class ReembedRequest(_SiteRequest, tag="reembed", tag_field="kind", frozen=True,
     about_people: ClassVar[bool] = True
 
 
+class ImportRequest(_SiteRequest, tag="import", tag_field="kind", frozen=True, kw_only=True):
+    """Import people, and before them the groups and permissions of `site`.
+
+    `restore`: the people come from an export: their templates, infos and numbers are stored as they are.
+    `quality_level`: of photos from which embeddings are computed; None: the setting of the processor.
+    """
+
+    people: tuple[ImportedPerson, ...] = ()
+    site: ImportedSite = ImportedSite()
+    restore: bool = False
+    quality_level: QualityLevel | None = None
+
+    about_people: ClassVar[bool] = True
+
+
 class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only=True):
     """Create or delete the API key `name`. `sha256`: the hash of a new key; no request contains the key itself."""
 
@@ -388,6 +404,7 @@ Request = (
     | WipeRequest
     | KeyRequest
     | ReembedRequest
+    | ImportRequest
 )
 """The requests: administrative requests are written to the admin topic, which has one partition and therefore one order
 of decisions; all others to the requests topic."""

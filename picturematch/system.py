@@ -21,7 +21,7 @@ from contract.seen_faces import Likeness
 from ingest.server import Ingress
 from picturematch.health import HealthServer
 from picturematch.log_metrics import watch_log
-from picturematch.memory import give_memory_back, trim_memory
+from picturematch.memory import collect_seldom, give_memory_back, keep_for_good, trim_memory
 from picturematch.opening import Clock, condition_of, open_broker, require_topics
 from picturematch.outlets import Outlets
 from picturematch.people_topic import PeopleTopic
@@ -142,6 +142,7 @@ async def run_roles(
         CannotListen: the server cannot listen on its address.
     """
     give_memory_back()
+    collect_seldom()
     registry = CollectorRegistry()
     topics = settings.topics
     # An ingress does not search, so it stores no embeddings.
@@ -203,6 +204,7 @@ async def run_roles(
         if not reachable:
             await require_topics(broker, settings.topic_specs)
         await follower.caught_up()
+        keep_for_good()
         if seen is not None:
             await stack.enter_async_context(seen)
         if crop is not None:

@@ -16,6 +16,7 @@ from contract.people.keys import NotReadable, PersonKey, parse_key, person_of
 from contract.requests import (
     DeleteRequest,
     EnrolRequest,
+    ImportRequest,
     MembersRequest,
     ReembedRequest,
     Request,
@@ -151,6 +152,8 @@ class Traces:
             return self._is_of_stranger(request)
         if isinstance(request, ReembedRequest) and request.action == "add":
             return any(face.identity_id == self.identity_id for face in request.faces)
+        if isinstance(request, ImportRequest):
+            return any(person.identity_id == self.identity_id for person in request.people)
         if self.identity_id in _named(request):
             self._note_naming(record)
         return False
@@ -259,5 +262,6 @@ def _person_of(key: str) -> str | None:
 
 _MEMBERS = kind_of(MembersRequest)
 _ABOUT_A_PERSON = frozenset(
-    {kind_of(kind) for kind in (EnrolRequest, DeleteRequest, StrangerRequest, ReembedRequest)} | {ERASE_KIND}
+    {ERASE_KIND}
+    | {kind_of(kind) for kind in (EnrolRequest, DeleteRequest, StrangerRequest, ReembedRequest, ImportRequest)}
 )

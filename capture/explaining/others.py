@@ -20,6 +20,7 @@ from contract.requests import (
     EnrolRequest,
     FiqaRequest,
     GroupRequest,
+    ImportRequest,
     KeyRequest,
     MembersRequest,
     PermissionRequest,
@@ -43,6 +44,7 @@ _DEPENDED_ON: Mapping[str, str] = {
     kind_of(SettingsRequest): "the settings of then, and on those that the operator had pinned",
     kind_of(KeyRequest): "the API keys of then",
     kind_of(ReembedRequest): "the people and the photos of then",
+    kind_of(ImportRequest): "the people, groups and permissions of then, and the settings that limit them",
     kind_of(WipeRequest): "the number of people and devices of then",
 }
 """The kinds that are not decided again, each with what their decisions depend on."""

@@ -17,6 +17,7 @@ from engine.calls.devices import DevicesCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
 from engine.calls.group import GroupCall
+from engine.calls.importing import ImportCall
 from engine.calls.key import KeyCall
 from engine.calls.match import MatchCall
 from engine.calls.members import MembersCall
@@ -45,6 +46,7 @@ CALLS: tuple[Call[Any, Any], ...] = (
     MembersCall(),
     PermissionCall(),
     ReembedCall(),
+    ImportCall(),
     UNREADABLE,
 )
 

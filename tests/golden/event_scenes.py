@@ -15,6 +15,8 @@ import numpy as np
 import orjson
 
 from broker.port import NewRecord, Record
+from contract.imports import ImportedFace, ImportedPerson, ImportedSite
+from contract.people.site import GroupRecord
 from contract.requests import (
     CompareRequest,
     DeleteRequest,
@@ -26,6 +28,7 @@ from contract.requests import (
     FiqaRequest,
     GroupRequest,
     Headers,
+    ImportRequest,
     KeyRequest,
     MatchRequest,
     MembersRequest,
@@ -218,6 +221,19 @@ async def _reembedding(at: Scenes) -> None:
     await at.ask(ReembedRequest, "reembed-expired", PASSED, action="add", embedder=OTHER_EMBEDDER, faces=(face,))
 
 
+async def _importing(at: Scenes) -> None:
+    vector = np.eye(1, 16, dtype="<f4")[0].tobytes()
+    own, other = MODELS.embedder_identity, OTHER_EMBEDDER
+    people = [
+        ImportedPerson(identity_id=who, faces=(ImportedFace(embedder=embedder, templates={"whole": data}),))
+        for who, embedder, data in (("ida", own, vector), ("jan", other, vector), ("kim", own, bytes(len(vector))))
+    ]
+    await at.ask(ImportRequest, "import-imported", people=tuple(people))
+    await at.ask(ImportRequest, "import-expired", PASSED, people=tuple(people))
+    large = GroupRecord(group_id="large", name="large", info={"x": "x" * 20_000})
+    await at.ask(ImportRequest, "import-refused", site=ImportedSite(groups=(large,)))
+
+
 async def _deletions(at: Scenes) -> None:
     await at.ask(DeleteRequest, "delete-deleted", identity_id="bert")
     await at.ask(DeleteRequest, "delete-refused", identity_id="bert")
@@ -271,6 +287,7 @@ async def make_events() -> dict[str, Record]:
                 await part(at)
         async with _deciding(Path(folder) / "repeating", Policy(repeat_window_s=60)) as repeating:
             await _repeats(repeating)
+            await _importing(repeating)
         async with _deciding(Path(folder) / "strangers", Policy(enrol_strangers=True, max_strangers=1)) as strangers:
             await _strangers(strangers)
         return at.found | repeating.found | strangers.found

@@ -12,8 +12,16 @@ from contract.dead_letters import DeadLetter
 from contract.events import encode_event
 from contract.evidence import Evidence, EvidenceCandidate
 from contract.findings import Lookalike, MatchedFace
+from contract.imports import ImportedPerson
 from contract.people.keys import face_key, person_key, photo_key
-from contract.requests import DeleteRequest, EmbeddedFace, MembersRequest, ReembedRequest, StrangerRequest
+from contract.requests import (
+    DeleteRequest,
+    EmbeddedFace,
+    ImportRequest,
+    MembersRequest,
+    ReembedRequest,
+    StrangerRequest,
+)
 from contract.terms import Message
 from picturematch.audit_notes import log_change
 from picturematch.erasure_report import Kept, Line, report, waits_with_faces
@@ -217,12 +225,22 @@ def test_a_request_with_embeddings_of_the_person_is_found_and_one_that_removes_s
     assert naming(traces) == {TOPICS.admin: [2], TOPICS.dead_letters: [2]}
 
 
+def test_an_import_with_the_person_is_found() -> None:
+    def imported(*who: str) -> ImportRequest:
+        people = tuple(ImportedPerson(identity_id=one) for one in who)
+        return ImportRequest(request_id="r", received_time_s=1.0, people=people)
+
+    traces = Traces("7", TOPICS)
+    traces.take([record(TOPICS.admin, n, imported(*who)) for n, who in enumerate((("8", "7"), ("8", "77")))])
+    assert found(traces) == {TOPICS.admin: [0]}
+
+
 def test_the_audit_records_that_name_the_person_are_found_and_wait_for_their_retention() -> None:
     def change(kind: str, *objects: str) -> bytes:
         return log_change(TOPICS, kind, "o", objects).value or b""
 
     named = [
-        *(change(kind, "7") for kind in ("enrol", "delete", "reembed")),
+        *(change(kind, "7") for kind in ("enrol", "delete", "reembed", "import")),
         change("erase", "7"),
         change("members", "staff", "8", "7"),
         change("repair", "person/7", "face/7/0/e"),
@@ -235,10 +253,10 @@ def test_the_audit_records_that_name_the_person_are_found_and_wait_for_their_ret
     ]
     traces = Traces("7", TOPICS)
     traces.take([record(TOPICS.audit, n, value) for n, value in enumerate(named)])
-    assert found(traces) == {TOPICS.audit: [0, 1, 2, 3, 4, 5]}
+    assert found(traces) == {TOPICS.audit: [0, 1, 2, 3, 4, 5, 6]}
     for single in (True, False):
         (line,) = [line for line in lines_of(traces, single=single) if line.topic == TOPICS.audit]
-        assert (line.what, line.records, line.until, line.biometric) == ("waits", 6, 3600.0, False)
+        assert (line.what, line.records, line.until, line.biometric) == ("waits", 7, 3600.0, False)
 
 
 def test_enrolments_dead_letters_and_replies_are_found_by_their_contents() -> None:

@@ -17,6 +17,7 @@ from contract.audit import (
     read_actor,
 )
 from contract.codec import encode
+from contract.imports import ImportedPerson
 from contract.requests import DeviceChange, EmbeddedFace
 from contract.terms import Message
 
@@ -65,6 +66,7 @@ NAMED: dict[str, tuple[dict[str, Any], tuple[str, ...], str | None]] = {
         ("b", "a"),
         "add",
     ),
+    "import": ({"people": tuple(ImportedPerson(identity_id=who) for who in ("b", "a", "b"))}, ("b", "a"), None),
     "key": ({"action": "create", "name": "gate", "sha256": b"h"}, ("gate",), "create"),
 }
 
