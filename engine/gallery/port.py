@@ -59,6 +59,10 @@ class Candidate:
     cosine: float
 
 
+class IndexUnavailable(Exception):
+    """An index cannot be used here; the message is one sentence for the operator."""
+
+
 @dataclass(frozen=True, slots=True)
 class IndexUsed:
     """How an index searched that compares only candidates exactly; its cosines are exact all the same.
