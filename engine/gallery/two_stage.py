@@ -22,7 +22,7 @@ from engine.gallery.exact import ROUNDING, ExactGallery, ExactSearch
 from engine.gallery.port import Candidate, FaceId, Gallery, IndexUsed, Scope
 from engine.gallery.rows import Part, Places, Rows, RowStore, listed
 
-_LEAST_CANDIDATES = 64
+_LEAST_CANDIDATES = 32
 """The number of candidates that are compared even where none has the floor: the nearest of them is what a stranger's
 score is computed from."""
 
@@ -207,7 +207,7 @@ class TwoStageSearch:
         if self._floor <= -1.0 or in_scope * _FEW <= rows.count:
             return self._gallery.exact.search(self._probe, self._scope), None
         # Of the nearest places, only the share of the scope is in it.
-        least = self._least * rows.count // in_scope
+        least = max(self._least, self._least * rows.count // in_scope // 2)
         near = first.generation.near(self._probe, self._floor, least)
         if near is None:
             return self._gallery.exact.search(self._probe, self._scope), None

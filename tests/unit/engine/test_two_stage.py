@@ -210,7 +210,7 @@ def test_below_the_floor_a_search_says_that_its_ranking_is_an_estimate():
     assert (used.index, used.complete_to) == ("sketch", 0.8)
     assert used.cut is not None
     assert used.cut < 0.8
-    assert 64 <= used.candidates < 1000
+    assert 32 <= used.candidates < 1000
     assert used.miss == miss_bound(5.0) == pytest.approx(2.87e-7, rel=1e-2)
     everybody = shown(list(search.above(-1.0)))
     assert search.used is None
