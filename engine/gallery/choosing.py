@@ -13,8 +13,8 @@ from engine.gallery.two_stage import TwoStageIndex
 IndexName = Literal["auto", "exact", "sketch", "annoy"]
 
 CROSSING = 10_000
-"""The number of templates from which on `auto` builds a sketch. `python -m bench.search` finds both equally quick at about
-3,000, and the sketch twice as quick here (docs/measurements.md)."""
+"""The number of templates from which on `auto` builds a sketch: `python -m bench.search` finds both equally quick at
+about 3,000, and the sketch twice as quick here (docs/measurements.md)."""
 
 
 def index_of(name: IndexName, sigmas: float) -> Callable[[int], FaceIndex]:
@@ -39,8 +39,8 @@ def slow_search(name: IndexName, templates: int) -> str | None:
     if name != "auto" or templates < CROSSING or sketch_is_installed():
         return None
     return (
-        f"{templates:,} templates are all compared in each search; install 'picturematch[sketch]' for searches that take"
-        " a fraction of the time and decide the same"
+        f"{templates:,} templates are all compared in each search; install 'picturematch[sketch]' for searches that"
+        " take a fraction of the time and decide the same"
     )
 
 

@@ -214,6 +214,10 @@ class ExactIndex:
         """Return the gallery as it is now; later changes of the index do not affect it."""
         return ExactGallery(version, self._store.view())
 
+    def renewed(self) -> bool:
+        """Return False: an exact search is made in one way only."""
+        return False
+
 
 def _highest(cosines: NDArray[np.float32], most: int) -> NDArray[np.intp]:
     """Return the rows of the `most` highest cosines, and those within `ROUNDING` of the lowest; none of -inf."""

@@ -195,3 +195,7 @@ class FaceIndex(Protocol):
     def snapshot(self, version: int) -> Gallery:
         """Return the gallery as it is now."""
         ...
+
+    def renewed(self) -> bool:
+        """Return whether a snapshot would search in another way than the last one, though no face has changed."""
+        ...

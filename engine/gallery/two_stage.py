@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -236,13 +237,13 @@ _NO_ROWS: Places = np.empty(0, np.intp)
 class TwoStageIndex:
     """The index whose galleries search in two stages (engine.gallery.port.FaceIndex).
 
-    While there are fewer than `starts_at` rows, every face is compared. `maker`: called when they are more, so that a
-    library of the make is needed only then.
+    While there are fewer than `starts_at` rows, every face is compared. `maker`: called when they are more, in the
+    thread that builds, because it may load a library.
     """
 
     def __init__(self, dimension: int, maker: Callable[[], Maker], starts_at: int = _TAIL, tail: int = _TAIL) -> None:
         self._store = RowStore(dimension, self._moved)
-        self._new_maker, self._maker = maker, None if starts_at else maker()
+        self._maker = cache(maker)
         self._starts_at, self._tail = starts_at, tail
         self._first: Placed | None = None
         self._build: _Build | None = None
@@ -275,6 +276,10 @@ class TwoStageIndex:
         exact = ExactGallery(version, rows)
         return exact if self._first is None else TwoStageGallery(exact, self._first)
 
+    def renewed(self) -> bool:
+        """Return whether a generation was built since the last snapshot."""
+        return self._build is not None and not self._build.thread.is_alive()
+
     def wait(self) -> None:
         """Return once no generation is being built; the next snapshot uses the finished one."""
         if self._build is not None:
@@ -287,8 +292,6 @@ class TwoStageIndex:
         return first.is_worn or count - first.end > max(self._tail, len(first.generation) // _TAIL_SHARE)
 
     def _begin(self, rows: Rows) -> "_Build":
-        if self._maker is None:
-            self._maker = self._new_maker()
         before = None if self._first is None or self._first.is_worn else self._first
         build = _Build(self._maker, rows, before)
         build.thread.start()
@@ -319,7 +322,7 @@ class _Build:
     `moved`: how the rows have moved since it began. `made`: the generation; None: not yet, or it failed.
     """
 
-    def __init__(self, maker: Maker, rows: Rows, before: Placed | None) -> None:
+    def __init__(self, maker: Callable[[], Maker], rows: Rows, before: Placed | None) -> None:
         self._maker, self._rows, self._before = maker, rows, before
         self.moved: list[Places] = []
         self.made: Placed | None = None
@@ -330,7 +333,7 @@ class _Build:
         before, rows = self._before, self._rows
         first = 0 if before is None else before.end
         try:
-            generation = self._maker.make(rows, first, None if before is None else before.generation)
+            generation = self._maker().make(rows, first, None if before is None else before.generation)
         except Exception:
             log.exception("the index of the gallery could not be built; searches go on without what was enrolled since")
             return
