@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from engine.gallery.exact import ExactIndex
+from engine.gallery.forest import ForestMaker, annoy_library
 from engine.gallery.port import FaceIndex
 from engine.gallery.sketch import SketchMaker, faiss_library
 from engine.gallery.two_stage import TwoStageIndex
@@ -25,6 +26,9 @@ def index_of(name: IndexName, sigmas: float) -> Callable[[int], FaceIndex]:
     """
     if name == "exact" or (name == "auto" and not sketch_is_installed()):
         return ExactIndex
+    if name == "annoy":
+        annoy_library()
+        return _with_trees
     faiss_library()
     return partial(_sketched, sigmas, CROSSING if name == "auto" else 0)
 
@@ -48,3 +52,7 @@ def _sketched(sigmas: float, starts_at: int, dimension: int) -> TwoStageIndex:
     if starts_at:
         return TwoStageIndex(dimension, lambda: SketchMaker(dimension, sigmas), starts_at)
     return TwoStageIndex(dimension, lambda: SketchMaker(dimension, sigmas))
+
+
+def _with_trees(dimension: int) -> TwoStageIndex:
+    return TwoStageIndex(dimension, lambda: ForestMaker(dimension), CROSSING)

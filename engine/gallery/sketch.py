@@ -122,6 +122,9 @@ class Sketch:
 class SketchMaker:
     """Builds sketches (engine.gallery.two_stage.Maker)."""
 
+    extends = True
+    tail_share = 256
+
     def __init__(self, dimension: int, sigmas: float = SIGMAS, seed: int = _SEED) -> None:
         """Raises:
         IndexUnavailable: faiss is not installed.

@@ -37,9 +37,6 @@ _TAIL = 2048
 """The least number of rows behind a generation for which the next one is built; comparing them takes half a
 millisecond."""
 
-_TAIL_SHARE = 256
-"""The tail may have one row in so many of the generation: building copies the whole generation."""
-
 log = logging.getLogger(__name__)
 
 
@@ -71,21 +68,48 @@ class Generation(Protocol):
         ...
 
 
+class IndexRefused(Exception):
+    """A generation was built and must not be used; the message is one sentence for the operator."""
+
+
 class Maker(Protocol):
-    """Builds generations of one make."""
+    """Builds generations of one make.
+
+    `extends`: whether `before` saves work; else it is never given, and a generation is built of all rows. `tail_share`:
+    the next generation is built where the tail has more than one row in so many of the generation.
+    """
+
+    @property
+    def extends(self) -> bool:
+        """As above."""
+        ...
+
+    @property
+    def tail_share(self) -> int:
+        """As above."""
+        ...
 
     def make(self, rows: Rows, first: int, before: Generation | None) -> Generation:
-        """Return a generation with the places of `before` and behind them all rows from `first` on."""
+        """Return a generation with the places of `before` and behind them all rows from `first` on.
+
+        Raises:
+            IndexRefused: it must not be used.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placed:
-    """A generation, the row of each of its places (-1: it was given up), and `end`: the first row behind them."""
+    """A generation, the row of each of its places (-1: it was given up), and `end`: the first row behind them.
+
+    `tail_allowed`: the number of rows behind them from which on the next generation is due. `extends`: as in `Maker`.
+    """
 
     generation: Generation
     rows: Places
     end: int
+    tail_allowed: int
+    extends: bool
 
     def moved(self, moved_to: Places) -> "Placed":
         """Return the same with the rows in their new places (`RowStore`)."""
@@ -247,6 +271,7 @@ class TwoStageIndex:
         self._starts_at, self._tail = starts_at, tail
         self._first: Placed | None = None
         self._build: _Build | None = None
+        self._again_at = 0  # the number of rows below which no generation is tried, because the last one failed
 
     def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
         """Add or replace a face; a face without an owner is stored but not searched."""
@@ -287,12 +312,15 @@ class TwoStageIndex:
 
     def _is_due(self, count: int) -> bool:
         first = self._first
+        if count < self._again_at:
+            return False
         if first is None:
             return count >= self._starts_at
-        return first.is_worn or count - first.end > max(self._tail, len(first.generation) // _TAIL_SHARE)
+        return first.is_worn or count - first.end > max(self._tail, first.tail_allowed)
 
     def _begin(self, rows: Rows) -> "_Build":
-        before = None if self._first is None or self._first.is_worn else self._first
+        first = self._first
+        before = None if first is None or first.is_worn or not first.extends else first
         build = _Build(self._maker, rows, before)
         build.thread.start()
         return build
@@ -303,6 +331,7 @@ class TwoStageIndex:
             return
         self._build = None
         if build.made is None:
+            self._again_at = build.count * 5 // 4 + 1
             return
         placed = build.made
         for moved_to in build.moved:
@@ -324,6 +353,7 @@ class _Build:
 
     def __init__(self, maker: Callable[[], Maker], rows: Rows, before: Placed | None) -> None:
         self._maker, self._rows, self._before = maker, rows, before
+        self.count = rows.count
         self.moved: list[Places] = []
         self.made: Placed | None = None
         # A daemon, because a process that ends need not wait for it.
@@ -333,10 +363,15 @@ class _Build:
         before, rows = self._before, self._rows
         first = 0 if before is None else before.end
         try:
-            generation = self._maker().make(rows, first, None if before is None else before.generation)
+            maker = self._maker()
+            generation = maker.make(rows, first, None if before is None else before.generation)
+        except IndexRefused as refused:
+            log.warning("%s", refused)
+            return
         except Exception:
             log.exception("the index of the gallery could not be built; searches go on without what was enrolled since")
             return
         places = np.arange(first, rows.count)
         known = _NO_ROWS if before is None else before.rows
-        self.made = Placed(generation, np.concatenate([known, places]), rows.count)
+        tail_allowed = len(generation) // maker.tail_share
+        self.made = Placed(generation, np.concatenate([known, places]), rows.count, tail_allowed, maker.extends)

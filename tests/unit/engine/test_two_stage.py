@@ -262,7 +262,10 @@ def test_below_the_number_where_it_starts_every_face_is_compared_and_no_library_
 
 def test_a_generation_that_cannot_be_built_leaves_every_search_exact(caplog):
     class Broken:
+        extends, tail_share, tried = True, 256, list[int]()
+
         def make(self, view: rows.Rows, first: int, before: Generation | None) -> Generation:
+            self.tried.append(view.count)
             raise MemoryError("no room")
 
     index = TwoStageIndex(DIMENSION, Broken, starts_at=1)
@@ -274,6 +277,7 @@ def test_a_generation_that_cannot_be_built_leaves_every_search_exact(caplog):
     assert [c.person.identity_id for c in gallery.best(unit(1), EVERYBODY)] == ["p"]
     assert "could not be built" in caplog.text
     index.wait()
+    assert Broken.tried == [1], "it is not tried again and again"
 
 
 def test_a_sketch_that_is_built_in_steps_is_the_one_that_is_built_at_once():
