@@ -59,7 +59,11 @@ def filled(kind: Kind, count: int, rng: np.random.Generator) -> TwoStageGallery:
     for block in kind.draw(count, rng):
         for vector in block:
             name = str(number)
-            groups = ("default_group", *(group for group, step in every.items() if number % max(1, step) == 0))
+            groups = (
+                "default_group",
+                f"group {number % 1000}",
+                *(group for group, step in every.items() if number % max(1, step) == 0),
+            )
             owner = PersonRecord(identity_id=name, group_ids=groups, info={}, faces=(0,), next_face=1)
             index.add((name, 0), vector, owner)
             number += 1
