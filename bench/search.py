@@ -185,12 +185,13 @@ def _misses(sample: Vectors, threshold: float, mates: int, rotations: int, conso
         title=f"{tried.mates:,} mates exactly on the threshold {threshold:.3f}, {rotations} rotations; sigma"
         f" {tried.sigmas[0]:.4f} to {tried.sigmas[1]:.4f}"
     )
-    for column in ("k", "missed", "rate", "95 %", "stated bound"):
+    for column in ("candidates by", "k", "missed", "rate", "95 %", "stated bound"):
         table.add_column(column, justify="right")
-    for sigmas, missed in tried.missed.items():
-        low, high = interval(missed, tried.mates)
-        rate = f"{missed / tried.mates:.2e}"
-        table.add_row(f"{sigmas:g}", f"{missed:,}", rate, f"{low:.2e} to {high:.2e}", f"{miss_bound(sigmas):.2e}")
+    for means, counts in (("estimates", tried.missed), ("signs", tried.missed_by_signs)):
+        for sigmas, missed in counts.items():
+            low, high = interval(missed, tried.mates)
+            rate, bound = f"{missed / tried.mates:.2e}", f"{miss_bound(sigmas):.2e}"
+            table.add_row(means, f"{sigmas:g}", f"{missed:,}", rate, f"{low:.2e} to {high:.2e}", bound)
     console.print(table)
 
 
