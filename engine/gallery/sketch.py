@@ -222,11 +222,9 @@ class SketchMaker:
     def _differing(self, vectors: Vectors) -> NDArray[np.int32]:
         """Return how many signs differ between vectors of the sample, rising."""
         signs = sign_bits(vectors @ self._rotation.T)
-        some = signs[:: max(1, len(signs) // _PROBES)]
-        differing = np.bitwise_count(some[:, np.newaxis] ^ signs).sum(axis=2, dtype=np.int32)
-        of_others = differing[
-            np.arange(0, len(signs), max(1, len(signs) // _PROBES))[:, np.newaxis] != np.arange(len(signs))
-        ]
+        some = np.arange(0, len(signs), max(1, len(signs) // _PROBES))
+        differing = np.bitwise_count(signs[some][:, np.newaxis] ^ signs).sum(axis=2, dtype=np.int32)
+        of_others = differing[some[:, np.newaxis] != np.arange(len(signs))]
         return np.sort(of_others if len(of_others) else differing.ravel())
 
     def _no_signs(self) -> Any:
