@@ -58,6 +58,22 @@ class Threshold(Message, frozen=True, kw_only=True):
     cover: Cover | None = None
 
 
+class IndexUse(Message, frozen=True, kw_only=True):
+    """How an index that compares only candidates searched; their cosines are exact.
+
+    `make`: `sketch` or `annoy`. `cut`: each template of the scope whose estimated cosine was at least this one was
+    compared; null: the index estimates none. `candidates`: how many templates were compared. `miss`: the bound on the
+    chance that a template which reaches the threshold was not among them. `estimate`: the nearest person is below what
+    the search was for, so that score and cosine are those of the nearest candidate, and somebody may be nearer.
+    """
+
+    make: str
+    cut: float | None = None
+    candidates: int
+    miss: float
+    estimate: bool = False
+
+
 class EventScope(Message, frozen=True, kw_only=True):
     """The scope that was searched: the people of a group ("": of every group) who have a permission.
 
@@ -119,6 +135,7 @@ class Event(Message, frozen=True, kw_only=True):
     the chosen one first, where these were several.
     `cosine`, -1..1, is the similarity of the probe to the nearest template, from which `score` was computed.
     `lookalikes` are the people whose faces are too similar to the face of an enrolment, at most five.
+    `index` is how the search was made; null: every face of the scope was compared, or none.
     `want_action` is the vendor's word for what else the event did: "1001" where a stranger was enrolled, else "0".
     """
 
@@ -145,6 +162,7 @@ class Event(Message, frozen=True, kw_only=True):
     threshold: Threshold | None = None
     error: ErrorInfo | None = None
     scope: EventScope | None = None
+    index: IndexUse | None = None
     picture: PictureSize | None = None
     pictures: tuple[PassagePicture, ...] = ()
     faces: int | None = None

@@ -27,8 +27,9 @@ class Evidence(Message, tag="evidence", tag_field="kind", frozen=True, kw_only=T
 
     `embedding`: the probe's unit vector, as little-endian IEEE 754 half-precision numbers, which the network `embedder`
     computed. `candidates`: the nearest people of the scope, the nearest first. `threshold`: the cosine that was
-    applied. `cover`: the candidates are those of the templates of faces with that cover; None: of whole faces.
-    `device_ip` and `received_time` (epoch seconds): those of the request; None in records of version 0.1.0.
+    applied. `complete_to`: nobody with at least this cosine is missing among the nearest people, and below it somebody
+    may be; None: nobody is. `cover`: the candidates are those of the templates of faces with that cover; None: of whole
+    faces. `device_ip` and `received_time` (epoch seconds): those of the request; None in records of version 0.1.0.
     `pictures`: as in the event; of several, the embedding is the weighted mean. `policy` and `model_set` are ids of
     records in the configs topic. `decided_time`: seconds since the epoch.
     """
@@ -54,6 +55,7 @@ class Evidence(Message, tag="evidence", tag_field="kind", frozen=True, kw_only=T
     device_ip: str | None = None
     received_time: float | None = None
     pictures: tuple[PassagePicture, ...] = ()
+    complete_to: float | None = None
 
 
 _decoder = msgspec.msgpack.Decoder(Evidence)

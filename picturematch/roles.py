@@ -68,6 +68,8 @@ async def _run(settings: Settings, pinned: frozenset[str], ingest: bool, process
         people = len(system.people)
         if role is not None:
             _warn_of_people_left_behind(role)
+            if (slow := role.slow_search()) is not None:
+                click.echo(f"picturematch: {slow}", err=True)
         print_line(f"PictureMatch {__version__} listens on {system.url}; people enrolled: {people}; {where}")
         await _until_stopped(system, stop)
         print_line("stopping: finishing the work in flight; a second signal kills")
@@ -89,12 +91,16 @@ def _warn_of_people_left_behind(role: "ProcessorRole") -> None:
 
 def _open_role(settings: Settings, pinned: frozenset[str]) -> "ProcessorRole":
     with collecting_later():
+        from engine.gallery.port import IndexUnavailable
         from picturematch.networks import require_calibrated  # an ingress must not import these libraries
         from picturematch.wiring import NetworkRole, open_models
 
     models = open_models(settings)
     require_calibrated(models, settings.matching)
-    role = NetworkRole(settings, models, pinned)
+    try:
+        role = NetworkRole(settings, models, pinned)
+    except IndexUnavailable as error:
+        raise UserError(str(error)) from error
     if settings.models.stand_in is not None:
         click.echo("WARNING: stand-in models: this server recognises drawings, not people", err=True)
     elif settings.matching.covered_templates and not models.embedder.covered_curves:

@@ -160,6 +160,17 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many days the store keeps events."""
 
 
+class GallerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a processor searches the gallery; every index decides the same (docs/architecture.md)."""
+
+    index: Literal["auto", "exact", "sketch", "annoy"] = "auto"
+    """auto: sketch from 10,000 templates on if faiss is installed, else exact; exact: every face is compared; sketch:
+    one bit for each number of an embedding names candidates; annoy: trees do, and are refused where they miss."""
+    sketch_sigmas: Annotated[float, msgspec.Meta(ge=3.0, le=12.0)] = 5.0
+    """How many standard deviations of its estimate below the threshold a sketch still compares a face exactly: at 5 it
+    misses less than 3 in 10 million of the templates that reach the threshold."""
+
+
 class HealthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a processor without an ingress tells how it is: /healthz, /readyz and /metrics."""
 
@@ -183,6 +194,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: LogSettings = LogSettings()
     models: ModelSettings = ModelSettings()
     kafka: KafkaSettings = KafkaSettings()
+    gallery: GallerySettings = GallerySettings()
     health: HealthSettings = HealthSettings()
     store: StoreSettings = StoreSettings()
     push: PushSettings = PushSettings()

@@ -67,6 +67,10 @@ class ProcessorRole(Protocol):
         """Return a processor on a log; its context is not entered yet."""
         ...
 
+    def slow_search(self) -> str | None:
+        """Return in a sentence why searches are slower than they could be; None: they are not."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class System:

@@ -13,7 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from broker.port import Broker
 from contract.seen_faces import Likeness
+from engine.gallery.choosing import index_of, slow_search
 from engine.gallery.people import People
+from engine.gallery.port import everybody
 from engine.threshold import fmr_at, search_threshold
 from engine.vision.networks.build import build_model_set
 from engine.vision.ports import Box, Face, ModelSet
@@ -66,12 +68,22 @@ def likeness_of(models: ModelSet, settings: Settings) -> Likeness | None:
 
 
 class NetworkRole:
-    """The `ProcessorRole` with opened networks and a gallery. `pinned`: the settings that the operator has pinned."""
+    """The `ProcessorRole` with opened networks and a gallery. `pinned`: the settings that the operator has pinned.
+
+    Raises:
+        IndexUnavailable: the library of the chosen index is not installed.
+    """
 
     def __init__(self, settings: Settings, models: ModelSet, pinned: frozenset[str] = frozenset()) -> None:
         self._settings, self._models, self._pinned = settings, models, pinned
         self.likeness: Likeness | None = likeness_of(models, settings)
-        self.people = People(models.embedder.dimension, models.embedder_identity)
+        index = index_of(settings.gallery.index, settings.gallery.sketch_sigmas)
+        self.people = People(models.embedder.dimension, models.embedder_identity, index)
+
+    def slow_search(self) -> str | None:
+        """Return in a sentence that the library of a quicker index is not installed; None: searches are quick."""
+        templates = self.people.snapshot().gallery.count(everybody(means=True))
+        return slow_search(self._settings.gallery.index, templates)
 
     def processor(self, broker: Broker, reached: Reached, clock: Clock, registry: CollectorRegistry) -> Processor:
         """Return a processor that is not entered yet; see `ProcessorRole.processor`."""

@@ -30,6 +30,7 @@ from engine.calls.matching import (
     about_only_face,
     conclude_several,
     conclude_under,
+    index_use,
     matched_faces,
     scope_of_refusal,
     shown_candidate,
@@ -175,6 +176,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             cosine=round(decision.candidate.cosine, 6) if shown and decision.candidate else None,
             threshold=wire_threshold(decision.threshold, policy),
             scope=decision.scope,
+            index=index_use(decision),
             picture=picture_size(request.pictures[best], found),
             pictures=passage_pictures(request.pictures, decision.pictures, at.digests),
             faces=found.faces,
@@ -226,6 +228,7 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             cover=decision.threshold.cover,
             device_ip=request.device_ip,
             received_time=request.received_time_s,
+            complete_to=None if decision.index is None else decision.index.complete_to,
         )
 
 
@@ -251,14 +254,15 @@ def search_within(
 ) -> MatchDecision:
     """Return the decision that follows from the unit vector of a face under given limits, as `search` does."""
     scope, site = resolved.scope, snapshot.site
-    searched = snapshot.gallery.search(probe, scope)
+    searched = snapshot.gallery.search(probe, scope, limits.whole.cosine)
     decision = conclude_under(limits.whole, request, resolved, searched.best(CANDIDATES), site, policy)
-    if decision.outcome != STRANGER:
-        return decision
-    covered = covered_match(probe, searched, snapshot, limits.covered, limits.near)
-    if covered is None:
-        return decision
-    return conclude_under(covered.threshold, request, resolved, covered.candidates[:CANDIDATES], site, policy)
+    covered = None
+    if decision.outcome == STRANGER:
+        covered = covered_match(probe, searched, snapshot, limits.covered, limits.near)
+    if covered is not None:
+        nearest = covered.candidates[:CANDIDATES]
+        decision = conclude_under(covered.threshold, request, resolved, nearest, site, policy)
+    return decision if searched.used is None else replace(decision, index=searched.used)
 
 
 def _decide_several(
@@ -286,7 +290,7 @@ def search_several(
         if face.probe is None:
             return replace(face, nearest=(), threshold=None)
         alone = search_within(limits, face.probe, request, resolved, snapshot, policy)
-        return replace(face, nearest=alone.candidates, threshold=alone.threshold)
+        return replace(face, nearest=alone.candidates, threshold=alone.threshold, index=alone.index)
 
     found = [searched(face) for face in faces]
     return conclude_several(limits.whole, request, resolved, found, snapshot.site, policy)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from contract.errors import Refusal, Refused
-from contract.events import EventScope
+from contract.events import EventScope, IndexUse
 from contract.findings import MatchedFace
 from contract.people.site import Site
 from contract.requests import MatchRequest
@@ -14,7 +14,7 @@ from contract.vectors import Vector
 from engine.burst import Seen
 from engine.calls.reporting import outcome_of
 from engine.calls.several import SearchedFace, Verdict, each_person_once, named_once, with_answer
-from engine.gallery.port import Candidate, Scope
+from engine.gallery.port import Candidate, IndexUsed, Scope
 from engine.gallery.scope import NOBODY_IN_SCOPE, ResolvedScope, resolve_scope
 from engine.look import NOTHING_FOUND, Findings
 from engine.passing import Barrier, barrier
@@ -39,7 +39,7 @@ class MatchDecision:
     request, where the request was refused before its scope was known. `searched`: all faces that were searched for, the
     chosen one first, where these are several; all other values are those of the face that the answer is about.
     `pictures`: what became of each picture, where the request has several and they were looked at; `findings` are then
-    those about the best one.
+    those about the best one. `index`: how the candidates were found; None: by comparing every face of the scope.
     """
 
     outcome: str
@@ -53,6 +53,7 @@ class MatchDecision:
     site: Site = field(default_factory=Site)
     timings_ms: dict[str, float] = field(default_factory=dict)
     searched: Sequence[SearchedFace] = ()
+    index: IndexUsed | None = None
 
     @property
     def candidate(self) -> Candidate | None:
@@ -98,7 +99,9 @@ def conclude_several(
     if request.match_all_faces:
         faces = each_person_once(faces, RECOGNISED)
     face = next(face for face in faces if face.answered)
-    return replace(concluded(face), site=site, findings=face.findings, probe=face.probe, searched=faces)
+    return replace(
+        concluded(face), site=site, findings=face.findings, probe=face.probe, searched=faces, index=face.index
+    )
 
 
 def about_only_face(decision: MatchDecision, face: SearchedFace) -> MatchDecision:
@@ -167,6 +170,21 @@ def _outcome(
     if candidate.cosine < threshold:
         return "stranger"
     return barrier(candidate.person, scope, site, policy, request.received_time_s) or "matched"
+
+
+def index_use(decision: MatchDecision) -> IndexUse | None:
+    """Return how the search of a decision was made, as events have it; None: every face of the scope was compared."""
+    used, nearest = decision.index, decision.candidate
+    if used is None:
+        return None
+    return IndexUse(
+        make=used.index,
+        cut=None if used.cut is None else round(used.cut, 6),
+        candidates=used.candidates,
+        miss=used.miss,
+        # The candidates of a cover are those whose templates of whole faces reach what was searched for.
+        estimate=decision.threshold.cover is None and nearest is not None and nearest.cosine < used.complete_to,
+    )
 
 
 def shown_candidate(request: MatchRequest, decision: MatchDecision, policy: Policy) -> Candidate | None:

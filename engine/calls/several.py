@@ -27,7 +27,7 @@ from contract.findings import MatchedFace
 from contract.terms import STRANGER, STRANGERS
 from contract.vectors import Vector
 from engine.calls.reporting import check_results, face_box, liveness_result
-from engine.gallery.port import Candidate
+from engine.gallery.port import Candidate, IndexUsed
 from engine.look import Findings, Look, LookBeside
 from engine.threshold import AppliedThreshold
 
@@ -47,7 +47,8 @@ class SearchedFace:
     `probe`: the unit vector that was compared; None where `refusal` ended the look. `nearest`: the people who were
     found, the nearest first. `threshold`: the one under which they were found; None: that of the templates of whole
     faces. `outcome`: what the decision would be if the picture had no other faces, or a stranger where
-    `kept_by_another`: another face keeps the nearest person. `answered`: the answer is about this face.
+    `kept_by_another`: another face keeps the nearest person. `answered`: the answer is about this face. `index`: how
+    the nearest people were found; None: by comparing every face of the scope.
     """
 
     findings: Findings
@@ -60,6 +61,7 @@ class SearchedFace:
     outcome: str = ""
     answered: bool = False
     kept_by_another: bool = False
+    index: IndexUsed | None = None
 
     @property
     def margin(self) -> float:

@@ -4,7 +4,7 @@ This is much quicker than ranking everybody again, because only the recorded peo
 probe matter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from contract.evidence import EvidenceCandidate
 from contract.people.records import PersonRecord
-from contract.vectors import Vectors
 from engine.gallery.port import Candidate, FaceId
 
 Mask = NDArray[np.bool_]
@@ -22,14 +21,14 @@ _NOWHERE = -2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class KnownPlaces:
     """The rows of a gallery by face, and for each face of a person with several faces the rows of the others."""
 
     rows: dict[FaceId, int] = field(default_factory=dict)
     others: dict[FaceId, list[int]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, owners: Sequence[PersonRecord | None], numbers: Sequence[int]) -> "Places":
+    def of(cls, owners: Sequence[PersonRecord | None], numbers: Sequence[int]) -> "KnownPlaces":
         """Return the places of the faces of people; a row without an owner has none."""
         places, faces = cls(), dict[str, list[FaceId]]()
         for row, (owner, number) in enumerate(zip(owners, numbers, strict=True)):
@@ -61,7 +60,7 @@ class _Claims:
     high: NDArray[np.float32]
 
 
-def _claims(rankings: Sequence[Sequence[EvidenceCandidate]], most: int, places: Places) -> _Claims:
+def _claims(rankings: Sequence[Sequence[EvidenceCandidate]], most: int, places: KnownPlaces) -> _Claims:
     flat = [candidate for ranking in rankings for candidate in ranking]
     sizes = np.array([len(ranking) for ranking in rankings], np.intp)
     whose = np.repeat(np.arange(len(rankings)), sizes)
@@ -92,11 +91,10 @@ def _claims(rankings: Sequence[Sequence[EvidenceCandidate]], most: int, places: 
 
 
 def confirm(
-    vectors: Vectors,
+    cosines: NDArray[np.float32],
     mask: Mask,
-    owners: Sequence[PersonRecord | None],
-    places: Places,
-    probes: Vectors,
+    owner_of: Callable[[int], PersonRecord | None],
+    places: KnownPlaces,
     rankings: Sequence[Sequence[EvidenceCandidate]],
     most: int,
     within: float,
@@ -108,16 +106,16 @@ def confirm(
     recorded, nobody else may be in the scope.
 
     Args:
-        vectors, owners: by row, the faces and their people. `mask`: the rows of the scope.
+        cosines: one row per ranking, with the cosine of its probe to each row of the gallery; changed here.
+        mask: the rows of the scope.
+        owner_of: returns the person of a row.
         places: the places of the same rows.
-        probes: one row per ranking.
         rankings: the recorded candidates of each probe, the nearest first, at least one.
         most: the number of candidates that is recorded where there are enough people.
         within: by how much a cosine may differ.
     """
     claims = _claims(rankings, most, places)
     holds, whose, rows, low = claims.holds, claims.whose, claims.rows, claims.low
-    cosines = probes @ vectors.T
     claimed = cosines[whose, rows]
     # A probe that is not finite is in no range.
     inside = mask[rows]
@@ -128,7 +126,7 @@ def confirm(
     holds &= np.where(claims.last > _NOWHERE, others <= claims.last + within, others <= _NOWHERE)
     return [
         Candidate(owner, ranking[0].number, ranking[0].cosine)
-        if held and (owner := owners[first]) is not None
+        if held and (owner := owner_of(first)) is not None
         else None
         for held, first, ranking in zip(holds.tolist(), claims.firsts.tolist(), rankings, strict=True)
     ]

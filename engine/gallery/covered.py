@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from contract.people.records import COVERED_FACE
 from contract.terms import COVERS, Cover
 from contract.vectors import Vector
+from engine.gallery.cosine import deciding_cosines
 from engine.gallery.port import Candidate, FaceId
 
 _FIRST_CAPACITY = 256
@@ -64,7 +65,7 @@ class CoveredTemplates:
         chosen = self.vectors[[row for _, _, row in compared], COVERS.index(cover)]
         # A template has unit length: zeros are the mark of a face without one.
         there = np.asarray(chosen.view(np.uint16).any(axis=1))
-        cosines = np.clip((chosen.astype(np.float64) * probe).sum(axis=1), -1.0, 1.0)
+        cosines = deciding_cosines(chosen, probe)
         if cosines.max(initial=-np.inf, where=there) < least:
             return ()
         found = sorted(

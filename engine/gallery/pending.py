@@ -14,6 +14,7 @@ from contract.people.keys import MEAN_FACE
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.people.site import Site
 from contract.vectors import Vector
+from engine.gallery.cosine import deciding_cosines
 from engine.gallery.people import KnownPerson, People
 from engine.gallery.port import Candidate, Scope, everybody
 from engine.gallery.searched_ahead import NOTHING_SEARCHED, SearchedAhead
@@ -123,7 +124,7 @@ class PendingPeople:
         found = self._ahead.above(self._people.version, scope, vector, cosine)
         if found is None:
             # Those whom an earlier decision has changed are left out below, so as many more are asked for.
-            found = self._people.snapshot().gallery.best(vector, scope, most + len(self._decided))
+            found = self._people.snapshot().gallery.best(vector, scope, most + len(self._decided), cosine)
         stored = (candidate for candidate in found if candidate.person.identity_id not in self._decided)
         decided = (nearest for who in self._decided if (nearest := self._nearest(who, vector, means)) is not None)
         candidates = [candidate for candidate in (*stored, *decided) if candidate.cosine >= cosine]
@@ -179,8 +180,8 @@ class PendingPeople:
         if known.record is None or not known.vectors:
             return None
         templates = known.vectors if mean is None or not means else {MEAN_FACE: mean, **known.vectors}
-        wide = vector.astype(np.float64)
-        cosines = {n: float(np.clip((one.astype(np.float64) * wide).sum(), -1, 1)) for n, one in templates.items()}
+        found = deciding_cosines(np.stack(list(templates.values())), vector)
+        cosines = dict(zip(templates, found.tolist(), strict=True))
         number = min(cosines, key=lambda n: (-cosines[n], n))
         return Candidate(known.record, number, cosines[number])
 

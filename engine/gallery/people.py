@@ -78,7 +78,7 @@ class People(Directory):
 
     def snapshot(self) -> Snapshot:
         """Return the gallery and the site at the present version: a value that later changes do not affect."""
-        if self._snapshot is None:
+        if self._snapshot is None or self._templates.renewed():
             self._snapshot = Snapshot(self._templates.gallery(self.version), self.site, self._covered.snapshot())
         return self._snapshot
 

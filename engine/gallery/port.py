@@ -59,6 +59,27 @@ class Candidate:
     cosine: float
 
 
+class IndexUnavailable(Exception):
+    """An index cannot be used here; the message is one sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexUsed:
+    """How an index searched that compares only candidates exactly; its cosines are exact all the same.
+
+    `complete_to`: everybody with at least this cosine was found, but for a chance of at most `miss` for each template.
+    Further people below it may be missing, so that the nearest of those below it is an estimate. `cut`: every template
+    whose estimated cosine was at least this one was compared exactly; None: the index estimates none. `candidates`: the
+    number of templates of the scope that were compared exactly.
+    """
+
+    index: str
+    complete_to: float
+    cut: float | None
+    candidates: int
+    miss: float
+
+
 class Search(Protocol):
     """One probe that was compared once with every face of a scope: its questions compare the whole gallery no more.
 
@@ -66,19 +87,27 @@ class Search(Protocol):
     it with the decision.
     """
 
+    @property
+    def used(self) -> IndexUsed | None:
+        """How the questions until now were answered; None: every face of the scope was compared."""
+        ...
+
     def best(self, most: int = 1) -> Sequence[Candidate]:
         """Return what `Gallery.best` returns."""
         ...
 
     def above(self, cosine: float) -> Sequence[Candidate]:
-        """Return what `Gallery.above` returns."""
+        """Return what `Gallery.above` returns; below the floor of the search, the gallery is searched once more."""
         ...
 
 
 class Gallery(Protocol):
     """The faces enrolled at one version of the people topic: a value that never changes and that any thread may search.
 
-    Candidates are ordered by falling cosine, then by rising identity_id.
+    Candidates are ordered by falling cosine, then by rising identity_id. `floor`: the caller needs everybody with at
+    least this cosine, and below it only somebody near; -1: everybody. Every index returns at least as many people as a
+    comparison of all faces, and those at or above the floor are the same ones, with the same bits of their cosines
+    (`IndexUsed` has the chance of the contrary).
     """
 
     @property
@@ -90,11 +119,11 @@ class Gallery(Protocol):
         """Return the number of templates that a search in that scope compares: faces, and means if it has them."""
         ...
 
-    def search(self, probe: Vector, scope: Scope) -> Search:
-        """Compare a unit vector with every face of the scope once, for a caller that has several questions."""
+    def search(self, probe: Vector, scope: Scope, floor: float = -1.0) -> Search:
+        """Search for a unit vector in a scope once, for a caller that has several questions."""
         ...
 
-    def best(self, probe: Vector, scope: Scope, most: int = 1) -> Sequence[Candidate]:
+    def best(self, probe: Vector, scope: Scope, most: int = 1, floor: float = -1.0) -> Sequence[Candidate]:
         """Return the `most` people nearest to a unit vector, each once; fewer where the scope has fewer people."""
         ...
 
@@ -165,4 +194,8 @@ class FaceIndex(Protocol):
 
     def snapshot(self, version: int) -> Gallery:
         """Return the gallery as it is now."""
+        ...
+
+    def renewed(self) -> bool:
+        """Return whether a snapshot would search in another way than the last one, though no face has changed."""
         ...

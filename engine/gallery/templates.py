@@ -80,6 +80,10 @@ class Templates:
         """Return the gallery as it is now; later changes do not affect it."""
         return self._index.snapshot(version)
 
+    def renewed(self) -> bool:
+        """Return whether a gallery would be searched in another way than the last one, though no face has changed."""
+        return self._index.renewed()
+
     def _update_mean(self, identity_id: str, person: PersonRecord | None) -> None:
         """Compute the mean of a person's faces again."""
         mean = None if person is None or len(person.faces) < 2 else self._mean(person)

@@ -81,9 +81,9 @@ def test_a_covered_face_is_recognised_by_its_templates(enrolled, cover, seed, al
 def test_the_gallery_is_compared_once_where_whole_faces_recognise_nobody(enrolled, monkeypatch, seed, outcome):
     searches, once = list[np.ndarray](), ExactGallery.search
 
-    def counted(gallery: ExactGallery, probe: np.ndarray, scope: Scope) -> Search:
+    def counted(gallery: ExactGallery, probe: np.ndarray, scope: Scope, floor: float = -1.0) -> Search:
         searches.append(probe)
-        return once(gallery, probe, scope)
+        return once(gallery, probe, scope, floor)
 
     monkeypatch.setattr(ExactGallery, "search", counted)
     assert decide(enrolled, covered_photo(seed)).outcome == outcome

@@ -1,0 +1,380 @@
+"""The rows of a gallery, which every index shares: vectors, people, face numbers, sets of groups and permissions.
+
+Rows lie in chunks, so a gallery grows without being copied. A row that a reader may have is never changed: its face
+gets another row, or the list of people of its chunk is copied first. The sets are compressed bitmaps, so a thousand
+groups of a million people cost a few bytes for each membership, and a scope is an intersection of bitmaps.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from contract.people.keys import MEAN_FACE
+from contract.people.records import PersonRecord
+from contract.vectors import Vector, Vectors
+from engine.gallery.cosine import deciding_cosines
+from engine.gallery.port import Candidate, FaceId, Scope
+
+Mask = NDArray[np.bool_]
+Places = NDArray[np.intp]
+"""Numbers of rows."""
+
+CHUNK = 1 << 14
+"""The number of rows of a chunk: 32 MB of 512 numbers each."""
+
+_FIRST_CAPACITY = 256
+_DEAD_ROWS_KEPT = 1024
+"""The most rows of removed faces that are kept; moving the other rows for so few is not worth the time."""
+
+_SMALL_PART = 10
+"""A scope with at most one row in so many is compared by a list of its rows; more rows, by comparing all rows: reading
+rows one by one takes several times as long as reading them in their order."""
+
+_ROWS_AT_ONCE = 1024
+"""The number of listed rows that are compared at once: their vectors stay in the processor's cache."""
+
+_SCOPES_KEPT = 64
+"""The most scopes whose rows a view keeps: at most a byte for each row of the gallery and scope."""
+
+_OUTSIDE = np.float32(-np.inf)
+
+_EVERYBODY, _MEANS = "everybody", "means"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """The rows of a scope: the listed `rows`, rising; None: all rows of the view, or those in the `mask`."""
+
+    count: int
+    rows: Places | None = None
+    mask: Mask | None = None
+
+    def row_of(self, places: Places) -> Places:
+        """Return the rows of places among the cosines of `Rows.cosines`."""
+        return places if self.rows is None else self.rows[places]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The rows of a gallery at one moment: a value that never changes and that any thread may read.
+
+    `vectors`, `owners` and `numbers`: by chunk, for each row the unit vector (float32), the person (None: a face that
+    is not searched), and the face number; the last chunk may have rows of a later moment. `sets`: by the name of a
+    group or permission (`_set_names`), the rows of faces of people in it; also one of the means of faces.
+    """
+
+    count: int
+    dimension: int
+    vectors: Sequence[NDArray[np.float32]]
+    owners: Sequence[list[PersonRecord | None]]
+    numbers: Sequence[NDArray[np.int32]]
+    sets: Mapping[str, BitMap]
+    _bitmaps: dict[Scope, BitMap] = field(default_factory=dict)
+    _parts: dict[Scope, Part] = field(default_factory=dict)
+
+    def bitmap(self, scope: Scope) -> BitMap:
+        """Return the rows of a scope; the caller does not change it."""
+        found = self._bitmaps.get(scope)
+        if found is None:
+            found = self._people(scope)
+            means = self.sets.get(_MEANS)
+            if means and not scope.means:
+                found = found - means
+            _keep(self._bitmaps, scope, found)
+        return found
+
+    def part(self, scope: Scope) -> Part:
+        """Return the rows of a scope in the form in which `cosines` compares them."""
+        found = self._parts.get(scope)
+        if found is None:
+            rows, count = self.bitmap(scope), len(self.bitmap(scope))
+            if count == self.count:
+                found = Part(count)
+            elif count * _SMALL_PART <= self.count:
+                found = Part(count, rows=listed(rows))
+            else:
+                mask = np.zeros(self.count, np.bool_)
+                mask[listed(rows)] = True
+                found = Part(count, mask=mask)
+            _keep(self._parts, scope, found)
+        return found
+
+    def mask(self, scope: Scope) -> Mask:
+        """Return which rows are in a scope."""
+        part, mask = self.part(scope), np.zeros(self.count, np.bool_)
+        if part.mask is not None:
+            return part.mask
+        mask[slice(None) if part.rows is None else part.rows] = True
+        return mask
+
+    def cosines(self, probe: Vector, part: Part) -> NDArray[np.float32]:
+        """Return the cosines of the rows of a part to a probe in single precision.
+
+        By listed row, else by row of the view with -inf for a row outside the mask. Equal rows may differ by the
+        rounding of single precision.
+        """
+        if part.rows is not None:
+            return self.listed_cosines(probe, part.rows)
+        found = self.products(probe)
+        return found if part.mask is None else np.where(part.mask, found, _OUTSIDE)
+
+    def listed_cosines(self, probe: Vector, rows: Places) -> NDArray[np.float32]:
+        """Return the cosine of each of these rows to a probe in single precision."""
+        found = np.empty(len(rows), np.float32)
+        for first in range(0, len(rows), _ROWS_AT_ONCE):
+            some = slice(first, first + _ROWS_AT_ONCE)
+            found[some] = self.take(rows[some]) @ probe
+        return found
+
+    def products(self, probes: Vector | Vectors, first: int = 0, end: int | None = None) -> NDArray[np.float32]:
+        """Return the cosines of the rows from `first` to `end` (None: the last) to a probe, or to each of many probes.
+
+        The shape is rows, or probes x rows; single precision.
+        """
+        end = self.count if end is None else end
+        found = np.empty((*probes.shape[:-1], max(0, end - first)), np.float32)
+        for chunk in range(first // CHUNK, -(-end // CHUNK)):
+            low, high = max(first, chunk * CHUNK), min(end, (chunk + 1) * CHUNK)
+            vectors = self.vectors[chunk][low - chunk * CHUNK : high - chunk * CHUNK]
+            found[..., low - first : high - first] = probes @ vectors.T if probes.ndim > 1 else vectors @ probes
+        return found
+
+    def take(self, rows: Places) -> Vectors:
+        """Return the vectors of these rows, which may come in any order, as an array of its own."""
+        if len(self.vectors) == 1:
+            return self.vectors[0][rows]
+        found, chunks = np.empty((len(rows), self.dimension), np.float32), rows // CHUNK
+        for chunk in np.unique(chunks).tolist():
+            here = np.flatnonzero(chunks == chunk)
+            found[here] = self.vectors[chunk][rows[here] - chunk * CHUNK]
+        return found
+
+    def exact(self, rows: Places, probes: Vector | Vectors, whose: Places | None = None) -> NDArray[np.float64]:
+        """Return the deciding cosines of rows to a probe, or to a probe for each row: `whose` has its place."""
+        found = np.empty(len(rows), np.float64)
+        for first in range(0, len(rows), _ROWS_AT_ONCE):
+            some = slice(first, first + _ROWS_AT_ONCE)
+            found[some] = deciding_cosines(self.take(rows[some]), probes if whose is None else probes[whose[some]])
+        return found
+
+    def owner(self, row: int) -> PersonRecord | None:
+        """Return the person whose face a row is; None: the face is not searched."""
+        return self.owners[row // CHUNK][row % CHUNK]
+
+    def number(self, row: int) -> int:
+        """Return the face number of a row."""
+        return int(self.numbers[row // CHUNK][row % CHUNK])
+
+    def all_owners(self) -> list[PersonRecord | None]:
+        """Return the person of every row."""
+        return [owner for chunk in self.owners for owner in chunk][: self.count]
+
+    def all_numbers(self) -> list[int]:
+        """Return the face number of every row."""
+        return [number for chunk in self.numbers for number in chunk.tolist()][: self.count]
+
+    def people(self, rows: Places, cosines: NDArray[np.float64]) -> list[Candidate]:
+        """Return the people of rows, whose deciding cosines are given, in the order of the port.
+
+        Of equally near faces of a person the lowest number is returned.
+        """
+        found = sorted(
+            (-cosine, owner.identity_id, self.number(row), row)
+            for row, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
+            if (owner := self.owner(row)) is not None
+        )
+        nearest: dict[str, Candidate] = {}
+        for negative, identity_id, number, row in found:
+            if identity_id not in nearest and (owner := self.owner(row)) is not None:
+                nearest[identity_id] = Candidate(owner, number, -negative)
+        return list(nearest.values())
+
+    def _people(self, scope: Scope) -> BitMap:
+        """Return the rows of the people of a scope, with their means."""
+        if scope.group_id is not None:
+            group = self.sets.get(_group_set(scope.group_id), _NO_ROWS)
+        elif scope.any_group is None:
+            group = self.sets.get(_EVERYBODY, _NO_ROWS)
+        else:
+            groups = [self.sets[name] for name in map(_group_set, scope.any_group) if name in self.sets]
+            group = BitMap.union(*groups) if groups else _NO_ROWS
+        if scope.permission_id is None:
+            return group
+        return group & self.sets.get(_permission_set(scope.permission_id), _NO_ROWS)
+
+
+_NO_ROWS = BitMap()
+
+
+class RowStore:
+    """The rows of all faces, of which `Rows` are views; only one thread may change it."""
+
+    def __init__(self, dimension: int, moved: Callable[[Places], None] | None = None) -> None:
+        """`moved`: called when the rows of removed faces were given up, with the new row of each old row, or -1."""
+        self.dimension = dimension
+        self._moved = moved
+        self._clear()
+        self._rows: dict[FaceId, int] = {}
+
+    def __len__(self) -> int:
+        """Return the number of rows, with those of removed faces that are not given up yet."""
+        return self._count
+
+    def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
+        """Add or replace a face; a face without an owner is stored but not searched."""
+        known = self._rows.get(face)
+        if known is not None and known >= self._shared:
+            self._vectors[known // CHUNK][known % CHUNK] = vector
+            self._own(known, owner)
+            return
+        if known is not None:
+            self.remove(face)
+        row = self._append(vector, face[1])
+        self._rows[face] = row
+        self._own(row, owner)
+
+    def assign(self, face: FaceId, owner: PersonRecord | None) -> None:
+        """Assign a face to the present record of its person; None excludes the face from searches."""
+        row = self._rows.get(face)
+        if row is not None:
+            self._own(row, owner)
+
+    def remove(self, face: FaceId) -> None:
+        """Remove a face; an unknown face is ignored."""
+        self.assign(face, None)
+        self._rows.pop(face, None)
+        dead = self._count - len(self._rows)
+        if dead > _DEAD_ROWS_KEPT and dead > self._count // 4:
+            self._compact()
+
+    def vector(self, face: FaceId) -> Vector | None:
+        """Return the embedding of a face, or None for an unknown face."""
+        row = self._rows.get(face)
+        return None if row is None else self._vectors[row // CHUNK][row % CHUNK].copy()
+
+    def view(self) -> Rows:
+        """Return the rows as they are now; later changes do not affect the view."""
+        self._shared = self._count
+        self._own_chunks.clear()
+        self._own_sets.clear()
+        return Rows(
+            self._count,
+            self.dimension,
+            tuple(self._vectors),
+            tuple(self._owners),
+            tuple(self._numbers),
+            dict(self._sets),
+        )
+
+    def _clear(self) -> None:
+        self._vectors: list[NDArray[np.float32]] = [np.zeros((_FIRST_CAPACITY, self.dimension), np.float32)]
+        self._owners: list[list[PersonRecord | None]] = [[]]
+        self._numbers: list[NDArray[np.int32]] = [np.zeros(CHUNK, np.int32)]
+        self._sets: dict[str, BitMap] = {}
+        self._count = 0
+        self._shared = 0  # the number of first rows that a view may have
+        self._own_chunks: set[int] = set()  # chunks whose list of people no view has
+        self._own_sets: set[str] = set()  # sets that no view has
+
+    def _append(self, vector: Vector, number: int) -> int:
+        row, chunk = self._count, self._count // CHUNK
+        if chunk == len(self._vectors):
+            self._add_chunk()
+        elif row % CHUNK == len(self._vectors[chunk]):
+            more = np.zeros_like(self._vectors[chunk])[: CHUNK - row % CHUNK]
+            self._vectors[chunk] = np.concatenate([self._vectors[chunk], more])
+        self._vectors[chunk][row % CHUNK] = vector
+        self._owners[chunk].append(None)
+        self._numbers[chunk][row % CHUNK] = number
+        self._count += 1
+        return row
+
+    def _add_chunk(self) -> None:
+        self._vectors.append(np.zeros((CHUNK, self.dimension), np.float32))
+        self._owners.append([])
+        self._numbers.append(np.zeros(CHUNK, np.int32))
+
+    def _own(self, row: int, owner: PersonRecord | None) -> None:
+        chunk, place = divmod(row, CHUNK)
+        number = int(self._numbers[chunk][place])
+        former = self._owners[chunk][place]
+        before = _set_names(former, number) if former is not None else frozenset[str]()
+        after = _set_names(owner, number) if owner is not None else frozenset[str]()
+        if row < self._shared and chunk not in self._own_chunks:
+            self._owners[chunk] = self._owners[chunk].copy()
+            self._own_chunks.add(chunk)
+        self._owners[chunk][place] = owner
+        for name in before - after:
+            self._own_set(name).discard(row)
+        for name in after - before:
+            self._own_set(name).add(row)
+
+    def _own_set(self, name: str) -> BitMap:
+        if name not in self._own_sets:
+            self._sets[name] = self._sets[name].copy() if name in self._sets else BitMap()
+            self._own_sets.add(name)
+        return self._sets[name]
+
+    def _compact(self) -> None:
+        """Give up the rows of removed faces; the order of the other rows stays."""
+        old, kept = self.view(), np.zeros(self._count, np.bool_)
+        kept[list(self._rows.values())] = True
+        moved_to = np.where(kept, np.cumsum(kept) - 1, -1)
+        self._clear()
+        rows = np.flatnonzero(kept)
+        for chunk, first in enumerate(range(0, len(rows), CHUNK)):
+            some = rows[first : first + CHUNK]
+            capacity = CHUNK if len(rows) > CHUNK else min(CHUNK, max(_FIRST_CAPACITY, 2 * len(rows)))
+            if chunk == len(self._owners):
+                self._add_chunk()
+            self._vectors[chunk] = np.zeros((capacity, self.dimension), np.float32)
+            self._vectors[chunk][: len(some)] = old.take(some)
+            self._owners[chunk] = [old.owner(row) for row in some.tolist()]
+            self._numbers[chunk][: len(some)] = [old.number(row) for row in some.tolist()]
+        self._count = len(rows)
+        self._sets = {name: _bitmap(moved_to[listed(members)]) for name, members in old.sets.items() if members}
+        self._rows = {face: int(moved_to[row]) for face, row in self._rows.items()}
+        if self._moved is not None:
+            self._moved(moved_to)
+
+
+def _bitmap(rows: Places) -> BitMap:
+    return BitMap(rows.astype(np.uint32))
+
+
+def listed(rows: BitMap) -> Places:
+    """Return the rows of a bitmap, rising."""
+    return np.frombuffer(rows.to_array(), np.uint32).astype(np.intp)
+
+
+T = TypeVar("T")
+
+
+def _keep(kept: dict[Scope, T], scope: Scope, value: T) -> None:
+    """Keep a value that a scope has in a view; many scopes push out the others."""
+    if len(kept) >= _SCOPES_KEPT:
+        kept.clear()
+    kept[scope] = value
+
+
+def _group_set(group_id: str) -> str:
+    return f"group/{group_id}"
+
+
+def _permission_set(permission_id: str) -> str:
+    return f"permission/{permission_id}"
+
+
+def _set_names(person: PersonRecord, number: int) -> frozenset[str]:
+    """Return the names of the sets of a row: everybody, each group and each permission of its person, and the means."""
+    sets: Iterable[str] = (
+        _EVERYBODY,
+        *map(_group_set, person.group_ids),
+        *map(_permission_set, person.permission_ids),
+        *((_MEANS,) if number == MEAN_FACE else ()),
+    )
+    return frozenset(sets)
