@@ -4,10 +4,10 @@ The detector searches a picture at rising resolutions (`DetectorPolicy.look_side
 enough to be aligned well, or the picture's own resolution is reached. So a near face costs as little time in a large
 picture as in a small one, and a far face is still found. The faces of the last resolution that had any are returned.
 
-The picture's closest resolution costs four to six times as much as the one before, and most pictures that reach it show
-nobody. So where no face has been found before, it is searched in a few spots first, those where the resolution before
-came nearest to a face, and it is searched as a whole only if a spot shows a face. So a face that is found has the box
-and landmarks of the whole search.
+The higher resolutions cost six to forty times as much as the first, and most pictures in which the first shows no face
+show nobody. So where it shows none, the picture is searched at a resolution in between (the glance), and then in those
+spots of the closest resolution where the glance came nearest to a face. Only if one of them promises a face, the
+picture is searched as a whole at all resolutions. So a face that is found has the box and landmarks of a whole search.
 """
 
 from collections.abc import Sequence
@@ -36,13 +36,15 @@ class DetectorPolicy:
         look_sides: the longer side, in pixels, of the image at each resolution, rising.
         look_pixels: the most pixels of the image; it bounds the work for square pictures to that for oblong ones.
         enough: a resolution is the last one where the largest face has at least this shorter side, in its pixels.
-        spots: in how many spots the closest resolution is searched first; 0: it is always searched as a whole.
+        spots: in how many spots at most the closest resolution is searched before the whole; 0: the whole is always
+            searched. The spots have at most half of its area together.
         spot_side: the side of a spot, in pixels of the closest resolution.
-        promise: the heat map value of a spot from which on the whole is searched; it is lower than `confidence`,
-            because a face has other values in a spot than in the whole.
-        glance: the least resolution from which spots are chosen, as a share of the closest one. Where the resolution
-            before is lower, the picture is searched in between, at `glance_share` of the closest one.
-        glance_share: see `glance`.
+        hopeful: the heat map value from which on a place becomes a spot.
+        promise: the heat map value, in the glance or in a spot, from which on the whole is searched; it is lower than
+            `confidence`, because a face has other values in a spot than in the whole.
+        glance: the resolution of the glance, as a share of the closest one. There is no glance where the first
+            resolution has this share or `least_glance`.
+        least_glance: see `glance`.
     """
 
     confidence: float = 0.5
@@ -50,11 +52,12 @@ class DetectorPolicy:
     look_sides: tuple[int, ...] = (256, 640, 1280)
     look_pixels: int = 1280 * 960
     enough: float = 24.0
-    spots: int = 6
+    spots: int = 12
     spot_side: int = 128
-    promise: float = 0.3
-    glance: float = 0.5
-    glance_share: float = 0.6
+    hopeful: float = 0.02
+    promise: float = 0.4
+    glance: float = 0.575
+    least_glance: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,44 +89,38 @@ class CenterFace:
         policy = self._policy
         rows, columns = image.shape[:2]
         faces: Sequence[Face] = ()
-        evidence, before = 0.0, None
-        closest = min(1.0, (policy.look_pixels / (rows * columns)) ** 0.5, policy.look_sides[-1] / max(rows, columns))
-        for side in policy.look_sides:
+        evidence = 0.0
+        closest = min(1.0, (policy.look_pixels / (rows * columns)) ** 0.5)
+        for number, side in enumerate(policy.look_sides):
             scale = min(closest, side / max(rows, columns))
-            if scale == closest and before is not None and not faces:
-                promise = self._promise(image, scale, *before)
-                evidence = max(evidence, promise)
-                if promise < policy.promise:
-                    break
             looked = self._look(image, scale)
             faces, evidence = looked.faces or faces, max(evidence, looked.evidence)
             if scale == closest or (faces and faces[0].box.shorter_side * scale >= policy.enough):
                 break
-            before = looked.heat, scale
+            if number == 0 and not faces:
+                last = min(closest, policy.look_sides[-1] / max(rows, columns))
+                promise = self._promise(image, last, looked, scale)
+                if promise is not None and promise < policy.promise:
+                    return Search((), max(evidence, promise))
         return Search(faces, evidence)
 
-    def _promise(self, image: Image, scale: float, heat: Tensor, heat_scale: float) -> float:
-        """Return the highest heat of the spots of a resolution, or 1 where searching them would save nothing.
+    def _promise(self, image: Image, closest: float, first: _Looked, first_scale: float) -> float | None:
+        """Return the highest heat of the glance and the spots; None where they would save nothing.
 
-        `heat`: the heat map at a lower resolution, by which the spots are chosen. The search ends with the first spot
-        whose heat is a promise.
+        The search ends with the first promise. `first`: what the first resolution showed.
         """
         policy = self._policy
-        width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
-        if 2 * policy.spots * policy.spot_side**2 > width * height or not policy.spots:
-            return 1.0
-        highest = 0.0
-        if heat_scale < policy.glance * scale:
-            glance = self._look(image, policy.glance_share * scale)
-            if glance.faces:
-                return 1.0
-            heat, highest = glance.heat, glance.evidence
-        for across, down in spots(heat, policy.spots, policy.spot_side / max(width, height)):
+        rows, columns = image.shape[:2]
+        count = min(policy.spots, int(closest**2 * rows * columns / (2 * policy.spot_side**2)))
+        if not count:
+            return None
+        glance = first if first_scale >= policy.least_glance * closest else self._look(image, policy.glance * closest)
+        highest = glance.evidence
+        for middle in spots(glance.heat, count, policy.spot_side / (closest * max(rows, columns)), policy.hopeful):
             if highest >= policy.promise:
                 break
-            part = _part(image, (across, down), policy.spot_side / scale)
-            side = min(1.0, policy.spot_side / max(part.shape[:2]))
-            highest = max(highest, self._look(part, side).evidence)
+            part = _part(image, middle, policy.spot_side / closest)
+            highest = max(highest, self._look(part, min(1.0, policy.spot_side / max(part.shape[:2]))).evidence)
         return highest
 
     def _look(self, image: Image, scale: float) -> _Looked:
@@ -138,19 +135,20 @@ class CenterFace:
         return _Looked(faces, heat[0, 0, : -(-height // STRIDE), : -(-width // STRIDE)])
 
 
-def spots(heat: Tensor, count: int, side: float) -> list[tuple[float, float]]:
+def spots(heat: Tensor, count: int, side: float, least: float) -> list[tuple[float, float]]:
     """Return the middles of at most `count` spots of an image, those of the highest heat first.
 
     The middles are (across, down), as shares of the image's width and height. `heat` covers the image. `side`: the side
-    of a spot, as a share of the image's longer side; no middle is within a quarter of it of another one.
+    of a spot, as a share of the image's longer side; no middle is within a quarter of it of another one. `least`: the
+    least heat of a middle.
     """
     left = heat.copy()
     rows, columns = left.shape
     around = max(1, int(side * max(rows, columns) / 4))
-    chosen = []
-    for _ in range(count):
+    chosen: list[tuple[float, float]] = []
+    while len(chosen) < count:
         y, x = divmod(int(left.argmax()), columns)
-        if left[y, x] < 0:
+        if left[y, x] < least:
             break
         chosen.append(((x + 0.5) / columns, (y + 0.5) / rows))
         left[max(0, y - around) : y + around + 1, max(0, x - around) : x + around + 1] = -1.0
