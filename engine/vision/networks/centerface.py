@@ -52,11 +52,11 @@ class DetectorPolicy:
     look_sides: tuple[int, ...] = (256, 640, 1280)
     look_pixels: int = 1280 * 960
     enough: float = 24.0
-    spots: int = 12
+    spots: int = 8
     spot_side: int = 128
     hopeful: float = 0.02
     promise: float = 0.4
-    glance: float = 0.575
+    glance: float = 0.565
     least_glance: float = 0.5
 
 
@@ -91,14 +91,14 @@ class CenterFace:
         faces: Sequence[Face] = ()
         evidence = 0.0
         closest = min(1.0, (policy.look_pixels / (rows * columns)) ** 0.5)
+        last = min(closest, policy.look_sides[-1] / max(rows, columns))
         for number, side in enumerate(policy.look_sides):
             scale = min(closest, side / max(rows, columns))
             looked = self._look(image, scale)
             faces, evidence = looked.faces or faces, max(evidence, looked.evidence)
             if scale == closest or (faces and faces[0].box.shorter_side * scale >= policy.enough):
                 break
-            if number == 0 and not faces:
-                last = min(closest, policy.look_sides[-1] / max(rows, columns))
+            if number == 0 and not faces and scale < last:
                 promise = self._promise(image, last, looked, scale)
                 if promise is not None and promise < policy.promise:
                     return Search((), max(evidence, promise))

@@ -348,6 +348,13 @@ def test_a_picture_that_is_smaller_than_two_spots_is_searched_as_a_whole(size: t
     assert spotting.looks == whole.looks
 
 
+def test_a_detector_of_one_resolution_searches_nothing_else():
+    network = PaintedFaces()
+    assert not CenterFace(network, MANIFEST.network("detector"), DetectorPolicy(look_sides=(640,)))(scene(1280, 960))
+
+    assert network.looks == [(480, 640)]
+
+
 def test_spots_are_the_hottest_places_apart_from_each_other():
     heat = np.zeros((60, 80), np.float32)
     heat[30, 40], heat[31, 41], heat[5, 70], heat[50, 10], heat[20, 20] = 0.4, 0.39, 0.3, 0.2, 0.01
