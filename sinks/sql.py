@@ -27,7 +27,7 @@ from sinks.waiting import until_it_works
 _log = logging.getLogger(__name__)
 
 _AGAIN_S = 5.0
-_SWEEP_EVERY_S = 3600.0
+_SWEEP_EVERY_S, _SWEEP_AGAIN_S = 3600.0, 60.0
 _BATCH = 1000
 
 
@@ -127,12 +127,14 @@ class SqlSink:
     async def _sweep_again_and_again(self) -> None:
         """Delete what is too old, also while no event comes."""
         while True:
+            wait_s = _SWEEP_EVERY_S
             try:
                 async with self._writing:
                     await asyncio.to_thread(self._sweep)
             except StoreUnavailable as error:
+                wait_s = min(wait_s, _SWEEP_AGAIN_S)
                 _log.warning("sink %s: old events are deleted later: %s", self._meter.name, error)
-            await asyncio.sleep(_SWEEP_EVERY_S)
+            await asyncio.sleep(wait_s)
 
     def _sweep(self) -> None:
         self._store.delete_before(self._clock() - self._keep_s)
