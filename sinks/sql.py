@@ -20,7 +20,7 @@ from sinks.port import PartitionOffsets, ReadAt, SinkBusy
 from sinks.runner import reading_at, run_sink
 from sinks.settings import SqlSettings
 from sinks.sql_engine import DataRefused
-from sinks.sql_rows import stored_event
+from sinks.sql_rows import stored_event, stored_text
 from sinks.sql_writer import SqlWriter
 from sinks.waiting import until_it_works
 
@@ -74,7 +74,7 @@ class SqlSink:
         for record in records:
             match outgoing(record):
                 case Outgoing(event) if event.kind == ERASE_KIND:
-                    self._erased.append((event.identity_id, event.received_time))
+                    self._erased.append((stored_text(event.identity_id), event.received_time))
                 case Outgoing(event):
                     self._added.append((record, stored_event(event, self._people.site)))
                 case Unusable(_, reason):
