@@ -20,14 +20,14 @@ from sinks.port import PartitionOffsets, ReadAt, SinkBusy
 from sinks.runner import reading_at, run_sink
 from sinks.settings import SqlSettings
 from sinks.sql_engine import DataRefused
-from sinks.sql_rows import stored_event
+from sinks.sql_rows import stored_event, stored_text
 from sinks.sql_writer import SqlWriter
 from sinks.waiting import until_it_works
 
 _log = logging.getLogger(__name__)
 
 _AGAIN_S = 5.0
-_SWEEP_EVERY_S = 3600.0
+_SWEEP_EVERY_S, _SWEEP_AGAIN_S = 3600.0, 60.0
 _BATCH = 1000
 
 
@@ -74,7 +74,7 @@ class SqlSink:
         for record in records:
             match outgoing(record):
                 case Outgoing(event) if event.kind == ERASE_KIND:
-                    self._erased.append((event.identity_id, event.received_time))
+                    self._erased.append((stored_text(event.identity_id), event.received_time))
                 case Outgoing(event):
                     self._added.append((record, stored_event(event, self._people.site)))
                 case Unusable(_, reason):
@@ -127,12 +127,14 @@ class SqlSink:
     async def _sweep_again_and_again(self) -> None:
         """Delete what is too old, also while no event comes."""
         while True:
+            wait_s = _SWEEP_EVERY_S
             try:
                 async with self._writing:
                     await asyncio.to_thread(self._sweep)
             except StoreUnavailable as error:
+                wait_s = min(wait_s, _SWEEP_AGAIN_S)
                 _log.warning("sink %s: old events are deleted later: %s", self._meter.name, error)
-            await asyncio.sleep(_SWEEP_EVERY_S)
+            await asyncio.sleep(wait_s)
 
     def _sweep(self) -> None:
         self._store.delete_before(self._clock() - self._keep_s)

@@ -26,12 +26,12 @@ def stored_event(event: Event, site: Site) -> StoredEvent:
         outcome=event.outcome,
         compare_time=event.compare_time,
         received_time=event.received_time,
-        identity_id=_text(event.identity_id),
-        name=_text(event.name),
+        identity_id=stored_text(event.identity_id),
+        name=stored_text(event.name),
         person_type=event.person_type,
         score=event.score,
         percent=event_percent(event),
-        device_ip=_text(event.device_ip or ""),
+        device_ip=stored_text(event.device_ip or ""),
         device_id="" if event.device_ip is None else site.device_id_of(event.device_ip),
         device_name=device.name if device else "",
         group_id=group.group_id if group else "",
@@ -48,7 +48,8 @@ def stored_event(event: Event, site: Site) -> StoredEvent:
     )
 
 
-def _text(text: str) -> str:
+def stored_text(text: str) -> str:
+    """Return a text by which events are found, as the store has it: without U+0000, and not too long for an index."""
     return _without_nul(text)[:LONGEST_TEXT]
 
 

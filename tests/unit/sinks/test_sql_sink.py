@@ -58,6 +58,16 @@ async def test_an_event_with_a_value_that_no_database_takes_becomes_a_dead_lette
     assert letter.error == "the database cannot store the event"
 
 
+async def test_the_erasure_of_an_id_that_was_cut_is_that_of_the_stored_one(
+    log: EmbeddedBroker, settings: SqlSettings
+) -> None:
+    long = "7\0" * 400
+    erased = event(5, kind="erase", outcome="erased", device_ip=None, identity_id=long)
+    await log.append([record_of(event(1, identity_id=long)), record_of(event(2)), record_of(erased)])
+    await sql.run_sink_of(settings, sink_context(log, clock=lambda: NOW_S, idle_exit_s=0.3))
+    assert ids(settings) == ["event-2"]
+
+
 async def test_a_full_disk_loses_no_event_and_makes_none_a_dead_letter(
     log: EmbeddedBroker, settings: SqlSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
