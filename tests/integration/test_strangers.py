@@ -14,7 +14,10 @@ import pytest
 from broker.port import Start
 from contract.events import Event, decode_event
 from contract.http import EVENTS_PATH, MATCH_PATH, USERS_PATH
+from contract.requests import EnrolRequest, Headers, MatchRequest
+from engine.policy import Policy
 from picturematch.opening import open_broker
+from tests.integration.test_processor import TOPICS, read_all, running
 from tests.integration.test_push import got, site, upload_to
 from tests.integration.test_record_and_replay import expect_no_difference, recorded
 from tests.integration.test_roles_on_kafka import encoded
@@ -22,6 +25,7 @@ from tests.integration.test_site_settings import Client
 from tests.support.faces import photo
 from tests.support.receivers import Receiver, receiving
 from tests.support.sites import Processes, at, embedded_site, kafka_site
+from tests.support.waiting import until
 
 PATIENCE_S = 30.0
 STRANGERS = {
@@ -226,6 +230,29 @@ async def stored(client: Client, count: int, **asked_for: str) -> list[dict[str,
         while len(found := (await client.call("GET", f"{EVENTS_PATH}?{words}"))["data"]) < count:  # noqa: ASYNC110 - the store tells nobody
             await asyncio.sleep(0.05)
     return list(found)
+
+
+async def test_a_replay_and_a_retry_enrol_nobody_and_a_late_match_neither(tmp_path: Path) -> None:
+    async with running(tmp_path, policy=Policy(enrol_strangers=True)) as system:
+        anna = EnrolRequest(request_id="e", identity_id="anna", received_time_s=1.0, photo=photo(1))
+        await system.send(anna)
+        await system.wait_for(1)
+        version = (await system.broker.end_offsets(TOPICS.people))[0]
+        await until(lambda: system.people.version >= version, PATIENCE_S)
+        for number, headers in enumerate(
+            ({Headers.REPLAY_OF: b"m9"}, {Headers.RETRY_OF: b"m9"}, {Headers.DEADLINE_MS: b"1000"}, {})
+        ):
+            times = {"compare_time_s": 1.0, "received_time_s": 1.0}
+            match = MatchRequest(
+                request_id=f"m{number}", device_ip="10.0.0.1", picture=photo(77), support_stranger=True, **times
+            )
+            await system.send(match, **headers)
+            await system.wait_for(2 + number)
+        events = [event for event in await system.wait_for(6) if event["kind"] == "stranger"]
+        assert [(event["match_id"], event["outcome"]) for event in events] == [("m3", "enrolled")]
+        admin = await read_all(system.broker, TOPICS.admin)
+        assert len(admin) == 2, "the enrolment of Anna, and of the stranger of the last match"
+        assert dict(admin[1].headers).keys() == {Headers.REQUEST_ID, Headers.ACTOR}, "nobody waits for it"
 
 
 @pytest.mark.timeout(300)
