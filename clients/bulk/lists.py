@@ -15,8 +15,6 @@ from clients.errors import CannotRun
 
 _NO_SITE: Mapping[str, Any] = {}
 _OWN = frozenset({"identity_id", "group_name", "embedder", "feature_model", "feature", "path", "info", "faces"})
-_FIELD_CHARS = 4 * 1024 * 1024
-"""The most characters of a cell: an embedding of 8192 numbers has a fraction of that."""
 
 
 class ArrayList:
@@ -176,7 +174,6 @@ class CompreFaceTable:
         return merged(self._each())
 
     def _rows(self) -> Iterator[CsvRow]:
-        csv.field_size_limit(_FIELD_CHARS)
         name = "subject" if "subject" in header_of(self._path) else "subject_name"
         return csv_rows(self._path, (name, "embedding"), ("calculator",))
 

@@ -162,7 +162,7 @@ class BulkImport:
         try:
             for place, path in item.photos.items():
                 fields["faces"][place]["photo"] = pybase64.b64encode_as_string(read_picture(path))
-            if self._options.group_name is not None and "group_name" not in fields:
+            if self._options.group_name is not None and not fields.keys() & {"group_name", "group_ids"}:
                 fields["group_name"] = self._options.group_name
             body = orjson.dumps(fields)
             person = checked_person(fields, lambda text, _: text.encode(), restore=self._source.restore)

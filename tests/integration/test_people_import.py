@@ -214,7 +214,7 @@ async def test_groups_of_another_site_keep_their_names(tmp_path: Path) -> None:
         await run("people", "export", tmp_path / "a.jsonl", "--data-folder", first)
     async with town(second) as (server, session):
         await post(session, server.url + GROUPS_PATH, {"group_name": "staff", "description": "here"})
-        assert (await imported(server, tmp_path / "a.jsonl")).status == 0
+        assert (await imported(server, tmp_path / "a.jsonl", "--group", "default_group")).status == 0
         _, _, answer = await post(session, server.url + MATCH, match_body(1) | {"group_name": "staff"})
         assert answer["identity_id"] == "p"
     people = await fold(second)
