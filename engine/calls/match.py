@@ -256,12 +256,14 @@ def search_within(
     scope, site = resolved.scope, snapshot.site
     searched = snapshot.gallery.search(probe, scope, limits.whole.cosine)
     decision = conclude_under(limits.whole, request, resolved, searched.best(CANDIDATES), site, policy)
-    covered = None
     if decision.outcome == STRANGER:
+        before = searched.used
         covered = covered_match(probe, searched, snapshot, limits.covered, limits.near)
-    if covered is not None:
-        nearest = covered.candidates[:CANDIDATES]
-        decision = conclude_under(covered.threshold, request, resolved, nearest, site, policy)
+        if covered is not None:
+            nearest = covered.candidates[:CANDIDATES]
+            decision = conclude_under(covered.threshold, request, resolved, nearest, site, policy)
+        elif searched.used != before:  # more people were compared, and one of them may be nearer
+            decision = conclude_under(limits.whole, request, resolved, searched.best(CANDIDATES), site, policy)
     return decision if searched.used is None else replace(decision, index=searched.used)
 
 

@@ -162,6 +162,7 @@ class SketchMaker:
 
     def make(self, rows: Rows, first: int, before: Generation | None) -> Sketch:
         """Return a sketch with the codes of `before` and behind them those of all rows from `first` on."""
+        self._faiss.omp_set_num_threads(1)  # of the calling thread, so that matches keep the other cores
         known = before if isinstance(before, Sketch) else None
         index, signs = self._copied(known) if known else (self._empty(), self._no_signs())
         for start in range(first, rows.count, _AT_ONCE):

@@ -15,6 +15,8 @@ from engine.gallery.sketch import SketchMaker
 from engine.gallery.two_stage import TwoStageIndex
 from engine.policy import Policy
 from engine.vision.networks.standin import draw_face
+from engine.vision.ports import ModelSet
+from tests.support.covered import COVERED_MODELS
 from tests.support.faces import MODELS, Enrolled, circumstances, context, photo, scene
 
 pytest.importorskip("faiss")
@@ -24,7 +26,7 @@ PEOPLE = 30
 
 
 @cache
-def snapshots() -> tuple[Snapshot, Snapshot]:
+def snapshots(models: ModelSet = MODELS) -> tuple[Snapshot, Snapshot]:
     """The same people, in an exact index and in one with a sketch."""
     indexes = list[TwoStageIndex]()
 
@@ -34,8 +36,8 @@ def snapshots() -> tuple[Snapshot, Snapshot]:
 
     both = []
     for new_index in (ExactIndex, sketched):
-        people = People(MODELS.embedder.dimension, MODELS.embedder_identity, new_index)
-        enrolled = Enrolled(people)
+        people = People(models.embedder.dimension, models.embedder_identity, new_index)
+        enrolled = Enrolled(people, models=models)
         for seed in range(PEOPLE):
             enrolled.enrol(f"p{seed}", seed)
         for _ in range(3):  # the enrolments have begun to build already
@@ -113,3 +115,18 @@ def test_the_event_has_the_search_of_the_face_that_the_answer_is_about(few_candi
     event = call.event(asked, decision, context(POLICY), circumstances(call, asked))
     assert event.index is not None
     assert event.index.estimate == (decision.outcome == "stranger")
+
+
+def test_a_stranger_who_was_compared_with_covered_templates_too_has_the_candidates_of_the_lower_floor(few_candidates):
+    """The search among templates of covered faces goes below the threshold, and the evidence says how far."""
+    exact, sketched = snapshots(COVERED_MODELS)
+    given, lowered = context(models=COVERED_MODELS), 0
+    for seed in range(500, 520):
+        asked, call = request(photo(seed)), MatchCall()
+        one, other = (call.decide(asked, snapshot, given) for snapshot in (exact, sketched))
+        assert one.outcome == other.outcome
+        complete_to = -1.0 if other.index is None else other.index.complete_to
+        lowered += complete_to < one.threshold.cosine
+        complete = [candidate for candidate in one.candidates if candidate.cosine >= complete_to]
+        assert list(other.candidates[: len(complete)]) == complete
+    assert lowered == 20
