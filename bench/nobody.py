@@ -260,6 +260,7 @@ def conditions() -> Mapping[str, Sequence[Condition]]:
         "48 pixels of 480, turned by degrees": [Condition(_SMALL, 48, degrees) for degrees in _DEGREES],
         "120 pixels of 480, turned by degrees": [Condition(_SMALL, 120, degrees) for degrees in _DEGREES],
         "240 pixels of 480, turned by degrees": [Condition(_SMALL, 240, degrees) for degrees in _DEGREES],
+        "240 pixels of 960, turned by degrees": [Condition(_LARGE, 240, degrees) for degrees in _DEGREES],
         "60 pixels of 480, share cut off": [Condition(_SMALL, 60, cut=cut) for cut in _CUTS],
         "150 pixels of 480, share cut off": [Condition(_SMALL, 150, cut=cut) for cut in _CUTS],
         "32 pixels of 480, share of the light": [Condition(_SMALL, 32, light=light) for light in _LIGHTS],

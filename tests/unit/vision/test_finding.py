@@ -178,7 +178,7 @@ class Doubting:
 
 @pytest.mark.parametrize(
     ("evidence", "size", "looks"),
-    [(LEAST_EVIDENCE / 2, (640, 480), 1), (LEAST_EVIDENCE, (640, 480), 5), (0.0, (200, 150), 5)],
+    [(LEAST_EVIDENCE / 2, (641, 480), 1), (LEAST_EVIDENCE, (641, 480), 5), (0.0, (640, 480), 5)],
     ids=["hardly any", "some", "a small picture"],
 )
 def test_a_picture_is_searched_with_a_border_and_turned_only_where_there_is_evidence_of_a_face(

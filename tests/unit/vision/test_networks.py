@@ -363,3 +363,27 @@ def test_spots_are_the_hottest_places_apart_from_each_other():
 
     assert found == [(40.5 / 80, 30.5 / 60), (70.5 / 80, 5.5 / 60), (10.5 / 80, 50.5 / 60)]
     assert spots(heat, 2, 0.1, 0.02) == found[:2]
+
+
+class Promising(PaintedFaces):
+    """A network that shows half a face anywhere in a picture of the size of a spot, and hardly one in a larger one."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self._after = after
+
+    def __call__(self, tensor: np.ndarray) -> tuple[np.ndarray, ...]:
+        heat, size, offset, landmarks = super().__call__(tensor)
+        in_spots = sum(look == (128, 128) for look in self.looks)
+        value = 0.45 if in_spots == self._after and self.looks[-1] == (128, 128) else 0.1
+        return np.full_like(heat, value), size, offset, landmarks
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720), (2000, 1500)])
+def test_a_picture_made_to_have_every_search_costs_at_most_three_quarters_more(size: tuple[int, int]):
+    hostile, whole = Promising(after=DetectorPolicy().spots), Promising(after=0)
+    assert not CenterFace(hostile, MANIFEST.network("detector"))(scene(*size))
+    CenterFace(whole, MANIFEST.network("detector"), DetectorPolicy(spots=0))(scene(*size))
+
+    assert hostile.looks[-1] == whole.looks[-1]
+    assert sum(areas(hostile)) <= 1.75 * sum(areas(whole))
