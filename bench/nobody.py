@@ -71,9 +71,6 @@ class _Costs:
     def median_ms(self, stage: str, *, every: bool) -> float:
         return median(one.get(stage, 0.0) for one in (self.every if every else self.ships))
 
-    def mean_ms(self, *, every: bool) -> float:
-        return fmean(one[""] for one in (self.every if every else self.ships))
-
 
 @dataclass(slots=True)
 class _Found:
@@ -231,7 +228,7 @@ def _print_costs(console: Console, costs: Mapping[tuple[tuple[int, int], str], _
             ]
             table.add_row(f"{size[0]}x{size[1]}", kind, *cells, f"{ratios[0]:.2f} / {ratios[1]:.2f}")
         ratio = [
-            fmean(spent.mean_ms(every=every) for spent in bare.values()) / with_face.mean_ms(every=every)
+            fmean(spent.median_ms("", every=every) for spent in bare.values()) / with_face.median_ms("", every=every)
             for every in (False, True)
         ]
         table.add_row(
