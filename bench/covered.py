@@ -124,14 +124,16 @@ def _print_curves(seen: CoveredSet, console: Console) -> None:
 
 def _print_identified(seen: CoveredSet, embedder: Embedder, chosen: dict[int, list[Split]], console: Console) -> None:
     policy = Policy()
-    columns = ("enrolled", "templates", "identified", "as somebody else", "FPIR of strangers")
+    columns = ("enrolled", "templates", "identified", "as somebody else", "FPIR", "beside a stranger", "FPIR of two")
     table = _table("The engine's search at its default threshold", "face", *columns)
     for size, splits in chosen.items():
         for look in LOOKS:
             for name, used in (("whole faces", without_covers(policy)), ("and covered", policy)):
                 found = identified(seen, look, splits, embedder, used)
-                shares = (found.identified, found.mistaken, found.fpir)
-                percents = [f"{100 * share:.{digits}f} %" for share, digits in zip(shares, (1, 2, 2), strict=True)]
+                shares = (found.identified, found.mistaken, found.fpir, found.beside, found.fpir_of_two)
+                percents = [
+                    f"{100 * share:.{digits}f} %" for share, digits in zip(shares, (1, 2, 2, 1, 2), strict=True)
+                ]
                 table.add_row(_NAMES[look], str(min(size, found.enrolled)), name, *percents)
     console.print(table)
 

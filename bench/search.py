@@ -32,6 +32,7 @@ _SMALL_THRESHOLD = 0.478
 
 _GROUPS = {"a group of 50": 50, "a group of a hundredth": 100, "a group of a tenth": 10, "a group of half": 2}
 _BATCH = 250
+_KINDS = ("isotropic", "embeddings")
 
 
 def _curve() -> tuple[FmrPoint, ...]:
@@ -59,7 +60,11 @@ def filled(kind: Kind, count: int, rng: np.random.Generator) -> TwoStageGallery:
     for block in kind.draw(count, rng):
         for vector in block:
             name = str(number)
-            groups = ("default_group", *(group for group, step in every.items() if number % max(1, step) == 0))
+            groups = (
+                "default_group",
+                f"group {number % 1000}",
+                *(group for group, step in every.items() if number % max(1, step) == 0),
+            )
             owner = PersonRecord(identity_id=name, group_ids=groups, info={}, faces=(0,), next_face=1)
             index.add((name, 0), vector, owner)
             number += 1
@@ -181,12 +186,13 @@ def _misses(sample: Vectors, threshold: float, mates: int, rotations: int, conso
         title=f"{tried.mates:,} mates exactly on the threshold {threshold:.3f}, {rotations} rotations; sigma"
         f" {tried.sigmas[0]:.4f} to {tried.sigmas[1]:.4f}"
     )
-    for column in ("k", "missed", "rate", "95 %", "stated bound"):
+    for column in ("candidates by", "k", "missed", "rate", "95 %", "stated bound"):
         table.add_column(column, justify="right")
-    for sigmas, missed in tried.missed.items():
-        low, high = interval(missed, tried.mates)
-        rate = f"{missed / tried.mates:.2e}"
-        table.add_row(f"{sigmas:g}", f"{missed:,}", rate, f"{low:.2e} to {high:.2e}", f"{miss_bound(sigmas):.2e}")
+    for means, counts in (("estimates", tried.missed), ("signs", tried.missed_by_signs)):
+        for sigmas, missed in counts.items():
+            low, high = interval(missed, tried.mates)
+            rate, bound = f"{missed / tried.mates:.2e}", f"{miss_bound(sigmas):.2e}"
+            table.add_row(means, f"{sigmas:g}", f"{missed:,}", rate, f"{low:.2e} to {high:.2e}", bound)
     console.print(table)
 
 
@@ -202,6 +208,7 @@ def _sizes(_ctx: click.Context, _option: click.Parameter, text: str) -> Sequence
 
 @click.command(epilog="Example: python -m bench.search --sizes 10000,100000 --probes 1000 --mates 100000")
 @click.option("--sizes", default="10000,100000,1000000", show_default=True, callback=_sizes, help="People enrolled.")
+@click.option("--data", type=click.Choice(["both", *_KINDS]), default="both", show_default=True, help="Vectors.")
 @click.option("--searches", default=60, show_default=True, help="Timed searches of each row.")
 @click.option("--probes", default=10_000, show_default=True, help="Decisions in the largest gallery; 0: none.")
 @click.option("--mates", default=10_000_000, show_default=True, help="Simulated mates on the threshold; 0: none.")
@@ -211,7 +218,9 @@ def _sizes(_ctx: click.Context, _option: click.Parameter, text: str) -> Sequence
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Real embeddings: what python -m bench.accuracy --cache FILE has kept. Default: the stored spectrum.",
 )
-def main(sizes: Sequence[int], searches: int, probes: int, mates: int, rotations: int, vectors: Path | None) -> None:
+def main(
+    sizes: Sequence[int], data: str, searches: int, probes: int, mates: int, rotations: int, vectors: Path | None
+) -> None:
     """Compare the indexes on one core: processor time, candidates, and decisions that differ from exact search."""
     try:
         faiss_library()
@@ -221,7 +230,8 @@ def main(sizes: Sequence[int], searches: int, probes: int, mates: int, rotations
     if vectors is not None:
         with np.load(vectors, allow_pickle=False) as kept:
             real = np.unique(kept["vectors"].astype(np.float32), axis=0)
-    rng, console, kinds = np.random.default_rng(3), Console(width=130), (isotropic(), like_embeddings(real))
+    rng, console, named = np.random.default_rng(3), Console(width=130), (isotropic(), like_embeddings(real))
+    kinds = [kind for name, kind in zip(_KINDS, named, strict=True) if data in ("both", name)]
     with threadpool_limits(1):
         table = Table(title="one core, medians of processor time; half of the probes are mates on the threshold")
         for column in ("vectors", "people", "threshold", "search", "ms", "of exact", "candidates", "differ"):

@@ -54,9 +54,9 @@ def like_embeddings(vectors: Vectors | None = None) -> Kind:
     """Return vectors with the covariance of these embeddings, which are then among them; None: of the stored one."""
     if vectors is None:
         stored = json.loads(STATISTICS.read_text())
-        return Kind("embeddings (stored spectrum)", np.sqrt(np.array(stored["spectrum"])), stored["mean_length"])
+        return Kind("stored spectrum", np.sqrt(np.array(stored["spectrum"])), stored["mean_length"])
     spectrum, mean = spectrum_of(vectors)
-    return Kind("embeddings (real ones among them)", np.sqrt(spectrum), mean, vectors)
+    return Kind("with real embeddings", np.sqrt(spectrum), mean, vectors)
 
 
 def spectrum_of(vectors: Vectors) -> tuple[NDArray[np.float64], float]:

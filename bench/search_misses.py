@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from contract.vectors import Vectors
-from engine.gallery.sketch import SketchMaker
+from engine.gallery.signs import most_differing
+from engine.gallery.sketch import SketchMaker, miss_bound
 
 _ROWS = 5_000
 """Mates of one probe: they are the rows of one index, which is scanned once."""
@@ -18,10 +19,14 @@ TRIED = (3.0, 4.0, 5.0)
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """How many mates were tried, and by the number of standard deviations how many were missed."""
+    """How many mates were tried, and by the number of standard deviations how many the estimates and the signs missed.
+
+    `sigmas`: the least and the highest sigma that was measured.
+    """
 
     mates: int
     missed: Mapping[float, int]
+    missed_by_signs: Mapping[float, int]
     sigmas: tuple[float, float]
 
 
@@ -32,7 +37,7 @@ def try_mates(
 
     Sigma is measured for each rotation on the sample, as a gallery does it. `step`: called after each rotation.
     """
-    missed, tried, measured = dict.fromkeys(TRIED, 0), 0, list[float]()
+    missed, by_signs, tried, measured = dict.fromkeys(TRIED, 0), dict.fromkeys(TRIED, 0), 0, list[float]()
     rng, dimension = np.random.default_rng(11), sample.shape[1]
     each = max(1, mates // rotations // _ROWS)
     for rotation in range(rotations):
@@ -41,13 +46,16 @@ def try_mates(
         measured.append(sigma)
         for number in range(each):
             probe = sample[(rotation * each + number) % len(sample)]
-            estimates = maker.estimates(_mates_of(probe, threshold, rng), probe)
+            rows = _mates_of(probe, threshold, rng)
+            estimates, differing = maker.estimates(rows, probe), maker.differing(rows, probe)
             for sigmas in TRIED:
                 cut = threshold - sigmas * sigma * math.sqrt(1.0 - threshold**2)
                 missed[sigmas] += int(np.count_nonzero(estimates < cut))
+                most = most_differing(threshold, dimension, miss_bound(sigmas))
+                by_signs[sigmas] += int(np.count_nonzero(differing > most))
             tried += len(estimates)
         step()
-    return Tried(tried, missed, (min(measured), max(measured)))
+    return Tried(tried, missed, by_signs, (min(measured), max(measured)))
 
 
 def _mates_of(probe: Vectors, cosine: float, rng: np.random.Generator) -> Vectors:

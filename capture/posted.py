@@ -12,7 +12,7 @@ from contract.captures.convert import body_fields
 from contract.captures.values import CapturedDecision, CaptureLine
 from contract.errors import Code, Refusal
 from contract.http import MATCH_PATH, V6_PATH
-from contract.terms import DEFAULT_GROUP, PERSON_BLACKLIST, STRANGER
+from contract.terms import DEFAULT_GROUP, KNOWN_STRANGER, PERSON_BLACKLIST, PERSON_STRANGER, STRANGER
 from engine.calls.reporting import outcome_of
 from engine.passing import Barrier
 from engine.score import to_wire
@@ -108,6 +108,8 @@ def _outcome(then: CapturedDecision | None, retcode: str, identity_id: str, info
     if then is not None and then.identity_id == identity_id and then.outcome in (*get_args(Barrier), STRANGER):
         return then.outcome
     kind = info.get("type", info.get("user_type")) if isinstance(info, dict) else None
+    if kind in (PERSON_STRANGER, STRANGER):
+        return KNOWN_STRANGER
     return "blacklisted" if kind in (PERSON_BLACKLIST, "blacklist") else STRANGER
 
 

@@ -105,6 +105,11 @@ class Client:
         answer = self._understood(status, content, answered.get("Retry-After"))
         return replace(answer, unchanged=answered.get(UNCHANGED_HEADER) == "true")
 
+    async def post_bytes(self, call: str, body: bytes) -> ServerAnswer:
+        """Post a JSON body that is encoded already; see `send`."""
+        status, answered, content = await self._exchange("POST", call, None, body, {})
+        return self._understood(status, content, answered.get("Retry-After"))
+
     async def fetch(self, path: str) -> bytes | None:
         """Return the bytes of the picture at a path, or None where the answer is no picture.
 
@@ -118,10 +123,21 @@ class Client:
     async def _request(
         self, method: str, call: str, fields: Mapping[str, Any], headers: Mapping[str, str]
     ) -> tuple[int, Mapping[str, str], bytes]:
+        if method == "GET":
+            query = {name: _in_query(value) for name, value in fields.items()}
+            return await self._exchange(method, call, query, None, headers)
+        return await self._exchange(method, call, None, orjson.dumps(fields), headers)
+
+    async def _exchange(
+        self,
+        method: str,
+        call: str,
+        query: Mapping[str, str] | None,
+        data: bytes | None,
+        headers: Mapping[str, str],
+    ) -> tuple[int, Mapping[str, str], bytes]:
         if self._session is None:
             raise RuntimeError("enter the client before use")
-        query = {name: _in_query(value) for name, value in fields.items()} if method == "GET" else None
-        data = None if method == "GET" else orjson.dumps(fields)
         try:
             async with self._session.request(
                 method,

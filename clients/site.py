@@ -9,7 +9,13 @@ import msgspec
 from clients.errors import CannotRun
 from clients.http import Client, NoAnswer
 from contract.addresses import device_address
-from contract.http import DEVICES_PATH, GROUP_IDS_PATH, PERMISSION_IDS_PATH, USERS_PATH
+from contract.http import (
+    DEVICES_PATH,
+    GROUP_IDS_PATH,
+    HISTORY_EVENT_URL_PATH,
+    PERMISSION_IDS_PATH,
+    USERS_PATH,
+)
 
 PAGE = 500
 """The number of people or groups that one call lists."""
@@ -72,6 +78,14 @@ class _DevicesData(msgspec.Struct, frozen=True):
 
 class _DevicesPage(msgspec.Struct, frozen=True):
     data: _DevicesData
+
+
+class _ReceiversData(msgspec.Struct, frozen=True):
+    history_upload_event_url: list[str]
+
+
+class _ReceiversPage(msgspec.Struct, frozen=True):
+    data: _ReceiversData
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -154,6 +168,10 @@ class SiteCalls:
         if not data.identities_list:
             raise CannotRun(f"nobody is enrolled under the id {identity_id}")
         return data.identities_list[0]
+
+    async def event_receivers(self) -> Sequence[str]:
+        """Return the URLs to which the server uploads events."""
+        return (await self._send("GET", HISTORY_EVENT_URL_PATH, {}, _ReceiversPage)).data.history_upload_event_url
 
     async def devices(self) -> Sequence[Fields]:
         """Return all devices."""

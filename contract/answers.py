@@ -20,6 +20,7 @@ from contract.findings import (
     Lookalike,
     MatchedFace,
 )
+from contract.imports import ImportFailure
 from contract.roles import Role
 from contract.terms import Cover, Message
 
@@ -92,7 +93,7 @@ class DetectAnswer(Message, tag="detect", tag_field="kind", frozen=True, kw_only
 
 
 class PersonAnswer(Message, tag="person", tag_field="kind", frozen=True, kw_only=True):
-    """The success of an EnrolRequest.
+    """The success of an EnrolRequest, or of a StrangerRequest, for whose answer nobody waits.
 
     `image_id` names the photo of the face that the request added; where a request changed the person without a face,
     it names that of the face that was added last. `unchanged`: the request repeated what was already enrolled
@@ -214,6 +215,23 @@ class ReembeddedAnswer(Message, tag="reembedded", tag_field="kind", frozen=True,
     outcomes: tuple[FaceOutcome, ...]
 
 
+class ImportedAnswer(Message, tag="imported", tag_field="kind", frozen=True, kw_only=True):
+    """The success of an ImportRequest.
+
+    `added`: the people who were imported. `present`: the places, in the request, of those who were enrolled already
+    exactly so. `faces`: the faces that were added, of which `unsearched` have no embedding of the embedder in use.
+    `groups` and `permissions`: id in the request -> id by which the site knows the group or permission of that name.
+    """
+
+    added: int
+    present: tuple[int, ...] = ()
+    faces: int = 0
+    unsearched: int = 0
+    failed: tuple[ImportFailure, ...] = ()
+    groups: dict[str, str] = msgspec.field(default_factory=dict)
+    permissions: dict[str, str] = msgspec.field(default_factory=dict)
+
+
 class RefusedAnswer(Message, tag="refused", tag_field="kind", frozen=True, kw_only=True):
     """The request was processed, and the answer is an error of the error table.
 
@@ -244,6 +262,7 @@ Answer = (
     | WipedAnswer
     | KeyAnswer
     | ReembeddedAnswer
+    | ImportedAnswer
     | RefusedAnswer
 )
 

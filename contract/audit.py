@@ -14,11 +14,13 @@ from contract.requests import (
     DevicesRequest,
     EnrolRequest,
     GroupRequest,
+    ImportRequest,
     KeyRequest,
     MembersRequest,
     PermissionRequest,
     ReembedRequest,
     SettingsRequest,
+    StrangerRequest,
 )
 from contract.roles import Role
 from contract.site_settings import SITE_SETTINGS
@@ -30,6 +32,8 @@ ANYBODY = "anybody"
 """The name of a caller without a key from any other address."""
 UNKNOWN = "unknown"
 """The name of the caller of a request, or the address of the caller, where nothing is known about it."""
+ENROLLING_MATCH = "support_stranger of a match"
+"""The name of the caller of a request to enrol a stranger, which a processor writes with the event of the match."""
 LOG_OPERATOR = "operator of the log"
 """The name of whoever runs a command that writes the log itself, beside or instead of the server."""
 
@@ -38,7 +42,8 @@ MOST_OBJECTS = 1000
 
 
 class Actor(Message, frozen=True, kw_only=True):
-    """The caller of an administrative call, as the ingress writes it into the header `actor` of the request's record.
+    """The caller of an administrative call, as the ingress writes it into the header `actor` of the request's record;
+    of a request that follows from a match, the processor writes it.
 
     `name`: the name of the API key, which contains no blank; or, for a caller without a key of the people topic, one of
     the names with a blank. `key_id`: the id of that API key. `peer`: the address of the caller.
@@ -96,12 +101,12 @@ class RefusedKeysRecord(Message, tag="refused_keys", tag_field="type", frozen=Tr
 
 
 class SearchRecord(Message, tag="search", tag_field="type", frozen=True, kw_only=True):
-    """One search by picture among the faces of past matches, written before it is answered.
+    """One search by picture among the faces of past matches, written before it is answered or refused.
 
     `request_id`, `actor`, `key_id`, `role` and `peer` describe the call and its caller (Actor). `action`:
     picture_search or seen. `reason`: why, as the caller has sent it. Times are epoch seconds; `since` and `until` are
     those of the matches that were searched, and `devices` the addresses, none meaning all. `compared` and `found`: the
-    numbers of faces.
+    numbers of faces. `error`: the code of the error with which the search was refused; None: it was answered.
     """
 
     request_id: str
@@ -117,6 +122,7 @@ class SearchRecord(Message, tag="search", tag_field="type", frozen=True, kw_only
     found: int
     key_id: str | None = None
     devices: tuple[str, ...] = ()
+    error: int | None = None
 
 
 OTHER_PEERS = "others"
@@ -157,6 +163,8 @@ def action_of(request: object) -> str | None:
         return "change" if request.update else "create"
     if isinstance(request, DeleteRequest):
         return "delete"
+    if isinstance(request, StrangerRequest):
+        return "create"
     action = getattr(request, "action", None)
     return action if isinstance(action, str) else None
 
@@ -164,12 +172,14 @@ def action_of(request: object) -> str | None:
 def objects_of(request: object) -> tuple[str, ...]:
     """Return the names or ids of the objects that an administrative request names."""
     match request:
-        case EnrolRequest() | DeleteRequest():
+        case EnrolRequest() | DeleteRequest() | StrangerRequest():
             return (request.identity_id,)
         case MembersRequest():
             return (request.group_name, *request.identity_ids)
         case ReembedRequest():
             return tuple(dict.fromkeys(face.identity_id for face in request.faces))
+        case ImportRequest():
+            return tuple(dict.fromkeys(person.identity_id for person in request.people))
         case DevicesRequest():
             named = (device.device_id or device.address or device.name for device in request.devices)
             return tuple(name for name in named if name)

@@ -15,6 +15,7 @@ from contract.answers import (
     Answer,
     DevicesAnswer,
     GroupAnswer,
+    ImportedAnswer,
     KeyAnswer,
     MembersAnswer,
     PermissionAnswer,
@@ -31,7 +32,9 @@ Detail = bool | int | str | tuple[str, ...]
 
 _NAMED_ELSEWHERE = frozenset(
     {"request_id", "received_time_s", "identity_id", "identity_ids", "update", "action", "name", "group_name"}
-    | {"permission_id", "devices", "values", "role", "sha256", "faces"}
+    | {"permission_id", "devices", "values", "role", "sha256", "faces", "people"}
+    | {"match_id", "match_partition", "match_offset", "picture", "group_id", "cosine", "compare_time_s"}
+    | {"compare_time_raw", "device_ip", "ordered_by"}
 )
 """The fields of requests that are other members of the audit record, or whose detail is made below."""
 
@@ -102,6 +105,9 @@ def _outcome(answer: Answer | None) -> dict[str, Detail]:
             return details | ({"other_settings": others} if others else {})
         case ReembeddedAnswer():
             return dict(sorted(Counter(answer.outcomes).items()))
+        case ImportedAnswer():
+            counts = {"added": answer.added, "present": len(answer.present), "failed": len(answer.failed)}
+            return {name: count for name, count in counts.items() if count}
         case WipedAnswer():
             return {"people_deleted": answer.people, "devices_deleted": answer.devices}
         case KeyAnswer():

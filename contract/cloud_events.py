@@ -17,7 +17,13 @@ ATTRIBUTE = "ce_"
 PERSON_EVENTS = "picturematch.person.v1"
 """The CloudEvents type of events about one person's enrolment, deletion and erasure."""
 
-_LAST_EXPRESSIBLE_S = 253_402_300_799.0  # the last second of the year 9999, the last that RFC 3339 can express
+_FIRST_EXPRESSIBLE_S, _LAST_EXPRESSIBLE_S = -62_135_596_800.0, 253_402_300_799.0
+"""The first second of the year 1 and the last one of the year 9999: RFC 3339 expresses no other times."""
+
+
+def is_expressible(time_s: float) -> bool:
+    """Return whether RFC 3339 can express a time (epoch seconds)."""
+    return _FIRST_EXPRESSIBLE_S <= time_s <= _LAST_EXPRESSIBLE_S
 
 
 def cloud_event_headers(
@@ -31,7 +37,8 @@ def cloud_event_headers(
         source: the URI-reference of the installation.
         trace: the trace context of the call; None: the call had none.
     """
-    occurred = datetime.fromtimestamp(min(event.compare_time, _LAST_EXPRESSIBLE_S), UTC)
+    occurred_s = min(max(event.compare_time, _FIRST_EXPRESSIBLE_S), _LAST_EXPRESSIBLE_S)
+    occurred = datetime.fromtimestamp(occurred_s, UTC)
     attributes = {
         "specversion": "1.0",
         "id": event.id,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from contract.requests import CompareRequest, EnrolRequest, MatchRequest, decode_request
+from contract.requests import CompareRequest, EnrolRequest, MatchRequest, StrangerRequest, decode_request
 
 
 class EventPictures(NamedTuple):
@@ -32,6 +32,8 @@ def pictures_in(value: bytes, event_id: str, sha256: str | None) -> EventPicture
             return EventPictures(_named(request.pictures, sha256), request.ir_picture)
         case CompareRequest():
             return EventPictures(_named((request.face_picture,), sha256))
+        case StrangerRequest():
+            return EventPictures(_named((request.picture,), sha256))
         case EnrolRequest(photo=bytes(photo)):
             return EventPictures(_named((photo,), sha256))
     return EventPictures()

@@ -94,6 +94,27 @@ class RequestPlace(Message, frozen=True, kw_only=True):
     sha256: str | None = None
 
 
+class FailedImport(Message, frozen=True, kw_only=True):
+    """A person whom an import did not enrol, and the reason. `place`: where the person is in the list of the call."""
+
+    place: int
+    identity_id: str
+    error: ErrorInfo
+
+
+class ImportResult(Message, frozen=True, kw_only=True):
+    """What came of an import: how many people were `added`, and how many were enrolled exactly so already (`present`).
+
+    `faces`: the faces that were added, of which `unsearched` have no embedding of the embedder in use.
+    """
+
+    added: int
+    present: int
+    faces: int
+    unsearched: int
+    failed: tuple[FailedImport, ...] = ()
+
+
 class Event(Message, frozen=True, kw_only=True):
     """What happened to one accepted request.
 
@@ -103,8 +124,10 @@ class Event(Message, frozen=True, kw_only=True):
     open: a reader accepts words that it does not know. Times are seconds since the epoch: the device set
     `compare_time`, the ingress set `received_time`, and the processor set `processed_time` when it decided.
     `policy` and `model_set` are the ids of the policy and of the model set in the configs topic.
-    `identity_ids` are the people whom a request about a group or a permission changed or deleted. `identity_info` is
-    present only where the operator switched it on; the event of a comparison has the identity_info that the request
+    `identity_ids` are the people whom a request about a group or a permission changed or deleted, whom an import added,
+    or the strangers who were deleted to make room for another one; `imported` is what came of an import. `match_id` is
+    the id of the event of the match whose stranger was to be enrolled. `identity_info` is present only where the
+    operator switched it on; the event of a comparison has the identity_info that the request
     contained. `pictures` are all pictures of a match with several, else empty; `picture`, `faces`, `face` and the other
     findings are then those of the best one, and so is the sha256 in `request`. `quality_score`, 0..1, predicts how well
     the face can be recognised at all. `card` describes the second picture of a comparison. `face` and the other
@@ -155,7 +178,9 @@ class Event(Message, frozen=True, kw_only=True):
     retry_of: str | None = None
     replay_of: str | None = None
     repeat_of: str | None = None
+    match_id: str | None = None
     want_action: str = "0"
+    imported: ImportResult | None = None
     policy: str = ""
     model_set: str = ""
 

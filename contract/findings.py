@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from contract.terms import LivenessMode, Message
+from contract.terms import Cover, LivenessMode, Message
 
 
 class CheckResult(Message, frozen=True, kw_only=True):
@@ -142,7 +142,8 @@ class MatchedFace(Message, frozen=True, kw_only=True):
     as an answer has them. `error_code`: the error that an answer about this face would be. `chosen`: the face was
     chosen by the rule of the setting matching.face. `rival`: the face is about as near to the camera as the chosen one.
     `answered`: the answer is about this face. `kept_by_another`: the nearest person, with this score, was recognised in
-    another face of the picture, so that this one counts as a stranger's.
+    another face of the picture, so that this one counts as a stranger's. `cover`: the templates of faces with that
+    cover recognised somebody; None: those of whole faces decided.
     """
 
     face: FaceBox | None
@@ -159,6 +160,7 @@ class MatchedFace(Message, frozen=True, kw_only=True):
     rival: bool = False
     answered: bool = False
     kept_by_another: bool = False
+    cover: Cover | None = None
 
 
 class FaceQuality(Message, frozen=True, kw_only=True):

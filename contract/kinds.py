@@ -44,6 +44,7 @@ STAGES: tuple[str, ...] = ("decode", *map(kind_of, REQUEST_TYPES), "emit")
 
 MATCH_OUTCOMES: tuple[str, ...] = (
     "matched",
+    "known_stranger",
     "blacklisted",
     "not_valid",
     "not_in_pass_time",

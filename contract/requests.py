@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from contract.codec import decode_with
+from contract.imports import ImportedPerson, ImportedSite
 from contract.roles import Role
 from contract.terms import CompareLevel, FaceRule, LivenessMode, Message, QualityLevel
 
@@ -29,7 +30,8 @@ class Headers:
     REPLAY_OF = "replay_of"
     """The id of the request that this request replays; the event and the reply repeat it."""
     ACTOR = "actor"
-    """Who made an administrative call (contract.audit.Actor, as MessagePack); the ingress alone writes this header."""
+    """Who made an administrative call (contract.audit.Actor, as MessagePack); the ingress writes this header, and a
+    processor into a request that follows from a match."""
     RETRIED_BY = "retried_by"
     """Who sent a dead letter again (contract.audit.LOG_OPERATOR); only the command that does so writes this header."""
     ATTEMPT = "attempt"
@@ -130,6 +132,39 @@ class DeleteRequest(Message, tag="delete", tag_field="kind", frozen=True, kw_onl
     def key(self) -> bytes:
         """The key of the request's record and of its event: the person."""
         return self.identity_id.encode()
+
+
+class StrangerRequest(Message, tag="stranger", tag_field="kind", frozen=True, kw_only=True):
+    """Enrol the stranger of a match under `identity_id`, unless somebody of the scope has that face already.
+
+    The processor that decided the match `match_id` writes this request in the same transaction as the match's event
+    (engine.strangers). `picture` and the times are those of the match, `match_partition` and `match_offset` the place
+    of its request, and `group_id` and `permission_id` its scope, which the stranger gets. `ordered_by`: the text of the
+    key of the match, so that the events of both are in one order. `cosine`: that of the nearest person, -1..1.
+    """
+
+    request_id: str
+    identity_id: str
+    match_id: str
+    match_partition: int
+    match_offset: int
+    picture: bytes
+    group_id: str
+    permission_id: str
+    cosine: float
+    received_time_s: float
+    compare_time_s: float
+    compare_time_raw: str | None = None
+    device_ip: str | None = None
+    ordered_by: str = ""
+
+    administrative: ClassVar[bool] = True
+    about_people: ClassVar[bool] = True
+
+    @property
+    def key(self) -> bytes:
+        """The key of the request's record and of its event: that of the match."""
+        return self.ordered_by.encode()
 
 
 class CompareRequest(Message, tag="compare", tag_field="kind", frozen=True, kw_only=True):
@@ -330,6 +365,21 @@ class ReembedRequest(_SiteRequest, tag="reembed", tag_field="kind", frozen=True,
     about_people: ClassVar[bool] = True
 
 
+class ImportRequest(_SiteRequest, tag="import", tag_field="kind", frozen=True, kw_only=True):
+    """Import people, and before them the groups and permissions of `site`.
+
+    `restore`: the people come from an export: their templates, infos and numbers are stored as they are.
+    `quality_level`: of photos from which embeddings are computed; None: the setting of the processor.
+    """
+
+    people: tuple[ImportedPerson, ...] = ()
+    site: ImportedSite = ImportedSite()
+    restore: bool = False
+    quality_level: QualityLevel | None = None
+
+    about_people: ClassVar[bool] = True
+
+
 class KeyRequest(_SiteRequest, tag="key", tag_field="kind", frozen=True, kw_only=True):
     """Create or delete the API key `name`. `sha256`: the hash of a new key; no request contains the key itself."""
 
@@ -347,12 +397,14 @@ Request = (
     | FiqaRequest
     | DetectRequest
     | PersonRequest
+    | StrangerRequest
     | ScopeRequest
     | DevicesRequest
     | SettingsRequest
     | WipeRequest
     | KeyRequest
     | ReembedRequest
+    | ImportRequest
 )
 """The requests: administrative requests are written to the admin topic, which has one partition and therefore one order
 of decisions; all others to the requests topic."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.calls.rules import FLAG, Rule, choice, whole
-from contract.calls.setting_rules import EVENT_URLS, SCORE, SCORE_RANGE
+from contract.calls.setting_rules import EVENT_URLS, SCORE, SCORE_RANGE, one_of
 from contract.calls.shared import QUALITY_LEVEL
 from contract.errors import Refused
 from contract.people.site import SettingRecord, Site
@@ -168,8 +168,15 @@ SITE_SETTINGS: Mapping[str, SiteSetting] = {
             name=STRANGERS,
             family="strangers",
             rule=FLAG,
-            default=False,
-            words="Whether strangers are enrolled (stored, without effect so far).",
+            setting="matching.enrol_strangers",
+            words="Whether a PictureMatch with `support_stranger` enrols strangers.",
+        ),
+        SiteSetting(
+            name="STRANGER_GROUP_SIZE",
+            family="strangers",
+            rule=one_of(30_000, 50_000, 100_000),
+            setting="matching.max_strangers",
+            words="The most strangers whom matches have enrolled, 30,000, 50,000 or 100,000; beyond, the oldest leave.",
         ),
     )
 }

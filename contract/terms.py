@@ -9,6 +9,9 @@ DEFAULT_GROUP = "default_group"
 DEFAULT_PERMISSION = "0"
 """The id and the name of the permission that always exists."""
 STRANGER = "stranger"
+KNOWN_STRANGER: Literal["known_stranger"] = "known_stranger"
+"""The outcome of a match in which a person of type 4 was recognised."""
+STRANGERS = (STRANGER, KNOWN_STRANGER)
 PHOTO_DEVICE = "photo"
 """The type of the devices that send pictures; no device of another type is read."""
 

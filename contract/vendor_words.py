@@ -9,6 +9,11 @@ from contract.people.keys import image_id
 from contract.people.records import PersonRecord
 from contract.terms import PERSON_STRANGER
 
+NO_ACTION = "0"
+"""The value of want_action in the event of a passage that changed nobody."""
+STRANGER_ENROLLED = "1001"
+"""The value of want_action in the event by which a stranger was enrolled."""
+
 
 def person_type(event: Event, person: PersonRecord | None) -> int:
     """Return the type of an event's person. `person`: as enrolled now; None: nobody who is enrolled."""
@@ -19,12 +24,28 @@ def person_type(event: Event, person: PersonRecord | None) -> int:
     return PERSON_STRANGER if person is None else person.person_type
 
 
+def is_passage(event: Event) -> bool:
+    """Return whether pushes, and real-time messages in the vendor's forms, have the event.
+
+    These are answered matches and stored comparisons, and the enrolments of strangers.
+    """
+    return event.retcode is not None or event.want_action == STRANGER_ENROLLED
+
+
 def identity_info(person: PersonRecord | None, info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the whole info of a person with the ids of the faces and of the photo; empty where there is no person."""
-    if person is None:
+    """Return the whole info of a person with the ids of the faces and of the photo.
+
+    Empty where there is no person, and of strangers.
+    """
+    if person is None or person.person_type == PERSON_STRANGER:
         return {}
     faces = [image_id(person.identity_id, number) for number in person.faces]
     return {**info, "face_ids": faces, "image_id": person.image_id}
+
+
+def endpoint_id(device_id: str, device_ip: str) -> str:
+    """Return the vendor's ep_id of a device, which names the device and its address; "" where there is no device."""
+    return f"{device_id}__{device_ip}" if device_ip else ""
 
 
 def face_attributes(face: FaceBox | None, known: Attributes | None, no_list: list[Any] | None) -> dict[str, Any]:

@@ -116,6 +116,7 @@ def barrier_checks(
     """Yield whether a recognised person may pass at a time (epoch seconds): type, validity and pass times."""
     when = f"{datetime.fromtimestamp(time_s, policy.zone):%A %Y-%m-%d %H:%M} ({policy.time_zone})"
     words: dict[Barrier, tuple[str, str, str]] = {
+        "known_stranger": ("stranger", "the person is not of the type stranger", "the person is of the type stranger"),
         "blacklisted": ("type", "the person is not on the blacklist", "the person is on the blacklist"),
         "not_valid": ("validity", f"the person is valid on {when}", f"the person is not valid on {when}"),
         "not_in_pass_time": (

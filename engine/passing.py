@@ -8,17 +8,22 @@ from contract.pass_times import permits
 from contract.people.records import PersonRecord
 from contract.people.site import Site
 from contract.people.validity import is_valid_at
-from contract.terms import PERSON_BLACKLIST
+from contract.terms import KNOWN_STRANGER, PERSON_BLACKLIST, PERSON_STRANGER
 from engine.gallery.port import Scope
 from engine.policy import Policy
 
-Barrier = Literal["blacklisted", "not_valid", "not_in_pass_time"]
+Barrier = Literal["known_stranger", "blacklisted", "not_valid", "not_in_pass_time"]
 """A reason why a recognised person may not pass; it is the outcome of the match."""
 
 
 def barriers(person: PersonRecord, scope: Scope, site: Site, policy: Policy, time_s: float) -> Mapping[Barrier, bool]:
-    """Return whether each reason applies at a time (epoch seconds); the first that does is the outcome."""
+    """Return whether each reason applies at a time (epoch seconds); the first that does is the outcome.
+
+    A person of type 4 (stranger) never passes: nobody has decided that a stranger may, and a match may have enrolled
+    that person (engine.calls.stranger).
+    """
     return {
+        KNOWN_STRANGER: person.person_type == PERSON_STRANGER and policy.bars_strangers,
         "blacklisted": person.person_type == PERSON_BLACKLIST and not policy.blacklist_opens,
         "not_valid": not is_valid_at(person.info, time_s),
         "not_in_pass_time": not _in_pass_time(scope, site, policy, time_s),

@@ -118,6 +118,18 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threshold of the smallest scope in which a search can confuse both (engine.calls.lookalikes): name these people in
     the answer (warn), refuse the face (refuse), or not search for them (off)."""
     custom_quality: QualityLimits = QualityLimits()
+    enrol_strangers: bool = False
+    """True: a match whose request has `support_stranger` enrols a face that is good enough and unknown, as a person of
+    type 4 (engine.strangers)."""
+    max_strangers: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 30_000
+    """The most people whom matches have enrolled as strangers; for a further one the oldest is deleted."""
+    stranger_quality: QualityLevel = "custom"
+    """The quality level that a stranger's face must have to be enrolled."""
+    stranger_liveness: LivenessMode = "liveness_off"
+    """The least liveness mode that a stranger's face must have passed to be enrolled."""
+    stranger_margin: Share = 0.07
+    """How far below the threshold the cosine of the nearest person must be for a stranger to be enrolled, so that a
+    poor picture of an enrolled person is not taken for a stranger."""
     blacklist_opens: bool = False
     """True: a recognised person of type 3 gets retcode "1"."""
     allow_keep_info: bool = False
@@ -172,6 +184,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         self.zone  # noqa: B018 - computed for the error
 
     @property
+    def bars_strangers(self) -> bool:
+        """Whether a person of type 4 (stranger) never passes; false only in policies that older releases recorded."""
+        return self.max_strangers != _STRANGERS_PASSED
+
+    @property
     def zone(self) -> tzinfo:
         """The time zone of pass times."""
         try:
@@ -182,12 +199,17 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ) from None
 
 
+_STRANGERS_PASSED = 0
+"""The value of `max_strangers` in policies that were recorded when a person of type 4 passed like anybody else; the
+settings do not accept it."""
+
 _FORMER: Mapping[str, Any] = {
     "highest_fmr": 1e-5,
     "face": "largest",
     "mean_templates": False,
     "covered_templates": False,
     "enrolment_lookalikes": "off",
+    "max_strangers": _STRANGERS_PASSED,
 }
 """What was in force in policies that were recorded before there was a setting for it."""
 
@@ -202,7 +224,12 @@ def recorded_policy(settings: Mapping[str, Any]) -> Policy:
         msgspec.ValidationError: the record has settings that this release does not know, or wrong ones.
     """
     raised = {name: LEAST_RATE for name in _RATES if _is_too_low(settings.get(name))}
-    return msgspec.convert({**_FORMER, **settings, **raised}, Policy)
+    recorded = {**_FORMER, **settings, **raised}
+    strangers_passed = recorded["max_strangers"] == _STRANGERS_PASSED
+    if strangers_passed:
+        del recorded["max_strangers"]
+    policy = msgspec.convert(recorded, Policy)
+    return structs.replace(policy, max_strangers=_STRANGERS_PASSED) if strangers_passed else policy
 
 
 def _is_too_low(rate: object) -> bool:

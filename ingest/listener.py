@@ -20,6 +20,7 @@ from ingest.authorisation import Authorisation
 from ingest.faults import internal_error, log_failure, new_request_id
 from ingest.http import HttpServer
 from ingest.metrics import Metrics
+from ingest.peer import peer_key
 from ingest.render import error
 from ingest.settings import IngestSettings
 from ingest.tls import ServerTls
@@ -35,8 +36,9 @@ _BEARER, _BASIC = "Bearer", 'Basic realm="PictureMatch", charset="UTF-8"'
 
 MayStay = Callable[[], bool]
 """Returns whether a request that was authorised still is: its key may have been deleted meanwhile."""
-Handler = Callable[[BaseRequest, MayStay], Awaitable[StreamResponse]]
-"""Answers an authorised request. It may raise contract.errors.Refused, and is cancelled when the client goes."""
+Handler = Callable[[BaseRequest, str, MayStay], Awaitable[StreamResponse]]
+"""Answers an authorised request, of a peer: an IPv4 address, or the network of the first 64 bits of an IPv6 address. It
+may raise contract.errors.Refused, and is cancelled when the client goes."""
 
 
 class CannotListen(OperatorError):
@@ -113,7 +115,8 @@ class Listener:
         try:
             caller = self._authorisation.caller(request)
             actor = self._authorisation.authorise(request, caller, route)
-            return await handler(request, lambda: self._authorisation.stands(actor, route.role))
+            peer = peer_key(caller.address)
+            return await handler(request, peer, lambda: self._authorisation.stands(actor, route.role))
         except Refused as refused:
             asks = self._authorisation.asks_for_password(request, route)
             headers = headers_of(refused, self._settings.retry_after_s, (_BEARER, _BASIC) if asks else (_BEARER,))

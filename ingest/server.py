@@ -59,8 +59,9 @@ from ingest.tls import tls_of
 
 __all__ = ["CannotListen", "Ingress"]
 
-# Picture files are read in threads of their own, so that a hanging network file system blocks nothing else.
-_FILE_THREADS = 4
+# Picture files are read in threads of their own, so that a hanging network file system blocks nothing else; and so is
+# the store of events, so that a database that hangs does not keep pictures from being read.
+_FILE_THREADS, _STORE_THREADS = 4, 4
 # Answers up to this size (all except those with photos) reserve no memory, since refusing them would save little.
 _SMALL_ANSWER_BYTES = 64 * 1024
 
@@ -128,11 +129,13 @@ class Ingress:
         refused = RefusedKeys(broker, topics.audit, clock)
         self._authorisation = Authorisation(settings, people, keys_known, refused, self._metrics.keys_refused)
         self._threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="picture-file")
+        self._store_threads = ThreadPoolExecutor(_STORE_THREADS, thread_name_prefix="event-store")
         self._services = Services(
             exchange=self._exchange,
             limits=limits,
             metrics=self._metrics,
             threads=self._threads,
+            store_threads=self._store_threads,
             photos=KeyedReader(broker, topics.photos),
             records=KeyedReader(broker, topics.people),
             people=people,
@@ -241,7 +244,8 @@ class Ingress:
         await self._entered.aclose()
         if self._accept_errors is not None:
             self._accept_errors.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._store_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def _serve(self, request: BaseRequest) -> StreamResponse:
         """Answer one HTTP request; every request that can be parsed is answered here."""

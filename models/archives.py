@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
-from models.prepare import sha256_of
+from models.recipe import sha256_of
 
 MAX_MEMBER_BYTES = 1 << 30
 """The most bytes of a member that are read, so that no archive fills the memory; the largest network in use has a few

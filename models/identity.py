@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from models.manifest import NetworkEntry, Triple
-from models.prepare import identity_of, sha256_of
+from models.recipe import identity_of, sha256_of
 
 _DIGITS = 8
 

@@ -14,9 +14,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime as ort  # after the variable is set, since the import reads it
-
 from models.errors import DamagedModel
 
 Tensor = NDArray[np.float32]
@@ -39,6 +36,9 @@ class Network:
         Raises:
             DamagedModel: ONNX Runtime cannot open the network, or the network lacks one of the outputs.
         """
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import, which reads it
+        import onnxruntime as ort  # here, because a command that opens no network must not wait for it
+
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1

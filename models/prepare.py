@@ -7,9 +7,11 @@
   below 1e-30 contribute nothing to a float32 sum.
 - A PReLU of channels is replaced by operations that ONNX Runtime runs in its blocked layout. A PReLU would make ONNX
   Runtime convert every tensor from and to that layout, which costs more than the convolutions between.
+
+Whoever changes the result increases `RECIPE_VERSION` in models/recipe.py. This module imports onnx, which takes long,
+so others import it only where they prepare a network.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -20,10 +22,6 @@ from onnx import numpy_helper
 
 from models.errors import DamagedModel
 
-RECIPE_VERSION = 3
-"""The version of the preparation. It is increased whenever the preparation changes its result, or the engine its use of
-that result: vectors of faces that were aligned or averaged in another way must not be compared with each other."""
-
 SMALLEST_WEIGHT = 1e-30
 """The least magnitude of a weight; smaller weights become zero. It lies far above float32's denormals (1.2e-38), so
 that products with small activations do not become denormal, and far below any weight that changes a float32 sum."""
@@ -32,19 +30,6 @@ that products with small activations do not become denormal, and far below any w
 LARGEST_ABSORBED_SLOPE = 0.999
 """The greatest slope that is absorbed: from a slope of 1 on, 1 - slope is not positive, and just below 1, dividing by
 1 - slope would lose digits."""
-
-
-def identity_of(source_sha256: str) -> str:
-    """Return the identity of a prepared network: the hash of its source and the version of the preparation.
-
-    The hash of the prepared bytes is not used, because these bytes are not canonical.
-    """
-    return f"{source_sha256}-r{RECIPE_VERSION}"
-
-
-def sha256_of(data: bytes) -> str:
-    """Return the sha256 of the bytes in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def prepare(source: bytes, shape: Sequence[int | str] | None = None) -> bytes:

@@ -14,7 +14,7 @@ from contract.files import write_whole
 from models.errors import BadManifest, DamagedModel
 from models.manifest import Manifest, NetworkEntry, load_manifest
 from models.network import Network
-from models.prepare import prepare, sha256_of
+from models.recipe import sha256_of
 
 _READY = Path(__file__).with_name("embedders")
 _FOLDER = "embedders"
@@ -105,6 +105,8 @@ def _require_fit(entry: NetworkEntry, data: bytes) -> None:
     Raises:
         DamagedModel: it does not.
     """
+    from models.prepare import prepare  # only this function prepares a network, and the import takes long
+
     network = Network(prepare(data, entry.input.shape), entry.outputs)
     output = network(np.zeros((1, 3, entry.input.height or 0, entry.input.width or 0), np.float32))[0]
     if output.size != entry.dimension:

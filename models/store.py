@@ -28,8 +28,8 @@ from models.identity import identity_of_network
 from models.lock import exclusive
 from models.manifest import Manifest, NetworkEntry, Role, SampleEntry, is_needed
 from models.network import Network
-from models.prepare import identity_of, prepare, sha256_of
 from models.progress import Reporter, Silent
+from models.recipe import identity_of, sha256_of
 
 LOCK_TIMEOUT_S = 1800.0
 INSTALL_HINT = "run: picturematch models install"
@@ -302,6 +302,8 @@ class ModelStore:
             _write(self._source_path(sha256_of(data)), data)
 
     def _prepare_all(self, reporter: Reporter) -> None:
+        from models.prepare import prepare  # a start with prepared networks must not import onnx
+
         for entry in self._manifest.networks:
             if self._is_prepared(entry):
                 continue

@@ -6,56 +6,34 @@ from typing import Any
 
 import click
 
+from picturematch import __version__
+from picturematch.command_list import COMMANDS
+from picturematch.importing import collecting_later
 from picturematch.log_lines import log_to_stderr
 from picturematch.options import config_option
 
-_COMMANDS = (
-    "serve",
-    "ingest",
-    "process",
-    "topics",
-    "demo",
-    "models",
-    "enrol",
-    "migrate",
-    "match",
-    "compare",
-    "fiqa",
-    "calibrate",
-    "events",
-    "seen",
-    "sink",
-    "record",
-    "capture",
-    "replay",
-    "explain",
-    "dead-letters",
-    "people",
-    "keys",
-    "audit",
-    "groups",
-    "permissions",
-    "devices",
-    "access",
-    "health",
-    "config",
-    "log",
-)
-
+_MARGINS = 6  # click's, left of, between and right of the two columns
 _INTERRUPTED = 128 + signal.SIGINT
 
 
 class _Commands(click.Group):
-    """Imports a command's module only when it is asked for, so that the others need not wait for it."""
+    """Imports a command's module only when that command is called, so that the others need not wait for it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"picturematch.commands.{cmd_name.replace('-', '_')}").command
+        with collecting_later():
+            command: click.Command = import_module(f"picturematch.commands.{cmd_name.replace('-', '_')}").command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        limit = formatter.width - _MARGINS - max(map(len, COMMANDS))
+        rows = [(name, click.Command(name, help=text).get_short_help_str(limit)) for name, text in COMMANDS.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -70,7 +48,7 @@ class _Commands(click.Group):
     epilog="Example: picturematch serve",
 )
 @config_option
-@click.version_option(package_name="picturematch")
+@click.version_option(__version__)
 def cli() -> None:
     """PictureMatch: post a picture, get the answer, and find exactly one durable event of it."""
 

@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from broker.backup import GroupOffset, Translation, copy_topics
 from broker.embedded import LOG_FILE, LogFileReader, LogFileWriter, open_embedded, verify_backup
-from broker.kafka import KafkaBroker, Restorer
 from broker.port import BrokerError, NewRecord, Record, TopicSpec
 from contract.configs import CHECKPOINT_KEYS
 from contract.kinds import RESTORE_KIND
@@ -21,6 +21,10 @@ from picturematch.audit_notes import log_change
 from picturematch.opening import open_cluster
 from picturematch.settings import Settings
 from processor.decided import Decided
+
+if TYPE_CHECKING:
+    from broker.kafka.broker import KafkaBroker
+    from broker.kafka.restore import Restorer
 
 Copied = Callable[[int], None]
 """A callback with the number of records of each copied batch."""
@@ -135,7 +139,7 @@ def _own_names(file: LogFileReader, settings: Settings) -> Mapping[str, str]:
     return names
 
 
-async def _require_nothing_there(cluster: KafkaBroker, topics: Topics, names: Iterable[str]) -> None:
+async def _require_nothing_there(cluster: "KafkaBroker", topics: Topics, names: Iterable[str]) -> None:
     for group in (topics.processors, topics.admins):
         if await cluster.has_members(group):
             raise BrokerError("processors run on these topics: stop all roles, restore, and start them again")
@@ -150,7 +154,7 @@ async def _require_nothing_there(cluster: KafkaBroker, topics: Topics, names: It
 
 
 async def _restore(
-    cluster: KafkaBroker, file: LogFileReader, names: Mapping[str, str], topics: Topics, copied: Copied
+    cluster: "KafkaBroker", file: LogFileReader, names: Mapping[str, str], topics: Topics, copied: Copied
 ) -> int:
     """Restore the people topic last: without people no role becomes ready, so an interrupted restore is noticed."""
     damaged = 0
@@ -180,7 +184,7 @@ def _is_checkpoint(record: Record) -> bool:
     return record.key is not None and record.key.startswith(CHECKPOINT_KEYS)
 
 
-async def _write(restorer: Restorer, records: Sequence[Record], topic: str, translation: Translation) -> int:
+async def _write(restorer: "Restorer", records: Sequence[Record], topic: str, translation: Translation) -> int:
     """Write the records that are not damaged; return the number of damaged ones."""
     whole = [replace(record, topic=topic) for record in records if not record.damaged]
     for record, offset in zip(whole, await restorer.write(whole), strict=True):

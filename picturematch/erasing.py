@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from broker.embedded import LOG_FILE, REWRITTEN_BYTES, Erasure, file_erasure, in_use, refused
-from broker.kafka import latest_removal_ms
+from broker.kafka.topics import latest_removal_ms
 from broker.ordered import read_merged
 from broker.port import Broker, NewRecord, Start, TopicSpec
 from clients.http import ask

@@ -12,6 +12,7 @@ from capture.replaying.embedder import EmbedderFacts
 from contract.people.directory import Directory
 from contract.people.keys import MEAN_FACE, FaceKey
 from contract.people.records import FaceRecord, PersonRecord
+from contract.terms import PERSON_STRANGER
 from contract.text import printable
 from contract.vectors import Vector, Vectors
 from engine.calls.lookalikes import share_permission, share_scope
@@ -32,8 +33,12 @@ class Faces(Directory):
         self._vectors: dict[FaceKey, Vector] = {}
 
     def listed(self, *, means: bool) -> "ListedFaces":
-        """Return everybody's faces with an embedding of the embedder, by person, and with `means` also their means."""
-        people = sorted(self.everybody(), key=lambda person: person.identity_id)
+        """Return everybody's faces with an embedding of the embedder, by person, and with `means` also their means.
+
+        People of type 4 (stranger) are left out, because they are nobody's look-alikes.
+        """
+        listed = (person for person in self.everybody() if person.person_type != PERSON_STRANGER)
+        people = sorted(listed, key=lambda person: person.identity_id)
         owners: list[int] = []
         numbers: list[int] = []
         vectors: list[Vector] = []

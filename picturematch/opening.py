@@ -5,11 +5,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 from broker.embedded import Condition, EmbeddedBroker, Role, open_embedded
-from broker.kafka import KafkaBroker, open_kafka
 from broker.port import Broker, BrokerError, TopicSpec
 from picturematch.settings import Settings
+
+if TYPE_CHECKING:
+    from broker.kafka.broker import KafkaBroker
 
 Clock = Callable[[], float]
 
@@ -31,6 +34,8 @@ def open_broker(
     """
     config = settings.kafka_config
     if config is not None:
+        from broker.kafka.broker import open_kafka  # a command on the embedded log must not wait for the Kafka client
+
         return open_kafka(config, patient=patient, members_topic=settings.topics.members)
     return open_embedded(settings.data_folder, role=role, clock_ms=lambda: int(clock() * 1000))
 
@@ -45,7 +50,7 @@ def damaged_records(broker: Broker) -> int:
     return condition_of(broker).damaged_records
 
 
-def open_cluster(settings: Settings) -> KafkaBroker:
+def open_cluster(settings: Settings) -> "KafkaBroker":
     """Return the Kafka brokers, for commands that the embedded log does not need.
 
     Raises:
@@ -56,6 +61,8 @@ def open_cluster(settings: Settings) -> KafkaBroker:
         raise BrokerError(
             "the embedded log manages its topics itself; give --broker kafka://host:port to manage those of Kafka"
         )
+    from broker.kafka.broker import open_kafka
+
     return open_kafka(config, members_topic=settings.topics.members)
 
 
@@ -79,6 +86,11 @@ async def require_topics(broker: Broker, specs: Sequence[TopicSpec]) -> None:
             log.warning("the log cannot be reached yet; waiting for it")
             logged = True
         await asyncio.sleep(_LOOK_AGAIN_S)
+    if isinstance(broker, EmbeddedBroker):
+        await broker.ensure_topics(specs)
+        return
+    from broker.kafka.broker import KafkaBroker
+
     if not isinstance(broker, KafkaBroker):
         await broker.ensure_topics(specs)
         return

@@ -1,6 +1,6 @@
 """What is left of a deleted person in the log, in the store of events and at the outlets, in sentences. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from picturematch.settings import Settings
@@ -9,8 +9,11 @@ from sinks.settings import JsonlSettings, MqttSettings, Sink, SqlSettings, Webho
 _DAY_MS = 86_400_000
 
 
-def copies_left(settings: Settings) -> Iterator[str]:
-    """Yield what still names a person after a deletion, and for how long, by these settings."""
+def copies_left(settings: Settings, uploaded_to: Sequence[str] = ()) -> Iterator[str]:
+    """Yield what still names a person after a deletion, and for how long, by these settings.
+
+    `uploaded_to`: the URLs of the receivers that the site has set (HistoryEventUrl).
+    """
     log = settings.log
     yield (
         f"the log keeps the person's events for {_days(log.events_retention_ms / _DAY_MS)}, and pictures of matches for"
@@ -18,6 +21,11 @@ def copies_left(settings: Settings) -> Iterator[str]:
     )
     if settings.store_url is not None:
         yield f"the store of events keeps the person's events for {_days(settings.store.keep_days)} (store.keep_days)"
+    for host in dict.fromkeys(urlsplit(url).hostname for url in uploaded_to):
+        yield (
+            f"{host} (HistoryEventUrl) has received the person's events, photo and pictures, and decides how long it"
+            " keeps them"
+        )
     yield from (f"sink {sink.name} ({sink.__struct_config__.tag}): {_held(sink)}" for sink in settings.sinks)
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from contract.people.coverage import people_without
 from picturematch import __version__
+from picturematch.importing import collecting_later
 from picturematch.log_lines import DATED, log_to_stderr
 from picturematch.open_files import room_for_connections
 from picturematch.options import UserError
@@ -43,14 +44,16 @@ def run_role(
         )
     log_to_stderr(log_level, DATED)
     if process and settings.models.kind == "networks":
-        from picturematch.networks import install_missing  # an ingress must not import the networks' libraries
+        with collecting_later():
+            from picturematch.networks import install_missing  # an ingress must not import the networks' libraries
 
         install_missing(settings)
     run(_run(_with_room(settings) if ingest else settings, pinned, ingest, process))
 
 
 async def _run(settings: Settings, pinned: frozenset[str], ingest: bool, process: bool) -> None:
-    from picturematch.system import run_roles  # so that --help does not import the server's libraries
+    with collecting_later():
+        from picturematch.system import run_roles  # so that --help does not import the server's libraries
 
     role = await asyncio.to_thread(_open_role, settings, pinned) if process else None
     where = f"data folder {settings.data_folder}" if settings.kafka_config is None else settings.broker
@@ -87,9 +90,10 @@ def _warn_of_people_left_behind(role: "ProcessorRole") -> None:
 
 
 def _open_role(settings: Settings, pinned: frozenset[str]) -> "ProcessorRole":
-    from engine.gallery.port import IndexUnavailable
-    from picturematch.networks import require_calibrated  # an ingress must not import these libraries
-    from picturematch.wiring import NetworkRole, open_models
+    with collecting_later():
+        from engine.gallery.port import IndexUnavailable
+        from picturematch.networks import require_calibrated  # an ingress must not import these libraries
+        from picturematch.wiring import NetworkRole, open_models
 
     models = open_models(settings)
     require_calibrated(models, settings.matching)

@@ -7,18 +7,19 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import orjson
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from contract.addresses import canonical_address
 from contract.operator_error import OperatorError
 from contract.text import printable, printable_json
 from contract.when import parse_span, parse_when
 from picturematch.options import UserError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 T = TypeVar("T")
 
@@ -186,7 +187,7 @@ class Steps:
 class _Bar(Steps):
     """The progress of a long command on a terminal, as a bar with the printed lines above it."""
 
-    def __init__(self, title: str, total: int | None, bar: Progress) -> None:
+    def __init__(self, title: str, total: int | None, bar: "Progress") -> None:
         super().__init__(title, total)
         self._bar = bar
         self._task = bar.add_task(title, total=total)
@@ -204,6 +205,9 @@ class _Bar(Steps):
 @contextmanager
 def progress(title: str, total: int | None) -> Iterator[Steps]:
     """Show progress: as a bar on a terminal, else as plain lines."""
+    from rich.console import Console  # most commands show no progress, and must not wait for the import
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     if not console.is_terminal:
         steps = Steps(title, total)

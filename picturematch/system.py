@@ -21,7 +21,7 @@ from contract.seen_faces import Likeness
 from ingest.server import Ingress
 from picturematch.health import HealthServer
 from picturematch.log_metrics import watch_log
-from picturematch.memory import give_memory_back, trim_memory
+from picturematch.memory import collect_seldom, give_memory_back, keep_for_good, trim_memory
 from picturematch.opening import Clock, condition_of, open_broker, require_topics
 from picturematch.outlets import Outlets
 from picturematch.people_topic import PeopleTopic
@@ -29,7 +29,6 @@ from picturematch.settings import Settings, configured
 from sinks.context import Crop, SinkContext
 from sinks.meter import SinkMetrics
 from sinks.seen import SeenFacesOfLog
-from sinks.sql_store import SqlStore
 
 Reached = Callable[[int, float], Awaitable[bool]]
 """`reached(offset, timeout_s)` waits until the people topic is read up to `offset`; it returns False at the timeout."""
@@ -147,6 +146,7 @@ async def run_roles(
         CannotListen: the server cannot listen on its address.
     """
     give_memory_back()
+    collect_seldom()
     registry = CollectorRegistry()
     topics = settings.topics
     # An ingress does not search, so it stores no embeddings.
@@ -173,8 +173,11 @@ async def run_roles(
         listener: Ingress | HealthServer = HealthServer(settings.health, not_ready, registry)
         if ingest:
             store_url = settings.store_url
-            store = None if store_url is None else SqlStore(store_url)
-            if store is not None:
+            store = None
+            if store_url is not None:
+                from sinks.sql_store import SqlStore  # a process without a store must not import SQLAlchemy
+
+                store = SqlStore(store_url)
                 stack.callback(store.close)
             if likeness is not None:
                 seen = SeenFacesOfLog(
@@ -205,6 +208,7 @@ async def run_roles(
         if not reachable:
             await require_topics(broker, settings.topic_specs)
         await follower.caught_up()
+        keep_for_good()
         if seen is not None:
             await stack.enter_async_context(seen)
         if crop is not None:

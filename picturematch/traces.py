@@ -16,14 +16,17 @@ from contract.people.keys import NotReadable, PersonKey, parse_key, person_of
 from contract.requests import (
     DeleteRequest,
     EnrolRequest,
+    ImportRequest,
     MembersRequest,
     ReembedRequest,
     Request,
+    StrangerRequest,
     decode_request,
 )
 from contract.topics import Topics
 from engine.calls.match import MatchCall
 from engine.calls.matching import RECOGNISED
+from engine.calls.stranger import StrangerCall
 
 
 @dataclass(slots=True)
@@ -43,8 +46,9 @@ class Traces:
     """What the records of the log contain about a person.
 
     The events must be taken before the evidence and the dead letters, because they name the requests in which the
-    person was recognised. `requests` are the places of these requests; the caller reads those that still exist, and
-    takes them. `by_topic`: the name of a topic -> its records about the person. `naming`: the name of a topic -> its
+    person was recognised. So must the admin topic, because a request to enrol a stranger names the match in which that
+    stranger was seen. `requests` are the places of these requests; the caller reads those that still exist, and takes
+    them. `by_topic`: the name of a topic -> its records about the person. `naming`: the name of a topic -> its
     records that only name the person beside what they are about, and contain no picture or embedding of the person:
     evidence about other faces, with the person as a less similar candidate; answers about other people, whose
     look-alike the person is; and requests, or dead letters of requests, that delete the person or change the members of
@@ -61,6 +65,7 @@ class Traces:
         self.enrolled = False
         self.version = 0
         self._named: set[bytes] = set()
+        self._seen_by: set[str] = set()  # requests to enrol a stranger, who was this person
         self._topics = topics
         self._is_trace: Mapping[str, Callable[[Record], bool]] = {
             topics.events: self._in_event,
@@ -102,6 +107,8 @@ class Traces:
         if place.topic == self._topics.requests and event.kind == MatchCall.kind and self._is_recognised_in(event):
             self.requests[place] = event.id
             self._named.add(event.id.encode())
+        if event.kind == StrangerCall.kind and event.identity_id == self.identity_id:
+            self._seen_by.add(event.id)
         if (event.kind, event.outcome) == ("delete", "deleted"):
             self.deletion = event
         return True
@@ -141,11 +148,23 @@ class Traces:
             return False
         if isinstance(request, EnrolRequest):
             return request.identity_id == self.identity_id
+        if isinstance(request, StrangerRequest):
+            return self._is_of_stranger(request)
         if isinstance(request, ReembedRequest) and request.action == "add":
             return any(face.identity_id == self.identity_id for face in request.faces)
+        if isinstance(request, ImportRequest):
+            return any(person.identity_id == self.identity_id for person in request.people)
         if self.identity_id in _named(request):
             self._note_naming(record)
         return False
+
+    def _is_of_stranger(self, request: StrangerRequest) -> bool:
+        """Return whether the picture is of the person, and note the match from which it is."""
+        if request.identity_id != self.identity_id and request.request_id not in self._seen_by:
+            return False
+        self.requests[Position(self._topics.requests, request.match_partition, request.match_offset)] = request.match_id
+        self._named.add(request.match_id.encode())
+        return True
 
     def _note_naming(self, record: Record) -> None:
         if not record.erased:
@@ -242,4 +261,7 @@ def _person_of(key: str) -> str | None:
 
 
 _MEMBERS = kind_of(MembersRequest)
-_ABOUT_A_PERSON = frozenset({kind_of(EnrolRequest), kind_of(DeleteRequest), kind_of(ReembedRequest), ERASE_KIND})
+_ABOUT_A_PERSON = frozenset(
+    {ERASE_KIND}
+    | {kind_of(kind) for kind in (EnrolRequest, DeleteRequest, StrangerRequest, ReembedRequest, ImportRequest)}
+)

@@ -12,13 +12,23 @@ from itertools import islice
 
 from broker.port import NewRecord, Position
 from contract.answers import Answer, Reply
-from contract.audit import MOST_OBJECTS, UNKNOWN, ChangeRecord, action_of, encode_audit, objects_of
+from contract.audit import (
+    ENROLLING_MATCH,
+    MOST_OBJECTS,
+    UNKNOWN,
+    Actor,
+    ChangeRecord,
+    action_of,
+    encode_audit,
+    objects_of,
+)
 from contract.audit_details import details_of
 from contract.cloud_events import cloud_event_headers
 from contract.codec import encode
 from contract.dead_letters import DeadLetter
 from contract.errors import Code
 from contract.events import Event, encode_event
+from contract.requests import Headers
 from contract.topics import Topics
 from engine.calls import Query
 from engine.calls.call import Decision
@@ -102,8 +112,8 @@ class Emitter:
         gallery_version: int,
         marked: Callable[[Event], Event] = lambda event: event,
     ) -> Emission:
-        """Return the emission of a request: event and evidence (if they are left), reply, audit record (of an
-        administrative request), dead letter (after an error).
+        """Return the emission of a request: event and evidence (if they are left), reply, the request that follows
+        from it (if one does), audit record (of an administrative request), dead letter (after an error).
 
         Args:
             done: the processed request.
@@ -118,7 +128,8 @@ class Emitter:
             answer = call.answer(request, decision, done.context, done.photo)
         kept = self._kept(done, decision, gallery_version, marked) if done.leaves_event else ()
         audit = self._audit(done, decision, answer, gallery_version)
-        records = (*kept, *_reply(done, answer, gallery_version), *audit, *self._dead_letter(done))
+        reply, follow_up = _reply(done, answer, gallery_version), self._follow_up(done, decision)
+        records = (*kept, *reply, *follow_up, *audit, *self._dead_letter(done))
         is_replay = done.envelope.replay_of is not None
         return Emission(
             call.kind,
@@ -164,6 +175,25 @@ class Emitter:
         if policy.key not in self.written:
             records.append(new_config(self.topics.configs, policy))
         return tuple(records)
+
+    def _follow_up(self, done: Processed, decision: Decision) -> tuple[NewRecord, ...]:
+        """Return the record of the administrative request that follows from a query.
+
+        Nothing follows from an error, nor from a request that was sent again: its picture is of another time.
+        """
+        call, envelope = done.call, done.envelope
+        again = envelope.retry_of is not None or envelope.replay_of is not None
+        if again or done.failure is not None or not isinstance(call, Query):
+            return ()
+        request = call.follow_up(done.request, decision, done.context, done.record.partition, done.record.offset)
+        if request is None:
+            return ()
+        headers = (
+            (Headers.REQUEST_ID, request.request_id.encode()),
+            (Headers.ACTOR, encode(Actor(name=ENROLLING_MATCH, role="device"))),
+            *(() if envelope.trace is None else envelope.trace.headers),
+        )
+        return (NewRecord(self.topics.admin, request.key, encode(request), headers, partition=0),)
 
     def _audit(
         self, done: Processed, decision: Decision, answer: Answer, gallery_version: int

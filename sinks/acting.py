@@ -10,11 +10,15 @@ import msgspec
 from msgspec import Meta
 
 from contract.events import Event
-from contract.terms import LIVENESS_ORDER, LivenessMode
+from contract.terms import LIVENESS_ORDER, PERSON_STRANGER, LivenessMode
 
 WhyNot = Literal["not_matched", "again", "late", "clock", "margin", "liveness", "backlog"]
 """Why a receiver that acts does not get an event. `again`: the event is of a replay, a retry or a repeat. `clock`: the
 request arrived in the future, so this machine's clock and that of the ingress differ."""
+
+CLOCK_DIFFERENCE_S = 0.25
+"""How far the ingress's clock may be ahead of that of the sink. A receiver may act for as much longer than `valid_s`,
+so it is no more than what clocks differ by that NTP keeps."""
 
 
 class Acting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,12 +39,14 @@ def why_not(event: Event, acting: Acting, now_s: float) -> WhyNot | None:
     """
     if event.kind != "match" or event.outcome != "matched" or event.retcode != "1":
         return "not_matched"
+    if event.person_type == PERSON_STRANGER:
+        return "not_matched"  # a processor of an older version writes such an event
     if event.replay_of is not None or event.retry_of is not None or event.repeat_of is not None:
         return "again"
     age_s = now_s - event.received_time
     if age_s > acting.valid_s:
         return "late"
-    if age_s < -acting.valid_s:
+    if age_s < -CLOCK_DIFFERENCE_S:
         return "clock"
     if not _is_clear(event, acting.margin):
         return "margin"

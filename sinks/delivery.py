@@ -14,7 +14,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from broker.port import Broker, GroupMember, Record
 from sinks.context import SinkContext
@@ -136,6 +137,12 @@ def _warn_of_horizon(plan: Plan, name: str) -> None:
         )
 
 
+class _Committed(NamedTuple):
+    """The committed offset of a partition; None: the group has committed none."""
+
+    offset: int | None
+
+
 class _Lanes:
     """The lanes of all partitions of one receiver. `ends`: the ends of the partitions when the sink started."""
 
@@ -155,7 +162,10 @@ class _Lanes:
         """Commit the end of a partition of which the group has no offset; return whether that was so."""
         plan, end = self._context.plan, self._ends.get(partition, 0)
         begins_later = plan.from_now or plan.from_s is not None or plan.acting is not None
-        if not begins_later or await self._member.committed(partition) is not None:
+        if not begins_later:
+            return False
+        known = await until_it_works(lambda: self._committed(partition), self._stop)
+        if known is None or known.offset is not None:
             return False
         if plan.from_s is not None and plan.acting is None:
             found = await until_it_works(lambda: self._offset_at(partition, plan.from_s or 0.0), self._stop)
@@ -169,6 +179,9 @@ class _Lanes:
             )
         await until_it_works(lambda: self._member.commit(partition, end), self._stop)
         return True
+
+    async def _committed(self, partition: int) -> "_Committed":
+        return _Committed(await self._member.committed(partition))
 
     async def _offset_at(self, partition: int, from_s: float) -> int:
         """Return the offset of the first record of a partition that was written at that time or later."""
@@ -209,10 +222,13 @@ class _Lanes:
             lane = self._lanes.get(record.partition)
             if lane is None:
                 await self._begin_partition(record.partition)
-                committed = await self._member.committed(record.partition)
+                known = await until_it_works(partial(self._committed, record.partition), self._stop)
+                if known is None:
+                    return  # the sink stops
                 if record.partition not in self._member.assignment():
                     continue  # it passed to another process meanwhile, which delivers the record
-                lane = Lane(self._context, record.partition, committed or 0, self._ends.get(record.partition, 0))
+                first, backlog_end = known.offset or 0, self._ends.get(record.partition, 0)
+                lane = Lane(self._context, record.partition, first, backlog_end)
                 lane.task.add_done_callback(self._ended)
                 self._lanes[record.partition] = lane
             lane.take(record)

@@ -14,6 +14,7 @@ from sinks.lag import measured
 from sinks.port import PartitionOffsets, ReadAt, SinkError
 from sinks.runner import reading_at, run_sink
 from sinks.settings import JsonlSettings
+from sinks.waiting import until_it_works
 
 T = TypeVar("T")
 
@@ -37,10 +38,13 @@ async def run_sink_of(settings: JsonlSettings, context: SinkContext) -> int:
         broker.member(topic, group, on_skipped=meter.note_skipped) as member,
         measured(meter, broker, topic, member, context.events_retention_ms),
     ):
+        ends = await until_it_works(lambda: broker.end_offsets(topic), context.stop)
+        if ends is None:
+            return 0
         return await run_sink(
             sink,
             member,
-            await broker.end_offsets(topic),
+            ends,
             context.stop,
             read_at=reading_at(broker, topic),
             idle_exit_s=context.idle_exit_s,

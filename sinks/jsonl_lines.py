@@ -27,12 +27,13 @@ _line_decoder = msgspec.json.Decoder(_Line)
 def line_of(record: Record) -> bytes:
     """Return the line of a record: the event's own JSON with `place` as the first field.
 
-    A value that is no JSON object is written as base64 in the field `unreadable`, because a sink drops no record.
+    A value that is no JSON object, or one with a `place` of its own, is written as base64 in the field `unreadable`,
+    because a sink drops no record.
     """
     place = orjson.dumps({"topic": record.topic, "partition": record.partition, "offset": record.offset})
     value = (record.value or b"").strip()
     try:
-        readable = isinstance(event := orjson.loads(value), dict)
+        readable = isinstance(event := orjson.loads(value), dict) and "place" not in event
     except orjson.JSONDecodeError:
         readable = False
     if not readable:

@@ -9,18 +9,20 @@ import asyncio
 import logging
 import random
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from broker.port import BrokerError, GroupMember, Record
-from sinks.acting import Acting, why_not
+from contract.operator_error import OperatorError
+from sinks.acting import Acting, WhyNot, why_not
 from sinks.letters import Letters
 from sinks.meter import Meter
 from sinks.outgoing import Outgoing, Unusable, outgoing
 from sinks.pacing import Pacing
 from sinks.port import SinkError
-from sinks.receiver import Delivered, Failed, NeverTakes, Receiver, SwitchedOff
+from sinks.receiver import Delivered, Delivery, Failed, NeverTakes, Receiver, SwitchedOff, unacted
 from sinks.retrying import Retrying
 from sinks.standing import Standing
 from sinks.waiting import pause, rewind
@@ -78,6 +80,7 @@ class LaneContext:
 
     `delivered` counts their deliveries, and `standing` is what their tries show. `logged`: the failure that was logged
     last, and `told` whether the log says that the receiver is down; both only until the receiver takes an event.
+    `told_backlog`: whether the log says that a receiver that acts gets no event from before the start.
     """
 
     receiver: Receiver
@@ -90,6 +93,7 @@ class LaneContext:
     standing: Standing = field(default_factory=Standing)
     logged: str | None = None
     told: bool = False
+    told_backlog: bool = False
 
 
 class Lane:
@@ -223,7 +227,7 @@ class Lane:
         failed, probes, before_s = 0, 0, time.monotonic()
         while True:
             takes_others, before_s = standing.has_taken_since(before_s), time.monotonic()
-            result = await self._all.receiver.deliver(event)
+            result = await self._try(event)
             match result:
                 case Delivered():
                     self._succeeded()
@@ -258,7 +262,7 @@ class Lane:
         if not later:
             return False
         probe = later[probes % len(later)]
-        result = await self._all.receiver.deliver(probe)
+        result = await self._try(probe)
         match result:
             case Delivered():
                 self._early.add(probe.record.offset)
@@ -277,6 +281,19 @@ class Lane:
             return None
         return found if self._all.plan.wanted.contains(found.event) else None
 
+    async def _try(self, event: Outgoing) -> Delivery:
+        """Try to deliver an event once; an event that the receiver's program cannot express must not end the sink."""
+        try:
+            return await self._all.receiver.deliver(event)
+        except (OperatorError, BrokerError):
+            raise
+        except Exception as failure:  # noqa: BLE001 - the fault of one event, which becomes a dead letter in the end
+            reason = f"an unexpected error of the sink, {type(failure).__name__}, whose trace is in the sink's log"
+            if reason != self._all.logged:
+                # Without the message of the error, which may quote the event.
+                _log.error("sink %s: %s", self._all.meter.name, "".join(traceback.format_tb(failure.__traceback__)))
+            return Failed(reason)
+
     async def _switched_off(self, result: SwitchedOff) -> None:
         """Keep the offset, and end the sink."""
         await self._commit()
@@ -285,11 +302,12 @@ class Lane:
     async def _act(self, event: Outgoing, acting: Acting) -> bool:
         """Deliver an event to a receiver that acts, at most once; return False where its offset cannot be committed."""
         plan, record = self._all.plan, event.record
-        reason = "backlog" if record.offset < self._backlog_end else why_not(event.event, acting, plan.clock())
+        reason = why_not(event.event, acting, plan.clock())
+        if reason != "not_matched" and record.offset < self._backlog_end:
+            reason = "backlog"
         if reason is not None:
             self._all.meter.passed_over.inc()
-            if reason != "not_matched":
-                _log.warning("sink %s does not act on event %s: %s", self._all.meter.name, event.id, reason)
+            self._log_why_not(event, reason)
             return True
         self._next = record.offset + 1
         if not await self._commit():
@@ -298,15 +316,21 @@ class Lane:
             _log.warning("sink %s does not act on event %s: late", self._all.meter.name, event.id)
             self._all.meter.passed_over.inc()
             return True
-        result = await self._all.receiver.deliver(event)
+        result = await self._try(event)
         if isinstance(result, Delivered):
             self._succeeded()
             return True
         self._all.meter.failed.inc()
-        _log.error("sink %s did not act on event %s: %s", self._all.meter.name, event.id, result.reason)
+        _log.error(unacted(result), self._all.meter.name, event.id, result.reason)
         if isinstance(result, SwitchedOff):
             await self._switched_off(result)
         return True
+
+    def _log_why_not(self, event: Outgoing, reason: WhyNot) -> None:
+        """Log why the receiver does not act; of events from before the start, which may be many, only the first one."""
+        if reason != "not_matched" and not (reason == "backlog" and self._all.told_backlog):
+            _log.warning("sink %s does not act on event %s: %s", self._all.meter.name, event.id, reason)
+            self._all.told_backlog |= reason == "backlog"
 
     def _succeeded(self) -> None:
         self._all.standing.taken(time.monotonic())

@@ -11,8 +11,9 @@ from aiohttp.web import BaseRequest, StreamResponse
 
 MayStay = Callable[[], bool]
 """Returns whether a request that was authorised still is: its API key may have been deleted meanwhile."""
-Handler = Callable[[BaseRequest, MayStay], Awaitable[StreamResponse]]
-"""Answers an authorised request. It may raise contract.errors.Refused, and is cancelled when the client goes."""
+Handler = Callable[[BaseRequest, str, MayStay], Awaitable[StreamResponse]]
+"""Answers an authorised request, of a peer: an IPv4 address, or the network of the first 64 bits of an IPv6 address. It
+may raise contract.errors.Refused, and is cancelled when the client goes."""
 
 
 class Listening(Protocol):

@@ -108,10 +108,13 @@ class MqttReceiver:
     async def _act(self, event: Outgoing) -> Delivery:
         """Publish an event to a receiver that acts, once, and only while it is valid."""
         until_s = event.event.received_time + self._settings.acting.valid_s
-        await self._open_connection.answers(self._deadline(until_s - self._clock()))
+        try:
+            await self._open_connection.answers(self._deadline(until_s - self._clock()))
+        except Lost as error:
+            return Failed(str(error), sent=False)
         left_s = until_s - self._clock()
         if left_s <= 0:
-            return Failed("the broker answered too late")
+            return Failed("the broker answered too late", sent=False)
         valid = valid_until(until_s)
         message = Message(
             topic=self._topics.event(self._device_id(event), event.event.outcome),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from broker.port import Record
+from contract.cloud_events import is_expressible
 from contract.events import Event, decode_event
 from contract.kinds import ERASE_KIND
 
@@ -75,6 +76,8 @@ def outgoing(record: Record) -> Outgoing | Unusable | None:
         )
     except msgspec.DecodeError:
         return Unusable(record, "the record's value is not an event")
+    if not all(map(is_expressible, (event.compare_time, event.received_time, event.processed_time))):
+        return Unusable(record, "a time of the event is before the year 1 or after the year 9999")
     return Outgoing(event, record, event_type[0])
 
 
@@ -84,4 +87,5 @@ def _erasure(record: Record) -> Outgoing | None:
         event = decode_event(record.value or b"")
     except msgspec.DecodeError:
         return None
-    return Outgoing(event, record, _ERASURE_TYPE) if event.kind == ERASE_KIND else None
+    is_erasure = event.kind == ERASE_KIND and is_expressible(event.received_time)
+    return Outgoing(event, record, _ERASURE_TYPE) if is_erasure else None

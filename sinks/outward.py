@@ -1,4 +1,4 @@
-"""Posts to receivers over HTTP: bounded in time and in bytes, without redirects, and never to a link-local address.
+"""Posts to receivers over HTTP: bounded in time and in bytes, without redirects, and never to a dangerous address.
 
 The address of each connection is checked when its socket is made, so what a name resolves to later is checked too.
 Proxies of the environment are not used.
@@ -8,7 +8,7 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -23,13 +23,39 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MOST_ANSWER_BYTES = 64 * 1024
 _CONNECTIONS = 32
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-"""The well-known prefix of RFC 6052."""
+_IPV4_BEHIND = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
+"""Networks whose addresses end with an IPv4 address: IPv4-compatible (RFC 4291), IPv4-translated (RFC 2765) and NAT64
+(RFC 6052)."""
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""The addresses of which a site makes NAT64 prefixes of its own (RFC 8215), of any length that RFC 6052 knows."""
+_IPV4_PLACES = ((6, 7, 9, 10), (7, 9, 10, 11), (9, 10, 11, 12), (12, 13, 14, 15))
+"""The bytes of an IPv6 address that contain the IPv4 address, for prefixes of 48, 56, 64 and 96 bits (RFC 6052)."""
+METADATA_SERVICES = frozenset(
+    map(
+        ipaddress.ip_address,
+        (
+            *("fd00:ec2::254", "fd00:ec2::23"),  # Amazon EC2 and EKS; over IPv4 they are link-local
+            "fd20:ce::254",  # Google Cloud
+            "fd00:42::42",  # Scaleway
+            "100.100.100.200",  # Alibaba Cloud
+            "168.63.129.16",  # Azure
+            "192.0.0.192",  # Oracle Cloud
+        ),
+    )
+)
+"""The addresses at which clouds tell their machines secrets, and that are not link-local."""
 _LONGEST_RETRY_AFTER_S = 86_400.0
 
 
 class Unreached(Exception):
-    """No answer of the receiver arrived; the message says why, as a part of a sentence."""
+    """No answer of the receiver arrived; the message says why, as a part of a sentence.
+
+    `sent`: whether the receiver may have got the request all the same.
+    """
+
+    def __init__(self, why: str, *, sent: bool) -> None:
+        super().__init__(why)
+        self.sent = sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +68,39 @@ class Answer:
 
 
 def never_allowed(address: Address) -> bool:
-    """Return whether no receiver may have this address: link-local, multicast, unspecified or reserved.
+    """Return whether no receiver may have this address: link-local, multicast, unspecified, reserved, or that of a
+    cloud's metadata service.
 
-    An IPv6 address that stands for an IPv4 address (mapped, 6to4, NAT64) is judged as that.
+    An IPv6 address that stands for an IPv4 address (mapped, compatible, translated, 6to4, Teredo, NAT64) is judged as
+    that too.
     """
-    known = _translated(address) or address
-    return (
-        known.is_link_local or known.is_multicast or known.is_unspecified or (known.is_reserved and known.version == 4)
-    )
+    if any(map(_is_dangerous, (address, *_translated(address)))):
+        return True
+    return address in _LOCAL_NAT64 and any(map(_is_machine_local, _possibly_translated(address)))
 
 
-def _translated(address: Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address for which an IPv6 address stands."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return None
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour
+def _is_machine_local(address: Address) -> bool:
+    return address.is_link_local or address in METADATA_SERVICES
+
+
+def _is_dangerous(address: Address) -> bool:
+    is_none = address.is_multicast or address.is_unspecified or (address.is_reserved and address.version == 4)
+    return is_none or _is_machine_local(address)
+
+
+def _translated(address: Address) -> Sequence[ipaddress.IPv4Address]:
+    """Return the IPv4 addresses for which an IPv6 address stands; of Teredo those of the server and of the client."""
+    if isinstance(address, ipaddress.IPv4Address) or address.is_loopback:
+        return ()
+    if any(address in network for network in _IPV4_BEHIND):
+        return (ipaddress.IPv4Address(int(address) & 0xFFFFFFFF),)
+    return [*filter(None, (address.ipv4_mapped, address.sixtofour)), *(address.teredo or ())]
+
+
+def _possibly_translated(address: Address) -> Sequence[ipaddress.IPv4Address]:
+    """Return the IPv4 addresses for which an address may stand whose prefix has an unknown length."""
+    packed = address.packed
+    return [ipaddress.IPv4Address(bytes(packed[place] for place in places)) for places in _IPV4_PLACES]
 
 
 class Outward:
@@ -125,7 +167,7 @@ class Outward:
         limit = self._timeout
         if left_s is not None:
             if left_s <= 0:
-                raise Unreached("the time in which the receiver may act is over")
+                raise Unreached("the time in which the receiver may act is over", sent=False)
             limit = aiohttp.ClientTimeout(total=min(left_s, self._timeout_s))
         try:
             async with self._session.post(
@@ -135,9 +177,9 @@ class Outward:
                     response.status, await _beginning(response), _seconds(response.headers.get("Retry-After"))
                 )
         except TimeoutError:
-            raise Unreached(f"no answer within {limit.total:.3g} s") from None
+            raise Unreached(f"no answer within {limit.total:.3g} s", sent=True) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Unreached(_words(error)) from error
+            raise Unreached(_words(error), sent=not isinstance(error, aiohttp.ClientConnectorError)) from error
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:

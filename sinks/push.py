@@ -105,7 +105,7 @@ class PushReceiver:
         try:
             return delivery_of(await self._outward.post(self._target.url, body, {**headers, **event.trace}))
         except Unreached as error:
-            return Failed(f"the receiver cannot be reached: {error}")
+            return Failed(f"the receiver cannot be reached: {error}", sent=error.sent)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -123,7 +123,7 @@ class PushReceiver:
 
     async def _person(self, event: Outgoing) -> Person | None:
         found = event.event
-        record = self._people.person(found.identity_id) if found.identity_id and found.kind == "match" else None
+        record = self._people.person(found.identity_id) if found.identity_id and found.kind != "compare" else None
         if record is None:
             return None
         info = await self._lookups.info(record.identity_id)
@@ -136,7 +136,7 @@ class PushReceiver:
             found, infrared = await self._lookups.pictures(event.event)
         if uploads.face:
             face = await self._lookups.face(event.event, found)
-        if uploads.photo and event.event.kind == "match":
+        if uploads.photo and event.event.kind != "compare":
             photo = await self._lookups.photo(event.event.identity_id)
         spot, infrared = (found, infrared) if uploads.picture else (None, None)
         pictures = {"reg_pic": photo, "spot_pic": spot, "ir_pic": infrared, "recognize_face": face}

@@ -16,7 +16,7 @@ from contract.events import Event
 from contract.people.records import PersonRecord
 from contract.people.site import Site
 from contract.terms import STRANGER
-from contract.vendor_words import face_attributes, identity_info, person_type
+from contract.vendor_words import endpoint_id, face_attributes, identity_info, is_passage, person_type
 from sinks.wanted import Wanted
 
 PICTURES = ("reg_pic", "spot_pic", "ir_pic", "recognize_face")
@@ -31,13 +31,14 @@ _TYPES: tuple[tuple[bytes, str, str], ...] = (
 
 
 class Pushed(Wanted, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The events that are pushed: matches and stored comparisons that were answered, no replays and no repeats."""
+    """The events that are pushed: matches and stored comparisons that were answered, and the enrolments of strangers;
+    no replays and no repeats."""
 
-    kinds: tuple[str, ...] = ("match", "compare")
+    kinds: tuple[str, ...] = ("match", "compare", "stranger")
 
     def contains(self, event: Event) -> bool:
         """Return whether an event is pushed."""
-        return super().contains(event) and event.retcode is not None
+        return super().contains(event) and is_passage(event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ def _ep_info(event: Event, site: Site) -> dict[str, str]:
     device = site.device_at(address) if address else None
     device_id = site.device_id_of(address) if address else ""
     return {
-        "ep_id": f"{device_id}__{address}" if address else "",
+        "ep_id": endpoint_id(device_id, address),
         "ep_type": "card" if event.kind == "compare" else "photo",
         "ep_ip": address,
         "ep_name": address if device is None else device.name,

@@ -17,7 +17,7 @@ from contract.events import Event
 from contract.people.records import PersonRecord
 from contract.people.site import Site
 from contract.terms import PHOTO_DEVICE, STRANGER
-from contract.vendor_words import face_attributes, identity_info, person_type
+from contract.vendor_words import NO_ACTION, face_attributes, identity_info, person_type
 
 _GATE, _VIDEO = "0", "3"
 """The vendor's numbers of the types of devices: of those that send pictures, and of those that send video."""
@@ -62,6 +62,7 @@ def v5_body(event: Event, told: Told, site: Site, *, with_face: bool) -> bytes:
             "identity_info": identity_info(told.person, told.info),
             "timestamp": _milliseconds(event),
             "score": event.score or 0.0,
+            **_action(event),
             "reg_pic": _base64(told.pictures.photo),
             "ext_data": {
                 "device_ip": address,
@@ -87,6 +88,7 @@ def v6_body(event: Event, told: Told, site: Site) -> bytes:
             "identity_name": event.name or STRANGER,
             "user_type": _user_type(person_type(event, told.person)),
             "score": round(event_percent(event) or 0.0, 4),
+            **_action(event),
             "media_device_ip": address,
             "media_device_id": site.device_id_of(address),
             "media_device_type": PHOTO_DEVICE if device is None else device.device_type,
@@ -103,6 +105,11 @@ def stream_chunk(event_id: str, value: bytes) -> bytes:
         value = orjson.dumps(orjson.loads(value))
     name = f"id: {event_id}\n".encode() if event_id.isprintable() else b""
     return b"".join((name, b"data: ", value, b"\n\n"))
+
+
+def _action(event: Event) -> dict[str, str]:
+    """Return want_action, which the vendor's messages do not have, where the event is more than a passage."""
+    return {} if event.want_action == NO_ACTION else {"want_action": event.want_action}
 
 
 def _milliseconds(event: Event) -> int:

@@ -17,6 +17,7 @@ from contract.calls.dialects import Dialect
 from contract.calls.rules import FLAG, param_error
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
+from contract.vendor_words import is_passage
 
 MAX_DEVICES = 20_000
 """The most devices of one client: as many as a site may have (matching.max_devices)."""
@@ -47,11 +48,11 @@ class Choice:
     def contains(self, event: Event, device_id: str) -> bool:
         """Return whether the client gets an event. `device_id`: of its device; "": the event names no device.
 
-        The vendor's forms have room for matches that were answered only; an event stream has all events.
+        The vendor's forms have matches that were answered, and the enrolments of strangers; an event stream has all.
         """
         if self.form.shape != "stream":
-            is_answered_match = event.kind == "match" and event.retcode is not None
-            return is_answered_match and self.devices is not None and device_id in self.devices
+            is_shown = event.kind in ("match", "stranger") and is_passage(event)
+            return is_shown and self.devices is not None and device_id in self.devices
         if self.devices is not None and not self.devices & {device_id, canonical_address(event.device_ip or "")}:
             return False
         return (not self.kinds or event.kind in self.kinds) and (not self.outcomes or event.outcome in self.outcomes)

@@ -23,14 +23,16 @@ _RECENT_BYTES = 4 * 1024 * 1024
 
 
 class Client:
-    """A client with its queue. `choice`: what it has asked for; None: nothing yet.
+    """A client with its queue. `choice`: what it has asked for; None: nothing yet. `peer`: its address.
 
-    `ended`: why the client is to be disconnected: `SLOW`, `STOPPING` or `REFUSED`; None: it is not.
+    `ended`: why the client is to be disconnected: `SLOW`, `STOPPING` or `REFUSED`; None: it is not. `most`: how many
+    messages may wait for it: more than `MAX_QUEUE` only until it has got the events that it has missed.
     """
 
-    def __init__(self, choice: Choice | None = None) -> None:
-        self.choice = choice
+    def __init__(self, choice: Choice | None = None, peer: str = "") -> None:
+        self.choice, self.peer = choice, peer
         self.ended: str | None = None
+        self.most = MAX_QUEUE
         self.queue: deque[Message] = deque()
         self._news, self._end = asyncio.Event(), asyncio.Event()
 
@@ -73,11 +75,15 @@ class Hub:
         context: what the sink gets from its process.
         meter: the metrics of the sink.
         max_clients: the most clients.
+        max_of_peer: the most clients of one address.
         max_held_bytes: the most bytes of messages that wait for clients; beyond, the client furthest behind is dropped.
     """
 
-    def __init__(self, context: SinkContext, meter: Meter, max_clients: int, max_held_bytes: int) -> None:
-        self._meter, self._max_clients, self._max_held_bytes = meter, max_clients, max_held_bytes
+    def __init__(
+        self, context: SinkContext, meter: Meter, *, max_clients: int, max_of_peer: int, max_held_bytes: int
+    ) -> None:
+        self._meter, self._max_held_bytes = meter, max_held_bytes
+        self._max_clients, self._max_of_peer = max_clients, max_of_peer
         self._people = context.people
         self._messages = Messages(context, self._hold)
         self._clients: set[Client] = set()
@@ -93,10 +99,16 @@ class Hub:
         """Add a client. `last_event_id`: the event after which it goes on, if that is among the last events.
 
         Raises:
-            Refused: there are too many clients.
+            Refused: there are too many clients, of all addresses or of this one.
         """
         if len(self._clients) >= self._max_clients:
             raise Refused(Code.OVERLOADED, "too many clients listen to events; try again")
+        if sum(other.peer == client.peer for other in self._clients) >= self._max_of_peer:
+            raise Refused(
+                Code.OVERLOADED,
+                f"{self._max_of_peer} clients of this address listen to events already; end one of them, or let the"
+                " operator raise max_clients_per_address of the sink",
+            )
         self._clients.add(client)
         self._meter.clients.set(len(self._clients))
         for event in self._since(last_event_id) if last_event_id else ():
@@ -104,6 +116,7 @@ class Hub:
                 message = ready(chunk_of(event))
                 client.put(message)
                 self._hold(message)
+        client.most = MAX_QUEUE + len(client.queue)
 
     def leave(self, client: Client) -> None:
         """Remove a client with all that waits for it."""
@@ -115,6 +128,7 @@ class Hub:
         """Take a message from the beginning of a client's queue, unless the queue was emptied meanwhile."""
         if client.queue and client.queue[0] is message:
             self._take_off(client)
+            client.most = max(MAX_QUEUE, client.most - 1)
 
     def tell(self, client: Client, text: bytes) -> None:
         """Send an error to one client."""
@@ -154,7 +168,7 @@ class Hub:
         await self._messages.close()
 
     def _put(self, client: Client, message: Message) -> None:
-        if len(client.queue) >= MAX_QUEUE:
+        if len(client.queue) >= client.most:
             self.drop(client)
         if client.ended is None:
             client.put(message)

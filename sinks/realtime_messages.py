@@ -83,6 +83,9 @@ class Messages:
         left = dict(forms)
         try:
             async with self._room:
+                forms = {form: message for form, message in forms.items() if message.waiting}  # clients may have gone
+                if not forms:
+                    return
                 told = await self._told(event, forms)
                 for form in forms:
                     text = await asyncio.to_thread(self._body, event, form, told)

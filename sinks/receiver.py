@@ -16,11 +16,12 @@ class Failed:
     """The receiver does not have the event, or nobody knows; another try may succeed.
 
     `reason` is a sentence for an operator, without anything of the event. `retry_after_s`: the wait that the receiver
-    has asked for.
+    has asked for. `sent`: whether the receiver may have got the event; false only where nothing of it was sent.
     """
 
     reason: str
     retry_after_s: float | None = None
+    sent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,13 @@ class SwitchedOff:
 
 
 Delivery = Delivered | Failed | NeverTakes | SwitchedOff
+
+
+def unacted(result: Failed | NeverTakes | SwitchedOff) -> str:
+    """Return the format of a log line (sink, event, reason) about a failed delivery to a receiver that acts."""
+    if isinstance(result, Failed) and result.sent:
+        return "sink %s does not know whether its receiver has acted on event %s, and does not try again: %s"
+    return "sink %s did not act on event %s: %s"
 
 
 class Receiver(Protocol):

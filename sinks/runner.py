@@ -96,7 +96,10 @@ async def run_sink(
     pending = _Pending()
     member.on_revoked(pending.wait_until_none)
     try:
-        await sink.setup({p: PartitionOffsets(await member.committed(p), end) for p, end in ends.items()}, read_at)
+        offsets = await until_it_works(lambda: _offsets(member, ends), stop)
+        if offsets is None:
+            return 0
+        await sink.setup(offsets, read_at)
         while not stop.is_set():
             records = await _fetch(pending, member, max_batch, idle_exit_s, stop)
             if records is None:
@@ -120,6 +123,10 @@ async def run_sink(
         pending.clear()
         await sink.close()
     return delivered
+
+
+async def _offsets(member: GroupMember, ends: Mapping[int, int]) -> Mapping[int, PartitionOffsets]:
+    return {partition: PartitionOffsets(await member.committed(partition), end) for partition, end in ends.items()}
 
 
 async def _fetch(

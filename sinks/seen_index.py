@@ -130,6 +130,14 @@ class SeenIndex:
             getattr(self, name)[:count] = former[name][live]
         self._ids = ids + [""] * (rows - count)
         self._first, self._end = 0, count
+        self._forget_devices()
+
+    def _forget_devices(self) -> None:
+        """Number the devices anew, without those of faces that are left out: a request can name any address."""
+        live = slice(self._first, self._end)
+        used, self._devices[live] = np.unique(self._devices[live], return_inverse=True)
+        names = list(self._device_codes)
+        self._device_codes = {names[code]: new for new, code in enumerate(used.tolist())}
 
     def _rows(self, wanted: SeenFilter) -> NDArray[np.intp]:
         live = slice(self._first, self._end)

@@ -165,6 +165,8 @@ class WebsocketSettings(Sink, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Origins of the web pages that may listen, such as https://desk.example; pages of other origins may not."""
     max_clients: Annotated[int, Meta(ge=1, le=10_000)] = 100
     """Most clients at a time."""
+    max_clients_per_address: Annotated[int, Meta(ge=1, le=10_000)] = 25
+    """Most clients of one address at a time (of IPv6: of its first 64 bits)."""
     max_held_bytes: Annotated[int, Meta(ge=1024 * 1024)] = 64 * 1024 * 1024
     """Most bytes of messages that wait for clients; beyond, the client that is furthest behind is disconnected."""
     ping_s: Annotated[float, Meta(ge=1, le=600)] = 15.0

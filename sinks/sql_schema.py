@@ -21,6 +21,7 @@ names = sa.Table(
     sa.Column("name_id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("folded", sa.Text, nullable=False),
+    sqlite_autoincrement=True,  # the number of a deleted name is never given to another one
 )
 """Each name once, as it is and without the difference of cases: a search for a part of a name reads this table only."""
 
@@ -67,6 +68,9 @@ events = sa.Table(
     sa.Index("event_by_time", "compare_time", "id"),
 )
 
+by_name = sa.Index("event_by_name", *(events.c[column] for column in ("name_id", "shown", "compare_time", "id")))
+"""It also finds the names that no event has any more, and PostgreSQL needs it for deleting them (foreign key)."""
+
 SHOWN = sa.text("shown = 1")
 """The condition of events of matches and comparisons that are no repeats and no replays: those of most questions.
 
@@ -84,7 +88,6 @@ _index("shown_by_device", "device_key")
 _index("shown_by_device_and_outcome", "device_key", "outcome")
 _index("shown_by_identity", "identity_id")
 _index("shown_by_outcome", "outcome")
-_index("shown_by_name", "name_id")
 
 forgotten = sa.Table(
     "forgotten",
@@ -96,8 +99,18 @@ forgotten = sa.Table(
 
 Step = Callable[[Connection], None]
 
-STEPS: Sequence[Step] = (metadata.create_all,)
-"""Step N upgrades the tables from version N to version N + 1; version 0 has no tables."""
+
+def _index_every_name(connection: Connection) -> None:
+    """Version 1 had an index of the names of some events only."""
+    connection.execute(sa.text("DROP INDEX IF EXISTS shown_by_name"))
+    by_name.create(connection, checkfirst=True)
+
+
+STEPS: Sequence[Step] = (metadata.create_all, _index_every_name)
+"""Step N upgrades the tables from version N to version N + 1; version 0 has no tables.
+
+The first step makes the tables of the newest version, so each later step must change nothing where they are so already.
+"""
 
 VERSION = len(STEPS)
 """The version that this program reads and writes."""

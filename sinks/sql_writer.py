@@ -1,6 +1,7 @@
 """Writes events to the store, each once."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,12 +46,22 @@ class SqlWriter:
             upgrade(self._engine)
 
     def write(self, found: Sequence[StoredEvent]) -> None:
-        """Store the events that are not stored yet, in one transaction."""
-        with told(self._engine), self._engine.begin() as connection:
-            gone = self._forgotten(connection, {event.identity_id for event in found if event.identity_id})
-            kept = [event for event in found if event.received_time > gone.get(event.identity_id, float("-inf"))]
-            if kept:
-                self._add(connection, events, [self._row(connection, event) for event in kept])
+        """Store the events that are not stored yet, in one transaction.
+
+        Raises:
+            DataRefused: the database will never take an event of these, and none is stored.
+        """
+        try:
+            with told(self._engine), self._engine.begin() as connection:
+                gone = self._forgotten(connection, {event.identity_id for event in found if event.identity_id})
+                kept = [event for event in found if event.received_time > gone.get(event.identity_id, float("-inf"))]
+                if kept:
+                    self._add(connection, events, [self._row(connection, event) for event in kept])
+        except BaseException:
+            # The names and devices that this transaction has added do not exist, and others may get their numbers.
+            self._name_ids.clear()
+            self._device_keys.clear()
+            raise
 
     def analyse(self) -> None:
         """Let the database count its rows anew, so that it chooses the best index of a query."""
@@ -62,12 +73,15 @@ class SqlWriter:
     def forget(self, identity_id: str, at_s: float) -> int:
         """Delete the events about a person up to a time (epoch seconds), and keep later writers from storing them."""
         with told(self._engine), self._engine.begin() as connection:
+            at_s = max(at_s, self._forgotten(connection, {identity_id}).get(identity_id, at_s))
             connection.execute(sa.delete(forgotten).where(forgotten.c.identity_id == identity_id))
             connection.execute(sa.insert(forgotten).values(identity_id=identity_id, at=at_s))
             own = sa.and_(events.c.identity_id == identity_id, events.c.received_time <= at_s)
             deleted = connection.execute(sa.delete(events).where(own)).rowcount
             self._delete_unused_names(connection)
         self._name_ids.clear()
+        if self._engine.dialect.name == "sqlite":
+            self._empty_wal()
         return deleted
 
     def delete_before(self, time_s: float) -> int:
@@ -85,6 +99,11 @@ class SqlWriter:
                         self._name_ids.clear()
                     return deleted
                 deleted += count
+
+    def _empty_wal(self) -> None:
+        """Overwrite what SQLite's file beside the database has of deleted rows; a reader may put that off."""
+        with closing(self._engine.raw_connection()) as connection:  # a checkpoint runs outside of transactions
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _forgotten(self, connection: Connection, identity_ids: set[str]) -> Mapping[str, float]:
         found: dict[str, float] = {}

@@ -1,12 +1,14 @@
 """Which events a sink passes on. Pure."""
 
+from functools import cached_property
+
 import msgspec
 
 from contract.addresses import canonical_address
 from contract.events import Event
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
     """A choice of events; the table `wanted` of a sink's settings."""
 
     kinds: tuple[str, ...] = ()
@@ -24,9 +26,10 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """Return whether the sink passes the event on."""
         if (event.replay_of is not None and not self.replays) or (event.repeat_of is not None and not self.repeats):
             return False
-        if self.devices and (event.device_ip is None or canonical_address(event.device_ip) not in self._addresses()):
+        if self.devices and (event.device_ip is None or canonical_address(event.device_ip) not in self._addresses):
             return False
         return (not self.kinds or event.kind in self.kinds) and (not self.outcomes or event.outcome in self.outcomes)
 
+    @cached_property
     def _addresses(self) -> frozenset[str]:
         return frozenset(map(canonical_address, self.devices))

@@ -92,7 +92,7 @@ class WebhookReceiver:
             left_s = None if until_s is None else until_s - self._clock()
             return delivery_of(await self._outward.post(self._settings.url, body, headers, left_s))
         except Unreached as error:
-            return Failed(f"the receiver cannot be reached: {error}")
+            return Failed(f"the receiver cannot be reached: {error}", sent=error.sent)
 
     async def close(self) -> None:
         """Close the connections."""

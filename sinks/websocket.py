@@ -43,7 +43,11 @@ _CONFIGURATIONS_PER_S = 1.0
 _SEND_S = 10.0
 """How long the sending of one message may take, before the client counts as slow."""
 _CLOSE_S = 1.0
-_CLOSE_CODES = {REFUSED: WSCloseCode.POLICY_VIOLATION, STOPPING: WSCloseCode.GOING_AWAY}
+_CLOSES = {
+    REFUSED: (WSCloseCode.POLICY_VIOLATION, b"too many messages of the client, or its API key was deleted"),
+    STOPPING: (WSCloseCode.GOING_AWAY, b"the server stops"),
+}
+"""The code and the reason of the frame that ends a connection."""
 _RECONNECT = b"retry: 3000\n\n"
 _HEARTBEAT = b":\n\n"
 
@@ -60,7 +64,13 @@ async def run_sink_of(settings: WebsocketSettings, context: SinkContext) -> int:
     if context.listening is None:
         raise SinkError(f"sink {settings.name} cannot listen in this process")
     meter = context.metrics.of(settings.name)
-    hub = Hub(context, meter, settings.max_clients, settings.max_held_bytes)
+    hub = Hub(
+        context,
+        meter,
+        max_clients=settings.max_clients,
+        max_of_peer=settings.max_clients_per_address,
+        max_held_bytes=settings.max_held_bytes,
+    )
     door = _Door(settings, hub, meter)
     origins = frozenset(origin.lower() for origin in settings.origins)
     async with (
@@ -97,16 +107,16 @@ class _Door:
         self._hub, self._meter, self._ping_s = hub, meter, settings.ping_s
         self._origins = frozenset(origin.lower() for origin in settings.origins)
 
-    async def serve(self, request: BaseRequest, may_stay: MayStay) -> StreamResponse:
+    async def serve(self, request: BaseRequest, peer: str, may_stay: MayStay) -> StreamResponse:
         """Serve one client to its end; a `sinks.listening.Handler`."""
         path = request.rel_url.raw_path
         if path not in ("/", "/events"):
             raise Refused(Code.NOT_FOUND, "no such URL: connect a WebSocket to /, or call GET /events")
         if request.method != "GET":
             raise Refused(Code.METHOD_NOT_ALLOWED, "this URL accepts only GET")
-        return await (self._socket(request, may_stay) if path == "/" else self._stream(request, may_stay))
+        return await (self._socket if path == "/" else self._stream)(request, peer, may_stay)
 
-    async def _socket(self, request: BaseRequest, may_stay: MayStay) -> StreamResponse:
+    async def _socket(self, request: BaseRequest, peer: str, may_stay: MayStay) -> StreamResponse:
         # No subprotocol is spoken, and the library would log what a client names here.
         headers = request.headers.copy()
         headers.popall("Sec-WebSocket-Protocol", None)
@@ -120,7 +130,7 @@ class _Door:
         )
         if not socket.can_prepare(request):
             raise Refused(Code.BAD_REQUEST, "this URL is for WebSocket clients; GET /events sends Server-Sent Events")
-        client, transport = Client(), request.transport
+        client, transport = Client(peer=peer), request.transport
         self._hub.join(client)
         try:
             with suppress(ConnectionError, TimeoutError):
@@ -131,15 +141,16 @@ class _Door:
                     client.wait_ended(),
                 )
                 if client.ended != SLOW and not socket.closed:
+                    code, reason = _CLOSES.get(client.ended or "", (WSCloseCode.GOING_AWAY, b""))
                     async with asyncio.timeout(_CLOSE_S):
-                        await socket.close(code=_CLOSE_CODES.get(client.ended or "", WSCloseCode.GOING_AWAY))
+                        await socket.close(code=code, message=reason)
         finally:
             self._hub.leave(client)
             _cut_off(transport, client)
         return socket
 
-    async def _stream(self, request: BaseRequest, may_stay: MayStay) -> StreamResponse:
-        client, transport = Client(queried(request.rel_url.query)), request.transport
+    async def _stream(self, request: BaseRequest, peer: str, may_stay: MayStay) -> StreamResponse:
+        client, transport = Client(queried(request.rel_url.query), peer), request.transport
         response = StreamResponse(headers=self._stream_headers(request))
         self._hub.join(client, request.headers.get("Last-Event-ID", ""))
         try:

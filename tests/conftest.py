@@ -14,9 +14,11 @@ settings.load_profile("no deadline")
 _BROKERS = {"kafka_bootstrap", "kafka_to_break"}
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's own hook reads the groups, and would else come before
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With `pytest -n 3 --dist loadgroup`, one process has the Kafka brokers and begins with the tests that need one:
-    they wait most of the time, and the other process computes meanwhile."""
+    they wait most of the time, and the other processes compute meanwhile. These begin with the tests that take longest,
+    so that none is left alone with such a test at the end."""
     if not config.pluginmanager.hasplugin("xdist"):
         return
     with_kafka = [item for item in items if _BROKERS & set(getattr(item, "fixturenames", ()))]
@@ -24,7 +26,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(pytest.mark.xdist_group("kafka"))
     if hasattr(config, "workerinput"):
         first = set(with_kafka)
-        items.sort(key=lambda item: item not in first)
+        items.sort(key=lambda item: (item not in first, item.get_closest_marker("longest") is None))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -10,11 +10,7 @@ This room alone imports `aiokafka`, and adds the promises that the library does 
 - Every send is awaited before the commit, because a commit succeeds although a send has failed. After a failed send the
   producer is replaced, because its sequence numbers no longer fit.
 - Every wait for a broker ends when a probe finds that the brokers are out of reach.
+
+The module `broker` opens the log; importing it imports the library, so a process on the embedded log does without it.
+The modules `config` and `topics` do not import the library, because settings and commands need them on either log.
 """
-
-from broker.kafka.broker import KafkaBroker, open_kafka
-from broker.kafka.config import KafkaConfig, KafkaSettings
-from broker.kafka.restore import Restorer
-from broker.kafka.topics import TopicState, latest_removal_ms
-
-__all__ = ["KafkaBroker", "KafkaConfig", "KafkaSettings", "Restorer", "TopicState", "latest_removal_ms", "open_kafka"]

@@ -39,7 +39,8 @@ def _face(face: MatchedFace) -> str:
         who = "a stranger"
     else:
         who = face.outcome
-    score = "" if face.score is None else f" (score {face.score:g})"
+    by = "" if face.cover is None else f" by templates of faces with covered {face.cover}"
+    score = "" if face.score is None else f" (score {face.score:g}{by})"
     kept = ", because another face keeps the nearest person" if face.kept_by_another else ""
     return f"{role}{_place(face.face)}, is {who}{score}{kept}"
 

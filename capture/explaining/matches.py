@@ -28,6 +28,7 @@ from engine.calls.matching import RECOGNISED, MatchDecision
 _OUTCOMES = {
     "matched": "{who} was recognised and may pass",
     "stranger": "nobody was recognised: no enrolled face of the scope is similar enough",
+    "known_stranger": "{who} was recognised, and is of the type stranger",
     "blacklisted": "{who} was recognised, and is on the blacklist",
     "not_valid": "{who} was recognised, and was not valid then",
     "not_in_pass_time": "{who} was recognised, outside the pass times",

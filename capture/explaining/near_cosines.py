@@ -173,7 +173,9 @@ def _record_of_face(recorded: CapturedDecision, then: MatchedFace) -> _Record:
     if then.answered:
         return _record_of(recorded)
     recognised = then.outcome in RECOGNISED or then.kept_by_another
-    return _Record((), then.identity_id, recognised, None, says_cover=not recognised)
+    # An event of a version that did not name the cover of a face has None also where a cover decided.
+    says_cover = then.cover is not None or not recognised
+    return _Record((), then.identity_id, recognised, then.cover, says_cover=says_cover)
 
 
 def _of_face(face: SearchedFace) -> tuple[object, ...]:

@@ -20,11 +20,13 @@ from contract.requests import (
     EnrolRequest,
     FiqaRequest,
     GroupRequest,
+    ImportRequest,
     KeyRequest,
     MembersRequest,
     PermissionRequest,
     ReembedRequest,
     SettingsRequest,
+    StrangerRequest,
     WipeRequest,
 )
 from engine.calls.reporting import face_box
@@ -34,6 +36,7 @@ _UNKNOWN = "This release does not know on what a decision of this kind depended.
 _NOT_REDONE = "The decision depended on {what}; it was not made again, and what follows is what was recorded."
 _DEPENDED_ON: Mapping[str, str] = {
     kind_of(DeleteRequest): "the people who were enrolled then",
+    kind_of(StrangerRequest): "the picture of the match, the people of then, and the settings about strangers",
     kind_of(GroupRequest): "the groups of then, the people in them, and the settings that limit both",
     kind_of(MembersRequest): "the groups and the people of then, and the settings that limit both",
     kind_of(PermissionRequest): "the permissions of then, the people who had them, and the settings that limit both",
@@ -41,6 +44,7 @@ _DEPENDED_ON: Mapping[str, str] = {
     kind_of(SettingsRequest): "the settings of then, and on those that the operator had pinned",
     kind_of(KeyRequest): "the API keys of then",
     kind_of(ReembedRequest): "the people and the photos of then",
+    kind_of(ImportRequest): "the people, groups and permissions of then, and the settings that limit them",
     kind_of(WipeRequest): "the number of people and devices of then",
 }
 """The kinds that are not decided again, each with what their decisions depend on."""
@@ -198,6 +202,15 @@ def _delete_words(event: Event) -> str:
     return f"a request to delete {_person(event)}"
 
 
+def _stranger_words(event: Event) -> str:
+    """Return what became of the stranger of a match."""
+    words = {
+        "enrolled": f"the stranger of the match {event.match_id} was enrolled as {event.identity_id}",
+        "known": f"the stranger of the match {event.match_id} is enrolled already: {_person(event)}",
+    }
+    return words.get(event.outcome, f"the stranger of the match {event.match_id} was not enrolled")
+
+
 def _erase_words(event: Event) -> str:
     return f"an operator erased all records of {_person(event)}"
 
@@ -220,6 +233,7 @@ _WORDS: Mapping[str, Callable[[Event], str]] = {
     kind_of(CompareRequest): _compare_words,
     kind_of(EnrolRequest): _enrol_words,
     kind_of(DeleteRequest): _delete_words,
+    kind_of(StrangerRequest): _stranger_words,
     ERASE_KIND: _erase_words,
     UNREADABLE_KIND: _unreadable_words,
 }

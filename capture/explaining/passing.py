@@ -28,6 +28,9 @@ def passing_changes(decider: Decider, decision: MatchDecision, people: PeopleThe
     if first is None or isinstance(resolved, Refusal):
         return
     match decision.outcome:
+        case "known_stranger":
+            changed = structs.replace(first.person, info={**first.person.info, "type": PERSON_EMPLOYEE})
+            yield [person_change(decider, f"{named(first.person)} not of the type stranger", changed, people)]
         case "blacklisted":
             yield from _blacklist(decider, first.person, people)
         case "not_valid":

@@ -46,6 +46,21 @@ def join_candidates(
     return [candidate for _, candidate in ranked[:CANDIDATES]]
 
 
+def compared_then(
+    found: Sequence[Candidate], recorded: Sequence[EvidenceCandidate], complete_to: float | None
+) -> Sequence[Candidate]:
+    """Return the people of `found` who were compared then, as far as that is known.
+
+    An index that compares only candidates leaves out people below `complete_to` (contract.evidence.Evidence; None: it
+    left out nobody). Such people were not chosen between, so those of them who were not recorded do not count.
+    """
+    if complete_to is None:
+        return found
+    known = {candidate.identity_id for candidate in recorded}
+    least = complete_to - HALF_PRECISION
+    return [one for one in found if one.cosine >= least or one.person.identity_id in known]
+
+
 def contradiction(recorded: Sequence[EvidenceCandidate], joined: Sequence[Candidate]) -> str | None:
     """Return in a sentence why the people of then cannot have given the recorded candidates; None: they can have."""
     for place, before in enumerate(recorded):

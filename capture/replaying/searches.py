@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from capture.replaying.candidates import HALF_PRECISION, join_candidates, rounding_of
+from capture.replaying.candidates import HALF_PRECISION, compared_then, join_candidates, rounding_of
 from capture.replaying.plan import Case
 from contract.evidence import EvidenceCandidate
 from contract.people.keys import MEAN_FACE
@@ -63,6 +63,8 @@ def _ranked(cases: Sequence[Case], probes: Vectors, gallery: Gallery, scope: Sco
 
 
 def _found(case: Case, now: Sequence[Candidate], gallery: Gallery, scope: Scope) -> Found:
+    if case.is_unchanged:
+        now = compared_then(now, case.candidates, case.then.complete_to)
     recorded = [c for c in case.candidates if c.number != MEAN_FACE or _has_mean(case, c, gallery, scope)]
     if case.same_people or case.then.embedding is None:
         return Found(join_candidates(recorded, now, same_people=case.same_people))

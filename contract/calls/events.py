@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from contract.calls.declaration import Answer, Declaration, Field, flag
-from contract.calls.rules import MOMENT, Rule, line, param_error, texts, whole
+from contract.calls.rules import MOMENT, Rule, line, number_in, param_error, texts, whole
 from contract.calls.shared import Data
 from contract.errors import Code
 from contract.event_store import MOST_PER_PAGE
@@ -88,16 +88,14 @@ class CountedEvents(Struct, frozen=True, kw_only=True):
 
 
 def _score(value: Any, field: str) -> float:
-    try:
-        score = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
-    except ValueError:
-        score = None
+    score = number_in(value)
     if score is None or not 0 <= score <= 100:
         raise param_error(f"{field} must be a number from 0 to 100")
     return score
 
 
-_SCORE = Rule(word="number", check=_score, schema={"type": "number", "minimum": 0, "maximum": 100})
+SCORE = Rule(word="number", check=_score, schema={"type": ["number", "string"], "minimum": 0, "maximum": 100})
+"""A score on the scale of 0 to 100, also as a decimal text."""
 
 
 def _image_id(value: Any, field: str) -> tuple[str, str]:
@@ -126,8 +124,8 @@ _CHOICE = (
     Field("datetime_lte", MOMENT, "The latest `timestamp`, in seconds since the epoch."),
     Field("name", line(_MAX_CHARS), "The name contains this text; upper and lower case are equal."),
     Field("identity_id", line(_MAX_CHARS), "The person of the event."),
-    Field("score_min", _SCORE, "The least score, on the scale of 0 to 100."),
-    Field("score_max", _SCORE, "The greatest score, on the scale of 0 to 100."),
+    Field("score_min", SCORE, "The least score, on the scale of 0 to 100."),
+    Field("score_max", SCORE, "The greatest score, on the scale of 0 to 100."),
     Field("userType", whole(1, 5), "The type of the person."),
     Field("room", line(_MAX_CHARS), "Accepted without effect: devices have no rooms."),
     Field("groups", texts(100, _MAX_CHARS), "The ids of groups whose people were searched."),
@@ -153,7 +151,7 @@ EVENT_EXAMPLE: Mapping[str, Any] = {
     "person_type": 1,
     "score": 0.8312,
     "ep_info": {
-        "ep_id": "__192.168.1.63",
+        "ep_id": "9c5d9f0e-5a0b-4f0e-9f5c-0a0b4f0e9f5c__192.168.1.63",
         "ep_type": "photo",
         "ep_ip": "192.168.1.63",
         "ep_name": "hall",

@@ -170,7 +170,11 @@ MATCH = Declaration(
             " rival, and the largest others), and the answer contains `faces`, in which each person is recognised at"
             " most once. The vendor does not have this field.",
         ),
-        flag("support_stranger", "Accepted without effect: strangers are not enrolled in this version."),
+        flag(
+            "support_stranger",
+            "A face that is good enough and unknown is enrolled as a person of type 4 (stranger); needs"
+            " `matching.enrol_strangers`.",
+        ),
         Field(
             "grab_fiqa_info",
             free_object(),

@@ -117,7 +117,7 @@ def _info(value: Any, field: str) -> dict[str, Any]:
     return info
 
 
-_INFO_RULE = replace(_INFO_OBJECT, check=_info)
+INFO_RULE = replace(_INFO_OBJECT, check=_info)
 _PERSON = (
     flag("import_mode", "The embedding is imported from `feature` instead of computed from the photo."),
     Field("reg_photo", PICTURE, "The photo of the person, sent like `rgb_image_base64`.", example=EXAMPLE_PICTURE),
@@ -136,7 +136,7 @@ _PERSON = (
     ),
     Field(
         "info",
-        _INFO_RULE,
+        INFO_RULE,
         "`name`; `type`: 1 employee (default), 2 visitor, 3 blacklist, 4 stranger, 5 VIP; `permission_ids`: list of"
         ' string, `["0"]` by default; `valid_from`, `valid_until`: the first and the last time at which the person'
         " may pass, in seconds since the epoch; other fields are stored and returned unchanged; null removes a field;"

@@ -19,7 +19,7 @@ MOST_FACES = 200
 """The most faces of one call: their records are one transaction, which is decided on the event loop."""
 MOST_TEMPLATES = 16
 _MAX_EMBEDDER_CHARS = 255
-_MAX_NUMBER = 10**9
+MAX_NUMBER = 10**9
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _BYTES_OF_NUMBER = 4
@@ -65,13 +65,13 @@ def _templates(value: Any, field: str) -> dict[str, bytes]:
     return templates
 
 
-_EMBEDDER = Rule(
+EMBEDDER = Rule(
     word="string",
     check=_embedder,
     schema={"type": "string", "minLength": 1, "maxLength": _MAX_EMBEDDER_CHARS, "pattern": "^[ -.0-~]+$"},
 )
-_HASH = Rule(word="string", check=_sha256, schema={"type": "string", "pattern": "^[0-9a-f]{64}$"})
-_TEMPLATES = Rule(
+SHA256 = Rule(word="string", check=_sha256, schema={"type": "string", "pattern": "^[0-9a-f]{64}$"})
+TEMPLATES = Rule(
     word="object",
     check=_templates,
     schema={
@@ -97,7 +97,7 @@ REEMBED = Declaration(
             required=True,
             example="add",
         ),
-        Field("embedder", _EMBEDDER, "The identity of the embedder.", required=True, example="87aa3581-r3"),
+        Field("embedder", EMBEDDER, "The identity of the embedder.", required=True, example="87aa3581-r3"),
         Field(
             "face",
             choice("chosen", "largest"),
@@ -117,16 +117,16 @@ REEMBED = Declaration(
             f"The faces, at most {MOST_FACES}.",
             (
                 Field("identity_id", ENROLLED_ID, "The id of the person.", required=True, example="666666"),
-                Field("number", whole(0, _MAX_NUMBER), "The number of the face.", required=True, example=0),
+                Field("number", whole(0, MAX_NUMBER), "The number of the face.", required=True, example=0),
                 Field(
                     "photo_sha256",
-                    _HASH,
+                    SHA256,
                     "The sha256 of the enrolled photo (the JPEG) from which the templates were computed. To add.",
                     example="0" * 64,
                 ),
                 Field(
                     "templates",
-                    _TEMPLATES,
+                    TEMPLATES,
                     f"Kind of template -> unit vector; `{WHOLE_FACE}` is needed. To add.",
                     example={WHOLE_FACE: "AACAPwAAAAA="},
                 ),

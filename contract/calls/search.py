@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from contract.calls.declaration import Answer, Declaration, Field, flag
-from contract.calls.events import EVENT_EXAMPLE, EventSource
+from contract.calls.events import EVENT_EXAMPLE, SCORE, EventSource
 from contract.calls.rules import FLAG, MOMENT, PICTURE, line, texts, whole
 from contract.calls.shared import EXAMPLE_PICTURE, QUALITY_LEVEL, Data
 from contract.errors import Code
@@ -107,7 +107,7 @@ PICTURE_SEARCH = Declaration(
         Field("starttime", MOMENT, "The earliest time of a match, in seconds; absent: a day ago."),
         Field("endtime", MOMENT, "The latest time of a match, in seconds; absent: now."),
         Field("last_end_timestamp", MOMENT, "The `endtimestamp` of the answer that this search continues."),
-        Field("threshold", whole(0, 100), "The least similarity, on the scale of 0 to 100.", default=82),
+        Field("threshold", SCORE, "The least similarity, on the scale of 0 to 100.", default=DEFAULT_PERCENT),
         _DEVICES,
         Field("reverse", FLAG, "Whether the newest match comes first.", default=True),
         _REASON,

@@ -73,6 +73,18 @@ def _urls_of_text(text: str) -> Any:
         return text
 
 
+def one_of(*numbers: int) -> Rule:
+    """Return the rule of a whole number that is one of these; a numeric string is accepted."""
+
+    def check(value: Any, field: str) -> int:
+        number = number_in(value)
+        if number is None or number not in numbers:
+            raise param_error(f"{field} must be one of {', '.join(map(str, numbers))}")
+        return int(number)
+
+    return Rule(word="int", check=check, schema={"type": "integer", "enum": list(numbers)})
+
+
 SCORE = Rule(
     word="number",
     check=_score,

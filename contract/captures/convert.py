@@ -173,6 +173,7 @@ def decision_of(event: Event, evidence: Evidence | None = None) -> CapturedDecis
         decision,
         applied=applied,
         candidates=evidence.candidates,
+        complete_to=evidence.complete_to,
         embedder=evidence.embedder,
         embedding=evidence.embedding,
         policy=evidence.policy,

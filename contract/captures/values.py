@@ -138,6 +138,7 @@ class CapturedDecision(Message, frozen=True, kw_only=True, omit_defaults=True):
     applied: Threshold | None = None
     scope: EventScope | None = None
     candidates: tuple[EvidenceCandidate, ...] = ()
+    complete_to: float | None = None
     embedder: str | None = None
     embedding: bytes | None = None
     policy: str | None = None

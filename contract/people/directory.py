@@ -214,11 +214,11 @@ class Directory:
         """Note whether the embedder in use lacks the face, of which a record came or went."""
         if self._embedder is None:
             return
-        present = self.embedders(key.identity_id, key.number)
-        if present and self._embedder not in present:
-            self._foreign.add((key.identity_id, key.number))
+        face = key.identity_id, key.number
+        if FaceKey(*face, self._embedder) not in self._faces and (key in self._faces or self.embedders(*face)):
+            self._foreign.add(face)
         else:
-            self._foreign.discard((key.identity_id, key.number))
+            self._foreign.discard(face)
 
 
 def _parts(face: FaceKey) -> tuple[str, int, str]:

@@ -4,6 +4,7 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from contract.people.records import PersonRecord
 
@@ -156,11 +157,16 @@ def _conditions(wanted: PeopleFilter) -> list[Hashable]:
 
 
 def _sets_of(person: PersonRecord) -> frozenset[Hashable]:
+    return _sets(person.person_type, person.group_ids, person.permission_ids)
+
+
+@lru_cache(maxsize=1024)
+def _sets(person_type: int, group_ids: tuple[str, ...], permission_ids: tuple[str, ...]) -> frozenset[Hashable]:
     return frozenset(
         [
             _EVERYBODY,
-            ("person_type", person.person_type),
-            *(("group_id", group_id) for group_id in person.group_ids),
-            *(("permission_id", permission_id) for permission_id in person.permission_ids),
+            ("person_type", person_type),
+            *(("group_id", group_id) for group_id in group_ids),
+            *(("permission_id", permission_id) for permission_id in permission_ids),
         ]
     )

@@ -14,7 +14,7 @@ from msgspec import structs
 from contract.codec import decode_with
 from contract.people.keys import MEAN_FACE, image_id
 from contract.people.validity import VALID_FROM, VALID_UNTIL
-from contract.terms import COVERS, DEFAULT_PERMISSION, PERSON_EMPLOYEE, Cover, Message
+from contract.terms import COVERS, DEFAULT_PERMISSION, PERSON_EMPLOYEE, PERSON_STRANGER, Cover, Message
 
 HELD_INFO = ("name", "type", "permission_ids", VALID_FROM, VALID_UNTIL)
 """The members of a person's info that decisions need, which every process keeps in memory."""
@@ -35,6 +35,8 @@ class PersonRecord(Message, frozen=True, kw_only=True, omit_defaults=True):
 
     In memory a record is kept in brief: `info` contains only `HELD_INFO`, and `stored_at` is the offset at which the
     topic has the whole record. A whole record, in memory or in the topic, has no `stored_at`.
+
+    `enrolled_time`: when the match arrived that enrolled the person as a stranger (epoch seconds); None: a call did.
     """
 
     identity_id: str
@@ -43,6 +45,7 @@ class PersonRecord(Message, frozen=True, kw_only=True, omit_defaults=True):
     faces: tuple[int, ...]
     next_face: int
     stored_at: int | None = None
+    enrolled_time: float | None = None
 
     def photographed(self, number: int) -> int:
         """Return the number of the face whose photo stands for a searched face: the newest face for the mean of all."""
@@ -77,6 +80,11 @@ class PersonRecord(Message, frozen=True, kw_only=True, omit_defaults=True):
         """The type (info.type): 1 employee, 2 visitor, 3 blacklist, 4 stranger, 5 VIP."""
         kind = self.info.get("type", PERSON_EMPLOYEE)
         return kind if isinstance(kind, int) else PERSON_EMPLOYEE
+
+    @property
+    def was_passing_by(self) -> bool:
+        """Whether a match enrolled the person, who is still of type 4 (stranger)."""
+        return self.enrolled_time is not None and self.person_type == PERSON_STRANGER
 
     @property
     def image_id(self) -> str:

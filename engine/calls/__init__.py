@@ -17,12 +17,14 @@ from engine.calls.devices import DevicesCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.fiqa import FiqaCall
 from engine.calls.group import GroupCall
+from engine.calls.importing import ImportCall
 from engine.calls.key import KeyCall
 from engine.calls.match import MatchCall
 from engine.calls.members import MembersCall
 from engine.calls.permission import PermissionCall
 from engine.calls.reembed import ReembedCall
 from engine.calls.settings import SettingsCall
+from engine.calls.stranger import StrangerCall
 from engine.calls.unreadable import UnreadableCall
 from engine.calls.wipe import WipeCall
 
@@ -32,6 +34,7 @@ CALLS: tuple[Call[Any, Any], ...] = (
     MatchCall(),
     EnrolCall(),
     DeleteCall(),
+    StrangerCall(),
     CompareCall(),
     FiqaCall(),
     DetectCall(),
@@ -43,6 +46,7 @@ CALLS: tuple[Call[Any, Any], ...] = (
     MembersCall(),
     PermissionCall(),
     ReembedCall(),
+    ImportCall(),
     UNREADABLE,
 )
 

@@ -13,6 +13,7 @@ from contract.errors import Refusal, Refused
 from contract.events import Event
 from contract.evidence import Evidence
 from contract.people.records import PersonRecord
+from contract.requests import StrangerRequest
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision, PeopleNow, Prepared, refuse_change
 from engine.calls.reporting import Circumstances
 from engine.context import Context
@@ -103,6 +104,15 @@ class Query(Call[R, D]):
     def with_person(self, decision: D, person: PersonRecord) -> D:
         """Return the decision with the whole record of that person."""
         return decision
+
+    def follow_up(
+        self, request: R, decision: D, context: Context, partition: int, offset: int
+    ) -> StrangerRequest | None:
+        """Return the administrative request that follows from the decision, and is written with its event.
+
+        None: none does. `partition` and `offset`: the place of the request in its topic.
+        """
+        return None
 
     def evidence(self, request: R, decision: D, context: Context, at: Circumstances) -> Evidence | None:
         """Return the evidence of the decision; None where the call keeps none."""

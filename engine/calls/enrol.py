@@ -268,6 +268,7 @@ def _changed_person(
         faces=faces,
         next_face=new.number + 1 if new else (person.next_face if person else 0),
         stored_at=person.stored_at if person else None,
+        enrolled_time=person.enrolled_time if person else None,
     )
 
 

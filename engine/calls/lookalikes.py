@@ -9,6 +9,8 @@ The threshold of a search rises with its scope, so each pair of people is judged
 a search can confuse them: a group and a permission that both have; without a common group, everybody with a common
 permission (engine.gallery.scope: searches of all groups); without either, everybody. People of a small group are
 therefore look-alikes from a lower cosine on than people of whom only a search of a large group compares both.
+
+People of type 4 (stranger) are nobody's look-alikes: whoever is enrolled may have passed by as a stranger before.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,10 +22,12 @@ import numpy as np
 from contract.errors import Code, Refusal
 from contract.findings import Lookalike
 from contract.people.records import PersonRecord
+from contract.terms import PERSON_STRANGER
 from contract.vectors import Vector
 from engine.context import Context
 from engine.gallery.port import Candidate, Gallery, Scope, everybody
 from engine.gallery.searched_ahead import SearchedAhead
+from engine.policy import Policy
 from engine.threshold import AppliedThreshold, search_threshold
 
 MOST_NAMED = 5
@@ -81,7 +85,7 @@ def lookalikes_of(vector: Vector, person: PersonRecord, people: Searchable, cont
         return ()
     limits, named = _Limits(people, context), list[Lookalike]()
     for other in people.alike(vector, _least(context), means=policy.mean_templates, most=_MOST_JUDGED):
-        if other.person.identity_id == person.identity_id:
+        if other.person.identity_id == person.identity_id or _is_nobodys(other.person, policy):
             continue
         threshold = limits.of(person, other.person)
         if other.cosine < threshold.cosine:
@@ -98,6 +102,11 @@ def lookalikes_of(vector: Vector, person: PersonRecord, people: Searchable, cont
         if len(named) == MOST_NAMED:
             break
     return tuple(named)
+
+
+def _is_nobodys(person: PersonRecord, policy: Policy) -> bool:
+    """Return whether a person is nobody's look-alike."""
+    return person.person_type == PERSON_STRANGER and policy.bars_strangers
 
 
 def _least(context: Context) -> float:

@@ -17,7 +17,7 @@ from contract.events import Event
 from contract.evidence import Evidence, EvidenceCandidate
 from contract.kinds import kind_of
 from contract.people.records import PersonRecord
-from contract.requests import MatchRequest
+from contract.requests import MatchRequest, StrangerRequest
 from contract.terms import STRANGER
 from contract.vectors import Vector
 from engine.burst import best_of, look_at_burst, passage_pictures
@@ -55,6 +55,7 @@ from engine.gallery.port import Candidate, FaceId
 from engine.gallery.scope import ResolvedScope, resolve_scope
 from engine.look import Look
 from engine.policy import Policy
+from engine.strangers import stranger_request
 from engine.threshold import search_threshold
 from engine.timing import StageTimer
 
@@ -189,6 +190,12 @@ class MatchCall(Query[MatchRequest, MatchDecision]):
             timings_ms=decision.timings_ms,
         )
 
+    def follow_up(
+        self, request: MatchRequest, decision: MatchDecision, context: Context, partition: int, offset: int
+    ) -> StrangerRequest | None:
+        """Return the request to enrol the stranger, where the match asks for that and the stranger is good enough."""
+        return stranger_request(request, decision, context.policy, partition, offset)
+
     def evidence(
         self, request: MatchRequest, decision: MatchDecision, context: Context, at: Circumstances
     ) -> Evidence | None:
@@ -249,12 +256,14 @@ def search_within(
     scope, site = resolved.scope, snapshot.site
     searched = snapshot.gallery.search(probe, scope, limits.whole.cosine)
     decision = conclude_under(limits.whole, request, resolved, searched.best(CANDIDATES), site, policy)
-    covered = None
     if decision.outcome == STRANGER:
+        before = searched.used
         covered = covered_match(probe, searched, snapshot, limits.covered, limits.near)
-    if covered is not None:
-        nearest = covered.candidates[:CANDIDATES]
-        decision = conclude_under(covered.threshold, request, resolved, nearest, site, policy)
+        if covered is not None:
+            nearest = covered.candidates[:CANDIDATES]
+            decision = conclude_under(covered.threshold, request, resolved, nearest, site, policy)
+        elif searched.used != before:  # more people were compared, and one of them may be nearer
+            decision = conclude_under(limits.whole, request, resolved, searched.best(CANDIDATES), site, policy)
     return decision if searched.used is None else replace(decision, index=searched.used)
 
 

@@ -65,7 +65,16 @@ class PeopleNow(Protocol):
         ...
 
     def members(self, group_id: str) -> int:
-        """Return the number of people in a group."""
+        """Return the number of people in a group, without those whom matches have enrolled as strangers."""
+        ...
+
+    @property
+    def strangers(self) -> int:
+        """The number of people whom matches have enrolled as strangers."""
+        ...
+
+    def oldest_strangers(self, most: int) -> Sequence[str]:
+        """Return the ids of at most `most` people whom matches have enrolled as strangers, the oldest first."""
         ...
 
     def known(self, identity_id: str) -> KnownPerson:

@@ -2,10 +2,11 @@
 
 The rules:
 
-1. The answer is about the chosen face (engine.vision.choosing), unless that is a stranger and its rival is recognised;
-   then the answer is about the rival. A rival is about as near to the camera as the chosen face, so the answer is never
-   about somebody clearly behind a stranger. A chosen face that is refused (quality, liveness) ends in its refusal, and
-   a rival that is refused is not recognised, so the face for which a door opens has passed all checks.
+1. The answer is about the chosen face (engine.vision.choosing), unless that is a stranger, known or not, and its rival
+   is recognised and no stranger; then the answer is about the rival. So nobody is kept out by a stranger, before and
+   after a match has enrolled the stranger. A rival is about as near to the camera as the chosen face, so the answer is
+   never about somebody clearly behind a stranger. A chosen face that is refused (quality, liveness) ends in its
+   refusal, and a rival that is refused is not recognised, so the face for which a door opens has passed all checks.
 2. Each face is searched for as if it were the only face of the picture, so its templates of covered faces are compared
    where those of whole faces recognise nobody: a covered person is found beside somebody who is as near.
 3. Where all faces are wanted, the answer is the same as if they were not. Each person is recognised at most once: the
@@ -23,7 +24,7 @@ from typing import Literal, NamedTuple
 
 from contract.errors import Refusal
 from contract.findings import MatchedFace
-from contract.terms import STRANGER
+from contract.terms import STRANGER, STRANGERS
 from contract.vectors import Vector
 from engine.calls.reporting import check_results, face_box, liveness_result
 from engine.gallery.port import Candidate, IndexUsed
@@ -86,6 +87,7 @@ class SearchedFace:
             rival=self.rival,
             answered=self.answered,
             kept_by_another=self.kept_by_another,
+            cover=None if self.threshold is None else self.threshold.cover,
         )
 
 
@@ -110,8 +112,9 @@ def with_nearest(faces: Sequence[SearchedFace], nearest: Sequence[Candidate]) ->
 def with_answer(faces: Sequence[SearchedFace], recognised: Sequence[str]) -> Sequence[SearchedFace]:
     """Return the faces, with the one that the answer is about, by rule 1. `recognised`: the outcomes of such faces."""
     first, about = faces[0], 0
-    if first.refusal is None and first.outcome == STRANGER:
-        about = next((place for place, face in enumerate(faces) if face.rival and face.outcome in recognised), 0)
+    if first.refusal is None and first.outcome in STRANGERS:
+        others = [outcome for outcome in recognised if outcome not in STRANGERS]
+        about = next((place for place, face in enumerate(faces) if face.rival and face.outcome in others), 0)
     return tuple(replace(face, answered=place == about) for place, face in enumerate(faces))
 
 

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from heapq import merge
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -53,7 +55,8 @@ class PendingPeople:
         self._means: dict[str, Vector] = {}  # of the people in `_decided` who have one
         self._counted: dict[str, tuple[_Templates, _Templates]] = {}  # of these people, stored and now
         self._count = len(people)
-        self._joined: Counter[str] = Counter()  # group -> people who joined, less those who left
+        self._joined: Counter[str] = Counter()  # group -> people who joined, less those who left; without strangers
+        self._strangers = 0  # who were enrolled, less those who left
         self._site = people.site
         self._lengths: dict[str, int] = {}  # embedder -> the length of its embeddings, of faces that joined
 
@@ -73,8 +76,24 @@ class PendingPeople:
         return bool(self._people.unreadable)
 
     def members(self, group_id: str) -> int:
-        """Return the number of people in a group."""
-        return self._people.members(group_id) + self._joined[group_id]
+        """Return the number of people in a group, without those whom matches have enrolled as strangers."""
+        return self._people.members(group_id) - self._people.strangers.members(group_id) + self._joined[group_id]
+
+    @property
+    def strangers(self) -> int:
+        """The number of people whom matches have enrolled as strangers."""
+        return len(self._people.strangers) + self._strangers
+
+    def oldest_strangers(self, most: int) -> Sequence[str]:
+        """Return the ids of at most `most` people whom matches have enrolled as strangers, the oldest first."""
+        undecided = (place for place in self._people.strangers.oldest_first() if place[1] not in self._decided)
+        # Ids that this transaction has decided about are in no order of time, and are few.
+        decided = [
+            (person.enrolled_time or 0.0, identity_id)
+            for identity_id, known in self._decided.items()
+            if (person := known.record) is not None and person.was_passing_by
+        ]
+        return [identity_id for _, identity_id in islice(merge(undecided, sorted(decided)), most)]
 
     def known(self, identity_id: str) -> KnownPerson:
         """Return everything that a decision about this person needs."""
@@ -137,6 +156,7 @@ class PendingPeople:
             self._count += (after.record is not None) - (before is not None)
             self._joined.subtract(_groups(before))
             self._joined.update(_groups(after.record))
+            self._strangers += _is_stranger(after.record) - _is_stranger(before)
             mean = mean_of_faces(after.vectors)
             if decided is None:
                 known = self._people.known(identity_id)
@@ -167,4 +187,9 @@ class PendingPeople:
 
 
 def _groups(person: PersonRecord | None) -> Sequence[str]:
-    return person.group_ids if person else ()
+    """Return the groups among whose members a person counts."""
+    return () if person is None or person.was_passing_by else person.group_ids
+
+
+def _is_stranger(person: PersonRecord | None) -> bool:
+    return person is not None and person.was_passing_by

@@ -12,6 +12,7 @@ from contract.vectors import Vector
 from engine.gallery.covered import CoveredIndex, CoveredTemplates
 from engine.gallery.exact import ExactIndex
 from engine.gallery.port import FaceIndex, Gallery
+from engine.gallery.strangers import Strangers
 from engine.gallery.templates import Templates
 
 
@@ -66,6 +67,8 @@ class People(Directory):
         self._templates = Templates(new_index(dimension))
         self._covered = CoveredIndex(dimension)
         self._snapshot: Snapshot | None = None
+        self.strangers = Strangers()
+        """The people whom matches have enrolled as strangers."""
 
     def apply(self, entries: Iterable[Entry]) -> Sequence[UnreadableRecord]:
         """Apply the next records of the topic, in offset order; return those that could not be read."""
@@ -92,6 +95,7 @@ class People(Directory):
     def _put_person(self, identity_id: str, person: PersonRecord | None) -> None:
         before = self.person(identity_id)
         super()._put_person(identity_id, person)
+        self.strangers.put(before, person)
         self._templates.put_person(identity_id, before, person)
 
     def _put_face(self, key: FaceKey, record: FaceRecord, vector: Vector) -> None:

@@ -6,6 +6,9 @@ depends on the cosine c alone, whatever the vectors are: its standard deviation 
 template whose cosine is the floor T has an estimate of at least T - k * sigma * sqrt(1 - T^2), but for a chance of
 about the one-sided normal tail at k, and a template nearer than that has a smaller chance to be missed. `sigma` is
 measured on the vectors of the gallery, with the rotation and the rounding of the scan in use.
+
+Where the floor is so high that few templates have so few signs that differ from those of the probe, counting these
+differences (engine.gallery.signs) names the candidates in about half of the time, with the same bound.
 """
 
 import math
@@ -20,6 +23,7 @@ from numpy.typing import NDArray
 from contract.vectors import Vector, Vectors
 from engine.gallery.port import IndexUnavailable
 from engine.gallery.rows import Places, Rows
+from engine.gallery.signs import cosine_at, most_differing, sign_bits
 from engine.gallery.two_stage import Generation, Near
 
 SIGMAS = 5.0
@@ -38,6 +42,9 @@ _SPARE = 4
 
 _MOST_SHARE = 32
 """More candidates than one row in so many cost more than comparing all rows in their order."""
+
+_BY_SIGNS = 1_000
+"""The most candidates that are expected where signs are compared; with more, estimates are quicker."""
 
 _AGAIN = 8
 """By how much more candidates are asked for where more than asked for reach the cut."""
@@ -82,13 +89,16 @@ class Sketch:
 
     `index`: faiss.IndexRaBitQFastScan. `sigma`: the standard deviation of the error of an estimate, over
     sqrt(1 - c^2). `strangers`: estimates between vectors of the gallery, rising, from which the number of candidates
-    is expected. `measured_at`: the number of places when both were measured. `sigmas`: k.
+    is expected. `signs`: faiss.IndexBinaryFlat of the same places. `differing`: how many signs differ between vectors
+    of the gallery, rising. `measured_at`: the number of places when all were measured. `sigmas`: k.
     """
 
     index: Any
     rotation: NDArray[np.float32]
     sigma: float
     strangers: NDArray[np.float32]
+    signs: Any
+    differing: NDArray[np.int32]
     measured_at: int
     sigmas: float
     name: str = "sketch"
@@ -102,12 +112,29 @@ class Sketch:
         return floor - self.sigmas * self.sigma * math.sqrt(max(0.0, 1.0 - floor * floor))
 
     def near(self, probe: Vector, floor: float, least: int) -> Near | None:
-        """Return every place whose estimate reaches the cut of the floor, and the `least` highest estimates."""
+        """Return every place whose estimate, or number of signs, reaches the cut of the floor, and the `least` best."""
+        rotated = (self.rotation @ probe)[np.newaxis]
+        return self._by_signs(rotated, floor, least) or self._by_estimates(rotated, floor, least)
+
+    def _by_signs(self, rotated: Vectors, floor: float, least: int) -> Near | None:
+        """Return what the signs name; None: too many have as few differences as a template at the floor may have."""
+        count, dimension, miss = len(self), len(self.rotation), miss_bound(self.sigmas)
+        cut = most_differing(round(floor, 9), dimension, miss)
+        expected = int(np.searchsorted(self.differing, cut, side="right")) * count // len(self.differing)
+        asked = min(least + _SPARE * expected, count)
+        if _SPARE * expected > _BY_SIGNS:
+            return None
+        differing, places = _scan(self.signs, sign_bits(rotated), asked)
+        if asked < count and differing[0, -1] <= cut:
+            return None
+        reached = max(int(np.searchsorted(differing[0], cut, side="right")), least)
+        return Near(places[0, :reached], cosine_at(cut, dimension), miss)
+
+    def _by_estimates(self, rotated: Vectors, floor: float, least: int) -> Near | None:
         cut, count = self.cut(floor), len(self)
         above = len(self.strangers) - int(np.searchsorted(self.strangers, cut))
         asked = least + _SPARE * above * count // len(self.strangers)
         most = max(count // _MOST_SHARE, _SAMPLED)
-        rotated = (self.rotation @ probe)[np.newaxis]
         while asked <= most or count <= _SAMPLED:
             asked = min(asked, count)
             estimates, places = _scan(self.index, rotated, asked)
@@ -135,19 +162,24 @@ class SketchMaker:
 
     def make(self, rows: Rows, first: int, before: Generation | None) -> Sketch:
         """Return a sketch with the codes of `before` and behind them those of all rows from `first` on."""
+        self._faiss.omp_set_num_threads(1)  # of the calling thread, so that matches keep the other cores
         known = before if isinstance(before, Sketch) else None
-        index = self._copied(known) if known else self._empty()
+        index, signs = self._copied(known) if known else (self._empty(), self._no_signs())
         for start in range(first, rows.count, _AT_ONCE):
             some = np.arange(start, min(start + _AT_ONCE, rows.count))
-            index.add(rows.take(some) @ self._rotation.T)
+            rotated = rows.take(some) @ self._rotation.T
+            index.add(rotated)
+            signs.add(sign_bits(rotated))
         count = int(index.ntotal)
         if known is not None and count < 2 * known.measured_at:
-            sigma, strangers, measured_at = known.sigma, known.strangers, known.measured_at
+            sigma, strangers, differing = known.sigma, known.strangers, known.differing
+            measured_at = known.measured_at
         else:
             sample = rows.take(np.unique(np.linspace(0, rows.count - 1, _SAMPLED).astype(np.intp)))
             sigma, strangers = self.measure(sample)
+            differing = self._differing(sample)
             measured_at = count
-        return Sketch(index, self._rotation, sigma, strangers, measured_at, self._sigmas)
+        return Sketch(index, self._rotation, sigma, strangers, signs, differing, measured_at, self._sigmas)
 
     def measure(self, vectors: Vectors) -> tuple[float, NDArray[np.float32]]:
         """Return sigma and the estimates between strangers, rising, of unit vectors.
@@ -182,6 +214,23 @@ class SketchMaker:
         estimates, _ = _scan(index, (self._rotation @ probe)[np.newaxis], len(vectors))
         return estimates.ravel()
 
+    def differing(self, vectors: Vectors, probe: Vector) -> NDArray[np.int64]:
+        """Return how many signs of each of these unit vectors differ from those of a probe; for benchmarks."""
+        signs = sign_bits(np.vstack([vectors, probe]) @ self._rotation.T)
+        counted: NDArray[np.int64] = np.bitwise_count(signs[:-1] ^ signs[-1]).sum(axis=1, dtype=np.int64)
+        return counted
+
+    def _differing(self, vectors: Vectors) -> NDArray[np.int32]:
+        """Return how many signs differ between vectors of the sample, rising."""
+        signs = sign_bits(vectors @ self._rotation.T)
+        some = np.arange(0, len(signs), max(1, len(signs) // _PROBES))
+        differing = np.bitwise_count(signs[some][:, np.newaxis] ^ signs).sum(axis=2, dtype=np.int32)
+        of_others = differing[some[:, np.newaxis] != np.arange(len(signs))]
+        return np.sort(of_others if len(of_others) else differing.ravel())
+
+    def _no_signs(self) -> Any:
+        return self._faiss.IndexBinaryFlat(8 * -(-len(self._rotation) // 8))
+
     def _empty(self) -> Any:
         dimension = len(self._rotation)
         index = self._faiss.IndexRaBitQFastScan(dimension, self._faiss.METRIC_INNER_PRODUCT)
@@ -191,10 +240,11 @@ class SketchMaker:
         index.qb = _QUERY_BITS
         return index
 
-    def _copied(self, known: Sketch) -> Any:
+    def _copied(self, known: Sketch) -> tuple[Any, Any]:
         index = self._faiss.deserialize_index(self._faiss.serialize_index(known.index))
         index.qb = _QUERY_BITS
-        return index
+        signs = self._faiss.deserialize_index_binary(self._faiss.serialize_index_binary(known.signs))
+        return index, signs
 
 
 def mates(vectors: Vectors, rng: np.random.Generator) -> tuple[Vectors, NDArray[np.float64]]:
@@ -214,8 +264,8 @@ def at_cosine(vectors: Vectors, cosines: NDArray[np.float64], rng: np.random.Gen
     return found
 
 
-def _scan(index: Any, rotated: Vectors, most: int) -> tuple[NDArray[np.float32], Places]:
-    """Return the highest estimates, falling, and their places, in the calling thread alone."""
+def _scan(index: Any, probes: NDArray[Any], most: int) -> tuple[NDArray[Any], Places]:
+    """Return the best values and their places, the best first, in the calling thread alone."""
     faiss_library().omp_set_num_threads(1)
-    estimates, places = index.search(np.ascontiguousarray(rotated), most)
-    return estimates, places
+    values, places = index.search(np.ascontiguousarray(probes), most)
+    return values, places

@@ -30,8 +30,9 @@ score is computed from."""
 _MORE = 16
 """By how much more candidates are asked for where those in the scope were too few."""
 
-_FEW = 40
-"""A scope with at most one row in so many is compared row by row, which is then quicker than the first stage."""
+_FEW = 100
+"""A scope with at most one row in so many is compared row by row, which is then quicker than the first stage: reading a
+row from anywhere takes about as long as scanning the codes of eighty."""
 
 _TAIL = 2048
 """The least number of rows behind a generation for which the next one is built; comparing them takes half a

@@ -4,7 +4,8 @@ A JPEG of one scan can be decoded at a half, a quarter or an eighth of its size 
 searches a small version of the picture first; where the largest face in it is too small, a larger version is decoded.
 Decoding the whole picture would not find more faces, because the small version is as large as the largest image that
 the detector uses. Where no face is found with confidence, the detector also searches the picture with a border around
-it, for a face that is larger than the picture. Pictures that lie on their side are turned upright.
+it, for a face that is larger than the picture. Pictures that lie on their side are turned upright. A picture with no
+face and hardly any evidence of one is searched neither with a border nor turned, unless it is small.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import numpy as np
 
 from engine.timing import StageTimer
 from engine.vision.decode.versions import Versions
-from engine.vision.ports import Box, Detector, Face, Image
+from engine.vision.ports import Box, Detector, Face, Image, Search, SearchingDetector
 from engine.vision.tensor import resize
 from engine.vision.turned import quarter_turns, turn
 
@@ -40,6 +41,16 @@ _FILLING_SHARE = 0.7
 _SURE = 0.85
 """The confidence from which on a face that fills its picture is not searched for again with a border."""
 
+LEAST_EVIDENCE = 0.1
+"""The evidence from which on a picture without a face is searched with a border and turned: a fifth of the confidence
+of a face. Turned faces and faces larger than their picture have more, most empty pictures have less (docs/accuracy.md).
+"""
+
+ALWAYS_SIDE = 640
+"""The longer side, in pixels, up to which a picture is searched with a border and turned without evidence: with these
+searches a picture without a face still costs less than twice one with a face, and the evidence of a small picture comes
+from few resolutions."""
+
 
 def find_faces(picture: bytes, detector: Detector, max_pixels: int, timer: StageTimer) -> tuple[Image, Sequence[Face]]:
     """Return the decoded image, perhaps smaller than the picture as sent, and the faces in that image, largest first.
@@ -60,7 +71,7 @@ def find_in_versions(versions: Versions, detector: Detector, timer: StageTimer) 
         reduction = versions.fitting_reduction(LEAST_SIDE)
         image = versions.version(reduction)
     with timer.stage("detect"):
-        image, faces = _upright(image, _faces(image, detector), detector)
+        image, faces = _find(image, detector)
     if reduction == 1 or not faces:
         return image, faces
     wanted = _reduction_for(faces[0], reduction)
@@ -91,6 +102,18 @@ def reduction_for(versions: Versions, side_share: float) -> int:
     return reduction
 
 
+def _find(image: Image, detector: Detector) -> tuple[Image, Sequence[Face]]:
+    """Return the image, perhaps turned, and its faces."""
+    found = _search(image, detector)
+    if not found.faces and found.evidence < LEAST_EVIDENCE and max(image.shape) > ALWAYS_SIDE:
+        return image, found.faces
+    return _upright(image, _with_filling(image, found.faces, detector), detector)
+
+
+def _search(image: Image, detector: Detector) -> Search:
+    return detector.search(image) if isinstance(detector, SearchingDetector) else Search(detector(image), 1.0)
+
+
 def _upright(image: Image, faces: Sequence[Face], detector: Detector) -> tuple[Image, Sequence[Face]]:
     """Return the image and its faces; both are turned where the faces lie on their side and are found after turning."""
     turns = quarter_turns(image, faces, detector)
@@ -109,8 +132,8 @@ def _reduction_for(face: Face, reduction: int) -> int:
     return wanted
 
 
-def _faces(image: Image, detector: Detector) -> Sequence[Face]:
-    faces = detector(image)
+def _with_filling(image: Image, faces: Sequence[Face], detector: Detector) -> Sequence[Face]:
+    """Return the faces, or the face that fills the image where that is found with more confidence."""
     if faces and (faces[0].confidence >= _SURE or not _fills(faces[0], image)):
         return faces
     filling = _filling_face(image, detector)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +113,27 @@ class Detector(Protocol):
 
     def __call__(self, image: Image) -> Sequence[Face]:
         """Return all faces of the image, the largest box first; equal images give equal faces."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search of an image found: its faces, the largest first, and the evidence of faces.
+
+    `evidence`: the highest confidence, 0..1, that any searched place of the image had, whether or not that is enough
+    for a face. An image without faces and with hardly any evidence shows no face, in whatever way it is searched.
+    """
+
+    faces: Sequence[Face]
+    evidence: float
+
+
+@runtime_checkable
+class SearchingDetector(Detector, Protocol):
+    """A detector that also returns how near the image came to showing a face."""
+
+    def search(self, image: Image) -> Search:
+        """Return the faces that a call of the detector returns, with the evidence."""
         ...
 
 

@@ -87,19 +87,20 @@ Crop = Callable[[bytes, FaceBox], bytes | None]
 class Services:
     """The objects that handlers use.
 
-    `threads` read picture files; `photos` and `records` read records of the photos topic and of the people topic by
-    position; `reached` waits until `people` contains a gallery version; `not_ready` returns the reasons why no request
-    would be answered now; `openapi` is the OpenAPI document of all calls; `configured` are the operator's settings that
-    settings of the site are laid over; `event_store` answers questions about events, None: this server has none;
-    `read_at` reads a record of the log; `crop` cuts a face out of a picture, None: this server has no image library;
-    `seen` searches the faces of past matches, None: that is switched off; `audit` writes the audit record of such a
-    search, and `searching` is held while one runs.
+    `threads` read picture files, `store_threads` ask the store of events; `photos` and `records` read records of
+    the photos topic and of the people topic by position; `reached` waits until `people` contains a gallery version;
+    `not_ready` returns the reasons why no request would be answered now; `openapi` is the OpenAPI document of all
+    calls; `configured` are the operator's settings that settings of the site are laid over; `event_store` answers
+    questions about events, None: this server has none; `read_at` reads a record of the log; `crop` cuts a face out
+    of a picture, None: this server has no image library; `seen` searches the faces of past matches, None: that is
+    switched off; `audit` writes the audit record of such a search, and `searching` is held while one runs.
     """
 
     exchange: Exchange
     limits: PictureLimits
     metrics: Metrics
     threads: Executor
+    store_threads: Executor
     photos: KeyedReader
     records: KeyedReader
     people: PeopleView

@@ -26,13 +26,14 @@ from contract.event_pictures import EventPictures, pictures_in
 from contract.event_store import EventFilter, EventStore, Grouping, StoredEvent, StoreUnavailable
 from contract.findings import Attributes, FaceBox
 from contract.terms import PERSON_STRANGER
-from contract.vendor_words import face_attributes
+from contract.vendor_words import endpoint_id, face_attributes
 from ingest.api.binding import Binding, Services, read_url
 from ingest.api.photos import whole_info
 from ingest.call import Call
 from ingest.render import Rendered, success
 
 _READ_AT_A_TIME = 10
+_LONGEST_QUESTION_S = 10.0
 _JPEG_START = b"\xff\xd8"
 _TYPES = ((_JPEG_START, "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"), (b"BM", "image/bmp"))
 
@@ -112,12 +113,15 @@ async def asked(services: Services, question: Any) -> Any:
     """Return the answer of the store, which is asked in a thread.
 
     Raises:
-        Refused: 50380: the store cannot be used now.
+        Refused: 50380: the store cannot be used now, or does not answer in time.
     """
     try:
-        return await asyncio.get_running_loop().run_in_executor(services.threads, question)
+        async with asyncio.timeout(_LONGEST_QUESTION_S):
+            return await asyncio.get_running_loop().run_in_executor(services.store_threads, question)
     except StoreUnavailable:
         raise Refused(Code.OVERLOADED, "the store of events cannot be used now; try again") from None
+    except TimeoutError:
+        raise Refused(Code.OVERLOADED, "the store of events does not answer in time; try again") from None
 
 
 def _filter(wanted: Values) -> EventFilter:
@@ -171,7 +175,7 @@ def listed(event: StoredEvent, infos: Mapping[str, Mapping[str, Any]]) -> Listed
         person_type=event.person_type or PERSON_STRANGER,
         score=event.score,
         ep_info=EventSource(
-            ep_id=f"__{event.device_ip}",
+            ep_id=endpoint_id(event.device_id, event.device_ip),
             ep_type="card" if event.kind == "compare" else "photo",
             ep_ip=event.device_ip,
             ep_name=event.device_name,

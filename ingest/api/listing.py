@@ -7,6 +7,7 @@ from ingest.api import (
     events,
     fiqa,
     groups,
+    imports,
     keys,
     match,
     people,
@@ -36,6 +37,7 @@ BINDINGS = (
     *wipe.CALLS,
     *keys.CALLS,
     *reembed.CALLS,
+    *imports.CALLS,
     *v6.CALLS,
     *service.CALLS,
 )

@@ -1,12 +1,15 @@
 """The handlers of the searches by picture among the faces of past matches.
 
 The picture's face is embedded by a request of the kind detect, so the picture is in the log as long as requests are.
-The faces are searched in this process. Every search leaves an audit record before it is answered.
+The faces are searched in this process. Every search leaves an audit record before it is answered or refused.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -50,13 +53,16 @@ async def _picture_search(call: Call, services: Services) -> Rendered:
     begun = time.monotonic()
     seen = _seen(services)
     store_of(services)
-    probe, values = await _probe(call, services, PICTURE_SEARCH, lambda sent: sent["fiqa_level"])
-    wanted = _span(call, services.people.site, values)
+    detect, values = await _asked_for(call, services, PICTURE_SEARCH)
+    search = _Search(call, services, "picture_search", values["reason"], _span(call, services.people.site, values))
     limit = seen.likeness.threshold_of(COMPARED_AS)
-    least = cosine_of(float(values["threshold"]), limit)
-    found = await _alone(services, lambda: seen.in_time(probe, wanted, least, newest_first=values["reverse"]))
-    kept = await _kept(seen, found.found)
-    await _note(call, services, "picture_search", values["reason"], wanted, found.scanned, len(kept))
+    least = cosine_of(values["threshold"], limit)
+    async with search.refusals_noted():
+        probe = await _probe(call, services, detect, values["fiqa_level"])
+        ask = partial(seen.in_time, probe, search.wanted, least, newest_first=values["reverse"])
+        found = await _alone(services, ask)
+        kept = await _kept(seen, found.found)
+    await search.note(found.scanned, len(kept))
     events = await _events(services, kept)
     infos = await infos_of(services, list(events.values()))
     entries = [_entry(events[face.event_id], face, limit, infos) for face in kept if face.event_id in events]
@@ -76,12 +82,15 @@ async def _picture_search(call: Call, services: Services) -> Rendered:
 async def _ranked(call: Call, services: Services) -> Rendered:
     seen = _seen(services)
     store_of(services)
-    probe, values = await _probe(call, services, SEEN, lambda _: "no")
+    detect, values = await _asked_for(call, services, SEEN)
     until = call.received_time_s if values["until"] is None else values["until"][0]
     wanted = SeenFilter(values["since"][0], until, _addresses(services.people.site, values["device_id_list"]))
-    found = await _alone(services, lambda: seen.nearest(probe, wanted, values["most"]))
-    kept = await _kept(seen, found.found)
-    await _note(call, services, "seen", values["reason"], wanted, found.among, len(kept))
+    search = _Search(call, services, "seen", values["reason"], wanted)
+    async with search.refusals_noted():
+        probe = await _probe(call, services, detect, "no")
+        found = await _alone(services, lambda: seen.nearest(probe, wanted, values["most"]))
+        kept = await _kept(seen, found.found)
+    await search.note(found.among, len(kept))
     events = await _events(services, kept)
     rate_of, among = seen.likeness.rate_of, found.among
     ranked = [
@@ -91,13 +100,59 @@ async def _ranked(call: Call, services: Services) -> Rendered:
     return success(Data(RankedFaces(among=found.among, faces=ranked)))
 
 
-async def _probe(
-    call: Call, services: Services, declaration: Declaration, level: Callable[[Values], QualityLevel]
-) -> tuple[Vector, Values]:
-    """Return the unit vector of the largest face of the call's picture, and the values of the other fields.
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """A search that is audited. `action`, `reason` and `wanted`: as in `contract.audit.SearchRecord`."""
+
+    call: Call
+    services: Services
+    action: str
+    reason: str | None
+    wanted: SeenFilter
+
+    @asynccontextmanager
+    async def refusals_noted(self) -> AsyncIterator[None]:
+        """Write the audit record of a search that is refused within the context."""
+        try:
+            yield
+        except Refused as refused:
+            await self.note(0, 0, refused)
+            raise
+
+    async def note(self, compared: int, found: int, refused: Refused | None = None) -> None:
+        """Write the audit record.
+
+        Raises:
+            Refused: 50380: the record cannot be written, so the search is not answered.
+        """
+        actor, wanted = self.call.actor, self.wanted
+        record = SearchRecord(
+            request_id=self.call.request_id,
+            actor=actor.name,
+            key_id=actor.key_id,
+            role=actor.role,
+            peer=actor.peer,
+            action=self.action,
+            reason=self.reason or "",
+            time=self.call.received_time_s,
+            since=wanted.since,
+            until=wanted.until,
+            devices=tuple(sorted(wanted.device_ips or ())),
+            compared=compared,
+            found=found,
+            error=None if refused is None else int(refused.code),
+        )
+        try:
+            await self.services.audit(record)
+        except BrokerError:
+            raise Refused(Code.OVERLOADED, "the search cannot be audited now; try again") from None
+
+
+async def _asked_for(call: Call, services: Services, declaration: Declaration) -> tuple[DetectRequest, Values]:
+    """Return the request for the embedding of the largest face of the call's picture, and the other fields.
 
     Raises:
-        Refused: the call is refused, the picture shows no face, or its face does not have the quality level.
+        Refused: the call is refused.
     """
     sent: Values = {}
 
@@ -106,17 +161,26 @@ async def _probe(
         return request_of(DetectRequest, call, values, picture=b"", most_faces=1, with_feature=True)
 
     detect = await read_request(call, services, declaration, request, _PICTURES)
-    if not _seen(services).complete():
-        raise Refused(Code.OVERLOADED, "the faces of past matches are still being read; try again")
     if not isinstance(detect, DetectRequest):
         raise TypeError(f"a detect request became a {type(detect).__name__}")
+    return detect, sent
+
+
+async def _probe(call: Call, services: Services, detect: DetectRequest, level: QualityLevel) -> Vector:
+    """Return the unit vector of the face of a picture.
+
+    Raises:
+        Refused: the picture shows no face, or its face does not have the quality level.
+    """
+    if not _seen(services).complete():
+        raise Refused(Code.OVERLOADED, "the faces of past matches are still being read; try again")
     answer, _ = await send(call, services, detect, DetectAnswer)
     face = next(iter(answer.faces), None)
     if face is None or face.feature is None:
         raise Refused(Code.NO_FACE, "no face found in the picture")
-    if level(sent) != "no":
-        await _require_quality(call, services, detect.picture, level(sent))
-    return np.frombuffer(face.feature, "<f4"), sent
+    if level != "no":
+        await _require_quality(call, services, detect.picture, level)
+    return np.frombuffer(face.feature, "<f4")
 
 
 async def _require_quality(call: Call, services: Services, picture: bytes, level: QualityLevel) -> None:
@@ -188,35 +252,6 @@ async def _kept(seen: SeenFaces, found: Sequence[SeenFace]) -> Sequence[SeenFace
         return await seen.kept(found)
     except BrokerError:
         raise Refused(Code.OVERLOADED, "the log cannot be read now; try again") from None
-
-
-async def _note(
-    call: Call, services: Services, action: str, reason: str | None, wanted: SeenFilter, compared: int, found: int
-) -> None:
-    """Write the audit record of a search.
-
-    Raises:
-        Refused: 50380: the record cannot be written, so the search is not answered.
-    """
-    record = SearchRecord(
-        request_id=call.request_id,
-        actor=call.actor.name,
-        key_id=call.actor.key_id,
-        role=call.actor.role,
-        peer=call.actor.peer,
-        action=action,
-        reason=reason or "",
-        time=call.received_time_s,
-        since=wanted.since,
-        until=wanted.until,
-        devices=tuple(sorted(wanted.device_ips or ())),
-        compared=compared,
-        found=found,
-    )
-    try:
-        await services.audit(record)
-    except BrokerError:
-        raise Refused(Code.OVERLOADED, "the search cannot be audited now; try again") from None
 
 
 async def _events(services: Services, found: Sequence[SeenFace]) -> Mapping[str, StoredEvent]:

@@ -45,7 +45,8 @@ def delete(
     Pictures of them that devices sent stay in the log for as long as requests; `erase` removes these too. --all
     deletes 100 people with each call, so that a site of any size keeps answering meanwhile. Devices, groups and
     permissions stay. A command that was interrupted is run again and goes on with those who are left. What the log, the
-    store of events and the sinks still have of the people is printed, by the settings of this command.
+    store of events, the sinks and the receivers of uploads still have of the people is printed; the sinks are those of
+    the settings of this command.
 
     Exit status: 0 all were deleted, 1 some were not, 2 the command failed.
     """
@@ -53,28 +54,42 @@ def delete(
         raise click.UsageError("name the IDs of the people, or give --all")
     if everybody and not yes:
         click.confirm("Delete everybody who is enrolled?", abort=True, err=True)
-    deletion = _Deletion()
-    if everybody:
-        with_site(url, api_key, deletion.everybody)
-    else:
-        with_site(url, api_key, lambda site: deletion.several(site, list(dict.fromkeys(identity_ids))))
+    deletion, settings = _Deletion(), settings_of(ctx)
+
+    async def work(site: SiteCalls) -> None:
+        if everybody:
+            await deletion.everybody(site)
+        else:
+            await deletion.several(site, list(dict.fromkeys(identity_ids)))
+        if deletion.deleted:
+            await deletion.ask_for_receivers(site)
+
+    with_site(url, api_key, work)
+    left = [*copies_left(settings, deletion.receivers)] if deletion.deleted else []
     if wants_json(as_json):
-        echo_json({"deleted": deletion.deleted, "failed": list(deletion.failed.values())})
+        echo_json({"deleted": deletion.deleted, "failed": list(deletion.failed.values()), "left": left})
     else:
         click.echo(printable(f"deleted {people_counted(len(deletion.deleted))}"))
-        for left in copies_left(settings_of(ctx)) if deletion.deleted else ():
-            click.echo(printable(f"left: {left}"))
-    for each in deletion.failed.values():
-        click.echo(printable(f"{each['identity_id']}: {each['error']['message']}"), err=True)
+        for each in left:
+            click.echo(printable(f"left: {each}"))
+    if deletion.unknown:
+        click.echo(printable(f"the receivers of uploads are not known: {deletion.unknown}"), err=True)
+    for failed in deletion.failed.values():
+        click.echo(printable(f"{failed['identity_id']}: {failed['error']['message']}"), err=True)
     ctx.exit(1 if deletion.failed else 0)
 
 
 @dataclass
 class _Deletion:
-    """The people who were deleted, and by identity_id the failures of those who were not."""
+    """The people who were deleted, and by identity_id the failures of those who were not.
+
+    `receivers`: the URLs to which the server uploads events; `unknown`: why they are not known, "" where they are.
+    """
 
     deleted: list[str] = field(default_factory=list)
     failed: dict[str, Fields] = field(default_factory=dict)
+    receivers: Sequence[str] = ()
+    unknown: str = ""
 
     async def several(self, site: SiteCalls, wanted: Sequence[str]) -> None:
         """Delete the people with these ids, some with each call."""
@@ -84,6 +99,13 @@ class _Deletion:
             answer = await site.change("DELETE", USERS_PATH, fields)
             self.deleted += answer.get("identity_ids", some)
             self.failed |= {each["identity_id"]: each for each in answer.get("failed", ())}
+
+    async def ask_for_receivers(self, site: SiteCalls) -> None:
+        """Ask the server to whom it uploads events; the people are deleted whatever it answers."""
+        try:
+            self.receivers = await site.event_receivers()
+        except CannotRun as error:
+            self.unknown = str(error)
 
     async def everybody(self, site: SiteCalls) -> None:
         """Delete people from the beginning of the list until it contains only those who cannot be deleted.

@@ -52,7 +52,8 @@ def lookalikes(
 
     Such a pair is one person under two ids, or two people who will be confused. Like in a match, each face is compared
     with everybody's faces and, with matching.mean_templates, with the mean of the faces of each person with several,
-    whatever the groups and permissions; a line says whether a search can compare both people. Each line has the ids,
+    whatever the groups and permissions; a line says whether a search can compare both people. People of type 4
+    (stranger) are left out, because anybody may have passed by as a stranger before. Each line has the ids,
     what is nearest of both (the number of a face, or the mean), their cosine and score, and what can be done.
 
     The command reads the log beside the running server and changes nothing. It may be interrupted; then it lists

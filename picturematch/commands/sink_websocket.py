@@ -21,6 +21,13 @@ Examples:
 @click.option(
     "--max-clients", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Most clients at a time."
 )
+@click.option(
+    "--max-clients-per-address",
+    type=click.IntRange(1, 10_000),
+    default=25,
+    show_default=True,
+    help="Most clients of one address at a time.",
+)
 @click.option("--name", default="websocket", show_default=True, help="Name of the sink in metrics and log lines.")
 @sink_options
 @click.pass_context
@@ -32,6 +39,7 @@ def websocket(
     port: int,
     origins: tuple[str, ...],
     max_clients: int,
+    max_clients_per_address: int,
     name: str,
     idle_exit: float | None,
     metrics_port: int | None,
@@ -44,5 +52,6 @@ def websocket(
     `ingest.trusted_proxies` and `ingest.tls_cert`, as for calls. Exit status: 0 stopped or idle, 2 the command failed.
     """
     settings = settings_of(ctx, broker=broker, data_folder=data_folder, ingest__host=host)
-    given = {"kind": "websocket", "name": name, "port": port, "origins": origins, "max_clients": max_clients}
+    limits = {"max_clients": max_clients, "max_clients_per_address": max_clients_per_address}
+    given = {"kind": "websocket", "name": name, "port": port, "origins": origins, **limits}
     run_sink_process(settings, sink_of_options(given, WebsocketSettings), log_level, idle_exit, metrics_port)

@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from broker.kafka import TopicState
+from broker.kafka.topics import TopicState
 from contract.text import printable
 from picturematch.opening import open_cluster
 from picturematch.options import config_option, kafka_option, settings_of

@@ -13,7 +13,8 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from broker.kafka import KafkaBroker, KafkaConfig
+from broker.kafka.broker import KafkaBroker
+from broker.kafka.config import KafkaConfig
 from broker.kafka.member import KafkaMember
 from broker.port import Broker, FollowUp, NewRecord, OnSkipped, Position, WorkedOn
 

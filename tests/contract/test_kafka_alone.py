@@ -10,8 +10,10 @@ from typing import Self
 
 import pytest
 
-from broker.kafka import KafkaBroker, KafkaConfig, lookup, open_kafka
+from broker.kafka import lookup
+from broker.kafka.broker import KafkaBroker, open_kafka
 from broker.kafka.cluster import Cluster
+from broker.kafka.config import KafkaConfig
 from broker.kafka.member import KafkaMember
 from broker.kafka.reader import KafkaReader
 from broker.kafka.records import Checked

@@ -28,7 +28,7 @@ async def test_whatever_dies_every_accepted_request_has_exactly_one_event_equal_
     assert set(report.faults) == set(faults)
     assert report.broken == []
     assert report.requests == report.events
-    assert report.statuses()[200] > 200
+    assert report.statuses()[200] > 50  # how many get through in the time depends on the machine
     assert set(report.statuses()) <= {0, 200, 503, 504}
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import orjson
 
 from broker.port import NewRecord, Record
+from contract.imports import ImportedFace, ImportedPerson, ImportedSite
+from contract.people.site import GroupRecord
 from contract.requests import (
     CompareRequest,
     DeleteRequest,
@@ -26,6 +28,7 @@ from contract.requests import (
     FiqaRequest,
     GroupRequest,
     Headers,
+    ImportRequest,
     KeyRequest,
     MatchRequest,
     MembersRequest,
@@ -33,6 +36,7 @@ from contract.requests import (
     ReembedRequest,
     Request,
     SettingsRequest,
+    StrangerRequest,
     WipeRequest,
 )
 from contract.trace import TRACEPARENT, TRACESTATE
@@ -217,6 +221,19 @@ async def _reembedding(at: Scenes) -> None:
     await at.ask(ReembedRequest, "reembed-expired", PASSED, action="add", embedder=OTHER_EMBEDDER, faces=(face,))
 
 
+async def _importing(at: Scenes) -> None:
+    vector = np.eye(1, 16, dtype="<f4")[0].tobytes()
+    own, other = MODELS.embedder_identity, OTHER_EMBEDDER
+    people = [
+        ImportedPerson(identity_id=who, faces=(ImportedFace(embedder=embedder, templates={"whole": data}),))
+        for who, embedder, data in (("ida", own, vector), ("jan", other, vector), ("kim", own, bytes(len(vector))))
+    ]
+    await at.ask(ImportRequest, "import-imported", people=tuple(people))
+    await at.ask(ImportRequest, "import-expired", PASSED, people=tuple(people))
+    large = GroupRecord(group_id="large", name="large", info={"x": "x" * 20_000})
+    await at.ask(ImportRequest, "import-refused", site=ImportedSite(groups=(large,)))
+
+
 async def _deletions(at: Scenes) -> None:
     await at.ask(DeleteRequest, "delete-deleted", identity_id="bert")
     await at.ask(DeleteRequest, "delete-refused", identity_id="bert")
@@ -246,6 +263,20 @@ async def _deciding(folder: Path, policy: Policy) -> AsyncIterator[Scenes]:
         yield Scenes(system)
 
 
+async def _strangers(at: Scenes) -> None:
+    await at.enrol(f"{SETUP}anna", "anna", 1, info={"name": "Anna"})
+    seen = {"compare_time_s": RECEIVED_S - 0.125, "device_ip": "10.0.0.1", "ordered_by": "10.0.0.1", "cosine": 0.125}
+    seen |= {"match_partition": 0, "match_offset": 7, "group_id": "default_group", "permission_id": "0"}
+    for number, (name, picture) in enumerate((("enrolled", photo(77)), ("known", photo(77, size=150)))):
+        asked = {"match_id": f"match-{number}", "identity_id": f"stranger-{number}", "picture": picture}
+        await at.ask(StrangerRequest, f"stranger-{name}", **seen, **asked)
+    other = {"match_id": "match-3", "identity_id": "stranger-3"}
+    await at.ask(StrangerRequest, "stranger-refused", **seen, **other, picture=photo(78, size=50))
+    await at.ask(StrangerRequest, "stranger-expired", PASSED, **seen, **other, picture=photo(78))
+    await at.match("match-known_stranger", photo(77))
+    await at.ask(StrangerRequest, "stranger-enrolled-room_made", **seen, **other, picture=photo(78))
+
+
 async def make_events() -> dict[str, Record]:
     """The record of each named event, as this version writes it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -256,4 +287,7 @@ async def make_events() -> dict[str, Record]:
                 await part(at)
         async with _deciding(Path(folder) / "repeating", Policy(repeat_window_s=60)) as repeating:
             await _repeats(repeating)
-        return at.found | repeating.found
+            await _importing(repeating)
+        async with _deciding(Path(folder) / "strangers", Policy(enrol_strangers=True, max_strangers=1)) as strangers:
+            await _strangers(strangers)
+        return at.found | repeating.found | strangers.found

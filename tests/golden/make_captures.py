@@ -23,8 +23,11 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 from click.testing import CliRunner, Result
+from msgspec import structs
 
 from contract.captures.convert import LINE_FILES, MANIFEST_FILE, picture_file
+from contract.codec import encode
+from contract.people.keys import person_key
 from contract.requests import DeviceChange, DevicesRequest
 from engine.policy import Policy
 from engine.vision.decode.jpeg import encode_jpeg
@@ -133,6 +136,26 @@ def templates() -> RecordedSite:
     return site
 
 
+def strangers() -> RecordedSite:
+    """People of type 4, whom calls and matches have enrolled: alone, beside others, and near the threshold."""
+    site = RecordedSite(policy=Policy(enrol_strangers=True, stranger_margin=0.05))
+    site.enrol("anna", 1, info={"name": "Anna"})
+    site.enrol("walker", 2, info={"name": "Walker", "type": 4})
+    site.enrol("passer-by", 3, info={"name": "stranger", "type": 4})
+    passer_by = site.people.person("passer-by")
+    assert passer_by is not None
+    site.write([(person_key("passer-by"), encode(structs.replace(passer_by, enrolled_time=RECEIVED_S)))])
+    for seed in (1, 2, 3, _STRANGERS):
+        site.match(face(seed), support_stranger=True)
+        site.match(two(seed, 1, 100), support_stranger=True)
+        site.match(two(seed, 3, 100), support_stranger=True, match_all_faces=True)
+    for share in (0.2, 0.28, 0.32, 0.36, 0.42):
+        site.match(mixed(3, _STRANGERS, share), support_stranger=True, need_keep_info=True)
+    site.delete("passer-by")
+    site.match(face(3), support_stranger=True)
+    return site
+
+
 def two(middle: int, side: int, size: int, **at_side: float | bool) -> bytes:
     """A picture of two seeds' faces: one of 96 pixels in the middle, and one of that size in the corner."""
     placed = [(draw_face(middle, 96), 152, 72), (draw_face(side, size, **at_side), 4, 4)]  # type: ignore[arg-type]
@@ -144,6 +167,7 @@ SITES: Mapping[str, Callable[[], RecordedSite]] = {
     "thresholds": thresholds,
     "crowd": crowd,
     "templates": templates,
+    "strangers": strangers,
 }
 MODELS_OF: Mapping[str, ModelSet] = {"templates": COVERED_MODELS}
 """The networks of the captures that need others than the stand-ins of the command line."""

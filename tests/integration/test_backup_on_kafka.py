@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from broker.embedded import LogFileReader
-from broker.kafka import open_kafka
+from broker.kafka.broker import open_kafka
 from contract.codec import encode
 from contract.requests import MatchRequest
 from contract.topics import Topics

@@ -5,7 +5,8 @@ import json
 import uuid
 from typing import Any
 
-from broker.kafka import KafkaConfig, open_kafka
+from broker.kafka.broker import open_kafka
+from broker.kafka.config import KafkaConfig
 from broker.port import NewRecord, Reader, Start
 from contract.dead_letters import DeadLetter, decode_dead_letter
 from contract.requests import Headers

@@ -69,6 +69,7 @@ async def decide_everything(url: str) -> dict[str, str]:
         return {outcome: (await post(session, url + MATCH, asked))[1] for outcome, asked in calls.items()}
 
 
+@pytest.mark.longest
 async def test_every_decision_is_explained_beside_the_server_and_after_restarts_and_deletions(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     async with serving(folder) as server:
@@ -200,6 +201,7 @@ async def test_an_enrolment_is_made_again(tmp_path: Path) -> None:
     assert {check["name"] for check in told["checks"]} >= {"face_size"}
 
 
+@pytest.mark.longest
 async def test_a_line_of_a_capture_is_explained_like_its_event(tmp_path: Path) -> None:
     folder, capture = tmp_path / "data", tmp_path / "capture"
     async with serving(folder) as server:

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import pytest
 from msgspec import structs
 
 from broker.embedded import open_embedded
@@ -36,6 +37,7 @@ async def delete(session: aiohttp.ClientSession, url: str, identity_id: str) -> 
         return answer.headers["X-Request-Id"]
 
 
+@pytest.mark.longest
 async def test_other_decisions_are_made_again_after_restarts_and_later_changes(tmp_path: Path) -> None:
     folder, ids = tmp_path / "data", dict[str, tuple[str, str]]()
     async with serving(folder) as server, aiohttp.ClientSession() as session:

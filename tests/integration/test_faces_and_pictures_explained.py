@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.networks.standin import draw_face, draw_scene
@@ -62,6 +63,7 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.longest
 async def test_every_kind_comes_out_again(tmp_path: Path) -> None:
     folder, capture = tmp_path / "data", tmp_path / "capture"
     async with serving(folder) as server, aiohttp.ClientSession() as session:

@@ -1,4 +1,4 @@
-"""What a running `picturematch ingest` has loaded, and what a `picturematch process` beside it."""
+"""What a running `picturematch ingest` has loaded, what a `picturematch process` beside it, and what a `serve`."""
 
 import asyncio
 import base64
@@ -23,6 +23,7 @@ PATIENCE_S = 60.0
 LISTENS = re.compile(rb"listens on (http://127.0.0.1:\d+)")
 IMPORTED = re.compile(rb"^import time: +\d+ \| +\d+ \| +([\w.]+)$", re.MULTILINE)
 HEAVY_LIBRARIES = {"cv2", "onnxruntime", "simplejpeg"}
+OF_NETWORKS = {"onnx", "onnxruntime"}
 ROOMS_OF_THE_PROCESSOR = {"engine", "models", "processor"}
 SETTINGS_OF_THE_PROCESSOR = {"engine", "engine.policy", "processor", "processor.settings"}
 
@@ -86,7 +87,7 @@ async def ask_every_kind_of_call(url: str) -> None:
                     assert response.status == 200, (path, await response.text())
 
 
-async def test_an_ingress_loads_neither_opencv_nor_an_inference_runtime_and_a_processor_loads_both(kafka_bootstrap):
+async def test_an_ingress_loads_neither_opencv_nor_an_inference_runtime_and_a_processor_loads_opencv(kafka_bootstrap):
     given = {
         "PICTUREMATCH_BROKER": f"kafka://{kafka_bootstrap}",
         "PICTUREMATCH_MODELS__KIND": "stand-in",
@@ -102,11 +103,25 @@ async def test_an_ingress_loads_neither_opencv_nor_an_inference_runtime_and_a_pr
         await ask_every_kind_of_call(ingress.url)
 
         assert ingress.mapped_libraries() & HEAVY_LIBRARIES == set()
-        assert processor.mapped_libraries() >= HEAVY_LIBRARIES
+        assert processor.mapped_libraries() & HEAVY_LIBRARIES == HEAVY_LIBRARIES - OF_NETWORKS  # these are stand-ins
 
         of_ingress, of_processor = await ingress.imported_modules(), await processor.imported_modules()
         assert {"ingest.server", *SETTINGS_OF_THE_PROCESSOR} <= of_ingress
         assert {name for name in of_ingress if name.split(".")[0] in ROOMS_OF_THE_PROCESSOR | HEAVY_LIBRARIES} == (
             SETTINGS_OF_THE_PROCESSOR
         )
-        assert {"cv2", "onnxruntime", "processor.processor", "models.store", "engine.look"} <= of_processor
+        assert {"cv2", "processor.processor", "models.store", "engine.look", "aiokafka"} <= of_processor
+        assert "sqlalchemy" not in of_ingress | of_processor  # there is no store of events
+
+
+async def test_a_server_on_the_embedded_log_loads_no_kafka_client_and_without_networks_no_runtime_of_networks(tmp_path):
+    given = {
+        "PICTUREMATCH_DATA_FOLDER": str(tmp_path),
+        "PICTUREMATCH_MODELS__KIND": "stand-in",
+        "PICTUREMATCH_INGEST__PORT": "0",
+    }
+    async with role("serve", given) as server:
+        await ask_every_kind_of_call(server.url)
+        imported = await server.imported_modules()
+    assert {"cv2", "sqlalchemy", "broker.kafka.config", "models.network"} <= imported
+    assert imported & {"aiokafka", "broker.kafka.broker", *OF_NETWORKS} == set()

@@ -69,8 +69,9 @@ async def test_what_happened_on_the_embedded_log_is_decided_again_without_any_di
         {"SCORE_SCALE": "percent", "ALLOW_KEEP_INFO": "true", "LIVENESS_FLOOR": "liveness_rgb"},
         {"DEVICE_NAMES_SCOPE": "false", "MATCH_QUALITY": "low", "BLACKLIST_OPENS": "true", "THRESHOLD": "0.55"},
         {"REPEAT_WINDOW_S": "3600", "EVENT_IDENTITY_INFO": "true"},
+        {"ENROL_STRANGERS": "true", "MAX_STRANGERS": "2", "STRANGER_QUALITY": "no"},
     ],
-    ids=["percent", "strict", "repeats"],
+    ids=["percent", "strict", "repeats", "strangers"],
 )
 async def test_nothing_differs_under_other_settings_of_the_operator(tmp_path, settings):
     """The capture has the policy of each decision, whatever the settings of the replay are."""
@@ -130,6 +131,7 @@ async def test_what_happened_on_kafka_is_decided_again_without_any_difference(ka
 WEEK_S = 7 * 86_400.0
 
 
+@pytest.mark.longest
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("age_s", [WEEK_S - 3600, WEEK_S + 1800], ids=["whole", "half expired"])
 async def test_an_hour_that_is_a_week_old_is_decided_again_without_any_difference(tmp_path, age_s):

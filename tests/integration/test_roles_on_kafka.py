@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from broker.kafka import open_kafka
+from broker.kafka.broker import open_kafka
 from broker.port import NewRecord
 from picturematch.settings import load_settings
 from picturematch.system import System

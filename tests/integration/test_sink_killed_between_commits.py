@@ -16,7 +16,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from broker.embedded import open_embedded
-from broker.kafka import KafkaConfig, open_kafka
+from broker.kafka.broker import open_kafka
+from broker.kafka.config import KafkaConfig
 from broker.port import Broker, NewRecord, TopicSpec
 from tests.support.commands import ROOT
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import orjson
 
-from broker.kafka import KafkaBroker, KafkaConfig, open_kafka
+from broker.kafka.broker import KafkaBroker, open_kafka
+from broker.kafka.config import KafkaConfig
 from broker.port import NewRecord, TopicSpec
 from sinks.jsonl import JsonlSink
 from sinks.runner import reading_at, run_sink

@@ -12,17 +12,21 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
 
 from broker.embedded import EmbeddedBroker, open_embedded
 from broker.port import NewRecord
 from contract.dead_letters import DeadLetter, decode_dead_letter
 from contract.event_store import EventFilter
+from sinks import sql
+from sinks.settings import SqlSettings
 from sinks.sql_engine import open_engine
 from sinks.sql_store import SqlStore
 from tests.contract.suites import read_all
 from tests.support.commands import finish, start
-from tests.support.postgresql import needs_postgresql, postgresql
+from tests.support.postgresql import crashed, needs_postgresql, postgresql
 from tests.support.repeating import Repeating
+from tests.support.sink_contexts import sink_context
 from tests.support.sinking import TOPICS, event, record_of, with_topics
 from tests.support.stores import StoreSuite
 from tests.support.waiting import until
@@ -125,7 +129,7 @@ async def test_a_database_that_is_locked_is_waited_for_and_nothing_is_lost(tmp_p
             other.execute("BEGIN IMMEDIATE")
             await log.append([record_of(event(2))])
             process = await start(*command(data, "--idle-exit", "20s"), **FOR_EVER)
-            await asyncio.sleep(8)
+            await asyncio.sleep(16)  # the start, a deletion of old events and a first try, of five seconds each
             assert process.returncode is None
             assert stored(data) == ["event-1"]
             other.execute("ROLLBACK")
@@ -181,3 +185,39 @@ async def test_the_sink_fills_a_database_of_postgresql(tmp_path: Path, server: s
             assert (await finish(process, PATIENCE_S)).status == 0
     with closing(SqlStore(server)) as store:
         assert store.page(EventFilter(), 0, 1).total == 3000
+
+
+@needs_postgresql
+async def test_a_server_that_crashes_in_the_middle_loses_and_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "_AGAIN_S", 0.2)
+    stop, registry = asyncio.Event(), CollectorRegistry()
+    with tempfile.TemporaryDirectory(prefix="pm-pg-") as folder, postgresql(Path(folder)) as url:
+        async with log_at(tmp_path / "data") as log:
+            await with_topics(log)
+            context = sink_context(log, stop, registry=registry)
+            running = asyncio.create_task(
+                sql.run_sink_of(SqlSettings(name="store", url=url, keep_days=36_500), context)
+            )
+
+            def count(name: str) -> float:
+                return registry.get_sample_value(f"picturematch_sink_{name}_total", {"sink": "store"}) or 0.0
+
+            async def append(numbers: range) -> None:
+                for n in numbers:
+                    await log.append([record_of(event(n, name=f"Person {n}", identity_id=str(n)), n % 2)])
+
+            await append(range(100))
+            await until(lambda: count("delivered") == 100, PATIENCE_S)
+            with crashed(Path(folder)):
+                await append(range(100, 200))
+                await until(lambda: count("failed") > 1, PATIENCE_S)
+            await append(range(200, 300))
+            await until(lambda: count("delivered") == 300, PATIENCE_S)
+            stop.set()
+            await running
+        with closing(SqlStore(url)) as store:
+            page = store.page(EventFilter(), 0, 1000)
+    assert page.total == 300
+    assert {one.id: one.name for one in page.events} == {f"event-{n}": f"Person {n}" for n in range(300)}

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from msgspec import structs
 
-from broker.kafka import KafkaBroker, open_kafka
+from broker.kafka.broker import KafkaBroker, open_kafka
 from contract.events import Event
 from contract.topics import Topics
 from picturematch.settings import load_settings

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from broker.embedded import open_embedded
-from broker.kafka import open_kafka
+from broker.kafka.broker import open_kafka
 from contract.ids import device_id_at
 from picturematch.settings import load_settings
 from tests.integration.test_roles_on_kafka import create_topics, environment

@@ -139,7 +139,7 @@ async def test_events_keep_their_order_although_pictures_take_different_times(tm
 
 
 async def test_a_hundred_clients_have_every_event_and_one_more_is_turned_away(tmp_path: Path) -> None:
-    async with live_sink(tmp_path, max_clients=100) as sink:
+    async with live_sink(tmp_path, max_clients=100, max_clients_per_address=100) as sink:
         sockets = [await sink.session.ws_connect(sink.url) for _ in range(100)]
         for socket in sockets:
             await socket.send_str(json.dumps({"event_list": [DOOR]}))
@@ -157,6 +157,17 @@ async def test_a_hundred_clients_have_every_event_and_one_more_is_turned_away(tm
         for socket in sockets:
             await socket.close()
         await until(lambda: sink.metric("clients") == 0)
+
+
+async def test_one_address_cannot_take_all_places(tmp_path: Path) -> None:
+    async with live_sink(tmp_path, max_clients_per_address=2) as sink, sink.client(), sink.client():
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await sink.session.ws_connect(sink.url)
+        assert refused.value.status == 503
+        async with sink.session.get(f"{sink.url}/events") as answer:
+            told = (await answer.json())["error"]
+        assert (answer.status, told["code"]) == (503, 50380)
+        assert "raise max_clients_per_address" in told["message"]
 
 
 async def test_a_client_that_does_not_read_is_dropped_and_delays_nobody(tmp_path: Path) -> None:
@@ -215,6 +226,7 @@ async def test_too_many_configurations_end_the_connection(tmp_path: Path) -> Non
         closed = await socket.receive(5)
         assert closed.type is WSMsgType.CLOSE
         assert closed.data == WSCloseCode.POLICY_VIOLATION
+        assert closed.extra == "too many messages of the client, or its API key was deleted"
     async with live_sink(tmp_path) as sink, sink.client() as socket:
         await socket.send_str("x" * (1024 * 1024 + 1))
         closed = await socket.receive(5)

@@ -283,7 +283,7 @@ SMALL = Size(people=300, groups=8, permissions=5, devices=10, examples=5, steps=
 WHOLE = Size(people=10_000, groups=50, permissions=20, devices=60, examples=25, steps=60, matches=10_000)
 
 
-LONG = [pytest.mark.slow, pytest.mark.timeout(3600)]
+LONG = [pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(3600)]
 
 
 @pytest.mark.parametrize("size", [pytest.param(SMALL, id="small"), pytest.param(WHOLE, id="whole", marks=LONG)])

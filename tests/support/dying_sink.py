@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from broker.embedded import open_embedded
-from broker.kafka import KafkaConfig, open_kafka
+from broker.kafka.broker import open_kafka
+from broker.kafka.config import KafkaConfig
 from broker.port import Broker, GroupMember, NewRecord, OnRevoked, Position, Record
 from sinks.jsonl import JsonlSink
 from sinks.runner import reading_at, run_sink

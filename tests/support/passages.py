@@ -36,9 +36,9 @@ GATE, OFFICE, STRICT, CELLAR, NIGHT = "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.
 """Devices: of everybody, of the staff, with the quality level high, of a group with nobody, and of the night shift."""
 UNKNOWN = "10.0.0.99"
 STAFF, NOBODY, NIGHT_SHIFT = "staff", "nobody", "night"
-BANNED, GONE, SLEEPER, REGULAR = "banned", "gone", "sleeper", "regular"
-"""People who are always enrolled: blacklisted, no longer valid, of the night shift, and an ordinary one."""
-_SEEDS = {REGULAR: 1, BANNED: 2, GONE: 3, SLEEPER: 4}
+BANNED, GONE, SLEEPER, REGULAR, WALKER = "banned", "gone", "sleeper", "regular", "walker"
+"""People who are always enrolled: blacklisted, no longer valid, of the night shift, an ordinary one, and a stranger."""
+_SEEDS = {REGULAR: 1, BANNED: 2, GONE: 3, SLEEPER: 4, WALKER: 5}
 _FIRST_STRANGER = 1_000_000
 _PATIENCE_S = 60.0
 
@@ -102,6 +102,7 @@ class Passages:
             BANNED: {"type": 3},
             GONE: {"valid_until": 1_000_000_000},
             SLEEPER: {"permission_ids": ["0", night]},
+            WALKER: {"type": 4},
         }
         for name, info in infos.items():
             await self.enrol(name, _SEEDS[name], **info)
@@ -134,7 +135,8 @@ class Passages:
         return [
             passage(GATE, face(_SEEDS[REGULAR])),
             passage(OFFICE, face(_SEEDS[REGULAR]), with_attribute=True),
-            passage(GATE, stranger),
+            passage(GATE, stranger, support_stranger=True),
+            passage(GATE, face(_SEEDS[WALKER]), support_stranger=True),
             passage(GATE, face(_SEEDS[REGULAR], live=False), liveness_mode="liveness_rgb"),
             passage(GATE, face(_SEEDS[REGULAR]), ir_image_base64=encoded(face(_SEEDS[REGULAR], infrared=True))),
             passage(STRICT, face(_SEEDS[REGULAR], yaw=60)),
@@ -156,7 +158,12 @@ class Passages:
     def resembling_people(self) -> Sequence[Json]:
         """Faces whose cosines are on both sides of the threshold, and near it."""
         return [
-            passage(GATE, resembling(_SEEDS[REGULAR], 0.30 + 0.01 * step), need_keep_info=step % 2 == 0)
+            passage(
+                GATE,
+                resembling(_SEEDS[REGULAR], 0.30 + 0.01 * step),
+                need_keep_info=step % 2 == 0,
+                support_stranger=step % 3 == 0,
+            )
             for step in range(15)
         ]
 
@@ -164,7 +171,8 @@ class Passages:
         """People who are enrolled, or were, or never were, at any door."""
         seeds = [*_SEEDS.values(), *self.people.values(), *range(100, 100 + self.numbers)]
         doors = (GATE, OFFICE, STRICT, NIGHT)
-        return [passage(self.chance.choice(doors), face(self.chance.choice(seeds))) for _ in range(count)]
+        somebody = [(self.chance.choice(doors), face(self.chance.choice(seeds))) for _ in range(count)]
+        return [passage(door, picture, support_stranger=True) for door, picture in somebody]
 
     def late_request(self) -> MatchRequest:
         """A request whose caller waits no more."""

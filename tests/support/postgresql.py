@@ -53,14 +53,35 @@ def postgresql(folder: Path) -> Iterator[str]:
 
     `folder`: an empty folder, whose path must be short, since a Unix socket is made in it.
     """
-    programs = programs_of_postgresql()
-    assert programs is not None
-    data = new_cluster(folder, "events")
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, "check": True}
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-    control = [programs / "pg_ctl", "-D", data, "-w"]
-    subprocess.run(as_user([*control, "-o", options, "-l", folder / "log", "start"]), **quiet)  # type: ignore[call-overload]
+    new_cluster(folder, "events")
+    _start(folder)
     try:
         yield f"postgresql://events@/postgres?host={folder}"
     finally:
-        subprocess.run(as_user([*control, "-m", "immediate", "stop"]), **quiet)  # type: ignore[call-overload]
+        _stop(folder)
+
+
+@contextmanager
+def crashed(folder: Path) -> Iterator[None]:
+    """Let the server of `postgresql` be as after a crash while the context is open, and then start it again."""
+    _stop(folder)
+    try:
+        yield
+    finally:
+        _start(folder)
+
+
+def _start(folder: Path) -> None:
+    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+    _control(folder, "-o", options, "-l", folder / "log", "start")
+
+
+def _stop(folder: Path) -> None:
+    _control(folder, "-m", "immediate", "stop")
+
+
+def _control(folder: Path, *words: str | Path) -> None:
+    programs = programs_of_postgresql()
+    assert programs is not None
+    command = as_user([programs / "pg_ctl", "-D", folder / "pg", "-w", *words])
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

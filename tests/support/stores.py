@@ -1,12 +1,15 @@
 """The tests that every database of the store of events must pass, and stored events for them."""
 
+import random
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import pytest
 
-from contract.event_store import MOST_COUNTED, EventCount, EventFilter, StoredEvent
+from contract.event_store import MOST_COUNTED, EventCount, EventFilter, StoredEvent, StoreUnavailable
 from contract.events import Event
 from contract.people.site import Site
+from sinks.sql_engine import DataRefused
 from sinks.sql_rows import stored_event
 from sinks.sql_store import SqlStore
 from sinks.sql_writer import SqlWriter
@@ -17,6 +20,10 @@ DAY_S = 86_400
 
 def written(*events: Event) -> Sequence[StoredEvent]:
     return [stored_event(one, Site()) for one in events]
+
+
+def _full_disk(_: StoredEvent) -> str:
+    raise OSError("the disk is full")
 
 
 class StoreSuite:
@@ -51,6 +58,55 @@ class StoreSuite:
         writer.write([one])
         assert store.event("event-1") == one
         assert store.event("event-2") is None
+
+    def test_a_transaction_that_fails_leaves_no_name_or_device_behind(
+        self, writer: SqlWriter, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Otherwise the next event of the person would have the name of whoever gets the number of the name."""
+        with monkeypatch.context() as patched:
+            patched.setattr("sinks.sql_writer.detail_text", _full_disk)
+            with pytest.raises(OSError, match="full"):
+                writer.write(written(event(1, name="Ana", device_ip="10.0.0.1")))
+        writer.write(written(event(2, name="Bo", device_ip="10.0.0.2")))
+        writer.write(written(event(3, name="Ana", device_ip="10.0.0.1")))
+        stored = [store.event(f"event-{n}") for n in (2, 3)]
+        assert [one and (one.name, one.device_ip) for one in stored] == [("Bo", "10.0.0.2"), ("Ana", "10.0.0.1")]
+
+    def test_names_that_another_process_has_deleted_are_added_again(
+        self, url: str, writer: SqlWriter, store: SqlStore
+    ) -> None:
+        writer.write(written(event(1, name="Ana")))
+        other = SqlWriter(url)
+        other.delete_before(NOW_S + 5)
+        other.write(written(event(6, name="Bo", identity_id="8")))
+        for _ in range(2):  # the database refuses the number of a name that is gone, and the second try looks it up
+            with suppress(StoreUnavailable):
+                writer.write(written(event(7, name="Ana")))
+        other.close()
+        assert self.ids(store, name="ana") == ["event-7"]
+
+    def test_texts_that_a_caller_of_a_comparison_has_named_are_stored_however_long(
+        self, writer: SqlWriter, store: SqlStore
+    ) -> None:
+        chance = random.Random(5)
+        long = "".join(chr(chance.randrange(0x4E00, 0x9F00)) for _ in range(60_000))
+        names = {"name": f"{long}1", "identity_id": long, "kind": "compare", "outcome": "same"}
+        nul = {"name": "A\0na", "identity_id": "7\0"}
+        writer.write(written(event(1, **names), event(2, **nul)))
+        found = store.page(EventFilter(name=long[:64]), 0, 5)
+        assert [(one.id, one.identity_id) for one in found.events] == [("event-1", long[:500])]
+        other = store.event("event-2")
+        assert other is not None
+        assert (other.name, other.identity_id) == ("A\ufffdna", "7\ufffd")
+
+    def test_values_that_the_database_never_takes_are_told_apart_from_a_database_that_is_away(
+        self, writer: SqlWriter, store: SqlStore
+    ) -> None:
+        with pytest.raises(DataRefused):
+            writer.write(written(event(1), event(2, person_type=10**30)))
+        assert self.ids(store) == []
+        writer.write(written(event(3, grab_fiqa_info={"age": 10**30})))
+        assert self.ids(store) == ["event-3"]
 
     def test_pages_are_in_the_order_of_time_the_newest_first(self, writer: SqlWriter, store: SqlStore) -> None:
         writer.write(written(*(event(n) for n in (3, 1, 2, 5, 4))))

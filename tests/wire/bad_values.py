@@ -206,6 +206,18 @@ def picture(place: Place) -> list[Bad]:
     ]
 
 
+def import_photo(place: Place) -> list[Bad]:
+    """A photo of an import: what only the picture's contents show is an error of its person, not of the call."""
+    unreadable = ["not base64", "=", "A", "AAAA=", "QU=J", "QUI==", "data:image/jpeg;base64", "\n", "\u00c4"]
+    large = "A" * (MAX_PICTURE_BYTES * 4 // 3 + 4)
+    return [*_all(NOT_TEXT), *_all(unreadable, Code.IMAGE_ERROR), Bad(large, Code.PAYLOAD_TOO_LARGE)]
+
+
+def or_none(kind: Kind) -> Kind:
+    """The bad values of a kind, without the empty ones, which count as absent or as a list of nothing."""
+    return lambda place: [bad for bad in kind(place) if bad.value not in ("", [])]
+
+
 def pictures(place: Place) -> list[Bad]:
     """A list of pictures of one passage."""
     good = _base64(photo(1))
@@ -281,7 +293,8 @@ def event_image_id(place: Place) -> list[Bad]:
 
 
 def percent(place: Place) -> list[Bad]:
-    return _all(["x", "-1", "100.1", "nan", "inf", "1e999", " "])
+    text = ["x", "-1", "100.1", "nan", "inf", "1e999", " ", "1_0", "0x10"]
+    return _all([*text, True, -1, 100.5, 10**30, [], [82], {}] if place.in_body else text)
 
 
 def texts(place: Place) -> list[Bad]:

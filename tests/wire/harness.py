@@ -24,6 +24,7 @@ from contract.answers import (
     DevicesAnswer,
     FiqaAnswer,
     GroupAnswer,
+    ImportedAnswer,
     KeyAnswer,
     MatchAnswer,
     MembersAnswer,
@@ -52,6 +53,7 @@ from contract.requests import (
     FiqaRequest,
     GroupRequest,
     Headers,
+    ImportRequest,
     KeyRequest,
     MatchRequest,
     MembersRequest,
@@ -127,6 +129,8 @@ def site_answer(request: Request) -> Answer | None:
         return WipedAnswer(people=3, devices=2)
     if isinstance(request, ReembedRequest):
         return ReembeddedAnswer(outcomes=("added" if request.action == "add" else "removed",) * len(request.faces))
+    if isinstance(request, ImportRequest):
+        return ImportedAnswer(added=len(request.people), faces=sum(len(person.faces) for person in request.people))
     if isinstance(request, KeyRequest):
         return KeyAnswer(key_id="k1", name=request.name, role=request.role, created_s=request.received_time_s)
     if isinstance(request, MembersRequest):

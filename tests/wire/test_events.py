@@ -76,6 +76,7 @@ def test_events_are_listed_as_the_vendor_describes_them(filled: WholeSite) -> No
     assert first["identity_info"]["image_id"] == "ev-1-0"
     assert (first["ep_info"]["ep_ip"], first["ep_info"]["ep_name"]) == ("10.9.0.1", "hall")
     assert newest["ep_info"]["ep_name"] == ""
+    assert first["ep_info"]["ep_id"] == f"{first['ep_info']['device_id']}__10.9.0.1"
     assert (stranger["identity_id"], stranger["identity_name"], stranger["identity_info"]) == ("", "", {})
     assert (stranger["person_type"], stranger["outcome"]) == (4, "stranger")
     assert len(first["recognize_face_attr"]["box"]) == 4

@@ -13,6 +13,7 @@ from contract.http import (
     FIQA_PATH,
     GROUPS_PATH,
     HISTORY_EVENT_URL_PATH,
+    IMPORT_PATH,
     KEYS_PATH,
     MATCH_PATH,
     PERMISSIONS_PATH,
@@ -41,6 +42,7 @@ def bodies(site: Site) -> dict[str, dict[str, Any]]:
         KEYS_PATH: {"name": "gate-1", "role": "device"},
         HISTORY_EVENT_URL_PATH: {"history_upload_event_url": [], "content-type": "json", "reported_peroid": 5},
         REEMBED_PATH: {"action": "remove", "embedder": "e-r1", "faces": [{"identity_id": "1", "number": 0}]},
+        IMPORT_PATH: {"people": [{"identity_id": "1"}]},
         WIPE_DATA_PATH: {"wipe_options": {"users": True}},
         DEVICES_PATH: {
             "devices_list": [

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from contract.audit import SearchRecord, decode_audit
 from contract.calls.match import MATCH
 from contract.calls.people import ENROL
 from contract.calls.search import PICTURE_SEARCH, SEEN
+from engine.vision.decode.jpeg import encode_jpeg
 from tests.support.faces import photo
 from tests.wire.whole_site import WholeSite, whole_site
 
@@ -102,6 +104,27 @@ def test_every_search_is_audited_and_says_why(searching: WholeSite) -> None:
     assert {"a bag was left", "who was it"} <= {record.reason for record in searches}
     ranked = next(record for record in searches if record.reason == "who was it")
     assert (ranked.action, ranked.compared, ranked.found, ranked.actor) == ("seen", 5, 4, "trusted network")
+
+
+def test_a_search_that_is_refused_is_audited_too(searching: WholeSite) -> None:
+    nobody = base64.b64encode(encode_jpeg(np.full((200, 200, 3), 90, np.uint8))).decode()
+    for declaration, more in ((PICTURE_SEARCH, {}), (SEEN, {"since": START_S})):
+        sent = {"face_image_base64": nobody, "reason": f"nobody, {declaration.route}", **more}
+        status, answer = searching.post(declaration, json.dumps(sent))
+        assert (status, answer["error"]["code"]) == (400, 40004)
+    records = [decode_audit(record.value or b"") for record in searching.read(searching.settings.topics.audit)]
+    refused = [one for one in records if isinstance(one, SearchRecord) and one.reason.startswith("nobody")]
+    assert {(one.action, one.error, one.compared, one.found) for one in refused} == {
+        ("picture_search", 40004, 0, 0),
+        ("seen", 40004, 0, 0),
+    }
+    answered = [one for one in records if isinstance(one, SearchRecord) and not one.reason.startswith("nobody")]
+    assert all(one.error is None for one in answered if one.compared)
+
+
+def test_the_threshold_of_a_search_may_have_a_fraction(searching: WholeSite) -> None:
+    assert len(found(searching, threshold=82.5)["event_list"]) == 3
+    assert "threshold" in found(searching, threshold=100.5)["error"]["error"]["message"]
 
 
 def test_a_picture_that_is_not_good_enough_is_refused_where_a_level_is_asked_for(searching: WholeSite) -> None:

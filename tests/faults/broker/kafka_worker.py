@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from broker.kafka import KafkaConfig, open_kafka
+from broker.kafka.broker import open_kafka
+from broker.kafka.config import KafkaConfig
 from broker.port import Broker, BrokerUnavailable, CommitFailed, NewRecord, TopicSpec
 
 

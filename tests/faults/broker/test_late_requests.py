@@ -12,7 +12,7 @@ import pytest
 
 from bench.kafka_frames import TRANSACTIONAL, Act, Api, rule
 from bench.kafka_proxy import Applied, KafkaProxy
-from broker.kafka import open_kafka
+from broker.kafka.broker import open_kafka
 from broker.port import Broker, BrokerError, NewRecord, Record
 from tests.faults.broker.kafka_worker import Worker, config_of, log_of, readable, readable_once_settled, settled
 from tests.support.kafka_dev import DevBroker

@@ -13,7 +13,7 @@ import pytest
 
 from bench.kafka_frames import Api
 from bench.kafka_proxy import Connection, KafkaProxy
-from broker.kafka import open_kafka
+from broker.kafka.broker import open_kafka
 from broker.port import Broker, BrokerError, BrokerUnavailable, NewRecord, Reader, Start
 from tests.faults.broker.kafka_worker import Worker, config_of, log_of, readable_once_settled
 from tests.support.kafka_dev import DevBroker

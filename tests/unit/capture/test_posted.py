@@ -87,6 +87,9 @@ def test_a_named_error_is_the_recorded_one_if_that_has_the_name(code: Code) -> N
         ({"retcode": "0", "identity_id": "7"}, "not_in_pass_time", "not_in_pass_time"),
         ({"retcode": "0", "identity_id": "7", "identity_info": {"type": 3}}, "matched", "blacklisted"),
         ({"retcode": "0", "identity_id": "7", "identity_info": {"user_type": "blacklist"}}, None, "blacklisted"),
+        ({"retcode": "0", "identity_id": "7", "identity_info": {"type": 4}}, "matched", "known_stranger"),
+        ({"retcode": "0", "identity_id": "7", "identity_info": {"user_type": "stranger"}}, None, "known_stranger"),
+        ({"retcode": "0", "identity_id": "7", "identity_info": {"type": 4}}, "stranger", "stranger"),
         ({"retcode": "0", "identity_id": "8", "identity_info": None}, "not_valid", "stranger"),
     ],
 )

@@ -9,7 +9,7 @@ from contract.kinds import ADMIN_KINDS, ERASE_KIND, EVENT_KINDS, PEOPLE_KINDS, S
 from picturematch.__main__ import cli
 from picturematch.commands import events
 
-PEOPLE = {"enrol", "delete", "members", "wipe", "reembed"}
+PEOPLE = {"enrol", "delete", "stranger", "members", "wipe", "reembed", "import"}
 SITE = {"group", "permission", "devices", "settings", "key"}
 
 

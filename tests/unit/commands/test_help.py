@@ -57,6 +57,15 @@ def names(words: list[str]) -> str:
     return next(name for n in (2, 1) if (name := " ".join(words[:n])) in COMMANDS)
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_the_list_of_commands_has_the_first_sentence_of_each_ones_help(width: int):
+    ctx, listed, loaded = click.Context(cli), click.HelpFormatter(width=width), click.HelpFormatter(width=width)
+    assert isinstance(cli, click.Group)
+    cli.format_commands(ctx, listed)
+    click.Group.format_commands(cli, ctx, loaded)
+    assert listed.getvalue() == loaded.getvalue()
+
+
 def own_words(name: str) -> str:
     """What the command says of itself and of its options."""
     command = COMMANDS[name]

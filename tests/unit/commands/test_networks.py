@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from models.errors import FetchFailed
 from models.manifest import REQUIRED_ROLES, Manifest, default_manifest
-from models.prepare import sha256_of
+from models.recipe import sha256_of
 from models.store import ModelStore
 from picturematch import networks
 from picturematch.commands import models as models_command

@@ -17,7 +17,9 @@ def test_every_outlet_is_named_with_what_it_keeps_and_for_how_long() -> None:
             SqlSettings(name="history", url="postgresql://u:secret@db/x", keep_days=1),
         ),
     )
-    log, store, files, door, home, history = copies_left(settings)
+    uploads = ("http://desk.example:8080/events?token=secret", "http://desk.example/other")
+    log, store, desk, files, door, home, history = copies_left(settings, uploads)
+    assert "desk.example (HistoryEventUrl) has received the person's events, photo and pictures" in desk
     assert "for 365 days" in log
     assert "for 7 days" in log
     assert "for 30 days" in store
@@ -25,7 +27,7 @@ def test_every_outlet_is_named_with_what_it_keeps_and_for_how_long() -> None:
     assert "relay.example has received" in door
     assert "broker.lan" in home
     assert "for 1 day" in history
-    assert "secret" not in "".join((door, history))
+    assert "secret" not in "".join((desk, door, history))
 
 
 def test_without_a_store_and_sinks_only_the_log_is_named() -> None:

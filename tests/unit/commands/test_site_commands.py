@@ -16,6 +16,7 @@ from contract.http import (
     GROUP_IDS_PATH,
     GROUP_USERS_PATH,
     GROUPS_PATH,
+    HISTORY_EVENT_URL_PATH,
     PERMISSION_IDS_PATH,
     PERMISSIONS_PATH,
     USERS_PATH,
@@ -254,6 +255,11 @@ class TestDevices:
         assert [result.exit_code for result in (unknown, unsure, neither)] == [2, 1, 2]
 
 
+UPLOADS: Script = {
+    ("GET", HISTORY_EVENT_URL_PATH): lambda _: {"history_upload_event_url": ["http://desk.example/events?k=secret"]}
+}
+
+
 class Emptied:
     """A site whose people are deleted by lists: `kept` cannot be, and somebody else deletes `gone_meanwhile`.
 
@@ -265,7 +271,7 @@ class Emptied:
     ) -> None:
         self.people = [f"{number:05}" for number in range(enrolled)]
         self.kept, self.gone_meanwhile, self.calls = kept, gone_meanwhile, calls
-        self.script: Script = {("GET", USERS_PATH): self._list, ("DELETE", USERS_PATH): self._delete}
+        self.script: Script = {("GET", USERS_PATH): self._list, ("DELETE", USERS_PATH): self._delete, **UPLOADS}
 
     def _list(self, asked: Fields) -> Fields:
         skip = int(asked["skip_num"])
@@ -400,12 +406,23 @@ class TestPeople:
             failed = [{"identity_id": "b", "error": {"message": "nobody is enrolled under this identity_id"}}]
             return {"identity_ids": ["a"], "failed": failed}
 
-        async with scripted_site({("DELETE", USERS_PATH): deleted}) as server:
+        async with scripted_site({("DELETE", USERS_PATH): deleted, **UPLOADS}) as server:
             one = await invoke(server, "people", "delete", "a")
             two = await invoke(server, "people", "delete", "a", "b", "a")
-        assert [call[2] for call in server.calls] == [{"identity_id": "a"}, {"identity_ids": ["a", "b"]}]
-        assert (one.exit_code, lines(one)) == (0, [{"deleted": ["a"], "failed": []}])
+        assert [call[2] for call in server.changes()] == [{"identity_id": "a"}, {"identity_ids": ["a", "b"]}]
+        (printed,) = lines(one)
+        assert (one.exit_code, printed["deleted"], printed["failed"]) == (0, ["a"], [])
+        assert any("the log keeps" in each for each in printed["left"])
+        assert any(each.startswith("desk.example (HistoryEventUrl) has received") for each in printed["left"])
         assert (two.exit_code, two.stderr) == (1, "b: nobody is enrolled under this identity_id\n")
+
+    async def test_people_are_deleted_though_the_receivers_of_uploads_cannot_be_asked_for(self) -> None:
+        refusing = {("GET", HISTORY_EVENT_URL_PATH): lambda _: refusal(50380, "try again")}
+        async with scripted_site({("DELETE", USERS_PATH): lambda _: {"identity_id": "a"}, **refusing}) as server:
+            result = await invoke(server, "people", "delete", "a")
+        assert (result.exit_code, lines(result)[0]["deleted"]) == (0, ["a"])
+        assert result.stderr.startswith("the receivers of uploads are not known: ")
+        assert "try again" in result.stderr
 
     async def test_everybody_is_deleted_in_many_calls_except_those_who_cannot_be(self) -> None:
         site = Emptied(enrolled=250, kept={"00000", "00120"}, gone_meanwhile={"00003"})

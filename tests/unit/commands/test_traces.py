@@ -3,7 +3,7 @@
 import pytest
 from msgspec import structs
 
-from broker.kafka import latest_removal_ms
+from broker.kafka.topics import latest_removal_ms
 from broker.port import ERASED, Position, Record, TopicSpec
 from contract.answers import MatchAnswer, PersonAnswer, Reply
 from contract.audit import RefusedKeysRecord, encode_audit
@@ -12,8 +12,16 @@ from contract.dead_letters import DeadLetter
 from contract.events import encode_event
 from contract.evidence import Evidence, EvidenceCandidate
 from contract.findings import Lookalike, MatchedFace
+from contract.imports import ImportedPerson
 from contract.people.keys import face_key, person_key, photo_key
-from contract.requests import DeleteRequest, EmbeddedFace, MembersRequest, ReembedRequest
+from contract.requests import (
+    DeleteRequest,
+    EmbeddedFace,
+    ImportRequest,
+    MembersRequest,
+    ReembedRequest,
+    StrangerRequest,
+)
 from contract.terms import Message
 from picturematch.audit_notes import log_change
 from picturematch.erasure_report import Kept, Line, report, waits_with_faces
@@ -126,6 +134,41 @@ def test_the_requests_in_which_the_person_was_recognised_are_known_from_the_even
     assert found(traces) == {TOPICS.events: [0, 2], TOPICS.requests: [3]}
 
 
+def stranger_request(number: int, match: int) -> StrangerRequest:
+    return StrangerRequest(
+        request_id=f"r{number}",
+        identity_id=f"s{number}",
+        match_id=f"r{match}",
+        match_partition=0,
+        match_offset=match,
+        picture=b"jpeg",
+        group_id="default_group",
+        permission_id="0",
+        cosine=0.1,
+        received_time_s=1.0,
+        compare_time_s=1.0,
+    )
+
+
+@pytest.mark.parametrize("outcome", ["enrolled", "known"])
+def test_the_match_in_which_a_stranger_was_seen_is_known_from_the_request_to_enrol_the_stranger(outcome: str) -> None:
+    traces = Traces("s7", TOPICS)
+    one, other, unsure = stranger_request(7, 3), stranger_request(8, 4), stranger_request(9, 5)
+    requests = {1: one, 2: other, 3: unsure}
+    known = [
+        event_of(request, Position(TOPICS.admin, 0, n), kind="stranger", outcome=outcome, identity_id="s7")
+        for n, request in list(requests.items())[:2]
+    ]
+    refused = event_of(unsure, Position(TOPICS.admin, 0, 3), kind="stranger", outcome="refused", identity_id="")
+    traces.take([record(TOPICS.events, n, encode_event(e)) for n, e in enumerate([*known, refused])])
+    traces.take([record(TOPICS.admin, n, request) for n, request in requests.items()])
+    traces.take([evidence(3, 0.5, ("8", 0.1)), evidence(4, 0.5, ("8", 0.1)), evidence(5, 0.5, ("8", 0.1))])
+    assert list(traces.requests) == [Position(TOPICS.requests, 0, 3), Position(TOPICS.requests, 0, 4)]
+    traces.take([record(TOPICS.requests, n, match_request(n)) for n in (3, 4, 5)])
+    seen_in = {TOPICS.requests: [3, 4], TOPICS.evidence: [3, 4]}
+    assert found(traces) == {TOPICS.events: [0, 1], TOPICS.admin: [1, 2], **seen_in}
+
+
 def letter(request: Message) -> DeadLetter:
     return DeadLetter(
         topic=TOPICS.admin,
@@ -182,12 +225,22 @@ def test_a_request_with_embeddings_of_the_person_is_found_and_one_that_removes_s
     assert naming(traces) == {TOPICS.admin: [2], TOPICS.dead_letters: [2]}
 
 
+def test_an_import_with_the_person_is_found() -> None:
+    def imported(*who: str) -> ImportRequest:
+        people = tuple(ImportedPerson(identity_id=one) for one in who)
+        return ImportRequest(request_id="r", received_time_s=1.0, people=people)
+
+    traces = Traces("7", TOPICS)
+    traces.take([record(TOPICS.admin, n, imported(*who)) for n, who in enumerate((("8", "7"), ("8", "77")))])
+    assert found(traces) == {TOPICS.admin: [0]}
+
+
 def test_the_audit_records_that_name_the_person_are_found_and_wait_for_their_retention() -> None:
     def change(kind: str, *objects: str) -> bytes:
         return log_change(TOPICS, kind, "o", objects).value or b""
 
     named = [
-        *(change(kind, "7") for kind in ("enrol", "delete", "reembed")),
+        *(change(kind, "7") for kind in ("enrol", "delete", "reembed", "import")),
         change("erase", "7"),
         change("members", "staff", "8", "7"),
         change("repair", "person/7", "face/7/0/e"),
@@ -200,10 +253,10 @@ def test_the_audit_records_that_name_the_person_are_found_and_wait_for_their_ret
     ]
     traces = Traces("7", TOPICS)
     traces.take([record(TOPICS.audit, n, value) for n, value in enumerate(named)])
-    assert found(traces) == {TOPICS.audit: [0, 1, 2, 3, 4, 5]}
+    assert found(traces) == {TOPICS.audit: [0, 1, 2, 3, 4, 5, 6]}
     for single in (True, False):
         (line,) = [line for line in lines_of(traces, single=single) if line.topic == TOPICS.audit]
-        assert (line.what, line.records, line.until, line.biometric) == ("waits", 6, 3600.0, False)
+        assert (line.what, line.records, line.until, line.biometric) == ("waits", 7, 3600.0, False)
 
 
 def test_enrolments_dead_letters_and_replies_are_found_by_their_contents() -> None:

@@ -17,6 +17,7 @@ from contract.audit import (
     read_actor,
 )
 from contract.codec import encode
+from contract.imports import ImportedPerson
 from contract.requests import DeviceChange, EmbeddedFace
 from contract.terms import Message
 
@@ -31,6 +32,21 @@ ADMINISTRATIVE = [
 NAMED: dict[str, tuple[dict[str, Any], tuple[str, ...], str | None]] = {
     "enrol": ({"identity_id": "a", "photo": b"jpeg", "feature": (1.0,)}, ("a",), "create"),
     "delete": ({"identity_id": "a"}, ("a",), "delete"),
+    "stranger": (
+        {
+            "identity_id": "a",
+            "match_id": "m",
+            "match_partition": 1,
+            "match_offset": 2,
+            "picture": b"jpeg",
+            "group_id": "g",
+            "permission_id": "p",
+            "cosine": 0.1,
+            "compare_time_s": 1.0,
+        },
+        ("a",),
+        "create",
+    ),
     "group": ({"action": "delete", "name": "staff"}, ("staff",), "delete"),
     "members": ({"action": "add", "group_name": "staff", "identity_ids": ("a", "b")}, ("staff", "a", "b"), "add"),
     "permission": ({"action": "change", "permission_id": "7"}, ("7",), "change"),
@@ -50,6 +66,7 @@ NAMED: dict[str, tuple[dict[str, Any], tuple[str, ...], str | None]] = {
         ("b", "a"),
         "add",
     ),
+    "import": ({"people": tuple(ImportedPerson(identity_id=who) for who in ("b", "a", "b"))}, ("b", "a"), None),
     "key": ({"action": "create", "name": "gate", "sha256": b"h"}, ("gate",), "create"),
 }
 

@@ -9,6 +9,7 @@ from contract.answers import (
     DevicesAnswer,
     FailedDevice,
     GroupAnswer,
+    ImportedAnswer,
     KeyAnswer,
     MembersAnswer,
     ReembeddedAnswer,
@@ -17,6 +18,7 @@ from contract.answers import (
     WipedAnswer,
 )
 from contract.audit_details import details_of
+from contract.imports import ImportedPerson, ImportFailure
 from contract.requests import (
     DeleteRequest,
     DeviceChange,
@@ -24,6 +26,7 @@ from contract.requests import (
     EmbeddedFace,
     EnrolRequest,
     GroupRequest,
+    ImportRequest,
     KeyRequest,
     MembersRequest,
     PermissionRequest,
@@ -118,6 +121,15 @@ def enrolment(**fields: Any) -> EnrolRequest:
             {"fields": ("embedder",), "added": 1, "gone": 2},
         ),
         (
+            ImportRequest(**SENT, people=(ImportedPerson(identity_id="a", info={"SECRET": "SECRET"}),), restore=True),
+            ImportedAnswer(
+                added=1,
+                present=(2, 3),
+                failed=(ImportFailure(place=1, identity_id="SECRET", code=40010, message="SECRET"),),
+            ),
+            {"restore": True, "added": 1, "present": 2, "failed": 1},
+        ),
+        (
             KeyRequest(**SENT, action="create", name="gate", role="operator", sha256=b"SECRET"),
             None,
             {"role": "operator"},
@@ -130,7 +142,7 @@ def enrolment(**fields: Any) -> EnrolRequest:
         (KeyRequest(**SENT, action="delete", name="gate"), REFUSED, {}),
         (object(), None, {}),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_details_are_names_flags_and_counts(
     request_: object, answer: Answer | None, details: dict[str, Any] | None

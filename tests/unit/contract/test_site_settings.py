@@ -57,6 +57,7 @@ def site_with(**values: Any) -> Site:
         ("HISTORY_UPLOAD_EVENT_URL", ["http://[fd00::1]:80/"], ("http://[fd00::1]:80/",)),
         ("DUPLICATE_REMOVAL_TIMEOUT", 6, 6),
         ("SUPPORT_STRANGER_GROUP", False, False),
+        ("STRANGER_GROUP_SIZE", "50000", 50_000),
     ],
 )
 def test_a_good_value_is_kept_in_one_form(name: str, sent: Any, kept: Any) -> None:
@@ -84,6 +85,7 @@ def test_a_good_value_is_kept_in_one_form(name: str, sent: Any, kept: Any) -> No
         ],
         *[("REG_MIN_FACE", value) for value in (-1, 301, 1.5, "40", True)],
         *[("DEFAULT_GROUP_SIZE", value) for value in (0, 10_000_001)],
+        *[("STRANGER_GROUP_SIZE", value) for value in (0, 29_999, 40_000, 30_000.5, True, "much", [30_000])],
         *[("FIQA_LEVEL", value) for value in ("best", 1, "")],
         *[("HISTORY_CONTENT_TYPE", value) for value in ("xml", 1)],
         *[("REPORTED_PEROID", value) for value in (0, 86_401, "5")],

@@ -1,6 +1,7 @@
 """What lists, pushes and real-time messages say of a face, in the vendor's words."""
 
 import pytest
+from msgspec import structs
 
 from contract.findings import Attributes, FaceBox
 from contract.people.records import PersonRecord
@@ -8,6 +9,12 @@ from contract.vendor_words import face_attributes, identity_info, person_type
 from tests.support.sinking import event
 
 ANNA = PersonRecord(identity_id="7", group_ids=("default_group",), info={"type": 5}, faces=(0, 3), next_face=4)
+
+
+def test_no_info_is_told_of_a_stranger() -> None:
+    stranger = structs.replace(ANNA, info={"type": 4})
+    assert identity_info(stranger, {"name": "stranger"}) == {}
+    assert identity_info(ANNA, {"name": "Anna"})["name"] == "Anna"
 
 
 @pytest.mark.parametrize(

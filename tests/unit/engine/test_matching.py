@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import jsonschema
+import msgspec
 import numpy as np
 import orjson
 import pytest
@@ -17,7 +18,7 @@ from contract.requests import MatchRequest
 from contract.schemas import schema_of
 from engine.calls.match import MatchCall
 from engine.calls.matching import MatchDecision
-from engine.policy import LivenessLimits, Policy
+from engine.policy import LivenessLimits, Policy, recorded_policy
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.decode.versions import Versions
 from engine.vision.finding import LEAST_SIDE
@@ -69,6 +70,27 @@ def test_somebody_on_the_blacklist_is_named_and_kept_out(gallery):
     assert (event.outcome, event.person_type) == ("blacklisted", 3)
     answer, event = told(asked(photo(2)), gallery, Policy(blacklist_opens=True))
     assert (answer.retcode, event.outcome, event.person_type) == ("1", "matched", 3)
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(blacklist_opens=True), Policy(enrol_strangers=True)], ids=str)
+def test_a_stranger_who_is_recognised_is_named_and_never_let_in(policy):
+    enrolled = Enrolled()
+    enrolled.enrol("s-1", 3, info={"name": "stranger", "type": 4, "valid_until": 1.0})
+    answer, event = told(asked(photo(3)), enrolled.people.snapshot(), policy)
+    assert (answer.retcode, answer.identity_id, answer.name) == ("0", "s-1", "stranger")
+    assert (event.outcome, event.retcode, event.identity_id) == ("known_stranger", "0", "s-1")
+    assert event.person_type == 4
+
+
+def test_a_recorded_policy_in_which_strangers_passed_is_kept_and_no_setting_can_say_so():
+    enrolled = Enrolled()
+    enrolled.enrol("s-1", 3, info={"name": "stranger", "type": 4})
+    former = recorded_policy({})
+    _, event = told(asked(photo(3)), enrolled.people.snapshot(), former)
+    assert (event.outcome, event.retcode) == ("matched", "1")
+    assert recorded_policy(msgspec.to_builtins(former)) == former
+    with pytest.raises(msgspec.ValidationError, match="max_strangers"):
+        msgspec.convert({"max_strangers": former.max_strangers}, Policy)
 
 
 def test_the_threshold_decides_and_the_event_says_where_it_came_from(gallery):

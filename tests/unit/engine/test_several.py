@@ -133,6 +133,25 @@ def test_a_rival_on_the_blacklist_does_not_stop_a_matched_face_and_the_event_nam
     assert rival.score is not None
 
 
+def test_a_known_stranger_yields_to_the_rival_as_an_unknown_one_does():
+    enrolled = Enrolled()
+    enrolled.enrol("anna", 1, info={"name": "Anna"})
+    enrolled.enrol("s-1", 3, info={"name": "stranger", "type": 4})
+    enrolled.enrol("s-2", 4, info={"name": "stranger", "type": 4})
+    gallery = enrolled.people.snapshot()
+    answer, event = told(asked(two((3, 150), (1, 150))), gallery)
+    assert (answer.retcode, answer.identity_id, event.outcome, event.person_type) == ("1", "anna", "matched", 1)
+    assert [(face.outcome, face.identity_id) for face in event.searched] == [
+        ("known_stranger", "s-1"),
+        ("matched", "anna"),
+    ]
+    answer, event = told(asked(two((1, 150), (3, 150))), gallery)
+    assert (answer.retcode, answer.identity_id) == ("1", "anna")
+    for chosen, rival, identity_id in ((3, 4, "s-1"), (3, 77, "s-1"), (77, 3, "")):
+        answer, event = told(asked(two((chosen, 150), (rival, 150))), gallery)
+        assert (answer.retcode, answer.identity_id) == ("0", identity_id), "no stranger lets another one in"
+
+
 def test_faces_below_the_asked_size_are_no_rivals(gallery):
     _, event = told(asked(two((77, 150), (1, 143)), min_face_size=147), gallery)
     assert (event.outcome, event.faces, event.searched) == ("stranger", 2, ())

@@ -147,6 +147,7 @@ FORMER = {
     "mean_templates": False,
     "covered_templates": False,
     "enrolment_lookalikes": "off",
+    "max_strangers": 0,
 }
 
 

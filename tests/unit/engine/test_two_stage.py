@@ -318,3 +318,10 @@ def test_sigma_is_that_of_the_estimator_and_mates_on_the_floor_are_named():
         assert near is not None
         assert number in near.places
         assert len(near.places) < 20
+        rotated = (sketch.rotation @ near_to(vectors[number], 0.7, 10_000 + number))[np.newaxis]
+        for named in (sketch._by_signs(rotated, 0.7, 32), sketch._by_estimates(rotated, 0.7, 1)):
+            assert named is not None
+            assert number in named.places
+            assert named.cut is not None
+            assert named.cut < 0.7
+        assert sketch._by_signs(rotated, 0.2, 32) is None, "too many strangers have as few signs that differ"

@@ -8,8 +8,8 @@ from msgspec import structs
 
 from models.identity import identity_of_network
 from models.manifest import NetworkEntry, default_manifest
-from models.prepare import RECIPE_VERSION, identity_of
 from models.ready import ready_embedder, ready_embedders
+from models.recipe import RECIPE_VERSION, identity_of
 from models.store import ModelStore
 
 ANY_FILE = "c" * 64

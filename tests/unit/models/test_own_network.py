@@ -8,7 +8,7 @@ from engine.vision.ports import Box, Face
 from models.errors import DamagedModel, NotInstalled
 from models.identity import identity_of_network
 from models.manifest import Manifest, load_manifest
-from models.prepare import sha256_of
+from models.recipe import sha256_of
 from models.store import ModelStore, State
 from tests.support import pictures
 from tests.support.tiny_models import tiny_embedder

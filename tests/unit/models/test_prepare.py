@@ -5,7 +5,8 @@ from onnx import numpy_helper
 
 from models.errors import DamagedModel
 from models.network import Network
-from models.prepare import SMALLEST_WEIGHT, identity_of, prepare, sha256_of
+from models.prepare import SMALLEST_WEIGHT, prepare
+from models.recipe import identity_of, sha256_of
 from tests.support.tiny_models import (
     INPUT_SHAPE,
     tiny_convolution_with_prelu,

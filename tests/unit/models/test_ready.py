@@ -6,8 +6,8 @@ import pytest
 
 from models.errors import BadManifest, DamagedModel
 from models.manifest import load_manifest
-from models.prepare import sha256_of
 from models.ready import ReadyEmbedder, pin, pinned_manifest, ready_embedder, ready_embedders
+from models.recipe import sha256_of
 from models.store import ModelStore
 from tests.support.tiny_models import tiny_embedder
 

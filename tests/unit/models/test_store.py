@@ -14,8 +14,8 @@ from models.errors import DamagedModel, FetchFailed, NotInstalled
 from models.identity import identity_of_network
 from models.manifest import InputSpec, Manifest, NetworkEntry, Package, SampleEntry
 from models.network import Network
-from models.prepare import sha256_of
 from models.progress import Reporter
+from models.recipe import sha256_of
 from models.store import ModelStore, State
 from tests.support.tiny_models import INPUT_SHAPE, tiny_embedder
 

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from broker.embedded import EmbeddedBroker, open_embedded
-from broker.port import NewRecord, OnRevoked
+from broker.port import BrokerUnavailable, NewRecord, OnRevoked
 from contract.dead_letters import DeadLetter, decode_dead_letter
 from contract.events import encode_event
 from sinks.acting import Acting
@@ -88,6 +88,72 @@ async def test_after_the_last_try_the_event_becomes_a_dead_letter_and_the_next_o
     assert (letter.topic, letter.offset, letter.stage) == (TOPICS.events, 0, "sink/hall")
     assert (letter.error, letter.attempt) == ("it cannot", 4), "three tries, and one after the next event was taken"
     assert receiver.got == ["event-1"]
+
+
+@pytest.mark.parametrize("time_s", [-1e12, 1e13, 1e300], ids=["before year 1", "after year 9999", "no date"])
+@pytest.mark.parametrize("name", ["compare_time", "received_time"])
+async def test_an_event_with_a_time_that_nobody_can_express_becomes_a_dead_letter(
+    log: EmbeddedBroker, name: str, time_s: float
+) -> None:
+    await log.append([record_of(event(0, **{name: time_s})), record_of(event(1))])
+    receiver = ScriptedReceiver()
+    assert await deliver(log, receiver, plan()) == 1
+    assert [letter.error for letter in await letters(log)] == [
+        "a time of the event is before the year 1 or after the year 9999"
+    ]
+    assert receiver.got == ["event-1"]
+
+
+async def test_an_event_that_the_sink_cannot_send_ends_no_sink_and_its_message_is_not_logged(
+    log: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "Ada"
+
+    def fail(found: str) -> Failed | None:
+        if found == "event-0":
+            raise TypeError(f"of {name}")
+        return None
+
+    await log.append([record_of(event(n)) for n in range(2)])
+    receiver = ScriptedReceiver()
+    receiver.refuses = fail
+    with caplog.at_level(logging.ERROR):
+        assert await deliver(log, receiver, plan()) == 1
+    assert receiver.got == ["event-1"]
+    (letter,) = await letters(log)
+    assert letter.error.startswith("an unexpected error of the sink, TypeError")
+    assert "in fail" in caplog.text, "the trace"
+    assert "of Ada" not in caplog.text
+
+
+async def test_a_fault_of_the_log_when_the_committed_offset_is_read_ends_no_sink(
+    log: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await log.append([record_of(event(n), n % 2) for n in range(4)])
+    faults = [BrokerUnavailable("out of reach")] * 3
+    async with log.member(TOPICS.events, "sink-hall") as member:
+        committed = member.committed
+
+        async def faulty(partition: int) -> int | None:
+            if faults:
+                raise faults.pop()
+            return await committed(partition)
+
+        monkeypatch.setattr(member, "committed", faulty)
+        receiver = ScriptedReceiver()
+        delivering = deliver_events(
+            receiver,
+            member,
+            log,
+            TOPICS.events,
+            plan(),
+            Letters(TOPICS.dead_letters, "hall"),
+            meter(),
+            asyncio.Event(),
+            idle_exit_s=0.3,
+        )
+        assert await delivering == 4
+    assert sorted(receiver.got) == [f"event-{n}" for n in range(4)]
 
 
 class TestReceiverThatIsDown:
@@ -376,13 +442,16 @@ class TestActing:
         [
             {"outcome": "stranger", "retcode": "0"},
             {"outcome": "blacklisted", "retcode": "1"},
+            {"outcome": "known_stranger", "retcode": "0", "person_type": 4},
+            {"outcome": "known_stranger", "retcode": "1", "person_type": 4},
+            {"outcome": "matched", "retcode": "1", "person_type": 4},
             {"outcome": "matched", "retcode": "0"},
             {"kind": "compare"},
             {"replay_of": "x"},
             {"retry_of": "x"},
             {"repeat_of": "x"},
-            {"received_time": NOW_S - 2.6},
-            {"received_time": NOW_S + 10},
+            {"received_time": NOW_S - 1.1},
+            {"received_time": NOW_S + 1.3},
             {"cosine": 0.47},
             {"cosine": None},
             {"threshold": None},
@@ -392,8 +461,30 @@ class TestActing:
     async def test_it_gets_nothing_else(self, log: EmbeddedBroker, changes: dict[str, object]) -> None:
         receiver = ScriptedReceiver()
         wrong, right = record_of(event(0, **changes)), record_of(event(1))
-        await self.run(log, receiver, self.acting(NOW_S + 0.5), wrong, right)
+        await self.run(log, receiver, self.acting(NOW_S + 1.0), wrong, right)
         assert receiver.tried == ["event-1"]
+
+    async def test_a_small_difference_between_the_clocks_does_not_matter(self, log: EmbeddedBroker) -> None:
+        receiver = ScriptedReceiver()
+        ahead = record_of(event(0, received_time=NOW_S + 0.2))
+        await self.run(log, receiver, self.acting(NOW_S), ahead)
+        assert receiver.tried == ["event-0"]
+
+    @pytest.mark.parametrize(
+        ("answer", "told"),
+        [
+            (Failed("no answer"), "does not know whether its receiver has acted on event event-0, and does not try"),
+            (Failed("no connection", sent=False), "did not act on event event-0: no connection"),
+            (NeverTakes("status 400"), "did not act on event event-0: status 400"),
+        ],
+        ids=["no answer", "nothing sent", "refused"],
+    )
+    async def test_the_log_says_what_is_known_of_a_failed_delivery(
+        self, log: EmbeddedBroker, caplog: pytest.LogCaptureFixture, answer: Failed | NeverTakes, told: str
+    ) -> None:
+        with caplog.at_level(logging.ERROR):
+            await self.run(log, ScriptedReceiver([answer]), self.acting(NOW_S), record_of(event(0)))
+        assert told in caplog.text
 
     async def test_it_gets_no_backlog_however_young(self, log: EmbeddedBroker) -> None:
         records = [record_of(event(n, received_time=NOW_S)) for n in range(4)]
@@ -403,6 +494,18 @@ class TestActing:
         await log.append(records[2:3])
         await self.run(log, receiver, self.acting(NOW_S), records[3])
         assert receiver.tried == ["event-1", "event-3"]
+
+    async def test_of_a_backlog_only_the_first_passage_is_logged(
+        self, log: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await self.run(log, ScriptedReceiver(), self.acting(NOW_S), record_of(event(0, received_time=NOW_S)))
+        strangers = [event(n, outcome="stranger", retcode="0") for n in range(1, 3)]
+        passages = [event(n, received_time=NOW_S) for n in range(3, 6)]
+        await log.append([record_of(one) for one in (*strangers, *passages)])
+        with caplog.at_level(logging.WARNING):
+            await self.run(log, ScriptedReceiver(), self.acting(NOW_S))
+        told = [message for message in caplog.messages if "does not act" in message]
+        assert told == ["sink hall does not act on event event-3: backlog"]
 
     async def test_nothing_is_tried_again(self, log: EmbeddedBroker) -> None:
         receiver = ScriptedReceiver([Failed("no answer")])
@@ -426,8 +529,9 @@ class TestActing:
     async def test_a_margin_and_a_liveness_mode_can_be_demanded(self, log: EmbeddedBroker) -> None:
         receiver = ScriptedReceiver()
         strict = self.acting(NOW_S, margin=0.3, liveness="liveness_off")
-        await self.run(log, receiver, strict, record_of(event(0)), record_of(event(1, cosine=0.79)))
+        near, clear = event(0), event(1, cosine=0.79, received_time=NOW_S)
+        await self.run(log, receiver, strict, record_of(near), record_of(clear))
         assert receiver.got == ["event-1"]
         live = self.acting(NOW_S, liveness="liveness_rgb")
-        await self.run(log, receiver, live, record_of(event(2)))
+        await self.run(log, receiver, live, record_of(event(2, received_time=NOW_S)))
         assert receiver.got == ["event-1"]

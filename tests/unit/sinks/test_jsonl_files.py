@@ -62,7 +62,7 @@ def test_a_line_is_one_line_and_holds_the_whole_event(value: bytes) -> None:
     assert parsed == json.loads(value)
 
 
-@pytest.mark.parametrize("value", [b"", b"[1]", b"\xff\x00", b'{"id":', b"17"])
+@pytest.mark.parametrize("value", [b"", b"[1]", b"\xff\x00", b'{"id":', b"17", b'{"id":"a","place":{"offset":99}}'])
 def test_what_is_no_event_is_kept_as_it_came(value: bytes) -> None:
     assert base64.b64decode(json.loads(line_of(record(7, 1, value)))["unreadable"]) == value
 

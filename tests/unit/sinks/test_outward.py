@@ -168,13 +168,23 @@ async def test_tls_is_checked(tmp_path: Path) -> None:
     [
         *("169.254.169.254", "224.0.0.1", "0.0.0.0", "240.0.0.1", "255.255.255.255"),  # noqa: S104 - none is bound to
         *("fe80::1", "ff02::1", "::", "::ffff:169.254.169.254", "::ffff:224.0.0.1", "64:ff9b::a9fe:a9fe"),
+        *("2002:a9fe:a9fe::1", "::169.254.169.254", "::ffff:0:169.254.169.254"),  # 6to4, compatible, translated
+        *("2001:0:a9fe:a9fe::1", "2001:0:4136:e378:8000:63bf:5601:5601"),  # Teredo: its server, and its client
+        *("64:ff9b:1::a9fe:a9fe", "64:ff9b:1:a9fe:a9:fe00::", "64:ff9b:1:a9:fe:a9fe::", "64:ff9b:1:0:a9:fea9:fe00::"),
+        *("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "64:ff9b::6464:64c8"),
     ],
 )
-def test_link_local_multicast_and_reserved_addresses_are_never_allowed(address: str) -> None:
+def test_link_local_multicast_reserved_and_metadata_addresses_are_never_allowed(address: str) -> None:
     assert never_allowed(ip_address(address))
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "93.184.216.34", "::1", "fd00::1", "2a00:1450::1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.0.0.1", "93.184.216.34", "::1", "fd00::1", "2a00:1450::1", "::ffff:10.0.0.1"),
+        *("64:ff9b::a00:1", "64:ff9b:1::a00:1", "64:ff9b:1:e000::a00:1", "2001:0:4136:e378:8000:63bf:3fff:fdd2"),
+    ],
+)
 def test_other_addresses_can_be_allowed(address: str) -> None:
     assert not never_allowed(ip_address(address))
 

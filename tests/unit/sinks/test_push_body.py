@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec import structs
 
 from contract.findings import Attributes, FaceBox
 from contract.people.records import PersonRecord
@@ -101,5 +102,8 @@ def test_matches_and_comparisons_that_were_answered_are_pushed() -> None:
     assert pushed.contains(event(1))
     assert pushed.contains(event(1, outcome="stranger", retcode="0"))
     assert pushed.contains(event(1, kind="compare", device_ip=None))
+    enrolment = event(1, kind="stranger", outcome="enrolled", retcode=None, want_action="1001", person_type=4)
+    assert pushed.contains(enrolment)
+    assert not pushed.contains(structs.replace(enrolment, outcome="known", want_action="0"))
     for changes in ({"retcode": None}, {"kind": "enrol"}, {"replay_of": "x"}, {"repeat_of": "x"}):
         assert not pushed.contains(event(1, **changes)), changes

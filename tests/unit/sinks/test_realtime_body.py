@@ -135,3 +135,15 @@ def test_pictures_that_nobody_asked_for_or_that_are_gone_are_empty() -> None:
 )
 def test_a_server_sent_event_is_one_line_of_json_and_its_id(event_id: str, value: bytes, chunk: bytes) -> None:
     assert stream_chunk(event_id, value) == chunk
+
+
+def test_the_enrolment_of_a_stranger_says_so_and_has_no_info() -> None:
+    person = PersonRecord(identity_id="s", group_ids=("g-1",), info={"type": 4}, faces=(0,), next_face=1)
+    who = {"identity_id": "s", "name": "stranger", "person_type": 4}
+    enrolment = event(3, kind="stranger", outcome="enrolled", want_action="1001", **who)
+    told = Told(person, {"name": "stranger", "type": 4})
+    for body in (v5_body(enrolment, told, SITE, with_face=False), v6_body(enrolment, told, SITE)):
+        found = orjson.loads(body)
+        assert (found["want_action"], found["identity_id"], found["identity_name"]) == ("1001", "s", "stranger")
+        assert found.get("identity_info", {}) == {}
+    assert "want_action" not in orjson.loads(v6_body(MATCH, TOLD, SITE))

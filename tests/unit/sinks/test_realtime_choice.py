@@ -67,6 +67,9 @@ def test_the_vendor_s_forms_get_answered_matches_of_their_devices(version: str) 
     assert not choice.contains(MATCH, "")
     assert not choice.contains(event(3, outcome="no_face", retcode=None), "door")
     assert not choice.contains(event(4, kind="compare"), "door")
+    enrolment = event(5, kind="stranger", outcome="enrolled", retcode=None, want_action="1001")
+    assert choice.contains(enrolment, "door")
+    assert not choice.contains(event(6, kind="stranger", outcome="known", retcode=None), "door")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class NoLog:
     """A log without records: no form of these tests reads one."""
 
 
-def hub(max_clients: int = 10, max_held_bytes: int = 1024 * 1024) -> Hub:
+def hub(max_clients: int = 10, max_held_bytes: int = 1024 * 1024, max_of_peer: int = 10) -> Hub:
     metrics = SinkMetrics(CollectorRegistry())
     context = SinkContext(
         broker=NoLog(),  # type: ignore[arg-type]
@@ -39,7 +39,8 @@ def hub(max_clients: int = 10, max_held_bytes: int = 1024 * 1024) -> Hub:
         stop=asyncio.Event(),
         events_retention_ms=None,
     )
-    return Hub(context, metrics.of("live"), max_clients, max_held_bytes)
+    limits = {"max_clients": max_clients, "max_of_peer": max_of_peer, "max_held_bytes": max_held_bytes}
+    return Hub(context, metrics.of("live"), **limits)
 
 
 def passed(happened: Event, number: int = 0) -> Outgoing:
@@ -100,12 +101,43 @@ async def test_a_dropped_client_does_not_count_the_message_that_is_made_for_it_a
     client = joined(of, VENDORS)
     of.take(passed(event(1)))
     message = client.queue[0]
+    await asyncio.sleep(0)  # the message is being made
     of.drop(client)
     assert await message.text() is not None
     await asyncio.sleep(0)
     assert of.held_bytes == 0
     of.sent(client, message)  # its sender was waiting for the message
     assert of.held_bytes == 0
+
+
+async def test_a_message_that_nobody_waits_for_any_more_is_not_made() -> None:
+    """Otherwise the events of a client that is dropped again and again would fill the memory."""
+    of = hub()
+    client = joined(of, VENDORS)
+    of.take(passed(event(1)))
+    message = client.queue[0]
+    of.drop(client)
+    assert await message.text() is None
+    assert of.held_bytes == 0
+
+
+async def test_a_stream_that_has_missed_many_events_is_not_dropped_for_them() -> None:
+    of = hub(max_held_bytes=100 * 1024 * 1024)
+    for number in range(MAX_QUEUE * 3):
+        of.take(passed(event(number), number))
+    client = joined(of, STREAM, "event-0")
+    missed = MAX_QUEUE * 3 - 1
+    assert len(client.queue) == missed
+    for number in range(MAX_QUEUE):
+        of.take(passed(event(1000 + number), 1000 + number))
+    assert client.stays()
+    of.sent(client, client.queue[0])
+    of.take(passed(event(2000), 2000))
+    assert not client.stays(), "no more than so many beyond those that it has missed"
+    again = joined(of, STREAM, "event-1000")
+    while again.queue:
+        of.sent(again, again.queue[0])
+    assert again.most == MAX_QUEUE
 
 
 async def test_there_is_room_for_so_many_clients() -> None:
@@ -117,6 +149,18 @@ async def test_there_is_room_for_so_many_clients() -> None:
     assert refused.value.code is Code.OVERLOADED
     of.leave(first)
     joined(of, None)
+
+
+async def test_one_address_has_so_many_clients_and_leaves_room_for_others() -> None:
+    of = hub(max_of_peer=2)
+    first = Client(None, "10.0.0.1")
+    for client in (first, Client(None, "10.0.0.1"), Client(None, "10.0.0.2")):
+        of.join(client)
+    with pytest.raises(Refused, match="2 clients of this address listen") as refused:
+        of.join(Client(None, "10.0.0.1"))
+    assert refused.value.code is Code.OVERLOADED
+    of.leave(first)
+    of.join(Client(None, "10.0.0.1"))
 
 
 async def test_a_stream_goes_on_after_its_last_event_within_the_last_thousand() -> None:

@@ -16,6 +16,7 @@ class ScriptedMember:
         self._steps = list(steps)
         self._story = story
         self.fail_commits: list[Exception] = []
+        self.fail_committed: list[Exception] = []
         self.fail_rewinds: list[Exception] = []
         self.cancelled = False
         self.assigned = frozenset({0, 1})
@@ -42,6 +43,8 @@ class ScriptedMember:
         return self.assigned
 
     async def committed(self, partition: int) -> int | None:
+        if self.fail_committed:
+            raise self.fail_committed.pop(0)
         return 5 if partition == 0 else None
 
     async def commit(self, partition: int, next_offset: int, outputs: Sequence[NewRecord] = ()) -> Sequence[object]:
@@ -97,6 +100,15 @@ async def test_a_checkpoint_flushes_before_it_commits() -> None:
     assert await run(sink, member) == 3
     assert story == ["add 0:5 1:2 0:6", "flush", "commit 0:7", "commit 1:3", "close"]
     assert sink.standings == {0: PartitionOffsets(5, 9), 1: PartitionOffsets(None, 3)}
+
+
+async def test_a_log_that_is_out_of_reach_at_the_start_is_waited_for() -> None:
+    story: list[str] = []
+    member = ScriptedMember([[record(0, 5)]], story)
+    member.fail_committed = [BrokerUnavailable("out of reach")] * 2
+    sink = TellingSink(story)
+    assert await run(sink, member) == 1
+    assert sink.standings[0] == PartitionOffsets(5, 9)
 
 
 async def test_nothing_is_committed_when_the_destination_fails() -> None:

@@ -57,6 +57,21 @@ def test_a_search_in_the_order_of_time_is_exact(count: int, least: float, newest
     assert (found.scanned, found.more) == (count, False)
 
 
+def test_addresses_of_faces_that_are_left_out_are_forgotten() -> None:
+    """A request can name any address, so their number has no limit."""
+    index = SeenIndex(DIMENSION, 100)
+    known = vectors(30)
+    for batch in range(1000):
+        index.add(faces(known, batch * 30, f"10.0.{batch // 256}.{batch % 256}"))
+    assert len(index) == 100
+    assert len(index._device_codes) <= 300
+    last = SeenFilter(0.0, 1e12, frozenset({"10.0.3.231"}))
+    assert [face.event_id for face in index.in_time(known[0], last, -1.0, newest_first=False).found] == [
+        f"e{number}" for number in range(29_970, 30_000)
+    ]
+    assert index.nearest(known[0], SeenFilter(0.0, 1e12, frozenset({"10.0.0.0"})), 5).found == []
+
+
 def test_times_and_devices_limit_both_searches() -> None:
     known = vectors(40)
     index = SeenIndex(DIMENSION, 1000)

@@ -14,7 +14,7 @@ from sinks.sql_rows import stored_event
 from sinks.sql_schema import STEPS, VERSION, schema_version, upgrade
 from sinks.sql_store import SqlStore
 from sinks.sql_writer import SqlWriter
-from tests.support.sinking import event
+from tests.support.sinking import NOW_S, event
 from tests.support.stores import StoreSuite, written
 
 DAY_S = 86_400
@@ -76,11 +76,52 @@ def test_a_store_of_an_earlier_version_is_upgraded_step_by_step_and_keeps_its_ev
         assert connection.execute(sa.text("SELECT count(*) FROM event")).scalar_one() == 1
 
 
+def test_a_store_of_version_1_gets_the_index_of_every_name_and_keeps_its_events(url: str, writer: SqlWriter) -> None:
+    writer.write(written(event(1, name="Ana")))
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP INDEX event_by_name"))
+        connection.execute(sa.text("CREATE INDEX shown_by_name ON event (name_id, compare_time, id) WHERE shown = 1"))
+        connection.execute(sa.update(schema_version).values(version=1))
+    with pytest.raises(StoreUnavailable, match="is of version 1, and this program reads version 2"):
+        SqlStore(url).event("event-1")
+    SqlWriter(url).prepare()
+    indexes = {index["name"] for index in sa.inspect(engine).get_indexes("event")}
+    assert "event_by_name" in indexes
+    assert "shown_by_name" not in indexes
+    assert [found.id for found in SqlStore(url).page(EventFilter(name="ana"), 0, 1).events] == ["event-1"]
+
+
+def test_what_an_erasure_deletes_is_in_no_file(url: str, writer: SqlWriter, tmp_path: Path) -> None:
+    writer.write(written(event(1, name="Xanthippe Quark"), event(2, identity_id="8")))
+    assert any(b"Xanthippe" in path.read_bytes() for path in tmp_path.iterdir())
+    writer.forget("7", NOW_S + 5)
+    assert not any(b"anthippe" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_the_time_of_an_erasure_never_goes_back(url: str, writer: SqlWriter) -> None:
+    writer.forget("7", NOW_S + 5)
+    writer.forget("7", NOW_S + 1)
+    writer.write(written(event(3)))
+    assert SqlStore(url).event("event-3") is None
+
+
 def test_a_url_of_another_database_is_refused_without_its_password() -> None:
     for url, sentence in (("mysql://u:secret@h/x", "SQLite or PostgreSQL"), ("nonsense", "must be sqlite:///PATH")):
         with pytest.raises(StoreUnavailable, match=sentence) as refused:
             open_engine(url)
         assert "secret" not in str(refused.value)
+
+
+def test_a_server_that_is_gone_is_noticed_soon_unless_the_url_says_otherwise() -> None:
+    pytest.importorskip("psycopg")
+    query = open_engine("postgresql://u@h/x?connect_timeout=60").url.query
+    assert (query["connect_timeout"], query["tcp_user_timeout"]) == ("60", "10000")
+
+
+def test_the_files_of_a_new_store_are_private(writer: SqlWriter, tmp_path: Path) -> None:
+    writer.write(written(event(1)))
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
 def test_a_database_that_cannot_be_written_is_reported_as_a_sentence(tmp_path: Path) -> None:

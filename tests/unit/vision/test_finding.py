@@ -9,9 +9,9 @@ import pytest
 from contract.errors import PictureUnreadable
 from engine.timing import StageTimer
 from engine.vision.decode.versions import REDUCTIONS, Versions, decode
-from engine.vision.finding import ENOUGH, LEAST_SIDE, find_faces
+from engine.vision.finding import ENOUGH, LEAST_EVIDENCE, LEAST_SIDE, find_faces
 from engine.vision.networks.centerface import DetectorPolicy
-from engine.vision.ports import Box, Face, Image
+from engine.vision.ports import Box, Face, Image, Search
 from tests.support import pictures
 
 LIMIT = 40_000_000
@@ -160,3 +160,32 @@ def test_a_small_face_is_not_believed_when_only_the_border_brings_it():
     _, faces = find_faces(picture, FaceInABorder(0.5), LIMIT, StageTimer(time.perf_counter))
 
     assert not faces
+
+
+class Doubting:
+    """A detector that finds no face, and says how near the picture came to showing one."""
+
+    def __init__(self, evidence: float) -> None:
+        self._evidence, self.looks = evidence, 0
+
+    def __call__(self, image: Image) -> Sequence[Face]:
+        return self.search(image).faces
+
+    def search(self, image: Image) -> Search:
+        self.looks += 1
+        return Search((), self._evidence)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "size", "looks"),
+    [(LEAST_EVIDENCE / 2, (641, 480), 1), (LEAST_EVIDENCE, (641, 480), 5), (0.0, (640, 480), 5)],
+    ids=["hardly any", "some", "a small picture"],
+)
+def test_a_picture_is_searched_with_a_border_and_turned_only_where_there_is_evidence_of_a_face(
+    evidence: float, size: tuple[int, int], looks: int
+):
+    detector = Doubting(evidence)
+    image, faces = find_faces(pictures.jpeg(pictures.colours(*size)), detector, LIMIT, StageTimer(time.perf_counter))
+
+    assert (image.shape[:2], len(faces)) == ((size[1], size[0]), 0)
+    assert detector.looks == looks

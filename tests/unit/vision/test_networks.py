@@ -9,7 +9,7 @@ import pytest
 
 from contract.errors import PictureUnreadable
 from engine.vision.networks.arcface import TEMPLATE, ArcFaceEmbedder, align, similarity
-from engine.vision.networks.centerface import CenterFace, DetectorPolicy, suppress
+from engine.vision.networks.centerface import CenterFace, DetectorPolicy, spots, suppress
 from engine.vision.networks.headpose import BinnedHeadPose, expected_angle
 from engine.vision.networks.live import LivenessNetwork
 from engine.vision.ports import Box, Face
@@ -280,3 +280,110 @@ def test_a_policy_decides_what_counts_as_a_face():
 def test_a_picture_at_its_size_already_is_not_resized():
     picture = pictures.colours()
     assert resize(picture, 96, 64) is picture
+
+
+class FaintFaces(PaintedFaces):
+    """The same, but the heat of a rectangle is a hundredth of its width in pixels of the input, at most 0.9."""
+
+    def __call__(self, tensor: np.ndarray) -> tuple[np.ndarray, ...]:
+        heat, size, offset, landmarks = super().__call__(tensor)
+        width = np.exp(size[:, 1:]) * 4
+        return np.where(heat > 0, np.minimum(width / 100, 0.9), 0).astype(np.float32), size, offset, landmarks
+
+
+def areas(network: PaintedFaces) -> list[int]:
+    return [height * width for height, width in network.looks]
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720), (2000, 1500)])
+def test_a_picture_without_a_face_is_searched_at_two_low_resolutions_only(size: tuple[int, int]):
+    network = PaintedFaces()
+    found = CenterFace(network, MANIFEST.network("detector")).search(scene(*size))
+
+    assert (found.faces, found.evidence) == ((), 0.0)
+    assert len(network.looks) == 2
+    assert max(network.looks[1]) < 0.65 * min(max(size), 1280)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720), (2000, 1500)])
+def test_a_face_that_only_a_spot_shows_is_the_one_that_a_search_of_the_whole_finds(size: tuple[int, int]):
+    scale = max(1.0, size[0] / 1280)
+    box = tuple(round(value * scale) for value in (400, 200, 60, 70))
+    picture, spotting = scene(*size, box), FaintFaces()
+
+    (found,) = CenterFace(spotting, MANIFEST.network("detector")).search(picture).faces
+    (whole,) = CenterFace(FaintFaces(), MANIFEST.network("detector"), DetectorPolicy(spots=0)).search(picture).faces
+
+    assert (found.box, found.confidence) == (whole.box, whole.confidence)
+    assert np.array_equal(found.landmarks, whole.landmarks)
+    assert (128, 128) in spotting.looks
+
+
+def test_evidence_is_the_highest_confidence_of_any_place_though_it_is_no_face():
+    found = CenterFace(FaintFaces(), MANIFEST.network("detector")).search(scene(1280, 960, (400, 200, 30, 40)))
+
+    assert not found.faces
+    assert found.evidence == pytest.approx(0.3, abs=0.02)
+
+
+@pytest.mark.parametrize("size", [(300, 225), (640, 480), (1280, 720), (2000, 1500)])
+def test_a_picture_full_of_places_that_are_nearly_faces_costs_hardly_more_than_a_search_of_the_whole(
+    size: tuple[int, int],
+):
+    near = [(x, y, 18, 18) for x in range(20, size[0] - 20, 70) for y in range(20, size[1] - 20, 70)]
+    spotting, whole = FaintFaces(), FaintFaces()
+
+    assert not CenterFace(spotting, MANIFEST.network("detector"))(scene(*size, *near))
+    CenterFace(whole, MANIFEST.network("detector"), DetectorPolicy(spots=0))(scene(*size, *near))
+
+    assert sum(areas(spotting)) <= 1.2 * sum(areas(whole))
+
+
+@pytest.mark.parametrize("size", [(1280, 20), (20, 1280), (260, 100)])
+def test_a_picture_that_is_smaller_than_two_spots_is_searched_as_a_whole(size: tuple[int, int]):
+    spotting, whole = PaintedFaces(), PaintedFaces()
+    CenterFace(spotting, MANIFEST.network("detector"))(scene(*size))
+    CenterFace(whole, MANIFEST.network("detector"), DetectorPolicy(spots=0))(scene(*size))
+
+    assert spotting.looks == whole.looks
+
+
+def test_a_detector_of_one_resolution_searches_nothing_else():
+    network = PaintedFaces()
+    assert not CenterFace(network, MANIFEST.network("detector"), DetectorPolicy(look_sides=(640,)))(scene(1280, 960))
+
+    assert network.looks == [(480, 640)]
+
+
+def test_spots_are_the_hottest_places_apart_from_each_other():
+    heat = np.zeros((60, 80), np.float32)
+    heat[30, 40], heat[31, 41], heat[5, 70], heat[50, 10], heat[20, 20] = 0.4, 0.39, 0.3, 0.2, 0.01
+
+    found = spots(heat, 5, 0.1, 0.02)
+
+    assert found == [(40.5 / 80, 30.5 / 60), (70.5 / 80, 5.5 / 60), (10.5 / 80, 50.5 / 60)]
+    assert spots(heat, 2, 0.1, 0.02) == found[:2]
+
+
+class Promising(PaintedFaces):
+    """A network that shows half a face anywhere in a picture of the size of a spot, and hardly one in a larger one."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self._after = after
+
+    def __call__(self, tensor: np.ndarray) -> tuple[np.ndarray, ...]:
+        heat, size, offset, landmarks = super().__call__(tensor)
+        in_spots = sum(look == (128, 128) for look in self.looks)
+        value = 0.45 if in_spots == self._after and self.looks[-1] == (128, 128) else 0.1
+        return np.full_like(heat, value), size, offset, landmarks
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720), (2000, 1500)])
+def test_a_picture_made_to_have_every_search_costs_at_most_three_quarters_more(size: tuple[int, int]):
+    hostile, whole = Promising(after=DetectorPolicy().spots), Promising(after=0)
+    assert not CenterFace(hostile, MANIFEST.network("detector"))(scene(*size))
+    CenterFace(whole, MANIFEST.network("detector"), DetectorPolicy(spots=0))(scene(*size))
+
+    assert hostile.looks[-1] == whole.looks[-1]
+    assert sum(areas(hostile)) <= 1.75 * sum(areas(whole))

@@ -131,3 +131,16 @@ def test_a_covered_person_beside_somebody_as_near_comes_out_again(
     then = less(past.then(two_near(middle, side, covered=1), models=COVERED_MODELS, match_all_faces=all_faces))
     assert (then.decision.outcome, len(then.decision.searched)) == ("matched", 2)
     assert words(explain_match(then)) == []
+
+
+def test_the_cover_by_which_another_face_was_recognised_is_named(past: Past) -> None:
+    """Ben's face is whole and chosen, Anna's is covered and beside it."""
+    then = past.then(two_near(2, 1, covered=1), models=COVERED_MODELS, match_all_faces=True)
+    explanation = explain_match(then)
+    (sentence,) = [sentence for sentence in explanation.sentences if "were searched for" in sentence]
+    chosen, rival = sentence.split(";")
+    assert "is matched, ben" in chosen
+    assert "covered" not in chosen
+    assert "is matched, anna" in rival
+    assert "by templates of faces with covered mouth" in rival
+    assert explanation.alarms == ()

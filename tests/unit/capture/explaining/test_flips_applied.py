@@ -38,6 +38,7 @@ class Asked:
         past.enrol("anna", 1, info={"name": "Anna"})
         past.enrol("ben", 2, info={"name": "Ben", "type": 3})
         past.enrol("carla", 3, info={"name": "Carla", "valid_until": 1_763_985_590.0})
+        past.enrol("s-1", 5, info={"name": "stranger", "type": 4})
         past.write(several_faces("dora", 4, 3))
         if self.device is not None:
             past.put(_device(**self.device))
@@ -84,6 +85,7 @@ CASES: dict[str, Callable[[], Asked]] = {
     "matched, accepted score": lambda: Asked(photo(1, size=90), Policy(accepted_score=90.0)),
     "matched, low accepted score": lambda: Asked(photo(1, size=90), Policy(accepted_score=60.0)),
     "blacklisted": lambda: Asked(photo(2)),
+    "known stranger": lambda: Asked(photo(5)),
     "not valid": lambda: Asked(photo(3)),
     "spoof of the request": lambda: Asked(**SPOOF, request=RGB),
     "spoof of the floor": lambda: Asked(**SPOOF, policy=Policy(liveness_floor="liveness_rgb")),
@@ -124,7 +126,7 @@ CASES: dict[str, Callable[[], Asked]] = {
     "empty group": lambda: Asked(request={"group_name": "gate"}),
 }
 TWO_SOURCES = ("spoof of the request and the floor", "low quality of both")
-NO_SETTING = ("custom brightness", "empty group", "small for two", "unknown group and permission")
+NO_SETTING = ("known stranger", "custom brightness", "empty group", "small for two", "unknown group and permission")
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -144,6 +144,20 @@ def test_a_comparison_without_a_score_says_truly_why(outcome: str, fields: dict[
     assert words in explain_other(OtherThen(refused)).sentences[0]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        ("enrolled", "the stranger of the match m1 was enrolled as 7"),
+        ("known", "the stranger of the match m1 is enrolled already: Anna (7)"),
+        ("refused", "the stranger of the match m1 was not enrolled"),
+    ],
+)
+def test_the_event_of_a_stranger_says_what_became_of_the_stranger_of_the_match(outcome: str, words: str) -> None:
+    told = explain_other(OtherThen(event("stranger", outcome, match_id="m1", identity_id="7", name="Anna")))
+    assert words in told.sentences[0]
+    assert told.alarms == ()
+
+
 @pytest.mark.parametrize("kind", [kind for kind in ADMIN_KINDS if kind != "enrol"])
 def test_a_change_that_is_not_made_again_says_on_what_it_depended(kind: str) -> None:
     how = explain_other(OtherThen(event(kind, "changed"))).sentences[1]

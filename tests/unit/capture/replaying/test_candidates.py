@@ -4,7 +4,14 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from capture.replaying.candidates import HALF_PRECISION, contradiction, is_certain, join_candidates, rounding_of
+from capture.replaying.candidates import (
+    HALF_PRECISION,
+    compared_then,
+    contradiction,
+    is_certain,
+    join_candidates,
+    rounding_of,
+)
 from contract.evidence import EvidenceCandidate
 from contract.people.records import PersonRecord
 from contract.vectors import Vector
@@ -218,3 +225,17 @@ def test_the_rounding_of_each_embedding_is_bounded(probe: list[float]) -> None:
     single = unit(np.array(probe))
     half = single.astype("<f2")
     assert np.linalg.norm(half.astype(np.float64) - single) <= rounding_of(half) <= HALF_PRECISION * 1.01
+
+
+def test_people_whom_the_index_of_then_did_not_compare_do_not_count_in_an_unchanged_replay():
+    gallery, probe = gallery_of([(who, seed, 0.0) for seed, who in enumerate("abcdef")]), near(3, 0.6)
+    everybody = list(gallery.best(probe, Scope(), CANDIDATES))
+    complete_to = (everybody[0].cosine + everybody[1].cosine) / 2
+    then = recorded([everybody[0], everybody[3]])  # the second and the third were not among the candidates
+    assert compared_then(everybody, then, None) == everybody
+    kept = compared_then(everybody, then, complete_to)
+    assert kept == [everybody[0], everybody[3]]
+    joined = join_candidates(then, kept, same_people=True)
+    assert contradiction(then, joined) is None
+    assert contradiction(then, join_candidates(then, everybody, same_people=True)) is not None
+    assert compared_then(everybody, then, -1.0) == everybody, "these were compared and are missing in the record"
