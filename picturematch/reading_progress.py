@@ -19,16 +19,20 @@ def reading_progress(title: str, clock_s: Callable[[], float] = time.monotonic) 
     """
     began_s, shown = clock_s(), 0
     steps: Steps | None = None
-    with ExitStack() as stack:
+    stack = ExitStack()
 
-        def show(read: int, total: int) -> None:
-            nonlocal steps, shown
-            if steps is None and clock_s() - began_s < _AFTER_S:
-                return
-            with suppress(OSError):  # nobody reads standard error any more
-                if steps is None:
-                    steps = stack.enter_context(progress(title, total))
-                steps.step(read - shown)
-            shown = read
+    def show(read: int, total: int) -> None:
+        nonlocal steps, shown
+        if steps is None and clock_s() - began_s < _AFTER_S:
+            return
+        with suppress(OSError):  # nobody reads standard error any more
+            if steps is None:
+                steps = stack.enter_context(progress(title, total))
+            steps.step(read - shown)
+        shown = read
 
+    try:
         yield show
+    finally:
+        with suppress(OSError):
+            stack.close()

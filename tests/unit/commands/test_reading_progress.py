@@ -73,11 +73,17 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 def test_a_closed_standard_error_does_not_end_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: Steps, count: int = 1) -> None:
+    def broken(*_: object) -> None:
         raise BrokenPipeError
 
     monkeypatch.setattr(picturematch.reading_progress, "_AFTER_S", 0.0)
     monkeypatch.setattr(Steps, "step", broken)
+    monkeypatch.setattr(Steps, "finish", broken)
     with reading_progress("reading") as show:
         show(1, 2)
         show(2, 2)
+
+
+def test_an_error_of_the_process_passes_through() -> None:
+    with pytest.raises(OSError, match="the address is in use"), reading_progress("reading"):
+        raise OSError("the address is in use")
