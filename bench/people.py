@@ -24,15 +24,17 @@ def made_up_features(count: int, dimension: int) -> Vectors:
     return unit
 
 
-def people_records(features: Vectors, embedder: str, time_s: float = 0.0, faces: int = 1) -> list[PeopleLine]:
+def people_records(
+    features: Vectors, embedder: str, time_s: float = 0.0, faces: int = 1, first: int = 0
+) -> list[PeopleLine]:
     """Return the records of the people topic, from its beginning, that enrol people in `default_group`.
 
-    `faces`: the number of rows of each person.
+    `faces`: the number of rows of each person. `first`: the number of the first person, from which names are made.
     """
     records = [
         record
         for number in range(len(features) // faces)
-        for record in _records(name_of(number), features[number * faces : (number + 1) * faces], embedder)
+        for record in _records(name_of(first + number), features[number * faces : (number + 1) * faces], embedder)
     ]
     return [PeopleLine(offset=at, time=time_s, key=key, value=value) for at, (key, value) in enumerate(records)]
 

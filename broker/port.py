@@ -74,13 +74,21 @@ class UnknownPartition(UnknownTopic):
     """The topic has `partitions` partitions, and the requested partition is not one of them."""
 
 
+DELETIONS_KEPT_MS = 30 * 24 * 60 * 60 * 1000
+"""For how long a compacted topic keeps the deletion of a key (a tombstone) once it may be compacted.
+
+A copy of the table that is younger learns of every deletion from the topic, so nothing that was deleted can come back.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
     """The specification of a topic.
 
     `retention_ms` and `retention_bytes` (per partition) of None mean that records are kept for ever.
     `min_compaction_lag_ms` is for compacted topics: a record that a newer record of its key has replaced stays readable
-    until the newer record is older than this (0: until the next compaction). A tombstone stays for a day longer.
+    until the newer record is older than this (0: until the next compaction). A tombstone, which has a key and no value,
+    stays for `DELETIONS_KEPT_MS` longer; what it deletes does not.
     """
 
     name: str

@@ -26,13 +26,23 @@ _log = logging.getLogger(__name__)
 class TableFollower:
     """A task that reads `topic` and calls `apply` with every batch, on the event loop, while the context is open.
 
+    Until it has caught up, it calls `progress` after every batch with the number of offsets that are read, and with the
+    number that were in the topic when the follower first reached the log.
+
     The owner must handle an error of `apply`: `caught_up`, `reached`, `failure` and the end of the context raise it.
     """
 
-    def __init__(self, broker: Broker, topic: str, apply: Callable[[Sequence[Record]], None]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        topic: str,
+        apply: Callable[[Sequence[Record]], None],
+        progress: Callable[[int, int], None] = lambda _read, _total: None,
+    ) -> None:
         self._broker = broker
         self._topic = topic
         self._apply = apply
+        self._progress = progress
         self._positions: dict[int, int] = {}
         self._targets: Mapping[int, int] | None = None
         self._caught_up = False
@@ -139,5 +149,8 @@ class TableFollower:
             return
         self._positions = positions
         if self._targets is not None and not self._caught_up:
-            self._caught_up = all(positions.get(partition, 0) >= end for partition, end in self._targets.items())
+            read = sum(min(positions.get(partition, 0), end) for partition, end in self._targets.items())
+            total = sum(self._targets.values())
+            self._caught_up = read == total
+            self._progress(read, total)
         self._notify()

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from picturematch.memory import collect_seldom, give_memory_back, keep_for_good,
 from picturematch.opening import Clock, condition_of, open_broker, require_topics
 from picturematch.outlets import Outlets
 from picturematch.people_topic import PeopleTopic
+from picturematch.reading_progress import reading_progress
 from picturematch.settings import Settings, configured
 from sinks.context import Crop, SinkContext
 from sinks.meter import SinkMetrics
@@ -167,7 +168,9 @@ async def run_roles(
         reachable = broker.available()
         if reachable:
             await require_topics(broker, settings.topic_specs)
-        follower = await stack.enter_async_context(TableFollower(broker, topics.people, people_topic.take))
+        reading = stack.enter_context(ExitStack())
+        show = reading.enter_context(reading_progress("reading the people, offsets"))
+        follower = await stack.enter_async_context(TableFollower(broker, topics.people, people_topic.take, show))
         deciding = None if role is None else role.processor(broker, follower.reached, clock, registry)
         seen: SeenFacesOfLog | None = None
         listener: Ingress | HealthServer = HealthServer(settings.health, not_ready, registry)
@@ -208,6 +211,7 @@ async def run_roles(
         if not reachable:
             await require_topics(broker, settings.topic_specs)
         await follower.caught_up()
+        reading.close()
         keep_for_good()
         if seen is not None:
             await stack.enter_async_context(seen)

@@ -119,4 +119,4 @@ class GuestLog:
         """Do nothing, because a guest polls."""
 
     def watch(self, place: ReadPosition) -> None:
-        """Do nothing: the owner does not know the offsets of guests, and keeps tombstones for a day."""
+        """Do nothing: the owner does not know the offsets of guests, and keeps tombstones for `DELETIONS_KEPT_MS`."""

@@ -10,6 +10,7 @@ from broker.embedded.records import is_whole
 from broker.embedded.rows import Topic
 from broker.embedded.store import OFFSET_BITS, is_damage
 from broker.embedded.transaction import Transaction
+from broker.port import DELETIONS_KEPT_MS
 
 _CHUNK_BYTES = 1024 * 1024  # about 2 ms of deleting (overwriting with zeros); after that appends can run
 _CHUNK_ROWS = 500
@@ -23,7 +24,6 @@ _SLACK_BYTES = 8 * 1024 * 1024  # free pages that are left for new records
 _SLACK_SHARE = 0.1
 _DAMAGED_AT = b"damaged/"  # followed by an offset: the key of a tombstone for a damaged record without a key
 _PLACE_DIGITS = len(str((1 << OFFSET_BITS) - 1))
-TOMBSTONE_MS = 24 * 3600 * 1000  # a reader that pauses for less still reads every tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +283,7 @@ def compact(transaction: Transaction, topic: Topic, partition: int) -> Step:
 
 def _tombstone_until_ms(topic: Topic, timestamp_ms: int) -> int:
     """Return until when (epoch ms) a tombstone stays: its key's older records stay until the lag has passed."""
-    return timestamp_ms + topic.spec.min_compaction_lag_ms + TOMBSTONE_MS
+    return timestamp_ms + topic.spec.min_compaction_lag_ms + DELETIONS_KEPT_MS
 
 
 def _supersede(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from broker.port import TopicSpec
+from broker.port import DELETIONS_KEPT_MS, TopicSpec
 
 ROOM_BYTES = 64 * 1024
 """The difference between max.message.bytes and a topic's record limit: max.message.bytes limits whole batches, and
@@ -31,6 +31,7 @@ class TopicState:
 
     A topic may be `compacted` and at the same time have its old records `deleted`, whatever their keys. `min_in_sync`
     is Kafka's min.insync.replicas: a write is confirmed once so many replicas have it, and refused if there are fewer.
+    `deletions_kept_ms` is Kafka's delete.retention.ms: how long a tombstone stays after its first compaction.
     """
 
     name: str
@@ -43,6 +44,7 @@ class TopicState:
     max_record_bytes: int
     min_in_sync: int
     min_compaction_lag_ms: int
+    deletions_kept_ms: int
 
     @property
     def cleanup(self) -> str:
@@ -65,6 +67,7 @@ def state_of(name: str, partitions: int, replication: int, configs: Mapping[str,
         max(0, int(configs.get("max.message.bytes", 1024 * 1024)) - ROOM_BYTES),
         int(configs.get("min.insync.replicas", 1)),
         int(configs.get("min.compaction.lag.ms", 0)) if compacted else 0,
+        int(configs.get("delete.retention.ms", _DAY_MS)) if compacted else 0,
     )
 
 
@@ -83,7 +86,7 @@ def configs_of(spec: TopicSpec, replication: int) -> dict[str, str]:
     Kafka removes and compacts whole segments, never the segment that it writes to. So segments end early enough that
     records are removed at most a quarter of the retention, and at most a day, too late, and that a deleted person is
     removed within hours after the compaction lag. Kafka keeps a tombstone for delete.retention.ms after its first
-    compaction.
+    compaction; what the tombstone deletes is gone by then.
     """
     most_bytes = spec.max_record_bytes + ROOM_BYTES
     configs = {"max.message.bytes": str(most_bytes), "min.insync.replicas": str(least_in_sync(replication))}
@@ -93,7 +96,7 @@ def configs_of(spec: TopicSpec, replication: int) -> dict[str, str]:
             "min.cleanable.dirty.ratio": "0.1",
             "min.compaction.lag.ms": str(spec.min_compaction_lag_ms),
             "max.compaction.lag.ms": str(_most_lag_ms(spec)),
-            "delete.retention.ms": str(_DAY_MS),
+            "delete.retention.ms": str(DELETIONS_KEPT_MS),
             "segment.ms": str(_HOUR_MS),
         }
     configs["cleanup.policy"] = "delete"
@@ -157,7 +160,8 @@ def losses(spec: TopicSpec, state: TopicState) -> Iterator[str]:
 def differences(spec: TopicSpec, state: TopicState) -> Iterator[str]:
     """Yield a sentence for each difference of the topic from the specification.
 
-    These are its `losses`, records that are kept for longer, and writes that are confirmed too early.
+    These are its `losses`, records that are kept for longer, writes that are confirmed too early, and deletions that
+    are forgotten too early.
     """
     yield from losses(spec, state)
     if state.min_in_sync < least_in_sync(state.replication):
@@ -168,6 +172,11 @@ def differences(spec: TopicSpec, state: TopicState) -> Iterator[str]:
         )
     yield from _retention(spec, state, shorter=False)
     yield from _lag(spec, state, shorter=False)
+    if spec.compacted and state.compacted and state.deletions_kept_ms < DELETIONS_KEPT_MS:
+        yield (
+            f"topic {spec.name} has delete.retention.ms={state.deletions_kept_ms}: set it to {DELETIONS_KEPT_MS}, or a"
+            " reader that was away for longer may miss that somebody was deleted"
+        )
 
 
 def _most_lag_ms(spec: TopicSpec) -> int:

@@ -91,7 +91,7 @@ class PeopleCopy:
         if end <= self._copied:
             raise CaptureError(OTHER_LOG)
         read_s = max(read_s, await self._verify(self._copied))
-        # A tombstone stays for a day longer than the history; younger changes are checked one by one.
+        # A tombstone stays for at least a day longer than the history; younger changes are checked one by one.
         if read_s * 1000 < gone_before_ms(self._history_ms, self._read_ms) and end > self._copied + 1:
             raise CaptureError(_CHANGES_ARE_GONE)
 

@@ -2,13 +2,14 @@
 
 The people of a version are the fold of all records below it. Compaction spoils that fold: it removes a record that a
 later record of the same key has replaced, once the later one is older than the history (`log.people_history_ms`), and
-the later one too, if it is a tombstone, `TOMBSTONE_MS` after that. Three rules follow:
+the later one too, if it is a tombstone, at least `TOMBSTONE_MS` after that. Three rules follow:
 
 1. Of the records from a version on, each that is older than the history may have removed what it replaced. So the
    people can be folded from the version behind the last record that is older than the history.
 2. A tombstone that is gone has left no trace except a gap between offsets, and a gap may also be the end of a
-   transaction. But a tombstone stays for `history + TOMBSTONE_MS`. So behind a decision younger than that no tombstone
-   can be gone, and rule 1 suffices; for an older decision no gap may lie between its version and the next record.
+   transaction. But a tombstone stays for at least `history + TOMBSTONE_MS`. So behind a decision younger than that no
+   tombstone can be gone, and rule 1 suffices; for an older decision no gap may lie between its version and the next
+   record.
 3. A tombstone whose key has no earlier record is the trace of an erasure: an operator erased the person's records after
    the deletion. So the people can be folded from the version behind that tombstone.
 
@@ -20,7 +21,11 @@ from collections.abc import Iterable
 from typing import Protocol
 
 TOMBSTONE_MS = 24 * 60 * 60 * 1000
-"""For how much longer than the history both adapters of the log keep a tombstone (Kafka: delete.retention.ms)."""
+"""For how much longer than the history every log has kept a tombstone, at least.
+
+The log keeps tombstones for longer now (broker.port), but earlier versions removed them after a day, and the topic of a
+Kafka cluster keeps its delete.retention.ms until `topics create` changes it.
+"""
 
 CLOCKS_APART_MS = 60 * 60 * 1000
 """More than the clocks of the machines differ that write records and decide."""

@@ -645,6 +645,20 @@ async def test_a_compaction_lag_is_checked_and_given_to_a_topic_that_exists(make
         assert await broker.check_topics([TopicSpec(topic, 1, compacted=True)]) == []
 
 
+async def test_a_topic_that_forgets_deletions_after_a_day_is_told_and_put_right(make: KafkaMake) -> None:
+    async with open_kafka(config_of(make.bootstrap)) as broker:
+        spec = TopicSpec(make.topic("deletions"), 1, compacted=True)
+        await broker.ensure_topics([spec])
+        assert (await configs_of_topic(make.bootstrap, spec.name))["delete.retention.ms"] == str(30 * DAY_MS)
+        former = await configs_of_topic(make.bootstrap, spec.name)
+        await set_configs(make.bootstrap, spec.name, former | {"delete.retention.ms": str(DAY_MS)})
+        (told,) = await broker.check_topics([spec])
+        assert f"delete.retention.ms={DAY_MS}: set it to {30 * DAY_MS}" in told
+        assert await broker.topic_losses([spec]) == [], "a server starts with the topics of an earlier version"
+        await broker.ensure_topics([spec])
+        assert await broker.check_topics([spec]) == []
+
+
 async def test_min_insync_replicas_is_set_told_and_put_right(make: KafkaMake) -> None:
     async with open_kafka(config_of(make.bootstrap)) as broker:
         spec = TopicSpec(make.topic("in-sync"), 1, DAY_MS)

@@ -340,7 +340,7 @@ async def test_a_person_who_is_missing_where_nothing_was_compacted_yet_is_damage
 
 
 async def test_a_person_without_a_key_who_was_looked_after_hides_nobody_again(make: EmbeddedMake) -> None:
-    """Tombstones go after a day; the record that one of them is about must not come back with the next start."""
+    """Tombstones go after thirty days; the record that one of them is about must not come back with the next start."""
     async with make.open() as broker:
         await broker.ensure_topics([TopicSpec("people", 1, compacted=True)])
         await broker.append([record("people", b"face %d" % n, b"other/%d" % n) for n in range(3)])
@@ -351,7 +351,7 @@ async def test_a_person_without_a_key_who_was_looked_after_hides_nobody_again(ma
     async with make.open() as broker:
         await broker.append([NewRecord("people", b"damaged/1", None)])
         await broker.housekeep()
-        make.elapse(25 * 3600 * 1000)
+        make.elapse(31 * DAY_MS)
         await broker.housekeep()
     async with make.open() as broker:
         inventory = Inventory()

@@ -11,7 +11,7 @@ from broker.kafka.topics import (
     offsets_forgotten_early,
     state_of,
 )
-from broker.port import TopicSpec
+from broker.port import DELETIONS_KEPT_MS, TopicSpec
 
 LOG = TopicSpec("events", 3, retention_ms=1000, retention_bytes=500, max_record_bytes=100)
 PEOPLE = TopicSpec("people", 1, compacted=True, max_record_bytes=100)
@@ -25,6 +25,7 @@ def state(
         "cleanup.policy": "compact" if spec.compacted else "delete",
         "retention.ms": str(spec.retention_ms or -1),
         "retention.bytes": str(spec.retention_bytes or -1),
+        "delete.retention.ms": str(DELETIONS_KEPT_MS),
     }
     return state_of(spec.name, spec.partitions if partitions is None else partitions, replication, as_wanted | configs)
 
@@ -72,6 +73,15 @@ def test_a_shorter_history_is_a_loss_and_a_longer_one_a_difference() -> None:
     assert list(losses(HISTORY, longer)) == []
     assert len(list(differences(HISTORY, longer))) == 1
     assert list(differences(HISTORY, state(HISTORY, {"min.compaction.lag.ms": "7000"}))) == []
+
+
+def test_deletions_that_kafka_forgets_early_are_a_difference_and_no_loss_and_later_is_fine() -> None:
+    early = state(PEOPLE, {"delete.retention.ms": "86400000"})
+    assert list(losses(PEOPLE, early)) == []
+    (told,) = differences(PEOPLE, early)
+    assert f"has delete.retention.ms=86400000: set it to {DELETIONS_KEPT_MS}" in told
+    assert list(differences(PEOPLE, state(PEOPLE, {"delete.retention.ms": str(2 * DELETIONS_KEPT_MS)}))) == []
+    assert configs_of(PEOPLE, 1)["delete.retention.ms"] == str(DELETIONS_KEPT_MS)
 
 
 def test_kafka_is_asked_for_a_greatest_lag_above_the_least() -> None:

@@ -1,0 +1,140 @@
+"""How long a process reads a large gallery at its start, and the memory of it: `python -m bench.start_up`.
+
+An embedded log of its own gets a person with one template each. Then a process of its own folds the people topic as a
+processor does, takes a gallery and searches it once; another does the same with an empty topic. Memory is what belongs
+to the process alone (unique set size), so files that the kernel keeps are not counted.
+"""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from bench.people import people_records
+from broker.embedded import open_embedded
+from broker.port import NewRecord
+from broker.table import TableFollower
+from contract.vectors import Vectors
+from engine.gallery.choosing import index_of
+from engine.gallery.people import People
+from engine.gallery.port import everybody
+from picturematch.memory import give_memory_back
+from picturematch.people_topic import PeopleTopic
+from picturematch.settings import GallerySettings, Settings
+from picturematch.shell import progress
+
+_DIMENSION, _EMBEDDER = 512, "bench"
+_BLOCK = 5_000
+_MOST_S_OF_A_MILLION, _MOST_MB_OF_A_MILLION = 120, 1_700
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What one start took: seconds until the first search was answered, and megabytes that belong to the process."""
+
+    templates: int
+    seconds: float
+    processor_s: float
+    megabytes: float
+
+
+@click.command(epilog="Example: python -m bench.start_up --people 100000")
+@click.option("--people", default=100_000, show_default=True, type=click.IntRange(min=1), help="People, one face each.")
+@click.option("--read", type=click.Path(exists=True, path_type=Path), hidden=True, help="Only start, on this folder.")
+def main(people: int, read: Path | None) -> None:
+    """Seconds from the opening of the log to the first search, and memory beyond that of an empty gallery."""
+    if read is not None:
+        sys.stdout.buffer.write(msgspec.json.encode(asdict(asyncio.run(_start(read)))))
+        return
+    with tempfile.TemporaryDirectory(prefix="picturematch-start-up-") as folder:
+        empty, full = Path(folder, "empty"), Path(folder, "full")
+        asyncio.run(_fill(empty, 0))
+        asyncio.run(_fill(full, people))
+        before, after = _in_a_process(empty), _in_a_process(full)
+    if after.templates != people:
+        raise RuntimeError(f"{after.templates} templates can be searched instead of {people}")
+    share = people / 1_000_000
+    table = Table("figure", "measured", "times to a million", "aim at a million")
+    table.add_row(
+        "ready from the log alone, s",
+        f"{after.seconds:.1f}",
+        f"{after.seconds / share:.0f}",
+        f"at most {_MOST_S_OF_A_MILLION}",
+    )
+    table.add_row(
+        "processor time of that, s", f"{after.processor_s:.1f}", f"{after.processor_s / share:.0f}", "none is set"
+    )
+    beyond = after.megabytes - before.megabytes
+    table.add_row(
+        "memory beyond an empty gallery, MB",
+        f"{beyond:.0f}",
+        f"{beyond / share:.0f}",
+        f"at most {_MOST_MB_OF_A_MILLION}",
+    )
+    Console(width=120).print(table)
+
+
+def _in_a_process(folder: Path) -> Started:
+    command = [sys.executable, "-m", "bench.start_up", "--read", str(folder)]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout  # noqa: S603 - our own command line
+    found: dict[str, Any] = msgspec.json.decode(printed)
+    return Started(**found)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+async def _fill(folder: Path, count: int) -> None:
+    settings = Settings()
+    topic, rng = settings.topics.people, np.random.default_rng(7)
+    async with open_embedded(folder, role="owner", clock_ms=_now_ms) as log:
+        await log.ensure_topics(settings.topic_specs)
+        with progress("enrolling", count) as steps:
+            for first in range(0, count, _BLOCK):
+                block = _unit(rng, min(_BLOCK, count - first))
+                lines = people_records(block, _EMBEDDER, first=first)
+                await log.append([NewRecord(topic, line.key, line.value) for line in lines])
+                steps.step(len(block))
+
+
+def _unit(rng: np.random.Generator, count: int) -> Vectors:
+    drawn = rng.normal(size=(count, _DIMENSION)).astype(np.float32)
+    unit: Vectors = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return unit
+
+
+async def _start(folder: Path) -> Started:
+    give_memory_back()
+    gallery_settings = GallerySettings()
+    began_s, processor_s = time.perf_counter(), time.process_time()
+    index = index_of(gallery_settings.index, gallery_settings.sketch_sigmas)
+    people = People(_DIMENSION, _EMBEDDER, index)
+    name = Settings().topics.people
+    topic = PeopleTopic(people, name)
+    async with (
+        open_embedded(folder, role="owner", clock_ms=_now_ms) as log,
+        TableFollower(log, name, topic.take) as follower,
+    ):
+        await follower.caught_up()
+        gallery = people.snapshot().gallery
+        scope = everybody(means=True)
+        gallery.best(_unit(np.random.default_rng(8), 1)[0], scope)
+        took_s, processor_s = time.perf_counter() - began_s, time.process_time() - processor_s
+        megabytes = psutil.Process().memory_full_info().uss / 1e6
+        return Started(gallery.count(scope), took_s, processor_s, megabytes)
+
+
+if __name__ == "__main__":
+    main()
