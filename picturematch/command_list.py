@@ -33,7 +33,7 @@ COMMANDS: Mapping[str, str] = {
         "single changes would have led to another outcome."
     ),
     "dead-letters": "Show requests that could not be processed, and send them again.",
-    "people": "List, add, change, delete and erase people; find records of them that cannot be read.",
+    "people": "List, add, change, import, export, delete and erase people; find records of them that cannot be read.",
     "keys": "Create, list and delete the API keys of a running server.",
     "audit": "Print who asked for which change of people or of the site, and from where, oldest first.",
     "groups": "List, add, change and delete groups of people at a running server.",

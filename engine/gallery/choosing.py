@@ -29,7 +29,8 @@ def index_of(name: IndexName, sigmas: float) -> Callable[[int], FaceIndex]:
     if name == "annoy":
         annoy_library()
         return _with_trees
-    faiss_library()
+    if name == "sketch":
+        faiss_library()
     return partial(_sketched, sigmas, CROSSING if name == "auto" else 0)
 
 

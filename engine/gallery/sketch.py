@@ -11,6 +11,7 @@ Where the floor is so high that few templates have so few signs that differ from
 differences (engine.gallery.signs) names the candidates in about half of the time, with the same bound.
 """
 
+import logging
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -56,6 +57,7 @@ def faiss_library() -> ModuleType:
     Raises:
         IndexUnavailable: it is not installed, or it is too old.
     """
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # each way of loading that it tries is a line
     try:
         import faiss
     except ImportError:

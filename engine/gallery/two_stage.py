@@ -20,7 +20,7 @@ from contract.evidence import EvidenceCandidate
 from contract.people.records import PersonRecord
 from contract.vectors import Vector, Vectors
 from engine.gallery.exact import ROUNDING, ExactGallery, ExactSearch
-from engine.gallery.port import Candidate, FaceId, Gallery, IndexUsed, Scope
+from engine.gallery.port import Candidate, FaceId, Gallery, IndexUnavailable, IndexUsed, Scope
 from engine.gallery.rows import Part, Places, Rows, RowStore, listed
 
 _LEAST_CANDIDATES = 32
@@ -366,7 +366,7 @@ class _Build:
         try:
             maker = self._maker()
             generation = maker.make(rows, first, None if before is None else before.generation)
-        except IndexRefused as refused:
+        except (IndexRefused, IndexUnavailable) as refused:
             log.warning("%s", refused)
             return
         except Exception:

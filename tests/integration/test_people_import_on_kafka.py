@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiohttp
 
-from broker.kafka import open_kafka
+from broker.kafka.broker import open_kafka
 from broker.port import Start
 from contract.people.keys import FaceKey, parse_key
 from contract.people.unreadable import read_face
