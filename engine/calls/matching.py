@@ -9,7 +9,7 @@ from contract.events import EventScope, IndexUse
 from contract.findings import MatchedFace
 from contract.people.site import Site
 from contract.requests import MatchRequest
-from contract.terms import DEFAULT_GROUP, STRANGER
+from contract.terms import DEFAULT_GROUP, PERSON_STRANGER, STRANGER
 from contract.vectors import Vector
 from engine.burst import Seen
 from engine.calls.reporting import outcome_of
@@ -33,7 +33,8 @@ CANDIDATES = 5
 class MatchDecision:
     """The decision about one request, and the findings that it is based on.
 
-    `candidates` are the nearest people of the scope, whether or not the first one reached `threshold`. `probe` is the
+    `candidates` are the nearest people of the scope, the nearest first, except that a person of type 4 (stranger)
+    yields to one who is recognised. Nobody need have reached `threshold`. `probe` is the
     unit vector that was compared; None where the look at the picture ended with a refusal. `refusal` is set where the
     answer is an error. `site`: the site that was searched; `scope`: the names of the group and permission; those of the
     request, where the request was refused before its scope was known. `searched`: all faces that were searched for, the
@@ -57,7 +58,7 @@ class MatchDecision:
 
     @property
     def candidate(self) -> Candidate | None:
-        """The nearest candidate; None where nobody was compared."""
+        """The candidate whom the decision is about; None where nobody was compared."""
         return self.candidates[0] if self.candidates else None
 
 
@@ -142,8 +143,23 @@ def conclude_under(
     """Return the decision that follows from the nearest people of the scope and a threshold; no network is needed."""
     if not candidates:
         return MatchDecision(outcome_of(NOBODY_IN_SCOPE), threshold, scope_names(resolved), refusal=NOBODY_IN_SCOPE)
+    candidates = _strangers_behind(candidates, threshold.cosine, policy)
     outcome = _outcome(request, candidates[0], threshold.cosine, resolved.scope, site, policy)
     return MatchDecision(outcome, threshold, scope_names(resolved), candidates, site=site)
+
+
+def _strangers_behind(candidates: Sequence[Candidate], threshold: float, policy: Policy) -> Sequence[Candidate]:
+    """Return the candidates with the first one who is recognised and no stranger in front; unchanged without one.
+
+    A person may have passed by, and been enrolled as a stranger, before an operator enrolled that person. So a person
+    of type 4 takes the recognition from nobody.
+    """
+    if not policy.bars_strangers or candidates[0].person.person_type != PERSON_STRANGER:
+        return candidates
+    for place, one in enumerate(candidates):
+        if one.cosine >= threshold and one.person.person_type != PERSON_STRANGER:
+            return [one, *candidates[:place], *candidates[place + 1 :]]
+    return candidates
 
 
 def scope_of_refusal(request: MatchRequest, site: Site, policy: Policy) -> tuple[Scope, EventScope]:

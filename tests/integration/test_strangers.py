@@ -129,6 +129,22 @@ async def erased(running: Processes, who: str, unknown: list[str]) -> None:
 
 
 @pytest.mark.timeout(300)
+async def test_whoever_is_enrolled_after_passing_by_as_a_stranger_passes(tmp_path: Path) -> None:
+    async with embedded_site(tmp_path, **STRANGERS) as running:
+        await enrol(running.url, "7", 7)
+        match_id, _ = await asked(running.url, photo(77, size=150))
+        (enrolled,) = await followed(running, match_id)
+        await enrol(running.url, "zz", 77)
+        passed, answer = await asked(running.url, photo(77))
+        assert (answer["retcode"], answer["identity_id"]) == ("1", "zz"), enrolled
+        (event,) = (event for event in await events_of(running, "match") if event.id == passed)
+        assert (event.outcome, event.identity_id) == ("matched", "zz")
+        told = json.loads((await at(running, "explain", passed, "--json")).out)
+        assert told["alarm"] is False, told
+        await expect_no_difference(running, await recorded(running, tmp_path / "capture"))
+
+
+@pytest.mark.timeout(300)
 async def test_a_stranger_is_enrolled_once_and_recognised_the_next_time(tmp_path: Path) -> None:
     await everything_about_a_stranger(embedded_site(tmp_path, **STRANGERS), tmp_path)
 

@@ -190,6 +190,31 @@ def test_a_stranger_who_comes_again_is_recognised_and_stays_outside() -> None:
     assert follows(again, enrolled) is None
 
 
+def test_an_enrolled_person_is_recognised_although_the_stranger_of_an_earlier_match_is_as_near() -> None:
+    enrolled = crowd()
+    stranger = passes(77, enrolled)
+    enrolled.enrol("zz", 77, info={"name": "Zoe"}, ignore_exist=True)
+    decision = matched(asked(photo(77, size=150)), enrolled)
+    assert [one.person.identity_id for one in decision.candidates[:2]] == ["zz", stranger]
+    answer = MatchCall().answer(asked(photo(77)), decision, context(ON), None)
+    assert (decision.outcome, answer.retcode, answer.identity_id) == ("matched", "1", "zz")
+
+
+def test_somebody_below_the_threshold_is_not_recognised_in_place_of_a_stranger() -> None:
+    enrolled = crowd()
+    stranger = passes(77, enrolled)
+    decision = matched(asked(photo(77, size=150)), enrolled)
+    assert [one.person.identity_id for one in decision.candidates] == [stranger, "p1"]
+    assert decision.outcome == "known_stranger"
+
+
+def test_a_stranger_hides_no_blacklisted_person() -> None:
+    enrolled = crowd()
+    passes(77, enrolled)
+    enrolled.enrol("zz", 77, info={"name": "Zoe", "type": 3}, ignore_exist=True)
+    assert matched(asked(photo(77, size=150)), enrolled).outcome == "blacklisted"
+
+
 def test_a_stranger_who_is_seen_twice_at_once_is_enrolled_once() -> None:
     enrolled = crowd()
     first, second = (required(follows(asked(photo(77, size=size)), enrolled)) for size in (160, 150))
