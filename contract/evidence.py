@@ -27,11 +27,11 @@ class Evidence(Message, tag="evidence", tag_field="kind", frozen=True, kw_only=T
 
     `embedding`: the probe's unit vector, as little-endian IEEE 754 half-precision numbers, which the network `embedder`
     computed. `candidates`: the nearest people of the scope, the nearest first, but a recognised person before nearer
-    strangers (type 4). `threshold`: the cosine that was applied. `complete_to`: nobody with at least this cosine is missing among the nearest people, and below it somebody
-    may be; None: nobody is. `cover`: the candidates are those of the templates of faces with that cover; None: of whole
-    faces. `device_ip` and `received_time` (epoch seconds): those of the request; None in records of version 0.1.0.
-    `pictures`: as in the event; of several, the embedding is the weighted mean. `policy` and `model_set` are ids of
-    records in the configs topic. `decided_time`: seconds since the epoch.
+    strangers (type 4). `threshold`: the cosine that was applied. `complete_to`: nobody with at least this
+    cosine is missing among the nearest people, and below it somebody may be; None: nobody is. `cover`: the
+    candidates are those of the templates of faces with that cover; None: of whole faces. `device_ip` and
+    `received_time` (epoch seconds): those of the request; None in records of version 0.1.0. `pictures`: as in
+    the event; of several, the embedding is the weighted mean. `policy` and `model_set` are ids of records in the configs topic. `decided_time`: seconds since the epoch.
     """
 
     event_id: str

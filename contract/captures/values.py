@@ -122,9 +122,10 @@ class CapturedDecision(Message, frozen=True, kw_only=True, omit_defaults=True):
 
     `score` and `threshold` are on the wire's scale; `applied` contains the threshold's cosine and rule. `candidates`
     are the nearest people of the scope, the nearest first, but a recognised person before nearer strangers (type 4).
-    `embedding` is the probe as little-endian half-precision numbers, which the network `embedder` computed; None where no face was embedded or the evidence is gone. `policy`
-    and `model_set` are ids of lines of configs.jsonl. `decided_time` is in seconds since the epoch. `searched`: the
-    faces that were searched for, without names, where these were several.
+    `embedding` is the probe as little-endian half-precision numbers, which the network `embedder` computed;
+    None where no face was embedded or the evidence is gone. `policy` and `model_set` are ids of lines of configs.jsonl.
+    `decided_time` is in seconds since the epoch. `searched`: the faces that were searched for, without names, where
+    these were several.
     """
 
     outcome: str
