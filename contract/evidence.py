@@ -31,7 +31,8 @@ class Evidence(Message, tag="evidence", tag_field="kind", frozen=True, kw_only=T
     cosine is missing among the nearest people, and below it somebody may be; None: nobody is. `cover`: the
     candidates are those of the templates of faces with that cover; None: of whole faces. `device_ip` and
     `received_time` (epoch seconds): those of the request; None in records of version 0.1.0. `pictures`: as in
-    the event; of several, the embedding is the weighted mean. `policy` and `model_set` are ids of records in the configs topic. `decided_time`: seconds since the epoch.
+    the event; of several, the embedding is the weighted mean. `policy` and `model_set` are ids of records
+    in the configs topic. `decided_time`: seconds since the epoch.
     """
 
     event_id: str
