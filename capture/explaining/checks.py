@@ -188,8 +188,11 @@ def _search_checks(then: Then) -> Iterator[Check]:
     what = "score" if cosine is None else "cosine"
     verb = "reaches" if passed else "does not reach"
     whose = "" if first is None or first.number != MEAN_FACE else f" of {_mean_words(_mean_of(then, first))}"
+    is_behind = first is not None and any(other.cosine > first.cosine for other in recorded.candidates)
+    among = " of all who are not of the type stranger" if is_behind else ""
     words = (
-        f"the highest {what}, {value:.4f}{whose}, {verb} the threshold, {limit:.4f} (from {_rule(recorded.applied)})"
+        f"the highest {what}{among}, {value:.4f}{whose}, {verb} the threshold, {limit:.4f}"
+        f" (from {_rule(recorded.applied)})"
     )
     yield Check("search", "threshold", passed, words, round(value, 6), round(limit, 6))
 

@@ -21,7 +21,7 @@ from capture.rows import Difference, Row
 from contract.captures.convert import request_without_pictures
 from contract.captures.values import CapturedDecision, CaptureLine, LookLine
 from contract.errors import Code, Refusal
-from engine.calls.matching import conclude_under, scope_names, scope_of_refusal
+from engine.calls.matching import conclude_under, scope_names, scope_of_refusal, strangers_behind
 from engine.calls.reporting import outcome_of
 from engine.covered_search import CoveredMatch
 from engine.gallery.port import Scope
@@ -205,7 +205,7 @@ class _Chunk:
         limit = Limit.of(match.threshold, case.policies.policy)
         site, policy = case.now.site, case.policies.policy
         decision = conclude_under(match.threshold, case.request, resolved, match.candidates, site, policy)
-        alarm = contradiction(case.then.candidates, match.candidates) if case.cover and case.is_unchanged else None
+        alarm = contradiction(case.then.candidates, decision.candidates) if case.cover and case.is_unchanged else None
         row = self._row(case, concluded(case, decision, limit.shown), alarm)
         return row if certain else _uncertain(row)
 
@@ -226,7 +226,11 @@ class _Chunk:
             )
         if found.confirmed or case.then.embedding is None or case.cover is not None:
             return None
-        return contradiction(case.then.candidates, found.candidates)
+        limit = None if case.then.applied is None else case.then.applied.cosine
+        found_then = found.candidates
+        if limit is not None:
+            found_then = strangers_behind(found_then, limit, case.policies.before)
+        return contradiction(case.then.candidates, found_then)
 
     def _refused(self, case: Case, refusal: Refusal) -> Row:
         scope, names = scope_of_refusal(case.request, case.now.site, case.policies.policy)

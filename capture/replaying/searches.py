@@ -9,6 +9,7 @@ from capture.replaying.candidates import HALF_PRECISION, compared_then, join_can
 from capture.replaying.plan import Case
 from contract.evidence import EvidenceCandidate
 from contract.people.keys import MEAN_FACE
+from contract.terms import PERSON_STRANGER
 from contract.vectors import Vectors
 from engine.calls.matching import CANDIDATES
 from engine.gallery.port import Candidate, Gallery, Scope
@@ -49,9 +50,11 @@ def find_all(cases: Sequence[Case], gallery: Gallery, scope: Scope) -> Sequence[
     if len(cases) >= _FEW and cases[0].same_people and all(case.candidates for case in cases):
         rankings = [case.candidates for case in cases]
         confirmed = gallery.confirm_each(probes, scope, rankings, CANDIDATES, HALF_PRECISION)
-    others = [place for place, first in enumerate(confirmed) if first is None]
+    # A stranger may yield to one of the other candidates, so these are needed too.
+    alone = [None if first is None or first.person.person_type == PERSON_STRANGER else first for first in confirmed]
+    others = [place for place, first in enumerate(alone) if first is None]
     ranked = iter(_ranked([cases[place] for place in others], probes[others], gallery, scope))
-    return [next(ranked) if first is None else Found((first,), confirmed=True) for first in confirmed]
+    return [next(ranked) if first is None else Found((first,), confirmed=True) for first in alone]
 
 
 def _ranked(cases: Sequence[Case], probes: Vectors, gallery: Gallery, scope: Scope) -> Sequence[Found]:

@@ -143,23 +143,22 @@ def conclude_under(
     """Return the decision that follows from the nearest people of the scope and a threshold; no network is needed."""
     if not candidates:
         return MatchDecision(outcome_of(NOBODY_IN_SCOPE), threshold, scope_names(resolved), refusal=NOBODY_IN_SCOPE)
-    candidates = _strangers_behind(candidates, threshold.cosine, policy)
+    candidates = strangers_behind(candidates, threshold.cosine, policy)
     outcome = _outcome(request, candidates[0], threshold.cosine, resolved.scope, site, policy)
     return MatchDecision(outcome, threshold, scope_names(resolved), candidates, site=site)
 
 
-def _strangers_behind(candidates: Sequence[Candidate], threshold: float, policy: Policy) -> Sequence[Candidate]:
-    """Return the candidates with the first one who is recognised and no stranger in front; unchanged without one.
+def strangers_behind(candidates: Sequence[Candidate], threshold: float, policy: Policy) -> Sequence[Candidate]:
+    """Return the candidates, of whom a person of type 4 (stranger) yields the front to one who is recognised.
 
-    A person may have passed by, and been enrolled as a stranger, before an operator enrolled that person. So a person
-    of type 4 takes the recognition from nobody.
+    A person may have passed by, and been enrolled as a stranger, before an operator enrolled that person. All others
+    keep their order, so nothing changes where the nearest one is no stranger, or where nobody else is recognised.
     """
-    if not policy.bars_strangers or candidates[0].person.person_type != PERSON_STRANGER:
+    if not policy.bars_strangers:
         return candidates
-    for place, one in enumerate(candidates):
-        if one.cosine >= threshold and one.person.person_type != PERSON_STRANGER:
-            return [one, *candidates[:place], *candidates[place + 1 :]]
-    return candidates
+    recognised = (one for one in candidates if one.cosine >= threshold and one.person.person_type != PERSON_STRANGER)
+    first = next(recognised, None)
+    return candidates if first is None else [first, *(one for one in candidates if one is not first)]
 
 
 def scope_of_refusal(request: MatchRequest, site: Site, policy: Policy) -> tuple[Scope, EventScope]:

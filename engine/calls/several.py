@@ -45,10 +45,10 @@ class SearchedFace:
     """One of several faces of a picture that were searched for.
 
     `probe`: the unit vector that was compared; None where `refusal` ended the look. `nearest`: the people who were
-    found, the nearest first. `threshold`: the one under which they were found; None: that of the templates of whole
-    faces. `outcome`: what the decision would be if the picture had no other faces, or a stranger where
-    `kept_by_another`: another face keeps the nearest person. `answered`: the answer is about this face. `index`: how
-    the nearest people were found; None: by comparing every face of the scope.
+    found, in the order of `MatchDecision.candidates`. `threshold`: the one under which they were found; None: that of
+    the templates of whole faces. `outcome`: what the decision would be if the picture had no other faces, or a stranger
+    where `kept_by_another`: another face keeps the nearest person. `answered`: the answer is about this face. `index`:
+    how the nearest people were found; None: by comparing every face of the scope.
     """
 
     findings: Findings

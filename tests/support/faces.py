@@ -13,6 +13,7 @@ from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.pictures.digest import picture_digest
 from contract.requests import EnrolRequest
 from contract.terms import DEFAULT_GROUP
+from contract.vectors import Vector
 from engine.calls import Call, Query
 from engine.calls.enrol import EnrolCall
 from engine.calls.people import ChangeDecision
@@ -93,6 +94,25 @@ class Enrolled:
         """Append records to the topic."""
         first = self.people.version
         self.people.apply([Entry(key, value, first + i) for i, (key, value) in enumerate(records)])
+
+
+def like_face(seed: int, cosine: float) -> Vector:
+    """A unit vector that has that cosine to the embedding of the face of that seed."""
+    embedding = look(photo(seed), Wanted(), context()).embedding
+    assert not isinstance(embedding, Refusal)
+    aside = np.roll(embedding.vector, 1)
+    aside -= float(aside @ embedding.vector) * embedding.vector
+    found = cosine * embedding.vector + (1 - cosine**2) ** 0.5 * aside / np.linalg.norm(aside)
+    return np.asarray(found, np.float32)
+
+
+def person_with(identity_id: str, vector: Vector, **info: Any) -> list[tuple[bytes, bytes]]:
+    """The records of a person with one face that has this embedding."""
+    embedder = MODELS.embedder_identity
+    templates = {WHOLE_FACE: vector.astype("<f4").tobytes()}
+    face = FaceRecord(identity_id=identity_id, number=0, embedder=embedder, templates=templates)
+    person = PersonRecord(identity_id=identity_id, group_ids=(DEFAULT_GROUP,), info=info, faces=(0,), next_face=1)
+    return [(face_key(identity_id, 0, embedder), encode(face)), (person_key(identity_id), encode(person))]
 
 
 def several_faces(identity_id: str, seed: int, count: int, first: int = 0) -> list[tuple[bytes, bytes]]:

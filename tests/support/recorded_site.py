@@ -12,22 +12,19 @@ from capture.folder import CaptureFolder
 from capture.timeline import Timeline
 from contract.captures.convert import decision_of, line_of
 from contract.captures.values import CaptureLine, ConfigLine, PeopleLine
-from contract.codec import encode
 from contract.configs import model_set_record, policy_record
 from contract.errors import Refusal
 from contract.events import RequestPlace
-from contract.people.keys import face_key, person_key
-from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
+from contract.people.keys import person_key
 from contract.pictures.digest import picture_digest
 from contract.requests import MatchRequest
-from contract.terms import DEFAULT_GROUP
 from engine.calls.match import MatchCall
 from engine.calls.matching import MatchDecision
 from engine.calls.reporting import Circumstances
 from engine.gallery.people import Snapshot
 from engine.look import Wanted, look
 from engine.policy import Policy
-from tests.support.faces import MODELS, context, photo
+from tests.support.faces import MODELS, context, person_with, photo
 from tests.support.town import Town
 
 RECEIVED_S = 1_700_000_000.0
@@ -61,11 +58,7 @@ class RecordedSite(Town):
         """The records of a person who was enrolled without a photo."""
         embedding = look(photo(seed), Wanted(), context()).embedding
         assert not isinstance(embedding, Refusal)
-        vector = embedding.vector.astype("<f4").tobytes()
-        embedder = MODELS.embedder_identity
-        face = FaceRecord(identity_id=identity_id, number=0, embedder=embedder, templates={WHOLE_FACE: vector})
-        person = PersonRecord(identity_id=identity_id, group_ids=(DEFAULT_GROUP,), info={}, faces=(0,), next_face=1)
-        return [(face_key(identity_id, 0, embedder), encode(face)), (person_key(identity_id), encode(person))]
+        return person_with(identity_id, embedding.vector)
 
     def delete(self, identity_id: str) -> None:
         self.write([(person_key(identity_id), None)])

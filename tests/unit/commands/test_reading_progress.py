@@ -73,7 +73,10 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 def test_a_closed_standard_error_does_not_end_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = list[str]()
+
     def broken(*_: object) -> None:
+        tried.append("writing")
         raise BrokenPipeError
 
     monkeypatch.setattr(picturematch.reading_progress, "_AFTER_S", 0.0)
@@ -82,6 +85,7 @@ def test_a_closed_standard_error_does_not_end_the_reading(monkeypatch: pytest.Mo
     with reading_progress("reading") as show:
         show(1, 2)
         show(2, 2)
+    assert len(tried) >= 2, "each number was to be shown"
 
 
 def test_an_error_of_the_process_passes_through() -> None:

@@ -111,6 +111,7 @@ async def test_old_events_are_deleted_also_while_no_event_comes(
     await until(lambda: ids(settings) == ["event-0"])
     now_s[0] += 2 * DAY_S
     await until(lambda: ids(settings) == [])
+    assert not running.done(), "the sink goes on"
     stop.set()
     await running
 
