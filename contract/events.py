@@ -127,12 +127,12 @@ class Event(Message, frozen=True, kw_only=True):
     `identity_ids` are the people whom a request about a group or a permission changed or deleted, whom an import added,
     or the strangers who were deleted to make room for another one; `imported` is what came of an import. `match_id` is
     the id of the event of the match whose stranger was to be enrolled. `identity_info` is present only where the
-    operator switched it on; the event of a comparison has the identity_info that the request
-    contained. `pictures` are all pictures of a match with several, else empty; `picture`, `faces`, `face` and the other
-    findings are then those of the best one, and so is the sha256 in `request`. `quality_score`, 0..1, predicts how well
-    the face can be recognised at all. `card` describes the second picture of a comparison. `face` and the other
-    findings of a match are those of the face that the answer is about; `searched` has all faces that were searched for,
-    the chosen one first, where these were several.
+    operator switched it on; the event of a comparison has the identity_info that the request contained. `pictures` are
+    all pictures of a match with several, else empty; `picture`, `faces`, `face` and the other findings are then those
+    of the best one, and so is the sha256 in `request`. `quality_score`, 0..1, predicts how well the face can be
+    recognised at all. `card` describes the second picture of a comparison. `face` and the other findings of a match are
+    those of the face that the answer is about; `searched` has all faces that were searched for, the chosen one first,
+    where these were several.
     `cosine`, -1..1, is the similarity of the probe to the nearest template, from which `score` was computed.
     `lookalikes` are the people whose faces are too similar to the face of an enrolment, at most five.
     `index` is how the search was made; null: every face of the scope was compared, or none.
