@@ -19,7 +19,7 @@ from tests.support.records import TOPICS, append_decided, make_topics, match_req
 from tests.support.repeating import Repeating
 from tests.support.waiting import until
 
-ROUNDS = 8
+ROUNDS = [pytest.param(8, id="8"), pytest.param(50, id="50", marks=pytest.mark.slow)]
 PATIENCE_S = 60.0  # a command takes a second to start, and many seconds on a busy machine
 
 
@@ -52,7 +52,10 @@ def appending_to(log: EmbeddedBroker, written: list[str]) -> Repeating:
 
 
 @pytest.mark.timeout(600)
-async def test_every_event_is_in_the_files_exactly_once_however_often_the_sink_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", ROUNDS)
+async def test_every_event_is_in_the_files_exactly_once_however_often_the_sink_is_killed(
+    tmp_path: Path, rounds: int
+) -> None:
     chance = random.Random(20)
     data, out = tmp_path / "data", tmp_path / "out"
     command = ("sink", "jsonl", "--data-folder", data, "--out", out, "--max-bytes", 40_000)
@@ -61,7 +64,7 @@ async def test_every_event_is_in_the_files_exactly_once_however_often_the_sink_i
     async with open_embedded(data, role="owner", clock_ms=lambda: int(time.time() * 1000)) as log:
         await make_topics(log)
         appending = appending_to(log, written)
-        for number in range(ROUNDS):
+        for number in range(rounds):
             before = size_of(out)
             process = await start(*command)
             # Every other time at the first bytes: they are written then, and not yet committed.
@@ -76,7 +79,7 @@ async def test_every_event_is_in_the_files_exactly_once_however_often_the_sink_i
         ends = await log.end_offsets(TOPICS.events)
 
     assert last.status == 0, last.err
-    assert grew == ROUNDS, "every round was killed at work"
+    assert grew == rounds, "every round was killed at work"
     lines = [json.loads(line) for line in lines_of(out)]
     places = [(line["place"]["partition"], line["place"]["offset"]) for line in lines]
     assert sorted(places) == sorted((p, offset) for p, end in ends.items() for offset in range(end))
