@@ -302,7 +302,7 @@ def test_beyond_the_bound_those_leave_who_were_enrolled_first() -> None:
 def test_the_bound_holds_within_a_transaction_too() -> None:
     policy = structs.replace(ON, max_strangers=2)
     enrolled = crowd(policy=policy)
-    first = passes(80, enrolled, 1.0, policy)
+    first = passes(80, enrolled, 0.5, policy)
     pending = PendingPeople(enrolled.people)
     requests = [required(follows(asked(photo(80 + n), received_time_s=n), enrolled, policy)) for n in (1, 2, 3)]
     decisions = [decided(request, enrolled, policy, pending) for request in requests]
